@@ -1,0 +1,3 @@
+"""Train, sample and inspect character-level GRU language models with NumPy."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,265 @@
+"""A checkpoint: all that sampling needs and all that training needs to go on, in one .npz.
+
+Members, none pickled and none compressed:
+
+    meta                  UTF-8 JSON: format, settings, where the run stands (``Progress``)
+    vocabulary            (V,) uint32: the symbols in order
+    counts                (V,) int64: how often each occurs in the training text
+    layer1.W_x ... output.b_c   the parameters, float32, by name
+    adam.m  adam.v        (P,) float32: the moments, in the order of the parameters
+    average               (P,) float32: averaged weights, only if the settings ask for them
+    state                 (L, B, H) float32: the hidden states carried into the next window
+
+Equal content makes equal bytes, so that a file's hash tells whether two runs agree. Reading
+checks every name, shape and type against the settings before it allocates anything.
+"""
+
+import json
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli import __version__
+from grucli.config import Settings
+from grucli.errors import CheckpointError
+from grucli.files import replace_file
+from grucli.nn.model import Model, shapes
+from grucli.nn.params import Array, Params, count
+from grucli.optim import Moments
+from grucli.vocabulary import Vocabulary
+
+FORMAT = 1
+
+META_LIMIT = 2**24
+"""Bytes of ``meta`` above which a file is not believed."""
+
+
+@dataclass
+class Progress:
+    """Where a run stands.
+
+    Attributes:
+        step: updates done.
+        seconds: time used, kept only where the budget is in minutes: it steers the learning
+            rate then, and would make equal runs differ otherwise.
+        nats: sum of losses since the last row of the training loss ...
+        chars: ... and the characters they were over.
+        best_step: evaluation with the lowest loss so far, None before the first.
+        best_loss: that loss, nats a character.
+        stale: evaluations since then.
+        due: whether the run was stopped before the row, the evaluation or the sample of this step.
+    """
+
+    step: int = 0
+    seconds: float | None = None
+    nats: float = 0.0
+    chars: int = 0
+    best_step: int | None = None
+    best_loss: float | None = None
+    stale: int = 0
+    due: bool = False
+
+
+@dataclass
+class Checkpoint:
+    """The content of a checkpoint file.
+
+    Attributes:
+        settings: resolved settings of the run.
+        vocabulary: the symbols.
+        counts: how often each occurs in the training text, (V,).
+        model: the parameters.
+        moments: the optimizer's state.
+        average: averaged weights in the layout of the parameters, or None.
+        use_average: whether those evaluated better, so that they are the ones to sample from.
+        state: carried hidden states, (L, B, H).
+        window: characters in a window, after any shrinking.
+        corpus: {"sha256", "chars"} of the corpus.
+        progress: where the run stands.
+    """
+
+    settings: Settings
+    vocabulary: Vocabulary
+    counts: npt.NDArray[np.int64]
+    model: Model
+    moments: Moments
+    average: Params | None
+    state: Array
+    window: int
+    corpus: dict[str, Any]
+    use_average: bool = False
+    progress: Progress = field(default_factory=Progress)
+
+    def model_to_use(self) -> Model:
+        """The model to sample from and evaluate: averaged where that was better."""
+        if not self.use_average or self.average is None:
+            return self.model
+        chosen = Model(self.model.V, self.model.H, self.model.L)
+        chosen.params.flat[:] = self.average.flat
+        return chosen
+
+
+def write(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, complete or not at all.
+
+    Raises:
+        OSError: nothing of it is left, and an older file of that name is untouched.
+    """
+    meta = {
+        "format": FORMAT,
+        "grucli": __version__,
+        "settings": checkpoint.settings.model_dump(mode="json"),
+        "window": checkpoint.window,
+        "corpus": checkpoint.corpus,
+        "use_average": checkpoint.use_average,
+        "progress": asdict(checkpoint.progress),
+    }
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "meta": np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8),
+        "vocabulary": checkpoint.vocabulary.symbols,
+        "counts": checkpoint.counts,
+        **dict(checkpoint.model.params.items()),
+        "adam.m": checkpoint.moments.m,
+        "adam.v": checkpoint.moments.v,
+        "state": checkpoint.state,
+    }
+    if checkpoint.average is not None:
+        arrays["average"] = checkpoint.average.flat
+    replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and check a checkpoint.
+
+    Raises:
+        CheckpointError: missing, damaged, not a checkpoint, or from a newer format.
+    """
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            return _Reader(path, archive).read()
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: there is no such file; `grucli runs` lists runs") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or a damaged one ({error}); "
+            "use another checkpoint of its run"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: damaged, or not made by grucli: {error}") from None
+
+
+class _Reader:
+    """Reads members of an archive, each against what the settings say it must be."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+        self.path, self.archive = path, archive
+        self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(self.members) != len(archive.infolist()):
+            raise ValueError("a member occurs twice")
+
+    def read(self) -> Checkpoint:
+        meta = self._meta()
+        settings = Settings.model_validate_json(json.dumps(meta["settings"]))
+        symbols = self._array("vocabulary", np.uint32, (None,))
+        V, P = len(symbols), self._check_names(settings, len(symbols))
+        model = Model(V, settings.model.hidden, settings.model.layers)
+        for name, parameter in model.params.items():
+            parameter[...] = self._array(name, np.float32, parameter.shape)
+        state_shape = (model.L, None, model.H)
+        checkpoint = Checkpoint(
+            settings=settings,
+            vocabulary=Vocabulary(settings.data.level, symbols),
+            counts=self._array("counts", np.int64, (V,)),
+            model=model,
+            moments=Moments(*(self._array(f"adam.{x}", np.float32, (P,)) for x in "mv")),
+            average=None,
+            state=self._array("state", np.float32, state_shape),
+            window=int(meta["window"]),
+            corpus=dict(meta["corpus"]),
+            use_average=bool(meta["use_average"]),
+            progress=Progress(**meta["progress"]),
+        )
+        if settings.optim.average:
+            checkpoint.average = model.params.like()
+            checkpoint.average.flat[:] = self._array("average", np.float32, (P,))
+        return checkpoint
+
+    def _meta(self) -> dict[str, Any]:
+        if "meta" not in self.members:
+            raise ValueError("it has no member named meta")
+        if self.members["meta"].file_size > META_LIMIT:
+            raise ValueError("meta is larger than any that grucli writes")
+        meta = json.loads(self._array("meta", np.uint8, (None,)).tobytes().decode())
+        if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
+            raise ValueError("meta holds no format number")
+        if meta["format"] > FORMAT:
+            raise CheckpointError(
+                f"{self.path}: written in format {meta['format']} by grucli {meta.get('grucli')}; "
+                f"this is grucli {__version__}, which reads formats up to {FORMAT}: upgrade grucli"
+            )
+        return meta
+
+    def _check_names(self, settings: Settings, V: int) -> int:
+        """Compare the members with what the settings promise; the number of parameters."""
+        named = shapes(V, settings.model.hidden, settings.model.layers)
+        expected = {"meta", "vocabulary", "counts", "adam.m", "adam.v", "state", *named}
+        if settings.optim.average:
+            expected.add("average")
+        for name in sorted(expected.symmetric_difference(self.members)):
+            raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
+        for name, shape in named.items():
+            self._header(name, np.float32, shape)
+        return count(named)
+
+    def _header(
+        self, name: str, dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+    ) -> tuple[int, ...]:
+        """Check a member's type, shape and size without reading its data; its true shape."""
+        info = self.members[name]
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed")
+        with self.archive.open(info) as file:
+            found, fortran, found_type = _read_header(file)
+            start = file.tell()
+        fits = len(found) == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, found, strict=True)
+        )
+        if not fits or fortran or found_type != np.dtype(dtype):
+            raise ValueError(
+                f"{name} is {found_type}{list(found)}, not {np.dtype(dtype)}"
+                f"{['any' if want is None else want for want in shape]}"
+            )
+        size = int(np.prod(found, dtype=object)) * np.dtype(dtype).itemsize
+        if info.file_size != start + size:
+            raise ValueError(
+                f"{name} says it has {size:,} bytes and has {info.file_size - start:,}"
+            )
+        return found
+
+    def _array(
+        self, name: str, dtype: npt.DTypeLike, shape: tuple[int | None, ...]
+    ) -> npt.NDArray[Any]:
+        self._header(name, dtype, shape)
+        with self.archive.open(self.members[name]) as file:
+            array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):  # reading to the end verifies the checksum
+                raise ValueError(f"{name} is longer than it says")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are not finite")
+        return array
+
+
+def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise ValueError(f"array format {version} is not one that grucli writes")

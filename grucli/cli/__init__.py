@@ -1,0 +1,88 @@
+"""The command line: the only place that imports typer and rich.
+
+One file a command. Whatever takes long to import is imported inside the commands, so that
+``grucli --help`` answers at once.
+"""
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from grucli import __version__
+from grucli.cli import corpus, eval, gradcheck, render, runs, sample, train
+from grucli.errors import GrucliError
+
+app = typer.Typer(
+    name="grucli",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+)
+app.command("train", no_args_is_help=True)(train.train)
+app.command("sample", no_args_is_help=True)(sample.sample)
+app.command("eval", no_args_is_help=True)(eval.evaluate)
+app.command("gradcheck")(gradcheck.gradcheck)
+app.command("corpus", no_args_is_help=True)(corpus.corpus)
+app.command("runs")(runs.runs)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        render.write_line(f"grucli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error as well.")
+    ] = False,
+) -> None:
+    """Train a character-level language model on your own text, on an ordinary CPU.
+
+    grucli corpus python-reference            real text to try it on
+
+    grucli train data/python-reference.txt    train; any text file will do
+
+    grucli sample runs/...                    text like it
+
+    grucli gradcheck                          proof that the gradients are right
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run a command; expected errors become one message and an exit code."""
+    args = list(sys.argv[1:] if args is None else args)
+    debug = "--debug" in args
+    one_thread_per_product()
+    render.use_utf8()
+    try:
+        app([arg for arg in args if arg != "--debug"], prog_name="grucli")
+    except GrucliError as error:
+        if debug:
+            traceback.print_exc()
+        render.error(str(error))
+        sys.exit(error.exit_code)
+    except MemoryError:
+        if debug:
+            traceback.print_exc()
+        render.error("there is not enough memory: lower model.hidden, train.batch or train.window")
+        sys.exit(1)
+
+
+def one_thread_per_product() -> None:
+    """Have NumPy compute each product in one thread: the batch is what is shared among threads.
+
+    Works only before NumPy is first imported; what the user has set stays.
+    """
+    for library in ("OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "OMP"):
+        os.environ.setdefault(f"{library}_NUM_THREADS".replace("MAXIMUM_NUM", "MAXIMUM"), "1")

@@ -1,0 +1,96 @@
+"""``grucli eval``: how well a model predicts texts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grucli.cli import render
+from grucli.errors import CorpusError, UnknownCharacterError, UsageError
+
+if TYPE_CHECKING:
+    from grucli.checkpoint import Checkpoint
+    from grucli.evaluation import Score
+
+COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
+
+
+def evaluate(
+    run: Annotated[
+        Path, typer.Argument(help="A run directory or a checkpoint.", metavar="RUN|CKPT")
+    ],
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Texts to predict; - reads standard input.", metavar="FILE..."),
+    ],
+    unknown: Annotated[
+        str,
+        typer.Option(
+            "--unknown",
+            help="Characters that the model never saw: error or skip.",
+            metavar="error|skip",
+        ),
+    ] = "error",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say how well a model predicts each text: bits per character, perplexity, accuracy.
+
+    Each text is read from the zero state; its first character is not predicted.
+    """
+    if unknown not in ("error", "skip"):
+        raise UsageError(f"--unknown must be error or skip, not {unknown}")
+    from grucli import checkpoint as checkpoints
+    from grucli.evaluation import Score
+    from grucli.runs import find_checkpoint
+
+    checkpoint = checkpoints.read(find_checkpoint(run, "best"))
+    scores = {file: _score(checkpoint, file, unknown) for file in files}
+    total = sum(scores.values(), Score(0, 0.0, 0))
+    if as_json:
+        rows = [{"file": file} | _figures(score) for file, score in scores.items()]
+        render.write_json({"files": rows, "total": _figures(total)})
+        return
+    table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores.items())]
+    if len(scores) > 1:
+        table.append(("total", *_cells(total)))
+    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS) + 1)]
+    for name, *cells in table:
+        figures = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        render.write_line("  ".join([name.ljust(widths[0]), *figures]))
+
+
+def _score(checkpoint: "Checkpoint", file: str, unknown: Any) -> "Score":
+    from grucli.corpus import read
+    from grucli.evaluation import evaluate as score
+    from grucli.parallel import available_cores
+
+    try:
+        text = read([file], checkpoint.settings.data, checkpoint.vocabulary, unknown)
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(f"{file}: {error}; --unknown skip leaves them out") from None
+    if len(text.ids) < 2:
+        raise CorpusError(
+            f"{file}: has {len(text.ids)} character that the model knows; it takes one to read and "
+            "one to predict"
+        )
+    return score(checkpoint.model_to_use(), text.ids, available_cores())
+
+
+def _figures(score: "Score") -> dict[str, float]:
+    return {
+        "characters": score.chars,
+        "nats_per_char": score.loss,
+        "bits_per_char": score.bits,
+        "perplexity": score.perplexity,
+        "accuracy": score.accuracy,
+    }
+
+
+def _cells(score: "Score") -> tuple[str, ...]:
+    return (
+        f"{score.chars:,}",
+        f"{score.loss:.4f}",
+        f"{score.bits:.4f}",
+        f"{score.perplexity:.3f}",
+        f"{score.accuracy:.2%}",
+    )

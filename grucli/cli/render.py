@@ -1,0 +1,95 @@
+"""How things look: one console for answers, one for everything else.
+
+stdout carries the answer alone; all else goes to stderr.
+"""
+
+import json
+import os
+import sys
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def use_utf8() -> None:
+    """Make both streams UTF-8 whatever the locale: a character must not end a training run."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+def write(data: bytes) -> None:
+    """Write part of the answer at once; end quietly if nobody reads it any more."""
+    try:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # what Python flushes at exit must not fail a second time
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+
+
+def write_line(text: str) -> None:
+    """Write one line of the answer."""
+    write(text.encode(errors="replace") + b"\n")
+
+
+def write_json(value: Any) -> None:
+    """Write the answer as JSON."""
+    write_line(json.dumps(value, ensure_ascii=False))
+
+
+def say(text: str = "", style: str = "") -> None:
+    """Tell the user something that is not the answer."""
+    err.print(Text(text, style=style))
+
+
+def warn(text: str) -> None:
+    """Tell the user something that may be unwelcome."""
+    err.print(Text("note: ", style="yellow").append(text, style="default"))
+
+
+def error(text: str) -> None:
+    """Tell the user what went wrong."""
+    err.print(Text("error: ", style="bold red").append(text, style="default"))
+
+
+def printable(text: str) -> str:
+    """Text without control characters: a model can write what drives a terminal."""
+    return "".join(
+        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        for character in text.replace("\r\n", "\n")
+    )
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    seconds = max(0.0, seconds)
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def size(count: float) -> str:
+    """Bytes as a person says them."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.0f} {unit}" if unit in "BKB" else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def quote(text: str) -> str:
+    """A word as the shell takes it."""
+    import shlex
+    import subprocess
+
+    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)

@@ -1,0 +1,56 @@
+"""``grucli runs``: what has been trained."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from grucli.cli import render
+
+
+def runs(
+    directory: Annotated[
+        Path, typer.Argument(help="Where the runs are.", metavar="DIR", show_default=True)
+    ] = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the runs, newest first: corpus, model, steps, best validation loss, status."""
+    from grucli.runs import list_runs
+
+    found = [_summary(run) for run in list_runs(directory)]
+    if as_json:
+        render.write_json(found)
+        return
+    if not found:
+        render.say(f"{directory} holds no runs yet; `grucli train CORPUS` makes one")
+        return
+    columns = list(found[0])
+    rows = [columns, *([_cell(row[column]) for column in columns] for row in found)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        render.write_line(line.rstrip())
+
+
+def _summary(run: Any) -> dict[str, Any]:
+    from grucli.errors import CheckpointError
+
+    try:
+        info = run.info
+        return {
+            "run": run.path.name,
+            "status": info["status"],
+            "loss": info["best"]["loss"],
+            "step": info["step"],
+            "model": info["model"],
+            "corpus": ", ".join(Path(path).name for path in info["corpus"]["paths"]),
+        }
+    except (CheckpointError, KeyError, TypeError):
+        empty = dict.fromkeys(("loss", "step", "model", "corpus"))
+        return {"run": run.path.name, "status": "damaged run.json", **empty}
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

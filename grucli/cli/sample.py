@@ -1,0 +1,241 @@
+"""``grucli sample``: text from a trained model."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grucli.cli import render
+from grucli.errors import CorpusError, UnknownCharacterError, UsageError
+
+if TYPE_CHECKING:
+    from grucli.checkpoint import Checkpoint
+    from grucli.vocabulary import Unknown, Vocabulary
+
+
+def sample(
+    run: Annotated[
+        Path, typer.Argument(help="A run directory or a checkpoint.", metavar="RUN|CKPT")
+    ],
+    length: Annotated[
+        int, typer.Option("--length", "-n", min=0, help="Characters to make.", metavar="N")
+    ] = 500,
+    temperature: Annotated[
+        float,
+        typer.Option(
+            "--temperature",
+            "-t",
+            help="Below 1 keeps to the likely, above 1 dares more, 0 takes the likeliest.",
+            metavar="T",
+        ),
+    ] = 0.8,
+    top_k: Annotated[
+        int | None,
+        typer.Option("--top-k", min=1, help="Choose among the K likeliest only.", metavar="K"),
+    ] = None,
+    top_p: Annotated[
+        float | None,
+        typer.Option(
+            "--top-p", help="Choose among the fewest that together reach P only.", metavar="P"
+        ),
+    ] = None,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="Text to continue.", metavar="TEXT")
+    ] = None,
+    prompt_file: Annotated[
+        str | None,
+        typer.Option(
+            "--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"
+        ),
+    ] = None,
+    unknown: Annotated[
+        str,
+        typer.Option(
+            "--unknown",
+            help="Characters of the prompt that the model never saw: error or skip.",
+            metavar="error|skip",
+        ),
+    ] = "error",
+    count: Annotated[
+        int, typer.Option("--count", "-c", min=1, help="Samples to make.", metavar="N")
+    ] = 1,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stop",
+            help="End a sample before this text; \\n, \\t and \\\\ are understood.",
+            metavar="TEXT",
+        ),
+    ] = None,
+    separator: Annotated[
+        str, typer.Option("--separator", help="What stands between samples.", metavar="TEXT")
+    ] = "\\n---\\n",
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Makes a sample repeatable.", metavar="N")
+    ] = None,
+    echo: Annotated[
+        bool, typer.Option("--echo/--no-echo", help="Print the prompt before its continuation.")
+    ] = True,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON, with the log probability of each character.")
+    ] = False,
+) -> None:
+    """Write text like the corpus, as it is made."""
+    _check(temperature, top_p, prompt, prompt_file, unknown)
+    import secrets
+
+    from grucli import checkpoint as checkpoints
+    from grucli.runs import find_checkpoint
+    from grucli.sampling import Choice
+
+    checkpoint = checkpoints.read(find_checkpoint(run, "best"))
+    text = prompt if prompt_file is None else _read_prompt(prompt_file)
+    request = _Request(
+        checkpoint=checkpoint,
+        prompt=_encode(checkpoint.vocabulary, text or "", unknown),  # type: ignore[arg-type]
+        length=length,
+        choice=Choice(temperature, top_k, top_p),
+        seed=secrets.randbits(32) if seed is None else seed,
+        count=count,
+        stops=[_unescape(text).encode() for text in stop or []],
+    )
+    if as_json:
+        render.write_json(request.as_json())
+        return
+    before = checkpoint.vocabulary.decode(request.prompt) if echo else b""
+    request.write(before, _unescape(separator).encode())
+    if seed is None:
+        render.say(f"seed {request.seed}; --seed {request.seed} repeats this", style="dim")
+
+
+class _Request:
+    """What was asked for, and the ways to answer it."""
+
+    def __init__(
+        self,
+        checkpoint: "Checkpoint",
+        prompt: Any,
+        length: int,
+        choice: Any,
+        seed: int,
+        count: int,
+        stops: Sequence[bytes],
+    ) -> None:
+        from grucli.sampling import StopFilter, generate
+
+        self.vocabulary, self.prompt, self.seed, self.count = (
+            checkpoint.vocabulary,
+            prompt,
+            seed,
+            count,
+        )
+        self.filters = [StopFilter(stops) for _ in range(count)]
+        self.characters = generate(
+            checkpoint.model_to_use(),
+            checkpoint.counts,
+            prompt,
+            length=length,
+            choice=choice,
+            seed=seed,
+            samples=count,
+        )
+
+    def write(self, before: bytes, separator: bytes) -> None:
+        """Write the first sample as it is made, and the others after it."""
+        texts = [[before] for _ in range(self.count)]
+        render.write(before)
+        for ids, _ in self.characters:
+            for number, stops in enumerate(self.filters):
+                piece = stops.add(self.vocabulary.decode(ids[number : number + 1]))
+                texts[number].append(piece)
+                if number == 0 and piece:
+                    render.write(piece)
+            if all(stops.stopped for stops in self.filters):
+                break
+        render.write(self.filters[0].end())
+        for text, stops in zip(texts[1:], self.filters[1:], strict=True):
+            render.write(separator + b"".join(text) + stops.end())
+        render.write(b"\n")
+
+    def as_json(self) -> dict[str, Any]:
+        """All samples with the log probability of each character, in nats."""
+        made: list[list[dict[str, Any]]] = [[] for _ in range(self.count)]
+        texts = [b""] * self.count
+        for ids, log_probs in self.characters:
+            for number, stops in enumerate(self.filters):
+                if stops.stopped:
+                    continue
+                symbol = self.vocabulary.decode(ids[number : number + 1])
+                texts[number] += stops.add(symbol)
+                made[number].append(self._character(symbol, float(log_probs[number])))
+            if all(stops.stopped for stops in self.filters):
+                break
+        texts = [text + stops.end() for text, stops in zip(texts, self.filters, strict=True)]
+        samples = [
+            {
+                "text": text.decode(errors="replace"),
+                "characters": characters[: self._length(text)],
+            }
+            for text, characters in zip(texts, made, strict=True)
+        ]
+        prompt = self.vocabulary.decode(self.prompt).decode(errors="replace")
+        return {"seed": self.seed, "prompt": prompt, "samples": samples}
+
+    def _character(self, symbol: bytes, log_prob: float) -> dict[str, Any]:
+        if self.vocabulary.level == "byte":
+            return {"byte": symbol[0], "log_prob": log_prob}
+        return {"char": symbol.decode(), "log_prob": log_prob}
+
+    def _length(self, text: bytes) -> int:
+        return len(text) if self.vocabulary.level == "byte" else len(text.decode())
+
+
+def _check(
+    temperature: float,
+    top_p: float | None,
+    prompt: str | None,
+    prompt_file: str | None,
+    unknown: str,
+) -> None:
+    if not (math.isfinite(temperature) and temperature >= 0):
+        raise UsageError(f"--temperature must be 0 or above, not {temperature}; 0.8 is usual")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise UsageError(f"--top-p must be above 0 and at most 1, not {top_p}; 0.95 is usual")
+    if prompt is not None and prompt_file is not None:
+        raise UsageError("--prompt and --prompt-file are both given; keep one")
+    if unknown not in ("error", "skip"):
+        raise UsageError(f"--unknown must be error or skip, not {unknown}")
+
+
+def _read_prompt(source: str) -> str:
+    import sys
+
+    try:
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise CorpusError(f"{source}: cannot read the prompt: {error.strerror}") from None
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{source}: byte 0x{raw[error.start]:02x} at offset {error.start:,} of the prompt is "
+            "not UTF-8; convert the file"
+        ) from None
+
+
+def _encode(vocabulary: "Vocabulary", text: str, unknown: "Unknown") -> Any:
+    try:
+        return vocabulary.encode(text, unknown)
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(
+            f"prompt: {error}; --unknown skip goes on without them"
+        ) from None
+
+
+def _unescape(text: str) -> str:
+    escapes = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
+    import re
+
+    return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], text)

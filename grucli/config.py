@@ -1,0 +1,362 @@
+"""The settings of a run: their types, ranges and meaning, and where their values come from.
+
+Precedence: defaults < settings file < ``--set`` and flags. Each key remembers where it was set,
+so that a message can name the place. The sentence under a field is its help everywhere: as the
+comment in ``--print-config``, in ``config.yaml`` of a run and in the files under ``configs/``.
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+
+from grucli.errors import SettingsError
+
+BUDGETS = ("steps", "epochs", "minutes")
+DEFAULT_EPOCHS = 12.0
+
+RESUMABLE = frozenset(
+    [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
+    + ["train.patience", "train.keep", "train.save_minutes"]
+    + ["sample.length", "sample.temperature", "sample.prompt"]
+)
+"""What may change when a run is resumed: nothing that has shaped the weights so far."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+    )
+
+
+class Data(_Section):
+    """The text and how it is cut."""
+
+    level: Literal["char", "byte"] = "char"
+    """What a symbol is: a character of the decoded text, or a byte of any file."""
+    encoding: str = "utf-8"
+    """How characters are encoded in the corpus; ignored at level byte."""
+    val: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the corpus, at its end (before the test text), that is held out to validate."""
+    test: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the corpus, at its very end, that training never looks at."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Data":
+        if self.val + self.test >= 1:
+            raise ValueError(f"val + test must be below 1, not {self.val} + {self.test}")
+        return self
+
+    @field_validator("encoding")
+    @classmethod
+    def _known(cls, encoding: str) -> str:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ValueError(
+                f"Python knows no text encoding named {encoding!r}; "
+                "common ones: utf-8, utf-16, cp1252, latin-1, shift_jis, gb18030"
+            ) from None
+        return encoding
+
+
+class Model(_Section):
+    """The network."""
+
+    cell: Literal["gru"] = "gru"
+    """The recurrent cell."""
+    reset: Literal["before"] = "before"
+    """Where the reset gate acts: on the state, before the matrix product."""
+    hidden: int = Field(default=256, ge=1, le=65536)
+    """Units of each layer (H): more learn more and take time with their square."""
+    layers: int = Field(default=1, ge=1, le=64)
+    """Layers on top of each other (L)."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of each layer's outputs that is zeroed at random; raise it against over-fitting."""
+
+
+class Train(_Section):
+    """How long and in what portions to train."""
+
+    batch: int = Field(default=64, ge=1, le=65536)
+    """Places in the text that are read side by side (B)."""
+    window: int = Field(default=128, ge=1, le=65536)
+    """Characters after which the gradient is cut and the weights are updated (T)."""
+    steps: int | None = Field(default=None, ge=1)
+    """Budget in updates; one of steps, epochs and minutes."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Budget in passes over the training text."""
+    minutes: float | None = Field(default=None, gt=0)
+    """Budget in minutes, final evaluation included; the learning rate follows the clock."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Where all random numbers come from: weights, dropout and samples."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    """Threads that share a batch; auto: one for each core, if each gets 16 streams or more."""
+    log_every: int = Field(default=50, ge=1)
+    """Steps between rows of the training loss in metrics.csv."""
+    eval_every: int | None = Field(default=None, ge=1)
+    """Steps between evaluations; null: each epoch, or ten times in a shorter run."""
+    sample_every: int | None = Field(default=None, ge=1)
+    """Steps between samples; null: at each evaluation."""
+    save_minutes: float = Field(default=5.0, gt=0)
+    """Minutes after which a checkpoint is written even without an evaluation."""
+    keep: int = Field(default=2, ge=0)
+    """Checkpoints to keep besides the best and the last."""
+    patience: int = Field(default=0, ge=0)
+    """Stop after this many evaluations in a row without a new best loss; 0: never."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_budget(cls, values: Any) -> Any:
+        if isinstance(values, dict) and all(values.get(key) is None for key in BUDGETS):
+            return values | {"epochs": DEFAULT_EPOCHS}
+        return values
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> "Train":
+        given = [key for key in BUDGETS if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both given; keep one")
+        return self
+
+
+class Optim(_Section):
+    """How a gradient becomes an update."""
+
+    name: Literal["adam"] = "adam"
+    """The optimizer."""
+    lr: float = Field(default=4e-3, gt=0)
+    """Learning rate after the warm-up."""
+    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
+    """Adam's decay of the mean of the gradients and of their squares."""
+    eps: float = Field(default=1e-8, gt=0)
+    """Adam's guard against division by zero."""
+    clip: float = Field(default=1.0, gt=0)
+    """Largest global norm of a gradient; larger ones are scaled down to it."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Course of the learning rate after the warm-up."""
+    warmup: int = Field(default=50, ge=0)
+    """Steps over which the learning rate rises from zero."""
+    final_lr: float = Field(default=0.01, ge=0, le=1)
+    """Share of lr that the cosine ends at."""
+    average: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of averaged weights (0.999, say), saved where they evaluate better; 0: none."""
+
+    @field_validator("betas")
+    @classmethod
+    def _in_range(cls, betas: tuple[float, float]) -> tuple[float, float]:
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ValueError(f"both must lie in [0, 1), not {list(betas)}")
+        return betas
+
+
+class Sample(_Section):
+    """The samples written during training."""
+
+    length: int = Field(default=300, ge=0)
+    """Characters of each sample; 0: none."""
+    temperature: float = Field(default=0.8, ge=0)
+    """Below 1 keeps to the likely, above 1 dares more, 0 always takes the likeliest."""
+    prompt: str = ""
+    """Text that each sample continues."""
+
+
+class Settings(_Section):
+    """All settings of a run."""
+
+    data: Data = Data()
+    model: Model = Model()
+    train: Train = Train()
+    optim: Optim = Optim()
+    sample: Sample = Sample()
+
+
+Values = dict[str, Any]
+"""Settings by dotted key, such as ``{"train.batch": 64}``."""
+
+
+def flatten(settings: Settings) -> Values:
+    """All settings by dotted key."""
+    return {
+        f"{section}.{key}": value
+        for section, keys in settings.model_dump(mode="json").items()
+        for key, value in keys.items()
+    }
+
+
+def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
+    """Settings from layers of values, later ones winning.
+
+    Args:
+        layers: (where the values come from, values by dotted key).
+        base: what the layers change; the defaults if omitted.
+
+    Raises:
+        SettingsError: with all problems in one message.
+    """
+    known = flatten(Settings())
+    merged: Values = {} if base is None else flatten(base)
+    origin: dict[str, str] = {}
+    problems: list[str] = []
+    for where, values in layers:
+        problems += [
+            f"{where}: unknown key {key}{_nearest(key, list(known))}"
+            for key in values
+            if key not in known
+        ]
+        budgets = [key for key in values if _is_budget(key) and values[key] is not None]
+        if len(budgets) > 1:
+            problems.append(f"{where}: {' and '.join(budgets)} are both given; keep one")
+        if budgets:
+            merged = {key: value for key, value in merged.items() if not _is_budget(key)}
+            merged[budgets[0]] = values[budgets[0]]
+        merged |= {key: value for key, value in values.items() if not _is_budget(key)}
+        origin |= dict.fromkeys(values, where)
+    try:
+        settings = Settings.model_validate(_nest({k: v for k, v in merged.items() if k in known}))
+    except ValidationError as error:
+        problems += _explain(error.errors(), origin)
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return settings
+
+
+def read_file(path: Path) -> Values:
+    """Settings from a YAML file, by dotted key.
+
+    Raises:
+        SettingsError: missing, unreadable, not YAML, or not sections of keys.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise SettingsError(f"{path}: cannot read the settings file: {reason}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise SettingsError(
+            f"{place}: not valid YAML: {problem}; `grucli train --print-config` shows the form"
+        ) from None
+    if loaded is None:
+        return {}
+    loaded = (
+        {section: {} if keys is None else keys for section, keys in loaded.items()}
+        if (isinstance(loaded, dict))
+        else loaded
+    )
+    if not isinstance(loaded, dict) or not all(isinstance(v, dict) for v in loaded.values()):
+        raise SettingsError(
+            f"{path}: settings stand in sections ({', '.join(Settings.model_fields)}), "
+            "as `grucli train --print-config` shows"
+        )
+    return {
+        f"{section}.{key}": _number(value)
+        for section, keys in loaded.items()
+        for key, value in keys.items()
+    }
+
+
+def parse_override(text: str) -> Values:
+    """The key and value of one ``--set section.key=value``.
+
+    Raises:
+        SettingsError: no ``=``, or a value that is not YAML.
+    """
+    key, equals, value = text.partition("=")
+    if not equals or key.count(".") != 1:
+        raise SettingsError(f"--set {text}: write --set section.key=value, as in train.batch=32")
+    try:
+        return {key.strip(): _number(yaml.safe_load(value))}
+    except yaml.YAMLError:
+        raise SettingsError(f"--set {text}: {value!r} is not a YAML value; quote it") from None
+
+
+def to_yaml(settings: Settings) -> str:
+    """YAML that ``read_file`` accepts, each key under its explanation."""
+    lines: list[str] = []
+    for section in Settings.model_fields:
+        values = getattr(settings, section)
+        lines += ["", f"# {type(values).__doc__}", f"{section}:"]
+        for key, described in type(values).model_fields.items():
+            lines += [f"  # {described.description}", f"  {key}: {_scalar(getattr(values, key))}"]
+    return "\n".join(lines[1:]) + "\n"
+
+
+def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
+    """Dotted keys whose values differ."""
+    before, after = flatten(old), flatten(new)
+    return (key for key in after if after[key] != before[key])
+
+
+def _is_budget(key: str) -> bool:
+    return key.startswith("train.") and key.removeprefix("train.") in BUDGETS
+
+
+def _nest(values: Values) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        section, _, name = key.partition(".")
+        nested.setdefault(section, {})[name] = value
+    return nested
+
+
+def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:
+    """One line a key: where it was set, what it must be, what it was."""
+    messages: dict[str, list[str]] = {}
+    inputs: dict[str, str] = {}
+    for item in items:
+        key = ".".join(str(part) for part in item["loc"][:2])
+        message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
+        messages.setdefault(key, []).append(message)
+        if item["type"] != "value_error":
+            inputs[key] = f", not {item['input']!r}"
+    return [
+        f"{_place(key, origin)}: {key}: {' or '.join(texts)}{inputs.get(key, '')}"
+        for key, texts in messages.items()
+    ]
+
+
+def _place(key: str, origin: Mapping[str, str]) -> str:
+    """Where ``key``, or for a section one of its keys, was set."""
+    places = [place for name, place in origin.items() if f"{name}.".startswith(f"{key}.")]
+    return places[-1] if places else "settings"
+
+
+def _nearest(key: str, known: Sequence[str]) -> str:
+    section, _, name = key.partition(".")
+    same_name = [other for other in known if other.endswith(f".{name}")]
+    siblings = [other for other in known if other.startswith(f"{section}.")]
+    by_name = {other.partition(".")[2]: other for other in siblings}
+    close = same_name or [by_name[n] for n in difflib.get_close_matches(name, by_name, n=1)]
+    close = close or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    if close:
+        return f"; did you mean {close[0]}?"
+    if siblings:
+        return f"; {section} has {', '.join(siblings)}"
+    return f"; the sections are {', '.join(Settings.model_fields)}"
+
+
+def _number(value: Any) -> Any:
+    """Numbers such as 4e-3, which YAML 1.1 takes for text because they lack a dot."""
+    if isinstance(value, list):
+        return [_number(item) for item in value]
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return float(value)
+    return value
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, tuple):
+        return f"[{', '.join(_scalar(item) for item in value)}]"
+    return yaml.safe_dump(value, allow_unicode=True, width=10**9).removesuffix("\n...\n").strip()

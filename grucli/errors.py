@@ -1,0 +1,44 @@
+"""The errors that a user can cause or mend.
+
+    GrucliError
+    ├── UsageError            exit 2: something asked for cannot be done
+    │   ├── SettingsError     a settings file, --set or a flag
+    │   ├── CorpusError       a text that cannot be read or is too small
+    │   ├── UnknownCharacterError  a text with characters that the model never saw
+    │   └── CheckpointError   a run or checkpoint that is missing, damaged or of another kind
+    └── RunError              exit 1: a run or a check that started and failed
+
+Every message says what is wrong, where, and what to do.
+"""
+
+
+class GrucliError(Exception):
+    """Base of all expected errors; the command line prints the message without a traceback."""
+
+    exit_code = 1
+
+
+class UsageError(GrucliError):
+    """What was asked for cannot be done; nothing has been written."""
+
+    exit_code = 2
+
+
+class SettingsError(UsageError):
+    """Unknown key, wrong type or value out of range."""
+
+
+class CorpusError(UsageError):
+    """A text that is missing, cannot be decoded or is too small."""
+
+
+class UnknownCharacterError(UsageError):
+    """A text holds characters that are not in the model's vocabulary."""
+
+
+class CheckpointError(UsageError):
+    """A run or checkpoint that is missing, damaged, or does not fit."""
+
+
+class RunError(GrucliError):
+    """A run or a check that started and failed."""

@@ -1,0 +1,42 @@
+"""The functions of the equations that are not the cell itself."""
+
+import numpy as np
+
+from grucli.nn.params import Array, Ids
+
+
+def sigmoid_(a: Array) -> None:
+    """Replace ``a`` by 1 / (1 + exp(-a)), computed from tanh, which never overflows."""
+    a *= 0.5
+    np.tanh(a, out=a)
+    a += 1.0
+    a *= 0.5
+
+
+def log_softmax(c: Array) -> Array:
+    """Logarithms of the probabilities that logits ``c`` (N, V) stand for, (N, V), in nats."""
+    shifted: Array = c - c.max(axis=-1, keepdims=True)
+    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return shifted
+
+
+def softmax_cross_entropy_(c: Array, targets: Ids, scale: float) -> float:
+    """Replace logits by their gradient and return the loss.
+
+    Args:
+        c: logits (N, V); on return ``scale * (y - target)``, the gradient of ``scale * L``.
+        targets: the characters that came next, (N,).
+        scale: weight of the sum of losses, such as 1/N for the gradient of their mean.
+
+    Returns:
+        L = -sum log y[target], in nats, not scaled.
+    """
+    rows = np.arange(len(targets))
+    c -= c.max(axis=1, keepdims=True)
+    target_logits = c[rows, targets]  # (N,)
+    np.exp(c, out=c)
+    total = c.sum(axis=1, keepdims=True)  # (N, 1)
+    loss = float(np.log(total).sum(dtype=np.float64) - target_logits.sum(dtype=np.float64))
+    c *= scale / total
+    c[rows, targets] -= scale
+    return loss

@@ -1,0 +1,302 @@
+"""Numeric checks of every gradient, in float64.
+
+A derivative is taken by central differences of fourth order,
+
+    f'(a) = (8 (f(a+e) - f(a-e)) - (f(a+2e) - f(a-2e))) / 12e + O(e^4),
+
+entry by entry, or along a random direction v, where it must equal <gradient, v>. The loss is
+computed forward only, by a route that shares nothing with the backward pass but the cell.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.nn import gru
+from grucli.nn.functional import log_softmax
+from grucli.nn.model import Model, dropout_masks
+from grucli.nn.params import Array, Ids, Input
+
+TOLERANCE = 1e-6
+"""Largest relative error of a gradient that is right."""
+
+FLOOR = 1e-5
+"""Gradients below this are compared absolutely: 0/0 is no error, and neither is rounding."""
+
+EPSILON = 1e-3
+"""Step of the differences: truncation, O(e^4), and rounding, O(1/e), are both about 1e-12."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The check of one array.
+
+    Attributes:
+        name: of the array, with the symbols of the equations.
+        shape: its shape.
+        compared: how its gradient was compared: so many entries, or directions.
+        error: the largest relative error found.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    compared: str
+    error: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gradient is right; not a number is wrong."""
+        return self.error <= TOLERANCE
+
+
+@dataclass(frozen=True)
+class Window:
+    """One window of text, the state before it, and masks or None: what a gradient depends on."""
+
+    x: Input  # (T, B) ids, or (T, B, V) real-valued
+    targets: Ids  # (T, B)
+    state: Array  # (L, B, H)
+    masks: Array | None  # (L, T, B, H)
+
+
+def relative_error(analytic: float, numeric: float) -> float:
+    """|a - n| / max(|a|, |n|, FLOOR)."""
+    return abs(analytic - numeric) / max(abs(analytic), abs(numeric), FLOOR)
+
+
+def derivative(f: Callable[[float], float]) -> float:
+    """f'(0) by central differences of fourth order."""
+    near, far = f(EPSILON) - f(-EPSILON), f(2 * EPSILON) - f(-2 * EPSILON)
+    return (8 * near - far) / (12 * EPSILON)
+
+
+def check_entries(
+    name: str,
+    array: Array,
+    gradient: Array,
+    loss: Callable[[], float],
+    entries: npt.NDArray[np.intp] | None = None,
+) -> Row:
+    """Compare entries of a gradient, all of them if none are named, with differences of ``loss``.
+
+    Args:
+        name: of the array.
+        array: what ``loss`` depends on; changed and restored.
+        gradient: of the loss with respect to it.
+        loss: computes the loss from the array as it is.
+        entries: flat indices to compare.
+    """
+    entries = np.arange(array.size) if entries is None else entries
+    worst = 0.0
+    for entry in entries:
+        place = np.unravel_index(entry, array.shape)
+        centre = float(array[place])
+
+        def moved(distance: float, place: tuple[np.intp, ...] = place, at: float = centre) -> float:
+            array[place] = at + distance
+            value = loss()
+            array[place] = at
+            return value
+
+        error = relative_error(float(gradient[place]), derivative(moved))
+        worst = error if math.isnan(error) else max(worst, error)
+        if math.isnan(worst):
+            break
+    return Row(name, array.shape, f"{len(entries)} of {array.size}", worst)
+
+
+def check_direction(
+    name: str, array: Array, gradient: Array, loss: Callable[[], float], rng: np.random.Generator
+) -> Row:
+    """Compare <gradient, v> with the derivative along a random direction v of length 1.
+
+    Half of v is the gradient's own direction: one that happened to be at right angles to it
+    would compare rounding with rounding.
+    """
+    direction = rng.standard_normal(array.shape)
+    direction /= np.linalg.norm(direction)
+    direction += gradient / max(float(np.linalg.norm(gradient)), FLOOR)
+    direction /= np.linalg.norm(direction)
+    centre = array.copy()
+
+    def moved(distance: float) -> float:
+        array[...] = centre + distance * direction
+        return loss()
+
+    numeric = derivative(moved)
+    array[...] = centre
+    analytic = float(np.vdot(gradient, direction))
+    return Row(name, array.shape, "1 direction", relative_error(analytic, numeric))
+
+
+def loss_of(model: Model, window: Window) -> float:
+    """L of a window, forward only."""
+    T, B = window.targets.shape
+    room = model.workspace(T, B, dropout=window.masks is not None)
+    inputs, _ = model.run(window.x, window.state, room, window.masks)
+    w = model.output(model.params)
+    log_y = log_softmax(inputs[-1] @ w.W_hc + w.b_c)  # (T, B, V)
+    return -float(np.take_along_axis(log_y, window.targets[..., None], axis=-1).sum())
+
+
+def gradients_of(model: Model, window: Window, dx: Array | None = None) -> dict[str, Array]:
+    """Gradients of L by hand, by name: parameters gate by gate, and each layer's initial state."""
+    T, B = window.targets.shape
+    grads = model.params.like()
+    room = model.workspace(T, B, dropout=window.masks is not None)
+    _, _, dstate = model.loss_and_gradients(
+        window.x, window.targets, window.state, room, grads, scale=1.0, masks=window.masks, dx=dx
+    )
+    return dict(_named(model, grads.items(), dstate))
+
+
+def _named(
+    model: Model, arrays: Iterator[tuple[str, Array]], state: Array
+) -> Iterator[tuple[str, Array]]:
+    """Parameters, or their gradients, gate by gate, then states; in one order for both."""
+    for full_name, array in arrays:
+        owner, name = full_name.split(".")
+        blocks = gru.by_gate(name, array) if owner != "output" else [(name, array)]
+        yield from ((f"{owner}.{block_name}", block) for block_name, block in blocks)
+    for layer in range(model.L):
+        yield f"layer{layer + 1}.h_0", state[layer]
+
+
+def check_model(
+    model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
+) -> Iterator[Row]:
+    """Check every parameter array and every layer's initial state.
+
+    Args:
+        model: in float64.
+        window: what to compute the loss on.
+        rng: chooses entries.
+        entries: how many entries to compare in each array, the largest gradients among them;
+            None for all.
+    """
+    gradients = gradients_of(model, window)
+    for name, array in _named(model, model.params.items(), window.state):
+        chosen = _choose(gradients[name], rng, entries)
+        yield check_entries(name, array, gradients[name], lambda: loss_of(model, window), chosen)
+
+
+def _choose(
+    gradient: Array, rng: np.random.Generator, entries: int | None
+) -> npt.NDArray[np.intp] | None:
+    """Flat indices of so many entries, the largest ones among them, or None for all."""
+    if entries is None or entries >= gradient.size:
+        return None
+    largest = np.argsort(-np.abs(gradient), axis=None)[: entries // 4]
+    others = rng.choice(gradient.size, entries - len(largest), replace=False)
+    return np.concatenate([largest, others])
+
+
+def check_directions(model: Model, window: Window, rng: np.random.Generator) -> Iterator[Row]:
+    """Check each array along one random direction."""
+    gradients = gradients_of(model, window)
+    for name, array in _named(model, model.params.items(), window.state):
+        yield check_direction(name, array, gradients[name], lambda: loss_of(model, window), rng)
+
+
+def check_input(
+    model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
+) -> Row:
+    """Check the gradient of the input x, as a real-valued array in place of one-hot rows."""
+    x: Array = np.eye(model.V)[window.x]  # (T, B, V)
+    dense = Window(x, window.targets, window.state, window.masks)
+    dx = np.zeros_like(x)
+    gradients_of(model, dense, dx)
+    return check_entries("x", x, dx, lambda: loss_of(model, dense), _choose(dx, rng, entries))
+
+
+def check_layer(D: int, H: int, T: int, B: int, rng: np.random.Generator) -> Iterator[Row]:
+    """Check one layer by itself: <R, h> + <R', h_T> for random R and R'.
+
+    Its arguments are the input x, the input projection a, the initial state and the parameters;
+    R' stands for what comes back from a later window, which training cuts off.
+    """
+    w = gru.Weights(*(rng.standard_normal(shape) * 0.5 for shape in gru.shapes(D, H).values()))
+    x, h0 = rng.standard_normal((T, B, D)), rng.standard_normal((B, H))
+    R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
+    cache, offset = gru.allocate(T, B, H, np.float64), np.zeros((T, B, 3 * H))
+
+    def loss() -> float:
+        gru.project(w, x, cache)
+        cache.a[:] += offset
+        gru.forward(w, h0, cache)
+        return float(np.vdot(R, cache.h[1:]) + np.vdot(R_last, cache.h[-1]))
+
+    loss()
+    dw, dx = gru.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
+    dh0 = gru.backward(w, R, R_last, cache, dw)
+    gru.project_backward(w, x, cache, dw, dx)
+    da = cache.da.copy()
+    arguments: list[tuple[str, Array, Array]] = [("x", x, dx), ("a", offset, da), ("h_0", h0, dh0)]
+    for name, array, gradient in arguments:
+        yield check_entries(f"layer.{name}", array, gradient, loss)
+    for field, array, gradient in zip(w._fields, w, dw, strict=True):
+        blocks = zip(gru.by_gate(field, array), gru.by_gate(field, gradient), strict=True)
+        for (name, block), (_, dblock) in blocks:
+            yield check_entries(f"layer.{name}", block, dblock, loss)
+
+
+def toy(V: int, H: int, L: int, T: int, B: int, dropout: float, seed: int) -> tuple[Model, Window]:
+    """A model with weights of the order of 1, and a random window with a non-zero state."""
+    rng = np.random.default_rng(seed)
+    model = Model(V, H, L, np.float64)
+    model.initialize(rng)
+    model.params.flat += rng.normal(0, 0.5 / math.sqrt(H), model.params.flat.shape)
+    model.output(model.params).W_hc[:] = rng.normal(0, 1 / math.sqrt(H), (H, V))
+    masks = dropout_masks(rng, dropout, (L, T, B, H), np.float64) if dropout else None
+    x, targets = rng.integers(0, V, (2, T, B))
+    return model, Window(x, targets, rng.uniform(-0.9, 0.9, (L, B, H)), masks)
+
+
+def check_all(
+    *, hidden: int, layers: int, dropout: float, seed: int = 0, entries: int | None = None
+) -> Iterator[tuple[str, Row]]:
+    """Every check there is, with the title of its section.
+
+    Args:
+        hidden: units a layer of the model checked entry by entry.
+        layers: its layers.
+        dropout: share of its outputs zeroed by masks that stay fixed.
+        seed: of weights, text and directions.
+        entries: how many entries to compare in each array; None for all.
+    """
+    rng = np.random.default_rng(seed)
+    V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
+    model, window = toy(V, hidden, layers, T, B, dropout, seed)
+    title = f"entry by entry: V={V} H={hidden} L={layers} T={T} B={B}"
+    yield from ((title, row) for row in check_model(model, window, rng, entries))
+    yield title, check_input(model, window, rng, entries)
+    D, H, T, B = 3, 6, 5, 2
+    title = f"one layer by itself: D={D} H={H} T={T} B={B}"
+    yield from ((title, row) for row in check_layer(D, H, T, B, rng))
+    V, H, T, B = 65, 64, 32, 8
+    model, window = toy(V, H, layers, T, B, dropout, seed)
+    title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
+    yield from ((title, row) for row in check_directions(model, window, rng))
+
+
+def check_trained(
+    model: Model, window: Window, entries: int, seed: int = 0
+) -> Iterator[tuple[str, Row]]:
+    """Check given weights on a given text, with the title of each section.
+
+    Args:
+        model: in float64.
+        window: ids of the text, and the state to start from.
+        entries: how many entries to compare in each array.
+        seed: chooses entries and directions.
+    """
+    rng = np.random.default_rng(seed)
+    T, B = window.targets.shape
+    title = f"entry by entry: V={model.V} H={model.H} L={model.L} T={T} B={B}"
+    yield from ((title, row) for row in check_model(model, window, rng, entries))
+    yield title, check_input(model, window, rng, entries)
+    title = "along random directions"
+    yield from ((title, row) for row in check_directions(model, window, rng))

@@ -1,0 +1,235 @@
+"""The language model: a stack of GRU layers below a softmax over the vocabulary.
+
+    h^0 = x,   h^l = dropout(GRU_l(h^{l-1}))   for l = 1..L
+    c_t = h_t^L W_hc + b_c                     logits
+    y_t = softmax(c_t),   L_t = -log y_t[target_t]
+
+State goes in and comes out as an argument, (L, B, H): nothing is remembered between calls.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.nn import gru
+from grucli.nn.functional import log_softmax, softmax_cross_entropy_
+from grucli.nn.params import Array, Ids, Input, Params, Shapes
+
+LOGITS_AT_ONCE = 2**21
+"""Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
+
+
+class Output(NamedTuple):
+    """The parameters of the softmax layer, or the gradients with respect to them."""
+
+    W_hc: Array  # (H, V)
+    b_c: Array  # (V,)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Room for one window, allocated once and overwritten by every window."""
+
+    caches: list[gru.Cache]  # one a layer
+    dropped: Array  # (L, T, B, H) outputs of the layers after dropout, (0,) without dropout
+    dh: Array  # (T, B, H) gradient handed down from layer to layer
+
+    def first(self, T: int) -> "Workspace":
+        """The same room, for a window of only ``T`` steps."""
+        caches = [cache.first(T) for cache in self.caches]
+        return Workspace(
+            caches, self.dropped[:, :T] if self.dropped.size else self.dropped, self.dh[:T]
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the workspace holds."""
+        caches = sum(array.nbytes for cache in self.caches for array in cache)
+        return caches + self.dropped.nbytes + self.dh.nbytes
+
+
+def shapes(V: int, H: int, L: int) -> Shapes:
+    """Names and shapes of all parameters; layers count from 1."""
+    named: dict[str, tuple[int, ...]] = {}
+    for number in range(1, L + 1):
+        layer = gru.shapes(V if number == 1 else H, H)
+        named |= {f"layer{number}.{name}": shape for name, shape in layer.items()}
+    return named | {"output.W_hc": (H, V), "output.b_c": (V,)}
+
+
+class Model:
+    """Parameters and the functions of them.
+
+    Args:
+        V: size of the vocabulary.
+        H: units of each layer.
+        L: number of layers.
+        dtype: float32 to train, float64 to check gradients; the code is the same.
+    """
+
+    def __init__(self, V: int, H: int, L: int, dtype: npt.DTypeLike = np.float32) -> None:
+        self.V, self.H, self.L = V, H, L
+        self.params = Params(shapes(V, H, L), dtype)
+
+    def initialize(self, rng: np.random.Generator) -> None:
+        """Draw the parameters; the small output weights make the first loss about ln V."""
+        for layer in self.layers(self.params):
+            gru.initialize(layer, rng)
+        output = self.output(self.params)
+        output.W_hc[:] = 0.02 * rng.standard_normal(output.W_hc.shape)
+        output.b_c[:] = 0.0
+
+    def layers(self, params: Params) -> list[gru.Weights]:
+        """Views of ``params``, or of gradients of the same layout, layer by layer."""
+        return [
+            gru.Weights(*(params[f"layer{number}.{name}"] for name in gru.Weights._fields))
+            for number in range(1, self.L + 1)
+        ]
+
+    def output(self, params: Params) -> Output:
+        """Views of the softmax layer's parameters, or of their gradients."""
+        return Output(params["output.W_hc"], params["output.b_c"])
+
+    def zero_state(self, B: int) -> Array:
+        """The state before any text, (L, B, H)."""
+        return np.zeros((self.L, B, self.H), self.params.flat.dtype)
+
+    def workspace(self, T: int, B: int, *, dropout: bool = False) -> Workspace:
+        """Room for windows of up to ``T`` steps of ``B`` streams."""
+        dtype = self.params.flat.dtype
+        return Workspace(
+            [gru.allocate(T, B, self.H, dtype) for _ in range(self.L)],
+            np.zeros((self.L, T, B, self.H) if dropout else 0, dtype),
+            np.zeros((T, B, self.H), dtype),
+        )
+
+    def run(
+        self, x: Input, state: Array, room: Workspace, masks: Array | None = None
+    ) -> tuple[list[Input], Array]:
+        """Forward through all layers.
+
+        Args:
+            x: ids (T, B), or any real-valued input (T, B, V).
+            state: initial state of every layer, (L, B, H).
+            room: a workspace for exactly T steps.
+            masks: what each layer's output is multiplied by, (L, T, B, H), or None.
+
+        Returns:
+            What each layer read, and last what the softmax reads; and the last state, (L, B, H).
+        """
+        inputs: list[Input] = [x]
+        for number, (w, cache) in enumerate(
+            zip(self.layers(self.params), room.caches, strict=True)
+        ):
+            gru.project(w, inputs[-1], cache)
+            gru.forward(w, state[number], cache)
+            h = cache.h[1:]
+            inputs.append(
+                h if masks is None else np.multiply(h, masks[number], out=room.dropped[number])
+            )
+        return inputs, np.stack([cache.h[-1] for cache in room.caches])
+
+    def loss_and_gradients(
+        self,
+        x: Input,
+        targets: Ids,
+        state: Array,
+        room: Workspace,
+        grads: Params,
+        *,
+        scale: float,
+        masks: Array | None = None,
+        dx: Array | None = None,
+    ) -> tuple[float, Array, Array]:
+        """Forward, then backward by hand; gradients are ADDED to ``grads``.
+
+        Args:
+            x: ids (T, B), or a real-valued input (T, B, V), then with ``dx`` of that shape.
+            targets: the characters that come next, (T, B).
+            state: initial state, (L, B, H).
+            room: a workspace for exactly T steps.
+            grads: receives the gradient of ``scale * L``.
+            scale: 1 / (T * B) for the gradient of the mean loss a character.
+            masks: as in ``run``.
+            dx: receives the gradient of a real-valued input.
+
+        Returns:
+            L, the sum of losses in nats; the last state; the gradient of the initial state.
+        """
+        inputs, last_state = self.run(x, state, room, masks)
+        loss = self._output_loss_and_gradients(inputs[-1], targets, grads, room.dh, scale)
+        dstate = np.zeros_like(last_state)
+        nothing_later = np.zeros_like(last_state[0])  # the window is where truncation cuts
+        weights, dweights = self.layers(self.params), self.layers(grads)
+        for number in reversed(range(self.L)):
+            w, dw, cache = weights[number], dweights[number], room.caches[number]
+            if masks is not None:
+                room.dh[:] *= masks[number]
+            dstate[number] = gru.backward(w, room.dh, nothing_later, cache, dw)
+            below = room.dh if number > 0 or dx is None else dx
+            gru.project_backward(w, inputs[number], cache, dw, below)
+        return loss, last_state, dstate
+
+    def score(
+        self, x: Ids, targets: Ids, state: Array, room: Workspace
+    ) -> tuple[Array, npt.NDArray[np.bool_], Array]:
+        """Judge a text: log probability of each target in nats (T, B), hits (T, B), last state.
+
+        A hit is a target that was the most probable character.
+        """
+        inputs, last_state = self.run(x, state, room)
+        w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
+        log_probs: Array = np.empty(targets.shape, h.dtype)
+        hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
+        for rows in _blocks(len(flat), self.V):
+            log_y = log_softmax(h[rows] @ w.W_hc + w.b_c)
+            log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
+            hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
+        return log_probs, hits, last_state
+
+    def step(self, x: Ids, state: Array, room: Workspace) -> tuple[Array, Array]:
+        """Read one character (B,); logits of the next one (B, V), and the state after it."""
+        inputs, last_state = self.run(x[None], state, room)
+        w = self.output(self.params)
+        return inputs[-1][0] @ w.W_hc + w.b_c, last_state
+
+    def _output_loss_and_gradients(
+        self, h: Array, targets: Ids, grads: Params, dh: Array, scale: float
+    ) -> float:
+        w, dw = self.output(self.params), self.output(grads)
+        h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
+        loss = 0.0
+        for rows in _blocks(len(flat), self.V):
+            c = h_rows[rows] @ w.W_hc  # (N, V)
+            c += w.b_c
+            loss += softmax_cross_entropy_(c, flat[rows], scale)
+            dw.W_hc[:] += h_rows[rows].T @ c
+            dw.b_c[:] += c.sum(axis=0)
+            np.matmul(c, w.W_hc.T, out=dh_rows[rows])
+        return loss
+
+
+def dropout_masks(
+    rng: np.random.Generator, rate: float, shape: Sequence[int], dtype: npt.DTypeLike
+) -> Array:
+    """Masks that zero each value with probability ``rate`` and scale the rest by 1/(1-rate)."""
+    masks: Array = rng.random(tuple(shape), np.float32).astype(dtype, copy=False)
+    np.greater_equal(masks, rate, out=masks)
+    masks *= 1.0 / (1.0 - rate)
+    return masks
+
+
+def _blocks(rows: int, V: int) -> list[slice]:
+    size = max(1, LOGITS_AT_ONCE // V)
+    return [slice(start, start + size) for start in range(0, rows, size)]
+
+
+def workspace_size(T: int, B: int, H: int, L: int, dropout: bool) -> int:
+    """Numbers that a workspace holds, and the dropout masks that go with it.
+
+    A layer keeps h, and z | r | n, r * h and da of every step: 8 T B H; the stack shares dh.
+    """
+    return T * B * H * (8 * L + 1) + L * B * H + 2 * dropout * L * T * B * H

@@ -1,0 +1,64 @@
+"""Parameters: named arrays that are views of one flat buffer.
+
+One buffer makes the optimizer, clipping, zeroing and averaging one line each; gradients and
+moments live in other buffers of the same layout.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[np.floating[Any]]
+Ids = npt.NDArray[np.integer[Any]]
+Input = npt.NDArray[Any]
+"""What a layer reads: ids (T, B), each standing for a one-hot row, or numbers (T, B, D)."""
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+class Params:
+    """An ordered mapping of names to arrays over one flat buffer.
+
+    Attributes:
+        shapes: name -> shape, in the order of the buffer.
+        flat: the buffer, one axis; writing to it writes to every named array.
+    """
+
+    __slots__ = ("_views", "flat", "shapes")
+
+    def __init__(self, shapes: Shapes, dtype: npt.DTypeLike) -> None:
+        self.shapes = dict(shapes)
+        self.flat: Array = np.zeros(count(shapes), dtype)
+        self._views = dict(_cut(self.flat, self.shapes))
+
+    def __getitem__(self, name: str) -> Array:
+        return self._views[name]
+
+    def items(self) -> Iterator[tuple[str, Array]]:
+        """Name and array, in the order of the buffer."""
+        return iter(self._views.items())
+
+    def like(self) -> "Params":
+        """Zeros of the same layout and dtype."""
+        return Params(self.shapes, self.flat.dtype)
+
+    def astype(self, dtype: npt.DTypeLike) -> "Params":
+        """A copy in another precision."""
+        copy = Params(self.shapes, dtype)
+        copy.flat[:] = self.flat
+        return copy
+
+
+def count(shapes: Shapes) -> int:
+    """Number of scalars that arrays of these shapes hold."""
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _cut(flat: Array, shapes: Shapes) -> Iterator[tuple[str, Array]]:
+    start = 0
+    for name, shape in shapes.items():
+        end = start + math.prod(shape)
+        yield name, flat[start:end].reshape(shape)
+        start = end

@@ -1,0 +1,296 @@
+"""Run directories: one a run, made exclusively, readable with nothing but the file system.
+
+runs/20260131-101500-corpus/
+  config.yaml  overrides.yaml  run.json  metrics.csv
+  samples/step-00001000.txt
+  checkpoints/step-00001000.npz  best.json  last.json
+"""
+
+import contextlib
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from grucli import checkpoint as checkpoints
+from grucli.checkpoint import Checkpoint
+from grucli.config import Settings, to_yaml
+from grucli.errors import CheckpointError, UsageError
+from grucli.files import replace_text, sha256
+
+Which = Literal["best", "last"]
+Status = Literal["running", "done", "interrupted", "failed"]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """One row of metrics.csv; the field names are its header.
+
+    Attributes:
+        step: updates done.
+        epoch: passes over the training text done.
+        chars: characters trained on.
+        split: train or val.
+        loss: nats a character; of train the mean since the row before, with dropout.
+        bpc: the same in bits.
+        lr: learning rate of the last update.
+        grad_norm: norm of its gradient before clipping.
+        chars_per_s: training speed since the row before, evaluation not counted.
+        elapsed_s: seconds since the run started, pauses before a resume not counted.
+    """
+
+    step: int
+    epoch: float
+    chars: int
+    split: Literal["train", "val"]
+    loss: float
+    bpc: float
+    lr: float
+    grad_norm: float
+    chars_per_s: float
+    elapsed_s: float
+
+
+HEADER = list(Metrics.__dataclass_fields__)
+
+
+class RunDirectory:
+    """The files of one run.
+
+    Args:
+        path: an existing run directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+
+    @classmethod
+    def create(
+        cls, root: Path, name: str, settings: Settings, overrides: Mapping[str, Any]
+    ) -> "RunDirectory":
+        """Make a directory that did not exist, with its settings in it.
+
+        Raises:
+            UsageError: the place cannot be written to.
+        """
+        stem = f"{datetime.now():%Y%m%d-%H%M%S}-{_file_name(name)}"
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            run = cls(_make_new(root, stem))
+            (run.path / "samples").mkdir()
+            run.checkpoints.mkdir()
+            replace_text(run.path / "config.yaml", to_yaml(settings))
+            replace_text(run.path / "overrides.yaml", _overrides_yaml(overrides))
+            replace_text(run.path / "metrics.csv", ",".join(HEADER) + "\n")
+        except OSError as error:
+            raise UsageError(
+                f"{root}: cannot make a run directory here: {error.strerror or error}; "
+                "choose a place to write with --runs-dir"
+            ) from None
+        return run
+
+    # ---- run.json
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What run.json says.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
+        """
+        path = self.path / "run.json"
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path}: not the file of a run: {error}") from None
+        if not isinstance(loaded, dict):
+            raise CheckpointError(f"{path}: not the file of a run")
+        return loaded
+
+    def write_info(self, info: Mapping[str, Any]) -> None:
+        """Replace run.json."""
+        replace_text(self.path / "run.json", json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+
+    def update_info(self, **changes: Any) -> None:
+        """Change some of run.json."""
+        self.write_info(self.info | changes)
+
+    # ---- metrics and samples
+
+    def append_metrics(self, row: Metrics) -> None:
+        """Add a row, complete on disk when this returns."""
+        values = {
+            key: f"{value:.6g}" if isinstance(value, float) else value
+            for key, value in asdict(row).items()
+        }
+        line = io.StringIO()
+        csv.DictWriter(line, HEADER, lineterminator="\n").writerow(values)
+        with (self.path / "metrics.csv").open("a", encoding="utf-8", newline="") as file:
+            file.write(line.getvalue())
+
+    def evaluations(self) -> tuple[list[float], list[float]]:
+        """Training and validation losses at the evaluations, in order."""
+        with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        train = {row["step"]: float(row["loss"]) for row in rows if row["split"] == "train"}
+        val = {row["step"]: float(row["loss"]) for row in rows if row["split"] == "val"}
+        steps = [step for step in val if step in train]
+        return [train[step] for step in steps], [val[step] for step in steps]
+
+    def write_sample(self, step: int, text: bytes) -> None:
+        """Write the sample made at ``step``."""
+        (self.path / "samples" / f"{_stem(step)}.txt").write_bytes(text)
+
+    def drop_after(self, step: int) -> None:
+        """Remove metric rows and samples of steps after ``step``: a resumed run makes them anew."""
+        path = self.path / "metrics.csv"
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if _step_of(row) <= step]
+        text = io.StringIO()
+        writer = csv.DictWriter(text, HEADER, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+        replace_text(path, text.getvalue())
+        for sample in (self.path / "samples").glob("step-*.txt"):
+            if int(sample.stem.removeprefix("step-")) > step:
+                sample.unlink()
+
+    # ---- checkpoints
+
+    def save(self, checkpoint: Checkpoint, loss: float | None, *, best: bool, keep: int) -> Path:
+        """Write a checkpoint, then the pointers to it, then remove what is no longer kept.
+
+        Raises:
+            OSError: what was saved before is still there.
+        """
+        step = checkpoint.progress.step
+        path = self.checkpoints / f"{_stem(step)}.npz"
+        checkpoints.write(path, checkpoint)
+        pointer = {"file": path.name, "step": step, "loss": loss, "sha256": sha256(path)}
+        pointers: tuple[Which, ...] = ("best", "last") if best else ("last",)
+        for which in pointers:
+            replace_text(self.checkpoints / f"{which}.json", json.dumps(pointer) + "\n")
+        self._prune(keep)
+        return path
+
+    def pointer(self, which: Which) -> dict[str, Any] | None:
+        """Where ``best.json`` or ``last.json`` points, or None before the first checkpoint."""
+        path = self.checkpoints / f"{which}.json"
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+            return {key: loaded[key] for key in ("file", "step", "loss", "sha256")}
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path}: damaged ({error}); name a checkpoint file") from None
+
+    def checkpoint(self, which: Which) -> Path:
+        """The best or last checkpoint's file, verified.
+
+        Raises:
+            CheckpointError: none was written yet, or it is not what was written.
+        """
+        pointer = self.pointer(which)
+        if pointer is None:
+            raise CheckpointError(
+                f"{self.path}: no checkpoint yet; the first is written at the first evaluation"
+            )
+        path = self.checkpoints / Path(pointer["file"]).name
+        if not path.is_file():
+            raise CheckpointError(f"{path}: missing, though {which}.json names it")
+        if sha256(path) != pointer["sha256"]:
+            raise CheckpointError(
+                f"{path}: damaged: not the bytes that were written; use another checkpoint in "
+                f"{self.checkpoints}"
+            )
+        return path
+
+    def _prune(self, keep: int) -> None:
+        pointers = [self.pointer("best"), self.pointer("last")]
+        pointed = {pointer["file"] for pointer in pointers if pointer}
+        others = [
+            path for path in sorted(self.checkpoints.glob("step-*.npz")) if path.name not in pointed
+        ]
+        for path in others[: len(others) - keep] if keep else others:
+            with contextlib.suppress(OSError):  # an old checkpoint too many does no harm
+                path.unlink()
+
+
+def is_run(path: Path) -> bool:
+    """Whether ``path`` is a run directory."""
+    return (path / "run.json").is_file() or (path / "checkpoints").is_dir()
+
+
+def find_checkpoint(path: Path, which: Which) -> Path:
+    """The checkpoint file that ``path``, a run directory or a checkpoint, stands for.
+
+    Raises:
+        CheckpointError: it is neither.
+    """
+    if path.is_dir():
+        if not is_run(path):
+            raise CheckpointError(
+                f"{path}: not a run directory: it holds no run.json; `grucli runs` lists runs"
+            )
+        return RunDirectory(path).checkpoint(which)
+    if not path.exists():
+        raise CheckpointError(
+            f"{path}: there is no such run or checkpoint; `grucli runs` lists runs"
+        )
+    return path
+
+
+def run_of(checkpoint: Path) -> RunDirectory | None:
+    """The run that a run directory or a checkpoint file in one belongs to."""
+    for path in (checkpoint, *checkpoint.resolve().parents[:2]):
+        if (path / "run.json").is_file():
+            return RunDirectory(path)
+    return None
+
+
+def list_runs(root: Path) -> list[RunDirectory]:
+    """All runs under ``root``, newest first.
+
+    Raises:
+        UsageError: there is no such directory.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root}: there is no such directory; `grucli train CORPUS` makes runs")
+    found = [path for path in root.iterdir() if (path / "run.json").is_file()]
+    return [RunDirectory(path) for path in sorted(found, key=lambda p: p.name, reverse=True)]
+
+
+def _make_new(root: Path, stem: str) -> Path:
+    number = 1
+    while True:
+        path = root / (stem if number == 1 else f"{stem}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+        number += 1
+
+
+def _file_name(name: str) -> str:
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:64] or "run"
+
+
+def _stem(step: int) -> str:
+    return f"step-{step:08d}"
+
+
+def _step_of(row: Mapping[str, str]) -> float:
+    """A row cut short by a crash has no step; it counts as later than everything."""
+    complete = None not in row.values() and row["step"].isdigit()
+    return int(row["step"]) if complete else float("inf")
+
+
+def _overrides_yaml(overrides: Mapping[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(dict(overrides), allow_unicode=True) if overrides else "{}\n"

@@ -1,0 +1,541 @@
+"""The training loop. It yields events and prints nothing.
+
+A ``Plan`` is everything that is known before the first step; a ``Checkpoint`` is the state of
+a run; a ``Trainer`` takes the one along the other. Random numbers of each purpose are functions
+of (seed, purpose, step), so that evaluating or sampling more often changes nothing, and a resumed
+run draws what the uninterrupted one would have drawn.
+"""
+
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli import __version__, evaluation
+from grucli.checkpoint import Checkpoint
+from grucli.config import Settings
+from grucli.corpus import Corpus, Splits, Windows, fit_windows, split
+from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError
+from grucli.nn.model import LOGITS_AT_ONCE, Model, dropout_masks, shapes, workspace_size
+from grucli.nn.params import Array, count
+from grucli.optim import Moments, adam_, average_, clip_
+from grucli.parallel import Shards, choose_workers
+from grucli.runs import Metrics, RunDirectory
+from grucli.sampling import Choice, sample_ids
+from grucli.schedules import Budget, evaluation_interval, learning_rate
+from grucli.vocabulary import Vocabulary
+
+WEIGHTS, DROPOUT, SAMPLES = range(3)
+"""Purposes of random numbers."""
+
+
+def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
+    """The random numbers that belong to one purpose at one step."""
+    return np.random.default_rng([seed, purpose, step])
+
+
+# ---- before the first step -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, known before anything is written.
+
+    Attributes:
+        settings: resolved settings.
+        corpus: the text.
+        splits: its parts.
+        windows: how the training part is read.
+        counts: how often each symbol occurs in the training part, (V,).
+        workers: threads.
+        budget: when to stop.
+        eval_every: steps between evaluations.
+    """
+
+    settings: Settings
+    corpus: Corpus
+    splits: Splits
+    windows: Windows
+    counts: npt.NDArray[np.int64]
+    workers: int
+    budget: Budget
+    eval_every: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        model = self.settings.model
+        return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that training will hold: text, parameters and their kin, and workspaces."""
+        model, windows = self.settings.model, self.windows
+        kin = 4 + self.workers + bool(self.settings.optim.average)  # itself, m, v, scratch; grads
+        room = workspace_size(windows.T, windows.B, model.hidden, model.layers, bool(model.dropout))
+        logits = min(LOGITS_AT_ONCE, windows.T * windows.B * len(self.corpus.vocabulary))
+        return self.corpus.ids.nbytes + 4 * (
+            kin * self.parameters + room + 2 * self.workers * logits
+        )
+
+
+def make_plan(settings: Settings, corpus: Corpus) -> Plan:
+    """Cut the corpus and fix everything that follows from it.
+
+    Raises:
+        CorpusError: too small for anything.
+        UnknownCharacterError: the prompt of the samples holds symbols that the corpus lacks.
+        SettingsError: more memory than the machine has.
+    """
+    corpus.vocabulary.encode(settings.sample.prompt)
+    splits = split(corpus.ids, settings.data)
+    train = settings.train
+    windows = fit_windows(splits.train, train.batch, train.window)
+    budget = Budget.of(train, windows.per_epoch)
+    plan = Plan(
+        settings=settings,
+        corpus=corpus,
+        splits=splits,
+        windows=windows,
+        counts=np.bincount(splits.train, minlength=len(corpus.vocabulary)).astype(np.int64),
+        workers=choose_workers(None if train.workers == "auto" else train.workers, windows.B),
+        budget=budget,
+        eval_every=evaluation_interval(
+            train,
+            budget,
+            steps_per_epoch=windows.per_epoch,
+            step_chars=windows.B * windows.T,
+            val_chars=len(splits.val),
+        ),
+    )
+    machine = physical_memory()
+    if machine is not None and plan.memory > machine:
+        raise SettingsError(
+            f"training would need {plan.memory / 2**30:,.1f} GB of memory and this machine has "
+            f"{machine / 2**30:,.1f}: lower model.hidden, train.batch or train.window"
+        )
+    return plan
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory of this machine, where the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def start(plan: Plan, weights: Model | None = None) -> Checkpoint:
+    """The state before the first step, with fresh weights or those of another run."""
+    settings, V = plan.settings, len(plan.corpus.vocabulary)
+    model = Model(V, settings.model.hidden, settings.model.layers)
+    if weights is None:
+        model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    else:
+        model.params.flat[:] = weights.params.flat
+    average = None
+    if settings.optim.average:
+        average = model.params.astype(np.float32)
+    return Checkpoint(
+        settings=settings,
+        vocabulary=plan.corpus.vocabulary,
+        counts=plan.counts,
+        model=model,
+        moments=Moments.like(model.params.flat),
+        average=average,
+        state=model.zero_state(plan.windows.B),
+        window=plan.windows.T,
+        corpus={"sha256": plan.corpus.sha256, "chars": len(plan.corpus.ids)},
+    )
+
+
+def resume(plan: Plan, checkpoint: Checkpoint) -> Checkpoint:
+    """The state to go on from.
+
+    Raises:
+        CorpusError: the corpus is not the one that the checkpoint was made with.
+        CheckpointError: its state does not fit the plan.
+        SettingsError: the budget is used up.
+    """
+    if checkpoint.corpus["sha256"] != plan.corpus.sha256:
+        raise CorpusError(
+            f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
+            f"({len(plan.corpus.ids):,} characters now, {checkpoint.corpus['chars']:,} then); "
+            "give the old text, or start a new run from these weights with --init-from"
+        )
+    if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
+        raise CheckpointError("the checkpoint's hidden states do not fit its settings")
+    checkpoint.settings = plan.settings
+    progress = checkpoint.progress
+    if plan.budget.seconds is not None and progress.seconds is None:
+        progress.seconds = 0.0
+    if plan.budget.seconds is None:
+        progress.seconds = None
+    if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1:
+        raise SettingsError(
+            f"the run has used its budget (step {progress.step:,}); give a larger one, such as "
+            f"--epochs {2 * math.ceil(progress.step / plan.windows.per_epoch)}"
+        )
+    return checkpoint
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """What run.json says of the origin of a run."""
+    corpus = plan.corpus
+    paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
+    return {
+        "versions": versions(),
+        "seed": plan.settings.train.seed,
+        "workers": plan.workers,
+        "corpus": {
+            "paths": paths,
+            "bytes": corpus.size,
+            "chars": len(corpus.ids),
+            "symbols": len(corpus.vocabulary),
+            "sha256": corpus.sha256,
+        },
+        "parameters": plan.parameters,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the last bits of a result."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "grucli": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": f"{blas.get('name')} {blas.get('version')}",
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+# ---- events ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Stepped:
+    """One update was made."""
+
+    step: int
+    loss: float
+    chars_per_s: float
+    progress: float
+    remaining_s: float
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A row of the training loss was written."""
+
+    row: Metrics
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """The validation text was predicted; ``loss`` is the training loss if there is none."""
+
+    step: int
+    epoch: float
+    train_loss: float
+    loss: float
+    best: bool
+    averaged: bool
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """A sample was made and written."""
+
+    step: int
+    text: bytes
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint was written."""
+
+    path: Path
+
+
+Event = Stepped | Logged | Evaluated | Sampled | Saved
+
+
+# ---- the loop --------------------------------------------------------------------------------
+
+
+class Trainer:
+    """Takes a run from the state of a checkpoint to the end of its budget.
+
+    Args:
+        plan: what to do.
+        checkpoint: where the run stands; changed in place.
+        run: where results are written.
+        elapsed: seconds already used that the checkpoint does not know of.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        checkpoint: Checkpoint,
+        run: RunDirectory,
+        elapsed: float = 0.0,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
+        windows = plan.windows
+        self.dropout = plan.settings.model.dropout
+        self.shards = Shards(
+            checkpoint.model, windows.T, windows.B, plan.workers, dropout=self.dropout > 0
+        )
+        self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
+        self.saved_at = clock()
+        self.evaluation_seconds = 0.0
+        self.row_seconds = 0.0
+        self.evaluated_step = -1
+        self.last_lr = self.last_norm = self.last_train_loss = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the run started."""
+        return self.clock() - self.started_at
+
+    @property
+    def progress(self) -> float:
+        """Share of the budget that is used, 0 to 1."""
+        reserve = 1.2 * self.evaluation_seconds
+        return self.plan.budget.progress(self.checkpoint.progress.step, self.elapsed, reserve)
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the loss has not improved for as many evaluations as the settings allow."""
+        patience = self.checkpoint.settings.train.patience
+        return 0 < patience <= self.checkpoint.progress.stale
+
+    def estimate(self) -> float:
+        """Seconds that the rest will take, from a step that is computed and thrown away."""
+        x, targets = self.plan.windows.window(0)
+        state = np.zeros_like(self.checkpoint.state)
+        for _ in range(2):  # the first pays for fresh memory
+            began = self.clock()
+            self.shards.loss_and_gradients(x, targets, state, self._masks(0, len(x)), 1.0)
+            step_seconds = self.clock() - began
+        evaluation_chars = len(self.plan.splits.val)
+        self.evaluation_seconds = step_seconds / 2 * evaluation_chars / x.size
+        if self.plan.budget.seconds is not None:
+            return self.plan.budget.seconds - self.elapsed
+        assert self.plan.budget.steps is not None
+        steps = self.plan.budget.steps - self.checkpoint.progress.step
+        return steps * step_seconds + steps / self.plan.eval_every * self.evaluation_seconds
+
+    def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+        """Train until the budget, patience, or ``stop`` says so; always leaves a checkpoint.
+
+        Raises:
+            RunError: the loss or the gradient is not finite.
+        """
+        where = self.checkpoint.progress
+        if where.due:
+            yield from self._after_step()
+        while self.progress < 1 and not self.out_of_patience:
+            yield self._step()
+            if stop():
+                where.due = True
+                yield self._save(best=False)
+                return
+            yield from self._after_step()
+        if self.evaluated_step != where.step:
+            yield from self._evaluate()
+
+    def _after_step(self) -> Iterator[Event]:
+        """What is due at this step: a row, an evaluation, a sample, a checkpoint."""
+        where, train = self.checkpoint.progress, self.checkpoint.settings.train
+        where.due = False
+        if where.step % train.log_every == 0:
+            yield from self._log()
+        if train.sample_every and where.step % train.sample_every == 0:
+            yield from self._sample()
+        if where.step % self.plan.eval_every == 0:
+            yield from self._evaluate()
+        elif self.clock() - self.saved_at > 60 * train.save_minutes:
+            yield self._save(best=False)
+
+    def _step(self) -> Stepped:
+        began = self.clock()
+        optim, checkpoint, where = (
+            self.plan.settings.optim,
+            self.checkpoint,
+            self.checkpoint.progress,
+        )
+        number = where.step % self.plan.windows.per_epoch
+        if number == 0:
+            checkpoint.state[:] = 0.0
+        x, targets = self.plan.windows.window(number)
+        loss, state, grads = self.shards.loss_and_gradients(
+            x,
+            targets,
+            checkpoint.state,
+            self._masks(where.step, len(x)),
+            scale=1.0 / x.size,  # the gradient of the mean loss of a character
+        )
+        progress = self.progress
+        lr, norm = learning_rate(optim, where.step, progress), clip_(grads.flat, optim.clip)
+        self._check_finite(loss, norm)
+        adam_(
+            checkpoint.model.params.flat,
+            grads.flat,
+            checkpoint.moments,
+            step=where.step + 1,
+            lr=lr,
+            betas=optim.betas,
+            eps=optim.eps,
+        )
+        if checkpoint.average is not None:
+            average_(
+                checkpoint.average.flat, checkpoint.model.params.flat, optim.average, where.step + 1
+            )
+        checkpoint.state = state
+        where.step += 1
+        where.nats += loss
+        where.chars += x.size
+        self.last_lr, self.last_norm = lr, norm
+        seconds = self.clock() - began
+        self.row_seconds += seconds
+        remaining = self.elapsed / max(progress, 1e-9) * (1 - progress)
+        return Stepped(where.step, loss / x.size, x.size / seconds, self.progress, remaining)
+
+    def _masks(self, step: int, T: int) -> Array | None:
+        if not self.dropout:
+            return None
+        model, stream = self.checkpoint.model, random_stream(self._seed, DROPOUT, step)
+        shape = (model.L, T, self.plan.windows.B, model.H)
+        return dropout_masks(stream, self.dropout, shape, np.float32)
+
+    @property
+    def _seed(self) -> int:
+        return self.plan.settings.train.seed
+
+    def _check_finite(self, loss: float, norm: float) -> None:
+        if math.isfinite(loss) and math.isfinite(norm):
+            return
+        raise RunError(
+            f"step {self.checkpoint.progress.step + 1:,}: the loss is {loss:.4g} and the norm of "
+            f"its gradient {norm:.4g}; the checkpoints in {self.run.checkpoints} are from before; "
+            f"start again with a lower learning rate, such as "
+            f"--set optim.lr={self.plan.settings.optim.lr / 2:g}"
+        )
+
+    def _row(self, split: Any, loss: float, chars_per_s: float) -> Metrics:
+        step, windows = self.checkpoint.progress.step, self.plan.windows
+        epoch = step / windows.per_epoch
+        row = Metrics(
+            step=step,
+            epoch=epoch,
+            chars=round(epoch * windows.chars_per_epoch),
+            split=split,
+            loss=loss,
+            bpc=loss / math.log(2),
+            lr=self.last_lr,
+            grad_norm=self.last_norm,
+            chars_per_s=chars_per_s,
+            elapsed_s=self.elapsed,
+        )
+        self.run.append_metrics(row)
+        return row
+
+    def _log(self) -> Iterator[Logged]:
+        """Write the mean training loss since the row before, if there was a step since."""
+        where = self.checkpoint.progress
+        if where.chars:
+            speed = where.chars / self.row_seconds if self.row_seconds else 0.0
+            self.last_train_loss = where.nats / where.chars
+            where.nats, where.chars, self.row_seconds = 0.0, 0, 0.0
+            yield Logged(self._row("train", self.last_train_loss, speed))
+
+    def _evaluate(self) -> Iterator[Event]:
+        """Judge the weights, sample from them, save them."""
+        yield from self._log()
+        began = self.clock()
+        where, checkpoint = self.checkpoint.progress, self.checkpoint
+        loss = self._validation_loss()
+        best = where.best_loss is None or loss < where.best_loss
+        if best:
+            where.best_loss, where.best_step, where.stale = loss, where.step, 0
+        else:
+            where.stale += 1
+        if len(self.plan.splits.val):
+            self._row("val", loss, 0.0)
+        epoch = where.step / self.plan.windows.per_epoch
+        yield Evaluated(where.step, epoch, self.last_train_loss, loss, best, checkpoint.use_average)
+        if not checkpoint.settings.train.sample_every:
+            yield from self._sample()
+        yield self._save(best=best)
+        self.evaluated_step = where.step
+        self.evaluation_seconds = self.clock() - began
+
+    def _validation_loss(self) -> float:
+        """The loss of the weights, or of the averaged ones where that is lower."""
+        checkpoint, val = self.checkpoint, self.plan.splits.val
+        if not len(val):
+            return self.last_train_loss
+        checkpoint.use_average = False
+        loss = evaluation.evaluate(checkpoint.model, val, self.plan.workers).loss
+        if checkpoint.average is not None:
+            checkpoint.use_average = True
+            averaged = evaluation.evaluate(checkpoint.model_to_use(), val, self.plan.workers).loss
+            checkpoint.use_average = averaged < loss
+            loss = min(loss, averaged)
+        return loss
+
+    def _sample(self) -> Iterator[Sampled]:
+        sample, checkpoint = self.plan.settings.sample, self.checkpoint
+        if not sample.length:
+            return
+        step = checkpoint.progress.step
+        seed = int(random_stream(self._seed, SAMPLES, step).integers(2**63))
+        text = make_sample(checkpoint, checkpoint.vocabulary, seed)[1]
+        self.run.write_sample(step, text)
+        yield Sampled(step, text)
+
+    def _save(self, *, best: bool) -> Saved:
+        where = self.checkpoint.progress
+        if where.seconds is not None:
+            where.seconds = self.elapsed
+        path = self.run.save(
+            self.checkpoint,
+            where.best_loss if best else None,
+            best=best,
+            keep=self.checkpoint.settings.train.keep,
+        )
+        self.run.update_info(
+            step=where.step,
+            best={"step": where.best_step, "loss": where.best_loss},
+            elapsed_s=round(self.elapsed, 1),
+        )
+        self.saved_at = self.clock()
+        return Saved(path)
+
+
+def make_sample(
+    checkpoint: Checkpoint, vocabulary: Vocabulary, seed: int
+) -> tuple[npt.NDArray[np.intp], bytes]:
+    """The ids of a sample as the settings ask for it, and its text with the prompt before it."""
+    sample = checkpoint.settings.sample
+    prompt = vocabulary.encode(sample.prompt)
+    ids = sample_ids(
+        checkpoint.model_to_use(),
+        checkpoint.counts,
+        prompt,
+        length=sample.length,
+        choice=Choice(sample.temperature),
+        seed=seed,
+    )
+    return ids, vocabulary.decode(np.concatenate([prompt, ids]))
