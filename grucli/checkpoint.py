@@ -151,7 +151,9 @@ def read(path: Path) -> Checkpoint:
         ) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, TypeError, KeyError, NotImplementedError, RuntimeError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # zipfile, numpy, json and pydantic each have errors of their own
         raise CheckpointError(f"{path}: damaged, or not made by grucli: {error}") from None
 
 

@@ -1,12 +1,12 @@
 """The errors that a user can cause or mend.
 
     GrucliError
-    ├── UsageError            exit 2: something asked for cannot be done
-    │   ├── SettingsError     a settings file, --set or a flag
-    │   ├── CorpusError       a text that cannot be read or is too small
-    │   ├── UnknownCharacterError  a text with characters that the model never saw
-    │   └── CheckpointError   a run or checkpoint that is missing, damaged or of another kind
-    └── RunError              exit 1: a run or a check that started and failed
+    ├── UsageError                exit 2: something asked for cannot be done
+    │   ├── SettingsError         a settings file, --set or a flag
+    │   ├── CorpusError           a text that cannot be read or is too small
+    │   ├── UnknownCharacterError a text with characters that the model never saw
+    │   └── CheckpointError       a run or checkpoint that is missing, damaged or of another kind
+    └── RunError                  exit 1: a run or a check that started and failed
 
 Every message says what is wrong, where, and what to do.
 """

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation
-from grucli.checkpoint import Checkpoint
+from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings
 from grucli.corpus import Corpus, Splits, Windows, fit_windows, split
 from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError
@@ -153,6 +153,7 @@ def start(plan: Plan, weights: Model | None = None) -> Checkpoint:
         state=model.zero_state(plan.windows.B),
         window=plan.windows.T,
         corpus={"sha256": plan.corpus.sha256, "chars": len(plan.corpus.ids)},
+        progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
     )
 
 

@@ -23,11 +23,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-app.command("train", no_args_is_help=True)(train.train)
-app.command("sample", no_args_is_help=True)(sample.sample)
-app.command("eval", no_args_is_help=True)(eval.evaluate)
+app.command("train")(train.train)
+app.command("sample")(sample.sample)
+app.command("eval")(eval.evaluate)
 app.command("gradcheck")(gradcheck.gradcheck)
-app.command("corpus", no_args_is_help=True)(corpus.corpus)
+app.command("corpus")(corpus.corpus)
 app.command("runs")(runs.runs)
 
 

@@ -59,6 +59,11 @@ def error(text: str) -> None:
     err.print(Text("error: ", style="bold red").append(text, style="default"))
 
 
+def typed(text: str) -> str:
+    """Text from the command line, which is UTF-8 even where the locale says otherwise."""
+    return os.fsencode(text).decode(errors="replace") if not text.isascii() else text
+
+
 def printable(text: str) -> str:
     """Text without control characters: a model can write what drives a terminal."""
     return "".join(

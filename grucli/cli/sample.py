@@ -91,10 +91,10 @@ def sample(
     from grucli.sampling import Choice
 
     checkpoint = checkpoints.read(find_checkpoint(run, "best"))
-    text = prompt if prompt_file is None else _read_prompt(prompt_file)
+    text = render.typed(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     request = _Request(
         checkpoint=checkpoint,
-        prompt=_encode(checkpoint.vocabulary, text or "", unknown),  # type: ignore[arg-type]
+        prompt=_encode(checkpoint.vocabulary, text, unknown),  # type: ignore[arg-type]
         length=length,
         choice=Choice(temperature, top_k, top_p),
         seed=secrets.randbits(32) if seed is None else seed,
@@ -238,4 +238,4 @@ def _unescape(text: str) -> str:
     escapes = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
     import re
 
-    return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], text)
+    return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], render.typed(text))

@@ -55,14 +55,19 @@ def shapes(D: int, H: int) -> Shapes:
     return {"W_x": (D, 3 * H), "W_h": (H, 3 * H), "b": (3 * H,)}
 
 
-def initialize(w: Weights, rng: np.random.Generator) -> None:
-    """Glorot-uniform input weights, orthogonal recurrent ones, update-gate bias -1.
+def initialize(w: Weights, rng: np.random.Generator, active: int) -> None:
+    """Normal input weights, orthogonal recurrent ones, update-gate bias -1.
 
-    The bias makes z about 0.27, so that an untrained layer keeps most of its state.
+    Input weights have variance 1/active, so that x W_x has about the variance of x. The bias makes
+    z about 0.27, so that an untrained layer keeps most of its state.
+
+    Args:
+        w: the layer's parameters, overwritten.
+        rng: where they come from.
+        active: inputs that are not zero at a time: 1 if x is one-hot, D if it is dense.
     """
-    D, H = len(w.W_x), len(w.W_h)
-    limit = np.sqrt(6.0 / (D + H))
-    w.W_x[:] = rng.uniform(-limit, limit, w.W_x.shape)
+    H = len(w.W_h)
+    w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
     for gate in range(3):
         q, triangular = np.linalg.qr(rng.standard_normal((H, H)))
         w.W_h[:, gate * H : (gate + 1) * H] = q * np.sign(np.diag(triangular))

@@ -76,8 +76,8 @@ class Model:
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw the parameters; the small output weights make the first loss about ln V."""
-        for layer in self.layers(self.params):
-            gru.initialize(layer, rng)
+        for number, layer in enumerate(self.layers(self.params)):
+            gru.initialize(layer, rng, active=1 if number == 0 else self.H)
         output = self.output(self.params)
         output.W_hc[:] = 0.02 * rng.standard_normal(output.W_hc.shape)
         output.b_c[:] = 0.0

@@ -1,0 +1,80 @@
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from grucli.cli import main
+from tests.texts import prose
+
+TINY = [
+    "--set=model.hidden=12",
+    "--set=train.batch=4",
+    "--set=train.window=16",
+    "--set=train.eval_every=10",
+    "--set=train.log_every=5",
+    "--set=sample.length=40",
+]
+"""Settings with which training takes a second."""
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Grucli = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def _strict_and_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Numeric accidents are errors, and every test has an empty working directory."""
+    monkeypatch.chdir(tmp_path)
+    with np.errstate(all="raise", under="ignore"):
+        yield
+
+
+@pytest.fixture
+def grucli(capfdbinary: pytest.CaptureFixture[bytes]) -> Grucli:
+    """Run the command line in this process: exit code, stdout, stderr."""
+
+    def run(*args: object) -> Result:
+        capfdbinary.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main([str(arg) for arg in args])
+        captured = capfdbinary.readouterr()
+        return Result(int(stopped.value.code or 0), captured.out.decode(), captured.err.decode())
+
+    return run
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(prose(4000), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run directory of a model trained for a moment; tests only read it."""
+    home = tmp_path_factory.mktemp("trained")
+    text = home / "text.txt"
+    text.write_text(prose(4000), encoding="utf-8")
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            main(["train", str(text), "--steps", "30", "--quiet", *TINY])
+    finally:
+        os.chdir(before)
+    assert not stopped.value.code
+    return next((home / "runs").iterdir())
+
+
+def snapshot(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory, to see that nothing was written."""
+    return {str(p): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}

@@ -1,0 +1,144 @@
+"""That gradcheck passes, and that it fails for every mistake one can make in the backward pass."""
+
+import inspect
+import math
+import types
+
+import numpy as np
+import pytest
+
+from grucli.nn import gradcheck, gru
+from grucli.nn import model as model_module
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_every_gradient_is_right(layers: int, dropout: float) -> None:
+    rows = [row for _, row in gradcheck.check_all(hidden=5, layers=layers, dropout=dropout)]
+    assert max(row.error for row in rows) <= 1e-6
+    names = {row.name for row in rows}
+    expected = {f"layer{n}.{name}" for n in range(1, layers + 1) for name in ("h_0", "W_hz", "b_r")}
+    assert expected | {"x", "layer.a", "layer.x", "output.W_hc", "output.b_c"} <= names
+
+
+def test_zero_over_zero_is_no_error_and_nan_is_one() -> None:
+    assert gradcheck.relative_error(0.0, 0.0) == 0.0
+    assert not gradcheck.Row("a", (1,), "1", math.nan).passed
+    bad = gradcheck.check_entries("a", np.ones(2), np.ones(2), lambda: math.nan)
+    assert not bad.passed
+
+
+def test_random_directions_find_a_missing_gradient() -> None:
+    array = np.arange(1.0, 5.0)
+    rng = np.random.default_rng(0)
+    right = gradcheck.check_direction("a", array, 2 * array, lambda: float(array @ array), rng)
+    wrong = gradcheck.check_direction("a", array, 0 * array, lambda: float(array @ array), rng)
+    assert right.passed
+    assert not wrong.passed
+
+
+GRU_MUTATIONS = {
+    "route 1, direct": ("dh_next *= scratch  # route 1", "dh_next *= 0.0  #"),
+    "route 2, update": (
+        "np.matmul(da[:, : 2 * H], W_hg_T, out=scratch)",
+        "np.matmul(da_r, W_hg_T[H:], out=scratch)",
+    ),
+    "route 3, candidate": ("dh_next += drh  # route 3", "pass  #"),
+    "route 4, reset": (
+        "np.matmul(da[:, : 2 * H], W_hg_T, out=scratch)",
+        "np.matmul(da_z, W_hg_T[:H], out=scratch)",
+    ),
+    "z (1 - z) without 1 - z": ("da_z *= scratch  # (1)", "pass  #"),
+    "z (1 - z) without z": (
+        "da_z *= scratch  # (4)",
+        "da_z *= np.divide(scratch, z)  #",
+    ),
+    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=da_r)", "da_r[:] = 1.0"),
+    "r (1 - r) without r": (
+        "da_r *= drh  # (2)",
+        "da_r *= np.divide(drh, r)  #",
+    ),
+    "1 - n^2 without 1 -": ("np.subtract(1.0, da_n, out=da_n)", "pass"),
+    "dz without h_{t-1}": ("np.subtract(n, h_prev, out=da_z)", "da_z[:] = n"),
+    "b_z": ("dw.b[:] += da.sum(axis=0)", "dw.b[H:] += da.sum(axis=0)[H:]"),
+    "b_r": ("dw.b[:] += da.sum(axis=0)", "dw.b[:] += da.sum(axis=0) * np.repeat([1, 0, 1], H)"),
+    "b_n": ("dw.b[:] += da.sum(axis=0)", "dw.b[:2*H] += da.sum(axis=0)[:2*H]"),
+    "reset after the product, forward": (
+        "n += np.matmul(rh, W_hn, out=scratch_n)",
+        "n += r * np.matmul(h_prev, W_hn, out=scratch_n)",
+    ),
+    "reset after the product, backward": (
+        "np.matmul(da_n, W_hn_T, out=drh)",
+        "np.matmul(da_n * r, W_hn_T, out=drh); drh /= r",
+    ),
+    "reset after the product, weights": (
+        "_rows(cache.rh).T @ da",
+        "_rows(cache.h[:-1]).T @ da",
+    ),
+    "gates' weights from the wrong state": (
+        "_rows(cache.h[:-1]).T @ da[:, : 2 * H]",
+        "_rows(cache.h[1:]).T @ da[:, : 2 * H]",
+    ),
+    "gradient of the last state": (
+        "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
+        "dh_next = np.zeros_like(dh_last)",
+    ),
+    "gradient from above": ("dh_next += dh[t]", "dh_next += dh[t] * (t > 0)"),
+    "input weights of a repeated character": (
+        "total[present] += np.add.reduceat(rows[order], starts, axis=0)",
+        "total[ids] += rows",
+    ),
+    "input of a layer": ("np.matmul(da, w.W_x.T, out=_rows(dx))", "dx[:] = 0.0"),
+}
+
+MODEL_MUTATIONS = {
+    "initial state of one layer": (
+        "dstate[number] = gru.backward(",
+        "dstate[number] = (number > 0) * gru.backward(",
+    ),
+    "dropout": ("room.dh[:] *= masks[number]", "pass"),
+    "b_c": ("dw.b_c[:] += c.sum(axis=0)", "pass"),
+    "W_hc": ("dw.W_hc[:] += h_rows[rows].T @ c", "dw.W_hc[:] += 0.5 * h_rows[rows].T @ c"),
+}
+
+
+def mutate(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
+    """A copy of a module with one place of its source changed."""
+    source = inspect.getsource(module)
+    assert source.count(old) == 1, f"{old!r} stands {source.count(old)} times in the source"
+    mutant = types.ModuleType(module.__name__)
+    mutant.__dict__["__file__"] = module.__file__
+    exec(
+        compile(source.replace(old, new), f"<mutant of {module.__name__}>", "exec"), mutant.__dict__
+    )
+    return mutant
+
+
+def found_wrong() -> bool:
+    with np.errstate(all="ignore"):
+        checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25)
+        return any(not row.passed for _, row in checks)
+
+
+@pytest.mark.parametrize("change", GRU_MUTATIONS.values(), ids=GRU_MUTATIONS)
+def test_a_mistake_in_the_cell_is_found(
+    change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = mutate(gru, *change)
+    monkeypatch.setattr(model_module, "gru", mutant)
+    monkeypatch.setattr(gradcheck, "gru", mutant)
+    assert found_wrong()
+
+
+@pytest.mark.parametrize("change", MODEL_MUTATIONS.values(), ids=MODEL_MUTATIONS)
+def test_a_mistake_in_the_model_is_found(
+    change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = mutate(model_module, *change)
+    monkeypatch.setattr(gradcheck, "Model", mutant.Model)
+    assert found_wrong()
+
+
+def test_an_unchanged_copy_of_the_cell_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "gru", mutate(gru, "dh_next += dh[t]", "dh_next += dh[t] "))
+    assert not found_wrong()

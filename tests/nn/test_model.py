@@ -1,0 +1,130 @@
+import math
+
+import numpy as np
+import pytest
+
+from grucli.nn import model as model_module
+from grucli.nn.gradcheck import toy
+from grucli.nn.model import Model, dropout_masks, workspace_size
+from tests import oracle
+
+
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_forward_equals_the_equations_in_scalar_loops(layers: int) -> None:
+    model, window = toy(V=5, H=4, L=layers, T=6, B=3, dropout=0.0, seed=1)
+    loss, state, _ = model.loss_and_gradients(
+        window.x,
+        window.targets,
+        window.state,
+        model.workspace(6, 3),
+        model.params.like(),
+        scale=1.0,
+    )
+    expected_loss, expected_state = oracle.loss(model, window.x, window.targets, window.state)
+    assert loss == pytest.approx(expected_loss, rel=1e-13)
+    np.testing.assert_allclose(state, expected_state, rtol=0, atol=1e-14)
+
+
+def test_one_window_equals_two_carried_windows_exactly() -> None:
+    model, window = toy(V=7, H=5, L=2, T=12, B=3, dropout=0.0, seed=2)
+    _, whole = model.run(window.x, window.state, model.workspace(12, 3))
+    room, state = model.workspace(6, 3), window.state
+    for half in (window.x[:6], window.x[6:]):
+        _, state = model.run(half, state, room)
+    np.testing.assert_array_equal(state, whole)
+
+
+def test_gradients_accumulate() -> None:
+    model, window = toy(V=7, H=5, L=2, T=4, B=3, dropout=0.2, seed=3)
+    room, grads = model.workspace(4, 3, dropout=True), model.params.like()
+
+    def backward() -> None:
+        model.loss_and_gradients(
+            window.x, window.targets, window.state, room, grads, scale=1.0, masks=window.masks
+        )
+
+    backward()
+    once = grads.flat.copy()
+    backward()
+    np.testing.assert_allclose(grads.flat, 2 * once, rtol=1e-12, atol=1e-14)
+
+
+def test_a_used_workspace_gives_the_same_result_as_a_fresh_one() -> None:
+    model, window = toy(V=7, H=5, L=2, T=4, B=3, dropout=0.0, seed=4)
+    used = model.workspace(9, 3)
+    model.run(np.zeros((9, 3), np.intp), window.state, used)
+    results = []
+    for room in (model.workspace(4, 3), used.first(4)):
+        grads = model.params.like()
+        model.loss_and_gradients(window.x, window.targets, window.state, room, grads, scale=1.0)
+        results.append(grads.flat)
+    np.testing.assert_array_equal(*results)
+
+
+@pytest.mark.parametrize("V", [2, 65, 3000])
+@pytest.mark.parametrize(("H", "L"), [(16, 1), (256, 1), (512, 2)])
+def test_first_loss_is_about_ln_V(V: int, H: int, L: int) -> None:
+    model = Model(V, H, L)
+    rng = np.random.default_rng(0)
+    model.initialize(rng)
+    x, targets = rng.integers(0, V, (2, 32, 8))
+    log_probs, _, _ = model.score(x, targets, model.zero_state(8), model.workspace(32, 8))
+    assert -log_probs.mean() == pytest.approx(math.log(V), rel=0.02)
+
+
+def test_recurrent_weights_are_orthogonal_and_the_update_gate_starts_by_remembering() -> None:
+    model = Model(5, 12, 2)
+    model.initialize(np.random.default_rng(0))
+    for w in model.layers(model.params):
+        for block in np.split(w.W_h, 3, axis=1):
+            np.testing.assert_allclose(block.T @ block, np.eye(12), atol=1e-6)
+        np.testing.assert_array_equal(w.b, [-1.0] * 12 + [0.0] * 24)
+
+
+def test_score_agrees_with_the_loss_and_finds_hits() -> None:
+    model, window = toy(V=7, H=5, L=2, T=4, B=3, dropout=0.0, seed=5)
+    room = model.workspace(4, 3)
+    loss, state, _ = model.loss_and_gradients(
+        window.x, window.targets, window.state, room, model.params.like(), scale=1.0
+    )
+    log_probs, hits, scored_state = model.score(window.x, window.targets, window.state, room)
+    assert -log_probs.sum() == pytest.approx(loss, rel=1e-13)
+    np.testing.assert_array_equal(scored_state, state)
+    likely, _ = model.step(window.x[0], window.state, model.workspace(1, 3))
+    np.testing.assert_array_equal(hits[0], likely.argmax(axis=1) == window.targets[0])
+
+
+def test_step_by_step_equals_a_window() -> None:
+    model, window = toy(V=7, H=5, L=2, T=4, B=3, dropout=0.0, seed=6)
+    _, whole = model.run(window.x, window.state, model.workspace(4, 3))
+    room, state = model.workspace(1, 3), window.state
+    for x in window.x:
+        _, state = model.step(x, state, room)
+    np.testing.assert_array_equal(state, whole)
+
+
+def test_logits_in_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, window = toy(V=7, H=5, L=1, T=4, B=3, dropout=0.0, seed=7)
+    results = []
+    for at_once in (2**21, 7 * 5):
+        monkeypatch.setattr(model_module, "LOGITS_AT_ONCE", at_once)
+        grads = model.params.like()
+        loss, _, _ = model.loss_and_gradients(
+            window.x, window.targets, window.state, model.workspace(4, 3), grads, scale=1.0
+        )
+        results.append(np.append(grads.flat, loss))
+    np.testing.assert_allclose(*results, rtol=1e-12, atol=1e-14)
+
+
+def test_dropout_masks_keep_the_mean() -> None:
+    masks = dropout_masks(np.random.default_rng(0), 0.3, (2, 50, 10, 40), np.float32)
+    assert set(np.unique(masks)) == {np.float32(0.0), np.float32(1 / 0.7)}
+    assert masks.mean() == pytest.approx(1.0, abs=0.01)
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_the_size_of_a_workspace_is_known_beforehand(dropout: bool) -> None:
+    model, T, B = Model(5, 6, 2), 7, 3
+    masks = 2 * 7 * 3 * 6 if dropout else 0
+    room = model.workspace(T, B, dropout=dropout)
+    assert room.nbytes // 4 + masks == workspace_size(T, B, 6, 2, dropout)

@@ -1,0 +1,190 @@
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grucli import checkpoint as checkpoints
+from grucli.checkpoint import Checkpoint
+from grucli.config import resolve
+from grucli.corpus import read as read_corpus
+from grucli.errors import CheckpointError
+from grucli.training import make_plan, start
+from tests.texts import prose
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    Path("t.txt").write_text(prose(500) + "é\U0001f600", encoding="utf-8")
+    settings = resolve([("", {"model.hidden": 5, "model.layers": 2, "optim.average": 0.9})])
+    plan = make_plan(settings, read_corpus(["t.txt"], settings.data))
+    made = start(plan)
+    made.progress.step, made.progress.best_loss = 7, 1.25
+    made.state[:] = 0.5
+    made.moments.m[:] = np.arange(made.moments.m.size)
+    return made
+
+
+@pytest.fixture
+def path(checkpoint: Checkpoint) -> Path:
+    path = Path("c.npz")
+    checkpoints.write(path, checkpoint)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(CheckpointError) as caught:
+        checkpoints.read(path)
+    message = str(caught.value)
+    assert str(path) in message
+    return message
+
+
+def test_everything_survives(checkpoint: Checkpoint, path: Path) -> None:
+    loaded = checkpoints.read(path)
+    np.testing.assert_array_equal(loaded.model.params.flat, checkpoint.model.params.flat)
+    np.testing.assert_array_equal(loaded.moments.m, checkpoint.moments.m)
+    np.testing.assert_array_equal(loaded.moments.v, checkpoint.moments.v)
+    assert loaded.average is not None
+    assert checkpoint.average is not None
+    np.testing.assert_array_equal(loaded.average.flat, checkpoint.average.flat)
+    np.testing.assert_array_equal(loaded.state, checkpoint.state)
+    np.testing.assert_array_equal(loaded.counts, checkpoint.counts)
+    np.testing.assert_array_equal(loaded.vocabulary.symbols, checkpoint.vocabulary.symbols)
+    assert loaded.progress == checkpoint.progress
+    assert loaded.settings == checkpoint.settings
+    assert (loaded.window, loaded.corpus) == (checkpoint.window, checkpoint.corpus)
+
+
+def test_equal_content_makes_equal_bytes(checkpoint: Checkpoint, path: Path) -> None:
+    checkpoints.write(Path("again.npz"), checkpoint)
+    assert Path("again.npz").read_bytes() == path.read_bytes()
+
+
+def test_other_programs_can_read_it(checkpoint: Checkpoint, path: Path) -> None:
+    with np.load(path, allow_pickle=False) as arrays:
+        np.testing.assert_array_equal(arrays["layer1.W_h"], checkpoint.model.params["layer1.W_h"])
+        assert json.loads(arrays["meta"].tobytes())["format"] == 1
+
+
+def test_averaged_weights_are_used_where_they_were_better(checkpoint: Checkpoint) -> None:
+    assert checkpoint.average is not None
+    checkpoint.average.flat[:] = 3.0
+    assert checkpoint.model_to_use() is checkpoint.model
+    checkpoint.use_average = True
+    assert (checkpoint.model_to_use().params.flat == 3.0).all()
+
+
+def test_missing_directory_and_other_files(path: Path) -> None:
+    assert "there is no such file" in refusal(Path("nothing.npz"))
+    Path("text.npz").write_text("not an archive", encoding="utf-8")
+    assert "not a checkpoint" in refusal(Path("text.npz"))
+    np.savez("other.npz", a=np.zeros(3))
+    assert "no member named meta" in refusal(Path("other.npz"))
+    Path("empty.npz").touch()
+    assert "not a checkpoint" in refusal(Path("empty.npz"))
+
+
+def test_every_truncation_is_refused(path: Path) -> None:
+    content, cut = path.read_bytes(), Path("cut.npz")
+    for length in range(0, len(content), 37):
+        cut.write_bytes(content[:length])
+        refusal(cut)
+
+
+def test_a_flipped_bit_is_refused_or_changes_nothing(checkpoint: Checkpoint, path: Path) -> None:
+    content, bad = path.read_bytes(), Path("bad.npz")
+    refused = 0
+    for place in range(0, len(content), 41):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        bad.write_bytes(flipped)
+        try:
+            loaded = checkpoints.read(bad)
+        except CheckpointError:
+            refused += 1
+        else:
+            np.testing.assert_array_equal(loaded.model.params.flat, checkpoint.model.params.flat)
+            np.testing.assert_array_equal(loaded.moments.m, checkpoint.moments.m)
+            assert loaded.progress == checkpoint.progress
+    assert refused > len(content) / 41 / 2
+
+
+def rewrite(path: Path, **changes: object) -> Path:
+    """The checkpoint with members replaced, or left out where None, or meta's keys changed."""
+    with np.load(path) as arrays:
+        members = dict(arrays)
+    meta = json.loads(members["meta"].tobytes())
+    for name, value in changes.items():
+        name = name.replace("__", ".")
+        if name in meta:
+            meta[name] = value
+        elif value is None:
+            del members[name]
+        else:
+            members[name] = np.asarray(value)
+    members["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    other = Path("other.npz")
+    np.savez(other, **members)
+    return other
+
+
+def test_a_newer_format_asks_for_an_upgrade(path: Path) -> None:
+    assert "written in format 99 by grucli" in refusal(rewrite(path, format=99))
+    assert "upgrade grucli" in refusal(rewrite(path, format=99))
+
+
+def test_members_must_be_what_the_settings_promise(path: Path) -> None:
+    assert "adam.v is missing" in refusal(rewrite(path, adam__v=None))
+    assert "extra is not expected" in refusal(rewrite(path, extra=[1]))
+    assert "output.b_c is float32[3], not float32[" in refusal(
+        rewrite(path, output__b_c=np.zeros(3, np.float32))
+    )
+    assert "adam.m is float64" in refusal(rewrite(path, adam__m=np.zeros(3)))
+    assert "state is float32[1]" in refusal(rewrite(path, state=np.zeros(1, np.float32)))
+    assert "damaged" in refusal(rewrite(path, settings={"model": {"hidden": "x"}}))
+    assert "damaged" in refusal(rewrite(path, progress={"nonsense": 1}))
+
+
+def test_values_must_be_finite(path: Path, checkpoint: Checkpoint) -> None:
+    bias = np.full(checkpoint.model.V, np.nan, np.float32)
+    assert "output.b_c holds values that are not finite" in refusal(rewrite(path, output__b_c=bias))
+
+
+def test_pickles_compression_and_duplicates_are_refused(path: Path) -> None:
+    with np.load(path) as arrays:
+        members = dict(arrays)
+    np.savez_compressed("z.npz", **members)
+    assert "is compressed" in refusal(Path("z.npz"))
+    assert "damaged" in refusal(rewrite(path, state=np.array([{}], object)))
+    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("state.npy", b"")
+    assert "a member occurs twice" in refusal(path)
+
+
+def test_a_header_that_lies_about_its_size_allocates_nothing(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    claim = b"{'descr': '<i8', 'fortran_order': False, 'shape': (1099511627776,), }"
+    members["counts.npy"] = (b"\x93NUMPY\x01\x00v\x00" + claim).ljust(127) + b"\n"
+    with zipfile.ZipFile("lie.npz", "w") as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    assert "counts is int64[1099511627776]" in refusal(Path("lie.npz"))
+
+
+def test_a_failed_write_leaves_the_old_file(
+    path: Path, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = path.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    checkpoint.progress.step = 8
+    with pytest.raises(OSError, match="No space left"):
+        checkpoints.write(path, checkpoint)
+    assert path.read_bytes() == before
+    assert [p.name for p in Path().iterdir() if "tmp" in p.name] == []

@@ -1,0 +1,238 @@
+import gzip
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from grucli import corpora, corpus
+from grucli.config import Data
+from grucli.corpus import Corpus, fit_windows, read, split
+from grucli.errors import CorpusError, UnknownCharacterError
+
+
+def text_of(read_corpus: Corpus) -> str:
+    return read_corpus.vocabulary.decode(read_corpus.ids).decode()
+
+
+def problem(*sources: object, **data: object) -> str:
+    with pytest.raises(CorpusError) as caught:
+        read([str(source) for source in sources], Data(**data))
+    return str(caught.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), piece=st.integers(1, 9))
+def test_any_text_survives_whatever_the_pieces(text: str, piece: int) -> None:
+    text = text.removeprefix("\ufeff") or "x"
+    Path("t.txt").write_bytes(text.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(corpus, "PIECE", piece)
+        result = read(["t.txt"], Data())
+    assert text_of(result) == text
+    assert list(result.vocabulary.symbols) == sorted(map(ord, set(text)))
+    assert result.size == len(text.encode())
+
+
+def test_line_ends_and_emoji_and_chinese_are_kept() -> None:
+    text = "Zeile\r\n零\U0001f600 mit\rallem\n"
+    Path("t.txt").write_bytes(text.encode())
+    assert text_of(read(["t.txt"], Data())) == text
+
+
+def test_a_byte_order_mark_is_dropped() -> None:
+    Path("t.txt").write_bytes(b"\xef\xbb\xbfabc")
+    assert text_of(read(["t.txt"], Data())) == "abc"
+
+
+def test_files_follow_one_another_and_gz_is_read() -> None:
+    Path("a.txt").write_text("first ", encoding="utf-8")
+    Path("b.txt.gz").write_bytes(gzip.compress(b"second"))
+    result = read(["a.txt", "b.txt.gz"], Data())
+    assert text_of(result) == "first second"
+    assert result.sources == ("a.txt", "b.txt.gz")
+
+
+def test_standard_input() -> None:
+    code = "import sys; from grucli.config import Data; from grucli.corpus import read; "
+    code += "c = read(['-'], Data()); print(c.vocabulary.decode(c.ids))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=b"h\xc3\xa9llo", capture_output=True, check=True
+    )
+    assert done.stdout.strip() == b"b'h\\xc3\\xa9llo'"
+    assert "named twice" in problem("-", "-")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8", "utf-32"])
+def test_encodings(encoding: str) -> None:
+    Path("t.txt").write_bytes("“naïve” text\n".encode(encoding))
+    assert text_of(read(["t.txt"], Data(encoding=encoding))) == "“naïve” text\n"
+
+
+def test_any_file_is_bytes() -> None:
+    content = bytes(range(256)) * 2
+    Path("t.bin").write_bytes(content)
+    result = read(["t.bin"], Data(level="byte"))
+    assert result.vocabulary.decode(result.ids) == content
+    assert result.ids.dtype == np.uint8
+
+
+def test_ids_have_the_smallest_type() -> None:
+    Path("t.txt").write_text("".join(chr(0x4E00 + i) for i in range(300)), encoding="utf-8")
+    assert read(["t.txt"], Data()).ids.dtype == np.uint16
+
+
+def test_the_vocabulary_of_a_checkpoint() -> None:
+    Path("a.txt").write_text("abcd", encoding="utf-8")
+    Path("b.txt").write_text("bdxb", encoding="utf-8")
+    vocabulary = read(["a.txt"], Data()).vocabulary
+    with pytest.raises(UnknownCharacterError, match="'x' LATIN SMALL LETTER X"):
+        read(["b.txt"], Data(), vocabulary)
+    assert list(read(["b.txt"], Data(), vocabulary, "skip").ids) == [1, 3, 1]
+
+
+def test_missing_directory_empty() -> None:
+    Path("empty.txt").touch()
+    Path("dir").mkdir()
+    assert "nothing.txt: there is no such file" in problem("nothing.txt")
+    assert "dir: this is a directory" in problem("dir")
+    assert "empty.txt: the file is empty" in problem("empty.txt")
+
+
+def test_a_broken_gz() -> None:
+    Path("cut.gz").write_bytes(gzip.compress(b"hello" * 1000)[:-20])
+    Path("plain.gz").write_bytes(b"hello")
+    assert "cut.gz: not a complete gzip file" in problem("cut.gz")
+    assert "plain.gz: not a complete gzip file" in problem("plain.gz")
+
+
+@pytest.mark.parametrize("piece", [7, 2**20])
+def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
+    piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "PIECE", piece)
+    content = "ein Wörtchen\nund it’s “smart”\n".encode()
+    bad = content[:20] + b"\x92" + content[20:]
+    Path("t.txt").write_bytes(bad)
+    message = problem("t.txt")
+    assert "t.txt: byte 0x92 at offset 20 (line 2) is not utf-8 (invalid start byte)" in message
+    assert "--set data.encoding=latin-1 reads this file" in message  # \x9d is not in cp1252
+    assert read(["t.txt"], Data(encoding="latin-1")).size == len(bad)
+
+
+def test_the_encoding_suggested_is_the_first_that_reads_the_whole_file() -> None:
+    Path("w.txt").write_bytes("It’s".encode("cp1252"))
+    Path("u.txt").write_bytes("It’s".encode("utf-16"))
+    Path("cut.txt").write_bytes("abcé".encode()[:-1])
+    assert "--set data.encoding=cp1252 reads" in problem("w.txt")
+    assert "--set data.encoding=utf-16 reads" in problem("u.txt")
+    assert "byte 0xc3 at offset 3 (line 1) is not utf-8 (unexpected end of data)" in problem(
+        "cut.txt"
+    )
+
+
+def test_memory_stays_below_five_bytes_a_character() -> None:
+    chars = 4_000_000
+    text = "Grüße, 世界 and some \U0001f600 more plain text with it. " * (chars // 46)
+    Path("t.txt").write_text(text, encoding="utf-8")
+    chars = len(text)
+    del text
+    read(["t.txt"], Data())  # what is imported and cached on the way is not the corpus's
+    tracemalloc.start()
+    try:
+        read(["t.txt"], Data())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    fixed = 4 * corpus.CODE_POINTS + 16 * corpus.PIECE  # the table and one piece in all its forms
+    assert peak - fixed < 5 * chars
+
+
+# ---- splits and windows
+
+
+def ids(n: int) -> np.ndarray:
+    return np.arange(n, dtype=np.int64) % 7
+
+
+def test_splits_follow_one_another() -> None:
+    parts = split(ids(1000), Data(val=0.1, test=0.05))
+    assert [len(parts.train), len(parts.val), len(parts.test)] == [850, 100, 50]
+    np.testing.assert_array_equal(np.concatenate([parts.train, parts.val, parts.test]), ids(1000))
+
+
+def test_no_validation_text_is_allowed() -> None:
+    parts = split(ids(10), Data(val=0.0))
+    assert (len(parts.train), len(parts.val)) == (10, 0)
+
+
+def test_too_small_shows_the_arithmetic() -> None:
+    with pytest.raises(CorpusError) as caught:
+        split(ids(9), Data(val=0.1))
+    assert "9 characters, of which data.val=0.1 takes 1" in str(caught.value)
+    assert "leave 8 for training" in str(caught.value)
+    assert "--set data.val=0" in str(caught.value)
+
+
+def test_one_symbol_only() -> None:
+    with pytest.raises(CorpusError, match="only one symbol, 50 times"):
+        split(np.zeros(50, np.uint8), Data())
+
+
+@given(st.integers(2, 3000), st.integers(1, 70), st.integers(1, 140))
+def test_an_epoch_reads_each_stream_once_and_in_order(N: int, B: int, T: int) -> None:
+    text = np.arange(N)
+    windows = fit_windows(text, B, T)
+    assert 1 <= windows.B <= B
+    assert 1 <= windows.T <= T
+    pairs = [windows.window(number) for number in range(windows.per_epoch)]
+    lengths = {len(x) for x, _ in pairs}
+    assert max(lengths) <= windows.T
+    assert max(lengths) - min(lengths) <= 1
+    x, targets = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    np.testing.assert_array_equal(x + 1, targets)
+    np.testing.assert_array_equal(x.T.ravel(), np.arange(windows.chars_per_epoch))
+    assert N - 1 - windows.chars_per_epoch < windows.B
+
+
+def test_small_texts_shrink_batch_and_window_and_large_ones_do_not() -> None:
+    large = fit_windows(ids(100_000), 64, 128)
+    assert (large.B, large.T) == (64, 128)
+    small = fit_windows(ids(5_000), 64, 128)
+    assert (small.B, small.T) == (8, 32)
+    tiny = fit_windows(ids(12), 64, 128)
+    assert tiny.B * tiny.T <= 11
+    assert tiny.per_epoch >= 1
+
+
+# ---- corpora that come with Python
+
+
+def test_the_language_reference() -> None:
+    text = "".join(corpora.pieces("python-reference"))
+    assert 300_000 < len(text) < 2_000_000
+    assert 'The "assert" statement' in text
+
+
+def test_the_standard_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "pkg" / "test").mkdir(parents=True)
+    (tmp_path / "b.py").write_bytes("# -*- coding: latin-1 -*-\n# é\n".encode("latin-1"))
+    (tmp_path / "a.py").write_text("a = 1\n", encoding="utf-8")
+    (tmp_path / "pkg" / "test" / "t.py").write_text("left out", encoding="utf-8")
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path)})
+    assert list(corpora.pieces("python-stdlib")) == ["a = 1\n", "# -*- coding: latin-1 -*-\n# é\n"]
+
+
+def test_a_corpus_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="there are python-reference and python-stdlib"):
+        corpora.pieces("shakespeare")
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path)})
+    with pytest.raises(CorpusError, match="keeps no source files"):
+        list(corpora.pieces("python-stdlib"))
+    monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
+    with pytest.raises(CorpusError, match="without pydoc_data"):
+        corpora.pieces("python-reference")

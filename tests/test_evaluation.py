@@ -1,0 +1,111 @@
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grucli import evaluation
+from grucli.evaluation import Score, baselines, evaluate, longest_copy
+from grucli.nn.model import Model
+from grucli.nn.params import Ids
+
+
+@pytest.fixture
+def model() -> Model:
+    model = Model(7, 8, 2)
+    rng = np.random.default_rng(0)
+    model.initialize(rng)
+    model.params.flat += rng.normal(0, 0.3, model.params.flat.shape).astype(np.float32)
+    return model
+
+
+def in_one_pass(model: Model, ids: Ids) -> tuple[float, int]:
+    """Sum of nats, and hits, character by character."""
+    room, state, nats, hits = model.workspace(1, 1), model.zero_state(1), 0.0, 0
+    for x, target in pairwise(ids):
+        logits, state = model.step(np.array([x]), state, room)
+        row = logits[0].astype(np.float64)
+        nats -= row[target] - row.max() - math.log(np.exp(row - row.max()).sum())
+        hits += int(row.argmax() == target)
+    return nats, hits
+
+
+@pytest.mark.parametrize("length", [2, 5, 128, 129, 130, 600])
+def test_a_short_text_is_read_in_one_pass(model: Model, length: int) -> None:
+    ids = np.random.default_rng(1).integers(0, 7, length).astype(np.uint8)
+    score = evaluate(model, ids)
+    nats, hits = in_one_pass(model, ids)
+    assert score.chars == length - 1
+    assert score.nats == pytest.approx(nats, rel=1e-5)
+    assert score.hits == hits
+
+
+@pytest.mark.parametrize("length", [2049, 2050, 5000, 70_001])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pieces_cover_a_long_text_once_and_agree_with_one_pass(
+    model: Model, length: int, workers: int
+) -> None:
+    ids = np.random.default_rng(1).integers(0, 7, length).astype(np.uint8)
+    score = evaluate(model, ids, workers)
+    assert score.chars == length - 1
+    if length < 10_000:
+        nats, _ = in_one_pass(model, ids)
+        assert score.loss == pytest.approx(nats / (length - 1), abs=1e-3)
+
+
+@given(st.integers(2049, 500_000))
+def test_every_character_is_scored_exactly_once(N: int) -> None:
+    pieces = min(evaluation.STREAMS, N // evaluation.PIECE)
+    starts, scored_from, length = evaluation._cut(N, pieces)
+    assert starts[0] == 0
+    first, last = starts + scored_from, starts + length
+    assert first[0] == 0
+    assert last[-1] == N
+    np.testing.assert_array_equal(first[1:], last[:-1])
+    assert (scored_from[1:] >= evaluation.WARM_UP).all()
+
+
+def test_scores_add_up() -> None:
+    total = Score(10, 20.0, 5) + Score(30, 20.0, 10)
+    assert total.loss == 1.0
+    assert total.bits == pytest.approx(1 / math.log(2))
+    assert total.perplexity == pytest.approx(math.e)
+    assert total.accuracy == 0.375
+
+
+def test_baselines() -> None:
+    uniform, unigram = baselines(np.array([2, 1, 1, 0]))
+    assert uniform == pytest.approx(math.log(4))
+    assert unigram == pytest.approx(1.5 * math.log(2))
+
+
+def longest_copy_slowly(sample: str, corpus: str) -> int:
+    return max(
+        (
+            n
+            for i in range(len(sample))
+            for n in range(1, len(sample) - i + 1)
+            if sample[i : i + n] in corpus
+        ),
+        default=0,
+    )
+
+
+def ids_of(text: str) -> Ids:
+    return np.frombuffer(text.encode(), np.uint8)
+
+
+@given(st.text("ab", max_size=40), st.text("ab", max_size=200))
+def test_longest_copy(sample: str, corpus: str) -> None:
+    length, start = longest_copy(ids_of(sample), ids_of(corpus), chunk=32)
+    expected = longest_copy_slowly(sample, corpus)
+    assert length == (expected if expected >= evaluation.SHORTEST_COPY else 0)
+    assert sample[start : start + length] in corpus
+
+
+def test_a_copy_is_found_across_chunks() -> None:
+    corpus = "".join(chr(97 + i * i % 26) for i in range(500)) + "the very passage" + "zyx" * 50
+    length, start = longest_copy(ids_of("...the very passage!"), ids_of(corpus), chunk=16)
+    assert (length, start) == (16, 3)

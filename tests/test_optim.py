@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from grucli.optim import Moments, adam_, average_, clip_
+
+
+def test_adam_follows_the_paper() -> None:
+    rng = np.random.default_rng(0)
+    flat, lr, (beta1, beta2), eps = rng.normal(size=7), 0.01, (0.9, 0.99), 1e-8
+    expected, m, v = flat.copy(), np.zeros(7), np.zeros(7)
+    moments = Moments.like(flat)
+    for step in range(1, 6):
+        g = rng.normal(size=7)
+        m = beta1 * m + (1 - beta1) * g
+        v = beta2 * v + (1 - beta2) * g**2
+        m_hat, v_hat = m / (1 - beta1**step), v / (1 - beta2**step)
+        expected -= lr * m_hat / (np.sqrt(v_hat) + eps)
+        adam_(flat, g, moments, step=step, lr=lr, betas=(beta1, beta2), eps=eps)
+    np.testing.assert_allclose(flat, expected, rtol=1e-13)
+    np.testing.assert_allclose(moments.m, m, rtol=1e-13)
+    np.testing.assert_allclose(moments.v, v, rtol=1e-13)
+
+
+def test_clip_scales_long_gradients_and_leaves_short_ones() -> None:
+    gradient = np.array([3.0, 4.0])
+    assert clip_(gradient, 10.0) == pytest.approx(5.0)
+    np.testing.assert_array_equal(gradient, [3.0, 4.0])
+    assert clip_(gradient, 1.0) == pytest.approx(5.0)
+    np.testing.assert_allclose(gradient, [0.6, 0.8])
+
+
+def test_the_average_forgets_the_first_weights_and_then_decays_slowly() -> None:
+    average = np.array([100.0])
+    for step in range(1, 2001):
+        average_(average, np.array([1.0]), 0.999, step)
+    assert average[0] == pytest.approx(1.0, abs=1e-3)
+    average_(average, np.array([2.0]), 0.999, 100_000)
+    assert average[0] == pytest.approx(1.001, abs=1e-3)

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grucli.nn.functional import log_softmax
+from grucli.nn.model import Model
+from grucli.sampling import Choice, StopFilter, generate, sample_ids
+
+
+@pytest.fixture
+def model() -> Model:
+    model = Model(6, 8, 2)
+    rng = np.random.default_rng(0)
+    model.initialize(rng)
+    model.params.flat += rng.normal(0, 0.3, model.params.flat.shape).astype(np.float32)
+    return model
+
+
+COUNTS = np.array([5, 3, 0, 1, 1, 1])
+NO_PROMPT = np.zeros(0, np.intp)
+
+
+def frequencies(choice: Choice, p: list[float], draws: int = 20_000) -> np.ndarray:
+    rows = np.log(np.array(p))[None].repeat(draws, axis=0)
+    ids = choice.draw(rows, np.random.default_rng(0).random(draws))
+    return np.bincount(ids, minlength=len(p)) / draws
+
+
+P = [0.5, 0.3, 0.15, 0.05]
+
+
+def test_draws_follow_the_distribution() -> None:
+    np.testing.assert_allclose(frequencies(Choice(), P), P, atol=0.01)
+
+
+def test_temperature_sharpens_and_flattens() -> None:
+    squared = np.array(P) ** 2 / np.sum(np.array(P) ** 2)
+    np.testing.assert_allclose(frequencies(Choice(0.5), P), squared, atol=0.01)
+    np.testing.assert_array_equal(frequencies(Choice(0.0), P), [1, 0, 0, 0])
+    np.testing.assert_array_equal(frequencies(Choice(1e-6), P), [1, 0, 0, 0])
+
+
+def test_top_k_and_top_p_cut_the_tail() -> None:
+    np.testing.assert_allclose(frequencies(Choice(top_k=2), P), [0.625, 0.375, 0, 0], atol=0.01)
+    np.testing.assert_allclose(frequencies(Choice(top_p=0.79), P), [0.625, 0.375, 0, 0], atol=0.01)
+    np.testing.assert_array_equal(frequencies(Choice(top_p=0.1), P), [1, 0, 0, 0])
+    np.testing.assert_allclose(frequencies(Choice(top_k=9, top_p=1.0), P), P, atol=0.01)
+
+
+@given(st.floats(0, 1, exclude_max=True), st.floats(0.01, 5))
+def test_a_draw_is_always_a_character_of_positive_probability(u: float, temperature: float) -> None:
+    with np.errstate(all="ignore"):
+        log_y = log_softmax(np.array([[-np.inf, 1.0, -np.inf, 0.0, -np.inf]], np.float32))
+    assert Choice(temperature).draw(log_y, np.array([u]))[0] in (1, 3)
+
+
+def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: Model) -> None:
+    settings = {"length": 20, "choice": Choice(1.0), "seed": 3}
+    alone = sample_ids(model, COUNTS, NO_PROMPT, **settings)
+    np.testing.assert_array_equal(alone, sample_ids(model, COUNTS, NO_PROMPT, **settings))
+    together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=3, **settings)]
+    np.testing.assert_array_equal(np.array(together)[:, 0], alone)
+    assert len({tuple(column) for column in np.array(together).T}) == 3
+
+
+def test_without_a_prompt_the_first_character_follows_the_corpus(model: Model) -> None:
+    pieces = generate(model, COUNTS, NO_PROMPT, length=1, choice=Choice(1.0), seed=0, samples=4000)
+    ids, log_probs = next(iter(pieces))
+    np.testing.assert_allclose(np.bincount(ids, minlength=6) / 4000, COUNTS / 11, atol=0.03)
+    np.testing.assert_allclose(log_probs, np.log(COUNTS[ids] / 11), rtol=1e-6)
+
+
+def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
+    prompt = np.array([0, 3, 1])
+    made = list(generate(model, COUNTS, prompt, length=5, choice=Choice(0.7), seed=1))
+    ids = np.array([ids[0] for ids, _ in made])
+    text = np.concatenate([prompt, ids])[:, None]
+    log_probs, _, _ = model.score(text[:-1], text[1:], model.zero_state(1), model.workspace(7, 1))
+    np.testing.assert_allclose([p[0] for _, p in made], log_probs[2:, 0], rtol=1e-4)
+
+
+def test_the_state_reads_the_whole_of_a_long_prompt(model: Model) -> None:
+    rng = np.random.default_rng(0)
+    tail = rng.integers(0, 6, 3)
+    results = []
+    for head_seed in (1, 2):
+        head = np.random.default_rng(head_seed).integers(0, 6, 300)
+        results.append(
+            [
+                p
+                for _, p in generate(
+                    model, COUNTS, np.concatenate([head, tail]), length=1, choice=Choice(0), seed=0
+                )
+            ]
+        )
+    assert results[0] != results[1]
+
+
+def filtered(text: bytes, *stops: bytes) -> tuple[bytes, bool]:
+    stream = StopFilter(stops)
+    passed = b"".join(stream.add(text[i : i + 1]) for i in range(len(text)))
+    return passed + stream.end(), stream.stopped
+
+
+def test_a_stop_string_ends_the_text_before_it() -> None:
+    assert filtered(b"one\ntwo", b"\n") == (b"one", True)
+    assert filtered(b"one END two", b"END", b"two") == (b"one ", True)
+    assert filtered(b"one EN two", b"END") == (b"one EN two", False)
+    assert filtered(b"ababac", b"abac") == (b"ab", True)
+    assert filtered(b"anything") == (b"anything", False)
+
+
+@given(st.text("ab", max_size=20), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
+def test_stop_filters_agree_with_a_search(text: str, stops: list[str]) -> None:
+    ends = [text.find(stop) + len(stop) for stop in stops if stop in text]
+    first_end = min(ends, default=None)
+    passed, stopped = filtered(text.encode(), *(stop.encode() for stop in stops))
+    assert stopped == (first_end is not None)
+    if first_end is None:
+        assert passed.decode() == text
+    else:
+        ending = [stop for stop in stops if text[:first_end].endswith(stop)]
+        assert passed.decode() == text[: first_end - max(map(len, ending))]

@@ -1,0 +1,62 @@
+import pytest
+
+from grucli.config import Optim, Train, resolve
+from grucli.schedules import Budget, evaluation_interval, learning_rate
+
+
+def train(**values: object) -> Train:
+    return resolve([("test", {f"train.{key}": value for key, value in values.items()})]).train
+
+
+def test_budgets() -> None:
+    assert Budget.of(train(steps=70), 50) == Budget(70, None)
+    assert Budget.of(train(epochs=2.5), 50) == Budget(125, None)
+    assert Budget.of(train(epochs=0.001), 50) == Budget(1, None)
+    assert Budget.of(train(minutes=2), 50) == Budget(None, 120.0)
+
+
+def test_progress_counts_steps_or_the_clock() -> None:
+    assert Budget(100, None).progress(25, 1e9) == 0.25
+    assert Budget(None, 120.0).progress(10**9, 30.0) == 0.25
+    assert Budget(None, 120.0).progress(0, 50.0, reserve=20.0) == 0.5
+    assert Budget(None, 10.0).progress(0, 0.0, reserve=20.0) == 1.0
+
+
+def test_the_learning_rate_warms_up_and_falls_to_near_zero() -> None:
+    optim = Optim(lr=0.01, warmup=10, final_lr=0.01)
+    assert learning_rate(optim, 0, 0.0) == pytest.approx(0.001)
+    assert learning_rate(optim, 9, 0.0) == pytest.approx(0.01)
+    assert learning_rate(optim, 500, 0.5) == pytest.approx(0.01 * 0.505)
+    assert learning_rate(optim, 1000, 1.0) == pytest.approx(0.0001)
+
+
+def test_a_constant_rate_stays() -> None:
+    optim = Optim(lr=0.01, warmup=0, schedule="constant")
+    assert {learning_rate(optim, step, step / 9) for step in range(10)} == {0.01}
+
+
+@pytest.mark.parametrize(
+    ("budget", "val_chars", "expected"),
+    [
+        (Budget(1200, None), 100, 100),  # an epoch
+        (Budget(50, None), 100, 5),  # a tenth
+        (Budget(None, 60.0), 100, 100),
+        (Budget(50, None), 5000, 20),  # no more often than the validation text is worth
+        (Budget(5, None), 0, 1),
+    ],
+)
+def test_when_to_evaluate(budget: Budget, val_chars: int, expected: int) -> None:
+    interval = evaluation_interval(
+        train(), budget, steps_per_epoch=100, step_chars=1000, val_chars=val_chars
+    )
+    assert interval == expected
+
+
+def test_the_interval_asked_for_wins() -> None:
+    asked = train(eval_every=7)
+    assert (
+        evaluation_interval(
+            asked, Budget(50, None), steps_per_epoch=100, step_chars=1, val_chars=9**9
+        )
+        == 7
+    )

@@ -1,0 +1,320 @@
+import csv
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grucli import checkpoint as checkpoints
+from grucli.config import Settings, resolve
+from grucli.corpus import read
+from grucli.errors import CorpusError, RunError, SettingsError, UnknownCharacterError
+from grucli.evaluation import baselines, evaluate
+from grucli.files import sha256
+from grucli.runs import RunDirectory
+from grucli.training import (
+    Evaluated,
+    Event,
+    Plan,
+    Saved,
+    Stepped,
+    Trainer,
+    make_plan,
+    resume,
+    start,
+)
+from tests.texts import prose
+
+TRAJECTORY = Path(__file__).with_name("trajectory.json")
+
+BASE = {
+    "model.hidden": 12,
+    "model.layers": 2,
+    "model.dropout": 0.1,
+    "train.batch": 4,
+    "train.window": 16,
+    "train.steps": 24,
+    "train.eval_every": 10,
+    "train.log_every": 5,
+    "sample.length": 20,
+}
+
+
+def settings_with(**changes: object) -> Settings:
+    values = dict(BASE)
+    for key, value in changes.items():
+        values[key.replace("__", ".")] = value
+    return resolve([("test", values)])
+
+
+@pytest.fixture
+def text() -> str:
+    Path("t.txt").write_text(prose(4000), encoding="utf-8")
+    return "t.txt"
+
+
+def plan_for(text: str, **changes: object) -> Plan:
+    settings = settings_with(**changes)
+    return make_plan(settings, read([text], settings.data))
+
+
+def trainer_for(plan: Plan, name: str = "run") -> Trainer:
+    run = RunDirectory.create(Path("runs"), name, plan.settings, {})
+    run.write_info({})
+    return Trainer(plan, start(plan), run)
+
+
+def follow(trainer: Trainer, stop_at: int | None = None) -> list[Event]:
+    where = trainer.checkpoint.progress
+    return list(trainer.train(lambda: stop_at is not None and where.step >= stop_at))
+
+
+def resumed(trainer: Trainer, plan: Plan) -> Trainer:
+    """A new trainer that goes on from the last checkpoint of another."""
+    checkpoint = checkpoints.read(trainer.run.checkpoint("last"))
+    trainer.run.drop_after(checkpoint.progress.step)
+    return Trainer(plan, resume(plan, checkpoint), trainer.run)
+
+
+def last(trainer: Trainer) -> str:
+    return sha256(trainer.run.checkpoint("last"))
+
+
+def rows(trainer: Trainer, *without: str) -> list[dict[str, str]]:
+    with (trainer.run.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            {key: value for key, value in row.items() if key not in without}
+            for row in csv.DictReader(file)
+        ]
+
+
+def losses(events: Iterable[Event]) -> list[float]:
+    return [event.loss for event in events if isinstance(event, Stepped)]
+
+
+def test_equal_runs_write_equal_checkpoints(text: str) -> None:
+    first, second, other = (trainer_for(plan_for(text, train__seed=seed)) for seed in (0, 0, 1))
+    for trainer in (first, second, other):
+        follow(trainer)
+    assert last(first) == last(second)
+    assert last(first) != last(other)
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
+    text: str, average: float
+) -> None:
+    plan = plan_for(text, optim__average=average)
+    whole = trainer_for(plan)
+    follow(whole)
+    for stop_at in (1, 4, 5, 9, 10, 11, 20, 23):
+        part = trainer_for(plan, f"stopped-{stop_at}")
+        follow(part, stop_at)
+        assert part.checkpoint.progress.step == stop_at
+        part = resumed(part, plan)
+        follow(part)
+        assert last(part) == last(whole), stop_at
+        clock = ("chars_per_s", "elapsed_s")
+        assert [{**row, "lr": "", "grad_norm": ""} for row in rows(part, *clock)] == [
+            {**row, "lr": "", "grad_norm": ""} for row in rows(whole, *clock)
+        ]
+        for sample in (whole.run.path / "samples").iterdir():
+            assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
+
+
+def test_evaluating_and_sampling_more_often_changes_nothing(text: str) -> None:
+    calm = trainer_for(plan_for(text, train__eval_every=24, sample__length=0))
+    busy = trainer_for(plan_for(text, train__eval_every=1, train__sample_every=1))
+    assert losses(follow(calm)) == losses(follow(busy))
+    np.testing.assert_array_equal(
+        calm.checkpoint.model.params.flat, busy.checkpoint.model.params.flat
+    )
+
+
+def test_one_step_changes_every_parameter(text: str) -> None:
+    trainer = trainer_for(plan_for(text, train__steps=1, model__dropout=0.0))
+    views = dict(trainer.checkpoint.model.params.items())
+    names = {name: array.copy() for name, array in views.items()}
+    follow(trainer)
+    seen = np.unique(trainer.plan.windows.window(0)[0])
+    for name, array in views.items():
+        rows = seen if name == "layer1.W_x" else slice(None)  # other characters stay as they are
+        changed = array[rows] != names[name][rows]
+        assert changed.mean() > 0.9, name  # a few gradients are too small to move a float32
+
+
+def test_ten_steps_follow_the_stored_trajectory(text: str) -> None:
+    """Catches what a gradient check cannot: optimizer, schedule, clipping, carried state."""
+    made = losses(follow(trainer_for(plan_for(text, train__steps=10))))
+    stored = json.loads(TRAJECTORY.read_text(encoding="utf-8"))
+    np.testing.assert_allclose(made, stored["losses"], rtol=1e-4)
+
+
+def test_training_learns(text: str) -> None:
+    plan = plan_for(
+        text,
+        train__steps=300,
+        model__dropout=0.0,
+        model__layers=1,
+        model__hidden=32,
+        train__batch=8,
+    )
+    trainer = trainer_for(plan)
+    follow(trainer)
+    _, unigram = baselines(plan.counts)
+    assert trainer.checkpoint.progress.best_loss is not None
+    assert trainer.checkpoint.progress.best_loss < 0.7 * unigram
+
+
+def test_the_state_is_carried_and_reset_at_each_epoch(text: str) -> None:
+    plan = plan_for(text, model__dropout=0.0)
+    trainer = trainer_for(plan)
+    per_epoch = plan.windows.per_epoch
+    states = []
+    original = trainer.shards.loss_and_gradients
+
+    def spy(x, targets, state, masks, scale):  # type: ignore[no-untyped-def]
+        states.append(state.copy())
+        return original(x, targets, state, masks, scale)
+
+    trainer.shards.loss_and_gradients = spy  # type: ignore[method-assign]
+    for _ in range(per_epoch + 2):
+        trainer._step()
+    assert not states[0].any()
+    assert all(state.any() for state in states[1:per_epoch])
+    assert not states[per_epoch].any()
+    assert states[per_epoch + 1].any()
+
+
+def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
+    now = [100.0]
+
+    def clock() -> float:
+        now[0] += 0.05  # each look at the clock takes a moment
+        return now[0]
+
+    plan = plan_for(text, train__steps=None, train__minutes=1.0)
+    run = RunDirectory.create(Path("runs"), "minutes", plan.settings, {})
+    run.write_info({})
+    trainer = Trainer(plan, start(plan), run, clock=clock)
+    trainer.estimate()
+    events = list(trainer.train())
+    assert 57.0 < now[0] - 100.0 < 63.0
+    assert isinstance(events[-1], Saved)
+    rates = [float(row["lr"]) for row in rows(trainer)]
+    assert rates[-1] < 0.1 * max(rates)
+
+
+def test_minutes_can_be_stopped_and_resumed(text: str) -> None:
+    plan = plan_for(text, train__steps=None, train__minutes=0.05)
+    trainer = trainer_for(plan)
+    follow(trainer, 5)
+    saved = checkpoints.read(trainer.run.checkpoint("last")).progress
+    assert saved.seconds is not None
+    assert saved.seconds > 0
+    again = resumed(trainer, plan)
+    assert again.elapsed >= saved.seconds
+    follow(again)
+    assert again.checkpoint.progress.step > 5
+
+
+def test_patience_stops_a_run_that_no_longer_improves(text: str) -> None:
+    plan = plan_for(
+        text, train__patience=2, train__steps=500, optim__lr=0.0001, optim__schedule="constant"
+    )
+    trainer = trainer_for(plan)
+    trainer.checkpoint.progress.best_loss = 0.1
+    events = follow(trainer)
+    assert len([event for event in events if isinstance(event, Evaluated)]) == 2
+    assert trainer.checkpoint.progress.step == 20
+
+
+def test_best_and_last_always_exist_and_keep_limits_the_others(text: str) -> None:
+    plan = plan_for(text, train__steps=60, train__keep=1, train__eval_every=5)
+    trainer = trainer_for(plan)
+    trainer.checkpoint.progress.best_loss = None
+    follow(trainer)
+    files = sorted(path.name for path in trainer.run.checkpoints.glob("*.npz"))
+    pointed = {trainer.run.pointer(which)["file"] for which in ("best", "last")}  # type: ignore[index, arg-type]
+    assert pointed <= set(files)
+    assert len(set(files) - pointed) == 1
+
+
+def test_the_files_of_a_run(text: str) -> None:
+    trainer = trainer_for(plan_for(text, train__steps=10, train__keep=0))
+    follow(trainer)
+    files = {
+        str(p.relative_to(trainer.run.path)) for p in trainer.run.path.rglob("*") if p.is_file()
+    }
+    assert {file.replace("\\", "/") for file in files} == {
+        "config.yaml",
+        "overrides.yaml",
+        "run.json",
+        "metrics.csv",
+        "samples/step-00000010.txt",
+        "checkpoints/step-00000010.npz",
+        "checkpoints/best.json",
+        "checkpoints/last.json",
+    }
+
+
+def test_without_validation_text_the_training_loss_decides(text: str) -> None:
+    trainer = trainer_for(plan_for(text, data__val=0.0))
+    follow(trainer)
+    assert {row["split"] for row in rows(trainer)} == {"train"}
+    assert trainer.run.checkpoint("best").is_file()
+
+
+def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
+    plan = plan_for(
+        text, optim__average=0.98, optim__schedule="constant", optim__lr=0.05, train__steps=120
+    )
+    trainer = trainer_for(plan)
+    events = [event for event in follow(trainer) if isinstance(event, Evaluated)]
+    assert any(event.averaged for event in events)
+    best = checkpoints.read(trainer.run.checkpoint("best"))
+    assert best.progress.best_loss == pytest.approx(
+        evaluate(best.model_to_use(), plan.splits.val).loss, rel=1e-6
+    )
+
+
+def test_a_loss_that_is_not_finite_stops_before_it_is_saved(text: str) -> None:
+    trainer = trainer_for(plan_for(text))
+    follow(trainer, 3)
+    before = last(trainer)
+    trainer.checkpoint.model.params.flat[:] = np.nan
+    with np.errstate(all="ignore"), pytest.raises(RunError, match=r"--set optim\.lr=0\.00"):
+        list(trainer.train())
+    assert last(trainer) == before
+
+
+def test_resuming_refuses_another_text_and_a_used_up_budget(text: str) -> None:
+    plan = plan_for(text)
+    trainer = trainer_for(plan)
+    follow(trainer)
+    done = checkpoints.read(trainer.run.checkpoint("last"))
+    with pytest.raises(SettingsError, match="has used its budget"):
+        resume(plan, done)
+    Path("other.txt").write_text(prose(4000, seed=9), encoding="utf-8")
+    with pytest.raises(CorpusError, match="the corpus has changed"):
+        resume(plan_for("other.txt"), done)
+
+
+def test_a_prompt_that_the_corpus_cannot_spell_is_found_beforehand(text: str) -> None:
+    with pytest.raises(UnknownCharacterError, match="CAPITAL LETTER X"):
+        plan_for(text, sample__prompt="X")
+
+
+def test_more_memory_than_the_machine_has_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grucli.training.physical_memory", lambda: 2**20)
+    with pytest.raises(SettingsError, match=r"this machine has 0\.0: lower model.hidden"):
+        plan_for(text, model__hidden=512)
+
+
+def test_the_memory_announced_covers_what_is_allocated(text: str) -> None:
+    plan = plan_for(text)
+    trainer = trainer_for(plan)
+    assert plan.memory > trainer.shards.nbytes + 3 * trainer.checkpoint.model.params.flat.nbytes

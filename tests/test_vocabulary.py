@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grucli.errors import UnknownCharacterError
+from grucli.vocabulary import Vocabulary, smallest_unsigned
+
+
+def of(text: str) -> Vocabulary:
+    return Vocabulary("char", np.array(sorted(map(ord, set(text))), np.uint32))
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_text_survives(text: str) -> None:
+    vocabulary = of(text)
+    assert vocabulary.decode(vocabulary.encode(text)).decode() == text
+
+
+def test_bytes_survive() -> None:
+    vocabulary = Vocabulary("byte", np.arange(256, dtype=np.uint32))
+    assert vocabulary.decode(vocabulary.encode("é\n")) == "é\n".encode()
+    assert vocabulary.decode(np.array([0, 255])) == b"\x00\xff"
+
+
+def test_unknown_characters_are_named() -> None:
+    with pytest.raises(UnknownCharacterError) as caught:
+        of("ab").encode("aéb\U0001f600\x07é")
+    message = str(caught.value)
+    assert "the characters unnamed (U+0007)" in message
+    assert "'é' LATIN SMALL LETTER E WITH ACUTE (U+00E9)" in message
+    assert "'\U0001f600' GRINNING FACE (U+1F600)" in message
+    assert message.count("U+00E9") == 1
+
+
+def test_many_unknown_characters_are_counted() -> None:
+    with pytest.raises(UnknownCharacterError, match=r" and 12 more$"):
+        of("ab").encode("ABCDEFGHIJKLMNOPQRST")
+
+
+def test_unknown_characters_can_be_skipped() -> None:
+    vocabulary = of("ab")
+    assert vocabulary.decode(vocabulary.encode("xaxbx", "skip")) == b"ab"
+
+
+@pytest.mark.parametrize(
+    ("count", "dtype"), [(1, "u1"), (256, "u1"), (257, "u2"), (65536, "u2"), (65537, "u4")]
+)
+def test_smallest_type(count: int, dtype: str) -> None:
+    assert smallest_unsigned(count) == np.dtype(dtype)
