@@ -10,7 +10,7 @@ from grucli.checkpoint import Checkpoint
 from grucli.config import resolve
 from grucli.corpus import read as read_corpus
 from grucli.errors import CheckpointError
-from grucli.training import make_plan, start
+from grucli.plan import make_plan, start
 from tests.texts import prose
 
 

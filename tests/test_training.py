@@ -12,18 +12,9 @@ from grucli.corpus import read
 from grucli.errors import CorpusError, RunError, SettingsError, UnknownCharacterError
 from grucli.evaluation import baselines, evaluate
 from grucli.files import sha256
+from grucli.plan import Plan, make_plan, resume, start
 from grucli.runs import RunDirectory
-from grucli.training import (
-    Evaluated,
-    Event,
-    Plan,
-    Saved,
-    Stepped,
-    Trainer,
-    make_plan,
-    resume,
-    start,
-)
+from grucli.training import Evaluated, Event, Saved, Stepped, Trainer
 from tests.texts import prose
 
 TRAJECTORY = Path(__file__).with_name("trajectory.json")
@@ -309,7 +300,7 @@ def test_a_prompt_that_the_corpus_cannot_spell_is_found_beforehand(text: str) ->
 def test_more_memory_than_the_machine_has_is_refused(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grucli.training.physical_memory", lambda: 2**20)
+    monkeypatch.setattr("grucli.plan.physical_memory", lambda: 2**20)
     with pytest.raises(SettingsError, match=r"this machine has 0\.0: lower model.hidden"):
         plan_for(text, model__hidden=512)
 

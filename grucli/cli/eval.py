@@ -1,11 +1,11 @@
 """``grucli eval``: how well a model predicts texts."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from grucli.cli import render
+from grucli.cli.sample import Run, Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
@@ -15,24 +15,13 @@ if TYPE_CHECKING:
 COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
 
 
-def evaluate(
-    run: Annotated[
-        Path, typer.Argument(help="A run directory or a checkpoint.", metavar="RUN|CKPT")
-    ],
-    files: Annotated[
-        list[str],
-        typer.Argument(help="Texts to predict; - reads standard input.", metavar="FILE..."),
-    ],
-    unknown: Annotated[
-        str,
-        typer.Option(
-            "--unknown",
-            help="Characters that the model never saw: error or skip.",
-            metavar="error|skip",
-        ),
-    ] = "error",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-) -> None:
+Files = Annotated[
+    list[str], typer.Argument(help="Texts to predict; - reads standard input.", metavar="FILE")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def evaluate(run: Run, files: Files, unknown: Unknown = "error", as_json: AsJson = False) -> None:
     """Say how well a model predicts each text: bits per character, perplexity, accuracy.
 
     Each text is read from the zero state; its first character is not predicted.

@@ -12,75 +12,83 @@ from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
     from grucli.checkpoint import Checkpoint
-    from grucli.vocabulary import Unknown, Vocabulary
+    from grucli.vocabulary import Vocabulary
+
+
+Run = Annotated[Path, typer.Argument(help="A run directory or a checkpoint.", metavar="RUN|CKPT")]
+Length = Annotated[
+    int, typer.Option("--length", "-n", min=0, help="Characters to make.", metavar="N")
+]
+Temperature = Annotated[
+    float,
+    typer.Option(
+        "--temperature",
+        "-t",
+        help="Below 1 keeps to the likely, above 1 dares more, 0 takes the likeliest.",
+        metavar="T",
+    ),
+]
+TopK = Annotated[
+    int | None,
+    typer.Option("--top-k", min=1, help="Choose among the K likeliest only.", metavar="K"),
+]
+TopP = Annotated[
+    float | None,
+    typer.Option("--top-p", help="Choose among the fewest that reach P together.", metavar="P"),
+]
+Prompt = Annotated[
+    str | None, typer.Option("--prompt", "-p", help="Text to continue.", metavar="TEXT")
+]
+PromptFile = Annotated[
+    str | None,
+    typer.Option("--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"),
+]
+Unknown = Annotated[
+    str,
+    typer.Option(
+        "--unknown",
+        help="Characters that the model never saw: error or skip.",
+        metavar="error|skip",
+    ),
+]
+Count = Annotated[int, typer.Option("--count", "-c", min=1, help="Samples to make.", metavar="N")]
+Stop = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stop",
+        help="End a sample before this text; \\n, \\t and \\\\ are understood.",
+        metavar="TEXT",
+    ),
+]
+Separator = Annotated[
+    str, typer.Option("--separator", help="What stands between samples.", metavar="TEXT")
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Makes a sample repeatable.", metavar="N")
+]
+Echo = Annotated[
+    bool, typer.Option("--echo/--no-echo", help="Print the prompt before its continuation.")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, with the log probability of each character.")
+]
 
 
 def sample(
-    run: Annotated[
-        Path, typer.Argument(help="A run directory or a checkpoint.", metavar="RUN|CKPT")
-    ],
-    length: Annotated[
-        int, typer.Option("--length", "-n", min=0, help="Characters to make.", metavar="N")
-    ] = 500,
-    temperature: Annotated[
-        float,
-        typer.Option(
-            "--temperature",
-            "-t",
-            help="Below 1 keeps to the likely, above 1 dares more, 0 takes the likeliest.",
-            metavar="T",
-        ),
-    ] = 0.8,
-    top_k: Annotated[
-        int | None,
-        typer.Option("--top-k", min=1, help="Choose among the K likeliest only.", metavar="K"),
-    ] = None,
-    top_p: Annotated[
-        float | None,
-        typer.Option(
-            "--top-p", help="Choose among the fewest that together reach P only.", metavar="P"
-        ),
-    ] = None,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", "-p", help="Text to continue.", metavar="TEXT")
-    ] = None,
-    prompt_file: Annotated[
-        str | None,
-        typer.Option(
-            "--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"
-        ),
-    ] = None,
-    unknown: Annotated[
-        str,
-        typer.Option(
-            "--unknown",
-            help="Characters of the prompt that the model never saw: error or skip.",
-            metavar="error|skip",
-        ),
-    ] = "error",
-    count: Annotated[
-        int, typer.Option("--count", "-c", min=1, help="Samples to make.", metavar="N")
-    ] = 1,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--stop",
-            help="End a sample before this text; \\n, \\t and \\\\ are understood.",
-            metavar="TEXT",
-        ),
-    ] = None,
-    separator: Annotated[
-        str, typer.Option("--separator", help="What stands between samples.", metavar="TEXT")
-    ] = "\\n---\\n",
-    seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Makes a sample repeatable.", metavar="N")
-    ] = None,
-    echo: Annotated[
-        bool, typer.Option("--echo/--no-echo", help="Print the prompt before its continuation.")
-    ] = True,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON, with the log probability of each character.")
-    ] = False,
+    run: Run,
+    length: Length = 500,
+    temperature: Temperature = 0.8,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    prompt: Prompt = None,
+    prompt_file: PromptFile = None,
+    unknown: Unknown = "error",
+    count: Count = 1,
+    stop: Stop = None,
+    separator: Separator = "\\n---\\n",
+    seed: Seed = None,
+    echo: Echo = True,
+    as_json: AsJson = False,
 ) -> None:
     """Write text like the corpus, as it is made."""
     _check(temperature, top_p, prompt, prompt_file, unknown)
@@ -94,7 +102,7 @@ def sample(
     text = render.typed(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     request = _Request(
         checkpoint=checkpoint,
-        prompt=_encode(checkpoint.vocabulary, text, unknown),  # type: ignore[arg-type]
+        prompt=_encode(checkpoint.vocabulary, text, unknown),
         length=length,
         choice=Choice(temperature, top_k, top_p),
         seed=secrets.randbits(32) if seed is None else seed,
@@ -225,7 +233,7 @@ def _read_prompt(source: str) -> str:
         ) from None
 
 
-def _encode(vocabulary: "Vocabulary", text: str, unknown: "Unknown") -> Any:
+def _encode(vocabulary: "Vocabulary", text: str, unknown: Any) -> Any:
     try:
         return vocabulary.encode(text, unknown)
     except UnknownCharacterError as error:

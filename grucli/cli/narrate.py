@@ -1,0 +1,168 @@
+"""What ``grucli train`` shows: the plan, the progress, the result."""
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from grucli.cli import render
+
+if TYPE_CHECKING:
+    from grucli.plan import Plan
+    from grucli.training import Event, Trainer
+
+
+def follow(trainer: "Trainer", stop: Callable[[], bool], quiet: bool) -> None:
+    """Train, and show what happens."""
+    if quiet:
+        for _ in trainer.train(stop):
+            pass
+    elif render.err.is_terminal:
+        _follow_on_terminal(trainer, stop)
+    else:
+        for event in trainer.train(stop):
+            _show(event, log=True)
+
+
+def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    from grucli.training import Stepped
+
+    columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
+    with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
+        task = bar.add_task("", total=1.0, status="")
+        smooth = 0.0
+        for event in trainer.train(stop):
+            if not isinstance(event, Stepped):
+                _show(event, log=False)
+                continue
+            smooth = event.loss if not smooth else 0.95 * smooth + 0.05 * event.loss
+            status = (
+                f"loss {smooth:.3f} {smooth / math.log(2):.2f} bpc "
+                f"{event.chars_per_s / 1000:.0f}k chars/s {render.duration(event.remaining_s)} left"
+            )
+            bar.update(task, completed=event.progress, status=status)
+
+
+def _show(event: "Event", *, log: bool) -> None:
+    from grucli.training import Evaluated, Logged, Sampled
+
+    if isinstance(event, Logged) and log:
+        row = event.row
+        render.say(
+            f"step {row.step:>6,}  loss {row.loss:.4f}  {row.bpc:.3f} bpc  "
+            f"{row.chars_per_s / 1000:.0f}k chars/s  {render.duration(row.elapsed_s)}"
+        )
+    elif isinstance(event, Evaluated):
+        render.say(_evaluation_line(event), style="bold")
+    elif isinstance(event, Sampled):
+        text = render.printable(event.text.decode(errors="replace"))
+        render.say("\n".join(f"  | {line}" for line in text.split("\n")), style="dim")
+
+
+def _evaluation_line(event: "Event") -> str:
+    from grucli.training import Evaluated
+
+    assert isinstance(event, Evaluated)
+    marks = " best" * event.best + " (averaged weights)" * event.averaged
+    return (
+        f"step {event.step:>6,}  epoch {event.epoch:5.2f}  train {event.train_loss:.4f}  "
+        f"val {event.loss:.4f} ({event.loss / math.log(2):.3f} bpc){marks}"
+    )
+
+
+def show_plan(plan: "Plan", quiet: bool) -> None:
+    """What is about to be done; what had to be adapted is said even when quiet."""
+    from grucli.evaluation import baselines
+
+    settings, windows, corpus = plan.settings, plan.windows, plan.corpus
+    train = settings.train
+    if (train.batch, train.window) != (windows.B, windows.T):
+        render.warn(
+            f"the text is short: batch {train.batch} x window {train.window} became "
+            f"{windows.B} x {windows.T}, so that an epoch has {windows.per_epoch} steps"
+        )
+    if quiet:
+        return
+    unit = "bytes" if settings.data.level == "byte" else "characters"
+    parts = [(len(plan.splits.train), "to train"), (len(plan.splits.val), "to validate")]
+    parts += [(len(plan.splits.test), "to test")] * (len(plan.splits.test) > 0)
+    uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
+    model = settings.model
+    dropout = f", dropout {model.dropout:g}" if model.dropout else ""
+    render.say(f"corpus   {', '.join(corpus.sources)}")
+    render.say(f"         {len(corpus.ids):,} {unit}, {len(corpus.vocabulary):,} different ones")
+    render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")
+    render.say(
+        f"model    {model.cell.upper()}, {model.layers} x {model.hidden} units{dropout}, "
+        f"{plan.parameters:,} parameters"
+    )
+    render.say(f"guess    {uniform:.2f} bits per character uniformly, {unigram:.2f} by frequency")
+    render.say(f"budget   {_budget(plan)}")
+    threads = "1 thread" if plan.workers == 1 else f"{plan.workers} threads"
+    render.say(f"memory   {render.size(plan.memory)}, {threads}")
+
+
+def _budget(plan: "Plan") -> str:
+    windows = plan.windows
+    portion = f"{windows.B} x {windows.T} characters"
+    if plan.budget.seconds is not None:
+        return f"{render.duration(plan.budget.seconds)}, in steps of {portion}"
+    assert plan.budget.steps is not None
+    epochs = plan.budget.steps / windows.per_epoch
+    return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
+
+
+def say_goodbye(trainer: "Trainer", stopped: int, quiet: bool) -> None:
+    """How it went, and the commands that go on from here."""
+    run, where = trainer.run, trainer.checkpoint.progress
+    path = render.quote(str(run.path))
+    sources = " ".join(
+        render.quote(source) for source in trainer.plan.corpus.sources if source == "-"
+    )
+    resume = f"grucli train {sources + ' ' if sources else ''}--resume {path}"
+    if stopped:
+        render.say(f"stopped at step {where.step:,}, all saved; go on with:\n  {resume}")
+        return
+    if quiet:
+        return
+    _say_result(trainer)
+    epochs = 2 * max(1, math.ceil(where.step / trainer.plan.windows.per_epoch))
+    first = trainer.plan.corpus.sources[0]
+    render.say("\nnext")
+    render.say(f"  grucli sample {path}")
+    render.say(f"  grucli eval {path} {'FILE' if first == '-' else render.quote(first)}")
+    render.say(f"  {resume} --epochs {epochs}")
+
+
+def _say_result(trainer: "Trainer") -> None:
+    from grucli import checkpoint as checkpoints
+    from grucli.evaluation import baselines, longest_copy
+    from grucli.report import verdict
+    from grucli.training import make_sample
+
+    plan, run = trainer.plan, trainer.run
+    train, val = run.evaluations()
+    progress = trainer.checkpoint.progress
+    if val and progress.best_loss is not None:
+        uniform, unigram = baselines(plan.counts)
+        bits = [nats / math.log(2) for nats in (progress.best_loss, unigram, uniform)]
+        render.say(
+            f"\nbest validation loss {progress.best_loss:.4f} nats = {bits[0]:.3f} bits per "
+            f"character at step {progress.best_step:,}; guessing by frequency {bits[1]:.3f}, "
+            f"uniformly {bits[2]:.3f}",
+            style="bold",
+        )
+    model = plan.settings.model
+    render.say(verdict(train, val, model.dropout, model.hidden))
+    if plan.settings.sample.length:
+        best = checkpoints.read(run.checkpoint("best"))
+        ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
+        length, start = longest_copy(ids, plan.splits.train)
+        copied = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
+        render.say(
+            f"The longest passage that a sample of {len(ids)} characters copies from the corpus "
+            f"has {length} characters: {copied!r}."
+            if length
+            else f"A sample of {len(ids)} characters copies no 8 in a row from the corpus."
+        )

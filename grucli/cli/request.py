@@ -1,0 +1,145 @@
+"""What the words of ``grucli train`` ask for: settings, a corpus, and a state to start from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grucli.cli import render
+from grucli.errors import SettingsError, UnknownCharacterError, UsageError
+
+if TYPE_CHECKING:
+    from grucli.checkpoint import Checkpoint
+    from grucli.config import Settings, Values
+    from grucli.plan import Plan
+    from grucli.runs import RunDirectory
+
+
+@dataclass
+class Session:
+    """A run that is ready to start or to go on."""
+
+    plan: "Plan"
+    checkpoint: "Checkpoint"
+    overrides: "Values"
+    run: "RunDirectory | None"  # None for a run that has no directory yet
+
+
+@dataclass
+class Request:
+    """The words of the command line."""
+
+    corpus: list[str]
+    config: Path | None
+    sets: list[str]
+    flags: "Values"
+    resume: Path | None
+    init_from: Path | None
+
+    def overrides(self) -> "Values":
+        """What --set and the flags say; budgets that exclude each other are an error."""
+        from grucli.config import BUDGETS, parse_override
+
+        values: Values = {}
+        for text in self.sets:
+            values |= parse_override(text)
+        budgets = [f"train.{key}" for key in BUDGETS]
+        twice = [key for key in self.flags if key in values]
+        if twice:
+            raise SettingsError(f"{twice[0]} is given by --set and by a flag; keep one")
+        values |= self.flags
+        if len([key for key in budgets if values.get(key) is not None]) > 1:
+            words = [f"--{key}" for key in BUDGETS if values.get(f"train.{key}") is not None]
+            raise SettingsError(f"{' and '.join(words)} are both given; keep one budget")
+        return values
+
+    def settings(self, base: "Settings | None" = None) -> "Settings":
+        """Resolved settings on top of ``base``."""
+        from grucli.config import read_file, resolve
+
+        layers = [(str(self.config), read_file(self.config))] if self.config else []
+        return resolve([*layers, ("command line", self.overrides())], base)
+
+    def session(self) -> Session:
+        """Read the corpus and all that goes with it; nothing is written."""
+        if self.resume is not None and self.init_from is not None:
+            raise UsageError("--resume goes on with a run, --init-from starts a new one; keep one")
+        if self.resume is not None:
+            return self._resumed(self.resume)
+        if not self.corpus:
+            raise UsageError(
+                "name a text to train on: grucli train FILE; "
+                "`grucli corpus python-reference` makes one to try"
+            )
+        return self._new() if self.init_from is None else self._from_weights(self.init_from)
+
+    def _new(self) -> Session:
+        from grucli.corpus import read
+        from grucli.plan import make_plan, start
+
+        settings = self.settings()
+        plan = make_plan(settings, read(self.corpus, settings.data))
+        return Session(plan, start(plan), self.overrides(), None)
+
+    def _from_weights(self, path: Path) -> Session:
+        from grucli import checkpoint as checkpoints
+        from grucli.config import Settings
+        from grucli.corpus import read
+        from grucli.plan import make_plan, start
+        from grucli.runs import find_checkpoint
+
+        old = checkpoints.read(find_checkpoint(path, "best"))
+        base = Settings(model=old.settings.model)
+        base = base.model_copy(
+            update={"data": base.data.model_copy(update={"level": old.settings.data.level})}
+        )
+        settings = self.settings(base)
+        fixed = {"model.cell", "model.reset", "model.hidden", "model.layers", "data.level"}
+        _refuse(old.settings, settings, fixed, f"{path} was trained with")
+        try:
+            text = read(self.corpus, settings.data, old.vocabulary)
+        except UnknownCharacterError as error:
+            raise UnknownCharacterError(
+                f"{', '.join(self.corpus)}: {error}; --init-from keeps the vocabulary of {path}: "
+                "take these out of the text, or train from the start"
+            ) from None
+        plan = make_plan(settings, text)
+        return Session(plan, start(plan, old.model_to_use()), self.overrides(), None)
+
+    def _resumed(self, path: Path) -> Session:
+        from grucli import checkpoint as checkpoints
+        from grucli.config import RESUMABLE, flatten
+        from grucli.corpus import read
+        from grucli.plan import make_plan, resume
+        from grucli.runs import find_checkpoint, run_of
+
+        run = run_of(path)
+        if run is None:
+            find_checkpoint(path, "last")  # says what is wrong with the path
+            raise UsageError(f"{path}: --resume takes a run directory; start anew with --init-from")
+        old = checkpoints.read(run.checkpoint("last"))
+        settings = self.settings(old.settings)
+        _refuse(
+            old.settings, settings, set(flatten(settings)) - RESUMABLE, "the run was begun with"
+        )
+        sources = self.corpus or run.info["corpus"]["paths"]
+        if sources == ["-"] and not self.corpus:
+            raise UsageError(
+                f"{run.path} was trained on standard input; give the same text again: "
+                f"grucli train - --resume {render.quote(str(path))} < TEXT"
+            )
+        plan = make_plan(settings, read(sources, settings.data, old.vocabulary))
+        return Session(plan, resume(plan, old), self.overrides(), run)
+
+
+def _refuse(old: "Settings", new: "Settings", fixed: set[str], words: str) -> None:
+    """Name every setting that would have to stay as it was."""
+    from grucli.config import changed_keys, flatten
+
+    before, after = flatten(old), flatten(new)
+    problems = [
+        f"{key}: {words} {before[key]!r}; it cannot become {after[key]!r}"
+        for key in changed_keys(old, new)
+        if key in fixed
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))

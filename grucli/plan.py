@@ -1,0 +1,204 @@
+"""What a run will do and where it starts: all that is known before the first step."""
+
+import math
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli import __version__
+from grucli.checkpoint import Checkpoint, Progress
+from grucli.config import Settings
+from grucli.corpus import Corpus, Splits, Windows, fit_windows, split
+from grucli.errors import CheckpointError, CorpusError, SettingsError
+from grucli.nn.model import LOGITS_AT_ONCE, Model, shapes, workspace_size
+from grucli.nn.params import count
+from grucli.optim import Moments
+from grucli.parallel import choose_workers
+from grucli.schedules import Budget, evaluation_interval
+
+WEIGHTS, DROPOUT, SAMPLES = range(3)
+"""Purposes of random numbers."""
+
+
+def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
+    """The random numbers that belong to one purpose at one step."""
+    return np.random.default_rng([seed, purpose, step])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, known before anything is written.
+
+    Attributes:
+        settings: resolved settings.
+        corpus: the text.
+        splits: its parts.
+        windows: how the training part is read.
+        counts: how often each symbol occurs in the training part, (V,).
+        workers: threads.
+        budget: when to stop.
+        eval_every: steps between evaluations.
+    """
+
+    settings: Settings
+    corpus: Corpus
+    splits: Splits
+    windows: Windows
+    counts: npt.NDArray[np.int64]
+    workers: int
+    budget: Budget
+    eval_every: int
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        model = self.settings.model
+        return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers))
+
+    @property
+    def memory(self) -> int:
+        """Bytes that training will hold: text, parameters and their kin, and workspaces."""
+        model, windows = self.settings.model, self.windows
+        kin = 4 + self.workers + bool(self.settings.optim.average)  # itself, m, v, scratch; grads
+        room = workspace_size(windows.T, windows.B, model.hidden, model.layers, bool(model.dropout))
+        logits = min(LOGITS_AT_ONCE, windows.T * windows.B * len(self.corpus.vocabulary))
+        return self.corpus.ids.nbytes + 4 * (
+            kin * self.parameters + room + 2 * self.workers * logits
+        )
+
+
+def make_plan(settings: Settings, corpus: Corpus) -> Plan:
+    """Cut the corpus and fix everything that follows from it.
+
+    Raises:
+        CorpusError: too small for anything.
+        UnknownCharacterError: the prompt of the samples holds symbols that the corpus lacks.
+        SettingsError: more memory than the machine has.
+    """
+    corpus.vocabulary.encode(settings.sample.prompt)
+    splits = split(corpus.ids, settings.data)
+    train = settings.train
+    windows = fit_windows(splits.train, train.batch, train.window)
+    budget = Budget.of(train, windows.per_epoch)
+    plan = Plan(
+        settings=settings,
+        corpus=corpus,
+        splits=splits,
+        windows=windows,
+        counts=np.bincount(splits.train, minlength=len(corpus.vocabulary)).astype(np.int64),
+        workers=choose_workers(None if train.workers == "auto" else train.workers, windows.B),
+        budget=budget,
+        eval_every=evaluation_interval(
+            train,
+            budget,
+            steps_per_epoch=windows.per_epoch,
+            step_chars=windows.B * windows.T,
+            val_chars=len(splits.val),
+        ),
+    )
+    machine = physical_memory()
+    if machine is not None and plan.memory > machine:
+        raise SettingsError(
+            f"training would need {plan.memory / 2**30:,.1f} GB of memory and this machine has "
+            f"{machine / 2**30:,.1f}: lower model.hidden, train.batch or train.window"
+        )
+    return plan
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory of this machine, where the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def start(plan: Plan, weights: Model | None = None) -> Checkpoint:
+    """The state before the first step, with fresh weights or those of another run."""
+    settings, V = plan.settings, len(plan.corpus.vocabulary)
+    model = Model(V, settings.model.hidden, settings.model.layers)
+    if weights is None:
+        model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    else:
+        model.params.flat[:] = weights.params.flat
+    average = None
+    if settings.optim.average:
+        average = model.params.astype(np.float32)
+    return Checkpoint(
+        settings=settings,
+        vocabulary=plan.corpus.vocabulary,
+        counts=plan.counts,
+        model=model,
+        moments=Moments.like(model.params.flat),
+        average=average,
+        state=model.zero_state(plan.windows.B),
+        window=plan.windows.T,
+        corpus={"sha256": plan.corpus.sha256, "chars": len(plan.corpus.ids)},
+        progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
+    )
+
+
+def resume(plan: Plan, checkpoint: Checkpoint) -> Checkpoint:
+    """The state to go on from.
+
+    Raises:
+        CorpusError: the corpus is not the one that the checkpoint was made with.
+        CheckpointError: its state does not fit the plan.
+        SettingsError: the budget is used up.
+    """
+    if checkpoint.corpus["sha256"] != plan.corpus.sha256:
+        raise CorpusError(
+            f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
+            f"({len(plan.corpus.ids):,} characters now, {checkpoint.corpus['chars']:,} then); "
+            "give the old text, or start a new run from these weights with --init-from"
+        )
+    if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
+        raise CheckpointError("the checkpoint's hidden states do not fit its settings")
+    checkpoint.settings = plan.settings
+    progress = checkpoint.progress
+    if plan.budget.seconds is not None and progress.seconds is None:
+        progress.seconds = 0.0
+    if plan.budget.seconds is None:
+        progress.seconds = None
+    if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1:
+        raise SettingsError(
+            f"the run has used its budget (step {progress.step:,}); give a larger one, such as "
+            f"--epochs {2 * math.ceil(progress.step / plan.windows.per_epoch)}"
+        )
+    return checkpoint
+
+
+def describe(plan: Plan) -> dict[str, Any]:
+    """What run.json says of the origin of a run."""
+    corpus = plan.corpus
+    paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
+    return {
+        "versions": versions(),
+        "seed": plan.settings.train.seed,
+        "workers": plan.workers,
+        "corpus": {
+            "paths": paths,
+            "bytes": corpus.size,
+            "chars": len(corpus.ids),
+            "symbols": len(corpus.vocabulary),
+            "sha256": corpus.sha256,
+        },
+        "parameters": plan.parameters,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the last bits of a result."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return {
+        "grucli": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": f"{blas.get('name')} {blas.get('version')}",
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
