@@ -80,7 +80,7 @@ class Model(_Section):
     """Units of each layer (H): more learn more and take time with their square."""
     layers: int = Field(default=1, ge=1, le=64)
     """Layers on top of each other (L)."""
-    dropout: float = Field(default=0.2, ge=0, lt=1)
+    dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of each layer's outputs that is zeroed at random; raise it against over-fitting."""
 
 
@@ -134,7 +134,7 @@ class Optim(_Section):
 
     name: Literal["adam"] = "adam"
     """The optimizer."""
-    lr: float = Field(default=8e-3, gt=0)
+    lr: float = Field(default=12e-3, gt=0)
     """Learning rate after the warm-up."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay of the mean of the gradients and of their squares."""

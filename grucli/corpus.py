@@ -248,7 +248,7 @@ def split(ids: Ids, data: Data) -> Splits:
         CorpusError: one symbol only, or too small, with the arithmetic.
     """
     N = len(ids)
-    if N and (ids == ids[0]).all():
+    if N and ids.min() == ids.max():
         raise CorpusError(
             f"the corpus holds only one symbol, {N:,} times; there is nothing to learn: "
             "give a text with at least two different characters"
@@ -264,6 +264,14 @@ def split(ids: Ids, data: Data) -> Splits:
             "--set data.val=0"
         )
     return Splits(ids[:train], ids[train : train + val], ids[train + val :])
+
+
+def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
+    """How often each of ``V`` symbols occurs, (V,); in pieces, as bincount needs 8 bytes each."""
+    counts = np.zeros(V, np.int64)
+    for lo in range(0, len(ids), PIECE):
+        counts += np.bincount(ids[lo : lo + PIECE], minlength=V)
+    return counts
 
 
 @dataclass(frozen=True)

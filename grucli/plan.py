@@ -13,7 +13,7 @@ import numpy.typing as npt
 from grucli import __version__
 from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings
-from grucli.corpus import Corpus, Splits, Windows, fit_windows, split
+from grucli.corpus import Corpus, Splits, Windows, count_symbols, fit_windows, split
 from grucli.errors import CheckpointError, CorpusError, SettingsError
 from grucli.nn.model import LOGITS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.params import count
@@ -90,7 +90,7 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
         corpus=corpus,
         splits=splits,
         windows=windows,
-        counts=np.bincount(splits.train, minlength=len(corpus.vocabulary)).astype(np.int64),
+        counts=count_symbols(splits.train, len(corpus.vocabulary)),
         workers=choose_workers(None if train.workers == "auto" else train.workers, windows.B),
         budget=budget,
         eval_every=evaluation_interval(

@@ -209,6 +209,11 @@ def test_small_texts_shrink_batch_and_window_and_large_ones_do_not() -> None:
     assert tiny.per_epoch >= 1
 
 
+def test_symbols_are_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus, "PIECE", 10)
+    np.testing.assert_array_equal(corpus.count_symbols(ids(100), 9), [15, 15, *[14] * 5, 0, 0])
+
+
 # ---- corpora that come with Python
 
 

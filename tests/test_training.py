@@ -29,6 +29,8 @@ BASE = {
     "train.eval_every": 10,
     "train.log_every": 5,
     "sample.length": 20,
+    "optim.lr": 0.01,
+    "optim.warmup": 2,
 }
 
 

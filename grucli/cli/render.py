@@ -12,7 +12,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+err.soft_wrap = not err.is_terminal  # lines in a log stay whole
 
 
 def use_utf8() -> None:
