@@ -27,7 +27,7 @@ FLOOR = 1e-5
 """Gradients below this are compared absolutely: 0/0 is no error, and neither is rounding."""
 
 EPSILON = 4e-3
-"""Step of the differences: the high order allows a wide one, which keeps rounding, O(1/e), small."""
+"""Step of the differences: their order allows a wide one, which keeps rounding, O(1/e), small."""
 
 
 @dataclass(frozen=True)
