@@ -100,7 +100,7 @@ class Train(_Section):
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Where all random numbers come from: weights, dropout and samples."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
-    """Threads that share a batch; auto: one for each core, if each gets 16 streams or more."""
+    """Processes that share a batch; auto: one for each core, if each gets 16 streams or more."""
     log_every: int = Field(default=50, ge=1)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = Field(default=None, ge=1)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 
-WINDOW = 128
+WINDOW = 32
 """Steps computed at a time; does not change the result."""
 
 STREAMS = 64

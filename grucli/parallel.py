@@ -1,22 +1,31 @@
-"""One batch over several threads.
+"""One batch over several processes.
 
-NumPy releases the interpreter's lock inside products and large elementwise calls, so threads
-that each take some of the batch's streams use the cores better than one thread whose products
-are split: the elementwise half of the work runs in parallel as well. Each thread's products
-should then be single-threaded; the command line sees to it (``grucli.cli.one_thread_per_product``).
+Each process takes some of the batch's streams, with single-threaded products. Threads would
+spare the copies, but the many short array operations of a recurrent net hand the interpreter's
+lock to and fro: two threads are hardly faster than one at 128 units, where two processes halve
+the time (``benchmarks/training.py``). Parameters and gradients lie in shared memory; what else
+has to travel, a window of ids and one state, is small.
 """
 
+import multiprocessing
 import os
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from multiprocessing.connection import Connection
+from multiprocessing.shared_memory import SharedMemory
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.nn.model import Model
+from grucli.errors import RunError
+from grucli.nn.model import Model, Workspace, dropout_masks
 from grucli.nn.params import Array, Ids, Params
 
 SMALLEST_SHARD = 16
-"""Streams below which a shard's products are too narrow to be worth a thread."""
+"""Streams below which a shard's products are too narrow to be worth a process."""
 
 
 def available_cores() -> int:
@@ -27,61 +36,217 @@ def available_cores() -> int:
 
 
 def choose_workers(wanted: int | None, batch: int) -> int:
-    """Number of threads: ``wanted``, or as many as the cores and the batch can feed."""
+    """Number of processes: ``wanted``, or as many as the cores and the batch can feed."""
     if wanted is not None:
         return min(wanted, batch)
     return max(1, min(available_cores(), batch // SMALLEST_SHARD))
 
 
+class Dropout(NamedTuple):
+    """The masks of one step: functions of their seed and of the stream, not of the shard."""
+
+    rate: float
+    seed: tuple[int, ...]
+
+
+class Task(NamedTuple):
+    """One shard of one training step."""
+
+    x: Ids  # (T, B) of this shard
+    targets: Ids  # (T, B)
+    state: Array  # (L, B, H)
+    scale: float
+    dropout: Dropout | None
+
+
+class Result(NamedTuple):
+    """What a shard computed, but for its gradients, which lie in shared memory."""
+
+    loss: float
+    state: Array  # (L, B, H)
+
+
+class Shard:
+    """Some neighbouring streams of a batch, with a workspace and gradients of their own.
+
+    Args:
+        model: whose parameters to use.
+        streams: the streams' numbers in the batch.
+        T: steps of the longest window.
+        grads: where gradients go; overwritten by each task.
+        dropout: whether tasks will have dropout.
+    """
+
+    def __init__(
+        self, model: Model, streams: range, T: int, grads: Params, *, dropout: bool
+    ) -> None:
+        self.model, self.streams, self.grads = model, streams, grads
+        self.room: Workspace = model.workspace(T, len(streams), dropout=dropout)
+        self.masks: Array = np.empty_like(self.room.dropped)
+
+    def run(self, task: Task) -> Result:
+        """The loss and the gradients of one step."""
+        self.grads.flat[:] = 0.0
+        loss, state, _ = self.model.loss_and_gradients(
+            task.x,
+            task.targets,
+            task.state,
+            self.room.first(len(task.x)),
+            self.grads,
+            scale=task.scale,
+            masks=None if task.dropout is None else self._masks(len(task.x), task.dropout),
+        )
+        return Result(loss, state)
+
+    def _masks(self, T: int, dropout: Dropout) -> Array:
+        model, masks = self.model, self.masks[:, :T]
+        for place, stream in enumerate(self.streams):
+            rng = np.random.default_rng([*dropout.seed, stream])
+            shape = (model.L, T, model.H)
+            masks[:, :, place] = dropout_masks(rng, dropout.rate, shape, masks.dtype)
+        return masks
+
+
 class Shards:
-    """A batch of ``B`` streams, cut into one shard of neighbouring streams a thread.
+    """A batch of ``B`` streams, cut into one shard a process; the first is this process's own.
 
     Sums are taken in the order of the shards, so that results are reproducible for a given
-    number of workers and differ between numbers by rounding alone.
+    number of workers and differ between numbers by rounding alone. To be closed after use.
     """
 
     def __init__(self, model: Model, T: int, B: int, workers: int, *, dropout: bool) -> None:
         self.model = model
         edges = [B * worker // workers for worker in range(workers + 1)]
-        self.streams = [slice(lo, hi) for lo, hi in pairwise(edges)]
-        self.rooms = [
-            model.workspace(T, shard.stop - shard.start, dropout=dropout) for shard in self.streams
-        ]
-        self.grads = [model.params.like() for _ in self.streams]
-        self._pool = ThreadPoolExecutor(workers) if workers > 1 else None
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all workspaces and gradients."""
-        rooms = sum(room.nbytes for room in self.rooms)
-        return rooms + sum(grads.flat.nbytes for grads in self.grads)
+        own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
+        self.own = Shard(model, own, T, model.params.like(), dropout=dropout)
+        self.others = [_Process(model, streams, T, dropout) for streams in others]
 
     def loss_and_gradients(
-        self, x: Ids, targets: Ids, state: Array, masks: Array | None, scale: float
+        self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
     ) -> tuple[float, Array, Params]:
-        """As ``Model.loss_and_gradients``; the gradients returned belong to this object."""
+        """As ``Model.loss_and_gradients``; the gradients returned belong to this object.
 
-        def one(shard: int) -> tuple[float, Array]:
-            streams, grads = self.streams[shard], self.grads[shard]
-            grads.flat[:] = 0.0
-            loss, last_state, _ = self.model.loss_and_gradients(
-                x[:, streams],
-                targets[:, streams],
-                state[:, streams],
-                self.rooms[shard].first(len(x)),
-                grads,
-                scale=scale,
-                masks=None if masks is None else masks[:, :, streams],
-            )
-            return loss, last_state
+        Raises:
+            RunError: a process has died.
+        """
 
-        run = self._pool.map if self._pool else map
-        results = list(run(one, range(len(self.streams))))
-        total = self.grads[0]
-        for grads in self.grads[1:]:
-            total.flat += grads.flat
+        def task(streams: range) -> Task:
+            part = slice(streams.start, streams.stop)
+            return Task(x[:, part], targets[:, part], state[:, part], scale, dropout)
+
+        for process in self.others:
+            process.begin(self.model.params, task(process.streams))
+        results = [self.own.run(task(self.own.streams))]
+        total = self.own.grads
+        for process in self.others:
+            results.append(process.end())
+            total.flat += process.grads.flat
         return (
-            sum(loss for loss, _ in results),
-            np.concatenate([state for _, state in results], axis=1),
+            sum(result.loss for result in results),
+            np.concatenate([result.state for result in results], axis=1),
             total,
         )
+
+    def close(self) -> None:
+        """End the processes and free what they share."""
+        for process in self.others:
+            process.close()
+
+    def __enter__(self) -> "Shards":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Process:
+    """A shard in a process of its own."""
+
+    def __init__(self, model: Model, streams: range, T: int, dropout: bool) -> None:
+        self.streams = streams
+        self.memory = SharedMemory(create=True, size=2 * model.params.flat.nbytes)
+        self.params, self.grads = _map(self.memory, model)
+        context = multiprocessing.get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        sizes = (model.V, model.H, model.L, model.params.flat.dtype.str)
+        self.process = context.Process(
+            target=_serve,
+            args=(theirs, self.memory.name, sizes, streams, T, dropout),
+            daemon=True,
+        )
+        with _interrupts_ignored():
+            self.process.start()
+        theirs.close()
+
+    def begin(self, params: Params, task: Task) -> None:
+        """Hand over a task."""
+        self.params.flat[:] = params.flat
+        try:
+            self.connection.send(task)
+        except OSError:
+            raise self._died() from None
+
+    def end(self) -> Result:
+        """Wait for its result."""
+        try:
+            result: Result = self.connection.recv()
+        except (EOFError, OSError):
+            raise self._died() from None
+        return result
+
+    def _died(self) -> RunError:
+        self.process.join(timeout=1)
+        return RunError(
+            f"a worker process has ended with exit code {self.process.exitcode}; if memory ran "
+            "out, lower train.batch or model.hidden; --set train.workers=1 does without"
+        )
+
+    def close(self) -> None:
+        self.connection.close()  # which ends the process
+        self.process.join(timeout=5)
+        del self.params, self.grads
+        self.memory.close()
+        self.memory.unlink()
+
+
+def _map(memory: SharedMemory, model: Model) -> tuple[Params, Params]:
+    """Parameters and gradients as views of shared memory."""
+    dtype, size = model.params.flat.dtype, model.params.flat.size
+    flat: Array = np.ndarray(2 * size, dtype, memory.buf)
+    shapes = model.params.shapes
+    return Params(shapes, dtype, flat[:size]), Params(shapes, dtype, flat[size:])
+
+
+def _serve(
+    connection: Connection,
+    memory_name: str,
+    sizes: tuple[int, int, int, str],
+    streams: range,
+    T: int,
+    dropout: bool,
+) -> None:
+    """The life of a process: tasks in, results out, until the other end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's business
+    model = Model(*sizes)
+    memory = SharedMemory(name=memory_name)
+    model.params, grads = _map(memory, model)
+    shard = Shard(model, streams, T, grads, dropout=dropout)
+    while True:
+        try:
+            connection.send(shard.run(connection.recv()))
+        except (EOFError, OSError):
+            break
+    os._exit(0)  # the views of the shared memory need no tidying up
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[Any]:
+    """Have a new process ignore Ctrl-C from its first moment."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grucli import __version__
+from grucli import __version__, evaluation
 from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings
 from grucli.corpus import Corpus, Splits, Windows, count_symbols, fit_windows, split
@@ -23,6 +23,10 @@ from grucli.schedules import Budget, evaluation_interval
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)
 """Purposes of random numbers."""
+
+
+PROCESS_BYTES = 50 * 2**20
+"""Memory of a process that has loaded Python, NumPy and grucli."""
 
 
 def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
@@ -40,7 +44,7 @@ class Plan:
         splits: its parts.
         windows: how the training part is read.
         counts: how often each symbol occurs in the training part, (V,).
-        workers: threads.
+        workers: processes.
         budget: when to stop.
         eval_every: steps between evaluations.
     """
@@ -62,14 +66,16 @@ class Plan:
 
     @property
     def memory(self) -> int:
-        """Bytes that training will hold: text, parameters and their kin, and workspaces."""
+        """Bytes that training will hold: processes, text, parameters and their kin, workspaces."""
         model, windows = self.settings.model, self.windows
-        kin = 4 + self.workers + bool(self.settings.optim.average)  # itself, m, v, scratch; grads
-        room = workspace_size(windows.T, windows.B, model.hidden, model.layers, bool(model.dropout))
+        # parameters, m, v, scratch, gradients; and in each further process the first and the last
+        kin = 5 + 2 * (self.workers - 1) + bool(self.settings.optim.average)
+        H, L = model.hidden, model.layers
+        room = workspace_size(windows.T, windows.B, H, L, bool(model.dropout))
+        room += workspace_size(evaluation.WINDOW, evaluation.STREAMS, H, L, False)
         logits = min(LOGITS_AT_ONCE, windows.T * windows.B * len(self.corpus.vocabulary))
-        return self.corpus.ids.nbytes + 4 * (
-            kin * self.parameters + room + 2 * self.workers * logits
-        )
+        numbers = kin * self.parameters + room + 2 * self.workers * logits
+        return PROCESS_BYTES * self.workers + self.corpus.ids.nbytes + 4 * numbers
 
 
 def make_plan(settings: Settings, corpus: Corpus) -> Plan:

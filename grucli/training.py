@@ -19,10 +19,8 @@ import numpy.typing as npt
 from grucli import evaluation
 from grucli.checkpoint import Checkpoint
 from grucli.errors import RunError
-from grucli.nn.model import dropout_masks
-from grucli.nn.params import Array
 from grucli.optim import adam_, average_, clip_
-from grucli.parallel import Shards
+from grucli.parallel import Dropout, Shards
 from grucli.plan import DROPOUT, SAMPLES, Plan, random_stream
 from grucli.runs import Metrics, RunDirectory
 from grucli.sampling import Choice, sample_ids
@@ -84,7 +82,7 @@ Event = Stepped | Logged | Evaluated | Sampled | Saved
 
 
 class Trainer:
-    """Takes a run from the state of a checkpoint to the end of its budget.
+    """Takes a run from the state of a checkpoint to the end of its budget; to be closed after use.
 
     Args:
         plan: what to do.
@@ -104,9 +102,12 @@ class Trainer:
     ) -> None:
         self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
         windows = plan.windows
-        self.dropout = plan.settings.model.dropout
         self.shards = Shards(
-            checkpoint.model, windows.T, windows.B, plan.workers, dropout=self.dropout > 0
+            checkpoint.model,
+            windows.T,
+            windows.B,
+            plan.workers,
+            dropout=plan.settings.model.dropout > 0,
         )
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.saved_at = clock()
@@ -114,6 +115,10 @@ class Trainer:
         self.row_seconds = 0.0
         self.evaluated_step = -1
         self.last_lr = self.last_norm = self.last_train_loss = 0.0
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.shards.close()
 
     @property
     def elapsed(self) -> float:
@@ -138,7 +143,7 @@ class Trainer:
         state = np.zeros_like(self.checkpoint.state)
         for _ in range(2):  # the first pays for fresh memory
             began = self.clock()
-            self.shards.loss_and_gradients(x, targets, state, self._masks(0, len(x)), 1.0)
+            self.shards.loss_and_gradients(x, targets, state, 1.0, self._dropout(0))
             step_seconds = self.clock() - began
         evaluation_chars = len(self.plan.splits.val)
         self.evaluation_seconds = step_seconds / 2 * evaluation_chars / x.size
@@ -195,8 +200,8 @@ class Trainer:
             x,
             targets,
             checkpoint.state,
-            self._masks(where.step, len(x)),
-            scale=1.0 / x.size,  # the gradient of the mean loss of a character
+            1.0 / x.size,  # for the gradient of the mean loss of a character
+            self._dropout(where.step),
         )
         progress = self.progress
         lr, norm = learning_rate(optim, where.step, progress), clip_(grads.flat, optim.clip)
@@ -224,12 +229,9 @@ class Trainer:
         remaining = self.elapsed / max(progress, 1e-9) * (1 - progress)
         return Stepped(where.step, loss / x.size, x.size / seconds, self.progress, remaining)
 
-    def _masks(self, step: int, T: int) -> Array | None:
-        if not self.dropout:
-            return None
-        model, stream = self.checkpoint.model, random_stream(self._seed, DROPOUT, step)
-        shape = (model.L, T, self.plan.windows.B, model.H)
-        return dropout_masks(stream, self.dropout, shape, np.float32)
+    def _dropout(self, step: int) -> Dropout | None:
+        rate = self.plan.settings.model.dropout
+        return Dropout(rate, (self._seed, DROPOUT, step)) if rate else None
 
     @property
     def _seed(self) -> int:

@@ -1,37 +1,54 @@
 import numpy as np
 import pytest
 
+from grucli.errors import RunError
 from grucli.nn.model import Model
-from grucli.parallel import Shards, choose_workers
+from grucli.parallel import Dropout, Shards, choose_workers
+
+DROPOUT = Dropout(0.3, (1, 2, 3))
+
+
+def batch(dtype: type) -> tuple[Model, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    rng = np.random.default_rng(0)
+    model = Model(7, 8, 2, dtype)
+    model.initialize(rng)
+    x, targets = rng.integers(0, 7, (2, 6, 5))
+    return model, (x, targets, rng.normal(size=(2, 5, 8)))
 
 
 @pytest.mark.parametrize("workers", [2, 3])
 def test_results_depend_on_the_number_of_workers_by_rounding_alone(workers: int) -> None:
-    rng = np.random.default_rng(0)
-    model = Model(7, 8, 2, np.float64)
-    model.initialize(rng)
-    x, targets = rng.integers(0, 7, (2, 6, 5))
-    state, masks = rng.normal(size=(2, 5, 8)), rng.integers(0, 2, (2, 6, 5, 8)).astype(float)
-    one, many = (Shards(model, 6, 5, n, dropout=True) for n in (1, workers))
-    loss, last, grads = one.loss_and_gradients(x, targets, state, masks, 0.1)
-    loss_many, last_many, grads_many = many.loss_and_gradients(x, targets, state, masks, 0.1)
-    assert loss_many == pytest.approx(loss, rel=1e-13)
-    np.testing.assert_allclose(last_many, last, rtol=1e-13, atol=1e-15)
-    np.testing.assert_allclose(grads_many.flat, grads.flat, rtol=1e-10, atol=1e-14)
+    model, arguments = batch(np.float64)
+    with (
+        Shards(model, 6, 5, 1, dropout=True) as one,
+        Shards(model, 6, 5, workers, dropout=True) as many,
+    ):
+        for _ in range(2):  # the second time with parameters that have changed
+            loss, last, grads = one.loss_and_gradients(*arguments, 0.1, DROPOUT)
+            loss_many, last_many, grads_many = many.loss_and_gradients(*arguments, 0.1, DROPOUT)
+            assert loss_many == pytest.approx(loss, rel=1e-13)
+            np.testing.assert_allclose(last_many, last, rtol=1e-13, atol=1e-15)
+            np.testing.assert_allclose(grads_many.flat, grads.flat, rtol=1e-10, atol=1e-14)
+            model.params.flat[:] *= 1.1
 
 
 def test_a_repeated_batch_gives_the_same_bits() -> None:
-    rng = np.random.default_rng(0)
-    model = Model(7, 8, 1)
-    model.initialize(rng)
-    x, targets = rng.integers(0, 7, (2, 6, 8))
-    shards = Shards(model, 6, 8, 2, dropout=False)
-    results = [
-        shards.loss_and_gradients(x, targets, model.zero_state(8), None, 0.1)[2].flat.copy()
-        for _ in range(3)
-    ]
+    model, arguments = batch(np.float32)
+    with Shards(model, 6, 5, 2, dropout=True) as shards:
+        results = [
+            shards.loss_and_gradients(*arguments, 0.1, DROPOUT)[2].flat.copy() for _ in range(3)
+        ]
     np.testing.assert_array_equal(results[0], results[1])
     np.testing.assert_array_equal(results[0], results[2])
+
+
+def test_a_worker_that_dies_is_an_error_and_not_a_hang() -> None:
+    model, arguments = batch(np.float32)
+    with Shards(model, 6, 5, 2, dropout=False) as shards:
+        shards.loss_and_gradients(*arguments, 0.1)
+        shards.others[0].process.kill()
+        with pytest.raises(RunError, match="a worker process has ended"):
+            shards.loss_and_gradients(*arguments, 0.1)
 
 
 def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:

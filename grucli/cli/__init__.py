@@ -80,7 +80,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def one_thread_per_product() -> None:
-    """Have NumPy compute each product in one thread: the batch is what is shared among threads.
+    """Have NumPy compute each product in one thread: it is the batch that the cores share.
 
     Works only before NumPy is first imported; what the user has set stays.
     """

@@ -99,8 +99,8 @@ def show_plan(plan: "Plan", quiet: bool) -> None:
     )
     render.say(f"guess    {uniform:.2f} bits per character uniformly, {unigram:.2f} by frequency")
     render.say(f"budget   {_budget(plan)}")
-    threads = "1 thread" if plan.workers == 1 else f"{plan.workers} threads"
-    render.say(f"memory   {render.size(plan.memory)}, {threads}")
+    processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
+    render.say(f"memory   {render.size(plan.memory)}, {processes}")
 
 
 def _budget(plan: "Plan") -> str:

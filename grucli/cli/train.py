@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -113,10 +113,11 @@ def _train(session: Session, name: str | None, runs_dir: Path, began: float, qui
     else:
         elapsed = _reopen(run, session, quiet)
     trainer = Trainer(plan, session.checkpoint, run, elapsed + time.perf_counter() - began)
-    if not quiet:
-        render.say(f"time     about {render.duration(trainer.estimate())}")
-    with _stop_signals() as stop:
+    with closing(trainer), _stop_signals() as stop:
         try:
+            expected = trainer.estimate()
+            if not quiet:
+                render.say(f"time     about {render.duration(expected)}")
             narrate.follow(trainer, stop, quiet)
         except BaseException:
             run.update_info(status="failed")

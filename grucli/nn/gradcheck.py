@@ -276,7 +276,7 @@ def check_all(
     D, H, T, B = 3, 6, 5, 2
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
     yield from ((title, row) for row in check_layer(D, H, T, B, rng))
-    V, H, T, B = 65, 64, 32, 8
+    V, H, T, B = gru.ONE_HOT_UP_TO + 1, 64, 32, 8  # the other way to sum the rows of W_x
     model, window = toy(V, H, layers, T, B, dropout, seed)
     title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_directions(model, window, rng))

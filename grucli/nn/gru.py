@@ -25,6 +25,9 @@ from grucli.nn.params import Array, Ids, Input, Shapes
 
 GATES = ("z", "r", "n")
 
+ONE_HOT_UP_TO = 256
+"""Vocabulary up to which a product with one-hot columns sums rows faster than sorting them."""
+
 
 class Weights(NamedTuple):
     """The parameters of one layer, or the gradients with respect to them."""
@@ -181,7 +184,12 @@ def _rows(a: Array) -> Array:
 
 
 def _add_rows(total: Array, ids: Ids, rows: Array) -> None:
-    """``total[ids[i]] += rows[i]`` for all i: sorted once, then one sum a segment."""
-    order = np.argsort(ids, kind="stable")
-    present, starts = np.unique(ids[order], return_index=True)
-    total[present] += np.add.reduceat(rows[order], starts, axis=0)
+    """``total[ids[i]] += rows[i]`` for all i, where ids repeat."""
+    if len(total) <= ONE_HOT_UP_TO:
+        one_hot = np.zeros((len(total), len(ids)), rows.dtype)  # (V, T B)
+        one_hot[ids, np.arange(len(ids))] = 1.0
+        total += one_hot @ rows
+    else:
+        order = np.argsort(ids, kind="stable")
+        present, starts = np.unique(ids[order], return_index=True)
+        total[present] += np.add.reduceat(rows[order], starts, axis=0)

@@ -24,13 +24,18 @@ class Params:
     Attributes:
         shapes: name -> shape, in the order of the buffer.
         flat: the buffer, one axis; writing to it writes to every named array.
+
+    Args:
+        shapes: name -> shape.
+        dtype: of all arrays.
+        flat: a buffer to use; zeros if omitted.
     """
 
     __slots__ = ("_views", "flat", "shapes")
 
-    def __init__(self, shapes: Shapes, dtype: npt.DTypeLike) -> None:
+    def __init__(self, shapes: Shapes, dtype: npt.DTypeLike, flat: Array | None = None) -> None:
         self.shapes = dict(shapes)
-        self.flat: Array = np.zeros(count(shapes), dtype)
+        self.flat: Array = np.zeros(count(shapes), dtype) if flat is None else flat
         self._views = dict(_cut(self.flat, self.shapes))
 
     def __getitem__(self, name: str) -> Array:

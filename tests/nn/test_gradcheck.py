@@ -88,6 +88,10 @@ GRU_MUTATIONS = {
         "total[present] += np.add.reduceat(rows[order], starts, axis=0)",
         "total[ids] += rows",
     ),
+    "input weights of a repeated character, by product": (
+        "one_hot[ids, np.arange(len(ids))] = 1.0",
+        "one_hot[ids, np.arange(len(ids)) // 2] = 1.0",
+    ),
     "input of a layer": ("np.matmul(da, w.W_x.T, out=_rows(dx))", "dx[:] = 0.0"),
 }
 
