@@ -1,0 +1,1 @@
+"""Programs that measure grucli and write docs/benchmarks.md."""

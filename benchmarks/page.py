@@ -1,0 +1,55 @@
+"""Writing measured tables into docs/benchmarks.md: nobody types a figure."""
+
+import platform
+import re
+from collections.abc import Sequence
+from datetime import date
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(section: str, body: str) -> None:
+    """Replace what stands between the marks of a section, with the machine, versions and date."""
+    start, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
+    page = PAGE.read_text(encoding="utf-8")
+    if start not in page:
+        raise SystemExit(f"{PAGE}: has no line {start}")
+    new = f"{start}\n\n{body}\n\nMeasured on {machine()}.\n\n{end}"
+    pattern = re.escape(start) + ".*?" + re.escape(end)
+    page = re.sub(pattern, lambda _: new, page, flags=re.DOTALL)
+    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    print(body)
+
+
+def machine() -> str:
+    """The machine, the versions and the day."""
+    from grucli.parallel import available_cores
+
+    parts = [f"{date.today():%Y-%m-%d}, {processor()}, {available_cores()} cores"]
+    parts += [f"Python {platform.python_version()}", f"NumPy {np.__version__}"]
+    for package in ("grucli", "torch"):
+        try:
+            parts.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            continue
+    return ", ".join(parts)
+
+
+def processor() -> str:
+    """The processor's name, as far as the system tells it."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.machine()

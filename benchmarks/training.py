@@ -1,0 +1,284 @@
+"""Training throughput of grucli against PyTorch, and against what the processor can do.
+
+Each contender is a process of its own that lives through the whole measurement of a size; steps
+are interleaved one by one, so that a machine whose speed drifts slows all of them alike. Needs the
+extra ``bench``: ``pip install ".[bench]"``, then ``python -m benchmarks.training``.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import geometric_mean, median
+from typing import Any
+
+VOCABULARY = 65
+EMBEDDING = 64
+CONTENDERS = ("grucli", "float32", "bfloat16", "ceiling")
+
+
+@dataclass(frozen=True)
+class Size:
+    """One point of the grid."""
+
+    B: int
+    T: int
+    H: int
+    L: int
+
+    def __str__(self) -> str:
+        return f"{self.B} x {self.T}, H {self.H}, L {self.L}"
+
+    @property
+    def flops(self) -> float:
+        """Operations of a training step: forward once, backward twice; one-hot input is free."""
+        per_char = self.L * 3 * self.H**2 + (self.L - 1) * 3 * self.H**2 + self.H * VOCABULARY
+        return 3 * 2 * self.B * self.T * per_char
+
+
+GRID = [
+    Size(50, 50, 128, 2),
+    Size(64, 128, 128, 1),
+    Size(64, 128, 256, 1),
+    Size(64, 128, 512, 1),
+    Size(64, 128, 512, 2),
+    Size(64, 128, 1024, 1),
+]
+
+
+# ---- contenders: each returns a function that does one step ----------------------------------
+
+
+def grucli_step(size: Size, cores: int) -> Callable[[], object]:
+    """A step as ``grucli train`` does it."""
+    import tempfile
+    from pathlib import Path
+
+    import numpy as np
+
+    from grucli.config import resolve
+    from grucli.corpus import Corpus
+    from grucli.plan import make_plan, start
+    from grucli.runs import RunDirectory
+    from grucli.training import Trainer
+    from grucli.vocabulary import Vocabulary
+
+    settings = resolve(
+        [
+            (
+                "benchmark",
+                {
+                    "model.hidden": size.H,
+                    "model.layers": size.L,
+                    "model.dropout": 0.0,
+                    "train.batch": size.B,
+                    "train.window": size.T,
+                    "train.workers": cores,
+                },
+            )
+        ]
+    )
+    ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
+    vocabulary = Vocabulary("char", np.arange(32, 32 + VOCABULARY))
+    plan = make_plan(settings, Corpus(ids, vocabulary, ("random",), "", len(ids)))
+    run = RunDirectory.create(Path(tempfile.mkdtemp()), "benchmark", settings, {})
+    return Trainer(plan, start(plan), run)._step
+
+
+def torch_step(size: Size, cores: int, *, bfloat16: bool) -> Callable[[], object]:
+    """The same net in PyTorch, as people write it, with its fastest optimizer."""
+    import torch
+    from torch import nn
+
+    torch.set_num_threads(cores)
+    torch.manual_seed(0)
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(VOCABULARY, EMBEDDING)
+            self.gru = nn.GRU(EMBEDDING, size.H, size.L)
+            self.output = nn.Linear(size.H, VOCABULARY)
+
+        def forward(self, x: Any, h: Any) -> tuple[Any, Any]:
+            outputs, h = self.gru(self.embedding(x), h)
+            return self.output(outputs), h
+
+    net = Net()
+    optimizer = torch.optim.Adam(net.parameters(), lr=2e-3, fused=True)
+    text = torch.randint(0, VOCABULARY, (size.T + 1, size.B))
+    state = torch.zeros(size.L, size.B, size.H)
+
+    def step() -> None:
+        nonlocal state
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            logits, last = net(text[:-1], state)
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), text[1:].flatten())
+        loss.backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        state = last.detach().float()
+
+    return step
+
+
+def ceiling_step(cores: int) -> Callable[[], object]:
+    """A product of square matrices: the most that the processor gives NumPy."""
+    import numpy as np
+
+    a, b = np.random.default_rng(0).standard_normal((2, 2048, 2048), np.float32)
+    out = np.empty_like(a)
+    return lambda: np.matmul(a, b, out=out)
+
+
+def build(contender: str, size: Size, cores: int) -> Callable[[], object]:
+    """The step of a contender."""
+    if contender == "grucli":
+        return grucli_step(size, cores)
+    if contender == "ceiling":
+        return ceiling_step(cores)
+    return torch_step(size, cores, bfloat16=contender == "bfloat16")
+
+
+# ---- processes -------------------------------------------------------------------------------
+
+
+def serve(contender: str, size: Size, cores: int) -> None:
+    """Do a step for each line read; answer with its seconds.."""
+    step = build(contender, size, cores)
+    for _ in range(3):
+        step()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        began = time.perf_counter()
+        step()
+        print(time.perf_counter() - began, flush=True)
+
+
+class Contender:
+    """A contender's process."""
+
+    def __init__(self, name: str, size: Size, cores: int) -> None:
+        threads = 1 if name == "grucli" else cores
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads)}
+        command = [sys.executable, "-m", "benchmarks.training", "--serve", name]
+        command += [json.dumps(asdict(size)), "--cores", str(cores)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.seconds: list[float] = []
+        self._read()
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def step(self) -> None:
+        """One step."""
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.seconds.append(float(self._read()))
+
+    def memory(self) -> float:
+        """Peak resident memory of the process and its children so far, in MB."""
+        family = [self.process.pid, *_children(self.process.pid)]
+        return sum(_peak_of(pid) for pid in family) / 1000
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def _peak_of(pid: int) -> float:
+    """Peak resident memory in KB; what processes share is counted in each."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return next(float(line.split()[1]) for line in file if line.startswith("VmHWM"))
+
+
+# ---- the measurement -------------------------------------------------------------------------
+
+
+def measure(size: Size, names: list[str], cores: int, steps: int) -> dict[str, tuple[float, float]]:
+    """Median seconds and peak memory of each contender, steps interleaved."""
+    contenders = {name: Contender(name, size, cores) for name in names}
+    for _ in range(steps):
+        for contender in contenders.values():
+            contender.step()
+    result = {
+        name: (median(contender.seconds), contender.memory())
+        for name, contender in contenders.items()
+    }
+    for contender in contenders.values():
+        contender.close()
+    return result
+
+
+def report(results: dict[Size, dict[str, tuple[float, float]]], cores: int, steps: int) -> None:
+    """Write the table."""
+    from benchmarks.page import table, write
+
+    rows, ratios, halves = [], [], []
+    for size, result in results.items():
+        seconds = {name: value[0] for name, value in result.items()}
+        ceiling = 2 * 2048**3 / seconds["ceiling"]
+        shares = [size.flops / seconds[name] / ceiling for name in CONTENDERS[:3]]
+        ratios.append(seconds["float32"] / seconds["grucli"])
+        halves.append(seconds["bfloat16"] / seconds["grucli"])
+        memory = [result[name][1] for name in ("grucli", "float32")]
+        rows.append(
+            [
+                str(size),
+                *(f"{seconds[name] * 1000:.0f} ms" for name in CONTENDERS[:3]),
+                f"**{ratios[-1]:.2f}**",
+                f"{halves[-1]:.2f}",
+                *(f"{share:.0%}" for share in shares[:2]),
+                f"{memory[0]:.0f} / {memory[1]:.0f} MB = {memory[0] / memory[1]:.2f}",
+            ]
+        )
+    header = ["B x T, size", "grucli", "PyTorch float32", "PyTorch bfloat16"]
+    header += ["float32 / grucli", "bfloat16 / grucli", "grucli, share of ceiling"]
+    header += ["PyTorch float32, share", "peak memory, grucli / float32"]
+    summary = (
+        f"Geometric mean of the ratios: {geometric_mean(ratios):.2f} (float32), "
+        f"{geometric_mean(halves):.2f} (bfloat16). Medians of {steps} steps, {cores} cores for "
+        "each; the ceiling is a product of 2048 x 2048 matrices in the same minutes; memory is the "
+        "sum over processes."
+    )
+    write("training", f"{table(header, rows)}\n\n{summary}")
+
+
+def main() -> None:
+    """Measure, or be a contender."""
+    from grucli.parallel import available_cores
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--serve", nargs=2, metavar=("CONTENDER", "SIZE"), help="internal")
+    parser.add_argument("--cores", type=int, default=available_cores())
+    parser.add_argument("--steps", type=int, default=15)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        name, size = arguments.serve
+        serve(name, Size(**json.loads(size)), arguments.cores)
+        return
+    results = {}
+    for size in GRID:
+        results[size] = measure(size, list(CONTENDERS), arguments.cores, arguments.steps)
+        print(size, results[size], file=sys.stderr)
+    report(results, arguments.cores, arguments.steps)
+
+
+if __name__ == "__main__":
+    main()
