@@ -91,11 +91,11 @@ class Train(_Section):
     """Places in the text that are read side by side (B)."""
     window: int = Field(default=128, ge=1, le=65536)
     """Characters after which the gradient is cut and the weights are updated (T)."""
-    steps: int | None = Field(default=None, ge=1)
+    steps: int | None = Field(default=None, ge=1, le=10**12)
     """Budget in updates; one of steps, epochs and minutes."""
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, le=1e6)
     """Budget in passes over the training text."""
-    minutes: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0, le=1e7)
     """Budget in minutes, final evaluation included; the learning rate follows the clock."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Where all random numbers come from: weights, dropout and samples."""
@@ -241,7 +241,7 @@ def read_file(path: Path) -> Values:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise SettingsError(f"{path}: cannot read the settings file: {reason}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
         problem = getattr(error, "problem", None) or "unreadable"
@@ -278,7 +278,7 @@ def parse_override(text: str) -> Values:
         raise SettingsError(f"--set {text}: write --set section.key=value, as in train.batch=32")
     try:
         return {key.strip(): _number(yaml.safe_load(value))}
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError, RecursionError):
         raise SettingsError(f"--set {text}: {value!r} is not a YAML value; quote it") from None
 
 
@@ -318,6 +318,8 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
     for item in items:
         key = ".".join(str(part) for part in item["loc"][:2])
         message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
+        if "uple" in message:
+            message = "must be two numbers, as in [0.9, 0.99]"
         messages.setdefault(key, []).append(message)
         if item["type"] != "value_error":
             inputs[key] = f", not {item['input']!r}"
@@ -352,7 +354,8 @@ def _number(value: Any) -> Any:
     if isinstance(value, list):
         return [_number(item) for item in value]
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
-        return float(value)
+        number = float(value)
+        return int(number) if number.is_integer() and abs(number) < 2**53 else number
     return value
 
 

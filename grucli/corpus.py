@@ -44,6 +44,7 @@ class Corpus:
         sources: the files it was read from, as given.
         sha256: hash of the bytes of all files in order, decompressed.
         size: number of those bytes.
+        skipped: symbols that were left out because the vocabulary lacks them.
     """
 
     ids: Ids
@@ -51,6 +52,7 @@ class Corpus:
     sources: tuple[str, ...]
     sha256: str
     size: int
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def read(
         if numbering.count == before:
             raise CorpusError(f"{source}: the file is empty; give a text to read")
     ids, vocabulary = numbering.finish(data.level, vocabulary, unknown)
-    return Corpus(ids, vocabulary, tuple(sources), digest.hexdigest(), size)
+    skipped = numbering.count - len(ids)
+    return Corpus(ids, vocabulary, tuple(sources), digest.hexdigest(), size, skipped)
 
 
 class _Numbering:
@@ -154,6 +157,8 @@ def _pieces(source: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
             line = lines + error.object[: error.start].count(b"\n") + 1
             at = offset - len(pending) + error.start
             raise _not_decodable(source, data.encoding, at, line, error) from None
+        except UnicodeError as error:  # a codec that does not say where
+            raise CorpusError(f"{source}: is not {data.encoding}: {error}") from None
         offset += len(raw)
         lines += text.count("\n")
         yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
@@ -189,6 +194,8 @@ def _raw_pieces(source: str) -> Iterator[bytes]:
 
 def _open(source: str) -> BinaryIO:
     if source == STANDARD_INPUT:
+        if sys.stdin is None:
+            raise CorpusError("-: standard input is closed")
         return open(sys.stdin.fileno(), "rb", closefd=False)
     if source.endswith(".gz"):
         return gzip.open(source, "rb")  # type: ignore[return-value]
@@ -221,6 +228,8 @@ def _encoding_that_reads(source: str) -> str | None:
     if source == STANDARD_INPUT:
         return None
     start = next(_raw_pieces(source))
+    if b"\0" in start and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return None  # no text at all
     wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     for encoding in ["utf-16"] * wide + ["utf-8", "cp1252", "latin-1"]:
         if _decodes(source, encoding):
@@ -233,7 +242,7 @@ def _decodes(source: str, encoding: str) -> bool:
     try:
         for raw in _and_end(_raw_pieces(source)):
             decoder.decode(raw, final=not raw)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return False
     return True
 
@@ -260,8 +269,8 @@ def split(ids: Ids, data: Data) -> Splits:
         raise CorpusError(
             f"the corpus is too small: {N:,} characters, of which data.val={data.val} takes "
             f"{val:,} and data.test={data.test} takes {test:,}, leave {train:,} for training; "
-            "each part needs 2 (one to read, one to predict): give a longer text or "
-            "--set data.val=0"
+            "each part needs 2 (one to read, one to predict): give a longer text, or set "
+            "data.val or data.test to 0"
         )
     return Splits(ids[:train], ids[train : train + val], ids[train + val :])
 

@@ -3,9 +3,13 @@
 import contextlib
 import hashlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
+
+LOCKED_BYTE = 1024
+"""Where a lock lies in its file on Windows, which locks bytes and not files."""
 
 
 def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -33,6 +37,68 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
 def replace_text(path: Path, text: str) -> None:
     """``replace_file`` with UTF-8 text."""
     replace_file(path, lambda file: file.write(text.encode()))
+
+
+class Lock:
+    """A file that one process at a time holds; the system lets go of it when the process ends.
+
+    Args:
+        path: the file; it is made, holds the process id, and stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor: int | None = None
+
+    def acquire(self) -> bool:
+        """Take the lock; False if another process has it."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        if not _try_lock(descriptor):
+            os.close(descriptor)
+            return False
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def is_free(self) -> bool:
+        """Whether no process holds it."""
+        try:
+            descriptor = os.open(self.path, os.O_RDWR)
+        except OSError:
+            return True
+        free = _try_lock(descriptor)
+        os.close(descriptor)
+        return free
+
+    def holder(self) -> str:
+        """The id of the process that took it last."""
+        with contextlib.suppress(OSError):
+            return self.path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
+        return "unknown"
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)  # the id before it stays readable
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        else:
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def sha256(path: Path) -> str:

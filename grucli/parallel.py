@@ -227,6 +227,7 @@ def _serve(
 ) -> None:
     """The life of a process: tasks in, results out, until the other end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's business
+    np.seterr(all="ignore")  # so is a loss that is not finite
     model = Model(*sizes)
     memory = SharedMemory(name=memory_name)
     model.params, grads = _map(memory, model)

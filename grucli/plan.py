@@ -14,7 +14,7 @@ from grucli import __version__, evaluation
 from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings
 from grucli.corpus import Corpus, Splits, Windows, count_symbols, fit_windows, split
-from grucli.errors import CheckpointError, CorpusError, SettingsError
+from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.model import LOGITS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.params import count
 from grucli.optim import Moments
@@ -86,7 +86,10 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
         UnknownCharacterError: the prompt of the samples holds symbols that the corpus lacks.
         SettingsError: more memory than the machine has.
     """
-    corpus.vocabulary.encode(settings.sample.prompt)
+    try:
+        corpus.vocabulary.encode(settings.sample.prompt)
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(f"sample.prompt: {error}") from None
     splits = split(corpus.ids, settings.data)
     train = settings.train
     windows = fit_windows(splits.train, train.batch, train.window)
@@ -171,7 +174,13 @@ def resume(plan: Plan, checkpoint: Checkpoint) -> Checkpoint:
         progress.seconds = 0.0
     if plan.budget.seconds is None:
         progress.seconds = None
-    if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1:
+    patience = plan.settings.train.patience
+    if 0 < patience <= progress.stale and not progress.due:
+        raise SettingsError(
+            f"the run has stopped because its loss did not improve in {progress.stale} evaluations "
+            "(train.patience); go on all the same with --set train.patience=0"
+        )
+    if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1 and not progress.due:
         raise SettingsError(
             f"the run has used its budget (step {progress.step:,}); give a larger one, such as "
             f"--epochs {2 * math.ceil(progress.step / plan.windows.per_epoch)}"

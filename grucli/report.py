@@ -12,18 +12,24 @@ NARROW_GAP = 0.03
 """Nats a character between them below which a model has learned all it can hold."""
 
 
-def verdict(train: Sequence[float], val: Sequence[float], dropout: float, hidden: int) -> str:
+def verdict(
+    train: Sequence[float], val: Sequence[float], unigram: float, dropout: float, hidden: int
+) -> str:
     """Over- or under-fitting, and the setting to change.
 
     Args:
         train: mean training losses, in the order of the evaluations, nats a character.
-        val: validation losses at the same steps.
+        val: validation losses at the same steps, one at least.
+        unigram: what guessing by frequency costs, nats a character.
         dropout: of the model.
         hidden: units of its layers.
     """
-    if not val:
-        return "No validation text was held out, so nothing can be said about over-fitting."
     best = min(val)
+    if best > unigram - WORTH_MENTIONING:
+        return (
+            "Nothing learned yet: guessing characters by their frequency does as well. "
+            "Train longer (--epochs or --minutes); if the loss rose, lower optim.lr."
+        )
     risen, gap = val[-1] - best, val[-1] - train[-1]
     more_dropout = f"--set model.dropout={min(0.6, round(dropout + 0.2, 2))}"
     if risen > WORTH_MENTIONING:

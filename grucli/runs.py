@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from grucli import checkpoint as checkpoints
 from grucli.checkpoint import Checkpoint
 from grucli.config import Settings, to_yaml
 from grucli.errors import CheckpointError, UsageError
-from grucli.files import replace_text, sha256
+from grucli.files import Lock, replace_text, sha256
 
 Which = Literal["best", "last"]
 Status = Literal["running", "done", "interrupted", "failed"]
@@ -80,20 +81,44 @@ class RunDirectory:
             UsageError: the place cannot be written to.
         """
         stem = f"{datetime.now():%Y%m%d-%H%M%S}-{_file_name(name)}"
+        made = None
         try:
             root.mkdir(parents=True, exist_ok=True)
-            run = cls(_make_new(root, stem))
-            (run.path / "samples").mkdir()
-            run.checkpoints.mkdir()
+            made = _make_new(root, stem)
+            run = cls(made)
+            run.restore()
             replace_text(run.path / "config.yaml", to_yaml(settings))
             replace_text(run.path / "overrides.yaml", _overrides_yaml(overrides))
-            replace_text(run.path / "metrics.csv", ",".join(HEADER) + "\n")
         except OSError as error:
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)  # it is new, and nobody's yet
             raise UsageError(
                 f"{root}: cannot make a run directory here: {error.strerror or error}; "
                 "choose a place to write with --runs-dir"
             ) from None
         return run
+
+    def restore(self) -> None:
+        """Make what a run needs and sweep up what a crash left; the run must be locked or new."""
+        (self.path / "samples").mkdir(exist_ok=True)
+        self.checkpoints.mkdir(exist_ok=True)
+        if not (self.path / "metrics.csv").exists():
+            replace_text(self.path / "metrics.csv", ",".join(HEADER) + "\n")
+        for stale in [*self.path.glob(".*.tmp-*"), *self.checkpoints.glob(".*.tmp-*")]:
+            stale.unlink(missing_ok=True)
+
+    def lock(self) -> Lock:
+        """The right to write to this run; the system takes it back when the process ends.
+
+        Raises:
+            UsageError: another process is training it.
+        """
+        lock = Lock(self.path / "lock")
+        if not lock.acquire():
+            raise UsageError(
+                f"{self.path}: process {lock.holder()} is training this run; wait for it or stop it"
+            )
+        return lock
 
     # ---- run.json
 
@@ -113,9 +138,31 @@ class RunDirectory:
             raise CheckpointError(f"{path}: not the file of a run")
         return loaded
 
+    @property
+    def sources(self) -> list[str]:
+        """The paths of the corpus, ``-`` for standard input.
+
+        Raises:
+            CheckpointError: run.json does not tell.
+        """
+        corpus = self.info.get("corpus")
+        paths = corpus.get("paths") if isinstance(corpus, dict) else None
+        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+            raise CheckpointError(
+                f"{self.path / 'run.json'}: does not name the corpus; give it again"
+            )
+        return paths
+
+    @property
+    def status(self) -> str:
+        """The status; a run that says it is running while no process holds it has died."""
+        status = str(self.info.get("status"))
+        died = status == "running" and Lock(self.path / "lock").is_free()
+        return "died" if died else status
+
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace run.json."""
-        replace_text(self.path / "run.json", json.dumps(info, indent=2, ensure_ascii=False) + "\n")
+        replace_text(self.path / "run.json", json.dumps(info, indent=2) + "\n")
 
     def update_info(self, **changes: Any) -> None:
         """Change some of run.json."""
@@ -158,7 +205,8 @@ class RunDirectory:
         writer.writerows(rows)
         replace_text(path, text.getvalue())
         for sample in (self.path / "samples").glob("step-*.txt"):
-            if int(sample.stem.removeprefix("step-")) > step:
+            number = sample.stem.removeprefix("step-")
+            if number.isdigit() and int(number) > step:
                 sample.unlink()
 
     # ---- checkpoints
@@ -184,27 +232,37 @@ class RunDirectory:
         path = self.checkpoints / f"{which}.json"
         try:
             loaded = json.loads(path.read_text(encoding="utf-8"))
-            return {key: loaded[key] for key in ("file", "step", "loss", "sha256")}
+            pointer = {key: loaded[key] for key in ("file", "step", "loss", "sha256")}
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path}: damaged ({error}); name a checkpoint file") from None
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+        except (ValueError, KeyError, TypeError):
+            raise CheckpointError(f"{path}: damaged; name a checkpoint file") from None
+        if not isinstance(pointer["file"], str):
+            raise CheckpointError(f"{path}: damaged; name a checkpoint file")
+        return pointer
 
     def checkpoint(self, which: Which) -> Path:
-        """The best or last checkpoint's file, verified.
+        """The best or last checkpoint's file, verified; the last before any was evaluated.
 
         Raises:
             CheckpointError: none was written yet, or it is not what was written.
         """
-        pointer = self.pointer(which)
+        pointer = self.pointer(which) or self.pointer("last")
         if pointer is None:
             raise CheckpointError(
-                f"{self.path}: no checkpoint yet; the first is written at the first evaluation"
+                f"{self.path}: no checkpoint yet; the first is written at the first evaluation, "
+                "or when the run is stopped"
             )
         path = self.checkpoints / Path(pointer["file"]).name
-        if not path.is_file():
-            raise CheckpointError(f"{path}: missing, though {which}.json names it")
-        if sha256(path) != pointer["sha256"]:
+        try:
+            found = sha256(path)
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
+            ) from None
+        if found != pointer["sha256"]:
             raise CheckpointError(
                 f"{path}: damaged: not the bytes that were written; use another checkpoint in "
                 f"{self.checkpoints}"
@@ -233,13 +291,17 @@ def find_checkpoint(path: Path, which: Which) -> Path:
     Raises:
         CheckpointError: it is neither.
     """
-    if path.is_dir():
+    try:
+        directory, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    if directory:
         if not is_run(path):
             raise CheckpointError(
                 f"{path}: not a run directory: it holds no run.json; `grucli runs` lists runs"
             )
         return RunDirectory(path).checkpoint(which)
-    if not path.exists():
+    if not exists:
         raise CheckpointError(
             f"{path}: there is no such run or checkpoint; `grucli runs` lists runs"
         )
@@ -262,8 +324,14 @@ def list_runs(root: Path) -> list[RunDirectory]:
     """
     if not root.is_dir():
         raise UsageError(f"{root}: there is no such directory; `grucli train CORPUS` makes runs")
-    found = [path for path in root.iterdir() if (path / "run.json").is_file()]
+    found = [path for path in root.iterdir() if _has_info(path)]
     return [RunDirectory(path) for path in sorted(found, key=lambda p: p.name, reverse=True)]
+
+
+def _has_info(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return (path / "run.json").is_file()
+    return False
 
 
 def _make_new(root: Path, stem: str) -> Path:
@@ -277,7 +345,8 @@ def _make_new(root: Path, stem: str) -> Path:
 
 
 def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.")[:64] or "run"
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    return name.encode()[:64].decode(errors="ignore") or "run"
 
 
 def _stem(step: int) -> str:

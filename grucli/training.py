@@ -50,12 +50,12 @@ class Logged:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The validation text was predicted; ``loss`` is the training loss if there is none."""
+    """The validation text was predicted; without one the training loss says what is best."""
 
     step: int
     epoch: float
     train_loss: float
-    loss: float
+    val_loss: float | None
     best: bool
     averaged: bool
 
@@ -160,16 +160,18 @@ class Trainer:
             RunError: the loss or the gradient is not finite.
         """
         where = self.checkpoint.progress
+        begun = where.due
         if where.due:
             yield from self._after_step()
-        while self.progress < 1 and not self.out_of_patience:
+        while not where.step or (self.progress < 1 and not self.out_of_patience):
+            begun = True
             yield self._step()
             if stop():
                 where.due = True
                 yield self._save(best=False)
                 return
             yield from self._after_step()
-        if self.evaluated_step != where.step:
+        if begun and self.evaluated_step != where.step:
             yield from self._evaluate()
 
     def _after_step(self) -> Iterator[Event]:
@@ -234,17 +236,24 @@ class Trainer:
         return Dropout(rate, (self._seed, DROPOUT, step)) if rate else None
 
     @property
+    def _judge(self) -> str:
+        """Which loss decides what is best."""
+        return "val" if len(self.plan.splits.val) else "train"
+
+    @property
     def _seed(self) -> int:
         return self.plan.settings.train.seed
 
     def _check_finite(self, loss: float, norm: float) -> None:
         if math.isfinite(loss) and math.isfinite(norm):
             return
+        saved = self.run.pointer("last")
+        kept = f"; the checkpoint of step {saved['step']:,} is from before" if saved else ""
+        lr = min(self.plan.settings.optim.lr / 2, 0.01)
         raise RunError(
             f"step {self.checkpoint.progress.step + 1:,}: the loss is {loss:.4g} and the norm of "
-            f"its gradient {norm:.4g}; the checkpoints in {self.run.checkpoints} are from before; "
-            f"start again with a lower learning rate, such as "
-            f"--set optim.lr={self.plan.settings.optim.lr / 2:g}"
+            f"its gradient {norm:.4g}{kept}; start again with a lower learning rate, such as "
+            f"--set optim.lr={lr:g}"
         )
 
     def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
@@ -288,7 +297,10 @@ class Trainer:
         if len(self.plan.splits.val):
             self._row("val", loss, 0.0)
         epoch = where.step / self.plan.windows.per_epoch
-        yield Evaluated(where.step, epoch, self.last_train_loss, loss, best, checkpoint.use_average)
+        val_loss = loss if len(self.plan.splits.val) else None
+        yield Evaluated(
+            where.step, epoch, self.last_train_loss, val_loss, best, checkpoint.use_average
+        )
         if not checkpoint.settings.train.sample_every:
             yield from self._sample()
         yield self._save(best=best)
@@ -331,7 +343,7 @@ class Trainer:
         )
         self.run.update_info(
             step=where.step,
-            best={"step": where.best_step, "loss": where.best_loss},
+            best={"step": where.best_step, "loss": where.best_loss, "split": self._judge},
             elapsed_s=round(self.elapsed, 1),
         )
         self.saved_at = self.clock()

@@ -50,8 +50,12 @@ class Vocabulary:
     def encode(self, text: str, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
         """Ids of a text; at byte level, of its UTF-8 form."""
         if self.level == "byte":
-            return self.number(np.frombuffer(text.encode(), np.uint8), unknown)
+            return self.encode_bytes(text.encode(), unknown)
         return self.number(np.frombuffer(text.encode("utf-32-le", "replace"), "<u4"), unknown)
+
+    def encode_bytes(self, raw: bytes, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
+        """Ids of bytes; for byte level."""
+        return self.number(np.frombuffer(raw, np.uint8), unknown)
 
     def decode(self, ids: Ids) -> bytes:
         """The UTF-8 form of characters, or the bytes themselves."""

@@ -175,7 +175,7 @@ def test_too_small_shows_the_arithmetic() -> None:
         split(ids(9), Data(val=0.1))
     assert "9 characters, of which data.val=0.1 takes 1" in str(caught.value)
     assert "leave 8 for training" in str(caught.value)
-    assert "--set data.val=0" in str(caught.value)
+    assert "set data.val or data.test to 0" in str(caught.value)
 
 
 def test_one_symbol_only() -> None:

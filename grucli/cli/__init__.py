@@ -72,6 +72,12 @@ def main(args: list[str] | None = None) -> None:
             traceback.print_exc()
         render.error(str(error))
         sys.exit(error.exit_code)
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        place = f"{error.filename}: " if error.filename else ""
+        render.error(f"{place}{error.strerror or error}")
+        sys.exit(1)
     except MemoryError:
         if debug:
             traceback.print_exc()

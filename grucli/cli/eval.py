@@ -10,6 +10,7 @@ from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
     from grucli.checkpoint import Checkpoint
+    from grucli.config import Data
     from grucli.evaluation import Score
 
 COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
@@ -21,25 +22,45 @@ Files = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def evaluate(run: Run, files: Files, unknown: Unknown = "error", as_json: AsJson = False) -> None:
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        "-s",
+        help="data.encoding=NAME, if the texts are not encoded as the corpus was.",
+        metavar="KEY=VALUE",
+    ),
+]
+
+
+def evaluate(
+    run: Run,
+    files: Files,
+    unknown: Unknown = "error",
+    sets: Sets = None,
+    as_json: AsJson = False,
+) -> None:
     """Say how well a model predicts each text: bits per character, perplexity, accuracy.
 
     Each text is read from the zero state; its first character is not predicted.
     """
     if unknown not in ("error", "skip"):
         raise UsageError(f"--unknown must be error or skip, not {unknown}")
+    if files.count("-") > 1:
+        raise UsageError("- (standard input) is named twice; it can be read only once")
     from grucli import checkpoint as checkpoints
     from grucli.evaluation import Score
     from grucli.runs import find_checkpoint
 
     checkpoint = checkpoints.read(find_checkpoint(run, "best"))
-    scores = {file: _score(checkpoint, file, unknown) for file in files}
-    total = sum(scores.values(), Score(0, 0.0, 0))
+    data = _data_settings(checkpoint, sets or [])
+    scores = [(file, _score(checkpoint, file, data, unknown)) for file in files]
+    total = sum((score for _, score in scores), Score(0, 0.0, 0))
     if as_json:
-        rows = [{"file": file} | _figures(score) for file, score in scores.items()]
+        rows = [{"file": file} | _figures(score) for file, score in scores]
         render.write_json({"files": rows, "total": _figures(total)})
         return
-    table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores.items())]
+    table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores)]
     if len(scores) > 1:
         table.append(("total", *_cells(total)))
     widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS) + 1)]
@@ -48,13 +69,23 @@ def evaluate(run: Run, files: Files, unknown: Unknown = "error", as_json: AsJson
         render.write_line("  ".join([name.ljust(widths[0]), *figures]))
 
 
-def _score(checkpoint: "Checkpoint", file: str, unknown: Any) -> "Score":
+def _data_settings(checkpoint: "Checkpoint", sets: list[str]) -> "Data":
+    """How the texts are read: as the corpus was, or in the encoding given."""
+    from grucli.config import parse_override, resolve
+
+    values = {key: value for text in sets for key, value in parse_override(text).items()}
+    if set(values) - {"data.encoding"}:
+        raise UsageError("--set here takes data.encoding only; all else comes with the checkpoint")
+    return resolve([("--set", values)], checkpoint.settings).data
+
+
+def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "Score":
     from grucli.corpus import read
     from grucli.evaluation import evaluate as score
     from grucli.parallel import available_cores
 
     try:
-        text = read([file], checkpoint.settings.data, checkpoint.vocabulary, unknown)
+        text = read([file], data, checkpoint.vocabulary, unknown)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"{file}: {error}; --unknown skip leaves them out") from None
     if len(text.ids) < 2:
@@ -62,6 +93,8 @@ def _score(checkpoint: "Checkpoint", file: str, unknown: Any) -> "Score":
             f"{file}: has {len(text.ids)} character that the model knows; it takes one to read and "
             "one to predict"
         )
+    if text.skipped:
+        render.warn(f"{file}: {text.skipped:,} characters that the model never saw are left out")
     return score(checkpoint.model_to_use(), text.ids, available_cores())
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grucli.cli import render
-from grucli.errors import CheckpointError, UsageError
+from grucli.errors import CheckpointError, CorpusError, UsageError
 
 if TYPE_CHECKING:
+    from grucli.checkpoint import Checkpoint
     from grucli.nn.gradcheck import Row
+    from grucli.nn.params import Ids
 
 ENTRIES = 24
 """Entries compared in each array of a trained model."""
@@ -35,12 +37,18 @@ def gradcheck(
             metavar="KEY=VALUE",
         ),
     ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option("--text", help="Check on this text in place of the run's.", metavar="FILE"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check every gradient against central differences, in float64; exit 1 if one is wrong."""
     if run is not None and sets:
         raise UsageError("--set describes another model; a run or checkpoint brings its own")
-    rows = list(_check_run(run) if run is not None else _check_toy(sets or []))
+    if text is not None and run is None:
+        raise UsageError("--text goes with a run or a checkpoint")
+    rows = list(_check_run(run, text) if run is not None else _check_toy(sets or []))
     passed = all(row.passed for _, row in rows)
     if as_json:
         render.write_json(_as_json(rows, passed))
@@ -53,8 +61,13 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
     from grucli import config
     from grucli.nn.gradcheck import check_all
 
+    values = {key: value for text in sets for key, value in config.parse_override(text).items()}
+    counted = {"model.hidden", "model.layers", "model.dropout"}
+    unused = sorted((set(values) - counted) & set(config.flatten(config.Settings())))
+    if unused:
+        raise UsageError(f"{unused[0]} has no effect here; {', '.join(sorted(counted))} have")
     base = config.Settings(model=config.Model(hidden=5, layers=2, dropout=0.25))
-    model = config.resolve([("--set", config.parse_override(text)) for text in sets], base).model
+    model = config.resolve([("--set", values)], base).model
     return check_all(
         hidden=model.hidden,
         layers=model.layers,
@@ -63,33 +76,48 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
     )
 
 
-def _check_run(path: Path) -> Iterable[tuple[str, "Row"]]:
+def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
     import numpy as np
 
     from grucli import checkpoint as checkpoints
-    from grucli.corpus import read
     from grucli.nn.gradcheck import Window, check_trained
     from grucli.nn.model import Model
-    from grucli.runs import find_checkpoint, run_of
+    from grucli.runs import find_checkpoint
 
     file = find_checkpoint(path, "best")
-    checkpoint, run = checkpoints.read(file), run_of(file)
-    if run is None:
-        raise CheckpointError(
-            f"{file}: stands outside its run directory, which knows the text to check it on"
-        )
+    checkpoint = checkpoints.read(file)
     trained = checkpoint.model_to_use()
     model = Model(trained.V, trained.H, trained.L, np.float64)
     model.params.flat[:] = trained.params.flat
-    paths = run.info["corpus"]["paths"]
-    ids = read(paths, checkpoint.settings.data, checkpoint.vocabulary).ids
+    ids = _text_of(file, checkpoint, text)
     B = min(3, checkpoint.state.shape[1], len(ids) // 2)
     T = min(12, len(ids) // B - 1)
     starts = np.arange(B) * (len(ids) // B)  # (B,)
     places = starts + np.arange(T + 1)[:, None]  # (T+1, B)
-    text = ids[places].astype(np.intp)
+    window = ids[places].astype(np.intp)
     state = checkpoint.state[:, :B].astype(np.float64)
-    return check_trained(model, Window(text[:-1], text[1:], state, None), ENTRIES)
+    return check_trained(model, Window(window[:-1], window[1:], state, None), ENTRIES)
+
+
+def _text_of(file: Path, checkpoint: "Checkpoint", text: str | None) -> "Ids":
+    """The text given, or the run's own if it is still the same."""
+    from grucli.corpus import read
+    from grucli.runs import run_of
+
+    run = run_of(file)
+    if text is None and run is None:
+        raise CheckpointError(
+            f"{file}: stands outside its run directory, which knows its text; give one with --text"
+        )
+    sources = [text] if text is not None else run.sources if run else []
+    if text is None and "-" in sources:
+        raise CheckpointError(f"{file}: was trained on standard input; give a text with --text")
+    corpus = read(sources, checkpoint.settings.data, checkpoint.vocabulary)
+    if text is None and corpus.sha256 != checkpoint.corpus["sha256"]:
+        raise CorpusError(f"{', '.join(sources)}: has changed since training; name it with --text")
+    if len(corpus.ids) < 2:
+        raise CorpusError(f"{sources[0]}: too short; it takes two characters")
+    return corpus.ids
 
 
 def _as_json(rows: list[tuple[str, "Row"]], passed: bool) -> dict[str, object]:

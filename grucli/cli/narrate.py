@@ -65,9 +65,11 @@ def _evaluation_line(event: "Event") -> str:
 
     assert isinstance(event, Evaluated)
     marks = " best" * event.best + " (averaged weights)" * event.averaged
+    val = "" if event.val_loss is None else f"val {event.val_loss:.4f} "
+    bits = (event.train_loss if event.val_loss is None else event.val_loss) / math.log(2)
     return (
         f"step {event.step:>6,}  epoch {event.epoch:5.2f}  train {event.train_loss:.4f}  "
-        f"val {event.loss:.4f} ({event.loss / math.log(2):.3f} bpc){marks}"
+        f"{val}({bits:.3f} bpc){marks}"
     )
 
 
@@ -113,26 +115,35 @@ def _budget(plan: "Plan") -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_goodbye(trainer: "Trainer", stopped: int, quiet: bool) -> None:
+def say_stopped(trainer: "Trainer", *, at_once: bool = False) -> None:
+    """That the run was stopped, and how to go on."""
+    saved = trainer.run.pointer("last")
+    if saved is None:
+        render.say(f"stopped before anything was saved; {trainer.run.path} holds no checkpoint")
+        return
+    done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
+    render.say(f"stopped {done} step {saved['step']:,}; go on with:")
+    render.say_command(_resume_command(trainer))
+
+
+def say_goodbye(trainer: "Trainer") -> None:
     """How it went, and the commands that go on from here."""
-    run, where = trainer.run, trainer.checkpoint.progress
-    path = render.quote(str(run.path))
-    sources = " ".join(
-        render.quote(source) for source in trainer.plan.corpus.sources if source == "-"
-    )
-    resume = f"grucli train {sources + ' ' if sources else ''}--resume {path}"
-    if stopped:
-        render.say(f"stopped at step {where.step:,}, all saved; go on with:\n  {resume}")
-        return
-    if quiet:
-        return
+    where, plan = trainer.checkpoint.progress, trainer.plan
+    path, first = render.quote(str(trainer.run.path)), plan.corpus.sources[0]
     _say_result(trainer)
-    epochs = 2 * max(1, math.ceil(where.step / trainer.plan.windows.per_epoch))
-    first = trainer.plan.corpus.sources[0]
+    epochs = 2 * max(1, math.ceil(where.step / plan.windows.per_epoch))
+    patience = " --set train.patience=0" if trainer.out_of_patience else ""
     render.say("\nnext")
-    render.say(f"  grucli sample {path}")
-    render.say(f"  grucli eval {path} {'FILE' if first == '-' else render.quote(first)}")
-    render.say(f"  {resume} --epochs {epochs}")
+    render.say_command(f"grucli sample {path}")
+    render.say_command(f"grucli eval {path} {'FILE' if first == '-' else render.quote(first)}")
+    render.say_command(f"{_resume_command(trainer)} --epochs {epochs}{patience}")
+
+
+def _resume_command(trainer: "Trainer") -> str:
+    """Files come from run.json; standard input has to be given again, in its place."""
+    sources = trainer.plan.corpus.sources
+    again = [render.quote(source) for source in sources] if "-" in sources else []
+    return " ".join(["grucli train", *again, "--resume", render.quote(str(trainer.run.path))])
 
 
 def _say_result(trainer: "Trainer") -> None:
@@ -144,8 +155,8 @@ def _say_result(trainer: "Trainer") -> None:
     plan, run = trainer.plan, trainer.run
     train, val = run.evaluations()
     progress = trainer.checkpoint.progress
+    uniform, unigram = baselines(plan.counts)
     if val and progress.best_loss is not None:
-        uniform, unigram = baselines(plan.counts)
         bits = [nats / math.log(2) for nats in (progress.best_loss, unigram, uniform)]
         render.say(
             f"\nbest validation loss {progress.best_loss:.4f} nats = {bits[0]:.3f} bits per "
@@ -154,7 +165,14 @@ def _say_result(trainer: "Trainer") -> None:
             style="bold",
         )
     model = plan.settings.model
-    render.say(verdict(train, val, model.dropout, model.hidden))
+    if trainer.out_of_patience:
+        render.say(
+            f"Stopped early: no better loss in {progress.stale} evaluations (train.patience)."
+        )
+    if val:
+        render.say(verdict(train, val, unigram, model.dropout, model.hidden))
+    else:
+        render.say("No validation text was held out, so nothing can be said about over-fitting.")
     if plan.settings.sample.length:
         best = checkpoints.read(run.checkpoint("best"))
         ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)

@@ -3,6 +3,7 @@
 stdout carries the answer alone; all else goes to stderr.
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -12,7 +13,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-err = Console(stderr=True, highlight=False)
+from grucli.errors import RunError
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Fall silent; rich would end the program, and training with it."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+err = _Console(stderr=True, highlight=False)
 err.soft_wrap = not err.is_terminal  # lines in a log stay whole
 
 
@@ -24,7 +35,13 @@ def use_utf8() -> None:
 
 
 def write(data: bytes) -> None:
-    """Write part of the answer at once; end quietly if nobody reads it any more."""
+    """Write part of the answer at once; end quietly if nobody reads it any more.
+
+    Raises:
+        RunError: standard output is closed, or full.
+    """
+    if sys.stdout is None:
+        raise RunError("standard output is closed; there is nowhere to write the answer")
     try:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
@@ -33,6 +50,9 @@ def write(data: bytes) -> None:
         # what Python flushes at exit must not fail a second time
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise RunError(f"standard output: cannot be written: {error.strerror}") from None
 
 
 def write_line(text: str) -> None:
@@ -46,18 +66,27 @@ def write_json(value: Any) -> None:
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Tell the user something that is not the answer."""
-    err.print(Text(text, style=style))
+    """Tell the user something that is not the answer; training goes on if nobody listens."""
+    with contextlib.suppress(OSError):
+        err.print(Text(text, style=style))
+
+
+def say_command(command: str) -> None:
+    """Show a command on a line of its own, whole, so that it can be copied."""
+    with contextlib.suppress(OSError):
+        err.print(Text(f"  {command}"), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Tell the user something that may be unwelcome."""
-    err.print(Text("note: ", style="yellow").append(text, style="default"))
+    with contextlib.suppress(OSError):
+        err.print(Text("note: ", style="yellow").append(text, style="default"))
 
 
 def error(text: str) -> None:
     """Tell the user what went wrong."""
-    err.print(Text("error: ", style="bold red").append(text, style="default"))
+    with contextlib.suppress(OSError):
+        err.print(Text("error: ", style="bold red").append(text, style="default"))
 
 
 def typed(text: str) -> str:

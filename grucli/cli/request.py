@@ -41,7 +41,7 @@ class Request:
 
         values: Values = {}
         for text in self.sets:
-            values |= parse_override(text)
+            values |= parse_override(render.typed(text))
         budgets = [f"train.{key}" for key in BUDGETS]
         twice = [key for key in self.flags if key in values]
         if twice:
@@ -110,22 +110,26 @@ class Request:
         from grucli.config import RESUMABLE, flatten
         from grucli.corpus import read
         from grucli.plan import make_plan, resume
-        from grucli.runs import find_checkpoint, run_of
+        from grucli.runs import RunDirectory, find_checkpoint
 
-        run = run_of(path)
-        if run is None:
-            find_checkpoint(path, "last")  # says what is wrong with the path
-            raise UsageError(f"{path}: --resume takes a run directory; start anew with --init-from")
+        find_checkpoint(path, "last")  # says what is wrong with the path
+        if not path.is_dir():
+            raise UsageError(
+                f"{path}: --resume takes a run directory and goes on from its last checkpoint; "
+                "--init-from starts a new run from any checkpoint"
+            )
+        run = RunDirectory(path)
         old = checkpoints.read(run.checkpoint("last"))
         settings = self.settings(old.settings)
         _refuse(
             old.settings, settings, set(flatten(settings)) - RESUMABLE, "the run was begun with"
         )
-        sources = self.corpus or run.info["corpus"]["paths"]
-        if sources == ["-"] and not self.corpus:
+        sources = self.corpus or run.sources
+        if "-" in sources and not self.corpus:
+            again = " ".join(map(render.quote, sources))
             raise UsageError(
                 f"{run.path} was trained on standard input; give the same text again: "
-                f"grucli train - --resume {render.quote(str(path))} < TEXT"
+                f"grucli train {again} --resume {render.quote(str(path))} < TEXT"
             )
         plan = make_plan(settings, read(sources, settings.data, old.vocabulary))
         return Session(plan, resume(plan, old), self.overrides(), run)

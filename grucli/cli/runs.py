@@ -39,7 +39,7 @@ def _summary(run: Any) -> dict[str, Any]:
         info = run.info
         return {
             "run": run.path.name,
-            "status": info["status"],
+            "status": run.status,
             "loss": info["best"]["loss"],
             "step": info["step"],
             "model": info["model"],
@@ -53,4 +53,4 @@ def _summary(run: Any) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    return f"{value:.4f}" if isinstance(value, float) else render.printable(str(value))

@@ -1,6 +1,8 @@
 """``grucli sample``: text from a trained model."""
 
 import math
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -92,6 +94,8 @@ def sample(
 ) -> None:
     """Write text like the corpus, as it is made."""
     _check(temperature, top_p, prompt, prompt_file, unknown)
+    if "" in (stop or []):
+        raise UsageError("--stop needs a text; an empty one would end every sample at once")
     import secrets
 
     from grucli import checkpoint as checkpoints
@@ -99,10 +103,10 @@ def sample(
     from grucli.sampling import Choice
 
     checkpoint = checkpoints.read(find_checkpoint(run, "best"))
-    text = render.typed(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
+    raw = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     request = _Request(
         checkpoint=checkpoint,
-        prompt=_encode(checkpoint.vocabulary, text, unknown),
+        prompt=_encode(checkpoint.vocabulary, raw, prompt_file or "--prompt", unknown),
         length=length,
         choice=Choice(temperature, top_k, top_p),
         seed=secrets.randbits(32) if seed is None else seed,
@@ -217,25 +221,28 @@ def _check(
         raise UsageError(f"--unknown must be error or skip, not {unknown}")
 
 
-def _read_prompt(source: str) -> str:
-    import sys
-
+def _read_prompt(source: str) -> bytes:
     try:
-        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        if source != "-":
+            return Path(source).read_bytes()
+        if sys.stdin is None:
+            raise CorpusError("-: standard input is closed")
+        return sys.stdin.buffer.read()
     except OSError as error:
         raise CorpusError(f"{source}: cannot read the prompt: {error.strerror}") from None
+
+
+def _encode(vocabulary: "Vocabulary", raw: bytes, source: str, unknown: Any) -> Any:
+    """Ids of a prompt: at byte level of its bytes, else of its text."""
     try:
-        return raw.decode("utf-8-sig")
+        if vocabulary.level == "byte":
+            return vocabulary.encode_bytes(raw, unknown)
+        return vocabulary.encode(raw.decode("utf-8-sig"), unknown)
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{source}: byte 0x{raw[error.start]:02x} at offset {error.start:,} of the prompt is "
             "not UTF-8; convert the file"
         ) from None
-
-
-def _encode(vocabulary: "Vocabulary", text: str, unknown: Any) -> Any:
-    try:
-        return vocabulary.encode(text, unknown)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(
             f"prompt: {error}; --unknown skip goes on without them"

@@ -1,5 +1,6 @@
 """``grucli train``: from a text to a model."""
 
+import contextlib
 import signal
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ import typer
 
 from grucli.cli import narrate, render
 from grucli.cli.request import Request, Session
-from grucli.errors import UsageError
+from grucli.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from grucli.runs import RunDirectory
@@ -36,7 +37,8 @@ Name = Annotated[
     str | None, typer.Option("--name", help="Ends the run's name [the corpus].", metavar="NAME")
 ]
 RunsDir = Annotated[
-    Path, typer.Option("--runs-dir", help="Where to make the run directory.", metavar="DIR")
+    Path | None,
+    typer.Option("--runs-dir", help="Where to make the run directory [runs].", metavar="DIR"),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of all random numbers.", metavar="N")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Budget in updates.", metavar="N")]
@@ -64,7 +66,7 @@ def train(
     config: Config = None,
     sets: Sets = None,
     name: Name = None,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: RunsDir = None,
     seed: Seed = None,
     steps: Steps = None,
     epochs: Epochs = None,
@@ -86,63 +88,119 @@ def train(
     if print_config:
         from grucli.config import to_yaml
 
+        if resume is not None or init_from is not None:
+            raise UsageError("--print-config is for a new run; an old one has its config.yaml")
         render.write(to_yaml(request.settings()).encode())
         return
-    if resume is not None and name is not None:
-        raise UsageError("--name cannot be changed on --resume; it is a new run's")
+    if resume is not None and (name is not None or runs_dir is not None):
+        raise UsageError("--name and --runs-dir are for a new run; --resume has one")
     session = request.session()
     narrate.show_plan(session.plan, quiet)
     if not dry_run:
-        _train(session, name, runs_dir, began, quiet)
+        _train(session, name, runs_dir or Path("runs"), began, quiet)
 
 
 def _train(session: Session, name: str | None, runs_dir: Path, began: float, quiet: bool) -> None:
-    from grucli.plan import describe
-    from grucli.runs import RunDirectory
+    import numpy as np
+
     from grucli.training import Trainer
 
-    plan, run, elapsed = session.plan, session.run, 0.0
-    if run is None:
+    np.seterr(all="ignore")  # training checks for itself that loss and gradient are finite
+    with _stop_signals() as stop, _run_of(session, name, runs_dir) as run:
+        elapsed = _time_used(run, session) + time.perf_counter() - began
+        with closing(Trainer(session.plan, session.checkpoint, run, elapsed)) as trainer:
+            try:
+                expected = trainer.estimate()
+                if not quiet:
+                    render.say(f"time     about {render.duration(expected)}")
+                narrate.follow(trainer, stop, quiet)
+            except _StoppedAtOnce:
+                run.update_info(status="interrupted")
+                narrate.say_stopped(trainer, at_once=True)
+                raise typer.Exit(128 + stop.signal) from None
+            except OSError as error:
+                raise RunError(_cannot_write(run, error)) from error
+            except BaseException:
+                run.update_info(status="failed")
+                raise
+        run.update_info(status="interrupted" if stop.signal else "done")
+    if stop.signal:
+        narrate.say_stopped(trainer)
+    elif not quiet:
+        narrate.say_goodbye(trainer)
+    render.write_line(str(run.path))
+    if stop.signal:
+        raise typer.Exit(128 + stop.signal)
+
+
+@contextmanager
+def _run_of(session: Session, name: str | None, runs_dir: Path) -> Iterator["RunDirectory"]:
+    """The run directory, new or brought back to its last checkpoint, and locked."""
+    from grucli.plan import describe
+    from grucli.runs import RunDirectory
+
+    plan = session.plan
+    if session.run is None:
         title = name or _title(plan.corpus.sources[0])
         run = RunDirectory.create(runs_dir, title, plan.settings, session.overrides)
+        lock = run.lock()
         model = plan.settings.model
         facts = describe(plan) | {"model": f"{model.cell} {model.layers}x{model.hidden}"}
-        run.write_info(
-            {"status": "running", **facts, "step": 0, "best": {"step": None, "loss": None}}
-        )
+        best = {"step": None, "loss": None}
+        run.write_info({"status": "running", **facts, "step": 0, "best": best})
     else:
-        elapsed = _reopen(run, session, quiet)
-    trainer = Trainer(plan, session.checkpoint, run, elapsed + time.perf_counter() - began)
-    with closing(trainer), _stop_signals() as stop:
-        try:
-            expected = trainer.estimate()
-            if not quiet:
-                render.say(f"time     about {render.duration(expected)}")
-            narrate.follow(trainer, stop, quiet)
-        except BaseException:
-            run.update_info(status="failed")
-            raise
-    stopped = stop.signal
-    run.update_info(status="interrupted" if stopped else "done")
-    narrate.say_goodbye(trainer, stopped, quiet)
-    render.write_line(str(run.path))
-    if stopped:
-        raise typer.Exit(128 + stopped)
+        run = session.run
+        lock = run.lock()
+        _reopen(run, session)
+    try:
+        yield run
+    finally:
+        lock.release()
 
 
-def _reopen(run: "RunDirectory", session: Session, quiet: bool) -> float:
-    """Bring a run's files back to its last checkpoint; the seconds it has used so far."""
+def _reopen(run: "RunDirectory", session: Session) -> None:
+    """Bring a run's files back to its last checkpoint."""
     from grucli.config import to_yaml
     from grucli.files import replace_text
+    from grucli.plan import describe
 
     progress = session.checkpoint.progress
-    run.drop_after(progress.step)
-    replace_text(run.path / "config.yaml", to_yaml(session.plan.settings))
-    run.update_info(status="running")
-    if not quiet:
-        best = "" if progress.best_loss is None else f", best loss so far {progress.best_loss:.4f}"
-        render.say(f"resume   {run.path} at step {progress.step:,}{best}")
-    return float(run.info.get("elapsed_s", 0.0)) if progress.seconds is None else 0.0
+    try:
+        run.restore()
+        run.drop_after(progress.step)
+        replace_text(run.path / "config.yaml", to_yaml(session.plan.settings))
+        run.update_info(status="running", **describe(session.plan))
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or run.path}: cannot be written: {error.strerror or error}"
+        ) from None
+    best = progress.best_loss
+    known = "" if best is None else f", best loss so far {best:.4f}"
+    render.say(f"resume   {run.path} at step {progress.step:,}{known}")
+
+
+def _time_used(run: "RunDirectory", session: Session) -> float:
+    """Seconds of earlier sessions that the checkpoint does not know of."""
+    if session.run is None or session.checkpoint.progress.seconds is not None:
+        return 0.0
+    return float(run.info.get("elapsed_s", 0.0))
+
+
+def _cannot_write(run: "RunDirectory", error: OSError) -> str:
+    with contextlib.suppress(OSError):
+        run.update_info(status="failed")
+    saved = run.pointer("last")
+    safe = (
+        f"the checkpoint of step {saved['step']:,} is safe; when that is mended, go on with: "
+        f"grucli train --resume {render.quote(str(run.path))}"
+        if saved
+        else "no checkpoint has been written yet"
+    )
+    return f"{error.filename or run.path}: cannot be written: {error.strerror or error}; {safe}"
+
+
+class _StoppedAtOnce(BaseException):
+    """The second signal."""
 
 
 class _Stop:
@@ -157,7 +215,7 @@ class _Stop:
         """Ask to stop after this step; the second time, stop at once."""
         del frame
         if self.signal:
-            raise KeyboardInterrupt
+            raise _StoppedAtOnce
         self.signal = number
         render.say("\nstopping after this step and saving; once more stops at once")
 

@@ -78,7 +78,7 @@ def refused(grucli: Grucli, *args: object) -> str:
         (["text.txt", "--steps", "3", "--set", "train.minutes=1"], "--steps and --minutes"),
         (["text.txt", "--steps", "3", "--set", "train.steps=4"], "by --set and by a flag"),
         (["text.txt", "--resume", "a", "--init-from", "b"], "keep one"),
-        (["--resume", "runs/x", "--name", "y"], "--name cannot be changed"),
+        (["--resume", "runs/x", "--name", "y"], "--name and --runs-dir are for a new run"),
         (["--resume", "runs/x"], "runs/x: there is no such run or checkpoint"),
         (["--resume", "dir"], "dir: not a run directory"),
         (["text.txt", "--init-from", "nothing"], "nothing: there is no such run or checkpoint"),

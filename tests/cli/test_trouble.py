@@ -1,0 +1,281 @@
+"""What happens when things go wrong in the middle, and how to go on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grucli import checkpoint as checkpoints
+from tests.cli.test_commands import start
+from tests.conftest import TINY, Grucli, snapshot
+from tests.texts import prose
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs signals, or bytes in file names")
+
+
+def info(run: str | Path) -> dict[str, object]:
+    return json.loads(Path(run, "run.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+
+
+def test_resuming_a_finished_run_in_minutes_leaves_it_usable(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = grucli("train", text_file, "--minutes", "0.02", "-q", *TINY).out.strip()
+    again = grucli("train", "--resume", run)
+    assert again.code in (0, 2)
+    assert again.code == 0 or "has used its budget" in again.err
+    assert grucli("sample", run, "-n", "5").code == 0
+
+
+def test_patience_is_named_at_the_end_and_on_resume(grucli: Grucli, text_file: Path) -> None:
+    result = grucli(
+        "train", text_file, "--steps=500", *TINY, "--set=train.patience=1", "--set=optim.lr=1",
+        "--set=optim.schedule=constant",
+    )  # fmt: skip
+    run = result.out.strip()
+    assert "Stopped early: no better loss in 1 evaluations" in result.err
+    assert "--set train.patience=0" in result.err
+    before = snapshot(Path(run))
+    again = grucli("train", "--resume", run)
+    assert again.code == 2
+    assert "did not improve in 1 evaluations (train.patience)" in again.err
+    assert snapshot(Path(run)) == before
+
+
+@posix
+def test_a_run_stopped_before_its_first_evaluation_can_be_sampled(text_file: Path) -> None:
+    process = start("train", text_file, "--epochs=9999", *TINY, "--set=train.eval_every=100000")
+    assert process.stderr is not None
+    while b"step      5" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGINT)
+    run = process.communicate(timeout=30)[0].decode().strip()
+    assert process.returncode == 130
+    assert len(start("sample", run, "-n", "5").communicate()[0].decode()) == 6
+
+
+@posix
+def test_the_second_signal_stops_at_once(text_file: Path) -> None:
+    slow = ["--set=model.hidden=300", "--set=train.batch=16", "--set=train.window=200"]
+    process = start("train", text_file, "--epochs=9999", *TINY, *slow)
+    assert process.stderr is not None
+    while not process.stderr.readline().startswith(b"time "):
+        pass
+    process.send_signal(signal.SIGTERM)
+    while b"once more stops at once" not in process.stderr.readline():
+        pass
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+    assert next(Path("runs").iterdir()).joinpath("run.json").is_file()
+
+
+def test_resume_takes_run_directories_alone(grucli: Grucli, trained: Path) -> None:
+    before = snapshot(trained)
+    checkpoint = next((trained / "checkpoints").glob("*.npz"))
+    for path, expected in [
+        (checkpoint, "--resume takes a run directory"),
+        (trained / "metrics.csv", "--resume takes a run directory"),
+        (trained / "nonexistent", "there is no such run"),
+        (trained / "samples", "not a run directory"),
+    ]:
+        result = grucli("train", "--resume", path, "--steps", "99")
+        assert result.code == 2
+        assert expected in result.err
+    assert snapshot(trained) == before
+
+
+@posix
+def test_two_processes_cannot_train_one_run(grucli: Grucli, text_file: Path) -> None:
+    run = grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip()
+    first = start("train", "--resume", run, "--epochs=9999")
+    assert first.stderr is not None
+    while b"step     15" not in first.stderr.readline():
+        pass
+    second = grucli("train", "--resume", run, "--epochs=9999")
+    assert second.code == 2
+    assert f"process {first.pid} is training this run" in second.err
+    assert "running" in grucli("runs").out
+    first.kill()
+    first.communicate()
+    assert "died" in grucli("runs").out
+    assert grucli("train", "--resume", run, "--steps=30", "-q").code == 0
+
+
+def test_a_full_disk_names_what_is_safe(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = checkpoints.write
+
+    def full(path: Path, checkpoint: checkpoints.Checkpoint) -> None:
+        if checkpoint.progress.step > 10:
+            raise OSError(28, "No space left on device", str(path))
+        original(path, checkpoint)
+
+    monkeypatch.setattr(checkpoints, "write", full)
+    result = grucli("train", text_file, "--steps=30", *TINY)
+    assert result.code == 1
+    assert "Traceback" not in result.err
+    assert "step-00000020.npz: cannot be written: No space left on device" in result.err
+    assert "the checkpoint of step 10 is safe; when that is mended, go on with" in result.err
+    run = next(Path("runs").iterdir())
+    assert info(run)["status"] == "failed"
+    monkeypatch.setattr(checkpoints, "write", original)
+    assert grucli("train", "--resume", run).code == 0
+
+
+def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -> None:
+    run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
+    (run / "metrics.csv").unlink()
+    (run / "checkpoints" / ".step-00000020.npz.tmp-1").touch()
+    (run / "samples" / "step-mine.txt").touch()
+    assert grucli("train", "--resume", run, "--steps=20", "-q").code == 0
+    assert not list((run / "checkpoints").glob(".*"))
+    assert (run / "metrics.csv").is_file()
+    (run / "run.json").write_text("{}", encoding="utf-8")
+    for command in (["train", "--resume", run, "--steps=30"], ["gradcheck", run]):
+        result = grucli(*command)
+        assert result.code == 2
+        assert "does not name the corpus" in result.err
+    (run / "checkpoints" / "best.json").write_text('{"file": 5}', encoding="utf-8")
+    assert "best.json: damaged" in grucli("sample", run).err
+
+
+def test_a_moved_corpus_is_remembered(grucli: Grucli, text_file: Path) -> None:
+    run = grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip()
+    text_file.rename("moved.txt")
+    assert "there is no such file" in grucli("train", "--resume", run, "--steps=12").err
+    assert grucli("train", "moved.txt", "--resume", run, "--steps=12", "-q").code == 0
+    assert grucli("train", "--resume", run, "--steps=14", "-q").code == 0
+
+
+def test_gradcheck_wants_the_runs_own_text_or_one_named(grucli: Grucli, text_file: Path) -> None:
+    run = grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip()
+    text_file.write_text(prose(3000, seed=8), encoding="utf-8")
+    result = grucli("gradcheck", run)
+    assert result.code == 2
+    assert "has changed since training; name it with --text" in result.err
+    assert grucli("gradcheck", run, "--text", text_file).code == 0
+    assert "--text goes with a run" in grucli("gradcheck", "--text", text_file).err
+    assert "has no effect here" in grucli("gradcheck", "--set", "optim.lr=1").err
+
+
+def test_without_validation_text_no_validation_loss_is_shown(
+    grucli: Grucli, text_file: Path
+) -> None:
+    result = grucli("train", text_file, "--steps=10", *TINY, "--set=data.val=0")
+    assert " val " not in result.err
+    assert "No validation text was held out" in result.err
+    assert info(result.out.strip())["best"]["split"] == "train"  # type: ignore[index]
+
+
+def test_a_run_too_short_to_learn_is_told_so(grucli: Grucli, text_file: Path) -> None:
+    result = grucli("train", text_file, "--minutes=0.0001", *TINY)
+    assert result.code == 0
+    assert "Nothing learned yet" in result.err
+    assert info(result.out.strip())["step"] == 1
+
+
+def test_a_diverging_run_fails_in_words(grucli: Grucli, text_file: Path) -> None:
+    result = grucli(
+        "train", text_file, "--steps=200", *TINY, "--set=optim.lr=1e38", "--set=optim.warmup=0"
+    )
+    assert result.code == 1
+    assert "Warning" not in result.err
+    assert "start again with a lower learning rate, such as --set optim.lr=0.01" in result.err
+
+
+@pytest.mark.parametrize(
+    "value", ["sample.prompt=2020-13-45", "train.seed=0b_", f"optim.betas={'[' * 3000}"]
+)
+def test_values_that_yaml_chokes_on(grucli: Grucli, text_file: Path, value: str) -> None:
+    result = grucli("train", text_file, "--set", value)
+    assert result.code == 2
+    assert "is not a YAML value; quote it" in result.err
+
+
+@pytest.mark.parametrize("budget", ["--epochs=1e308", "--minutes=1e308"])
+def test_absurd_budgets(grucli: Grucli, text_file: Path, budget: str) -> None:
+    assert "must be less than or equal to" in grucli("train", text_file, budget).err
+
+
+def test_codecs_that_do_not_say_where(grucli: Grucli, text_file: Path, trained: Path) -> None:
+    Path("wide.txt").write_bytes("wide".encode("utf-16"))
+    result = grucli("train", "wide.txt", text_file, "--set", "data.encoding=utf-16")
+    assert result.code == 2
+    assert "text.txt: is not utf-16" in result.err
+    Path("wide.txt").write_bytes("the quiet river".encode("utf-16"))
+    assert grucli("eval", trained, "wide.txt", "--set", "data.encoding=utf-16").code == 0
+    assert (
+        "takes data.encoding only" in grucli("eval", trained, "wide.txt", "-s", "train.seed=1").err
+    )
+
+
+def test_no_text_at_all_is_advised_to_be_read_as_bytes(grucli: Grucli) -> None:
+    Path("data.bin").write_bytes(bytes(range(256)) * 9)
+    assert "--set data.level=byte reads this file" in grucli("train", "data.bin").err
+
+
+def test_eval_counts_each_file_named_and_tells_what_it_skips(grucli: Grucli, trained: Path) -> None:
+    Path("odd.txt").write_text("the ΩΩ river", encoding="utf-8")
+    result = grucli("eval", trained, "odd.txt", "odd.txt", "--unknown=skip")
+    assert len(result.out.splitlines()) == 4
+    assert "odd.txt: 2 characters that the model never saw are left out" in result.err
+    assert "named twice" in grucli("eval", trained, "-", "-").err
+
+
+def test_an_empty_stop_string(grucli: Grucli, trained: Path) -> None:
+    assert "--stop needs a text" in grucli("sample", trained, "--stop", "").err
+
+
+def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
+    Path("data.bin").write_bytes(bytes(range(256)) * 20)
+    run = grucli("train", "data.bin", "--set=data.level=byte", "--steps=2", "-q", *TINY).out.strip()
+    Path("prompt.bin").write_bytes(b"\xff\xfe\x00")
+    process = start("sample", run, "--prompt-file", "prompt.bin", "-n", "2", "--seed=1")
+    assert process.communicate()[0].startswith(b"\xff\xfe\x00")
+
+
+def test_corpus_to_standard_output(grucli: Grucli) -> None:
+    assert len(grucli("corpus", "python-reference", "-o", "-").out) > 300_000
+    assert "cannot be written" in grucli("corpus", "python-reference", "-o", ".").err
+
+
+@posix
+def test_a_file_name_that_is_not_utf8() -> None:
+    name = os.fsdecode(b"bad\xffname.txt")
+    Path(name).write_text(prose(4000), encoding="utf-8")
+    process = start("train", name, "--steps=2", *TINY)
+    out, err = process.communicate()
+    assert process.returncode == 0, err
+    again = start("train", "--resume", out.decode().strip(), "--steps=4", *TINY[4:4])
+    assert again.communicate() is not None
+    assert again.returncode == 0
+
+
+@posix
+def test_training_goes_on_when_nobody_listens(text_file: Path) -> None:
+    process = start("train", text_file, "--steps=60", *TINY)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.stderr.close()
+    assert process.stdout is not None
+    with process.stdout as stdout:
+        run = stdout.read().decode().strip()
+    assert process.wait(timeout=60) == 0
+    assert info(run)["status"] == "done"
+
+
+@posix
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_standard_output_that_is_full_or_closed(trained: Path) -> None:
+    command = f"{sys.executable} -m grucli sample {trained} -n 5"
+    for redirect, expected in [(">/dev/full", "No space left"), (">&-", "output is closed")]:
+        done = subprocess.run(f"{command} {redirect}", shell=True, capture_output=True, check=False)
+        assert done.returncode == 1
+        assert expected in done.stderr.decode()
+        assert b"Traceback" not in done.stderr
