@@ -14,10 +14,9 @@ def gru_step(w, x: list[float], h_prev: list[float]) -> list[float]:  # type: ig
     H, D = len(h_prev), len(x)
 
     def argument(gate: int, i: int, state: list[float]) -> float:
-        column = gate * H + i
-        from_state = sum(state[k] * w.W_h[k, column] for k in range(H))
-        from_input = sum(x[d] * w.W_x[d, column] for d in range(D))
-        return float(from_state + from_input + w.b[column])
+        from_state = sum(state[k] * w.W_h[gate, k, i] for k in range(H))
+        from_input = sum(x[d] * w.W_x[gate, d, i] for d in range(D))
+        return float(from_state + from_input + w.b[gate, i])
 
     z = [sigmoid(argument(0, i, h_prev)) for i in range(H)]
     r = [sigmoid(argument(1, i, h_prev)) for i in range(H)]

@@ -221,7 +221,7 @@ def check_layer(D: int, H: int, T: int, B: int, rng: np.random.Generator) -> Ite
     w = gru.Weights(*(rng.standard_normal(shape) * 0.5 for shape in gru.shapes(D, H).values()))
     x, h0 = rng.standard_normal((T, B, D)), rng.standard_normal((B, H))
     R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
-    cache, offset = gru.allocate(T, B, H, np.float64), np.zeros((T, B, 3 * H))
+    cache, offset = gru.allocate(T, B, H, np.float64), np.zeros((3, T, B, H))
 
     def loss() -> float:
         gru.project(w, x, cache)

@@ -38,61 +38,47 @@ def test_random_directions_find_a_missing_gradient() -> None:
 
 
 GRU_MUTATIONS = {
-    "route 1, direct": ("dh_next *= scratch  # route 1", "dh_next *= 0.0  #"),
-    "route 2, update": (
-        "np.matmul(da[:, : 2 * H], W_hg_T, out=scratch)",
-        "np.matmul(da_r, W_hg_T[H:], out=scratch)",
-    ),
+    "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
+    "route 2, update": ("dh_next += from_z", "pass"),
     "route 3, candidate": ("dh_next += drh  # route 3", "pass  #"),
-    "route 4, reset": (
-        "np.matmul(da[:, : 2 * H], W_hg_T, out=scratch)",
-        "np.matmul(da_z, W_hg_T[:H], out=scratch)",
-    ),
-    "z (1 - z) without 1 - z": ("da_z *= scratch  # (1)", "pass  #"),
-    "z (1 - z) without z": (
-        "da_z *= scratch  # (4)",
-        "da_z *= np.divide(scratch, z)  #",
-    ),
+    "route 4, reset": ("dh_next += from_r", "pass"),
+    "z (1 - z) without 1 - z": ("da_z *= keep", "pass"),
+    "z (1 - z) without z": ("da_z *= dn  # (4)", "da_z *= np.divide(dn, z)  #"),
     "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=da_r)", "da_r[:] = 1.0"),
-    "r (1 - r) without r": (
-        "da_r *= drh  # (2)",
-        "da_r *= np.divide(drh, r)  #",
-    ),
+    "r (1 - r) without r": ("da_r *= drh", "da_r *= np.divide(drh, r)"),
     "1 - n^2 without 1 -": ("np.subtract(1.0, da_n, out=da_n)", "pass"),
     "dz without h_{t-1}": ("np.subtract(n, h_prev, out=da_z)", "da_z[:] = n"),
-    "b_z": ("dw.b[:] += da.sum(axis=0)", "dw.b[H:] += da.sum(axis=0)[H:]"),
-    "b_r": ("dw.b[:] += da.sum(axis=0)", "dw.b[:] += da.sum(axis=0) * np.repeat([1, 0, 1], H)"),
-    "b_n": ("dw.b[:] += da.sum(axis=0)", "dw.b[:2*H] += da.sum(axis=0)[:2*H]"),
+    "b_z": ("dw.b[:] +=", "dw.b[:] += np.array([[0], [1], [1]]) *"),
+    "b_r": ("dw.b[:] +=", "dw.b[:] += np.array([[1], [0], [1]]) *"),
+    "b_n": ("dw.b[:] +=", "dw.b[:] += np.array([[1], [1], [0]]) *"),
     "reset after the product, forward": (
-        "n += np.matmul(rh, W_hn, out=scratch_n)",
-        "n += r * np.matmul(h_prev, W_hn, out=scratch_n)",
+        "n += np.matmul(rh, W_hn, out=scratch[0])",
+        "n += r * np.matmul(h_prev, W_hn, out=scratch[0])",
     ),
     "reset after the product, backward": (
-        "np.matmul(da_n, W_hn_T, out=drh)",
-        "np.matmul(da_n * r, W_hn_T, out=drh); drh /= r",
+        "np.matmul(da_n, W_T[2], out=drh)",
+        "np.matmul(da_n * r, W_T[2], out=drh); drh /= r",
     ),
     "reset after the product, weights": (
-        "_rows(cache.rh).T @ da",
-        "_rows(cache.h[:-1]).T @ da",
+        "(h_prev_rows, h_prev_rows, rh_rows)",
+        "(h_prev_rows, h_prev_rows, h_prev_rows)",
     ),
-    "gates' weights from the wrong state": (
-        "_rows(cache.h[:-1]).T @ da[:, : 2 * H]",
-        "_rows(cache.h[1:]).T @ da[:, : 2 * H]",
-    ),
+    "weights from the wrong state": ("_rows(cache.h[:-1])", "_rows(cache.h[1:])"),
     "gradient of the last state": (
         "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dh_last)",
     ),
     "gradient from above": ("dh_next += dh[t]", "dh_next += dh[t] * (t > 0)"),
-    "input weights of a repeated character": (
-        "total[present] += np.add.reduceat(rows[order], starts, axis=0)",
-        "total[ids] += rows",
+    "input weights of a repeated character, by sorting": (
+        "dW[present] += np.add.reduceat(_rows(gate)[order], starts, axis=0)",
+        "dW[ids] += _rows(gate)",
     ),
     "input weights of a repeated character, by product": (
         "one_hot[ids, np.arange(len(ids))] = 1.0",
         "one_hot[ids, np.arange(len(ids)) // 2] = 1.0",
     ),
-    "input of a layer": ("np.matmul(da, w.W_x.T, out=_rows(dx))", "dx[:] = 0.0"),
+    "input weights of a higher layer": ("dW += _rows(x).T @ _rows(da)", "pass"),
+    "input of a layer": ("dx_rows += np.matmul", "dx_rows += 0.9 * np.matmul"),
 }
 
 MODEL_MUTATIONS = {

@@ -76,9 +76,9 @@ def test_recurrent_weights_are_orthogonal_and_the_update_gate_starts_by_remember
     model = Model(5, 12, 2)
     model.initialize(np.random.default_rng(0))
     for w in model.layers(model.params):
-        for block in np.split(w.W_h, 3, axis=1):
+        for block in w.W_h:
             np.testing.assert_allclose(block.T @ block, np.eye(12), atol=1e-6)
-        np.testing.assert_array_equal(w.b, [-1.0] * 12 + [0.0] * 24)
+        np.testing.assert_array_equal(w.b, [[-1.0] * 12, [0.0] * 12, [0.0] * 12])
 
 
 def test_score_agrees_with_the_loss_and_finds_hits() -> None:
