@@ -23,6 +23,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
 from grucli import __version__
 from grucli.config import Settings
@@ -52,6 +53,9 @@ class Progress:
         best_step: evaluation with the lowest loss so far, None before the first.
         best_loss: that loss, nats a character.
         stale: evaluations since then.
+        lr: learning rate of the last update.
+        grad_norm: norm of its gradient before clipping.
+        train_loss: the last row of the training loss.
         due: whether the run was stopped before the row, the evaluation or the sample of this step.
     """
 
@@ -62,6 +66,9 @@ class Progress:
     best_step: int | None = None
     best_loss: float | None = None
     stale: int = 0
+    lr: float = 0.0
+    grad_norm: float = 0.0
+    train_loss: float = 0.0
     due: bool = False
 
 
@@ -165,11 +172,16 @@ class _Reader:
         self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(self.members) != len(archive.infolist()):
             raise ValueError("a member occurs twice")
+        claimed = sum(max(m.file_size, m.compress_size) for m in archive.infolist())
+        if claimed > path.stat().st_size:
+            raise ValueError(f"its members claim {claimed:,} bytes, more than the file has")
 
     def read(self) -> Checkpoint:
         meta = self._meta()
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._array("vocabulary", np.uint32, (None,))
+        if not len(symbols) or (symbols[1:] <= symbols[:-1]).any():
+            raise ValueError("vocabulary is empty or not in ascending order")
         V, P = len(symbols), self._check_names(settings, len(symbols))
         model = Model(V, settings.model.hidden, settings.model.layers)
         for name, parameter in model.params.items():
@@ -186,8 +198,14 @@ class _Reader:
             window=int(meta["window"]),
             corpus=dict(meta["corpus"]),
             use_average=bool(meta["use_average"]),
-            progress=Progress(**meta["progress"]),
+            progress=_progress(meta["progress"]),
         )
+        if checkpoint.counts.min() < 0 or not checkpoint.counts.any():
+            raise ValueError("counts are not those of a text")
+        if checkpoint.window < 1 or not checkpoint.state.size:
+            raise ValueError("its window or its state is empty")
+        if set(map(type, (checkpoint.corpus["sha256"], checkpoint.corpus["chars"]))) != {str, int}:
+            raise ValueError("meta does not identify the corpus")
         if settings.optim.average:
             checkpoint.average = model.params.like()
             checkpoint.average.flat[:] = self._array("average", np.float32, (P,))
@@ -256,6 +274,11 @@ class _Reader:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
         return array
+
+
+def _progress(values: dict[str, Any]) -> Progress:
+    """Progress from JSON: no other keys, and each of its type."""
+    return TypeAdapter(Progress).validate_json(json.dumps(asdict(Progress(**values))), strict=True)
 
 
 def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

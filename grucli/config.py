@@ -48,7 +48,7 @@ class Data(_Section):
     val: float = Field(default=0.1, ge=0, lt=1)
     """Share of the corpus, at its end (before the test text), that is held out to validate."""
     test: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the corpus, at its very end, that training never looks at."""
+    """Share of the corpus, at its very end, kept for `grucli eval RUN --split test`."""
 
     @model_validator(mode="after")
     def _check(self) -> "Data":
@@ -318,7 +318,7 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
     for item in items:
         key = ".".join(str(part) for part in item["loc"][:2])
         message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
-        if "uple" in message:
+        if item["loc"][:2] == ("optim", "betas") and item["type"] != "value_error":
             message = "must be two numbers, as in [0.9, 0.99]"
         messages.setdefault(key, []).append(message)
         if item["type"] != "value_error":

@@ -156,6 +156,8 @@ def _pieces(source: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
         except UnicodeDecodeError as error:
             line = lines + error.object[: error.start].count(b"\n") + 1
             at = offset - len(pending) + error.start
+            if not offset and raw.startswith(codecs.BOM_UTF8):
+                at += len(codecs.BOM_UTF8)  # which the decoder has dropped
             raise _not_decodable(source, data.encoding, at, line, error) from None
         except UnicodeError as error:  # a codec that does not say where
             raise CorpusError(f"{source}: is not {data.encoding}: {error}") from None
@@ -294,7 +296,7 @@ class Windows:
     Attributes:
         ids: the training text, (N,).
         B: number of streams.
-        per_epoch: windows in an epoch.
+        T: steps of the longest window.
     """
 
     ids: Ids
@@ -330,8 +332,8 @@ class Windows:
 def fit_windows(ids: Ids, B: int, T: int) -> Windows:
     """Windows of B streams by T steps, both shrunk by halves where the text is too small.
 
-    A text should fill ten windows; to get there B may fall to 8 and T to 32, and below that only
-    as far as one window demands.
+    A text should fill ten windows; to get there B may fall to about 8 and T to about 32, and
+    below that only as far as one window demands.
     """
     N = len(ids) - 1
     while 10 * B * T > N and (B > 8 or T > 32):

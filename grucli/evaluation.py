@@ -67,9 +67,10 @@ class Score:
 def evaluate(model: Model, ids: Ids, workers: int = 1) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
 
-    A long text is cut in pieces that are read side by side. Each piece first reads the
-    ``WARM_UP`` characters before it, which brings its state to where one pass over the whole
-    text would have it, to well below 0.001 nats in the mean.
+    A text of 2,049 characters or more is cut in up to ``STREAMS`` pieces that are read side by
+    side. Each piece first reads the ``WARM_UP`` characters before it, so that its state is about
+    where one pass over the whole text would have it. On tinyshakespeare's validation text the
+    default model's loss is 1.5187 in pieces and 1.5188 in one pass.
 
     Args:
         model: the model.
@@ -133,7 +134,7 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
     """The longest passage of ``sample`` that stands in ``corpus`` to the letter.
 
     Every ``SHORTEST_COPY`` characters of both are turned into one number; where numbers agree
-    the passage is extended to the right. Time is linear in the corpus.
+    the passage is extended to the right, from where it begins.
 
     Returns:
         Its length (0 if below ``SHORTEST_COPY``) and where it starts in the sample.
@@ -150,8 +151,10 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
         last = np.searchsorted(wanted, found, "right", sorter=order)
         for offset in range(int((last - first).max(initial=0))):
             hits = np.flatnonzero(first + offset < last)
-            in_sample = order[first[hits] + offset]
-            best = max(best, _extend(sample, corpus, in_sample, hits + lo), key=lambda b: b[0])
+            i, j = order[first[hits] + offset], hits + lo
+            # what also agrees one place to the left is part of a longer passage
+            begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
+            best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])
     return best
 
 

@@ -1,9 +1,11 @@
 """Files that are either the old ones or the new ones, never half of both."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -27,11 +29,23 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename; Windows refuses for as long as somebody has the old file open."""
+    for _ in range(20 if sys.platform == "win32" else 0):
+        try:
+            temporary.replace(path)
+        except PermissionError:
+            time.sleep(0.05)
+        else:
+            return
+    temporary.replace(path)
 
 
 def replace_text(path: Path, text: str) -> None:
@@ -71,8 +85,8 @@ class Lock:
         """Whether no process holds it."""
         try:
             descriptor = os.open(self.path, os.O_RDWR)
-        except OSError:
-            return True
+        except OSError as error:
+            return isinstance(error, FileNotFoundError)
         free = _try_lock(descriptor)
         os.close(descriptor)
         return free
@@ -96,8 +110,9 @@ def _try_lock(descriptor: int) -> bool:
             import fcntl
 
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+    except OSError as error:
+        # a file system that cannot lock must not keep a run from being trained
+        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
     return True
 
 

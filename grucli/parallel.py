@@ -7,6 +7,8 @@ the time (``benchmarks/training.py``). Parameters and gradients lie in shared me
 has to travel, a window of ids and one state, is small.
 """
 
+import atexit
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -15,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from multiprocessing.connection import Connection
-from multiprocessing.shared_memory import SharedMemory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,10 @@ def choose_workers(wanted: int | None, batch: int) -> int:
     if wanted is not None:
         return min(wanted, batch)
     return max(1, min(available_cores(), batch // SMALLEST_SHARD))
+
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What asks the program to stop, often by way of the whole process group."""
 
 
 class Dropout(NamedTuple):
@@ -164,19 +169,18 @@ class _Process:
 
     def __init__(self, model: Model, streams: range, T: int, dropout: bool) -> None:
         self.streams = streams
-        self.memory = SharedMemory(create=True, size=2 * model.params.flat.nbytes)
-        self.params, self.grads = _map(self.memory, model)
         context = multiprocessing.get_context("spawn")
+        memory = context.RawArray(ctypes.c_byte, 2 * model.params.flat.nbytes)
+        self.params, self.grads = _map(memory, model)
         self.connection, theirs = context.Pipe()
         sizes = (model.V, model.H, model.L, model.params.flat.dtype.str)
         self.process = context.Process(
-            target=_serve,
-            args=(theirs, self.memory.name, sizes, streams, T, dropout),
-            daemon=True,
+            target=_serve, args=(theirs, memory, sizes, streams, T, dropout), daemon=True
         )
-        with _interrupts_ignored():
+        with _stop_signals_ignored():
             self.process.start()
         theirs.close()
+        atexit.register(self.close)  # before multiprocessing would wait for it in vain
 
     def begin(self, params: Params, task: Task) -> None:
         """Hand over a task."""
@@ -202,52 +206,52 @@ class _Process:
         )
 
     def close(self) -> None:
-        self.connection.close()  # which ends the process
+        """End the process, after the step it may be in."""
+        self.connection.close()
         self.process.join(timeout=5)
-        del self.params, self.grads
-        self.memory.close()
-        self.memory.unlink()
+        self.process.kill()
+        atexit.unregister(self.close)
 
 
-def _map(memory: SharedMemory, model: Model) -> tuple[Params, Params]:
+def _map(memory: Any, model: Model) -> tuple[Params, Params]:
     """Parameters and gradients as views of shared memory."""
     dtype, size = model.params.flat.dtype, model.params.flat.size
-    flat: Array = np.ndarray(2 * size, dtype, memory.buf)
+    flat: Array = np.frombuffer(memory, dtype, 2 * size)
     shapes = model.params.shapes
     return Params(shapes, dtype, flat[:size]), Params(shapes, dtype, flat[size:])
 
 
 def _serve(
     connection: Connection,
-    memory_name: str,
+    memory: Any,
     sizes: tuple[int, int, int, str],
     streams: range,
     T: int,
     dropout: bool,
 ) -> None:
     """The life of a process: tasks in, results out, until the other end closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the first process's business
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # when to stop is the first process's business
     np.seterr(all="ignore")  # so is a loss that is not finite
     model = Model(*sizes)
-    memory = SharedMemory(name=memory_name)
     model.params, grads = _map(memory, model)
     shard = Shard(model, streams, T, grads, dropout=dropout)
     while True:
         try:
             connection.send(shard.run(connection.recv()))
         except (EOFError, OSError):
-            break
-    os._exit(0)  # the views of the shared memory need no tidying up
+            return
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[Any]:
-    """Have a new process ignore Ctrl-C from its first moment."""
+def _stop_signals_ignored() -> Iterator[None]:
+    """Have a new process ignore Ctrl-C and SIGTERM from its first moment."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = [signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
+            signal.signal(number, handler)

@@ -170,8 +170,6 @@ def resume(plan: Plan, checkpoint: Checkpoint) -> Checkpoint:
         raise CheckpointError("the checkpoint's hidden states do not fit its settings")
     checkpoint.settings = plan.settings
     progress = checkpoint.progress
-    if plan.budget.seconds is not None and progress.seconds is None:
-        progress.seconds = 0.0
     if plan.budget.seconds is None:
         progress.seconds = None
     patience = plan.settings.train.patience

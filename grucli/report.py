@@ -5,21 +5,19 @@ from collections.abc import Sequence
 WORTH_MENTIONING = 0.01
 """Nats a character below which two losses are called equal."""
 
-WIDE_GAP = 0.15
+WIDE_GAP = 0.3
 """Nats a character between training and validation loss from which a model over-fits."""
 
 NARROW_GAP = 0.03
 """Nats a character between them below which a model has learned all it can hold."""
 
 
-def verdict(
-    train: Sequence[float], val: Sequence[float], unigram: float, dropout: float, hidden: int
-) -> str:
+def verdict(train: float, val: Sequence[float], unigram: float, dropout: float, hidden: int) -> str:
     """Over- or under-fitting, and the setting to change.
 
     Args:
-        train: mean training losses, in the order of the evaluations, nats a character.
-        val: validation losses at the same steps, one at least.
+        train: loss of the best weights on training text, without dropout, nats a character.
+        val: validation losses in the order of the evaluations, one at least.
         unigram: what guessing by frequency costs, nats a character.
         dropout: of the model.
         hidden: units of its layers.
@@ -30,8 +28,8 @@ def verdict(
             "Nothing learned yet: guessing characters by their frequency does as well. "
             "Train longer (--epochs or --minutes); if the loss rose, lower optim.lr."
         )
-    risen, gap = val[-1] - best, val[-1] - train[-1]
-    more_dropout = f"--set model.dropout={min(0.6, round(dropout + 0.2, 2))}"
+    risen, gap = val[-1] - best, best - train
+    more_dropout = f"--set model.dropout={max(dropout, min(0.7, round(dropout + 0.2, 2))):g}"
     if risen > WORTH_MENTIONING:
         return (
             f"Over-fitting: the validation loss was lowest at evaluation {val.index(best) + 1} of "
@@ -45,8 +43,8 @@ def verdict(
         )
     if gap > WIDE_GAP:
         return (
-            f"Over-fitting begins: the validation loss is {gap:.3f} above the training loss. "
-            f"More text helps most; {more_dropout} with more --epochs may help."
+            f"Over-fitting begins: it predicts text it was trained on {gap:.3f} nats better than "
+            f"new text. More text helps most; {more_dropout} with more --epochs may help."
         )
     if gap < NARROW_GAP:
         return (

@@ -21,8 +21,10 @@ from typing import Any, Literal
 from grucli import checkpoint as checkpoints
 from grucli.checkpoint import Checkpoint
 from grucli.config import Settings, to_yaml
-from grucli.errors import CheckpointError, UsageError
-from grucli.files import Lock, replace_text, sha256
+from grucli.corpus import STANDARD_INPUT, Corpus
+from grucli.corpus import read as read_corpus
+from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.files import Lock, replace_file, replace_text, sha256
 
 Which = Literal["best", "last"]
 Status = Literal["running", "done", "interrupted", "failed"]
@@ -171,7 +173,7 @@ class RunDirectory:
     # ---- metrics and samples
 
     def append_metrics(self, row: Metrics) -> None:
-        """Add a row, complete on disk when this returns."""
+        """Add a whole row and hand it to the system."""
         values = {
             key: f"{value:.6g}" if isinstance(value, float) else value
             for key, value in asdict(row).items()
@@ -181,18 +183,15 @@ class RunDirectory:
         with (self.path / "metrics.csv").open("a", encoding="utf-8", newline="") as file:
             file.write(line.getvalue())
 
-    def evaluations(self) -> tuple[list[float], list[float]]:
-        """Training and validation losses at the evaluations, in order."""
+    def validation_losses(self) -> list[float]:
+        """The losses of the evaluations, in order."""
         with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        train = {row["step"]: float(row["loss"]) for row in rows if row["split"] == "train"}
-        val = {row["step"]: float(row["loss"]) for row in rows if row["split"] == "val"}
-        steps = [step for step in val if step in train]
-        return [train[step] for step in steps], [val[step] for step in steps]
+            return [float(row["loss"]) for row in csv.DictReader(file) if row["split"] == "val"]
 
     def write_sample(self, step: int, text: bytes) -> None:
         """Write the sample made at ``step``."""
-        (self.path / "samples" / f"{_stem(step)}.txt").write_bytes(text)
+        path = self.path / "samples" / f"{_stem(step)}.txt"
+        replace_file(path, lambda file: file.write(text))
 
     def drop_after(self, step: int) -> None:
         """Remove metric rows and samples of steps after ``step``: a resumed run makes them anew."""
@@ -257,16 +256,13 @@ class RunDirectory:
             )
         path = self.checkpoints / Path(pointer["file"]).name
         try:
-            found = sha256(path)
+            as_written = sha256(path) == pointer["sha256"]
         except OSError as error:
             raise CheckpointError(
                 f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
             ) from None
-        if found != pointer["sha256"]:
-            raise CheckpointError(
-                f"{path}: damaged: not the bytes that were written; use another checkpoint in "
-                f"{self.checkpoints}"
-            )
+        if not as_written:  # damaged, or whole but newer than the pointer: a crash came between
+            checkpoints.read(path)
         return path
 
     def _prune(self, keep: int) -> None:
@@ -275,7 +271,7 @@ class RunDirectory:
         others = [
             path for path in sorted(self.checkpoints.glob("step-*.npz")) if path.name not in pointed
         ]
-        for path in others[: len(others) - keep] if keep else others:
+        for path in others[: max(0, len(others) - keep)]:
             with contextlib.suppress(OSError):  # an old checkpoint too many does no harm
                 path.unlink()
 
@@ -314,6 +310,26 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
         if (path / "run.json").is_file():
             return RunDirectory(path)
     return None
+
+
+def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
+    """The text that a checkpoint was trained on, if it is still the same.
+
+    Raises:
+        CheckpointError: its run does not know the text, or the text is not kept.
+        CorpusError: it has changed.
+    """
+    run = run_of(checkpoint_file)
+    if run is None:
+        raise CheckpointError(
+            f"{checkpoint_file}: stands outside its run directory, which knows its text; name one"
+        )
+    if STANDARD_INPUT in run.sources:
+        raise CheckpointError(f"{run.path}: was trained on standard input; name a text")
+    corpus = read_corpus(run.sources, checkpoint.settings.data, checkpoint.vocabulary)
+    if corpus.sha256 != checkpoint.corpus["sha256"]:
+        raise CorpusError(f"{', '.join(run.sources)}: has changed since training; name a text")
+    return corpus
 
 
 def list_runs(root: Path) -> list[RunDirectory]:

@@ -38,12 +38,13 @@ class Choice:
         if self.temperature == 0:
             likeliest: npt.NDArray[np.intp] = log_y.argmax(axis=1)
             return likeliest
-        scaled = log_y.astype(np.float64) / self.temperature  # float32 sums may pass 1
+        scaled = log_y.astype(np.float64)  # float32 sums may pass 1
         scaled -= scaled.max(axis=1, keepdims=True)
-        p = np.exp(scaled)
+        with np.errstate(over="ignore"):  # minus infinity stands for a probability of zero
+            p = np.exp(scaled / self.temperature)
         if self.top_k is not None and self.top_k < p.shape[1]:
-            smallest = np.partition(p, -self.top_k, axis=1)[:, -self.top_k, None]
-            p[p < smallest] = 0.0
+            others = np.argpartition(-p, self.top_k - 1, axis=1)[:, self.top_k :]
+            np.put_along_axis(p, others, 0.0, axis=1)
         if self.top_p is not None:
             _keep_nucleus_(p, self.top_p)
         cumulative = np.cumsum(p, axis=1)

@@ -112,9 +112,8 @@ class Trainer:
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.saved_at = clock()
         self.evaluation_seconds = 0.0
-        self.row_seconds = 0.0
+        self.row_seconds, self.row_chars = 0.0, 0  # since the row before, in this process
         self.evaluated_step = -1
-        self.last_lr = self.last_norm = self.last_train_loss = 0.0
 
     def close(self) -> None:
         """End the worker processes."""
@@ -130,6 +129,12 @@ class Trainer:
         """Share of the budget that is used, 0 to 1."""
         reserve = 1.2 * self.evaluation_seconds
         return self.plan.budget.progress(self.checkpoint.progress.step, self.elapsed, reserve)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has come to its end and nothing is left to do."""
+        where = self.checkpoint.progress
+        return not where.due and where.step > 0 and (self.progress >= 1 or self.out_of_patience)
 
     @property
     def out_of_patience(self) -> bool:
@@ -225,9 +230,10 @@ class Trainer:
         where.step += 1
         where.nats += loss
         where.chars += x.size
-        self.last_lr, self.last_norm = lr, norm
+        where.lr, where.grad_norm = lr, norm
         seconds = self.clock() - began
         self.row_seconds += seconds
+        self.row_chars += x.size
         remaining = self.elapsed / max(progress, 1e-9) * (1 - progress)
         return Stepped(where.step, loss / x.size, x.size / seconds, self.progress, remaining)
 
@@ -257,17 +263,17 @@ class Trainer:
         )
 
     def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
-        step, windows = self.checkpoint.progress.step, self.plan.windows
-        epoch = step / windows.per_epoch
+        where, windows = self.checkpoint.progress, self.plan.windows
+        epoch = where.step / windows.per_epoch
         row = Metrics(
-            step=step,
+            step=where.step,
             epoch=epoch,
             chars=round(epoch * windows.chars_per_epoch),
             split=split,
             loss=loss,
             bpc=loss / math.log(2),
-            lr=self.last_lr,
-            grad_norm=self.last_norm,
+            lr=where.lr,
+            grad_norm=where.grad_norm,
             chars_per_s=chars_per_s,
             elapsed_s=self.elapsed,
         )
@@ -278,10 +284,11 @@ class Trainer:
         """Write the mean training loss since the row before, if there was a step since."""
         where = self.checkpoint.progress
         if where.chars:
-            speed = where.chars / self.row_seconds if self.row_seconds else 0.0
-            self.last_train_loss = where.nats / where.chars
-            where.nats, where.chars, self.row_seconds = 0.0, 0, 0.0
-            yield Logged(self._row("train", self.last_train_loss, speed))
+            speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
+            self.row_seconds, self.row_chars = 0.0, 0
+            where.train_loss = where.nats / where.chars
+            where.nats, where.chars = 0.0, 0
+            yield Logged(self._row("train", where.train_loss, speed))
 
     def _evaluate(self) -> Iterator[Event]:
         """Judge the weights, sample from them, save them."""
@@ -289,6 +296,7 @@ class Trainer:
         began = self.clock()
         where, checkpoint = self.checkpoint.progress, self.checkpoint
         loss = self._validation_loss()
+        self._check_finite(loss, where.grad_norm)
         best = where.best_loss is None or loss < where.best_loss
         if best:
             where.best_loss, where.best_step, where.stale = loss, where.step, 0
@@ -299,7 +307,12 @@ class Trainer:
         epoch = where.step / self.plan.windows.per_epoch
         val_loss = loss if len(self.plan.splits.val) else None
         yield Evaluated(
-            where.step, epoch, self.last_train_loss, val_loss, best, checkpoint.use_average
+            where.step,
+            epoch,
+            self.checkpoint.progress.train_loss,
+            val_loss,
+            best,
+            checkpoint.use_average,
         )
         if not checkpoint.settings.train.sample_every:
             yield from self._sample()
@@ -311,7 +324,7 @@ class Trainer:
         """The loss of the weights, or of the averaged ones where that is lower."""
         checkpoint, val = self.checkpoint, self.plan.splits.val
         if not len(val):
-            return self.last_train_loss
+            return self.checkpoint.progress.train_loss
         checkpoint.use_average = False
         loss = evaluation.evaluate(checkpoint.model, val, self.plan.workers).loss
         if checkpoint.average is not None:

@@ -109,3 +109,8 @@ def test_a_copy_is_found_across_chunks() -> None:
     corpus = "".join(chr(97 + i * i % 26) for i in range(500)) + "the very passage" + "zyx" * 50
     length, start = longest_copy(ids_of("...the very passage!"), ids_of(corpus), chunk=16)
     assert (length, start) == (16, 3)
+
+
+def test_a_long_run_of_one_symbol_does_not_take_for_ever() -> None:
+    zeros = np.zeros(300_000, np.uint8)
+    assert longest_copy(zeros[:300], zeros)[0] == 300

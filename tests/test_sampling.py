@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.sampling import Choice, StopFilter, generate, sample_ids
+from grucli.sampling import Choice, StopFilter, generate, read_prompt, sample_ids
 
 
 @pytest.fixture
@@ -81,20 +81,17 @@ def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
 
 
 def test_the_state_reads_the_whole_of_a_long_prompt(model: Model) -> None:
-    rng = np.random.default_rng(0)
-    tail = rng.integers(0, 6, 3)
-    results = []
-    for head_seed in (1, 2):
-        head = np.random.default_rng(head_seed).integers(0, 6, 300)
-        results.append(
-            [
-                p
-                for _, p in generate(
-                    model, COUNTS, np.concatenate([head, tail]), length=1, choice=Choice(0), seed=0
-                )
-            ]
-        )
-    assert results[0] != results[1]
+    prompt = np.random.default_rng(0).integers(0, 6, 300)
+    _, state = read_prompt(model, prompt)
+    _, whole = model.run(prompt[:, None], model.zero_state(1), model.workspace(300, 1))
+    np.testing.assert_array_equal(state, whole)
+    _, tail = model.run(prompt[-9:, None], model.zero_state(1), model.workspace(9, 1))
+    assert (tail != whole).any()
+
+
+def test_top_k_keeps_k_characters_even_among_equals() -> None:
+    drawn = frequencies(Choice(top_k=2), [0.25] * 4)
+    assert np.count_nonzero(drawn) == 2
 
 
 def filtered(text: bytes, *stops: bytes) -> tuple[bytes, bool]:

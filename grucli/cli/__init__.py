@@ -90,5 +90,5 @@ def one_thread_per_product() -> None:
 
     Works only before NumPy is first imported; what the user has set stays.
     """
-    for library in ("OPENBLAS", "MKL", "BLIS", "VECLIB_MAXIMUM", "OMP"):
-        os.environ.setdefault(f"{library}_NUM_THREADS".replace("MAXIMUM_NUM", "MAXIMUM"), "1")
+    for library in ("OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM", "OMP_NUM"):
+        os.environ.setdefault(f"{library}_THREADS", "1")

@@ -1,5 +1,6 @@
 """``grucli eval``: how well a model predicts texts."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,11 +18,20 @@ COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
 
 
 Files = Annotated[
-    list[str], typer.Argument(help="Texts to predict; - reads standard input.", metavar="FILE")
+    list[str] | None,
+    typer.Argument(help="Texts to predict; - reads standard input.", metavar="FILE"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+Split = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        help="A part of the run's own corpus in place of files.",
+        metavar="train|val|test",
+    ),
+]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
@@ -35,26 +45,31 @@ Sets = Annotated[
 
 def evaluate(
     run: Run,
-    files: Files,
+    files: Files = None,
+    split: Split = None,
     unknown: Unknown = "error",
     sets: Sets = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how well a model predicts each text: bits per character, perplexity, accuracy.
 
-    Each text is read from the zero state; its first character is not predicted.
+    Each text is read from the zero state; its first character is not predicted. Long texts are
+    read in pieces side by side, each after the 256 characters before it.
     """
     if unknown not in ("error", "skip"):
         raise UsageError(f"--unknown must be error or skip, not {unknown}")
-    if files.count("-") > 1:
-        raise UsageError("- (standard input) is named twice; it can be read only once")
+    if bool(files) == bool(split):
+        raise UsageError("name the texts to predict, or --split val for a part of the run's own")
     from grucli import checkpoint as checkpoints
     from grucli.evaluation import Score
     from grucli.runs import find_checkpoint
 
-    checkpoint = checkpoints.read(find_checkpoint(run, "best"))
-    data = _data_settings(checkpoint, sets or [])
-    scores = [(file, _score(checkpoint, file, data, unknown)) for file in files]
+    path = find_checkpoint(run, "best")
+    checkpoint = checkpoints.read(path)
+    if split:
+        scores = [(split, _score_split(path, checkpoint, split))]
+    else:
+        scores = _score_files(checkpoint, files or [], sets or [], unknown)
     total = sum((score for _, score in scores), Score(0, 0.0, 0))
     if as_json:
         rows = [{"file": file} | _figures(score) for file, score in scores]
@@ -69,14 +84,34 @@ def evaluate(
         render.write_line("  ".join([name.ljust(widths[0]), *figures]))
 
 
-def _data_settings(checkpoint: "Checkpoint", sets: list[str]) -> "Data":
-    """How the texts are read: as the corpus was, or in the encoding given."""
+def _score_split(path: Path, checkpoint: "Checkpoint", split: str) -> "Score":
+    """The score of a part of the corpus that the run was trained on."""
+    from grucli.corpus import split as cut
+    from grucli.evaluation import evaluate as score
+    from grucli.parallel import available_cores
+    from grucli.runs import own_corpus
+
+    if split not in ("train", "val", "test"):
+        raise UsageError(f"--split must be train, val or test, not {split}")
+    part = getattr(cut(own_corpus(path, checkpoint).ids, checkpoint.settings.data), split)
+    if len(part) < 2:
+        raise UsageError(f"the run held out no {split} text: data.{split} was 0")
+    return score(checkpoint.model_to_use(), part, available_cores())
+
+
+def _score_files(
+    checkpoint: "Checkpoint", files: list[str], sets: list[str], unknown: Any
+) -> list[tuple[str, "Score"]]:
+    """The score of each file, read as the corpus was or in the encoding given."""
     from grucli.config import parse_override, resolve
 
+    if files.count("-") > 1:
+        raise UsageError("- (standard input) is named twice; it can be read only once")
     values = {key: value for text in sets for key, value in parse_override(text).items()}
     if set(values) - {"data.encoding"}:
         raise UsageError("--set here takes data.encoding only; all else comes with the checkpoint")
-    return resolve([("--set", values)], checkpoint.settings).data
+    data = resolve([("--set", values)], checkpoint.settings).data
+    return [(file, _score(checkpoint, file, data, unknown)) for file in files]
 
 
 def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "Score":

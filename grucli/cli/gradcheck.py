@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grucli.cli import render
-from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
     from grucli.checkpoint import Checkpoint
@@ -102,22 +102,14 @@ def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
 def _text_of(file: Path, checkpoint: "Checkpoint", text: str | None) -> "Ids":
     """The text given, or the run's own if it is still the same."""
     from grucli.corpus import read
-    from grucli.runs import run_of
+    from grucli.runs import own_corpus
 
-    run = run_of(file)
-    if text is None and run is None:
-        raise CheckpointError(
-            f"{file}: stands outside its run directory, which knows its text; give one with --text"
-        )
-    sources = [text] if text is not None else run.sources if run else []
-    if text is None and "-" in sources:
-        raise CheckpointError(f"{file}: was trained on standard input; give a text with --text")
-    corpus = read(sources, checkpoint.settings.data, checkpoint.vocabulary)
-    if text is None and corpus.sha256 != checkpoint.corpus["sha256"]:
-        raise CorpusError(f"{', '.join(sources)}: has changed since training; name it with --text")
-    if len(corpus.ids) < 2:
-        raise CorpusError(f"{sources[0]}: too short; it takes two characters")
-    return corpus.ids
+    if text is None:
+        return own_corpus(file, checkpoint).ids
+    ids = read([text], checkpoint.settings.data, checkpoint.vocabulary).ids
+    if len(ids) < 2:
+        raise CorpusError(f"{text}: too short; it takes two characters")
+    return ids
 
 
 def _as_json(rows: list[tuple[str, "Row"]], passed: bool) -> dict[str, object]:

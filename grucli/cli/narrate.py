@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from grucli.cli import render
 
 if TYPE_CHECKING:
+    from grucli.checkpoint import Checkpoint
     from grucli.plan import Plan
+    from grucli.runs import RunDirectory
     from grucli.training import Event, Trainer
 
 
@@ -115,15 +117,15 @@ def _budget(plan: "Plan") -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_stopped(trainer: "Trainer", *, at_once: bool = False) -> None:
+def say_stopped(run: "RunDirectory", plan: "Plan", *, at_once: bool = False) -> None:
     """That the run was stopped, and how to go on."""
-    saved = trainer.run.pointer("last")
+    saved = run.pointer("last")
     if saved is None:
-        render.say(f"stopped before anything was saved; {trainer.run.path} holds no checkpoint")
+        render.say(f"stopped before anything was saved; {run.path} holds no checkpoint")
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
     render.say(f"stopped {done} step {saved['step']:,}; go on with:")
-    render.say_command(_resume_command(trainer))
+    render.say_command(_resume_command(run, plan))
 
 
 def say_goodbye(trainer: "Trainer") -> None:
@@ -136,51 +138,55 @@ def say_goodbye(trainer: "Trainer") -> None:
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
     render.say_command(f"grucli eval {path} {'FILE' if first == '-' else render.quote(first)}")
-    render.say_command(f"{_resume_command(trainer)} --epochs {epochs}{patience}")
+    render.say_command(f"{_resume_command(trainer.run, plan)} --epochs {epochs}{patience}")
 
 
-def _resume_command(trainer: "Trainer") -> str:
+def _resume_command(run: "RunDirectory", plan: "Plan") -> str:
     """Files come from run.json; standard input has to be given again, in its place."""
-    sources = trainer.plan.corpus.sources
+    sources = plan.corpus.sources
     again = [render.quote(source) for source in sources] if "-" in sources else []
-    return " ".join(["grucli train", *again, "--resume", render.quote(str(trainer.run.path))])
+    return " ".join(["grucli train", *again, "--resume", render.quote(str(run.path))])
 
 
 def _say_result(trainer: "Trainer") -> None:
     from grucli import checkpoint as checkpoints
-    from grucli.evaluation import baselines, longest_copy
+    from grucli.evaluation import baselines, evaluate
     from grucli.report import verdict
-    from grucli.training import make_sample
 
-    plan, run = trainer.plan, trainer.run
-    train, val = run.evaluations()
-    progress = trainer.checkpoint.progress
+    plan, run, where = trainer.plan, trainer.run, trainer.checkpoint.progress
+    best, val = checkpoints.read(run.checkpoint("best")), run.validation_losses()
     uniform, unigram = baselines(plan.counts)
-    if val and progress.best_loss is not None:
-        bits = [nats / math.log(2) for nats in (progress.best_loss, unigram, uniform)]
+    if trainer.out_of_patience:
+        render.say(f"Stopped early: no better loss in {where.stale} evaluations (train.patience).")
+    if val and where.best_loss is not None:
+        bits = [nats / math.log(2) for nats in (where.best_loss, unigram, uniform)]
         render.say(
-            f"\nbest validation loss {progress.best_loss:.4f} nats = {bits[0]:.3f} bits per "
-            f"character at step {progress.best_step:,}; guessing by frequency {bits[1]:.3f}, "
+            f"\nbest validation loss {where.best_loss:.4f} nats = {bits[0]:.3f} bits per "
+            f"character at step {where.best_step:,}; guessing by frequency {bits[1]:.3f}, "
             f"uniformly {bits[2]:.3f}",
             style="bold",
         )
-    model = plan.settings.model
-    if trainer.out_of_patience:
-        render.say(
-            f"Stopped early: no better loss in {progress.stale} evaluations (train.patience)."
-        )
-    if val:
+        seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
+        train = evaluate(best.model_to_use(), seen, plan.workers).loss
+        model = plan.settings.model
         render.say(verdict(train, val, unigram, model.dropout, model.hidden))
     else:
         render.say("No validation text was held out, so nothing can be said about over-fitting.")
     if plan.settings.sample.length:
-        best = checkpoints.read(run.checkpoint("best"))
-        ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
-        length, start = longest_copy(ids, plan.splits.train)
-        copied = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
-        render.say(
-            f"The longest passage that a sample of {len(ids)} characters copies from the corpus "
-            f"has {length} characters: {copied!r}."
-            if length
-            else f"A sample of {len(ids)} characters copies no 8 in a row from the corpus."
-        )
+        _say_copied(best, plan)
+
+
+def _say_copied(best: "Checkpoint", plan: "Plan") -> None:
+    """How much a sample copies from the text it was trained on."""
+    from grucli.evaluation import longest_copy
+    from grucli.training import make_sample
+
+    ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
+    length, start = longest_copy(ids, plan.splits.train)
+    copied = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
+    render.say(
+        f"The longest passage that a sample of {len(ids)} characters copies from the corpus "
+        f"has {length} characters: {copied!r}."
+        if length
+        else f"A sample of {len(ids)} characters copies no 8 in a row from the corpus."
+    )

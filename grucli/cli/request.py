@@ -132,6 +132,8 @@ class Request:
                 f"grucli train {again} --resume {render.quote(str(path))} < TEXT"
             )
         plan = make_plan(settings, read(sources, settings.data, old.vocabulary))
+        if settings.train.minutes is not None and old.progress.seconds is None:
+            old.progress.seconds = float(run.info.get("elapsed_s", 0.0))
         return Session(plan, resume(plan, old), self.overrides(), run)
 
 

@@ -108,29 +108,29 @@ def _train(session: Session, name: str | None, runs_dir: Path, began: float, qui
     np.seterr(all="ignore")  # training checks for itself that loss and gradient are finite
     with _stop_signals() as stop, _run_of(session, name, runs_dir) as run:
         elapsed = _time_used(run, session) + time.perf_counter() - began
-        with closing(Trainer(session.plan, session.checkpoint, run, elapsed)) as trainer:
-            try:
+        trainer = None
+        try:
+            with closing(Trainer(session.plan, session.checkpoint, run, elapsed)) as trainer:
                 expected = trainer.estimate()
                 if not quiet:
                     render.say(f"time     about {render.duration(expected)}")
                 narrate.follow(trainer, stop, quiet)
-            except _StoppedAtOnce:
-                run.update_info(status="interrupted")
-                narrate.say_stopped(trainer, at_once=True)
-                raise typer.Exit(128 + stop.signal) from None
-            except OSError as error:
-                raise RunError(_cannot_write(run, error)) from error
-            except BaseException:
-                run.update_info(status="failed")
-                raise
-        run.update_info(status="interrupted" if stop.signal else "done")
-    if stop.signal:
-        narrate.say_stopped(trainer)
-    elif not quiet:
-        narrate.say_goodbye(trainer)
+            run.update_info(status="done" if trainer.finished else "interrupted")
+        except _StoppedAtOnce:
+            run.update_info(status="interrupted")
+            narrate.say_stopped(run, session.plan, at_once=True)
+            raise typer.Exit(128 + stop.signal) from None
+        except OSError as error:
+            raise RunError(_cannot_write(run, error)) from error
+        except BaseException:
+            run.update_info(status="failed")
+            raise
     render.write_line(str(run.path))
-    if stop.signal:
+    if not trainer.finished:
+        narrate.say_stopped(run, session.plan)
         raise typer.Exit(128 + stop.signal)
+    if not quiet:
+        narrate.say_goodbye(trainer)
 
 
 @contextmanager
@@ -215,6 +215,8 @@ class _Stop:
         """Ask to stop after this step; the second time, stop at once."""
         del frame
         if self.signal:
+            for again in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(again, signal.SIG_IGN)  # what is left to do takes a moment
             raise _StoppedAtOnce
         self.signal = number
         render.say("\nstopping after this step and saving; once more stops at once")

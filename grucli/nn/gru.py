@@ -92,7 +92,10 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
 
 
 def project(w: Weights, x: Input, cache: Cache) -> None:
-    """Input projection a = x W_x + b of all steps; ids (T, B) select rows of W_x."""
+    """Input projection a = x W_x + b of all steps; ids (T, B) select rows of W_x.
+
+    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy.
+    """
     if x.ndim == 2:
         for a, W_x, b in zip(cache.a, w.W_x, w.b, strict=True):
             np.take(W_x + b, x, axis=0, out=a, mode="clip")

@@ -309,6 +309,17 @@ def test_eval_agrees_with_training(grucli: Grucli, trained: Path) -> None:
     assert answer["total"]["nats_per_char"] == pytest.approx(best["loss"], rel=1e-5)
 
 
+def test_eval_of_a_part_of_the_runs_own_corpus(grucli: Grucli, text_file: Path) -> None:
+    run = grucli("train", text_file, "--steps=10", "-q", *TINY, "--set=data.test=0.2").out.strip()
+    best = json.loads(Path(run, "checkpoints", "best.json").read_text(encoding="utf-8"))
+    val = json.loads(grucli("eval", run, "--split", "val", "--json").out)
+    assert val["total"]["nats_per_char"] == pytest.approx(best["loss"], rel=1e-5)
+    test = json.loads(grucli("eval", run, "--split", "test", "--json").out)
+    assert test["total"]["characters"] == 799
+    for args in (["--split", "dev"], [], [text_file, "--split", "val"]):
+        assert grucli("eval", run, *args).code == 2
+
+
 def test_eval_can_skip_unknown_characters(grucli: Grucli, trained: Path) -> None:
     Path("odd.txt").write_text("thé éthe", encoding="utf-8")
     assert grucli("eval", trained, "odd.txt", "--unknown", "skip").code == 0

