@@ -18,6 +18,9 @@ from typing import Any
 
 VOCABULARY = 65
 EMBEDDING = 64
+PAUSE = 0.1
+"""Seconds between two steps: threads of a library spin for a while after their work, and would
+take the processor from whoever comes next."""
 CONTENDERS = ("grucli", "float32", "bfloat16", "ceiling")
 
 
@@ -216,6 +219,7 @@ def measure(size: Size, names: list[str], cores: int, steps: int) -> dict[str, t
     contenders = {name: Contender(name, size, cores) for name in names}
     for _ in range(steps):
         for contender in contenders.values():
+            time.sleep(PAUSE)
             contender.step()
     result = {
         name: (median(contender.seconds), contender.memory())
