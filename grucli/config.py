@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from grucli.errors import SettingsError
 
 BUDGETS = ("steps", "epochs", "minutes")
-DEFAULT_EPOCHS = 12.0
+DEFAULT_EPOCHS = 16.0
 
 RESUMABLE = frozenset(
     [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
