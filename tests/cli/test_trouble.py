@@ -285,3 +285,26 @@ def test_standard_output_that_is_full_or_closed(trained: Path) -> None:
         assert done.returncode == 1
         assert expected in done.stderr.decode()
         assert b"Traceback" not in done.stderr
+
+
+@posix
+def test_a_signal_to_the_whole_group_spares_the_workers(text_file: Path) -> None:
+    process = start(
+        "train", text_file, "--epochs=9999", *TINY, "--set=train.workers=2", start_new_session=True
+    )
+    wait_for(process, "step      5")
+    os.killpg(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err.decode()
+    assert "and saved at step" in err.decode()
+    assert info(out.decode().strip())["status"] == "interrupted"
+
+
+def test_two_workers_and_one_end_at_about_the_same_loss(grucli: Grucli, text_file: Path) -> None:
+    losses = []
+    for workers in (1, 2):
+        run = grucli(
+            "train", text_file, "--steps=20", "-q", *TINY, f"--set=train.workers={workers}"
+        ).out.strip()
+        losses.append(info(run)["best"]["loss"])  # type: ignore[index]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
