@@ -17,7 +17,7 @@ is current.
 stdout carries the answer alone: sampled text, tables, JSON, printed settings, and for `train` the
 path of the run directory. All else goes to stderr. Exit codes: 0 done; 1 a run or a check failed;
 2 something asked for cannot be done, and nothing was written; 130 and 143 stopped by Ctrl-C or
-SIGTERM, and saved.
+SIGTERM: the first saves, a second stops at once.
 """
 
 

@@ -30,7 +30,7 @@ from grucli.config import Settings
 from grucli.errors import CheckpointError
 from grucli.files import replace_file
 from grucli.nn.model import Model, shapes
-from grucli.nn.params import Array, Params, count
+from grucli.nn.params import Array, Params
 from grucli.optim import Moments
 from grucli.vocabulary import Vocabulary
 
@@ -182,8 +182,10 @@ class _Reader:
         symbols = self._array("vocabulary", np.uint32, (None,))
         if not len(symbols) or (symbols[1:] <= symbols[:-1]).any():
             raise ValueError("vocabulary is empty or not in ascending order")
-        V, P = len(symbols), self._check_names(settings, len(symbols))
+        V = len(symbols)
+        self._check_names(settings, V)
         model = Model(V, settings.model.hidden, settings.model.layers)
+        P = model.params.flat.size
         for name, parameter in model.params.items():
             parameter[...] = self._array(name, np.float32, parameter.shape)
         state_shape = (model.L, None, model.H)
@@ -226,8 +228,8 @@ class _Reader:
             )
         return meta
 
-    def _check_names(self, settings: Settings, V: int) -> int:
-        """Compare the members with what the settings promise; the number of parameters."""
+    def _check_names(self, settings: Settings, V: int) -> None:
+        """Compare the members with what the settings promise."""
         named = shapes(V, settings.model.hidden, settings.model.layers)
         expected = {"meta", "vocabulary", "counts", "adam.m", "adam.v", "state", *named}
         if settings.optim.average:
@@ -236,7 +238,6 @@ class _Reader:
             raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
         for name, shape in named.items():
             self._header(name, np.float32, shape)
-        return count(named)
 
     def _header(
         self, name: str, dtype: npt.DTypeLike, shape: tuple[int | None, ...]

@@ -88,7 +88,7 @@ class RunDirectory:
             root.mkdir(parents=True, exist_ok=True)
             made = _make_new(root, stem)
             run = cls(made)
-            run.restore()
+            run.make_ready()
             replace_text(run.path / "config.yaml", to_yaml(settings))
             replace_text(run.path / "overrides.yaml", _overrides_yaml(overrides))
         except OSError as error:
@@ -100,7 +100,7 @@ class RunDirectory:
             ) from None
         return run
 
-    def restore(self) -> None:
+    def make_ready(self) -> None:
         """Make what a run needs and sweep up what a crash left; the run must be locked or new."""
         (self.path / "samples").mkdir(exist_ok=True)
         self.checkpoints.mkdir(exist_ok=True)

@@ -90,6 +90,9 @@ class Trainer:
         run: where results are written.
         elapsed: seconds already used that the checkpoint does not know of.
         clock: seconds, monotonic.
+
+    Attributes:
+        finished: whether the run has come to its end, and was not stopped before.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Trainer:
         self.evaluation_seconds = 0.0
         self.row_seconds, self.row_chars = 0.0, 0  # since the row before, in this process
         self.evaluated_step = -1
+        self.finished = False
 
     def close(self) -> None:
         """End the worker processes."""
@@ -131,19 +135,16 @@ class Trainer:
         return self.plan.budget.progress(self.checkpoint.progress.step, self.elapsed, reserve)
 
     @property
-    def finished(self) -> bool:
-        """Whether the run has come to its end and nothing is left to do."""
-        where = self.checkpoint.progress
-        return not where.due and where.step > 0 and (self.progress >= 1 or self.out_of_patience)
-
-    @property
     def out_of_patience(self) -> bool:
         """Whether the loss has not improved for as many evaluations as the settings allow."""
         patience = self.checkpoint.settings.train.patience
         return 0 < patience <= self.checkpoint.progress.stale
 
     def estimate(self) -> float:
-        """Seconds that the rest will take, from a step that is computed and thrown away."""
+        """Seconds that the rest will take, from a step that is computed and thrown away.
+
+        It also tells how much time to reserve for an evaluation before there was one.
+        """
         x, targets = self.plan.windows.window(0)
         state = np.zeros_like(self.checkpoint.state)
         for _ in range(2):  # the first pays for fresh memory
@@ -178,6 +179,7 @@ class Trainer:
             yield from self._after_step()
         if begun and self.evaluated_step != where.step:
             yield from self._evaluate()
+        self.finished = True
 
     def _after_step(self) -> Iterator[Event]:
         """What is due at this step: a row, an evaluation, a sample, a checkpoint."""
@@ -309,7 +311,7 @@ class Trainer:
         yield Evaluated(
             where.step,
             epoch,
-            self.checkpoint.progress.train_loss,
+            where.train_loss,
             val_loss,
             best,
             checkpoint.use_average,

@@ -204,6 +204,26 @@ def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
     assert rates[-1] < 0.1 * max(rates)
 
 
+def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text: str) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.05
+        return now[0]
+
+    plan = plan_for(text, train__steps=None, train__minutes=1.0, train__eval_every=10**6)
+    run = RunDirectory.create(Path("runs"), "early", plan.settings, {})
+    run.write_info({})
+    trainer = Trainer(plan, start(plan), run, clock=clock)
+    trainer.evaluation_seconds = 30.0
+    follow(trainer)
+    assert now[0] < 40
+    assert trainer.finished
+    stopped = trainer_for(plan_for(text))
+    follow(stopped, 3)
+    assert not stopped.finished
+
+
 def test_minutes_can_be_stopped_and_resumed(text: str) -> None:
     plan = plan_for(text, train__steps=None, train__minutes=0.05)
     trainer = trainer_for(plan)

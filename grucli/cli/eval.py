@@ -56,8 +56,6 @@ def evaluate(
     Each text is read from the zero state; its first character is not predicted. Long texts are
     read in pieces side by side, each after the 256 characters before it.
     """
-    if unknown not in ("error", "skip"):
-        raise UsageError(f"--unknown must be error or skip, not {unknown}")
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or --split val for a part of the run's own")
     from grucli import checkpoint as checkpoints

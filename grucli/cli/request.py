@@ -36,21 +36,16 @@ class Request:
     init_from: Path | None
 
     def overrides(self) -> "Values":
-        """What --set and the flags say; budgets that exclude each other are an error."""
-        from grucli.config import BUDGETS, parse_override
+        """What --set and the flags say."""
+        from grucli.config import parse_override
 
         values: Values = {}
         for text in self.sets:
             values |= parse_override(render.typed(text))
-        budgets = [f"train.{key}" for key in BUDGETS]
         twice = [key for key in self.flags if key in values]
         if twice:
             raise SettingsError(f"{twice[0]} is given by --set and by a flag; keep one")
-        values |= self.flags
-        if len([key for key in budgets if values.get(key) is not None]) > 1:
-            words = [f"--{key}" for key in BUDGETS if values.get(f"train.{key}") is not None]
-            raise SettingsError(f"{' and '.join(words)} are both given; keep one budget")
-        return values
+        return values | self.flags
 
     def settings(self, base: "Settings | None" = None) -> "Settings":
         """Resolved settings on top of ``base``."""

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -46,7 +46,7 @@ PromptFile = Annotated[
     typer.Option("--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"),
 ]
 Unknown = Annotated[
-    str,
+    Literal["error", "skip"],
     typer.Option(
         "--unknown",
         help="Characters that the model never saw: error or skip.",
@@ -93,7 +93,7 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Write text like the corpus, as it is made."""
-    _check(temperature, top_p, prompt, prompt_file, unknown)
+    _check(temperature, top_p, prompt, prompt_file)
     if "" in (stop or []):
         raise UsageError("--stop needs a text; an empty one would end every sample at once")
     import secrets
@@ -209,7 +209,6 @@ def _check(
     top_p: float | None,
     prompt: str | None,
     prompt_file: str | None,
-    unknown: str,
 ) -> None:
     if not (math.isfinite(temperature) and temperature >= 0):
         raise UsageError(f"--temperature must be 0 or above, not {temperature}; 0.8 is usual")
@@ -217,8 +216,6 @@ def _check(
         raise UsageError(f"--top-p must be above 0 and at most 1, not {top_p}; 0.95 is usual")
     if prompt is not None and prompt_file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
-    if unknown not in ("error", "skip"):
-        raise UsageError(f"--unknown must be error or skip, not {unknown}")
 
 
 def _read_prompt(source: str) -> bytes:

@@ -18,6 +18,8 @@ from grucli.errors import RunError, UsageError
 if TYPE_CHECKING:
     from grucli.runs import RunDirectory
 
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 Corpus = Annotated[
     list[str] | None,
     typer.Argument(
@@ -166,7 +168,7 @@ def _reopen(run: "RunDirectory", session: Session) -> None:
 
     progress = session.checkpoint.progress
     try:
-        run.restore()
+        run.make_ready()
         run.drop_after(progress.step)
         replace_text(run.path / "config.yaml", to_yaml(session.plan.settings))
         run.update_info(status="running", **describe(session.plan))
@@ -215,7 +217,7 @@ class _Stop:
         """Ask to stop after this step; the second time, stop at once."""
         del frame
         if self.signal:
-            for again in (signal.SIGINT, signal.SIGTERM):
+            for again in STOP_SIGNALS:
                 signal.signal(again, signal.SIG_IGN)  # what is left to do takes a moment
             raise _StoppedAtOnce
         self.signal = number
@@ -225,12 +227,11 @@ class _Stop:
 @contextmanager
 def _stop_signals() -> Iterator[_Stop]:
     stop = _Stop()
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    before = [signal.signal(number, stop.handle) for number in numbers]
+    before = [signal.signal(number, stop.handle) for number in STOP_SIGNALS]
     try:
         yield stop
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
             signal.signal(number, handler)
 
 

@@ -74,8 +74,14 @@ def refused(grucli: Grucli, *args: object) -> str:
         (["text.txt", "--seed", "-1"], "train.seed: must be greater than or equal to 0, not -1"),
         (["text.txt", "--set", "sample.prompt=X"], "'X' LATIN CAPITAL LETTER X (U+0058)"),
         # conflicts
-        (["text.txt", "--steps", "3", "--epochs", "2"], "--steps and --epochs are both given"),
-        (["text.txt", "--steps", "3", "--set", "train.minutes=1"], "--steps and --minutes"),
+        (
+            ["text.txt", "--steps", "3", "--epochs", "2"],
+            "train.steps and train.epochs are both given; keep one",
+        ),
+        (
+            ["text.txt", "--steps", "3", "--set", "train.minutes=1"],
+            "train.minutes and train.steps are both given",
+        ),
         (["text.txt", "--steps", "3", "--set", "train.steps=4"], "by --set and by a flag"),
         (["text.txt", "--resume", "a", "--init-from", "b"], "keep one"),
         (["--resume", "runs/x", "--name", "y"], "--name and --runs-dir are for a new run"),
@@ -115,7 +121,7 @@ def test_a_runs_directory_that_is_a_file(grucli: Grucli) -> None:
         (["--top-k", "0"], "--top-k"),
         (["--length", "-1"], "--length"),
         (["--count", "0"], "--count"),
-        (["--unknown", "guess"], "--unknown must be error or skip, not guess"),
+        (["--unknown", "guess"], "'guess' is not one of 'error', 'skip'"),
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
         (["--prompt-file", "nothing.txt"], "nothing.txt: cannot read the prompt"),
         (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the prompt is not UTF-8"),
@@ -166,7 +172,7 @@ def test_eval(grucli: Grucli, trained: Path) -> None:
     assert "single.txt: has 1 character" in refused(grucli, "eval", trained, "single.txt")
     assert "nothing.txt: there is no such file" in refused(grucli, "eval", trained, "nothing.txt")
     assert "is not utf-8" in refused(grucli, "eval", trained, "cp1252.txt")
-    assert "--unknown must be" in refused(grucli, "eval", trained, "odd.txt", "--unknown", "x")
+    assert "is not one of" in refused(grucli, "eval", trained, "odd.txt", "--unknown", "x")
 
 
 def test_resume_with_a_changed_architecture_names_the_keys(grucli: Grucli, trained: Path) -> None:
