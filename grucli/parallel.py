@@ -3,8 +3,8 @@
 Each process takes some of the batch's streams, with single-threaded products. Threads would
 spare the copies, but the many short array operations of a recurrent net hand the interpreter's
 lock to and fro: two threads are hardly faster than one at 128 units, where two processes halve
-the time (``benchmarks/training.py``). Parameters and gradients lie in shared memory; what else
-has to travel, a window of ids and one state, is small.
+the time (``benchmarks/training.py``). Parameters and gradients lie in shared memory, so that
+all processes read one copy; what else has to travel, a window of ids and one state, is small.
 """
 
 import atexit
@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from grucli.errors import RunError
 from grucli.nn.model import Model, Workspace, dropout_masks
-from grucli.nn.params import Array, Ids, Params
+from grucli.nn.params import Array, Ids, Params, transposed_shapes
 
 SMALLEST_SHARD = 16
 """Streams below which a shard's products are too narrow to be worth a process."""
@@ -76,22 +77,29 @@ class Shard:
 
     Args:
         model: whose parameters to use.
+        transposed: the same parameters, transposed; up to date at each task.
+        grads: where gradients go; overwritten by each task.
         streams: the streams' numbers in the batch.
         T: steps of the longest window.
-        grads: where gradients go; overwritten by each task.
         dropout: whether tasks will have dropout.
     """
 
     def __init__(
-        self, model: Model, streams: range, T: int, grads: Params, *, dropout: bool
+        self,
+        model: Model,
+        transposed: Params,
+        grads: Params,
+        streams: range,
+        T: int,
+        *,
+        dropout: bool,
     ) -> None:
-        self.model, self.streams, self.grads = model, streams, grads
+        self.model, self.transposed, self.grads, self.streams = model, transposed, grads, streams
         self.room: Workspace = model.workspace(T, len(streams), dropout=dropout)
         self.masks: Array = np.empty_like(self.room.dropped)
 
     def run(self, task: Task) -> Result:
         """The loss and the gradients of one step."""
-        self.grads.flat[:] = 0.0
         loss, state, _ = self.model.loss_and_gradients(
             task.x,
             task.targets,
@@ -100,6 +108,7 @@ class Shard:
             self.grads,
             scale=task.scale,
             masks=None if task.dropout is None else self._masks(len(task.x), task.dropout),
+            transposed=self.transposed,
         )
         return Result(loss, state)
 
@@ -117,14 +126,25 @@ class Shards:
 
     Sums are taken in the order of the shards, so that results are reproducible for a given
     number of workers and differ between numbers by rounding alone. To be closed after use.
+
+    The model's parameters move to shared memory, where they stay.
     """
 
     def __init__(self, model: Model, T: int, B: int, workers: int, *, dropout: bool) -> None:
         self.model = model
         edges = [B * worker // workers for worker in range(workers + 1)]
         own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
-        self.own = Shard(model, own, T, model.params.like(), dropout=dropout)
-        self.others = [_Process(model, streams, T, dropout) for streams in others]
+        context = multiprocessing.get_context("spawn")
+        memory = context.RawArray(ctypes.c_byte, (2 + workers) * model.params.flat.nbytes)
+        params, self.transposed, grads, *others_grads = _map(memory, model)
+        params.flat[:] = model.params.flat
+        model.params = params
+        self.own = Shard(model, self.transposed, grads, own, T, dropout=dropout)
+        self.others = [
+            _Process(context, model, memory, place, streams, T, dropout)
+            for place, streams in enumerate(others, start=1)
+        ]
+        self.others_grads = others_grads
 
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
@@ -139,13 +159,14 @@ class Shards:
             part = slice(streams.start, streams.stop)
             return Task(x[:, part], targets[:, part], state[:, part], scale, dropout)
 
+        self.model.params.transposed(self.transposed)
         for process in self.others:
-            process.begin(self.model.params, task(process.streams))
+            process.begin(task(process.streams))
         results = [self.own.run(task(self.own.streams))]
         total = self.own.grads
-        for process in self.others:
+        for process, grads in zip(self.others, self.others_grads, strict=True):
             results.append(process.end())
-            total.flat += process.grads.flat
+            total.flat += grads.flat
         return (
             sum(result.loss for result in results),
             np.concatenate([result.state for result in results], axis=1),
@@ -165,26 +186,31 @@ class Shards:
 
 
 class _Process:
-    """A shard in a process of its own."""
+    """A shard in a process of its own, whose gradients have that place in ``memory``."""
 
-    def __init__(self, model: Model, streams: range, T: int, dropout: bool) -> None:
+    def __init__(
+        self,
+        context: SpawnContext,
+        model: Model,
+        memory: Any,
+        place: int,
+        streams: range,
+        T: int,
+        dropout: bool,
+    ) -> None:
         self.streams = streams
-        context = multiprocessing.get_context("spawn")
-        memory = context.RawArray(ctypes.c_byte, 2 * model.params.flat.nbytes)
-        self.params, self.grads = _map(memory, model)
         self.connection, theirs = context.Pipe()
         sizes = (model.V, model.H, model.L, model.params.flat.dtype.str)
         self.process = context.Process(
-            target=_serve, args=(theirs, memory, sizes, streams, T, dropout), daemon=True
+            target=_serve, args=(theirs, memory, sizes, place, streams, T, dropout), daemon=True
         )
         with _stop_signals_ignored():
             self.process.start()
         theirs.close()
         atexit.register(self.close)  # before multiprocessing would wait for it in vain
 
-    def begin(self, params: Params, task: Task) -> None:
+    def begin(self, task: Task) -> None:
         """Hand over a task."""
-        self.params.flat[:] = params.flat
         try:
             self.connection.send(task)
         except OSError:
@@ -213,18 +239,24 @@ class _Process:
         atexit.unregister(self.close)
 
 
-def _map(memory: Any, model: Model) -> tuple[Params, Params]:
-    """Parameters and gradients as views of shared memory."""
+def _map(memory: Any, model: Model) -> list[Params]:
+    """Shared memory as parameters, the same transposed, and the gradients of each shard."""
     dtype, size = model.params.flat.dtype, model.params.flat.size
-    flat: Array = np.frombuffer(memory, dtype, 2 * size)
-    shapes = model.params.shapes
-    return Params(shapes, dtype, flat[:size]), Params(shapes, dtype, flat[size:])
+    flats: Array = np.frombuffer(memory, dtype).reshape(-1, size)
+    params, transposed, *grads = flats
+    layout = model.params.shapes
+    return [
+        Params(layout, dtype, params),
+        Params(transposed_shapes(layout), dtype, transposed),
+        *(Params(layout, dtype, flat) for flat in grads),
+    ]
 
 
 def _serve(
     connection: Connection,
     memory: Any,
     sizes: tuple[int, int, int, str],
+    place: int,
     streams: range,
     T: int,
     dropout: bool,
@@ -234,8 +266,8 @@ def _serve(
         signal.signal(number, signal.SIG_IGN)  # when to stop is the first process's business
     np.seterr(all="ignore")  # so is a loss that is not finite
     model = Model(*sizes)
-    model.params, grads = _map(memory, model)
-    shard = Shard(model, streams, T, grads, dropout=dropout)
+    model.params, transposed, *grads = _map(memory, model)
+    shard = Shard(model, transposed, grads[place], streams, T, dropout=dropout)
     while True:
         try:
             connection.send(shard.run(connection.recv()))

@@ -68,8 +68,8 @@ class Plan:
     def memory(self) -> int:
         """Bytes that training will hold: processes, text, parameters and their kin, workspaces."""
         model, windows = self.settings.model, self.windows
-        # parameters, m, v, scratch, gradients; and in each further process the first and the last
-        kin = 5 + 2 * (self.workers - 1) + bool(self.settings.optim.average)
+        # parameters, the same transposed, m, v, the gradients of each process
+        kin = 4 + self.workers + bool(self.settings.optim.average)
         H, L = model.hidden, model.layers
         room = workspace_size(windows.T, windows.B, H, L, bool(model.dropout))
         room += workspace_size(evaluation.WINDOW, evaluation.STREAMS, H, L, False)

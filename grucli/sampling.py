@@ -11,7 +11,7 @@ from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 
 PROMPT_WINDOW = 128
-"""Characters of the prompt read at a time; does not change the result."""
+"""Characters of the prompt read at a time; changes the result by rounding alone."""
 
 
 @dataclass(frozen=True)

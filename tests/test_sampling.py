@@ -84,9 +84,9 @@ def test_the_state_reads_the_whole_of_a_long_prompt(model: Model) -> None:
     prompt = np.random.default_rng(0).integers(0, 6, 300)
     _, state = read_prompt(model, prompt)
     _, whole = model.run(prompt[:, None], model.zero_state(1), model.workspace(300, 1))
-    np.testing.assert_array_equal(state, whole)
+    np.testing.assert_allclose(state, whole, atol=1e-6)  # products of other sizes round otherwise
     _, tail = model.run(prompt[-9:, None], model.zero_state(1), model.workspace(9, 1))
-    assert (tail != whole).any()
+    assert not np.allclose(tail, whole, atol=1e-6)
 
 
 def test_top_k_keeps_k_characters_even_among_equals() -> None:

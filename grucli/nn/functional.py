@@ -6,11 +6,11 @@ from grucli.nn.params import Array, Ids
 
 
 def sigmoid_(a: Array) -> None:
-    """Replace ``a`` by 1 / (1 + exp(-a)), computed from tanh, which never overflows."""
-    a *= 0.5
-    np.tanh(a, out=a)
+    """Replace ``a`` by 1 / (1 + exp(-a)); where exp overflows to infinity, 0 is right."""
+    np.negative(a, out=a)
+    np.exp(a, out=a)
     a += 1.0
-    a *= 0.5
+    np.reciprocal(a, out=a)
 
 
 def log_softmax(c: Array) -> Array:

@@ -231,9 +231,10 @@ def check_layer(D: int, H: int, T: int, B: int, rng: np.random.Generator) -> Ite
 
     loss()
     dw, dx = gru.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
-    dh0 = gru.backward(w, R, R_last, cache, dw)
-    gru.project_backward(w, x, cache, dw, dx)
-    da = cache.da.copy()
+    w_T = gru.Weights(w.W_x.swapaxes(1, 2), w.W_h.swapaxes(1, 2), w.b)
+    dh0 = gru.backward(w_T, R.copy(), R_last, cache, dw)
+    gru.project_backward(w_T, x, cache, dw, dx)
+    da = cache.a.copy()
     arguments: list[tuple[str, Array, Array]] = [("x", x, dx), ("a", offset, da), ("h_0", h0, dh0)]
     for name, array, gradient in arguments:
         yield check_entries(f"layer.{name}", array, gradient, loss)
@@ -276,7 +277,7 @@ def check_all(
     D, H, T, B = 3, 6, 5, 2
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
     yield from ((title, row) for row in check_layer(D, H, T, B, rng))
-    V, H, T, B = gru.ONE_HOT_UP_TO + 1, 64, 32, 8  # the other way to sum the rows of W_x
+    V, H, T, B = 257, 64, 32, 8
     model, window = toy(V, H, layers, T, B, dropout, seed)
     title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_directions(model, window, rng))

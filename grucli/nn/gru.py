@@ -24,8 +24,8 @@ from grucli.nn.params import Array, Ids, Input, Shapes
 
 GATES = ("z", "r", "n")
 
-ONE_HOT_UP_TO = 256
-"""Vocabulary up to which a product with one-hot columns sums rows faster than sorting them."""
+STEPS_AT_ONCE = 8
+"""Steps whose input gradients are computed at a time, so that their parts stay in the cache."""
 
 
 class Weights(NamedTuple):
@@ -37,19 +37,19 @@ class Weights(NamedTuple):
 
 
 class Cache(NamedTuple):
-    """What the backward pass needs of a forward pass, and the room for its result.
+    """What the backward pass needs of a forward pass.
 
-    A cache serves one window at a time: the next forward pass overwrites it.
+    A cache serves one window at a time: the backward pass turns it into gradients, the next
+    forward pass overwrites it.
     """
 
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
-    a: Array  # (3, T, B, H)  input projection before the forward pass; z, r, n after it
-    rh: Array  # (T, B, H)    r_t * h_{t-1}
-    da: Array  # (3, T, B, H) gradient at the arguments of the sigmoids and the tanh
+    a: Array  # (3, T, B, H)  input projection; z, r, n after forward; gradient at a after backward
+    scratch: Array  # (2, B, H)
 
     def first(self, T: int) -> "Cache":
         """The same room, for a window of only ``T`` steps."""
-        return Cache(self.h[: T + 1], self.a[:, :T], self.rh[:T], self.da[:, :T])
+        return Cache(self.h[: T + 1], self.a[:, :T], self.scratch)
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -86,8 +86,7 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     return Cache(
         h=np.zeros((T + 1, B, H), dtype),
         a=np.zeros((3, T, B, H), dtype),
-        rh=np.zeros((T, B, H), dtype),
-        da=np.zeros((3, T, B, H), dtype),
+        scratch=np.zeros((2, B, H), dtype),
     )
 
 
@@ -105,80 +104,93 @@ def project(w: Weights, x: Input, cache: Cache) -> None:
             a += b
 
 
+@np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
 def forward(w: Weights, h0: Array, cache: Cache) -> None:
     """Run the layer from state ``h0`` (B, H) over the projection in ``cache.a``."""
-    T, B, H = cache.rh.shape
     W_hzr, W_hn = w.W_h[:2], w.W_h[2]
-    scratch = np.empty((2, B, H), cache.h.dtype)
+    rh, product = cache.scratch
     cache.h[0] = h0
-    for t in range(T):
-        h_prev, rh, zr = cache.h[t], cache.rh[t], cache.a[:2, t]
-        z, r, n = cache.a[:, t]
-        zr += np.matmul(h_prev, W_hzr, out=scratch)
+    h_prev = cache.h[0]
+    for zr, n, h in zip(cache.a[:2].swapaxes(0, 1), cache.a[2], cache.h[1:], strict=True):
+        z, r = zr
+        zr += np.matmul(h_prev, W_hzr, out=cache.scratch)
         sigmoid_(zr)  # (1) (2)
         np.multiply(r, h_prev, out=rh)
-        n += np.matmul(rh, W_hn, out=scratch[0])
+        n += np.matmul(rh, W_hn, out=product)
         np.tanh(n, out=n)  # (3)
-        change = np.subtract(n, h_prev, out=scratch[0])
-        change *= z
-        np.add(h_prev, change, out=cache.h[t + 1])  # (4), as h_{t-1} + z * (n - h_{t-1})
+        np.subtract(n, h_prev, out=h)
+        h *= z
+        h += h_prev  # (4), as z * (n - h_{t-1}) + h_{t-1}
+        h_prev = h
 
 
-def backward(w: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights) -> Array:
-    """Go back through the window; add the gradients of ``W_h`` and ``b`` to ``dw``.
+def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights) -> Array:
+    """Go back through the window; write the gradients of ``W_h`` and ``b`` to ``dw``.
+
+    Every array takes the place of one that is no longer needed, which spares half the memory
+    and its traffic: dz~, dr~, dn~ that of z, r, n in ``cache.a``, and r_t * h_{t-1} that of dh_t.
 
     Args:
-        w: the layer's parameters.
-        dh: gradient that each state receives from above, (T, B, H).
+        w_T: the layer's parameters, each matrix transposed.
+        dh: gradient that each state receives from above, (T, B, H); overwritten.
         dh_last: gradient that the last state receives from the next window, (B, H).
-        cache: what the forward pass left; ``cache.da`` is filled for ``project_backward``.
-        dw: where gradients accumulate.
+        cache: what the forward pass left; ``cache.a`` becomes its gradient.
+        dw: where gradients go.
 
     Returns:
         The gradient of the initial state, (B, H).
     """
-    T, B, H = cache.rh.shape
-    W_T = w.W_h.transpose(0, 2, 1).copy()  # products with a transposed view take half as long again
+    W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
     dh_next = np.array(dh_last, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
-    drh, scratch = np.empty_like(dh_next), np.empty((2, B, H), cache.h.dtype)
-    for t in reversed(range(T)):
-        h_prev, (z, r, n), (da_z, da_r, da_n) = cache.h[t], cache.a[:, t], cache.da[:, t]
-        dh_next += dh[t]
-        dn = np.multiply(dh_next, z, out=scratch[0])  # (4) dn = dh * z
-        np.multiply(n, n, out=da_n)
-        np.subtract(1.0, da_n, out=da_n)
-        da_n *= dn  # (3) dn~ = dn * (1 - n^2)
-        np.matmul(da_n, W_T[2], out=drh)  # d(r h) = dn~ W_hn^T
-        np.subtract(n, h_prev, out=da_z)
-        da_z *= dn  # (4) dz z = dh * (n - h_{t-1}) * z
-        keep = np.subtract(1.0, z, out=scratch[0])
-        da_z *= keep  # (1) dz~ = dz * z (1 - z)
+    first, second = cache.scratch
+    for t in reversed(range(len(dh))):
+        h_prev, rh, zr, (z, r, n) = cache.h[t], dh[t], cache.a[:2, t], cache.a[:, t]
+        dh_next += rh  # until the next line, rh is dh_t
+        np.multiply(r, h_prev, out=rh)
+        dn = np.multiply(dh_next, z, out=first)  # (4) dn = dh * z
+        keep = np.subtract(1.0, z, out=z)
         dh_next *= keep  # route 1, direct: dh * (1 - z)
+        write = np.subtract(n, h_prev, out=second)
+        write *= dn
+        z *= write  # (4) (1) dz~ = dh * (n - h_{t-1}) * z (1 - z)
+        np.multiply(n, n, out=n)
+        np.subtract(1.0, n, out=n)
+        n *= dn  # (3) dn~ = dn * (1 - n^2)
+        drh = np.matmul(n, W_hn_T, out=first)  # d(r h) = dn~ W_hn^T
         drh *= r
         dh_next += drh  # route 3, candidate: d(r h) * r
-        np.subtract(1.0, r, out=da_r)
-        da_r *= h_prev
-        da_r *= drh  # (2) dr~ = d(r h) * h_{t-1} * r (1 - r)
-        from_z, from_r = np.matmul(cache.da[:2, t], W_T[:2], out=scratch)
+        np.subtract(1.0, r, out=r)
+        r *= h_prev
+        r *= drh  # (2) dr~ = d(r h) * h_{t-1} * r (1 - r)
+        from_z, from_r = np.matmul(zr, W_hzr_T, out=cache.scratch)
         dh_next += from_z  # route 2, update: dz~ W_hz^T
         dh_next += from_r  # route 4, reset: dr~ W_hr^T
-    h_prev_rows, rh_rows = _rows(cache.h[:-1]), _rows(cache.rh)
-    for dW, da, rows in zip(dw.W_h, cache.da, (h_prev_rows, h_prev_rows, rh_rows), strict=True):
-        dW += rows.T @ _rows(da)
-    dw.b[:] += cache.da.sum(axis=(1, 2))
+    h_prev_rows, rh_rows = _rows(cache.h[:-1]), _rows(dh)
+    for dW, da, rows in zip(dw.W_h, cache.a, (h_prev_rows, h_prev_rows, rh_rows), strict=True):
+        np.matmul(rows.T, _rows(da), out=dW)
+    np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next
 
 
-def project_backward(w: Weights, x: Input, cache: Cache, dw: Weights, dx: Array) -> None:
-    """Add the gradient of ``W_x`` to ``dw``; write that of a dense ``x`` to ``dx``."""
+def project_backward(w_T: Weights, x: Input, cache: Cache, dw: Weights, dx: Array) -> None:
+    """Write the gradient of ``W_x`` to ``dw`` and that of a dense ``x`` to ``dx``.
+
+    Args:
+        w_T: the layer's parameters, each matrix transposed.
+        x: what ``project`` read.
+        cache: what ``backward`` left.
+        dw: where the gradient goes.
+        dx: (T, B, D) for a dense ``x``; for ids scratch, (T, B, H).
+    """
     if x.ndim == 2:
-        _add_rows(dw.W_x, x.ravel(), cache.da)
+        _sum_rows(dw.W_x, x.ravel(), cache.a, _rows(dx))
         return
-    dx_rows, scratch = _rows(dx), np.empty_like(_rows(dx))
-    dx_rows[:] = 0.0
-    for dW, W, da in zip(dw.W_x, w.W_x, cache.da, strict=True):
-        dW += _rows(x).T @ _rows(da)
-        dx_rows += np.matmul(_rows(da), W.T.copy(), out=scratch)
+    for dW, da in zip(dw.W_x, cache.a, strict=True):
+        np.matmul(_rows(x).T, _rows(da), out=dW)
+    for t in range(0, len(x), STEPS_AT_ONCE):
+        steps = slice(t, t + STEPS_AT_ONCE)
+        parts = (_rows(da[steps]) @ W_T for da, W_T in zip(cache.a, w_T.W_x, strict=True))
+        _rows(dx[steps])[:] = sum(parts)
 
 
 def _rows(a: Array) -> Array:
@@ -186,16 +198,17 @@ def _rows(a: Array) -> Array:
     return a.reshape(-1, a.shape[-1])
 
 
-def _add_rows(dW_x: Array, ids: Ids, da: Array) -> None:
-    """``dW_x[:, ids[i]] += da[:, i]`` for all steps and streams i, where ids repeat."""
-    V = dW_x.shape[1]
-    if V <= ONE_HOT_UP_TO:
-        one_hot = np.zeros((V, len(ids)), da.dtype)  # (V, T B)
-        one_hot[ids, np.arange(len(ids))] = 1.0
-        for dW, gate in zip(dW_x, da, strict=True):
-            dW += one_hot @ _rows(gate)
-    else:
-        order = np.argsort(ids, kind="stable")
-        present, starts = np.unique(ids[order], return_index=True)
-        for dW, gate in zip(dW_x, da, strict=True):
-            dW[present] += np.add.reduceat(_rows(gate)[order], starts, axis=0)
+def _sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
+    """``dW_x[:, v]`` is the sum of the rows of ``da`` where ``ids`` are v; ``scratch`` (T B, H).
+
+    Rows are sorted by id; a product with ones sums those of one id faster than ``np.add.reduceat``
+    or than a product with one-hot columns.
+    """
+    order = np.argsort(ids, kind="stable")
+    present, starts = np.unique(ids[order], return_index=True)
+    ends, ones = [*starts[1:], len(ids)], np.ones(len(ids), da.dtype)
+    dW_x[:] = 0.0
+    for dW, gate in zip(dW_x, da, strict=True):
+        np.take(_rows(gate), order, axis=0, out=scratch, mode="clip")
+        for v, start, end in zip(present, starts, ends, strict=True):
+            np.matmul(ones[start:end], scratch[start:end], out=dW[v])

@@ -21,6 +21,9 @@ from grucli.nn.params import Array, Ids, Input, Params, Shapes
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
 
+ROWS_AT_ONCE = 512
+"""Steps times streams whose logits are held at a time, so that they stay in the cache."""
+
 
 class Output(NamedTuple):
     """The parameters of the softmax layer, or the gradients with respect to them."""
@@ -143,8 +146,9 @@ class Model:
         scale: float,
         masks: Array | None = None,
         dx: Array | None = None,
+        transposed: Params | None = None,
     ) -> tuple[float, Array, Array]:
-        """Forward, then backward by hand; gradients are ADDED to ``grads``.
+        """Forward, then backward by hand; gradients overwrite ``grads``.
 
         Args:
             x: ids (T, B), or a real-valued input (T, B, V), then with ``dx`` of that shape.
@@ -155,22 +159,27 @@ class Model:
             scale: 1 / (T * B) for the gradient of the mean loss a character.
             masks: as in ``run``.
             dx: receives the gradient of a real-valued input.
+            transposed: ``self.params.transposed()``, where there is one already.
 
         Returns:
             L, the sum of losses in nats; the last state; the gradient of the initial state.
         """
+        if transposed is None:
+            transposed = self.params.transposed()
         inputs, last_state = self.run(x, state, room, masks)
-        loss = self._output_loss_and_gradients(inputs[-1], targets, grads, room.dh, scale)
+        loss = self._output_loss_and_gradients(
+            inputs[-1], targets, self.output(transposed), grads, room.dh, scale
+        )
         dstate = np.zeros_like(last_state)
         nothing_later = np.zeros_like(last_state[0])  # the window is where truncation cuts
-        weights, dweights = self.layers(self.params), self.layers(grads)
+        weights_T, dweights = self.layers(transposed), self.layers(grads)
         for number in reversed(range(self.L)):
-            w, dw, cache = weights[number], dweights[number], room.caches[number]
+            w_T, dw, cache = weights_T[number], dweights[number], room.caches[number]
             if masks is not None:
                 room.dh[:] *= masks[number]
-            dstate[number] = gru.backward(w, room.dh, nothing_later, cache, dw)
+            dstate[number] = gru.backward(w_T, room.dh, nothing_later, cache, dw)
             below = room.dh if number > 0 or dx is None else dx
-            gru.project_backward(w, inputs[number], cache, dw, below)
+            gru.project_backward(w_T, inputs[number], cache, dw, below)
         return loss, last_state, dstate
 
     def score(
@@ -197,18 +206,18 @@ class Model:
         return inputs[-1][0] @ w.W_hc + w.b_c, last_state
 
     def _output_loss_and_gradients(
-        self, h: Array, targets: Ids, grads: Params, dh: Array, scale: float
+        self, h: Array, targets: Ids, w_T: Output, grads: Params, dh: Array, scale: float
     ) -> float:
         w, dw = self.output(self.params), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
-        loss, W_T = 0.0, w.W_hc.T.copy()  # products with a transposed view take longer
+        dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in _blocks(len(flat), self.V):
             c = h_rows[rows] @ w.W_hc  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
             dw.W_hc[:] += h_rows[rows].T @ c
             dw.b_c[:] += c.sum(axis=0)
-            np.matmul(c, W_T, out=dh_rows[rows])
+            np.matmul(c, w_T.W_hc, out=dh_rows[rows])
         return loss
 
 
@@ -223,13 +232,13 @@ def dropout_masks(
 
 
 def _blocks(rows: int, V: int) -> list[slice]:
-    size = max(1, LOGITS_AT_ONCE // V)
+    size = max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // V))
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
 def workspace_size(T: int, B: int, H: int, L: int, dropout: bool) -> int:
     """Numbers that a workspace holds, and the dropout masks that go with it.
 
-    A layer keeps h, and z | r | n, r * h and da of every step: 8 T B H; the stack shares dh.
+    A layer keeps h and z | r | n of every step, 4 T B H, and some of one; the stack shares dh.
     """
-    return T * B * H * (8 * L + 1) + L * B * H + 2 * dropout * L * T * B * H
+    return T * B * H * (4 * L + 1) + 3 * L * B * H + 2 * dropout * L * T * B * H

@@ -55,10 +55,29 @@ class Params:
         copy.flat[:] = self.flat
         return copy
 
+    def transposed(self, out: "Params | None" = None) -> "Params":
+        """Every array with its last two axes swapped, contiguous; vectors are copied as they are.
+
+        Products with a transposed view take half as long again as with such a copy.
+
+        Args:
+            out: parameters to overwrite, of the layout that this method returns.
+        """
+        if out is None:
+            out = Params(transposed_shapes(self.shapes), self.flat.dtype)
+        for name, array in self.items():
+            out[name][:] = np.swapaxes(array, -1, -2) if array.ndim > 1 else array
+        return out
+
 
 def count(shapes: Shapes) -> int:
     """Number of scalars that arrays of these shapes hold."""
     return sum(math.prod(shape) for shape in shapes.values())
+
+
+def transposed_shapes(shapes: Shapes) -> Shapes:
+    """The shapes of ``Params.transposed``."""
+    return {name: (*shape[:-2], *shape[-2:][::-1]) for name, shape in shapes.items()}
 
 
 def _cut(flat: Array, shapes: Shapes) -> Iterator[tuple[str, Array]]:

@@ -42,22 +42,25 @@ GRU_MUTATIONS = {
     "route 2, update": ("dh_next += from_z", "pass"),
     "route 3, candidate": ("dh_next += drh  # route 3", "pass  #"),
     "route 4, reset": ("dh_next += from_r", "pass"),
-    "z (1 - z) without 1 - z": ("da_z *= keep", "pass"),
-    "z (1 - z) without z": ("da_z *= dn  # (4)", "da_z *= np.divide(dn, z)  #"),
-    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=da_r)", "da_r[:] = 1.0"),
-    "r (1 - r) without r": ("da_r *= drh", "da_r *= np.divide(drh, r)"),
-    "1 - n^2 without 1 -": ("np.subtract(1.0, da_n, out=da_n)", "pass"),
-    "dz without h_{t-1}": ("np.subtract(n, h_prev, out=da_z)", "da_z[:] = n"),
-    "b_z": ("dw.b[:] +=", "dw.b[:] += np.array([[0], [1], [1]]) *"),
-    "b_r": ("dw.b[:] +=", "dw.b[:] += np.array([[1], [0], [1]]) *"),
-    "b_n": ("dw.b[:] +=", "dw.b[:] += np.array([[1], [1], [0]]) *"),
+    "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
+    "z (1 - z) without z": ("write *= dn", "write *= dh_next"),
+    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
+    "r (1 - r) without r": ("r *= drh  # (2)", "r *= drh / rh * h_prev  #"),
+    "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
+    "dz without h_{t-1}": (
+        "write = np.subtract(n, h_prev, out=second)",
+        "write = second; write[:] = n",
+    ),
+    "b_z": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[1:] = cache.a[1:].sum(axis=(1, 2))"),
+    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
+    "b_r": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[::2] = cache.a[::2].sum(axis=(1, 2))"),
     "reset after the product, forward": (
-        "n += np.matmul(rh, W_hn, out=scratch[0])",
-        "n += r * np.matmul(h_prev, W_hn, out=scratch[0])",
+        "n += np.matmul(rh, W_hn, out=product)",
+        "n += r * np.matmul(h_prev, W_hn, out=product)",
     ),
     "reset after the product, backward": (
-        "np.matmul(da_n, W_T[2], out=drh)",
-        "np.matmul(da_n * r, W_T[2], out=drh); drh /= r",
+        "drh = np.matmul(n, W_hn_T, out=first)",
+        "r_copy = r.copy(); drh = np.matmul(n * r_copy, W_hn_T, out=first); drh /= r_copy",
     ),
     "reset after the product, weights": (
         "(h_prev_rows, h_prev_rows, rh_rows)",
@@ -68,17 +71,14 @@ GRU_MUTATIONS = {
         "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dh_last)",
     ),
-    "gradient from above": ("dh_next += dh[t]", "dh_next += dh[t] * (t > 0)"),
-    "input weights of a repeated character, by sorting": (
-        "dW[present] += np.add.reduceat(_rows(gate)[order], starts, axis=0)",
-        "dW[ids] += _rows(gate)",
+    "gradient from above": ("dh_next += rh  #", "dh_next += rh * (t > 0)  #"),
+    "input weights of a repeated character": (
+        "np.matmul(ones[start:end], scratch[start:end], out=dW[v])",
+        "dW[v] = scratch[start]",
     ),
-    "input weights of a repeated character, by product": (
-        "one_hot[ids, np.arange(len(ids))] = 1.0",
-        "one_hot[ids, np.arange(len(ids)) // 2] = 1.0",
-    ),
-    "input weights of a higher layer": ("dW += _rows(x).T @ _rows(da)", "pass"),
-    "input of a layer": ("dx_rows += np.matmul", "dx_rows += 0.9 * np.matmul"),
+    "input weights of the wrong character": ("out=dW[v])", "out=dW[v - 1])"),
+    "input weights of a higher layer": ("np.matmul(_rows(x).T, _rows(da), out=dW)", "dW[:] = 0.0"),
+    "input of a layer": ("_rows(dx[steps])[:] = sum(parts)", "_rows(dx[steps])[:] = next(parts)"),
 }
 
 MODEL_MUTATIONS = {
@@ -130,5 +130,5 @@ def test_a_mistake_in_the_model_is_found(
 
 
 def test_an_unchanged_copy_of_the_cell_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_module, "gru", mutate(gru, "dh_next += dh[t]", "dh_next += dh[t] "))
+    monkeypatch.setattr(model_module, "gru", mutate(gru, "dh_next += rh  #", "dh_next += rh   #"))
     assert not found_wrong()
