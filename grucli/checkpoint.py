@@ -106,7 +106,7 @@ class Checkpoint:
         """The model to sample from and evaluate: averaged where that was better."""
         if not self.use_average or self.average is None:
             return self.model
-        chosen = Model(self.model.V, self.model.H, self.model.L)
+        chosen = self.model.astype(np.float32)
         chosen.params.flat[:] = self.average.flat
         return chosen
 
@@ -184,7 +184,8 @@ class _Reader:
             raise ValueError("vocabulary is empty or not in ascending order")
         V = len(symbols)
         self._check_names(settings, V)
-        model = Model(V, settings.model.hidden, settings.model.layers)
+        shape = settings.model
+        model = Model(V, shape.hidden, shape.layers, cell=shape.variant)
         P = model.params.flat.size
         for name, parameter in model.params.items():
             parameter[...] = self._array(name, np.float32, parameter.shape)
@@ -230,7 +231,8 @@ class _Reader:
 
     def _check_names(self, settings: Settings, V: int) -> None:
         """Compare the members with what the settings promise."""
-        named = shapes(V, settings.model.hidden, settings.model.layers)
+        model = settings.model
+        named = shapes(V, model.hidden, model.layers, model.variant)
         expected = {"meta", "vocabulary", "counts", "adam.m", "adam.v", "state", *named}
         if settings.optim.average:
             expected.add("average")

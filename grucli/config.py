@@ -74,14 +74,19 @@ class Model(_Section):
 
     cell: Literal["gru"] = "gru"
     """The recurrent cell."""
-    reset: Literal["before"] = "before"
-    """Where the reset gate acts: on the state, before the matrix product."""
+    reset: Literal["before", "after"] = "before"
+    """Where the reset gate acts: before the matrix product, or after it as in PyTorch and cuDNN."""
     hidden: int = Field(default=256, ge=1, le=65536)
     """Units of each layer (H): more learn more and take time with their square."""
     layers: int = Field(default=1, ge=1, le=64)
     """Layers on top of each other (L)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of each layer's outputs that is zeroed at random; raise it against over-fitting."""
+
+    @property
+    def variant(self) -> str:
+        """The name of the cell in ``grucli.nn.cells``."""
+        return "gru" if self.reset == "before" else "gru-after"
 
 
 class Train(_Section):

@@ -200,7 +200,7 @@ class _Process:
     ) -> None:
         self.streams = streams
         self.connection, theirs = context.Pipe()
-        sizes = (model.V, model.H, model.L, model.params.flat.dtype.str)
+        sizes = (model.V, model.H, model.L, model.params.flat.dtype.str, model.cell)
         self.process = context.Process(
             target=_serve, args=(theirs, memory, sizes, place, streams, T, dropout), daemon=True
         )
@@ -255,7 +255,7 @@ def _map(memory: Any, model: Model) -> list[Params]:
 def _serve(
     connection: Connection,
     memory: Any,
-    sizes: tuple[int, int, int, str],
+    sizes: tuple[int, int, int, str, str],
     place: int,
     streams: range,
     T: int,

@@ -62,7 +62,7 @@ class Plan:
     def parameters(self) -> int:
         """Number of parameters."""
         model = self.settings.model
-        return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers))
+        return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
     @property
     def memory(self) -> int:
@@ -70,9 +70,9 @@ class Plan:
         model, windows = self.settings.model, self.windows
         # parameters, the same transposed, m, v, the gradients of each process
         kin = 4 + self.workers + bool(self.settings.optim.average)
-        H, L = model.hidden, model.layers
-        room = workspace_size(windows.T, windows.B, H, L, bool(model.dropout))
-        room += workspace_size(evaluation.WINDOW, evaluation.STREAMS, H, L, False)
+        H, L, cell = model.hidden, model.layers, model.variant
+        room = workspace_size(windows.T, windows.B, H, L, dropout=bool(model.dropout), cell=cell)
+        room += workspace_size(evaluation.WINDOW, evaluation.STREAMS, H, L, cell=cell)
         logits = min(LOGITS_AT_ONCE, windows.T * windows.B * len(self.corpus.vocabulary))
         numbers = kin * self.parameters + room + 2 * self.workers * logits
         return PROCESS_BYTES * self.workers + self.corpus.ids.nbytes + 4 * numbers
@@ -130,7 +130,8 @@ def physical_memory() -> int | None:
 def start(plan: Plan, weights: Model | None = None) -> Checkpoint:
     """The state before the first step, with fresh weights or those of another run."""
     settings, V = plan.settings, len(plan.corpus.vocabulary)
-    model = Model(V, settings.model.hidden, settings.model.layers)
+    shape = settings.model
+    model = Model(V, shape.hidden, shape.layers, cell=shape.variant)
     if weights is None:
         model.initialize(random_stream(settings.train.seed, WEIGHTS))
     else:

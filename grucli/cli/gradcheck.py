@@ -62,7 +62,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
     from grucli.nn.gradcheck import check_all
 
     values = {key: value for text in sets for key, value in config.parse_override(text).items()}
-    counted = {"model.hidden", "model.layers", "model.dropout"}
+    counted = {"model.reset", "model.hidden", "model.layers", "model.dropout"}
     unused = sorted((set(values) - counted) & set(config.flatten(config.Settings())))
     if unused:
         raise UsageError(f"{unused[0]} has no effect here; {', '.join(sorted(counted))} have")
@@ -72,6 +72,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
         hidden=model.hidden,
         layers=model.layers,
         dropout=model.dropout,
+        cell=model.variant,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
 
@@ -81,14 +82,11 @@ def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
 
     from grucli import checkpoint as checkpoints
     from grucli.nn.gradcheck import Window, check_trained
-    from grucli.nn.model import Model
     from grucli.runs import find_checkpoint
 
     file = find_checkpoint(path, "best")
     checkpoint = checkpoints.read(file)
-    trained = checkpoint.model_to_use()
-    model = Model(trained.V, trained.H, trained.L, np.float64)
-    model.params.flat[:] = trained.params.flat
+    model = checkpoint.model_to_use().astype(np.float64)
     ids = _text_of(file, checkpoint, text)
     B = min(3, checkpoint.state.shape[1], len(ids) // 2)
     T = min(12, len(ids) // B - 1)

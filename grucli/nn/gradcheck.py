@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grucli.nn import gru
+from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax
+from grucli.nn.inputs import project, project_backward
 from grucli.nn.model import Model, dropout_masks
 from grucli.nn.params import Array, Ids, Input
 
@@ -159,7 +160,7 @@ def _named(
     """Parameters, or their gradients, gate by gate, then states; in one order for both."""
     for full_name, array in arrays:
         owner, name = full_name.split(".")
-        blocks = gru.by_gate(name, array) if owner != "output" else [(name, array)]
+        blocks = CELLS[model.cell].by_gate(name, array) if owner != "output" else [(name, array)]
         yield from ((f"{owner}.{block_name}", block) for block_name, block in blocks)
     for layer in range(model.L):
         yield f"layer{layer + 1}.h_0", state[layer]
@@ -212,42 +213,47 @@ def check_input(
     return check_entries("x", x, dx, lambda: loss_of(model, dense), _choose(dx, rng, entries))
 
 
-def check_layer(D: int, H: int, T: int, B: int, rng: np.random.Generator) -> Iterator[Row]:
+def check_layer(
+    name: str, D: int, H: int, T: int, B: int, rng: np.random.Generator
+) -> Iterator[Row]:
     """Check one layer by itself: <R, h> + <R', h_T> for random R and R'.
 
     Its arguments are the input x, the input projection a, the initial state and the parameters;
     R' stands for what comes back from a later window, which training cuts off.
     """
-    w = gru.Weights(*(rng.standard_normal(shape) * 0.5 for shape in gru.shapes(D, H).values()))
+    cell = CELLS[name]
+    w = cell.Weights(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
     x, h0 = rng.standard_normal((T, B, D)), rng.standard_normal((B, H))
     R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
-    cache, offset = gru.allocate(T, B, H, np.float64), np.zeros((3, T, B, H))
+    cache = cell.allocate(T, B, H, np.float64)
+    offset = np.zeros_like(cache.a)
 
     def loss() -> float:
-        gru.project(w, x, cache)
+        project(w.W_x, w.b, x, cache.a)
         cache.a[:] += offset
-        gru.forward(w, h0, cache)
+        cell.forward(w, h0, cache)
         return float(np.vdot(R, cache.h[1:]) + np.vdot(R_last, cache.h[-1]))
 
     loss()
-    dw, dx = gru.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
-    w_T = gru.Weights(w.W_x.swapaxes(1, 2), w.W_h.swapaxes(1, 2), w.b)
-    dh0 = gru.backward(w_T, R.copy(), R_last, cache, dw)
-    gru.project_backward(w_T, x, cache, dw, dx)
+    w_T = w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2))
+    dw, dx = cell.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
+    dh0 = cell.backward(w_T, R.copy(), R_last, cache, dw)
+    project_backward(w_T.W_x, x, cache.a, dw.W_x, dx)
     da = cache.a.copy()
     arguments: list[tuple[str, Array, Array]] = [("x", x, dx), ("a", offset, da), ("h_0", h0, dh0)]
-    for name, array, gradient in arguments:
-        yield check_entries(f"layer.{name}", array, gradient, loss)
     for field, array, gradient in zip(w._fields, w, dw, strict=True):
-        blocks = zip(gru.by_gate(field, array), gru.by_gate(field, gradient), strict=True)
-        for (name, block), (_, dblock) in blocks:
-            yield check_entries(f"layer.{name}", block, dblock, loss)
+        blocks = zip(cell.by_gate(field, array), cell.by_gate(field, gradient), strict=True)
+        arguments += [(block_name, block, dblock) for (block_name, block), (_, dblock) in blocks]
+    for argument, array, gradient in arguments:
+        yield check_entries(f"layer.{argument}", array, gradient, loss)
 
 
-def toy(V: int, H: int, L: int, T: int, B: int, dropout: float, seed: int) -> tuple[Model, Window]:
+def toy(
+    V: int, H: int, L: int, T: int, B: int, dropout: float, seed: int, cell: str = "gru"
+) -> tuple[Model, Window]:
     """A model with weights of the order of 1, and a random window with a non-zero state."""
     rng = np.random.default_rng(seed)
-    model = Model(V, H, L, np.float64)
+    model = Model(V, H, L, np.float64, cell)
     model.initialize(rng)
     model.params.flat += rng.normal(0, 0.5 / math.sqrt(H), model.params.flat.shape)
     model.output(model.params).W_hc[:] = rng.normal(0, 1 / math.sqrt(H), (H, V))
@@ -257,7 +263,13 @@ def toy(V: int, H: int, L: int, T: int, B: int, dropout: float, seed: int) -> tu
 
 
 def check_all(
-    *, hidden: int, layers: int, dropout: float, seed: int = 0, entries: int | None = None
+    *,
+    hidden: int,
+    layers: int,
+    dropout: float,
+    cell: str = "gru",
+    seed: int = 0,
+    entries: int | None = None,
 ) -> Iterator[tuple[str, Row]]:
     """Every check there is, with the title of its section.
 
@@ -265,20 +277,21 @@ def check_all(
         hidden: units a layer of the model checked entry by entry.
         layers: its layers.
         dropout: share of its outputs zeroed by masks that stay fixed.
+        cell: name of the cell.
         seed: of weights, text and directions.
         entries: how many entries to compare in each array; None for all.
     """
     rng = np.random.default_rng(seed)
     V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
-    model, window = toy(V, hidden, layers, T, B, dropout, seed)
+    model, window = toy(V, hidden, layers, T, B, dropout, seed, cell)
     title = f"entry by entry: V={V} H={hidden} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_model(model, window, rng, entries))
     yield title, check_input(model, window, rng, entries)
     D, H, T, B = 3, 6, 5, 2
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
-    yield from ((title, row) for row in check_layer(D, H, T, B, rng))
+    yield from ((title, row) for row in check_layer(cell, D, H, T, B, rng))
     V, H, T, B = 257, 64, 32, 8
-    model, window = toy(V, H, layers, T, B, dropout, seed)
+    model, window = toy(V, H, layers, T, B, dropout, seed, cell)
     title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_directions(model, window, rng))
 

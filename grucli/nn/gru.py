@@ -10,7 +10,8 @@ acts on h_{t-1} BEFORE the matrix product, as in Cho et al. 2014:
 
 Every array has the gates z, r, n on its first axis, so that the block of one gate is contiguous:
 ``W_hz, W_hr, W_hn = W_h``. Only the recurrent products are inside the loop over time; the input
-projection runs before it and the weight gradients after it, each as products over the window.
+projection (``inputs``) runs before it and the weight gradients after it, each as products over
+the window.
 """
 
 from collections.abc import Iterator
@@ -20,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.functional import sigmoid_
-from grucli.nn.params import Array, Ids, Input, Shapes
+from grucli.nn.params import Array, Shapes, as_rows
 
 GATES = ("z", "r", "n")
 
-STEPS_AT_ONCE = 8
-"""Steps whose input gradients are computed at a time, so that their parts stay in the cache."""
+ARRAYS = 4
+"""Numbers that a cache keeps of a unit at each step."""
 
 
 class Weights(NamedTuple):
@@ -44,7 +45,7 @@ class Cache(NamedTuple):
     """
 
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
-    a: Array  # (3, T, B, H)  input projection; z, r, n after forward; gradient at a after backward
+    a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     scratch: Array  # (2, B, H)
 
     def first(self, T: int) -> "Cache":
@@ -88,20 +89,6 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
         a=np.zeros((3, T, B, H), dtype),
         scratch=np.zeros((2, B, H), dtype),
     )
-
-
-def project(w: Weights, x: Input, cache: Cache) -> None:
-    """Input projection a = x W_x + b of all steps; ids (T, B) select rows of W_x.
-
-    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy.
-    """
-    if x.ndim == 2:
-        for a, W_x, b in zip(cache.a, w.W_x, w.b, strict=True):
-            np.take(W_x + b, x, axis=0, out=a, mode="clip")
-    else:
-        for a, W_x, b in zip(cache.a, w.W_x, w.b, strict=True):
-            np.matmul(_rows(x), W_x, out=_rows(a))
-            a += b
 
 
 @np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
@@ -165,50 +152,8 @@ def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights)
         from_z, from_r = np.matmul(zr, W_hzr_T, out=cache.scratch)
         dh_next += from_z  # route 2, update: dz~ W_hz^T
         dh_next += from_r  # route 4, reset: dr~ W_hr^T
-    h_prev_rows, rh_rows = _rows(cache.h[:-1]), _rows(dh)
+    h_prev_rows, rh_rows = as_rows(cache.h[:-1]), as_rows(dh)
     for dW, da, rows in zip(dw.W_h, cache.a, (h_prev_rows, h_prev_rows, rh_rows), strict=True):
-        np.matmul(rows.T, _rows(da), out=dW)
+        np.matmul(rows.T, as_rows(da), out=dW)
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next
-
-
-def project_backward(w_T: Weights, x: Input, cache: Cache, dw: Weights, dx: Array) -> None:
-    """Write the gradient of ``W_x`` to ``dw`` and that of a dense ``x`` to ``dx``.
-
-    Args:
-        w_T: the layer's parameters, each matrix transposed.
-        x: what ``project`` read.
-        cache: what ``backward`` left.
-        dw: where the gradient goes.
-        dx: (T, B, D) for a dense ``x``; for ids scratch, (T, B, H).
-    """
-    if x.ndim == 2:
-        _sum_rows(dw.W_x, x.ravel(), cache.a, _rows(dx))
-        return
-    for dW, da in zip(dw.W_x, cache.a, strict=True):
-        np.matmul(_rows(x).T, _rows(da), out=dW)
-    for t in range(0, len(x), STEPS_AT_ONCE):
-        steps = slice(t, t + STEPS_AT_ONCE)
-        parts = (_rows(da[steps]) @ W_T for da, W_T in zip(cache.a, w_T.W_x, strict=True))
-        _rows(dx[steps])[:] = sum(parts)
-
-
-def _rows(a: Array) -> Array:
-    """All steps and streams as rows of one matrix, without a copy."""
-    return a.reshape(-1, a.shape[-1])
-
-
-def _sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
-    """``dW_x[:, v]`` is the sum of the rows of ``da`` where ``ids`` are v; ``scratch`` (T B, H).
-
-    Rows are sorted by id; a product with ones sums those of one id faster than ``np.add.reduceat``
-    or than a product with one-hot columns.
-    """
-    order = np.argsort(ids, kind="stable")
-    present, starts = np.unique(ids[order], return_index=True)
-    ends, ones = [*starts[1:], len(ids)], np.ones(len(ids), da.dtype)
-    dW_x[:] = 0.0
-    for dW, gate in zip(dW_x, da, strict=True):
-        np.take(_rows(gate), order, axis=0, out=scratch, mode="clip")
-        for v, start, end in zip(present, starts, ends, strict=True):
-            np.matmul(ones[start:end], scratch[start:end], out=dW[v])

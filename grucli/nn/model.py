@@ -1,6 +1,6 @@
-"""The language model: a stack of GRU layers below a softmax over the vocabulary.
+"""The language model: a stack of recurrent layers below a softmax over the vocabulary.
 
-    h^0 = x,   h^l = dropout(GRU_l(h^{l-1}))   for l = 1..L
+    h^0 = x,   h^l = dropout(cell_l(h^{l-1}))   for l = 1..L
     c_t = h_t^L W_hc + b_c                     logits
     y_t = softmax(c_t),   L_t = -log y_t[target_t]
 
@@ -9,13 +9,14 @@ State goes in and comes out as an argument, (L, B, H): nothing is remembered bet
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from grucli.nn import gru
+from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
+from grucli.nn.inputs import project, project_backward
 from grucli.nn.params import Array, Ids, Input, Params, Shapes
 
 LOGITS_AT_ONCE = 2**21
@@ -36,7 +37,7 @@ class Output(NamedTuple):
 class Workspace:
     """Room for one window, allocated once and overwritten by every window."""
 
-    caches: list[gru.Cache]  # one a layer
+    caches: list[Any]  # one a layer, of the cell's own type
     dropped: Array  # (L, T, B, H) outputs of the layers after dropout, (0,) without dropout
     dh: Array  # (T, B, H) gradient handed down from layer to layer
 
@@ -50,15 +51,15 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         """Bytes that the workspace holds."""
-        caches = sum(array.nbytes for cache in self.caches for array in cache)
+        caches: int = sum(array.nbytes for cache in self.caches for array in cache)
         return caches + self.dropped.nbytes + self.dh.nbytes
 
 
-def shapes(V: int, H: int, L: int) -> Shapes:
+def shapes(V: int, H: int, L: int, cell: str = "gru") -> Shapes:
     """Names and shapes of all parameters; layers count from 1."""
     named: dict[str, tuple[int, ...]] = {}
     for number in range(1, L + 1):
-        layer = gru.shapes(V if number == 1 else H, H)
+        layer = CELLS[cell].shapes(V if number == 1 else H, H)
         named |= {f"layer{number}.{name}": shape for name, shape in layer.items()}
     return named | {"output.W_hc": (H, V), "output.b_c": (V,)}
 
@@ -71,24 +72,34 @@ class Model:
         H: units of each layer.
         L: number of layers.
         dtype: float32 to train, float64 to check gradients; the code is the same.
+        cell: name of the recurrent cell, one of ``cells.CELLS``.
     """
 
-    def __init__(self, V: int, H: int, L: int, dtype: npt.DTypeLike = np.float32) -> None:
-        self.V, self.H, self.L = V, H, L
-        self.params = Params(shapes(V, H, L), dtype)
+    def __init__(
+        self, V: int, H: int, L: int, dtype: npt.DTypeLike = np.float32, cell: str = "gru"
+    ) -> None:
+        self.V, self.H, self.L, self.cell = V, H, L, cell
+        self.params = Params(shapes(V, H, L, cell), dtype)
+
+    def astype(self, dtype: npt.DTypeLike) -> "Model":
+        """A copy in another precision."""
+        copy = Model(self.V, self.H, self.L, dtype, self.cell)
+        copy.params.flat[:] = self.params.flat
+        return copy
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw the parameters; the small output weights make the first loss about ln V."""
         for number, layer in enumerate(self.layers(self.params)):
-            gru.initialize(layer, rng, active=1 if number == 0 else self.H)
+            CELLS[self.cell].initialize(layer, rng, active=1 if number == 0 else self.H)
         output = self.output(self.params)
         output.W_hc[:] = 0.02 * rng.standard_normal(output.W_hc.shape)
         output.b_c[:] = 0.0
 
-    def layers(self, params: Params) -> list[gru.Weights]:
-        """Views of ``params``, or of gradients of the same layout, layer by layer."""
+    def layers(self, params: Params) -> list[Any]:
+        """Views of ``params``, or of gradients of the same layout: the cell's ``Weights``."""
+        weights = CELLS[self.cell].Weights
         return [
-            gru.Weights(*(params[f"layer{number}.{name}"] for name in gru.Weights._fields))
+            weights(*(params[f"layer{number}.{name}"] for name in weights._fields))
             for number in range(1, self.L + 1)
         ]
 
@@ -104,7 +115,7 @@ class Model:
         """Room for windows of up to ``T`` steps of ``B`` streams."""
         dtype = self.params.flat.dtype
         return Workspace(
-            [gru.allocate(T, B, self.H, dtype) for _ in range(self.L)],
+            [CELLS[self.cell].allocate(T, B, self.H, dtype) for _ in range(self.L)],
             np.zeros((self.L, T, B, self.H) if dropout else 0, dtype),
             np.zeros((T, B, self.H), dtype),
         )
@@ -127,8 +138,8 @@ class Model:
         for number, (w, cache) in enumerate(
             zip(self.layers(self.params), room.caches, strict=True)
         ):
-            gru.project(w, inputs[-1], cache)
-            gru.forward(w, state[number], cache)
+            project(w.W_x, w.b, inputs[-1], cache.a)
+            CELLS[self.cell].forward(w, state[number], cache)
             h = cache.h[1:]
             inputs.append(
                 h if masks is None else np.multiply(h, masks[number], out=room.dropped[number])
@@ -177,9 +188,9 @@ class Model:
             w_T, dw, cache = weights_T[number], dweights[number], room.caches[number]
             if masks is not None:
                 room.dh[:] *= masks[number]
-            dstate[number] = gru.backward(w_T, room.dh, nothing_later, cache, dw)
+            dstate[number] = CELLS[self.cell].backward(w_T, room.dh, nothing_later, cache, dw)
             below = room.dh if number > 0 or dx is None else dx
-            gru.project_backward(w_T, inputs[number], cache, dw, below)
+            project_backward(w_T.W_x, inputs[number], cache.a, dw.W_x, below)
         return loss, last_state, dstate
 
     def score(
@@ -236,9 +247,11 @@ def _blocks(rows: int, V: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, rows, size)]
 
 
-def workspace_size(T: int, B: int, H: int, L: int, dropout: bool) -> int:
-    """Numbers that a workspace holds, and the dropout masks that go with it.
+def workspace_size(
+    T: int, B: int, H: int, L: int, *, dropout: bool = False, cell: str = "gru"
+) -> int:
+    """Numbers that a workspace holds, and the dropout masks that go with it, within 1 / T.
 
-    A layer keeps h and z | r | n of every step, 4 T B H, and some of one; the stack shares dh.
+    Each layer keeps what its cell does; the stack shares dh.
     """
-    return T * B * H * (4 * L + 1) + 3 * L * B * H + 2 * dropout * L * T * B * H
+    return T * B * H * (CELLS[cell].ARRAYS * L + 1 + 2 * dropout * L)

@@ -75,6 +75,11 @@ def count(shapes: Shapes) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
+def as_rows(array: Array) -> Array:
+    """All but the last axis as rows of one matrix, without a copy."""
+    return array.reshape(-1, array.shape[-1])
+
+
 def transposed_shapes(shapes: Shapes) -> Shapes:
     """The shapes of ``Params.transposed``."""
     return {name: (*shape[:-2], *shape[-2:][::-1]) for name, shape in shapes.items()}

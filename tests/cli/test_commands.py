@@ -348,18 +348,44 @@ def test_gradcheck_of_trained_weights(grucli: Grucli, trained: Path) -> None:
 
 
 def test_gradcheck_fails_with_exit_code_1(grucli: Grucli, monkeypatch: pytest.MonkeyPatch) -> None:
-    from grucli.nn import gru
+    from grucli.nn import model
 
-    original = gru.project_backward
+    original = model.project_backward
 
-    def wrong(w, x, cache, dw, dx):  # type: ignore[no-untyped-def]
-        original(w, x, cache, dw, dx)
-        dw.W_x[0] *= 1.001
+    def wrong(W_x_T, x, da, dW_x, dx):  # type: ignore[no-untyped-def]
+        original(W_x_T, x, da, dW_x, dx)
+        dW_x[0] *= 1.001
 
-    monkeypatch.setattr(gru, "project_backward", wrong)
+    monkeypatch.setattr(model, "project_backward", wrong)
     result = grucli("gradcheck")
     assert result.code == 1
     assert "WRONG" in result.out
+
+
+def test_a_reset_gate_after_the_product_is_checked_trained_and_sampled(grucli: Grucli) -> None:
+    after = ("--set", "model.reset=after")
+    checked = grucli("gradcheck", *after)
+    assert checked.code == 0
+    assert "layer.b_u" in checked.out
+    grucli("corpus", "python-reference")
+    small = ("--set", "model.hidden=12", "--set", "train.batch=8", "--set", "train.window=16")
+    trained = grucli("train", "data/python-reference.txt", *after, *small, "--steps", "3")
+    assert trained.code == 0, trained.err
+    path = trained.out.strip()
+    for command in (("sample", path, "--length", "5"), ("gradcheck", path)):
+        assert grucli(*command).code == 0
+    other = grucli(
+        "train",
+        "data/python-reference.txt",
+        "--init-from",
+        path,
+        "--set",
+        "model.reset=before",
+        "--steps",
+        "3",
+    )
+    assert other.code == 2
+    assert "model.reset" in other.err
 
 
 def test_corpus_writes_and_prints_its_path(grucli: Grucli) -> None:

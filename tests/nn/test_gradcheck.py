@@ -3,18 +3,22 @@
 import inspect
 import math
 import types
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from grucli.nn import gradcheck, gru
+from grucli.nn import gradcheck, gru, gru_after, inputs
 from grucli.nn import model as model_module
+from grucli.nn.cells import CELLS
 
 
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
 @pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_every_gradient_is_right(layers: int, dropout: float) -> None:
-    rows = [row for _, row in gradcheck.check_all(hidden=5, layers=layers, dropout=dropout)]
+def test_every_gradient_is_right(cell: str, layers: int, dropout: float) -> None:
+    checks = gradcheck.check_all(hidden=5, layers=layers, dropout=dropout, cell=cell)
+    rows = [row for _, row in checks]
     assert max(row.error for row in rows) <= 1e-6
     names = {row.name for row in rows}
     expected = {f"layer{n}.{name}" for n in range(1, layers + 1) for name in ("h_0", "W_hz", "b_r")}
@@ -66,25 +70,58 @@ GRU_MUTATIONS = {
         "(h_prev_rows, h_prev_rows, rh_rows)",
         "(h_prev_rows, h_prev_rows, h_prev_rows)",
     ),
-    "weights from the wrong state": ("_rows(cache.h[:-1])", "_rows(cache.h[1:])"),
+    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
     "gradient of the last state": (
         "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dh_last)",
     ),
     "gradient from above": ("dh_next += rh  #", "dh_next += rh * (t > 0)  #"),
-    "input weights of a repeated character": (
-        "np.matmul(ones[start:end], scratch[start:end], out=dW[v])",
-        "dW[v] = scratch[start]",
+}
+
+AFTER_MUTATIONS = {
+    "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
+    "route 2, update": ("dh_next += from_z", "pass"),
+    "route 3, candidate": ("dh_next += from_u", "pass"),
+    "route 4, reset": ("dh_next += from_r", "pass"),
+    "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
+    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
+    "r (1 - r) without r": ("r *= du", "r *= n"),
+    "dr without u": ("r *= u", "pass"),
+    "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
+    "du without r": ("du = np.multiply(n, r, out=write)", "du = write; write[:] = n"),
+    "b_u": ("np.sum(cache.u, axis=(0, 1), out=dw.b_u)", "pass"),
+    "b_u outside the reset gate": (
+        "n += np.multiply(r, u, out=n_product)",
+        "n += r * (u - w.b_u) + w.b_u",
     ),
-    "input weights of the wrong character": ("out=dW[v])", "out=dW[v - 1])"),
-    "input weights of a higher layer": ("np.matmul(_rows(x).T, _rows(da), out=dW)", "dW[:] = 0.0"),
-    "input of a layer": ("_rows(dx[steps])[:] = sum(parts)", "_rows(dx[steps])[:] = next(parts)"),
+    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
+    "recurrent weights of the candidate": ("cache.a[1], cache.u)", "cache.a[1], cache.a[2])"),
+    "gradient of the last state": (
+        "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
+        "dh_next = np.zeros_like(dh_last)",
+    ),
+}
+
+INPUT_MUTATIONS = {
+    "input weights of a repeated character": (
+        "np.matmul(ones[start:end], scratch[start:end], out=dW_xg[v])",
+        "dW_xg[v] = scratch[start]",
+    ),
+    "input weights of the wrong character": ("out=dW_xg[v])", "out=dW_xg[v - 1])"),
+    "input weights of a higher layer": (
+        "np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)",
+        "dW_xg[:] = 0.0",
+    ),
+    "input of a layer": (
+        "as_rows(dx[steps])[:] = sum(parts)",
+        "as_rows(dx[steps])[:] = next(parts)",
+    ),
 }
 
 MODEL_MUTATIONS = {
     "initial state of one layer": (
-        "dstate[number] = gru.backward(",
-        "dstate[number] = (number > 0) * gru.backward(",
+        "dstate[number] = CELLS[self.cell].backward(",
+        "dstate[number] = (number > 0) * CELLS[self.cell].backward(",
     ),
     "dropout": ("room.dh[:] *= masks[number]", "pass"),
     "b_c": ("dw.b_c[:] += c.sum(axis=0)", "pass"),
@@ -104,19 +141,36 @@ def mutate(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
     return mutant
 
 
-def found_wrong() -> bool:
+def found_wrong(cell: str = "gru") -> bool:
     with np.errstate(all="ignore"):
-        checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25)
+        checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25, cell=cell)
         return any(not row.passed for _, row in checks)
 
 
-@pytest.mark.parametrize("change", GRU_MUTATIONS.values(), ids=GRU_MUTATIONS)
-def test_a_mistake_in_the_cell_is_found(
+def mutations_of_cells() -> Iterator[object]:
+    for name, module, changes in (
+        ("gru", gru, GRU_MUTATIONS),
+        ("gru-after", gru_after, AFTER_MUTATIONS),
+    ):
+        for mistake, change in changes.items():
+            yield pytest.param(name, module, change, id=f"{name}: {mistake}")
+
+
+@pytest.mark.parametrize(("name", "module", "change"), list(mutations_of_cells()))
+def test_a_mistake_in_a_cell_is_found(
+    name: str, module: types.ModuleType, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(CELLS, name, mutate(module, *change))  # type: ignore[misc]
+    assert found_wrong(name)
+
+
+@pytest.mark.parametrize("change", INPUT_MUTATIONS.values(), ids=INPUT_MUTATIONS)
+def test_a_mistake_in_the_input_projection_is_found(
     change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutant = mutate(gru, *change)
-    monkeypatch.setattr(model_module, "gru", mutant)
-    monkeypatch.setattr(gradcheck, "gru", mutant)
+    mutant = mutate(inputs, *change)
+    for module in (model_module, gradcheck):
+        monkeypatch.setattr(module, "project_backward", mutant.project_backward)
     assert found_wrong()
 
 
@@ -130,5 +184,5 @@ def test_a_mistake_in_the_model_is_found(
 
 
 def test_an_unchanged_copy_of_the_cell_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_module, "gru", mutate(gru, "dh_next += rh  #", "dh_next += rh   #"))
+    monkeypatch.setitem(CELLS, "gru", mutate(gru, "dh_next += rh  #", "dh_next += rh   #"))  # type: ignore[misc]
     assert not found_wrong()

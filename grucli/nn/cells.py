@@ -1,0 +1,41 @@
+"""The recurrent cells, by name: what the rest of the program asks of one."""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.nn import gru, gru_after
+from grucli.nn.params import Array, Shapes
+
+
+class Cell(Protocol):
+    """A module of one layer's functions; ``gru`` says what each of them does.
+
+    Its ``Weights`` have W_x (G, D, H), W_h and b (G, H) of G gates; its ``Cache`` has ``a`` and
+    ``h``. Forward and backward agree on everything else.
+    """
+
+    @property
+    def ARRAYS(self) -> int: ...  # noqa: N802, D102
+
+    @property
+    def Weights(self) -> Any: ...  # noqa: N802, D102
+
+    def shapes(self, D: int, H: int) -> Shapes: ...  # noqa: D102
+
+    def initialize(self, w: Any, rng: np.random.Generator, active: int) -> None: ...  # noqa: D102
+
+    def by_gate(self, name: str, array: Array) -> Iterator[tuple[str, Array]]: ...  # noqa: D102
+
+    def allocate(self, T: int, B: int, H: int, dtype: npt.DTypeLike) -> Any: ...  # noqa: D102
+
+    def forward(self, w: Any, h0: Array, cache: Any) -> None: ...  # noqa: D102
+
+    def backward(  # noqa: D102
+        self, w_T: Any, dh: Array, dh_last: Array, cache: Any, dw: Any
+    ) -> Array: ...
+
+
+CELLS: dict[str, Cell] = {"gru": gru, "gru-after": gru_after}

@@ -1,0 +1,132 @@
+"""One GRU layer whose reset gate acts AFTER the matrix product, forward and backward by hand.
+
+The form of cuDNN and of ``torch.nn.GRU``: all recurrent products of a step are one. Everything
+else is as in ``gru``:
+
+    (1)  z_t = sigmoid(h_{t-1} W_hz + x_t W_xz + b_z)            update gate
+    (2)  r_t = sigmoid(h_{t-1} W_hr + x_t W_xr + b_r)            reset gate
+    (3)  u_t = h_{t-1} W_hn + b_u                                what the reset gate lets through
+    (4)  n_t = tanh(r_t * u_t + x_t W_xn + b_n)                  candidate
+    (5)  h_t = (1 - z_t) * h_{t-1} + z_t * n_t
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.nn import gru
+from grucli.nn.functional import sigmoid_
+from grucli.nn.params import Array, Shapes, as_rows
+
+ARRAYS = 5
+"""Numbers that a cache keeps of a unit at each step."""
+
+
+class Weights(NamedTuple):
+    """The parameters of one layer, or the gradients with respect to them."""
+
+    W_x: Array  # (3, D, H)  W_xz, W_xr, W_xn
+    W_h: Array  # (3, H, H)  W_hz, W_hr, W_hn
+    b: Array  # (3, H)     b_z, b_r, b_n
+    b_u: Array  # (H,)
+
+
+class Cache(NamedTuple):
+    """What the backward pass needs of a forward pass; used as ``gru.Cache`` is."""
+
+    h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
+    a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
+    u: Array  # (T, B, H)     u_t; its gradient after backward
+    scratch: Array  # (3, B, H)
+
+    def first(self, T: int) -> "Cache":
+        """The same room, for a window of only ``T`` steps."""
+        return Cache(self.h[: T + 1], self.a[:, :T], self.u[:T], self.scratch)
+
+
+def shapes(D: int, H: int) -> Shapes:
+    """Shapes of the parameters of a layer of ``H`` units that reads ``D`` inputs."""
+    return {**gru.shapes(D, H), "b_u": (H,)}
+
+
+def initialize(w: Weights, rng: np.random.Generator, active: int) -> None:
+    """As ``gru.initialize``; ``b_u`` is zero."""
+    gru.initialize(gru.Weights(w.W_x, w.W_h, w.b), rng, active)
+    w.b_u[:] = 0.0
+
+
+def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    """The blocks of an array that belong to one gate each, named as in the equations."""
+    return iter([(name, array)]) if name == "b_u" else gru.by_gate(name, array)
+
+
+def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
+    """Room for a window of up to ``T`` steps of ``B`` streams."""
+    return Cache(
+        h=np.zeros((T + 1, B, H), dtype),
+        a=np.zeros((3, T, B, H), dtype),
+        u=np.zeros((T, B, H), dtype),
+        scratch=np.zeros((3, B, H), dtype),
+    )
+
+
+@np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
+def forward(w: Weights, h0: Array, cache: Cache) -> None:
+    """Run the layer from state ``h0`` (B, H) over the projection in ``cache.a``."""
+    zr_product, n_product = cache.scratch[:2], cache.scratch[2]
+    cache.h[0] = h0
+    h_prev = cache.h[0]
+    zrs = cache.a[:2].swapaxes(0, 1)
+    for zr, n, u, h in zip(zrs, cache.a[2], cache.u, cache.h[1:], strict=True):
+        z, r = zr
+        np.matmul(h_prev, w.W_h, out=cache.scratch)
+        zr += zr_product
+        sigmoid_(zr)  # (1) (2)
+        np.add(n_product, w.b_u, out=u)  # (3)
+        n += np.multiply(r, u, out=n_product)
+        np.tanh(n, out=n)  # (4)
+        np.subtract(n, h_prev, out=h)
+        h *= z
+        h += h_prev  # (5), as z * (n - h_{t-1}) + h_{t-1}
+        h_prev = h
+
+
+def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights) -> Array:
+    """Go back through the window; write the gradients of ``W_h``, ``b`` and ``b_u`` to ``dw``.
+
+    As ``gru.backward``, with its arguments; here ``dh`` stays as it is.
+    """
+    dh_next = np.array(dh_last, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+    dn, write = cache.scratch[:2]
+    W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
+    for t in reversed(range(len(dh))):
+        h_prev, u, zr, (z, r, n) = cache.h[t], cache.u[t], cache.a[:2, t], cache.a[:, t]
+        dh_next += dh[t]
+        np.multiply(dh_next, z, out=dn)  # (5) dn = dh * z
+        keep = np.subtract(1.0, z, out=z)
+        dh_next *= keep  # route 1, direct: dh * (1 - z)
+        np.subtract(n, h_prev, out=write)
+        write *= dn
+        z *= write  # (5) (1) dz~ = dh * (n - h_{t-1}) * z (1 - z)
+        np.multiply(n, n, out=n)
+        np.subtract(1.0, n, out=n)
+        n *= dn  # (4) dn~ = dn * (1 - n^2)
+        du = np.multiply(n, r, out=write)  # (4) du = dn~ * r
+        np.subtract(1.0, r, out=r)
+        r *= u
+        r *= du  # (4) (2) dr~ = dn~ * u * r (1 - r)
+        u[:] = du
+        from_z, from_r, from_u = cache.scratch
+        np.matmul(u, W_hn_T, out=from_u)
+        np.matmul(zr, W_hzr_T, out=cache.scratch[:2])
+        dh_next += from_u  # route 3, candidate: du W_hn^T
+        dh_next += from_z  # route 2, update: dz~ W_hz^T
+        dh_next += from_r  # route 4, reset: dr~ W_hr^T
+    h_prev_rows = as_rows(cache.h[:-1])
+    for dW, da in zip(dw.W_h, (cache.a[0], cache.a[1], cache.u), strict=True):
+        np.matmul(h_prev_rows.T, as_rows(da), out=dW)
+    np.sum(cache.a, axis=(1, 2), out=dw.b)
+    np.sum(cache.u, axis=(0, 1), out=dw.b_u)
+    return dh_next
