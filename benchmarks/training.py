@@ -1,28 +1,21 @@
 """Training throughput of grucli against PyTorch, and against what the processor can do.
 
-Each contender is a process of its own that lives through the whole measurement of a size; steps
-are interleaved one by one, so that a machine whose speed drifts slows all of them alike. Needs the
-extra ``bench``: ``pip install ".[bench]"``, then ``python -m benchmarks.training``.
+Steps of all contenders are interleaved one by one. Needs the extra ``bench``:
+``pip install ".[bench]"``, then ``python -m benchmarks.training``.
 """
 
 import argparse
 import json
-import os
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from statistics import geometric_mean, median
+from statistics import geometric_mean
 from typing import Any
+
+from benchmarks.contenders import measure, serve
 
 VOCABULARY = 65
 EMBEDDING = 64
-PAUSE = 0.1
-"""Seconds between two steps: threads of a library spin for a while after their work, and would
-take the processor from whoever comes next."""
-SLOW = 2.0
-"""Seconds a step from which a contender is not asked for more: emulated bfloat16 can take ten."""
 CONTENDERS = ("grucli", "float32", "bfloat16", "ceiling")
 
 
@@ -150,90 +143,7 @@ def build(contender: str, size: Size, cores: int) -> Callable[[], object]:
     return torch_step(size, cores, bfloat16=contender == "bfloat16")
 
 
-# ---- processes -------------------------------------------------------------------------------
-
-
-def serve(contender: str, size: Size, cores: int) -> None:
-    """Do a step for each line read; answer with its seconds."""
-    step = build(contender, size, cores)
-    began = time.perf_counter()
-    for _ in range(3):
-        if time.perf_counter() - began < SLOW:
-            step()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        began = time.perf_counter()
-        step()
-        print(time.perf_counter() - began, flush=True)
-
-
-class Contender:
-    """A contender's process."""
-
-    def __init__(self, name: str, size: Size, cores: int) -> None:
-        threads = 1 if name == "grucli" else cores
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads)}
-        command = [sys.executable, "-m", "benchmarks.training", "--serve", name]
-        command += [json.dumps(asdict(size)), "--cores", str(cores)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self.seconds: list[float] = []
-        self._read()
-
-    def _read(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
-
-    def step(self) -> None:
-        """One step."""
-        assert self.process.stdin is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        self.seconds.append(float(self._read()))
-
-    def memory(self) -> float:
-        """Peak resident memory of the process and its children so far, in MB."""
-        family = [self.process.pid, *_children(self.process.pid)]
-        return sum(_peak_of(pid) for pid in family) / 1000
-
-    def close(self) -> None:
-        """End the process."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait()
-
-
-def _children(pid: int) -> list[int]:
-    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in listed.stdout.split()]
-
-
-def _peak_of(pid: int) -> float:
-    """Peak resident memory in KB; what processes share is counted in each."""
-    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        return next(float(line.split()[1]) for line in file if line.startswith("VmHWM"))
-
-
 # ---- the measurement -------------------------------------------------------------------------
-
-
-def measure(size: Size, names: list[str], cores: int, steps: int) -> dict[str, tuple[float, float]]:
-    """Median seconds and peak memory of each contender, steps interleaved."""
-    contenders = {name: Contender(name, size, cores) for name in names}
-    for _ in range(steps):
-        for contender in contenders.values():
-            if contender.seconds and contender.seconds[-1] > SLOW:
-                continue
-            time.sleep(PAUSE)
-            contender.step()
-    result = {
-        name: (median(contender.seconds), contender.memory())
-        for name, contender in contenders.items()
-    }
-    for contender in contenders.values():
-        contender.close()
-    return result
 
 
 def report(results: dict[Size, dict[str, tuple[float, float]]], cores: int, steps: int) -> None:
@@ -281,11 +191,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.serve:
         name, size = arguments.serve
-        serve(name, Size(**json.loads(size)), arguments.cores)
+        serve(build(name, Size(**json.loads(size)), arguments.cores))
         return
     results = {}
     for size in GRID:
-        results[size] = measure(size, list(CONTENDERS), arguments.cores, arguments.steps)
+        case = json.dumps(asdict(size))
+        results[size] = measure(
+            "benchmarks.training", case, CONTENDERS, arguments.cores, arguments.steps
+        )
         print(size, results[size], file=sys.stderr)
     report(results, arguments.cores, arguments.steps)
 

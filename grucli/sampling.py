@@ -38,10 +38,11 @@ class Choice:
         if self.temperature == 0:
             likeliest: npt.NDArray[np.intp] = log_y.argmax(axis=1)
             return likeliest
-        scaled = log_y.astype(np.float64)  # float32 sums may pass 1
-        scaled -= scaled.max(axis=1, keepdims=True)
+        p = log_y - log_y.max(axis=1, keepdims=True)
+        p = p.astype(np.float64)  # float32 sums may pass 1
         with np.errstate(over="ignore"):  # minus infinity stands for a probability of zero
-            p = np.exp(scaled / self.temperature)
+            p /= self.temperature
+        np.exp(p, out=p)
         if self.top_k is not None and self.top_k < p.shape[1]:
             others = np.argpartition(-p, self.top_k - 1, axis=1)[:, self.top_k :]
             np.put_along_axis(p, others, 0.0, axis=1)

@@ -24,10 +24,13 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
         a: overwritten, (G, T, B, H).
     """
     for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
-        if x.ndim == 2:
+        if x.ndim == 2 and x.size > len(W_xg):  # more steps than characters: a table pays
             np.take(W_xg + b_g, x, axis=0, out=a_g, mode="clip")
         else:
-            np.matmul(as_rows(x), W_xg, out=as_rows(a_g))
+            if x.ndim == 2:
+                np.take(W_xg, x, axis=0, out=a_g, mode="clip")
+            else:
+                np.matmul(as_rows(x), W_xg, out=as_rows(a_g))
             a_g += b_g
 
 

@@ -144,7 +144,7 @@ class Model:
             inputs.append(
                 h if masks is None else np.multiply(h, masks[number], out=room.dropped[number])
             )
-        return inputs, np.stack([cache.h[-1] for cache in room.caches])
+        return inputs, np.array([cache.h[-1] for cache in room.caches])
 
     def loss_and_gradients(
         self,

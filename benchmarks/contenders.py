@@ -1,0 +1,98 @@
+"""Contenders of a comparison: each a process of its own, their turns interleaved.
+
+A machine whose speed drifts then slows all of them alike. A module that compares has a function
+``build(name, case, cores)`` that returns a contender's turn, and hands ``--serve`` to ``serve``.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+PAUSE = 0.1
+"""Seconds between two turns: threads of a library spin for a while after their work, and would
+take the processor from whoever comes next."""
+SLOW = 2.0
+"""Seconds a turn from which a contender is not asked for more: emulated bfloat16 can take ten."""
+
+
+def serve(turn: Callable[[], object]) -> None:
+    """Take a turn for each line read; answer with its seconds."""
+    began = time.perf_counter()
+    for _ in range(3):
+        if time.perf_counter() - began < SLOW:
+            turn()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        began = time.perf_counter()
+        turn()
+        print(time.perf_counter() - began, flush=True)
+
+
+class Contender:
+    """A contender's process."""
+
+    def __init__(self, module: str, name: str, case: str, cores: int) -> None:
+        threads = 1 if name.startswith("grucli") else cores  # as the program sets it for itself
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads)}
+        command = [sys.executable, "-m", module, "--serve", name, case, "--cores", str(cores)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+        self.seconds: list[float] = []
+        self._read()
+
+    def _read(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline()
+
+    def turn(self) -> None:
+        """One turn, unless it is known to take too long."""
+        if self.seconds and self.seconds[-1] > SLOW:
+            return
+        assert self.process.stdin is not None
+        time.sleep(PAUSE)
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        self.seconds.append(float(self._read()))
+
+    def memory(self) -> float:
+        """Peak resident memory of the process and its children so far, in MB."""
+        family = [self.process.pid, *_children(self.process.pid)]
+        return sum(_peak_of(pid) for pid in family) / 1000
+
+    def close(self) -> None:
+        """End the process."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def measure(
+    module: str, case: str, names: Sequence[str], cores: int, turns: int
+) -> dict[str, tuple[float, float]]:
+    """Median seconds of a turn and peak memory in MB of each contender."""
+    contenders = {name: Contender(module, name, case, cores) for name in names}
+    for _ in range(turns):
+        for contender in contenders.values():
+            contender.turn()
+    result = {
+        name: (median(contender.seconds), contender.memory())
+        for name, contender in contenders.items()
+    }
+    for contender in contenders.values():
+        contender.close()
+    return result
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def _peak_of(pid: int) -> float:
+    """Peak resident memory in KB; what processes share is counted in each."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return next(float(line.split()[1]) for line in file if line.startswith("VmHWM"))
