@@ -82,6 +82,8 @@ class Model(_Section):
     """Layers on top of each other (L)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Share of each layer's outputs that is zeroed at random; raise it against over-fitting."""
+    locked: bool = False
+    """Drop the same outputs at all steps of a window, instead of drawing anew at each step."""
 
     @property
     def variant(self) -> str:

@@ -53,6 +53,7 @@ class Dropout(NamedTuple):
 
     rate: float
     seed: tuple[int, ...]
+    locked: bool = False  # one mask for all steps of the window (Gal and Ghahramani 2016)
 
 
 class Task(NamedTuple):
@@ -113,6 +114,7 @@ class Shard:
         return Result(loss, state)
 
     def _masks(self, T: int, dropout: Dropout) -> Array:
+        T = 1 if dropout.locked else T
         model, masks = self.model, self.masks[:, :T]
         for place, stream in enumerate(self.streams):
             rng = np.random.default_rng([*dropout.seed, stream])

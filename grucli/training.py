@@ -240,8 +240,10 @@ class Trainer:
         return Stepped(where.step, loss / x.size, x.size / seconds, self.progress, remaining)
 
     def _dropout(self, step: int) -> Dropout | None:
-        rate = self.plan.settings.model.dropout
-        return Dropout(rate, (self._seed, DROPOUT, step)) if rate else None
+        model = self.plan.settings.model
+        if not model.dropout:
+            return None
+        return Dropout(model.dropout, (self._seed, DROPOUT, step), model.locked)
 
     @property
     def _judge(self) -> str:

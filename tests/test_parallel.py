@@ -16,16 +16,19 @@ def batch(dtype: type) -> tuple[Model, tuple[np.ndarray, np.ndarray, np.ndarray]
     return model, (x, targets, rng.normal(size=(2, 5, 8)))
 
 
+@pytest.mark.parametrize("dropout", [DROPOUT, DROPOUT._replace(locked=True)])
 @pytest.mark.parametrize("workers", [2, 3])
-def test_results_depend_on_the_number_of_workers_by_rounding_alone(workers: int) -> None:
+def test_results_depend_on_the_number_of_workers_by_rounding_alone(
+    workers: int, dropout: Dropout
+) -> None:
     model, arguments = batch(np.float64)
     with (
         Shards(model, 6, 5, 1, dropout=True) as one,
         Shards(model, 6, 5, workers, dropout=True) as many,
     ):
         for _ in range(2):  # the second time with parameters that have changed
-            loss, last, grads = one.loss_and_gradients(*arguments, 0.1, DROPOUT)
-            loss_many, last_many, grads_many = many.loss_and_gradients(*arguments, 0.1, DROPOUT)
+            loss, last, grads = one.loss_and_gradients(*arguments, 0.1, dropout)
+            loss_many, last_many, grads_many = many.loss_and_gradients(*arguments, 0.1, dropout)
             assert loss_many == pytest.approx(loss, rel=1e-13)
             np.testing.assert_allclose(last_many, last, rtol=1e-13, atol=1e-15)
             np.testing.assert_allclose(grads_many.flat, grads.flat, rtol=1e-10, atol=1e-14)
@@ -57,3 +60,15 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_workers(None, 4) == 1
     assert choose_workers(6, 64) == 6
     assert choose_workers(6, 2) == 2
+
+
+def test_locked_dropout_drops_the_same_outputs_at_all_steps() -> None:
+    model, arguments = batch(np.float64)
+    with Shards(model, 6, 5, 1, dropout=True) as shards:
+        shards.loss_and_gradients(*arguments, 0.1, DROPOUT._replace(locked=True))
+        dropped = shards.own.room.dropped == 0
+        assert dropped.any()
+        np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :1], dropped.shape))
+        shards.loss_and_gradients(*arguments, 0.1, DROPOUT)
+        assert (shards.own.room.dropped == 0).any()
+        assert ((shards.own.room.dropped == 0) != dropped).any()

@@ -33,7 +33,7 @@ def gradcheck(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Another model, such as model.layers=3; hidden, layers and dropout count.",
+            help="Another model, such as model.layers=3; reset, hidden, layers, dropout count.",
             metavar="KEY=VALUE",
         ),
     ] = None,
@@ -62,7 +62,8 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
     from grucli.nn.gradcheck import check_all
 
     values = {key: value for text in sets for key, value in config.parse_override(text).items()}
-    counted = {"model.reset", "model.hidden", "model.layers", "model.dropout"}
+    names = ("reset", "hidden", "layers", "dropout", "locked")
+    counted = {f"model.{name}" for name in names}
     unused = sorted((set(values) - counted) & set(config.flatten(config.Settings())))
     if unused:
         raise UsageError(f"{unused[0]} has no effect here; {', '.join(sorted(counted))} have")
@@ -73,6 +74,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
         layers=model.layers,
         dropout=model.dropout,
         cell=model.variant,
+        locked=model.locked,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
 

@@ -93,7 +93,8 @@ def show_plan(plan: "Plan", quiet: bool) -> None:
     parts += [(len(plan.splits.test), "to test")] * (len(plan.splits.test) > 0)
     uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
     model = settings.model
-    dropout = f", dropout {model.dropout:g}" if model.dropout else ""
+    kind = "locked dropout" if model.locked else "dropout"
+    dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
     render.say(f"corpus   {', '.join(corpus.sources)}")
     render.say(f"         {len(corpus.ids):,} {unit}, {len(corpus.vocabulary):,} different ones")
     render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")

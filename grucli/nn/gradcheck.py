@@ -60,7 +60,7 @@ class Window:
     x: Input  # (T, B) ids, or (T, B, V) real-valued
     targets: Ids  # (T, B)
     state: Array  # (L, B, H)
-    masks: Array | None  # (L, T, B, H)
+    masks: Array | None  # (L, T or 1, B, H)
 
 
 def relative_error(analytic: float, numeric: float) -> float:
@@ -249,7 +249,16 @@ def check_layer(
 
 
 def toy(
-    V: int, H: int, L: int, T: int, B: int, dropout: float, seed: int, cell: str = "gru"
+    V: int,
+    H: int,
+    L: int,
+    T: int,
+    B: int,
+    dropout: float,
+    seed: int,
+    cell: str = "gru",
+    *,
+    locked: bool = False,
 ) -> tuple[Model, Window]:
     """A model with weights of the order of 1, and a random window with a non-zero state."""
     rng = np.random.default_rng(seed)
@@ -257,7 +266,8 @@ def toy(
     model.initialize(rng)
     model.params.flat += rng.normal(0, 0.5 / math.sqrt(H), model.params.flat.shape)
     model.output(model.params).W_hc[:] = rng.normal(0, 1 / math.sqrt(H), (H, V))
-    masks = dropout_masks(rng, dropout, (L, T, B, H), np.float64) if dropout else None
+    shape = (L, 1 if locked else T, B, H)
+    masks = dropout_masks(rng, dropout, shape, np.float64) if dropout else None
     x, targets = rng.integers(0, V, (2, T, B))
     return model, Window(x, targets, rng.uniform(-0.9, 0.9, (L, B, H)), masks)
 
@@ -268,6 +278,7 @@ def check_all(
     layers: int,
     dropout: float,
     cell: str = "gru",
+    locked: bool = False,
     seed: int = 0,
     entries: int | None = None,
 ) -> Iterator[tuple[str, Row]]:
@@ -278,12 +289,13 @@ def check_all(
         layers: its layers.
         dropout: share of its outputs zeroed by masks that stay fixed.
         cell: name of the cell.
+        locked: whether the masks are the same at all steps.
         seed: of weights, text and directions.
         entries: how many entries to compare in each array; None for all.
     """
     rng = np.random.default_rng(seed)
     V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
-    model, window = toy(V, hidden, layers, T, B, dropout, seed, cell)
+    model, window = toy(V, hidden, layers, T, B, dropout, seed, cell, locked=locked)
     title = f"entry by entry: V={V} H={hidden} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_model(model, window, rng, entries))
     yield title, check_input(model, window, rng, entries)
@@ -291,7 +303,7 @@ def check_all(
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
     yield from ((title, row) for row in check_layer(cell, D, H, T, B, rng))
     V, H, T, B = 257, 64, 32, 8
-    model, window = toy(V, H, layers, T, B, dropout, seed, cell)
+    model, window = toy(V, H, layers, T, B, dropout, seed, cell, locked=locked)
     title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_directions(model, window, rng))
 

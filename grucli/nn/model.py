@@ -129,7 +129,8 @@ class Model:
             x: ids (T, B), or any real-valued input (T, B, V).
             state: initial state of every layer, (L, B, H).
             room: a workspace for exactly T steps.
-            masks: what each layer's output is multiplied by, (L, T, B, H), or None.
+            masks: what each layer's output is multiplied by, (L, T, B, H), or (L, 1, B, H) for
+                the same at all steps, or None.
 
         Returns:
             What each layer read, and last what the softmax reads; and the last state, (L, B, H).
