@@ -1,0 +1,94 @@
+"""Quality a minute: what each settings file reaches on a text, in the time it takes.
+
+``python -m benchmarks.quality TEXT`` trains with the settings under configs/ and judges the best
+checkpoint of each run in two protocols; ``--runs RUN...`` judges runs that there are already.
+"""
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.page import table, write
+from grucli import checkpoint as checkpoints
+from grucli.corpus import split
+from grucli.evaluation import evaluate
+from grucli.nn.model import Model
+from grucli.nn.params import Ids
+from grucli.parallel import available_cores
+from grucli.runs import RunDirectory, own_corpus
+
+BUDGETS = {"small": 3, "medium": 15, "large": 60}
+"""Minutes that each settings file is made for."""
+WINDOW = 256
+WINDOWS_AT_ONCE = 64
+
+
+def train(text: Path, name: str, minutes: float) -> Path:
+    """Train with a settings file; the run's directory."""
+    config = Path(__file__).parents[1] / "configs" / f"{name}.yaml"
+    command = [sys.executable, "-m", "grucli", "train", str(text), "--config", str(config)]
+    command += ["--minutes", f"{minutes:g}"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return Path(done.stdout.strip())
+
+
+def loss_of_windows(model: Model, ids: Ids) -> float:
+    """Mean loss over windows of 256 characters, each from the zero state: a transformer's terms."""
+    count = (len(ids) - 1) // WINDOW
+    x = ids[: count * WINDOW].reshape(count, WINDOW).T.astype(np.intp)  # (T, N)
+    targets = ids[1 : count * WINDOW + 1].reshape(count, WINDOW).T.astype(np.intp)
+    nats = 0.0
+    for start in range(0, count, WINDOWS_AT_ONCE):
+        part = slice(start, start + WINDOWS_AT_ONCE)
+        B = x[:, part].shape[1]
+        room = model.workspace(WINDOW, B)
+        log_probs, _, _ = model.score(x[:, part], targets[:, part], model.zero_state(B), room)
+        nats -= float(log_probs.sum(dtype=np.float64))
+    return nats / x.size
+
+
+def judge(path: Path) -> list[str]:
+    """A row of the table."""
+    run = RunDirectory(path)
+    file = run.checkpoint("best")
+    checkpoint = checkpoints.read(file)
+    model, settings = checkpoint.model_to_use(), checkpoint.settings
+    val = split(own_corpus(file, checkpoint).ids, settings.data).val
+    carried = evaluate(model, val, available_cores()).loss
+    shape = settings.model
+    kind = "locked dropout" if shape.locked else "dropout"
+    return [
+        f"{shape.layers} x {shape.hidden}, {kind} {shape.dropout:g}, lr {settings.optim.lr:g}",
+        f"{model.params.flat.size:,}",
+        f"{run.info()['elapsed_s'] / 60:.1f} min",
+        f"**{carried:.4f}**",
+        f"{loss_of_windows(model, val):.4f}",
+    ]
+
+
+def report(rows: Sequence[Sequence[str]], text: str) -> None:
+    """Write the table."""
+    header = ["model", "parameters", "time", "state carried, nats", "256 from zero state, nats"]
+    note = f"Validation loss on the last tenth of {text}; one run each."
+    write("quality", f"{table(header, rows)}\n\n{note}")
+
+
+def main() -> None:
+    """Train or not, judge, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("text", type=Path, nargs="?", default=Path("tinyshakespeare.txt"))
+    parser.add_argument("--settings", nargs="*", choices=BUDGETS, default=list(BUDGETS))
+    parser.add_argument("--runs", nargs="*", type=Path, help="judge these instead of training")
+    arguments = parser.parse_args()
+    runs = arguments.runs or [
+        train(arguments.text, name, BUDGETS[name]) for name in arguments.settings
+    ]
+    report([judge(run) for run in runs], arguments.text.name)
+
+
+if __name__ == "__main__":
+    main()
