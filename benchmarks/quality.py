@@ -21,7 +21,7 @@ from grucli.nn.params import Ids
 from grucli.parallel import available_cores
 from grucli.runs import RunDirectory, own_corpus
 
-BUDGETS = {"small": 3, "medium": 15, "large": 60}
+BUDGETS = {"small": 3, "medium": 15}
 """Minutes that each settings file is made for."""
 WINDOW = 256
 WINDOWS_AT_ONCE = 64
@@ -64,7 +64,7 @@ def judge(path: Path) -> list[str]:
     return [
         f"{shape.layers} x {shape.hidden}, {kind} {shape.dropout:g}, lr {settings.optim.lr:g}",
         f"{model.params.flat.size:,}",
-        f"{run.info()['elapsed_s'] / 60:.1f} min",
+        f"{run.info['elapsed_s'] / 60:.1f} min",
         f"**{carried:.4f}**",
         f"{loss_of_windows(model, val):.4f}",
     ]
