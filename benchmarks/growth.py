@@ -83,8 +83,9 @@ def by_corpus(folder: Path) -> list[list[str]]:
     for megabytes, path in corpora(folder):
         seconds, step, memory = train(path, STEPS, "model.hidden=128")
         first = first or memory
-        grown = (memory - first) * MEGABYTE / max(1, (megabytes - 1) * MEGABYTE)
-        note = f"{memory:.0f} MB" + (f", {grown:.2f} bytes a character more" if rows else "")
+        note = f"{memory:.0f} MB"
+        if rows:
+            note += f", {(memory - first) / (megabytes - 1):.2f} bytes a character more"
         rows.append(
             [f"corpus of {megabytes} MB", f"{step * 1000:.0f} ms", f"{seconds:.1f} s", note]
         )

@@ -325,6 +325,7 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
     for item in items:
         key = ".".join(str(part) for part in item["loc"][:2])
         message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
+        message = message.replace("a valid boolean", "true or false")
         if item["loc"][:2] == ("optim", "betas") and item["type"] != "value_error":
             message = "must be two numbers, as in [0.9, 0.99]"
         messages.setdefault(key, []).append(message)

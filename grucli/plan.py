@@ -15,7 +15,7 @@ from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings
 from grucli.corpus import Corpus, Splits, Windows, count_symbols, fit_windows, split
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
-from grucli.nn.model import LOGITS_AT_ONCE, Model, shapes, workspace_size
+from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.params import count
 from grucli.optim import Moments
 from grucli.parallel import choose_workers
@@ -73,7 +73,7 @@ class Plan:
         H, L, cell = model.hidden, model.layers, model.variant
         room = workspace_size(windows.T, windows.B, H, L, dropout=bool(model.dropout), cell=cell)
         room += workspace_size(evaluation.WINDOW, evaluation.STREAMS, H, L, cell=cell)
-        logits = min(LOGITS_AT_ONCE, windows.T * windows.B * len(self.corpus.vocabulary))
+        logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = kin * self.parameters + room + 2 * self.workers * logits
         return PROCESS_BYTES * self.workers + self.corpus.ids.nbytes + 4 * numbers
 

@@ -33,7 +33,7 @@ def gradcheck(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Another model, such as model.layers=3; reset, hidden, layers, dropout count.",
+            help="Another model, such as model.layers=3 or model.reset=after.",
             metavar="KEY=VALUE",
         ),
     ] = None,

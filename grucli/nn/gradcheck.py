@@ -302,7 +302,7 @@ def check_all(
     D, H, T, B = 3, 6, 5, 2
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
     yield from ((title, row) for row in check_layer(cell, D, H, T, B, rng))
-    V, H, T, B = 257, 64, 32, 8
+    V, H, T, B = 257, 64, 32, 8  # more characters than steps: rows of W_x are looked up otherwise
     model, window = toy(V, H, layers, T, B, dropout, seed, cell, locked=locked)
     title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_directions(model, window, rng))
