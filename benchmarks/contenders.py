@@ -35,8 +35,9 @@ class Contender:
     """A contender's process."""
 
     def __init__(self, module: str, name: str, case: str, cores: int) -> None:
-        threads = 1 if name.startswith("grucli") else cores  # as the program sets it for itself
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": str(threads)}
+        environment = dict(os.environ)
+        if name != "grucli":  # which sets it for itself, as the program does
+            environment["OPENBLAS_NUM_THREADS"] = str(cores)
         command = [sys.executable, "-m", module, "--serve", name, case, "--cores", str(cores)]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment

@@ -7,8 +7,6 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
@@ -33,11 +31,11 @@ def write(section: str, body: str) -> None:
 
 def machine() -> str:
     """The machine, the versions and the day."""
-    from grucli.parallel import available_cores
+    from grucli.cores import available_cores
 
     parts = [f"{date.today():%Y-%m-%d}, {processor()}, {available_cores()} cores"]
-    parts += [f"Python {platform.python_version()}", f"NumPy {np.__version__}"]
-    for package in ("grucli", "torch"):
+    parts.append(f"Python {platform.python_version()}")
+    for package in ("numpy", "grucli", "torch"):
         try:
             parts.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -14,11 +14,11 @@ import numpy as np
 
 from benchmarks.page import table, write
 from grucli import checkpoint as checkpoints
+from grucli.cores import available_cores
 from grucli.corpus import split
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.parallel import available_cores
 from grucli.runs import RunDirectory, own_corpus
 
 BUDGETS = {"small": 3, "medium": 15}

@@ -26,10 +26,13 @@ GRID = [(H, samples) for samples in (1, 64) for H in (128, 512, 1024)]
 
 def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     """A sample as ``grucli sample`` makes it."""
+    from grucli.cores import limit_product_threads, product_threads
+
+    limit_product_threads(product_threads(samples))
     import numpy as np
 
     from grucli.nn.model import Model
-    from grucli.sampling import Choice, generate
+    from grucli.sampling import Choice, choose_threads, generate
 
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))
@@ -37,7 +40,14 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
 
     def turn() -> None:
         for _ in generate(
-            model, counts, prompt, length=CHARACTERS, choice=Choice(0.8), seed=0, samples=samples
+            model,
+            counts,
+            prompt,
+            length=CHARACTERS,
+            choice=Choice(0.8),
+            seed=0,
+            samples=samples,
+            threads=choose_threads(samples, H),
         ):
             pass
 
@@ -116,7 +126,7 @@ def first_character(folder: Path, H: int = 256, turns: int = 7) -> tuple[float, 
 
 def main() -> None:
     """Measure, or be a contender."""
-    from grucli.parallel import available_cores
+    from grucli.cores import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", nargs=2, metavar=("CONTENDER", "CASE"), help="internal")

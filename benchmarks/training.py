@@ -53,6 +53,9 @@ GRID = [
 
 def grucli_step(size: Size, cores: int) -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
+    from grucli.cores import limit_product_threads
+
+    limit_product_threads(1)
     import tempfile
     from pathlib import Path
 
@@ -183,7 +186,7 @@ def report(results: dict[Size, dict[str, tuple[float, float]]], cores: int, step
 
 def main() -> None:
     """Measure, or be a contender."""
-    from grucli.parallel import available_cores
+    from grucli.cores import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", nargs=2, metavar=("CONTENDER", "SIZE"), help="internal")

@@ -10,7 +10,6 @@ all processes read one copy; what else has to travel, a window of ids and one st
 import atexit
 import ctypes
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -22,19 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from grucli.cores import available_cores
 from grucli.errors import RunError
 from grucli.nn.model import Model, Workspace, dropout_masks
 from grucli.nn.params import Array, Ids, Params, transposed_shapes
 
 SMALLEST_SHARD = 16
 """Streams below which a shard's products are too narrow to be worth a process."""
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def choose_workers(wanted: int | None, batch: int) -> int:

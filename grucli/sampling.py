@@ -1,17 +1,31 @@
 """Text from a model, one character at a time, several samples as one batch."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from grucli.nn.functional import log_softmax
+from grucli.cores import MANY_SAMPLES, available_cores
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 
 PROMPT_WINDOW = 128
 """Characters of the prompt read at a time; changes the result by rounding alone."""
+
+DRAWS_AHEAD = 256
+"""Random numbers taken from a stream at a time; does not change the result."""
+
+SMALLEST_PART = 2**13
+"""Samples times units below which a thread of their own does not pay."""
+
+TOGETHER = 16
+"""Characters that a thread makes between two meetings with the others."""
+
+COLDEST = 1e20
+"""Largest factor of the logits: lower temperatures would overflow in float32, and choose alike."""
 
 
 @dataclass(frozen=True)
@@ -28,30 +42,28 @@ class Choice:
     top_k: int | None = None
     top_p: float | None = None
 
-    def draw(self, log_y: Array, uniform: Array) -> npt.NDArray[np.intp]:
+    def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
         """One character a row.
 
         Args:
-            log_y: log probabilities, (N, V).
+            logits: logarithms of the probabilities, up to a constant of each row, (N, V).
             uniform: random numbers in [0, 1), (N,).
         """
         if self.temperature == 0:
-            likeliest: npt.NDArray[np.intp] = log_y.argmax(axis=1)
+            likeliest: npt.NDArray[np.intp] = logits.argmax(axis=1)
             return likeliest
-        p = log_y - log_y.max(axis=1, keepdims=True)
-        p = p.astype(np.float64)  # float32 sums may pass 1
-        with np.errstate(over="ignore"):  # minus infinity stands for a probability of zero
-            p /= self.temperature
+        p = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+        p *= min(1.0 / self.temperature, COLDEST)
         np.exp(p, out=p)
         if self.top_k is not None and self.top_k < p.shape[1]:
             others = np.argpartition(-p, self.top_k - 1, axis=1)[:, self.top_k :]
             np.put_along_axis(p, others, 0.0, axis=1)
         if self.top_p is not None:
             _keep_nucleus_(p, self.top_p)
-        cumulative = np.cumsum(p, axis=1)
+        cumulative = np.add.accumulate(p, axis=1, dtype=np.float64)
         # a number in [0, total) falls within a character of probability above zero
         passed = cumulative <= uniform[:, None] * cumulative[:, -1:]
-        drawn: npt.NDArray[np.intp] = passed.sum(axis=1)
+        drawn: npt.NDArray[np.intp] = np.add.reduce(passed, axis=1)
         return drawn
 
 
@@ -73,6 +85,7 @@ def generate(
     choice: Choice,
     seed: int,
     samples: int = 1,
+    threads: int = 1,
 ) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
     """Continue a prompt; without one, start from the zero state.
 
@@ -87,26 +100,59 @@ def generate(
         choice: how to choose them.
         seed: of all random streams.
         samples: how many samples to make side by side.
+        threads: how many threads share the samples.
 
     Yields:
-        For each character the ids, (samples,), and their log probabilities under the model at
-        temperature 1, in nats.
+        For each character the ids, (samples,), and the logits they were drawn from, (samples, V).
     """
-    streams = [np.random.default_rng([seed, number]) for number in range(samples)]
-    state = model.zero_state(samples)
+    state = model.zero_state(1)
     if len(prompt):
         logits, state = read_prompt(model, prompt)
-        logits, state = np.repeat(logits, samples, axis=0), np.repeat(state, samples, axis=1)
     else:
         with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
-            logits = np.repeat(np.log(counts / counts.sum())[None], samples, axis=0)
-    room = model.workspace(1, samples)
+            logits = np.log(counts / counts.sum())[None]
+    streams = [np.random.default_rng([seed, number]) for number in range(samples)]
+    edges = [samples * thread // threads for thread in range(threads + 1)]
+    parts = [
+        _continue(model, logits, state, streams[lo:hi], length, choice)
+        for lo, hi in pairwise(edges)
+    ]
+    if threads == 1:
+        yield from parts[0]
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(0, length, TOGETHER):
+            some = pool.map(lambda part: list(islice(part, TOGETHER)), parts)
+            for made in zip(*some, strict=True):
+                ids, parts_logits = zip(*made, strict=True)
+                yield np.concatenate(ids), np.concatenate(parts_logits)
+
+
+def _continue(
+    model: Model,
+    logits: Array,
+    state: Array,
+    streams: Sequence[np.random.Generator],
+    length: int,
+    choice: Choice,
+) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
+    """Go on from one state and its logits (1, V), in as many ways as there are random streams."""
+    logits, state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
+    room = model.workspace(1, len(streams))
     for position in range(length):
-        log_y = log_softmax(logits)
-        ids = choice.draw(log_y, np.array([stream.random() for stream in streams]))
-        yield ids, log_y[np.arange(samples), ids]
+        if position % DRAWS_AHEAD == 0:
+            draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
+        ids = choice.draw(logits, draws[position % DRAWS_AHEAD])
+        yield ids, logits
         if position + 1 < length:
             logits, state = model.step(ids, state, room)
+
+
+def choose_threads(samples: int, H: int) -> int:
+    """How many threads shall share the samples of a model of ``H`` units."""
+    if samples < MANY_SAMPLES:
+        return 1
+    return max(1, min(available_cores(), samples * H // SMALLEST_PART))
 
 
 def read_prompt(model: Model, prompt: Ids) -> tuple[Array, Array]:

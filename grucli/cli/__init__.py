@@ -4,7 +4,6 @@ One file a command. Whatever takes long to import is imported inside the command
 ``grucli --help`` answers at once.
 """
 
-import os
 import sys
 import traceback
 from typing import Annotated
@@ -13,6 +12,7 @@ import typer
 
 from grucli import __version__
 from grucli.cli import corpus, eval, gradcheck, render, runs, sample, train
+from grucli.cores import limit_product_threads
 from grucli.errors import GrucliError
 
 app = typer.Typer(
@@ -39,6 +39,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def top(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
@@ -57,13 +58,14 @@ def top(
 
     grucli gradcheck                          proof that the gradients are right
     """
+    if context.invoked_subcommand != "sample":  # the others share a batch among the cores
+        limit_product_threads(1)
 
 
 def main(args: list[str] | None = None) -> None:
     """Run a command; expected errors become one message and an exit code."""
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
-    one_thread_per_product()
     render.use_utf8()
     try:
         app([arg for arg in args if arg != "--debug"], prog_name="grucli")
@@ -83,12 +85,3 @@ def main(args: list[str] | None = None) -> None:
             traceback.print_exc()
         render.error("there is not enough memory: lower model.hidden, train.batch or train.window")
         sys.exit(1)
-
-
-def one_thread_per_product() -> None:
-    """Have NumPy compute each product in one thread: it is the batch that the cores share.
-
-    Works only before NumPy is first imported; what the user has set stays.
-    """
-    for library in ("OPENBLAS_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM", "OMP_NUM"):
-        os.environ.setdefault(f"{library}_THREADS", "1")

@@ -84,9 +84,9 @@ def evaluate(
 
 def _score_split(path: Path, checkpoint: "Checkpoint", split: str) -> "Score":
     """The score of a part of the corpus that the run was trained on."""
+    from grucli.cores import available_cores
     from grucli.corpus import split as cut
     from grucli.evaluation import evaluate as score
-    from grucli.parallel import available_cores
     from grucli.runs import own_corpus
 
     if split not in ("train", "val", "test"):
@@ -113,9 +113,9 @@ def _score_files(
 
 
 def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "Score":
+    from grucli.cores import available_cores
     from grucli.corpus import read
     from grucli.evaluation import evaluate as score
-    from grucli.parallel import available_cores
 
     try:
         text = read([file], data, checkpoint.vocabulary, unknown)

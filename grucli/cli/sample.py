@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from grucli.cli import render
+from grucli.cores import limit_product_threads, product_threads
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ def sample(
     _check(temperature, top_p, prompt, prompt_file)
     if "" in (stop or []):
         raise UsageError("--stop needs a text; an empty one would end every sample at once")
+    limit_product_threads(product_threads(count))
     import secrets
 
     from grucli import checkpoint as checkpoints
@@ -135,7 +137,7 @@ class _Request:
         count: int,
         stops: Sequence[bytes],
     ) -> None:
-        from grucli.sampling import StopFilter, generate
+        from grucli.sampling import StopFilter, choose_threads, generate
 
         self.vocabulary, self.prompt, self.seed, self.count = (
             checkpoint.vocabulary,
@@ -144,14 +146,16 @@ class _Request:
             count,
         )
         self.filters = [StopFilter(stops) for _ in range(count)]
+        model = checkpoint.model_to_use()
         self.characters = generate(
-            checkpoint.model_to_use(),
+            model,
             checkpoint.counts,
             prompt,
             length=length,
             choice=choice,
             seed=seed,
             samples=count,
+            threads=choose_threads(count, model.H),
         )
 
     def write(self, before: bytes, separator: bytes) -> None:
@@ -175,13 +179,16 @@ class _Request:
         """All samples with the log probability of each character, in nats."""
         made: list[list[dict[str, Any]]] = [[] for _ in range(self.count)]
         texts = [b""] * self.count
-        for ids, log_probs in self.characters:
+        from grucli.nn.functional import log_softmax
+
+        for ids, logits in self.characters:
+            log_y = log_softmax(logits)
             for number, stops in enumerate(self.filters):
                 if stops.stopped:
                     continue
                 symbol = self.vocabulary.decode(ids[number : number + 1])
                 texts[number] += stops.add(symbol)
-                made[number].append(self._character(symbol, float(log_probs[number])))
+                made[number].append(self._character(symbol, float(log_y[number, ids[number]])))
             if all(stops.stopped for stops in self.filters):
                 break
         texts = [text + stops.end() for text, stops in zip(texts, self.filters, strict=True)]

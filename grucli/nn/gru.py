@@ -47,10 +47,11 @@ class Cache(NamedTuple):
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     scratch: Array  # (2, B, H)
+    steps: list[tuple[Array, ...]]  # T of (h_{t-1}, h_t, zr_t, z_t, r_t, n_t), views made once
 
     def first(self, T: int) -> "Cache":
         """The same room, for a window of only ``T`` steps."""
-        return Cache(self.h[: T + 1], self.a[:, :T], self.scratch)
+        return Cache(self.h[: T + 1], self.a[:, :T], self.scratch, self.steps[:T])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -84,11 +85,9 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
 
 def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
-    return Cache(
-        h=np.zeros((T + 1, B, H), dtype),
-        a=np.zeros((3, T, B, H), dtype),
-        scratch=np.zeros((2, B, H), dtype),
-    )
+    h, a = np.zeros((T + 1, B, H), dtype), np.zeros((3, T, B, H), dtype)
+    steps = [(h[t], h[t + 1], a[:2, t], *a[:, t]) for t in range(T)]
+    return Cache(h, a, np.zeros((2, B, H), dtype), steps)
 
 
 @np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
@@ -97,9 +96,7 @@ def forward(w: Weights, h0: Array, cache: Cache) -> None:
     W_hzr, W_hn = w.W_h[:2], w.W_h[2]
     rh, product = cache.scratch
     cache.h[0] = h0
-    h_prev = cache.h[0]
-    for zr, n, h in zip(cache.a[:2].swapaxes(0, 1), cache.a[2], cache.h[1:], strict=True):
-        z, r = zr
+    for h_prev, h, zr, z, r, n in cache.steps:
         zr += np.matmul(h_prev, W_hzr, out=cache.scratch)
         sigmoid_(zr)  # (1) (2)
         np.multiply(r, h_prev, out=rh)
@@ -108,7 +105,6 @@ def forward(w: Weights, h0: Array, cache: Cache) -> None:
         np.subtract(n, h_prev, out=h)
         h *= z
         h += h_prev  # (4), as z * (n - h_{t-1}) + h_{t-1}
-        h_prev = h
 
 
 def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights) -> Array:
@@ -130,8 +126,7 @@ def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights)
     W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
     dh_next = np.array(dh_last, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     first, second = cache.scratch
-    for t in reversed(range(len(dh))):
-        h_prev, rh, zr, (z, r, n) = cache.h[t], dh[t], cache.a[:2, t], cache.a[:, t]
+    for rh, (h_prev, _, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):
         dh_next += rh  # until the next line, rh is dh_t
         np.multiply(r, h_prev, out=rh)
         dn = np.multiply(dh_next, z, out=first)  # (4) dn = dh * z

@@ -40,10 +40,11 @@ class Cache(NamedTuple):
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     u: Array  # (T, B, H)     u_t; its gradient after backward
     scratch: Array  # (3, B, H)
+    steps: list[tuple[Array, ...]]  # T of (h_{t-1}, h_t, u_t, zr_t, z_t, r_t, n_t)
 
     def first(self, T: int) -> "Cache":
         """The same room, for a window of only ``T`` steps."""
-        return Cache(self.h[: T + 1], self.a[:, :T], self.u[:T], self.scratch)
+        return Cache(self.h[: T + 1], self.a[:, :T], self.u[:T], self.scratch, self.steps[:T])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -64,12 +65,10 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
 
 def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
-    return Cache(
-        h=np.zeros((T + 1, B, H), dtype),
-        a=np.zeros((3, T, B, H), dtype),
-        u=np.zeros((T, B, H), dtype),
-        scratch=np.zeros((3, B, H), dtype),
-    )
+    h, a = np.zeros((T + 1, B, H), dtype), np.zeros((3, T, B, H), dtype)
+    u = np.zeros((T, B, H), dtype)
+    steps = [(h[t], h[t + 1], u[t], a[:2, t], *a[:, t]) for t in range(T)]
+    return Cache(h, a, u, np.zeros((3, B, H), dtype), steps)
 
 
 @np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
@@ -77,10 +76,7 @@ def forward(w: Weights, h0: Array, cache: Cache) -> None:
     """Run the layer from state ``h0`` (B, H) over the projection in ``cache.a``."""
     zr_product, n_product = cache.scratch[:2], cache.scratch[2]
     cache.h[0] = h0
-    h_prev = cache.h[0]
-    zrs = cache.a[:2].swapaxes(0, 1)
-    for zr, n, u, h in zip(zrs, cache.a[2], cache.u, cache.h[1:], strict=True):
-        z, r = zr
+    for h_prev, h, u, zr, z, r, n in cache.steps:
         np.matmul(h_prev, w.W_h, out=cache.scratch)
         zr += zr_product
         sigmoid_(zr)  # (1) (2)
@@ -90,7 +86,6 @@ def forward(w: Weights, h0: Array, cache: Cache) -> None:
         np.subtract(n, h_prev, out=h)
         h *= z
         h += h_prev  # (5), as z * (n - h_{t-1}) + h_{t-1}
-        h_prev = h
 
 
 def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights) -> Array:
@@ -101,9 +96,8 @@ def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights)
     dh_next = np.array(dh_last, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     dn, write = cache.scratch[:2]
     W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
-    for t in reversed(range(len(dh))):
-        h_prev, u, zr, (z, r, n) = cache.h[t], cache.u[t], cache.a[:2, t], cache.a[:, t]
-        dh_next += dh[t]
+    for dh_t, (h_prev, _, u, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):
+        dh_next += dh_t
         np.multiply(dh_next, z, out=dn)  # (5) dn = dh * z
         keep = np.subtract(1.0, z, out=z)
         dh_next *= keep  # route 1, direct: dh * (1 - z)

@@ -23,15 +23,15 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
         x: ids (T, B), or numbers (T, B, D).
         a: overwritten, (G, T, B, H).
     """
-    for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
-        if x.ndim == 2 and x.size > len(W_xg):  # more steps than characters: a table pays
-            np.take(W_xg + b_g, x, axis=0, out=a_g, mode="clip")
-        else:
-            if x.ndim == 2:
-                np.take(W_xg, x, axis=0, out=a_g, mode="clip")
-            else:
-                np.matmul(as_rows(x), W_xg, out=as_rows(a_g))
-            a_g += b_g
+    if x.ndim == 2 and x.size > W_x.shape[1]:  # more steps than characters: a table pays
+        np.take(W_x + b[:, None], x, axis=1, out=a, mode="clip")
+        return
+    if x.ndim == 2:
+        np.take(W_x, x, axis=1, out=a, mode="clip")
+    else:
+        for a_g, W_xg in zip(a, W_x, strict=True):
+            np.matmul(as_rows(x), W_xg, out=as_rows(a_g))
+    a += b[:, None, None]
 
 
 def project_backward(W_x_T: Array, x: Input, da: Array, dW_x: Array, dx: Array) -> None:

@@ -51,7 +51,8 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         """Bytes that the workspace holds."""
-        caches: int = sum(array.nbytes for cache in self.caches for array in cache)
+        arrays = (field for cache in self.caches for field in cache)
+        caches = sum(field.nbytes for field in arrays if isinstance(field, np.ndarray))
         return caches + self.dropped.nbytes + self.dh.nbytes
 
 

@@ -75,7 +75,10 @@ GRU_MUTATIONS = {
         "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dh_last)",
     ),
-    "gradient from above": ("dh_next += rh  #", "dh_next += rh * (t > 0)  #"),
+    "gradient from above": (
+        "dh_next += rh  #",
+        "dh_next += rh * (h_prev is not cache.steps[0][0])  #",
+    ),
 }
 
 AFTER_MUTATIONS = {
