@@ -1,8 +1,9 @@
 """The settings of a run: their types, ranges and meaning, and where their values come from.
 
-Precedence: defaults < settings file < ``--set`` and flags. Each key remembers where it was set,
-so that a message can name the place. The sentence under a field is its help everywhere: as the
-comment in ``--print-config``, in ``config.yaml`` of a run and in the files under ``configs/``.
+Precedence: defaults < what suits the length of the text (``defaults``) < settings file < ``--set``
+and flags. Each key remembers where it was set, so that a message can name the place. The sentence
+under a field is its help everywhere: as the comment in ``--print-config``, in ``config.yaml`` of a
+run and in the files under ``configs/``.
 """
 
 import difflib

@@ -8,6 +8,7 @@ from grucli.cli import render
 
 if TYPE_CHECKING:
     from grucli.checkpoint import Checkpoint
+    from grucli.config import Values
     from grucli.plan import Plan
     from grucli.runs import RunDirectory
     from grucli.training import Event, Trainer
@@ -75,8 +76,14 @@ def _evaluation_line(event: "Event") -> str:
     )
 
 
-def show_plan(plan: "Plan", quiet: bool) -> None:
-    """What is about to be done; what had to be adapted is said even when quiet."""
+def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
+    """What is about to be done; what had to be adapted is said even when quiet.
+
+    Args:
+        plan: what is about to be done.
+        suited: settings that the length of the text has decided.
+        quiet: whether to say no more than has to be said.
+    """
     from grucli.evaluation import baselines
 
     settings, windows, corpus = plan.settings, plan.windows, plan.corpus
@@ -98,14 +105,21 @@ def show_plan(plan: "Plan", quiet: bool) -> None:
     render.say(f"corpus   {', '.join(corpus.sources)}")
     render.say(f"         {len(corpus.ids):,} {unit}, {len(corpus.vocabulary):,} different ones")
     render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")
+    if suited:
+        render.say(f"suited   {_suited(suited)}: for a text of this length; --set overrides")
+    reset = ", reset after" if model.reset == "after" else ""
     render.say(
-        f"model    {model.cell.upper()}, {model.layers} x {model.hidden} units{dropout}, "
+        f"model    {model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}, "
         f"{plan.parameters:,} parameters"
     )
     render.say(f"guess    {uniform:.2f} bits per character uniformly, {unigram:.2f} by frequency")
     render.say(f"budget   {_budget(plan)}")
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     render.say(f"memory   {render.size(plan.memory)}, {processes}")
+
+
+def _suited(values: "Values") -> str:
+    return ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in values.items())
 
 
 def _budget(plan: "Plan") -> str:

@@ -1,6 +1,6 @@
 """What the words of ``grucli train`` ask for: settings, a corpus, and a state to start from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,8 @@ class Session:
     plan: "Plan"
     checkpoint: "Checkpoint"
     overrides: "Values"
-    run: "RunDirectory | None"  # None for a run that has no directory yet
+    run: "RunDirectory | None" = None  # None for a run that has no directory yet
+    suited: "Values" = field(default_factory=dict)  # what was chosen to suit the corpus
 
 
 @dataclass
@@ -47,12 +48,18 @@ class Request:
             raise SettingsError(f"{twice[0]} is given by --set and by a flag; keep one")
         return values | self.flags
 
+    def layers(self) -> "list[tuple[str, Values]]":
+        """What was set, and where."""
+        from grucli.config import read_file
+
+        file = [(str(self.config), read_file(self.config))] if self.config else []
+        return [*file, ("command line", self.overrides())]
+
     def settings(self, base: "Settings | None" = None) -> "Settings":
         """Resolved settings on top of ``base``."""
-        from grucli.config import read_file, resolve
+        from grucli.config import resolve
 
-        layers = [(str(self.config), read_file(self.config))] if self.config else []
-        return resolve([*layers, ("command line", self.overrides())], base)
+        return resolve(self.layers(), base)
 
     def session(self) -> Session:
         """Read the corpus and all that goes with it; nothing is written."""
@@ -68,12 +75,16 @@ class Request:
         return self._new() if self.init_from is None else self._from_weights(self.init_from)
 
     def _new(self) -> Session:
+        from grucli.config import resolve
         from grucli.corpus import read
+        from grucli.defaults import suited
         from grucli.plan import make_plan, start
 
-        settings = self.settings()
-        plan = make_plan(settings, read(self.corpus, settings.data))
-        return Session(plan, start(plan), self.overrides(), None)
+        layers = self.layers()
+        text = read(self.corpus, resolve(layers).data)
+        values = suited(len(text.ids), [key for _, given in layers for key in given])
+        plan = make_plan(resolve([("suited to the text", values), *layers]), text)
+        return Session(plan, start(plan), self.overrides(), suited=values)
 
     def _from_weights(self, path: Path) -> Session:
         from grucli import checkpoint as checkpoints
@@ -98,7 +109,7 @@ class Request:
                 "take these out of the text, or train from the start"
             ) from None
         plan = make_plan(settings, text)
-        return Session(plan, start(plan, old.model_to_use()), self.overrides(), None)
+        return Session(plan, start(plan, old.model_to_use()), self.overrides())
 
     def _resumed(self, path: Path) -> Session:
         from grucli import checkpoint as checkpoints

@@ -88,18 +88,24 @@ def train(
     flags = {f"train.{key}": value for key, value in numbers.items() if value is not None}
     request = Request(corpus or [], config, sets or [], flags, resume, init_from)
     if print_config:
-        from grucli.config import to_yaml
-
         if resume is not None or init_from is not None:
             raise UsageError("--print-config is for a new run; an old one has its config.yaml")
-        render.write(to_yaml(request.settings()).encode())
+        _print_config(request)
         return
     if resume is not None and (name is not None or runs_dir is not None):
         raise UsageError("--name and --runs-dir are for a new run; --resume has one")
     session = request.session()
-    narrate.show_plan(session.plan, quiet)
+    narrate.show_plan(session.plan, session.suited, quiet)
     if not dry_run:
         _train(session, name, runs_dir or Path("runs"), began, quiet)
+
+
+def _print_config(request: Request) -> None:
+    """All settings, as they suit the corpus if one is given."""
+    from grucli.config import to_yaml
+
+    settings = request.session().plan.settings if request.corpus else request.settings()
+    render.write(to_yaml(settings).encode())
 
 
 def _train(session: Session, name: str | None, runs_dir: Path, began: float, quiet: bool) -> None:
@@ -147,7 +153,7 @@ def _run_of(session: Session, name: str | None, runs_dir: Path) -> Iterator["Run
         run = RunDirectory.create(runs_dir, title, plan.settings, session.overrides)
         lock = run.lock()
         model = plan.settings.model
-        facts = describe(plan) | {"model": f"{model.cell} {model.layers}x{model.hidden}"}
+        facts = describe(plan) | {"model": f"{model.variant} {model.layers}x{model.hidden}"}
         best = {"step": None, "loss": None}
         run.write_info({"status": "running", **facts, "step": 0, "best": best})
     else:

@@ -68,6 +68,18 @@ def test_a_dry_run_writes_nothing(grucli: Grucli, text_file: Path) -> None:
     assert list(snapshot(Path())) == ["text.txt"]
 
 
+def test_defaults_suit_the_length_of_the_text_and_give_way(grucli: Grucli, text_file: Path) -> None:
+    said = grucli("train", text_file, "--dry-run").err
+    assert "suited   hidden " in said
+    assert "for a text of this length; --set overrides" in said
+    printed = grucli("train", text_file, "--print-config").out
+    assert "dropout: 0.5" in printed
+    assert "suited" not in grucli("train", text_file, "--dry-run", "--quiet").err
+    given = grucli("train", text_file, "--dry-run", "--set=model.dropout=0.2", "--steps=7").err
+    assert "dropout 0.2" in given
+    assert "7 steps" in given
+
+
 def test_printed_settings_are_accepted_again(grucli: Grucli) -> None:
     printed = grucli("train", "--print-config", "--set", "model.hidden=99", "--minutes", "2").out
     Path("s.yaml").write_text(printed, encoding="utf-8")

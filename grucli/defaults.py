@@ -1,0 +1,37 @@
+"""Defaults that depend on how long the text is.
+
+A diary is learned by heart by a model that an encyclopedia would hardly fill. Whatever the user
+has set, by a file or on the command line, is left alone.
+"""
+
+from collections.abc import Collection
+
+from grucli.config import BUDGETS, Values
+
+SIZES: tuple[tuple[float, Values], ...] = (
+    (300e3, {"model.hidden": 128, "model.dropout": 0.5, "train.epochs": 60.0}),
+    (3e6, {}),
+    (
+        30e6,
+        {"model.hidden": 384, "model.dropout": 0.1, "optim.lr": 0.01, "train.epochs": 2.0},
+    ),
+    (
+        float("inf"),
+        {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.008, "train.epochs": 1.0},
+    ),
+)
+"""Up to how many characters which values take the place of the defaults."""
+
+
+def suited(chars: int, given: Collection[str]) -> Values:
+    """Values for a text of so many characters, without those that the user has given.
+
+    A learning rate goes with a number of units, and a budget takes the place of any other.
+    """
+    values = next(values for limit, values in SIZES if chars <= limit)
+    taken = set(given)
+    if "model.hidden" in taken:
+        taken.add("optim.lr")
+    if any(f"train.{budget}" in taken for budget in BUDGETS):
+        taken.add("train.epochs")
+    return {key: value for key, value in values.items() if key not in taken}
