@@ -8,7 +8,7 @@ Members, none pickled and none compressed:
     layer1.W_x ... output.b_c   the parameters, float32, by name
     adam.m  adam.v        (P,) float32: the moments, in the order of the parameters
     average               (P,) float32: averaged weights, only if the settings ask for them
-    state                 (L, B, H) float32: the hidden states carried into the next window
+    state                 (L, B, S H) float32: the hidden states carried into the next window
 
 Equal content makes equal bytes, so that a file's hash tells whether two runs agree. Reading
 checks every name, shape and type against the settings before it allocates anything.
@@ -84,7 +84,7 @@ class Checkpoint:
         moments: the optimizer's state.
         average: averaged weights in the layout of the parameters, or None.
         use_average: whether those evaluated better, so that they are the ones to sample from.
-        state: carried hidden states, (L, B, H).
+        state: carried hidden states, (L, B, S H).
         window: characters in a window, after any shrinking.
         corpus: {"sha256", "chars"} of the corpus.
         progress: where the run stands.
@@ -189,7 +189,7 @@ class _Reader:
         P = model.params.flat.size
         for name, parameter in model.params.items():
             parameter[...] = self._array(name, np.float32, parameter.shape)
-        state_shape = (model.L, None, model.H)
+        state_shape = (model.L, None, model.state_size)
         checkpoint = Checkpoint(
             settings=settings,
             vocabulary=Vocabulary(settings.data.level, symbols),

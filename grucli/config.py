@@ -73,10 +73,10 @@ class Data(_Section):
 class Model(_Section):
     """The network."""
 
-    cell: Literal["gru"] = "gru"
+    cell: Literal["gru", "lstm", "rnn"] = "gru"
     """The recurrent cell."""
     reset: Literal["before", "after"] = "before"
-    """Where the reset gate acts: before the matrix product, or after it as in PyTorch and cuDNN."""
+    """Where a GRU's reset gate acts: before the matrix product, or after it as in PyTorch."""
     hidden: int = Field(default=256, ge=1, le=65536)
     """Units of each layer (H): more learn more and take time with their square."""
     layers: int = Field(default=1, ge=1, le=64)
@@ -89,7 +89,13 @@ class Model(_Section):
     @property
     def variant(self) -> str:
         """The name of the cell in ``grucli.nn.cells``."""
-        return "gru" if self.reset == "before" else "gru-after"
+        return f"{self.cell}-after" if self.reset == "after" else self.cell
+
+    @model_validator(mode="after")
+    def _reset_of_a_gru(self) -> "Model":
+        if self.reset == "after" and self.cell != "gru":
+            raise ValueError(f"reset belongs to the GRU; an {self.cell.upper()} has no reset gate")
+        return self
 
 
 class Train(_Section):

@@ -54,7 +54,7 @@ class Task(NamedTuple):
 
     x: Ids  # (T, B) of this shard
     targets: Ids  # (T, B)
-    state: Array  # (L, B, H)
+    state: Array  # (L, B, S H)
     scale: float
     dropout: Dropout | None
 
@@ -63,7 +63,7 @@ class Result(NamedTuple):
     """What a shard computed, but for its gradients, which lie in shared memory."""
 
     loss: float
-    state: Array  # (L, B, H)
+    state: Array  # (L, B, S H)
 
 
 class Shard:

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from grucli.nn import gru, gru_after
+from grucli.nn import gru, gru_after, lstm, rnn
 from grucli.nn.params import Array, Shapes
 
 
@@ -14,8 +14,12 @@ class Cell(Protocol):
     """A module of one layer's functions; ``gru`` says what each of them does.
 
     Its ``Weights`` have W_x (G, D, H), W_h and b (G, H) of G gates; its ``Cache`` has ``a`` and
-    ``h``. Forward and backward agree on everything else.
+    ``h``. Forward and backward agree on everything else. A state is (B, S H), its S parts side by
+    side; ``h``, which the layer above reads, is the first.
     """
+
+    @property
+    def STATE(self) -> tuple[str, ...]: ...  # noqa: N802, D102
 
     @property
     def ARRAYS(self) -> int: ...  # noqa: N802, D102
@@ -31,11 +35,11 @@ class Cell(Protocol):
 
     def allocate(self, T: int, B: int, H: int, dtype: npt.DTypeLike) -> Any: ...  # noqa: D102
 
-    def forward(self, w: Any, h0: Array, cache: Any) -> None: ...  # noqa: D102
+    def forward(self, w: Any, state: Array, cache: Any) -> Array: ...  # noqa: D102
 
     def backward(  # noqa: D102
-        self, w_T: Any, dh: Array, dh_last: Array, cache: Any, dw: Any
+        self, w_T: Any, dh: Array, dstate: Array, cache: Any, dw: Any
     ) -> Array: ...
 
 
-CELLS: dict[str, Cell] = {"gru": gru, "gru-after": gru_after}
+CELLS: dict[str, Cell] = {"gru": gru, "gru-after": gru_after, "lstm": lstm, "rnn": rnn}

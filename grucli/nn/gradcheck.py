@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, Cell
 from grucli.nn.functional import log_softmax
 from grucli.nn.inputs import project, project_backward
 from grucli.nn.model import Model, dropout_masks
@@ -59,7 +59,7 @@ class Window:
 
     x: Input  # (T, B) ids, or (T, B, V) real-valued
     targets: Ids  # (T, B)
-    state: Array  # (L, B, H)
+    state: Array  # (L, B, S H)
     masks: Array | None  # (L, T or 1, B, H)
 
 
@@ -163,7 +163,14 @@ def _named(
         blocks = CELLS[model.cell].by_gate(name, array) if owner != "output" else [(name, array)]
         yield from ((f"{owner}.{block_name}", block) for block_name, block in blocks)
     for layer in range(model.L):
-        yield f"layer{layer + 1}.h_0", state[layer]
+        yield from _named_state(CELLS[model.cell], f"layer{layer + 1}", state[layer])
+
+
+def _named_state(cell: Cell, owner: str, state: Array) -> Iterator[tuple[str, Array]]:
+    """The parts of one layer's initial state, as views."""
+    parts = np.split(state, len(cell.STATE), axis=-1)
+    for name, part in zip(cell.STATE, parts, strict=True):
+        yield f"{owner}.{name}_0", part
 
 
 def check_model(
@@ -216,36 +223,39 @@ def check_input(
 def check_layer(
     name: str, D: int, H: int, T: int, B: int, rng: np.random.Generator
 ) -> Iterator[Row]:
-    """Check one layer by itself: <R, h> + <R', h_T> for random R and R'.
+    """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
     Its arguments are the input x, the input projection a, the initial state and the parameters;
     R' stands for what comes back from a later window, which training cuts off.
     """
     cell = CELLS[name]
     w = cell.Weights(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
-    x, h0 = rng.standard_normal((T, B, D)), rng.standard_normal((B, H))
-    R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, H))
+    size = len(cell.STATE) * H
+    x, state = rng.standard_normal((T, B, D)), rng.standard_normal((B, size))
+    R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, size))
     cache = cell.allocate(T, B, H, np.float64)
     offset = np.zeros_like(cache.a)
 
     def loss() -> float:
         project(w.W_x, w.b, x, cache.a)
         cache.a[:] += offset
-        cell.forward(w, h0, cache)
-        return float(np.vdot(R, cache.h[1:]) + np.vdot(R_last, cache.h[-1]))
+        last = cell.forward(w, state, cache)
+        return float(np.vdot(R, cache.h[1:]) + np.vdot(R_last, last))
 
     loss()
     w_T = w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2))
     dw, dx = cell.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
-    dh0 = cell.backward(w_T, R.copy(), R_last, cache, dw)
+    dstate = cell.backward(w_T, R.copy(), R_last, cache, dw)
     project_backward(w_T.W_x, x, cache.a, dw.W_x, dx)
     da = cache.a.copy()
-    arguments: list[tuple[str, Array, Array]] = [("x", x, dx), ("a", offset, da), ("h_0", h0, dh0)]
+    arguments: list[tuple[str, Array, Array]] = [("layer.x", x, dx), ("layer.a", offset, da)]
+    parts = _named_state(cell, "layer", state), _named_state(cell, "layer", dstate)
+    arguments += [(name, part, dpart) for (name, part), (_, dpart) in zip(*parts, strict=True)]
     for field, array, gradient in zip(w._fields, w, dw, strict=True):
         blocks = zip(cell.by_gate(field, array), cell.by_gate(field, gradient), strict=True)
-        arguments += [(block_name, block, dblock) for (block_name, block), (_, dblock) in blocks]
+        arguments += [(f"layer.{name}", block, dblock) for (name, block), (_, dblock) in blocks]
     for argument, array, gradient in arguments:
-        yield check_entries(f"layer.{argument}", array, gradient, loss)
+        yield check_entries(argument, array, gradient, loss)
 
 
 def toy(
@@ -269,7 +279,7 @@ def toy(
     shape = (L, 1 if locked else T, B, H)
     masks = dropout_masks(rng, dropout, shape, np.float64) if dropout else None
     x, targets = rng.integers(0, V, (2, T, B))
-    return model, Window(x, targets, rng.uniform(-0.9, 0.9, (L, B, H)), masks)
+    return model, Window(x, targets, rng.uniform(-0.9, 0.9, (L, B, model.state_size)), masks)
 
 
 def check_all(

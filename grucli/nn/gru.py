@@ -14,16 +14,19 @@ projection (``inputs``) runs before it and the weight gradients after it, each a
 the window.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.functional import sigmoid_
-from grucli.nn.params import Array, Shapes, as_rows
+from grucli.nn.params import Array, Shapes, as_rows, orthogonal
 
 GATES = ("z", "r", "n")
+
+STATE = ("h",)
+"""Parts of the state, side by side on its last axis."""
 
 ARRAYS = 4
 """Numbers that a cache keeps of a unit at each step."""
@@ -47,7 +50,7 @@ class Cache(NamedTuple):
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     scratch: Array  # (2, B, H)
-    steps: list[tuple[Array, ...]]  # T of (h_{t-1}, h_t, zr_t, z_t, r_t, n_t), views made once
+    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, h_t, zr_t, z_t, r_t, n_t), views made once
 
     def first(self, T: int) -> "Cache":
         """The same room, for a window of only ``T`` steps."""
@@ -71,9 +74,7 @@ def initialize(w: Weights, rng: np.random.Generator, active: int) -> None:
         active: inputs that are not zero at a time: 1 if x is one-hot, D if it is dense.
     """
     w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
-    for W in w.W_h:
-        q, triangular = np.linalg.qr(rng.standard_normal(W.shape))
-        W[:] = q * np.sign(np.diag(triangular))
+    orthogonal(w.W_h, rng)
     w.b[:] = np.array([[-1.0], [0.0], [0.0]])
 
 
@@ -91,11 +92,11 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
 
 
 @np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
-def forward(w: Weights, h0: Array, cache: Cache) -> None:
-    """Run the layer from state ``h0`` (B, H) over the projection in ``cache.a``."""
+def forward(w: Weights, state: Array, cache: Cache) -> Array:
+    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     W_hzr, W_hn = w.W_h[:2], w.W_h[2]
     rh, product = cache.scratch
-    cache.h[0] = h0
+    cache.h[0] = state
     for h_prev, h, zr, z, r, n in cache.steps:
         zr += np.matmul(h_prev, W_hzr, out=cache.scratch)
         sigmoid_(zr)  # (1) (2)
@@ -105,9 +106,11 @@ def forward(w: Weights, h0: Array, cache: Cache) -> None:
         np.subtract(n, h_prev, out=h)
         h *= z
         h += h_prev  # (4), as z * (n - h_{t-1}) + h_{t-1}
+    last: Array = cache.h[-1]
+    return last
 
 
-def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights) -> Array:
+def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
     """Go back through the window; write the gradients of ``W_h`` and ``b`` to ``dw``.
 
     Every array takes the place of one that is no longer needed, which spares half the memory
@@ -116,7 +119,7 @@ def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights)
     Args:
         w_T: the layer's parameters, each matrix transposed.
         dh: gradient that each state receives from above, (T, B, H); overwritten.
-        dh_last: gradient that the last state receives from the next window, (B, H).
+        dstate: gradient that the last state receives from the next window, (B, H).
         cache: what the forward pass left; ``cache.a`` becomes its gradient.
         dw: where gradients go.
 
@@ -124,7 +127,7 @@ def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights)
         The gradient of the initial state, (B, H).
     """
     W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
-    dh_next = np.array(dh_last, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+    dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     first, second = cache.scratch
     for rh, (h_prev, _, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):
         dh_next += rh  # until the next line, rh is dh_t

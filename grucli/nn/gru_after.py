@@ -10,7 +10,7 @@ else is as in ``gru``:
     (5)  h_t = (1 - z_t) * h_{t-1} + z_t * n_t
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,8 @@ import numpy.typing as npt
 from grucli.nn import gru
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows
+
+STATE = ("h",)
 
 ARRAYS = 5
 """Numbers that a cache keeps of a unit at each step."""
@@ -40,7 +42,7 @@ class Cache(NamedTuple):
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     u: Array  # (T, B, H)     u_t; its gradient after backward
     scratch: Array  # (3, B, H)
-    steps: list[tuple[Array, ...]]  # T of (h_{t-1}, h_t, u_t, zr_t, z_t, r_t, n_t)
+    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, h_t, u_t, zr_t, z_t, r_t, n_t)
 
     def first(self, T: int) -> "Cache":
         """The same room, for a window of only ``T`` steps."""
@@ -72,10 +74,10 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
 
 
 @np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
-def forward(w: Weights, h0: Array, cache: Cache) -> None:
-    """Run the layer from state ``h0`` (B, H) over the projection in ``cache.a``."""
+def forward(w: Weights, state: Array, cache: Cache) -> Array:
+    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     zr_product, n_product = cache.scratch[:2], cache.scratch[2]
-    cache.h[0] = h0
+    cache.h[0] = state
     for h_prev, h, u, zr, z, r, n in cache.steps:
         np.matmul(h_prev, w.W_h, out=cache.scratch)
         zr += zr_product
@@ -86,14 +88,16 @@ def forward(w: Weights, h0: Array, cache: Cache) -> None:
         np.subtract(n, h_prev, out=h)
         h *= z
         h += h_prev  # (5), as z * (n - h_{t-1}) + h_{t-1}
+    last: Array = cache.h[-1]
+    return last
 
 
-def backward(w_T: Weights, dh: Array, dh_last: Array, cache: Cache, dw: Weights) -> Array:
+def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
     """Go back through the window; write the gradients of ``W_h``, ``b`` and ``b_u`` to ``dw``.
 
     As ``gru.backward``, with its arguments; here ``dh`` stays as it is.
     """
-    dh_next = np.array(dh_last, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+    dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     dn, write = cache.scratch[:2]
     W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
     for dh_t, (h_prev, _, u, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):

@@ -4,7 +4,8 @@
     c_t = h_t^L W_hc + b_c                     logits
     y_t = softmax(c_t),   L_t = -log y_t[target_t]
 
-State goes in and comes out as an argument, (L, B, H): nothing is remembered between calls.
+State goes in and comes out as an argument, (L, B, S H) for a cell whose state has S parts: nothing
+is remembered between calls.
 """
 
 from collections.abc import Sequence
@@ -82,6 +83,11 @@ class Model:
         self.V, self.H, self.L, self.cell = V, H, L, cell
         self.params = Params(shapes(V, H, L, cell), dtype)
 
+    @property
+    def state_size(self) -> int:
+        """Numbers of one layer's state of one stream, S H: what the cell keeps, as it pleases."""
+        return len(CELLS[self.cell].STATE) * self.H
+
     def astype(self, dtype: npt.DTypeLike) -> "Model":
         """A copy in another precision."""
         copy = Model(self.V, self.H, self.L, dtype, self.cell)
@@ -109,8 +115,8 @@ class Model:
         return Output(params["output.W_hc"], params["output.b_c"])
 
     def zero_state(self, B: int) -> Array:
-        """The state before any text, (L, B, H)."""
-        return np.zeros((self.L, B, self.H), self.params.flat.dtype)
+        """The state before any text, (L, B, S H)."""
+        return np.zeros((self.L, B, self.state_size), self.params.flat.dtype)
 
     def workspace(self, T: int, B: int, *, dropout: bool = False) -> Workspace:
         """Room for windows of up to ``T`` steps of ``B`` streams."""
@@ -128,25 +134,26 @@ class Model:
 
         Args:
             x: ids (T, B), or any real-valued input (T, B, V).
-            state: initial state of every layer, (L, B, H).
+            state: initial state of every layer, (L, B, S H).
             room: a workspace for exactly T steps.
             masks: what each layer's output is multiplied by, (L, T, B, H), or (L, 1, B, H) for
                 the same at all steps, or None.
 
         Returns:
-            What each layer read, and last what the softmax reads; and the last state, (L, B, H).
+            What each layer read, and last what the softmax reads; and the last state, (L, B, S H).
         """
         inputs: list[Input] = [x]
+        last_state = []
         for number, (w, cache) in enumerate(
             zip(self.layers(self.params), room.caches, strict=True)
         ):
             project(w.W_x, w.b, inputs[-1], cache.a)
-            CELLS[self.cell].forward(w, state[number], cache)
+            last_state.append(CELLS[self.cell].forward(w, state[number], cache))
             h = cache.h[1:]
             inputs.append(
                 h if masks is None else np.multiply(h, masks[number], out=room.dropped[number])
             )
-        return inputs, np.array([cache.h[-1] for cache in room.caches])
+        return inputs, np.array(last_state)
 
     def loss_and_gradients(
         self,
@@ -166,7 +173,7 @@ class Model:
         Args:
             x: ids (T, B), or a real-valued input (T, B, V), then with ``dx`` of that shape.
             targets: the characters that come next, (T, B).
-            state: initial state, (L, B, H).
+            state: initial state, (L, B, S H).
             room: a workspace for exactly T steps.
             grads: receives the gradient of ``scale * L``.
             scale: 1 / (T * B) for the gradient of the mean loss a character.

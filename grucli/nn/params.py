@@ -80,6 +80,13 @@ def as_rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
+def orthogonal(W: Array, rng: np.random.Generator) -> None:
+    """Overwrite each matrix of ``W`` (G, H, H) with an orthogonal one, uniformly distributed."""
+    for W_g in W:
+        q, triangular = np.linalg.qr(rng.standard_normal(W_g.shape))
+        W_g[:] = q * np.sign(np.diag(triangular))
+
+
 def transposed_shapes(shapes: Shapes) -> Shapes:
     """The shapes of ``Params.transposed``."""
     return {name: (*shape[:-2], *shape[-2:][::-1]) for name, shape in shapes.items()}

@@ -3,14 +3,14 @@
 import inspect
 import math
 import types
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from grucli.nn import gradcheck, gru, gru_after, inputs
+from grucli.nn import gradcheck, gru, inputs
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS
+from tests.nn.mutations import CELL_MUTATIONS, INPUT_MUTATIONS, MODEL_MUTATIONS
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -21,7 +21,8 @@ def test_every_gradient_is_right(cell: str, layers: int, dropout: float, locked:
     rows = [row for _, row in checks]
     assert max(row.error for row in rows) <= 1e-6
     names = {row.name for row in rows}
-    expected = {f"layer{n}.{name}" for n in range(1, layers + 1) for name in ("h_0", "W_hz", "b_r")}
+    gates = {"lstm": ("W_hf", "b_o", "c_0"), "rnn": ("W_h", "b")}.get(cell, ("W_hz", "b_r"))
+    expected = {f"layer{n}.{name}" for n in range(1, layers + 1) for name in ("h_0", *gates)}
     assert expected | {"x", "layer.a", "layer.x", "output.W_hc", "output.b_c"} <= names
 
 
@@ -39,97 +40,6 @@ def test_random_directions_find_a_missing_gradient() -> None:
     wrong = gradcheck.check_direction("a", array, 0 * array, lambda: float(array @ array), rng)
     assert right.passed
     assert not wrong.passed
-
-
-GRU_MUTATIONS = {
-    "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
-    "route 2, update": ("dh_next += from_z", "pass"),
-    "route 3, candidate": ("dh_next += drh  # route 3", "pass  #"),
-    "route 4, reset": ("dh_next += from_r", "pass"),
-    "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
-    "z (1 - z) without z": ("write *= dn", "write *= dh_next"),
-    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
-    "r (1 - r) without r": ("r *= drh  # (2)", "r *= drh / rh * h_prev  #"),
-    "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
-    "dz without h_{t-1}": (
-        "write = np.subtract(n, h_prev, out=second)",
-        "write = second; write[:] = n",
-    ),
-    "b_z": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[1:] = cache.a[1:].sum(axis=(1, 2))"),
-    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
-    "b_r": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[::2] = cache.a[::2].sum(axis=(1, 2))"),
-    "reset after the product, forward": (
-        "n += np.matmul(rh, W_hn, out=product)",
-        "n += r * np.matmul(h_prev, W_hn, out=product)",
-    ),
-    "reset after the product, backward": (
-        "drh = np.matmul(n, W_hn_T, out=first)",
-        "r_copy = r.copy(); drh = np.matmul(n * r_copy, W_hn_T, out=first); drh /= r_copy",
-    ),
-    "reset after the product, weights": (
-        "(h_prev_rows, h_prev_rows, rh_rows)",
-        "(h_prev_rows, h_prev_rows, h_prev_rows)",
-    ),
-    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
-    "gradient of the last state": (
-        "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
-        "dh_next = np.zeros_like(dh_last)",
-    ),
-    "gradient from above": (
-        "dh_next += rh  #",
-        "dh_next += rh * (h_prev is not cache.steps[0][0])  #",
-    ),
-}
-
-AFTER_MUTATIONS = {
-    "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
-    "route 2, update": ("dh_next += from_z", "pass"),
-    "route 3, candidate": ("dh_next += from_u", "pass"),
-    "route 4, reset": ("dh_next += from_r", "pass"),
-    "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
-    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
-    "r (1 - r) without r": ("r *= du", "r *= n"),
-    "dr without u": ("r *= u", "pass"),
-    "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
-    "du without r": ("du = np.multiply(n, r, out=write)", "du = write; write[:] = n"),
-    "b_u": ("np.sum(cache.u, axis=(0, 1), out=dw.b_u)", "pass"),
-    "b_u outside the reset gate": (
-        "n += np.multiply(r, u, out=n_product)",
-        "n += r * (u - w.b_u) + w.b_u",
-    ),
-    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
-    "recurrent weights of the candidate": ("cache.a[1], cache.u)", "cache.a[1], cache.a[2])"),
-    "gradient of the last state": (
-        "dh_next = np.array(dh_last, dtype=cache.h.dtype)",
-        "dh_next = np.zeros_like(dh_last)",
-    ),
-}
-
-INPUT_MUTATIONS = {
-    "input weights of a repeated character": (
-        "np.matmul(ones[start:end], scratch[start:end], out=dW_xg[v])",
-        "dW_xg[v] = scratch[start]",
-    ),
-    "input weights of the wrong character": ("out=dW_xg[v])", "out=dW_xg[v - 1])"),
-    "input weights of a higher layer": (
-        "np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)",
-        "dW_xg[:] = 0.0",
-    ),
-    "input of a layer": (
-        "as_rows(dx[steps])[:] = sum(parts)",
-        "as_rows(dx[steps])[:] = next(parts)",
-    ),
-}
-
-MODEL_MUTATIONS = {
-    "initial state of one layer": (
-        "dstate[number] = CELLS[self.cell].backward(",
-        "dstate[number] = (number > 0) * CELLS[self.cell].backward(",
-    ),
-    "dropout": ("room.dh[:] *= masks[number]", "pass"),
-    "b_c": ("dw.b_c[:] += c.sum(axis=0)", "pass"),
-    "W_hc": ("dw.W_hc[:] += h_rows[rows].T @ c", "dw.W_hc[:] += 0.5 * h_rows[rows].T @ c"),
-}
 
 
 def mutate(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
@@ -150,21 +60,23 @@ def found_wrong(cell: str = "gru") -> bool:
         return any(not row.passed for _, row in checks)
 
 
-def mutations_of_cells() -> Iterator[object]:
-    for name, module, changes in (
-        ("gru", gru, GRU_MUTATIONS),
-        ("gru-after", gru_after, AFTER_MUTATIONS),
-    ):
-        for mistake, change in changes.items():
-            yield pytest.param(name, module, change, id=f"{name}: {mistake}")
+MISTAKES = [
+    pytest.param(cell, change, id=f"{cell}: {mistake}")
+    for cell, changes in CELL_MUTATIONS.items()
+    for mistake, change in changes.items()
+]
 
 
-@pytest.mark.parametrize(("name", "module", "change"), list(mutations_of_cells()))
+@pytest.mark.parametrize(("cell", "change"), MISTAKES)
 def test_a_mistake_in_a_cell_is_found(
-    name: str, module: types.ModuleType, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+    cell: str, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(CELLS, name, mutate(module, *change))  # type: ignore[misc]
-    assert found_wrong(name)
+    monkeypatch.setitem(CELLS, cell, mutate(CELLS[cell], *change))  # type: ignore[arg-type]
+    assert found_wrong(cell)
+
+
+def test_every_cell_has_its_mistakes() -> None:
+    assert set(CELL_MUTATIONS) == set(CELLS)
 
 
 @pytest.mark.parametrize("change", INPUT_MUTATIONS.values(), ids=INPUT_MUTATIONS)

@@ -132,47 +132,6 @@ def test_the_size_of_a_workspace_is_known_beforehand(cell: str, dropout: bool) -
     assert numbers == pytest.approx(expected, rel=10 / T)
 
 
-@pytest.mark.parametrize("layers", [1, 2])
-def test_the_form_with_the_reset_gate_after_the_product_is_that_of_torch(layers: int) -> None:
-    torch = pytest.importorskip("torch")
-    model, window = toy(V=7, H=5, L=layers, T=6, B=3, dropout=0.0, seed=8, cell="gru-after")
-    net = torch.nn.GRU(7, 5, layers, dtype=torch.float64)
-    order = np.array([1, 0, 2])  # torch: r, 1 - z, n
-    sign = np.array([1.0, -1.0, 1.0])[:, None, None]
-    with torch.no_grad():
-        for number, w in enumerate(model.layers(model.params)):
-            for name, W in (("ih", w.W_x), ("hh", w.W_h)):
-                stacked = (W.swapaxes(1, 2)[order] * sign).reshape(15, -1)
-                getattr(net, f"weight_{name}_l{number}").copy_(torch.from_numpy(stacked))
-            b = (w.b[order] * sign[:, 0]).ravel()
-            getattr(net, f"bias_ih_l{number}").copy_(torch.from_numpy(b))
-            b_u = np.concatenate([np.zeros(10), w.b_u])
-            getattr(net, f"bias_hh_l{number}").copy_(torch.from_numpy(b_u))
-    x = torch.from_numpy(np.eye(7)[window.x])
-    h0 = torch.from_numpy(window.state.copy()).requires_grad_()
-    states, last = net(x, h0)
-    w_out = model.output(model.params)
-    logits = states @ torch.from_numpy(w_out.W_hc) + torch.from_numpy(w_out.b_c)
-    total = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), torch.from_numpy(window.targets).flatten(), reduction="sum"
-    )
-    total.backward()
-    grads = model.params.like()
-    loss, state, dstate = model.loss_and_gradients(
-        window.x, window.targets, window.state, model.workspace(6, 3), grads, scale=1.0
-    )
-    assert loss == pytest.approx(total.item(), rel=1e-12)
-    np.testing.assert_allclose(state, last.detach().numpy(), atol=1e-12)
-    np.testing.assert_allclose(dstate, h0.grad.numpy(), atol=1e-10)
-    for number, dw in enumerate(model.layers(grads)):
-        dW_h = (dw.W_h.swapaxes(1, 2)[order] * sign).reshape(15, -1)
-        theirs = getattr(net, f"weight_hh_l{number}").grad.numpy()
-        np.testing.assert_allclose(dW_h, theirs, atol=1e-10)
-        np.testing.assert_allclose(
-            dw.b_u, getattr(net, f"bias_hh_l{number}").grad.numpy()[10:], atol=1e-10
-        )
-
-
 def test_gates_that_are_driven_to_their_limits_neither_warn_nor_fail() -> None:
     model = Model(3, 4, 1)
     model.params["layer1.b"][:] = [[-1e3], [1e3], [-1e3]]

@@ -1,0 +1,137 @@
+"""One LSTM layer over one window of text, forward and backward by hand.
+
+One step, row vectors, * elementwise (Hochreiter and Schmidhuber 1997, with the forget gate of Gers
+et al. 2000); the state is the pair (h, c):
+
+    (1)  i_t = sigmoid(h_{t-1} W_hi + x_t W_xi + b_i)            input gate
+    (2)  f_t = sigmoid(h_{t-1} W_hf + x_t W_xf + b_f)            forget gate
+    (3)  o_t = sigmoid(h_{t-1} W_ho + x_t W_xo + b_o)            output gate
+    (4)  g_t = tanh(h_{t-1} W_hg + x_t W_xg + b_g)               candidate
+    (5)  c_t = f_t * c_{t-1} + i_t * g_t
+    (6)  h_t = o_t * u_t,   u_t = tanh(c_t)
+
+Every array has the gates i, f, o, g on its first axis, and a state its parts h and c side by side
+on its last; the rest is as in ``gru``.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.nn.functional import sigmoid_
+from grucli.nn.params import Array, Shapes, as_rows, orthogonal
+
+GATES = ("i", "f", "o", "g")
+
+STATE = ("h", "c")
+
+ARRAYS = 7
+"""Numbers that a cache keeps of a unit at each step."""
+
+
+class Weights(NamedTuple):
+    """The parameters of one layer, or the gradients with respect to them."""
+
+    W_x: Array  # (4, D, H)  W_xi, W_xf, W_xo, W_xg
+    W_h: Array  # (4, H, H)  W_hi, W_hf, W_ho, W_hg
+    b: Array  # (4, H)     b_i, b_f, b_o, b_g
+
+
+class Cache(NamedTuple):
+    """What the backward pass needs of a forward pass; used as ``gru.Cache`` is."""
+
+    h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
+    c: Array  # (T+1, B, H)   the same of the cells
+    a: Array  # (4, T, B, H)  projection; after forward i, f, o, g; after backward gradient at a
+    u: Array  # (T, B, H)     tanh(c_t)
+    scratch: Array  # (4, B, H)
+    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, c_{t-1}, h_t, c_t, u_t, a_t, ifo_t, g_t)
+
+    def first(self, T: int) -> "Cache":
+        """The same room, for a window of only ``T`` steps."""
+        h, c = self.h[: T + 1], self.c[: T + 1]
+        return Cache(h, c, self.a[:, :T], self.u[:T], self.scratch, self.steps[:T])
+
+
+def shapes(D: int, H: int) -> Shapes:
+    """Shapes of the parameters of a layer of ``H`` units that reads ``D`` inputs."""
+    return {"W_x": (4, D, H), "W_h": (4, H, H), "b": (4, H)}
+
+
+def initialize(w: Weights, rng: np.random.Generator, active: int) -> None:
+    """As ``gru.initialize``; forget-gate bias 1, so that an untrained cell keeps most of itself."""
+    w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
+    orthogonal(w.W_h, rng)
+    w.b[:] = np.array([[0.0], [1.0], [0.0], [0.0]])
+
+
+def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    """The blocks of an array that belong to one gate each, named as in the equations."""
+    for gate, block in zip(GATES, array, strict=True):
+        yield f"{name}_{gate}" if name == "b" else f"{name}{gate}", block
+
+
+def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
+    """Room for a window of up to ``T`` steps of ``B`` streams."""
+    h, c = np.zeros((2, T + 1, B, H), dtype)
+    a, u = np.zeros((4, T, B, H), dtype), np.zeros((T, B, H), dtype)
+    steps = [(h[t], c[t], h[t + 1], c[t + 1], u[t], a[:, t], a[:3, t], a[3, t]) for t in range(T)]
+    return Cache(h, c, a, u, np.zeros((4, B, H), dtype), steps)
+
+
+@np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
+def forward(w: Weights, state: Array, cache: Cache) -> Array:
+    """Run the layer from ``state`` (B, 2 H) over the projection in ``cache.a``; the last state."""
+    cache.h[0], cache.c[0] = np.split(state, 2, axis=-1)
+    ig = cache.scratch[0]
+    for h_prev, c_prev, h, c, u, a, ifo, g in cache.steps:
+        a += np.matmul(h_prev, w.W_h, out=cache.scratch)
+        sigmoid_(ifo)  # (1) (2) (3)
+        np.tanh(g, out=g)  # (4)
+        i, f, o = ifo
+        np.multiply(f, c_prev, out=c)
+        c += np.multiply(i, g, out=ig)  # (5)
+        np.tanh(c, out=u)
+        np.multiply(o, u, out=h)  # (6)
+    return np.concatenate([cache.h[-1], cache.c[-1]], axis=-1)
+
+
+def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+    """Go back through the window; write the gradients of ``W_h`` and ``b`` to ``dw``.
+
+    As ``gru.backward``, with its arguments; states and their gradients are (B, 2 H).
+    """
+    dstate = np.array(dstate, dtype=cache.h.dtype)
+    dh_next, dc = np.split(dstate, 2, axis=-1)  # (B, H) views: what comes back from step t+1
+    difo, (di, df, do) = cache.scratch[:3], cache.scratch[:3]
+    for dh_t, step in zip(dh[::-1], reversed(cache.steps), strict=True):
+        _, c_prev, _, _, u, a, ifo, g = step
+        i, f, o = ifo
+        dh_next += dh_t
+        np.multiply(dh_next, u, out=do)  # (6) do = dh * u
+        np.multiply(u, u, out=u)
+        np.subtract(1.0, u, out=u)
+        u *= o
+        u *= dh_next
+        dc += u  # (6) dc = dc + dh * o * (1 - u^2)
+        np.multiply(dc, g, out=di)  # (5) di = dc * g
+        np.multiply(dc, c_prev, out=df)  # (5) df = dc * c_{t-1}
+        np.multiply(g, g, out=g)
+        np.subtract(1.0, g, out=g)
+        g *= i
+        g *= dc  # (5) (4) dg~ = dc * i * (1 - g^2)
+        dc *= f  # route direct, from c to c: dc * f
+        difo *= ifo
+        np.subtract(1.0, ifo, out=ifo)
+        ifo *= difo  # (1) (2) (3) da~ = da * a (1 - a)
+        from_i, from_f, from_o, from_g = np.matmul(a, w_T.W_h, out=cache.scratch)
+        np.add(from_i, from_f, out=dh_next)  # routes input, forget: di~ W_hi^T, df~ W_hf^T
+        dh_next += from_o  # route output: do~ W_ho^T
+        dh_next += from_g  # route candidate: dg~ W_hg^T
+    h_prev_rows = as_rows(cache.h[:-1])
+    for dW, da in zip(dw.W_h, cache.a, strict=True):
+        np.matmul(h_prev_rows.T, as_rows(da), out=dW)
+    np.sum(cache.a, axis=(1, 2), out=dw.b)
+    return dstate

@@ -1,0 +1,95 @@
+"""One vanilla recurrent layer over one window of text, forward and backward by hand.
+
+One step, row vectors (Elman 1990, with tanh):
+
+    (1)  h_t = tanh(h_{t-1} W_h + x_t W_x + b)
+
+Arrays have a first axis of one gate, as every cell's have; the rest is as in ``gru``.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.nn.params import Array, Shapes, as_rows, orthogonal
+
+STATE = ("h",)
+
+ARRAYS = 2
+"""Numbers that a cache keeps of a unit at each step."""
+
+
+class Weights(NamedTuple):
+    """The parameters of one layer, or the gradients with respect to them."""
+
+    W_x: Array  # (1, D, H)
+    W_h: Array  # (1, H, H)
+    b: Array  # (1, H)
+
+
+class Cache(NamedTuple):
+    """What the backward pass needs of a forward pass; used as ``gru.Cache`` is."""
+
+    h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
+    a: Array  # (1, T, B, H)  input projection; after backward the gradient at tanh's argument
+    scratch: Array  # (B, H)
+    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, h_t, a_t)
+
+    def first(self, T: int) -> "Cache":
+        """The same room, for a window of only ``T`` steps."""
+        return Cache(self.h[: T + 1], self.a[:, :T], self.scratch, self.steps[:T])
+
+
+def shapes(D: int, H: int) -> Shapes:
+    """Shapes of the parameters of a layer of ``H`` units that reads ``D`` inputs."""
+    return {"W_x": (1, D, H), "W_h": (1, H, H), "b": (1, H)}
+
+
+def initialize(w: Weights, rng: np.random.Generator, active: int) -> None:
+    """Normal input weights of variance 1/active, orthogonal recurrent ones, no bias."""
+    w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
+    orthogonal(w.W_h, rng)
+    w.b[:] = 0.0
+
+
+def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
+    """The only block of an array."""
+    return iter([(name, array[0])])
+
+
+def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
+    """Room for a window of up to ``T`` steps of ``B`` streams."""
+    h, a = np.zeros((T + 1, B, H), dtype), np.zeros((1, T, B, H), dtype)
+    return Cache(h, a, np.zeros((B, H), dtype), [(h[t], h[t + 1], a[0, t]) for t in range(T)])
+
+
+def forward(w: Weights, state: Array, cache: Cache) -> Array:
+    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
+    (W_h,) = w.W_h
+    cache.h[0] = state
+    for h_prev, h, a in cache.steps:
+        np.matmul(h_prev, W_h, out=h)
+        h += a
+        np.tanh(h, out=h)  # (1)
+    last: Array = cache.h[-1]
+    return last
+
+
+def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+    """Go back through the window; write the gradients of ``W_h`` and ``b`` to ``dw``.
+
+    As ``gru.backward``, with its arguments.
+    """
+    (W_h_T,) = w_T.W_h
+    dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+    for dh_t, (_, h, a) in zip(dh[::-1], reversed(cache.steps), strict=True):
+        dh_next += dh_t
+        np.multiply(h, h, out=a)
+        np.subtract(1.0, a, out=a)
+        a *= dh_next  # (1) da = dh * (1 - h^2)
+        np.matmul(a, W_h_T, out=dh_next)  # route 1, recurrent: da W_h^T
+    np.matmul(as_rows(cache.h[:-1]).T, as_rows(cache.a[0]), out=dw.W_h[0])
+    np.sum(cache.a, axis=(1, 2), out=dw.b)
+    return dh_next

@@ -1,0 +1,145 @@
+"""Mistakes: for each its name, a place of the source that occurs once, and what to put there."""
+
+GRU_MUTATIONS = {
+    "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
+    "route 2, update": ("dh_next += from_z", "pass"),
+    "route 3, candidate": ("dh_next += drh  # route 3", "pass  #"),
+    "route 4, reset": ("dh_next += from_r", "pass"),
+    "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
+    "z (1 - z) without z": ("write *= dn", "write *= dh_next"),
+    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
+    "r (1 - r) without r": ("r *= drh  # (2)", "r *= drh / rh * h_prev  #"),
+    "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
+    "dz without h_{t-1}": (
+        "write = np.subtract(n, h_prev, out=second)",
+        "write = second; write[:] = n",
+    ),
+    "b_z": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[1:] = cache.a[1:].sum(axis=(1, 2))"),
+    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
+    "b_r": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[::2] = cache.a[::2].sum(axis=(1, 2))"),
+    "reset after the product, forward": (
+        "n += np.matmul(rh, W_hn, out=product)",
+        "n += r * np.matmul(h_prev, W_hn, out=product)",
+    ),
+    "reset after the product, backward": (
+        "drh = np.matmul(n, W_hn_T, out=first)",
+        "r_copy = r.copy(); drh = np.matmul(n * r_copy, W_hn_T, out=first); drh /= r_copy",
+    ),
+    "reset after the product, weights": (
+        "(h_prev_rows, h_prev_rows, rh_rows)",
+        "(h_prev_rows, h_prev_rows, h_prev_rows)",
+    ),
+    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
+    "gradient of the last state": (
+        "dh_next = np.array(dstate, dtype=cache.h.dtype)",
+        "dh_next = np.zeros_like(dstate)",
+    ),
+    "gradient from above": (
+        "dh_next += rh  #",
+        "dh_next += rh * (h_prev is not cache.steps[0][0])  #",
+    ),
+}
+
+AFTER_MUTATIONS = {
+    "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
+    "route 2, update": ("dh_next += from_z", "pass"),
+    "route 3, candidate": ("dh_next += from_u", "pass"),
+    "route 4, reset": ("dh_next += from_r", "pass"),
+    "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
+    "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
+    "r (1 - r) without r": ("r *= du", "r *= n"),
+    "dr without u": ("r *= u", "pass"),
+    "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
+    "du without r": ("du = np.multiply(n, r, out=write)", "du = write; write[:] = n"),
+    "b_u": ("np.sum(cache.u, axis=(0, 1), out=dw.b_u)", "pass"),
+    "b_u outside the reset gate": (
+        "n += np.multiply(r, u, out=n_product)",
+        "n += r * (u - w.b_u) + w.b_u",
+    ),
+    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
+    "recurrent weights of the candidate": ("cache.a[1], cache.u)", "cache.a[1], cache.a[2])"),
+    "gradient of the last state": (
+        "dh_next = np.array(dstate, dtype=cache.h.dtype)",
+        "dh_next = np.zeros_like(dstate)",
+    ),
+}
+
+INPUT_MUTATIONS = {
+    "input weights of a repeated character": (
+        "np.matmul(ones[start:end], scratch[start:end], out=dW_xg[v])",
+        "dW_xg[v] = scratch[start]",
+    ),
+    "input weights of the wrong character": ("out=dW_xg[v])", "out=dW_xg[v - 1])"),
+    "input weights of a higher layer": (
+        "np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)",
+        "dW_xg[:] = 0.0",
+    ),
+    "input of a layer": (
+        "as_rows(dx[steps])[:] = sum(parts)",
+        "as_rows(dx[steps])[:] = next(parts)",
+    ),
+}
+
+MODEL_MUTATIONS = {
+    "initial state of one layer": (
+        "dstate[number] = CELLS[self.cell].backward(",
+        "dstate[number] = (number > 0) * CELLS[self.cell].backward(",
+    ),
+    "dropout": ("room.dh[:] *= masks[number]", "pass"),
+    "b_c": ("dw.b_c[:] += c.sum(axis=0)", "pass"),
+    "W_hc": ("dw.W_hc[:] += h_rows[rows].T @ c", "dw.W_hc[:] += 0.5 * h_rows[rows].T @ c"),
+}
+
+LSTM_MUTATIONS = {
+    "route output": ("dh_next += from_o", "pass"),
+    "route input": ("np.add(from_i, from_f, out=dh_next)", "dh_next[:] = from_f"),
+    "route forget": ("np.add(from_i, from_f, out=dh_next)", "dh_next[:] = from_i"),
+    "route candidate": ("dh_next += from_g", "pass"),
+    "route direct": ("dc *= f  # route direct", "dc *= 0.0  #"),
+    "through the cell": ("dc += u", "pass"),
+    "1 - u^2 without 1 -": ("np.subtract(1.0, u, out=u)", "pass"),
+    "dc without o": ("u *= o", "pass"),
+    "do without u": ("np.multiply(dh_next, u, out=do)", "do[:] = dh_next"),
+    "di without g": ("np.multiply(dc, g, out=di)", "di[:] = dc"),
+    "df of this step's cell": (
+        "np.multiply(dc, c_prev, out=df)",
+        "np.multiply(dc, step[3], out=df)",
+    ),
+    "dg without i": ("g *= i", "pass"),
+    "1 - g^2 without 1 -": ("np.subtract(1.0, g, out=g)", "pass"),
+    "a (1 - a) without 1 - a": ("np.subtract(1.0, ifo, out=ifo)", "ifo[:] = 1.0"),
+    "a (1 - a) without a": ("difo *= ifo", "pass"),
+    "b of one gate": (
+        "np.sum(cache.a, axis=(1, 2), out=dw.b)",
+        "dw.b[1:] = cache.a[1:].sum(axis=(1, 2))",
+    ),
+    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
+    "gradient of the last state": (
+        "dstate = np.array(dstate, dtype=cache.h.dtype)",
+        "dstate = np.zeros_like(dstate)",
+    ),
+    "gradient from above": (
+        "dh_next += dh_t",
+        "dh_next += dh_t * (c_prev is not cache.steps[0][1])",
+    ),
+}
+
+RNN_MUTATIONS = {
+    "the only route": ("np.matmul(a, W_h_T, out=dh_next)", "dh_next[:] = 0.0"),
+    "1 - h^2 without 1 -": ("np.subtract(1.0, a, out=a)", "pass"),
+    "1 - h^2 without the square": ("np.multiply(h, h, out=a)", "a[:] = h"),
+    "b": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "pass"),
+    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
+    "gradient of the last state": (
+        "dh_next = np.array(dstate, dtype=cache.h.dtype)",
+        "dh_next = np.zeros_like(dstate)",
+    ),
+    "gradient from above": ("dh_next += dh_t", "dh_next += 0.5 * dh_t"),
+}
+
+CELL_MUTATIONS = {
+    "gru": GRU_MUTATIONS,
+    "gru-after": AFTER_MUTATIONS,
+    "lstm": LSTM_MUTATIONS,
+    "rnn": RNN_MUTATIONS,
+}
