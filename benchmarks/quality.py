@@ -62,7 +62,8 @@ def judge(path: Path) -> list[str]:
     shape = settings.model
     kind = "locked dropout" if shape.locked else "dropout"
     return [
-        f"{shape.layers} x {shape.hidden}, {kind} {shape.dropout:g}, lr {settings.optim.lr:g}",
+        f"{shape.layers} x {shape.hidden}, {kind} {shape.dropout:g}, "
+        f"recurrent {shape.recurrent_dropout:g}, lr {settings.optim.lr:g}",
         f"{model.params.flat.size:,}",
         f"{run.info['elapsed_s'] / 60:.1f} min",
         f"**{carried:.4f}**",

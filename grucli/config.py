@@ -86,6 +86,9 @@ class Model(_Section):
     locked: bool = False
     """Drop the same outputs at all steps of a window, instead of drawing anew at each step."""
 
+    recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the recurrent weights that is zeroed at random for each window."""
+
     @property
     def variant(self) -> str:
         """The name of the cell in ``grucli.nn.cells``."""

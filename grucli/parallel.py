@@ -23,7 +23,8 @@ import numpy as np
 
 from grucli.cores import available_cores
 from grucli.errors import RunError
-from grucli.nn.model import Model, Workspace, dropout_masks
+from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
+from grucli.nn.model import Model, Workspace
 from grucli.nn.params import Array, Ids, Params, transposed_shapes
 
 SMALLEST_SHARD = 16
@@ -37,6 +38,9 @@ def choose_workers(wanted: int | None, batch: int) -> int:
     return max(1, min(available_cores(), batch // SMALLEST_SHARD))
 
 
+RECURRENT = (0, 1)
+"""Ends the seed of recurrent masks, where that of a stream's masks ends in its number."""
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What asks the program to stop, often by way of the whole process group."""
 
@@ -44,9 +48,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Dropout(NamedTuple):
     """The masks of one step: functions of their seed and of the stream, not of the shard."""
 
-    rate: float
+    rate: float  # share of outputs
     seed: tuple[int, ...]
     locked: bool = False  # one mask for all steps of the window (Gal and Ghahramani 2016)
+    recurrent: float = 0.0  # share of recurrent weights
 
 
 class Task(NamedTuple):
@@ -101,12 +106,14 @@ class Shard:
             self.room.first(len(task.x)),
             self.grads,
             scale=task.scale,
-            masks=None if task.dropout is None else self._masks(len(task.x), task.dropout),
+            masks=self._masks(len(task.x), task.dropout),
             transposed=self.transposed,
         )
         return Result(loss, state)
 
-    def _masks(self, T: int, dropout: Dropout) -> Array:
+    def _masks(self, T: int, dropout: Dropout | None) -> Array | None:
+        if dropout is None or not dropout.rate:
+            return None
         T = 1 if dropout.locked else T
         model, masks = self.model, self.masks[:, :T]
         for place, stream in enumerate(self.streams):
@@ -122,19 +129,32 @@ class Shards:
     Sums are taken in the order of the shards, so that results are reproducible for a given
     number of workers and differ between numbers by rounding alone. To be closed after use.
 
-    The model's parameters move to shared memory, where they stay.
+    What the shards read lies in shared memory: the model's parameters, which move there and stay,
+    or, if recurrent weights are dropped, a copy of them that is made anew at each step.
     """
 
-    def __init__(self, model: Model, T: int, B: int, workers: int, *, dropout: bool) -> None:
+    def __init__(
+        self,
+        model: Model,
+        T: int,
+        B: int,
+        workers: int,
+        *,
+        dropout: bool,
+        recurrent_dropout: bool = False,
+    ) -> None:
         self.model = model
         edges = [B * worker // workers for worker in range(workers + 1)]
         own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
         context = multiprocessing.get_context("spawn")
         memory = context.RawArray(ctypes.c_byte, (2 + workers) * model.params.flat.nbytes)
-        params, self.transposed, grads, *others_grads = _map(memory, model)
-        params.flat[:] = model.params.flat
-        model.params = params
-        self.own = Shard(model, self.transposed, grads, own, T, dropout=dropout)
+        self.used, self.transposed, grads, *others_grads = _map(memory, model)
+        self.used.flat[:] = model.params.flat
+        if not recurrent_dropout:
+            model.params = self.used
+        own_model = Model(model.V, model.H, model.L, model.params.flat.dtype, model.cell)
+        own_model.params = self.used
+        self.own = Shard(own_model, self.transposed, grads, own, T, dropout=dropout)
         self.others = [
             _Process(context, model, memory, place, streams, T, dropout)
             for place, streams in enumerate(others, start=1)
@@ -154,7 +174,8 @@ class Shards:
             part = slice(streams.start, streams.stop)
             return Task(x[:, part], targets[:, part], state[:, part], scale, dropout)
 
-        self.model.params.transposed(self.transposed)
+        masks = self._drop_recurrent(dropout)
+        self.used.transposed(self.transposed)
         for process in self.others:
             process.begin(task(process.streams))
         results = [self.own.run(task(self.own.streams))]
@@ -162,11 +183,24 @@ class Shards:
         for process, grads in zip(self.others, self.others_grads, strict=True):
             results.append(process.end())
             total.flat += grads.flat
+        mask_(total, masks)
         return (
             sum(result.loss for result in results),
             np.concatenate([result.state for result in results], axis=1),
             total,
         )
+
+    def _drop_recurrent(self, dropout: Dropout | None) -> dict[str, Array]:
+        """Have the shards read masked recurrent weights, if so asked; returns the masks."""
+        if self.used is self.model.params:
+            return {}
+        self.used.flat[:] = self.model.params.flat
+        if dropout is None or not dropout.recurrent:
+            return {}
+        rng = np.random.default_rng([*dropout.seed, *RECURRENT])
+        masks = recurrent_masks(rng, dropout.recurrent, self.used)
+        mask_(self.used, masks)
+        return masks
 
     def close(self) -> None:
         """End the processes and free what they share."""

@@ -111,6 +111,7 @@ class Trainer:
             windows.B,
             plan.workers,
             dropout=plan.settings.model.dropout > 0,
+            recurrent_dropout=plan.settings.model.recurrent_dropout > 0,
         )
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.saved_at = clock()
@@ -241,9 +242,10 @@ class Trainer:
 
     def _dropout(self, step: int) -> Dropout | None:
         model = self.plan.settings.model
-        if not model.dropout:
+        if not model.dropout and not model.recurrent_dropout:
             return None
-        return Dropout(model.dropout, (self._seed, DROPOUT, step), model.locked)
+        seed = (self._seed, DROPOUT, step)
+        return Dropout(model.dropout, seed, model.locked, model.recurrent_dropout)
 
     @property
     def _judge(self) -> str:

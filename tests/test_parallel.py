@@ -16,15 +16,18 @@ def batch(dtype: type) -> tuple[Model, tuple[np.ndarray, np.ndarray, np.ndarray]
     return model, (x, targets, rng.normal(size=(2, 5, 8)))
 
 
-@pytest.mark.parametrize("dropout", [DROPOUT, DROPOUT._replace(locked=True)])
+@pytest.mark.parametrize(
+    "dropout", [DROPOUT, DROPOUT._replace(locked=True), DROPOUT._replace(rate=0.0, recurrent=0.3)]
+)
 @pytest.mark.parametrize("workers", [2, 3])
 def test_results_depend_on_the_number_of_workers_by_rounding_alone(
     workers: int, dropout: Dropout
 ) -> None:
     model, arguments = batch(np.float64)
+    kinds = {"dropout": dropout.rate > 0, "recurrent_dropout": dropout.recurrent > 0}
     with (
-        Shards(model, 6, 5, 1, dropout=True) as one,
-        Shards(model, 6, 5, workers, dropout=True) as many,
+        Shards(model, 6, 5, 1, **kinds) as one,
+        Shards(model, 6, 5, workers, **kinds) as many,
     ):
         for _ in range(2):  # the second time with parameters that have changed
             loss, last, grads = one.loss_and_gradients(*arguments, 0.1, dropout)
@@ -72,3 +75,23 @@ def test_locked_dropout_drops_the_same_outputs_at_all_steps() -> None:
         shards.loss_and_gradients(*arguments, 0.1, DROPOUT)
         assert (shards.own.room.dropped == 0).any()
         assert ((shards.own.room.dropped == 0) != dropped).any()
+
+
+def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> None:
+    model, arguments = batch(np.float64)
+    before = model.params.flat.copy()
+    plain = Model(7, 8, 2, np.float64)
+    with Shards(model, 6, 5, 2, dropout=False, recurrent_dropout=True) as shards:
+        masked = DROPOUT._replace(rate=0.0, recurrent=0.4)
+        loss, _, grads = shards.loss_and_gradients(*arguments, 0.1, masked)
+        np.testing.assert_array_equal(model.params.flat, before)
+        masks = shards._drop_recurrent(masked)
+        plain.params.flat[:] = shards.used.flat
+    expected = plain.params.like()
+    expected_loss, _, _ = plain.loss_and_gradients(
+        *arguments, plain.workspace(6, 5), expected, scale=0.1
+    )
+    assert loss == pytest.approx(expected_loss, rel=1e-13)
+    for name, mask in masks.items():
+        assert (mask == 0).any()
+        np.testing.assert_allclose(grads[name], mask * expected[name], rtol=1e-10, atol=1e-14)

@@ -62,7 +62,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
     from grucli.nn.gradcheck import check_all
 
     values = {key: value for text in sets for key, value in config.parse_override(text).items()}
-    names = ("cell", "reset", "hidden", "layers", "dropout", "locked")
+    names = ("cell", "reset", "hidden", "layers", "dropout", "locked", "recurrent_dropout")
     counted = {f"model.{name}" for name in names}
     unused = sorted((set(values) - counted) & set(config.flatten(config.Settings())))
     if unused:
@@ -75,6 +75,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
         dropout=model.dropout,
         cell=model.variant,
         locked=model.locked,
+        recurrent=model.recurrent_dropout,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
 

@@ -102,6 +102,8 @@ def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
     model = settings.model
     kind = "locked dropout" if model.locked else "dropout"
     dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
+    if model.recurrent_dropout:
+        dropout += f", recurrent dropout {model.recurrent_dropout:g}"
     render.say(f"corpus   {', '.join(corpus.sources)}")
     render.say(f"         {len(corpus.ids):,} {unit}, {len(corpus.vocabulary):,} different ones")
     render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")

@@ -9,16 +9,18 @@ computed forward only, by a route that shares nothing with the backward pass but
 """
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.cells import CELLS, Cell
+from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.functional import log_softmax
 from grucli.nn.inputs import project, project_backward
-from grucli.nn.model import Model, dropout_masks
+from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input
 
 TOLERANCE = 1e-6
@@ -61,6 +63,7 @@ class Window:
     targets: Ids  # (T, B)
     state: Array  # (L, B, S H)
     masks: Array | None  # (L, T or 1, B, H)
+    recurrent: Mapping[str, Array] = field(default_factory=dict)  # masks of recurrent weights
 
 
 def relative_error(analytic: float, numeric: float) -> float:
@@ -136,6 +139,7 @@ def check_direction(
 def loss_of(model: Model, window: Window) -> float:
     """L of a window, forward only."""
     T, B = window.targets.shape
+    model = _masked(model, window)
     room = model.workspace(T, B, dropout=window.masks is not None)
     inputs, _ = model.run(window.x, window.state, room, window.masks)
     w = model.output(model.params)
@@ -148,10 +152,19 @@ def gradients_of(model: Model, window: Window, dx: Array | None = None) -> dict[
     T, B = window.targets.shape
     grads = model.params.like()
     room = model.workspace(T, B, dropout=window.masks is not None)
-    _, _, dstate = model.loss_and_gradients(
+    _, _, dstate = _masked(model, window).loss_and_gradients(
         window.x, window.targets, window.state, room, grads, scale=1.0, masks=window.masks, dx=dx
     )
+    mask_(grads, window.recurrent)
     return dict(_named(model, grads.items(), dstate))
+
+
+def _masked(model: Model, window: Window) -> Model:
+    """The model with its recurrent weights masked, or itself."""
+    if window.recurrent:
+        model = model.astype(np.float64)
+        mask_(model.params, window.recurrent)
+    return model
 
 
 def _named(
@@ -214,7 +227,7 @@ def check_input(
 ) -> Row:
     """Check the gradient of the input x, as a real-valued array in place of one-hot rows."""
     x: Array = np.eye(model.V)[window.x]  # (T, B, V)
-    dense = Window(x, window.targets, window.state, window.masks)
+    dense = replace(window, x=x)
     dx = np.zeros_like(x)
     gradients_of(model, dense, dx)
     return check_entries("x", x, dx, lambda: loss_of(model, dense), _choose(dx, rng, entries))
@@ -251,8 +264,8 @@ def check_layer(
     arguments: list[tuple[str, Array, Array]] = [("layer.x", x, dx), ("layer.a", offset, da)]
     parts = _named_state(cell, "layer", state), _named_state(cell, "layer", dstate)
     arguments += [(name, part, dpart) for (name, part), (_, dpart) in zip(*parts, strict=True)]
-    for field, array, gradient in zip(w._fields, w, dw, strict=True):
-        blocks = zip(cell.by_gate(field, array), cell.by_gate(field, gradient), strict=True)
+    for group, array, gradient in zip(w._fields, w, dw, strict=True):
+        blocks = zip(cell.by_gate(group, array), cell.by_gate(group, gradient), strict=True)
         arguments += [(f"layer.{name}", block, dblock) for (name, block), (_, dblock) in blocks]
     for argument, array, gradient in arguments:
         yield check_entries(argument, array, gradient, loss)
@@ -269,6 +282,7 @@ def toy(
     cell: str = "gru",
     *,
     locked: bool = False,
+    recurrent: float = 0.0,
 ) -> tuple[Model, Window]:
     """A model with weights of the order of 1, and a random window with a non-zero state."""
     rng = np.random.default_rng(seed)
@@ -279,7 +293,9 @@ def toy(
     shape = (L, 1 if locked else T, B, H)
     masks = dropout_masks(rng, dropout, shape, np.float64) if dropout else None
     x, targets = rng.integers(0, V, (2, T, B))
-    return model, Window(x, targets, rng.uniform(-0.9, 0.9, (L, B, model.state_size)), masks)
+    state = rng.uniform(-0.9, 0.9, (L, B, model.state_size))
+    dropped = recurrent_masks(rng, recurrent, model.params) if recurrent else {}
+    return model, Window(x, targets, state, masks, dropped)
 
 
 def check_all(
@@ -289,6 +305,7 @@ def check_all(
     dropout: float,
     cell: str = "gru",
     locked: bool = False,
+    recurrent: float = 0.0,
     seed: int = 0,
     entries: int | None = None,
 ) -> Iterator[tuple[str, Row]]:
@@ -300,12 +317,14 @@ def check_all(
         dropout: share of its outputs zeroed by masks that stay fixed.
         cell: name of the cell.
         locked: whether the masks are the same at all steps.
+        recurrent: share of its recurrent weights zeroed likewise.
         seed: of weights, text and directions.
         entries: how many entries to compare in each array; None for all.
     """
     rng = np.random.default_rng(seed)
     V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
-    model, window = toy(V, hidden, layers, T, B, dropout, seed, cell, locked=locked)
+    kind: dict[str, Any] = {"cell": cell, "locked": locked, "recurrent": recurrent}
+    model, window = toy(V, hidden, layers, T, B, dropout, seed, **kind)
     title = f"entry by entry: V={V} H={hidden} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_model(model, window, rng, entries))
     yield title, check_input(model, window, rng, entries)
@@ -313,7 +332,7 @@ def check_all(
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
     yield from ((title, row) for row in check_layer(cell, D, H, T, B, rng))
     V, H, T, B = 257, 64, 32, 8  # more characters than steps: rows of W_x are looked up otherwise
-    model, window = toy(V, H, layers, T, B, dropout, seed, cell, locked=locked)
+    model, window = toy(V, H, layers, T, B, dropout, seed, **kind)
     title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_directions(model, window, rng))
 

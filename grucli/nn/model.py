@@ -8,7 +8,6 @@ State goes in and comes out as an argument, (L, B, S H) for a cell whose state h
 is remembered between calls.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -239,16 +238,6 @@ class Model:
             dw.b_c[:] += c.sum(axis=0)
             np.matmul(c, w_T.W_hc, out=dh_rows[rows])
         return loss
-
-
-def dropout_masks(
-    rng: np.random.Generator, rate: float, shape: Sequence[int], dtype: npt.DTypeLike
-) -> Array:
-    """Masks that zero each value with probability ``rate`` and scale the rest by 1/(1-rate)."""
-    masks: Array = rng.random(tuple(shape), np.float32).astype(dtype, copy=False)
-    np.greater_equal(masks, rate, out=masks)
-    masks *= 1.0 / (1.0 - rate)
-    return masks
 
 
 def _blocks(rows: int, V: int) -> list[slice]:

@@ -26,6 +26,16 @@ def test_every_gradient_is_right(cell: str, layers: int, dropout: float, locked:
     assert expected | {"x", "layer.a", "layer.x", "output.W_hc", "output.b_c"} <= names
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_of_masked_recurrent_weights_are_right(cell: str) -> None:
+    checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.0, cell=cell, recurrent=0.4)
+    rows = [row for _, row in checks]
+    assert max(row.error for row in rows) <= 1e-6
+    dropped = gradcheck.toy(7, 5, 2, 4, 3, 0.0, 0, cell, recurrent=0.4)[1].recurrent
+    assert len(dropped) == 2
+    assert all(0.1 < (mask == 0).mean() < 0.7 for mask in dropped.values())
+
+
 def test_zero_over_zero_is_no_error_and_nan_is_one() -> None:
     assert gradcheck.relative_error(0.0, 0.0) == 0.0
     assert not gradcheck.Row("a", (1,), "1", math.nan).passed

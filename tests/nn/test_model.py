@@ -5,8 +5,9 @@ import pytest
 
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS
+from grucli.nn.dropout import dropout_masks
 from grucli.nn.gradcheck import toy
-from grucli.nn.model import Model, dropout_masks, workspace_size
+from grucli.nn.model import Model, workspace_size
 from tests import oracle
 
 
