@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from grucli.nn import gru, gru_after, lstm, rnn
 from grucli.nn.params import Array, Shapes
+from grucli.nn.routes import Route
 
 
 class Cell(Protocol):
@@ -23,6 +24,9 @@ class Cell(Protocol):
 
     @property
     def ARRAYS(self) -> int: ...  # noqa: N802, D102
+
+    @property
+    def ROUTES(self) -> tuple[Route, ...]: ...  # noqa: N802, D102
 
     @property
     def Weights(self) -> Any: ...  # noqa: N802, D102

@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
+from grucli.nn.routes import Route
 
 GATES = ("z", "r", "n")
 
@@ -40,6 +41,17 @@ class Weights(NamedTuple):
     b: Array  # (3, H)     b_z, b_r, b_n
 
 
+class Step(NamedTuple):
+    """Views of one step, made once for all windows."""
+
+    h_prev: Array  # (B, H)  h_{t-1}
+    h: Array  # (B, H)
+    zr: Array  # (2, B, H)
+    z: Array  # (B, H)
+    r: Array  # (B, H)
+    n: Array  # (B, H)
+
+
 class Cache(NamedTuple):
     """What the backward pass needs of a forward pass.
 
@@ -50,11 +62,11 @@ class Cache(NamedTuple):
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     scratch: Array  # (2, B, H)
-    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, h_t, zr_t, z_t, r_t, n_t), views made once
+    steps: Sequence[Step]  # T of them
 
-    def first(self, T: int) -> "Cache":
-        """The same room, for a window of only ``T`` steps."""
-        return Cache(self.h[: T + 1], self.a[:, :T], self.scratch, self.steps[:T])
+    def span(self, lo: int, hi: int) -> "Cache":
+        """The same room, of the steps from ``lo`` to below ``hi`` alone."""
+        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.scratch, self.steps[lo:hi])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -87,7 +99,7 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
 def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((3, T, B, H), dtype)
-    steps = [(h[t], h[t + 1], a[:2, t], *a[:, t]) for t in range(T)]
+    steps = [Step(h[t], h[t + 1], a[:2, t], *a[:, t]) for t in range(T)]
     return Cache(h, a, np.zeros((2, B, H), dtype), steps)
 
 
@@ -155,3 +167,39 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         np.matmul(rows.T, as_rows(da), out=dW)
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next
+
+
+# ---- the routes of the gradient, one by one: h_t to h_{t-1} ------------------------------------
+
+
+def direct(_: Weights, s: Step, dh: Array) -> Array:
+    """Through what h_t keeps of h_{t-1}: (4)."""
+    return dh * (1 - s.z)
+
+
+def update(w: Weights, s: Step, dh: Array) -> Array:
+    """Through z_t: (4), then (1)."""
+    return (dh * (s.n - s.h_prev) * s.z * (1 - s.z)) @ w.W_h[0].T
+
+
+def candidate(w: Weights, s: Step, dh: Array) -> Array:
+    """Through n_t, straight: (4), then (3)."""
+    return _drh(w, s, dh) * s.r
+
+
+def reset(w: Weights, s: Step, dh: Array) -> Array:
+    """Through n_t, then r_t: (4), (3), then (2)."""
+    return (_drh(w, s, dh) * s.h_prev * s.r * (1 - s.r)) @ w.W_h[1].T
+
+
+def _drh(w: Weights, s: Step, dh: Array) -> Array:
+    """The gradient of r_t * h_{t-1}."""
+    return (dh * s.z * (1 - s.n**2)) @ w.W_h[2].T
+
+
+ROUTES = (
+    Route("direct", "h", "h", direct),
+    Route("update", "h", "h", update),
+    Route("candidate", "h", "h", candidate),
+    Route("reset", "h", "h", reset),
+)

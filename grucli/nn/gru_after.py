@@ -19,6 +19,7 @@ import numpy.typing as npt
 from grucli.nn import gru
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows
+from grucli.nn.routes import Route
 
 STATE = ("h",)
 
@@ -35,6 +36,18 @@ class Weights(NamedTuple):
     b_u: Array  # (H,)
 
 
+class Step(NamedTuple):
+    """Views of one step, made once for all windows."""
+
+    h_prev: Array  # (B, H)  h_{t-1}
+    h: Array  # (B, H)
+    u: Array  # (B, H)
+    zr: Array  # (2, B, H)
+    z: Array  # (B, H)
+    r: Array  # (B, H)
+    n: Array  # (B, H)
+
+
 class Cache(NamedTuple):
     """What the backward pass needs of a forward pass; used as ``gru.Cache`` is."""
 
@@ -42,11 +55,13 @@ class Cache(NamedTuple):
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     u: Array  # (T, B, H)     u_t; its gradient after backward
     scratch: Array  # (3, B, H)
-    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, h_t, u_t, zr_t, z_t, r_t, n_t)
+    steps: Sequence[Step]  # T of them
 
-    def first(self, T: int) -> "Cache":
-        """The same room, for a window of only ``T`` steps."""
-        return Cache(self.h[: T + 1], self.a[:, :T], self.u[:T], self.scratch, self.steps[:T])
+    def span(self, lo: int, hi: int) -> "Cache":
+        """The same room, of the steps from ``lo`` to below ``hi`` alone."""
+        return Cache(
+            self.h[lo : hi + 1], self.a[:, lo:hi], self.u[lo:hi], self.scratch, self.steps[lo:hi]
+        )
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -69,7 +84,7 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((3, T, B, H), dtype)
     u = np.zeros((T, B, H), dtype)
-    steps = [(h[t], h[t + 1], u[t], a[:2, t], *a[:, t]) for t in range(T)]
+    steps = [Step(h[t], h[t + 1], u[t], a[:2, t], *a[:, t]) for t in range(T)]
     return Cache(h, a, u, np.zeros((3, B, H), dtype), steps)
 
 
@@ -128,3 +143,34 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     np.sum(cache.u, axis=(0, 1), out=dw.b_u)
     return dh_next
+
+
+# ---- the routes of the gradient, one by one: h_t to h_{t-1} ------------------------------------
+
+
+def direct(_: Weights, s: Step, dh: Array) -> Array:
+    """Through what h_t keeps of h_{t-1}: (5)."""
+    return dh * (1 - s.z)
+
+
+def update(w: Weights, s: Step, dh: Array) -> Array:
+    """Through z_t: (5), then (1)."""
+    return (dh * (s.n - s.h_prev) * s.z * (1 - s.z)) @ w.W_h[0].T
+
+
+def candidate(w: Weights, s: Step, dh: Array) -> Array:
+    """Through n_t and u_t: (5), (4), then (3)."""
+    return (dh * s.z * (1 - s.n**2) * s.r) @ w.W_h[2].T
+
+
+def reset(w: Weights, s: Step, dh: Array) -> Array:
+    """Through n_t, then r_t: (5), (4), then (2)."""
+    return (dh * s.z * (1 - s.n**2) * s.u * s.r * (1 - s.r)) @ w.W_h[1].T
+
+
+ROUTES = (
+    Route("direct", "h", "h", direct),
+    Route("update", "h", "h", update),
+    Route("candidate", "h", "h", candidate),
+    Route("reset", "h", "h", reset),
+)

@@ -14,7 +14,7 @@ Every array has the gates i, f, o, g on its first axis, and a state its parts h 
 on its last; the rest is as in ``gru``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
+from grucli.nn.routes import Route
 
 GATES = ("i", "f", "o", "g")
 
@@ -39,6 +40,19 @@ class Weights(NamedTuple):
     b: Array  # (4, H)     b_i, b_f, b_o, b_g
 
 
+class Step(NamedTuple):
+    """Views of one step, made once for all windows."""
+
+    h_prev: Array  # (B, H)  h_{t-1}
+    c_prev: Array  # (B, H)  c_{t-1}
+    h: Array  # (B, H)
+    c: Array  # (B, H)
+    u: Array  # (B, H)
+    a: Array  # (4, B, H)  i_t, f_t, o_t, g_t
+    ifo: Array  # (3, B, H)
+    g: Array  # (B, H)
+
+
 class Cache(NamedTuple):
     """What the backward pass needs of a forward pass; used as ``gru.Cache`` is."""
 
@@ -47,12 +61,12 @@ class Cache(NamedTuple):
     a: Array  # (4, T, B, H)  projection; after forward i, f, o, g; after backward gradient at a
     u: Array  # (T, B, H)     tanh(c_t)
     scratch: Array  # (4, B, H)
-    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, c_{t-1}, h_t, c_t, u_t, a_t, ifo_t, g_t)
+    steps: Sequence[Step]  # T of them
 
-    def first(self, T: int) -> "Cache":
-        """The same room, for a window of only ``T`` steps."""
-        h, c = self.h[: T + 1], self.c[: T + 1]
-        return Cache(h, c, self.a[:, :T], self.u[:T], self.scratch, self.steps[:T])
+    def span(self, lo: int, hi: int) -> "Cache":
+        """The same room, of the steps from ``lo`` to below ``hi`` alone."""
+        h, c = self.h[lo : hi + 1], self.c[lo : hi + 1]
+        return Cache(h, c, self.a[:, lo:hi], self.u[lo:hi], self.scratch, self.steps[lo:hi])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -77,7 +91,9 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, c = np.zeros((2, T + 1, B, H), dtype)
     a, u = np.zeros((4, T, B, H), dtype), np.zeros((T, B, H), dtype)
-    steps = [(h[t], c[t], h[t + 1], c[t + 1], u[t], a[:, t], a[:3, t], a[3, t]) for t in range(T)]
+    steps = [
+        Step(h[t], c[t], h[t + 1], c[t + 1], u[t], a[:, t], a[:3, t], a[3, t]) for t in range(T)
+    ]
     return Cache(h, c, a, u, np.zeros((4, B, H), dtype), steps)
 
 
@@ -135,3 +151,52 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         np.matmul(h_prev_rows.T, as_rows(da), out=dW)
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dstate
+
+
+# ---- the routes of the gradient, one by one: h_t or c_t to h_{t-1} or c_{t-1} ------------------
+
+
+def output(w: Weights, s: Step, dh: Array) -> Array:
+    """From h_t through o_t: (6), then (3)."""
+    o = s.ifo[2]
+    return (dh * s.u * o * (1 - o)) @ w.W_h[2].T
+
+
+def input(w: Weights, s: Step, dc: Array) -> Array:
+    """From c_t through i_t: (5), then (1)."""
+    i = s.ifo[0]
+    return (dc * s.g * i * (1 - i)) @ w.W_h[0].T
+
+
+def forget(w: Weights, s: Step, dc: Array) -> Array:
+    """From c_t through f_t: (5), then (2)."""
+    f = s.ifo[1]
+    return (dc * s.c_prev * f * (1 - f)) @ w.W_h[1].T
+
+
+def candidate(w: Weights, s: Step, dc: Array) -> Array:
+    """From c_t through g_t: (5), then (4)."""
+    return (dc * s.ifo[0] * (1 - s.g**2)) @ w.W_h[3].T
+
+
+def direct(_: Weights, s: Step, dc: Array) -> Array:
+    """From c_t to c_{t-1}, through what it keeps: (5)."""
+    return dc * s.ifo[1]
+
+
+def from_h(carry: Callable[[Weights, Step, Array], Array]) -> Callable[..., Array]:
+    """The same from h_t, which first reaches c_t: (6)."""
+    return lambda w, s, dh: carry(w, s, dh * s.ifo[2] * (1 - s.u**2))
+
+
+ROUTES = (
+    Route("output", "h", "h", output),
+    Route("input", "h", "h", from_h(input)),
+    Route("forget", "h", "h", from_h(forget)),
+    Route("candidate", "h", "h", from_h(candidate)),
+    Route("direct", "h", "c", from_h(direct)),
+    Route("input", "c", "h", input),
+    Route("forget", "c", "h", forget),
+    Route("candidate", "c", "h", candidate),
+    Route("direct", "c", "c", direct),
+)

@@ -43,7 +43,7 @@ class Workspace:
 
     def first(self, T: int) -> "Workspace":
         """The same room, for a window of only ``T`` steps."""
-        caches = [cache.first(T) for cache in self.caches]
+        caches = [cache.span(0, T) for cache in self.caches]
         return Workspace(
             caches, self.dropped[:, :T] if self.dropped.size else self.dropped, self.dh[:T]
         )

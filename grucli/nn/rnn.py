@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
+from grucli.nn.routes import Route
 
 STATE = ("h",)
 
@@ -29,17 +30,25 @@ class Weights(NamedTuple):
     b: Array  # (1, H)
 
 
+class Step(NamedTuple):
+    """Views of one step, made once for all windows."""
+
+    h_prev: Array  # (B, H)  h_{t-1}
+    h: Array  # (B, H)
+    a: Array  # (B, H)
+
+
 class Cache(NamedTuple):
     """What the backward pass needs of a forward pass; used as ``gru.Cache`` is."""
 
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (1, T, B, H)  input projection; after backward the gradient at tanh's argument
     scratch: Array  # (B, H)
-    steps: Sequence[tuple[Array, ...]]  # T of (h_{t-1}, h_t, a_t)
+    steps: Sequence[Step]  # T of them
 
-    def first(self, T: int) -> "Cache":
-        """The same room, for a window of only ``T`` steps."""
-        return Cache(self.h[: T + 1], self.a[:, :T], self.scratch, self.steps[:T])
+    def span(self, lo: int, hi: int) -> "Cache":
+        """The same room, of the steps from ``lo`` to below ``hi`` alone."""
+        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.scratch, self.steps[lo:hi])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -62,7 +71,7 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
 def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((1, T, B, H), dtype)
-    return Cache(h, a, np.zeros((B, H), dtype), [(h[t], h[t + 1], a[0, t]) for t in range(T)])
+    return Cache(h, a, np.zeros((B, H), dtype), [Step(h[t], h[t + 1], a[0, t]) for t in range(T)])
 
 
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
@@ -93,3 +102,14 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     np.matmul(as_rows(cache.h[:-1]).T, as_rows(cache.a[0]), out=dw.W_h[0])
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next
+
+
+# ---- the only route of the gradient from h_t to h_{t-1} ----------------------------------------
+
+
+def recurrent(w: Weights, s: Step, dh: Array) -> Array:
+    """Through the argument of tanh: (1)."""
+    return (dh * (1 - s.h**2)) @ w.W_h[0].T
+
+
+ROUTES = (Route("recurrent", "h", "h", recurrent),)

@@ -1,0 +1,163 @@
+"""The routes that a gradient takes back through time.
+
+From the state at step t a gradient reaches the state at step t-1 by a few routes, which each cell
+declares as ``ROUTES``, below its backward pass. Their sum is what the backward pass computes; here
+they are followed one by one, named, counted and measured.
+
+Only the top layer of a stack is looked at: a state below it also acts through the layers above,
+which is no route through its own cell.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from grucli.nn.functional import log_softmax
+from grucli.nn.params import Array, Ids
+
+if TYPE_CHECKING:
+    from grucli.nn.cells import Cell
+    from grucli.nn.model import Model
+
+Gradient = dict[str, Array]
+"""The gradient of a state: for each of its parts (B, H)."""
+
+
+class Route(NamedTuple):
+    """One way from a part of the state at step t to a part of the state at step t-1."""
+
+    name: str
+    start: str  # the part of the state at step t
+    end: str  # the part of the state at step t-1
+    carry: Callable[[Any, Any, Array], Array]  # (weights, step, gradient (B, H)) -> (B, H)
+
+
+Composition = tuple[Route, ...]
+"""Routes one after the other, the one from step t first."""
+
+
+def label(composition: Composition) -> str:
+    """Its name, such as ``update > direct > reset``."""
+    return " > ".join(route.name for route in composition)
+
+
+def compositions(cell: "Cell", k: int, start: str = "h") -> Iterator[Composition]:
+    """Every way to go back ``k`` steps; the loss reads h, so that is where they start."""
+    if k == 0:
+        yield ()
+        return
+    for route in cell.ROUTES:
+        if route.start == start:
+            for rest in compositions(cell, k - 1, route.end):
+                yield (route, *rest)
+
+
+def count(cell: "Cell", k: int) -> int:
+    """Number of compositions of ``k`` routes, by walking through all of them.
+
+    From each state that they end in, one way leads into the weights of a gate (of the update gate
+    in a GRU, of the forget gate in an LSTM), so that this is also the number of routes from L_t to
+    those weights k steps back.
+    """
+    return sum(1 for _ in compositions(cell, k))
+
+
+@dataclass(frozen=True)
+class Past:
+    """What the top layer went through before some places of a text.
+
+    Attributes:
+        cell: the cell.
+        w: the top layer's weights.
+        steps: the cell's ``Step`` of each step, the latest first; arrays (B, H).
+        gradient: of L_t with respect to the state at step t.
+        by_backward: of L_t with respect to the state before the first of these steps, from the
+            cell's own backward pass, (B, S H).
+    """
+
+    cell: "Cell"
+    w: Any
+    steps: Sequence[Any]
+    gradient: Gradient
+    by_backward: Array
+
+    def gradients(self) -> Iterator[Gradient]:
+        """Of L_t with respect to the state at t, t-1, ..., each the sum of all routes."""
+        gradient = self.gradient
+        yield gradient
+        for step in self.steps:
+            parts = (part for _, part in self.parts(step, gradient))
+            gradient = summed(parts, gradient)
+            yield gradient
+
+    def parts(self, step: Any, gradient: Gradient) -> Iterator[tuple[Route, Gradient]]:
+        """What each route carries over one step."""
+        for route in self.cell.ROUTES:
+            yield route, {route.end: route.carry(self.w, step, gradient[route.start])}
+
+    def follow(self, k: int) -> Iterator[tuple[Composition, Gradient]]:
+        """What each composition of ``k`` routes carries from step t to step t-k."""
+        return self._follow(k, 0, "h", self.gradient["h"])
+
+    def _follow(
+        self, k: int, depth: int, part: str, gradient: Array
+    ) -> Iterator[tuple[Composition, Gradient]]:
+        if depth == k:
+            yield (), {part: gradient}
+            return
+        for route in self.cell.ROUTES:
+            if route.start == part:
+                carried = route.carry(self.w, self.steps[depth], gradient)
+                for rest, result in self._follow(k, depth + 1, route.end, carried):
+                    yield (route, *rest), result
+
+
+def summed(parts: Iterable[Gradient], like: Gradient) -> Gradient:
+    """The sum of gradients, of which each has some of the parts of the state that ``like`` has."""
+    total = {name: np.zeros_like(array) for name, array in like.items()}
+    for part in parts:
+        for name, array in part.items():
+            total[name] += array
+    return total
+
+
+def joined(gradient: Gradient) -> Array:
+    """The parts of the state side by side, (B, S H)."""
+    return np.concatenate(list(gradient.values()), axis=-1)
+
+
+def look_back(model: "Model", ids: Ids, distance: int) -> Past:
+    """Read windows of text; look back from the last prediction of each.
+
+    Args:
+        model: in float64.
+        ids: (T+1, B), of each window the last one is the character to predict; T >= distance.
+        distance: how many steps to keep.
+    """
+    from grucli.nn.cells import CELLS
+
+    cell, (x, targets) = CELLS[model.cell], (ids[:-1], ids[-1])
+    T, B = x.shape
+    room = model.workspace(T, B)
+    inputs, _ = model.run(x, model.zero_state(B), room)
+    w, output, cache = model.layers(model.params)[-1], model.output(model.params), room.caches[-1]
+    y = np.exp(log_softmax(inputs[-1][-1] @ output.W_hc + output.b_c))  # (B, V)
+    y[np.arange(B), targets] -= 1.0
+    dh_t = y @ output.W_hc.T  # (B, H)
+    nothing = np.zeros_like(dh_t)
+    steps = [type(step)(*(array.copy() for array in step)) for step in cache.steps[-distance:]]
+    last = cache.span(T - distance, T)
+    dh = np.zeros((distance, *dh_t.shape))
+    dh[-1] = dh_t
+    w_T = w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2))
+    dw = type(w)(*(np.zeros_like(array) for array in w))
+    after = np.zeros((B, model.state_size))
+    return Past(
+        cell=cell,
+        w=w,
+        steps=steps[::-1],
+        gradient={name: dh_t if name == "h" else nothing for name in cell.STATE},
+        by_backward=cell.backward(w_T, dh, after, last, dw),
+    )

@@ -1,0 +1,100 @@
+"""The routes of the gradient: their sums, their compositions, their numbers."""
+
+import types
+
+import numpy as np
+import pytest
+
+from grucli.nn import routes
+from grucli.nn.cells import CELLS
+from grucli.nn.gradcheck import toy
+from grucli.nn.model import Model
+
+
+def past(cell: str, distance: int, scale: float = 1.0) -> routes.Past:
+    model, _ = toy(V=7, H=5, L=2, T=2, B=2, dropout=0.0, seed=0, cell=cell)
+    model.params.flat *= scale
+    ids = np.random.default_rng(1).integers(0, 7, (distance + 4, 3))
+    return routes.look_back(model, ids, distance)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("scale", [0.3, 1.0, 3.0])
+def test_the_sum_of_the_routes_is_the_backward_pass(cell: str, scale: float) -> None:
+    looked = past(cell, 12, scale)
+    *_, last = looked.gradients()
+    error = np.linalg.norm(routes.joined(last) - looked.by_backward)
+    assert error <= 1e-12 * np.linalg.norm(looked.by_backward)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("k", [1, 2, 3, 4, 5])
+def test_the_sum_over_all_compositions_is_the_gradient(cell: str, k: int) -> None:
+    looked = past(cell, k)
+    followed = dict(looked.follow(k))
+    assert list(followed) == list(routes.compositions(CELLS[cell], k))
+    total = routes.joined(routes.summed(followed.values(), looked.gradient))
+    error = np.linalg.norm(total - looked.by_backward)
+    assert error <= 1e-10 * np.linalg.norm(looked.by_backward)
+
+
+def test_the_numbers_of_routes() -> None:
+    for cell in ("gru", "gru-after"):
+        assert [routes.count(CELLS[cell], k) for k in range(1, 5)] == [4, 16, 64, 256]
+    assert [routes.count(CELLS["rnn"], k) for k in range(1, 5)] == [1, 1, 1, 1]
+    assert [routes.count(CELLS["lstm"], k) for k in range(3)] == [1, 5, 24]
+
+
+def test_a_composition_is_named_from_the_latest_step_back() -> None:
+    names = [routes.label(c) for c in routes.compositions(CELLS["gru"], 2)]
+    assert len(set(names)) == 16
+    assert "update > direct" in names
+
+
+LEFT_OUT = [
+    pytest.param(cell, number, id=f"{cell}: {route.name} from {route.start}")
+    for cell, module in CELLS.items()
+    for number, route in enumerate(module.ROUTES)
+]
+
+
+@pytest.mark.parametrize(("cell", "number"), LEFT_OUT)
+def test_leaving_out_a_route_is_noticed(
+    cell: str, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declared = CELLS[cell].ROUTES
+    fewer = types.SimpleNamespace(
+        **{**vars(CELLS[cell]), "ROUTES": declared[:number] + declared[number + 1 :]}
+    )
+    before = routes.count(CELLS[cell], 2)
+    monkeypatch.setitem(CELLS, cell, fewer)  # type: ignore[misc]
+    looked = past(cell, 2)
+    *_, last = looked.gradients()
+    error = np.linalg.norm(routes.joined(last) - looked.by_backward)
+    assert error > 1e-6 * np.linalg.norm(looked.by_backward)
+    assert routes.count(fewer, 2) < before
+
+
+def test_the_gradient_looked_at_is_that_of_the_last_prediction() -> None:
+    """Against central differences of the loss with respect to a state in the middle."""
+    model, _ = toy(V=7, H=5, L=1, T=2, B=2, dropout=0.0, seed=0, cell="lstm")
+    ids = np.random.default_rng(1).integers(0, 7, (9, 3))
+    looked = routes.look_back(model, ids, 4)
+    _, state = model.run(ids[:4], model.zero_state(3), model.workspace(4, 3))
+
+    def loss(state: np.ndarray) -> float:
+        log_probs, _, _ = model.score(ids[4:8], ids[5:], state, model.workspace(4, 3))
+        return -float(log_probs[-1].sum())
+
+    for place in [(0, 0, 1), (0, 2, 7)]:
+        step = np.zeros_like(state)
+        step[place] = 1e-5
+        numeric = (loss(state + step) - loss(state - step)) / 2e-5
+        assert looked.by_backward[place[1:]] == pytest.approx(numeric, rel=1e-6)
+
+
+def test_it_works_on_a_trained_models_precision() -> None:
+    model = Model(7, 6, 1, np.float32)
+    model.initialize(np.random.default_rng(0))
+    looked = routes.look_back(model.astype(np.float64), np.zeros((5, 2), np.intp), 3)
+    assert looked.by_backward.shape == (2, 6)
