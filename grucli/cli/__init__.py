@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from grucli import __version__
-from grucli.cli import corpus, eval, gradcheck, render, runs, sample, train
+from grucli.cli import (
+    activations,
+    corpus,
+    eval,
+    gradcheck,
+    gradflow,
+    render,
+    routes,
+    runs,
+    sample,
+    train,
+)
 from grucli.cores import limit_product_threads
 from grucli.errors import GrucliError
 
@@ -27,6 +38,9 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("eval")(eval.evaluate)
 app.command("gradcheck")(gradcheck.gradcheck)
+app.command("routes")(routes.routes)
+app.command("gradflow")(gradflow.gradflow)
+app.command("activations")(activations.activations)
 app.command("corpus")(corpus.corpus)
 app.command("runs")(runs.runs)
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grucli.cli import render
-from grucli.errors import CorpusError, UsageError
+from grucli.cli.subjects import text_of
+from grucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grucli.checkpoint import Checkpoint
     from grucli.nn.gradcheck import Row
-    from grucli.nn.params import Ids
 
 ENTRIES = 24
 """Entries compared in each array of a trained model."""
@@ -90,7 +89,7 @@ def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
     file = find_checkpoint(path, "best")
     checkpoint = checkpoints.read(file)
     model = checkpoint.model_to_use().astype(np.float64)
-    ids = _text_of(file, checkpoint, text)
+    ids = text_of(file, checkpoint, text)
     B = min(3, checkpoint.state.shape[1], len(ids) // 2)
     T = min(12, len(ids) // B - 1)
     starts = np.arange(B) * (len(ids) // B)  # (B,)
@@ -98,19 +97,6 @@ def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
     window = ids[places].astype(np.intp)
     state = checkpoint.state[:, :B].astype(np.float64)
     return check_trained(model, Window(window[:-1], window[1:], state, None), ENTRIES)
-
-
-def _text_of(file: Path, checkpoint: "Checkpoint", text: str | None) -> "Ids":
-    """The text given, or the run's own if it is still the same."""
-    from grucli.corpus import read
-    from grucli.runs import own_corpus
-
-    if text is None:
-        return own_corpus(file, checkpoint).ids
-    ids = read([text], checkpoint.settings.data, checkpoint.vocabulary).ids
-    if len(ids) < 2:
-        raise CorpusError(f"{text}: too short; it takes two characters")
-    return ids
 
 
 def _as_json(rows: list[tuple[str, "Row"]], passed: bool) -> dict[str, object]:

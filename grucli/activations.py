@@ -1,0 +1,189 @@
+"""What the units of a layer do while it reads a text, and what in the text they are tied to.
+
+After Karpathy, Johnson and Fei-Fei 2015, who found units for quotes, brackets and line lengths.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.nn.model import Model
+from grucli.nn.params import Array, Ids
+
+WINDOW = 128
+"""Characters read at a time; does not change the result."""
+
+OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"
+
+STEADY = 1e-9
+"""A feature or a unit that varies less than this is tied to nothing."""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A layer's values while it reads, and how surprising the text was.
+
+    Attributes:
+        h: after each character, (N, H).
+        bits: surprisal of each character, -log2 p of it given all before, (N,); the first one's
+            is that of a model that has read nothing.
+    """
+
+    h: Array
+    bits: Array
+
+
+class Tie(NamedTuple):
+    """How closely a unit follows a feature of the text."""
+
+    feature: str
+    unit: int
+    correlation: float
+
+
+def trace(model: Model, ids: Ids, layer: int) -> Trace:
+    """Read a text from the zero state.
+
+    Args:
+        model: the model.
+        ids: the text, (N,).
+        layer: whose values to keep, from 1.
+    """
+    state, room = model.zero_state(1), model.workspace(WINDOW, 1)
+    h, bits = [], []
+    w = model.output(model.params)
+    logits = model.zero_state(1)[-1, :, : model.H] @ w.W_hc + w.b_c  # (1, V), nothing read yet
+    for start in range(0, len(ids), WINDOW):
+        x = ids[start : start + WINDOW].astype(np.intp)[:, None]
+        part = room.first(len(x))
+        inputs, state = model.run(x, state, part)
+        h.append(part.caches[layer - 1].h[1:, 0].copy())
+        after = inputs[-1][:, 0] @ w.W_hc + w.b_c  # (T, V)
+        before = np.concatenate([logits, after[:-1]]).astype(np.float64)
+        bits.append(_surprisal(before, x[:, 0]))
+        logits = after[-1:]
+    return Trace(np.concatenate(h), np.concatenate(bits))
+
+
+def _surprisal(logits: Array, ids: npt.NDArray[np.intp]) -> Array:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    nats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(ids)), ids]
+    bits: Array = nats / np.log(2)
+    return bits
+
+
+# ---- what can be seen in a text ----------------------------------------------------------------
+
+
+def inside_quotes(text: str) -> list[float]:
+    """1 between double quotes; an empty line ends them, since people forget to."""
+    values, inside, previous = [], False, ""
+    for character in text:
+        if character == OPENING or (character == '"' and not inside):
+            inside = True
+        elif character in ('"', CLOSING) or character == previous == "\n":
+            inside = False
+        previous = character
+        values.append(float(inside))
+    return values
+
+
+def inside_brackets(text: str) -> list[float]:
+    """How many round, square or curly brackets are open."""
+    values, depth = [], 0
+    for character in text:
+        depth = max(0, depth + (character in "([{") - (character in ")]}"))
+        values.append(float(depth))
+    return values
+
+
+def position_in_line(text: str) -> list[float]:
+    """Characters since the line began."""
+    return _since(text, lambda character: character == "\n")
+
+
+def position_in_word(text: str) -> list[float]:
+    """Letters since the word began."""
+    return _since(text, lambda character: not character.isalpha())
+
+
+def after_a_capital(text: str) -> list[float]:
+    """1 from a capital letter to the end of its word."""
+    values, inside = [], False
+    for character in text:
+        inside = character.isupper() or (inside and character.isalpha())
+        values.append(float(inside))
+    return values
+
+
+def indentation(text: str) -> list[float]:
+    """Blanks at the start of the line so far."""
+    values, blanks, counting = [], 0, True
+    for character in text:
+        if character == "\n":
+            blanks, counting = 0, True
+        elif counting and character in " \t":
+            blanks += 1
+        else:
+            counting = False
+        values.append(float(blanks))
+    return values
+
+
+def line_in_paragraph(text: str) -> list[float]:
+    """Lines since an empty one."""
+    values, lines, previous = [], 0, ""
+    for character in text:
+        if character == "\n":
+            lines = 0 if previous == "\n" else lines + 1
+        previous = character
+        values.append(float(lines))
+    return values
+
+
+def _since(text: str, starts: Callable[[str], bool]) -> list[float]:
+    values, count = [], 0
+    for character in text:
+        count = 0 if starts(character) else count + 1
+        values.append(float(count))
+    return values
+
+
+FEATURES: dict[str, Callable[[str], Sequence[float]]] = {
+    "inside quotes": inside_quotes,
+    "inside brackets": inside_brackets,
+    "position in line": position_in_line,
+    "position in word": position_in_word,
+    "after a capital": after_a_capital,
+    "indentation": indentation,
+    "line in paragraph": line_in_paragraph,
+}
+
+
+def ties(h: Array, text: str, top: int) -> list[Tie]:
+    """For each feature that the text shows, the units that follow it most closely.
+
+    Args:
+        h: values of the units after each character, (N, H).
+        text: the text, N characters.
+        top: how many units.
+    """
+    units = h.astype(np.float64)
+    units -= units.mean(axis=0)
+    lengths = np.linalg.norm(units, axis=0)  # (H,)
+    found: list[Tie] = []
+    for name, feature in FEATURES.items():
+        values = np.array(feature(text))
+        values -= values.mean()
+        length = float(np.linalg.norm(values))
+        if length < STEADY:
+            continue
+        correlations = np.where(
+            lengths > STEADY, values @ units / np.maximum(lengths * length, STEADY), 0.0
+        )
+        best = np.argsort(-np.abs(correlations), kind="stable")[:top]
+        found += [Tie(name, int(unit), float(correlations[unit])) for unit in best]
+    return found

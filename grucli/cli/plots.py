@@ -1,0 +1,61 @@
+"""Drawing with matplotlib, the extra ``plot``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grucli.errors import RunError, UsageError
+
+FORMATS = (".svg", ".png", ".pdf")
+
+
+def check(path: Path | None) -> None:
+    """Refuse, before anything is computed, a plot that could not be drawn.
+
+    Raises:
+        UsageError: a format that cannot be written, no such directory, or no matplotlib.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"--plot {path}: there is no directory {path.parent}")
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "--plot needs matplotlib: pip install 'grucli[plot]'; the table and --json do without"
+        ) from None
+
+
+@contextmanager
+def figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
+    """Axes to draw on; written to ``path`` at the end, whole or not at all.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    import io
+
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "grucli"  # equal pictures have equal bytes
+    from matplotlib import pyplot as plt
+
+    fig, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    axes.set(title=title, xlabel=x, ylabel=y)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    yield axes
+    axes.legend(frameon=False, fontsize="small")
+    drawn, kind = io.BytesIO(), path.suffix[1:].lower()
+    metadata = {"Date": None} if kind == "svg" else {}
+    fig.savefig(drawn, format=kind, dpi=150, metadata=metadata)
+    plt.close(fig)
+    try:
+        path.write_bytes(drawn.getvalue())
+    except OSError as error:
+        raise RunError(f"{path}: cannot write the plot: {error.strerror}") from None

@@ -1,0 +1,144 @@
+"""``grucli routes``: the routes that a gradient takes back through time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grucli.cli import plots, render, subjects
+
+if TYPE_CHECKING:
+    from grucli.inspection import Enumeration
+    from grucli.nn.routes import Past
+
+NOTE = {"gru": {1: 4, 2: 16, 3: 64}, "lstm": {2: 24}, "rnn": {1: 1, 2: 1, 3: 1}}
+"""What the lecture note says there are."""
+COUNTED = range(1, 5)
+DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+BAR = 24
+"""Characters of the longest bar."""
+
+
+def routes(
+    run: Annotated[
+        Path | None,
+        typer.Argument(help="Look into this run or checkpoint.", metavar="[RUN|CKPT]"),
+    ] = None,
+    cell: Annotated[
+        subjects.CellName | None,
+        typer.Option("--cell", help="Look into an untrained model of this cell (gru)."),
+    ] = None,
+    steps_back: Annotated[
+        int,
+        typer.Option("--steps-back", "-k", min=1, max=100, help="Steps to enumerate.", metavar="K"),
+    ] = 2,
+    distance: Annotated[
+        int,
+        typer.Option("--distance", min=1, max=10_000, help="Steps to follow shares.", metavar="N"),
+    ] = 64,
+    text: subjects.Text = None,
+    positions: subjects.Positions = 64,
+    hidden: subjects.Hidden = 64,
+    rows: Annotated[
+        int, typer.Option("--rows", min=1, help="Compositions to show.", metavar="N")
+    ] = 16,
+    plot: subjects.Plot = None,
+    as_json: subjects.AsJson = False,
+) -> None:
+    """Count, name and measure the routes of the gradient from step t back to step t-k.
+
+    A composition is one route a step, the latest first. Its share is its component along the whole
+    gradient: all shares add up to 100 %. Only the top layer is looked at.
+    """
+    plots.check(plot)
+    from grucli import inspection
+    from grucli.nn.cells import CELLS
+
+    subject = subjects.one(run, cell, text, hidden)
+    inspection.check_enumerable(CELLS[subject.model.cell], steps_back)
+    near = inspection.look(subject.model, subject.ids, steps_back, positions)
+    far = inspection.look(subject.model, subject.ids, distance, positions)
+    enumeration = inspection.enumerate_routes(near, steps_back)
+    wanted = [d for d in DISTANCES if d < distance] + [distance]
+    shares = inspection.shares_by_distance(far, wanted)
+    if plot is not None:
+        _draw(plot, subject.name, far, distance)
+    if as_json:
+        render.write_json(_as_json(subject.name, enumeration, shares))
+        return
+    _print_counts()
+    _print_compositions(subject.name, enumeration, rows)
+    _print_shares(shares)
+
+
+def _counts() -> dict[str, dict[int, int]]:
+    from grucli.nn.cells import CELLS
+    from grucli.nn.routes import count
+
+    return {cell: {k: count(CELLS[cell], k) for k in COUNTED} for cell in NOTE}
+
+
+def _print_counts() -> None:
+    render.write_line("routes from L_t to the weights of a gate k steps back, counted one by one")
+    header = "".join(f"{f'k = {k}':>8}" for k in COUNTED)
+    render.write_line(f"  {'':<6}{header}   the lecture note says")
+    for cell, counts in _counts().items():
+        said = ", ".join(f"{number} at k = {k}" for k, number in NOTE[cell].items())
+        numbers = "".join(f"{number:>8,}" for number in counts.values())
+        render.write_line(f"  {cell.upper():<6}{numbers}   {said}")
+
+
+def _print_compositions(name: str, enumeration: "Enumeration", rows: int) -> None:
+    k, carried = enumeration.k, enumeration.carried
+    render.write_line(f"\n{name}: all {len(carried):,} compositions of {k} steps back")
+    width = max(len(one.name) for one in carried[:rows])
+    for one in carried[:rows]:
+        bar = _bar(one.share)
+        render.write_line(f"  {one.name:<{width}}  {one.norm:9.2e}  {one.share:8.2%}  {bar}")
+    if len(carried) > rows:
+        rest = sum(one.share for one in carried[rows:])
+        render.write_line(f"  {f'{len(carried) - rows:,} more':<{width}}  {'':9}  {rest:8.2%}")
+    render.write_line(
+        f"their sum differs from backpropagation through time by {enumeration.difference:.1e} "
+        "of its length"
+    )
+
+
+def _print_shares(shares: dict[int, dict[str, float]]) -> None:
+    names = list(next(iter(shares.values())))
+    render.write_line("\nshare of each route in the step that ends k steps back")
+    render.write_line(f"  {'k':>5}  {''.join(f'{name:>11}' for name in names)}")
+    for distance, named in shares.items():
+        cells = "".join(f"{named[name]:>11.1%}" for name in names)
+        render.write_line(f"  {distance:>5}  {cells}")
+
+
+def _bar(share: float) -> str:
+    return "\N{FULL BLOCK}" * round(BAR * min(1.0, abs(share)))
+
+
+def _as_json(
+    name: str, enumeration: "Enumeration", shares: dict[int, dict[str, float]]
+) -> dict[str, Any]:
+    return {
+        "model": name,
+        "counts": _counts(),
+        "note": NOTE,
+        "steps_back": enumeration.k,
+        "compositions": [vars(one) for one in enumeration.carried],
+        "relative_difference": enumeration.difference,
+        "shares_by_distance": shares,
+    }
+
+
+def _draw(path: Path, name: str, past: "Past", distance: int) -> None:
+    from grucli.inspection import shares_by_distance
+
+    ks: Sequence[int] = range(1, distance + 1)
+    shares = shares_by_distance(past, ks)
+    title = f"{name}: shares of the routes"
+    with plots.figure(path, title, "steps back", "share of the step's gradient") as axes:
+        for route in shares[1]:
+            axes.plot(ks, [shares[k][route] for k in ks], label=route)
+        axes.axhline(0, color="0.8", linewidth=0.8)

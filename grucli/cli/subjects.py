@@ -1,0 +1,136 @@
+"""What the commands that look inside look at: a model and a text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from grucli.errors import CorpusError, UsageError
+
+if TYPE_CHECKING:
+    from grucli.checkpoint import Checkpoint
+    from grucli.nn.model import Model
+    from grucli.nn.params import Ids
+    from grucli.vocabulary import Vocabulary
+
+CellName = Literal["gru", "lstm", "rnn"]
+Text = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        help="Text to read; else the run's validation text, or the Python reference.",
+        metavar="FILE",
+    ),
+]
+Hidden = Annotated[
+    int, typer.Option("--hidden", min=1, max=4096, help="Units of an untrained model.", metavar="N")
+]
+Positions = Annotated[
+    int,
+    typer.Option(
+        "--positions", min=1, max=100_000, help="Places of the text to average over.", metavar="N"
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", help="Draw into this file, .svg, .png or .pdf (extra plot).", metavar="FILE"
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model, trained or not, and the text that it reads."""
+
+    name: str
+    model: "Model"
+    ids: "Ids"
+    vocabulary: "Vocabulary"
+
+
+def of_run(path: Path, text: str | None) -> Subject:
+    """The best checkpoint of a run, and a text or the run's own validation text."""
+    from grucli import checkpoint as checkpoints
+    from grucli.corpus import split
+    from grucli.runs import find_checkpoint
+
+    file = find_checkpoint(path, "best")
+    checkpoint = checkpoints.read(file)
+    ids = text_of(file, checkpoint, text)
+    if text is None:
+        parts = split(ids, checkpoint.settings.data)
+        ids = parts.val if len(parts.val) else parts.train
+    return Subject(path.name, checkpoint.model_to_use(), ids, checkpoint.vocabulary)
+
+
+def untrained(cells: Sequence[str], text: str | None, hidden: int) -> list[Subject]:
+    """Models before training, one of each cell, all of the same width."""
+    import numpy as np
+
+    from grucli.config import Data
+    from grucli.corpora import pieces
+    from grucli.corpus import read
+    from grucli.nn.model import Model
+    from grucli.vocabulary import Vocabulary
+
+    if text is not None:
+        corpus = read([text], Data())
+        ids, vocabulary = corpus.ids, corpus.vocabulary
+    else:
+        reference = "".join(pieces("python-reference"))
+        vocabulary = Vocabulary("char", np.unique(np.array(list(map(ord, reference)))))
+        ids = vocabulary.encode(reference)
+    subjects = []
+    for cell in cells:
+        model = Model(len(vocabulary), hidden, 1, cell=cell)
+        model.initialize(np.random.default_rng(0))
+        subjects.append(
+            Subject(f"{cell.upper()}, {hidden} units, untrained", model, ids, vocabulary)
+        )
+    return subjects
+
+
+def text_of(file: Path, checkpoint: "Checkpoint", text: str | None) -> "Ids":
+    """The text given, or the run's own if it is still the same."""
+    from grucli.corpus import read
+    from grucli.runs import own_corpus
+
+    if text is None:
+        return own_corpus(file, checkpoint).ids
+    ids = read([text], checkpoint.settings.data, checkpoint.vocabulary).ids
+    if len(ids) < 2:
+        raise CorpusError(f"{text}: too short; it takes two characters")
+    return ids
+
+
+def check_same_vocabulary(subjects: Sequence[Subject]) -> None:
+    """Refuse to compare what cannot be compared.
+
+    Raises:
+        UsageError: two subjects number different characters.
+    """
+    import numpy as np
+
+    first = subjects[0]
+    for other in subjects[1:]:
+        if not np.array_equal(other.vocabulary.symbols, first.vocabulary.symbols):
+            raise UsageError(
+                f"{first.name} and {other.name} have different vocabularies "
+                f"({len(first.vocabulary)} and {len(other.vocabulary)} symbols): "
+                "compare runs on the same text"
+            )
+
+
+def one(run: Path | None, cell: str | None, text: str | None, hidden: int) -> Subject:
+    """A run, or else an untrained model.
+
+    Raises:
+        UsageError: both are given.
+    """
+    if run is not None and cell is not None:
+        raise UsageError("--cell is for a model without a run; a run has its cell; keep one")
+    return of_run(run, text) if run is not None else untrained([cell or "gru"], text, hidden)[0]

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from grucli import inspection
+from grucli.errors import CorpusError, UsageError
+from grucli.nn.cells import CELLS
+from grucli.nn.model import Model
+
+IDS = np.random.default_rng(0).integers(0, 7, 400)
+
+
+def model(cell: str, H: int = 6) -> Model:
+    model = Model(7, H, 1, cell=cell)
+    model.initialize(np.random.default_rng(1))
+    return model
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_add_up_to_one(cell: str) -> None:
+    past = inspection.look(model(cell), IDS, 3, places=5)
+    enumeration = inspection.enumerate_routes(past, 3)
+    assert sum(one.share for one in enumeration.carried) == pytest.approx(1.0)
+    assert enumeration.difference < 1e-10
+    sizes = [abs(one.share) for one in enumeration.carried]
+    assert sizes == sorted(sizes, reverse=True)
+    for named in inspection.shares_by_distance(past, [1, 2, 3]).values():
+        assert sum(named.values()) == pytest.approx(1.0)
+
+
+def test_a_shut_update_gate_keeps_the_gradient_and_an_open_one_lets_it_go() -> None:
+    """With z = 0 a state is copied: one route carries all, and nothing fades."""
+    shut = model("gru")
+    shut.params["layer1.b"][0] = -1e3
+    past = inspection.look(shut, IDS, 20, places=4)
+    assert inspection.shares_by_distance(past, [20])[20]["direct"] == pytest.approx(1.0)
+    np.testing.assert_allclose(
+        inspection.norms_by_distance(past)[-1], np.linalg.norm(past.gradient["h"], axis=-1)
+    )
+
+
+def test_windows_are_spread_over_the_text_and_end_in_what_is_predicted() -> None:
+    windows = inspection.windows_before(np.arange(1000), 10, places=4)
+    assert windows.shape == (10 + inspection.WARM_UP + 1, 4)
+    assert windows[0, 0] == 0
+    assert windows[-1, -1] == 999
+    assert (np.diff(windows, axis=0) == 1).all()
+
+
+def test_a_text_just_long_enough_will_do_and_a_shorter_one_is_refused() -> None:
+    assert inspection.windows_before(np.arange(11), 10, places=4).shape == (11, 1)
+    with pytest.raises(CorpusError, match="the text has 10 characters; to look 10 steps back"):
+        inspection.windows_before(np.arange(10), 10, places=4)
+
+
+def test_too_many_compositions_are_refused_with_the_reason() -> None:
+    inspection.check_enumerable(CELLS["gru"], 7)
+    with pytest.raises(UsageError, match="go back 7 at most"):
+        inspection.check_enumerable(CELLS["gru"], 8)
+    with pytest.raises(UsageError, match="too many to follow"):
+        inspection.check_enumerable(CELLS["lstm"], 90)
+    inspection.check_enumerable(CELLS["rnn"], 100)
+
+
+def test_where_a_norm_falls_below_a_limit() -> None:
+    assert inspection.falls_below([1.0, 0.5, 0.009, 0.02], 0.01) == 2
+    assert inspection.falls_below([1.0, 0.5], 0.01) is None
