@@ -183,10 +183,14 @@ class RunDirectory:
         with (self.path / "metrics.csv").open("a", encoding="utf-8", newline="") as file:
             file.write(line.getvalue())
 
+    def metrics(self) -> list[dict[str, str]]:
+        """The rows of metrics.csv, in order."""
+        with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
     def validation_losses(self) -> list[float]:
         """The losses of the evaluations, in order."""
-        with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            return [float(row["loss"]) for row in csv.DictReader(file) if row["split"] == "val"]
+        return [float(row["loss"]) for row in self.metrics() if row["split"] == "val"]
 
     def write_sample(self, step: int, text: bytes) -> None:
         """Write the sample made at ``step``."""
@@ -196,8 +200,7 @@ class RunDirectory:
     def drop_after(self, step: int) -> None:
         """Remove metric rows and samples of steps after ``step``: a resumed run makes them anew."""
         path = self.path / "metrics.csv"
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.DictReader(file) if _step_of(row) <= step]
+        rows = [row for row in self.metrics() if _step_of(row) <= step]
         text = io.StringIO()
         writer = csv.DictWriter(text, HEADER, lineterminator="\n", extrasaction="ignore")
         writer.writeheader()

@@ -13,6 +13,7 @@ import typer
 from grucli import __version__
 from grucli.cli import (
     activations,
+    compare,
     corpus,
     eval,
     gradcheck,
@@ -40,6 +41,7 @@ app.command("eval")(eval.evaluate)
 app.command("gradcheck")(gradcheck.gradcheck)
 app.command("routes")(routes.routes)
 app.command("gradflow")(gradflow.gradflow)
+app.command("compare")(compare.compare)
 app.command("activations")(activations.activations)
 app.command("corpus")(corpus.corpus)
 app.command("runs")(runs.runs)

@@ -76,10 +76,7 @@ def evaluate(
     table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores)]
     if len(scores) > 1:
         table.append(("total", *_cells(total)))
-    widths = [max(len(row[column]) for row in table) for column in range(len(COLUMNS) + 1)]
-    for name, *cells in table:
-        figures = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        render.write_line("  ".join([name.ljust(widths[0]), *figures]))
+    render.write_table(table)
 
 
 def _score_split(path: Path, checkpoint: "Checkpoint", split: str) -> "Score":

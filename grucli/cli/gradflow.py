@@ -56,7 +56,7 @@ def gradflow(
     looked = (
         [subjects.of_run(path, text) for path in runs]
         if runs
-        else subjects.untrained(_cells(cells), text, hidden)
+        else subjects.untrained(subjects.cell_names(cells or "rnn,lstm,gru"), text, hidden)
     )
     subjects.check_same_vocabulary(looked)
     flows: dict[str, np.ndarray[Any, Any]] = {}
@@ -70,16 +70,6 @@ def gradflow(
         return
     for name, flow in flows.items():
         _print(name, flow)
-
-
-def _cells(cells: str | None) -> list[str]:
-    names = [name.strip() for name in (cells or "rnn,lstm,gru").split(",")]
-    for name in names:
-        if name not in ("gru", "lstm", "rnn"):
-            raise UsageError(
-                f"--cells {cells}: there is no cell {name!r}; there are gru, lstm, rnn"
-            )
-    return list(dict.fromkeys(names))
 
 
 def _free(name: str, taken: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -58,6 +59,14 @@ def write(data: bytes) -> None:
 def write_line(text: str) -> None:
     """Write one line of the answer."""
     write(text.encode(errors="replace") + b"\n")
+
+
+def write_table(rows: Sequence[Sequence[str]]) -> None:
+    """Write a table: the first column is names, the others are figures."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells in rows:
+        figures = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        write_line("  ".join([name.ljust(widths[0]), *figures]))
 
 
 def write_json(value: Any) -> None:

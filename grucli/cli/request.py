@@ -1,6 +1,6 @@
 """What the words of ``grucli train`` ask for: settings, a corpus, and a state to start from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ class Request:
     flags: "Values"
     resume: Path | None
     init_from: Path | None
+    decided: "Values" = field(default_factory=dict)  # by the program, whatever the words say
 
     def overrides(self) -> "Values":
         """What --set and the flags say."""
@@ -46,7 +47,11 @@ class Request:
         twice = [key for key in self.flags if key in values]
         if twice:
             raise SettingsError(f"{twice[0]} is given by --set and by a flag; keep one")
-        return values | self.flags
+        return values | self.flags | self.decided
+
+    def with_values(self, values: "Values") -> "Request":
+        """The same words, and these values on top of them."""
+        return replace(self, decided=values)
 
     def layers(self) -> "list[tuple[str, Values]]":
         """What was set, and where."""

@@ -91,7 +91,9 @@ def _print_counts() -> None:
 
 def _print_compositions(name: str, enumeration: "Enumeration", rows: int) -> None:
     k, carried = enumeration.k, enumeration.carried
-    render.write_line(f"\n{name}: all {len(carried):,} compositions of {k} steps back")
+    render.write_line(
+        f"\n{name}: all {len(carried):,} compositions of {k} step{'s' * (k > 1)} back"
+    )
     width = max(len(one.name) for one in carried[:rows])
     for one in carried[:rows]:
         bar = _bar(one.share)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -134,3 +134,18 @@ def one(run: Path | None, cell: str | None, text: str | None, hidden: int) -> Su
     if run is not None and cell is not None:
         raise UsageError("--cell is for a model without a run; a run has its cell; keep one")
     return of_run(run, text) if run is not None else untrained([cell or "gru"], text, hidden)[0]
+
+
+def cell_names(words: str) -> list[str]:
+    """Names of cells, as ``--cells`` takes them.
+
+    Raises:
+        UsageError: there is no such cell.
+    """
+    names = [name.strip() for name in words.split(",")]
+    for name in names:
+        if name not in get_args(CellName):
+            raise UsageError(
+                f"--cells {words}: there is no cell {name!r}; there are gru, lstm and rnn"
+            )
+    return list(dict.fromkeys(names))

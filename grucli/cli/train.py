@@ -17,6 +17,7 @@ from grucli.errors import RunError, UsageError
 
 if TYPE_CHECKING:
     from grucli.runs import RunDirectory
+    from grucli.training import Trainer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -96,8 +97,15 @@ def train(
         raise UsageError("--name and --runs-dir are for a new run; --resume has one")
     session = request.session()
     narrate.show_plan(session.plan, session.suited, quiet)
-    if not dry_run:
-        _train(session, name, runs_dir or Path("runs"), began, quiet)
+    if dry_run:
+        return
+    trainer, signal = carry_out(session, name, runs_dir or Path("runs"), began, quiet)
+    render.write_line(str(trainer.run.path))
+    if not trainer.finished:
+        narrate.say_stopped(trainer.run, session.plan)
+        raise typer.Exit(128 + signal)
+    if not quiet:
+        narrate.say_goodbye(trainer)
 
 
 def _print_config(request: Request) -> None:
@@ -108,7 +116,14 @@ def _print_config(request: Request) -> None:
     render.write(to_yaml(settings).encode())
 
 
-def _train(session: Session, name: str | None, runs_dir: Path, began: float, quiet: bool) -> None:
+def carry_out(
+    session: Session, name: str | None, runs_dir: Path, began: float, quiet: bool
+) -> "tuple[Trainer, int]":
+    """Train in a run directory of its own; the trainer, and the signal that has stopped it or 0.
+
+    Raises:
+        RunError: a file cannot be written, or the loss is not finite.
+    """
     import numpy as np
 
     from grucli.training import Trainer
@@ -133,12 +148,7 @@ def _train(session: Session, name: str | None, runs_dir: Path, began: float, qui
         except BaseException:
             run.update_info(status="failed")
             raise
-    render.write_line(str(run.path))
-    if not trainer.finished:
-        narrate.say_stopped(run, session.plan)
-        raise typer.Exit(128 + stop.signal)
-    if not quiet:
-        narrate.say_goodbye(trainer)
+    return trainer, stop.signal
 
 
 @contextmanager

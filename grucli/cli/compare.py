@@ -1,0 +1,160 @@
+"""``grucli compare``: GRU against LSTM and RNN on one text."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from grucli.cli import narrate, render, subjects
+from grucli.cli.request import Request, Session
+from grucli.cli.train import Config, Corpus, Epochs, Minutes, RunsDir, Sets, Steps, carry_out
+from grucli.errors import UsageError
+
+if TYPE_CHECKING:
+    from grucli.comparison import Outcome
+    from grucli.config import Values
+    from grucli.runs import RunDirectory
+
+HEADER = ("model", "parameters", "chars/s", "train", "val", "gap", "best after")
+
+
+def compare(
+    corpus: Corpus = None,
+    cells: Annotated[
+        str, typer.Option("--cells", help="Cells to train.", metavar="A,B,...")
+    ] = "gru,lstm,rnn",
+    match: Annotated[
+        Literal["width", "params"],
+        typer.Option("--match", help="Equal units, or about equal numbers of parameters."),
+    ] = "width",
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, max=100, help="Runs of each cell.", metavar="N")
+    ] = 1,
+    config: Config = None,
+    sets: Sets = None,
+    steps: Steps = None,
+    epochs: Epochs = None,
+    minutes: Minutes = None,
+    runs_dir: RunsDir = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--runs", help="Compare these runs and train nothing.", metavar="RUN"),
+    ] = None,
+    as_json: subjects.AsJson = False,
+) -> None:
+    """Train each cell on a text under one budget, and compare what they reached.
+
+    Losses are in nats a character. The gap, between text that was trained on and new text, is
+    over-fitting. Seeds are 0, 1, ...; what follows plus-minus is half the range over them. Each
+    run is an ordinary run directory; --runs RUN --runs RUN compares what there is.
+    """
+    budget = {"train.steps": steps, "train.epochs": epochs, "train.minutes": minutes}
+    given = {key: value for key, value in budget.items() if value is not None}
+    if runs:
+        if corpus or given or sets or config:
+            raise UsageError("--runs compares runs that there are; leave out the corpus and budget")
+        compared = _existing(runs)
+    elif not corpus:
+        raise UsageError("name a text to train on, or --runs RUN --runs RUN to compare runs")
+    else:
+        names = subjects.cell_names(cells)
+        request = Request(corpus, config, sets or [], given, None, None)
+        compared = _train_all(request, names, match, seeds, runs_dir or Path("runs"))
+    _report(compared, as_json)
+
+
+def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
+    from grucli.comparison import check_comparable
+    from grucli.runs import RunDirectory, find_checkpoint
+
+    for path in paths:
+        find_checkpoint(path, "best")  # says what is wrong with the path
+        if not path.is_dir():
+            raise UsageError(f"{path}: --runs takes run directories, not checkpoints")
+    found = [RunDirectory(path) for path in paths]
+    check_comparable(found)
+    return found
+
+
+def _train_all(
+    request: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
+) -> "list[RunDirectory]":
+    """Train one run of each cell and seed; what can be refused is refused before the first."""
+    first = request.session().plan
+    reference, V = first.settings.model, len(first.corpus.vocabulary)
+    if not len(first.splits.val):
+        raise UsageError("data.val is 0: without validation text there is nothing to compare")
+    changes: list[Values] = []
+    for seed in range(seeds):
+        for cell in cells:
+            hidden = reference.hidden
+            if match == "params":
+                hidden = _matched(V, reference.layers, cell, reference.hidden)
+            changes.append({"model.cell": cell, "model.hidden": hidden, "train.seed": seed})
+    for change in changes:
+        request.with_values(change).session()
+    done: list[RunDirectory] = []
+    for number, change in enumerate(changes, start=1):
+        began = time.perf_counter()
+        session: Session = request.with_values(change).session()
+        name = f"{change['model.cell']}-{change['train.seed']}"
+        trainer, signal = carry_out(session, name, runs_dir, began, quiet=True)
+        model, taken = session.plan.settings.model, render.duration(time.perf_counter() - began)
+        render.say(
+            f"{number} of {len(changes)}: {model.cell.upper()} {model.layers} x {model.hidden}, "
+            f"seed {change['train.seed']}, {taken}: {trainer.run.path}"
+        )
+        if not trainer.finished:
+            narrate.say_stopped(trainer.run, session.plan)
+            render.say("compare what has been trained with:")
+            paths = " ".join(f"--runs {render.quote(str(run.path))}" for run in done)
+            render.say_command(f"grucli compare {paths}")
+            raise typer.Exit(128 + signal)
+        done.append(trainer.run)
+    return done
+
+
+def _matched(V: int, layers: int, cell: str, hidden: int) -> int:
+    from grucli.comparison import matching_hidden
+    from grucli.nn.model import shapes
+    from grucli.nn.params import count
+
+    return matching_hidden(V, layers, cell, count(shapes(V, hidden, layers, "gru")))
+
+
+def _report(runs: "Sequence[RunDirectory]", as_json: bool) -> None:
+    from grucli.comparison import by_kind, claims, judge
+
+    outcomes = [judge(run) for run in runs]
+    found = claims(outcomes)
+    if as_json:
+        rows = [asdict(one) | {"gap": one.gap} for one in outcomes]
+        render.write_json({"runs": rows, "claims": [asdict(claim) for claim in found]})
+        return
+    lines = [_cells(kind, seeds) for kind, seeds in by_kind(outcomes).items()]
+    render.write_table([HEADER, *lines])
+    for claim in found:
+        render.write_line(f"\n{claim.text}: {claim.verdict}\n  {claim.figures}")
+
+
+def _cells(kind: tuple[str, int, int], seeds: "Sequence[Outcome]") -> tuple[str, ...]:
+    from grucli.comparison import mean, spread
+
+    cell, layers, hidden = kind
+
+    def figure(of: Any) -> str:
+        about = f" \N{PLUS-MINUS SIGN} {spread(seeds, of):.4f}" if len(seeds) > 1 else ""
+        return f"{mean(seeds, of):.4f}{about}"
+
+    return (
+        f"{cell.upper()} {layers} x {hidden}",
+        f"{seeds[0].parameters:,}",
+        f"{mean(seeds, lambda one: one.chars_per_s):,.0f}",
+        figure(lambda one: one.train),
+        figure(lambda one: one.val),
+        figure(lambda one: one.gap),
+        render.duration(mean(seeds, lambda one: one.seconds_to_best)),
+    )

@@ -1,0 +1,186 @@
+"""Cells beside each other: what runs on one text reached, and whether that bears out the claims."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from grucli import checkpoint as checkpoints
+from grucli.cores import available_cores
+from grucli.corpus import split
+from grucli.errors import CorpusError, UsageError
+from grucli.evaluation import evaluate
+from grucli.nn.model import shapes
+from grucli.nn.params import count
+from grucli.report import NARROW_GAP
+from grucli.runs import RunDirectory, own_corpus
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one run reached.
+
+    Attributes:
+        run: name of its directory.
+        cell: the cell, ``gru-after`` for a GRU with its reset gate after the product.
+        hidden: units of a layer.
+        layers: layers.
+        seed: of all random numbers.
+        parameters: number of them.
+        chars_per_s: characters trained on in a second, median over the rows of metrics.csv.
+        train: loss of the best checkpoint on training text, without dropout, nats a character.
+        val: its loss on the validation text, nats a character.
+        seconds_to_best: from the start to that checkpoint.
+    """
+
+    run: str
+    cell: str
+    hidden: int
+    layers: int
+    seed: int
+    parameters: int
+    chars_per_s: float
+    train: float
+    val: float
+    seconds_to_best: float
+
+    @property
+    def gap(self) -> float:
+        """How much better known text is predicted than new text: over-fitting."""
+        return self.val - self.train
+
+    @property
+    def kind(self) -> tuple[str, int, int]:
+        """What runs of several seeds have in common."""
+        return self.cell, self.layers, self.hidden
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim, and what this text says of it."""
+
+    text: str
+    verdict: str
+    figures: str
+
+
+def judge(run: RunDirectory) -> Outcome:
+    """What a run reached; reads its best checkpoint and its corpus.
+
+    Raises:
+        CorpusError: no validation text was held out.
+        CheckpointError: the run is damaged.
+    """
+    file = run.checkpoint("best")
+    checkpoint = checkpoints.read(file)
+    settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model_to_use()
+    splits = split(own_corpus(file, checkpoint).ids, settings.data)
+    if len(splits.val) < 2:
+        raise CorpusError(f"{run.path}: held out no validation text, so it cannot be compared")
+    seen = splits.train[-len(splits.val) :]
+    rows = run.metrics()
+    speeds = [float(row["chars_per_s"]) for row in rows if row["split"] == "train"]
+    reached = [
+        float(row["elapsed_s"])
+        for row in rows
+        if row["split"] == "val" and int(row["step"]) == where.step
+    ]
+    return Outcome(
+        run=run.path.name,
+        cell=model.cell,
+        hidden=model.H,
+        layers=model.L,
+        seed=settings.train.seed,
+        parameters=model.params.flat.size,
+        chars_per_s=statistics.median(speeds) if speeds else 0.0,
+        train=evaluate(model, seen, available_cores()).loss,
+        val=evaluate(model, splits.val, available_cores()).loss,
+        seconds_to_best=reached[-1] if reached else 0.0,
+    )
+
+
+def check_comparable(runs: Sequence[RunDirectory]) -> None:
+    """Refuse runs that read different texts.
+
+    Raises:
+        UsageError: naming two of them.
+    """
+    texts = [run.info.get("corpus") for run in runs]
+    known = [text.get("sha256") if isinstance(text, dict) else None for text in texts]
+    for run, text in zip(runs, known, strict=True):
+        if text != known[0]:
+            raise UsageError(
+                f"{runs[0].path} and {run.path} were trained on different texts, so that their "
+                "losses cannot be compared"
+            )
+
+
+def matching_hidden(V: int, layers: int, cell: str, parameters: int) -> int:
+    """The number of units with which a cell comes closest to so many parameters."""
+
+    def distance(hidden: int) -> int:
+        return abs(count(shapes(V, hidden, layers, cell)) - parameters)
+
+    low, high = 1, 2
+    while count(shapes(V, high, layers, cell)) < parameters:
+        low, high = high, 2 * high
+    return min(range(low, high + 1), key=distance)
+
+
+def by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, int, int], list[Outcome]]:
+    """Runs that differ by their seed alone, together; the lowest validation loss first."""
+    kinds: dict[tuple[str, int, int], list[Outcome]] = {}
+    for outcome in outcomes:
+        kinds.setdefault(outcome.kind, []).append(outcome)
+    return dict(sorted(kinds.items(), key=lambda kind: mean(kind[1], lambda one: one.val)))
+
+
+def mean(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> float:
+    """The mean over seeds."""
+    return statistics.fmean(map(of, outcomes))
+
+
+def spread(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> float:
+    """Half of what lies between the smallest and the largest over seeds."""
+    values = list(map(of, outcomes))
+    return (max(values) - min(values)) / 2
+
+
+def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
+    """What the lecture note asserts of GRU and LSTM, held against these runs."""
+    cells = {
+        name: [one for one in outcomes if one.cell.partition("-")[0] == name]
+        for name in ("gru", "lstm")
+    }
+    gru, lstm = cells["gru"], cells["lstm"]
+    if not gru or not lstm:
+        return []
+    found = [
+        _compared("a GRU over-fits less than an LSTM", gru, lstm, lambda one: one.gap, "gap"),
+        _compared("a GRU predicts new text better", gru, lstm, lambda one: one.val, "loss"),
+    ]
+    if max(mean(gru, lambda one: one.gap), mean(lstm, lambda one: one.gap)) < NARROW_GAP:
+        found[0] = replace(found[0], verdict="undecided: neither over-fits")
+    if gru[0].hidden == lstm[0].hidden:
+        fewer = gru[0].parameters < lstm[0].parameters
+        figures = f"{gru[0].parameters:,} against {lstm[0].parameters:,} at {gru[0].hidden} units"
+        text = "a GRU has fewer parameters than an LSTM of its width"
+        found.insert(0, Claim(text, "held" if fewer else "did not hold", figures))
+    return found
+
+
+def _compared(
+    text: str,
+    gru: Sequence[Outcome],
+    lstm: Sequence[Outcome],
+    of: Callable[[Outcome], float],
+    what: str,
+) -> Claim:
+    """Whether the GRU's figure is the smaller one, by more than seeds differ."""
+    difference = mean(lstm, of) - mean(gru, of)
+    figures = f"{what} {mean(gru, of):.4f} against {mean(lstm, of):.4f}"
+    if len(gru) < 2 or len(lstm) < 2:
+        verdict = "held" if difference > 0 else "did not hold"
+        return Claim(text, f"{verdict}, by one seed", figures)
+    if abs(difference) <= spread(gru, of) + spread(lstm, of):
+        return Claim(text, "undecided: seeds differ by more", figures)
+    return Claim(text, "held" if difference > 0 else "did not hold", figures)

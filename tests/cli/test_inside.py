@@ -1,0 +1,164 @@
+"""The commands that look inside: routes, gradflow, activations, compare."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import TINY, Grucli, snapshot
+from tests.texts import prose
+
+SMALL = ("--hidden", 6, "--positions", 4)
+
+
+def test_routes_are_counted_named_and_add_up(grucli: Grucli, text_file: Path) -> None:
+    result = grucli("routes", "--text", text_file, *SMALL, "--distance", 9)
+    assert result.code == 0
+    assert "GRU          4      16      64     256" in result.out
+    assert "LSTM         5      24     115" in result.out
+    assert "candidate > direct" in result.out
+    answer = json.loads(grucli("routes", "--text", text_file, *SMALL, "-k", 3, "--json").out)
+    assert len(answer["compositions"]) == 64
+    assert sum(one["share"] for one in answer["compositions"]) == pytest.approx(1.0)
+    assert answer["relative_difference"] <= 1e-10
+    assert answer["counts"]["lstm"]["2"] == answer["note"]["lstm"]["2"] == 24
+    assert set(answer["shares_by_distance"]) == {"1", "2", "4", "8", "16", "32", "64"}
+
+
+def test_routes_of_a_trained_run(grucli: Grucli, trained: Path) -> None:
+    result = grucli("routes", trained, "-k", 1, "--distance", 5, "--rows", 2)
+    assert f"{trained.name}: all 4 compositions of 1 step back" in result.out
+    assert "2 more" in result.out
+
+
+def test_how_far_a_gradient_reaches(grucli: Grucli, text_file: Path, trained: Path) -> None:
+    result = grucli("gradflow", "--text", text_file, *SMALL, "--distance", 20)
+    assert result.code == 0
+    for name in ("RNN", "LSTM", "GRU"):
+        assert f"{name}, 6 units, untrained" in result.out
+    answer = json.loads(grucli("gradflow", trained, trained, "--distance", 8, "--json").out)
+    assert [one["model"] for one in answer] == [trained.name, f"{trained.name} (2)"]
+    assert answer[0]["median"][0] == pytest.approx(1.0)
+    assert len(answer[0]["percentile_90"]) == 9
+
+
+def test_plots_are_drawn(grucli: Grucli, text_file: Path) -> None:
+    pytest.importorskip("matplotlib")
+    for command in ("routes", "gradflow"):
+        options = ("--text", text_file, *SMALL, "--distance", 6)
+        assert grucli(command, *options, "--plot", f"{command}.svg").code == 0
+        drawn = Path(f"{command}.svg").read_bytes()
+        assert b"<svg" in drawn
+        grucli(command, *options, "--plot", f"{command}.svg")
+        assert Path(f"{command}.svg").read_bytes() == drawn
+
+
+def test_a_text_is_coloured_by_a_unit_or_by_surprisal(grucli: Grucli, trained: Path) -> None:
+    found = grucli("activations", trained, "--top", 2)
+    assert "position in line" in found.out
+    coloured = grucli("activations", trained, "--unit", 3, "--length", 50)
+    surprised = json.loads(grucli("activations", trained, "--surprisal", "-n", 50, "--json").out)
+    assert "".join(character for character, _ in surprised["values"]) == coloured.out.rstrip("\n")
+    assert min(bits for _, bits in surprised["values"]) >= 0
+
+
+def test_a_page_needs_no_other_file(grucli: Grucli, trained: Path) -> None:
+    Path("odd.txt").write_text(prose(300), encoding="utf-8")
+    asked = ("--text", "odd.txt", "--unit", 0, "--html", "page.html")
+    assert grucli("activations", trained, *asked).code == 0
+    page = Path("page.html").read_text(encoding="utf-8")
+    assert page.count("<span") == 300
+    assert "http" not in page
+    assert "<script" not in page
+
+
+def test_cells_are_compared_and_the_runs_compared_again(grucli: Grucli, text_file: Path) -> None:
+    result = grucli("compare", text_file, "--cells", "gru,lstm", "--steps", 6, *TINY)
+    assert result.code == 0, result.err
+    assert "a GRU has fewer parameters than an LSTM of its width: held" in result.out
+    runs = sorted(Path("runs").iterdir())
+    assert len(runs) == 2
+    again = grucli("compare", "--runs", runs[0], "--runs", runs[1])
+    assert again.out == result.out
+    rows = json.loads(grucli("compare", "--runs", runs[0], "--json").out)["runs"]
+    assert rows[0]["gap"] == pytest.approx(rows[0]["val"] - rows[0]["train"])
+
+
+def test_cells_of_equally_many_parameters(grucli: Grucli, text_file: Path) -> None:
+    asked = ("--match", "params", "--cells", "gru,rnn", "--steps", 2, "--seeds", 2, "--json")
+    rows = json.loads(grucli("compare", text_file, *asked, *TINY).out)["runs"]
+    assert [(row["cell"], row["seed"]) for row in rows] == [
+        ("gru", 0), ("rnn", 0), ("gru", 1), ("rnn", 1),
+    ]  # fmt: skip
+    gru, rnn = rows[0], rows[1]
+    assert rnn["hidden"] > gru["hidden"] == 12
+    assert rnn["parameters"] == pytest.approx(gru["parameters"], rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["routes", "-k", "9", "--text", "text.txt"], "9 steps back there are more than 20,000"),
+        (["routes", "--text", "text.txt", "--distance", "9999"], "the text has 4,000 characters"),
+        (["routes", "{run}", "--cell", "lstm"], "--cell is for a model without a run"),
+        (["routes", "{run}", "--text", "new.txt"], "the model never saw the character"),
+        (["routes", "nothing"], "nothing: there is no such run"),
+        (["routes", "--plot", "a.gif"], "--plot a.gif: the name must end in .svg, .png, .pdf"),
+        (["routes", "--plot", "no/a.svg"], "--plot no/a.svg: there is no directory no"),
+        (["gradflow", "--cells", "gru,tcn"], "there is no cell 'tcn'"),
+        (["gradflow", "{run}", "--cells", "gru"], "--cells is for untrained models"),
+        (["gradflow", "{run}", "{other}"], "have different vocabularies"),
+        (["activations", "{run}", "--unit", "12"], "--unit 12: this model's go from 0 to 11"),
+        (["activations", "{run}", "--layer", "2"], "--layer 2: this model's go from 1 to 1"),
+        (["activations", "{run}", "--unit", "1", "--top", "1"], "three questions; ask one"),
+        (["activations", "{run}", "--html", "a.html"], "--html shows a coloured text"),
+        (["compare"], "name a text to train on, or --runs"),
+        (["compare", "text.txt", "--cells", "gru,x"], "there is no cell 'x'"),
+        (["compare", "text.txt", "--runs", "{run}"], "leave out the corpus and budget"),
+        (["compare", "--runs", "{run}", "--runs", "{other}"], "trained on different texts"),
+        (["compare", "text.txt", "--set", "data.val=0"], "without validation text"),
+        (["compare", "text.txt", "--set", "model.reset=after"], "reset belongs to the GRU"),
+    ],
+    ids=lambda value: "_".join(value)[:60] if isinstance(value, list) else "",
+)
+def test_bad_input(
+    grucli: Grucli, trained: Path, other: Path, args: list[str], expected: str
+) -> None:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+    Path("new.txt").write_text("\N{SNOWMAN} and more" * 50, encoding="utf-8")
+    before = snapshot(Path())
+    result = grucli(*(arg.format(run=trained, other=other) for arg in args))
+    assert (result.code, result.out) == (2, ""), result
+    assert expected in result.err
+    assert snapshot(Path()) == before
+
+
+def test_without_matplotlib_a_plot_is_refused_and_the_table_is_not(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    asked = ("routes", "--text", text_file, *SMALL, "--distance", 4)
+    refused = grucli(*asked, "--plot", "a.svg")
+    assert refused.code == 2
+    assert "pip install 'grucli[plot]'" in refused.err
+    assert grucli(*asked).code == 0
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on another text."""
+    import os
+
+    from grucli.cli import main
+
+    home = tmp_path_factory.mktemp("other")
+    (home / "text.txt").write_text("0123456789 \n" * 400, encoding="utf-8")
+    before = Path.cwd()
+    os.chdir(home)
+    try:
+        with pytest.raises(SystemExit):
+            main(["train", "text.txt", "--steps", "2", "--quiet", *TINY])
+    finally:
+        os.chdir(before)
+    return next((home / "runs").iterdir())
