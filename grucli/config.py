@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from grucli.errors import SettingsError
+from grucli.nn.cells import basic
 
 BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_EPOCHS = 16.0
@@ -73,8 +74,8 @@ class Data(_Section):
 class Model(_Section):
     """The network."""
 
-    cell: Literal["gru", "lstm", "rnn"] = "gru"
-    """The recurrent cell."""
+    cell: str = "gru"
+    """The recurrent cell: gru, lstm or rnn."""
     reset: Literal["before", "after"] = "before"
     """Where a GRU's reset gate acts: before the matrix product, or after it as in PyTorch."""
     hidden: int = Field(default=256, ge=1, le=65536)
@@ -93,6 +94,13 @@ class Model(_Section):
     def variant(self) -> str:
         """The name of the cell in ``grucli.nn.cells``."""
         return f"{self.cell}-after" if self.reset == "after" else self.cell
+
+    @field_validator("cell")
+    @classmethod
+    def _known(cls, cell: str) -> str:
+        if cell not in basic():
+            raise ValueError(f"must be {' or '.join(map(repr, basic()))}, not {cell!r}")
+        return cell
 
     @model_validator(mode="after")
     def _reset_of_a_gru(self) -> "Model":

@@ -48,3 +48,8 @@ def test_the_readme_runs_what_ci_runs() -> None:
     marks = re.findall(r"^<!-- ci: (\w+) -->\n```sh$", page("README.md"), re.MULTILINE)
     assert marks == ["main", "test"]
     assert all(f"$(command_of {mark})" in ci for mark in marks)
+
+
+def test_the_figures_of_the_derivation_are_current() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "make_derivation.py"))["document"]()
+    assert made == page("docs/derivation.md"), "run: python docs/make_derivation.py"

@@ -26,8 +26,8 @@ def routes(
         typer.Argument(help="Look into this run or checkpoint.", metavar="[RUN|CKPT]"),
     ] = None,
     cell: Annotated[
-        subjects.CellName | None,
-        typer.Option("--cell", help="Look into an untrained model of this cell (gru)."),
+        str | None,
+        typer.Option("--cell", help="Look into an untrained gru, lstm or rnn.", metavar="NAME"),
     ] = None,
     steps_back: Annotated[
         int,
@@ -73,10 +73,10 @@ def routes(
 
 
 def _counts() -> dict[str, dict[int, int]]:
-    from grucli.nn.cells import CELLS
+    from grucli.nn.cells import CELLS, basic
     from grucli.nn.routes import count
 
-    return {cell: {k: count(CELLS[cell], k) for k in COUNTED} for cell in NOTE}
+    return {cell: {k: count(CELLS[cell], k) for k in COUNTED} for cell in basic()}
 
 
 def _print_counts() -> None:
@@ -84,7 +84,7 @@ def _print_counts() -> None:
     header = "".join(f"{f'k = {k}':>8}" for k in COUNTED)
     render.write_line(f"  {'':<6}{header}   the lecture note says")
     for cell, counts in _counts().items():
-        said = ", ".join(f"{number} at k = {k}" for k, number in NOTE[cell].items())
+        said = ", ".join(f"{number} at k = {k}" for k, number in NOTE.get(cell, {}).items())
         numbers = "".join(f"{number:>8,}" for number in counts.values())
         render.write_line(f"  {cell.upper():<6}{numbers}   {said}")
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from grucli.nn.params import Ids
     from grucli.vocabulary import Vocabulary
 
-CellName = Literal["gru", "lstm", "rnn"]
 Text = Annotated[
     str | None,
     typer.Option(
@@ -133,7 +132,9 @@ def one(run: Path | None, cell: str | None, text: str | None, hidden: int) -> Su
     """
     if run is not None and cell is not None:
         raise UsageError("--cell is for a model without a run; a run has its cell; keep one")
-    return of_run(run, text) if run is not None else untrained([cell or "gru"], text, hidden)[0]
+    if run is not None:
+        return of_run(run, text)
+    return untrained(cell_names(cell or "gru")[:1], text, hidden)[0]
 
 
 def cell_names(words: str) -> list[str]:
@@ -142,10 +143,10 @@ def cell_names(words: str) -> list[str]:
     Raises:
         UsageError: there is no such cell.
     """
+    from grucli.nn.cells import basic
+
     names = [name.strip() for name in words.split(",")]
     for name in names:
-        if name not in get_args(CellName):
-            raise UsageError(
-                f"--cells {words}: there is no cell {name!r}; there are gru, lstm and rnn"
-            )
+        if name not in basic():
+            raise UsageError(f"there is no cell {name!r}; there are {', '.join(basic())}")
     return list(dict.fromkeys(names))

@@ -47,3 +47,8 @@ class Cell(Protocol):
 
 
 CELLS: dict[str, Cell] = {"gru": gru, "gru-after": gru_after, "lstm": lstm, "rnn": rnn}
+
+
+def basic() -> list[str]:
+    """The names of cells, without those of their variants."""
+    return [name for name in CELLS if "-" not in name]
