@@ -36,7 +36,7 @@ class Contender:
 
     def __init__(self, module: str, name: str, case: str, cores: int) -> None:
         environment = dict(os.environ)
-        if name != "grucli":  # which sets it for itself, as the program does
+        if not name.startswith("grucli"):  # which sets it for itself, as the program does
             environment["OPENBLAS_NUM_THREADS"] = str(cores)
         command = [sys.executable, "-m", module, "--serve", name, case, "--cores", str(cores)]
         self.process = subprocess.Popen(

@@ -51,7 +51,7 @@ GRID = [
 # ---- contenders: each returns a function that does one step ----------------------------------
 
 
-def grucli_step(size: Size, cores: int) -> Callable[[], object]:
+def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
     from grucli.cores import limit_product_threads
 
@@ -73,6 +73,7 @@ def grucli_step(size: Size, cores: int) -> Callable[[], object]:
             (
                 "benchmark",
                 {
+                    "model.cell": cell,
                     "model.hidden": size.H,
                     "model.layers": size.L,
                     "model.dropout": 0.0,

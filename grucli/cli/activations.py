@@ -107,11 +107,12 @@ def _tell_ties(read: "Trace", shown: list[str], top: int, as_json: bool) -> None
     if as_json:
         render.write_json([tie._asdict() for tie in found])
         return
+    render.write_line("what units follow    unit and correlation, the closest first")
     for feature in FEATURES:
         units = [tie for tie in found if tie.feature == feature]
-        cells = "   ".join(f"unit {tie.unit:>4} {tie.correlation:+.2f}" for tie in units)
+        cells = "  ".join(f"{tie.unit:>5} {tie.correlation:+.2f}" for tie in units)
         render.write_line(f"{feature:<18} {cells or 'this text shows none'}")
-    render.write_line(f"(correlations over {len(shown):,} characters; --unit N colours the text)")
+    render.write_line(f"over {len(shown):,} characters; --unit N colours the text")
 
 
 def _colour(value: float, largest: float, *, signed: bool) -> tuple[int, int, int]:

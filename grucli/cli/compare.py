@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from grucli.config import Values
     from grucli.runs import RunDirectory
 
-HEADER = ("model", "parameters", "chars/s", "train", "val", "gap", "best after")
+HEADER = ("model", "params", "chars/s", "train", "val", "gap", "best at")
 
 
 def compare(

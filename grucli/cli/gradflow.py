@@ -20,9 +20,8 @@ LIMITS = (1e-2, 1e-3)
 SHOWN = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 SPREAD = (10, 50, 90)
 """Percentiles over the places of the text."""
-BAR = 28
 DECADES = 6
-"""Powers of ten that a full bar stands for."""
+"""Powers of ten that a full bar stands for: its length is a logarithm."""
 
 
 def gradflow(
@@ -94,12 +93,12 @@ def _print(name: str, flow: "np.ndarray[Any, Any]") -> None:
     import numpy as np
 
     low, middle, high = flow
-    render.write_line(f"{name}: gradient k steps back, of that at step t")
+    render.write_line(f"{name}\nlength of the gradient k steps back, of that at step t")
     render.write_line(f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}")
     for k in [k for k in SHOWN if k < len(middle) - 1] + [len(middle) - 1]:
+        line = f"  {k:>5} {middle[k]:9.1e} {low[k]:9.1e} {high[k]:9.1e}  "
         decades = DECADES + np.log10(max(middle[k], 1e-99))
-        bar = "\N{FULL BLOCK}" * round(BAR * min(1.0, max(0.0, decades / DECADES)))
-        render.write_line(f"  {k:>5} {middle[k]:9.1e} {low[k]:9.1e} {high[k]:9.1e}  {bar}")
+        render.write_line(line + render.bar(decades / DECADES, len(line)))
     for limit, reach in _reach(middle).items():
         where = f"not within {len(middle) - 1} steps" if reach is None else f"after {reach} steps"
         render.write_line(f"  below {limit:.1%} {where}")

@@ -6,6 +6,7 @@ stdout carries the answer alone; all else goes to stderr.
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,9 @@ from rich.console import Console
 from rich.text import Text
 
 from grucli.errors import RunError
+
+LONGEST_BAR = 28
+"""Columns of the longest bar."""
 
 
 class _Console(Console):
@@ -67,6 +71,12 @@ def write_table(rows: Sequence[Sequence[str]]) -> None:
     for name, *cells in rows:
         figures = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         write_line("  ".join([name.ljust(widths[0]), *figures]))
+
+
+def bar(share: float, used: int) -> str:
+    """A bar for a share of 0 to 1, in what a line of ``used`` columns leaves of the terminal."""
+    room = min(LONGEST_BAR, shutil.get_terminal_size().columns - used - 1)
+    return "\N{FULL BLOCK}" * round(max(0, room) * min(1.0, max(0.0, share)))
 
 
 def write_json(value: Any) -> None:

@@ -16,8 +16,6 @@ NOTE = {"gru": {1: 4, 2: 16, 3: 64}, "lstm": {2: 24}, "rnn": {1: 1, 2: 1, 3: 1}}
 """What the lecture note says there are."""
 COUNTED = range(1, 5)
 DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-BAR = 24
-"""Characters of the longest bar."""
 
 
 def routes(
@@ -80,11 +78,12 @@ def _counts() -> dict[str, dict[int, int]]:
 
 
 def _print_counts() -> None:
-    render.write_line("routes from L_t to the weights of a gate k steps back, counted one by one")
+    render.write_line("routes from L_t into a gate's weights k steps back, counted")
     header = "".join(f"{f'k = {k}':>8}" for k in COUNTED)
-    render.write_line(f"  {'':<6}{header}   the lecture note says")
+    render.write_line(f"  {'':<6}{header}   lecture note")
     for cell, counts in _counts().items():
-        said = ", ".join(f"{number} at k = {k}" for k, number in NOTE.get(cell, {}).items())
+        note = NOTE.get(cell, {})
+        said = ", ".join(str(note.get(k, "-")) for k in range(1, max(note, default=0) + 1))
         numbers = "".join(f"{number:>8,}" for number in counts.values())
         render.write_line(f"  {cell.upper():<6}{numbers}   {said}")
 
@@ -92,32 +91,27 @@ def _print_counts() -> None:
 def _print_compositions(name: str, enumeration: "Enumeration", rows: int) -> None:
     k, carried = enumeration.k, enumeration.carried
     render.write_line(
-        f"\n{name}: all {len(carried):,} compositions of {k} step{'s' * (k > 1)} back"
+        f"\n{name}\nall {len(carried):,} compositions of {k} step{'s' * (k > 1)} back"
     )
     width = max(len(one.name) for one in carried[:rows])
     for one in carried[:rows]:
-        bar = _bar(one.share)
-        render.write_line(f"  {one.name:<{width}}  {one.norm:9.2e}  {one.share:8.2%}  {bar}")
+        line = f"  {one.name:<{width}}  {one.norm:9.2e}  {one.share:8.2%}  "
+        render.write_line(line + render.bar(abs(one.share), len(line)))
     if len(carried) > rows:
         rest = sum(one.share for one in carried[rows:])
         render.write_line(f"  {f'{len(carried) - rows:,} more':<{width}}  {'':9}  {rest:8.2%}")
     render.write_line(
-        f"their sum differs from backpropagation through time by {enumeration.difference:.1e} "
-        "of its length"
+        f"their sum differs from the backward pass by {enumeration.difference:.1e} of it"
     )
 
 
 def _print_shares(shares: dict[int, dict[str, float]]) -> None:
     names = list(next(iter(shares.values())))
     render.write_line("\nshare of each route in the step that ends k steps back")
-    render.write_line(f"  {'k':>5}  {''.join(f'{name:>11}' for name in names)}")
+    render.write_line(f"  {'k':>5} {''.join(f'{name:>10}' for name in names)}")
     for distance, named in shares.items():
-        cells = "".join(f"{named[name]:>11.1%}" for name in names)
-        render.write_line(f"  {distance:>5}  {cells}")
-
-
-def _bar(share: float) -> str:
-    return "\N{FULL BLOCK}" * round(BAR * min(1.0, abs(share)))
+        cells = "".join(f"{named[name]:>10.1%}" for name in names)
+        render.write_line(f"  {distance:>5} {cells}")
 
 
 def _as_json(

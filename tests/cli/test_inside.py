@@ -28,7 +28,7 @@ def test_routes_are_counted_named_and_add_up(grucli: Grucli, text_file: Path) ->
 
 def test_routes_of_a_trained_run(grucli: Grucli, trained: Path) -> None:
     result = grucli("routes", trained, "-k", 1, "--distance", 5, "--rows", 2)
-    assert f"{trained.name}: all 4 compositions of 1 step back" in result.out
+    assert f"{trained.name}\nall 4 compositions of 1 step back" in result.out
     assert "2 more" in result.out
 
 
