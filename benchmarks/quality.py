@@ -21,7 +21,7 @@ from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.runs import RunDirectory, own_corpus
 
-BUDGETS = {"small": 3, "medium": 15}
+BUDGETS = {"small": 3, "medium": 15, "large": 60}
 """Minutes that each settings file is made for."""
 WINDOW = 256
 WINDOWS_AT_ONCE = 64

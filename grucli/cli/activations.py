@@ -32,29 +32,37 @@ pre {{ white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.6; color: 
 """
 
 
+Unit = Annotated[
+    int | None, typer.Option("--unit", min=0, help="Colour by this unit.", metavar="N")
+]
+Top = Annotated[
+    int | None,
+    typer.Option("--top", min=1, help="Find K units tied to each structure.", metavar="K"),
+]
+Surprisal = Annotated[
+    bool, typer.Option("--surprisal", help="Colour by how unexpected each character was.")
+]
+Layer = Annotated[
+    int | None, typer.Option("--layer", min=1, help="Layer; the top one.", metavar="L")
+]
+Length = Annotated[
+    int, typer.Option("--length", "-n", min=2, help="Characters to read.", metavar="N")
+]
+Page = Annotated[
+    Path | None,
+    typer.Option("--html", help="Write the coloured text into this file.", metavar="FILE"),
+]
+
+
 def activations(
     run: Run,
     text: subjects.Text = None,
-    unit: Annotated[
-        int | None, typer.Option("--unit", min=0, help="Colour by this unit.", metavar="N")
-    ] = None,
-    top: Annotated[
-        int | None,
-        typer.Option("--top", min=1, help="Find K units tied to each structure.", metavar="K"),
-    ] = None,
-    surprisal: Annotated[
-        bool, typer.Option("--surprisal", help="Colour by how unexpected each character was.")
-    ] = False,
-    layer: Annotated[
-        int | None, typer.Option("--layer", min=1, help="Layer; the top one.", metavar="L")
-    ] = None,
-    length: Annotated[
-        int, typer.Option("--length", "-n", min=2, help="Characters to read.", metavar="N")
-    ] = 2000,
-    page: Annotated[
-        Path | None,
-        typer.Option("--html", help="Write the coloured text into this file.", metavar="FILE"),
-    ] = None,
+    unit: Unit = None,
+    top: Top = None,
+    surprisal: Surprisal = False,
+    layer: Layer = None,
+    length: Length = 2000,
+    page: Page = None,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Colour a text by one unit's value or by surprisal, or find the units tied to its structure.

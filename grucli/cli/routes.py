@@ -18,29 +18,33 @@ COUNTED = range(1, 5)
 DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
+Run = Annotated[
+    Path | None,
+    typer.Argument(help="Look into this run or checkpoint.", metavar="[RUN|CKPT]"),
+]
+CellName = Annotated[
+    str | None,
+    typer.Option("--cell", help="Look into an untrained gru, lstm or rnn.", metavar="NAME"),
+]
+StepsBack = Annotated[
+    int,
+    typer.Option("--steps-back", "-k", min=1, max=100, help="Steps to enumerate.", metavar="K"),
+]
+Distance = Annotated[
+    int, typer.Option("--distance", min=1, max=10_000, help="Steps to follow shares.", metavar="N")
+]
+Rows = Annotated[int, typer.Option("--rows", min=1, help="Compositions to show.", metavar="N")]
+
+
 def routes(
-    run: Annotated[
-        Path | None,
-        typer.Argument(help="Look into this run or checkpoint.", metavar="[RUN|CKPT]"),
-    ] = None,
-    cell: Annotated[
-        str | None,
-        typer.Option("--cell", help="Look into an untrained gru, lstm or rnn.", metavar="NAME"),
-    ] = None,
-    steps_back: Annotated[
-        int,
-        typer.Option("--steps-back", "-k", min=1, max=100, help="Steps to enumerate.", metavar="K"),
-    ] = 2,
-    distance: Annotated[
-        int,
-        typer.Option("--distance", min=1, max=10_000, help="Steps to follow shares.", metavar="N"),
-    ] = 64,
+    run: Run = None,
+    cell: CellName = None,
+    steps_back: StepsBack = 2,
+    distance: Distance = 64,
     text: subjects.Text = None,
     positions: subjects.Positions = 64,
     hidden: subjects.Hidden = 64,
-    rows: Annotated[
-        int, typer.Option("--rows", min=1, help="Compositions to show.", metavar="N")
-    ] = 16,
+    rows: Rows = 16,
     plot: subjects.Plot = None,
     as_json: subjects.AsJson = False,
 ) -> None:
