@@ -102,6 +102,11 @@ def _in_range(option: str, value: int | None, low: int, high: int) -> int | None
     return value
 
 
+def _visible(character: str) -> str:
+    """A character as it is shown: it stands alone, so a carriage return is one too."""
+    return "\N{SYMBOL FOR CARRIAGE RETURN}" if character == "\r" else render.printable(character)
+
+
 def _characters(subject: subjects.Subject, ids: "Ids") -> list[str]:
     """What each id looks like; a byte stands for the character of its number."""
     symbols = subject.vocabulary.symbols[ids].tolist()
@@ -145,7 +150,7 @@ def _print_coloured(shown: list[str], values: "Array", *, signed: bool) -> None:
     text, largest = Text(), _largest(values, signed=signed)
     for character, value in zip(shown, values.tolist(), strict=True):
         colour = "rgb({},{},{})".format(*_colour(value, largest, signed=signed))
-        text.append(render.printable(character), Style(color="black", bgcolor=colour))
+        text.append(_visible(character), Style(color="black", bgcolor=colour))
     console = Console(highlight=False, soft_wrap=True)
     with console.capture() as captured:
         console.print(text)
@@ -158,7 +163,7 @@ def _write_page(path: Path, title: str, shown: list[str], values: "Array", *, si
     spans, largest = [], _largest(values, signed=signed)
     for character, value in zip(shown, values.tolist(), strict=True):
         r, g, b = _colour(value, largest, signed=signed)
-        body = html.escape(render.printable(character))
+        body = html.escape(_visible(character))
         spans.append(
             f'<span style="background:#{r:02x}{g:02x}{b:02x}" title="{value:.3f}">{body}</span>'
         )
