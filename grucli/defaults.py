@@ -9,7 +9,8 @@ from collections.abc import Collection
 from grucli.config import BUDGETS, Values
 
 SIZES: tuple[tuple[float, Values], ...] = (
-    (300e3, {"model.hidden": 128, "model.dropout": 0.5, "train.epochs": 60.0}),
+    (100e3, {"model.dropout": 0.5, "model.recurrent_dropout": 0.4, "train.epochs": 30.0}),
+    (400e3, {"model.dropout": 0.4, "model.recurrent_dropout": 0.2, "train.epochs": 24.0}),
     (3e6, {}),
     (
         30e6,
