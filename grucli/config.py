@@ -86,7 +86,6 @@ class Model(_Section):
     """Share of each layer's outputs that is zeroed at random; raise it against over-fitting."""
     locked: bool = False
     """Drop the same outputs at all steps of a window, instead of drawing anew at each step."""
-
     recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the recurrent weights that is zeroed at random for each window."""
 

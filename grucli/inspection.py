@@ -16,7 +16,7 @@ WARM_UP = 64
 """Characters read, where the text has them, before the part that is looked at."""
 
 MOST_COMPOSITIONS = 20_000
-"""Compositions that are enumerated at most: about ten seconds at 128 units."""
+"""Compositions that are enumerated at most: some seconds at 128 units."""
 
 
 @dataclass(frozen=True)
@@ -95,17 +95,22 @@ def check_enumerable(cell: Cell, k: int) -> None:
 
 
 def enumerate_routes(past: Past, k: int) -> Enumeration:
-    """Follow every composition of ``k`` routes; ``past`` holds exactly k steps."""
-    followed = [(label(composition), gradient) for composition, gradient in past.follow(k)]
-    total = summed((gradient for _, gradient in followed), past.gradient)
-    length = float(np.linalg.norm(past.by_backward))
-    carried = [
-        Carried(name, _norm(gradient), _along(gradient, total)) for name, gradient in followed
-    ]
+    """Follow every composition of ``k`` routes; ``past`` holds exactly k steps.
+
+    One gradient at a time is held, however many compositions there are.
+    """
+    parts = np.split(past.by_backward, len(past.gradient), axis=-1)
+    whole = dict(zip(past.gradient, parts, strict=True))
+    rest = past.by_backward.copy()  # what no composition has carried yet
+    carried = []
+    for composition, gradient in past.follow(k):
+        rest -= joined(summed([gradient], past.gradient))
+        carried.append(Carried(label(composition), _norm(gradient), _along(gradient, whole)))
+    length = max(float(np.linalg.norm(past.by_backward)), 1e-300)
     return Enumeration(
         k=k,
         carried=sorted(carried, key=lambda one: -abs(one.share)),
-        difference=float(np.linalg.norm(joined(total) - past.by_backward)) / max(length, 1e-300),
+        difference=float(np.linalg.norm(rest)) / length,
     )
 
 

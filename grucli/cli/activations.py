@@ -9,6 +9,7 @@ import typer
 from grucli.cli import render, subjects
 from grucli.cli.sample import Run
 from grucli.errors import RunError, UsageError
+from grucli.files import replace_text
 
 if TYPE_CHECKING:
     from grucli.activations import Trace
@@ -141,8 +142,6 @@ def _largest(values: "Array", *, signed: bool) -> float:
 
 def _print_coloured(shown: list[str], values: "Array", *, signed: bool) -> None:
     """On a terminal coloured; elsewhere the bare text, unless FORCE_COLOR asks for more."""
-    import sys
-
     from rich.console import Console
     from rich.style import Style
     from rich.text import Text
@@ -155,7 +154,6 @@ def _print_coloured(shown: list[str], values: "Array", *, signed: bool) -> None:
     with console.capture() as captured:
         console.print(text)
     render.write(captured.get().encode(errors="replace"))
-    sys.stdout.flush()
 
 
 def _write_page(path: Path, title: str, shown: list[str], values: "Array", *, signed: bool) -> None:
@@ -174,6 +172,6 @@ def _write_page(path: Path, title: str, shown: list[str], values: "Array", *, si
     )
     text = PAGE.format(title=html.escape(title), legend=legend, text="".join(spans))
     try:
-        path.write_text(text, encoding="utf-8")
+        replace_text(path, text)
     except OSError as error:
         raise RunError(f"{path}: cannot write the page: {error.strerror}") from None

@@ -83,18 +83,20 @@ def _train_all(
     request: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
 ) -> "list[RunDirectory]":
     """Train one run of each cell and seed; what can be refused is refused before the first."""
+    from grucli.comparison import matching_hidden
+
     first = request.session().plan
-    reference, V = first.settings.model, len(first.corpus.vocabulary)
+    V, layers = len(first.corpus.vocabulary), first.settings.model.layers
     if not len(first.splits.val):
         raise UsageError("data.val is 0: without validation text there is nothing to compare")
     changes: list[Values] = []
     for seed in range(seeds):
         for cell in cells:
-            hidden = reference.hidden
+            change: Values = {"model.cell": cell, "train.seed": seed}
             if match == "params":
-                hidden = _matched(V, reference.layers, cell, reference.hidden)
-            changes.append({"model.cell": cell, "model.hidden": hidden, "train.seed": seed})
-    for change in changes:
+                change["model.hidden"] = matching_hidden(V, layers, cell, first.parameters)
+            changes.append(change)
+    for change in changes[: len(cells)]:
         request.with_values(change).session()
     done: list[RunDirectory] = []
     for number, change in enumerate(changes, start=1):
@@ -109,20 +111,13 @@ def _train_all(
         )
         if not trainer.finished:
             narrate.say_stopped(trainer.run, session.plan)
-            render.say("compare what has been trained with:")
-            paths = " ".join(f"--runs {render.quote(str(run.path))}" for run in done)
-            render.say_command(f"grucli compare {paths}")
+            if done:
+                render.say("compare what has been trained with:")
+                paths = " ".join(f"--runs {render.quote(str(run.path))}" for run in done)
+                render.say_command(f"grucli compare {paths}")
             raise typer.Exit(128 + signal)
         done.append(trainer.run)
     return done
-
-
-def _matched(V: int, layers: int, cell: str, hidden: int) -> int:
-    from grucli.comparison import matching_hidden
-    from grucli.nn.model import shapes
-    from grucli.nn.params import count
-
-    return matching_hidden(V, layers, cell, count(shapes(V, hidden, layers, "gru")))
 
 
 def _report(runs: "Sequence[RunDirectory]", as_json: bool) -> None:

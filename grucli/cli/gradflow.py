@@ -17,7 +17,6 @@ Runs = Annotated[
     typer.Argument(help="Look into these runs or checkpoints.", metavar="[RUN|CKPT]..."),
 ]
 LIMITS = (1e-2, 1e-3)
-SHOWN = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
 SPREAD = (10, 50, 90)
 """Percentiles over the places of the text."""
 DECADES = 6
@@ -38,7 +37,7 @@ def gradflow(
     text: subjects.Text = None,
     positions: subjects.Positions = 64,
     hidden: subjects.Hidden = 128,
-    plot: subjects.Plot = None,
+    plot: plots.Plot = None,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Show how the gradient of a loss fades on its way back through time.
@@ -95,7 +94,7 @@ def _print(name: str, flow: "np.ndarray[Any, Any]") -> None:
     low, middle, high = flow
     render.write_line(f"{name}\nlength of the gradient k steps back, of that at step t")
     render.write_line(f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}")
-    for k in [k for k in SHOWN if k < len(middle) - 1] + [len(middle) - 1]:
+    for k in [0, *subjects.distances_shown(len(middle) - 1)]:
         line = f"  {k:>5} {middle[k]:9.1e} {low[k]:9.1e} {high[k]:9.1e}  "
         decades = DECADES + np.log10(max(middle[k], 1e-99))
         render.write_line(line + render.bar(decades / DECADES, len(line)))

@@ -3,11 +3,21 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from grucli.errors import RunError, UsageError
+from grucli.files import replace_file
 
 FORMATS = (".svg", ".png", ".pdf")
+
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot", help="Draw into this file, .svg, .png or .pdf (extra plot).", metavar="FILE"
+    ),
+]
 
 
 def check(path: Path | None) -> None:
@@ -37,8 +47,6 @@ def figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
     Raises:
         RunError: the file cannot be written.
     """
-    import io
-
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -51,11 +59,11 @@ def figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
         axes.spines[side].set_visible(False)
     yield axes
     axes.legend(frameon=False, fontsize="small")
-    drawn, kind = io.BytesIO(), path.suffix[1:].lower()
+    kind = path.suffix[1:].lower()
     metadata = {"Date": None} if kind == "svg" else {}
-    fig.savefig(drawn, format=kind, dpi=150, metadata=metadata)
-    plt.close(fig)
     try:
-        path.write_bytes(drawn.getvalue())
+        replace_file(path, lambda file: fig.savefig(file, format=kind, dpi=150, metadata=metadata))
     except OSError as error:
         raise RunError(f"{path}: cannot write the plot: {error.strerror}") from None
+    finally:
+        plt.close(fig)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 NOTE = {"gru": {1: 4, 2: 16, 3: 64}, "lstm": {2: 24}, "rnn": {1: 1, 2: 1, 3: 1}}
 """What the lecture note says there are."""
 COUNTED = range(1, 5)
-DISTANCES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 Run = Annotated[
@@ -45,7 +44,7 @@ def routes(
     positions: subjects.Positions = 64,
     hidden: subjects.Hidden = 64,
     rows: Rows = 16,
-    plot: subjects.Plot = None,
+    plot: plots.Plot = None,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Count, name and measure the routes of the gradient from step t back to step t-k.
@@ -62,8 +61,7 @@ def routes(
     near = inspection.look(subject.model, subject.ids, steps_back, positions)
     far = inspection.look(subject.model, subject.ids, distance, positions)
     enumeration = inspection.enumerate_routes(near, steps_back)
-    wanted = [d for d in DISTANCES if d < distance] + [distance]
-    shares = inspection.shares_by_distance(far, wanted)
+    shares = inspection.shares_by_distance(far, subjects.distances_shown(distance))
     if plot is not None:
         _draw(plot, subject.name, far, distance)
     if as_json:

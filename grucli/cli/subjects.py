@@ -32,12 +32,6 @@ Positions = Annotated[
         "--positions", min=1, max=100_000, help="Places of the text to average over.", metavar="N"
     ),
 ]
-Plot = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot", help="Draw into this file, .svg, .png or .pdf (extra plot).", metavar="FILE"
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -135,6 +129,11 @@ def one(run: Path | None, cell: str | None, text: str | None, hidden: int) -> Su
     if run is not None:
         return of_run(run, text)
     return untrained(cell_names(cell or "gru")[:1], text, hidden)[0]
+
+
+def distances_shown(last: int) -> list[int]:
+    """The powers of two below the last distance, and that."""
+    return [*(2**i for i in range(last.bit_length()) if 2**i < last), last]
 
 
 def cell_names(words: str) -> list[str]:

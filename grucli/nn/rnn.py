@@ -43,12 +43,11 @@ class Cache(NamedTuple):
 
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (1, T, B, H)  input projection; after backward the gradient at tanh's argument
-    scratch: Array  # (B, H)
     steps: Sequence[Step]  # T of them
 
     def span(self, lo: int, hi: int) -> "Cache":
         """The same room, of the steps from ``lo`` to below ``hi`` alone."""
-        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.scratch, self.steps[lo:hi])
+        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.steps[lo:hi])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -71,7 +70,7 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
 def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((1, T, B, H), dtype)
-    return Cache(h, a, np.zeros((B, H), dtype), [Step(h[t], h[t + 1], a[0, t]) for t in range(T)])
+    return Cache(h, a, [Step(h[t], h[t + 1], a[0, t]) for t in range(T)])
 
 
 def forward(w: Weights, state: Array, cache: Cache) -> Array:

@@ -142,17 +142,16 @@ def look_back(model: "Model", ids: Ids, distance: int) -> Past:
     T, B = x.shape
     room = model.workspace(T, B)
     inputs, _ = model.run(x, model.zero_state(B), room)
-    w, output, cache = model.layers(model.params)[-1], model.output(model.params), room.caches[-1]
+    params, output = model.params, model.output(model.params)
+    w, w_T, dw = (model.layers(p)[-1] for p in (params, params.transposed(), params.like()))
     y = np.exp(log_softmax(inputs[-1][-1] @ output.W_hc + output.b_c))  # (B, V)
     y[np.arange(B), targets] -= 1.0
     dh_t = y @ output.W_hc.T  # (B, H)
     nothing = np.zeros_like(dh_t)
-    steps = [type(step)(*(array.copy() for array in step)) for step in cache.steps[-distance:]]
-    last = cache.span(T - distance, T)
+    last = room.caches[-1].span(T - distance, T)
+    steps = [type(step)(*(array.copy() for array in step)) for step in last.steps]
     dh = np.zeros((distance, *dh_t.shape))
     dh[-1] = dh_t
-    w_T = w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2))
-    dw = type(w)(*(np.zeros_like(array) for array in w))
     after = np.zeros((B, model.state_size))
     return Past(
         cell=cell,
