@@ -15,7 +15,8 @@ STEPS_AT_ONCE = 8
 def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
     """Input projection of all steps; ids (T, B) select rows of W_x.
 
-    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy.
+    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy. It takes
+    gate by gate: over all gates at once it copied the whole of ``a`` in every sixth window.
 
     Args:
         W_x: input weights, (G, D, H).
@@ -24,7 +25,8 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
         a: overwritten, (G, T, B, H).
     """
     if x.ndim == 2 and x.size > W_x.shape[1]:  # more steps than characters: a table pays
-        np.take(W_x + b[:, None], x, axis=1, out=a, mode="clip")
+        for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
+            np.take(W_xg + b_g, x, axis=0, out=a_g, mode="clip")
         return
     if x.ndim == 2:
         np.take(W_x, x, axis=1, out=a, mode="clip")
