@@ -60,9 +60,14 @@ class Contender:
         self.seconds.append(float(self._read()))
 
     def memory(self) -> float:
-        """Peak resident memory of the process and its children so far, in MB."""
+        """Peak resident memory of the process and its children so far, in MB.
+
+        Memory that they share on purpose is counted once; code that they share, in each of them.
+        """
         family = [self.process.pid, *_children(self.process.pid)]
-        return sum(_peak_of(pid) for pid in family) / 1000
+        shared = [_status_of(pid, "RssShmem") for pid in family]
+        peaks = sum(_status_of(pid, "VmHWM") for pid in family)
+        return (peaks - sum(shared) + max(shared)) / 1000
 
     def close(self) -> None:
         """End the process."""
@@ -93,7 +98,7 @@ def _children(pid: int) -> list[int]:
     return [int(line) for line in listed.stdout.split()]
 
 
-def _peak_of(pid: int) -> float:
-    """Peak resident memory in KB; what processes share is counted in each."""
+def _status_of(pid: int, figure: str) -> float:
+    """A figure of a process in KB, as Linux calls it."""
     with open(f"/proc/{pid}/status", encoding="utf-8") as file:
-        return next(float(line.split()[1]) for line in file if line.startswith("VmHWM"))
+        return next(float(line.split()[1]) for line in file if line.startswith(figure))

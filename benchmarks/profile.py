@@ -40,10 +40,10 @@ def kernels(size: Size) -> Part:
     model.initialize(rng)
     x, targets = rng.integers(0, VOCABULARY, (2, size.T, size.B))
     state, room = model.zero_state(size.B), model.workspace(size.T, size.B)
-    grads, transposed = model.params.like(), model.params.transposed()
+    grads, factors = model.params.like(), model.factors(size.B)
 
     def run() -> None:
-        model.loss_and_gradients(x, targets, state, room, grads, scale=1e-4, transposed=transposed)
+        model.loss_and_gradients(x, targets, state, room, grads, scale=1e-4, factors=factors)
 
     return run
 
@@ -52,6 +52,9 @@ def products(size: Size) -> Part:
     """The matrix products of ``kernels``, with the arrays that they follow each other on."""
     import numpy as np
 
+    from grucli.nn.params import as_rows
+    from grucli.nn.products import block_width, blocks, multiply, multiply_rows
+
     T, B, H, L = size.T, size.B, size.H, size.L
     rng = np.random.default_rng(0)
 
@@ -59,25 +62,28 @@ def products(size: Size) -> Part:
         return rng.standard_normal(shape, np.float32)
 
     W, h, a, scratch = numbers(3, H, H), numbers(T, B, H), numbers(3, T, B, H), numbers(2, B, H)
+    width = block_width(B, H, H)
+    cut, into = blocks(W, width).copy(), blocks(scratch, width)
     rows, a_rows, dW = h.reshape(-1, H), a.reshape(3, -1, H), numbers(H, H)
-    W_hc, c = numbers(H, VOCABULARY), numbers(T * B, VOCABULARY)
+    W_hc, W_hc_T = numbers(H, VOCABULARY), numbers(VOCABULARY, H)
+    c = numbers(T * B, VOCABULARY)
 
     def run() -> None:
         for _ in range(L):
             for _ in range(2):  # forward, and the same backward
                 for h_t in h:
-                    np.matmul(h_t, W[:2], out=scratch)
-                    np.matmul(h_t, W[2], out=scratch[0])
+                    np.matmul(h_t, cut[:2], out=into)
+                    np.matmul(h_t, cut[2], out=into[0])
             for a_g in a_rows:
                 np.matmul(rows.T, a_g, out=dW)
         for _ in range(L - 1):  # between layers: projection, its weights' gradient, its input's
-            for a_g, W_g in zip(a_rows, W, strict=True):
-                np.matmul(rows, W_g, out=a_g)
-                np.matmul(rows.T, a_g, out=dW)
-                np.matmul(a_g, W_g, out=rows)
-        np.matmul(rows, W_hc, out=c)
+            for a_g, W_g in zip(a, cut, strict=True):
+                multiply(h, W_g, out=a_g)
+                np.matmul(rows.T, as_rows(a_g), out=dW)
+                multiply(a_g, W_g, out=h)
+        multiply_rows(rows, W_hc, out=c)
         np.matmul(rows.T, c)
-        np.matmul(c, W_hc.T, out=rows)
+        multiply_rows(c, W_hc_T, out=rows)
 
     return run
 
@@ -99,22 +105,22 @@ def functions(size: Size) -> Part:
     return run
 
 
-def optimizer(size: Size) -> Part:
-    """Clipping, Adam, and the transposes for the next step."""
+def optimizer(size: Size, rows: int) -> Part:
+    """Clipping, Adam, and the factors for the next step."""
     import numpy as np
 
     from grucli.nn.model import Model
     from grucli.optim import Moments, adam_, clip_
 
     model = Model(VOCABULARY, size.H, size.L)
-    params, transposed = model.params, model.params.transposed()
+    params, factors = model.params, model.factors(rows)
     gradient = np.full_like(params.flat, 1e-3)
     moments = Moments.like(params.flat)
 
     def run() -> None:
         clip_(gradient, 1.0)
         adam_(params.flat, gradient, moments, step=9, lr=1e-3, betas=(0.9, 0.99), eps=1e-8)
-        params.transposed(transposed)
+        model.renew(factors)
 
     return run
 
@@ -140,7 +146,7 @@ def row(size: Size, cores: int, turns: int) -> list[str]:
             "products": products(own),
             "functions": functions(own),
             "calls": kernels(Size(1, size.T, 2, size.L)),
-            "optimizer": optimizer(size),
+            "optimizer": optimizer(size, own.B),
         },
         turns,
     )

@@ -25,7 +25,7 @@ from grucli.cores import available_cores
 from grucli.errors import RunError
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
-from grucli.nn.params import Array, Ids, Params, transposed_shapes
+from grucli.nn.params import Array, Ids, Params, count
 
 SMALLEST_SHARD = 16
 """Streams below which a shard's products are too narrow to be worth a process."""
@@ -76,7 +76,7 @@ class Shard:
 
     Args:
         model: whose parameters to use.
-        transposed: the same parameters, transposed; up to date at each task.
+        factors: of the same parameters; up to date at each task.
         grads: where gradients go; overwritten by each task.
         streams: the streams' numbers in the batch.
         T: steps of the longest window.
@@ -86,14 +86,14 @@ class Shard:
     def __init__(
         self,
         model: Model,
-        transposed: Params,
+        factors: Params,
         grads: Params,
         streams: range,
         T: int,
         *,
         dropout: bool,
     ) -> None:
-        self.model, self.transposed, self.grads, self.streams = model, transposed, grads, streams
+        self.model, self.factors, self.grads, self.streams = model, factors, grads, streams
         self.room: Workspace = model.workspace(T, len(streams), dropout=dropout)
         self.masks: Array = np.empty_like(self.room.dropped)
 
@@ -107,7 +107,7 @@ class Shard:
             self.grads,
             scale=task.scale,
             masks=self._masks(len(task.x), task.dropout),
-            transposed=self.transposed,
+            factors=self.factors,
         )
         return Result(loss, state)
 
@@ -147,16 +147,18 @@ class Shards:
         edges = [B * worker // workers for worker in range(workers + 1)]
         own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
         context = multiprocessing.get_context("spawn")
-        memory = context.RawArray(ctypes.c_byte, (2 + workers) * model.params.flat.nbytes)
-        self.used, self.transposed, grads, *others_grads = _map(memory, model)
+        rows = -(-B // workers)  # of the largest shard
+        numbers = (1 + workers) * model.params.flat.size + count(model.factor_shapes(rows))
+        memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
+        self.factors, self.used, grads, *others_grads = _map(memory, model, rows)
         self.used.flat[:] = model.params.flat
         if not recurrent_dropout:
             model.params = self.used
         own_model = Model(model.V, model.H, model.L, model.params.flat.dtype, model.cell)
         own_model.params = self.used
-        self.own = Shard(own_model, self.transposed, grads, own, T, dropout=dropout)
+        self.own = Shard(own_model, self.factors, grads, own, T, dropout=dropout)
         self.others = [
-            _Process(context, model, memory, place, streams, T, dropout)
+            _Process(context, model, memory, rows, place, streams, T, dropout)
             for place, streams in enumerate(others, start=1)
         ]
         self.others_grads = others_grads
@@ -175,7 +177,7 @@ class Shards:
             return Task(x[:, part], targets[:, part], state[:, part], scale, dropout)
 
         masks = self._drop_recurrent(dropout)
-        self.used.transposed(self.transposed)
+        self.own.model.renew(self.factors)
         for process in self.others:
             process.begin(task(process.streams))
         results = [self.own.run(task(self.own.streams))]
@@ -222,6 +224,7 @@ class _Process:
         context: SpawnContext,
         model: Model,
         memory: Any,
+        rows: int,
         place: int,
         streams: range,
         T: int,
@@ -231,7 +234,9 @@ class _Process:
         self.connection, theirs = context.Pipe()
         sizes = (model.V, model.H, model.L, model.params.flat.dtype.str, model.cell)
         self.process = context.Process(
-            target=_serve, args=(theirs, memory, sizes, place, streams, T, dropout), daemon=True
+            target=_serve,
+            args=(theirs, memory, sizes, rows, place, streams, T, dropout),
+            daemon=True,
         )
         with _stop_signals_ignored():
             self.process.start()
@@ -268,16 +273,15 @@ class _Process:
         atexit.unregister(self.close)
 
 
-def _map(memory: Any, model: Model) -> list[Params]:
-    """Shared memory as parameters, the same transposed, and the gradients of each shard."""
-    dtype, size = model.params.flat.dtype, model.params.flat.size
-    flats: Array = np.frombuffer(memory, dtype).reshape(-1, size)
-    params, transposed, *grads = flats
-    layout = model.params.shapes
+def _map(memory: Any, model: Model, rows: int) -> list[Params]:
+    """Shared memory as factors, parameters, and the gradients of each shard."""
+    dtype, layout = model.params.flat.dtype, model.params.shapes
+    numbers: Array = np.frombuffer(memory, dtype)
+    shapes = model.factor_shapes(rows)
+    factors, others = np.split(numbers, [count(shapes)])
     return [
-        Params(layout, dtype, params),
-        Params(transposed_shapes(layout), dtype, transposed),
-        *(Params(layout, dtype, flat) for flat in grads),
+        Params(shapes, dtype, factors),
+        *(Params(layout, dtype, flat) for flat in others.reshape(-1, model.params.flat.size)),
     ]
 
 
@@ -285,6 +289,7 @@ def _serve(
     connection: Connection,
     memory: Any,
     sizes: tuple[int, int, int, str, str],
+    rows: int,
     place: int,
     streams: range,
     T: int,
@@ -295,8 +300,8 @@ def _serve(
         signal.signal(number, signal.SIG_IGN)  # when to stop is the first process's business
     np.seterr(all="ignore")  # so is a loss that is not finite
     model = Model(*sizes)
-    model.params, transposed, *grads = _map(memory, model)
-    shard = Shard(model, transposed, grads[place], streams, T, dropout=dropout)
+    factors, model.params, *grads = _map(memory, model, rows)
+    shard = Shard(model, factors, grads[place], streams, T, dropout=dropout)
     while True:
         try:
             connection.send(shard.run(connection.recv()))

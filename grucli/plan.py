@@ -68,8 +68,8 @@ class Plan:
     def memory(self) -> int:
         """Bytes that training will hold: processes, text, parameters and their kin, workspaces."""
         model, windows = self.settings.model, self.windows
-        # parameters, the same transposed, m, v, the gradients of each process; a copy and its masks
-        kin = 4 + self.workers + bool(self.settings.optim.average)
+        # parameters, factors (two), m, v, the gradients of each process; a copy and its masks
+        kin = 5 + self.workers + bool(self.settings.optim.average)
         kin += 2 * bool(model.recurrent_dropout)
         H, L, cell = model.hidden, model.layers, model.variant
         room = workspace_size(windows.T, windows.B, H, L, dropout=bool(model.dropout), cell=cell)

@@ -22,6 +22,7 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.inputs import project, project_backward
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input
+from grucli.nn.products import block_width, blocks
 
 TOLERANCE = 1e-6
 """Largest relative error of a gradient that is right."""
@@ -250,13 +251,14 @@ def check_layer(
     offset = np.zeros_like(cache.a)
 
     def loss() -> float:
-        project(w.W_x, w.b, x, cache.a)
+        cut = _in_blocks(w, B)
+        project(cut.W_x, w.b, x, cache.a)
         cache.a[:] += offset
-        last = cell.forward(w, state, cache)
+        last = cell.forward(cut, state, cache)
         return float(np.vdot(R, cache.h[1:]) + np.vdot(R_last, last))
 
     loss()
-    w_T = w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2))
+    w_T = _in_blocks(w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2)), B)
     dw, dx = cell.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
     dstate = cell.backward(w_T, R.copy(), R_last, cache, dw)
     project_backward(w_T.W_x, x, cache.a, dw.W_x, dx)
@@ -269,6 +271,12 @@ def check_layer(
         arguments += [(f"layer.{name}", block, dblock) for (name, block), (_, dblock) in blocks]
     for argument, array, gradient in arguments:
         yield check_entries(argument, array, gradient, loss)
+
+
+def _in_blocks(w: Any, rows: int) -> Any:
+    """Weights as products with so many rows take them; views."""
+    W_x, W_h = (blocks(W, block_width(rows, *W.shape[1:])) for W in (w.W_x, w.W_h))
+    return w._replace(W_x=W_x, W_h=W_h)
 
 
 def toy(

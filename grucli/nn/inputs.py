@@ -7,32 +7,40 @@ start as the projection; its backward pass leaves their gradient in the same pla
 import numpy as np
 
 from grucli.nn.params import Array, Ids, Input, as_rows
+from grucli.nn.products import multiply
 
-STEPS_AT_ONCE = 8
+STEPS_AT_ONCE = 4
 """Steps whose input gradients are computed at a time, so that their parts stay in the cache."""
 
 
 def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
     """Input projection of all steps; ids (T, B) select rows of W_x.
 
-    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy. It takes
-    gate by gate: over all gates at once it copied the whole of ``a`` in every sixth window.
-
     Args:
-        W_x: input weights, (G, D, H).
+        W_x: input weights in blocks, (G, H/n, D, n); for ids in one block, (G, 1, D, H).
         b: biases, (G, H).
         x: ids (T, B), or numbers (T, B, D).
         a: overwritten, (G, T, B, H).
     """
-    if x.ndim == 2 and x.size > W_x.shape[1]:  # more steps than characters: a table pays
-        for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
-            np.take(W_xg + b_g, x, axis=0, out=a_g, mode="clip")
-        return
     if x.ndim == 2:
-        np.take(W_x, x, axis=1, out=a, mode="clip")
-    else:
-        for a_g, W_xg in zip(a, W_x, strict=True):
-            np.matmul(as_rows(x), W_xg, out=as_rows(a_g))
+        _select_rows(W_x[:, 0], b, x, a)
+        return
+    for a_g, W_xg in zip(a, W_x, strict=True):
+        multiply(x, W_xg, out=a_g)
+    a += b[:, None, None]
+
+
+def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
+    """``a`` becomes the rows of ``W_x`` (G, D, H) that belong to ``ids``, plus ``b``.
+
+    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy. It takes
+    gate by gate: over all gates at once it copied the whole of ``a`` in every sixth window.
+    """
+    if ids.size > W_x.shape[1]:  # more steps than characters: a table pays
+        for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
+            np.take(W_xg + b_g, ids, axis=0, out=a_g, mode="clip")
+        return
+    np.take(W_x, ids, axis=1, out=a, mode="clip")
     a += b[:, None, None]
 
 
@@ -40,7 +48,7 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dW_x: Array, dx: Array) 
     """Write the gradient of ``W_x``, and that of a dense ``x``.
 
     Args:
-        W_x_T: input weights, each matrix transposed, (G, H, D).
+        W_x_T: input weights, each matrix transposed, then in blocks, (G, D/n, H, n).
         x: what ``project`` read.
         da: gradient of its result, (G, T, B, H).
         dW_x: where the gradient of the weights goes, (G, D, H).
@@ -51,10 +59,12 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dW_x: Array, dx: Array) 
         return
     for dW_xg, da_g in zip(dW_x, da, strict=True):
         np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)
+    from_gates: Array = np.empty((len(da), STEPS_AT_ONCE, *dx.shape[1:]), dx.dtype)
     for t in range(0, len(x), STEPS_AT_ONCE):
-        steps = slice(t, t + STEPS_AT_ONCE)
-        parts = (as_rows(da_g[steps]) @ W_xg_T for da_g, W_xg_T in zip(da, W_x_T, strict=True))
-        as_rows(dx[steps])[:] = sum(parts)
+        dx_some = dx[t : t + STEPS_AT_ONCE]
+        parts = from_gates[:, : len(dx_some)]  # (G, STEPS_AT_ONCE, B, D)
+        multiply(da[:, t : t + STEPS_AT_ONCE], W_x_T[:, None], out=parts)
+        np.sum(parts, axis=0, out=dx_some)
 
 
 def _sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:

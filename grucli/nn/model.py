@@ -8,6 +8,7 @@ State goes in and comes out as an argument, (L, B, S H) for a cell whose state h
 is remembered between calls.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
 from grucli.nn.inputs import project, project_backward
 from grucli.nn.params import Array, Ids, Input, Params, Shapes
+from grucli.nn.products import block_width, blocks, multiply_rows
 
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
@@ -126,8 +128,66 @@ class Model:
             np.zeros((T, B, self.H), dtype),
         )
 
+    def factor_shapes(self, rows: int, *, backward: bool = True) -> Shapes:
+        """Names and shapes of the factors of products with so many rows.
+
+        Left out is what products can take as it lies: the matrices that are one block.
+
+        Args:
+            rows: of the products, that is streams.
+            backward: also the transposed matrices, whose names end in "^T".
+        """
+        named: dict[str, tuple[int, ...]] = {}
+        for name, (*gates, K, N) in self._multiplied():
+            width = block_width(rows, K, N)
+            if width < N:
+                named[name] = (*gates, N // width, K, width)
+            if backward:
+                width = block_width(rows, N, K)
+                named[f"{name}^T"] = (*gates, K // width, N, width)
+        if backward:
+            named["output.W_hc^T"] = (self.V, self.H)
+        return named
+
+    def _multiplied(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The layers' matrices; characters select rows of the first layer's W_x."""
+        for name, shape in self.params.shapes.items():
+            if len(shape) == 3 and name != "layer1.W_x":
+                yield name, shape
+
+    def factors(self, rows: int, *, backward: bool = True) -> Params:
+        """Copies of the parameters as products with so many rows take them (``products``)."""
+        factors = Params(self.factor_shapes(rows, backward=backward), self.params.flat.dtype)
+        self.renew(factors)
+        return factors
+
+    def renew(self, factors: Params) -> None:
+        """Bring factors up to date with the parameters."""
+        for name, factor in factors.items():
+            matrix = self.params[name.removesuffix("^T")]
+            if name.endswith("^T"):
+                matrix = matrix.swapaxes(-1, -2)
+            factor[:] = blocks(matrix, factor.shape[-1]) if factor.ndim == 4 else matrix
+
+    def in_blocks(self, factors: Params, suffix: str = "") -> list[Any]:
+        """Each layer's weights in blocks; with suffix "^T" transposed, as the way back needs."""
+        layers = []
+        for number, w in enumerate(self.layers(self.params), start=1):
+            cut = {}
+            for name in ("W_x", "W_h"):
+                full, W = f"layer{number}.{name}", getattr(w, name)
+                one_block = (W.swapaxes(1, 2) if suffix else W)[:, None]
+                cut[name] = factors.get(full + suffix, one_block)
+            layers.append(w._replace(**cut))
+        return layers
+
     def run(
-        self, x: Input, state: Array, room: Workspace, masks: Array | None = None
+        self,
+        x: Input,
+        state: Array,
+        room: Workspace,
+        masks: Array | None = None,
+        factors: Params | None = None,
     ) -> tuple[list[Input], Array]:
         """Forward through all layers.
 
@@ -137,15 +197,17 @@ class Model:
             room: a workspace for exactly T steps.
             masks: what each layer's output is multiplied by, (L, T, B, H), or (L, 1, B, H) for
                 the same at all steps, or None.
+            factors: ``self.factors(B)``, where there are some already.
 
         Returns:
             What each layer read, and last what the softmax reads; and the last state, (L, B, S H).
         """
+        if factors is None:
+            factors = self.factors(state.shape[1], backward=False)
         inputs: list[Input] = [x]
         last_state = []
-        for number, (w, cache) in enumerate(
-            zip(self.layers(self.params), room.caches, strict=True)
-        ):
+        layers = self.in_blocks(factors)
+        for number, (w, cache) in enumerate(zip(layers, room.caches, strict=True)):
             project(w.W_x, w.b, inputs[-1], cache.a)
             last_state.append(CELLS[self.cell].forward(w, state[number], cache))
             h = cache.h[1:]
@@ -165,7 +227,7 @@ class Model:
         scale: float,
         masks: Array | None = None,
         dx: Array | None = None,
-        transposed: Params | None = None,
+        factors: Params | None = None,
     ) -> tuple[float, Array, Array]:
         """Forward, then backward by hand; gradients overwrite ``grads``.
 
@@ -178,20 +240,20 @@ class Model:
             scale: 1 / (T * B) for the gradient of the mean loss a character.
             masks: as in ``run``.
             dx: receives the gradient of a real-valued input.
-            transposed: ``self.params.transposed()``, where there is one already.
+            factors: ``self.factors(B)``, where there are some already.
 
         Returns:
             L, the sum of losses in nats; the last state; the gradient of the initial state.
         """
-        if transposed is None:
-            transposed = self.params.transposed()
-        inputs, last_state = self.run(x, state, room, masks)
+        if factors is None:
+            factors = self.factors(state.shape[1])
+        inputs, last_state = self.run(x, state, room, masks, factors)
         loss = self._output_loss_and_gradients(
-            inputs[-1], targets, self.output(transposed), grads, room.dh, scale
+            inputs[-1], targets, factors["output.W_hc^T"], grads, room.dh, scale
         )
         dstate = np.zeros_like(last_state)
         nothing_later = np.zeros_like(last_state[0])  # the window is where truncation cuts
-        weights_T, dweights = self.layers(transposed), self.layers(grads)
+        weights_T, dweights = self.in_blocks(factors, "^T"), self.layers(grads)
         for number in reversed(range(self.L)):
             w_T, dw, cache = weights_T[number], dweights[number], room.caches[number]
             if masks is not None:
@@ -202,13 +264,13 @@ class Model:
         return loss, last_state, dstate
 
     def score(
-        self, x: Ids, targets: Ids, state: Array, room: Workspace
+        self, x: Ids, targets: Ids, state: Array, room: Workspace, factors: Params | None = None
     ) -> tuple[Array, npt.NDArray[np.bool_], Array]:
         """Judge a text: log probability of each target in nats (T, B), hits (T, B), last state.
 
-        A hit is a target that was the most probable character.
+        A hit is a target that was the most probable character. ``factors`` as in ``run``.
         """
-        inputs, last_state = self.run(x, state, room)
+        inputs, last_state = self.run(x, state, room, factors=factors)
         w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
@@ -218,25 +280,31 @@ class Model:
             hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
         return log_probs, hits, last_state
 
-    def step(self, x: Ids, state: Array, room: Workspace) -> tuple[Array, Array]:
-        """Read one character (B,); logits of the next one (B, V), and the state after it."""
-        inputs, last_state = self.run(x[None], state, room)
+    def step(
+        self, x: Ids, state: Array, room: Workspace, factors: Params | None = None
+    ) -> tuple[Array, Array]:
+        """Read one character (B,); logits of the next one (B, V), and the state after it.
+
+        ``factors`` as in ``run``.
+        """
+        inputs, last_state = self.run(x[None], state, room, factors=factors)
         w = self.output(self.params)
         return inputs[-1][0] @ w.W_hc + w.b_c, last_state
 
     def _output_loss_and_gradients(
-        self, h: Array, targets: Ids, w_T: Output, grads: Params, dh: Array, scale: float
+        self, h: Array, targets: Ids, W_hc_T: Array, grads: Params, dh: Array, scale: float
     ) -> float:
         w, dw = self.output(self.params), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in _blocks(len(flat), self.V):
-            c = h_rows[rows] @ w.W_hc  # (N, V)
+            c = np.empty((len(flat[rows]), self.V), h.dtype)  # (N, V)
+            multiply_rows(h_rows[rows], w.W_hc, out=c)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
             dw.W_hc[:] += h_rows[rows].T @ c
             dw.b_c[:] += c.sum(axis=0)
-            np.matmul(c, w_T.W_hc, out=dh_rows[rows])
+            multiply_rows(c, W_hc_T, out=dh_rows[rows])
         return loss
 
 

@@ -41,6 +41,10 @@ class Params:
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
 
+    def get(self, name: str, default: Array) -> Array:
+        """The array of that name, or ``default`` where there is none."""
+        return self._views.get(name, default)
+
     def items(self) -> Iterator[tuple[str, Array]]:
         """Name and array, in the order of the buffer."""
         return iter(self._views.items())
@@ -54,20 +58,6 @@ class Params:
         copy = Params(self.shapes, dtype)
         copy.flat[:] = self.flat
         return copy
-
-    def transposed(self, out: "Params | None" = None) -> "Params":
-        """Every array with its last two axes swapped, contiguous; vectors are copied as they are.
-
-        Products with a transposed view take half as long again as with such a copy.
-
-        Args:
-            out: parameters to overwrite, of the layout that this method returns.
-        """
-        if out is None:
-            out = Params(transposed_shapes(self.shapes), self.flat.dtype)
-        for name, array in self.items():
-            out[name][:] = np.swapaxes(array, -1, -2) if array.ndim > 1 else array
-        return out
 
 
 def count(shapes: Shapes) -> int:
@@ -85,11 +75,6 @@ def orthogonal(W: Array, rng: np.random.Generator) -> None:
     for W_g in W:
         q, triangular = np.linalg.qr(rng.standard_normal(W_g.shape))
         W_g[:] = q * np.sign(np.diag(triangular))
-
-
-def transposed_shapes(shapes: Shapes) -> Shapes:
-    """The shapes of ``Params.transposed``."""
-    return {name: (*shape[:-2], *shape[-2:][::-1]) for name, shape in shapes.items()}
 
 
 def _cut(flat: Array, shapes: Shapes) -> Iterator[tuple[str, Array]]:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
+from grucli.nn.products import blocks
 from grucli.nn.routes import Route
 
 STATE = ("h",)
@@ -43,11 +44,12 @@ class Cache(NamedTuple):
 
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (1, T, B, H)  input projection; after backward the gradient at tanh's argument
+    scratch: Array  # (B, H)
     steps: Sequence[Step]  # T of them
 
     def span(self, lo: int, hi: int) -> "Cache":
         """The same room, of the steps from ``lo`` to below ``hi`` alone."""
-        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.steps[lo:hi])
+        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.scratch, self.steps[lo:hi])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -70,16 +72,18 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
 def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((1, T, B, H), dtype)
-    return Cache(h, a, [Step(h[t], h[t + 1], a[0, t]) for t in range(T)])
+    steps = [Step(h[t], h[t + 1], a[0, t]) for t in range(T)]
+    return Cache(h, a, np.zeros((B, H), dtype), steps)
 
 
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     (W_h,) = w.W_h
+    into_product = blocks(cache.scratch, W_h.shape[-1])
     cache.h[0] = state
     for h_prev, h, a in cache.steps:
-        np.matmul(h_prev, W_h, out=h)
-        h += a
+        np.matmul(h_prev, W_h, out=into_product)
+        np.add(cache.scratch, a, out=h)
         np.tanh(h, out=h)  # (1)
     last: Array = cache.h[-1]
     return last
@@ -92,12 +96,13 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     """
     (W_h_T,) = w_T.W_h
     dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+    into_dh_next = blocks(dh_next, W_h_T.shape[-1])
     for dh_t, (_, h, a) in zip(dh[::-1], reversed(cache.steps), strict=True):
         dh_next += dh_t
         np.multiply(h, h, out=a)
         np.subtract(1.0, a, out=a)
         a *= dh_next  # (1) da = dh * (1 - h^2)
-        np.matmul(a, W_h_T, out=dh_next)  # route 1, recurrent: da W_h^T
+        np.matmul(a, W_h_T, out=into_dh_next)  # route 1, recurrent: da W_h^T
     np.matmul(as_rows(cache.h[:-1]).T, as_rows(cache.a[0]), out=dw.W_h[0])
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next

@@ -143,7 +143,8 @@ def look_back(model: "Model", ids: Ids, distance: int) -> Past:
     room = model.workspace(T, B)
     inputs, _ = model.run(x, model.zero_state(B), room)
     params, output = model.params, model.output(model.params)
-    w, w_T, dw = (model.layers(p)[-1] for p in (params, params.transposed(), params.like()))
+    w, dw = (model.layers(p)[-1] for p in (params, params.like()))
+    w_T = model.in_blocks(model.factors(B), "^T")[-1]
     y = np.exp(log_softmax(inputs[-1][-1] @ output.W_hc + output.b_c))  # (B, V)
     y[np.arange(B), targets] -= 1.0
     dh_t = y @ output.W_hc.T  # (B, H)

@@ -18,12 +18,12 @@ GRU_MUTATIONS = {
     "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
     "b_r": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[::2] = cache.a[::2].sum(axis=(1, 2))"),
     "reset after the product, forward": (
-        "n += np.matmul(rh, W_hn, out=product)",
-        "n += r * np.matmul(h_prev, W_hn, out=product)",
+        "np.matmul(rh, W_hn, out=into_product)",
+        "np.matmul(h_prev, W_hn, out=into_product); product *= r",
     ),
     "reset after the product, backward": (
-        "drh = np.matmul(n, W_hn_T, out=first)",
-        "r_copy = r.copy(); drh = np.matmul(n * r_copy, W_hn_T, out=first); drh /= r_copy",
+        "np.matmul(n, W_hn_T, out=into_first)",
+        "np.matmul(n * r, W_hn_T, out=into_first); first /= r",
     ),
     "reset after the product, weights": (
         "(h_prev_rows, h_prev_rows, rh_rows)",
@@ -75,8 +75,8 @@ INPUT_MUTATIONS = {
         "dW_xg[:] = 0.0",
     ),
     "input of a layer": (
-        "as_rows(dx[steps])[:] = sum(parts)",
-        "as_rows(dx[steps])[:] = next(parts)",
+        "np.sum(parts, axis=0, out=dx_some)",
+        "np.sum(parts[1:], axis=0, out=dx_some)",
     ),
 }
 
@@ -125,7 +125,7 @@ LSTM_MUTATIONS = {
 }
 
 RNN_MUTATIONS = {
-    "the only route": ("np.matmul(a, W_h_T, out=dh_next)", "dh_next[:] = 0.0"),
+    "the only route": ("np.matmul(a, W_h_T, out=into_dh_next)", "dh_next[:] = 0.0"),
     "1 - h^2 without 1 -": ("np.subtract(1.0, a, out=a)", "pass"),
     "1 - h^2 without the square": ("np.multiply(h, h, out=a)", "a[:] = h"),
     "b": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "pass"),

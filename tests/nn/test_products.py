@@ -1,0 +1,116 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from grucli.nn import products
+from grucli.nn.cells import CELLS
+from grucli.nn.gradcheck import check_all, gradients_of, toy
+from grucli.nn.products import block_width, blocks, largest_unpacked, multiply, multiply_rows
+from grucli.parallel import Shards
+
+OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
+
+
+@pytest.mark.parametrize(
+    ("library", "found", "core", "unpacked"),
+    [
+        (OPENBLAS, ["X86_V3", "X86_V4"], "", 10**6),
+        (OPENBLAS, ["AVX2", "AVX512F", "AVX512_SKX"], "SkylakeX", 10**6),
+        (OPENBLAS, ["X86_V3", "X86_V4"], "Haswell", 0),
+        (OPENBLAS, ["X86_V3"], "", 0),
+        (OPENBLAS, ["ASIMD", "SVE"], "", 0),
+        ({"blas": {"name": "accelerate"}}, [], "", 0),
+        ({"blas": {"name": "mkl-sdl"}}, ["X86_V4"], "", 0),
+    ],
+)
+def test_where_small_products_need_no_packing(
+    library: dict[str, object], found: list[str], core: str, unpacked: int
+) -> None:
+    config = {"Build Dependencies": library, "SIMD Extensions": {"found": found}}
+    assert largest_unpacked(config, core) == unpacked
+    assert largest_unpacked({}, core) == 0
+
+
+@pytest.fixture
+def unpacked(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    return lambda size: monkeypatch.setattr(products, "UNPACKED", size)
+
+
+def test_the_width_of_blocks(unpacked: Callable[[int], None]) -> None:
+    unpacked(10**6)
+    assert block_width(32, 512, 512) == 32
+    assert block_width(32, 300, 300) == 100
+    assert block_width(32, 100, 100) == 100  # all of it
+    assert block_width(32, 128, 97) == 97  # a prime number
+    assert block_width(500, 512, 512) == 512  # too many rows for any width
+    assert block_width(1, 512, 512) == 512
+    unpacked(0)
+    assert block_width(32, 512, 512) == 512
+
+
+def test_products_in_blocks_are_products() -> None:
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(2, 5, 3, 8)), rng.normal(size=(8, 12))
+    cut = blocks(W, 4).copy()
+    assert cut.shape == (3, 8, 4)
+    np.testing.assert_allclose(multiply(x, cut), x @ W, rtol=1e-13)
+    out = np.zeros((2, 5, 3, 12))
+    assert multiply(x, cut, out=out) is out
+    np.testing.assert_allclose(out, x @ W, rtol=1e-13)
+
+
+@pytest.mark.parametrize("M", [3, 8, 16, 21])
+def test_products_of_some_rows_at_a_time_are_products(
+    M: int, unpacked: Callable[[int], None]
+) -> None:
+    unpacked(6 * 7 * 8)
+    rng = np.random.default_rng(0)
+    x, W, out = rng.normal(size=(M, 6)), rng.normal(size=(6, 7)), np.zeros((M, 7))
+    multiply_rows(x, W, out=out)
+    np.testing.assert_allclose(out, x @ W, rtol=1e-13)
+
+
+@pytest.fixture
+def narrow(unpacked: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 4 columns for 3 rows of 8 units, and a row at a time of the logits."""
+    unpacked(3 * 8 * 4)
+    monkeypatch.setattr(products, "NARROWEST", 4)
+    monkeypatch.setattr(products, "FEWEST_ROWS", 1)
+    assert block_width(3, 8, 8) == 4
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_through_blocks_are_right(cell: str) -> None:
+    rows = [row for _, row in check_all(hidden=8, layers=2, dropout=0.0, cell=cell)]
+    assert all(row.passed for row in rows)
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("cell", CELLS)
+def test_blocks_change_gradients_by_rounding_alone(
+    cell: str, unpacked: Callable[[int], None]
+) -> None:
+    model, window = toy(V=7, H=8, L=2, T=5, B=3, dropout=0.0, seed=0, cell=cell)
+    assert "layer2.W_x" in model.factors(3).shapes
+    in_blocks = gradients_of(model, window)
+    unpacked(0)
+    assert "layer2.W_x" not in model.factors(3).shapes
+    for name, gradient in gradients_of(model, window).items():
+        np.testing.assert_allclose(in_blocks[name], gradient, rtol=1e-11, atol=1e-13)
+
+
+def test_processes_with_unequal_shards_share_the_blocks() -> None:
+    model, window = toy(V=7, H=256, L=2, T=3, B=33, dropout=0.0, seed=0)
+    expected = gradients_of(model, window)
+    with Shards(model, 3, 33, 2, dropout=False) as shards:
+        _, _, grads = shards.loss_and_gradients(window.x, window.targets, window.state, 1.0)
+    for name in ("layer1.W_h", "layer2.W_x", "output.W_hc"):
+        np.testing.assert_allclose(grads[name], expected_of(expected, name), rtol=1e-8, atol=1e-10)
+
+
+def expected_of(gradients: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The gradient of a whole array from those of its gates."""
+    gates = [array for block, array in gradients.items() if block.startswith(name)]
+    return gates[0] if len(gates) == 1 else np.array(gates)
