@@ -62,11 +62,13 @@ def products(size: Size) -> Part:
         return rng.standard_normal(shape, np.float32)
 
     W, h, a, scratch = numbers(3, H, H), numbers(T, B, H), numbers(3, T, B, H), numbers(2, B, H)
+    W *= 0.01  # what a product overwrites is the next one's factor, and must not grow
     width = block_width(B, H, H)
     cut, into = blocks(W, width).copy(), blocks(scratch, width)
     rows, a_rows, dW = h.reshape(-1, H), a.reshape(3, -1, H), numbers(H, H)
     W_hc, W_hc_T = numbers(H, VOCABULARY), numbers(VOCABULARY, H)
     c = numbers(T * B, VOCABULARY)
+    W_hc_T *= 0.01
 
     def run() -> None:
         for _ in range(L):
