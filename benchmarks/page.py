@@ -50,4 +50,5 @@ def processor() -> str:
     except OSError:
         return platform.processor() or platform.machine()
     found = re.search(r"^model name\s*: (.+)$", text, re.MULTILINE)
-    return found[1].strip() if found else platform.machine()
+    name = found[1].strip() if found else platform.machine()
+    return f"{name} with AVX-512" if " avx512f " in text else f"{name} without AVX-512"

@@ -176,9 +176,10 @@ def report(results: dict[Size, dict[str, tuple[float, float]]], cores: int, step
     header += ["PyTorch float32, share", "peak memory, grucli / float32"]
     mean = geometric_mean(r["float32"][0] / r["grucli"][0] for r in results.values())
     summary = (
-        f"Geometric mean of the ratios to float32: {mean:.2f}. Medians of {steps} steps, {cores} "
-        "cores for each; before each a step that does not count; the ceiling is a product of 2048 x "
-        "2048 matrices in the same minutes; memory is the sum over processes, what they share counted once. A processor without "
+        f"Geometric mean of the ratios to float32: {mean:.2f}. Medians of {steps} steps, before "
+        f"each of which goes one that does not count; {cores} cores for each; the ceiling is a "
+        "product of 2048 x 2048 matrices in the same minutes; memory is the sum over processes, "
+        "what they share counted once. A processor without "
         "bfloat16 instructions only emulates it: no figure then."
     )
     rows = [row(size, result) for size, result in results.items()]

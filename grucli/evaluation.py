@@ -109,12 +109,13 @@ def _evaluate_pieces(
 ) -> Score:
     state = model.zero_state(len(starts))
     room = model.workspace(min(WINDOW, length), len(starts))
+    factors = model.factors(len(starts), backward=False)
     total = Score(0, 0.0, 0)
     for lo in range(0, length, WINDOW):
         steps = np.arange(lo, min(lo + WINDOW, length))[:, None]  # (T, 1)
         places = starts + steps  # (T, pieces)
         x, targets = ids[places].astype(np.intp), ids[places + 1].astype(np.intp)
-        log_probs, hits, state = model.score(x, targets, state, room.first(len(x)))
+        log_probs, hits, state = model.score(x, targets, state, room.first(len(x)), factors)
         scored = steps >= scored_from
         total += Score(
             int(scored.sum()),

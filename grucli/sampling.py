@@ -11,6 +11,7 @@ import numpy.typing as npt
 from grucli.cores import MANY_SAMPLES, available_cores
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
+from grucli.nn.stepper import Stepper
 
 PROMPT_WINDOW = 128
 """Characters of the prompt read at a time; changes the result by rounding alone."""
@@ -113,8 +114,9 @@ def generate(
             logits = np.log(counts / counts.sum())[None]
     streams = [np.random.default_rng([seed, number]) for number in range(samples)]
     edges = [samples * thread // threads for thread in range(threads + 1)]
+    factors = model.factors(-(-samples // threads), backward=False)
     parts = [
-        _continue(model, logits, state, streams[lo:hi], length, choice)
+        _continue(Stepper(model, hi - lo, factors), logits, state, streams[lo:hi], length, choice)
         for lo, hi in pairwise(edges)
     ]
     if threads == 1:
@@ -129,7 +131,7 @@ def generate(
 
 
 def _continue(
-    model: Model,
+    stepper: Stepper,
     logits: Array,
     state: Array,
     streams: Sequence[np.random.Generator],
@@ -138,14 +140,13 @@ def _continue(
 ) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
     """Go on from one state and its logits (1, V), in as many ways as there are random streams."""
     logits, state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
-    room = model.workspace(1, len(streams))
     for position in range(length):
         if position % DRAWS_AHEAD == 0:
             draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
         ids = choice.draw(logits, draws[position % DRAWS_AHEAD])
         yield ids, logits
         if position + 1 < length:
-            logits, state = model.step(ids, state, room)
+            logits, state = stepper.step(ids, state)
 
 
 def choose_threads(samples: int, H: int) -> int:
@@ -161,7 +162,7 @@ def read_prompt(model: Model, prompt: Ids) -> tuple[Array, Array]:
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
         x = np.asarray(prompt[lo : min(lo + PROMPT_WINDOW, len(prompt) - 1)], np.intp)[:, None]
         _, state = model.run(x, state, model.workspace(len(x), 1))
-    return model.step(np.asarray(prompt[-1:], np.intp), state, model.workspace(1, 1))
+    return Stepper(model, 1).step(np.asarray(prompt[-1:], np.intp), state)
 
 
 def sample_ids(

@@ -10,6 +10,7 @@ from grucli import evaluation
 from grucli.evaluation import Score, baselines, evaluate, longest_copy
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
+from grucli.nn.stepper import Stepper
 
 
 @pytest.fixture
@@ -23,9 +24,9 @@ def model() -> Model:
 
 def in_one_pass(model: Model, ids: Ids) -> tuple[float, int]:
     """Sum of nats, and hits, character by character."""
-    room, state, nats, hits = model.workspace(1, 1), model.zero_state(1), 0.0, 0
+    stepper, state, nats, hits = Stepper(model, 1), model.zero_state(1), 0.0, 0
     for x, target in pairwise(ids):
-        logits, state = model.step(np.array([x]), state, room)
+        logits, state = stepper.step(np.array([x]), state)
         row = logits[0].astype(np.float64)
         nats -= row[target] - row.max() - math.log(np.exp(row - row.max()).sum())
         hits += int(row.argmax() == target)

@@ -275,21 +275,10 @@ class Model:
         log_probs: Array = np.empty(targets.shape, h.dtype)
         hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
         for rows in _blocks(len(flat), self.V):
-            log_y = log_softmax(h[rows] @ w.W_hc + w.b_c)
+            log_y = log_softmax(multiply_rows(h[rows], w.W_hc) + w.b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
             hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
         return log_probs, hits, last_state
-
-    def step(
-        self, x: Ids, state: Array, room: Workspace, factors: Params | None = None
-    ) -> tuple[Array, Array]:
-        """Read one character (B,); logits of the next one (B, V), and the state after it.
-
-        ``factors`` as in ``run``.
-        """
-        inputs, last_state = self.run(x[None], state, room, factors=factors)
-        w = self.output(self.params)
-        return inputs[-1][0] @ w.W_hc + w.b_c, last_state
 
     def _output_loss_and_gradients(
         self, h: Array, targets: Ids, W_hc_T: Array, grads: Params, dh: Array, scale: float
@@ -298,8 +287,7 @@ class Model:
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in _blocks(len(flat), self.V):
-            c = np.empty((len(flat[rows]), self.V), h.dtype)  # (N, V)
-            multiply_rows(h_rows[rows], w.W_hc, out=c)
+            c = multiply_rows(h_rows[rows], w.W_hc)  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
             dw.W_hc[:] += h_rows[rows].T @ c

@@ -68,15 +68,17 @@ def multiply(x: Array, W: Array, out: Array | None = None) -> Array:
     return out
 
 
-def multiply_rows(x: Array, W: Array, out: Array) -> None:
-    """``out`` (M, N) becomes x (M, K) times W (K, N) as it lies, some rows at a time."""
+def multiply_rows(x: Array, W: Array, out: Array | None = None) -> Array:
+    """X (M, K) times W (K, N) as it lies, some rows at a time: (M, N), in ``out`` if given."""
+    if out is None:
+        out = np.empty((len(x), W.shape[1]), x.dtype)
     fit = UNPACKED // W.size
-    rows = min(MOST_ROWS, 2 ** (fit.bit_length() - 1) if fit else 0)
+    rows = min(MOST_ROWS, 2 ** (fit.bit_length() - 1), len(x)) if fit else 0
     if rows < FEWEST_ROWS:
-        np.matmul(x, W, out=out)
-        return
+        return np.matmul(x, W, out=out)
     M, (K, N) = len(x), W.shape
     whole = M - M % rows
     np.matmul(x[:whole].reshape(-1, rows, K), W, out=out[:whole].reshape(-1, rows, N))
     if whole < M:
         np.matmul(x[whole:], W, out=out[whole:])
+    return out

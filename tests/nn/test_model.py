@@ -8,6 +8,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.dropout import dropout_masks
 from grucli.nn.gradcheck import toy
 from grucli.nn.model import Model, workspace_size
+from grucli.nn.stepper import Stepper
 from tests import oracle
 
 
@@ -91,16 +92,17 @@ def test_score_agrees_with_the_loss_and_finds_hits() -> None:
     log_probs, hits, scored_state = model.score(window.x, window.targets, window.state, room)
     assert -log_probs.sum() == pytest.approx(loss, rel=1e-13)
     np.testing.assert_array_equal(scored_state, state)
-    likely, _ = model.step(window.x[0], window.state, model.workspace(1, 3))
+    likely, _ = Stepper(model, 3).step(window.x[0], window.state)
     np.testing.assert_array_equal(hits[0], likely.argmax(axis=1) == window.targets[0])
 
 
-def test_step_by_step_equals_a_window() -> None:
-    model, window = toy(V=7, H=5, L=2, T=4, B=3, dropout=0.0, seed=6)
+@pytest.mark.parametrize("cell", CELLS)
+def test_step_by_step_equals_a_window(cell: str) -> None:
+    model, window = toy(V=7, H=5, L=2, T=4, B=3, dropout=0.0, seed=6, cell=cell)
     _, whole = model.run(window.x, window.state, model.workspace(4, 3))
-    room, state = model.workspace(1, 3), window.state
+    stepper, state = Stepper(model, 3), window.state
     for x in window.x:
-        _, state = model.step(x, state, room)
+        _, state = stepper.step(x, state)
     np.testing.assert_array_equal(state, whole)
 
 

@@ -1,0 +1,84 @@
+"""A few rows times a matrix, whole and in blocks of columns: what ``grucli/nn/products.py`` gains.
+
+``python -m benchmarks.products``; one thread, the contenders' turns interleaved.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from statistics import median
+
+from benchmarks.page import table, write
+from grucli.cores import limit_product_threads
+
+ROWS, UNITS = (2, 8, 32, 64), (128, 256, 512, 1024)
+SECONDS = 0.01
+"""Of one turn, about."""
+
+
+def contenders(rows: int, H: int) -> tuple[int, dict[str, Callable[[], object]]]:
+    """The width of the blocks, and by name the ways to multiply (rows, H) by two (H, H)."""
+    import numpy as np
+
+    from grucli.nn.products import block_width, blocks
+
+    rng = np.random.default_rng(0)
+    x, W = rng.standard_normal((rows, H), np.float32), rng.standard_normal((2, H, H), np.float32)
+    a, b = rng.standard_normal((2, 2048, 2048), np.float32)
+    out, square, width = (
+        np.empty((2, rows, H), np.float32),
+        np.empty_like(a),
+        block_width(rows, H, H),
+    )
+    cut, into = blocks(W, width).copy(), blocks(out, width)
+    return width, {
+        "whole": lambda: np.matmul(x, W, out=out),
+        "blocks": lambda: np.matmul(x, cut, out=into),
+        "ceiling": lambda: np.matmul(a, b, out=square),
+    }
+
+
+def rate(product: Callable[[], object], operations: float) -> float:
+    """Operations a second of a product repeated for a while, in units of 10^9."""
+    times = max(1, round(SECONDS * 5e10 / operations))
+    began = time.perf_counter()
+    for _ in range(times):
+        product()
+    return times * operations / (time.perf_counter() - began) / 1e9
+
+
+def row(rows: int, H: int, turns: int) -> list[str]:
+    """One line of the table."""
+    width, ways = contenders(rows, H)
+    operations = {"whole": 4 * rows * H**2, "blocks": 4 * rows * H**2, "ceiling": 2 * 2048**3}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(turns + 1):
+        for name, product in ways.items():
+            rates[name].append(rate(product, operations[name]))
+    speed = {name: median(all_of_it[1:]) for name, all_of_it in rates.items()}
+    shares = [f"{speed[name] / speed['ceiling']:.0%}" for name in ("whole", "blocks")]
+    return [f"{rows} x {H}", str(width), *shares, f"**{speed['blocks'] / speed['whole']:.2f}**"]
+
+
+def main() -> None:
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=9)
+    arguments = parser.parse_args()
+    limit_product_threads(1)
+    lines = []
+    for rows in ROWS:
+        for H in UNITS:
+            lines.append(row(rows, H, arguments.turns))
+            print(lines[-1], file=sys.stderr)
+    header = ["rows x units", "columns of a block", "whole", "in blocks", "in blocks / whole"]
+    note = (
+        "Shares of what one thread reaches on 2048 x 2048 matrices in the same moments. Medians of "
+        f"{arguments.turns} turns. Where a block has all the columns the two are the same product."
+    )
+    write("products", f"{table(header, lines)}\n\n{note}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""A model that reads one character at a time, as sampling needs it."""
+
+import numpy as np
+
+from grucli.nn.cells import CELLS
+from grucli.nn.model import Model
+from grucli.nn.params import Array, Ids, Params
+from grucli.nn.products import multiply, multiply_rows
+
+
+class Stepper:
+    """The same as ``Model.run`` over one step, with all that stays from step to step made once.
+
+    The parameters must stay as they are while it is in use.
+
+    Args:
+        model: the model.
+        B: number of streams.
+        factors: ``model.factors(B, backward=False)``, where there are some already.
+    """
+
+    def __init__(self, model: Model, B: int, factors: Params | None = None) -> None:
+        if factors is None:
+            factors = model.factors(B, backward=False)
+        self.forward = CELLS[model.cell].forward
+        self.layers = model.in_blocks(factors)
+        self.caches = model.workspace(1, B).caches
+        first = self.layers[0]
+        self.projection: Array = first.W_x[:, 0] + first.b[:, None]  # (G, V, H)
+        self.output = model.output(model.params)
+
+    def step(self, x: Ids, state: Array) -> tuple[Array, Array]:
+        """Read one character.
+
+        Args:
+            x: ids, (B,).
+            state: of all layers, (L, B, S H).
+
+        Returns:
+            The logits of the next character, (B, V), and the state after this one.
+        """
+        last_state = np.empty_like(state)
+        for number, (w, cache) in enumerate(zip(self.layers, self.caches, strict=True)):
+            a = cache.a[:, 0]  # (G, B, H)
+            if number == 0:
+                np.take(self.projection, x, axis=1, out=a, mode="clip")
+            else:
+                multiply(self.caches[number - 1].h[1], w.W_x, out=a)
+                a += w.b[:, None]
+            last_state[number] = self.forward(w, state[number], cache)
+        logits = multiply_rows(self.caches[-1].h[1], self.output.W_hc)
+        logits += self.output.b_c
+        return logits, last_state
