@@ -17,24 +17,21 @@ SECONDS = 0.01
 """Of one turn, about."""
 
 
-def contenders(rows: int, H: int) -> tuple[int, dict[str, Callable[[], object]]]:
-    """The width of the blocks, and by name the ways to multiply (rows, H) by two (H, H)."""
+def contenders(rows: int, H: int) -> tuple[tuple[int, int], dict[str, Callable[[], object]]]:
+    """How the blocks are cut, and by name the ways to multiply (rows, H) by two (H, H)."""
     import numpy as np
 
-    from grucli.nn.products import block_width, blocks
+    from grucli.nn.products import best_cut, blocks, multiplier
 
     rng = np.random.default_rng(0)
     x, W = rng.standard_normal((rows, H), np.float32), rng.standard_normal((2, H, H), np.float32)
     a, b = rng.standard_normal((2, 2048, 2048), np.float32)
-    out, square, width = (
-        np.empty((2, rows, H), np.float32),
-        np.empty_like(a),
-        block_width(rows, H, H),
-    )
-    cut, into = blocks(W, width).copy(), blocks(out, width)
-    return width, {
+    out, square = np.empty((2, rows, H), np.float32), np.empty_like(a)
+    cut = best_cut(rows, H, H)
+    in_blocks = multiplier(blocks(W, cut).copy(), out)
+    return cut, {
         "whole": lambda: np.matmul(x, W, out=out),
-        "blocks": lambda: np.matmul(x, cut, out=into),
+        "blocks": lambda: in_blocks(x),
         "ceiling": lambda: np.matmul(a, b, out=square),
     }
 
@@ -50,7 +47,7 @@ def rate(product: Callable[[], object], operations: float) -> float:
 
 def row(rows: int, H: int, turns: int) -> list[str]:
     """One line of the table."""
-    width, ways = contenders(rows, H)
+    (parts, width), ways = contenders(rows, H)
     operations = {"whole": 4 * rows * H**2, "blocks": 4 * rows * H**2, "ceiling": 2 * 2048**3}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(turns + 1):
@@ -58,7 +55,12 @@ def row(rows: int, H: int, turns: int) -> list[str]:
             rates[name].append(rate(product, operations[name]))
     speed = {name: median(all_of_it[1:]) for name, all_of_it in rates.items()}
     shares = [f"{speed[name] / speed['ceiling']:.0%}" for name in ("whole", "blocks")]
-    return [f"{rows} x {H}", str(width), *shares, f"**{speed['blocks'] / speed['whole']:.2f}**"]
+    return [
+        f"{rows} x {H}",
+        f"{H // parts} x {width}",
+        *shares,
+        f"**{speed['blocks'] / speed['whole']:.2f}**",
+    ]
 
 
 def main() -> None:
@@ -72,7 +74,7 @@ def main() -> None:
         for H in UNITS:
             lines.append(row(rows, H, arguments.turns))
             print(lines[-1], file=sys.stderr)
-    header = ["rows x units", "columns of a block", "whole", "in blocks", "in blocks / whole"]
+    header = ["rows x units", "a block", "whole", "in blocks", "in blocks / whole"]
     note = (
         "Shares of what one thread reaches on 2048 x 2048 matrices in the same moments. Medians of "
         f"{arguments.turns} turns. Where a block has all the columns the two are the same product."

@@ -53,7 +53,7 @@ def products(size: Size) -> Part:
     import numpy as np
 
     from grucli.nn.params import as_rows
-    from grucli.nn.products import block_width, blocks, multiply, multiply_rows
+    from grucli.nn.products import best_cut, blocks, multiplier, multiply, multiply_rows
 
     T, B, H, L = size.T, size.B, size.H, size.L
     rng = np.random.default_rng(0)
@@ -63,8 +63,8 @@ def products(size: Size) -> Part:
 
     W, h, a, scratch = numbers(3, H, H), numbers(T, B, H), numbers(3, T, B, H), numbers(2, B, H)
     W *= 0.01  # what a product overwrites is the next one's factor, and must not grow
-    width = block_width(B, H, H)
-    cut, into = blocks(W, width).copy(), blocks(scratch, width)
+    cut = blocks(W, best_cut(B, H, H)).copy()
+    multiply_two, multiply_one = multiplier(cut[:2], scratch), multiplier(cut[2], scratch[0])
     rows, a_rows, dW = h.reshape(-1, H), a.reshape(3, -1, H), numbers(H, H)
     W_hc, W_hc_T = numbers(H, VOCABULARY), numbers(VOCABULARY, H)
     c = numbers(T * B, VOCABULARY)
@@ -74,8 +74,8 @@ def products(size: Size) -> Part:
         for _ in range(L):
             for _ in range(2):  # forward, and the same backward
                 for h_t in h:
-                    np.matmul(h_t, cut[:2], out=into)
-                    np.matmul(h_t, cut[2], out=into[0])
+                    multiply_two(h_t)
+                    multiply_one(h_t)
             for a_g in a_rows:
                 np.matmul(rows.T, a_g, out=dW)
         for _ in range(L - 1):  # between layers: projection, its weights' gradient, its input's

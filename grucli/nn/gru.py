@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
-from grucli.nn.products import blocks
+from grucli.nn.products import multiplier
 from grucli.nn.routes import Route
 
 GATES = ("z", "r", "n")
@@ -37,8 +37,8 @@ ARRAYS = 4
 class Weights(NamedTuple):
     """The parameters of one layer, or the gradients with respect to them.
 
-    The passes take the matrices in blocks of columns (``products``): W_x (3, H/n, D, n) and
-    W_h (3, H/n, H, n).
+    The passes take the matrices in blocks (``products``): W_x (3, S, H/n, D/S, n) and
+    W_h (3, S, H/n, H/S, n).
     """
 
     W_x: Array  # (3, D, H)  W_xz, W_xr, W_xn
@@ -110,20 +110,17 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
 
 @np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
-    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state.
-
-    ``into_...`` are views of scratch as the blocks that a product with blocks gives.
-    """
+    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     W_hzr, W_hn = w.W_h[:2], w.W_h[2]
     rh, product = cache.scratch
-    into_both, into_product = (blocks(x, W_hn.shape[-1]) for x in (cache.scratch, product))
+    multiply_zr, multiply_n = multiplier(W_hzr, cache.scratch), multiplier(W_hn, product)
     cache.h[0] = state
     for h_prev, h, zr, z, r, n in cache.steps:
-        np.matmul(h_prev, W_hzr, out=into_both)
+        multiply_zr(h_prev)
         zr += cache.scratch
         sigmoid_(zr)  # (1) (2)
         np.multiply(r, h_prev, out=rh)
-        np.matmul(rh, W_hn, out=into_product)
+        multiply_n(rh)
         n += product
         np.tanh(n, out=n)  # (3)
         np.subtract(n, h_prev, out=h)
@@ -152,7 +149,7 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
     dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     first, second = cache.scratch
-    into_both, into_first = (blocks(x, W_hn_T.shape[-1]) for x in (cache.scratch, first))
+    multiply_zr, multiply_n = multiplier(W_hzr_T, cache.scratch), multiplier(W_hn_T, first)
     for rh, (h_prev, _, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):
         dh_next += rh  # until the next line, rh is dh_t
         np.multiply(r, h_prev, out=rh)
@@ -165,14 +162,14 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         np.multiply(n, n, out=n)
         np.subtract(1.0, n, out=n)
         n *= dn  # (3) dn~ = dn * (1 - n^2)
-        np.matmul(n, W_hn_T, out=into_first)
+        multiply_n(n)
         drh = first  # (3) d(r h) = dn~ W_hn^T
         drh *= r
         dh_next += drh  # route 3, candidate: d(r h) * r
         np.subtract(1.0, r, out=r)
         r *= h_prev
         r *= drh  # (2) dr~ = d(r h) * h_{t-1} * r (1 - r)
-        np.matmul(zr[:, None], W_hzr_T, out=into_both)
+        multiply_zr(zr)
         from_z, from_r = cache.scratch
         dh_next += from_z  # route 2, update: dz~ W_hz^T
         dh_next += from_r  # route 4, reset: dr~ W_hr^T

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from grucli.nn import gru
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows
-from grucli.nn.products import blocks
+from grucli.nn.products import multiplier
 from grucli.nn.routes import Route
 
 STATE = ("h",)
@@ -93,10 +93,10 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     zr_product, n_product = cache.scratch[:2], cache.scratch[2]
-    into_all = blocks(cache.scratch, w.W_h.shape[-1])
+    multiply_all = multiplier(w.W_h, cache.scratch)
     cache.h[0] = state
     for h_prev, h, u, zr, z, r, n in cache.steps:
-        np.matmul(h_prev, w.W_h, out=into_all)
+        multiply_all(h_prev)
         zr += zr_product
         sigmoid_(zr)  # (1) (2)
         np.add(n_product, w.b_u, out=u)  # (3)
@@ -117,7 +117,8 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     dn, write = cache.scratch[:2]
     W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
-    into_all = blocks(cache.scratch, W_hn_T.shape[-1])
+    zr_product, n_product = cache.scratch[:2], cache.scratch[2]
+    multiply_zr, multiply_n = multiplier(W_hzr_T, zr_product), multiplier(W_hn_T, n_product)
     for dh_t, (h_prev, _, u, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):
         dh_next += dh_t
         np.multiply(dh_next, z, out=dn)  # (5) dn = dh * z
@@ -135,8 +136,8 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         r *= du  # (4) (2) dr~ = dn~ * u * r (1 - r)
         u[:] = du
         from_z, from_r, from_u = cache.scratch
-        np.matmul(u, W_hn_T, out=into_all[2])
-        np.matmul(zr[:, None], W_hzr_T, out=into_all[:2])
+        multiply_n(u)
+        multiply_zr(zr)
         dh_next += from_u  # route 3, candidate: du W_hn^T
         dh_next += from_z  # route 2, update: dz~ W_hz^T
         dh_next += from_r  # route 4, reset: dr~ W_hr^T

@@ -10,24 +10,25 @@ from grucli.nn.params import Array, Ids, Input, as_rows
 from grucli.nn.products import multiply
 
 STEPS_AT_ONCE = 4
-"""Steps whose input gradients are computed at a time, so that their parts stay in the cache."""
+"""Steps multiplied at a time, so that what has to be added up stays in the cache."""
 
 
 def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
     """Input projection of all steps; ids (T, B) select rows of W_x.
 
     Args:
-        W_x: input weights in blocks, (G, H/n, D, n); for ids in one block, (G, 1, D, H).
+        W_x: input weights in blocks, (G, S, H/n, D/S, n); for ids in one, (G, 1, 1, D, H).
         b: biases, (G, H).
         x: ids (T, B), or numbers (T, B, D).
         a: overwritten, (G, T, B, H).
     """
     if x.ndim == 2:
-        _select_rows(W_x[:, 0], b, x, a)
+        _select_rows(W_x[:, 0, 0], b, x, a)
         return
-    for a_g, W_xg in zip(a, W_x, strict=True):
-        multiply(x, W_xg, out=a_g)
-    a += b[:, None, None]
+    for t in range(0, len(x), STEPS_AT_ONCE):
+        a_some = a[:, t : t + STEPS_AT_ONCE]
+        multiply(x[t : t + STEPS_AT_ONCE], W_x[:, None], out=a_some)
+        a_some += b[:, None, None]
 
 
 def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
@@ -48,7 +49,7 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dW_x: Array, dx: Array) 
     """Write the gradient of ``W_x``, and that of a dense ``x``.
 
     Args:
-        W_x_T: input weights, each matrix transposed, then in blocks, (G, D/n, H, n).
+        W_x_T: input weights, each matrix transposed, then in blocks, (G, S, D/n, H/S, n).
         x: what ``project`` read.
         da: gradient of its result, (G, T, B, H).
         dW_x: where the gradient of the weights goes, (G, D, H).

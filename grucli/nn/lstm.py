@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
-from grucli.nn.products import blocks
+from grucli.nn.products import multiplier
 from grucli.nn.routes import Route
 
 GATES = ("i", "f", "o", "g")
@@ -102,9 +102,9 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, 2 H) over the projection in ``cache.a``; the last state."""
     cache.h[0], cache.c[0] = np.split(state, 2, axis=-1)
-    ig, into_all = cache.scratch[0], blocks(cache.scratch, w.W_h.shape[-1])
+    ig, multiply_all = cache.scratch[0], multiplier(w.W_h, cache.scratch)
     for h_prev, c_prev, h, c, u, a, ifo, g in cache.steps:
-        np.matmul(h_prev, w.W_h, out=into_all)
+        multiply_all(h_prev)
         a += cache.scratch
         sigmoid_(ifo)  # (1) (2) (3)
         np.tanh(g, out=g)  # (4)
@@ -124,7 +124,7 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     dstate = np.array(dstate, dtype=cache.h.dtype)
     dh_next, dc = np.split(dstate, 2, axis=-1)  # (B, H) views: what comes back from step t+1
     difo, (di, df, do) = cache.scratch[:3], cache.scratch[:3]
-    into_all = blocks(cache.scratch, w_T.W_h.shape[-1])
+    multiply_all = multiplier(w_T.W_h, cache.scratch)
     for dh_t, step in zip(dh[::-1], reversed(cache.steps), strict=True):
         _, c_prev, _, _, u, a, ifo, g = step
         i, f, o = ifo
@@ -145,7 +145,7 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         difo *= ifo
         np.subtract(1.0, ifo, out=ifo)
         ifo *= difo  # (1) (2) (3) da~ = da * a (1 - a)
-        np.matmul(a[:, None], w_T.W_h, out=into_all)
+        multiply_all(a)
         from_i, from_f, from_o, from_g = cache.scratch
         np.add(from_i, from_f, out=dh_next)  # routes input, forget: di~ W_hi^T, df~ W_hf^T
         dh_next += from_o  # route output: do~ W_ho^T

@@ -19,7 +19,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
 from grucli.nn.inputs import project, project_backward
 from grucli.nn.params import Array, Ids, Input, Params, Shapes
-from grucli.nn.products import block_width, blocks, multiply_rows
+from grucli.nn.products import Cut, best_cut, blocks, multiply_rows
 
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
@@ -138,19 +138,19 @@ class Model:
             backward: also the transposed matrices, whose names end in "^T".
         """
         named: dict[str, tuple[int, ...]] = {}
-        for name, (*gates, K, N) in self._multiplied():
-            width = block_width(rows, K, N)
-            if width < N:
-                named[name] = (*gates, N // width, K, width)
+        for name, (G, K, N) in self._multiplied():
+            S, n = best_cut(rows, K, N)
+            if n < N:
+                named[name] = (G, S, N // n, K // S, n)
             if backward:
-                width = block_width(rows, N, K)
-                named[f"{name}^T"] = (*gates, K // width, N, width)
+                S, n = best_cut(rows, N, K)
+                named[f"{name}^T"] = (G, S, K // n, N // S, n)
         if backward:
             named["output.W_hc^T"] = (self.V, self.H)
         return named
 
     def _multiplied(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """The layers' matrices; characters select rows of the first layer's W_x."""
+        """The layers' matrices (G, K, N); characters select rows of the first layer's W_x."""
         for name, shape in self.params.shapes.items():
             if len(shape) == 3 and name != "layer1.W_x":
                 yield name, shape
@@ -167,7 +167,9 @@ class Model:
             matrix = self.params[name.removesuffix("^T")]
             if name.endswith("^T"):
                 matrix = matrix.swapaxes(-1, -2)
-            factor[:] = blocks(matrix, factor.shape[-1]) if factor.ndim == 4 else matrix
+            if factor.ndim > 2:
+                matrix = blocks(matrix, Cut(parts=factor.shape[1], width=factor.shape[-1]))
+            factor[:] = matrix
 
     def in_blocks(self, factors: Params, suffix: str = "") -> list[Any]:
         """Each layer's weights in blocks; with suffix "^T" transposed, as the way back needs."""
@@ -176,7 +178,7 @@ class Model:
             cut = {}
             for name in ("W_x", "W_h"):
                 full, W = f"layer{number}.{name}", getattr(w, name)
-                one_block = (W.swapaxes(1, 2) if suffix else W)[:, None]
+                one_block = (W.swapaxes(1, 2) if suffix else W)[:, None, None]
                 cut[name] = factors.get(full + suffix, one_block)
             layers.append(w._replace(**cut))
         return layers

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
-from grucli.nn.products import blocks
+from grucli.nn.products import multiplier
 from grucli.nn.routes import Route
 
 STATE = ("h",)
@@ -79,10 +79,10 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     (W_h,) = w.W_h
-    into_product = blocks(cache.scratch, W_h.shape[-1])
+    multiply_h = multiplier(W_h, cache.scratch)
     cache.h[0] = state
     for h_prev, h, a in cache.steps:
-        np.matmul(h_prev, W_h, out=into_product)
+        multiply_h(h_prev)
         np.add(cache.scratch, a, out=h)
         np.tanh(h, out=h)  # (1)
     last: Array = cache.h[-1]
@@ -96,13 +96,13 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     """
     (W_h_T,) = w_T.W_h
     dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
-    into_dh_next = blocks(dh_next, W_h_T.shape[-1])
+    multiply_a = multiplier(W_h_T, dh_next)
     for dh_t, (_, h, a) in zip(dh[::-1], reversed(cache.steps), strict=True):
         dh_next += dh_t
         np.multiply(h, h, out=a)
         np.subtract(1.0, a, out=a)
         a *= dh_next  # (1) da = dh * (1 - h^2)
-        np.matmul(a, W_h_T, out=into_dh_next)  # route 1, recurrent: da W_h^T
+        multiply_a(a)  # route 1, recurrent: da W_h^T
     np.matmul(as_rows(cache.h[:-1]).T, as_rows(cache.a[0]), out=dw.W_h[0])
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next

@@ -26,7 +26,7 @@ class Stepper:
         self.layers = model.in_blocks(factors)
         self.caches = model.workspace(1, B).caches
         first = self.layers[0]
-        self.projection: Array = first.W_x[:, 0] + first.b[:, None]  # (G, V, H)
+        self.projection: Array = first.W_x[:, 0, 0] + first.b[:, None]  # (G, V, H)
         self.output = model.output(model.params)
 
     def step(self, x: Ids, state: Array) -> tuple[Array, Array]:

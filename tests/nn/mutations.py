@@ -18,12 +18,12 @@ GRU_MUTATIONS = {
     "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
     "b_r": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[::2] = cache.a[::2].sum(axis=(1, 2))"),
     "reset after the product, forward": (
-        "np.matmul(rh, W_hn, out=into_product)",
-        "np.matmul(h_prev, W_hn, out=into_product); product *= r",
+        "multiply_n(rh)",
+        "multiply_n(h_prev); product *= r",
     ),
     "reset after the product, backward": (
-        "np.matmul(n, W_hn_T, out=into_first)",
-        "np.matmul(n * r, W_hn_T, out=into_first); first /= r",
+        "multiply_n(n)",
+        "multiply_n(n * r); first /= r",
     ),
     "reset after the product, weights": (
         "(h_prev_rows, h_prev_rows, rh_rows)",
@@ -125,7 +125,7 @@ LSTM_MUTATIONS = {
 }
 
 RNN_MUTATIONS = {
-    "the only route": ("np.matmul(a, W_h_T, out=into_dh_next)", "dh_next[:] = 0.0"),
+    "the only route": ("multiply_a(a)", "dh_next[:] = 0.0"),
     "1 - h^2 without 1 -": ("np.subtract(1.0, a, out=a)", "pass"),
     "1 - h^2 without the square": ("np.multiply(h, h, out=a)", "a[:] = h"),
     "b": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "pass"),

@@ -6,7 +6,14 @@ import pytest
 from grucli.nn import products
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import check_all, gradients_of, toy
-from grucli.nn.products import block_width, blocks, largest_unpacked, multiply, multiply_rows
+from grucli.nn.products import (
+    Cut,
+    best_cut,
+    blocks,
+    largest_unpacked,
+    multiply,
+    multiply_rows,
+)
 from grucli.parallel import Shards
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
@@ -37,27 +44,38 @@ def unpacked(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     return lambda size: monkeypatch.setattr(products, "UNPACKED", size)
 
 
-def test_the_width_of_blocks(unpacked: Callable[[int], None]) -> None:
+def test_how_matrices_are_cut(unpacked: Callable[[int], None]) -> None:
     unpacked(10**6)
-    assert block_width(32, 512, 512) == 32
-    assert block_width(32, 300, 300) == 100
-    assert block_width(32, 100, 100) == 100  # all of it
-    assert block_width(32, 128, 97) == 97  # a prime number
-    assert block_width(500, 512, 512) == 512  # too many rows for any width
-    assert block_width(1, 512, 512) == 512
+    assert best_cut(32, 512, 512) == Cut(1, 32)
+    assert best_cut(32, 1024, 1024) == Cut(2, 32)  # in one part 16 columns wide
+    assert best_cut(64, 1024, 1024) == Cut(4, 32)
+    assert best_cut(32, 1023, 512) == Cut(1, 16)  # rows that cannot be cut in two
+    assert best_cut(32, 300, 300) == Cut(1, 100)
+    assert best_cut(32, 100, 100) == Cut(1, 100)  # all of it
+    assert best_cut(32, 20, 20) == Cut(1, 20)
+    assert best_cut(32, 128, 97) == Cut(1, 97)  # a prime number
+    assert best_cut(5000, 512, 512) == Cut(1, 512)  # too many rows for any width
+    assert best_cut(1, 512, 512) == Cut(1, 512)
     unpacked(0)
-    assert block_width(32, 512, 512) == 512
+    assert best_cut(32, 512, 512) == Cut(1, 512)
 
 
-def test_products_in_blocks_are_products() -> None:
+@pytest.mark.parametrize("cut", [Cut(1, 12), Cut(1, 4), Cut(2, 4), Cut(4, 3)])
+def test_products_in_blocks_are_products(cut: Cut) -> None:
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(2, 5, 3, 8)), rng.normal(size=(8, 12))
-    cut = blocks(W, 4).copy()
-    assert cut.shape == (3, 8, 4)
-    np.testing.assert_allclose(multiply(x, cut), x @ W, rtol=1e-13)
+    in_blocks = blocks(W, cut).copy()
+    assert in_blocks.shape == (cut.parts, 12 // cut.width, 8 // cut.parts, cut.width)
+    np.testing.assert_allclose(multiply(x, in_blocks), x @ W, rtol=1e-12)
     out = np.zeros((2, 5, 3, 12))
-    assert multiply(x, cut, out=out) is out
-    np.testing.assert_allclose(out, x @ W, rtol=1e-13)
+    assert multiply(x, in_blocks, out=out) is out
+    np.testing.assert_allclose(out, x @ W, rtol=1e-12)
+    W, each = rng.normal(size=(5, 8, 12)), np.zeros((2, 5, 3, 12))
+    multiply(x, blocks(W, cut), out=each)  # a matrix of its own for each of the five
+    np.testing.assert_allclose(each, x @ W, rtol=1e-12)
+    shared, x = np.zeros((5, 3, 12)), x[0, 0]
+    multiply(x, blocks(W, cut), out=shared)  # the same rows times each of the five
+    np.testing.assert_allclose(shared, x @ W, rtol=1e-12)
 
 
 @pytest.mark.parametrize("M", [3, 8, 16, 21])
@@ -71,13 +89,19 @@ def test_products_of_some_rows_at_a_time_are_products(
     np.testing.assert_allclose(out, x @ W, rtol=1e-13)
 
 
-@pytest.fixture
-def narrow(unpacked: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Blocks of 4 columns for 3 rows of 8 units, and a row at a time of the logits."""
-    unpacked(3 * 8 * 4)
-    monkeypatch.setattr(products, "NARROWEST", 4)
+@pytest.fixture(params=[Cut(1, 4), Cut(2, 4)], ids=str)
+def narrow(
+    request: pytest.FixtureRequest,
+    unpacked: Callable[[int], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Small blocks for 3 rows of 8 units, and a row at a time of the logits."""
+    parts, width = request.param
+    unpacked(3 * (8 // parts) * width)
+    monkeypatch.setattr(products, "NARROWEST", width)
+    monkeypatch.setattr(products, "WIDE", width)
     monkeypatch.setattr(products, "FEWEST_ROWS", 1)
-    assert block_width(3, 8, 8) == 4
+    assert best_cut(3, 8, 8) == request.param
 
 
 @pytest.mark.usefixtures("narrow")
