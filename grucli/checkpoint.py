@@ -14,6 +14,7 @@ Equal content makes equal bytes, so that a file's hash tells whether two runs ag
 checks every name, shape and type against the settings before it allocates anything.
 """
 
+import errno
 import json
 import zipfile
 import zlib
@@ -57,6 +58,9 @@ class Progress:
         grad_norm: norm of its gradient before clipping.
         train_loss: the last row of the training loss.
         due: whether the run was stopped before the row, the evaluation or the sample of this step.
+        skipped: steps that changed nothing because their loss or gradient was not finite.
+        bad: how many of them were the last ones in a row.
+        lr_factor: what learning rates are multiplied by; below 1 once the run was rolled back.
     """
 
     step: int = 0
@@ -70,6 +74,9 @@ class Progress:
     grad_norm: float = 0.0
     train_loss: float = 0.0
     due: bool = False
+    skipped: int = 0
+    bad: int = 0
+    lr_factor: float = 1.0
 
 
 @dataclass
@@ -110,9 +117,26 @@ class Checkpoint:
         chosen.params.flat[:] = self.average.flat
         return chosen
 
+    @property
+    def finite(self) -> bool:
+        """Whether all numbers that training goes on from are finite."""
+        return all(
+            bool(np.isfinite(numbers).all())
+            for numbers in (self.model.params.flat, self.moments.m, self.moments.v, self.state)
+        )
+
+    def go_back_to(self, earlier: "Checkpoint") -> None:
+        """Take over where an earlier checkpoint of the same run stands, in place."""
+        self.model.params.flat[:] = earlier.model.params.flat
+        self.moments.m[:], self.moments.v[:] = earlier.moments.m, earlier.moments.v
+        if self.average is not None and earlier.average is not None:
+            self.average.flat[:] = earlier.average.flat
+        self.state, self.use_average = earlier.state, earlier.use_average
+        vars(self.progress).update(vars(earlier.progress))
+
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, complete or not at all.
+    """Write a checkpoint, complete or not at all; it is read back before it takes its place.
 
     Raises:
         OSError: nothing of it is left, and an older file of that name is untouched.
@@ -137,7 +161,22 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     }
     if checkpoint.average is not None:
         arrays["average"] = checkpoint.average.flat
-    replace_file(path, lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
+    replace_file(path, lambda file: np.savez(file, **arrays), _read_back)  # type: ignore[arg-type]
+
+
+def _read_back(written: Path) -> None:
+    """Compare what is on the disk with the checksums of what was to be written.
+
+    Raises:
+        OSError: they differ.
+    """
+    try:
+        with zipfile.ZipFile(written) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        damaged = str(error)
+    if damaged:
+        raise OSError(errno.EIO, f"what was read back is not what was written ({damaged})")
 
 
 def read(path: Path) -> Checkpoint:

@@ -7,6 +7,7 @@
     │   ├── UnknownCharacterError a text with characters that the model never saw
     │   └── CheckpointError       a run or checkpoint that is missing, damaged or of another kind
     └── RunError                  exit 1: a run or a check that started and failed
+        └── DivergedError         loss, gradient or weights that are not finite
 
 Every message says what is wrong, where, and what to do.
 """
@@ -42,3 +43,7 @@ class CheckpointError(UsageError):
 
 class RunError(GrucliError):
     """A run or a check that started and failed."""
+
+
+class DivergedError(RunError):
+    """The loss, its gradient or the weights of a run are not finite."""

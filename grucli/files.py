@@ -14,11 +14,25 @@ LOCKED_BYTE = 1024
 """Where a lock lies in its file on Windows, which locks bytes and not files."""
 
 
-def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
+PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
+"""Errors of writing that may be gone in a minute: a full disk can be emptied, a network come back;
+a directory that may not be written to stays as it is."""
+
+
+def replace_file(
+    path: Path,
+    write: Callable[[BinaryIO], object],
+    check: Callable[[Path], object] = lambda _: None,
+) -> None:
     """Write a file completely before it takes the place of the old one.
 
     The new content goes to a temporary file in the same directory, to the disk, and only then
     under its name; the directory entry goes to the disk as well where the system can do that.
+
+    Args:
+        path: the file.
+        write: writes the new content.
+        check: reads it again under its temporary name, and raises OSError if it is not right.
 
     Raises:
         OSError: the old file is untouched then, and the temporary one removed.
@@ -29,6 +43,7 @@ def replace_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        check(temporary)
         _replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -51,6 +66,24 @@ def _replace(temporary: Path, path: Path) -> None:
 def replace_text(path: Path, text: str) -> None:
     """``replace_file`` with UTF-8 text."""
     replace_file(path, lambda file: file.write(text.encode()))
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a text file, as a whole or not at all.
+
+    Raises:
+        OSError: the file is as it was.
+    """
+    data = line.encode()
+    with path.open("ab", buffering=0) as file:
+        before = file.seek(0, os.SEEK_END)
+        try:
+            if file.write(data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                file.truncate(before)
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 class Lock:

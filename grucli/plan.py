@@ -17,6 +17,7 @@ from grucli.corpus import Corpus, Splits, Windows, count_symbols, fit_windows, s
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.params import count
+from grucli.nn.products import UNPACKED
 from grucli.optim import Moments
 from grucli.parallel import choose_workers
 from grucli.schedules import Budget, evaluation_interval
@@ -215,5 +216,6 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",
+        "products": "in blocks" if UNPACKED else "whole",
         "machine": f"{platform.system()} {platform.machine()}",
     }

@@ -24,7 +24,7 @@ from grucli.config import Settings, to_yaml
 from grucli.corpus import STANDARD_INPUT, Corpus
 from grucli.corpus import read as read_corpus
 from grucli.errors import CheckpointError, CorpusError, UsageError
-from grucli.files import Lock, replace_file, replace_text, sha256
+from grucli.files import Lock, append_line, replace_file, replace_text, sha256
 
 Which = Literal["best", "last"]
 Status = Literal["running", "done", "interrupted", "failed"]
@@ -180,8 +180,7 @@ class RunDirectory:
         }
         line = io.StringIO()
         csv.DictWriter(line, HEADER, lineterminator="\n").writerow(values)
-        with (self.path / "metrics.csv").open("a", encoding="utf-8", newline="") as file:
-            file.write(line.getvalue())
+        append_line(self.path / "metrics.csv", line.getvalue())
 
     def metrics(self) -> list[dict[str, str]]:
         """The rows of metrics.csv, in order."""
@@ -267,6 +266,38 @@ class RunDirectory:
         if not as_written:  # damaged, or whole but newer than the pointer: a crash came between
             checkpoints.read(path)
         return path
+
+    def last_sound(self) -> tuple[Path, Checkpoint, CheckpointError | None]:
+        """The last checkpoint; if it is damaged, the newest of those before it that are not.
+
+        Returns:
+            Its file, its content, and what is wrong with the last one if this is another.
+
+        Raises:
+            CheckpointError: there is no sound one.
+        """
+        try:
+            path = self.checkpoint("last")
+            return path, checkpoints.read(path), None
+        except CheckpointError as error:
+            problem = error
+        for path in sorted(self.checkpoints.glob("step-*.npz"), reverse=True):
+            with contextlib.suppress(CheckpointError):
+                return path, checkpoints.read(path), problem
+        raise problem
+
+    def fall_back_to(self, path: Path, checkpoint: Checkpoint) -> None:
+        """Make an older checkpoint the last one, and the best if that one is damaged or later."""
+        where = checkpoint.progress
+        pointer = {"file": path.name, "step": where.step, "loss": None, "sha256": sha256(path)}
+        replace_text(self.checkpoints / "last.json", json.dumps(pointer) + "\n")
+        try:
+            best = checkpoints.read(self.checkpoint("best")).progress.step
+        except CheckpointError:
+            best = None
+        if best is None or best > where.step:
+            pointer["loss"] = where.best_loss
+            replace_text(self.checkpoints / "best.json", json.dumps(pointer) + "\n")
 
     def _prune(self, keep: int) -> None:
         pointers = [self.pointer("best"), self.pointer("last")]

@@ -8,6 +8,7 @@ run draws what the uninterrupted one would have drawn.
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,12 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from grucli import checkpoint as checkpoints
 from grucli import evaluation
 from grucli.checkpoint import Checkpoint
-from grucli.errors import RunError
+from grucli.errors import CheckpointError, DivergedError
+from grucli.files import PASSING
+from grucli.nn.params import Array
 from grucli.optim import adam_, average_, clip_
 from grucli.parallel import Dropout, Shards
 from grucli.plan import DROPOUT, SAMPLES, Plan, random_stream
@@ -39,6 +43,33 @@ class Stepped:
     chars_per_s: float
     progress: float
     remaining_s: float
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An update was left out because the loss or its gradient was not finite."""
+
+    step: int
+    loss: float
+    grad_norm: float
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """The run went back to its last checkpoint, to go on with lower learning rates."""
+
+    problem: str
+    step: int
+    lr_factor: float
+
+
+@dataclass(frozen=True)
+class NotWritten:
+    """A file could not be written; the run goes on and tries again."""
+
+    path: Path
+    reason: str
+    safe_step: int
 
 
 @dataclass(frozen=True)
@@ -75,7 +106,16 @@ class Saved:
     path: Path
 
 
-Event = Stepped | Logged | Evaluated | Sampled | Saved
+Event = Stepped | Skipped | RolledBack | NotWritten | Logged | Evaluated | Sampled | Saved
+
+BAD_STEPS = 5
+"""Steps in a row whose loss or gradient is not finite, after which waiting is no use."""
+
+LR_FACTOR = 0.25
+"""What learning rates are multiplied by after going back."""
+
+RETRY_MINUTES = 1.0
+"""Minutes after which a checkpoint that could not be written is tried again."""
 
 
 # ---- the loop --------------------------------------------------------------------------------
@@ -117,7 +157,10 @@ class Trainer:
         self.saved_at = clock()
         self.evaluation_seconds = 0.0
         self.row_seconds, self.row_chars = 0.0, 0  # since the row before, in this process
-        self.evaluated_step = -1
+        self.evaluated_step = self.saved_step = -1
+        self.unwritten: deque[Callable[[], object]] = (
+            deque()
+        )  # rows and samples, while a disk is full
         self.finished = False
 
     def close(self) -> None:
@@ -163,9 +206,20 @@ class Trainer:
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget, patience, or ``stop`` says so; always leaves a checkpoint.
 
+        A run that diverges goes back to its last checkpoint, once, with lower learning rates.
+
         Raises:
-            RunError: the loss or the gradient is not finite.
+            RunError: it diverged again, or before its first checkpoint.
+            OSError: a file cannot be written, and that will not pass or is the end of the run.
         """
+        while True:
+            try:
+                yield from self._train(stop)
+                return
+            except DivergedError as problem:
+                yield self._roll_back(problem)
+
+    def _train(self, stop: Callable[[], bool]) -> Iterator[Event]:
         where = self.checkpoint.progress
         begun = where.due
         if where.due:
@@ -175,11 +229,13 @@ class Trainer:
             yield self._step()
             if stop():
                 where.due = True
-                yield self._save(best=False)
+                yield self._save(best=False, last_chance=True)
                 return
             yield from self._after_step()
         if begun and self.evaluated_step != where.step:
-            yield from self._evaluate()
+            yield from self._evaluate(last_chance=True)
+        elif begun and self.saved_step != where.step:
+            yield self._save(best=False, last_chance=True)
         self.finished = True
 
     def _after_step(self) -> Iterator[Event]:
@@ -191,11 +247,11 @@ class Trainer:
         if train.sample_every and where.step % train.sample_every == 0:
             yield from self._sample()
         if where.step % self.plan.eval_every == 0:
-            yield from self._evaluate()
+            yield from self._evaluate(last_chance=self.progress >= 1)
         elif self.clock() - self.saved_at > 60 * train.save_minutes:
             yield self._save(best=False)
 
-    def _step(self) -> Stepped:
+    def _step(self) -> Stepped | Skipped:
         began = self.clock()
         optim, checkpoint, where = (
             self.plan.settings.optim,
@@ -213,24 +269,15 @@ class Trainer:
             1.0 / x.size,  # for the gradient of the mean loss of a character
             self._dropout(where.step),
         )
+        norm = clip_(grads.flat, optim.clip)
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            return self._skip(loss, norm)
         progress = self.progress
-        lr, norm = learning_rate(optim, where.step, progress), clip_(grads.flat, optim.clip)
-        self._check_finite(loss, norm)
-        adam_(
-            checkpoint.model.params.flat,
-            grads.flat,
-            checkpoint.moments,
-            step=where.step + 1,
-            lr=lr,
-            betas=optim.betas,
-            eps=optim.eps,
-        )
-        if checkpoint.average is not None:
-            average_(
-                checkpoint.average.flat, checkpoint.model.params.flat, optim.average, where.step + 1
-            )
+        lr = where.lr_factor * learning_rate(optim, where.step, progress)
+        self._update(grads.flat, lr)
         checkpoint.state = state
         where.step += 1
+        where.bad = 0
         where.nats += loss
         where.chars += x.size
         where.lr, where.grad_norm = lr, norm
@@ -239,6 +286,39 @@ class Trainer:
         self.row_chars += x.size
         remaining = self.elapsed / max(progress, 1e-9) * (1 - progress)
         return Stepped(where.step, loss / x.size, x.size / seconds, self.progress, remaining)
+
+    def _update(self, gradient: Array, lr: float) -> None:
+        optim, checkpoint = self.plan.settings.optim, self.checkpoint
+        step, flat = checkpoint.progress.step + 1, checkpoint.model.params.flat
+        moments, betas, eps = checkpoint.moments, optim.betas, optim.eps
+        adam_(flat, gradient, moments, step=step, lr=lr, betas=betas, eps=eps)
+        if checkpoint.average is not None:
+            average_(checkpoint.average.flat, flat, optim.average, step)
+
+    def _skip(self, loss: float, norm: float) -> Skipped:
+        """Leave a window out; the next one starts from the zero state."""
+        where = self.checkpoint.progress
+        if where.bad + 1 >= BAD_STEPS:
+            raise self._diverged(loss, norm)
+        self.checkpoint.state = np.zeros_like(self.checkpoint.state)
+        where.step += 1
+        where.skipped += 1
+        where.bad += 1
+        return Skipped(where.step, loss, norm)
+
+    def _roll_back(self, problem: DivergedError) -> RolledBack:
+        """Go back to the last checkpoint, once."""
+        where = self.checkpoint.progress
+        if self.run.pointer("last") is None or where.lr_factor < 1:
+            raise problem
+        try:
+            self.checkpoint.go_back_to(checkpoints.read(self.run.checkpoint("last")))
+        except CheckpointError:
+            raise problem from None
+        self.unwritten.clear()
+        self.run.drop_after(where.step)
+        where.bad, where.lr_factor, self.evaluated_step = 0, LR_FACTOR, -1
+        return RolledBack(str(problem), where.step, LR_FACTOR)
 
     def _dropout(self, step: int) -> Dropout | None:
         model = self.plan.settings.model
@@ -256,13 +336,11 @@ class Trainer:
     def _seed(self) -> int:
         return self.plan.settings.train.seed
 
-    def _check_finite(self, loss: float, norm: float) -> None:
-        if math.isfinite(loss) and math.isfinite(norm):
-            return
+    def _diverged(self, loss: float, norm: float) -> DivergedError:
         saved = self.run.pointer("last")
         kept = f"; the checkpoint of step {saved['step']:,} is from before" if saved else ""
         lr = min(self.plan.settings.optim.lr / 2, 0.01)
-        raise RunError(
+        return DivergedError(
             f"step {self.checkpoint.progress.step + 1:,}: the loss is {loss:.4g} and the norm of "
             f"its gradient {norm:.4g}{kept}; start again with a lower learning rate, such as "
             f"--set optim.lr={lr:g}"
@@ -271,7 +349,7 @@ class Trainer:
     def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
         where, windows = self.checkpoint.progress, self.plan.windows
         epoch = where.step / windows.per_epoch
-        row = Metrics(
+        return Metrics(
             step=where.step,
             epoch=epoch,
             chars=round(epoch * windows.chars_per_epoch),
@@ -283,10 +361,29 @@ class Trainer:
             chars_per_s=chars_per_s,
             elapsed_s=self.elapsed,
         )
-        self.run.append_metrics(row)
-        return row
 
-    def _log(self) -> Iterator[Logged]:
+    def _write(self, action: Callable[[], object]) -> Iterator[NotWritten]:
+        """Write a row or a sample, after those that could not be written before."""
+        self.unwritten.append(action)
+        try:
+            self._catch_up()
+        except OSError as error:
+            yield self._not_written(error)
+
+    def _catch_up(self) -> None:
+        while self.unwritten:
+            self.unwritten[0]()
+            self.unwritten.popleft()
+
+    def _not_written(self, error: OSError) -> NotWritten:
+        """What to tell of an error that may pass and leaves a checkpoint; raises any other."""
+        saved = self.run.pointer("last")
+        if saved is None or error.errno not in PASSING:
+            raise error
+        path = Path(error.filename or self.run.path)
+        return NotWritten(path, error.strerror or str(error), saved["step"])
+
+    def _log(self) -> Iterator[Logged | NotWritten]:
         """Write the mean training loss since the row before, if there was a step since."""
         where = self.checkpoint.progress
         if where.chars:
@@ -294,22 +391,27 @@ class Trainer:
             self.row_seconds, self.row_chars = 0.0, 0
             where.train_loss = where.nats / where.chars
             where.nats, where.chars = 0.0, 0
-            yield Logged(self._row("train", where.train_loss, speed))
+            row = self._row("train", where.train_loss, speed)
+            yield from self._write(lambda: self.run.append_metrics(row))
+            yield Logged(row)
 
-    def _evaluate(self) -> Iterator[Event]:
+    def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
         """Judge the weights, sample from them, save them."""
         yield from self._log()
         began = self.clock()
         where, checkpoint = self.checkpoint.progress, self.checkpoint
         loss = self._validation_loss()
-        self._check_finite(loss, where.grad_norm)
+        if not math.isfinite(loss):
+            raise self._diverged(loss, where.grad_norm)
         best = where.best_loss is None or loss < where.best_loss
+        best_before = where.best_loss, where.best_step
         if best:
             where.best_loss, where.best_step, where.stale = loss, where.step, 0
         else:
             where.stale += 1
         if len(self.plan.splits.val):
-            self._row("val", loss, 0.0)
+            row = self._row("val", loss, 0.0)
+            yield from self._write(lambda: self.run.append_metrics(row))
         epoch = where.step / self.plan.windows.per_epoch
         val_loss = loss if len(self.plan.splits.val) else None
         yield Evaluated(
@@ -322,7 +424,10 @@ class Trainer:
         )
         if not checkpoint.settings.train.sample_every:
             yield from self._sample()
-        yield self._save(best=best)
+        saved = self._save(best=best, last_chance=last_chance)
+        if isinstance(saved, NotWritten):  # what is not kept cannot be the best
+            where.best_loss, where.best_step = best_before
+        yield saved
         self.evaluated_step = where.step
         self.evaluation_seconds = self.clock() - began
 
@@ -340,17 +445,39 @@ class Trainer:
             loss = min(loss, averaged)
         return loss
 
-    def _sample(self) -> Iterator[Sampled]:
+    def _sample(self) -> Iterator[Sampled | NotWritten]:
         sample, checkpoint = self.plan.settings.sample, self.checkpoint
         if not sample.length:
             return
         step = checkpoint.progress.step
         seed = int(random_stream(self._seed, SAMPLES, step).integers(2**63))
         text = make_sample(checkpoint, checkpoint.vocabulary, seed)[1]
-        self.run.write_sample(step, text)
+        yield from self._write(lambda: self.run.write_sample(step, text))
         yield Sampled(step, text)
 
-    def _save(self, *, best: bool) -> Saved:
+    def _save(self, *, best: bool, last_chance: bool = False) -> Saved | NotWritten:
+        """Write a checkpoint, and before it the rows and samples that it presupposes.
+
+        Raises:
+            DivergedError: it would hold numbers that are not finite.
+            OSError: it cannot be written, and that will not pass or there is no later chance.
+        """
+        where = self.checkpoint.progress
+        if not self.checkpoint.finite:
+            raise self._diverged(where.train_loss, where.grad_norm)
+        try:
+            self._catch_up()
+            path = self._save_now(best)
+        except OSError as error:
+            if last_chance:
+                raise
+            wait = self.plan.settings.train.save_minutes - RETRY_MINUTES
+            self.saved_at = self.clock() - 60 * wait
+            return self._not_written(error)
+        self.saved_at, self.saved_step = self.clock(), where.step
+        return Saved(path)
+
+    def _save_now(self, best: bool) -> Path:
         where = self.checkpoint.progress
         if where.seconds is not None:
             where.seconds = self.elapsed
@@ -365,8 +492,7 @@ class Trainer:
             best={"step": where.best_step, "loss": where.best_loss, "split": self._judge},
             elapsed_s=round(self.elapsed, 1),
         )
-        self.saved_at = self.clock()
-        return Saved(path)
+        return path
 
 
 def make_sample(

@@ -1,7 +1,9 @@
 import csv
+import errno
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,9 +20,20 @@ from grucli.errors import (
 )
 from grucli.evaluation import baselines, evaluate
 from grucli.files import sha256
+from grucli.nn.params import Params
 from grucli.plan import Plan, make_plan, resume, start
 from grucli.runs import RunDirectory
-from grucli.training import Evaluated, Event, Saved, Stepped, Trainer
+from grucli.training import (
+    LR_FACTOR,
+    Evaluated,
+    Event,
+    NotWritten,
+    RolledBack,
+    Saved,
+    Skipped,
+    Stepped,
+    Trainer,
+)
 from tests.texts import prose
 
 TRAJECTORY = Path(__file__).with_name("trajectory.json")
@@ -353,14 +366,161 @@ def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
     )
 
 
-def test_a_loss_that_is_not_finite_stops_before_it_is_saved(text: str) -> None:
+def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
+    """Let the loss of some steps be no number, each so many times."""
+    original, left = trainer.shards.loss_and_gradients, dict.fromkeys(steps, times)
+
+    def failing(*arguments: Any) -> tuple[float, np.ndarray, Params]:
+        loss, state, grads = original(*arguments)
+        step = trainer.checkpoint.progress.step + 1
+        if left.get(step):
+            left[step] -= 1
+            return np.nan, state * np.nan, grads
+        return loss, state, grads
+
+    trainer.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(text: str) -> None:
+    trainer = trainer_for(plan_for(text))
+    fails_at(trainer, 6, 7, 12)
+    events = follow(trainer)
+    assert [event.step for event in events if isinstance(event, Skipped)] == [6, 7, 12]
+    saved = checkpoints.read(trainer.run.checkpoint("last"))
+    assert (saved.progress.skipped, saved.progress.bad, saved.progress.lr_factor) == (3, 0, 1.0)
+    assert saved.finite
+
+
+def test_a_skipped_step_changes_neither_weights_nor_moments(text: str) -> None:
+    trainer = trainer_for(plan_for(text))
+    follow(trainer, 5)
+    fails_at(trainer, 6)
+    before = [
+        x.copy() for x in (trainer.checkpoint.model.params.flat, trainer.checkpoint.moments.m)
+    ]
+    follow(trainer, 6)
+    after = trainer.checkpoint.model.params.flat, trainer.checkpoint.moments.m
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new)
+    np.testing.assert_array_equal(trainer.checkpoint.state, 0.0)
+
+
+def test_a_run_with_skipped_steps_resumes_to_the_same_bits(text: str) -> None:
+    whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
+    fails_at(whole, 6, 7)
+    follow(whole)
+    fails_at(part, 6)
+    follow(part, 6)
+    again = resumed(part, plan_for(text))
+    fails_at(again, 7)
+    follow(again)
+    assert last(again) == last(whole)
+
+
+def test_a_run_that_diverges_goes_back_once_with_lower_learning_rates(text: str) -> None:
+    trainer = trainer_for(plan_for(text))
+    fails_at(trainer, 13, 14, 15, 16, 17)
+    events = follow(trainer)
+    (back,) = [event for event in events if isinstance(event, RolledBack)]
+    assert back.step == 10
+    assert "step 17" in back.problem
+    steps = [event.step for event in events if isinstance(event, Stepped)]
+    assert steps == [*range(1, 13), *range(11, 25)]
+    saved = checkpoints.read(trainer.run.checkpoint("last"))
+    assert (saved.progress.step, saved.progress.lr_factor) == (24, LR_FACTOR)
+    written = [(int(row["step"]), row["split"]) for row in rows(trainer)]
+    assert written == sorted(set(written), key=written.index)
+    assert [step for step, _ in written] == sorted(step for step, _ in written)
+    rates = {int(row["step"]): float(row["lr"]) for row in rows(trainer)}
+    assert rates[20] < 0.5 * rates[10]
+
+
+def test_a_run_that_diverges_again_stops_with_the_old_checkpoint(text: str) -> None:
+    trainer = trainer_for(plan_for(text))
+    fails_at(trainer, *range(13, 25), times=9)
+    with pytest.raises(RunError, match=r"the checkpoint of step 10 .* --set optim\.lr=0\.00"):
+        follow(trainer)
+    assert checkpoints.read(trainer.run.checkpoint("last")).progress.step == 10
+
+
+def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
+    trainer = trainer_for(plan_for(text))
+    follow(trainer, 3)
+    for attempt in range(2):
+        before = last(trainer)
+        trainer.checkpoint.model.params.flat[:] = np.nan
+        if attempt:
+            with np.errstate(all="ignore"), pytest.raises(RunError, match="is from before"):
+                list(trainer.train(lambda: True))
+            assert last(trainer) == before
+        else:  # mended by going back, even though it is about to stop
+            with np.errstate(all="ignore"):
+                events = list(trainer.train(lambda: True))
+            assert any(isinstance(event, RolledBack) for event in events)
+            assert checkpoints.read(trainer.run.checkpoint("last")).finite
+
+
+@pytest.mark.parametrize("what", ["metrics", "samples", "checkpoints"])
+def test_a_disk_that_is_full_for_a_while_loses_nothing(
+    text: str, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
+    follow(whole)
+    name = {"metrics": "append_metrics", "samples": "write_sample", "checkpoints": "save"}[what]
+    original = getattr(RunDirectory, name)
+
+    def full(run: RunDirectory, *arguments: Any, **named: Any) -> object:
+        if 10 < part.checkpoint.progress.step < 24:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return original(run, *arguments, **named)
+
+    monkeypatch.setattr(RunDirectory, name, full)
+    told = [event for event in follow(part) if isinstance(event, NotWritten)]
+    assert told
+    assert all(event.safe_step == 10 for event in told)
+    clock = ("chars_per_s", "elapsed_s")
+    assert rows(part, *clock) == rows(whole, *clock)
+    for sample in (whole.run.path / "samples").iterdir():
+        assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
+    assert checkpoints.read(part.run.checkpoint("last")).progress.step == 24
+    parameters = [
+        checkpoints.read(t.run.checkpoint("last")).model.params.flat for t in (part, whole)
+    ]
+    np.testing.assert_array_equal(*parameters)
+
+
+def test_an_error_of_writing_that_will_not_pass_ends_the_run(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = trainer_for(plan_for(text))
+    follow(trainer, 12)
+
+    def denied(*_: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(RunDirectory, "append_metrics", denied)
+    with pytest.raises(OSError, match="Permission denied"):
+        follow(trainer)
+
+
+def test_a_checkpoint_is_read_back_before_it_takes_its_place(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = trainer_for(plan_for(text))
     follow(trainer, 3)
     before = last(trainer)
-    trainer.checkpoint.model.params.flat[:] = np.nan
-    with np.errstate(all="ignore"), pytest.raises(RunError, match=r"--set optim\.lr=0\.00"):
-        list(trainer.train())
+    original = np.savez
+
+    def bad_memory(file: Any, **arrays: np.ndarray) -> None:
+        original(file, **arrays)
+        file.seek(len(arrays["meta"]) + 2000)
+        file.write(b"\0\1\2\3")
+
+    monkeypatch.setattr(np, "savez", bad_memory)
+    with pytest.raises(OSError, match="what was read back is not what was written"):
+        follow(trainer, 4)
     assert last(trainer) == before
+    assert not list(trainer.run.checkpoints.glob(".*"))
 
 
 def test_resuming_refuses_another_text_and_a_used_up_budget(text: str) -> None:

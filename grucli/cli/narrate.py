@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def follow(trainer: "Trainer", stop: Callable[[], bool], quiet: bool) -> None:
     """Train, and show what happens."""
     if quiet:
-        for _ in trainer.train(stop):
-            pass
+        for event in trainer.train(stop):
+            _warn(event)
     elif render.err.is_terminal:
         _follow_on_terminal(trainer, stop)
     else:
@@ -47,9 +47,31 @@ def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
             bar.update(task, completed=event.progress, status=status)
 
 
+def _warn(event: "Event") -> None:
+    """What has to be said even when quiet."""
+    from grucli.training import NotWritten, RolledBack, Skipped
+
+    if isinstance(event, Skipped):
+        render.warn(
+            f"step {event.step:,} was skipped: the loss is {event.loss:.4g} and the norm of its "
+            f"gradient {event.grad_norm:.4g}"
+        )
+    elif isinstance(event, RolledBack):
+        render.warn(
+            f"{event.problem.partition(';')[0]}; gone back to step {event.step:,}, to go on with "
+            f"learning rates of {event.lr_factor:g} times the old ones"
+        )
+    elif isinstance(event, NotWritten):
+        render.warn(
+            f"{event.path}: cannot be written: {event.reason}; training goes on and tries again "
+            f"(the checkpoint of step {event.safe_step:,} is safe)"
+        )
+
+
 def _show(event: "Event", *, log: bool) -> None:
     from grucli.training import Evaluated, Logged, Sampled
 
+    _warn(event)
     if isinstance(event, Logged) and log:
         row = event.row
         render.say(

@@ -23,6 +23,7 @@ class Session:
     overrides: "Values"
     run: "RunDirectory | None" = None  # None for a run that has no directory yet
     suited: "Values" = field(default_factory=dict)  # what was chosen to suit the corpus
+    fallen_back_to: "Path | None" = None  # the checkpoint gone on from if the last is damaged
 
 
 @dataclass
@@ -117,20 +118,21 @@ class Request:
         return Session(plan, start(plan, old.model_to_use()), self.overrides())
 
     def _resumed(self, path: Path) -> Session:
-        from grucli import checkpoint as checkpoints
         from grucli.config import RESUMABLE, flatten
         from grucli.corpus import read
         from grucli.plan import make_plan, resume
-        from grucli.runs import RunDirectory, find_checkpoint
+        from grucli.runs import RunDirectory, find_checkpoint, is_run
 
-        find_checkpoint(path, "last")  # says what is wrong with the path
-        if not path.is_dir():
+        if not path.is_dir() or not is_run(path):
+            find_checkpoint(path, "last")  # says what is wrong with the path
             raise UsageError(
                 f"{path}: --resume takes a run directory and goes on from its last checkpoint; "
                 "--init-from starts a new run from any checkpoint"
             )
         run = RunDirectory(path)
-        old = checkpoints.read(run.checkpoint("last"))
+        file, old, problem = run.last_sound()
+        if problem is not None:
+            render.warn(f"{problem}; going on from {file.name}, the newest sound one")
         settings = self.settings(old.settings)
         _refuse(
             old.settings, settings, set(flatten(settings)) - RESUMABLE, "the run was begun with"
@@ -145,7 +147,34 @@ class Request:
         plan = make_plan(settings, read(sources, settings.data, old.vocabulary))
         if settings.train.minutes is not None and old.progress.seconds is None:
             old.progress.seconds = float(run.info.get("elapsed_s", 0.0))
-        return Session(plan, resume(plan, old), self.overrides(), run)
+        _warn_of_changes(run, plan)
+        fallen_back_to = None if problem is None else file
+        return Session(
+            plan, resume(plan, old), self.overrides(), run, fallen_back_to=fallen_back_to
+        )
+
+
+def _warn_of_changes(run: "RunDirectory", plan: "Plan") -> None:
+    """Name what may change the last bits of results from here on."""
+    from grucli.plan import describe
+
+    now, before = describe(plan), run.info
+    changes = [
+        f"{name} was {old} and is {new}"
+        for name, old, new in [
+            ("the number of workers", before.get("workers"), now["workers"]),
+            *(
+                (name, (before.get("versions") or {}).get(name), version)
+                for name, version in now["versions"].items()
+            ),
+        ]
+        if old is not None and old != new
+    ]
+    if changes:
+        render.warn(
+            f"{'; '.join(changes)}: the run goes on, though not to the very bits it would have "
+            "reached without the change"
+        )
 
 
 def _refuse(old: "Settings", new: "Settings", fixed: set[str], words: str) -> None:

@@ -185,6 +185,8 @@ def _reopen(run: "RunDirectory", session: Session) -> None:
     progress = session.checkpoint.progress
     try:
         run.make_ready()
+        if session.fallen_back_to is not None:
+            run.fall_back_to(session.fallen_back_to, session.checkpoint)
         run.drop_after(progress.step)
         replace_text(run.path / "config.yaml", to_yaml(session.plan.settings))
         run.update_info(status="running", **describe(session.plan))

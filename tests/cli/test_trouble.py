@@ -121,12 +121,62 @@ def test_a_full_disk_names_what_is_safe(
     result = grucli("train", text_file, "--steps=30", *TINY)
     assert result.code == 1
     assert "Traceback" not in result.err
-    assert "step-00000020.npz: cannot be written: No space left on device" in result.err
+    assert "step-00000020.npz: cannot be written: No space left on device; training" in result.err
+    assert "goes on and tries again (the checkpoint of step 10 is safe)" in result.err
+    assert "step-00000030.npz: cannot be written: No space left on device; the" in result.err
     assert "the checkpoint of step 10 is safe; when that is mended, go on with" in result.err
     run = next(Path("runs").iterdir())
     assert info(run)["status"] == "failed"
     monkeypatch.setattr(checkpoints, "write", original)
     assert grucli("train", "--resume", run).code == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
+    grucli: Grucli, text_file: Path, damage: str
+) -> None:
+    run = Path(grucli("train", text_file, "--steps=40", "-q", *TINY).out.strip())
+    *_, before, last = sorted((run / "checkpoints").glob("*.npz"))
+    content = last.read_bytes()
+    if damage == "missing":
+        last.unlink()
+    else:
+        flipped = content[:9000] + bytes([content[9000] ^ 1]) + content[9001:]
+        last.write_bytes(flipped if damage == "flipped" else content[:-2000])
+    result = grucli("train", "--resume", run)
+    assert result.code == 0
+    assert f"going on from {before.name}, the newest sound one" in " ".join(result.err.split())
+    assert f"at step {int(before.stem[5:])}" in result.err
+    assert last.read_bytes() == content  # as if nothing had happened
+    assert grucli("sample", run, "-n", "5").code == 0
+
+
+def test_a_run_without_a_sound_checkpoint_says_so(grucli: Grucli, text_file: Path) -> None:
+    run = Path(grucli("train", text_file, "--steps=20", "-q", *TINY).out.strip())
+    (run / "checkpoints" / "last.json").write_text("{", encoding="utf-8")
+    result = grucli("train", "--resume", run, "--steps=22", "-q")
+    assert result.code == 0
+    assert "last.json: damaged" in result.err
+    for path in (run / "checkpoints").glob("*.npz"):
+        path.write_bytes(path.read_bytes()[:-2000])
+    before = snapshot(run)
+    result = grucli("train", "--resume", run, "--steps=30")
+    assert result.code == 2
+    assert "not a checkpoint, or a damaged one" in result.err
+    assert snapshot(run) == before
+
+
+def test_a_run_that_goes_on_elsewhere_is_told_what_has_changed(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
+    told = info(run)
+    assert "to the very bits" not in grucli("train", "--resume", run, "--steps=12").err
+    told["versions"]["numpy"] = "1.99.0"  # type: ignore[index]
+    (run / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    result = grucli("train", "--resume", run, "--steps=14")
+    assert result.code == 0
+    assert "numpy was 1.99.0 and is" in result.err
 
 
 def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -> None:
