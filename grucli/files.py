@@ -45,8 +45,10 @@ def replace_file(
             os.fsync(file.fileno())
         check(temporary)
         _replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     _sync_directory(path.parent)
 

@@ -61,6 +61,9 @@ class Metrics:
 
 HEADER = list(Metrics.__dataclass_fields__)
 
+READS = 20
+"""Attempts to read the best checkpoint of a run that another process trains."""
+
 
 class RunDirectory:
     """The files of one run.
@@ -106,7 +109,7 @@ class RunDirectory:
         self.checkpoints.mkdir(exist_ok=True)
         if not (self.path / "metrics.csv").exists():
             replace_text(self.path / "metrics.csv", ",".join(HEADER) + "\n")
-        for stale in [*self.path.glob(".*.tmp-*"), *self.checkpoints.glob(".*.tmp-*")]:
+        for stale in self.path.rglob(".*.tmp-*"):
             stale.unlink(missing_ok=True)
 
     def lock(self) -> Lock:
@@ -336,6 +339,23 @@ def find_checkpoint(path: Path, which: Which) -> Path:
             f"{path}: there is no such run or checkpoint; `grucli runs` lists runs"
         )
     return path
+
+
+def open_checkpoint(path: Path) -> tuple[Path, Checkpoint]:
+    """The best checkpoint of a run, or the one named: its file and its content.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    for attempt in range(READS):
+        try:
+            file = find_checkpoint(path, "best")
+            return file, checkpoints.read(file)
+        except CheckpointError:
+            # a run that is being trained may have replaced the file in between
+            if attempt + 1 == READS or Lock(path / "lock").is_free():
+                raise
+    raise AssertionError
 
 
 def run_of(checkpoint: Path) -> RunDirectory | None:

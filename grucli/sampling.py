@@ -63,8 +63,12 @@ class Choice:
             _keep_nucleus_(p, self.top_p)
         cumulative = np.add.accumulate(p, axis=1, dtype=np.float64)
         # a number in [0, total) falls within a character of probability above zero
-        passed = cumulative <= uniform[:, None] * cumulative[:, -1:]
-        drawn: npt.NDArray[np.intp] = np.add.reduce(passed, axis=1)
+        numbers = uniform * cumulative[:, -1]
+        drawn: npt.NDArray[np.intp]
+        if len(numbers) == 1:  # the same, faster
+            drawn = cumulative[0].searchsorted(numbers, side="right")
+        else:
+            drawn = np.add.reduce(cumulative <= numbers[:, None], axis=1)
         return drawn
 
 

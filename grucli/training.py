@@ -466,8 +466,7 @@ class Trainer:
         if not self.checkpoint.finite:
             raise self._diverged(where.train_loss, where.grad_norm)
         try:
-            self._catch_up()
-            path = self._save_now(best)
+            path = self._twice(lambda: self._save_now(best))
         except OSError as error:
             if last_chance:
                 raise
@@ -477,7 +476,17 @@ class Trainer:
         self.saved_at, self.saved_step = self.clock(), where.step
         return Saved(path)
 
+    def _twice(self, save: Callable[[], Path]) -> Path:
+        """A hitch that is over at once costs nothing."""
+        try:
+            return save()
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            return save()
+
     def _save_now(self, best: bool) -> Path:
+        self._catch_up()
         where = self.checkpoint.progress
         if where.seconds is not None:
             where.seconds = self.elapsed

@@ -120,7 +120,7 @@ def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
     plan = plan_for(text, optim__average=average)
     whole = trainer_for(plan)
     follow(whole)
-    for stop_at in (1, 4, 5, 9, 10, 11, 20, 23):
+    for stop_at in range(1, 24):
         part = trainer_for(plan, f"stopped-{stop_at}")
         follow(part, stop_at)
         assert part.checkpoint.progress.step == stop_at

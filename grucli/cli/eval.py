@@ -58,12 +58,10 @@ def evaluate(
     """
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or --split val for a part of the run's own")
-    from grucli import checkpoint as checkpoints
     from grucli.evaluation import Score
-    from grucli.runs import find_checkpoint
+    from grucli.runs import open_checkpoint
 
-    path = find_checkpoint(run, "best")
-    checkpoint = checkpoints.read(path)
+    path, checkpoint = open_checkpoint(run)
     if split:
         scores = [(split, _score_split(path, checkpoint, split))]
     else:

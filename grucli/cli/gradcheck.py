@@ -82,12 +82,10 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
 def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
     import numpy as np
 
-    from grucli import checkpoint as checkpoints
     from grucli.nn.gradcheck import Window, check_trained
-    from grucli.runs import find_checkpoint
+    from grucli.runs import open_checkpoint
 
-    file = find_checkpoint(path, "best")
-    checkpoint = checkpoints.read(file)
+    file, checkpoint = open_checkpoint(path)
     model = checkpoint.model_to_use().astype(np.float64)
     ids = text_of(file, checkpoint, text)
     B = min(3, checkpoint.state.shape[1], len(ids) // 2)

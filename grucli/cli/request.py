@@ -93,13 +93,12 @@ class Request:
         return Session(plan, start(plan), self.overrides(), suited=values)
 
     def _from_weights(self, path: Path) -> Session:
-        from grucli import checkpoint as checkpoints
         from grucli.config import Settings
         from grucli.corpus import read
         from grucli.plan import make_plan, start
-        from grucli.runs import find_checkpoint
+        from grucli.runs import open_checkpoint
 
-        old = checkpoints.read(find_checkpoint(path, "best"))
+        _, old = open_checkpoint(path)
         base = Settings(model=old.settings.model)
         base = base.model_copy(
             update={"data": base.data.model_copy(update={"level": old.settings.data.level})}

@@ -100,11 +100,10 @@ def sample(
     limit_product_threads(product_threads(count))
     import secrets
 
-    from grucli import checkpoint as checkpoints
-    from grucli.runs import find_checkpoint
+    from grucli.runs import open_checkpoint
     from grucli.sampling import Choice
 
-    checkpoint = checkpoints.read(find_checkpoint(run, "best"))
+    _, checkpoint = open_checkpoint(run)
     raw = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     request = _Request(
         checkpoint=checkpoint,

@@ -47,12 +47,10 @@ class Subject:
 
 def of_run(path: Path, text: str | None) -> Subject:
     """The best checkpoint of a run, and a text or the run's own validation text."""
-    from grucli import checkpoint as checkpoints
     from grucli.corpus import split
-    from grucli.runs import find_checkpoint
+    from grucli.runs import open_checkpoint
 
-    file = find_checkpoint(path, "best")
-    checkpoint = checkpoints.read(file)
+    file, checkpoint = open_checkpoint(path)
     ids = text_of(file, checkpoint, text)
     if text is None:
         parts = split(ids, checkpoint.settings.data)

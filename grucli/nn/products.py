@@ -79,6 +79,16 @@ def blocks(matrix: Array, cut: Cut) -> Array:
     return view
 
 
+def for_one_row(W: Array) -> Array:
+    """A copy of matrices in one block, (G, 1, 1, K, N), for products with a single row.
+
+    Each column is contiguous, and all columns lie side by side, so that the products with all
+    matrices are one.
+    """
+    copy: Array = np.ascontiguousarray(W.swapaxes(-1, -2)).swapaxes(-1, -2)
+    return copy
+
+
 def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
     """A function that writes x W to ``out``, for products that are made again and again.
 
@@ -90,6 +100,9 @@ def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
         A function of x, (..., B, K).
     """
     *_, S, _, k, n = W.shape
+    if out.shape[-2] == 1 and W.swapaxes(-1, -2).flags.c_contiguous:  # by ``for_one_row``
+        columns, numbers = W.swapaxes(-1, -2).reshape(-1, k), out.reshape(-1)
+        return lambda x: np.dot(columns, x[0], out=numbers)
     if S == 1:
         whole, into = W[..., 0, :, :, :], blocks(out, Cut(1, n))[..., 0, :, :, :]
         return lambda x: np.matmul(x[..., None, :, :], whole, out=into)

@@ -5,7 +5,7 @@ import numpy as np
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Params
-from grucli.nn.products import multiply, multiply_rows
+from grucli.nn.products import for_one_row, multiply, multiply_rows
 
 
 class Stepper:
@@ -24,6 +24,8 @@ class Stepper:
             factors = model.factors(B, backward=False)
         self.forward = CELLS[model.cell].forward
         self.layers = model.in_blocks(factors)
+        if B == 1:
+            self.layers = [w._replace(W_h=for_one_row(w.W_h)) for w in self.layers]
         self.caches = model.workspace(1, B).caches
         first = self.layers[0]
         self.projection: Array = first.W_x[:, 0, 0] + first.b[:, None]  # (G, V, H)

@@ -183,9 +183,10 @@ def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -
     run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
     (run / "metrics.csv").unlink()
     (run / "checkpoints" / ".step-00000020.npz.tmp-1").touch()
+    (run / "samples" / ".step-00000020.txt.tmp-1").touch()
     (run / "samples" / "step-mine.txt").touch()
     assert grucli("train", "--resume", run, "--steps=20", "-q").code == 0
-    assert not list((run / "checkpoints").glob(".*"))
+    assert not list(run.rglob(".*"))
     assert (run / "metrics.csv").is_file()
     (run / "run.json").write_text("{}", encoding="utf-8")
     for command in (["train", "--resume", run, "--steps=30"], ["gradcheck", run]):

@@ -1,0 +1,151 @@
+"""The whole campaign: ``python -m tests.faults --minutes N``; writes docs/reliability.md.
+
+Runs are killed at random and at each operation on files, operations are made to fail, every bit
+of a checkpoint is flipped, readers are given invented files. After each accident the run is
+resumed, and must end with the bytes of the undisturbed one.
+"""
+
+import argparse
+import os
+import random
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+
+from benchmarks.page import machine, table
+from grucli import checkpoint as checkpoints
+from tests.faults import fuzz, trials
+from tests.texts import prose
+
+PAGE = trials.ROOT / "docs" / "reliability.md"
+HEAD = """# Reliability
+
+What `python -m tests.faults --minutes N` has found, written by it. The trials train one small model
+for 60 steps, with a checkpoint every 7; the oracle is the same everywhere: after the accident and
+`grucli train --resume`, the checkpoints, their pointers, the metrics (clocks aside) and the samples
+are, byte for byte, those of a run that nothing happened to.
+"""
+KILLS = 200
+INPUTS = 10_000
+FAULTS = ("kill", "ENOSPC", "EIO", "EACCES")
+READERS = ("checkpoint", "settings", "corpus")
+PROCESSES = os.cpu_count() or 1
+
+Row = list[str]
+
+
+def within(seconds: float, tasks: Iterable[Callable[[], object]]) -> list[object]:
+    """Results of as many tasks as there is time for, some at a time; an error ends it all."""
+    end, results = time.monotonic() + seconds, []
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        pending = list(tasks)
+        while pending and time.monotonic() < end:
+            some, pending = pending[:PROCESSES], pending[PROCESSES:]
+            results += list(pool.map(lambda task: task(), some))
+    return results
+
+
+def random_kills(whole: dict[str, object], seconds: float) -> Row:
+    """Kills at random moments, until there were enough or time is over."""
+    kills = 0
+
+    def trial(number: int) -> int:
+        rng = random.Random(number)
+        killed, run = trials.killed_at_random(Path(f"random-{number}"), rng, longest=1.2)
+        assert not trials.differences(run, whole), (number, trials.differences(run, whole))
+        return killed
+
+    end, number = time.monotonic() + seconds, 0
+    while kills < KILLS and time.monotonic() < end:
+        batch = range(number, number + PROCESSES)
+        with ThreadPoolExecutor(PROCESSES) as pool:
+            kills += sum(pool.map(trial, batch))
+        number += PROCESSES
+    return ["kill -9 at random moments", f"{kills} kills in {number} runs", "all the same bytes"]
+
+
+def accidents(whole: dict[str, object], fault: str, seconds: float) -> Row:
+    """One accident a run, at operations spread over the run, first coarsely, then finely."""
+    count = trials.operations(Path(f"counted-{fault}"))
+    order = [at for step in (64, 16, 4, 1) for at in range(1, count + 1, step)]
+    ended: list[int] = []
+
+    def trial(at: int) -> Callable[[], None]:
+        def run() -> None:
+            code, told, path = trials.met(Path(f"{fault}-{at}"), fault, at)
+            other = trials.differences(path, whole)
+            assert not other, f"{fault} at operation {at}: {other}, {told}"
+            ended.append(code)
+
+        return run
+
+    done = within(seconds, [trial(at) for at in dict.fromkeys(order)])
+    name = "killed at an operation on files" if fault == "kill" else f"{fault} from an operation"
+    alone = sum(code == 0 for code in ended)
+    what = f"{len(done)} of {count} operations"
+    note = "all the same bytes"
+    if fault != "kill":
+        note += f"; {alone} runs went on by themselves, {len(ended) - alone} were resumed"
+    return [name, what, note]
+
+
+def damage(folder: Path) -> list[Row]:
+    """Each truncation and each flipped bit of a checkpoint."""
+    path = fuzz.small_checkpoint(folder)
+    content, original = path.read_bytes(), checkpoints.read(path)
+    rows = []
+    for name, variants in (("cut", fuzz.truncations), ("one bit flipped", fuzz.flips)):
+        refused = [
+            fuzz.read_damaged(bad, folder / "bad.npz", original) for bad in variants(content)
+        ]
+        same = len(refused) - sum(refused)
+        note = f"{sum(refused):,} refused, {same:,} read back the same, 0 silently different"
+        rows.append(
+            [f"a checkpoint of {len(content):,} bytes, {name}", f"{len(refused):,} files", note]
+        )
+    return rows
+
+
+def invented(reader: str) -> Row:
+    """Mutated inputs of one reader, in a process of its own with little memory."""
+    limited = ProcessPoolExecutor(1, initializer=fuzz.limit_memory)
+    with tempfile.TemporaryDirectory() as folder, limited as process:
+        refused = process.submit(fuzz.fuzz, reader, Path(folder), INPUTS).result()
+    note = f"{refused:,} refused in words, the others read; 0 undocumented errors"
+    return [f"invented files for the reader of {reader}", f"{INPUTS:,} files", note]
+
+
+def main() -> None:
+    """Run the campaign."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    seconds = 60 * parser.parse_args().minutes
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("text.txt").write_text(prose(3000), encoding="utf-8")
+        trials.grucli(*trials.words(Path("whole"))).communicate()
+        whole = trials.remains(next(Path("whole").iterdir()))
+        rows = []
+
+        def add(*more: Row) -> None:
+            rows.extend(more)
+            print(*more, sep="\n", file=sys.stderr)
+
+        with ProcessPoolExecutor(1) as aside:
+            add(*aside.submit(damage, Path(folder)).result())
+        for reader in READERS:
+            add(invented(reader))
+        add(random_kills(whole, seconds / 3))
+        for fault in FAULTS:
+            add(accidents(whole, fault, seconds / 6))
+        os.chdir(trials.ROOT)
+    text = f"{HEAD}\n{table(['accident', 'tried', 'result'], rows)}\n\nMeasured on {machine()}.\n"
+    PAGE.write_text(text, encoding="utf-8", newline="\n")
+    print(f"{len(rows)} passed, 0 failed")
+
+
+if __name__ == "__main__":
+    main()

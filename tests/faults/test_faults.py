@@ -1,0 +1,85 @@
+"""A quick subset of the campaign, ``python -m tests.faults``."""
+
+import os
+import random
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from grucli import checkpoint as checkpoints
+from grucli.runs import open_checkpoint
+from tests.faults import fuzz, trials
+from tests.texts import prose
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
+
+
+@pytest.fixture
+def undisturbed() -> dict[str, object]:
+    Path("text.txt").write_text(prose(3000), encoding="utf-8")
+    trials.grucli(*trials.words(Path("whole"))).communicate()
+    (run,) = Path("whole").iterdir()
+    return trials.remains(run)
+
+
+@posix
+def test_a_killed_run_is_resumed_to_the_same_bytes(undisturbed: dict[str, object]) -> None:
+    kills = 0
+    for number in range(2):
+        rng = random.Random(number)
+        killed, run = trials.killed_at_random(Path(f"killed-{number}"), rng, longest=0.9)
+        kills += killed
+        assert trials.remains(run) == undisturbed
+    assert kills
+
+
+@posix
+def test_accidents_with_files_lose_nothing(undisturbed: dict[str, object]) -> None:
+    last = trials.operations(Path("counted"))
+    assert last > 200
+    for fault, share in [
+        ("kill", 0.4),
+        ("kill", 0.7),
+        ("ENOSPC", 0.5),
+        ("EIO", 0.8),
+        ("EACCES", 0.6),
+    ]:
+        at = round(share * last)
+        code, told, run = trials.met(Path(f"{fault}-{at}"), fault, at)
+        assert (code, trials.remains(run)) == (code, undisturbed), (fault, at, told)
+
+
+def test_damaged_checkpoints_are_refused_or_read_back_the_same() -> None:
+    path = fuzz.small_checkpoint(Path())
+    content, original = path.read_bytes(), checkpoints.read(path)
+    for damaged in islice(fuzz.flips(content), 0, None, 211):
+        fuzz.read_damaged(damaged, Path("damaged.npz"), original)
+    for damaged in islice(fuzz.truncations(content), 0, None, 37):
+        assert fuzz.read_damaged(damaged, Path("damaged.npz"), original)
+
+
+@pytest.mark.parametrize("reader", ["checkpoint", "settings", "corpus"])
+def test_invented_files_end_in_documented_errors(reader: str) -> None:
+    assert fuzz.fuzz(reader, Path(), 100) > 5
+
+
+@posix
+def test_a_reader_finds_a_sound_checkpoint_at_any_moment() -> None:
+    Path("text.txt").write_text(prose(3000), encoding="utf-8")
+    frequent = ["--set=train.eval_every=1", "--set=train.keep=0", "--epochs=9999"]
+    process = trials.grucli(
+        *(word for word in trials.words(Path("runs")) if word not in ("--steps", "60")), *frequent
+    )
+    try:
+        deadline, read = time.monotonic() + 3, 0
+        while time.monotonic() < deadline:
+            for pointer in Path("runs").glob("*/checkpoints/last.json"):
+                open_checkpoint(pointer.parents[1])
+                read += 1
+        assert process.poll() is None, process.communicate()
+        assert read > 20
+    finally:
+        process.kill()
+        process.communicate()

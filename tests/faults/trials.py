@@ -1,0 +1,99 @@
+"""Runs that meet an accident and are resumed, and what an undisturbed one leaves behind."""
+
+import csv
+import os
+import random
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CLOCKS = ("chars_per_s", "elapsed_s")
+TRAIN = (
+    "train text.txt --steps 60 --seed 3 -q --runs-dir {runs} --set train.workers=1 "
+    "--set model.hidden=8 --set train.batch=4 --set train.window=16 --set train.eval_every=7 "
+    "--set train.log_every=3 --set sample.length=12 --set optim.average=0.9 --set train.keep=1"
+)
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
+
+
+def words(runs: Path) -> list[str]:
+    """The command line of the run that all trials make, with its runs below ``runs``."""
+    return [word.format(runs=runs) for word in TRAIN.split()]
+
+
+def grucli(*arguments: object, fault: tuple[str, int] | None = None) -> subprocess.Popen[bytes]:
+    """The program as a process, perhaps with an accident."""
+    program = ["tests.faults.child", fault[0], str(fault[1])] if fault else ["grucli"]
+    command = [sys.executable, "-m", *program, *map(str, arguments)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, env=ENVIRONMENT)
+
+
+def operations(runs: Path) -> int:
+    """How many operations on files the undisturbed run has."""
+    told = grucli(*words(runs), fault=("count", 0)).communicate()[1].decode()
+    found = re.search(r"operations: (\d+)", told)
+    assert found, told
+    return int(found[1])
+
+
+def remains(run: Path) -> dict[str, object]:
+    """What must be the same whatever has happened: all but the clocks."""
+    with (run / "metrics.csv").open(encoding="utf-8", newline="") as file:
+        rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in csv.DictReader(file)]
+    files = [*(run / "samples").iterdir(), *(run / "checkpoints").iterdir()]
+    return {"metrics": rows} | {f"{p.parent.name}/{p.name}": p.read_bytes() for p in files}
+
+
+def differences(run: Path, whole: dict[str, object]) -> list[str]:
+    """What of a run is not as an undisturbed one left it."""
+    found = remains(run)
+    return [name for name in sorted({*found, *whole}) if found.get(name) != whole.get(name)]
+
+
+def finish(runs: Path, patience: int = 20) -> Path:
+    """Resume what there is, or start again where nothing was saved, until the run is done."""
+    for _ in range(patience):
+        found = (
+            [run for run in runs.iterdir() if (run / "run.json").is_file()] if runs.is_dir() else []
+        )
+        for run in found:
+            process = grucli("train", "--resume", run, "-q")
+            told = process.communicate()[1].decode()
+            if process.returncode == 0 or "has used its budget" in told:
+                return run
+            assert process.returncode == 2, told
+            assert "no checkpoint yet" in told, told
+        grucli(*words(runs / "again")).communicate()
+        runs = runs / "again"
+    raise AssertionError(f"{runs}: does not come to an end")
+
+
+def met(runs: Path, fault: str, at: int) -> tuple[int, str, Path]:
+    """A run with an accident, brought to its end: exit code and words of the accident, the run."""
+    process = grucli(*words(runs), fault=(fault, at))
+    told = process.communicate(timeout=120)[1].decode()
+    assert "Traceback" not in told, told
+    return process.returncode, told, finish(runs)
+
+
+def killed_at_random(runs: Path, rng: random.Random, longest: float) -> tuple[int, Path]:
+    """A run that is killed again and again at random moments, then left to end: kills, the run."""
+    kills, command = 0, words(runs)
+    for _ in range(rng.randint(1, 3)):
+        process = grucli(*command)
+        time.sleep(rng.uniform(0.2, longest))
+        alive = process.poll() is None
+        process.kill()
+        process.communicate()
+        kills += alive
+        found = (
+            [run for run in runs.iterdir() if (run / "run.json").is_file()] if runs.is_dir() else []
+        )
+        if not alive or not found:
+            break
+        command = ["train", "--resume", str(found[0]), "-q"]
+    return kills, finish(runs)
