@@ -115,17 +115,21 @@ def enumerate_routes(past: Past, k: int) -> Enumeration:
 
 
 def shares_by_distance(past: Past, distances: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Share of each route in the step that ends so many steps back, by name; linear in distance."""
+    """Share of each route in the step that ends so many steps back, by name; linear in distance.
+
+    Every place of the text counts alike: its gradient is brought to length 1 before each step.
+    Far back a few places with a large one would decide otherwise, and all would fade to nothing.
+    """
     shares: dict[int, dict[str, float]] = {}
-    gradients = past.gradients()
-    before = next(gradients)
-    for distance, (step, after) in enumerate(zip(past.steps, gradients, strict=True), start=1):
+    after = past.gradient
+    for distance, step in enumerate(past.steps, start=1):
+        parts = list(past.parts(step, _of_length_one(after)))
+        after = summed((part for _, part in parts), past.gradient)
         if distance in distances:
             named: dict[str, float] = {}
-            for route, part in past.parts(step, before):
+            for route, part in parts:
                 named[route.name] = named.get(route.name, 0.0) + _along(part, after)
             shares[distance] = named
-        before = after
     return shares
 
 
@@ -144,6 +148,13 @@ def falls_below(relative: Sequence[float], limit: float) -> int | None:
 
 def _norm(gradient: Gradient) -> float:
     return float(np.mean(np.linalg.norm(joined(gradient), axis=-1)))
+
+
+def _of_length_one(gradient: Gradient) -> Gradient:
+    """The same directions at all places, none of them faded."""
+    lengths = np.linalg.norm(joined(gradient), axis=-1, keepdims=True)  # (places, 1)
+    scale = 1.0 / np.where(lengths > 0, lengths, 1.0)
+    return {name: array * scale for name, array in gradient.items()}
 
 
 def _along(part: Gradient, whole: Gradient) -> float:

@@ -27,6 +27,26 @@ def test_shares_add_up_to_one(cell: str) -> None:
         assert sum(named.values()) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_by_distance_do_not_hang_on_a_few_large_gradients(cell: str) -> None:
+    past = inspection.look(model(cell), IDS, 9, places=5)
+    shares = inspection.shares_by_distance(past, [1, 9])
+    for gradient in past.gradient.values():
+        gradient[2] *= 1e6
+    for distance, named in inspection.shares_by_distance(past, [1, 9]).items():
+        assert named == pytest.approx(shares[distance])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_are_shown_where_the_gradient_has_faded_to_nothing(cell: str) -> None:
+    faint = model(cell)
+    for name, array in faint.params.items():
+        if name.endswith("W_h"):
+            array *= 1e-3
+    past = inspection.look(faint, np.tile(IDS, 4), 900, places=2)
+    assert sum(inspection.shares_by_distance(past, [900])[900].values()) == pytest.approx(1.0)
+
+
 def test_a_shut_update_gate_keeps_the_gradient_and_an_open_one_lets_it_go() -> None:
     """With z = 0 a state is copied: one route carries all, and nothing fades."""
     shut = model("gru")

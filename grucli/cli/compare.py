@@ -40,25 +40,26 @@ def compare(
     minutes: Minutes = None,
     runs_dir: RunsDir = None,
     runs: Annotated[
-        list[Path] | None,
-        typer.Option("--runs", help="Compare these runs and train nothing.", metavar="RUN"),
-    ] = None,
+        bool, typer.Option("--runs", help="What is named are runs: compare them, train nothing.")
+    ] = False,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Train each cell on a text under one budget, and compare what they reached.
 
     Losses are in nats a character. The gap, between text that was trained on and new text, is
     over-fitting. Seeds are 0, 1, ...; what follows plus-minus is half the range over them. Each
-    run is an ordinary run directory; --runs RUN --runs RUN compares what there is.
+    run is an ordinary run directory; compare --runs RUN RUN ... compares what there is.
     """
     budget = {"train.steps": steps, "train.epochs": epochs, "train.minutes": minutes}
     given = {key: value for key, value in budget.items() if value is not None}
     if runs:
-        if corpus or given or sets or config:
-            raise UsageError("--runs compares runs that there are; leave out the corpus and budget")
-        compared = _existing(runs)
+        if given or sets or config:
+            raise UsageError("--runs compares runs that there are; leave out budget and settings")
+        if not corpus:
+            raise UsageError("--runs: name the runs to compare; `grucli runs` lists them")
+        compared = _existing([Path(run) for run in corpus])
     elif not corpus:
-        raise UsageError("name a text to train on, or --runs RUN --runs RUN to compare runs")
+        raise UsageError("name a text to train on, or --runs RUN RUN ... to compare runs")
     else:
         names = subjects.cell_names(cells)
         request = Request(corpus, config, sets or [], given, None, None)
@@ -73,7 +74,7 @@ def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
     for path in paths:
         find_checkpoint(path, "best")  # says what is wrong with the path
         if not path.is_dir():
-            raise UsageError(f"{path}: --runs takes run directories, not checkpoints")
+            raise UsageError(f"{path}: --runs takes run directories, not files")
     found = [RunDirectory(path) for path in paths]
     check_comparable(found)
     return found
@@ -113,8 +114,8 @@ def _train_all(
             narrate.say_stopped(trainer.run, session.plan)
             if done:
                 render.say("compare what has been trained with:")
-                paths = " ".join(f"--runs {render.quote(str(run.path))}" for run in done)
-                render.say_command(f"grucli compare {paths}")
+                paths = " ".join(render.quote(str(run.path)) for run in done)
+                render.say_command(f"grucli compare --runs {paths}")
             raise typer.Exit(128 + signal)
         done.append(trainer.run)
     return done

@@ -50,7 +50,8 @@ def routes(
     """Count, name and measure the routes of the gradient from step t back to step t-k.
 
     A composition is one route a step, the latest first. Its share is its component along the whole
-    gradient: all shares add up to 100 %. Only the top layer is looked at.
+    gradient: all shares add up to 100 %. By distance, every place of the text counts alike. Only
+    the top layer is looked at.
     """
     plots.check(plot)
     from grucli import inspection
@@ -109,7 +110,8 @@ def _print_compositions(name: str, enumeration: "Enumeration", rows: int) -> Non
 
 def _print_shares(shares: dict[int, dict[str, float]]) -> None:
     names = list(next(iter(shares.values())))
-    render.write_line("\nshare of each route in the step that ends k steps back")
+    render.write_line("\nshare of each route in the step that ends k steps back;")
+    render.write_line("every place of the text counts alike")
     render.write_line(f"  {'k':>5} {''.join(f'{name:>10}' for name in names)}")
     for distance, named in shares.items():
         cells = "".join(f"{named[name]:>10.1%}" for name in names)

@@ -79,7 +79,7 @@ def test_cells_are_compared_and_the_runs_compared_again(grucli: Grucli, text_fil
     assert "a GRU has fewer parameters than an LSTM of its width: held" in result.out
     runs = sorted(Path("runs").iterdir())
     assert len(runs) == 2
-    again = grucli("compare", "--runs", runs[0], "--runs", runs[1])
+    again = grucli("compare", "--runs", *runs)
     assert again.out == result.out
     rows = json.loads(grucli("compare", "--runs", runs[0], "--json").out)["runs"]
     assert rows[0]["gap"] == pytest.approx(rows[0]["val"] - rows[0]["train"])
@@ -115,8 +115,10 @@ def test_cells_of_equally_many_parameters(grucli: Grucli, text_file: Path) -> No
         (["activations", "{run}", "--html", "a.html"], "--html shows a coloured text"),
         (["compare"], "name a text to train on, or --runs"),
         (["compare", "text.txt", "--cells", "gru,x"], "there is no cell 'x'"),
-        (["compare", "text.txt", "--runs", "{run}"], "leave out the corpus and budget"),
-        (["compare", "--runs", "{run}", "--runs", "{other}"], "trained on different texts"),
+        (["compare", "text.txt", "--runs", "{run}"], "--runs takes run directories, not files"),
+        (["compare", "--runs", "{run}", "--steps=5"], "leave out budget and settings"),
+        (["compare", "--runs"], "--runs: name the runs to compare"),
+        (["compare", "--runs", "{run}", "{other}"], "trained on different texts"),
         (["compare", "text.txt", "--set", "data.val=0"], "without validation text"),
         (["compare", "text.txt", "--set", "model.reset=after"], "reset belongs to the GRU"),
     ],
