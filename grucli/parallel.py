@@ -171,7 +171,6 @@ class Shards:
         Raises:
             RunError: a process has died.
         """
-
         # eight times smaller for most alphabets: a pipe takes it at once, and nobody has to wait
         small = np.min_scalar_type(self.model.V - 1)
         x, targets = x.astype(small), targets.astype(small)
