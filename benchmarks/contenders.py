@@ -57,7 +57,7 @@ class Contender:
         return self.process.stdout.readline()
 
     def turn(self) -> None:
-        """One turn, unless it is known to take too long; one hitch of the machine proves nothing."""
+        """One turn, unless it is known to take too long, which one hitch does not prove."""
         if len(self.seconds) > 1 and min(self.seconds) > SLOW:
             return
         assert self.process.stdin is not None

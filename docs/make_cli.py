@@ -49,7 +49,8 @@ def explained(option: Any) -> str:
 
 def usage_of(argument: Any) -> str:
     """An argument as the usage line shows it."""
-    word = argument.metavar.strip("[]") + ("..." if argument.nargs == -1 else "")
+    word = argument.metavar.strip("[].") + ("..." if argument.nargs == -1 else "")
+    word = word.replace("|", "\\|")
     return word if argument.required else f"[{word}]"
 
 

@@ -34,7 +34,7 @@ def figures(cell: str) -> list[str]:
         assert enumeration.difference <= SUM_OF_COMPOSITIONS
     norms = norms_by_distance(past).mean(axis=1)
     return [
-        NAMES[cell],
+        NAMES.get(cell, cell.upper()),
         *(f"{count(CELLS[cell], k):,}" for k in range(1, 5)),
         f"at most {TOLERANCE:g}",
         f"at most {SUM_OF_ROUTES:g}",

@@ -5,13 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from grucli import checkpoint as checkpoints
+from grucli.config import BUDGETS, Train
 from grucli.cores import available_cores
 from grucli.corpus import split
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.report import NARROW_GAP
 from grucli.runs import RunDirectory, own_corpus
 
 
@@ -30,6 +30,8 @@ class Outcome:
         train: loss of the best checkpoint on training text, without dropout, nats a character.
         val: its loss on the validation text, nats a character.
         seconds_to_best: from the start to that checkpoint.
+        budget: what was asked for, and whether it was used up.
+        passed: whether an evaluation after that checkpoint was worse.
     """
 
     run: str
@@ -42,6 +44,8 @@ class Outcome:
     train: float
     val: float
     seconds_to_best: float
+    budget: str = ""
+    passed: bool = True
 
     @property
     def gap(self) -> float:
@@ -95,22 +99,32 @@ def judge(run: RunDirectory) -> Outcome:
         train=evaluate(model, seen, available_cores()).loss,
         val=evaluate(model, splits.val, available_cores()).loss,
         seconds_to_best=reached[-1] if reached else 0.0,
+        budget=_budget(run, settings.train),
+        passed=any(row["split"] == "val" and int(row["step"]) > where.step for row in rows),
     )
 
 
+def _budget(run: RunDirectory, train: Train) -> str:
+    (asked,) = (f"{getattr(train, key):g} {key}" for key in BUDGETS if getattr(train, key))
+    return asked if run.status == "done" else f"{asked}, {run.status}"
+
+
 def check_comparable(runs: Sequence[RunDirectory]) -> None:
-    """Refuse runs that read different texts.
+    """Refuse runs that were judged by different texts, or read the same one differently.
 
     Raises:
         UsageError: naming two of them.
     """
-    texts = [run.info.get("corpus") for run in runs]
-    known = [text.get("sha256") if isinstance(text, dict) else None for text in texts]
-    for run, text in zip(runs, known, strict=True):
-        if text != known[0]:
+    first, *others = [checkpoints.read(run.checkpoint("best")) for run in runs]
+    for run, other in zip(runs[1:], others, strict=True):
+        why = None
+        if other.corpus["sha256"] != first.corpus["sha256"]:
+            why = "were trained on different texts"
+        elif other.settings.data != first.settings.data:
+            why = "read or divide their text differently (the settings under data)"
+        if why:
             raise UsageError(
-                f"{runs[0].path} and {run.path} were trained on different texts, so that their "
-                "losses cannot be compared"
+                f"{runs[0].path} and {run.path} {why}, so that their losses cannot be compared"
             )
 
 
@@ -152,14 +166,17 @@ def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
         for name in ("gru", "lstm")
     }
     gru, lstm = cells["gru"], cells["lstm"]
-    if not gru or not lstm:
-        return []
+    if any(len({one.kind for one in of_cell}) != 1 for of_cell in (gru, lstm)):
+        return []  # one of them is missing, or there are several of different sizes
     found = [
         _compared("a GRU over-fits less than an LSTM", gru, lstm, lambda one: one.gap, "gap"),
         _compared("a GRU predicts new text better", gru, lstm, lambda one: one.val, "loss"),
     ]
-    if max(mean(gru, lambda one: one.gap), mean(lstm, lambda one: one.gap)) < NARROW_GAP:
-        found[0] = replace(found[0], verdict="undecided: neither over-fits")
+    if not any(one.passed for one in [*gru, *lstm]):
+        found[0] = replace(found[0], verdict="undecided: no run had passed its best")
+    if len({one.budget for one in [*gru, *lstm]}) > 1:
+        budgets = ", ".join(sorted({one.budget for one in [*gru, *lstm]}))
+        found = [replace(one, verdict=f"undecided: budgets differ ({budgets})") for one in found]
     if gru[0].hidden == lstm[0].hidden:
         fewer = gru[0].parameters < lstm[0].parameters
         figures = f"{gru[0].parameters:,} against {lstm[0].parameters:,} at {gru[0].hidden} units"

@@ -26,7 +26,8 @@ class Carried:
     Attributes:
         name: the routes, from the latest step back.
         norm: length of the gradient that it carries, mean over the places of the text.
-        share: of the whole gradient, as its component along it; all shares add up to 1.
+        share: of the whole gradient, as its component along it, mean over the places; all shares
+            add up to 1, and one that points the other way is negative.
     """
 
     name: str
@@ -66,7 +67,8 @@ def windows_before(ids: Ids, distance: int, places: int) -> npt.NDArray[np.intp]
     if len(ids) < distance + 1:
         raise CorpusError(
             f"the text has {len(ids):,} characters; to look {distance:,} steps back takes "
-            f"{distance + 1:,}: give a longer text or look back fewer steps"
+            f"{distance + 1:,}: give a longer text or look back fewer steps, with --distance or "
+            "--steps-back"
         )
     T = min(distance + WARM_UP, len(ids) - 1)
     starts = np.unique(np.linspace(0, len(ids) - T - 1, places).round().astype(np.intp))
@@ -158,8 +160,8 @@ def _of_length_one(gradient: Gradient) -> Gradient:
 
 
 def _along(part: Gradient, whole: Gradient) -> float:
-    """<part, whole> / <whole, whole> over all places: the shares of a sum's parts add up to 1."""
-    length = sum(float(np.vdot(array, array)) for array in whole.values())
-    return sum(float(np.vdot(array, whole[name])) for name, array in part.items()) / max(
-        length, 1e-300
-    )
+    """<part, whole> / <whole, whole>, mean over places: the shares of a sum's parts add up to 1."""
+    along = sum(np.sum(array * whole[name], axis=-1) for name, array in part.items())  # (places,)
+    lengths = sum(np.sum(array**2, axis=-1) for array in whole.values())
+    some = lengths > 0
+    return float(np.mean(along[some] / lengths[some])) if some.any() else 0.0

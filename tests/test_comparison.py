@@ -41,10 +41,21 @@ def test_claims_of_several_seeds_are_held_against_their_spread() -> None:
 
 def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is() -> None:
     assert FEWER not in verdicts(GRU, replace(LSTM, hidden=50))
-    fresh = {"train": 1.5, "val": 1.51}
-    assert verdicts(replace(GRU, **fresh), replace(LSTM, **fresh))[FITS] == (
-        "undecided: neither over-fits"
+    young = [replace(one, passed=False) for one in (GRU, LSTM)]
+    assert verdicts(*young)[FITS] == "undecided: no run had passed its best"
+    assert verdicts(*young)[BETTER] == "held, by one seed"
+
+
+def test_nothing_is_claimed_where_budgets_or_sizes_differ() -> None:
+    short, long = replace(GRU, budget="60 steps"), replace(LSTM, budget="200 steps, interrupted")
+    found = verdicts(short, long)
+    assert (
+        found[BETTER]
+        == found[FITS]
+        == ("undecided: budgets differ (200 steps, interrupted, 60 steps)")
     )
+    assert found[FEWER] == "held"
+    assert verdicts(GRU, replace(GRU, hidden=32), LSTM) == {}
 
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn", "gru"])

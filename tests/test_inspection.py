@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from grucli import inspection
 from grucli.errors import CorpusError, UsageError
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
+from grucli.nn.routes import Past
 
 IDS = np.random.default_rng(0).integers(0, 7, 400)
 
@@ -25,6 +28,34 @@ def test_shares_add_up_to_one(cell: str) -> None:
     assert sizes == sorted(sizes, reverse=True)
     for named in inspection.shares_by_distance(past, [1, 2, 3]).values():
         assert sum(named.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_are_means_over_the_places(cell: str) -> None:
+    past = inspection.look(model(cell), IDS, 3, places=5)
+
+    def only(place: int) -> Past:
+        return replace(
+            past,
+            steps=[
+                type(step)(*(a[..., place : place + 1, :] for a in step)) for step in past.steps
+            ],
+            gradient={name: a[place : place + 1] for name, a in past.gradient.items()},
+            by_backward=past.by_backward[place : place + 1],
+        )
+
+    each = [inspection.shares_by_distance(only(place), [3])[3] for place in range(5)]
+    mean = {name: np.mean([shares[name] for shares in each]) for name in each[0]}
+    assert inspection.shares_by_distance(past, [3])[3] == pytest.approx(mean)
+    each = [
+        {one.name: one.share for one in inspection.enumerate_routes(only(place), 3).carried}
+        for place in range(5)
+    ]
+    for one in inspection.enumerate_routes(past, 3).carried:
+        same = [n.name for n in inspection.enumerate_routes(past, 3).carried].count(one.name)
+        assert same > 1 or one.share == pytest.approx(
+            np.mean([shares[one.name] for shares in each])
+        )
 
 
 @pytest.mark.parametrize("cell", CELLS)

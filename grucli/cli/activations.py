@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grucli.cli import render, subjects
+from grucli.cli import plots, render, subjects
 from grucli.cli.sample import Run
 from grucli.errors import RunError, UsageError
 from grucli.files import replace_text
@@ -75,6 +75,7 @@ def activations(
         raise UsageError("--unit, --top and --surprisal are three questions; ask one")
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html shows a coloured text: name a --unit, or --surprisal")
+    plots.check_place("--html", page)
     from grucli.activations import trace
 
     subject = subjects.of_run(run, text)
@@ -88,12 +89,12 @@ def activations(
         return
     values = read.bits if unit is None else read.h[:, unit]
     what = "surprisal, bits" if unit is None else f"unit {unit} of layer {number}"
+    if page is not None:
+        _write_page(page, f"{subject.name}: {what}", shown, values, signed=unit is not None)
     if as_json:
         pairs = zip(shown, values.tolist(), strict=True)
         render.write_json({"what": what, "values": [list(pair) for pair in pairs]})
         return
-    if page is not None:
-        _write_page(page, f"{subject.name}: {what}", shown, values, signed=unit is not None)
     _print_coloured(shown, values, signed=unit is not None)
 
 

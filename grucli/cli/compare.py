@@ -62,9 +62,19 @@ def compare(
         raise UsageError("name a text to train on, or --runs RUN RUN ... to compare runs")
     else:
         names = subjects.cell_names(cells)
+        _refuse_what_is_compared(corpus, sets or [])
         request = Request(corpus, config, sets or [], given, None, None)
         compared = _train_all(request, names, match, seeds, runs_dir or Path("runs"))
     _report(compared, as_json)
+
+
+def _refuse_what_is_compared(corpus: Sequence[str], sets: Sequence[str]) -> None:
+    """What differs from run to run cannot be set, and each run reads the text."""
+    for key, option in (("model.cell", "--cells"), ("train.seed", "--seeds")):
+        if any(text.partition("=")[0].strip() == key for text in sets):
+            raise UsageError(f"--set {key}: compare chooses it for each run; see {option}")
+    if "-" in corpus:
+        raise UsageError("-: standard input can be read once, and each run reads it: name a file")
 
 
 def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
@@ -75,9 +85,9 @@ def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
         find_checkpoint(path, "best")  # says what is wrong with the path
         if not path.is_dir():
             raise UsageError(f"{path}: --runs takes run directories, not files")
-    found = [RunDirectory(path) for path in paths]
-    check_comparable(found)
-    return found
+    found = {path.resolve(): RunDirectory(path) for path in paths}
+    check_comparable(list(found.values()))
+    return list(found.values())
 
 
 def _train_all(

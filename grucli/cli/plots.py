@@ -30,14 +30,25 @@ def check(path: Path | None) -> None:
         return
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
-    if not path.parent.is_dir():
-        raise UsageError(f"--plot {path}: there is no directory {path.parent}")
+    check_place("--plot", path)
     try:
         import matplotlib  # noqa: F401
     except ImportError:
         raise UsageError(
             "--plot needs matplotlib: pip install 'grucli[plot]'; the table and --json do without"
         ) from None
+
+
+def check_place(option: str, path: Path | None) -> None:
+    """Refuse a file that has no place.
+
+    Raises:
+        UsageError: it is a directory, or there is none for it.
+    """
+    if path is not None and path.is_dir():
+        raise UsageError(f"{option} {path}: this is a directory; name a file")
+    if path is not None and not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no directory {path.parent}")
 
 
 @contextmanager
@@ -54,7 +65,7 @@ def figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
     from matplotlib import pyplot as plt
 
     fig, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
-    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.set(title=title.replace("$", r"\$"), xlabel=x, ylabel=y)  # $ would begin a formula
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     yield axes

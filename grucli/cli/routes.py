@@ -49,9 +49,9 @@ def routes(
 ) -> None:
     """Count, name and measure the routes of the gradient from step t back to step t-k.
 
-    A composition is one route a step, the latest first. Its share is its component along the whole
-    gradient: all shares add up to 100 %. By distance, every place of the text counts alike. Only
-    the top layer is looked at.
+    A composition is one route a step, the latest first; of a GRU there are 4^k. Its share is its
+    component along the whole gradient, mean over places of the text: all shares add up to 100 %.
+    Only the top layer is looked at.
     """
     plots.check(plot)
     from grucli import inspection
@@ -81,7 +81,8 @@ def _counts() -> dict[str, dict[int, int]]:
 
 
 def _print_counts() -> None:
-    render.write_line("routes from L_t into a gate's weights k steps back, counted")
+    render.write_line("routes from L_t k steps back, counted into the weights of the update")
+    render.write_line("gate (GRU), of the forget gate (LSTM), into the only ones (RNN)")
     header = "".join(f"{f'k = {k}':>8}" for k in COUNTED)
     render.write_line(f"  {'':<6}{header}   lecture note")
     for cell, counts in _counts().items():
@@ -97,6 +98,7 @@ def _print_compositions(name: str, enumeration: "Enumeration", rows: int) -> Non
         f"\n{name}\nall {len(carried):,} compositions of {k} step{'s' * (k > 1)} back"
     )
     width = max(len(one.name) for one in carried[:rows])
+    render.write_line(f"  {'':<{width}}  {'gradient':>9}  {'share':>8}")
     for one in carried[:rows]:
         line = f"  {one.name:<{width}}  {one.norm:9.2e}  {one.share:8.2%}  "
         render.write_line(line + render.bar(abs(one.share), len(line)))
@@ -104,7 +106,9 @@ def _print_compositions(name: str, enumeration: "Enumeration", rows: int) -> Non
         rest = sum(one.share for one in carried[rows:])
         render.write_line(f"  {f'{len(carried) - rows:,} more':<{width}}  {'':9}  {rest:8.2%}")
     render.write_line(
-        f"their sum differs from the backward pass by {enumeration.difference:.1e} of it"
+        f"their sum differs from the backward pass by {enumeration.difference:.1e} of it;\n"
+        "gradient: mean length; share: mean component along the whole,\n"
+        "negative where it points the other way"
     )
 
 

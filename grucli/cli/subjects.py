@@ -126,7 +126,10 @@ def one(run: Path | None, cell: str | None, text: str | None, hidden: int) -> Su
         raise UsageError("--cell is for a model without a run; a run has its cell; keep one")
     if run is not None:
         return of_run(run, text)
-    return untrained(cell_names(cell or "gru")[:1], text, hidden)[0]
+    names = cell_names("gru" if cell is None else cell)
+    if len(names) > 1:
+        raise UsageError(f"--cell {cell}: routes are shown of one cell; name one")
+    return untrained(names, text, hidden)[0]
 
 
 def distances_shown(last: int) -> list[int]:
