@@ -120,10 +120,10 @@ class Checkpoint:
     @property
     def finite(self) -> bool:
         """Whether all numbers that training goes on from are finite."""
-        return all(
-            bool(np.isfinite(numbers).all())
-            for numbers in (self.model.params.flat, self.moments.m, self.moments.v, self.state)
-        )
+        numbers = [self.model.params.flat, self.moments.m, self.moments.v, self.state]
+        if self.average is not None:
+            numbers.append(self.average.flat)
+        return all(bool(np.isfinite(array).all()) for array in numbers)
 
     def go_back_to(self, earlier: "Checkpoint") -> None:
         """Take over where an earlier checkpoint of the same run stands, in place."""

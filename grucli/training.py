@@ -158,9 +158,8 @@ class Trainer:
         self.evaluation_seconds = 0.0
         self.row_seconds, self.row_chars = 0.0, 0  # since the row before, in this process
         self.evaluated_step = self.saved_step = -1
-        self.unwritten: deque[Callable[[], object]] = (
-            deque()
-        )  # rows and samples, while a disk is full
+        # rows and samples that wait while a disk is full
+        self.unwritten: deque[Callable[[], object]] = deque()
         self.finished = False
 
     def close(self) -> None:

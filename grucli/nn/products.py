@@ -100,12 +100,16 @@ def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
         A function of x, (..., B, K).
     """
     *_, S, _, k, n = W.shape
-    if out.shape[-2] == 1 and W.swapaxes(-1, -2).flags.c_contiguous:  # by ``for_one_row``
-        columns, numbers = W.swapaxes(-1, -2).reshape(-1, k), out.reshape(-1)
-        return lambda x: np.dot(columns, x[0], out=numbers)
     if S == 1:
         whole, into = W[..., 0, :, :, :], blocks(out, Cut(1, n))[..., 0, :, :, :]
-        return lambda x: np.matmul(x[..., None, :, :], whole, out=into)
+        if not _lies_for_one_row(W, out):
+            return lambda x: np.matmul(x[..., None, :, :], whole, out=into)
+        columns, numbers = W.swapaxes(-1, -2).reshape(-1, k), out.reshape(-1)
+        return lambda x: (
+            np.dot(columns, x[0], out=numbers)
+            if x.ndim == 2  # the same row for all matrices
+            else np.matmul(x[..., None, :, :], whole, out=into)
+        )
     *others, B, N = out.shape
     products: Array = np.empty((*others, S, B, N), out.dtype)
     into = blocks(products, Cut(1, n))[..., 0, :, :, :]
@@ -116,6 +120,11 @@ def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
         np.add.reduce(products, axis=-3, out=out)
 
     return multiply_parts
+
+
+def _lies_for_one_row(W: Array, out: Array) -> bool:
+    one_row = out.shape[-2] == 1 and out.size * W.shape[-2] == W.size
+    return one_row and out.flags.c_contiguous and W.swapaxes(-1, -2).flags.c_contiguous
 
 
 def multiply(x: Array, W: Array, out: Array | None = None) -> Array:

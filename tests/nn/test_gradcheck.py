@@ -111,3 +111,13 @@ def test_a_mistake_in_the_model_is_found(
 def test_an_unchanged_copy_of_the_cell_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CELLS, "gru", mutate(gru, "dh_next += rh  #", "dh_next += rh   #"))  # type: ignore[misc]
     assert not found_wrong()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("H", [1, 4])
+def test_gradients_of_a_single_stream_are_right(cell: str, H: int) -> None:
+    rng = np.random.default_rng(0)
+    model, window = gradcheck.toy(V=5, H=H, L=2, T=3, B=1, dropout=0.0, seed=0, cell=cell)
+    rows = [*gradcheck.check_model(model, window, rng), gradcheck.check_input(model, window, rng)]
+    rows += gradcheck.check_layer(cell, D=3, H=H, T=3, B=1, rng=rng)
+    assert all(row.passed for row in rows)
