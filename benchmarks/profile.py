@@ -100,7 +100,7 @@ def functions(size: Size) -> Part:
     def run() -> None:
         for _ in range(size.T):
             for _ in range(size.L):
-                np.exp(gates, out=out)
+                np.tanh(gates, out=out)
                 np.tanh(n, out=out[0])
             np.exp(c)
 

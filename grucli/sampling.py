@@ -110,18 +110,14 @@ def generate(
     Yields:
         For each character the ids, (samples,), and the logits they were drawn from, (samples, V).
     """
-    state = model.zero_state(1)
-    if len(prompt):
-        logits, state = read_prompt(model, prompt)
-    else:
-        with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
-            logits = np.log(counts / counts.sum())[None]
-    streams = [np.random.default_rng([seed, number]) for number in range(samples)]
     edges = [samples * thread // threads for thread in range(threads + 1)]
     factors = model.factors(-(-samples // threads), backward=False)
+    steppers = [Stepper(model, hi - lo, factors) for lo, hi in pairwise(edges)]
+    logits, state = _start(model, counts, prompt, steppers[0] if samples == 1 else None)
+    streams = [np.random.default_rng([seed, number]) for number in range(samples)]
     parts = [
-        _continue(Stepper(model, hi - lo, factors), logits, state, streams[lo:hi], length, choice)
-        for lo, hi in pairwise(edges)
+        _continue(stepper, logits, state, streams[lo:hi], length, choice)
+        for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
     ]
     if threads == 1:
         yield from parts[0]
@@ -132,6 +128,16 @@ def generate(
             for made in zip(*some, strict=True):
                 ids, parts_logits = zip(*made, strict=True)
                 yield np.concatenate(ids), np.concatenate(parts_logits)
+
+
+def _start(
+    model: Model, counts: npt.NDArray[np.int64], prompt: Ids, stepper: Stepper | None
+) -> tuple[Array, Array]:
+    """The first character's logits, (1, V), and the state before it."""
+    if len(prompt):
+        return read_prompt(model, prompt, stepper)
+    with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
+        return np.log(counts / counts.sum())[None], model.zero_state(1)
 
 
 def _continue(
@@ -160,13 +166,16 @@ def choose_threads(samples: int, H: int) -> int:
     return max(1, min(available_cores(), samples * H // SMALLEST_PART))
 
 
-def read_prompt(model: Model, prompt: Ids) -> tuple[Array, Array]:
-    """Read a prompt from the zero state: the next character's logits (1, V), and the state."""
+def read_prompt(model: Model, prompt: Ids, stepper: Stepper | None = None) -> tuple[Array, Array]:
+    """Read a prompt from the zero state: the next character's logits (1, V), and the state.
+
+    ``stepper``: ``Stepper(model, 1)``, where there is one already.
+    """
     state = model.zero_state(1)
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
         x = np.asarray(prompt[lo : min(lo + PROMPT_WINDOW, len(prompt) - 1)], np.intp)[:, None]
         _, state = model.run(x, state, model.workspace(len(x), 1))
-    return Stepper(model, 1).step(np.asarray(prompt[-1:], np.intp), state)
+    return (stepper or Stepper(model, 1)).step(np.asarray(prompt[-1:], np.intp), state)
 
 
 def sample_ids(

@@ -6,11 +6,14 @@ from grucli.nn.params import Array, Ids
 
 
 def sigmoid_(a: Array) -> None:
-    """Replace ``a`` by 1 / (1 + exp(-a)); where exp overflows to infinity, 0 is right."""
-    np.negative(a, out=a)
-    np.exp(a, out=a)
-    a += 1.0
-    np.reciprocal(a, out=a)
+    """Replace ``a`` by 1 / (1 + exp(-a)).
+
+    That is (1 + tanh(a / 2)) / 2, which neither overflows nor divides.
+    """
+    a *= 0.5
+    np.tanh(a, out=a)
+    a *= 0.5
+    a += 0.5
 
 
 def log_softmax(c: Array) -> Array:

@@ -108,7 +108,6 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     return Cache(h, a, np.zeros((2, B, H), dtype), steps)
 
 
-@np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     W_hzr, W_hn = w.W_h[:2], w.W_h[2]

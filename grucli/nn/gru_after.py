@@ -89,7 +89,6 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     return Cache(h, a, u, np.zeros((3, B, H), dtype), steps)
 
 
-@np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
     zr_product, n_product = cache.scratch[:2], cache.scratch[2]

@@ -98,7 +98,6 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
     return Cache(h, c, a, u, np.zeros((4, B, H), dtype), steps)
 
 
-@np.errstate(over="ignore")  # exp(-a) = inf stands for a gate that is shut
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, 2 H) over the projection in ``cache.a``; the last state."""
     cache.h[0], cache.c[0] = np.split(state, 2, axis=-1)

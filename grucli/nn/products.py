@@ -23,6 +23,9 @@ NARROWEST, WIDE = 16, 32
 """Columns of the narrowest block, as many float32 as a register of AVX-512 holds, and of one that
 is as fast as can be."""
 
+ROWS_COPIED = 16
+"""Rows of a matrix copied at a time where its columns are to be contiguous."""
+
 FEWEST_ROWS, MOST_ROWS = 8, 64
 """Rows multiplied at a time where it is the rows that are cut: fewer do not pay."""
 
@@ -85,7 +88,10 @@ def for_one_row(W: Array) -> Array:
     Each column is contiguous, and all columns lie side by side, so that the products with all
     matrices are one.
     """
-    copy: Array = np.ascontiguousarray(W.swapaxes(-1, -2)).swapaxes(-1, -2)
+    columns: Array = np.empty(W.swapaxes(-1, -2).shape, W.dtype)
+    copy: Array = columns.swapaxes(-1, -2)
+    for k in range(0, W.shape[-2], ROWS_COPIED):  # some at a time, for the cache's sake
+        copy[..., k : k + ROWS_COPIED, :] = W[..., k : k + ROWS_COPIED, :]
     return copy
 
 
@@ -100,16 +106,16 @@ def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
         A function of x, (..., B, K).
     """
     *_, S, _, k, n = W.shape
-    if S == 1:
-        whole, into = W[..., 0, :, :, :], blocks(out, Cut(1, n))[..., 0, :, :, :]
-        if not _lies_for_one_row(W, out):
-            return lambda x: np.matmul(x[..., None, :, :], whole, out=into)
-        columns, numbers = W.swapaxes(-1, -2).reshape(-1, k), out.reshape(-1)
+    if out.shape[-2] == 1 and (columns := _columns_side_by_side(W, out)) is not None:
+        numbers = out.reshape(-1)
         return lambda x: (
             np.dot(columns, x[0], out=numbers)
             if x.ndim == 2  # the same row for all matrices
-            else np.matmul(x[..., None, :, :], whole, out=into)
+            else np.matmul(x, W[..., 0, 0, :, :], out=out)
         )
+    if S == 1:
+        whole, into = W[..., 0, :, :, :], blocks(out, Cut(1, n))[..., 0, :, :, :]
+        return lambda x: np.matmul(x[..., None, :, :], whole, out=into)
     *others, B, N = out.shape
     products: Array = np.empty((*others, S, B, N), out.dtype)
     into = blocks(products, Cut(1, n))[..., 0, :, :, :]
@@ -122,9 +128,12 @@ def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
     return multiply_parts
 
 
-def _lies_for_one_row(W: Array, out: Array) -> bool:
-    one_row = out.shape[-2] == 1 and out.size * W.shape[-2] == W.size
-    return one_row and out.flags.c_contiguous and W.swapaxes(-1, -2).flags.c_contiguous
+def _columns_side_by_side(W: Array, out: Array) -> Array | None:
+    """All columns of ``W``, (N, K), where it is a ``for_one_row`` that fills ``out``."""
+    columns: Array = W.swapaxes(-1, -2)
+    if out.size * W.shape[-2] == W.size and columns.flags.c_contiguous and out.flags.c_contiguous:
+        return columns.reshape(-1, W.shape[-2])
+    return None
 
 
 def multiply(x: Array, W: Array, out: Array | None = None) -> Array:

@@ -1,11 +1,14 @@
 """A model that reads one character at a time, as sampling needs it."""
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Params
-from grucli.nn.products import for_one_row, multiply, multiply_rows
+from grucli.nn.products import for_one_row, multiplier, multiply, multiply_rows
 
 
 class Stepper:
@@ -24,12 +27,17 @@ class Stepper:
             factors = model.factors(B, backward=False)
         self.forward = CELLS[model.cell].forward
         self.layers = model.in_blocks(factors)
+        self.output = model.output(model.params)
+        self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
+        self.multiply_output: Callable[[Array], object] = partial(
+            multiply_rows, W=self.output.W_hc, out=self.c
+        )
         if B == 1:
             self.layers = [w._replace(W_h=for_one_row(w.W_h)) for w in self.layers]
+            self.multiply_output = multiplier(for_one_row(self.output.W_hc[None, None]), self.c)
         self.caches = model.workspace(1, B).caches
         first = self.layers[0]
         self.projection: Array = first.W_x[:, 0, 0] + first.b[:, None]  # (G, V, H)
-        self.output = model.output(model.params)
 
     def step(self, x: Ids, state: Array) -> tuple[Array, Array]:
         """Read one character.
@@ -50,6 +58,5 @@ class Stepper:
                 multiply(self.caches[number - 1].h[1], w.W_x, out=a)
                 a += w.b[:, None]
             last_state[number] = self.forward(w, state[number], cache)
-        logits = multiply_rows(self.caches[-1].h[1], self.output.W_hc)
-        logits += self.output.b_c
-        return logits, last_state
+        self.multiply_output(self.caches[-1].h[1])
+        return self.c + self.output.b_c, last_state
