@@ -231,7 +231,9 @@ class _Reader:
         state_shape = (model.L, None, model.state_size)
         checkpoint = Checkpoint(
             settings=settings,
-            vocabulary=Vocabulary(settings.data.level, symbols),
+            vocabulary=Vocabulary(
+                settings.data.level, symbols, catch_all=settings.data.min_count > 1
+            ),
             counts=self._array("counts", np.int64, (V,)),
             model=model,
             moments=Moments(*(self._array(f"adam.{x}", np.float32, (P,)) for x in "mv")),

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from grucli import checkpoint as checkpoints
 from grucli.config import BUDGETS, Train
 from grucli.cores import available_cores
-from grucli.corpus import split
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.runs import RunDirectory, own_corpus
+from grucli.windows import split
 
 
 @dataclass(frozen=True)

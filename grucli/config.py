@@ -47,6 +47,8 @@ class Data(_Section):
     """What a symbol is: a character of the decoded text, or a byte of any file."""
     encoding: str = "utf-8"
     """How characters are encoded in the corpus; ignored at level byte."""
+    min_count: int = Field(default=1, ge=1)
+    """Characters that occur less often in the text are all read as one unknown character."""
     val: float = Field(default=0.1, ge=0, lt=1)
     """Share of the corpus, at its end (before the test text), that is held out to validate."""
     test: float = Field(default=0.0, ge=0, lt=1)
@@ -56,6 +58,8 @@ class Data(_Section):
     def _check(self) -> "Data":
         if self.val + self.test >= 1:
             raise ValueError(f"val + test must be below 1, not {self.val} + {self.test}")
+        if self.min_count > 1 and self.level == "byte":
+            raise ValueError("min_count is for characters; there are only 256 different bytes")
         return self
 
     @field_validator("encoding")

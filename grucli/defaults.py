@@ -8,6 +8,13 @@ from collections.abc import Collection
 
 from grucli.config import BUDGETS, Values
 
+LONG: Values = {
+    "model.hidden": 512,
+    "model.dropout": 0.0,
+    "optim.lr": 0.008,
+    "train.epochs": 1.0,
+}
+
 SIZES: tuple[tuple[float, Values], ...] = (
     (100e3, {"model.dropout": 0.5, "model.recurrent_dropout": 0.4, "train.epochs": 30.0}),
     (400e3, {"model.dropout": 0.4, "model.recurrent_dropout": 0.2, "train.epochs": 24.0}),
@@ -16,12 +23,11 @@ SIZES: tuple[tuple[float, Values], ...] = (
         30e6,
         {"model.hidden": 384, "model.dropout": 0.1, "optim.lr": 0.01, "train.epochs": 2.0},
     ),
-    (
-        float("inf"),
-        {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.008, "train.epochs": 1.0},
-    ),
+    (300e6, LONG | {"data.val": 0.01}),
+    (float("inf"), LONG | {"data.val": 0.001}),
 )
-"""Up to how many characters which values take the place of the defaults."""
+"""Up to how many characters which values take the place of the defaults. A million characters of
+validation text are enough: predicting more would take time from training."""
 
 
 def suited(chars: int, given: Collection[str]) -> Values:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grucli.cache import let_go
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 
@@ -15,6 +16,9 @@ WINDOW = 32
 
 STREAMS = 64
 """Pieces of a long text that are read side by side."""
+
+HELD = 16
+"""Windows after which a mapped text is let go of."""
 
 PIECE = 1024
 """Characters below which a text is not cut in pieces."""
@@ -116,6 +120,8 @@ def _evaluate_pieces(
         places = starts + steps  # (T, pieces)
         x, targets = ids[places].astype(np.intp), ids[places + 1].astype(np.intp)
         log_probs, hits, state = model.score(x, targets, state, room.first(len(x)), factors)
+        if lo % (HELD * WINDOW) == 0:
+            let_go(ids)
         scored = steps >= scored_from
         total += Score(
             int(scored.sum()),
@@ -156,6 +162,7 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
             # what also agrees one place to the left is part of a longer passage
             begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
             best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])
+        let_go(corpus)
     return best
 
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from grucli import __version__, evaluation
 from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings
-from grucli.corpus import Corpus, Splits, Windows, count_symbols, fit_windows, split
+from grucli.corpus import Corpus
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.params import count
@@ -21,10 +21,14 @@ from grucli.nn.products import UNPACKED
 from grucli.optim import Moments
 from grucli.parallel import choose_workers
 from grucli.schedules import Budget, evaluation_interval
+from grucli.windows import Splits, Windows, count_symbols, fit_windows, split
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)
 """Purposes of random numbers."""
 
+
+MANY_SYMBOLS, FREQUENT = 1000, 10
+"""Symbols that may be too many, and a number of occurrences that leaves fewer of them."""
 
 PROCESS_BYTES = 50 * 2**20
 """Memory of a process that has loaded Python, NumPy and grucli."""
@@ -77,7 +81,8 @@ class Plan:
         room += workspace_size(evaluation.WINDOW, evaluation.STREAMS, H, L, cell=cell)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = kin * self.parameters + room + 2 * self.workers * logits
-        return PROCESS_BYTES * self.workers + self.corpus.ids.nbytes + 4 * numbers
+        text = 0 if self.corpus.kept else self.corpus.ids.nbytes
+        return PROCESS_BYTES * self.workers + text + 4 * numbers
 
 
 def make_plan(settings: Settings, corpus: Corpus) -> Plan:
@@ -117,8 +122,20 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
         raise SettingsError(
             f"training would need {plan.memory / 2**30:,.1f} GB of memory and this machine has "
             f"{machine / 2**30:,.1f}: lower model.hidden, train.batch or train.window"
+            f"{_fewer_symbols(plan.counts)}"
         )
     return plan
+
+
+def _fewer_symbols(counts: npt.NDArray[np.int64]) -> str:
+    """How to have fewer symbols where there are many."""
+    if len(counts) < MANY_SYMBOLS:
+        return ""
+    left = int((counts >= FREQUENT).sum())
+    return (
+        f"; or set data.min_count={FREQUENT}: of {len(counts):,} different characters "
+        f"{left:,} occur as often, and the others are read as one"
+    )
 
 
 def physical_memory() -> int | None:

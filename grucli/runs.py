@@ -21,10 +21,11 @@ from typing import Any, Literal
 from grucli import checkpoint as checkpoints
 from grucli.checkpoint import Checkpoint
 from grucli.config import Settings, to_yaml
-from grucli.corpus import STANDARD_INPUT, Corpus
+from grucli.corpus import Corpus
 from grucli.corpus import read as read_corpus
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import Lock, append_line, replace_file, replace_text, sha256
+from grucli.sources import STANDARD_INPUT
 
 Which = Literal["best", "last"]
 Status = Literal["running", "done", "interrupted", "failed"]

@@ -11,6 +11,10 @@ from grucli.nn.params import Ids
 
 Unknown = Literal["error", "skip"]
 
+CATCH_ALL = 0xFFFD
+"""What stands for all characters that are too rare for a symbol of their own: U+FFFD, the
+replacement character, which Unicode has for what cannot be represented."""
+
 LISTED = 8
 """Unknown symbols that a message names before it counts the rest."""
 
@@ -21,31 +25,54 @@ class Vocabulary:
     Args:
         level: whether symbols are characters (Unicode code points) or bytes.
         symbols: code points or byte values in ascending order, (V,).
+        catch_all: whether ``CATCH_ALL``, if it is among them, stands for all others.
+
+    Attributes:
+        unknown_id: the id that stands for all other symbols; a sample never holds it.
     """
 
-    def __init__(self, level: Literal["char", "byte"], symbols: Ids) -> None:
+    def __init__(
+        self, level: Literal["char", "byte"], symbols: Ids, *, catch_all: bool = False
+    ) -> None:
         self.level: Literal["char", "byte"] = level
         self.symbols = np.asarray(symbols, np.uint32)
+        place = int(np.searchsorted(self.symbols, CATCH_ALL))
+        among = place < len(self.symbols) and self.symbols[place] == CATCH_ALL
+        self.unknown_id = place if catch_all and level == "char" and among else None
 
     def __len__(self) -> int:
         return len(self.symbols)
 
-    def number(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of symbols.
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Vocabulary)
+            and (self.level, self.unknown_id) == (other.level, other.unknown_id)
+            and np.array_equal(self.symbols, other.symbols)
+        )
 
-        Raises:
-            UnknownCharacterError: naming each symbol that is not known, unless they are skipped.
-        """
-        places = self.find(symbols)
-        if unknown == "error" and (places < 0).any():
-            raise UnknownCharacterError(self._describe(np.unique(symbols[places < 0])))
+    __hash__ = None  # type: ignore[assignment]
+
+    def number(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
+        """Ids of symbols, without those to be left out; errors as of ``find``."""
+        places = self.find(symbols, unknown)
         return places[places >= 0]
 
-    def find(self, symbols: Ids) -> npt.NDArray[np.intp]:
-        """Ids of symbols, -1 for those that are not known; as long as ``symbols``."""
+    def find(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
+        """Ids of symbols, -1 for those to be left out; as long as ``symbols``.
+
+        Raises:
+            UnknownCharacterError: naming each symbol that is not known, unless they are to be left
+                out or one symbol stands for them.
+        """
         places = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(places, len(self) - 1)] == symbols
-        return np.where(known, places, -1)
+        if unknown == "skip":
+            return np.where(known, places, -1)
+        if self.unknown_id is not None:
+            return np.where(known, places, self.unknown_id)
+        if not known.all():
+            raise UnknownCharacterError(self._describe(np.unique(symbols[~known])))
+        return places
 
     def encode(self, text: str, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
         """Ids of a text; at byte level, of its UTF-8 form."""

@@ -31,8 +31,9 @@ Grucli = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def _strict_and_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Numeric accidents are errors, and every test has an empty working directory."""
+    """Numeric accidents are errors; every test has an empty working directory and cache."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRUCLI_CACHE", str(tmp_path / "cache"))
     with np.errstate(all="raise", under="ignore"):
         yield
 

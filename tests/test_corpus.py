@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grucli import corpora, corpus
+from grucli import corpora, corpus, sources, windows
 from grucli.config import Data
-from grucli.corpus import Corpus, fit_windows, read, split
+from grucli.corpus import Corpus, read
 from grucli.errors import CorpusError, UnknownCharacterError
+from grucli.windows import fit_windows, split
 
 
 def text_of(read_corpus: Corpus) -> str:
@@ -31,7 +32,7 @@ def test_any_text_survives_whatever_the_pieces(text: str, piece: int) -> None:
     text = text.removeprefix("\ufeff") or "x"
     Path("t.txt").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(corpus, "PIECE", piece)
+        patch.setattr(sources, "PIECE", piece)
         result = read(["t.txt"], Data())
     assert text_of(result) == text
     assert list(result.vocabulary.symbols) == sorted(map(ord, set(text)))
@@ -99,8 +100,41 @@ def test_missing_directory_empty() -> None:
     Path("empty.txt").touch()
     Path("dir").mkdir()
     assert "nothing.txt: there is no such file" in problem("nothing.txt")
-    assert "dir: this is a directory" in problem("dir")
+    assert "dir: there is no text in this directory" in problem("dir")
     assert "empty.txt: the file is empty" in problem("empty.txt")
+
+
+def test_a_directory_stands_for_the_files_below_it_in_the_order_of_their_paths() -> None:
+    Path("dir/b").mkdir(parents=True)
+    Path("dir/.git").mkdir()
+    Path("dir/z.txt").write_text("last", encoding="utf-8")
+    Path("dir/b/2.txt.gz").write_bytes(gzip.compress(b"second "))
+    Path("dir/b/1.txt").write_text("first ", encoding="utf-8")
+    for ignored in ("dir/empty.txt", "dir/.hidden", "dir/.git/config"):
+        Path(ignored).write_text("" if "empty" in ignored else "hidden", encoding="utf-8")
+    result = read(["dir"], Data())
+    assert text_of(result) == "lastfirst second "
+    assert (result.sources, result.files) == (("dir",), 3)
+    Path("dir/b/3.bin").write_bytes(b"\xff\x00")
+    assert f"{Path('dir/b/3.bin')}: byte 0xff" in problem("dir")
+
+
+def test_rare_characters_are_read_as_one() -> None:
+    Path("t.txt").write_text("aaabbbccx\U0001f600", encoding="utf-8")
+    result = read(["t.txt"], Data(min_count=3))
+    assert text_of(result) == "aaabbb" + 4 * "\ufffd"
+    assert (result.rare, result.vocabulary.unknown_id) == (4, 2)
+    assert read(["t.txt"], Data(min_count=1)).vocabulary.unknown_id is None
+    Path("u.txt").write_text("abz", encoding="utf-8")
+    assert list(read(["u.txt"], Data(min_count=3), result.vocabulary).ids) == [0, 1, 2]
+    assert list(read(["u.txt"], Data(min_count=3), result.vocabulary, "skip").ids) == [0, 1]
+    assert "leaves none of the 5 different" in problem("t.txt", min_count=4)
+
+
+def test_no_character_is_rare_then_there_is_no_symbol_for_them() -> None:
+    Path("t.txt").write_text("aabb", encoding="utf-8")
+    vocabulary = read(["t.txt"], Data(min_count=2)).vocabulary
+    assert (len(vocabulary), vocabulary.unknown_id) == (2, None)
 
 
 def test_a_broken_gz() -> None:
@@ -114,7 +148,7 @@ def test_a_broken_gz() -> None:
 def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
     piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(corpus, "PIECE", piece)
+    monkeypatch.setattr(sources, "PIECE", piece)
     content = "ein Wörtchen\nund it’s “smart”\n".encode()
     bad = content[:20] + b"\x92" + content[20:]
     Path("t.txt").write_bytes(bad)
@@ -148,7 +182,7 @@ def test_memory_stays_below_five_bytes_a_character() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    fixed = 4 * corpus.CODE_POINTS + 16 * corpus.PIECE  # the table and one piece in all its forms
+    fixed = 4 * corpus.CODE_POINTS + 16 * sources.PIECE  # the table and one piece in all its forms
     assert peak - fixed < 5 * chars
 
 
@@ -210,8 +244,8 @@ def test_small_texts_shrink_batch_and_window_and_large_ones_do_not() -> None:
 
 
 def test_symbols_are_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus, "PIECE", 10)
-    np.testing.assert_array_equal(corpus.count_symbols(ids(100), 9), [15, 15, *[14] * 5, 0, 0])
+    monkeypatch.setattr(sources, "PIECE", 10)
+    np.testing.assert_array_equal(windows.count_symbols(ids(100), 9), [15, 15, *[14] * 5, 0, 0])
 
 
 # ---- corpora that come with Python

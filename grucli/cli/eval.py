@@ -80,9 +80,9 @@ def evaluate(
 def _score_split(path: Path, checkpoint: "Checkpoint", split: str) -> "Score":
     """The score of a part of the corpus that the run was trained on."""
     from grucli.cores import available_cores
-    from grucli.corpus import split as cut
     from grucli.evaluation import evaluate as score
     from grucli.runs import own_corpus
+    from grucli.windows import split as cut
 
     if split not in ("train", "val", "test"):
         raise UsageError(f"--split must be train, val or test, not {split}")

@@ -126,8 +126,11 @@ def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
     dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
     if model.recurrent_dropout:
         dropout += f", recurrent dropout {model.recurrent_dropout:g}"
-    render.say(f"corpus   {', '.join(corpus.sources)}")
+    files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
+    render.say(f"corpus   {', '.join(corpus.sources)}{files}")
     render.say(f"         {len(corpus.ids):,} {unit}, {len(corpus.vocabulary):,} different ones")
+    if corpus.rare:
+        render.say(f"         {corpus.rare:,} of them are rare and read as one unknown character")
     render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")
     if suited:
         render.say(f"suited   {_suited(suited)}: for a text of this length; --set overrides")
@@ -140,6 +143,8 @@ def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
     render.say(f"budget   {_budget(plan)}")
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     render.say(f"memory   {render.size(plan.memory)}, {processes}")
+    if corpus.kept is not None:
+        render.say(f"cache    {corpus.kept}, read from there; it may be deleted after training")
 
 
 def _suited(values: "Values") -> str:

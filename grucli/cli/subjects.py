@@ -47,8 +47,8 @@ class Subject:
 
 def of_run(path: Path, text: str | None) -> Subject:
     """The best checkpoint of a run, and a text or the run's own validation text."""
-    from grucli.corpus import split
     from grucli.runs import open_checkpoint
+    from grucli.windows import split
 
     file, checkpoint = open_checkpoint(path)
     ids = text_of(file, checkpoint, text)

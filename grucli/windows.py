@@ -1,0 +1,134 @@
+"""The parts of a text, and the windows that training reads.
+
+Everything here takes the ids as they lie, in memory or in a mapped file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.cache import let_go
+from grucli.config import Data
+from grucli.errors import CorpusError
+from grucli.nn.params import Ids
+
+PIECE = 2**20
+"""Ids looked at together where all of them are."""
+
+HELD = 64
+"""Windows after which mapped ids are let go of."""
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Views of a corpus: first the training text, then validation, then test."""
+
+    train: Ids
+    val: Ids
+    test: Ids
+
+
+def split(ids: Ids, data: Data) -> Splits:
+    """Cut by position; a part must have a character to read and one to predict.
+
+    Raises:
+        CorpusError: one symbol only, or too small, with the arithmetic.
+    """
+    N = len(ids)
+    if N and all((piece == ids[0]).all() for piece in pieces(ids)):
+        raise CorpusError(
+            f"the corpus holds only one symbol, {N:,} times; there is nothing to learn: "
+            "give a text with at least two different characters"
+        )
+    val, test = round(N * data.val), round(N * data.test)
+    train = N - val - test
+    shares = [("train", train, 1.0), ("val", val, data.val), ("test", test, data.test)]
+    if any(share > 0 and part < 2 for _, part, share in shares):
+        raise CorpusError(
+            f"the corpus is too small: {N:,} characters, of which data.val={data.val} takes "
+            f"{val:,} and data.test={data.test} takes {test:,}, leave {train:,} for training; "
+            "each part needs 2 (one to read, one to predict): give a longer text, or set "
+            "data.val or data.test to 0"
+        )
+    return Splits(ids[:train], ids[train : train + val], ids[train + val :])
+
+
+def pieces(ids: Ids) -> Iterator[Ids]:
+    """The ids, some at a time, so that neither what is made of them nor mapped ones fill memory."""
+    for lo in range(0, len(ids), PIECE):
+        yield ids[lo : lo + PIECE]
+        let_go(ids)
+
+
+def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
+    """How often each of ``V`` symbols occurs, (V,)."""
+    counts = np.zeros(V, np.int64)
+    for piece in pieces(ids):
+        counts += np.bincount(piece, minlength=V)
+    return counts
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The training text as B parallel streams, read in windows of at most T steps.
+
+    Stream b covers characters [b S, (b+1) S) of the text; each is read from start to end once an
+    epoch, in windows whose lengths differ by one at most, so that no character is left over but
+    the fewer than B that do not fill a row.
+
+    Attributes:
+        ids: the training text, (N,).
+        B: number of streams.
+        T: steps of the longest window.
+    """
+
+    ids: Ids
+    B: int
+    T: int
+
+    @property
+    def stream_length(self) -> int:
+        """S: characters that each stream predicts in an epoch."""
+        return (len(self.ids) - 1) // self.B
+
+    @property
+    def per_epoch(self) -> int:
+        """Windows, and so updates, in an epoch."""
+        return -(-self.stream_length // self.T)
+
+    @property
+    def chars_per_epoch(self) -> int:
+        """Characters predicted in an epoch."""
+        return self.stream_length * self.B
+
+    def window(self, number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """What window ``number`` of an epoch reads and what it predicts, each (T, B)."""
+        S, B = self.stream_length, self.B
+        lo, hi = (S * edge // self.per_epoch for edge in (number, number + 1))
+        x, targets = (
+            self.ids[shift : shift + B * S].reshape(B, S)[:, lo:hi].T.astype(np.intp)
+            for shift in (0, 1)
+        )
+        if number % HELD == 0:
+            let_go(self.ids)
+        return x, targets
+
+
+def fit_windows(ids: Ids, B: int, T: int) -> Windows:
+    """Windows of B streams by T steps, both shrunk by halves where the text is too small.
+
+    A text should fill ten windows; to get there B may fall to about 8 and T to about 32, and
+    below that only as far as one window demands.
+    """
+    N = len(ids) - 1
+    while 10 * B * T > N and (B > 8 or T > 32):
+        B, T = _halve(B, T)
+    while B * T > N:
+        B, T = _halve(B, T)
+    return Windows(ids, B, T)
+
+
+def _halve(B: int, T: int) -> tuple[int, int]:
+    return (-(-B // 2), T) if T == 1 or (B / 8 >= T / 32 and B > 1) else (B, -(-T // 2))

@@ -1,0 +1,178 @@
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grucli import cache, corpus
+from grucli.config import Data
+from grucli.corpus import Corpus, read
+from grucli.errors import CorpusError
+from grucli.evaluation import evaluate
+from grucli.nn.model import Model
+from grucli.windows import count_symbols, fit_windows, split
+from tests.texts import prose
+
+TEXT = prose(5000) + "Grüße 世界 \U0001f600"
+
+
+@pytest.fixture(autouse=True)
+def _long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand characters are many here."""
+    monkeypatch.setattr(cache, "IN_MEMORY", 1000)
+    Path("t.txt").write_text(TEXT, encoding="utf-8", newline="")
+
+
+def text_of(result: Corpus) -> str:
+    return result.vocabulary.decode(result.ids).decode()
+
+
+def entries() -> list[Path]:
+    return sorted(cache.directory().iterdir())
+
+
+def no_reading(*_: object) -> None:
+    raise AssertionError("was read again")
+
+
+def test_a_long_text_is_kept_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read(["t.txt"], Data())
+    assert [path.suffix for path in entries()] == [".ids", ".json"]
+    assert first.kept == entries()[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(corpus, "_pieces", no_reading)
+        again = read(["t.txt"], Data())
+    monkeypatch.setattr(cache, "IN_MEMORY", 10**6)
+    whole = read(["t.txt"], Data())
+    assert whole.kept is None
+    assert text_of(first) == text_of(again) == text_of(whole) == TEXT
+    facts = [(c.sha256, c.size, c.sources, c.vocabulary) for c in (first, again, whole)]
+    assert facts[0] == facts[1] == facts[2]
+    assert first.ids.dtype == whole.ids.dtype
+
+
+def test_standard_input_and_gz_are_kept_as_well() -> None:
+    code = "from grucli import cache; cache.IN_MEMORY = 1000; "
+    code += "from grucli.config import Data; from grucli.corpus import read; "
+    code += "c = read(['-'], Data()); print(len(c.ids), c.kept.is_file())"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=TEXT.encode(), capture_output=True, check=True
+    )
+    assert done.stdout.decode().split() == [str(len(TEXT)), "True"]
+
+
+def test_other_ways_to_read_a_text_are_other_entries() -> None:
+    own = read(["t.txt"], Data())
+    assert read(["t.txt"], Data(val=0.5)).kept == own.kept
+    assert read(["t.txt"], Data(), own.vocabulary).kept == own.kept
+    others = [
+        read(["t.txt"], Data(encoding="latin-1")),
+        read(["t.txt"], Data(level="byte")),
+        read(["t.txt"], Data(min_count=5)),
+    ]
+    files = {result.kept for result in others} | {own.kept}
+    assert len(files) == 4
+    plain = read(["t.txt"], Data(min_count=5)).vocabulary
+    smaller = type(plain)("char", own.vocabulary.symbols[:30])
+    for _ in range(2):  # made, then found
+        skipping = read(["t.txt"], Data(), smaller, "skip")
+        assert skipping.kept not in files
+        assert text_of(skipping) == "".join(c for c in TEXT if ord(c) in smaller.symbols)
+        assert skipping.skipped == len(TEXT) - len(skipping.ids)
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "no facts", "odd facts"])
+def test_a_damaged_entry_is_made_anew(damage: str) -> None:
+    read(["t.txt"], Data())
+    ids_file, facts_file = entries()
+    raw = ids_file.read_bytes()
+    if damage == "cut":
+        ids_file.write_bytes(raw[:-1])
+    elif damage == "flipped":
+        ids_file.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
+    elif damage == "gone":
+        ids_file.unlink()
+    else:
+        facts_file.write_text("[]" if damage == "odd facts" else "", encoding="utf-8")
+    assert text_of(read(["t.txt"], Data())) == TEXT
+    assert ids_file.read_bytes() == raw
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES])
+@pytest.mark.parametrize("where", ["write", "rollover"])
+def test_no_place_to_keep_it(error: int, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(error, os.strerror(error))
+
+    if where == "write":
+        monkeypatch.setattr("os.fsync", fail)
+    else:
+        monkeypatch.setattr(cache.Spool, "rollover", fail)
+    with pytest.raises(CorpusError) as caught:
+        read(["t.txt"], Data())
+    assert os.strerror(error) in str(caught.value)
+    assert "GRUCLI_CACHE" in str(caught.value)
+    assert ("free some space" in str(caught.value)) == (error == errno.ENOSPC)
+    assert not cache.directory().exists() or entries() == []
+
+
+def test_what_a_dead_process_left_is_swept() -> None:
+    cache.directory().mkdir()
+    old, new = (cache.directory() / f".{name}.ids.tmp-1" for name in ("old", "new"))
+    for path in (old, new):
+        path.touch()
+    os.utime(old, (1, 1))
+    read(["t.txt"], Data())
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_two_processes_at_once() -> None:
+    code = "from grucli import cache; cache.IN_MEMORY = 1000; "
+    code += "from grucli.config import Data; from grucli.corpus import read; "
+    code += "print(read(['t.txt'], Data()).ids.sum())"
+    running = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)
+    ]
+    sums = {process.communicate()[0] for process in running}
+    assert [process.returncode for process in running] == [0, 0, 0]
+    assert len(sums) == 1
+    assert len(entries()) == 2
+
+
+def test_mapped_ids_are_read_as_those_in_memory() -> None:
+    result = read(["t.txt"], Data())
+    V, copy = len(result.vocabulary), result.ids.copy()
+    np.testing.assert_array_equal(count_symbols(result.ids, V), count_symbols(copy, V))
+    for mapped, held in zip(
+        vars(split(result.ids, Data())).values(), vars(split(copy, Data())).values(), strict=True
+    ):
+        np.testing.assert_array_equal(mapped, held)
+    windows = fit_windows(result.ids, 4, 10), fit_windows(copy, 4, 10)
+    for number in range(windows[0].per_epoch):
+        x, targets = zip(*(w.window(number) for w in windows), strict=True)
+        np.testing.assert_array_equal(*x)
+        np.testing.assert_array_equal(*targets)
+    model = Model(V, 5, 1)
+    model.initialize(np.random.default_rng(0))
+    assert evaluate(model, result.ids) == evaluate(model, copy)
+    cache.let_go(result.ids[7:])
+    cache.let_go(copy)
+    np.testing.assert_array_equal(result.ids, copy)
+
+
+def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRUCLI_CACHE")
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert cache.directory() == Path("/elsewhere/grucli")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache.directory() == Path.home() / ".cache" / "grucli"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert cache.directory() == Path.home() / "Library" / "Caches" / "grucli"
+    monkeypatch.setattr("sys.platform", "win32")
+    monkeypatch.setenv("LOCALAPPDATA", "/local")
+    assert cache.directory() == Path("/local/grucli/cache")
