@@ -31,12 +31,14 @@ AXES: dict[str, Sequence[int]] = {
 }
 
 
-def train(text: Path, steps: int, *sets: str) -> tuple[float, float, float]:
+def train(
+    text: Path, steps: int, *sets: str, words: Sequence[str] = SHORT
+) -> tuple[float, float, float]:
     """Run a training; seconds of the whole, median seconds of a step, and peak memory in MB.
 
     Memory is that of the first process, which holds the corpus.
     """
-    command = [sys.executable, "-m", "grucli", "train", str(text), "--steps", str(steps), *SHORT]
+    command = [sys.executable, "-m", "grucli", "train", str(text), "--steps", str(steps), *words]
     command += [part for value in (*sets, "train.log_every=1") for part in ("--set", value)]
     began = time.perf_counter()
     process = subprocess.Popen(
@@ -56,12 +58,12 @@ def train(text: Path, steps: int, *sets: str) -> tuple[float, float, float]:
     return seconds, step, usage.ru_maxrss / 1000
 
 
-def corpora(folder: Path) -> Iterator[tuple[int, Path]]:
-    """Real text, repeated to 1, 10 and 100 MB."""
+def corpora(folder: Path, sizes: Sequence[int] = (1, 10, 100)) -> Iterator[tuple[int, Path]]:
+    """Real text, repeated to so many MB."""
     command = [sys.executable, "-m", "grucli", "corpus", "python-reference", "-o", "source.txt"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     source = (folder / "source.txt").read_bytes().decode().encode("ascii", "ignore")
-    for megabytes in (1, 10, 100):
+    for megabytes in sizes:
         path = folder / f"{megabytes}.txt"
         size = megabytes * MEGABYTE
         with open(path, "wb") as file:  # in pieces: a child's peak memory starts at its parent's

@@ -47,7 +47,7 @@ def without_a_route() -> Iterator[str]:
     """How far the sum is off when one of a GRU's routes is left out."""
     model, _ = toy(V=7, H=6, L=1, T=2, B=2, dropout=0.0, seed=0)
     past = look_back(model, np.random.default_rng(0).integers(0, 7, (12, 5)), 1)
-    parts = [part for _, part in past.parts(past.steps[0], past.gradient)]
+    parts = [part for _, part in past.parts(0, past.gradient)]
     for number, route in enumerate(CELLS["gru"].ROUTES):
         rest = summed(parts[:number] + parts[number + 1 :], past.gradient)
         error = np.linalg.norm(joined(rest) - past.by_backward) / np.linalg.norm(past.by_backward)

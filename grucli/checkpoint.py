@@ -33,7 +33,7 @@ from grucli.files import replace_file
 from grucli.nn.model import Model, shapes
 from grucli.nn.params import Array, Params
 from grucli.optim import Moments
-from grucli.vocabulary import Vocabulary
+from grucli.vocabulary import Unknown, Vocabulary
 
 FORMAT = 1
 
@@ -93,7 +93,7 @@ class Checkpoint:
         use_average: whether those evaluated better, so that they are the ones to sample from.
         state: carried hidden states, (L, B, S H).
         window: characters in a window, after any shrinking.
-        corpus: {"sha256", "chars"} of the corpus.
+        corpus: {"sha256", "chars", "skipped"} of the corpus; characters skipped are not counted.
         progress: where the run stands.
     """
 
@@ -108,6 +108,11 @@ class Checkpoint:
     corpus: dict[str, Any]
     use_average: bool = False
     progress: Progress = field(default_factory=Progress)
+
+    @property
+    def unknown(self) -> Unknown:
+        """How its corpus was read: whether unknown characters were skipped."""
+        return "skip" if self.corpus.get("skipped") else "error"
 
     def model_to_use(self) -> Model:
         """The model to sample from and evaluate: averaged where that was better."""
@@ -133,6 +138,13 @@ class Checkpoint:
             self.average.flat[:] = earlier.average.flat
         self.state, self.use_average = earlier.state, earlier.use_average
         vars(self.progress).update(vars(earlier.progress))
+
+
+def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
+    """A model of that size, its parameters still to be set."""
+    size = settings.model
+    boundary = vocabulary.line_end if settings.data.documents else None
+    return Model(len(vocabulary), size.hidden, size.layers, cell=size.variant, boundary=boundary)
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -223,17 +235,15 @@ class _Reader:
             raise ValueError("vocabulary is empty or not in ascending order")
         V = len(symbols)
         self._check_names(settings, V)
-        shape = settings.model
-        model = Model(V, shape.hidden, shape.layers, cell=shape.variant)
+        vocabulary = Vocabulary(settings.data.level, symbols, catch_all=settings.data.min_count > 1)
+        model = model_for(settings, vocabulary)
         P = model.params.flat.size
         for name, parameter in model.params.items():
             parameter[...] = self._array(name, np.float32, parameter.shape)
         state_shape = (model.L, None, model.state_size)
         checkpoint = Checkpoint(
             settings=settings,
-            vocabulary=Vocabulary(
-                settings.data.level, symbols, catch_all=settings.data.min_count > 1
-            ),
+            vocabulary=vocabulary,
             counts=self._array("counts", np.int64, (V,)),
             model=model,
             moments=Moments(*(self._array(f"adam.{x}", np.float32, (P,)) for x in "mv")),

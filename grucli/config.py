@@ -49,6 +49,8 @@ class Data(_Section):
     """How characters are encoded in the corpus; ignored at level byte."""
     min_count: int = Field(default=1, ge=1)
     """Characters that occur less often in the text are all read as one unknown character."""
+    documents: Literal["line"] | None = None
+    """line: each line stands by itself (names), and a sample ends with it; null: one text."""
     val: float = Field(default=0.1, ge=0, lt=1)
     """Share of the corpus, at its end (before the test text), that is held out to validate."""
     test: float = Field(default=0.0, ge=0, lt=1)

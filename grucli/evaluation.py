@@ -30,6 +30,10 @@ SHORTEST_COPY = 8
 """Copies shorter than this say nothing; they are not looked for."""
 
 
+UPPER_BITS = np.uint64(48)
+"""Where the upper 16 bits of a number of 64 begin."""
+
+
 @dataclass(frozen=True)
 class Score:
     """Sums over the characters predicted; divide only at the end.
@@ -151,14 +155,17 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
         return 0, 0
     wanted = _keys(sample, k)
     order = np.argsort(wanted, kind="stable")
+    perhaps = np.zeros(2**16, np.bool_)  # by the upper bits of a number: whether one is wanted
+    perhaps[wanted >> UPPER_BITS] = True
     best = (0, 0)
     for lo in range(0, len(corpus) - k + 1, chunk):
         found = _keys(corpus[lo : lo + chunk + k - 1], k)
-        first = np.searchsorted(wanted, found, "left", sorter=order)
-        last = np.searchsorted(wanted, found, "right", sorter=order)
+        places = np.flatnonzero(perhaps[found >> UPPER_BITS])
+        first = np.searchsorted(wanted, found[places], "left", sorter=order)
+        last = np.searchsorted(wanted, found[places], "right", sorter=order)
         for offset in range(int((last - first).max(initial=0))):
             hits = np.flatnonzero(first + offset < last)
-            i, j = order[first[hits] + offset], hits + lo
+            i, j = order[first[hits] + offset], places[hits] + lo
             # what also agrees one place to the left is part of a longer passage
             begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
             best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])

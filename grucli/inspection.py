@@ -124,8 +124,8 @@ def shares_by_distance(past: Past, distances: Sequence[int]) -> dict[int, dict[s
     """
     shares: dict[int, dict[str, float]] = {}
     after = past.gradient
-    for distance, step in enumerate(past.steps, start=1):
-        parts = list(past.parts(step, _of_length_one(after)))
+    for distance in range(1, len(past.steps) + 1):
+        parts = list(past.parts(distance - 1, _of_length_one(after)))
         after = summed((part for _, part in parts), past.gradient)
         if distance in distances:
             named: dict[str, float] = {}

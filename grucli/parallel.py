@@ -154,7 +154,7 @@ class Shards:
         self.used.flat[:] = model.params.flat
         if not recurrent_dropout:
             model.params = self.used
-        own_model = Model(model.V, model.H, model.L, model.params.flat.dtype, model.cell)
+        own_model = Model(*_arguments(model))
         own_model.params = self.used
         self.own = Shard(own_model, self.factors, grads, own, T, dropout=dropout)
         self.others = [
@@ -235,10 +235,9 @@ class _Process:
     ) -> None:
         self.streams = streams
         self.connection, theirs = context.Pipe()
-        sizes = (model.V, model.H, model.L, model.params.flat.dtype.str, model.cell)
         self.process = context.Process(
             target=_serve,
-            args=(theirs, memory, sizes, rows, place, streams, T, dropout),
+            args=(theirs, memory, _arguments(model), rows, place, streams, T, dropout),
             daemon=True,
         )
         with _stop_signals_ignored():
@@ -276,6 +275,12 @@ class _Process:
         atexit.unregister(self.close)
 
 
+def _arguments(model: Model) -> tuple[Any, ...]:
+    """What makes another model like this one."""
+    dtype = model.params.flat.dtype.str
+    return model.V, model.H, model.L, dtype, model.cell, model.boundary
+
+
 def _map(memory: Any, model: Model, rows: int) -> list[Params]:
     """Shared memory as factors, parameters, and the gradients of each shard."""
     dtype, layout = model.params.flat.dtype, model.params.shapes
@@ -291,7 +296,7 @@ def _map(memory: Any, model: Model, rows: int) -> list[Params]:
 def _serve(
     connection: Connection,
     memory: Any,
-    sizes: tuple[int, int, int, str, str],
+    arguments: tuple[Any, ...],
     rows: int,
     place: int,
     streams: range,
@@ -302,7 +307,7 @@ def _serve(
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # when to stop is the first process's business
     np.seterr(all="ignore")  # so is a loss that is not finite
-    model = Model(*sizes)
+    model = Model(*arguments)
     factors, model.params, *grads = _map(memory, model, rows)
     shard = Shard(model, factors, grads[place], streams, T, dropout=dropout)
     while True:

@@ -4,6 +4,7 @@ import math
 import os
 import platform
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation
-from grucli.checkpoint import Checkpoint, Progress
+from grucli.checkpoint import Checkpoint, Progress, model_for
 from grucli.config import Settings
 from grucli.corpus import Corpus
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
-from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
+from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.params import count
 from grucli.nn.products import UNPACKED
 from grucli.optim import Moments
@@ -76,9 +77,16 @@ class Plan:
         # parameters, factors (two), m, v, the gradients of each process; a copy and its masks
         kin = 5 + self.workers + bool(self.settings.optim.average)
         kin += 2 * bool(model.recurrent_dropout)
-        H, L, cell = model.hidden, model.layers, model.variant
-        room = workspace_size(windows.T, windows.B, H, L, dropout=bool(model.dropout), cell=cell)
-        room += workspace_size(evaluation.WINDOW, evaluation.STREAMS, H, L, cell=cell)
+        H, L = model.hidden, model.layers
+        size = partial(
+            workspace_size,
+            H=H,
+            L=L,
+            cell=model.variant,
+            restarts=self.settings.data.documents is not None,
+        )
+        room = size(windows.T, windows.B, dropout=bool(model.dropout))
+        room += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = kin * self.parameters + room + 2 * self.workers * logits
         text = 0 if self.corpus.kept else self.corpus.ids.nbytes
@@ -93,6 +101,11 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
         UnknownCharacterError: the prompt of the samples holds symbols that the corpus lacks.
         SettingsError: more memory than the machine has.
     """
+    if settings.data.documents and corpus.vocabulary.line_end is None:
+        raise CorpusError(
+            "data.documents=line: the text has no line ends, so that it is one document: leave "
+            "the setting out, or put each document on a line of its own"
+        )
     try:
         corpus.vocabulary.encode(settings.sample.prompt)
     except UnknownCharacterError as error:
@@ -146,15 +159,17 @@ def physical_memory() -> int | None:
         return None
 
 
-def start(plan: Plan, weights: Model | None = None) -> Checkpoint:
-    """The state before the first step, with fresh weights or those of another run."""
-    settings, V = plan.settings, len(plan.corpus.vocabulary)
-    shape = settings.model
-    model = Model(V, shape.hidden, shape.layers, cell=shape.variant)
-    if weights is None:
-        model.initialize(random_stream(settings.train.seed, WEIGHTS))
-    else:
-        model.params.flat[:] = weights.params.flat
+def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
+    """The state before the first step, with fresh weights, or those of another run.
+
+    The other run's characters must be among this one's; what it does not know starts afresh.
+    """
+    settings = plan.settings
+    model = model_for(settings, plan.corpus.vocabulary)
+    model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    if old is not None:
+        places = plan.corpus.vocabulary.find(old.vocabulary.symbols)
+        model.take_over(old.model_to_use(), places)
     average = None
     if settings.optim.average:
         average = model.params.astype(np.float32)
@@ -167,7 +182,11 @@ def start(plan: Plan, weights: Model | None = None) -> Checkpoint:
         average=average,
         state=model.zero_state(plan.windows.B),
         window=plan.windows.T,
-        corpus={"sha256": plan.corpus.sha256, "chars": len(plan.corpus.ids)},
+        corpus={
+            "sha256": plan.corpus.sha256,
+            "chars": len(plan.corpus.ids),
+            "skipped": plan.corpus.skipped,
+        },
         progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
     )
 

@@ -381,7 +381,9 @@ def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
         )
     if STANDARD_INPUT in run.sources:
         raise CheckpointError(f"{run.path}: was trained on standard input; name a text")
-    corpus = read_corpus(run.sources, checkpoint.settings.data, checkpoint.vocabulary)
+    corpus = read_corpus(
+        run.sources, checkpoint.settings.data, checkpoint.vocabulary, checkpoint.unknown
+    )
     if corpus.sha256 != checkpoint.corpus["sha256"]:
         raise CorpusError(f"{', '.join(run.sources)}: has changed since training; name a text")
     return corpus

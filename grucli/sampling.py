@@ -37,11 +37,13 @@ class Choice:
         temperature: logits are divided by it; 0 takes the most probable character.
         top_k: only the k most probable characters; None: all.
         top_p: only the fewest characters whose probabilities reach p; None: all.
+        never: a character that is not chosen, whatever the model says.
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
+    never: int | None = None
 
     def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
         """One character a row.
@@ -50,6 +52,9 @@ class Choice:
             logits: logarithms of the probabilities, up to a constant of each row, (N, V).
             uniform: random numbers in [0, 1), (N,).
         """
+        if self.never is not None:
+            logits = logits.copy()
+            logits[:, self.never] = -np.inf
         if self.temperature == 0:
             likeliest: npt.NDArray[np.intp] = logits.argmax(axis=1)
             return likeliest
@@ -95,7 +100,8 @@ def generate(
     """Continue a prompt; without one, start from the zero state.
 
     The first character then comes from the corpus's own frequencies, since a model that has read
-    nothing predicts nothing. Sample i draws from a random stream of its own.
+    nothing predicts nothing. A model of documents begins one, and another after each that ends.
+    Sample i draws from a random stream of its own.
 
     Args:
         model: the model.
@@ -134,6 +140,8 @@ def _start(
     model: Model, counts: npt.NDArray[np.int64], prompt: Ids, stepper: Stepper | None
 ) -> tuple[Array, Array]:
     """The first character's logits, (1, V), and the state before it."""
+    if model.boundary is not None:
+        prompt = np.append(model.boundary, prompt)
     if len(prompt):
         return read_prompt(model, prompt, stepper)
     with np.errstate(divide="ignore"):  # a character of count 0 is never drawn

@@ -514,7 +514,7 @@ def make_sample(
         checkpoint.counts,
         prompt,
         length=sample.length,
-        choice=Choice(sample.temperature),
+        choice=Choice(sample.temperature, never=vocabulary.unknown_id),
         seed=seed,
     )
     return ids, vocabulary.decode(np.concatenate([prompt, ids]))

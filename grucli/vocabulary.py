@@ -15,6 +15,9 @@ CATCH_ALL = 0xFFFD
 """What stands for all characters that are too rare for a symbol of their own: U+FFFD, the
 replacement character, which Unicode has for what cannot be represented."""
 
+LINE_END = 0x0A
+"""The character, or the byte, that ends a line."""
+
 LISTED = 8
 """Unknown symbols that a message names before it counts the rest."""
 
@@ -51,6 +54,17 @@ class Vocabulary:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def joined_with(self, other: "Vocabulary", *, catch_all: bool) -> "Vocabulary":
+        """The symbols of both."""
+        symbols = np.union1d(self.symbols, other.symbols)
+        return Vocabulary(self.level, symbols, catch_all=catch_all)
+
+    @property
+    def line_end(self) -> int | None:
+        """The id of the character that ends a line, if it is among them."""
+        (place,) = self.find(np.array([LINE_END], np.uint32), "skip")
+        return int(place) if place >= 0 else None
 
     def number(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
         """Ids of symbols, without those to be left out; errors as of ``find``."""

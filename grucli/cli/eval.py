@@ -121,6 +121,8 @@ def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "
             f"{file}: has {len(text.ids)} character that the model knows; it takes one to read and "
             "one to predict"
         )
+    if text.rare:
+        render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
     if text.skipped:
         render.warn(f"{file}: {text.skipped:,} characters that the model never saw are left out")
     return score(checkpoint.model_to_use(), text.ids, available_cores())

@@ -62,12 +62,13 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
 
     values = {key: value for text in sets for key, value in config.parse_override(text).items()}
     names = ("cell", "reset", "hidden", "layers", "dropout", "locked", "recurrent_dropout")
-    counted = {f"model.{name}" for name in names}
+    counted = {"data.documents", *(f"model.{name}" for name in names)}
     unused = sorted((set(values) - counted) & set(config.flatten(config.Settings())))
     if unused:
         raise UsageError(f"{unused[0]} has no effect here; {', '.join(sorted(counted))} have")
     base = config.Settings(model=config.Model(hidden=5, layers=2, dropout=0.25))
-    model = config.resolve([("--set", values)], base).model
+    settings = config.resolve([("--set", values)], base)
+    model = settings.model
     return check_all(
         hidden=model.hidden,
         layers=model.layers,
@@ -75,6 +76,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
         cell=model.variant,
         locked=model.locked,
         recurrent=model.recurrent_dropout,
+        documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from grucli.training import Event, Trainer
 
 
+SEARCHED = 10**8
+"""Characters that are searched for what a sample has copied, which takes seconds."""
+
+
 def follow(trainer: "Trainer", stop: Callable[[], bool], quiet: bool) -> None:
     """Train, and show what happens."""
     if quiet:
@@ -226,11 +230,15 @@ def _say_copied(best: "Checkpoint", plan: "Plan") -> None:
     from grucli.training import make_sample
 
     ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
-    length, start = longest_copy(ids, plan.splits.train)
+    corpus = plan.splits.train[-SEARCHED:]
+    length, start = longest_copy(ids, corpus)
+    where = "the corpus"
+    if len(corpus) < len(plan.splits.train):
+        where = f"the last {len(corpus):,} characters of the text"
     copied = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
     render.say(
-        f"The longest passage that a sample of {len(ids)} characters copies from the corpus "
+        f"The longest passage that a sample of {len(ids)} characters copies from {where} "
         f"has {length} characters: {copied!r}."
         if length
-        else f"A sample of {len(ids)} characters copies no 8 in a row from the corpus."
+        else f"A sample of {len(ids)} characters copies no 8 in a row from {where}."
     )

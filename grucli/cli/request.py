@@ -10,8 +10,10 @@ from grucli.errors import SettingsError, UnknownCharacterError, UsageError
 if TYPE_CHECKING:
     from grucli.checkpoint import Checkpoint
     from grucli.config import Settings, Values
+    from grucli.corpus import Corpus
     from grucli.plan import Plan
     from grucli.runs import RunDirectory
+    from grucli.vocabulary import Unknown
 
 
 @dataclass
@@ -36,6 +38,8 @@ class Request:
     flags: "Values"
     resume: Path | None
     init_from: Path | None
+    unknown: "Unknown" = "error"
+    extend_vocabulary: bool = False
     decided: "Values" = field(default_factory=dict)  # by the program, whatever the words say
 
     def overrides(self) -> "Values":
@@ -71,6 +75,8 @@ class Request:
         """Read the corpus and all that goes with it; nothing is written."""
         if self.resume is not None and self.init_from is not None:
             raise UsageError("--resume goes on with a run, --init-from starts a new one; keep one")
+        if self.init_from is None and (self.extend_vocabulary or self.unknown != "error"):
+            raise UsageError("--unknown and --extend-vocabulary belong to --init-from")
         if self.resume is not None:
             return self._resumed(self.resume)
         if not self.corpus:
@@ -93,28 +99,46 @@ class Request:
         return Session(plan, start(plan), self.overrides(), suited=values)
 
     def _from_weights(self, path: Path) -> Session:
-        from grucli.config import Settings
-        from grucli.corpus import read
+        from grucli.config import Data, Settings
         from grucli.plan import make_plan, start
         from grucli.runs import open_checkpoint
 
+        if self.extend_vocabulary and self.unknown != "error":
+            raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
         _, old = open_checkpoint(path)
-        base = Settings(model=old.settings.model)
-        base = base.model_copy(
-            update={"data": base.data.model_copy(update={"level": old.settings.data.level})}
-        )
-        settings = self.settings(base)
-        fixed = {"model.cell", "model.reset", "model.hidden", "model.layers", "data.level"}
+        data = old.settings.data
+        kept = Data(level=data.level, min_count=data.min_count, documents=data.documents)
+        settings = self.settings(Settings(model=old.settings.model, data=kept))
+        fixed = {f"model.{key}" for key in ("cell", "reset", "hidden", "layers")} | {"data.level"}
+        if data.min_count > 1 or not self.extend_vocabulary:
+            fixed.add("data.min_count")
         _refuse(old.settings, settings, fixed, f"{path} was trained with")
+        text = self._text_for(old, settings)
+        if text.skipped:
+            render.warn(f"{text.skipped:,} characters that {path} never saw are left out")
+        new = len(text.vocabulary) - len(old.vocabulary)
+        if new:
+            render.say(f"{new:,} characters are new to {path} and learned from the start")
+        plan = make_plan(settings, text)
+        return Session(plan, start(plan, old), self.overrides())
+
+    def _text_for(self, old: "Checkpoint", settings: "Settings") -> "Corpus":
+        """The corpus in the vocabulary of other weights, extended if so asked."""
+        from grucli.corpus import read
+
+        vocabulary = old.vocabulary
+        if self.extend_vocabulary:
+            own = read(self.corpus, settings.data).vocabulary
+            catch_all = settings.data.min_count > 1
+            vocabulary = vocabulary.joined_with(own, catch_all=catch_all)
         try:
-            text = read(self.corpus, settings.data, old.vocabulary)
+            return read(self.corpus, settings.data, vocabulary, self.unknown)
         except UnknownCharacterError as error:
             raise UnknownCharacterError(
-                f"{', '.join(self.corpus)}: {error}; --init-from keeps the vocabulary of {path}: "
-                "take these out of the text, or train from the start"
+                f"{', '.join(self.corpus)}: {error}; --init-from keeps the vocabulary of "
+                f"{self.init_from}: --unknown skip leaves these out of the text, "
+                "--extend-vocabulary learns them"
             ) from None
-        plan = make_plan(settings, text)
-        return Session(plan, start(plan, old.model_to_use()), self.overrides())
 
     def _resumed(self, path: Path) -> Session:
         from grucli.config import RESUMABLE, flatten
@@ -143,7 +167,8 @@ class Request:
                 f"{run.path} was trained on standard input; give the same text again: "
                 f"grucli train {again} --resume {render.quote(str(path))} < TEXT"
             )
-        plan = make_plan(settings, read(sources, settings.data, old.vocabulary))
+        text = read(sources, settings.data, old.vocabulary, old.unknown)
+        plan = make_plan(settings, text)
         if settings.train.minutes is not None and old.progress.seconds is None:
             old.progress.seconds = float(run.info.get("elapsed_s", 0.0))
         _warn_of_changes(run, plan)

@@ -64,7 +64,12 @@ Stop = Annotated[
     ),
 ]
 Separator = Annotated[
-    str, typer.Option("--separator", help="What stands between samples.", metavar="TEXT")
+    str | None,
+    typer.Option(
+        "--separator",
+        help="What stands between samples [a line of three dashes; a line end between documents].",
+        metavar="TEXT",
+    ),
 ]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Makes a sample repeatable.", metavar="N")
@@ -88,7 +93,7 @@ def sample(
     unknown: Unknown = "error",
     count: Count = 1,
     stop: Stop = None,
-    separator: Separator = "\\n---\\n",
+    separator: Separator = None,
     seed: Seed = None,
     echo: Echo = True,
     as_json: AsJson = False,
@@ -104,20 +109,23 @@ def sample(
     from grucli.sampling import Choice
 
     _, checkpoint = open_checkpoint(run)
+    documents = checkpoint.settings.data.documents is not None
     raw = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     request = _Request(
         checkpoint=checkpoint,
         prompt=_encode(checkpoint.vocabulary, raw, prompt_file or "--prompt", unknown),
         length=length,
-        choice=Choice(temperature, top_k, top_p),
+        choice=Choice(temperature, top_k, top_p, never=checkpoint.vocabulary.unknown_id),
         seed=secrets.randbits(32) if seed is None else seed,
         count=count,
-        stops=[_unescape(text).encode() for text in stop or []],
+        stops=[_unescape(text).encode() for text in stop or []] + [b"\n"] * documents,
     )
     if as_json:
         render.write_json(request.as_json())
         return
     before = checkpoint.vocabulary.decode(request.prompt) if echo else b""
+    if separator is None:
+        separator = "\\n" if documents else "\\n---\\n"
     request.write(before, _unescape(separator).encode())
     if seed is None:
         render.say(f"seed {request.seed}; --seed {request.seed} repeats this", style="dim")

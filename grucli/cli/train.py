@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,7 +24,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 Corpus = Annotated[
     list[str] | None,
     typer.Argument(
-        help="Text files, .gz accepted, read as one text; - reads standard input.",
+        help="Text files, .gz accepted, or directories, read as one text; - reads standard input.",
         metavar="CORPUS",
         show_default=False,
     ),
@@ -44,6 +44,14 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", help="Where to make the run directory [runs].", metavar="DIR"),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of all random numbers.", metavar="N")]
+Unknown = Annotated[
+    Literal["error", "skip"],
+    typer.Option(
+        "--unknown",
+        help="With --init-from: characters that it never saw: error or skip.",
+        metavar="error|skip",
+    ),
+]
 Steps = Annotated[int | None, typer.Option("--steps", help="Budget in updates.", metavar="N")]
 Epochs = Annotated[
     float | None, typer.Option("--epochs", help="Budget in passes over the text.", metavar="X")
@@ -56,6 +64,12 @@ Resume = Annotated[
 InitFrom = Annotated[
     Path | None,
     typer.Option("--init-from", help="Start a new run from these weights.", metavar="RUN|CKPT"),
+]
+ExtendVocabulary = Annotated[
+    bool,
+    typer.Option(
+        "--extend-vocabulary", help="With --init-from: learn characters that are new to it."
+    ),
 ]
 PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the settings in YAML and stop.")
@@ -76,6 +90,8 @@ def train(
     minutes: Minutes = None,
     resume: Resume = None,
     init_from: InitFrom = None,
+    unknown: Unknown = "error",
+    extend_vocabulary: ExtendVocabulary = False,
     print_config: PrintConfig = False,
     dry_run: DryRun = False,
     quiet: Quiet = False,
@@ -87,7 +103,9 @@ def train(
     began = time.perf_counter()
     numbers = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
     flags = {f"train.{key}": value for key, value in numbers.items() if value is not None}
-    request = Request(corpus or [], config, sets or [], flags, resume, init_from)
+    request = Request(
+        corpus or [], config, sets or [], flags, resume, init_from, unknown, extend_vocabulary
+    )
     if print_config:
         if resume is not None or init_from is not None:
             raise UsageError("--print-config is for a new run; an old one has its config.yaml")

@@ -37,7 +37,9 @@ class Cell(Protocol):
 
     def by_gate(self, name: str, array: Array) -> Iterator[tuple[str, Array]]: ...  # noqa: D102
 
-    def allocate(self, T: int, B: int, H: int, dtype: npt.DTypeLike) -> Any: ...  # noqa: D102
+    def allocate(  # noqa: D102
+        self, T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = False
+    ) -> Any: ...
 
     def forward(self, w: Any, state: Array, cache: Any) -> Array: ...  # noqa: D102
 

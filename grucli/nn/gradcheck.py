@@ -235,19 +235,21 @@ def check_input(
 
 
 def check_layer(
-    name: str, D: int, H: int, T: int, B: int, rng: np.random.Generator
+    name: str, D: int, H: int, T: int, B: int, rng: np.random.Generator, *, restarts: bool = False
 ) -> Iterator[Row]:
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
     Its arguments are the input x, the input projection a, the initial state and the parameters;
-    R' stands for what comes back from a later window, which training cuts off.
+    R' stands for what comes back from a later window, which training cuts off. With ``restarts``
+    the state becomes zero at every other step of each stream.
     """
     cell = CELLS[name]
     w = cell.Weights(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
     size = len(cell.STATE) * H
     x, state = rng.standard_normal((T, B, D)), rng.standard_normal((B, size))
     R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, size))
-    cache = cell.allocate(T, B, H, np.float64)
+    cache = cell.allocate(T, B, H, np.float64, restarts=restarts)
+    cache.keep[:] = (np.add.outer(np.arange(T), np.arange(B)) % 2)[: len(cache.keep), :, None]
     offset = np.zeros_like(cache.a)
 
     def loss() -> float:
@@ -291,8 +293,12 @@ def toy(
     *,
     locked: bool = False,
     recurrent: float = 0.0,
+    documents: bool = False,
 ) -> tuple[Model, Window]:
-    """A model with weights of the order of 1, and a random window with a non-zero state."""
+    """A model with weights of the order of 1, and a random window with a non-zero state.
+
+    With ``documents``, a document begins within the window.
+    """
     rng = np.random.default_rng(seed)
     model = Model(V, H, L, np.float64, cell)
     model.initialize(rng)
@@ -303,6 +309,7 @@ def toy(
     x, targets = rng.integers(0, V, (2, T, B))
     state = rng.uniform(-0.9, 0.9, (L, B, model.state_size))
     dropped = recurrent_masks(rng, recurrent, model.params) if recurrent else {}
+    model.boundary = int(x[T // 2, 0]) if documents else None
     return model, Window(x, targets, state, masks, dropped)
 
 
@@ -314,6 +321,7 @@ def check_all(
     cell: str = "gru",
     locked: bool = False,
     recurrent: float = 0.0,
+    documents: bool = False,
     seed: int = 0,
     entries: int | None = None,
 ) -> Iterator[tuple[str, Row]]:
@@ -326,19 +334,22 @@ def check_all(
         cell: name of the cell.
         locked: whether the masks are the same at all steps.
         recurrent: share of its recurrent weights zeroed likewise.
+        documents: whether the state becomes zero within windows.
         seed: of weights, text and directions.
         entries: how many entries to compare in each array; None for all.
     """
     rng = np.random.default_rng(seed)
     V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
     kind: dict[str, Any] = {"cell": cell, "locked": locked, "recurrent": recurrent}
+    kind["documents"] = documents
     model, window = toy(V, hidden, layers, T, B, dropout, seed, **kind)
     title = f"entry by entry: V={V} H={hidden} L={layers} T={T} B={B}"
     yield from ((title, row) for row in check_model(model, window, rng, entries))
     yield title, check_input(model, window, rng, entries)
     D, H, T, B = 3, 6, 5, 2
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
-    yield from ((title, row) for row in check_layer(cell, D, H, T, B, rng))
+    layer = check_layer(cell, D, H, T, B, rng, restarts=documents)
+    yield from ((title, row) for row in layer)
     V, H, T, B = 257, 64, 32, 8  # more characters than steps: rows of W_x are looked up otherwise
     model, window = toy(V, H, layers, T, B, dropout, seed, **kind)
     title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
 from grucli.nn.products import multiplier
+from grucli.nn.restarts import homeward, onward
 from grucli.nn.routes import Route
 
 GATES = ("z", "r", "n")
@@ -66,12 +67,20 @@ class Cache(NamedTuple):
 
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
+    before: Array  # (T, B, H)  h_{t-1} as step t reads it: h[:-1] itself, or zero where it restarts
+    keep: Array  # (T, B, 1)  0 where it restarts, else 1; empty where nothing does (restarts)
     scratch: Array  # (2, B, H)
     steps: Sequence[Step]  # T of them
 
     def span(self, lo: int, hi: int) -> "Cache":
         """The same room, of the steps from ``lo`` to below ``hi`` alone."""
-        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.scratch, self.steps[lo:hi])
+        h, a, before, keep = (
+            self.h[lo : hi + 1],
+            self.a[:, lo:hi],
+            self.before[lo:hi],
+            self.keep[lo:hi],
+        )
+        return Cache(h, a, before, keep, self.scratch, self.steps[lo:hi])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -101,11 +110,13 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
         yield f"{name}_{gate}" if name == "b" else f"{name}{gate}", block
 
 
-def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
-    """Room for a window of up to ``T`` steps of ``B`` streams."""
+def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = False) -> Cache:
+    """Room for a window of up to ``T`` steps of ``B`` streams, which may restart within it."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((3, T, B, H), dtype)
-    steps = [Step(h[t], h[t + 1], a[:2, t], *a[:, t]) for t in range(T)]
-    return Cache(h, a, np.zeros((2, B, H), dtype), steps)
+    before = np.zeros((T, B, H), dtype) if restarts else h[:-1]
+    keep = np.ones((T if restarts else 0, B, 1), dtype)
+    steps = [Step(before[t], h[t + 1], a[:2, t], *a[:, t]) for t in range(T)]
+    return Cache(h, a, before, keep, np.zeros((2, B, H), dtype), steps)
 
 
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
@@ -114,7 +125,7 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
     rh, product = cache.scratch
     multiply_zr, multiply_n = multiplier(W_hzr, cache.scratch), multiplier(W_hn, product)
     cache.h[0] = state
-    for h_prev, h, zr, z, r, n in cache.steps:
+    for h_prev, h, zr, z, r, n in onward(cache.steps, cache.keep, (cache.h, cache.before)):
         multiply_zr(h_prev)
         zr += cache.scratch
         sigmoid_(zr)  # (1) (2)
@@ -149,7 +160,8 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     first, second = cache.scratch
     multiply_zr, multiply_n = multiplier(W_hzr_T, cache.scratch), multiplier(W_hn_T, first)
-    for rh, (h_prev, _, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):
+    steps = homeward(cache.steps, cache.keep, dh_next)
+    for rh, (h_prev, _, zr, z, r, n) in zip(dh[::-1], steps, strict=True):
         dh_next += rh  # until the next line, rh is dh_t
         np.multiply(r, h_prev, out=rh)
         dn = np.multiply(dh_next, z, out=first)  # (4) dn = dh * z
@@ -172,7 +184,7 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         from_z, from_r = cache.scratch
         dh_next += from_z  # route 2, update: dz~ W_hz^T
         dh_next += from_r  # route 4, reset: dr~ W_hr^T
-    h_prev_rows, rh_rows = as_rows(cache.h[:-1]), as_rows(dh)
+    h_prev_rows, rh_rows = as_rows(cache.before), as_rows(dh)
     for dW, da, rows in zip(dw.W_h, cache.a, (h_prev_rows, h_prev_rows, rh_rows), strict=True):
         np.matmul(rows.T, as_rows(da), out=dW)
     np.sum(cache.a, axis=(1, 2), out=dw.b)

@@ -20,6 +20,7 @@ from grucli.nn import gru
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows
 from grucli.nn.products import multiplier
+from grucli.nn.restarts import homeward, onward
 from grucli.nn.routes import Route
 
 STATE = ("h",)
@@ -55,13 +56,21 @@ class Cache(NamedTuple):
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (3, T, B, H)  input projection; after forward z, r, n; after backward gradient at a
     u: Array  # (T, B, H)     u_t; its gradient after backward
+    before: Array  # (T, B, H)  h_{t-1} as step t reads it: h[:-1] itself, or zero where it restarts
+    keep: Array  # (T, B, 1)  0 where it restarts, else 1; empty where nothing does (restarts)
     scratch: Array  # (3, B, H)
     steps: Sequence[Step]  # T of them
 
     def span(self, lo: int, hi: int) -> "Cache":
         """The same room, of the steps from ``lo`` to below ``hi`` alone."""
         return Cache(
-            self.h[lo : hi + 1], self.a[:, lo:hi], self.u[lo:hi], self.scratch, self.steps[lo:hi]
+            self.h[lo : hi + 1],
+            self.a[:, lo:hi],
+            self.u[lo:hi],
+            self.before[lo:hi],
+            self.keep[lo:hi],
+            self.scratch,
+            self.steps[lo:hi],
         )
 
 
@@ -81,12 +90,14 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
     return iter([(name, array)]) if name == "b_u" else gru.by_gate(name, array)
 
 
-def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
+def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = False) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((3, T, B, H), dtype)
     u = np.zeros((T, B, H), dtype)
-    steps = [Step(h[t], h[t + 1], u[t], a[:2, t], *a[:, t]) for t in range(T)]
-    return Cache(h, a, u, np.zeros((3, B, H), dtype), steps)
+    before = np.zeros((T, B, H), dtype) if restarts else h[:-1]
+    keep = np.ones((T if restarts else 0, B, 1), dtype)
+    steps = [Step(before[t], h[t + 1], u[t], a[:2, t], *a[:, t]) for t in range(T)]
+    return Cache(h, a, u, before, keep, np.zeros((3, B, H), dtype), steps)
 
 
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
@@ -94,7 +105,7 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
     zr_product, n_product = cache.scratch[:2], cache.scratch[2]
     multiply_all = multiplier(w.W_h, cache.scratch)
     cache.h[0] = state
-    for h_prev, h, u, zr, z, r, n in cache.steps:
+    for h_prev, h, u, zr, z, r, n in onward(cache.steps, cache.keep, (cache.h, cache.before)):
         multiply_all(h_prev)
         zr += zr_product
         sigmoid_(zr)  # (1) (2)
@@ -118,7 +129,8 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     W_hzr_T, W_hn_T = w_T.W_h[:2], w_T.W_h[2]
     zr_product, n_product = cache.scratch[:2], cache.scratch[2]
     multiply_zr, multiply_n = multiplier(W_hzr_T, zr_product), multiplier(W_hn_T, n_product)
-    for dh_t, (h_prev, _, u, zr, z, r, n) in zip(dh[::-1], reversed(cache.steps), strict=True):
+    steps = homeward(cache.steps, cache.keep, dh_next)
+    for dh_t, (h_prev, _, u, zr, z, r, n) in zip(dh[::-1], steps, strict=True):
         dh_next += dh_t
         np.multiply(dh_next, z, out=dn)  # (5) dn = dh * z
         keep = np.subtract(1.0, z, out=z)
@@ -140,7 +152,7 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         dh_next += from_u  # route 3, candidate: du W_hn^T
         dh_next += from_z  # route 2, update: dz~ W_hz^T
         dh_next += from_r  # route 4, reset: dr~ W_hr^T
-    h_prev_rows = as_rows(cache.h[:-1])
+    h_prev_rows = as_rows(cache.before)
     for dW, da in zip(dw.W_h, (cache.a[0], cache.a[1], cache.u), strict=True):
         np.matmul(h_prev_rows.T, as_rows(da), out=dW)
     np.sum(cache.a, axis=(1, 2), out=dw.b)

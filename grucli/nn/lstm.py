@@ -23,6 +23,7 @@ import numpy.typing as npt
 from grucli.nn.functional import sigmoid_
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
 from grucli.nn.products import multiplier
+from grucli.nn.restarts import homeward, onward
 from grucli.nn.routes import Route
 
 GATES = ("i", "f", "o", "g")
@@ -61,13 +62,23 @@ class Cache(NamedTuple):
     c: Array  # (T+1, B, H)   the same of the cells
     a: Array  # (4, T, B, H)  projection; after forward i, f, o, g; after backward gradient at a
     u: Array  # (T, B, H)     tanh(c_t)
+    before: Array  # (2, T, B, H)  h_{t-1} and c_{t-1} as step t reads them: as in gru.Cache
+    keep: Array  # (T, B, 1)
     scratch: Array  # (4, B, H)
     steps: Sequence[Step]  # T of them
 
     def span(self, lo: int, hi: int) -> "Cache":
         """The same room, of the steps from ``lo`` to below ``hi`` alone."""
-        h, c = self.h[lo : hi + 1], self.c[lo : hi + 1]
-        return Cache(h, c, self.a[:, lo:hi], self.u[lo:hi], self.scratch, self.steps[lo:hi])
+        return Cache(
+            self.h[lo : hi + 1],
+            self.c[lo : hi + 1],
+            self.a[:, lo:hi],
+            self.u[lo:hi],
+            self.before[:, lo:hi],
+            self.keep[lo:hi],
+            self.scratch,
+            self.steps[lo:hi],
+        )
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -88,21 +99,25 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
         yield f"{name}_{gate}" if name == "b" else f"{name}{gate}", block
 
 
-def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
+def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = False) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
-    h, c = np.zeros((2, T + 1, B, H), dtype)
+    h, c = states = np.zeros((2, T + 1, B, H), dtype)
     a, u = np.zeros((4, T, B, H), dtype), np.zeros((T, B, H), dtype)
+    before = np.zeros((2, T, B, H), dtype) if restarts else states[:, :-1]
+    keep = np.ones((T if restarts else 0, B, 1), dtype)
     steps = [
-        Step(h[t], c[t], h[t + 1], c[t + 1], u[t], a[:, t], a[:3, t], a[3, t]) for t in range(T)
+        Step(before[0, t], before[1, t], h[t + 1], c[t + 1], u[t], a[:, t], a[:3, t], a[3, t])
+        for t in range(T)
     ]
-    return Cache(h, c, a, u, np.zeros((4, B, H), dtype), steps)
+    return Cache(h, c, a, u, before, keep, np.zeros((4, B, H), dtype), steps)
 
 
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, 2 H) over the projection in ``cache.a``; the last state."""
     cache.h[0], cache.c[0] = np.split(state, 2, axis=-1)
     ig, multiply_all = cache.scratch[0], multiplier(w.W_h, cache.scratch)
-    for h_prev, c_prev, h, c, u, a, ifo, g in cache.steps:
+    states = zip((cache.h, cache.c), cache.before, strict=True)
+    for h_prev, c_prev, h, c, u, a, ifo, g in onward(cache.steps, cache.keep, *states):
         multiply_all(h_prev)
         a += cache.scratch
         sigmoid_(ifo)  # (1) (2) (3)
@@ -124,7 +139,8 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     dh_next, dc = np.split(dstate, 2, axis=-1)  # (B, H) views: what comes back from step t+1
     difo, (di, df, do) = cache.scratch[:3], cache.scratch[:3]
     multiply_all = multiplier(w_T.W_h, cache.scratch)
-    for dh_t, step in zip(dh[::-1], reversed(cache.steps), strict=True):
+    steps = homeward(cache.steps, cache.keep, dh_next, dc)
+    for dh_t, step in zip(dh[::-1], steps, strict=True):
         _, c_prev, _, _, u, a, ifo, g = step
         i, f, o = ifo
         dh_next += dh_t
@@ -149,7 +165,7 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         np.add(from_i, from_f, out=dh_next)  # routes input, forget: di~ W_hi^T, df~ W_hf^T
         dh_next += from_o  # route output: do~ W_ho^T
         dh_next += from_g  # route candidate: dg~ W_hg^T
-    h_prev_rows = as_rows(cache.h[:-1])
+    h_prev_rows = as_rows(cache.before[0])
     for dW, da in zip(dw.W_h, cache.a, strict=True):
         np.matmul(h_prev_rows.T, as_rows(da), out=dW)
     np.sum(cache.a, axis=(1, 2), out=dw.b)

@@ -53,8 +53,12 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         """Bytes that the workspace holds."""
-        arrays = (field for cache in self.caches for field in cache)
-        caches = sum(field.nbytes for field in arrays if isinstance(field, np.ndarray))
+        caches = sum(
+            array.nbytes
+            for cache in self.caches
+            for name, array in zip(cache._fields, cache, strict=True)
+            if isinstance(array, np.ndarray) and (name != "before" or cache.keep.size)
+        )
         return caches + self.dropped.nbytes + self.dh.nbytes
 
 
@@ -76,12 +80,20 @@ class Model:
         L: number of layers.
         dtype: float32 to train, float64 to check gradients; the code is the same.
         cell: name of the recurrent cell, one of ``cells.CELLS``.
+        boundary: the character before which the state becomes zero, since a document ends with it;
+            reading it is how the next one begins.
     """
 
     def __init__(
-        self, V: int, H: int, L: int, dtype: npt.DTypeLike = np.float32, cell: str = "gru"
+        self,
+        V: int,
+        H: int,
+        L: int,
+        dtype: npt.DTypeLike = np.float32,
+        cell: str = "gru",
+        boundary: int | None = None,
     ) -> None:
-        self.V, self.H, self.L, self.cell = V, H, L, cell
+        self.V, self.H, self.L, self.cell, self.boundary = V, H, L, cell, boundary
         self.params = Params(shapes(V, H, L, cell), dtype)
 
     @property
@@ -91,7 +103,7 @@ class Model:
 
     def astype(self, dtype: npt.DTypeLike) -> "Model":
         """A copy in another precision."""
-        copy = Model(self.V, self.H, self.L, dtype, self.cell)
+        copy = Model(self.V, self.H, self.L, dtype, self.cell, self.boundary)
         copy.params.flat[:] = self.params.flat
         return copy
 
@@ -102,6 +114,19 @@ class Model:
         output = self.output(self.params)
         output.W_hc[:] = 0.02 * rng.standard_normal(output.W_hc.shape)
         output.b_c[:] = 0.0
+
+    def take_over(self, other: "Model", places: npt.NDArray[np.intp]) -> None:
+        """The parameters of a model of fewer characters, whose character v is ``places[v]`` here.
+
+        What belongs to the other characters stays as it is.
+        """
+        for name, theirs in other.params.items():
+            if name in ("layer1.W_x", "output.W_hc"):
+                self.params[name][:, places] = theirs
+            elif name == "output.b_c":
+                self.params[name][places] = theirs
+            else:
+                self.params[name][:] = theirs
 
     def layers(self, params: Params) -> list[Any]:
         """Views of ``params``, or of gradients of the same layout: the cell's ``Weights``."""
@@ -123,7 +148,10 @@ class Model:
         """Room for windows of up to ``T`` steps of ``B`` streams."""
         dtype = self.params.flat.dtype
         return Workspace(
-            [CELLS[self.cell].allocate(T, B, self.H, dtype) for _ in range(self.L)],
+            [
+                CELLS[self.cell].allocate(T, B, self.H, dtype, restarts=self.boundary is not None)
+                for _ in range(self.L)
+            ],
             np.zeros((self.L, T, B, self.H) if dropout else 0, dtype),
             np.zeros((T, B, self.H), dtype),
         )
@@ -194,7 +222,7 @@ class Model:
         """Forward through all layers.
 
         Args:
-            x: ids (T, B), or any real-valued input (T, B, V).
+            x: ids (T, B), or any real-valued input (T, B, V), which no boundary is looked for in.
             state: initial state of every layer, (L, B, S H).
             room: a workspace for exactly T steps.
             masks: what each layer's output is multiplied by, (L, T, B, H), or (L, 1, B, H) for
@@ -208,6 +236,9 @@ class Model:
             factors = self.factors(state.shape[1], backward=False)
         inputs: list[Input] = [x]
         last_state = []
+        if self.boundary is not None:
+            for cache in room.caches:
+                cache.keep[:] = (x != self.boundary)[..., None] if x.ndim == 2 else 1.0
         layers = self.in_blocks(factors)
         for number, (w, cache) in enumerate(zip(layers, room.caches, strict=True)):
             project(w.W_x, w.b, inputs[-1], cache.a)
@@ -304,10 +335,18 @@ def _blocks(rows: int, V: int) -> list[slice]:
 
 
 def workspace_size(
-    T: int, B: int, H: int, L: int, *, dropout: bool = False, cell: str = "gru"
+    T: int,
+    B: int,
+    H: int,
+    L: int,
+    *,
+    dropout: bool = False,
+    cell: str = "gru",
+    restarts: bool = False,
 ) -> int:
     """Numbers that a workspace holds, and the dropout masks that go with it, within 1 / T.
 
     Each layer keeps what its cell does; the stack shares dh.
     """
-    return T * B * H * (CELLS[cell].ARRAYS * L + 1 + 2 * dropout * L)
+    layer = CELLS[cell].ARRAYS + restarts * len(CELLS[cell].STATE) + 2 * dropout
+    return T * B * (H * (layer * L + 1) + restarts * L)

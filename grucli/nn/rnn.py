@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from grucli.nn.params import Array, Shapes, as_rows, orthogonal
 from grucli.nn.products import multiplier
+from grucli.nn.restarts import homeward, onward
 from grucli.nn.routes import Route
 
 STATE = ("h",)
@@ -44,12 +45,20 @@ class Cache(NamedTuple):
 
     h: Array  # (T+1, B, H)   states; h[0] is the initial one, h[t+1] the one after step t
     a: Array  # (1, T, B, H)  input projection; after backward the gradient at tanh's argument
+    before: Array  # (T, B, H)  h_{t-1} as step t reads it: h[:-1] itself, or zero where it restarts
+    keep: Array  # (T, B, 1)  0 where it restarts, else 1; empty where nothing does (restarts)
     scratch: Array  # (B, H)
     steps: Sequence[Step]  # T of them
 
     def span(self, lo: int, hi: int) -> "Cache":
         """The same room, of the steps from ``lo`` to below ``hi`` alone."""
-        return Cache(self.h[lo : hi + 1], self.a[:, lo:hi], self.scratch, self.steps[lo:hi])
+        h, a, before, keep = (
+            self.h[lo : hi + 1],
+            self.a[:, lo:hi],
+            self.before[lo:hi],
+            self.keep[lo:hi],
+        )
+        return Cache(h, a, before, keep, self.scratch, self.steps[lo:hi])
 
 
 def shapes(D: int, H: int) -> Shapes:
@@ -69,11 +78,13 @@ def by_gate(name: str, array: Array) -> Iterator[tuple[str, Array]]:
     return iter([(name, array[0])])
 
 
-def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike) -> Cache:
+def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = False) -> Cache:
     """Room for a window of up to ``T`` steps of ``B`` streams."""
     h, a = np.zeros((T + 1, B, H), dtype), np.zeros((1, T, B, H), dtype)
-    steps = [Step(h[t], h[t + 1], a[0, t]) for t in range(T)]
-    return Cache(h, a, np.zeros((B, H), dtype), steps)
+    before = np.zeros((T, B, H), dtype) if restarts else h[:-1]
+    keep = np.ones((T if restarts else 0, B, 1), dtype)
+    steps = [Step(before[t], h[t + 1], a[0, t]) for t in range(T)]
+    return Cache(h, a, before, keep, np.zeros((B, H), dtype), steps)
 
 
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
@@ -81,7 +92,7 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
     (W_h,) = w.W_h
     multiply_h = multiplier(W_h, cache.scratch)
     cache.h[0] = state
-    for h_prev, h, a in cache.steps:
+    for h_prev, h, a in onward(cache.steps, cache.keep, (cache.h, cache.before)):
         multiply_h(h_prev)
         np.add(cache.scratch, a, out=h)
         np.tanh(h, out=h)  # (1)
@@ -97,13 +108,14 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     (W_h_T,) = w_T.W_h
     dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
     multiply_a = multiplier(W_h_T, dh_next)
-    for dh_t, (_, h, a) in zip(dh[::-1], reversed(cache.steps), strict=True):
+    steps = homeward(cache.steps, cache.keep, dh_next)
+    for dh_t, (_, h, a) in zip(dh[::-1], steps, strict=True):
         dh_next += dh_t
         np.multiply(h, h, out=a)
         np.subtract(1.0, a, out=a)
         a *= dh_next  # (1) da = dh * (1 - h^2)
         multiply_a(a)  # route 1, recurrent: da W_h^T
-    np.matmul(as_rows(cache.h[:-1]).T, as_rows(cache.a[0]), out=dw.W_h[0])
+    np.matmul(as_rows(cache.before).T, as_rows(cache.a[0]), out=dw.W_h[0])
     np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next
 

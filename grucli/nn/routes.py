@@ -72,6 +72,7 @@ class Past:
         cell: the cell.
         w: the top layer's weights.
         steps: the cell's ``Step`` of each step, the latest first; arrays (B, H).
+        keep: 0 for the places that a document begins at, 1 for the others, (B, 1); of each step.
         gradient: of L_t with respect to the state at step t.
         by_backward: of L_t with respect to the state before the first of these steps, from the
             cell's own backward pass, (B, S H).
@@ -80,6 +81,7 @@ class Past:
     cell: "Cell"
     w: Any
     steps: Sequence[Any]
+    keep: Sequence[Array | float]
     gradient: Gradient
     by_backward: Array
 
@@ -87,15 +89,18 @@ class Past:
         """Of L_t with respect to the state at t, t-1, ..., each the sum of all routes."""
         gradient = self.gradient
         yield gradient
-        for step in self.steps:
-            parts = (part for _, part in self.parts(step, gradient))
+        for number in range(len(self.steps)):
+            parts = (part for _, part in self.parts(number, gradient))
             gradient = summed(parts, gradient)
             yield gradient
 
-    def parts(self, step: Any, gradient: Gradient) -> Iterator[tuple[Route, Gradient]]:
-        """What each route carries over one step."""
+    def parts(self, number: int, gradient: Gradient) -> Iterator[tuple[Route, Gradient]]:
+        """What each route carries over one of the steps."""
         for route in self.cell.ROUTES:
-            yield route, {route.end: route.carry(self.w, step, gradient[route.start])}
+            yield route, {route.end: self._carry(route, number, gradient[route.start])}
+
+    def _carry(self, route: Route, number: int, gradient: Array) -> Array:
+        return self.keep[number] * route.carry(self.w, self.steps[number], gradient)
 
     def follow(self, k: int) -> Iterator[tuple[Composition, Gradient]]:
         """What each composition of ``k`` routes carries from step t to step t-k."""
@@ -109,7 +114,7 @@ class Past:
             return
         for route in self.cell.ROUTES:
             if route.start == part:
-                carried = route.carry(self.w, self.steps[depth], gradient)
+                carried = self._carry(route, depth, gradient)
                 for rest, result in self._follow(k, depth + 1, route.end, carried):
                     yield (route, *rest), result
 
@@ -158,6 +163,7 @@ def look_back(model: "Model", ids: Ids, distance: int) -> Past:
         cell=cell,
         w=w,
         steps=steps[::-1],
+        keep=list(last.keep[::-1].copy()) or [1.0] * distance,
         gradient={name: dh_t if name == "h" else nothing for name in cell.STATE},
         by_backward=cell.backward(w_T, dh, after, last, dw),
     )

@@ -25,17 +25,19 @@ class Stepper:
     def __init__(self, model: Model, B: int, factors: Params | None = None) -> None:
         if factors is None:
             factors = model.factors(B, backward=False)
+        dtype = model.params.flat.dtype
         self.forward = CELLS[model.cell].forward
         self.layers = model.in_blocks(factors)
         self.output = model.output(model.params)
-        self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
+        self.c: Array = np.empty((B, model.V), dtype)  # h_t W_hc
         self.multiply_output: Callable[[Array], object] = partial(
             multiply_rows, W=self.output.W_hc, out=self.c
         )
         if B == 1:
             self.layers = [w._replace(W_h=for_one_row(w.W_h)) for w in self.layers]
             self.multiply_output = multiplier(for_one_row(self.output.W_hc[None, None]), self.c)
-        self.caches = model.workspace(1, B).caches
+        self.boundary = model.boundary
+        self.caches = [CELLS[model.cell].allocate(1, B, model.H, dtype) for _ in range(model.L)]
         first = self.layers[0]
         self.projection: Array = first.W_x[:, 0, 0] + first.b[:, None]  # (G, V, H)
 
@@ -50,6 +52,10 @@ class Stepper:
             The logits of the next character, (B, V), and the state after this one.
         """
         last_state = np.empty_like(state)
+        if self.boundary is not None:
+            state = np.where((x == self.boundary)[:, None], 0.0, state).astype(
+                state.dtype, copy=False
+            )
         for number, (w, cache) in enumerate(zip(self.layers, self.caches, strict=True)):
             a = cache.a[:, 0]  # (G, B, H)
             if number == 0:

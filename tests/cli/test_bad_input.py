@@ -45,7 +45,7 @@ def refused(grucli: Grucli, *args: object) -> str:
     [
         # the corpus
         (["nothing.txt"], "nothing.txt: there is no such file"),
-        (["dir"], "dir: this is a directory; name the files in it"),
+        (["dir"], "dir: there is no text in this directory"),
         (["empty.txt"], "empty.txt: the file is empty"),
         (["half.gz"], "half.gz: not a complete gzip file"),
         (

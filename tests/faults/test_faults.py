@@ -5,6 +5,7 @@ import random
 import time
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -16,27 +17,37 @@ from tests.texts import prose
 posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 
 
+class Whole(NamedTuple):
+    """A run that nothing has disturbed."""
+
+    remains: dict[str, object]
+    seconds: float
+
+
 @pytest.fixture
-def undisturbed() -> dict[str, object]:
+def undisturbed() -> Whole:
     Path("text.txt").write_text(prose(3000), encoding="utf-8")
+    began = time.monotonic()
     trials.grucli(*trials.words(Path("whole"))).communicate()
+    seconds = time.monotonic() - began
     (run,) = Path("whole").iterdir()
-    return trials.remains(run)
+    return Whole(trials.remains(run), seconds)
 
 
 @posix
-def test_a_killed_run_is_resumed_to_the_same_bytes(undisturbed: dict[str, object]) -> None:
+def test_a_killed_run_is_resumed_to_the_same_bytes(undisturbed: Whole) -> None:
     kills = 0
     for number in range(2):
         rng = random.Random(number)
-        killed, run = trials.killed_at_random(Path(f"killed-{number}"), rng, longest=0.9)
+        longest = max(0.25, 0.7 * undisturbed.seconds)
+        killed, run = trials.killed_at_random(Path(f"killed-{number}"), rng, longest)
         kills += killed
-        assert trials.remains(run) == undisturbed
+        assert trials.remains(run) == undisturbed.remains
     assert kills
 
 
 @posix
-def test_accidents_with_files_lose_nothing(undisturbed: dict[str, object]) -> None:
+def test_accidents_with_files_lose_nothing(undisturbed: Whole) -> None:
     last = trials.operations(Path("counted"))
     assert last > 200
     for fault, share in [
@@ -48,7 +59,7 @@ def test_accidents_with_files_lose_nothing(undisturbed: dict[str, object]) -> No
     ]:
         at = round(share * last)
         code, told, run = trials.met(Path(f"{fault}-{at}"), fault, at)
-        assert (code, trials.remains(run)) == (code, undisturbed), (fault, at, told)
+        assert (code, trials.remains(run)) == (code, undisturbed.remains), (fault, at, told)
 
 
 def test_damaged_checkpoints_are_refused_or_read_back_the_same() -> None:

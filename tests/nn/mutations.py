@@ -29,7 +29,7 @@ GRU_MUTATIONS = {
         "(h_prev_rows, h_prev_rows, rh_rows)",
         "(h_prev_rows, h_prev_rows, h_prev_rows)",
     ),
-    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
+    "weights from the wrong state": ("as_rows(cache.before)", "as_rows(cache.h[1:])"),
     "gradient of the last state": (
         "dh_next = np.array(dstate, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dstate)",
@@ -113,7 +113,7 @@ LSTM_MUTATIONS = {
         "np.sum(cache.a, axis=(1, 2), out=dw.b)",
         "dw.b[1:] = cache.a[1:].sum(axis=(1, 2))",
     ),
-    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
+    "weights from the wrong state": ("as_rows(cache.before[0])", "as_rows(cache.h[1:])"),
     "gradient of the last state": (
         "dstate = np.array(dstate, dtype=cache.h.dtype)",
         "dstate = np.zeros_like(dstate)",
@@ -129,7 +129,7 @@ RNN_MUTATIONS = {
     "1 - h^2 without 1 -": ("np.subtract(1.0, a, out=a)", "pass"),
     "1 - h^2 without the square": ("np.multiply(h, h, out=a)", "a[:] = h"),
     "b": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "pass"),
-    "weights from the wrong state": ("as_rows(cache.h[:-1])", "as_rows(cache.h[1:])"),
+    "weights from the wrong state": ("as_rows(cache.before)", "as_rows(cache.h[1:])"),
     "gradient of the last state": (
         "dh_next = np.array(dstate, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dstate)",

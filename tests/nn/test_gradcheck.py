@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from grucli.nn import gradcheck, gru, inputs
+from grucli.nn import gradcheck, gru, inputs, restarts
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS
 from tests.nn.mutations import CELL_MUTATIONS, INPUT_MUTATIONS, MODEL_MUTATIONS
@@ -34,6 +34,33 @@ def test_gradients_of_masked_recurrent_weights_are_right(cell: str) -> None:
     dropped = gradcheck.toy(7, 5, 2, 4, 3, 0.0, 0, cell, recurrent=0.4)[1].recurrent
     assert len(dropped) == 2
     assert all(0.1 < (mask == 0).mean() < 0.7 for mask in dropped.values())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dropout", [0.0, 0.25])
+def test_gradients_of_documents_are_right(cell: str, dropout: float) -> None:
+    checks = gradcheck.check_all(hidden=5, layers=2, dropout=dropout, cell=cell, documents=True)
+    assert max(row.error for _, row in checks) <= 1e-6
+    model, window = gradcheck.toy(7, 5, 2, 4, 3, dropout, 0, cell, documents=True)
+    assert model.boundary in window.x[1:]
+
+
+RESTART_MISTAKES = {
+    "the gradient goes on": ("gradient *= k", "pass"),
+    "the first step is left out": ("keep[::-1], strict", "[*keep[:0:-1], 1.0], strict"),
+    "a step late": ("reversed(steps), keep[::-1]", "reversed(steps), [1.0, *keep[:0:-1]]"),
+}
+
+
+@pytest.mark.parametrize("mistake", RESTART_MISTAKES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_mistake_where_a_document_begins_is_found(
+    cell: str, mistake: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant = mutate(restarts, *RESTART_MISTAKES[mistake])
+    monkeypatch.setattr(CELLS[cell], "homeward", mutant.homeward)
+    checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25, cell=cell, documents=True)
+    assert any(not row.passed for _, row in checks)
 
 
 def test_zero_over_zero_is_no_error_and_nan_is_one() -> None:

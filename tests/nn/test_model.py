@@ -128,12 +128,14 @@ def test_dropout_masks_keep_the_mean() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("dropout", [False, True])
-def test_the_size_of_a_workspace_is_known_beforehand(cell: str, dropout: bool) -> None:
-    model, T, B = Model(5, 6, 2, cell=cell), 700, 3
+@pytest.mark.parametrize(("dropout", "documents"), [(False, False), (True, False), (True, True)])
+def test_the_size_of_a_workspace_is_known_beforehand(
+    cell: str, dropout: bool, documents: bool
+) -> None:
+    model, T, B = Model(5, 6, 2, cell=cell, boundary=0 if documents else None), 700, 3
     room = model.workspace(T, B, dropout=dropout)
     numbers = room.nbytes // 4 + room.dropped.size  # masks take as much as what they drop
-    expected = workspace_size(T, B, 6, 2, dropout=dropout, cell=cell)
+    expected = workspace_size(T, B, 6, 2, dropout=dropout, cell=cell, restarts=documents)
     assert numbers == pytest.approx(expected, rel=10 / T)
 
 

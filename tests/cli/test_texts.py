@@ -1,0 +1,207 @@
+"""Texts of every kind, from the command line: directories, lists, rare and new characters."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grucli import cache
+from grucli import checkpoint as checkpoints
+from grucli.runs import RunDirectory
+from tests.conftest import TINY, Grucli
+from tests.texts import WORDS, prose
+
+LIST = "".join(f"{word}{other}\n" for word in WORDS for other in WORDS[:12])
+
+
+def write(name: str, text: str) -> str:
+    Path(name).write_text(text, encoding="utf-8", newline="")
+    return name
+
+
+def trained_on(grucli: Grucli, *args: object) -> Path:
+    result = grucli("train", *args, "-q", *TINY)
+    assert result.code == 0, result.err
+    return Path(result.out.strip())
+
+
+def last(run: Path) -> checkpoints.Checkpoint:
+    return checkpoints.read(RunDirectory(run).checkpoint("last"))
+
+
+# ---- lists
+
+
+def test_samples_of_a_list_end_by_themselves(grucli: Grucli) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--epochs=4")
+    made = grucli("sample", run, "-c", 20, "--seed", 1).out
+    assert len(made.splitlines()) == 20
+    assert max(map(len, made.splitlines())) < 100
+    assert grucli("sample", run, "-c", 2, "--seed", 1, "--separator", " / ").out == (
+        " / ".join(made.splitlines()[:2]) + "\n"
+    )
+    begun = grucli("sample", run, "-p", "night", "-c", 3, "--seed", 2).out.splitlines()
+    assert all(line.startswith("night") for line in begun)
+    samples = json.loads(grucli("sample", run, "-c", 2, "--seed", 1, "--json").out)["samples"]
+    assert [sample["text"] for sample in samples] == made.splitlines()[:2]
+    assert [len(sample["characters"]) for sample in samples] == [
+        len(line) for line in made.splitlines()[:2]
+    ]
+    assert (run / "samples").exists()
+    for command in (("eval", run, "list.txt"), ("gradcheck", run), ("routes", run)):
+        assert grucli(*command).code == 0
+
+
+def test_a_stopped_run_of_a_list_ends_as_the_uninterrupted_one(grucli: Grucli) -> None:
+    write("list.txt", LIST)
+    settings = ["--set=data.documents=line", "--set=optim.schedule=constant"]
+    half = trained_on(grucli, "list.txt", *settings, "--steps=10")
+    whole = trained_on(grucli, "list.txt", *settings, "--steps=20")
+    assert grucli("train", "--resume", half, "--steps=20", "-q").code == 0
+    left, right = last(half), last(whole)
+    assert left.progress.step == right.progress.step == 20
+    assert left.model.boundary is not None
+    np.testing.assert_array_equal(left.model.params.flat, right.model.params.flat)
+    np.testing.assert_array_equal(left.state, right.state)
+
+
+# ---- directories and long texts
+
+
+def test_a_directory(grucli: Grucli) -> None:
+    Path("texts/more").mkdir(parents=True)
+    write("texts/a.txt", prose(2000))
+    write("texts/more/b.txt", prose(2000, seed=1))
+    result = grucli("train", "texts", "--dry-run")
+    assert "corpus   texts (2 files)" in result.err
+    run = trained_on(grucli, "texts", "--steps=3")
+    assert run.name.endswith("-texts")
+    assert grucli("train", "--resume", run, "--steps=4", "-q").code == 0
+    assert grucli("eval", run, "--split", "val").code == 0
+    write("texts/c.txt", "one more")
+    assert "the corpus has changed" in grucli("train", "--resume", run, "--steps=5").err
+
+
+def test_a_long_text_gives_the_same_run(grucli: Grucli, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("text.txt", prose(4000))
+    held = trained_on(grucli, "text.txt", "--steps=12")
+    monkeypatch.setattr(cache, "IN_MEMORY", 1000)
+    result = grucli("train", "text.txt", "--steps=12", *TINY)
+    assert "cache    " in result.err
+    mapped = Path(result.out.strip())
+    for name in ("last", "best"):
+        files = [RunDirectory(run).checkpoint(name).read_bytes() for run in (held, mapped)]  # type: ignore[arg-type]
+        assert files[0] == files[1]
+    assert grucli("train", "--resume", mapped, "--steps=14", "-q").code == 0
+    assert grucli("eval", mapped, "text.txt", "--split", "val").code == 2
+    assert grucli("eval", mapped, "--split", "val").code == 0
+
+
+def test_no_place_for_a_long_text(grucli: Grucli, monkeypatch: pytest.MonkeyPatch) -> None:
+    write("text.txt", prose(4000))
+    monkeypatch.setattr(cache, "IN_MEMORY", 1000)
+    monkeypatch.setenv("GRUCLI_CACHE", "/dev/full/cache")
+    result = grucli("train", "text.txt", "--steps=1")
+    assert result.code == 2
+    assert "the encoded text cannot be kept here" in result.err
+    assert not Path("runs").exists()
+
+
+# ---- rare and new characters
+
+
+def test_rare_characters(grucli: Grucli) -> None:
+    text = prose(4000) + "\u2603\u2604" + "\U0001f600"
+    write("text.txt", text)
+    result = grucli("train", "text.txt", "--steps=5", *TINY, "--set=data.min_count=2")
+    assert "3 of them are rare and read as one unknown character" in result.err
+    run = Path(result.out.strip())
+    checkpoint = last(run)
+    assert checkpoint.vocabulary.unknown_id is not None
+    biases = checkpoint.model.output(checkpoint.model.params).b_c
+    biases[checkpoint.vocabulary.unknown_id] = 50.0  # the model now thinks of nothing else
+    checkpoints.write(Path("odd.npz"), checkpoint)
+    for options in ([], ["-t", 0], ["--top-k", 1], ["--top-p", 0.1], ["-c", 20]):
+        made = grucli("sample", "odd.npz", "--seed", 1, "-n", 50, *options)
+        assert made.code == 0
+        assert "\ufffd" not in made.out
+    assert grucli("sample", run, "-p", "\u2600 and", "-n", 5).code == 0
+    write("other.txt", "a \u2600 b")
+    assert grucli("eval", run, "other.txt").code == 0
+    assert grucli("train", "--resume", run, "--steps=6", "-q").code == 0
+
+
+def test_weights_of_another_text_and_characters_they_never_saw(
+    grucli: Grucli, trained: Path
+) -> None:
+    write("new.txt", prose(4000, seed=3) + 30 * "\u00e9\u2603")
+    refused = grucli("train", "new.txt", "--init-from", trained, "--steps=1")
+    assert refused.code == 2
+    assert "--unknown skip leaves these out" in refused.err
+    assert "--extend-vocabulary learns them" in refused.err
+
+    small = TINY[1:]
+    result = grucli(
+        "train", "new.txt", "--init-from", trained, "--unknown=skip", "--steps=3", *small
+    )
+    assert "60 characters that" in result.err
+    skipping = Path(result.out.strip())
+    assert last(skipping).corpus["skipped"] == 60
+    assert grucli("train", "--resume", skipping, "--steps=4", "-q").code == 0
+    assert grucli("eval", skipping, "--split", "val").code == 0
+
+    result = grucli(
+        "train", "new.txt", "--init-from", trained, "--extend-vocabulary", "--steps=1", *small,
+        "--set=optim.lr=1e-9",
+    )  # fmt: skip
+    assert "2 characters are new" in result.err
+    extended, old = (
+        last(Path(result.out.strip())),
+        checkpoints.read(RunDirectory(trained).checkpoint("best")),
+    )
+    places = extended.vocabulary.find(old.vocabulary.symbols)
+    assert len(extended.vocabulary) == len(old.vocabulary) + 2
+    for name, axis in (("layer1.W_x", 1), ("output.W_hc", 1), ("output.b_c", 0)):
+        kept = np.take(extended.model.params[name], places, axis)
+        np.testing.assert_allclose(kept, old.model_to_use().params[name], atol=1e-6)
+    np.testing.assert_allclose(
+        extended.model.params["layer1.W_h"], old.model_to_use().params["layer1.W_h"], atol=1e-6
+    )
+    assert extended.model.params["layer1.W_x"][
+        :, extended.vocabulary.number(np.array([0x2603]))
+    ].any()
+    assert grucli("train", "--resume", result.out.strip(), "--steps=2", "-q").code == 0
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["flat.txt", "--set=data.documents=line"], "the text has no line ends"),
+        (["text.txt", "--set=data.min_count=9999"], "leaves none of the"),
+        (["text.txt", "--set=data.min_count=2", "--set=data.level=byte"], "min_count is for char"),
+        (["text.txt", "--unknown=skip"], "belong to --init-from"),
+        (["text.txt", "--extend-vocabulary"], "belong to --init-from"),
+        (
+            ["text.txt", "--init-from", "RUN", "--extend-vocabulary", "--unknown", "skip"],
+            "keep one",
+        ),
+        (["text.txt", "--init-from", "RUN", "--set=data.min_count=3"], "data.min_count"),
+    ],
+)
+def test_refused(grucli: Grucli, trained: Path, args: list[str], expected: str) -> None:
+    write("text.txt", prose(4000))
+    write("flat.txt", prose(4000).replace("\n", " "))
+    result = grucli("train", *[trained if arg == "RUN" else arg for arg in args])
+    assert result.code == 2
+    assert expected in result.err
+    assert not Path("runs").exists()
+
+
+def test_many_characters_and_little_memory(grucli: Grucli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grucli.plan.physical_memory", lambda: 10**8)
+    write("text.txt", "".join(map(chr, range(0x4E00, 0x6000))) + 20 * prose(3000))
+    message = grucli("train", "text.txt", "--steps=1").err
+    assert "training would need" in message
+    assert "set data.min_count=10: of 4," in message
