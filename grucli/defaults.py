@@ -21,7 +21,7 @@ SIZES: tuple[tuple[float, Values], ...] = (
     (3e6, {}),
     (
         30e6,
-        {"model.hidden": 384, "model.dropout": 0.1, "optim.lr": 0.01, "train.epochs": 2.0},
+        {"model.hidden": 384, "model.dropout": 0.0, "optim.lr": 0.01, "train.epochs": 2.0},
     ),
     (300e6, LONG | {"data.val": 0.01}),
     (float("inf"), LONG | {"data.val": 0.001}),
