@@ -5,7 +5,6 @@ import random
 import time
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -17,37 +16,26 @@ from tests.texts import prose
 posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
 
 
-class Whole(NamedTuple):
-    """A run that nothing has disturbed."""
-
-    remains: dict[str, object]
-    seconds: float
-
-
-@pytest.fixture
-def undisturbed() -> Whole:
+@pytest.fixture(autouse=True)
+def _text() -> None:
     Path("text.txt").write_text(prose(3000), encoding="utf-8")
-    began = time.monotonic()
-    trials.grucli(*trials.words(Path("whole"))).communicate()
-    seconds = time.monotonic() - began
-    (run,) = Path("whole").iterdir()
-    return Whole(trials.remains(run), seconds)
 
 
 @posix
-def test_a_killed_run_is_resumed_to_the_same_bytes(undisturbed: Whole) -> None:
-    kills = 0
+def test_a_killed_run_is_resumed_to_the_same_bytes() -> None:
+    kills, whole = 0, trials.undisturbed(Path("whole"))
     for number in range(2):
         rng = random.Random(number)
-        longest = max(0.25, 0.7 * undisturbed.seconds)
+        longest = max(0.25, 0.7 * whole.seconds)
         killed, run = trials.killed_at_random(Path(f"killed-{number}"), rng, longest)
         kills += killed
-        assert trials.remains(run) == undisturbed.remains
+        assert trials.remains(run) == whole.remains
     assert kills
 
 
 @posix
-def test_accidents_with_files_lose_nothing(undisturbed: Whole) -> None:
+def test_accidents_with_files_lose_nothing() -> None:
+    whole = trials.undisturbed(Path("whole"), trials.FEW_STEPS)
     last = trials.operations(Path("counted"))
     assert last > 200
     for fault, share in [
@@ -59,7 +47,7 @@ def test_accidents_with_files_lose_nothing(undisturbed: Whole) -> None:
     ]:
         at = round(share * last)
         code, told, run = trials.met(Path(f"{fault}-{at}"), fault, at)
-        assert (code, trials.remains(run)) == (code, undisturbed.remains), (fault, at, told)
+        assert (code, trials.remains(run)) == (code, whole.remains), (fault, at, told)
 
 
 def test_damaged_checkpoints_are_refused_or_read_back_the_same() -> None:

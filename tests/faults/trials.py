@@ -8,20 +8,41 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 CLOCKS = ("chars_per_s", "elapsed_s")
 TRAIN = (
-    "train text.txt --steps 60 --seed 3 -q --runs-dir {runs} --set train.workers=1 "
+    "train text.txt --steps {steps} --seed 3 -q --runs-dir {runs} --set train.workers=1 "
     "--set model.hidden=8 --set train.batch=4 --set train.window=16 --set train.eval_every=7 "
     "--set train.log_every=3 --set sample.length=12 --set optim.average=0.9 --set train.keep=1"
 )
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}
 
 
-def words(runs: Path) -> list[str]:
-    """The command line of the run that all trials make, with its runs below ``runs``."""
-    return [word.format(runs=runs) for word in TRAIN.split()]
+STEPS, FEW_STEPS = 60, 16
+"""Steps of the run that is killed at random, and of one whose operations can all be tried."""
+
+
+def words(runs: Path, steps: int = STEPS) -> list[str]:
+    """The command line of the run that trials make, with its runs below ``runs``."""
+    return [word.format(runs=runs, steps=steps) for word in TRAIN.split()]
+
+
+class Whole(NamedTuple):
+    """What a run that nothing has disturbed leaves behind, and how long it takes."""
+
+    remains: dict[str, object]
+    seconds: float
+
+
+def undisturbed(runs: Path, steps: int = STEPS) -> Whole:
+    """Such a run, its directory below ``runs``."""
+    began = time.monotonic()
+    grucli(*words(runs, steps)).communicate()
+    seconds = time.monotonic() - began
+    (run,) = runs.iterdir()
+    return Whole(remains(run), seconds)
 
 
 def grucli(*arguments: object, fault: tuple[str, int] | None = None) -> subprocess.Popen[bytes]:
@@ -33,8 +54,8 @@ def grucli(*arguments: object, fault: tuple[str, int] | None = None) -> subproce
 
 
 def operations(runs: Path) -> int:
-    """How many operations on files the undisturbed run has."""
-    told = grucli(*words(runs), fault=("count", 0)).communicate()[1].decode()
+    """How many operations on files the undisturbed run of few steps has."""
+    told = grucli(*words(runs, FEW_STEPS), fault=("count", 0)).communicate()[1].decode()
     found = re.search(r"operations: (\d+)", told)
     assert found, told
     return int(found[1])
@@ -54,7 +75,7 @@ def differences(run: Path, whole: dict[str, object]) -> list[str]:
     return [name for name in sorted({*found, *whole}) if found.get(name) != whole.get(name)]
 
 
-def finish(runs: Path, patience: int = 20) -> Path:
+def finish(runs: Path, steps: int = STEPS, patience: int = 20) -> Path:
     """Resume what there is, or start again where nothing was saved, until the run is done."""
     for _ in range(patience):
         found = (
@@ -67,23 +88,23 @@ def finish(runs: Path, patience: int = 20) -> Path:
                 return run
             assert process.returncode == 2, told
             assert "no checkpoint yet" in told, told
-        grucli(*words(runs / "again")).communicate()
+        grucli(*words(runs / "again", steps)).communicate()
         runs = runs / "again"
     raise AssertionError(f"{runs}: does not come to an end")
 
 
 def met(runs: Path, fault: str, at: int) -> tuple[int, str, Path]:
-    """A run with an accident, brought to its end: exit code and words of the accident, the run."""
-    process = grucli(*words(runs), fault=(fault, at))
+    """A run of few steps with an accident, brought to its end: its exit code and words, the run."""
+    process = grucli(*words(runs, FEW_STEPS), fault=(fault, at))
     told = process.communicate(timeout=120)[1].decode()
     assert "Traceback" not in told, told
-    return process.returncode, told, finish(runs)
+    return process.returncode, told, finish(runs, FEW_STEPS)
 
 
 def killed_at_random(runs: Path, rng: random.Random, longest: float) -> tuple[int, Path]:
     """A run that is killed again and again at random moments, then left to end: kills, the run."""
     kills, command = 0, words(runs)
-    for _ in range(rng.randint(1, 3)):
+    for _ in range(rng.randint(1, 5)):
         process = grucli(*command)
         time.sleep(rng.uniform(0.2, longest))
         alive = process.poll() is None
