@@ -85,11 +85,11 @@ def find(name: str) -> Encoded | None:
     ids_file, facts_file = _files(name)
     try:
         facts = json.loads(facts_file.read_text(encoding="utf-8"))
-        if sha256(ids_file) == facts["ids_sha256"]:
+        if facts.pop("check") == _check(facts) and sha256(ids_file) == facts["ids_sha256"]:
             return Encoded(_map(ids_file, np.dtype(facts["dtype"])), facts, ids_file)
     except OSError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     with contextlib.suppress(OSError):
         facts_file.unlink()
@@ -116,7 +116,7 @@ def keep(name: str, pieces: Iterator[Ids], dtype: npt.DTypeLike, facts: dict[str
         _sweep(ids_file.parent)
         replace_file(ids_file, write)
         facts = {**facts, "dtype": np.dtype(dtype).str, "ids_sha256": content.hexdigest()}
-        replace_text(facts_file, json.dumps(facts) + "\n")
+        replace_text(facts_file, json.dumps({**facts, "check": _check(facts)}) + "\n")
         return Encoded(_map(ids_file, np.dtype(dtype)), facts, ids_file)
     except OSError as error:
         if (found := find(name)) is not None:  # made by another process in the meantime
@@ -146,6 +146,11 @@ def let_go(ids: Ids) -> None:
         base = base.obj
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
+
+
+def _check(facts: dict[str, Any]) -> str:
+    """A hash of what is said of an entry."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _map(path: Path, dtype: np.dtype[Any]) -> Ids:

@@ -84,7 +84,9 @@ def test_other_ways_to_read_a_text_are_other_entries() -> None:
         assert skipping.skipped == len(TEXT) - len(skipping.ids)
 
 
-@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "no facts", "odd facts"])
+@pytest.mark.parametrize(
+    "damage", ["cut", "flipped", "gone", "no facts", "odd facts", "other facts", "facts missing"]
+)
 def test_a_damaged_entry_is_made_anew(damage: str) -> None:
     read(["t.txt"], Data())
     ids_file, facts_file = entries()
@@ -96,7 +98,15 @@ def test_a_damaged_entry_is_made_anew(damage: str) -> None:
     elif damage == "gone":
         ids_file.unlink()
     else:
-        facts_file.write_text("[]" if damage == "odd facts" else "", encoding="utf-8")
+        facts = facts_file.read_text(encoding="utf-8")
+        changed = {
+            "no facts": "",
+            "odd facts": "[]",
+            "other facts": facts.replace('"symbols": [10, ', '"symbols": [11, '),
+            "facts missing": facts.replace('"skipped"', '"slipped"'),
+        }[damage]
+        assert changed != facts
+        facts_file.write_text(changed, encoding="utf-8")
     assert text_of(read(["t.txt"], Data())) == TEXT
     assert ids_file.read_bytes() == raw
 

@@ -99,5 +99,9 @@ def main(args: list[str] | None = None) -> None:
     except MemoryError:
         if debug:
             traceback.print_exc()
-        render.error("there is not enough memory: lower model.hidden, train.batch or train.window")
+        render.error(
+            "there is not enough memory; training takes less with a lower model.hidden, "
+            "train.batch or train.window, sampling with a lower --count, what looks inside with "
+            "lower --positions"
+        )
         sys.exit(1)

@@ -31,8 +31,9 @@ def compare(
         typer.Option("--match", help="Equal units, or about equal numbers of parameters."),
     ] = "width",
     seeds: Annotated[
-        int, typer.Option("--seeds", min=1, max=100, help="Runs of each cell.", metavar="N")
-    ] = 1,
+        int | None,
+        typer.Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N"),
+    ] = None,
     config: Config = None,
     sets: Sets = None,
     steps: Steps = None,
@@ -53,8 +54,10 @@ def compare(
     budget = {"train.steps": steps, "train.epochs": epochs, "train.minutes": minutes}
     given = {key: value for key, value in budget.items() if value is not None}
     if runs:
-        if given or sets or config:
-            raise UsageError("--runs compares runs that there are; leave out budget and settings")
+        if given or sets or config or seeds is not None:
+            raise UsageError(
+                "--runs compares runs that there are; leave out budget, settings and --seeds"
+            )
         if not corpus:
             raise UsageError("--runs: name the runs to compare; `grucli runs` lists them")
         compared = _existing([Path(run) for run in corpus])
@@ -62,19 +65,31 @@ def compare(
         raise UsageError("name a text to train on, or --runs RUN RUN ... to compare runs")
     else:
         names = subjects.cell_names(cells)
-        _refuse_what_is_compared(corpus, sets or [])
+        _refuse_what_is_compared(corpus, config, sets or [])
         request = Request(corpus, config, sets or [], given, None, None)
-        compared = _train_all(request, names, match, seeds, runs_dir or Path("runs"))
+        compared = _train_all(request, names, match, seeds or 1, runs_dir or Path("runs"))
     _report(compared, as_json)
 
 
-def _refuse_what_is_compared(corpus: Sequence[str], sets: Sequence[str]) -> None:
+def _refuse_what_is_compared(
+    corpus: Sequence[str], config: Path | None, sets: Sequence[str]
+) -> None:
     """What differs from run to run cannot be set, and each run reads the text."""
     for key, option in (("model.cell", "--cells"), ("train.seed", "--seeds")):
         if any(text.partition("=")[0].strip() == key for text in sets):
             raise UsageError(f"--set {key}: compare chooses it for each run; see {option}")
+        if config is not None and _differs_from_default(config, key):
+            render.warn(f"{config}: {key} is not used; compare chooses it: see {option}")
     if "-" in corpus:
         raise UsageError("-: standard input can be read once, and each run reads it: name a file")
+
+
+def _differs_from_default(config: Path, key: str) -> bool:
+    """Whether a settings file asks for something else; one from --print-config has every key."""
+    from grucli.config import Settings, flatten, read_file
+
+    default = flatten(Settings())[key]
+    return bool(read_file(config).get(key, default) != default)
 
 
 def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":

@@ -36,7 +36,7 @@ def gradflow(
     ] = 128,
     text: subjects.Text = None,
     positions: subjects.Positions = 64,
-    hidden: subjects.Hidden = 128,
+    hidden: subjects.Hidden = None,
     plot: plots.Plot = None,
     as_json: subjects.AsJson = False,
 ) -> None:
@@ -49,12 +49,13 @@ def gradflow(
     plots.check(plot)
     if runs and cells:
         raise UsageError("--cells is for untrained models; runs have their cells; keep one")
+    H = subjects.units(runs, hidden)
     from grucli.inspection import look, norms_by_distance
 
     looked = (
         [subjects.of_run(path, text) for path in runs]
         if runs
-        else subjects.untrained(subjects.cell_names(cells or "rnn,lstm,gru"), text, hidden)
+        else subjects.untrained(subjects.cell_names(cells or "rnn,lstm,gru"), text, H)
     )
     subjects.check_same_vocabulary(looked)
     flows: dict[str, np.ndarray[Any, Any]] = {}

@@ -183,14 +183,13 @@ def _warn_of_changes(run: "RunDirectory", plan: "Plan") -> None:
     from grucli.plan import describe
 
     now, before = describe(plan), run.info
+    versions = before.get("versions")
+    versions = versions if isinstance(versions, dict) else {}
     changes = [
         f"{name} was {old} and is {new}"
         for name, old, new in [
             ("the number of workers", before.get("workers"), now["workers"]),
-            *(
-                (name, (before.get("versions") or {}).get(name), version)
-                for name, version in now["versions"].items()
-            ),
+            *((name, versions.get(name), version) for name, version in now["versions"].items()),
         ]
         if old is not None and old != new
     ]

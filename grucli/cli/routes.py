@@ -42,7 +42,7 @@ def routes(
     distance: Distance = 64,
     text: subjects.Text = None,
     positions: subjects.Positions = 64,
-    hidden: subjects.Hidden = 64,
+    hidden: subjects.Hidden = None,
     rows: Rows = 16,
     plot: plots.Plot = None,
     as_json: subjects.AsJson = False,

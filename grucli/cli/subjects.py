@@ -23,8 +23,14 @@ Text = Annotated[
         metavar="FILE",
     ),
 ]
+UNITS = 64
+"""Units of a model that nobody has trained."""
+
 Hidden = Annotated[
-    int, typer.Option("--hidden", min=1, max=4096, help="Units of an untrained model.", metavar="N")
+    int | None,
+    typer.Option(
+        "--hidden", min=1, max=4096, help="Units of an untrained model [64].", metavar="N"
+    ),
 ]
 Positions = Annotated[
     int,
@@ -116,7 +122,18 @@ def check_same_vocabulary(subjects: Sequence[Subject]) -> None:
             )
 
 
-def one(run: Path | None, cell: str | None, text: str | None, hidden: int) -> Subject:
+def units(run: object, hidden: int | None) -> int:
+    """Units of an untrained model.
+
+    Raises:
+        UsageError: there is a run, or there are some, which have their own.
+    """
+    if run and hidden is not None:
+        raise UsageError("--hidden is for a model without a run; a run has its units; keep one")
+    return UNITS if hidden is None else hidden
+
+
+def one(run: Path | None, cell: str | None, text: str | None, hidden: int | None) -> Subject:
     """A run, or else an untrained model.
 
     Raises:
@@ -124,12 +141,13 @@ def one(run: Path | None, cell: str | None, text: str | None, hidden: int) -> Su
     """
     if run is not None and cell is not None:
         raise UsageError("--cell is for a model without a run; a run has its cell; keep one")
+    H = units(run, hidden)
     if run is not None:
         return of_run(run, text)
     names = cell_names("gru" if cell is None else cell)
     if len(names) > 1:
         raise UsageError(f"--cell {cell}: routes are shown of one cell; name one")
-    return untrained(names, text, hidden)[0]
+    return untrained(names, text, H)[0]
 
 
 def distances_shown(last: int) -> list[int]:
