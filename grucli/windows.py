@@ -21,6 +21,10 @@ HELD = 64
 """Windows after which mapped ids are let go of."""
 
 
+FEW_LINES = 50
+"""Lines below which their first characters may differ by chance."""
+
+
 @dataclass(frozen=True)
 class Splits:
     """Views of a corpus: first the training text, then validation, then test."""
@@ -67,6 +71,24 @@ def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
     counts = np.zeros(V, np.int64)
     for piece in pieces(ids):
         counts += np.bincount(piece, minlength=V)
+    return counts
+
+
+def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
+    """Whether the lines held out to validate begin quite otherwise than those to train on.
+
+    That is, whether the distributions of their first characters differ by more than they share.
+    """
+    train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
+    if min(train.sum(), val.sum()) < FEW_LINES:
+        return False
+    return bool(np.abs(train / train.sum() - val / val.sum()).sum() / 2 > 0.5)
+
+
+def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
+    counts = np.zeros(V, np.int64)
+    for piece in pieces(ids):
+        counts += np.bincount(piece[1:][piece[:-1] == line_end], minlength=V)
     return counts
 
 

@@ -112,13 +112,8 @@ def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
     """
     from grucli.evaluation import baselines
 
-    settings, windows, corpus = plan.settings, plan.windows, plan.corpus
-    train = settings.train
-    if (train.batch, train.window) != (windows.B, windows.T):
-        render.warn(
-            f"the text is short: batch {train.batch} x window {train.window} became "
-            f"{windows.B} x {windows.T}, so that an epoch has {windows.per_epoch} steps"
-        )
+    settings, corpus = plan.settings, plan.corpus
+    _say_what_may_surprise(plan)
     if quiet:
         return
     unit = "bytes" if settings.data.level == "byte" else "characters"
@@ -149,6 +144,25 @@ def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
     render.say(f"memory   {render.size(plan.memory)}, {processes}")
     if corpus.kept is not None:
         render.say(f"cache    {corpus.kept}, read from there; it may be deleted after training")
+
+
+def _say_what_may_surprise(plan: "Plan") -> None:
+    """What had to be adapted, and what looks like a mistake."""
+    from grucli.windows import looks_sorted
+
+    settings, windows, corpus = plan.settings, plan.windows, plan.corpus
+    train = settings.train
+    if (train.batch, train.window) != (windows.B, windows.T):
+        render.warn(
+            f"the text is short: batch {train.batch} x window {train.window} became "
+            f"{windows.B} x {windows.T}, so that an epoch has {windows.per_epoch} steps"
+        )
+    line_end, V = corpus.vocabulary.line_end, len(corpus.vocabulary)
+    if settings.data.documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
+        render.warn(
+            "the lines held out to validate begin otherwise than those to train on: if the list is "
+            "sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
+        )
 
 
 def _suited(values: "Values") -> str:

@@ -1,6 +1,7 @@
 """Texts of every kind, from the command line: directories, lists, rare and new characters."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,17 @@ def test_a_stopped_run_of_a_list_ends_as_the_uninterrupted_one(grucli: Grucli) -
     assert left.model.boundary is not None
     np.testing.assert_array_equal(left.model.params.flat, right.model.params.flat)
     np.testing.assert_array_equal(left.state, right.state)
+
+
+def test_a_sorted_list_is_noticed(grucli: Grucli) -> None:
+    lines = LIST.splitlines(keepends=True)
+    write("sorted.txt", "".join(sorted(2 * lines)))
+    random.Random(0).shuffle(lines)
+    write("shuffled.txt", "".join(2 * lines))
+    listed = "--set=data.documents=line"
+    assert "shuffle it first" in grucli("train", "sorted.txt", listed, "--dry-run", "-q").err
+    assert "shuffle" not in grucli("train", "shuffled.txt", listed, "--dry-run", "-q").err
+    assert "shuffle" not in grucli("train", "sorted.txt", "--dry-run").err
 
 
 # ---- directories and long texts
