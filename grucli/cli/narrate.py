@@ -1,7 +1,7 @@
 """What ``grucli train`` shows: the plan, the progress, the result."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from grucli.cli import render
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from grucli.runs import RunDirectory
     from grucli.training import Event, Trainer
 
+
+LONG = 10**8
+"""Bytes of a text from which reading takes seconds."""
 
 SEARCHED = 10**8
 """Characters that are searched for what a sample has copied, which takes seconds."""
@@ -100,6 +103,15 @@ def _evaluation_line(event: "Event") -> str:
         f"step {event.step:>6,}  epoch {event.epoch:5.2f}  train {event.train_loss:.4f}  "
         f"{val}({bits:.3f} bpc){marks}"
     )
+
+
+def say_reading(sources: Sequence[str]) -> None:
+    """That a long text is being read, which takes a while at first."""
+    from grucli.sources import expand, size_on_disk
+
+    size = size_on_disk(expand(sources))
+    if size > LONG:
+        render.say(f"reading  about {render.size(size)} of text; the first time takes longest")
 
 
 def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:

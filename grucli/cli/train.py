@@ -113,6 +113,8 @@ def train(
         return
     if resume is not None and (name is not None or runs_dir is not None):
         raise UsageError("--name and --runs-dir are for a new run; --resume has one")
+    if not quiet:
+        narrate.say_reading(request.corpus)
     session = request.session()
     narrate.show_plan(session.plan, session.suited, quiet)
     if dry_run:

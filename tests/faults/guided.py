@@ -1,7 +1,7 @@
 """Files that coverage-guided fuzzing invents: ``python -m tests.faults.guided READER RUNS``.
 
-Needs atheris, from PyPI. Inputs that reach new code in grucli are kept and changed further; anything
-but a documented error ends it with the exit code of a crash.
+Needs atheris, from PyPI. Inputs that reach new code in grucli are kept and changed further;
+anything but a documented error ends it with the exit code of a crash.
 """
 
 import contextlib
