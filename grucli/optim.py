@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grucli.nn.params import Array
+from grucli.nn.params import Array, Params
 
 PART = 2**14
 """Parameters updated at a time, so that a dozen operations on them find them in the cache."""
@@ -63,6 +63,17 @@ def adam_(
         np.divide(m, g, out=g)
         g *= lr / unbias_m
         theta -= g
+
+
+def decay_(params: Params, share: float) -> None:
+    """Take a share off all weights, in place; biases stay.
+
+    Decoupled from the gradient (Loshchilov and Hutter 2019): ``share`` is the learning rate times
+    the weight decay, and Adam's moments know nothing of it.
+    """
+    for name, theta in params.items():
+        if name.split(".")[-1].startswith("W"):
+            theta *= 1 - share
 
 
 def clip_(gradient: Array, limit: float) -> float:

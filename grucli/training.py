@@ -23,7 +23,7 @@ from grucli.checkpoint import Checkpoint
 from grucli.errors import CheckpointError, DivergedError
 from grucli.files import PASSING
 from grucli.nn.params import Array
-from grucli.optim import adam_, average_, clip_
+from grucli.optim import adam_, average_, clip_, decay_
 from grucli.parallel import Dropout, Shards
 from grucli.plan import DROPOUT, SAMPLES, Plan, random_stream
 from grucli.runs import Metrics, RunDirectory
@@ -290,6 +290,8 @@ class Trainer:
         optim, checkpoint = self.plan.settings.optim, self.checkpoint
         step, flat = checkpoint.progress.step + 1, checkpoint.model.params.flat
         moments, betas, eps = checkpoint.moments, optim.betas, optim.eps
+        if optim.weight_decay:
+            decay_(checkpoint.model.params, lr * optim.weight_decay)
         adam_(flat, gradient, moments, step=step, lr=lr, betas=betas, eps=eps)
         if checkpoint.average is not None:
             average_(checkpoint.average.flat, flat, optim.average, step)

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
-from grucli.optim import Moments, adam_, average_, clip_
+from grucli.nn.cells import CELLS
+from grucli.nn.model import Model
+from grucli.optim import Moments, adam_, average_, clip_, decay_
 
 
 def test_adam_follows_the_paper() -> None:
@@ -19,6 +21,16 @@ def test_adam_follows_the_paper() -> None:
     np.testing.assert_allclose(flat, expected, rtol=1e-13)
     np.testing.assert_allclose(moments.m, m, rtol=1e-13)
     np.testing.assert_allclose(moments.v, v, rtol=1e-13)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_weights_decay_and_biases_stay(cell: str) -> None:
+    model = Model(5, 4, 2, cell=cell)
+    model.params.flat[:] = 1.0
+    decay_(model.params, 0.25)
+    for name, array in model.params.items():
+        is_bias = name.split(".")[1].startswith("b")
+        np.testing.assert_array_equal(array, 1.0 if is_bias else 0.75)
 
 
 def test_clip_scales_long_gradients_and_leaves_short_ones() -> None:

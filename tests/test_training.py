@@ -328,6 +328,21 @@ def test_a_validation_loss_that_is_not_finite_is_never_the_best(text: str) -> No
     assert trainer.run.pointer("best") is None
 
 
+def test_weight_decay_is_the_learning_rate_times_it(text: str) -> None:
+    plain, decaying = (
+        trainer_for(plan_for(text, optim__weight_decay=decay, optim__warmup=0))
+        for decay in (0.0, 0.5)
+    )
+    before = plain.checkpoint.model.params["layer1.W_h"].copy()
+    for trainer in (plain, decaying):
+        trainer._step()
+    difference = (
+        plain.checkpoint.model.params["layer1.W_h"] - decaying.checkpoint.model.params["layer1.W_h"]
+    )
+    lr = plain.checkpoint.progress.lr
+    np.testing.assert_allclose(difference, 0.5 * lr * before, rtol=1e-3, atol=1e-7)
+
+
 def test_the_files_of_a_run(text: str) -> None:
     trainer = trainer_for(plan_for(text, train__steps=10, train__keep=0))
     follow(trainer)
