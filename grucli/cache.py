@@ -39,11 +39,15 @@ def directory() -> Path:
     """Where encoded texts are kept: $GRUCLI_CACHE, or the user's cache directory."""
     if chosen := os.environ.get("GRUCLI_CACHE"):
         return Path(chosen)
+    try:
+        home = Path.home()
+    except RuntimeError:  # nobody's, as in some containers
+        home = Path(tempfile.gettempdir())
     if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "grucli" / "cache"
+        return Path(os.environ.get("LOCALAPPDATA", home)) / "grucli" / "cache"
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "grucli"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grucli"
+        return home / "Library" / "Caches" / "grucli"
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "grucli"
 
 
 class Encoded(NamedTuple):
@@ -128,7 +132,7 @@ def cannot_keep(error: OSError) -> CorpusError:
     """What to say when there is no place for an encoded text."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return CorpusError(
-        f"{error.filename or directory()}: the encoded text cannot be kept here: "
+        f"{directory()}: the encoded text cannot be kept here: "
         f"{error.strerror or error}; {'free some space, or ' if full else ''}name another "
         "directory in the environment variable GRUCLI_CACHE"
     )

@@ -28,6 +28,7 @@ from pydantic import TypeAdapter
 
 from grucli import __version__
 from grucli.config import Settings
+from grucli.corpus import Corpus
 from grucli.errors import CheckpointError
 from grucli.files import replace_file
 from grucli.nn.model import Model, shapes
@@ -138,6 +139,12 @@ class Checkpoint:
             self.average.flat[:] = earlier.average.flat
         self.state, self.use_average = earlier.state, earlier.use_average
         vars(self.progress).update(vars(earlier.progress))
+
+
+def same_text(corpus: Corpus, checkpoint: Checkpoint) -> bool:
+    """Whether a text is what a checkpoint was trained on, and was read in the same way."""
+    then = checkpoint.corpus
+    return (corpus.sha256, len(corpus.ids)) == (then["sha256"], then["chars"])
 
 
 def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:

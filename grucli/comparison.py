@@ -53,9 +53,9 @@ class Outcome:
         return self.val - self.train
 
     @property
-    def kind(self) -> tuple[str, int, int]:
-        """What runs of several seeds have in common."""
-        return self.cell, self.layers, self.hidden
+    def kind(self) -> tuple[str, int, int, int]:
+        """What runs of several seeds have in common; parameters differ with the vocabulary."""
+        return self.cell, self.layers, self.hidden, self.parameters
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ def check_comparable(runs: Sequence[RunDirectory]) -> None:
         why = None
         if other.corpus["sha256"] != first.corpus["sha256"]:
             why = "were trained on different texts"
-        elif other.settings.data != first.settings.data:
-            why = "read or divide their text differently (the settings under data)"
+        elif other.settings.data != first.settings.data or other.corpus != first.corpus:
+            why = "read or divide their text differently (the settings under data, --unknown)"
         if why:
             raise UsageError(
                 f"{runs[0].path} and {run.path} {why}, so that their losses cannot be compared"
@@ -140,9 +140,9 @@ def matching_hidden(V: int, layers: int, cell: str, parameters: int) -> int:
     return min(range(low, high + 1), key=distance)
 
 
-def by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, int, int], list[Outcome]]:
+def by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, int, int, int], list[Outcome]]:
     """Runs that differ by their seed alone, together; the lowest validation loss first."""
-    kinds: dict[tuple[str, int, int], list[Outcome]] = {}
+    kinds: dict[tuple[str, int, int, int], list[Outcome]] = {}
     for outcome in outcomes:
         kinds.setdefault(outcome.kind, []).append(outcome)
     return dict(sorted(kinds.items(), key=lambda kind: mean(kind[1], lambda one: one.val)))

@@ -7,7 +7,6 @@ characters. The text itself is never held whole, and ids that are many go to a f
 """
 
 import codecs
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ from grucli import cache
 from grucli.config import Data
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
-from grucli.sources import STANDARD_INPUT, digest, expand, raw_pieces, size_on_disk
-from grucli.vocabulary import CATCH_ALL, Unknown, Vocabulary, smallest_unsigned
+from grucli.sources import STANDARD_INPUT, Digest, digest, expand, raw_pieces, size_on_disk
+from grucli.vocabulary import CATCH_ALL, LINE_END, Unknown, Vocabulary, smallest_unsigned
 
 CODE_POINTS = 0x110000
 """Unicode code points are below this number."""
@@ -60,6 +59,8 @@ def read(
     data: Data,
     vocabulary: Vocabulary | None = None,
     unknown: Unknown = "error",
+    *,
+    extend: bool = False,
 ) -> Corpus:
     """Read files, ``.gz`` among them, directories, or ``-`` for standard input, as one text.
 
@@ -68,23 +69,24 @@ def read(
         data: level, encoding, and which symbols are too rare.
         vocabulary: use this one instead of the text's own symbols.
         unknown: whether symbols that it lacks are an error or are left out.
+        extend: add the text's own symbols to ``vocabulary`` instead.
 
     Raises:
         CorpusError: missing, empty, not in the encoding, or too long to be kept.
         UnknownCharacterError: symbols that ``vocabulary`` lacks.
     """
     files = expand(sources)
-    reading = _Reading(data, vocabulary, unknown)
+    reading = _Reading(data, vocabulary, unknown, extend=extend)
     encoded = None
-    if size_on_disk(files) > cache.IN_MEMORY:
+    if (size_on_disk(files) or 0) > cache.IN_MEMORY:
         encoded = reading.known(digest(files))
     if encoded is None:
         with cache.Spool() as spool:
-            encoded = reading.read(files, spool)
+            encoded = reading.read(files, sources, spool)
     facts = encoded.facts
     return Corpus(
         ids=encoded.ids,
-        vocabulary=reading.vocabulary_of(facts),
+        vocabulary=_vocabulary_of(facts, data),
         sources=tuple(sources),
         sha256=facts["sha256"],
         size=facts["size"],
@@ -98,41 +100,42 @@ def read(
 class _Reading:
     """One way to read a text, and what was kept of such readings."""
 
-    def __init__(self, data: Data, vocabulary: Vocabulary | None, unknown: Unknown) -> None:
-        self.data, self.vocabulary, self.unknown = data, vocabulary, unknown
+    def __init__(
+        self, data: Data, vocabulary: Vocabulary | None, unknown: Unknown, *, extend: bool
+    ) -> None:
+        self.data, self.given, self.unknown, self.extend = data, vocabulary, unknown, extend
 
-    def vocabulary_of(self, facts: dict[str, Any]) -> Vocabulary:
-        """The vocabulary of the ids that these facts belong to."""
-        return self.vocabulary or self._own_of(facts)
+    def known(self, text: Digest) -> cache.Encoded | None:
+        """The ids of a text that was read so before."""
+        own = cache.find(self._name(text, None))
+        if own is None:
+            if self.given is None or self.extend:
+                return None  # what its symbols are is not known
+            return cache.find(self._name(text, self.given))
+        vocabulary = _vocabulary_of(own.facts, self.data)
+        wanted = self._wanted(vocabulary)
+        if self._is_own(wanted, vocabulary):
+            return own
+        return cache.find(self._name(text, wanted))
 
-    def _own_of(self, facts: dict[str, Any]) -> Vocabulary:
-        symbols = np.array(facts["symbols"], np.uint32)
-        return Vocabulary(self.data.level, symbols, catch_all=self.data.min_count > 1)
-
-    def known(self, content: str) -> cache.Encoded | None:
-        """The ids of a text that was read before, by the hash of its content.
-
-        A text read with its own symbols serves all who bring the same ones.
-        """
-        found = cache.find(self._name(content, None))
-        if self.vocabulary is None or (found and self.vocabulary == self._own_of(found.facts)):
-            return found
-        return cache.find(self._name(content, self.vocabulary))
-
-    def read(self, files: Sequence[str], spool: cache.Spool) -> cache.Encoded:
-        """Read the files; the ids, and what there is to say of them."""
-        content, size = hashlib.sha256(), 0
-        numbering = _Numbering(spool)
+    def read(self, files: Sequence[str], named: Sequence[str], spool: cache.Spool) -> cache.Encoded:
+        """Read the files; those that were named themselves must not be empty."""
+        text, numbering = Digest(), _Numbering(spool)
         for file in files:
             before = numbering.count
+            text.begin_file()
             for raw, points in _pieces(file, self.data):
-                content.update(raw)
-                size += len(raw)
+                text.update(raw)
                 numbering.add(points)
-            if numbering.count == before:
+            if numbering.count == before and file in named:
                 raise CorpusError(f"{file}: the file is empty; give a text to read")
+        if not numbering.count:
+            raise CorpusError(f"{', '.join(named)}: there is no text in these files")
+        return self._encoded(text, numbering)
+
+    def _encoded(self, text: Digest, numbering: "_Numbering") -> cache.Encoded:
         own = numbering.own_vocabulary(self.data)
-        vocabulary = self.vocabulary or own
+        vocabulary = self._wanted(own)
         if vocabulary is None:
             raise CorpusError(
                 f"data.min_count={self.data.min_count} leaves none of the "
@@ -140,30 +143,52 @@ class _Reading:
                 f"{numbering.counts.max():,} times"
             )
         table = numbering.table(vocabulary, self.unknown)
-        unknown_id = -1 if vocabulary.unknown_id is None else vocabulary.unknown_id
-        dtype = smallest_unsigned(len(vocabulary))
+        catch_all = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
         skipped = int(numbering.counts[table < 0].sum())
         facts = {
-            "sha256": content.hexdigest(),
-            "size": size,
+            "sha256": text.sha256,
+            "size": sum(text.sizes),
             "symbols": vocabulary.symbols.tolist(),
             "skipped": skipped,
-            "rare": int(numbering.counts[table == unknown_id].sum()) if unknown_id >= 0 else 0,
+            "rare": int(numbering.counts[catch_all].sum()),
         }
-        count, pieces = numbering.count - skipped, numbering.pieces(table, dtype)
+        dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
+        pieces = numbering.pieces(table, dtype)
         if count * dtype.itemsize <= cache.IN_MEMORY:
             return cache.Encoded(_joined(pieces, count, dtype), facts)
-        name = self._name(facts["sha256"], None if vocabulary == own else vocabulary)
-        return cache.keep(name, pieces, dtype, facts)
+        name = self._name(text, None if self._is_own(vocabulary, own) else vocabulary)
+        return cache.find(name) or cache.keep(name, pieces, dtype, facts)
 
-    def _name(self, content: str, vocabulary: Vocabulary | None) -> str:
-        """The name under which such a reading is kept; no vocabulary stands for the text's own."""
+    def _wanted(self, own: Vocabulary | None) -> Vocabulary | None:
+        """The vocabulary of the ids, by that of the text's own symbols."""
+        if self.given is None:
+            return own
+        if own is None or not self.extend:
+            return self.given
+        return self.given.joined_with(own, catch_all=self.data.min_count > 1)
+
+    def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
+        """Whether this is how the text is read without being given a vocabulary."""
+        everything = vocabulary is None or vocabulary.unknown_id is None
+        return vocabulary == own and (self.unknown == "error" or everything)
+
+    def _name(self, text: Digest, vocabulary: Vocabulary | None) -> str:
+        """The name under which such a reading is kept; no vocabulary stands for the text's own.
+
+        Each file is decoded by itself, so that it matters where they end.
+        """
         data = self.data
         encoding = "" if data.level == "byte" else codecs.lookup(data.encoding).name
         how: list[object] = [data.level, encoding, data.min_count]
+        how += [data.min_count > 1 and data.documents, text.sizes[1:]]
         if vocabulary is not None:
             how += [vocabulary.symbols.tolist(), vocabulary.unknown_id, self.unknown]
-        return cache.entry_name(content, how)
+        return cache.entry_name(text.sha256, how)
+
+
+def _vocabulary_of(facts: dict[str, Any], data: Data) -> Vocabulary:
+    symbols = np.array(facts["symbols"], np.uint32)
+    return Vocabulary(data.level, symbols, catch_all=data.min_count > 1)
 
 
 class _Numbering:
@@ -206,7 +231,10 @@ class _Numbering:
     def own_vocabulary(self, data: Data) -> Vocabulary | None:
         """The symbols that are not too rare, if any, and one for the others if there are any."""
         symbols = np.array(self.symbols, np.uint32)
-        frequent = symbols[self.counts >= data.min_count]
+        enough = self.counts >= data.min_count
+        if data.documents:
+            enough |= symbols == LINE_END  # however few the lines are
+        frequent = symbols[enough]
         if not len(frequent):
             return None
         if len(frequent) < len(symbols):

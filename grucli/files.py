@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import secrets
 import sys
 import time
 from collections.abc import Callable
@@ -37,9 +38,10 @@ def replace_file(
     Raises:
         OSError: the old file is untouched then, and the temporary one removed.
     """
-    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}")
+    # process ids repeat where containers or machines share a directory
+    temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())

@@ -121,12 +121,15 @@ def shares_by_distance(past: Past, distances: Sequence[int]) -> dict[int, dict[s
 
     Every place of the text counts alike: its gradient is brought to length 1 before each step.
     Far back a few places with a large one would decide otherwise, and all would fade to nothing.
+    Distances that no gradient reaches, since documents begin in between, are left out.
     """
     shares: dict[int, dict[str, float]] = {}
     after = past.gradient
     for distance in range(1, len(past.steps) + 1):
         parts = list(past.parts(distance - 1, _of_length_one(after)))
         after = summed((part for _, part in parts), past.gradient)
+        if not joined(after).any():
+            break
         if distance in distances:
             named: dict[str, float] = {}
             for route, part in parts:

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation
-from grucli.checkpoint import Checkpoint, Progress, model_for
+from grucli.checkpoint import Checkpoint, Progress, model_for, same_text
 from grucli.config import Settings
 from grucli.corpus import Corpus
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
-from grucli.nn.params import count
+from grucli.nn.params import Array, count
 from grucli.nn.products import UNPACKED
 from grucli.optim import Moments
 from grucli.parallel import choose_workers
@@ -101,16 +101,10 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
         UnknownCharacterError: the prompt of the samples holds symbols that the corpus lacks.
         SettingsError: more memory than the machine has.
     """
-    if settings.data.documents and corpus.vocabulary.line_end is None:
-        raise CorpusError(
-            "data.documents=line: the text has no line ends, so that it is one document: leave "
-            "the setting out, or put each document on a line of its own"
-        )
-    try:
-        corpus.vocabulary.encode(settings.sample.prompt)
-    except UnknownCharacterError as error:
-        raise UnknownCharacterError(f"sample.prompt: {error}") from None
+    _check_prompt(settings, corpus)
     splits = split(corpus.ids, settings.data)
+    counts = count_symbols(splits.train, len(corpus.vocabulary))
+    _check_symbols(settings, corpus, counts)
     train = settings.train
     windows = fit_windows(splits.train, train.batch, train.window)
     budget = Budget.of(train, windows.per_epoch)
@@ -119,7 +113,7 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
         corpus=corpus,
         splits=splits,
         windows=windows,
-        counts=count_symbols(splits.train, len(corpus.vocabulary)),
+        counts=counts,
         workers=choose_workers(None if train.workers == "auto" else train.workers, windows.B),
         budget=budget,
         eval_every=evaluation_interval(
@@ -140,11 +134,34 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
     return plan
 
 
+def _check_prompt(settings: Settings, corpus: Corpus) -> None:
+    try:
+        corpus.vocabulary.encode(settings.sample.prompt)
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(f"sample.prompt: {error}") from None
+
+
+def _check_symbols(settings: Settings, corpus: Corpus, counts: npt.NDArray[np.int64]) -> None:
+    """Refuse a text without the symbols that its settings presuppose."""
+    vocabulary = corpus.vocabulary
+    if settings.data.documents and vocabulary.line_end is None:
+        raise CorpusError(
+            "data.documents=line: the text has no line ends, so that it is one document: leave "
+            "the setting out, or put each document on a line of its own"
+        )
+    if vocabulary.unknown_id is not None and not np.delete(counts, vocabulary.unknown_id).any():
+        raise CorpusError(
+            "the training text holds nothing but characters that are too rare: lower data.min_count"
+        )
+
+
 def _fewer_symbols(counts: npt.NDArray[np.int64]) -> str:
     """How to have fewer symbols where there are many."""
     if len(counts) < MANY_SYMBOLS:
         return ""
     left = int((counts >= FREQUENT).sum())
+    if left < MANY_SYMBOLS // 100:
+        return ""
     return (
         f"; or set data.min_count={FREQUENT}: of {len(counts):,} different characters "
         f"{left:,} occur as often, and the others are read as one"
@@ -170,6 +187,9 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     if old is not None:
         places = plan.corpus.vocabulary.find(old.vocabulary.symbols)
         model.take_over(old.model_to_use(), places)
+        b_c = model.output(model.params).b_c
+        new = np.setdiff1d(np.arange(model.V), places)
+        b_c[new] = _biases_of_new(plan.counts, places, b_c)[new]
     average = None
     if settings.optim.average:
         average = model.params.astype(np.float32)
@@ -191,15 +211,41 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     )
 
 
-def resume(plan: Plan, checkpoint: Checkpoint) -> Checkpoint:
+def _biases_of_new(
+    counts: npt.NDArray[np.int64], places: npt.NDArray[np.intp], b_c: Array
+) -> Array:
+    """Biases with which characters that are new to a model are as likely as they are frequent.
+
+    Args:
+        counts: how often each character occurs in the new text, (V,).
+        places: the characters that the model knew.
+        b_c: its biases, (V,); of the others' any.
+
+    Returns:
+        Biases for all, log frequencies on the scale of those known, (V,).
+    """
+    log_p = np.log(np.maximum(counts, 0.5) / counts.sum())
+    known = counts[places]
+    level = np.average(b_c[places] - log_p[places], weights=known) if known.any() else 0.0
+    biases: Array = log_p + level
+    return biases
+
+
+def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:
     """The state to go on from.
+
+    Args:
+        plan: what to do.
+        checkpoint: where the run stands; gets the plan's settings.
+        done: whether the run has come to its end; one that was killed between its last checkpoint
+            and its end has something left to do in any case.
 
     Raises:
         CorpusError: the corpus is not the one that the checkpoint was made with.
         CheckpointError: its state does not fit the plan.
-        SettingsError: the budget is used up.
+        SettingsError: there is nothing left to do.
     """
-    if checkpoint.corpus["sha256"] != plan.corpus.sha256:
+    if not same_text(plan.corpus, checkpoint):
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
             f"({len(plan.corpus.ids):,} characters now, {checkpoint.corpus['chars']:,} then); "
@@ -211,6 +257,12 @@ def resume(plan: Plan, checkpoint: Checkpoint) -> Checkpoint:
     progress = checkpoint.progress
     if plan.budget.seconds is None:
         progress.seconds = None
+    if done:
+        _check_something_is_left(plan, progress)
+    return checkpoint
+
+
+def _check_something_is_left(plan: Plan, progress: Progress) -> None:
     patience = plan.settings.train.patience
     if 0 < patience <= progress.stale and not progress.due:
         raise SettingsError(
@@ -222,7 +274,6 @@ def resume(plan: Plan, checkpoint: Checkpoint) -> Checkpoint:
             f"the run has used its budget (step {progress.step:,}); give a larger one, such as "
             f"--epochs {2 * math.ceil(progress.step / plan.windows.per_epoch)}"
         )
-    return checkpoint
 
 
 def describe(plan: Plan) -> dict[str, Any]:
@@ -238,6 +289,8 @@ def describe(plan: Plan) -> dict[str, Any]:
             "bytes": corpus.size,
             "chars": len(corpus.ids),
             "symbols": len(corpus.vocabulary),
+            "skipped": corpus.skipped,
+            "rare": corpus.rare,
             "sha256": corpus.sha256,
         },
         "parameters": plan.parameters,

@@ -229,7 +229,7 @@ class RunDirectory:
         pointers: tuple[Which, ...] = ("best", "last") if best else ("last",)
         for which in pointers:
             replace_text(self.checkpoints / f"{which}.json", json.dumps(pointer) + "\n")
-        self._prune(keep)
+        self.prune(keep)
         return path
 
     def pointer(self, which: Which) -> dict[str, Any] | None:
@@ -303,7 +303,8 @@ class RunDirectory:
             pointer["loss"] = where.best_loss
             replace_text(self.checkpoints / "best.json", json.dumps(pointer) + "\n")
 
-    def _prune(self, keep: int) -> None:
+    def prune(self, keep: int) -> None:
+        """Remove all but so many of the checkpoints that are neither the best nor the last."""
         pointers = [self.pointer("best"), self.pointer("last")]
         pointed = {pointer["file"] for pointer in pointers if pointer}
         others = [
@@ -384,7 +385,7 @@ def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
     corpus = read_corpus(
         run.sources, checkpoint.settings.data, checkpoint.vocabulary, checkpoint.unknown
     )
-    if corpus.sha256 != checkpoint.corpus["sha256"]:
+    if not checkpoints.same_text(corpus, checkpoint):
         raise CorpusError(f"{', '.join(run.sources)}: has changed since training; name a text")
     return corpus
 

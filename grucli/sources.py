@@ -22,7 +22,9 @@ GZ_RATIO = 5
 
 
 def expand(sources: Sequence[str]) -> list[str]:
-    """The files to read, in order: a directory stands for all files below it that are not hidden.
+    """The files to read, in order; a directory stands for those below it, in order of their paths.
+
+    Files that are hidden or empty are left out, and so are runs of grucli.
 
     Raises:
         CorpusError: standard input is named twice, or a directory holds no text.
@@ -34,7 +36,7 @@ def expand(sources: Sequence[str]) -> list[str]:
         if source == STANDARD_INPUT or not Path(source).is_dir():
             files.append(source)
             continue
-        inside = list(_files_below(source))
+        inside = sorted(_files_below(source), key=lambda path: Path(path).parts)
         if not inside:
             raise CorpusError(f"{source}: there is no text in this directory; name another")
         files += inside
@@ -42,14 +44,18 @@ def expand(sources: Sequence[str]) -> list[str]:
 
 
 def _files_below(directory: str) -> Iterator[str]:
-    """Files that hold something, in the order of their paths."""
-
     def problem(error: OSError) -> None:
         raise CorpusError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
-    for parent, directories, names in os.walk(directory, onerror=problem):
-        directories[:] = sorted(name for name in directories if not name.startswith("."))
-        for name in sorted(names):
+    seen: set[tuple[int, int]] = set()
+    for parent, directories, names in os.walk(directory, onerror=problem, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in seen or "run.json" in names:
+            directories.clear()  # a link to a directory above, or a run
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        directories[:] = [name for name in directories if not name.startswith(".")]
+        for name in names:
             path = os.path.join(parent, name)
             if not name.startswith(".") and _holds_something(path):
                 yield path
@@ -63,22 +69,46 @@ def _holds_something(path: str) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_size > 0
 
 
-def size_on_disk(files: Sequence[str]) -> int:
-    """About how many bytes the text has, as far as that can be told without reading it."""
-    return sum(
-        os.path.getsize(file) * (GZ_RATIO if file.endswith(".gz") else 1)
-        for file in files
-        if os.path.isfile(file)
-    )
+def size_on_disk(files: Sequence[str]) -> int | None:
+    """About how many bytes the text has; None if some of it can be read only once."""
+    if not all(os.path.isfile(file) and file != STANDARD_INPUT for file in files):
+        return None
+    return sum(os.path.getsize(file) * (GZ_RATIO if file.endswith(".gz") else 1) for file in files)
 
 
-def digest(files: Sequence[str]) -> str:
-    """SHA-256 of the bytes of all files in order, decompressed."""
-    content = hashlib.sha256()
+class Digest:
+    """What identifies a text: the hash of its bytes, and where its files end."""
+
+    def __init__(self) -> None:
+        self._content, self.sizes = hashlib.sha256(), list[int]()
+
+    def begin_file(self) -> None:
+        """Another file follows."""
+        self.sizes.append(0)
+
+    def update(self, raw: bytes) -> None:
+        """Some more of the last file."""
+        self._content.update(raw)
+        self.sizes[-1] += len(raw)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the bytes of all files in order, decompressed."""
+        return self._content.hexdigest()
+
+
+def digest(files: Sequence[str]) -> Digest:
+    """The digest of files that can be read again.
+
+    Raises:
+        CorpusError: as of ``raw_pieces``.
+    """
+    result = Digest()
     for file in files:
+        result.begin_file()
         for raw in raw_pieces(file):
-            content.update(raw)
-    return content.hexdigest()
+            result.update(raw)
+    return result
 
 
 def raw_pieces(file: str) -> Iterator[bytes]:

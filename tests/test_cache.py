@@ -84,6 +84,77 @@ def test_other_ways_to_read_a_text_are_other_entries() -> None:
         assert skipping.skipped == len(TEXT) - len(skipping.ids)
 
 
+def test_skipping_and_reading_as_one_unknown_are_two_readings() -> None:
+    data = Data(min_count=5)
+    own = read(["t.txt"], data)
+    assert own.rare
+    for _ in range(2):  # made, then found
+        skipping = read(["t.txt"], data, own.vocabulary, "skip")
+        assert (skipping.skipped, len(skipping.ids)) == (own.rare, len(TEXT) - own.rare)
+        again = read(["t.txt"], data, own.vocabulary)
+        assert (again.rare, len(again.ids), again.kept) == (own.rare, len(TEXT), own.kept)
+
+
+def test_it_matters_where_files_end() -> None:
+    bom = "\ufeff"
+    Path("two").mkdir()
+    for name in "ab":
+        Path(f"two/{name}.txt").write_text(bom + TEXT, encoding="utf-8", newline="")
+    Path("one.txt").write_text(2 * (bom + TEXT), encoding="utf-8", newline="")
+    for _ in range(2):
+        assert len(read(["two"], Data()).ids) == 2 * len(TEXT)
+        assert len(read(["one.txt"], Data()).ids) == 2 * len(TEXT) + 1
+
+
+def test_an_extended_vocabulary_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("old.txt").write_text("abcXYZ", encoding="utf-8")
+    old = read(["old.txt"], Data()).vocabulary
+    first = read(["t.txt"], Data(), old, extend=True)
+    assert text_of(first) == TEXT
+    assert set(map(chr, first.vocabulary.symbols)) == set(TEXT) | set("XYZ")
+    resumed = read(["t.txt"], Data(), first.vocabulary)
+    assert (resumed.kept, resumed.vocabulary) == (first.kept, first.vocabulary)
+    read(["t.txt"], Data())  # now its own symbols are known
+    monkeypatch.setattr(corpus, "_pieces", no_reading)
+    again = read(["t.txt"], Data(), old, extend=True)
+    assert (again.kept, again.vocabulary) == (first.kept, first.vocabulary)
+    few = read(["t.txt"], Data(), read(["t.txt"], Data()).vocabulary, extend=True)
+    assert few.kept == read(["t.txt"], Data()).kept
+
+
+@pytest.mark.skipif(os.name == "nt", reason="has no named pipes")
+def test_what_can_be_read_only_once_is_read_once() -> None:
+    os.mkfifo("pipe")
+    code = "open('pipe', 'wb').write('fifo'.encode())"
+    with subprocess.Popen([sys.executable, "-c", code]):
+        result = read(["t.txt", "pipe"], Data())
+    assert text_of(result) == TEXT + "fifo"
+
+
+def test_standard_input_makes_no_second_entry() -> None:
+    first = read(["t.txt"], Data())
+    assert first.kept is not None
+    before = first.kept.stat().st_ino
+    with open("t.txt", "rb") as file:
+        code = "from grucli import cache; cache.IN_MEMORY = 1000; "
+        code += "from grucli.config import Data; from grucli.corpus import read; "
+        code += "print(read(['-'], Data()).kept)"
+        done = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True)
+    assert done.stdout.decode().strip() == str(first.kept)
+    assert first.kept.stat().st_ino == before
+
+
+def test_nobody_has_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(cache, "IN_MEMORY", 10**6)
+    monkeypatch.delenv("GRUCLI_CACHE")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", fail)
+    assert text_of(read(["t.txt"], Data())) == TEXT
+
+
 @pytest.mark.parametrize(
     "damage", ["cut", "flipped", "gone", "no facts", "odd facts", "other facts", "facts missing"]
 )

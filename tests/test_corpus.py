@@ -113,10 +113,43 @@ def test_a_directory_stands_for_the_files_below_it_in_the_order_of_their_paths()
     for ignored in ("dir/empty.txt", "dir/.hidden", "dir/.git/config"):
         Path(ignored).write_text("" if "empty" in ignored else "hidden", encoding="utf-8")
     result = read(["dir"], Data())
-    assert text_of(result) == "lastfirst second "
+    assert text_of(result) == "first second last"
     assert (result.sources, result.files) == (("dir",), 3)
     Path("dir/b/3.bin").write_bytes(b"\xff\x00")
     assert f"{Path('dir/b/3.bin')}: byte 0xff" in problem("dir")
+
+
+def test_linked_directories_are_followed_once_and_runs_are_left_out() -> None:
+    Path("dir/runs/1/checkpoints").mkdir(parents=True)
+    Path("elsewhere").mkdir()
+    Path("elsewhere/b.txt").write_text("linked", encoding="utf-8")
+    Path("dir/a.txt").write_text("own ", encoding="utf-8")
+    Path("dir/runs/1/run.json").write_text("{}", encoding="utf-8")
+    Path("dir/runs/1/checkpoints/step-1.npz").write_bytes(b"\xff")
+    try:
+        Path("dir/link").symlink_to(Path("elsewhere").resolve())
+        Path("dir/loop").symlink_to(Path("dir").resolve())
+    except OSError:
+        pytest.skip("no links here")
+    assert text_of(read(["dir"], Data())) == "own linked"
+
+
+def test_an_empty_file_is_an_error_only_where_it_is_named() -> None:
+    Path("dir").mkdir()
+    Path("dir/a.txt").write_text("text", encoding="utf-8")
+    Path("dir/bom.txt").write_bytes(b"\xef\xbb\xbf")
+    Path("dir/empty.gz").write_bytes(gzip.compress(b""))
+    assert text_of(read(["dir"], Data())) == "text"
+    assert "bom.txt: the file is empty" in problem("dir/bom.txt")
+    Path("dir/a.txt").unlink()
+    assert "dir: there is no text in these files" in problem("dir")
+
+
+def test_line_ends_are_never_too_rare_in_a_list() -> None:
+    Path("t.txt").write_text("aaab\nab", encoding="utf-8")
+    assert read(["t.txt"], Data(min_count=2)).vocabulary.line_end is None
+    listed = read(["t.txt"], Data(min_count=2, documents="line"))
+    assert listed.vocabulary.line_end is not None
 
 
 def test_rare_characters_are_read_as_one() -> None:

@@ -10,7 +10,7 @@ import typer
 
 from grucli.cli import narrate, render, subjects
 from grucli.cli.request import Request, Session
-from grucli.cli.train import Config, Corpus, Epochs, Minutes, RunsDir, Sets, Steps, carry_out
+from grucli.cli.train import Config, Epochs, Minutes, RunsDir, Sets, Steps, carry_out
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,14 @@ HEADER = ("model", "params", "chars/s", "train", "val", "gap", "best at")
 
 
 def compare(
-    corpus: Corpus = None,
+    corpus: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Text files or directories, read as one text; with --runs, runs.",
+            metavar="CORPUS",
+            show_default=False,
+        ),
+    ] = None,
     cells: Annotated[
         str, typer.Option("--cells", help="Cells to train.", metavar="A,B,...")
     ] = "gru,lstm,rnn",
@@ -161,10 +168,10 @@ def _report(runs: "Sequence[RunDirectory]", as_json: bool) -> None:
         render.write_line(f"\n{claim.text}: {claim.verdict}\n  {claim.figures}")
 
 
-def _cells(kind: tuple[str, int, int], seeds: "Sequence[Outcome]") -> tuple[str, ...]:
+def _cells(kind: tuple[str, int, int, int], seeds: "Sequence[Outcome]") -> tuple[str, ...]:
     from grucli.comparison import mean, spread
 
-    cell, layers, hidden = kind
+    cell, layers, hidden, parameters = kind
 
     def figure(of: Any) -> str:
         about = f" \N{PLUS-MINUS SIGN} {spread(seeds, of):.4f}" if len(seeds) > 1 else ""
@@ -172,7 +179,7 @@ def _cells(kind: tuple[str, int, int], seeds: "Sequence[Outcome]") -> tuple[str,
 
     return (
         f"{cell.upper()} {layers} x {hidden}",
-        f"{seeds[0].parameters:,}",
+        f"{parameters:,}",
         f"{mean(seeds, lambda one: one.chars_per_s):,.0f}",
         figure(lambda one: one.train),
         figure(lambda one: one.val),

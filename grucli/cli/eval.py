@@ -118,7 +118,7 @@ def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "
         raise UnknownCharacterError(f"{file}: {error}; --unknown skip leaves them out") from None
     if len(text.ids) < 2:
         raise CorpusError(
-            f"{file}: has {len(text.ids)} character that the model knows; it takes one to read and "
+            f"{file}: the model knows {len(text.ids)} of its characters; it takes one to read and "
             "one to predict"
         )
     if text.rare:

@@ -109,7 +109,7 @@ def say_reading(sources: Sequence[str]) -> None:
     """That a long text is being read, which takes a while at first."""
     from grucli.sources import expand, size_on_disk
 
-    size = size_on_disk(expand(sources))
+    size = size_on_disk(expand(sources)) or 0
     if size > LONG:
         render.say(f"reading  about {render.size(size)} of text; the first time takes longest")
 
@@ -139,7 +139,9 @@ def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
         dropout += f", recurrent dropout {model.recurrent_dropout:g}"
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.say(f"corpus   {', '.join(corpus.sources)}{files}")
-    render.say(f"         {len(corpus.ids):,} {unit}, {len(corpus.vocabulary):,} different ones")
+    lines = ", each line by itself" if settings.data.documents else ""
+    symbols = f"{len(corpus.vocabulary):,} different ones{lines}"
+    render.say(f"         {len(corpus.ids):,} {unit}, {symbols}")
     if corpus.rare:
         render.say(f"         {corpus.rare:,} of them are rare and read as one unknown character")
     render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")

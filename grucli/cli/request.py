@@ -25,6 +25,7 @@ class Session:
     overrides: "Values"
     run: "RunDirectory | None" = None  # None for a run that has no directory yet
     suited: "Values" = field(default_factory=dict)  # what was chosen to suit the corpus
+    init_from: "Path | None" = None  # the run or the checkpoint whose weights it starts from
     fallen_back_to: "Path | None" = None  # the checkpoint gone on from if the last is damaged
 
 
@@ -119,20 +120,24 @@ class Request:
         new = len(text.vocabulary) - len(old.vocabulary)
         if new:
             render.say(f"{new:,} characters are new to {path} and learned from the start")
+        if settings.data.documents != data.documents:
+            now = settings.data.documents
+            render.warn(f"data.documents is {now} here and was {data.documents} for {path}")
         plan = make_plan(settings, text)
-        return Session(plan, start(plan, old), self.overrides())
+        return Session(plan, start(plan, old), self.overrides(), init_from=path)
 
     def _text_for(self, old: "Checkpoint", settings: "Settings") -> "Corpus":
         """The corpus in the vocabulary of other weights, extended if so asked."""
         from grucli.corpus import read
 
-        vocabulary = old.vocabulary
-        if self.extend_vocabulary:
-            own = read(self.corpus, settings.data).vocabulary
-            catch_all = settings.data.min_count > 1
-            vocabulary = vocabulary.joined_with(own, catch_all=catch_all)
         try:
-            return read(self.corpus, settings.data, vocabulary, self.unknown)
+            return read(
+                self.corpus,
+                settings.data,
+                old.vocabulary,
+                self.unknown,
+                extend=self.extend_vocabulary,
+            )
         except UnknownCharacterError as error:
             raise UnknownCharacterError(
                 f"{', '.join(self.corpus)}: {error}; --init-from keeps the vocabulary of "
@@ -173,9 +178,8 @@ class Request:
             old.progress.seconds = float(run.info.get("elapsed_s", 0.0))
         _warn_of_changes(run, plan)
         fallen_back_to = None if problem is None else file
-        return Session(
-            plan, resume(plan, old), self.overrides(), run, fallen_back_to=fallen_back_to
-        )
+        checkpoint = resume(plan, old, done=run.info.get("status") == "done")
+        return Session(plan, checkpoint, self.overrides(), run, fallen_back_to=fallen_back_to)
 
 
 def _warn_of_changes(run: "RunDirectory", plan: "Plan") -> None:

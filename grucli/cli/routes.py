@@ -70,7 +70,7 @@ def routes(
         return
     _print_counts()
     _print_compositions(subject.name, enumeration, rows)
-    _print_shares(shares)
+    _print_shares(shares, distance)
 
 
 def _counts() -> dict[str, dict[int, int]]:
@@ -112,14 +112,19 @@ def _print_compositions(name: str, enumeration: "Enumeration", rows: int) -> Non
     )
 
 
-def _print_shares(shares: dict[int, dict[str, float]]) -> None:
+def _print_shares(shares: dict[int, dict[str, float]], distance: int) -> None:
+    if not shares:
+        render.write_line("\nno gradient goes back: a document begins at each place")
+        return
     names = list(next(iter(shares.values())))
     render.write_line("\nshare of each route in the step that ends k steps back;")
     render.write_line("every place of the text counts alike")
     render.write_line(f"  {'k':>5} {''.join(f'{name:>10}' for name in names)}")
-    for distance, named in shares.items():
+    for k, named in shares.items():
         cells = "".join(f"{named[name]:>10.1%}" for name in names)
-        render.write_line(f"  {distance:>5} {cells}")
+        render.write_line(f"  {k:>5} {cells}")
+    if distance not in shares:
+        render.write_line("  no gradient reaches further back: documents begin there")
 
 
 def _as_json(
@@ -141,8 +146,9 @@ def _draw(path: Path, name: str, past: "Past", distance: int) -> None:
 
     ks: Sequence[int] = range(1, distance + 1)
     shares = shares_by_distance(past, ks)
+    ks = list(shares)
     title = f"{name}: shares of the routes"
     with plots.figure(path, title, "steps back", "share of the step's gradient") as axes:
-        for route in shares[1]:
+        for route in shares.get(1, {}):
             axes.plot(ks, [shares[k][route] for k in ks], label=route)
         axes.axhline(0, color="0.8", linewidth=0.8)

@@ -98,7 +98,7 @@ def sample(
     echo: Echo = True,
     as_json: AsJson = False,
 ) -> None:
-    """Write text like the corpus, as it is made."""
+    """Write text like the corpus, as it is made; from a list, one line a sample."""
     _check(temperature, top_p, prompt, prompt_file)
     if "" in (stop or []):
         raise UsageError("--stop needs a text; an empty one would end every sample at once")
@@ -248,7 +248,8 @@ def _encode(vocabulary: "Vocabulary", raw: bytes, source: str, unknown: Any) -> 
     try:
         if vocabulary.level == "byte":
             return vocabulary.encode_bytes(raw, unknown)
-        return vocabulary.encode(raw.decode("utf-8-sig"), unknown)
+        text = raw.decode("utf-8-sig")
+        ids = vocabulary.encode(text, unknown)
     except UnicodeDecodeError as error:
         raise CorpusError(
             f"{source}: byte 0x{raw[error.start]:02x} at offset {error.start:,} of the prompt is "
@@ -258,6 +259,10 @@ def _encode(vocabulary: "Vocabulary", raw: bytes, source: str, unknown: Any) -> 
         raise UnknownCharacterError(
             f"prompt: {error}; --unknown skip goes on without them"
         ) from None
+    rare = 0 if vocabulary.unknown_id is None else int((ids == vocabulary.unknown_id).sum())
+    if rare:
+        render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
+    return ids
 
 
 def _unescape(text: str) -> str:

@@ -184,6 +184,8 @@ def _run_of(session: Session, name: str | None, runs_dir: Path) -> Iterator["Run
         lock = run.lock()
         model = plan.settings.model
         facts = describe(plan) | {"model": f"{model.variant} {model.layers}x{model.hidden}"}
+        if session.init_from is not None:
+            facts["init_from"] = str(session.init_from.resolve())
         best = {"step": None, "loss": None}
         run.write_info({"status": "running", **facts, "step": 0, "best": best})
     else:
@@ -208,6 +210,7 @@ def _reopen(run: "RunDirectory", session: Session) -> None:
         if session.fallen_back_to is not None:
             run.fall_back_to(session.fallen_back_to, session.checkpoint)
         run.drop_after(progress.step)
+        run.prune(session.plan.settings.train.keep)
         replace_text(run.path / "config.yaml", to_yaml(session.plan.settings))
         run.update_info(status="running", **describe(session.plan))
     except OSError as error:

@@ -2,6 +2,8 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,9 @@ import pytest
 
 from grucli import cache
 from grucli import checkpoint as checkpoints
+from grucli.corpus import read
+from grucli.errors import CorpusError
+from grucli.plan import make_plan, resume
 from grucli.runs import RunDirectory
 from tests.conftest import TINY, Grucli
 from tests.texts import WORDS, prose
@@ -139,7 +144,7 @@ def test_rare_characters(grucli: Grucli) -> None:
         made = grucli("sample", "odd.npz", "--seed", 1, "-n", 50, *options)
         assert made.code == 0
         assert "\ufffd" not in made.out
-    assert grucli("sample", run, "-p", "\u2600 and", "-n", 5).code == 0
+    assert "1 rare or new characters" in grucli("sample", run, "-p", "\u2600 and", "-n", 5).err
     write("other.txt", "a \u2600 b")
     assert grucli("eval", run, "other.txt").code == 0
     assert grucli("train", "--resume", run, "--steps=6", "-q").code == 0
@@ -185,6 +190,75 @@ def test_weights_of_another_text_and_characters_they_never_saw(
         :, extended.vocabulary.number(np.array([0x2603]))
     ].any()
     assert grucli("train", "--resume", result.out.strip(), "--steps=2", "-q").code == 0
+
+
+def test_what_was_read_is_compared_on_resume(
+    grucli: Grucli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("text.txt", prose(4000) + "\u2603")
+    run = trained_on(grucli, "text.txt", "--steps=2", "--set=data.min_count=2")
+    checkpoint = last(run)
+    checkpoint.corpus["chars"] -= 1
+    with pytest.raises(CorpusError, match="has changed"):
+        resume(
+            make_plan(checkpoint.settings, read(["text.txt"], checkpoint.settings.data)), checkpoint
+        )
+
+
+def test_standard_input_extends_a_vocabulary(grucli: Grucli, trained: Path) -> None:
+    text = prose(4000, seed=3) + 30 * "\u00e9\u2603"
+    command = [sys.executable, "-m", "grucli", "train", "-", "--init-from", str(trained)]
+    done = subprocess.run(
+        [*command, "--extend-vocabulary", "--dry-run"], input=text.encode(), capture_output=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"2 characters are new" in done.stderr
+
+
+def test_new_characters_do_not_drown_the_old_ones(grucli: Grucli, trained: Path) -> None:
+    new = "".join(map(chr, range(0x4E00, 0x4E00 + 400)))
+    write("new.txt", prose(3000, seed=5) + new)
+    args = ["new.txt", "--init-from", trained, "--extend-vocabulary", "--steps=1"]
+    run = trained_on(grucli, *args, "--set=optim.lr=1e-9", "--set=data.val=0.2")
+    write("old.txt", prose(3000, seed=6))
+    losses = [
+        json.loads(grucli("eval", one, "old.txt", "--json").out)["total"]["nats_per_char"]
+        for one in (trained, run)
+    ]
+    assert losses[1] - losses[0] < 0.25
+
+
+def test_runs_that_read_a_text_differently_are_not_compared(grucli: Grucli, trained: Path) -> None:
+    write("new.txt", prose(4000, seed=3) + 30 * "\u00e9\u2603")
+    small = ["new.txt", "--steps=1", "--set=model.hidden=12"]
+    runs = [
+        trained_on(grucli, *small),
+        trained_on(grucli, *small, "--init-from", trained, "--unknown=skip"),
+    ]
+    assert "read or divide their text differently" in grucli("compare", "--runs", *runs).err
+
+
+def test_a_text_whose_beginning_is_all_rare(grucli: Grucli) -> None:
+    write("text.txt", "".join(map(chr, range(0x4E00, 0x4E00 + 900))) + 50 * "ab")
+    message = grucli("train", "text.txt", "--set=data.min_count=10", "--steps=1").err
+    assert "nothing but characters that are too rare" in message
+
+
+def test_a_run_inside_the_directory_that_it_is_trained_on(grucli: Grucli) -> None:
+    Path("texts").mkdir()
+    write("texts/a.txt", prose(4000))
+    run = trained_on(grucli, "texts", "--steps=2", "--runs-dir=texts/runs")
+    assert grucli("train", "--resume", run, "--steps=3", "-q").code == 0
+
+
+def test_routes_end_where_a_document_begins(grucli: Grucli) -> None:
+    write("list.txt", 300 * "ab\nba\n")
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=2")
+    result = grucli("routes", run, "-k", 1, "--distance", 9)
+    assert "no gradient reaches further back: documents begin there" in result.out
+    shares = json.loads(grucli("routes", run, "-k", 1, "--json").out)["shares_by_distance"]
+    assert shares
+    assert all(sum(named.values()) == pytest.approx(1.0) for named in shares.values())
 
 
 @pytest.mark.parametrize(

@@ -359,3 +359,18 @@ def test_two_workers_and_one_end_at_about_the_same_loss(grucli: Grucli, text_fil
         ).out.strip()
         losses.append(info(run)["best"]["loss"])  # type: ignore[index]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_run_that_was_killed_at_its_very_end_is_brought_to_it(
+    grucli: Grucli, text_file: Path
+) -> None:
+    command = ["train", text_file, "--steps=30", "-q", "--set=train.keep=0", *TINY]
+    run = Path(grucli(*command).out.strip())
+    whole = sorted(path.name for path in (run / "checkpoints").iterdir())
+    info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps({**info, "status": "running"}), encoding="utf-8")
+    (run / "checkpoints/step-00000001.npz").write_bytes(b"what was to be removed")
+    assert grucli("train", "--resume", run, "-q").code == 0
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == whole
+    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["status"] == "done"
+    assert "has used its budget" in grucli("train", "--resume", run, "-q").err

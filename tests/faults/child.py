@@ -63,7 +63,7 @@ def faulty(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def faulty_open(original: Callable[..., Any]) -> Callable[..., Any]:
     def opened(path: Path, mode: str = "r", *arguments: Any, **named: Any) -> Any:
-        if "b" not in mode or not set(mode) & set("wa"):
+        if "b" not in mode or not set(mode) & set("wax"):
             return original(path, mode, *arguments, **named)
         accident()
         return Writing(original(path, mode, *arguments, **named))

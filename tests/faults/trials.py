@@ -85,6 +85,7 @@ def finish(runs: Path, steps: int = STEPS, patience: int = 20) -> Path:
             process = grucli("train", "--resume", run, "-q")
             told = process.communicate()[1].decode()
             if process.returncode == 0 or "has used its budget" in told:
+                assert '"status": "done"' in (run / "run.json").read_text(encoding="utf-8"), told
                 return run
             assert process.returncode == 2, told
             assert "no checkpoint yet" in told, told
