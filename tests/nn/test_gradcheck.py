@@ -14,7 +14,7 @@ from tests.nn.mutations import CELL_MUTATIONS, INPUT_MUTATIONS, MODEL_MUTATIONS
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize(("dropout", "locked"), [(0.0, False), (0.25, False), (0.25, True)])
 def test_every_gradient_is_right(cell: str, layers: int, dropout: float, locked: bool) -> None:
     checks = gradcheck.check_all(hidden=5, layers=layers, dropout=dropout, cell=cell, locked=locked)
@@ -37,11 +37,10 @@ def test_gradients_of_masked_recurrent_weights_are_right(cell: str) -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("dropout", [0.0, 0.25])
-def test_gradients_of_documents_are_right(cell: str, dropout: float) -> None:
-    checks = gradcheck.check_all(hidden=5, layers=2, dropout=dropout, cell=cell, documents=True)
+def test_gradients_of_documents_are_right(cell: str) -> None:
+    checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25, cell=cell, documents=True)
     assert max(row.error for _, row in checks) <= 1e-6
-    model, window = gradcheck.toy(7, 5, 2, 4, 3, dropout, 0, cell, documents=True)
+    model, window = gradcheck.toy(7, 5, 2, 4, 3, 0.25, 0, cell, documents=True)
     assert model.boundary in window.x[1:]
 
 
