@@ -87,6 +87,7 @@ def find(name: str) -> Encoded | None:
     An entry that is damaged is removed.
     """
     ids_file, facts_file = _files(name)
+    _sweep(ids_file.parent)
     try:
         facts = json.loads(facts_file.read_text(encoding="utf-8"))
         if facts.pop("check") == _check(facts) and sha256(ids_file) == facts["ids_sha256"]:
@@ -117,7 +118,6 @@ def keep(name: str, pieces: Iterator[Ids], dtype: npt.DTypeLike, facts: dict[str
 
     try:
         ids_file.parent.mkdir(parents=True, exist_ok=True)
-        _sweep(ids_file.parent)
         replace_file(ids_file, write)
         facts = {**facts, "dtype": np.dtype(dtype).str, "ids_sha256": content.hexdigest()}
         replace_text(facts_file, json.dumps({**facts, "check": _check(facts)}) + "\n")

@@ -4,8 +4,11 @@ One file a command. Whatever takes long to import is imported inside the command
 ``grucli --help`` answers at once.
 """
 
+import signal
 import sys
+import threading
 import traceback
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -78,11 +81,19 @@ def top(
         limit_product_threads(1)
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    """Leave as after Ctrl-C: what is half-written is removed on the way out."""
+    del frame
+    raise SystemExit(128 + number)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run a command; expected errors become one message and an exit code."""
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
     render.use_utf8()
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     try:
         app([arg for arg in args if arg != "--debug"], prog_name="grucli")
     except GrucliError as error:

@@ -169,7 +169,9 @@ def test_eval(grucli: Grucli, trained: Path) -> None:
     assert "odd.txt: the model never saw the character" in refused(
         grucli, "eval", trained, "odd.txt"
     )
-    assert "single.txt: the model knows 1 of its characters" in refused(grucli, "eval", trained, "single.txt")
+    assert "single.txt: the model knows 1 of its characters" in refused(
+        grucli, "eval", trained, "single.txt"
+    )
     assert "nothing.txt: there is no such file" in refused(grucli, "eval", trained, "nothing.txt")
     assert "is not utf-8" in refused(grucli, "eval", trained, "cp1252.txt")
     assert "is not one of" in refused(grucli, "eval", trained, "odd.txt", "--unknown", "x")

@@ -1,7 +1,9 @@
 """Texts of every kind, from the command line: directories, lists, rare and new characters."""
 
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +116,19 @@ def test_a_long_text_gives_the_same_run(grucli: Grucli, monkeypatch: pytest.Monk
     assert grucli("train", "--resume", mapped, "--steps=14", "-q").code == 0
     assert grucli("eval", mapped, "text.txt", "--split", "val").code == 2
     assert grucli("eval", mapped, "--split", "val").code == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_while_a_long_text_is_kept(number: signal.Signals) -> None:
+    write("text.txt", prose(4000))
+    code = "import os, signal, sys; from grucli import cache, cli; cache.IN_MEMORY = 1000; "
+    code += f"os.fsync = lambda _: os.kill(os.getpid(), {int(number)}); "
+    code += "cli.main(['train', 'text.txt', '--dry-run'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True)
+    assert done.returncode == 128 + number
+    assert b"Traceback" not in done.stderr
+    assert list(cache.directory().iterdir()) == []
 
 
 def test_no_place_for_a_long_text(grucli: Grucli, monkeypatch: pytest.MonkeyPatch) -> None:
