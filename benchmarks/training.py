@@ -77,6 +77,7 @@ def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], objec
                     "model.hidden": size.H,
                     "model.layers": size.L,
                     "model.dropout": 0.0,
+                    "optim.weight_decay": 0.0,
                     "train.batch": size.B,
                     "train.window": size.T,
                     "train.workers": cores,

@@ -178,7 +178,7 @@ class Optim(_Section):
     """Steps over which the learning rate rises from zero."""
     final_lr: float = Field(default=0.01, ge=0, le=1)
     """Share of lr that the cosine ends at."""
-    weight_decay: float = Field(default=0.0, ge=0, le=1)
+    weight_decay: float = Field(default=0.1, ge=0, le=1)
     """Share of the weights, times the learning rate, that each step takes off them; 0: none."""
     average: float = Field(default=0.0, ge=0, lt=1)
     """Decay of averaged weights (0.999, say), saved where they evaluate better; 0: none."""

@@ -12,6 +12,7 @@ LONG: Values = {
     "model.hidden": 512,
     "model.dropout": 0.0,
     "optim.lr": 0.008,
+    "optim.weight_decay": 0.0,
     "train.epochs": 1.0,
 }
 
@@ -21,7 +22,13 @@ SIZES: tuple[tuple[float, Values], ...] = (
     (3e6, {}),
     (
         30e6,
-        {"model.hidden": 384, "model.dropout": 0.0, "optim.lr": 0.01, "train.epochs": 2.0},
+        {
+            "model.hidden": 384,
+            "model.dropout": 0.0,
+            "optim.lr": 0.01,
+            "optim.weight_decay": 0.0,
+            "train.epochs": 2.0,
+        },
     ),
     (300e6, LONG | {"data.val": 0.01}),
     (float("inf"), LONG | {"data.val": 0.001}),
