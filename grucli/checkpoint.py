@@ -117,7 +117,11 @@ class Checkpoint:
 
     def model_to_use(self) -> Model:
         """The model to sample from and evaluate: averaged where that was better."""
-        if not self.use_average or self.average is None:
+        return self.averaged() if self.use_average else self.model
+
+    def averaged(self) -> Model:
+        """The model with averaged weights, if there are any."""
+        if self.average is None:
             return self.model
         chosen = self.model.astype(np.float32)
         chosen.params.flat[:] = self.average.flat

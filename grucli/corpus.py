@@ -123,6 +123,9 @@ class _Reading:
         text, numbering = Digest(), _Numbering(spool)
         for file in files:
             before = numbering.count
+            if self.data.documents and numbering.last not in (None, LINE_END):
+                numbering.add(np.array([LINE_END], np.uint32))  # a file's end ends a document
+                before += 1
             text.begin_file()
             for raw, points in _pieces(file, self.data):
                 text.update(raw)
@@ -180,7 +183,7 @@ class _Reading:
         data = self.data
         encoding = "" if data.level == "byte" else codecs.lookup(data.encoding).name
         how: list[object] = [data.level, encoding, data.min_count]
-        how += [data.min_count > 1 and data.documents, text.sizes[1:]]
+        how += [data.documents, text.sizes[1:]]
         if vocabulary is not None:
             how += [vocabulary.symbols.tolist(), vocabulary.unknown_id, self.unknown]
         return cache.entry_name(text.sha256, how)
@@ -200,6 +203,7 @@ class _Numbering:
         self.symbols: list[int] = []
         self.counts = np.zeros(0, np.int64)  # how often each of them occurs
         self.lengths: list[tuple[np.dtype[Any], int]] = []  # of the pieces in the spool
+        self.last: int | None = None  # the symbol read last
 
     @property
     def count(self) -> int:
@@ -227,6 +231,7 @@ class _Numbering:
         except OSError as error:
             raise cache.cannot_keep(error) from None
         self.lengths.append((piece.dtype, len(piece)))
+        self.last = int(points[-1]) if len(points) else self.last
 
     def own_vocabulary(self, data: Data) -> Vocabulary | None:
         """The symbols that are not too rare, if any, and one for the others if there are any."""

@@ -1,8 +1,10 @@
 """How well a model predicts a text, and how much of a sample it copied."""
 
 import math
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Event
 
 import numpy as np
 import numpy.typing as npt
@@ -72,7 +74,13 @@ class Score:
         return self.hits / self.chars
 
 
-def evaluate(model: Model, ids: Ids, workers: int = 1) -> Score:
+class Stopped(Exception):  # noqa: N818 - nothing is wrong
+    """An evaluation was told to stop."""
+
+
+def evaluate(
+    model: Model, ids: Ids, workers: int = 1, stop: Callable[[], bool] = lambda: False
+) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
 
     A text of 2,049 characters or more is cut in up to ``STREAMS`` pieces that are read side by
@@ -84,19 +92,37 @@ def evaluate(model: Model, ids: Ids, workers: int = 1) -> Score:
         model: the model.
         ids: the text, (N,), N >= 2; its first character is read but not predicted.
         workers: threads that share the pieces.
+        stop: asked again and again whether to stop.
+
+    Raises:
+        Stopped: ``stop`` has said so.
     """
     pieces = max(1, min(STREAMS, (len(ids) - 1) // PIECE))
     workers = min(workers, pieces)
     starts, scored_from, length = _cut(len(ids) - 1, pieces)
     shards = np.array_split(np.arange(pieces), workers)
 
+    ended = Event()  # nobody needs the rest: a thread was stopped or has failed
+
     def one(shard: npt.NDArray[np.intp]) -> Score:
-        return _evaluate_pieces(model, ids, starts[shard], scored_from[shard], length)
+        total = Score(0, 0.0, 0)
+        try:
+            for score in _evaluate_pieces(model, ids, starts[shard], scored_from[shard], length):
+                total += score
+                if ended.is_set() or stop():
+                    raise Stopped
+        except BaseException:
+            ended.set()
+            raise
+        return total
 
     if workers == 1:
         return one(shards[0])
     with ThreadPoolExecutor(workers) as pool:
-        return sum(pool.map(one, shards), Score(0, 0.0, 0))
+        try:
+            return sum(pool.map(one, shards), Score(0, 0.0, 0))
+        finally:
+            ended.set()
 
 
 def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
@@ -114,11 +140,11 @@ def _evaluate_pieces(
     starts: npt.NDArray[np.intp],
     scored_from: npt.NDArray[np.intp],
     length: int,
-) -> Score:
+) -> Iterator[Score]:
+    """The scores of pieces that are read side by side, of some steps each."""
     state = model.zero_state(len(starts))
     room = model.workspace(min(WINDOW, length), len(starts))
     factors = model.factors(len(starts), backward=False)
-    total = Score(0, 0.0, 0)
     for lo in range(0, length, WINDOW):
         steps = np.arange(lo, min(lo + WINDOW, length))[:, None]  # (T, 1)
         places = starts + steps  # (T, pieces)
@@ -127,12 +153,11 @@ def _evaluate_pieces(
         if lo % (HELD * WINDOW) == 0:
             let_go(ids)
         scored = steps >= scored_from
-        total += Score(
+        yield Score(
             int(scored.sum()),
             -float(log_probs.sum(where=scored, dtype=np.float64)),
             int(hits.sum(where=scored)),
         )
-    return total
 
 
 def baselines(counts: npt.NDArray[np.int64]) -> tuple[float, float]:

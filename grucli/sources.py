@@ -62,6 +62,8 @@ def _files_below(directory: str) -> Iterator[str]:
 
 
 def _holds_something(path: str) -> bool:
+    if os.path.islink(path) and not os.path.exists(path):
+        return False
     try:
         status = os.stat(path)
     except OSError as error:

@@ -80,6 +80,13 @@ class Logged:
 
 
 @dataclass(frozen=True)
+class Evaluating:
+    """The validation text is about to be predicted, which may take a while."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """The validation text was predicted; without one the training loss says what is best."""
 
@@ -106,7 +113,9 @@ class Saved:
     path: Path
 
 
-Event = Stepped | Skipped | RolledBack | NotWritten | Logged | Evaluated | Sampled | Saved
+Event = (
+    Stepped | Skipped | RolledBack | NotWritten | Logged | Evaluating | Evaluated | Sampled | Saved
+)
 
 BAD_STEPS = 5
 """Steps in a row whose loss or gradient is not finite, after which waiting is no use."""
@@ -160,6 +169,7 @@ class Trainer:
         self.evaluated_step = self.saved_step = -1
         # rows and samples that wait while a disk is full
         self.unwritten: deque[Callable[[], object]] = deque()
+        self.stop: Callable[[], bool] = lambda: False
         self.finished = False
 
     def close(self) -> None:
@@ -200,7 +210,8 @@ class Trainer:
             return self.plan.budget.seconds - self.elapsed
         assert self.plan.budget.steps is not None
         steps = self.plan.budget.steps - self.checkpoint.progress.step
-        return steps * step_seconds + steps / self.plan.eval_every * self.evaluation_seconds
+        evaluations = -(-steps // self.plan.eval_every) + 1  # one more on text that was seen
+        return steps * step_seconds + evaluations * self.evaluation_seconds
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget, patience, or ``stop`` says so; always leaves a checkpoint.
@@ -211,14 +222,18 @@ class Trainer:
             RunError: it diverged again, or before its first checkpoint.
             OSError: a file cannot be written, and that will not pass or is the end of the run.
         """
+        self.stop = stop
         while True:
             try:
-                yield from self._train(stop)
+                yield from self._train()
                 return
             except DivergedError as problem:
                 yield self._roll_back(problem)
+            except evaluation.Stopped:
+                yield self._save_what_is_due()
+                return
 
-    def _train(self, stop: Callable[[], bool]) -> Iterator[Event]:
+    def _train(self) -> Iterator[Event]:
         where = self.checkpoint.progress
         begun = where.due
         if where.due:
@@ -226,9 +241,8 @@ class Trainer:
         while not where.step or (self.progress < 1 and not self.out_of_patience):
             begun = True
             yield self._step()
-            if stop():
-                where.due = True
-                yield self._save(best=False, last_chance=True)
+            if self.stop():
+                yield self._save_what_is_due()
                 return
             yield from self._after_step()
         if begun and self.evaluated_step != where.step:
@@ -236,6 +250,11 @@ class Trainer:
         elif begun and self.saved_step != where.step:
             yield self._save(best=False, last_chance=True)
         self.finished = True
+
+    def _save_what_is_due(self) -> Event:
+        """Stop here; what belongs to this step is done when the run is resumed."""
+        self.checkpoint.progress.due = True
+        return self._save(best=False, last_chance=True)
 
     def _after_step(self) -> Iterator[Event]:
         """What is due at this step: a row, an evaluation, a sample, a checkpoint."""
@@ -401,6 +420,7 @@ class Trainer:
         yield from self._log()
         began = self.clock()
         where, checkpoint = self.checkpoint.progress, self.checkpoint
+        yield Evaluating(where.step)
         loss = self._validation_loss()
         if not math.isfinite(loss):
             raise self._diverged(loss, where.grad_norm)
@@ -437,14 +457,13 @@ class Trainer:
         checkpoint, val = self.checkpoint, self.plan.splits.val
         if not len(val):
             return self.checkpoint.progress.train_loss
-        checkpoint.use_average = False
-        loss = evaluation.evaluate(checkpoint.model, val, self.plan.workers).loss
-        if checkpoint.average is not None:
-            checkpoint.use_average = True
-            averaged = evaluation.evaluate(checkpoint.model_to_use(), val, self.plan.workers).loss
-            checkpoint.use_average = averaged < loss
-            loss = min(loss, averaged)
-        return loss
+        workers = self.plan.workers
+        loss = evaluation.evaluate(checkpoint.model, val, workers, self.stop).loss
+        if checkpoint.average is None:
+            return loss
+        averaged = evaluation.evaluate(checkpoint.averaged(), val, workers, self.stop).loss
+        checkpoint.use_average = averaged < loss
+        return min(loss, averaged)
 
     def _sample(self) -> Iterator[Sampled | NotWritten]:
         sample, checkpoint = self.plan.settings.sample, self.checkpoint

@@ -18,6 +18,9 @@ replacement character, which Unicode has for what cannot be represented."""
 LINE_END = 0x0A
 """The character, or the byte, that ends a line."""
 
+CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
+"""Names of characters that Unicode has not named."""
+
 LISTED = 8
 """Unknown symbols that a message names before it counts the rest."""
 
@@ -118,7 +121,7 @@ class Vocabulary:
 
 def describe_character(character: str) -> str:
     """The character, its name and its code point, for a message."""
-    name = unicodedata.name(character, "unnamed")
+    name = unicodedata.name(character, CONTROLS.get(character, "unnamed"))
     shown = f"{character!r} " if character.isprintable() else ""
     return f"{shown}{name} (U+{ord(character):04X})"
 

@@ -89,6 +89,7 @@ def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
     counts = np.zeros(V, np.int64)
     for piece in pieces(ids):
         counts += np.bincount(piece[1:][piece[:-1] == line_end], minlength=V)
+    counts[line_end] = 0  # empty lines say nothing
     return counts
 
 

@@ -115,3 +115,33 @@ def test_a_copy_is_found_across_chunks() -> None:
 def test_a_long_run_of_one_symbol_does_not_take_for_ever() -> None:
     zeros = np.zeros(300_000, np.uint8)
     assert longest_copy(zeros[:300], zeros)[0] == 300
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_evaluation_can_be_stopped(model: Model, workers: int) -> None:
+    ids, asked = np.arange(9000) % 7, []
+
+    def stop() -> bool:
+        asked.append(len(asked))
+        return len(asked) >= 3
+
+    with pytest.raises(evaluation.Stopped):
+        evaluate(model, ids, workers, stop)
+    assert len(asked) <= 2 + workers
+
+
+def test_the_other_threads_end_with_an_interrupted_one(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, windows = model.score, []
+
+    def interrupted(*arguments: object, **named: object) -> object:
+        windows.append(None)
+        if len(windows) == 4:
+            raise KeyboardInterrupt
+        return original(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(model, "score", interrupted)
+    with pytest.raises((KeyboardInterrupt, evaluation.Stopped)):
+        evaluate(model, np.arange(60_000) % 7, 2)
+    assert len(windows) < 12

@@ -26,6 +26,7 @@ from grucli.runs import RunDirectory
 from grucli.training import (
     LR_FACTOR,
     Evaluated,
+    Evaluating,
     Event,
     NotWritten,
     RolledBack,
@@ -131,6 +132,27 @@ def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
         assert rows(part, *clock) == rows(whole, *clock)
         for sample in (whole.run.path / "samples").iterdir():
             assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
+
+
+@pytest.mark.parametrize("average", [0.0, 0.9])
+def test_stopping_in_an_evaluation_loses_nothing_either(text: str, average: float) -> None:
+    plan = plan_for(text, optim__average=average, train__sample_every=8)
+    whole = trainer_for(plan)
+    steps = [event.step for event in follow(whole) if isinstance(event, Evaluating)]
+    assert len(steps) > 1
+    for step in steps:
+        part, stopped = trainer_for(plan, f"stopped-{step}"), False
+        for event in part.train(lambda: stopped):  # noqa: B023 - asked while the loop runs
+            stopped = isinstance(event, Evaluating) and event.step == step
+        assert not part.finished
+        saved = checkpoints.read(part.run.checkpoint("last")).progress
+        assert (saved.step, saved.due) == (step, True)
+        part = resumed(part, plan)
+        follow(part)
+        assert part.finished
+        assert last(part) == last(whole), step
+        clock = ("chars_per_s", "elapsed_s")
+        assert rows(part, *clock) == rows(whole, *clock)
 
 
 def test_evaluating_and_sampling_more_often_changes_nothing(text: str) -> None:

@@ -53,8 +53,8 @@ def evaluate(
 ) -> None:
     """Say how well a model predicts each text: bits per character, perplexity, accuracy.
 
-    Each text is read from the zero state; its first character is not predicted. Long texts are
-    read in pieces side by side, each after the 256 characters before it.
+    Each text is read from the zero state; its first character is not predicted, but in a list.
+    Long texts are read in pieces side by side, each after the 256 characters before it.
     """
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or --split val for a part of the run's own")
@@ -108,6 +108,8 @@ def _score_files(
 
 
 def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "Score":
+    import numpy as np
+
     from grucli.cores import available_cores
     from grucli.corpus import read
     from grucli.evaluation import evaluate as score
@@ -124,8 +126,13 @@ def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
     if text.skipped:
-        render.warn(f"{file}: {text.skipped:,} characters that the model never saw are left out")
-    return score(checkpoint.model_to_use(), text.ids, available_cores())
+        render.warn(
+            f"{file}: {text.skipped:,} characters that the model does not know are left out"
+        )
+    model, ids = checkpoint.model_to_use(), text.ids
+    if model.boundary is not None and text.kept is None:  # its first line is begun as all others
+        ids = np.concatenate([np.array([model.boundary], ids.dtype), ids])
+    return score(model, ids, available_cores())
 
 
 def _figures(score: "Score") -> dict[str, float]:

@@ -36,13 +36,15 @@ def follow(trainer: "Trainer", stop: Callable[[], bool], quiet: bool) -> None:
 def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from grucli.training import Stepped
+    from grucli.training import Evaluating, Stepped
 
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
         task = bar.add_task("", total=1.0, status="")
         smooth = 0.0
         for event in trainer.train(stop):
+            if isinstance(event, Evaluating):
+                bar.update(task, status="evaluating")
             if not isinstance(event, Stepped):
                 _show(event, log=False)
                 continue
@@ -213,7 +215,9 @@ def say_goodbye(trainer: "Trainer") -> None:
     patience = " --set train.patience=0" if trainer.out_of_patience else ""
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
-    render.say_command(f"grucli eval {path} {'FILE' if first == '-' else render.quote(first)}")
+    skip = " --unknown skip" if plan.corpus.skipped else ""
+    text = "FILE" if first == "-" else render.quote(first)
+    render.say_command(f"grucli eval {path} {text}{skip}")
     render.say_command(f"{_resume_command(trainer.run, plan)} --epochs {epochs}{patience}")
 
 

@@ -116,13 +116,13 @@ class Request:
         _refuse(old.settings, settings, fixed, f"{path} was trained with")
         text = self._text_for(old, settings)
         if text.skipped:
-            render.warn(f"{text.skipped:,} characters that {path} never saw are left out")
+            render.warn(f"{text.skipped:,} characters that {path} does not know are left out")
         new = len(text.vocabulary) - len(old.vocabulary)
-        if new:
+        if self.extend_vocabulary:
             render.say(f"{new:,} characters are new to {path} and learned from the start")
         if settings.data.documents != data.documents:
-            now = settings.data.documents
-            render.warn(f"data.documents is {now} here and was {data.documents} for {path}")
+            now, before = (one or "null" for one in (settings.data.documents, data.documents))
+            render.warn(f"data.documents is {now} here and was {before} for {path}")
         plan = make_plan(settings, text)
         return Session(plan, start(plan, old), self.overrides(), init_from=path)
 

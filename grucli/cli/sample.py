@@ -1,5 +1,6 @@
 """``grucli sample``: text from a trained model."""
 
+import codecs
 import math
 import os
 import sys
@@ -123,10 +124,11 @@ def sample(
     if as_json:
         render.write_json(request.as_json())
         return
-    before = checkpoint.vocabulary.decode(request.prompt) if echo else b""
+    before = checkpoint.vocabulary.decode(request.prompt) if unknown == "skip" else raw
+    before = before.removeprefix(codecs.BOM_UTF8)
     if separator is None:
         separator = "\\n" if documents else "\\n---\\n"
-    request.write(before, _unescape(separator).encode())
+    request.write(before if echo else b"", _unescape(separator).encode())
     if seed is None:
         render.say(f"seed {request.seed}; --seed {request.seed} repeats this", style="dim")
 

@@ -13,6 +13,7 @@ import pytest
 
 from grucli import cache
 from grucli import checkpoint as checkpoints
+from grucli.config import Data
 from grucli.corpus import read
 from grucli.errors import CorpusError
 from grucli.plan import make_plan, resume
@@ -73,6 +74,24 @@ def test_a_stopped_run_of_a_list_ends_as_the_uninterrupted_one(grucli: Grucli) -
     assert left.model.boundary is not None
     np.testing.assert_array_equal(left.model.params.flat, right.model.params.flat)
     np.testing.assert_array_equal(left.state, right.state)
+
+
+def test_a_file_of_a_list_ends_a_line(grucli: Grucli) -> None:
+    Path("names").mkdir()
+    for name in ("Anna", "Bert", "Cleo"):
+        write(f"names/{name}.txt", name)
+    listed = read(["names"], Data(documents="line"))
+    assert listed.vocabulary.decode(listed.ids) == b"Anna\nBert\nCleo"
+    plain = read(["names"], Data())
+    assert plain.vocabulary.decode(plain.ids) == b"AnnaBertCleo"
+
+
+def test_the_first_character_of_a_list_is_predicted(grucli: Grucli) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=2")
+    write("one.txt", "night\n")
+    total = json.loads(grucli("eval", run, "one.txt", "--json").out)["total"]
+    assert total["characters"] == 6
 
 
 def test_a_sorted_list_is_noticed(grucli: Grucli) -> None:
@@ -159,7 +178,9 @@ def test_rare_characters(grucli: Grucli) -> None:
         made = grucli("sample", "odd.npz", "--seed", 1, "-n", 50, *options)
         assert made.code == 0
         assert "\ufffd" not in made.out
-    assert "1 rare or new characters" in grucli("sample", run, "-p", "\u2600 and", "-n", 5).err
+    echoed = grucli("sample", run, "-p", "\u2600 and", "-n", 5)
+    assert "1 rare or new characters" in echoed.err
+    assert echoed.out.startswith("\u2600 and")
     write("other.txt", "a \u2600 b")
     assert grucli("eval", run, "other.txt").code == 0
     assert grucli("train", "--resume", run, "--steps=6", "-q").code == 0

@@ -276,7 +276,7 @@ def test_eval_counts_each_file_named_and_tells_what_it_skips(grucli: Grucli, tra
     Path("odd.txt").write_text("the ΩΩ river", encoding="utf-8")
     result = grucli("eval", trained, "odd.txt", "odd.txt", "--unknown=skip")
     assert len(result.out.splitlines()) == 4
-    assert "odd.txt: 2 characters that the model never saw are left out" in result.err
+    assert "odd.txt: 2 characters that the model does not know are left out" in result.err
     assert "named twice" in grucli("eval", trained, "-", "-").err
 
 
