@@ -311,8 +311,9 @@ class RunDirectory:
             path for path in sorted(self.checkpoints.glob("step-*.npz")) if path.name not in pointed
         ]
         for path in others[: max(0, len(others) - keep)]:
-            with contextlib.suppress(OSError):  # an old checkpoint too many does no harm
-                path.unlink()
+            for _ in range(2):  # a hitch is over by then; a checkpoint too many does no harm
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
 
 
 def is_run(path: Path) -> bool:
