@@ -63,7 +63,8 @@ def judge(path: Path) -> list[str]:
     kind = "locked dropout" if shape.locked else "dropout"
     return [
         f"{shape.layers} x {shape.hidden}, {kind} {shape.dropout:g}, "
-        f"recurrent {shape.recurrent_dropout:g}, lr {settings.optim.lr:g}",
+        f"recurrent {shape.recurrent_dropout:g}, lr {settings.optim.lr:g}, "
+        f"weight decay {settings.optim.weight_decay:g}",
         f"{model.params.flat.size:,}",
         f"{run.info['elapsed_s'] / 60:.1f} min",
         f"**{carried:.4f}**",
@@ -71,11 +72,11 @@ def judge(path: Path) -> list[str]:
     ]
 
 
-def report(rows: Sequence[Sequence[str]], text: str) -> None:
+def report(rows: Sequence[Sequence[str]], text: str, section: str) -> None:
     """Write the table."""
     header = ["model", "parameters", "time", "state carried, nats", "256 from zero state, nats"]
     note = f"Validation loss on the last tenth of {text}; one run each."
-    write("quality", f"{table(header, rows)}\n\n{note}")
+    write(section, f"{table(header, rows)}\n\n{note}")
 
 
 def main() -> None:
@@ -84,11 +85,12 @@ def main() -> None:
     parser.add_argument("text", type=Path, nargs="?", default=Path("tinyshakespeare.txt"))
     parser.add_argument("--settings", nargs="*", choices=BUDGETS, default=list(BUDGETS))
     parser.add_argument("--runs", nargs="*", type=Path, help="judge these instead of training")
+    parser.add_argument("--section", default="quality", help="of docs/benchmarks.md")
     arguments = parser.parse_args()
     runs = arguments.runs or [
         train(arguments.text, name, BUDGETS[name]) for name in arguments.settings
     ]
-    report([judge(run) for run in runs], arguments.text.name)
+    report([judge(run) for run in runs], arguments.text.name, arguments.section)
 
 
 if __name__ == "__main__":
