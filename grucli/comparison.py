@@ -120,7 +120,10 @@ def check_comparable(runs: Sequence[RunDirectory]) -> None:
         why = None
         if other.corpus["sha256"] != first.corpus["sha256"]:
             why = "were trained on different texts"
-        elif other.settings.data != first.settings.data or other.corpus != first.corpus:
+        elif (other.settings.data, other.corpus["chars"]) != (
+            first.settings.data,
+            first.corpus["chars"],
+        ):
             why = "read or divide their text differently (the settings under data, --unknown)"
         if why:
             raise UsageError(
