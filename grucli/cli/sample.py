@@ -154,6 +154,7 @@ class _Request:
             seed,
             count,
         )
+        self.documents = checkpoint.settings.data.documents is not None
         self.filters = [StopFilter(stops) for _ in range(count)]
         model = checkpoint.model_to_use()
         self.characters = generate(
@@ -201,15 +202,25 @@ class _Request:
             if all(stops.stopped for stops in self.filters):
                 break
         texts = [text + stops.end() for text, stops in zip(texts, self.filters, strict=True)]
-        samples = [
-            {
-                "text": text.decode(errors="replace"),
-                "characters": characters[: self._length(text)],
-            }
-            for text, characters in zip(texts, made, strict=True)
-        ]
+        samples = [self._sample(*pair) for pair in zip(texts, made, strict=True)]
         prompt = self.vocabulary.decode(self.prompt).decode(errors="replace")
         return {"seed": self.seed, "prompt": prompt, "samples": samples}
+
+    def _sample(self, text: bytes, characters: list[dict[str, Any]]) -> dict[str, Any]:
+        """A sample; of a document also the log probability of its end, if it has come to it."""
+        length = self._length(text)
+        sample: dict[str, Any] = {
+            "text": text.decode(errors="replace"),
+            "characters": characters[:length],
+        }
+        if self.documents:
+            ends = [
+                one["log_prob"]
+                for one in characters[length : length + 1]
+                if one.get("char") == "\n" or one.get("byte") == ord("\n")
+            ]
+            sample["end_log_prob"] = ends[0] if ends else None
+        return sample
 
     def _character(self, symbol: bytes, log_prob: float) -> dict[str, Any]:
         if self.vocabulary.level == "byte":

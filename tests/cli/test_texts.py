@@ -58,6 +58,13 @@ def test_samples_of_a_list_end_by_themselves(grucli: Grucli) -> None:
     assert [len(sample["characters"]) for sample in samples] == [
         len(line) for line in made.splitlines()[:2]
     ]
+    assert all(sample["end_log_prob"] < 0 for sample in samples)
+    cut = json.loads(grucli("sample", run, "-n", 1, "--seed", 1, "--json").out)["samples"][0]
+    assert cut["end_log_prob"] is None
+    total = sum(one["log_prob"] for one in samples[0]["characters"]) + samples[0]["end_log_prob"]
+    write("made.txt", samples[0]["text"] + "\n")
+    scored = json.loads(grucli("eval", run, "made.txt", "--json").out)["total"]
+    assert scored["nats_per_char"] * scored["characters"] == pytest.approx(-total, rel=1e-4)
     assert (run / "samples").exists()
     for command in (("eval", run, "list.txt"), ("gradcheck", run), ("routes", run)):
         assert grucli(*command).code == 0
