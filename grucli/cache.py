@@ -125,6 +125,8 @@ def keep(name: str, pieces: Iterator[Ids], dtype: npt.DTypeLike, facts: dict[str
     except OSError as error:
         if (found := find(name)) is not None:  # made by another process in the meantime
             return found
+        with contextlib.suppress(OSError):
+            ids_file.unlink()  # without facts it is of no use to anybody
         raise cannot_keep(error) from None
 
 

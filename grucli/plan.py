@@ -157,10 +157,8 @@ def _check_symbols(settings: Settings, corpus: Corpus, counts: npt.NDArray[np.in
 
 def _fewer_symbols(counts: npt.NDArray[np.int64]) -> str:
     """How to have fewer symbols where there are many."""
-    if len(counts) < MANY_SYMBOLS:
-        return ""
     left = int((counts >= FREQUENT).sum())
-    if left < MANY_SYMBOLS // 100:
+    if len(counts) < MANY_SYMBOLS or not left:
         return ""
     return (
         f"; or set data.min_count={FREQUENT}: of {len(counts):,} different characters "

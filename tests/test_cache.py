@@ -183,13 +183,15 @@ def test_a_damaged_entry_is_made_anew(damage: str) -> None:
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES])
-@pytest.mark.parametrize("where", ["write", "rollover"])
+@pytest.mark.parametrize("where", ["write", "facts", "rollover"])
 def test_no_place_to_keep_it(error: int, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise OSError(error, os.strerror(error))
 
     if where == "write":
         monkeypatch.setattr("os.fsync", fail)
+    elif where == "facts":
+        monkeypatch.setattr(cache, "replace_text", fail)
     else:
         monkeypatch.setattr(cache.Spool, "rollover", fail)
     with pytest.raises(CorpusError) as caught:

@@ -110,7 +110,6 @@ def sample(
     from grucli.sampling import Choice
 
     _, checkpoint = open_checkpoint(run)
-    documents = checkpoint.settings.data.documents is not None
     raw = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     request = _Request(
         checkpoint=checkpoint,
@@ -119,16 +118,16 @@ def sample(
         choice=Choice(temperature, top_k, top_p, never=checkpoint.vocabulary.unknown_id),
         seed=secrets.randbits(32) if seed is None else seed,
         count=count,
-        stops=[_unescape(text).encode() for text in stop or []] + [b"\n"] * documents,
+        stops=[_unescape(text).encode() for text in stop or []],
     )
+    read = checkpoint.vocabulary.decode(request.prompt) if unknown == "skip" else raw
+    read = read.removeprefix(codecs.BOM_UTF8)
     if as_json:
-        render.write_json(request.as_json())
+        render.write_json(request.as_json(read))
         return
-    before = checkpoint.vocabulary.decode(request.prompt) if unknown == "skip" else raw
-    before = before.removeprefix(codecs.BOM_UTF8)
     if separator is None:
-        separator = "\\n" if documents else "\\n---\\n"
-    request.write(before if echo else b"", _unescape(separator).encode())
+        separator = "\\n" if request.documents else "\\n---\\n"
+    request.write(read if echo else b"", _unescape(separator).encode())
     if seed is None:
         render.say(f"seed {request.seed}; --seed {request.seed} repeats this", style="dim")
 
@@ -155,7 +154,8 @@ class _Request:
             count,
         )
         self.documents = checkpoint.settings.data.documents is not None
-        self.filters = [StopFilter(stops) for _ in range(count)]
+        ends = [*stops, b"\n"] if self.documents else stops
+        self.filters = [StopFilter(ends) for _ in range(count)]
         model = checkpoint.model_to_use()
         self.characters = generate(
             model,
@@ -185,8 +185,8 @@ class _Request:
             render.write(separator + b"".join(text) + stops.end())
         render.write(b"\n")
 
-    def as_json(self) -> dict[str, Any]:
-        """All samples with the log probability of each character, in nats."""
+    def as_json(self, prompt: bytes) -> dict[str, Any]:
+        """The prompt, and all samples with the log probability of each character, in nats."""
         made: list[list[dict[str, Any]]] = [[] for _ in range(self.count)]
         texts = [b""] * self.count
         from grucli.nn.functional import log_softmax
@@ -203,8 +203,7 @@ class _Request:
                 break
         texts = [text + stops.end() for text, stops in zip(texts, self.filters, strict=True)]
         samples = [self._sample(*pair) for pair in zip(texts, made, strict=True)]
-        prompt = self.vocabulary.decode(self.prompt).decode(errors="replace")
-        return {"seed": self.seed, "prompt": prompt, "samples": samples}
+        return {"seed": self.seed, "prompt": prompt.decode(errors="replace"), "samples": samples}
 
     def _sample(self, text: bytes, characters: list[dict[str, Any]]) -> dict[str, Any]:
         """A sample; of a document also the log probability of its end, if it has come to it."""

@@ -44,14 +44,6 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", help="Where to make the run directory [runs].", metavar="DIR"),
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Of all random numbers.", metavar="N")]
-Unknown = Annotated[
-    Literal["error", "skip"],
-    typer.Option(
-        "--unknown",
-        help="With --init-from: characters that it never saw: error or skip.",
-        metavar="error|skip",
-    ),
-]
 Steps = Annotated[int | None, typer.Option("--steps", help="Budget in updates.", metavar="N")]
 Epochs = Annotated[
     float | None, typer.Option("--epochs", help="Budget in passes over the text.", metavar="X")
@@ -64,6 +56,14 @@ Resume = Annotated[
 InitFrom = Annotated[
     Path | None,
     typer.Option("--init-from", help="Start a new run from these weights.", metavar="RUN|CKPT"),
+]
+Unknown = Annotated[
+    Literal["error", "skip"],
+    typer.Option(
+        "--unknown",
+        help="With --init-from: characters that it never saw: error or skip.",
+        metavar="error|skip",
+    ),
 ]
 ExtendVocabulary = Annotated[
     bool,

@@ -188,6 +188,8 @@ def test_rare_characters(grucli: Grucli) -> None:
     echoed = grucli("sample", run, "-p", "\u2600 and", "-n", 5)
     assert "1 rare or new characters" in echoed.err
     assert echoed.out.startswith("\u2600 and")
+    told = json.loads(grucli("sample", run, "-p", "\u2600 and", "-n", 5, "--json").out)
+    assert told["prompt"] == "\u2600 and"
     write("other.txt", "a \u2600 b")
     assert grucli("eval", run, "other.txt").code == 0
     assert grucli("train", "--resume", run, "--steps=6", "-q").code == 0
