@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -58,7 +59,7 @@ class Choice:
         if self.temperature == 0:
             likeliest: npt.NDArray[np.intp] = logits.argmax(axis=1)
             return likeliest
-        p = logits - np.maximum.reduce(logits, axis=1, keepdims=True)
+        p = logits - _largest(logits)
         p *= min(1.0 / self.temperature, COLDEST)
         np.exp(p, out=p)
         if self.top_k is not None and self.top_k < p.shape[1]:
@@ -66,7 +67,7 @@ class Choice:
             np.put_along_axis(p, others, 0.0, axis=1)
         if self.top_p is not None:
             _keep_nucleus_(p, self.top_p)
-        cumulative = np.add.accumulate(p, axis=1, dtype=np.float64)
+        cumulative = np.add.accumulate(p.astype(np.float64), axis=1)
         # a number in [0, total) falls within a character of probability above zero
         numbers = uniform * cumulative[:, -1]
         drawn: npt.NDArray[np.intp]
@@ -75,6 +76,13 @@ class Choice:
         else:
             drawn = np.add.reduce(cumulative <= numbers[:, None], axis=1)
         return drawn
+
+
+def _largest(logits: Array) -> Any:
+    """The largest logit of each row, in a shape to subtract from them."""
+    if len(logits) == 1:  # the same, faster
+        return logits[0, logits.argmax()]
+    return np.maximum.reduce(logits, axis=1, keepdims=True)
 
 
 def _keep_nucleus_(p: Array, top_p: float) -> None:
@@ -157,14 +165,14 @@ def _continue(
     choice: Choice,
 ) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
     """Go on from one state and its logits (1, V), in as many ways as there are random streams."""
-    logits, state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
-    for position in range(length):
-        if position % DRAWS_AHEAD == 0:
-            draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
-        ids = choice.draw(logits, draws[position % DRAWS_AHEAD])
-        yield ids, logits
-        if position + 1 < length:
-            logits, state = stepper.step(ids, state)
+    logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
+    for start in range(0, length, DRAWS_AHEAD):
+        draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
+        for position, uniform in enumerate(draws[: length - start], start + 1):
+            ids = choice.draw(logits, uniform)
+            yield ids, logits
+            if position < length:
+                logits = stepper.step(ids)
 
 
 def choose_threads(samples: int, H: int) -> int:
@@ -183,7 +191,9 @@ def read_prompt(model: Model, prompt: Ids, stepper: Stepper | None = None) -> tu
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
         x = np.asarray(prompt[lo : min(lo + PROMPT_WINDOW, len(prompt) - 1)], np.intp)[:, None]
         _, state = model.run(x, state, model.workspace(len(x), 1))
-    return (stepper or Stepper(model, 1)).step(np.asarray(prompt[-1:], np.intp), state)
+    stepper = stepper or Stepper(model, 1)
+    stepper.state = state
+    return stepper.step(np.asarray(prompt[-1:], np.intp)), stepper.state
 
 
 def sample_ids(

@@ -14,14 +14,14 @@ def test_a_trace_is_what_the_model_does_character_by_character(cell: str) -> Non
     model.params.flat += np.random.default_rng(1).normal(0, 0.3, model.params.flat.shape)
     ids = np.random.default_rng(2).integers(0, 7, activations.WINDOW + 9)
     top, first = activations.trace(model, ids, 2), activations.trace(model, ids, 1)
-    stepper, state = Stepper(model, 1), model.zero_state(1)
+    stepper = Stepper(model, 1)
     logits = model.output(model.params).b_c[None]  # a state of zeros
     for position, x in enumerate(ids):
         p = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         assert top.bits[position] == pytest.approx(-np.log2(p[0, x]))
-        logits, state = stepper.step(np.array([x]), state)
-        np.testing.assert_allclose(first.h[position], state[0, 0, :5], atol=1e-12)
-        np.testing.assert_allclose(top.h[position], state[1, 0, :5], atol=1e-12)
+        logits = stepper.step(np.array([x]))
+        np.testing.assert_allclose(first.h[position], stepper.state[0, 0, :5], atol=1e-12)
+        np.testing.assert_allclose(top.h[position], stepper.state[1, 0, :5], atol=1e-12)
 
 
 def test_structures_of_a_text() -> None:

@@ -24,10 +24,9 @@ def model() -> Model:
 
 def in_one_pass(model: Model, ids: Ids) -> tuple[float, int]:
     """Sum of nats, and hits, character by character."""
-    stepper, state, nats, hits = Stepper(model, 1), model.zero_state(1), 0.0, 0
+    stepper, nats, hits = Stepper(model, 1), 0.0, 0
     for x, target in pairwise(ids):
-        logits, state = stepper.step(np.array([x]), state)
-        row = logits[0].astype(np.float64)
+        row = stepper.step(np.array([x]))[0].astype(np.float64)
         nats -= row[target] - row.max() - math.log(np.exp(row - row.max()).sum())
         hits += int(row.argmax() == target)
     return nats, hits

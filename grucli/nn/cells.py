@@ -1,6 +1,6 @@
 """The recurrent cells, by name: what the rest of the program asks of one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,9 +14,10 @@ from grucli.nn.routes import Route
 class Cell(Protocol):
     """A module of one layer's functions; ``gru`` says what each of them does.
 
-    Its ``Weights`` have W_x (G, D, H), W_h and b (G, H) of G gates; its ``Cache`` has ``a`` and
-    ``h``. Forward and backward agree on everything else. A state is (B, S H), its S parts side by
-    side; ``h``, which the layer above reads, is the first.
+    Its ``Weights`` have W_x (G, D, H), W_h and b (G, H) of G gates; its ``Cache`` has ``a``,
+    ``steps``, ``h`` and the other parts of the state by their names. Forward and backward agree on
+    everything else. A state is (B, S H), its S parts side by side; ``h``, which the layer above
+    reads, is the first.
     """
 
     @property
@@ -40,6 +41,8 @@ class Cell(Protocol):
     def allocate(  # noqa: D102
         self, T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = False
     ) -> Any: ...
+
+    def equations(self, w: Any, cache: Any) -> Callable[..., None]: ...  # noqa: D102
 
     def forward(self, w: Any, state: Array, cache: Any) -> Array: ...  # noqa: D102
 

@@ -14,7 +14,7 @@ projection (``inputs``) runs before it and the weight gradients after it, each a
 the window.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -119,15 +119,18 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = F
     return Cache(h, a, before, keep, np.zeros((2, B, H), dtype), steps)
 
 
-def forward(w: Weights, state: Array, cache: Cache) -> Array:
-    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
-    W_hzr, W_hn = w.W_h[:2], w.W_h[2]
-    rh, product = cache.scratch
-    multiply_zr, multiply_n = multiplier(W_hzr, cache.scratch), multiplier(W_hn, product)
-    cache.h[0] = state
-    for h_prev, h, zr, z, r, n in onward(cache.steps, cache.keep, (cache.h, cache.before)):
+def equations(w: Weights, cache: Cache) -> Callable[..., None]:
+    """The equations, bound to weights: a function of the views of one ``Step`` of the cache.
+
+    It finds the input projection where it leaves z, r, n.
+    """
+    W_hzr, W_hn, scratch = w.W_h[:2], w.W_h[2], cache.scratch
+    rh, product = scratch
+    multiply_zr, multiply_n = multiplier(W_hzr, scratch), multiplier(W_hn, product)
+
+    def step(h_prev: Array, h: Array, zr: Array, z: Array, r: Array, n: Array) -> None:
         multiply_zr(h_prev)
-        zr += cache.scratch
+        zr += scratch
         sigmoid_(zr)  # (1) (2)
         np.multiply(r, h_prev, out=rh)
         multiply_n(rh)
@@ -136,6 +139,16 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
         np.subtract(n, h_prev, out=h)
         h *= z
         h += h_prev  # (4), as z * (n - h_{t-1}) + h_{t-1}
+
+    return step
+
+
+def forward(w: Weights, state: Array, cache: Cache) -> Array:
+    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
+    step = equations(w, cache)
+    cache.h[0] = state
+    for views in onward(cache.steps, cache.keep, (cache.h, cache.before)):
+        step(*views)
     last: Array = cache.h[-1]
     return last
 

@@ -10,7 +10,7 @@ else is as in ``gru``:
     (5)  h_t = (1 - z_t) * h_{t-1} + z_t * n_t
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -100,12 +100,12 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = F
     return Cache(h, a, u, before, keep, np.zeros((3, B, H), dtype), steps)
 
 
-def forward(w: Weights, state: Array, cache: Cache) -> Array:
-    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
+def equations(w: Weights, cache: Cache) -> Callable[..., None]:
+    """The equations, bound to weights: a function of the views of one ``Step``, as in ``gru``."""
     zr_product, n_product = cache.scratch[:2], cache.scratch[2]
     multiply_all = multiplier(w.W_h, cache.scratch)
-    cache.h[0] = state
-    for h_prev, h, u, zr, z, r, n in onward(cache.steps, cache.keep, (cache.h, cache.before)):
+
+    def step(h_prev: Array, h: Array, u: Array, zr: Array, z: Array, r: Array, n: Array) -> None:
         multiply_all(h_prev)
         zr += zr_product
         sigmoid_(zr)  # (1) (2)
@@ -115,6 +115,16 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
         np.subtract(n, h_prev, out=h)
         h *= z
         h += h_prev  # (5), as z * (n - h_{t-1}) + h_{t-1}
+
+    return step
+
+
+def forward(w: Weights, state: Array, cache: Cache) -> Array:
+    """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
+    step = equations(w, cache)
+    cache.h[0] = state
+    for views in onward(cache.steps, cache.keep, (cache.h, cache.before)):
+        step(*views)
     last: Array = cache.h[-1]
     return last
 

@@ -112,14 +112,23 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = F
     return Cache(h, c, a, u, before, keep, np.zeros((4, B, H), dtype), steps)
 
 
-def forward(w: Weights, state: Array, cache: Cache) -> Array:
-    """Run the layer from ``state`` (B, 2 H) over the projection in ``cache.a``; the last state."""
-    cache.h[0], cache.c[0] = np.split(state, 2, axis=-1)
-    ig, multiply_all = cache.scratch[0], multiplier(w.W_h, cache.scratch)
-    states = zip((cache.h, cache.c), cache.before, strict=True)
-    for h_prev, c_prev, h, c, u, a, ifo, g in onward(cache.steps, cache.keep, *states):
+def equations(w: Weights, cache: Cache) -> Callable[..., None]:
+    """The equations, bound to weights: a function of the views of one ``Step``, as in ``gru``."""
+    scratch = cache.scratch
+    ig, multiply_all = scratch[0], multiplier(w.W_h, scratch)
+
+    def step(
+        h_prev: Array,
+        c_prev: Array,
+        h: Array,
+        c: Array,
+        u: Array,
+        a: Array,
+        ifo: Array,
+        g: Array,
+    ) -> None:
         multiply_all(h_prev)
-        a += cache.scratch
+        a += scratch
         sigmoid_(ifo)  # (1) (2) (3)
         np.tanh(g, out=g)  # (4)
         i, f, o = ifo
@@ -127,6 +136,17 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
         c += np.multiply(i, g, out=ig)  # (5)
         np.tanh(c, out=u)
         np.multiply(o, u, out=h)  # (6)
+
+    return step
+
+
+def forward(w: Weights, state: Array, cache: Cache) -> Array:
+    """Run the layer from ``state`` (B, 2 H) over the projection in ``cache.a``; the last state."""
+    step = equations(w, cache)
+    cache.h[0], cache.c[0] = np.split(state, 2, axis=-1)
+    states = zip((cache.h, cache.c), cache.before, strict=True)
+    for views in onward(cache.steps, cache.keep, *states):
+        step(*views)
     return np.concatenate([cache.h[-1], cache.c[-1]], axis=-1)
 
 

@@ -109,7 +109,7 @@ def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
     if out.shape[-2] == 1 and (columns := _columns_side_by_side(W, out)) is not None:
         numbers = out.reshape(-1)
         return lambda x: (
-            np.dot(columns, x[0], out=numbers)
+            columns.dot(x[0], numbers)
             if x.ndim == 2  # the same row for all matrices
             else np.matmul(x, W[..., 0, 0, :, :], out=out)
         )

@@ -7,7 +7,7 @@ One step, row vectors (Elman 1990, with tanh):
 Arrays have a first axis of one gate, as every cell's have; the rest is as in ``gru``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -87,15 +87,25 @@ def allocate(T: int, B: int, H: int, dtype: npt.DTypeLike, *, restarts: bool = F
     return Cache(h, a, before, keep, np.zeros((B, H), dtype), steps)
 
 
+def equations(w: Weights, cache: Cache) -> Callable[..., None]:
+    """The equation, bound to weights: a function of the views of one ``Step``, as in ``gru``."""
+    (W_h,), scratch = w.W_h, cache.scratch
+    multiply_h = multiplier(W_h, scratch)
+
+    def step(h_prev: Array, h: Array, a: Array) -> None:
+        multiply_h(h_prev)
+        np.add(scratch, a, out=h)
+        np.tanh(h, out=h)  # (1)
+
+    return step
+
+
 def forward(w: Weights, state: Array, cache: Cache) -> Array:
     """Run the layer from ``state`` (B, H) over the projection in ``cache.a``; the last state."""
-    (W_h,) = w.W_h
-    multiply_h = multiplier(W_h, cache.scratch)
+    step = equations(w, cache)
     cache.h[0] = state
-    for h_prev, h, a in onward(cache.steps, cache.keep, (cache.h, cache.before)):
-        multiply_h(h_prev)
-        np.add(cache.scratch, a, out=h)
-        np.tanh(h, out=h)  # (1)
+    for views in onward(cache.steps, cache.keep, (cache.h, cache.before)):
+        step(*views)
     last: Array = cache.h[-1]
     return last
 

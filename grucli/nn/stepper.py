@@ -2,19 +2,31 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids, Params
-from grucli.nn.products import for_one_row, multiplier, multiply, multiply_rows
+from grucli.nn.params import Array, Ids, Input, Params
+from grucli.nn.products import for_one_row, multiplier, multiply_rows
+
+
+class _Layer(NamedTuple):
+    """A layer, and room for one step of it."""
+
+    h: Array  # (B, H)  h_t, which the layer above reads
+    states: list[tuple[Array, Array]]  # of each part of the state (B, H) before and after the step
+    project: Callable[[Any], object]  # of what the layer reads
+    advance: Callable[[], None]  # the step, from the states before to those after
 
 
 class Stepper:
     """The same as ``Model.run`` over one step, with all that stays from step to step made once.
 
-    The parameters must stay as they are while it is in use.
+    Unlike the model it remembers its state; it begins with the zero state. The parameters must
+    stay as they are while it is in use.
 
     Args:
         model: the model.
@@ -25,44 +37,87 @@ class Stepper:
     def __init__(self, model: Model, B: int, factors: Params | None = None) -> None:
         if factors is None:
             factors = model.factors(B, backward=False)
-        dtype = model.params.flat.dtype
-        self.forward = CELLS[model.cell].forward
-        self.layers = model.in_blocks(factors)
-        self.output = model.output(model.params)
-        self.c: Array = np.empty((B, model.V), dtype)  # h_t W_hc
+        weights, output = model.in_blocks(factors), model.output(model.params)
+        self.boundary = model.boundary
+        self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
+        self.b_c = output.b_c
         self.multiply_output: Callable[[Array], object] = partial(
-            multiply_rows, W=self.output.W_hc, out=self.c
+            multiply_rows, W=output.W_hc, out=self.c
         )
         if B == 1:
-            self.layers = [w._replace(W_h=for_one_row(w.W_h)) for w in self.layers]
-            self.multiply_output = multiplier(for_one_row(self.output.W_hc[None, None]), self.c)
-        self.boundary = model.boundary
-        self.caches = [CELLS[model.cell].allocate(1, B, model.H, dtype) for _ in range(model.L)]
-        first = self.layers[0]
-        self.projection: Array = first.W_x[:, 0, 0] + first.b[:, None]  # (G, V, H)
+            self.multiply_output = multiplier(for_one_row(output.W_hc[None, None]), self.c)
+        self.layers = [
+            _layer(model, w, B, reads_characters=number == 0) for number, w in enumerate(weights)
+        ]
 
-    def step(self, x: Ids, state: Array) -> tuple[Array, Array]:
-        """Read one character.
+    @property
+    def state(self) -> Array:
+        """The state of all layers, (L, B, S H); to be replaced, not changed."""
+        befores = [[before for before, _ in layer.states] for layer in self.layers]
+        return np.array([np.concatenate(parts, axis=-1) for parts in befores])
 
-        Args:
-            x: ids, (B,).
-            state: of all layers, (L, B, S H).
+    @state.setter
+    def state(self, state: Array) -> None:
+        for layer, of_layer in zip(self.layers, state, strict=True):
+            parts = np.split(of_layer, len(layer.states), axis=-1)
+            for (before, _), part in zip(layer.states, parts, strict=True):
+                before[:] = part
 
-        Returns:
-            The logits of the next character, (B, V), and the state after this one.
-        """
-        last_state = np.empty_like(state)
+    def step(self, x: Ids) -> Array:
+        """Read one character: ids (B,). Returns the logits of the next one, (B, V)."""
         if self.boundary is not None:
-            state = np.where((x == self.boundary)[:, None], 0.0, state).astype(
-                state.dtype, copy=False
-            )
-        for number, (w, cache) in enumerate(zip(self.layers, self.caches, strict=True)):
-            a = cache.a[:, 0]  # (G, B, H)
-            if number == 0:
-                np.take(self.projection, x, axis=1, out=a, mode="clip")
-            else:
-                multiply(self.caches[number - 1].h[1], w.W_x, out=a)
-                a += w.b[:, None]
-            last_state[number] = self.forward(w, state[number], cache)
-        self.multiply_output(self.caches[-1].h[1])
-        return self.c + self.output.b_c, last_state
+            self._restart(x == self.boundary)
+        read: Input = x
+        for h, states, project, advance in self.layers:
+            project(read)
+            advance()
+            for before, after in states:
+                before[:] = after
+            read = h
+        self.multiply_output(read)
+        return self.c + self.b_c
+
+    def _restart(self, begins: npt.NDArray[np.bool_]) -> None:
+        """Set the state of the streams that begin a document to zero."""
+        for layer in self.layers:
+            for before, _ in layer.states:
+                before[begins] = 0.0
+
+
+def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
+    cell = CELLS[model.cell]
+    cache = cell.allocate(1, B, model.H, model.params.flat.dtype)
+    a = cache.a[:, 0]  # (G, B, H), which a step reads and overwrites
+    project: Callable[[Any], object] = (
+        _select(w.W_x[:, 0, 0] + w.b[:, None], a)
+        if reads_characters
+        else _project(for_one_row(w.W_x) if B == 1 else w.W_x, w.b[:, None], a)
+    )
+    if B == 1:
+        w = w._replace(W_h=for_one_row(w.W_h))
+    states = [tuple(getattr(cache, part)) for part in cell.STATE]
+    advance = partial(cell.equations(w, cache), *cache.steps[0])
+    return _Layer(cache.h[1], states, project, advance)
+
+
+def _select(table: Array, a: Array) -> Callable[[Ids], object]:
+    """A function that writes the rows (G, B, H) of ids (B,) in a table (G, V, H) to ``a``."""
+    if a.shape[1] > 1:
+        return lambda x: np.take(table, x, axis=1, out=a, mode="clip")
+    row = a[:, 0]
+
+    def select_one(x: Ids) -> None:
+        row[:] = table[:, x[0]]
+
+    return select_one
+
+
+def _project(W_x: Array, b: Array, a: Array) -> Callable[[Array], object]:
+    """A function that writes x W_x + b to ``a`` (G, B, H); W_x in blocks, b (G, 1, H)."""
+    multiply = multiplier(W_x, a)
+
+    def project(x: Array) -> None:
+        multiply(x)
+        np.add(a, b, out=a)
+
+    return project

@@ -19,7 +19,7 @@ GRU_MUTATIONS = {
     "b_r": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[::2] = cache.a[::2].sum(axis=(1, 2))"),
     "reset after the product, forward": (
         "multiply_n(rh)",
-        "multiply_n(h_prev); product *= r",
+        "multiply_n(h_prev); np.multiply(product, r, out=product)",
     ),
     "reset after the product, backward": (
         "multiply_n(n)",

@@ -57,10 +57,9 @@ def test_one_character_at_a_time(cell: str, B: int) -> None:
     model = a_model(cell, 2, BOUNDARY)
     x = np.stack([np.roll(TEXT, shift) for shift in range(B)], axis=1)
     h, output = outputs(model, x), model.output(model.params)
-    stepper, state = Stepper(model, B), model.zero_state(B)
+    stepper = Stepper(model, B)
     for t in range(len(x)):
-        logits, state = stepper.step(x[t], state)
-        np.testing.assert_allclose(logits, h[t] @ output.W_hc + output.b_c, rtol=1e-12)
+        np.testing.assert_allclose(stepper.step(x[t]), h[t] @ output.W_hc + output.b_c, rtol=1e-12)
 
 
 @pytest.mark.parametrize("cell", CELLS)
