@@ -17,19 +17,19 @@ SECONDS = 0.01
 """Of one turn, about."""
 
 
-def contenders(rows: int, H: int) -> tuple[tuple[int, int], dict[str, Callable[[], object]]]:
-    """How the blocks are cut, and by name the ways to multiply (rows, H) by two (H, H)."""
+def contenders(rows: int, H: int) -> tuple[str, dict[str, Callable[[], object]]]:
+    """What is multiplied at a time, and by name the ways to multiply (rows, H) by two (H, H)."""
     import numpy as np
 
-    from grucli.nn.products import best_cut, blocks, multiplier
+    from grucli.nn.products import best_width, blocks, multiplier, rows_at_once
 
     rng = np.random.default_rng(0)
     x, W = rng.standard_normal((rows, H), np.float32), rng.standard_normal((2, H, H), np.float32)
     a, b = rng.standard_normal((2, 2048, 2048), np.float32)
     out, square = np.empty((2, rows, H), np.float32), np.empty_like(a)
-    cut = best_cut(rows, H, H)
-    in_blocks = multiplier(blocks(W, cut).copy(), out)
-    return cut, {
+    n = best_width(rows, H, H)
+    in_blocks = multiplier(blocks(W, n).copy(), out)
+    return f"{rows_at_once(rows, H, n) or rows} x {H} by {H} x {n}", {
         "whole": lambda: np.matmul(x, W, out=out),
         "blocks": lambda: in_blocks(x),
         "ceiling": lambda: np.matmul(a, b, out=square),
@@ -47,7 +47,7 @@ def rate(product: Callable[[], object], operations: float) -> float:
 
 def row(rows: int, H: int, turns: int) -> list[str]:
     """One line of the table."""
-    (parts, width), ways = contenders(rows, H)
+    at_once, ways = contenders(rows, H)
     operations = {"whole": 4 * rows * H**2, "blocks": 4 * rows * H**2, "ceiling": 2 * 2048**3}
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(turns + 1):
@@ -57,7 +57,7 @@ def row(rows: int, H: int, turns: int) -> list[str]:
     shares = [f"{speed[name] / speed['ceiling']:.0%}" for name in ("whole", "blocks")]
     return [
         f"{rows} x {H}",
-        f"{H // parts} x {width}",
+        at_once,
         *shares,
         f"**{speed['blocks'] / speed['whole']:.2f}**",
     ]
@@ -74,7 +74,7 @@ def main() -> None:
         for H in UNITS:
             lines.append(row(rows, H, arguments.turns))
             print(lines[-1], file=sys.stderr)
-    header = ["rows x units", "a block", "whole", "in blocks", "in blocks / whole"]
+    header = ["rows x units", "at a time", "whole", "in blocks", "in blocks / whole"]
     note = (
         "Shares of what one thread reaches on 2048 x 2048 matrices in the same moments. Medians of "
         f"{arguments.turns} turns. Where a block has all the columns the two are the same product."

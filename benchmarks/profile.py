@@ -52,8 +52,8 @@ def products(size: Size) -> Part:
     """The matrix products of ``kernels``, with the arrays that they follow each other on."""
     import numpy as np
 
-    from grucli.nn.params import as_rows
-    from grucli.nn.products import best_cut, blocks, multiplier, multiply, multiply_rows
+    from grucli.nn.inputs import STEPS_AT_ONCE
+    from grucli.nn.products import best_width, blocks, multiplier, multiply, multiply_rows
 
     T, B, H, L = size.T, size.B, size.H, size.L
     rng = np.random.default_rng(0)
@@ -63,12 +63,14 @@ def products(size: Size) -> Part:
 
     W, h, a, scratch = numbers(3, H, H), numbers(T, B, H), numbers(3, T, B, H), numbers(2, B, H)
     W *= 0.01  # what a product overwrites is the next one's factor, and must not grow
-    cut = blocks(W, best_cut(B, H, H)).copy()
+    cut = blocks(W, best_width(B, H, H)).copy()
     multiply_two, multiply_one = multiplier(cut[:2], scratch), multiplier(cut[2], scratch[0])
-    rows, a_rows, dW = h.reshape(-1, H), a.reshape(3, -1, H), numbers(H, H)
+    rows, a_rows, dW = h.reshape(T * B, H), a.reshape(3, T * B, H), numbers(H, H)
     W_hc, W_hc_T = numbers(H, VOCABULARY), numbers(VOCABULARY, H)
     c = numbers(T * B, VOCABULARY)
     W_hc_T *= 0.01
+    some_rows = STEPS_AT_ONCE * B
+    steps = [slice(lo, lo + some_rows) for lo in range(0, T * B, some_rows)]
 
     def run() -> None:
         for _ in range(L):
@@ -79,10 +81,12 @@ def products(size: Size) -> Part:
             for a_g in a_rows:
                 np.matmul(rows.T, a_g, out=dW)
         for _ in range(L - 1):  # between layers: projection, its weights' gradient, its input's
-            for a_g, W_g in zip(a, cut, strict=True):
-                multiply(h, W_g, out=a_g)
-                np.matmul(rows.T, as_rows(a_g), out=dW)
-                multiply(a_g, W_g, out=h)
+            for a_g, W_g in zip(a_rows, cut, strict=True):
+                for some in steps:
+                    multiply(rows[some], W_g, out=a_g[some])
+                np.matmul(rows.T, a_g, out=dW)
+                for some in steps:
+                    multiply(a_g[some], W_g, out=rows[some])
         multiply_rows(rows, W_hc, out=c)
         np.matmul(rows.T, c)
         multiply_rows(c, W_hc_T, out=rows)

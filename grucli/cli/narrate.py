@@ -142,7 +142,7 @@ def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.say(f"corpus   {', '.join(corpus.sources)}{files}")
     lines = ", each line by itself" if settings.data.documents else ""
-    symbols = f"{len(corpus.vocabulary):,} different ones{lines}"
+    symbols = f"a vocabulary of {len(corpus.vocabulary):,}{lines}"
     render.say(f"         {len(corpus.ids):,} {unit}, {symbols}")
     if corpus.rare:
         render.say(f"         {corpus.rare:,} of them are rare and read as one unknown character")

@@ -65,17 +65,40 @@ def write_line(text: str) -> None:
     write(text.encode(errors="replace") + b"\n")
 
 
-def write_table(rows: Sequence[Sequence[str]]) -> None:
-    """Write a table: the first column is names, the others are figures."""
+def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
+    """Write a table; on a terminal that is too narrow for it, a line for each cell.
+
+    Args:
+        rows: the header, then the others; the first column is names.
+        words: the other columns are words; else they are figures.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > terminal_width():
+        _write_cells(rows)
+        return
     for name, *cells in rows:
-        figures = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        write_line("  ".join([name.ljust(widths[0]), *figures]))
+        padded = zip(cells, widths[1:], strict=True)
+        line = [cell.ljust(width) if words else cell.rjust(width) for cell, width in padded]
+        write_line("  ".join([name.ljust(widths[0]), *line]).rstrip())
+
+
+def _write_cells(rows: Sequence[Sequence[str]]) -> None:
+    (_, *header), *others = rows
+    width = max(map(len, header))
+    for name, *cells in others:
+        write_line(name)
+        for column, cell in zip(header, cells, strict=True):
+            write_line(f"  {column.ljust(width)}  {cell}")
+
+
+def terminal_width() -> int:
+    """Columns of the terminal."""
+    return shutil.get_terminal_size().columns
 
 
 def bar(share: float, used: int) -> str:
     """A bar for a share of 0 to 1, in what a line of ``used`` columns leaves of the terminal."""
-    room = min(LONGEST_BAR, shutil.get_terminal_size().columns - used - 1)
+    room = min(LONGEST_BAR, terminal_width() - used - 1)
     return "\N{FULL BLOCK}" * round(max(0, room) * min(1.0, max(0.0, share)))
 
 

@@ -25,11 +25,8 @@ def runs(
         render.say(f"{directory} holds no runs yet; `grucli train CORPUS` makes one")
         return
     columns = list(found[0])
-    rows = [columns, *([_cell(row[column]) for column in columns] for row in found)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(columns))]
-    for row in rows:
-        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        render.write_line(line.rstrip())
+    rows = [[_cell(row[column]) for column in columns] for row in found]
+    render.write_table([columns, *rows], words=True)
 
 
 def _summary(run: Any) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.inputs import project, project_backward
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input
-from grucli.nn.products import best_cut, blocks
+from grucli.nn.products import best_width, blocks
 
 TOLERANCE = 1e-6
 """Largest relative error of a gradient that is right."""
@@ -277,7 +277,7 @@ def check_layer(
 
 def _in_blocks(w: Any, rows: int) -> Any:
     """Weights as products with so many rows take them; views."""
-    W_x, W_h = (blocks(W, best_cut(rows, *W.shape[1:])) for W in (w.W_x, w.W_h))
+    W_x, W_h = (blocks(W, best_width(rows, *W.shape[1:])) for W in (w.W_x, w.W_h))
     return w._replace(W_x=W_x, W_h=W_h)
 
 

@@ -38,8 +38,8 @@ ARRAYS = 4
 class Weights(NamedTuple):
     """The parameters of one layer, or the gradients with respect to them.
 
-    The passes take the matrices in blocks (``products``): W_x (3, S, H/n, D/S, n) and
-    W_h (3, S, H/n, H/S, n).
+    The passes take the matrices in blocks (``products``): W_x (3, H/n, D, n) and
+    W_h (3, H/n, H, n).
     """
 
     W_x: Array  # (3, D, H)  W_xz, W_xr, W_xn

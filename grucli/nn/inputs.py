@@ -4,31 +4,37 @@ It is the same for every cell. A cell of G gates has W_x (G, D, H), and its argu
 start as the projection; its backward pass leaves their gradient in the same place.
 """
 
+from itertools import groupby
+
 import numpy as np
 
 from grucli.nn.params import Array, Ids, Input, as_rows
 from grucli.nn.products import multiply
 
-STEPS_AT_ONCE = 4
-"""Steps multiplied at a time, so that what has to be added up stays in the cache."""
+STEPS_AT_ONCE = 8
+"""Steps multiplied at a time: what has to be added up stays in the cache, and each block of weights
+is read once for all of them."""
+
+SORTED_AT_ONCE = 2**17
+"""Numbers sorted by character at a time, so that they stay in the cache."""
 
 
 def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
     """Input projection of all steps; ids (T, B) select rows of W_x.
 
     Args:
-        W_x: input weights in blocks, (G, S, H/n, D/S, n); for ids in one, (G, 1, 1, D, H).
+        W_x: input weights in blocks, (G, H/n, D, n); for ids in one, (G, 1, D, H).
         b: biases, (G, H).
         x: ids (T, B), or numbers (T, B, D).
         a: overwritten, (G, T, B, H).
     """
     if x.ndim == 2:
-        _select_rows(W_x[:, 0, 0], b, x, a)
+        _select_rows(W_x[:, 0], b, x, a)
         return
-    for t in range(0, len(x), STEPS_AT_ONCE):
-        a_some = a[:, t : t + STEPS_AT_ONCE]
-        multiply(x[t : t + STEPS_AT_ONCE], W_x[:, None], out=a_some)
-        a_some += b[:, None, None]
+    for some in _steps(len(x)):
+        a_rows = _rows(a[:, some])  # (G, STEPS_AT_ONCE B, H)
+        multiply(as_rows(x[some]), W_x, out=a_rows)
+        a_rows += b[:, None]
 
 
 def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
@@ -49,7 +55,7 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dW_x: Array, dx: Array) 
     """Write the gradient of ``W_x``, and that of a dense ``x``.
 
     Args:
-        W_x_T: input weights, each matrix transposed, then in blocks, (G, S, D/n, H/S, n).
+        W_x_T: input weights, each matrix transposed, then in blocks, (G, D/n, H, n).
         x: what ``project`` read.
         da: gradient of its result, (G, T, B, H).
         dW_x: where the gradient of the weights goes, (G, D, H).
@@ -60,25 +66,42 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dW_x: Array, dx: Array) 
         return
     for dW_xg, da_g in zip(dW_x, da, strict=True):
         np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)
-    from_gates: Array = np.empty((len(da), STEPS_AT_ONCE, *dx.shape[1:]), dx.dtype)
-    for t in range(0, len(x), STEPS_AT_ONCE):
-        dx_some = dx[t : t + STEPS_AT_ONCE]
-        parts = from_gates[:, : len(dx_some)]  # (G, STEPS_AT_ONCE, B, D)
-        multiply(da[:, t : t + STEPS_AT_ONCE], W_x_T[:, None], out=parts)
-        np.sum(parts, axis=0, out=dx_some)
+    _, B, D = dx.shape
+    from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)
+    for some in _steps(len(x)):
+        dx_rows = as_rows(dx[some])  # (STEPS_AT_ONCE B, D)
+        parts = from_gates[:, : len(dx_rows)]
+        multiply(_rows(da[:, some]), W_x_T, out=parts)
+        np.sum(parts, axis=0, out=dx_rows)
+
+
+def _steps(T: int) -> list[slice]:
+    return [slice(t, t + STEPS_AT_ONCE) for t in range(0, T, STEPS_AT_ONCE)]
+
+
+def _rows(a: Array) -> Array:
+    """All streams of all steps as the rows of each gate, (G, T B, H), without a copy."""
+    G, T, B, H = a.shape
+    return a.reshape(G, T * B, H)
 
 
 def _sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
     """``dW_x[:, v]`` is the sum of the rows of ``da`` where ``ids`` are v; ``scratch`` (T B, H).
 
-    Rows are sorted by id; a product with ones sums those of one id faster than ``np.add.reduceat``
-    or than a product with one-hot columns.
+    Rows are sorted by id, those of a few ids at a time; a product with ones sums those of one id
+    faster than ``np.add.reduceat`` or than a product with one-hot columns.
     """
     order = np.argsort(ids, kind="stable")
     present, starts = np.unique(ids[order], return_index=True)
     ends, ones = [*starts[1:], len(ids)], np.ones(len(ids), da.dtype)
+    spans = zip(present.tolist(), starts.tolist(), ends, strict=True)  # each id's in the order
+    rows_at_once = -(-SORTED_AT_ONCE // scratch.shape[1])
+    groups = [list(few) for _, few in groupby(spans, lambda span: span[1] // rows_at_once)]
     dW_x[:] = 0.0
     for dW_xg, da_g in zip(dW_x, da, strict=True):
-        np.take(as_rows(da_g), order, axis=0, out=scratch, mode="clip")
-        for v, start, end in zip(present, starts, ends, strict=True):
-            np.matmul(ones[start:end], scratch[start:end], out=dW_xg[v])
+        for few in groups:
+            lo, hi = few[0][1], few[-1][2]
+            rows = scratch[: hi - lo]
+            np.take(as_rows(da_g), order[lo:hi], axis=0, out=rows, mode="clip")
+            for v, start, end in few:
+                np.matmul(ones[start:end], rows[start - lo : end - lo], out=dW_xg[v])

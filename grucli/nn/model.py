@@ -19,7 +19,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
 from grucli.nn.inputs import project, project_backward
 from grucli.nn.params import Array, Ids, Input, Params, Shapes
-from grucli.nn.products import Cut, best_cut, blocks, multiply_rows
+from grucli.nn.products import best_width, blocks, copy_transposed, multiply_rows
 
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
@@ -167,12 +167,12 @@ class Model:
         """
         named: dict[str, tuple[int, ...]] = {}
         for name, (G, K, N) in self._multiplied():
-            S, n = best_cut(rows, K, N)
+            n = best_width(rows, K, N)
             if n < N:
-                named[name] = (G, S, N // n, K // S, n)
+                named[name] = (G, N // n, K, n)
             if backward:
-                S, n = best_cut(rows, N, K)
-                named[f"{name}^T"] = (G, S, K // n, N // S, n)
+                n = best_width(rows, N, K)
+                named[f"{name}^T"] = (G, K // n, N, n)
         if backward:
             named["output.W_hc^T"] = (self.V, self.H)
         return named
@@ -193,11 +193,12 @@ class Model:
         """Bring factors up to date with the parameters."""
         for name, factor in factors.items():
             matrix = self.params[name.removesuffix("^T")]
-            if name.endswith("^T"):
-                matrix = matrix.swapaxes(-1, -2)
-            if factor.ndim > 2:
-                matrix = blocks(matrix, Cut(parts=factor.shape[1], width=factor.shape[-1]))
-            factor[:] = matrix
+            if not name.endswith("^T"):
+                factor[:] = blocks(matrix, factor.shape[-1])
+            elif factor.ndim == 2:
+                copy_transposed(matrix.T, factor)
+            else:
+                copy_transposed(blocks(matrix.swapaxes(-1, -2), factor.shape[-1]), factor)
 
     def in_blocks(self, factors: Params, suffix: str = "") -> list[Any]:
         """Each layer's weights in blocks; with suffix "^T" transposed, as the way back needs."""
@@ -206,7 +207,7 @@ class Model:
             cut = {}
             for name in ("W_x", "W_h"):
                 full, W = f"layer{number}.{name}", getattr(w, name)
-                one_block = (W.swapaxes(1, 2) if suffix else W)[:, None, None]
+                one_block = (W.swapaxes(1, 2) if suffix else W)[:, None]
                 cut[name] = factors.get(full + suffix, one_block)
             layers.append(w._replace(**cut))
         return layers

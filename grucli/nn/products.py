@@ -5,26 +5,27 @@ multiplies the same weights at every step by as few rows as the batch has stream
 copy of the weights takes up to half of the time. Where the processor has AVX-512, OpenBLAS leaves
 it out for products of at most a million multiplications
 (``kernel/x86_64/sgemm_small_kernel_permit_skylakex.c``). So a matrix (K, N) is cut into blocks of
-n columns, (N/n, K, n), each of them contiguous and its product that small; NumPy runs over them
-without a word of Python. Where they would be too narrow, the K rows are first cut into S parts,
-(S, N/n, K/S, n), whose products add up. It makes products of 32 rows with 256 units or more
-1.3 to 1.7 times as fast (``benchmarks/products.py``).
+n columns, (N/n, K, n), each of them contiguous, the rows into groups, and each product is that
+small; NumPy runs over them without a word of Python, over all groups of rows before the next block.
+It makes products of 32 rows with 256 units or more 1.3 to 1.8 times as fast
+(``benchmarks/products.py``).
 """
 
 import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any
 
 import numpy as np
 
 from grucli.nn.params import Array
 
-NARROWEST, WIDE = 16, 32
+NARROWEST, WIDE = 16, 64
 """Columns of the narrowest block, as many float32 as a register of AVX-512 holds, and of one that
 is as fast as can be."""
 
-ROWS_COPIED = 16
-"""Rows of a matrix copied at a time where its columns are to be contiguous."""
+STRIP = 16
+"""Columns copied at a time of a transposed matrix: as many float32 as a line of the cache holds."""
 
 FEWEST_ROWS, MOST_ROWS = 8, 64
 """Rows multiplied at a time where it is the rows that are cut: fewer do not pay."""
@@ -49,83 +50,88 @@ UNPACKED = largest_unpacked(
 )
 
 
-class Cut(NamedTuple):
-    """How a matrix (K, N) is cut: into ``parts`` of its rows, and those into columns."""
+def rows_at_once(rows: int, K: int, n: int) -> int:
+    """In groups of how many rows a block (K, n) is best multiplied by so many; 0: no such groups.
 
-    parts: int  # S, divides K
-    width: int  # n, divides N
-
-
-def best_cut(rows: int, K: int, N: int) -> Cut:
-    """How to cut a matrix (K, N) that so many rows are multiplied by.
-
-    Rows of the matrix are cut only where blocks would be too narrow otherwise, since the products
-    of the parts have to be added. A single row is a product of another kind, which packs nothing.
+    Groups are equal, and multiples of four rows unless there is but one.
     """
-    cuts = [
-        Cut(parts, width)
-        for parts in (1, 2, 4)
-        if rows > 1 and K % parts == 0
-        for width in range(NARROWEST, N + 1)
-        if N % width == 0 and width % 4 == 0 and rows * width * K // parts <= UNPACKED
+    return _largest_group(rows, UNPACKED // (K * n))
+
+
+@cache
+def _largest_group(rows: int, most: int) -> int:
+    groups = [group for group in range(4, rows, 4) if rows % group == 0]
+    return max((group for group in (*groups, rows) if group <= most), default=0)
+
+
+def best_width(rows: int, K: int, N: int) -> int:
+    """Columns n of the blocks of a matrix (K, N) that so many rows are multiplied by.
+
+    A single row is a product of another kind, which packs nothing.
+    """
+    if rows == 1 or rows * K * N <= UNPACKED:
+        return N
+    widths = [
+        n for n in range(NARROWEST, N) if N % n == 0 and n % 4 == 0 and rows_at_once(rows, K, n)
     ]
-    wide = [cut for cut in cuts if cut.width >= min(WIDE, N)]
-    best = [cut for cut in wide or cuts if cut.parts == (wide or cuts)[0].parts]
-    return max(best, key=lambda cut: (cut.width % 16 == 0, cut.width), default=Cut(1, N))
+    return max(widths, key=lambda n: (n % 16 == 0, min(n, WIDE), -n), default=N)
 
 
-def blocks(matrix: Array, cut: Cut) -> Array:
-    """A view of a matrix (..., K, N) as blocks, (..., S, N/n, K/S, n)."""
+def blocks(matrix: Array, n: int) -> Array:
+    """A view of a matrix (..., K, N) as blocks of n columns, (..., N/n, K, n)."""
     *others, K, N = matrix.shape
-    S, n = cut
-    view: Array = matrix.reshape(*others, S, K // S, N // n, n).swapaxes(-2, -3)
+    view: Array = matrix.reshape(*others, K, N // n, n).swapaxes(-2, -3)
     return view
 
 
 def for_one_row(W: Array) -> Array:
-    """A copy of matrices in one block, (G, 1, 1, K, N), for products with a single row.
+    """A copy of matrices in one block, (G, 1, K, N), for products with a single row.
 
     Each column is contiguous, and all columns lie side by side, so that the products with all
     matrices are one.
     """
-    columns: Array = np.empty(W.swapaxes(-1, -2).shape, W.dtype)
-    copy: Array = columns.swapaxes(-1, -2)
-    for k in range(0, W.shape[-2], ROWS_COPIED):  # some at a time, for the cache's sake
-        copy[..., k : k + ROWS_COPIED, :] = W[..., k : k + ROWS_COPIED, :]
-    return copy
+    columns: Array = W.swapaxes(-1, -2)
+    copy: Array = np.empty(columns.shape, W.dtype)
+    copy_transposed(columns, copy)
+    return copy.swapaxes(-1, -2)
+
+
+def copy_transposed(matrix: Array, out: Array) -> None:
+    """Copy a matrix whose columns are contiguous, (..., N), to ``out``, whose rows are.
+
+    In strips, since each row that is written touches lines of the cache in all columns.
+    """
+    for n in range(0, out.shape[-1], STRIP):
+        out[..., n : n + STRIP] = matrix[..., n : n + STRIP]
 
 
 def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
     """A function that writes x W to ``out``, for products that are made again and again.
 
     Args:
-        W: a matrix in blocks, (..., S, N/n, K/S, n).
+        W: a matrix in blocks, (..., N/n, K, n).
         out: overwritten at each call, (..., B, N).
 
     Returns:
         A function of x, (..., B, K).
     """
-    *_, S, _, k, n = W.shape
-    if out.shape[-2] == 1 and (columns := _columns_side_by_side(W, out)) is not None:
+    *_, K, n = W.shape
+    *others, B, N = out.shape
+    if B == 1 and (columns := _columns_side_by_side(W, out)) is not None:
         numbers = out.reshape(-1)
         return lambda x: (
             columns.dot(x[0], numbers)
             if x.ndim == 2  # the same row for all matrices
-            else np.matmul(x, W[..., 0, 0, :, :], out=out)
+            else np.matmul(x, W[..., 0, :, :], out=out)
         )
-    if S == 1:
-        whole, into = W[..., 0, :, :, :], blocks(out, Cut(1, n))[..., 0, :, :, :]
-        return lambda x: np.matmul(x[..., None, :, :], whole, out=into)
-    *others, B, N = out.shape
-    products: Array = np.empty((*others, S, B, N), out.dtype)
-    into = blocks(products, Cut(1, n))[..., 0, :, :, :]
-
-    def multiply_parts(x: Array) -> None:
-        x_parts = x.reshape(*x.shape[:-1], S, k).swapaxes(-2, -3)  # (..., S, B, K/S)
-        np.matmul(x_parts[..., None, :, :], W, out=into)
-        np.add.reduce(products, axis=-3, out=out)
-
-    return multiply_parts
+    group = rows_at_once(B, K, n) or B
+    if group == B:
+        into = blocks(out, n)
+        return lambda x: np.matmul(x[..., None, :, :], W, out=into)
+    groups = B // group
+    into = blocks(out.reshape(*others, groups, group, N), n).swapaxes(-4, -3)
+    factor = W[..., None, :, :]  # (..., N/n, 1, K, n)
+    return lambda x: np.matmul(x.reshape(*x.shape[:-2], 1, groups, group, K), factor, out=into)
 
 
 def _columns_side_by_side(W: Array, out: Array) -> Array | None:
@@ -137,7 +143,7 @@ def _columns_side_by_side(W: Array, out: Array) -> Array | None:
 
 
 def multiply(x: Array, W: Array, out: Array | None = None) -> Array:
-    """X (..., B, K) times W in blocks, (..., S, N/n, K/S, n): (..., B, N), in ``out`` if given."""
+    """X (..., B, K) times W in blocks, (..., N/n, K, n): (..., B, N), in ``out`` if given."""
     if out is None:
         out = np.empty((*x.shape[:-1], W.shape[-3] * W.shape[-1]), x.dtype)
     multiplier(W, out)(x)

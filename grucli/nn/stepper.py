@@ -45,7 +45,7 @@ class Stepper:
             multiply_rows, W=output.W_hc, out=self.c
         )
         if B == 1:
-            self.multiply_output = multiplier(for_one_row(output.W_hc[None, None]), self.c)
+            self.multiply_output = multiplier(for_one_row(output.W_hc[None]), self.c)
         self.layers = [
             _layer(model, w, B, reads_characters=number == 0) for number, w in enumerate(weights)
         ]
@@ -89,7 +89,7 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
     cache = cell.allocate(1, B, model.H, model.params.flat.dtype)
     a = cache.a[:, 0]  # (G, B, H), which a step reads and overwrites
     project: Callable[[Any], object] = (
-        _select(w.W_x[:, 0, 0] + w.b[:, None], a)
+        _select(w.W_x[:, 0] + w.b[:, None], a)
         if reads_characters
         else _project(for_one_row(w.W_x) if B == 1 else w.W_x, w.b[:, None], a)
     )

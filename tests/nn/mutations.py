@@ -66,8 +66,8 @@ AFTER_MUTATIONS = {
 
 INPUT_MUTATIONS = {
     "input weights of a repeated character": (
-        "np.matmul(ones[start:end], scratch[start:end], out=dW_xg[v])",
-        "dW_xg[v] = scratch[start]",
+        "np.matmul(ones[start:end], rows[start - lo : end - lo], out=dW_xg[v])",
+        "dW_xg[v] = rows[start - lo]",
     ),
     "input weights of the wrong character": ("out=dW_xg[v])", "out=dW_xg[v - 1])"),
     "input weights of a higher layer": (
@@ -75,8 +75,8 @@ INPUT_MUTATIONS = {
         "dW_xg[:] = 0.0",
     ),
     "input of a layer": (
-        "np.sum(parts, axis=0, out=dx_some)",
-        "np.sum(parts[1:], axis=0, out=dx_some)",
+        "np.sum(parts, axis=0, out=dx_rows)",
+        "np.sum(parts[1:], axis=0, out=dx_rows)",
     ),
 }
 

@@ -7,12 +7,12 @@ from grucli.nn import products
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import check_all, gradients_of, toy
 from grucli.nn.products import (
-    Cut,
-    best_cut,
+    best_width,
     blocks,
     largest_unpacked,
     multiply,
     multiply_rows,
+    rows_at_once,
 )
 from grucli.parallel import Shards
 
@@ -46,35 +46,48 @@ def unpacked(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
 def test_how_matrices_are_cut(unpacked: Callable[[int], None]) -> None:
     unpacked(10**6)
-    assert best_cut(32, 512, 512) == Cut(1, 32)
-    assert best_cut(32, 1024, 1024) == Cut(2, 32)  # in one part 16 columns wide
-    assert best_cut(64, 1024, 1024) == Cut(4, 32)
-    assert best_cut(32, 1023, 512) == Cut(1, 16)  # rows that cannot be cut in two
-    assert best_cut(32, 300, 300) == Cut(1, 100)
-    assert best_cut(32, 100, 100) == Cut(1, 100)  # all of it
-    assert best_cut(32, 20, 20) == Cut(1, 20)
-    assert best_cut(32, 128, 97) == Cut(1, 97)  # a prime number
-    assert best_cut(5000, 512, 512) == Cut(1, 512)  # too many rows for any width
-    assert best_cut(1, 512, 512) == Cut(1, 512)
+    for rows, K, N, width, group in [
+        (32, 512, 512, 64, 16),
+        (32, 1024, 1024, 64, 8),
+        (128, 1024, 1024, 64, 8),
+        (25, 512, 512, 64, 25),
+        (25, 1024, 1024, 32, 25),  # five rows at a time would be slow
+        (32, 300, 300, 100, 32),
+        (32, 100, 100, 100, 32),  # all of it
+        (32, 20, 20, 20, 32),
+        (64, 128, 97, 97, 64),
+        (32, 512, 97, 97, 16),  # a prime number
+        (5000, 512, 512, 64, 20),
+        (31, 8192, 512, 512, 0),  # too many rows for any width
+        (1, 512, 512, 512, 1),
+    ]:
+        assert best_width(rows, K, N) == width
+        assert rows_at_once(rows, K, width) == group
     unpacked(0)
-    assert best_cut(32, 512, 512) == Cut(1, 512)
+    assert best_width(32, 512, 512) == 512
+    assert rows_at_once(32, 512, 512) == 0
 
 
-@pytest.mark.parametrize("cut", [Cut(1, 12), Cut(1, 4), Cut(2, 4), Cut(4, 3)])
-def test_products_in_blocks_are_products(cut: Cut) -> None:
+@pytest.mark.parametrize("width", [12, 4, 3])
+@pytest.mark.parametrize("group", [12, 4, 0])
+def test_products_in_blocks_are_products(
+    width: int, group: int, unpacked: Callable[[int], None]
+) -> None:
+    unpacked(group * width * 8)
+    assert rows_at_once(12, 8, width) == group
     rng = np.random.default_rng(0)
-    x, W = rng.normal(size=(2, 5, 3, 8)), rng.normal(size=(8, 12))
-    in_blocks = blocks(W, cut).copy()
-    assert in_blocks.shape == (cut.parts, 12 // cut.width, 8 // cut.parts, cut.width)
+    x, W = rng.normal(size=(2, 5, 12, 8)), rng.normal(size=(8, 12))
+    in_blocks = blocks(W, width).copy()
+    assert in_blocks.shape == (12 // width, 8, width)
     np.testing.assert_allclose(multiply(x, in_blocks), x @ W, rtol=1e-12)
-    out = np.zeros((2, 5, 3, 12))
+    out = np.zeros((2, 5, 12, 12))
     assert multiply(x, in_blocks, out=out) is out
     np.testing.assert_allclose(out, x @ W, rtol=1e-12)
-    W, each = rng.normal(size=(5, 8, 12)), np.zeros((2, 5, 3, 12))
-    multiply(x, blocks(W, cut), out=each)  # a matrix of its own for each of the five
+    W, each = rng.normal(size=(5, 8, 12)), np.zeros((2, 5, 12, 12))
+    multiply(x, blocks(W, width), out=each)  # a matrix of its own for each of the five
     np.testing.assert_allclose(each, x @ W, rtol=1e-12)
-    shared, x = np.zeros((5, 3, 12)), x[0, 0]
-    multiply(x, blocks(W, cut), out=shared)  # the same rows times each of the five
+    shared, x = np.zeros((5, 12, 12)), x[0, 0]
+    multiply(x, blocks(W, width), out=shared)  # the same rows times each of the five
     np.testing.assert_allclose(shared, x @ W, rtol=1e-12)
 
 
@@ -89,19 +102,16 @@ def test_products_of_some_rows_at_a_time_are_products(
     np.testing.assert_allclose(out, x @ W, rtol=1e-13)
 
 
-@pytest.fixture(params=[Cut(1, 4), Cut(2, 4)], ids=str)
-def narrow(
-    request: pytest.FixtureRequest,
-    unpacked: Callable[[int], None],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Small blocks for 3 rows of 8 units, and a row at a time of the logits."""
-    parts, width = request.param
-    unpacked(3 * (8 // parts) * width)
-    monkeypatch.setattr(products, "NARROWEST", width)
-    monkeypatch.setattr(products, "WIDE", width)
+@pytest.fixture
+def narrow(unpacked: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small blocks for rows of 8 units, 4 rows at a time, and a row at a time of the logits."""
+    unpacked(4 * 8 * 4)
+    monkeypatch.setattr(products, "NARROWEST", 4)
+    monkeypatch.setattr(products, "WIDE", 4)
     monkeypatch.setattr(products, "FEWEST_ROWS", 1)
-    assert best_cut(3, 8, 8) == request.param
+    for rows, group in ((3, 3), (8, 4)):
+        assert best_width(rows, 8, 8) == 4
+        assert rows_at_once(rows, 8, 4) == group
 
 
 @pytest.mark.usefixtures("narrow")
@@ -112,15 +122,16 @@ def test_gradients_through_blocks_are_right(cell: str) -> None:
 
 
 @pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("B", [3, 8])
 @pytest.mark.parametrize("cell", CELLS)
 def test_blocks_change_gradients_by_rounding_alone(
-    cell: str, unpacked: Callable[[int], None]
+    cell: str, B: int, unpacked: Callable[[int], None]
 ) -> None:
-    model, window = toy(V=7, H=8, L=2, T=5, B=3, dropout=0.0, seed=0, cell=cell)
-    assert "layer2.W_x" in model.factors(3).shapes
+    model, window = toy(V=7, H=8, L=2, T=5, B=B, dropout=0.0, seed=0, cell=cell)
+    assert "layer2.W_x" in model.factors(B).shapes
     in_blocks = gradients_of(model, window)
     unpacked(0)
-    assert "layer2.W_x" not in model.factors(3).shapes
+    assert "layer2.W_x" not in model.factors(B).shapes
     for name, gradient in gradients_of(model, window).items():
         np.testing.assert_allclose(in_blocks[name], gradient, rtol=1e-11, atol=1e-13)
 

@@ -1,0 +1,40 @@
+"""Tables on terminals of different widths."""
+
+import pytest
+
+from grucli.cli import render
+
+ROWS = [("run", "loss", "corpus"), ("20261124-a-long-name", "1.5", "text.txt"), ("short", "2", "-")]
+
+
+@pytest.mark.parametrize(("columns", "terminal"), [(80, True), (38, True), (20, False)])
+def test_a_table_has_columns_where_there_is_room_or_no_terminal(
+    columns: int,
+    terminal: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
+    render.write_table(ROWS)
+    assert capfdbinary.readouterr().out.decode().splitlines() == [
+        "run                   loss    corpus",
+        "20261124-a-long-name   1.5  text.txt",
+        "short                    2         -",
+    ]
+
+
+def test_a_terminal_too_narrow_for_it_gets_a_line_for_each_cell(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "35")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    render.write_table(ROWS)
+    assert capfdbinary.readouterr().out.decode().splitlines() == [
+        "20261124-a-long-name",
+        "  loss    1.5",
+        "  corpus  text.txt",
+        "short",
+        "  loss    2",
+        "  corpus  -",
+    ]

@@ -1,0 +1,20 @@
+"""The gradient of the input weights, against a product with one-hot rows."""
+
+import numpy as np
+import pytest
+
+from grucli.nn import inputs
+
+
+@pytest.mark.parametrize("numbers", [1, 24, 60, 2**17])
+@pytest.mark.parametrize("alphabet", [1, 3, 40])
+def test_rows_are_summed_by_character_however_many_are_sorted_at_once(
+    numbers: int, alphabet: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "SORTED_AT_ONCE", numbers)
+    T, B, G, D, H = 7, 5, 3, 41, 6
+    rng = np.random.default_rng(0)
+    ids, da = rng.integers(0, alphabet, (T, B)), rng.standard_normal((G, T, B, H))
+    dW_x = np.full((G, D, H), np.nan)
+    inputs.project_backward(dW_x, ids, da, dW_x, np.empty((T, B, H)))
+    np.testing.assert_allclose(dW_x, np.einsum("tbd,gtbh->gdh", np.eye(D)[ids], da), atol=1e-12)
