@@ -53,7 +53,7 @@ def products(size: Size) -> Part:
     import numpy as np
 
     from grucli.nn.inputs import STEPS_AT_ONCE
-    from grucli.nn.products import best_width, blocks, multiplier, multiply, multiply_rows
+    from grucli.nn.products import best_width, blocks, multiplier, multiply
 
     T, B, H, L = size.T, size.B, size.H, size.L
     rng = np.random.default_rng(0)
@@ -87,9 +87,9 @@ def products(size: Size) -> Part:
                 np.matmul(rows.T, a_g, out=dW)
                 for some in steps:
                     multiply(a_g[some], W_g, out=rows[some])
-        multiply_rows(rows, W_hc, out=c)
+        multiply(rows, W_hc[None], out=c)
         np.matmul(rows.T, c)
-        multiply_rows(c, W_hc_T, out=rows)
+        multiply(c, W_hc_T[None], out=rows)
 
     return run
 

@@ -263,7 +263,7 @@ def check_layer(
     w_T = _in_blocks(w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2)), B)
     dw, dx = cell.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
     dstate = cell.backward(w_T, R.copy(), R_last, cache, dw)
-    project_backward(w_T.W_x, x, cache.a, dw.W_x, dx)
+    project_backward(w_T.W_x, x, cache.a, dw, dx)
     da = cache.a.copy()
     arguments: list[tuple[str, Array, Array]] = [("layer.x", x, dx), ("layer.a", offset, da)]
     parts = _named_state(cell, "layer", state), _named_state(cell, "layer", dstate)

@@ -154,7 +154,7 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
 
 
 def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-    """Go back through the window; write the gradients of ``W_h`` and ``b`` to ``dw``.
+    """Go back through the window; write the gradient of ``W_h`` to ``dw``.
 
     Every array takes the place of one that is no longer needed, which spares half the memory
     and its traffic: dz~, dr~, dn~ that of z, r, n in ``cache.a``, and r_t * h_{t-1} that of dh_t.
@@ -200,7 +200,6 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     h_prev_rows, rh_rows = as_rows(cache.before), as_rows(dh)
     for dW, da, rows in zip(dw.W_h, cache.a, (h_prev_rows, h_prev_rows, rh_rows), strict=True):
         np.matmul(rows.T, as_rows(da), out=dW)
-    np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next
 
 

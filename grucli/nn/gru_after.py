@@ -130,7 +130,7 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
 
 
 def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-    """Go back through the window; write the gradients of ``W_h``, ``b`` and ``b_u`` to ``dw``.
+    """Go back through the window; write the gradients of ``W_h`` and ``b_u`` to ``dw``.
 
     As ``gru.backward``, with its arguments; here ``dh`` stays as it is.
     """
@@ -165,7 +165,6 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     h_prev_rows = as_rows(cache.before)
     for dW, da in zip(dw.W_h, (cache.a[0], cache.a[1], cache.u), strict=True):
         np.matmul(h_prev_rows.T, as_rows(da), out=dW)
-    np.sum(cache.a, axis=(1, 2), out=dw.b)
     np.sum(cache.u, axis=(0, 1), out=dw.b_u)
     return dh_next
 

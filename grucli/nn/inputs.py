@@ -5,6 +5,7 @@ start as the projection; its backward pass leaves their gradient in the same pla
 """
 
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -51,20 +52,22 @@ def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     a += b[:, None, None]
 
 
-def project_backward(W_x_T: Array, x: Input, da: Array, dW_x: Array, dx: Array) -> None:
-    """Write the gradient of ``W_x``, and that of a dense ``x``.
+def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> None:
+    """Write the gradients of ``W_x`` and ``b``, and that of a dense ``x``.
 
     Args:
         W_x_T: input weights, each matrix transposed, then in blocks, (G, D/n, H, n).
         x: what ``project`` read.
         da: gradient of its result, (G, T, B, H).
-        dW_x: where the gradient of the weights goes, (G, D, H).
+        dw: where the gradients of the weights go, ``dw.W_x`` (G, D, H) and ``dw.b`` (G, H).
         dx: where that of a dense ``x`` goes, (T, B, D); for ids scratch, (T, B, H).
     """
     if x.ndim == 2:
-        _sum_rows(dW_x, x.ravel(), da, as_rows(dx))
+        _sum_rows(dw.W_x, x.ravel(), da, as_rows(dx))
+        np.sum(dw.W_x, axis=1, out=dw.b)  # each step is in the row of one character
         return
-    for dW_xg, da_g in zip(dW_x, da, strict=True):
+    np.sum(da, axis=(1, 2), out=dw.b)
+    for dW_xg, da_g in zip(dw.W_x, da, strict=True):
         np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)
     _, B, D = dx.shape
     from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)

@@ -151,7 +151,7 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
 
 
 def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-    """Go back through the window; write the gradients of ``W_h`` and ``b`` to ``dw``.
+    """Go back through the window; write the gradient of ``W_h`` to ``dw``.
 
     As ``gru.backward``, with its arguments; states and their gradients are (B, 2 H).
     """
@@ -188,7 +188,6 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
     h_prev_rows = as_rows(cache.before[0])
     for dW, da in zip(dw.W_h, cache.a, strict=True):
         np.matmul(h_prev_rows.T, as_rows(da), out=dW)
-    np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dstate
 
 

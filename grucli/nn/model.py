@@ -19,7 +19,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
 from grucli.nn.inputs import project, project_backward
 from grucli.nn.params import Array, Ids, Input, Params, Shapes
-from grucli.nn.products import best_width, blocks, copy_transposed, multiply_rows
+from grucli.nn.products import best_width, blocks, copy_transposed, multiply
 
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
@@ -294,7 +294,7 @@ class Model:
                 room.dh[:] *= masks[number]
             dstate[number] = CELLS[self.cell].backward(w_T, room.dh, nothing_later, cache, dw)
             below = room.dh if number > 0 or dx is None else dx
-            project_backward(w_T.W_x, inputs[number], cache.a, dw.W_x, below)
+            project_backward(w_T.W_x, inputs[number], cache.a, dw, below)
         return loss, last_state, dstate
 
     def score(
@@ -309,7 +309,7 @@ class Model:
         log_probs: Array = np.empty(targets.shape, h.dtype)
         hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
         for rows in _blocks(len(flat), self.V):
-            log_y = log_softmax(multiply_rows(h[rows], w.W_hc) + w.b_c)
+            log_y = log_softmax(multiply(h[rows], w.W_hc[None]) + w.b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
             hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
         return log_probs, hits, last_state
@@ -321,12 +321,12 @@ class Model:
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in _blocks(len(flat), self.V):
-            c = multiply_rows(h_rows[rows], w.W_hc)  # (N, V)
+            c = multiply(h_rows[rows], w.W_hc[None])  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
             dw.W_hc[:] += h_rows[rows].T @ c
             dw.b_c[:] += c.sum(axis=0)
-            multiply_rows(c, W_hc_T, out=dh_rows[rows])
+            multiply(c, W_hc_T[None], out=dh_rows[rows])
         return loss
 
 

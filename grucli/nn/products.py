@@ -27,9 +27,6 @@ is as fast as can be."""
 STRIP = 16
 """Columns copied at a time of a transposed matrix: as many float32 as a line of the cache holds."""
 
-FEWEST_ROWS, MOST_ROWS = 8, 64
-"""Rows multiplied at a time where it is the rows that are cut: fewer do not pay."""
-
 
 def largest_unpacked(config: Any, core: str) -> int:
     """Multiplications of the largest product that the library does without packing, or 0.
@@ -147,20 +144,4 @@ def multiply(x: Array, W: Array, out: Array | None = None) -> Array:
     if out is None:
         out = np.empty((*x.shape[:-1], W.shape[-3] * W.shape[-1]), x.dtype)
     multiplier(W, out)(x)
-    return out
-
-
-def multiply_rows(x: Array, W: Array, out: Array | None = None) -> Array:
-    """X (M, K) times W (K, N) as it lies, some rows at a time: (M, N), in ``out`` if given."""
-    if out is None:
-        out = np.empty((len(x), W.shape[1]), x.dtype)
-    fit = UNPACKED // W.size
-    rows = min(MOST_ROWS, 2 ** (fit.bit_length() - 1), len(x)) if fit else 0
-    if rows < FEWEST_ROWS:
-        return np.matmul(x, W, out=out)
-    M, (K, N) = len(x), W.shape
-    whole = M - M % rows
-    np.matmul(x[:whole].reshape(-1, rows, K), W, out=out[:whole].reshape(-1, rows, N))
-    if whole < M:
-        np.matmul(x[whole:], W, out=out[whole:])
     return out

@@ -111,7 +111,7 @@ def forward(w: Weights, state: Array, cache: Cache) -> Array:
 
 
 def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-    """Go back through the window; write the gradients of ``W_h`` and ``b`` to ``dw``.
+    """Go back through the window; write the gradient of ``W_h`` to ``dw``.
 
     As ``gru.backward``, with its arguments.
     """
@@ -126,7 +126,6 @@ def backward(w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) 
         a *= dh_next  # (1) da = dh * (1 - h^2)
         multiply_a(a)  # route 1, recurrent: da W_h^T
     np.matmul(as_rows(cache.before).T, as_rows(cache.a[0]), out=dw.W_h[0])
-    np.sum(cache.a, axis=(1, 2), out=dw.b)
     return dh_next
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input, Params
-from grucli.nn.products import for_one_row, multiplier, multiply_rows
+from grucli.nn.products import for_one_row, multiplier
 
 
 class _Layer(NamedTuple):
@@ -41,11 +41,8 @@ class Stepper:
         self.boundary = model.boundary
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
         self.b_c = output.b_c
-        self.multiply_output: Callable[[Array], object] = partial(
-            multiply_rows, W=output.W_hc, out=self.c
-        )
-        if B == 1:
-            self.multiply_output = multiplier(for_one_row(output.W_hc[None]), self.c)
+        W_hc = output.W_hc[None]  # in one block
+        self.multiply_output = multiplier(for_one_row(W_hc) if B == 1 else W_hc, self.c)
         self.layers = [
             _layer(model, w, B, reads_characters=number == 0) for number, w in enumerate(weights)
         ]

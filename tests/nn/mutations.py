@@ -14,9 +14,6 @@ GRU_MUTATIONS = {
         "write = np.subtract(n, h_prev, out=second)",
         "write = second; write[:] = n",
     ),
-    "b_z": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[1:] = cache.a[1:].sum(axis=(1, 2))"),
-    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
-    "b_r": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[::2] = cache.a[::2].sum(axis=(1, 2))"),
     "reset after the product, forward": (
         "multiply_n(rh)",
         "multiply_n(h_prev); np.multiply(product, r, out=product)",
@@ -56,7 +53,6 @@ AFTER_MUTATIONS = {
         "n += np.multiply(r, u, out=n_product)",
         "n += r * (u - w.b_u) + w.b_u",
     ),
-    "b_n": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "dw.b[:2] = cache.a[:2].sum(axis=(1, 2))"),
     "recurrent weights of the candidate": ("cache.a[1], cache.u)", "cache.a[1], cache.a[2])"),
     "gradient of the last state": (
         "dh_next = np.array(dstate, dtype=cache.h.dtype)",
@@ -65,6 +61,10 @@ AFTER_MUTATIONS = {
 }
 
 INPUT_MUTATIONS = {
+    "b_z": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[1:] = dw.W_x[1:].sum(axis=1)"),
+    "b_r": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[::2] = dw.W_x[::2].sum(axis=1)"),
+    "b_n": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[:2] = dw.W_x[:2].sum(axis=1)"),
+    "b of a higher layer": ("np.sum(da, axis=(1, 2), out=dw.b)", "dw.b[:2] = da[:2].sum((1, 2))"),
     "input weights of a repeated character": (
         "np.matmul(ones[start:end], rows[start - lo : end - lo], out=dW_xg[v])",
         "dW_xg[v] = rows[start - lo]",
@@ -109,10 +109,6 @@ LSTM_MUTATIONS = {
     "1 - g^2 without 1 -": ("np.subtract(1.0, g, out=g)", "pass"),
     "a (1 - a) without 1 - a": ("np.subtract(1.0, ifo, out=ifo)", "ifo[:] = 1.0"),
     "a (1 - a) without a": ("difo *= ifo", "pass"),
-    "b of one gate": (
-        "np.sum(cache.a, axis=(1, 2), out=dw.b)",
-        "dw.b[1:] = cache.a[1:].sum(axis=(1, 2))",
-    ),
     "weights from the wrong state": ("as_rows(cache.before[0])", "as_rows(cache.h[1:])"),
     "gradient of the last state": (
         "dstate = np.array(dstate, dtype=cache.h.dtype)",
@@ -128,7 +124,6 @@ RNN_MUTATIONS = {
     "the only route": ("multiply_a(a)", "dh_next[:] = 0.0"),
     "1 - h^2 without 1 -": ("np.subtract(1.0, a, out=a)", "pass"),
     "1 - h^2 without the square": ("np.multiply(h, h, out=a)", "a[:] = h"),
-    "b": ("np.sum(cache.a, axis=(1, 2), out=dw.b)", "pass"),
     "weights from the wrong state": ("as_rows(cache.before)", "as_rows(cache.h[1:])"),
     "gradient of the last state": (
         "dh_next = np.array(dstate, dtype=cache.h.dtype)",

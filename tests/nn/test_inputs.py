@@ -1,4 +1,6 @@
-"""The gradient of the input weights, against a product with one-hot rows."""
+"""The gradients of the input projection, against a product with one-hot rows."""
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +17,8 @@ def test_rows_are_summed_by_character_however_many_are_sorted_at_once(
     T, B, G, D, H = 7, 5, 3, 41, 6
     rng = np.random.default_rng(0)
     ids, da = rng.integers(0, alphabet, (T, B)), rng.standard_normal((G, T, B, H))
-    dW_x = np.full((G, D, H), np.nan)
-    inputs.project_backward(dW_x, ids, da, dW_x, np.empty((T, B, H)))
-    np.testing.assert_allclose(dW_x, np.einsum("tbd,gtbh->gdh", np.eye(D)[ids], da), atol=1e-12)
+    dw = SimpleNamespace(W_x=np.full((G, D, H), np.nan), b=np.full((G, H), np.nan))
+    inputs.project_backward(dw.W_x, ids, da, dw, np.empty((T, B, H)))
+    expected = np.einsum("tbd,gtbh->gdh", np.eye(D)[ids], da)
+    np.testing.assert_allclose(dw.W_x, expected, atol=1e-12)
+    np.testing.assert_allclose(dw.b, da.sum(axis=(1, 2)), atol=1e-12)

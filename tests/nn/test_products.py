@@ -11,7 +11,6 @@ from grucli.nn.products import (
     blocks,
     largest_unpacked,
     multiply,
-    multiply_rows,
     rows_at_once,
 )
 from grucli.parallel import Shards
@@ -91,24 +90,12 @@ def test_products_in_blocks_are_products(
     np.testing.assert_allclose(shared, x @ W, rtol=1e-12)
 
 
-@pytest.mark.parametrize("M", [3, 8, 16, 21])
-def test_products_of_some_rows_at_a_time_are_products(
-    M: int, unpacked: Callable[[int], None]
-) -> None:
-    unpacked(6 * 7 * 8)
-    rng = np.random.default_rng(0)
-    x, W, out = rng.normal(size=(M, 6)), rng.normal(size=(6, 7)), np.zeros((M, 7))
-    multiply_rows(x, W, out=out)
-    np.testing.assert_allclose(out, x @ W, rtol=1e-13)
-
-
 @pytest.fixture
 def narrow(unpacked: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small blocks for rows of 8 units, 4 rows at a time, and a row at a time of the logits."""
+    """Small blocks for rows of 8 units, 4 rows at a time."""
     unpacked(4 * 8 * 4)
     monkeypatch.setattr(products, "NARROWEST", 4)
     monkeypatch.setattr(products, "WIDE", 4)
-    monkeypatch.setattr(products, "FEWEST_ROWS", 1)
     for rows, group in ((3, 3), (8, 4)):
         assert best_width(rows, 8, 8) == 4
         assert rows_at_once(rows, 8, 4) == group
