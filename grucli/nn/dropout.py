@@ -1,5 +1,6 @@
 """Dropout: outputs of layers, and recurrent weights, that are zeroed at random in training."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,10 +12,16 @@ from grucli.nn.params import Array, Params
 def dropout_masks(
     rng: np.random.Generator, rate: float, shape: Sequence[int], dtype: npt.DTypeLike
 ) -> Array:
-    """Masks that zero each value with probability ``rate`` and scale the rest by 1/(1-rate)."""
-    masks: Array = rng.random(tuple(shape), np.float32).astype(dtype, copy=False)
-    np.greater_equal(masks, rate, out=masks)
-    masks *= 1.0 / (1.0 - rate)
+    """Masks that zero each value with probability ``rate`` and scale the rest by 1/(1-rate).
+
+    The rate is rounded to a multiple of 1/65536: 16 random bits a value are drawn in half the time
+    of a random number.
+    """
+    count = math.prod(shape)
+    words = rng.integers(0, 2**64 - 1, -(-count // 4), np.uint64, endpoint=True)
+    bits = words.view(np.uint16)[:count].reshape(tuple(shape))
+    dropped = min(round(rate * 2**16), 2**16 - 1)
+    masks: Array = np.multiply(bits >= dropped, 1.0 / (1.0 - dropped / 2**16), dtype=dtype)
     return masks
 
 

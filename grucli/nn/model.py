@@ -17,12 +17,15 @@ import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
-from grucli.nn.inputs import project, project_backward
+from grucli.nn.inputs import project_backward, projection
 from grucli.nn.params import Array, Ids, Input, Params, Shapes
 from grucli.nn.products import best_width, blocks, copy_transposed, multiply
 
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
+
+PROJECTED_AT_ONCE = 2**18
+"""Numbers of the input projection made at a time, so that the cell finds them in the cache."""
 
 ROWS_AT_ONCE = 512
 """Steps times streams whose logits are held at a time, so that they stay in the cache."""
@@ -242,12 +245,16 @@ class Model:
                 cache.keep[:] = (x != self.boundary)[..., None] if x.ndim == 2 else 1.0
         layers = self.in_blocks(factors)
         for number, (w, cache) in enumerate(zip(layers, room.caches, strict=True)):
-            project(w.W_x, w.b, inputs[-1], cache.a)
-            last_state.append(CELLS[self.cell].forward(w, state[number], cache))
-            h = cache.h[1:]
-            inputs.append(
-                h if masks is None else np.multiply(h, masks[number], out=room.dropped[number])
-            )
+            project, last, h = projection(w.W_x, w.b, inputs[-1]), state[number], cache.h[1:]
+            for some in _blocks(len(x), PROJECTED_AT_ONCE // cache.a[:, 0].size):
+                part = cache.span(some.start, some.stop)
+                project(some, part.a)
+                last = CELLS[self.cell].forward(w, last, part)
+                if masks is not None:
+                    mask = np.broadcast_to(masks[number], h.shape)[some]
+                    np.multiply(h[some], mask, out=room.dropped[number, some])
+            last_state.append(last)
+            inputs.append(h if masks is None else room.dropped[number])
         return inputs, np.array(last_state)
 
     def loss_and_gradients(
@@ -308,7 +315,7 @@ class Model:
         w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
-        for rows in _blocks(len(flat), self.V):
+        for rows in _blocks(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
             log_y = log_softmax(multiply(h[rows], w.W_hc[None]) + w.b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
             hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
@@ -320,7 +327,7 @@ class Model:
         w, dw = self.output(self.params), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
-        for rows in _blocks(len(flat), self.V):
+        for rows in _blocks(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
             c = multiply(h_rows[rows], w.W_hc[None])  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
@@ -330,9 +337,10 @@ class Model:
         return loss
 
 
-def _blocks(rows: int, V: int) -> list[slice]:
-    size = max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // V))
-    return [slice(start, start + size) for start in range(0, rows, size)]
+def _blocks(rows: int, size: int) -> list[slice]:
+    """All rows, ``size`` at a time, and no fewer than one."""
+    size = max(1, size)
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 
 def workspace_size(

@@ -6,7 +6,7 @@ import pytest
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS
 from grucli.nn.dropout import dropout_masks
-from grucli.nn.gradcheck import toy
+from grucli.nn.gradcheck import gradients_of, toy
 from grucli.nn.model import Model, workspace_size
 from grucli.nn.stepper import Stepper
 from tests import oracle
@@ -124,10 +124,19 @@ def test_logits_in_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_allclose(*results, rtol=1e-12, atol=1e-14)
 
 
-def test_dropout_masks_keep_the_mean() -> None:
-    masks = dropout_masks(np.random.default_rng(0), 0.3, (2, 50, 10, 40), np.float32)
-    assert set(np.unique(masks)) == {np.float32(0.0), np.float32(1 / 0.7)}
-    assert masks.mean() == pytest.approx(1.0, abs=0.01)
+@pytest.mark.parametrize("rate", [0.001, 0.3, 0.9])
+def test_dropout_masks_zero_their_share_and_keep_the_mean(rate: float) -> None:
+    masks = dropout_masks(np.random.default_rng(0), rate, (3, 499, 21, 43), np.float64)
+    dropped = 2**-16 * round(rate * 2**16)
+    assert set(np.unique(masks)) == {0.0, 1 / (1 - dropped)}
+    spread = math.sqrt(rate * (1 - rate) / masks.size)
+    assert (masks == 0).mean() == pytest.approx(rate, abs=4 * spread + 2**-16)
+
+
+@pytest.mark.parametrize("rate", [1e-9, 1 - 1e-9])
+def test_a_rate_next_to_none_or_to_all_is_finite(rate: float) -> None:
+    masks = dropout_masks(np.random.default_rng(0), rate, (3, 1), np.float32)
+    np.testing.assert_array_equal(masks, 1.0 if rate < 0.5 else 0.0)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -150,3 +159,19 @@ def test_gates_that_are_driven_to_their_limits_neither_warn_nor_fail() -> None:
     )
     np.testing.assert_array_equal(state, 0.0)  # an update gate that is shut keeps the state
     assert np.isfinite(log_probs).all()
+
+
+@pytest.mark.parametrize("documents", [False, True])
+@pytest.mark.parametrize("locked", [False, True])
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_window_made_in_pieces_is_the_same(
+    cell: str, locked: bool, documents: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = {"cell": cell, "locked": locked, "documents": documents}
+    model, window = toy(V=7, H=5, L=2, T=5, B=3, dropout=0.25, seed=0, **kind)
+    whole = gradients_of(model, window)
+    a_step = model.workspace(1, 3).caches[0].a.size
+    for steps in (0, 1, 2, 4):  # never fewer than one
+        monkeypatch.setattr(model_module, "PROJECTED_AT_ONCE", steps * a_step)
+        for name, gradient in gradients_of(model, window).items():
+            np.testing.assert_allclose(gradient, whole[name], rtol=1e-12, atol=1e-15)
