@@ -53,6 +53,7 @@ def products(size: Size) -> Part:
     import numpy as np
 
     from grucli.nn.inputs import STEPS_AT_ONCE
+    from grucli.nn.model import PROJECTED_AT_ONCE, ROWS_AT_ONCE, pieces
     from grucli.nn.products import best_width, blocks, multiplier, multiply
 
     T, B, H, L = size.T, size.B, size.H, size.L
@@ -69,8 +70,9 @@ def products(size: Size) -> Part:
     W_hc, W_hc_T = numbers(H, VOCABULARY), numbers(VOCABULARY, H)
     c = numbers(T * B, VOCABULARY)
     W_hc_T *= 0.01
-    some_rows = STEPS_AT_ONCE * B
-    steps = [slice(lo, lo + some_rows) for lo in range(0, T * B, some_rows)]
+    from_gates = numbers(3, STEPS_AT_ONCE * B, H)
+    forward = pieces(T * B, max(1, PROJECTED_AT_ONCE // (3 * B * H)) * B)
+    backward, logits = pieces(T * B, STEPS_AT_ONCE * B), pieces(T * B, ROWS_AT_ONCE)
 
     def run() -> None:
         for _ in range(L):
@@ -81,15 +83,16 @@ def products(size: Size) -> Part:
             for a_g in a_rows:
                 np.matmul(rows.T, a_g, out=dW)
         for _ in range(L - 1):  # between layers: projection, its weights' gradient, its input's
-            for a_g, W_g in zip(a_rows, cut, strict=True):
-                for some in steps:
-                    multiply(rows[some], W_g, out=a_g[some])
+            for some in forward:
+                multiply(rows[some], cut, out=a_rows[:, some])
+            for a_g in a_rows:
                 np.matmul(rows.T, a_g, out=dW)
-                for some in steps:
-                    multiply(a_g[some], W_g, out=rows[some])
-        multiply(rows, W_hc[None], out=c)
-        np.matmul(rows.T, c)
-        multiply(c, W_hc_T[None], out=rows)
+            for some in backward:
+                multiply(a_rows[:, some], cut, out=from_gates[:, : some.stop - some.start])
+        for some in logits:
+            multiply(rows[some], W_hc[None], out=c[some])
+            np.matmul(rows[some].T, c[some])
+            multiply(c[some], W_hc_T[None], out=rows[some])
 
     return run
 

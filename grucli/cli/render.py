@@ -73,7 +73,7 @@ def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
         words: the other columns are words; else they are figures.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > terminal_width():
+    if sys.stdout and sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > terminal_width():
         _write_cells(rows)
         return
     for name, *cells in rows:
@@ -88,7 +88,7 @@ def _write_cells(rows: Sequence[Sequence[str]]) -> None:
     for name, *cells in others:
         write_line(name)
         for column, cell in zip(header, cells, strict=True):
-            write_line(f"  {column.ljust(width)}  {cell}")
+            write_line(f"  {column.ljust(width)}  {cell}".rstrip())
 
 
 def terminal_width() -> int:

@@ -11,7 +11,7 @@ acts on h_{t-1} BEFORE the matrix product, as in Cho et al. 2014:
 Every array has the gates z, r, n on its first axis, so that the block of one gate is contiguous:
 ``W_hz, W_hr, W_hn = W_h``. Only the recurrent products are inside the loop over time; the input
 projection (``inputs``) runs before it and the weight gradients after it, each as products over
-the window.
+many steps.
 """
 
 from collections.abc import Callable, Iterator, Sequence

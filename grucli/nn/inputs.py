@@ -1,4 +1,4 @@
-"""What a cell reads: the projection a_t = x_t W_x + b of all steps of a window at once.
+"""What a cell reads: the projection a_t = x_t W_x + b of many steps of a window at once.
 
 It is the same for every cell. A cell of G gates has W_x (G, D, H), and its arguments a (G, T, B, H)
 start as the projection; its backward pass leaves their gradient in the same place.
@@ -71,7 +71,7 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> N
 
     Args:
         W_x_T: input weights, each matrix transposed, then in blocks, (G, D/n, H, n).
-        x: what ``project`` read.
+        x: what ``projection`` read.
         da: gradient of its result, (G, T, B, H).
         dw: where the gradients of the weights go, ``dw.W_x`` (G, D, H) and ``dw.b`` (G, H).
         dx: where that of a dense ``x`` goes, (T, B, D); for ids scratch, (T, B, H).
@@ -112,8 +112,8 @@ def _sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
     present, starts = np.unique(ids[order], return_index=True)
     ends, ones = [*starts[1:], len(ids)], np.ones(len(ids), da.dtype)
     spans = zip(present.tolist(), starts.tolist(), ends, strict=True)  # each id's in the order
-    rows_at_once = -(-SORTED_AT_ONCE // scratch.shape[1])
-    groups = [list(few) for _, few in groupby(spans, lambda span: span[1] // rows_at_once)]
+    few_rows = -(-SORTED_AT_ONCE // scratch.shape[1])
+    groups = [list(few) for _, few in groupby(spans, lambda span: span[1] // few_rows)]
     dW_x[:] = 0.0
     for dW_xg, da_g in zip(dW_x, da, strict=True):
         for few in groups:

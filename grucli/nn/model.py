@@ -246,7 +246,7 @@ class Model:
         layers = self.in_blocks(factors)
         for number, (w, cache) in enumerate(zip(layers, room.caches, strict=True)):
             project, last, h = projection(w.W_x, w.b, inputs[-1]), state[number], cache.h[1:]
-            for some in _blocks(len(x), PROJECTED_AT_ONCE // cache.a[:, 0].size):
+            for some in pieces(len(h), PROJECTED_AT_ONCE // cache.a[:, 0].size):
                 part = cache.span(some.start, some.stop)
                 project(some, part.a)
                 last = CELLS[self.cell].forward(w, last, part)
@@ -315,7 +315,7 @@ class Model:
         w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
-        for rows in _blocks(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
+        for rows in pieces(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
             log_y = log_softmax(multiply(h[rows], w.W_hc[None]) + w.b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
             hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
@@ -327,7 +327,7 @@ class Model:
         w, dw = self.output(self.params), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
-        for rows in _blocks(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
+        for rows in pieces(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
             c = multiply(h_rows[rows], w.W_hc[None])  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
@@ -337,7 +337,7 @@ class Model:
         return loss
 
 
-def _blocks(rows: int, size: int) -> list[slice]:
+def pieces(rows: int, size: int) -> list[slice]:
     """All rows, ``size`` at a time, and no fewer than one."""
     size = max(1, size)
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]

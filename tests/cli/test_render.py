@@ -7,7 +7,7 @@ from grucli.cli import render
 ROWS = [("run", "loss", "corpus"), ("20261124-a-long-name", "1.5", "text.txt"), ("short", "2", "-")]
 
 
-@pytest.mark.parametrize(("columns", "terminal"), [(80, True), (38, True), (20, False)])
+@pytest.mark.parametrize(("columns", "terminal"), [(80, True), (36, True), (20, False)])
 def test_a_table_has_columns_where_there_is_room_or_no_terminal(
     columns: int,
     terminal: bool,

@@ -329,8 +329,9 @@ def test_training_goes_on_when_nobody_listens(text_file: Path) -> None:
 
 @posix
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_standard_output_that_is_full_or_closed(trained: Path) -> None:
-    command = f"{sys.executable} -m grucli sample {trained} -n 5"
+@pytest.mark.parametrize("command", ["sample {} -n 5", "eval {} --split val"])
+def test_standard_output_that_is_full_or_closed(command: str, trained: Path) -> None:
+    command = f"{sys.executable} -m grucli {command.format(trained)}"
     for redirect, expected in [(">/dev/full", "No space left"), (">&-", "output is closed")]:
         done = subprocess.run(f"{command} {redirect}", shell=True, capture_output=True, check=False)
         assert done.returncode == 1
