@@ -53,7 +53,7 @@ def products(size: Size) -> Part:
     import numpy as np
 
     from grucli.nn.inputs import STEPS_AT_ONCE
-    from grucli.nn.model import PROJECTED_AT_ONCE, ROWS_AT_ONCE, pieces
+    from grucli.nn.model import ROWS_AT_ONCE, pieces
     from grucli.nn.products import best_width, blocks, multiplier, multiply
 
     T, B, H, L = size.T, size.B, size.H, size.L
@@ -71,8 +71,7 @@ def products(size: Size) -> Part:
     c = numbers(T * B, VOCABULARY)
     W_hc_T *= 0.01
     from_gates = numbers(3, STEPS_AT_ONCE * B, H)
-    forward = pieces(T * B, max(1, PROJECTED_AT_ONCE // (3 * B * H)) * B)
-    backward, logits = pieces(T * B, STEPS_AT_ONCE * B), pieces(T * B, ROWS_AT_ONCE)
+    steps, logits = pieces(T * B, STEPS_AT_ONCE * B), pieces(T * B, ROWS_AT_ONCE)
 
     def run() -> None:
         for _ in range(L):
@@ -83,11 +82,11 @@ def products(size: Size) -> Part:
             for a_g in a_rows:
                 np.matmul(rows.T, a_g, out=dW)
         for _ in range(L - 1):  # between layers: projection, its weights' gradient, its input's
-            for some in forward:
+            for some in steps:
                 multiply(rows[some], cut, out=a_rows[:, some])
             for a_g in a_rows:
                 np.matmul(rows.T, a_g, out=dW)
-            for some in backward:
+            for some in steps:
                 multiply(a_rows[:, some], cut, out=from_gates[:, : some.stop - some.start])
         for some in logits:
             multiply(rows[some], W_hc[None], out=c[some])

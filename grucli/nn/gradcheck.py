@@ -19,7 +19,7 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS, Cell
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.functional import log_softmax
-from grucli.nn.inputs import project_backward, projection
+from grucli.nn.inputs import project, project_backward
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input
 from grucli.nn.products import best_width, blocks
@@ -254,7 +254,7 @@ def check_layer(
 
     def loss() -> float:
         cut = _in_blocks(w, B)
-        projection(cut.W_x, w.b, x)(slice(None), cache.a)
+        project(cut.W_x, w.b, x, cache.a)
         cache.a[:] += offset
         last = cell.forward(cut, state, cache)
         return float(np.vdot(R, cache.h[1:]) + np.vdot(R_last, last))

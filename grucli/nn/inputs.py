@@ -1,10 +1,9 @@
-"""What a cell reads: the projection a_t = x_t W_x + b of many steps of a window at once.
+"""What a cell reads: the projection a_t = x_t W_x + b of all steps of a window.
 
 It is the same for every cell. A cell of G gates has W_x (G, D, H), and its arguments a (G, T, B, H)
 start as the projection; its backward pass leaves their gradient in the same place.
 """
 
-from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -21,49 +20,36 @@ SORTED_AT_ONCE = 2**17
 """Numbers sorted by character at a time, so that they stay in the cache."""
 
 
-def projection(W_x: Array, b: Array, x: Input) -> Callable[[slice, Array], None]:
-    """A function of some steps that writes their projection, (G, steps, B, H), to an array.
+def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
+    """Input projection of all steps; ids (T, B) select rows of W_x.
 
     Args:
         W_x: input weights in blocks, (G, H/n, D, n); for ids in one, (G, 1, D, H).
         b: biases, (G, H).
-        x: ids (T, B), each of which selects a row of W_x, or numbers (T, B, D).
+        x: ids (T, B), or numbers (T, B, D).
+        a: overwritten, (G, T, B, H).
     """
     if x.ndim == 2:
-        return _selection(W_x[:, 0], b, x)
-
-    def project(some: slice, a: Array) -> None:
-        a_rows = _rows(a)  # (G, steps B, H)
+        _select_rows(W_x[:, 0], b, x, a)
+        return
+    for some in _steps(len(x)):
+        a_rows = _rows(a[:, some])  # (G, STEPS_AT_ONCE B, H)
         multiply(as_rows(x[some]), W_x, out=a_rows)
         a_rows += b[:, None]
 
-    return project
 
+def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
+    """``a`` becomes the rows of ``W_x`` (G, D, H) that belong to ``ids``, plus ``b``.
 
-def _selection(W_x: Array, b: Array, ids: Ids) -> Callable[[slice, Array], None]:
-    """As ``projection``, of ids, with W_x (G, D, H).
-
-    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy.
+    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy. It takes
+    gate by gate: over all gates at once it copied the whole of ``a`` in every sixth window.
     """
-
-    def take(W_xg: Array, some: slice, a_g: Array) -> None:
-        np.take(W_xg, ids[some], axis=0, out=a_g, mode="clip")
-
     if ids.size > W_x.shape[1]:  # more steps than characters: a table pays
-        table = W_x + b[:, None]
-
-        def look_up(some: slice, a: Array) -> None:
-            for a_g, table_g in zip(a, table, strict=True):
-                take(table_g, some, a_g)
-
-        return look_up
-
-    def select(some: slice, a: Array) -> None:
         for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
-            take(W_xg, some, a_g)
-            a_g += b_g
-
-    return select
+            np.take(W_xg + b_g, ids, axis=0, out=a_g, mode="clip")
+        return
+    np.take(W_x, ids, axis=1, out=a, mode="clip")
+    a += b[:, None, None]
 
 
 def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> None:
@@ -71,7 +57,7 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> N
 
     Args:
         W_x_T: input weights, each matrix transposed, then in blocks, (G, D/n, H, n).
-        x: what ``projection`` read.
+        x: what ``project`` read.
         da: gradient of its result, (G, T, B, H).
         dw: where the gradients of the weights go, ``dw.W_x`` (G, D, H) and ``dw.b`` (G, H).
         dx: where that of a dense ``x`` goes, (T, B, D); for ids scratch, (T, B, H).

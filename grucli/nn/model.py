@@ -17,15 +17,12 @@ import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
-from grucli.nn.inputs import project_backward, projection
+from grucli.nn.inputs import project, project_backward
 from grucli.nn.params import Array, Ids, Input, Params, Shapes
 from grucli.nn.products import best_width, blocks, copy_transposed, multiply
 
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
-
-PROJECTED_AT_ONCE = 2**18
-"""Numbers of the input projection made at a time, so that the cell finds them in the cache."""
 
 ROWS_AT_ONCE = 512
 """Steps times streams whose logits are held at a time, so that they stay in the cache."""
@@ -245,16 +242,12 @@ class Model:
                 cache.keep[:] = (x != self.boundary)[..., None] if x.ndim == 2 else 1.0
         layers = self.in_blocks(factors)
         for number, (w, cache) in enumerate(zip(layers, room.caches, strict=True)):
-            project, last, h = projection(w.W_x, w.b, inputs[-1]), state[number], cache.h[1:]
-            for some in pieces(len(h), PROJECTED_AT_ONCE // cache.a[:, 0].size):
-                part = cache.span(some.start, some.stop)
-                project(some, part.a)
-                last = CELLS[self.cell].forward(w, last, part)
-                if masks is not None:
-                    mask = np.broadcast_to(masks[number], h.shape)[some]
-                    np.multiply(h[some], mask, out=room.dropped[number, some])
-            last_state.append(last)
-            inputs.append(h if masks is None else room.dropped[number])
+            project(w.W_x, w.b, inputs[-1], cache.a)
+            last_state.append(CELLS[self.cell].forward(w, state[number], cache))
+            h = cache.h[1:]
+            inputs.append(
+                h if masks is None else np.multiply(h, masks[number], out=room.dropped[number])
+            )
         return inputs, np.array(last_state)
 
     def loss_and_gradients(
