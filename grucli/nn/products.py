@@ -7,7 +7,7 @@ it out for products of at most a million multiplications
 (``kernel/x86_64/sgemm_small_kernel_permit_skylakex.c``). So a matrix (K, N) is cut into blocks of
 n columns, (N/n, K, n), each of them contiguous, the rows into groups, and each product is that
 small; NumPy runs over them without a word of Python, over all groups of rows before the next block.
-It makes products of 32 rows with 256 units or more 1.3 to 1.8 times as fast
+It makes products of 32 rows with 256 units or more 1.3 to 1.6 times as fast
 (``benchmarks/products.py``).
 """
 

@@ -40,7 +40,7 @@ class Stepper:
         weights, output = model.in_blocks(factors), model.output(model.params)
         self.boundary = model.boundary
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
-        self.b_c = output.b_c
+        self.b_c = output.b_c[None]  # (1, V)
         W_hc = output.W_hc[None]  # in one block
         self.multiply_output = multiplier(for_one_row(W_hc) if B == 1 else W_hc, self.c)
         self.layers = [
