@@ -53,7 +53,8 @@ def products(size: Size) -> Part:
     import numpy as np
 
     from grucli.nn.inputs import STEPS_AT_ONCE
-    from grucli.nn.model import ROWS_AT_ONCE, pieces
+    from grucli.nn.model import ROWS_AT_ONCE
+    from grucli.nn.params import pieces
     from grucli.nn.products import best_width, blocks, multiplier, multiply
 
     T, B, H, L = size.T, size.B, size.H, size.L

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.nn.params import Array, Ids, Input, as_rows
+from grucli.nn.params import Array, Ids, Input, as_rows, pieces
 from grucli.nn.products import multiply
 
 STEPS_AT_ONCE = 8
@@ -32,7 +32,7 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
     if x.ndim == 2:
         _select_rows(W_x[:, 0], b, x, a)
         return
-    for some in _steps(len(x)):
+    for some in pieces(len(x), STEPS_AT_ONCE):
         a_rows = _rows(a[:, some])  # (G, STEPS_AT_ONCE B, H)
         multiply(as_rows(x[some]), W_x, out=a_rows)
         a_rows += b[:, None]
@@ -71,15 +71,11 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> N
         np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)
     _, B, D = dx.shape
     from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)
-    for some in _steps(len(x)):
+    for some in pieces(len(x), STEPS_AT_ONCE):
         dx_rows = as_rows(dx[some])  # (STEPS_AT_ONCE B, D)
         parts = from_gates[:, : len(dx_rows)]
         multiply(_rows(da[:, some]), W_x_T, out=parts)
         np.sum(parts, axis=0, out=dx_rows)
-
-
-def _steps(T: int) -> list[slice]:
-    return [slice(t, t + STEPS_AT_ONCE) for t in range(0, T, STEPS_AT_ONCE)]
 
 
 def _rows(a: Array) -> Array:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
 from grucli.nn.inputs import project, project_backward
-from grucli.nn.params import Array, Ids, Input, Params, Shapes
+from grucli.nn.params import Array, Ids, Input, Params, Shapes, pieces
 from grucli.nn.products import best_width, blocks, copy_transposed, multiply
 
 LOGITS_AT_ONCE = 2**21
@@ -308,7 +308,7 @@ class Model:
         w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
-        for rows in pieces(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
+        for rows in pieces(len(flat), _rows_at_once(self.V)):
             log_y = log_softmax(multiply(h[rows], w.W_hc[None]) + w.b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
             hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
@@ -320,7 +320,7 @@ class Model:
         w, dw = self.output(self.params), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
-        for rows in pieces(len(flat), min(ROWS_AT_ONCE, LOGITS_AT_ONCE // self.V)):
+        for rows in pieces(len(flat), _rows_at_once(self.V)):
             c = multiply(h_rows[rows], w.W_hc[None])  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
@@ -330,10 +330,8 @@ class Model:
         return loss
 
 
-def pieces(rows: int, size: int) -> list[slice]:
-    """All rows, ``size`` at a time, and no fewer than one."""
-    size = max(1, size)
-    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+def _rows_at_once(V: int) -> int:
+    return max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // V))
 
 
 def workspace_size(

@@ -70,6 +70,11 @@ def as_rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
+def pieces(rows: int, size: int) -> list[slice]:
+    """All rows, ``size`` at a time."""
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
 def orthogonal(W: Array, rng: np.random.Generator) -> None:
     """Overwrite each matrix of ``W`` (G, H, H) with an orthogonal one, uniformly distributed."""
     for W_g in W:
