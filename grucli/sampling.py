@@ -67,15 +67,7 @@ class Choice:
             np.put_along_axis(p, others, 0.0, axis=1)
         if self.top_p is not None:
             _keep_nucleus_(p, self.top_p)
-        cumulative = np.add.accumulate(p.astype(np.float64), axis=1)
-        # a number in [0, total) falls within a character of probability above zero
-        numbers = uniform * cumulative[:, -1]
-        drawn: npt.NDArray[np.intp]
-        if len(numbers) == 1:  # the same, faster
-            drawn = cumulative[0].searchsorted(numbers, side="right")
-        else:
-            drawn = np.add.reduce(cumulative <= numbers[:, None], axis=1)
-        return drawn
+        return _fall_within(p.astype(np.float64), uniform)
 
 
 def _largest(logits: Array) -> Any:
@@ -83,6 +75,21 @@ def _largest(logits: Array) -> Any:
     if len(logits) == 1:  # the same, faster
         return logits[0, logits.argmax()]
     return np.maximum.reduce(logits, axis=1, keepdims=True)
+
+
+def _fall_within(p: npt.NDArray[np.float64], uniform: Array) -> npt.NDArray[np.intp]:
+    """The character of each row of weights ``p`` (N, V) that a share (N,) of its sum falls within.
+
+    A share below 1 never falls within a character of weight zero.
+    """
+    drawn: npt.NDArray[np.intp]
+    if len(p) == 1:  # the same, faster
+        cumulative = np.add.accumulate(p[0])
+        drawn = cumulative.searchsorted(uniform * cumulative[-1:], side="right")
+    else:
+        cumulative = np.add.accumulate(p, axis=1)
+        drawn = np.add.reduce(cumulative <= uniform[:, None] * cumulative[:, -1:], axis=1)
+    return drawn
 
 
 def _keep_nucleus_(p: Array, top_p: float) -> None:

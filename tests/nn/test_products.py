@@ -9,10 +9,13 @@ from grucli.nn.gradcheck import check_all, gradients_of, toy
 from grucli.nn.products import (
     best_width,
     blocks,
+    for_one_row,
+    has_threads,
     largest_unpacked,
     multiply,
     rows_at_once,
 )
+from grucli.nn.stepper import Stepper
 from grucli.parallel import Shards
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
@@ -88,6 +91,49 @@ def test_products_in_blocks_are_products(
     shared, x = np.zeros((5, 12, 12)), x[0, 0]
     multiply(x, blocks(W, width), out=shared)  # the same rows times each of the five
     np.testing.assert_allclose(shared, x @ W, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("environment", "threads"),
+    [
+        ({"OPENBLAS_NUM_THREADS": "1"}, False),
+        ({"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}, True),
+        ({"OMP_NUM_THREADS": "1"}, False),
+        ({"OPENBLAS_NUM_THREADS": "many", "OMP_NUM_THREADS": "1"}, False),
+    ],
+)
+def test_whether_products_are_shared(environment: dict[str, str], threads: bool) -> None:
+    assert has_threads(environment) is threads
+
+
+@pytest.mark.parametrize("paired", [range(0), range(10**6)], ids=["real", "pairs"])
+@pytest.mark.parametrize(("G", "K", "N"), [(1, 8, 6), (3, 8, 5), (2, 7, 4)])
+def test_products_with_one_row(
+    G: int, K: int, N: int, paired: range, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(products, "PAIRED", paired)
+    rng = np.random.default_rng(0)
+    for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
+        W = rng.normal(size=(G, K, N)).astype(dtype)
+        x, out = rng.normal(size=(1, K)).astype(dtype), np.zeros((G, 1, N), dtype)
+        for_one = for_one_row(W[:, None])
+        multiply(x, for_one, out=out)
+        np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
+        multiply(np.stack([x] * G), for_one, out=out)  # a row of its own for each
+        np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_pairs_change_a_step_by_rounding_alone(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, window = toy(V=7, H=8, L=2, T=5, B=1, dropout=0.0, seed=0, cell=cell)
+    stepped = []
+    for paired in (range(0), range(10**6)):
+        monkeypatch.setattr(products, "PAIRED", paired)
+        stepper = Stepper(model, 1)
+        stepped.append([stepper.step(x) for x in window.x])
+    real, pairs = np.array(stepped)
+    np.testing.assert_allclose(pairs, real, rtol=1e-11, atol=1e-13)
+    assert not np.array_equal(pairs, real)  # they did go another way
 
 
 @pytest.fixture
