@@ -25,7 +25,7 @@ NARROWEST, WIDE = 16, 64
 is as fast as can be."""
 
 STRIP = 16
-"""Columns copied at a time of a transposed matrix: as many float32 as a line of the cache holds."""
+"""Columns of a transposed matrix that are copied as one product."""
 
 
 def largest_unpacked(config: Any, core: str) -> int:
@@ -109,12 +109,16 @@ def for_one_row(W: Array) -> Array:
 
 
 def copy_transposed(matrix: Array, out: Array) -> None:
-    """Copy a matrix whose columns are contiguous, (..., N), to ``out``, whose rows are.
+    """Copy a finite matrix whose columns are contiguous, (..., M, N), to ``out``, whose rows are.
 
-    In strips, since each row that is written touches lines of the cache in all columns.
+    In strips that are multiplied by the identity, which changes no number: a BLAS turns columns
+    into rows in its registers, where NumPy's loops copy number by number.
     """
-    for n in range(0, out.shape[-1], STRIP):
-        out[..., n : n + STRIP] = matrix[..., n : n + STRIP]
+    whole = out.shape[-1] // STRIP * STRIP
+    if whole:
+        identity = np.eye(STRIP, dtype=matrix.dtype)
+        np.matmul(blocks(matrix[..., :whole], STRIP), identity, out=blocks(out[..., :whole], STRIP))
+    out[..., whole:] = matrix[..., whole:]
 
 
 def multiplier(W: Array, out: Array) -> Callable[[Array], object]:

@@ -9,6 +9,7 @@ from grucli.nn.gradcheck import check_all, gradients_of, toy
 from grucli.nn.products import (
     best_width,
     blocks,
+    copy_transposed,
     for_one_row,
     has_threads,
     largest_unpacked,
@@ -104,6 +105,16 @@ def test_products_in_blocks_are_products(
 )
 def test_whether_products_are_shared(environment: dict[str, str], threads: bool) -> None:
     assert has_threads(environment) is threads
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(5, 7), (2, 9, 16), (2, 3, 33, 40)])
+def test_transposed_copies_are_exact(shape: tuple[int, ...], dtype: type) -> None:
+    rng = np.random.default_rng(0)
+    matrix = (rng.normal(size=shape) * 10.0 ** rng.integers(-30, 30, shape)).astype(dtype)
+    copy = np.full(matrix.swapaxes(-1, -2).shape, np.nan, dtype)
+    copy_transposed(matrix.swapaxes(-1, -2), copy)
+    np.testing.assert_array_equal(copy, matrix.swapaxes(-1, -2))
 
 
 @pytest.mark.parametrize("paired", [range(0), range(10**6)], ids=["real", "pairs"])
