@@ -14,12 +14,11 @@ from grucli.nn.products import for_one_row, multiplier
 
 
 class _Layer(NamedTuple):
-    """A layer, and room for one step of it."""
+    """A layer, and room for two states of it, each of which is made from the other in turn."""
 
-    h: Array  # (B, H)  h_t, which the layer above reads
-    states: list[tuple[Array, Array]]  # of each part of the state (B, H) before and after the step
+    states: list[list[Array]]  # two of them, the parts of each (B, H); the layer above reads h_t
     project: Callable[[Any], object]  # of what the layer reads
-    advance: Callable[[], None]  # the step, from the states before to those after
+    advance: list[Callable[[], None]]  # the step that makes the first state, and the second
 
 
 class Stepper:
@@ -38,7 +37,7 @@ class Stepper:
         if factors is None:
             factors = model.factors(B, backward=False)
         weights, output = model.in_blocks(factors), model.output(model.params)
-        self.boundary = model.boundary
+        self.boundary, self.turn = model.boundary, 0
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
         self.b_c = output.b_c[None]  # (1, V)
         W_hc = output.W_hc[None]  # in one block
@@ -50,35 +49,33 @@ class Stepper:
     @property
     def state(self) -> Array:
         """The state of all layers, (L, B, S H); to be replaced, not changed."""
-        befores = [[before for before, _ in layer.states] for layer in self.layers]
-        return np.array([np.concatenate(parts, axis=-1) for parts in befores])
+        return np.array([np.concatenate(layer.states[self.turn], axis=-1) for layer in self.layers])
 
     @state.setter
     def state(self, state: Array) -> None:
         for layer, of_layer in zip(self.layers, state, strict=True):
-            parts = np.split(of_layer, len(layer.states), axis=-1)
-            for (before, _), part in zip(layer.states, parts, strict=True):
-                before[:] = part
+            parts = layer.states[self.turn]
+            for part, new in zip(parts, np.split(of_layer, len(parts), axis=-1), strict=True):
+                part[:] = new
 
     def step(self, x: Ids) -> Array:
         """Read one character: ids (B,). Returns the logits of the next one, (B, V)."""
         if self.boundary is not None:
             self._restart(x == self.boundary)
+        turn = self.turn = 1 - self.turn
         read: Input = x
-        for h, states, project, advance in self.layers:
+        for states, project, advance in self.layers:
             project(read)
-            advance()
-            for before, after in states:
-                before[:] = after
-            read = h
+            advance[turn]()
+            read = states[turn][0]
         self.multiply_output(read)
         return self.c + self.b_c
 
     def _restart(self, begins: npt.NDArray[np.bool_]) -> None:
         """Set the state of the streams that begin a document to zero."""
         for layer in self.layers:
-            for before, _ in layer.states:
-                before[begins] = 0.0
+            for part in layer.states[self.turn]:
+                part[begins] = 0.0
 
 
 def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
@@ -92,9 +89,16 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
     )
     if B == 1:
         w = w._replace(W_h=for_one_row(w.W_h))
-    states = [tuple(getattr(cache, part)) for part in cell.STATE]
-    advance = partial(cell.equations(w, cache), *cache.steps[0])
-    return _Layer(cache.h[1], states, project, advance)
+    there, equations = cache.steps[0], cell.equations(w, cache)
+    back = there._replace(
+        **{part: getattr(there, f"{part}_prev") for part in cell.STATE},
+        **{f"{part}_prev": getattr(there, part) for part in cell.STATE},
+    )
+    return _Layer(
+        [[getattr(views, part) for part in cell.STATE] for views in (back, there)],
+        project,
+        [partial(equations, *views) for views in (back, there)],
+    )
 
 
 def _select(table: Array, a: Array) -> Callable[[Ids], object]:
