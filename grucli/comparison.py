@@ -14,6 +14,10 @@ from grucli.nn.params import count
 from grucli.runs import RunDirectory, own_corpus
 from grucli.windows import split
 
+LATE = 0.9
+"""Share of a run from which on the best checkpoint does not show over-fitting: two evaluations
+differ a little anyway."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -31,7 +35,7 @@ class Outcome:
         val: its loss on the validation text, nats a character.
         seconds_to_best: from the start to that checkpoint.
         budget: what was asked for, and whether it was used up.
-        passed: whether an evaluation after that checkpoint was worse.
+        passed: whether it trained for long after that checkpoint, and got no better.
     """
 
     run: str
@@ -100,7 +104,7 @@ def judge(run: RunDirectory) -> Outcome:
         val=evaluate(model, splits.val, available_cores()).loss,
         seconds_to_best=reached[-1] if reached else 0.0,
         budget=_budget(run, settings.train),
-        passed=any(row["split"] == "val" and int(row["step"]) > where.step for row in rows),
+        passed=where.step < LATE * max((int(row["step"]) for row in rows), default=0),
     )
 
 

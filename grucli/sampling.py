@@ -27,8 +27,8 @@ SMALLEST_PART = 2**13
 TOGETHER = 16
 """Characters that a thread makes between two meetings with the others."""
 
-COLDEST = 1e20
-"""Largest factor of the logits: lower temperatures would overflow in float32, and choose alike."""
+COLDEST, HOTTEST = 1e20, 1e-20
+"""Bounds of the logits' factor: temperatures beyond leave float32's range, and choose alike."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Choice:
     @cached_property
     def _sharpness(self) -> Array:
         """What logits are multiplied by; an array takes NumPy less time than a Python number."""
-        return np.array(min(1.0 / self.temperature, COLDEST), np.float32)
+        return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
     def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
         """One character a row.
@@ -83,18 +83,18 @@ def _largest(logits: Array) -> Any:
     return np.maximum.reduce(logits, axis=1, keepdims=True)
 
 
-def _fall_within(p: npt.NDArray[np.float64], uniform: Array) -> npt.NDArray[np.intp]:
-    """The character of each row of weights ``p`` (N, V) that a share (N,) of its sum falls within.
+def _fall_within(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp]:
+    """For each row of weights ``p`` (N, V) the character whose part of their sum a share falls in.
 
-    A share below 1 never falls within a character of weight zero.
+    Shares (N,) are below 1, and so never fall in a character of weight zero.
     """
     drawn: npt.NDArray[np.intp]
     if len(p) == 1:  # the same, faster
         cumulative = np.add.accumulate(p[0])
-        drawn = cumulative.searchsorted(uniform * cumulative[-1:], side="right")
+        drawn = cumulative.searchsorted(shares * cumulative[-1:], side="right")
     else:
         cumulative = np.add.accumulate(p, axis=1)
-        drawn = np.add.reduce(cumulative <= uniform[:, None] * cumulative[:, -1:], axis=1)
+        drawn = np.add.reduce(cumulative <= shares[:, None] * cumulative[:, -1:], axis=1)
     return drawn
 
 

@@ -1,4 +1,6 @@
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +8,7 @@ from grucli import comparison
 from grucli.comparison import Outcome
 from grucli.nn.model import shapes
 from grucli.nn.params import count
+from grucli.runs import Metrics, RunDirectory
 
 GRU = Outcome("a", "gru", 64, 1, 0, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)
@@ -44,6 +47,16 @@ def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is(
     young = [replace(one, passed=False) for one in (GRU, LSTM)]
     assert verdicts(*young)[FITS] == "undecided: no run had passed its best"
     assert verdicts(*young)[BETTER] == "held, by one seed"
+
+
+def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: Path) -> None:
+    run = RunDirectory(Path(shutil.copytree(trained, tmp_path / "copy")))
+    best = max(int(row["step"]) for row in run.metrics())
+    assert not comparison.judge(run).passed
+    for step, passed in ((best + 1, False), (2 * best, True)):
+        later = {**run.metrics()[-1], "step": step, "split": "val"}
+        run.append_metrics(Metrics(**later))
+        assert comparison.judge(run).passed is passed
 
 
 def test_nothing_is_claimed_where_budgets_or_sizes_differ() -> None:

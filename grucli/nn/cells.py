@@ -15,7 +15,8 @@ class Cell(Protocol):
     """A module of one layer's functions; ``gru`` says what each of them does.
 
     Its ``Weights`` have W_x (G, D, H), W_h and b (G, H) of G gates; its ``Cache`` has ``a``,
-    ``steps``, ``h`` and the other parts of the state by their names. Forward and backward agree on
+    ``steps``, ``h`` and the other parts of the state by their names; a step is a named tuple that
+    has each part before it as ``h_prev`` and after it as ``h``. Forward and backward agree on
     everything else. A state is (B, S H), its S parts side by side; ``h``, which the layer above
     reads, is the first.
     """

@@ -9,9 +9,13 @@ n columns, (N/n, K, n), each of them contiguous, the rows into groups, and each 
 small; NumPy runs over them without a word of Python, over all groups of rows before the next block.
 It makes products of 32 rows with 256 units or more 1.3 to 1.6 times as fast
 (``benchmarks/products.py``).
+
+A single row, as sampling has it, needs no packing; its products are shared among threads
+(``sizes_in_pairs``).
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -25,7 +29,7 @@ NARROWEST, WIDE = 16, 64
 is as fast as can be."""
 
 STRIP = 16
-"""Columns of a transposed matrix that are copied as one product."""
+"""Columns of a transposed matrix that one product copies: more cost it more zeros to add up."""
 
 
 def largest_unpacked(config: Any, core: str) -> int:
@@ -48,18 +52,31 @@ UNPACKED = largest_unpacked(
 
 
 def has_threads(environment: Mapping[str, str]) -> bool:
-    """Whether OpenBLAS shares large products among threads: it was not told to use but one."""
-    told = [environment.get(name, "") for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")]
-    return next((int(number) for number in told if number.isdecimal()), os.cpu_count()) != 1
+    """Whether OpenBLAS has several threads: as many as it was told, or one a core."""
+    for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"):
+        told = re.match(r"\s*0*([1-9]\d*)", environment.get(name, ""))
+        if told:
+            return told[1] != "1"
+    return os.cpu_count() != 1
 
 
-PAIRED = range(2**17, 460_800) if UNPACKED and has_threads(os.environ) else range(0)
-"""Sizes of the matrices that a single row is multiplied by as complex numbers.
+def sizes_in_pairs(config: Any, environment: Mapping[str, str]) -> range:
+    """Sizes of matrices that a single row is multiplied by as complex numbers, where that pays.
 
-OpenBLAS shares a matrix-vector product among threads from 460,800 real numbers on, but from 4,096
-complex ones (``interface/gemv.c``, ``interface/zgemv.c``). Two threads with complex numbers are up
-to 1.3 times as fast as one with real ones; where that pays is measured (``benchmarks/pairs.py``).
-"""
+    OpenBLAS, since 0.3.27, shares a matrix-vector product among threads from 460,800 real numbers
+    on, but from 4,096 complex ones (``interface/gemv.c``, ``interface/zgemv.c``). In between,
+    several threads with complex numbers are faster than one with real ones; by too little for
+    small matrices, since threads are slow beside other work. Measured with AVX-512 alone
+    (``benchmarks/pairs.py``).
+    """
+    blas = config.get("Build Dependencies", {}).get("blas", {})
+    version = [int(number) for number in re.findall(r"\d+", str(blas.get("version", "")))]
+    avx512 = largest_unpacked(config, environment.get("OPENBLAS_CORETYPE", "")) > 0
+    pays = avx512 and version >= [0, 3, 27] and has_threads(environment)
+    return range(2**18, 460_800) if pays else range(0)
+
+
+PAIRED = sizes_in_pairs(np.show_config(mode="dicts") or {}, os.environ)
 
 
 def rows_at_once(rows: int, K: int, n: int) -> int:
@@ -111,8 +128,8 @@ def for_one_row(W: Array) -> Array:
 def copy_transposed(matrix: Array, out: Array) -> None:
     """Copy a finite matrix whose columns are contiguous, (..., M, N), to ``out``, whose rows are.
 
-    In strips that are multiplied by the identity, which changes no number: a BLAS turns columns
-    into rows in its registers, where NumPy's loops copy number by number.
+    In strips that are multiplied by the identity, which changes no value, and takes about half the
+    time of an assignment: NumPy's loops would copy number by number.
     """
     whole = out.shape[-1] // STRIP * STRIP
     if whole:
@@ -153,8 +170,8 @@ def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
 def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
     """A function of a row x, (K,), that writes its products with ``columns``, (N, K), to ``out``.
 
-    Numbers side by side can be taken for a complex one: a c + b d is the real part of
-    (a + i b) (c - i d).
+    Two numbers side by side can be taken for a complex one: a c + b d is the real part of
+    (a + i b) (c - i d). That changes the result by rounding alone.
     """
     N, K = columns.shape
     if columns.size not in PAIRED or K % 2:

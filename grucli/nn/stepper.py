@@ -37,7 +37,8 @@ class Stepper:
         if factors is None:
             factors = model.factors(B, backward=False)
         weights, output = model.in_blocks(factors), model.output(model.params)
-        self.boundary, self.turn = model.boundary, 0
+        self.boundary = model.boundary
+        self.turn = 0  # which of their two states the layers are in
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
         self.b_c = output.b_c[None]  # (1, V)
         W_hc = output.W_hc[None]  # in one block
@@ -62,12 +63,13 @@ class Stepper:
         """Read one character: ids (B,). Returns the logits of the next one, (B, V)."""
         if self.boundary is not None:
             self._restart(x == self.boundary)
-        turn = self.turn = 1 - self.turn
+        turn = 1 - self.turn
         read: Input = x
         for states, project, advance in self.layers:
             project(read)
             advance[turn]()
             read = states[turn][0]
+        self.turn = turn
         self.multiply_output(read)
         return self.c + self.b_c
 

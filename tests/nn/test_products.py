@@ -15,6 +15,7 @@ from grucli.nn.products import (
     largest_unpacked,
     multiply,
     rows_at_once,
+    sizes_in_pairs,
 )
 from grucli.nn.stepper import Stepper
 from grucli.parallel import Shards
@@ -98,23 +99,54 @@ def test_products_in_blocks_are_products(
     ("environment", "threads"),
     [
         ({"OPENBLAS_NUM_THREADS": "1"}, False),
-        ({"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}, True),
-        ({"OMP_NUM_THREADS": "1"}, False),
-        ({"OPENBLAS_NUM_THREADS": "many", "OMP_NUM_THREADS": "1"}, False),
+        ({"OPENBLAS_NUM_THREADS": "10", "OMP_NUM_THREADS": "1"}, True),
+        ({"OMP_NUM_THREADS": "1,4"}, False),
+        ({"OPENBLAS_NUM_THREADS": "0", "GOTO_NUM_THREADS": " 01"}, False),
+        ({"OPENBLAS_NUM_THREADS": "many", "OMP_NUM_THREADS": "2"}, True),
     ],
 )
 def test_whether_products_are_shared(environment: dict[str, str], threads: bool) -> None:
     assert has_threads(environment) is threads
 
 
+def test_where_one_row_is_multiplied_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = {"OPENBLAS_NUM_THREADS": "2"}
+
+    def sizes(version: str, found: str = "X86_V4", environment: dict[str, str] = threads) -> range:
+        blas = {"name": "scipy-openblas", "version": version}
+        config = {"Build Dependencies": {"blas": blas}, "SIMD Extensions": {"found": [found]}}
+        return sizes_in_pairs(config, environment)
+
+    assert 512 * 512 in sizes("0.3.31.188.0")
+    assert 512 * 512 in sizes("0.3.27")
+    assert 512 * 256 not in sizes("0.3.31")
+    assert not sizes("0.3.26")
+    assert not sizes("unknown")
+    assert not sizes("0.3.31", found="X86_V3")
+    assert not sizes("0.3.31", environment={"OPENBLAS_NUM_THREADS": "1"})
+    assert not sizes("0.3.31", environment={**threads, "OPENBLAS_CORETYPE": "Haswell"})
+    assert not sizes_in_pairs({}, threads)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    assert not sizes("0.3.31", environment={})
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(5, 7), (2, 9, 16), (2, 3, 33, 40)])
+@pytest.mark.parametrize("shape", [(5, 7), (1, 16, 1), (2, 9, 16), (3, 48, 5), (2, 3, 40, 33)])
 def test_transposed_copies_are_exact(shape: tuple[int, ...], dtype: type) -> None:
     rng = np.random.default_rng(0)
     matrix = (rng.normal(size=shape) * 10.0 ** rng.integers(-30, 30, shape)).astype(dtype)
-    copy = np.full(matrix.swapaxes(-1, -2).shape, np.nan, dtype)
-    copy_transposed(matrix.swapaxes(-1, -2), copy)
-    np.testing.assert_array_equal(copy, matrix.swapaxes(-1, -2))
+    columns = matrix.swapaxes(-1, -2)
+    copy = np.full(columns.shape, np.nan, dtype)
+    copy_transposed(columns, copy)
+    np.testing.assert_array_equal(copy, columns)
+
+
+def test_transposed_copies_in_blocks_are_exact() -> None:
+    matrix = np.random.default_rng(0).normal(size=(2, 60, 7))
+    in_blocks = blocks(matrix.swapaxes(-1, -2), 20)  # a strip of 16 columns, and four more
+    copy = np.full(in_blocks.shape, np.nan)
+    copy_transposed(in_blocks, copy)
+    np.testing.assert_array_equal(copy, in_blocks)
 
 
 @pytest.mark.parametrize("paired", [range(0), range(10**6)], ids=["real", "pairs"])
@@ -132,6 +164,14 @@ def test_products_with_one_row(
         np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
         multiply(np.stack([x] * G), for_one, out=out)  # a row of its own for each
         np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
+
+
+def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "PAIRED", range(2**18, 460_800))
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(1, 512)), rng.normal(size=(1, 512, 512))
+    out = multiply(x.astype(np.float32), for_one_row(W[:, None].astype(np.float32)))
+    np.testing.assert_allclose(out, x @ W[0], atol=1e-4)
 
 
 @pytest.mark.parametrize("cell", CELLS)
