@@ -35,7 +35,7 @@ class Outcome:
         val: its loss on the validation text, nats a character.
         seconds_to_best: from the start to that checkpoint.
         budget: what was asked for, and whether it was used up.
-        passed: whether it trained for long after that checkpoint, and got no better.
+        passed: whether it was judged long after that checkpoint, and was no better.
     """
 
     run: str
@@ -87,11 +87,7 @@ def judge(run: RunDirectory) -> Outcome:
     seen = splits.train[-len(splits.val) :]
     rows = run.metrics()
     speeds = [float(row["chars_per_s"]) for row in rows if row["split"] == "train"]
-    reached = [
-        float(row["elapsed_s"])
-        for row in rows
-        if row["split"] == "val" and int(row["step"]) == where.step
-    ]
+    judged = {int(row["step"]): float(row["elapsed_s"]) for row in rows if row["split"] == "val"}
     return Outcome(
         run=run.path.name,
         cell=model.cell,
@@ -102,9 +98,9 @@ def judge(run: RunDirectory) -> Outcome:
         chars_per_s=statistics.median(speeds) if speeds else 0.0,
         train=evaluate(model, seen, available_cores()).loss,
         val=evaluate(model, splits.val, available_cores()).loss,
-        seconds_to_best=reached[-1] if reached else 0.0,
+        seconds_to_best=judged.get(where.step, 0.0),
         budget=_budget(run, settings.train),
-        passed=where.step < LATE * max((int(row["step"]) for row in rows), default=0),
+        passed=where.step < LATE * max(judged, default=0),
     )
 
 

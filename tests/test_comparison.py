@@ -53,8 +53,12 @@ def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: P
     run = RunDirectory(Path(shutil.copytree(trained, tmp_path / "copy")))
     best = max(int(row["step"]) for row in run.metrics())
     assert not comparison.judge(run).passed
-    for step, passed in ((best + 1, False), (2 * best, True)):
-        later = {**run.metrics()[-1], "step": step, "split": "val"}
+    for step, split, passed in (
+        (best + 1, "val", False),
+        (2 * best, "train", False),
+        (2 * best, "val", True),
+    ):
+        later = {**run.metrics()[-1], "step": step, "split": split}
         run.append_metrics(Metrics(**later))
         assert comparison.judge(run).passed is passed
 

@@ -41,8 +41,8 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
 def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     """``a`` becomes the rows of ``W_x`` (G, D, H) that belong to ``ids``, plus ``b``.
 
-    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy. It takes
-    gate by gate: over all gates at once it copied the whole of ``a`` in every sixth window.
+    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy. From a
+    table it takes gate by gate: over all gates at once it now and then copied the whole of ``a``.
     """
     if ids.size > W_x.shape[1]:  # more steps than characters: a table pays
         for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):

@@ -46,9 +46,8 @@ def largest_unpacked(config: Any, core: str) -> int:
     return 10**6 if "openblas" in library and avx512 and told else 0
 
 
-UNPACKED = largest_unpacked(
-    np.show_config(mode="dicts") or {}, os.environ.get("OPENBLAS_CORETYPE", "")
-)
+CONFIG = np.show_config(mode="dicts") or {}
+UNPACKED = largest_unpacked(CONFIG, os.environ.get("OPENBLAS_CORETYPE", ""))
 
 
 def has_threads(environment: Mapping[str, str]) -> bool:
@@ -76,7 +75,7 @@ def sizes_in_pairs(config: Any, environment: Mapping[str, str]) -> range:
     return range(2**18, 460_800) if pays else range(0)
 
 
-PAIRED = sizes_in_pairs(np.show_config(mode="dicts") or {}, os.environ)
+PAIRED = sizes_in_pairs(CONFIG, os.environ)
 
 
 def rows_at_once(rows: int, K: int, n: int) -> int:
