@@ -12,6 +12,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import sys
 import tempfile
 import time
@@ -23,13 +24,16 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.errors import CorpusError
-from grucli.files import replace_file, replace_text, sha256
+from grucli.files import replace_file, replace_text, sha256, temporary_for
 from grucli.nn.params import Ids
 
 IN_MEMORY = 2**25
 """Bytes of ids up to which a text is kept in memory, and nothing is written."""
 
 FORMAT = 1
+
+ENTRY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}\.(ids|json)")
+"""The name of a file of the cache."""
 
 ABANDONED = 3600
 """Seconds after which a temporary file that nobody has written to belongs to nobody."""
@@ -173,6 +177,8 @@ def _files(name: str) -> tuple[Path, Path]:
 def _sweep(folder: Path) -> None:
     """Remove what processes have left that died while writing."""
     for path in folder.glob(".*.tmp-*"):
+        if ENTRY.fullmatch(temporary_for(path.name) or "") is None:
+            continue  # somebody else's
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()

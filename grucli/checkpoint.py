@@ -55,6 +55,8 @@ class Progress:
         best_step: evaluation with the lowest loss so far, None before the first.
         best_loss: that loss, nats a character.
         stale: evaluations since then.
+        evaluated_step: the last evaluation whose checkpoint was written, None before the first.
+        evaluated_loss: its loss.
         lr: learning rate of the last update.
         grad_norm: norm of its gradient before clipping.
         train_loss: the last row of the training loss.
@@ -71,6 +73,8 @@ class Progress:
     best_step: int | None = None
     best_loss: float | None = None
     stale: int = 0
+    evaluated_step: int | None = None
+    evaluated_loss: float | None = None
     lr: float = 0.0
     grad_norm: float = 0.0
     train_loss: float = 0.0
@@ -78,6 +82,11 @@ class Progress:
     skipped: int = 0
     bad: int = 0
     lr_factor: float = 1.0
+
+    @property
+    def of_evaluation(self) -> bool:
+        """Whether this is where an evaluation ended, and not where a stop or the clock cut in."""
+        return self.step == self.evaluated_step
 
 
 @dataclass
@@ -239,7 +248,7 @@ class _Reader:
             raise ValueError(f"its members claim {claimed:,} bytes, more than the file has")
 
     def read(self) -> Checkpoint:
-        meta = self._meta()
+        meta = self.meta()
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._array("vocabulary", np.uint32, (None,))
         if not len(symbols) or (symbols[1:] <= symbols[:-1]).any():
@@ -276,7 +285,8 @@ class _Reader:
             checkpoint.average.flat[:] = self._array("average", np.float32, (P,))
         return checkpoint
 
-    def _meta(self) -> dict[str, Any]:
+    def meta(self) -> dict[str, Any]:
+        """What the checkpoint says of itself."""
         if "meta" not in self.members:
             raise ValueError("it has no member named meta")
         if self.members["meta"].file_size > META_LIMIT:
@@ -341,8 +351,21 @@ class _Reader:
         return array
 
 
+def is_of_evaluation(path: Path) -> bool:
+    """Whether a checkpoint was written by an evaluation; one that cannot be read counts as one."""
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            return _progress(_Reader(path, archive).meta()["progress"]).of_evaluation
+    except Exception:  # whatever is wrong with it, whoever reads it is told
+        return True
+
+
 def _progress(values: dict[str, Any]) -> Progress:
     """Progress from JSON: no other keys, and each of its type."""
+    if "evaluated_step" not in values:  # version 0.1.0, which did not tell them apart
+        own = values["step"] == values["best_step"]
+        loss = values["best_loss"] if own else None
+        values = values | {"evaluated_step": values["step"], "evaluated_loss": loss}
     return TypeAdapter(Progress).validate_json(json.dumps(asdict(Progress(**values))), strict=True)
 
 

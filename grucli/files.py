@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import sys
 import time
@@ -14,6 +15,9 @@ from typing import BinaryIO
 LOCKED_BYTE = 1024
 """Where a lock lies in its file on Windows, which locks bytes and not files."""
 
+
+TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
+"""The name of a file that is being written: name of the file, process, a random number."""
 
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
 """Errors of writing that may be gone in a minute: a full disk can be emptied, a network come back;
@@ -53,6 +57,12 @@ def replace_file(
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     _sync_directory(path.parent)
+
+
+def temporary_for(name: str) -> str | None:
+    """The name of the file that a temporary one was to become; None if it is not one of ours."""
+    match = TEMPORARY.fullmatch(name)
+    return match[1] if match else None
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -107,9 +117,12 @@ class Lock:
         if not _try_lock(descriptor):
             os.close(descriptor)
             return False
+        self._descriptor = descriptor
+        if self.is_lost():  # the file was deleted between the opening and the locking
+            self.release()
+            return False
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
-        self._descriptor = descriptor
         return True
 
     def release(self) -> None:
@@ -117,6 +130,15 @@ class Lock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def is_lost(self) -> bool:
+        """Whether it was taken, and its file was deleted or replaced since."""
+        if self._descriptor is None:
+            return False
+        try:
+            return not os.path.samestat(os.fstat(self._descriptor), os.stat(self.path))
+        except OSError:
+            return True
 
     def is_free(self) -> bool:
         """Whether no process holds it."""

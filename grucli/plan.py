@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import ThreadpoolController
 
 from grucli import __version__, evaluation
 from grucli.checkpoint import Checkpoint, Progress, model_for, same_text
@@ -296,13 +297,16 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what decides the last bits of a result."""
+    """What decides the last bits of a result, besides the number of workers."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    loaded: dict[str, Any] = next(iter(ThreadpoolController().select(user_api="blas").info()), {})
     return {
         "grucli": __version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
         "blas": f"{blas.get('name')} {blas.get('version')}",
+        "blas kernel": str(loaded.get("architecture", "unknown")),
+        "blas threads": str(loaded.get("num_threads", "unknown")),
         "products": "in blocks" if UNPACKED else "whole",
         "machine": f"{platform.system()} {platform.machine()}",
     }

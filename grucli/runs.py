@@ -10,21 +10,23 @@ import contextlib
 import csv
 import io
 import json
+import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from grucli import checkpoint as checkpoints
-from grucli.checkpoint import Checkpoint
+from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings, to_yaml
 from grucli.corpus import Corpus
 from grucli.corpus import read as read_corpus
-from grucli.errors import CheckpointError, CorpusError, UsageError
-from grucli.files import Lock, append_line, replace_file, replace_text, sha256
+from grucli.errors import CheckpointError, CorpusError, RunError, UsageError, quote
+from grucli.files import Lock, append_line, replace_file, replace_text, sha256, temporary_for
 from grucli.sources import STANDARD_INPUT
 
 Which = Literal["best", "last"]
@@ -65,9 +67,24 @@ HEADER = list(Metrics.__dataclass_fields__)
 READS = 20
 """Attempts to read the best checkpoint of a run that another process trains."""
 
+STEP_DIGITS = 16
+"""No step has as many digits."""
+
+OWN_FILES = frozenset(
+    ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
+)
+OWN_NUMBERED = re.compile(r"step-\d{8,}\.(npz|txt)")
+"""The files that the program writes into a run directory."""
+
+CHECKPOINT_NAME = re.compile(r"step-(\d{8,})\.npz")
+"""The name of a checkpoint, as the program writes it."""
+
 
 class RunDirectory:
     """The files of one run.
+
+    Whoever writes to it holds its lock. If the lock file is deleted or replaced meanwhile, another
+    process may have come in, and every method that writes raises a RunError instead.
 
     Args:
         path: an existing run directory.
@@ -76,12 +93,27 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self._lock = Lock(path / "lock")
 
     @classmethod
     def create(
-        cls, root: Path, name: str, settings: Settings, overrides: Mapping[str, Any]
+        cls,
+        root: Path,
+        name: str,
+        settings: Settings,
+        overrides: Mapping[str, Any],
+        info: Mapping[str, Any] = MappingProxyType({}),
     ) -> "RunDirectory":
-        """Make a directory that did not exist, with its settings in it.
+        """Make a directory that did not exist, and lock it.
+
+        ``run.json`` is written last, so that what has one can be resumed.
+
+        Args:
+            root: the directory of all runs.
+            name: suffix of the new directory's name.
+            settings: resolved settings.
+            overrides: what the user has typed.
+            info: the content of run.json.
 
         Raises:
             UsageError: the place cannot be written to.
@@ -92,9 +124,11 @@ class RunDirectory:
             root.mkdir(parents=True, exist_ok=True)
             made = _make_new(root, stem)
             run = cls(made)
+            run.lock()
             run.make_ready()
             replace_text(run.path / "config.yaml", to_yaml(settings))
             replace_text(run.path / "overrides.yaml", _overrides_yaml(overrides))
+            run.write_info(info)
         except OSError as error:
             if made is not None:
                 shutil.rmtree(made, ignore_errors=True)  # it is new, and nobody's yet
@@ -110,21 +144,39 @@ class RunDirectory:
         self.checkpoints.mkdir(exist_ok=True)
         if not (self.path / "metrics.csv").exists():
             replace_text(self.path / "metrics.csv", ",".join(HEADER) + "\n")
-        for stale in self.path.rglob(".*.tmp-*"):
-            stale.unlink(missing_ok=True)
+        for folder in (self.path, self.path / "samples", self.checkpoints):
+            for file in folder.iterdir():
+                if _is_own(temporary_for(file.name)):
+                    file.unlink(missing_ok=True)
 
-    def lock(self) -> Lock:
-        """The right to write to this run; the system takes it back when the process ends.
+    def lock(self) -> None:
+        """Take the right to write to this run; the system takes it back when the process ends.
 
         Raises:
             UsageError: another process is training it.
         """
-        lock = Lock(self.path / "lock")
-        if not lock.acquire():
+        if not self._lock.acquire():
             raise UsageError(
-                f"{self.path}: process {lock.holder()} is training this run; wait for it or stop it"
+                f"{self.path}: process {self._lock.holder()} is training this run; "
+                "wait for it or stop it"
             )
-        return lock
+
+    def release(self) -> None:
+        """Give the right back."""
+        self._lock.release()
+
+    def _check_lock(self) -> None:
+        """Refuse to write where another process may be writing.
+
+        Raises:
+            RunError: the lock was taken, and its file was deleted or replaced since.
+        """
+        if self._lock.is_lost():
+            raise RunError(
+                f"{self._lock.path}: was deleted or replaced while this run was training, so that "
+                "another process may have begun to train it; nothing more is written. Look at the "
+                f"run, and resume it: grucli train --resume {quote(str(self.path))}"
+            )
 
     # ---- run.json
 
@@ -168,7 +220,8 @@ class RunDirectory:
 
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace run.json."""
-        replace_text(self.path / "run.json", json.dumps(info, indent=2) + "\n")
+        self._check_lock()
+        replace_text(self.path / "run.json", json.dumps(dict(info), indent=2) + "\n")
 
     def update_info(self, **changes: Any) -> None:
         """Change some of run.json."""
@@ -184,6 +237,7 @@ class RunDirectory:
         }
         line = io.StringIO()
         csv.DictWriter(line, HEADER, lineterminator="\n").writerow(values)
+        self._check_lock()
         append_line(self.path / "metrics.csv", line.getvalue())
 
     def metrics(self) -> list[dict[str, str]]:
@@ -197,11 +251,13 @@ class RunDirectory:
 
     def write_sample(self, step: int, text: bytes) -> None:
         """Write the sample made at ``step``."""
+        self._check_lock()
         path = self.path / "samples" / f"{_stem(step)}.txt"
         replace_file(path, lambda file: file.write(text))
 
     def drop_after(self, step: int) -> None:
         """Remove metric rows and samples of steps after ``step``: a resumed run makes them anew."""
+        self._check_lock()
         path = self.path / "metrics.csv"
         rows = [row for row in self.metrics() if _step_of(row) <= step]
         text = io.StringIO()
@@ -216,21 +272,39 @@ class RunDirectory:
 
     # ---- checkpoints
 
-    def save(self, checkpoint: Checkpoint, loss: float | None, *, best: bool, keep: int) -> Path:
+    def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
         """Write a checkpoint, then the pointers to it, then remove what is no longer kept.
 
         Raises:
             OSError: what was saved before is still there.
+            RunError: the lock is lost; what was saved before is still there.
         """
-        step = checkpoint.progress.step
-        path = self.checkpoints / f"{_stem(step)}.npz"
+        self._check_lock()
+        path = self.file_of(checkpoint.progress.step)
         checkpoints.write(path, checkpoint)
-        pointer = {"file": path.name, "step": step, "loss": loss, "sha256": sha256(path)}
-        pointers: tuple[Which, ...] = ("best", "last") if best else ("last",)
-        for which in pointers:
-            replace_text(self.checkpoints / f"{which}.json", json.dumps(pointer) + "\n")
-        self.prune(keep)
+        where = checkpoint.progress
+        loss = where.evaluated_loss if where.of_evaluation else None
+        pointers: tuple[Which, ...] = ("last", "best") if best else ("last",)
+        self.point(pointers, path, where.step, loss)
+        self.prune(keep, checkpoint.progress.evaluated_step)
         return path
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever written."""
+        pointers = (self.checkpoints / "best.json", self.checkpoints / "last.json")
+        return any(map(os.path.lexists, pointers)) or bool(self.files())
+
+    def file_of(self, step: int) -> Path:
+        """The file of the checkpoint at ``step``."""
+        return self.checkpoints / f"{_stem(step)}.npz"
+
+    def point(self, pointers: Iterable[Which], path: Path, step: int, loss: float | None) -> None:
+        """Have pointers name a checkpoint; ``loss`` is that of the best one."""
+        self._check_lock()
+        content = {"file": path.name, "step": step, "loss": loss, "sha256": sha256(path)}
+        for which in pointers:
+            replace_text(self.checkpoints / f"{which}.json", json.dumps(content) + "\n")
 
     def pointer(self, which: Which) -> dict[str, Any] | None:
         """Where ``best.json`` or ``last.json`` points, or None before the first checkpoint."""
@@ -285,32 +359,82 @@ class RunDirectory:
             return path, checkpoints.read(path), None
         except CheckpointError as error:
             problem = error
-        for path in sorted(self.checkpoints.glob("step-*.npz"), reverse=True):
+        for path in reversed(self.files()):
             with contextlib.suppress(CheckpointError):
                 return path, checkpoints.read(path), problem
         raise problem
 
-    def fall_back_to(self, path: Path, checkpoint: Checkpoint) -> None:
-        """Make an older checkpoint the last one, and the best if that one is damaged or later."""
-        where = checkpoint.progress
-        pointer = {"file": path.name, "step": where.step, "loss": None, "sha256": sha256(path)}
-        replace_text(self.checkpoints / "last.json", json.dumps(pointer) + "\n")
-        try:
-            best = checkpoints.read(self.checkpoint("best")).progress.step
-        except CheckpointError:
-            best = None
-        if best is None or best > where.step:
-            pointer["loss"] = where.best_loss
-            replace_text(self.checkpoints / "best.json", json.dumps(pointer) + "\n")
+    def files(self) -> list[Path]:
+        """The checkpoint files of this run, in the order of their steps."""
+        found = [path for path in self.checkpoints.glob("step-*.npz") if _step_in(path) is not None]
+        return sorted(found, key=lambda path: _step_in(path) or 0)
 
-    def prune(self, keep: int) -> None:
-        """Remove all but so many of the checkpoints that are neither the best nor the last."""
-        pointers = [self.pointer("best"), self.pointer("last")]
-        pointed = {pointer["file"] for pointer in pointers if pointer}
-        others = [
-            path for path in sorted(self.checkpoints.glob("step-*.npz")) if path.name not in pointed
-        ]
-        for path in others[: max(0, len(others) - keep)]:
+    def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
+        """Have last.json name the checkpoint to go on from, and best.json the best sound one.
+
+        Args:
+            path: the checkpoint's file.
+            checkpoint: its content; where the best one is lost, it learns of the one in its place.
+
+        Returns:
+            What was wrong with best.json, and what it names now; nothing if it was right.
+        """
+        where = checkpoint.progress
+        if not self._names("last", where.step):
+            self.point(["last"], path, where.step, None)
+        if where.best_step is None or self._names("best", where.best_step):
+            return []
+        best, where.best_step, where.best_loss = self._best_of(path, where)
+        self.point(["best"], best, where.best_step, where.best_loss)
+        return [f"{self.checkpoints / 'best.json'}: was damaged; it names {best.name} now"]
+
+    def _names(self, which: Which, step: int) -> bool:
+        """Whether a pointer names a sound checkpoint of that step."""
+        try:
+            pointer = self.pointer(which)
+            return (
+                pointer is not None
+                and pointer["step"] == step
+                and checkpoints.read(self.checkpoint(which)).progress.step == step
+            )
+        except CheckpointError:
+            return False
+
+    def _best_of(self, path: Path, where: Progress) -> tuple[Path, int, float | None]:
+        """The best of the sound checkpoints of evaluations, or else the one to go on from."""
+        found: list[tuple[float, int, Path]] = []
+        for file in self.files():
+            with contextlib.suppress(CheckpointError):
+                then = checkpoints.read(file).progress
+                if then.of_evaluation and then.step <= where.step and then.evaluated_loss:
+                    found.append((then.evaluated_loss, then.step, file))
+        loss, step, best = min(found, default=(None, where.step, path))
+        return best, step, loss
+
+    def prune(self, keep: int, evaluated_step: int | None) -> None:
+        """Remove checkpoints that are no longer kept.
+
+        The best, the last and the last evaluated one stay, and of the other evaluated ones the
+        newest. One that a stop or the clock has inserted goes as soon as it is not the last: what
+        is left must not depend on when a run was stopped. Files with other names stay.
+
+        Args:
+            keep: how many others to keep.
+            evaluated_step: the step of the last evaluation that was saved.
+        """
+        self._check_lock()
+        try:
+            pointers = [self.pointer("best"), self.pointer("last")]
+        except CheckpointError:
+            return  # a checkpoint too many does no harm
+        kept = {pointer["file"] for pointer in pointers if pointer}
+        if evaluated_step is not None:
+            kept.add(self.file_of(evaluated_step).name)
+        last = max((pointer["step"] for pointer in pointers if pointer), default=0)
+        others = [p for p in self.files() if p.name not in kept and (_step_in(p) or 0) <= last]
+        inserted = [path for path in others if not checkpoints.is_of_evaluation(path)]
+        evaluated = [path for path in others if path not in inserted]
+        for path in inserted + evaluated[: max(0, len(evaluated) - keep)]:
             for _ in range(2):  # a hitch is over by then; a checkpoint too many does no harm
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
@@ -426,6 +550,18 @@ def _file_name(name: str) -> str:
 
 def _stem(step: int) -> str:
     return f"step-{step:08d}"
+
+
+def _step_in(path: Path) -> int | None:
+    """The step in the name of a checkpoint file; None for a name that is not the program's."""
+    match = CHECKPOINT_NAME.fullmatch(path.name)
+    step = int(match[1]) if match and len(match[1]) < STEP_DIGITS else None
+    return step if step is not None and path.name == f"{_stem(step)}.npz" else None
+
+
+def _is_own(name: str | None) -> bool:
+    """Whether the program writes files of that name into a run directory."""
+    return name is not None and (name in OWN_FILES or OWN_NUMBERED.fullmatch(name) is not None)
 
 
 def _step_of(row: Mapping[str, str]) -> float:

@@ -9,10 +9,11 @@ run draws what the uninterrupted one would have drawn.
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The run went back to its last checkpoint, to go on with lower learning rates."""
+    """The run went back to its last evaluation, to go on with lower learning rates."""
 
     problem: str
     step: int
@@ -166,8 +167,8 @@ class Trainer:
         self.saved_at = clock()
         self.evaluation_seconds = 0.0
         self.row_seconds, self.row_chars = 0.0, 0  # since the row before, in this process
-        self.evaluated_step = self.saved_step = -1
-        # rows and samples that wait while a disk is full
+        self.saved_step = -1
+        # rows, samples and run.json that wait while a disk is full
         self.unwritten: deque[Callable[[], object]] = deque()
         self.stop: Callable[[], bool] = lambda: False
         self.finished = False
@@ -216,10 +217,10 @@ class Trainer:
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget, patience, or ``stop`` says so; always leaves a checkpoint.
 
-        A run that diverges goes back to its last checkpoint, once, with lower learning rates.
+        A run that diverges goes back to its last evaluation, once, with lower learning rates.
 
         Raises:
-            RunError: it diverged again, or before its first checkpoint.
+            RunError: it diverged again, or before its first evaluation; or the lock is lost.
             OSError: a file cannot be written, and that will not pass or is the end of the run.
         """
         self.stop = stop
@@ -230,7 +231,7 @@ class Trainer:
             except DivergedError as problem:
                 yield self._roll_back(problem)
             except evaluation.Stopped:
-                yield self._save_what_is_due()
+                yield from self._save_what_is_due()
                 return
 
     def _train(self) -> Iterator[Event]:
@@ -242,19 +243,19 @@ class Trainer:
             begun = True
             yield self._step()
             if self.stop():
-                yield self._save_what_is_due()
+                yield from self._save_what_is_due()
                 return
             yield from self._after_step()
-        if begun and self.evaluated_step != where.step:
+        if begun and not where.of_evaluation:
             yield from self._evaluate(last_chance=True)
         elif begun and self.saved_step != where.step:
-            yield self._save(best=False, last_chance=True)
+            yield from self._save(best=False, last_chance=True)
         self.finished = True
 
-    def _save_what_is_due(self) -> Event:
+    def _save_what_is_due(self) -> Iterator[Event]:
         """Stop here; what belongs to this step is done when the run is resumed."""
         self.checkpoint.progress.due = True
-        return self._save(best=False, last_chance=True)
+        yield from self._save(best=False, last_chance=True)
 
     def _after_step(self) -> Iterator[Event]:
         """What is due at this step: a row, an evaluation, a sample, a checkpoint."""
@@ -263,11 +264,11 @@ class Trainer:
         if where.step % train.log_every == 0:
             yield from self._log()
         if train.sample_every and where.step % train.sample_every == 0:
-            yield from self._sample()
+            yield from self._write_sample(self._sample_text())
         if where.step % self.plan.eval_every == 0:
             yield from self._evaluate(last_chance=self.progress >= 1)
         elif self.clock() - self.saved_at > 60 * train.save_minutes:
-            yield self._save(best=False)
+            yield from self._save(best=False)
 
     def _step(self) -> Stepped | Skipped:
         began = self.clock()
@@ -327,17 +328,21 @@ class Trainer:
         return Skipped(where.step, loss, norm)
 
     def _roll_back(self, problem: DivergedError) -> RolledBack:
-        """Go back to the last checkpoint, once."""
+        """Go back to the last evaluation, once.
+
+        Checkpoints that a stop or the clock has inserted are passed over: where a run goes back to
+        must not depend on them.
+        """
         where = self.checkpoint.progress
-        if self.run.pointer("last") is None or where.lr_factor < 1:
+        if where.evaluated_step is None or where.lr_factor < 1:
             raise problem
         try:
-            self.checkpoint.go_back_to(checkpoints.read(self.run.checkpoint("last")))
+            self.checkpoint.go_back_to(checkpoints.read(self.run.file_of(where.evaluated_step)))
         except CheckpointError:
             raise problem from None
         self.unwritten.clear()
         self.run.drop_after(where.step)
-        where.bad, where.lr_factor, self.evaluated_step = 0, LR_FACTOR, -1
+        where.bad, where.lr_factor = 0, LR_FACTOR
         return RolledBack(str(problem), where.step, LR_FACTOR)
 
     def _dropout(self, step: int) -> Dropout | None:
@@ -386,11 +391,16 @@ class Trainer:
         """Write a row or a sample, after those that could not be written before."""
         self.unwritten.append(action)
         try:
-            self._catch_up()
+            self.catch_up()
         except OSError as error:
             yield self._not_written(error)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Write what could not be written before.
+
+        Raises:
+            OSError: it still cannot.
+        """
         while self.unwritten:
             self.unwritten[0]()
             self.unwritten.popleft()
@@ -422,35 +432,41 @@ class Trainer:
         where, checkpoint = self.checkpoint.progress, self.checkpoint
         yield Evaluating(where.step)
         loss = self._validation_loss()
-        if not math.isfinite(loss):
+        if not math.isfinite(loss) or not checkpoint.finite:
             raise self._diverged(loss, where.grad_norm)
-        best = where.best_loss is None or loss < where.best_loss
-        best_before = where.best_loss, where.best_step
-        if best:
-            where.best_loss, where.best_step, where.stale = loss, where.step, 0
-        else:
-            where.stale += 1
+        # made before anything is noted: a stop in it leaves the evaluation to be done again
+        text = None if checkpoint.settings.train.sample_every else self._sample_text()
+        before = replace(where)
+        best = self._judge_by(loss)
         if len(self.plan.splits.val):
             row = self._row("val", loss, 0.0)
             yield from self._write(lambda: self.run.append_metrics(row))
-        epoch = where.step / self.plan.windows.per_epoch
-        val_loss = loss if len(self.plan.splits.val) else None
-        yield Evaluated(
+        yield self._evaluated(loss, best=best)
+        yield from self._write_sample(text)
+        if not (yield from self._save(best=best, last_chance=last_chance)):
+            vars(where).update(vars(before))  # what is not kept cannot be the best
+        self.evaluation_seconds = self.clock() - began
+
+    def _judge_by(self, loss: float) -> bool:
+        """Note the loss of an evaluation; whether it is the best."""
+        where = self.checkpoint.progress
+        where.evaluated_step, where.evaluated_loss = where.step, loss
+        if where.best_loss is not None and loss >= where.best_loss:
+            where.stale += 1
+            return False
+        where.best_loss, where.best_step, where.stale = loss, where.step, 0
+        return True
+
+    def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
+        where, checkpoint = self.checkpoint.progress, self.checkpoint
+        return Evaluated(
             where.step,
-            epoch,
+            where.step / self.plan.windows.per_epoch,
             where.train_loss,
-            val_loss,
+            loss if len(self.plan.splits.val) else None,
             best,
             checkpoint.use_average,
         )
-        if not checkpoint.settings.train.sample_every:
-            yield from self._sample()
-        saved = self._save(best=best, last_chance=last_chance)
-        if isinstance(saved, NotWritten):  # what is not kept cannot be the best
-            where.best_loss, where.best_step = best_before
-        yield saved
-        self.evaluated_step = where.step
-        self.evaluation_seconds = self.clock() - began
 
     def _validation_loss(self) -> float:
         """The loss of the weights, or of the averaged ones where that is lower."""
@@ -465,18 +481,28 @@ class Trainer:
         checkpoint.use_average = averaged < loss
         return min(loss, averaged)
 
-    def _sample(self) -> Iterator[Sampled | NotWritten]:
-        sample, checkpoint = self.plan.settings.sample, self.checkpoint
-        if not sample.length:
-            return
-        step = checkpoint.progress.step
+    def _sample_text(self) -> bytes | None:
+        """A sample of the weights as they are, if the settings ask for any."""
+        if not self.plan.settings.sample.length:
+            return None
+        step = self.checkpoint.progress.step
         seed = int(random_stream(self._seed, SAMPLES, step).integers(2**63))
-        text = make_sample(checkpoint, checkpoint.vocabulary, seed)[1]
+        return make_sample(self.checkpoint, self.checkpoint.vocabulary, seed)[1]
+
+    def _write_sample(self, text: bytes | None) -> Iterator[Sampled | NotWritten]:
+        if text is None:
+            return
+        step = self.checkpoint.progress.step
         yield from self._write(lambda: self.run.write_sample(step, text))
         yield Sampled(step, text)
 
-    def _save(self, *, best: bool, last_chance: bool = False) -> Saved | NotWritten:
+    def _save(
+        self, *, best: bool, last_chance: bool = False
+    ) -> Generator[Saved | NotWritten, None, bool]:
         """Write a checkpoint, and before it the rows and samples that it presupposes.
+
+        Returns:
+            Whether it was written; run.json, which follows it, may have to wait.
 
         Raises:
             DivergedError: it would hold numbers that are not finite.
@@ -492,9 +518,12 @@ class Trainer:
                 raise
             wait = self.plan.settings.train.save_minutes - RETRY_MINUTES
             self.saved_at = self.clock() - 60 * wait
-            return self._not_written(error)
+            yield self._not_written(error)
+            return False
         self.saved_at, self.saved_step = self.clock(), where.step
-        return Saved(path)
+        yield Saved(path)
+        yield from self._write(partial(self.run.update_info, **self._standing()))
+        return True
 
     def _twice(self, save: Callable[[], Path]) -> Path:
         """A hitch that is over at once costs nothing."""
@@ -506,22 +535,20 @@ class Trainer:
             return save()
 
     def _save_now(self, best: bool) -> Path:
-        self._catch_up()
+        self.catch_up()
         where = self.checkpoint.progress
         if where.seconds is not None:
             where.seconds = self.elapsed
-        path = self.run.save(
-            self.checkpoint,
-            where.best_loss if best else None,
-            best=best,
-            keep=self.checkpoint.settings.train.keep,
-        )
-        self.run.update_info(
-            step=where.step,
-            best={"step": where.best_step, "loss": where.best_loss, "split": self._judge},
-            elapsed_s=round(self.elapsed, 1),
-        )
-        return path
+        return self.run.save(self.checkpoint, best=best, keep=self.checkpoint.settings.train.keep)
+
+    def _standing(self) -> dict[str, Any]:
+        """What run.json says of where the run stands."""
+        where = self.checkpoint.progress
+        return {
+            "step": where.step,
+            "best": {"step": where.best_step, "loss": where.best_loss, "split": self._judge},
+            "elapsed_s": round(self.elapsed, 1),
+        }
 
 
 def make_sample(

@@ -375,6 +375,7 @@ def test_the_files_of_a_run(text: str) -> None:
         "config.yaml",
         "overrides.yaml",
         "run.json",
+        "lock",
         "metrics.csv",
         "samples/step-00000010.txt",
         "checkpoints/step-00000010.npz",
@@ -482,7 +483,7 @@ def test_a_run_that_diverges_again_stops_with_the_old_checkpoint(text: str) -> N
 
 def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
     trainer = trainer_for(plan_for(text))
-    follow(trainer, 3)
+    follow(trainer, 12)
     for attempt in range(2):
         before = last(trainer)
         trainer.checkpoint.model.params.flat[:] = np.nan

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from grucli.cli import narrate, render, subjects
-from grucli.cli.request import Request, Session
+from grucli.cli.request import Request
 from grucli.cli.train import Config, Epochs, Minutes, RunsDir, Sets, Steps, carry_out
 from grucli.errors import UsageError
 
@@ -73,7 +73,7 @@ def compare(
     else:
         names = subjects.cell_names(cells)
         _refuse_what_is_compared(corpus, config, sets or [])
-        request = Request(corpus, config, sets or [], given, None, None)
+        request = Request(corpus, config, sets or [], given)
         compared = _train_all(request, names, match, seeds or 1, runs_dir or Path("runs"))
     _report(compared, as_json)
 
@@ -134,7 +134,7 @@ def _train_all(
     done: list[RunDirectory] = []
     for number, change in enumerate(changes, start=1):
         began = time.perf_counter()
-        session: Session = request.with_values(change).session()
+        session = request.with_values(change).session()
         name = f"{change['model.cell']}-{change['train.seed']}"
         trainer, signal = carry_out(session, name, runs_dir, began, quiet=True)
         model, taken = session.plan.settings.model, render.duration(time.perf_counter() - began)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from grucli.config import Values
     from grucli.plan import Plan
     from grucli.runs import RunDirectory
+    from grucli.session import Session
     from grucli.training import Event, Trainer
 
 
@@ -116,16 +117,29 @@ def say_reading(sources: Sequence[str]) -> None:
         render.say(f"reading  about {render.size(size)} of text; the first time takes longest")
 
 
-def show_plan(plan: "Plan", suited: "Values", quiet: bool) -> None:
-    """What is about to be done; what had to be adapted is said even when quiet.
+def say_notes(notes: Sequence[str]) -> None:
+    """What the user should know, even when quiet."""
+    for note in notes:
+        render.warn(note)
 
-    Args:
-        plan: what is about to be done.
-        suited: settings that the length of the text has decided.
-        quiet: whether to say no more than has to be said.
-    """
+
+def say_start(trainer: "Trainer", quiet: bool) -> None:
+    """Where training begins, and how long it will take."""
+    where = trainer.checkpoint.progress
+    if where.step:
+        known = "" if where.best_loss is None else f", best loss so far {where.best_loss:.4f}"
+        render.say(f"resume   {trainer.run.path} at step {where.step:,}{known}")
+    expected = trainer.estimate()
+    if not quiet:
+        render.say(f"time     about {render.duration(expected)}")
+
+
+def show_plan(session: "Session", quiet: bool) -> None:
+    """What is about to be done; what had to be adapted is said even when quiet."""
     from grucli.evaluation import baselines
 
+    plan, suited = session.plan, session.suited
+    say_notes(session.notes)
     settings, corpus = plan.settings, plan.corpus
     _say_what_may_surprise(plan)
     if quiet:
@@ -195,11 +209,15 @@ def _budget(plan: "Plan") -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_stopped(run: "RunDirectory", plan: "Plan", *, at_once: bool = False) -> None:
+def say_stopped(run: "RunDirectory | None", plan: "Plan", *, at_once: bool = False) -> None:
     """That the run was stopped, and how to go on."""
+    if run is None:
+        render.say("stopped before anything was written")
+        return
     saved = run.pointer("last")
     if saved is None:
-        render.say(f"stopped before anything was saved; {run.path} holds no checkpoint")
+        render.say("stopped before anything was saved; begin again with:")
+        render.say_command(_resume_command(run, plan))
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
     render.say(f"stopped {done} step {saved['step']:,}; go on with:")

@@ -1,6 +1,5 @@
 """``grucli train``: from a text to a model."""
 
-import contextlib
 import signal
 import time
 from collections.abc import Iterator
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from grucli.cli import narrate, render
-from grucli.cli.request import Request, Session
-from grucli.errors import RunError, UsageError
+from grucli.cli.request import Request
+from grucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grucli.runs import RunDirectory
+    from grucli.session import Session
     from grucli.training import Trainer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -115,11 +114,11 @@ def train(
         raise UsageError("--name and --runs-dir are for a new run; --resume has one")
     if not quiet:
         narrate.say_reading(request.corpus)
-    session = request.session()
-    narrate.show_plan(session.plan, session.suited, quiet)
-    if dry_run:
-        return
-    trainer, signal = carry_out(session, name, runs_dir or Path("runs"), began, quiet)
+    with closing(request.session()) as session:
+        narrate.show_plan(session, quiet)
+        if dry_run:
+            return
+        trainer, signal = carry_out(session, name, runs_dir or Path("runs"), began, quiet)
     render.write_line(str(trainer.run.path))
     if not trainer.finished:
         narrate.say_stopped(trainer.run, session.plan)
@@ -137,119 +136,35 @@ def _print_config(request: Request) -> None:
 
 
 def carry_out(
-    session: Session, name: str | None, runs_dir: Path, began: float, quiet: bool
+    session: "Session", name: str | None, runs_dir: Path, began: float, quiet: bool
 ) -> "tuple[Trainer, int]":
-    """Train in a run directory of its own; the trainer, and the signal that has stopped it or 0.
+    """Train and show it; the trainer, and the signal that has stopped it or 0.
 
     Raises:
         RunError: a file cannot be written, or the loss is not finite.
+        typer.Exit: a second signal has stopped it at once.
     """
-    import numpy as np
+    from grucli.session import StoppedAtOnce
 
-    from grucli.training import Trainer
-
-    np.seterr(all="ignore")  # training checks for itself that loss and gradient are finite
-    with _stop_signals() as stop, _run_of(session, name, runs_dir) as run:
-        elapsed = _time_used(run, session) + time.perf_counter() - began
-        trainer = None
+    told = len(session.notes)
+    with _stop_signals(StoppedAtOnce) as stop:
         try:
-            with closing(Trainer(session.plan, session.checkpoint, run, elapsed)) as trainer:
-                expected = trainer.estimate()
-                if not quiet:
-                    render.say(f"time     about {render.duration(expected)}")
+            elapsed = time.perf_counter() - began
+            with session.trainer(name, runs_dir, elapsed) as trainer:
+                narrate.say_notes(session.notes[told:])
+                narrate.say_start(trainer, quiet)
                 narrate.follow(trainer, stop, quiet)
-            run.update_info(status="done" if trainer.finished else "interrupted")
-        except _StoppedAtOnce:
-            run.update_info(status="interrupted")
-            narrate.say_stopped(run, session.plan, at_once=True)
+        except StoppedAtOnce:
+            narrate.say_stopped(session.run, session.plan, at_once=True)
             raise typer.Exit(128 + stop.signal) from None
-        except OSError as error:
-            raise RunError(_cannot_write(run, error)) from error
-        except BaseException:
-            run.update_info(status="failed")
-            raise
     return trainer, stop.signal
 
 
-@contextmanager
-def _run_of(session: Session, name: str | None, runs_dir: Path) -> Iterator["RunDirectory"]:
-    """The run directory, new or brought back to its last checkpoint, and locked."""
-    from grucli.plan import describe
-    from grucli.runs import RunDirectory
-
-    plan = session.plan
-    if session.run is None:
-        title = name or _title(plan.corpus.sources[0])
-        run = RunDirectory.create(runs_dir, title, plan.settings, session.overrides)
-        lock = run.lock()
-        model = plan.settings.model
-        facts = describe(plan) | {"model": f"{model.variant} {model.layers}x{model.hidden}"}
-        if session.init_from is not None:
-            facts["init_from"] = str(session.init_from.resolve())
-        best = {"step": None, "loss": None}
-        run.write_info({"status": "running", **facts, "step": 0, "best": best})
-    else:
-        run = session.run
-        lock = run.lock()
-        _reopen(run, session)
-    try:
-        yield run
-    finally:
-        lock.release()
-
-
-def _reopen(run: "RunDirectory", session: Session) -> None:
-    """Bring a run's files back to its last checkpoint."""
-    from grucli.config import to_yaml
-    from grucli.files import replace_text
-    from grucli.plan import describe
-
-    progress = session.checkpoint.progress
-    try:
-        run.make_ready()
-        if session.fallen_back_to is not None:
-            run.fall_back_to(session.fallen_back_to, session.checkpoint)
-        run.drop_after(progress.step)
-        run.prune(session.plan.settings.train.keep)
-        replace_text(run.path / "config.yaml", to_yaml(session.plan.settings))
-        run.update_info(status="running", **describe(session.plan))
-    except OSError as error:
-        raise UsageError(
-            f"{error.filename or run.path}: cannot be written: {error.strerror or error}"
-        ) from None
-    best = progress.best_loss
-    known = "" if best is None else f", best loss so far {best:.4f}"
-    render.say(f"resume   {run.path} at step {progress.step:,}{known}")
-
-
-def _time_used(run: "RunDirectory", session: Session) -> float:
-    """Seconds of earlier sessions that the checkpoint does not know of."""
-    if session.run is None or session.checkpoint.progress.seconds is not None:
-        return 0.0
-    return float(run.info.get("elapsed_s", 0.0))
-
-
-def _cannot_write(run: "RunDirectory", error: OSError) -> str:
-    with contextlib.suppress(OSError):
-        run.update_info(status="failed")
-    saved = run.pointer("last")
-    safe = (
-        f"the checkpoint of step {saved['step']:,} is safe; when that is mended, go on with: "
-        f"grucli train --resume {render.quote(str(run.path))}"
-        if saved
-        else "no checkpoint has been written yet"
-    )
-    return f"{error.filename or run.path}: cannot be written: {error.strerror or error}; {safe}"
-
-
-class _StoppedAtOnce(BaseException):
-    """The second signal."""
-
-
 class _Stop:
-    """Whether the user has asked to stop, and by which signal."""
+    """Whether the user has asked to stop, and by which signal; the next one raises ``at_once``."""
 
-    signal: int = 0
+    def __init__(self, at_once: type[BaseException]) -> None:
+        self.signal, self.at_once = 0, at_once
 
     def __call__(self) -> bool:
         return self.signal != 0
@@ -260,21 +175,17 @@ class _Stop:
         if self.signal:
             for again in STOP_SIGNALS:
                 signal.signal(again, signal.SIG_IGN)  # what is left to do takes a moment
-            raise _StoppedAtOnce
+            raise self.at_once
         self.signal = number
         render.say("\nstopping after this step and saving; once more stops at once")
 
 
 @contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    stop = _Stop()
+def _stop_signals(at_once: type[BaseException]) -> Iterator[_Stop]:
+    stop = _Stop(at_once)
     before = [signal.signal(number, stop.handle) for number in STOP_SIGNALS]
     try:
         yield stop
     finally:
         for number, handler in zip(STOP_SIGNALS, before, strict=True):
             signal.signal(number, handler)
-
-
-def _title(source: str) -> str:
-    return "stdin" if source == "-" else Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]

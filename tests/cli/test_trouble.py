@@ -182,8 +182,8 @@ def test_a_run_that_goes_on_elsewhere_is_told_what_has_changed(
 def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -> None:
     run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
     (run / "metrics.csv").unlink()
-    (run / "checkpoints" / ".step-00000020.npz.tmp-1").touch()
-    (run / "samples" / ".step-00000020.txt.tmp-1").touch()
+    (run / "checkpoints" / ".step-00000020.npz.tmp-1-0123abcd").touch()
+    (run / "samples" / ".step-00000020.txt.tmp-1-0123abcd").touch()
     (run / "samples" / "step-mine.txt").touch()
     assert grucli("train", "--resume", run, "--steps=20", "-q").code == 0
     assert not list(run.rglob(".*"))

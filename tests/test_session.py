@@ -1,0 +1,348 @@
+"""Runs that are resumed: by two at once, after stops, kills, edits and damage."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grucli import checkpoint as checkpoints
+from grucli import session as sessions
+from grucli.config import Values, flatten, resolve
+from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
+from grucli.files import sha256
+from grucli.runs import RunDirectory
+from grucli.session import Origin, Session
+from grucli.training import RolledBack, Stepped, Trainer
+from tests.conftest import Grucli
+from tests.faults.trials import remains
+from tests.texts import prose
+
+posix = pytest.mark.skipif(os.name == "nt", reason="needs FIFOs, or files that are open elsewhere")
+
+SMALL: Values = {
+    "model.hidden": 8,
+    "train.batch": 4,
+    "train.window": 16,
+    "train.workers": 1,
+    "train.eval_every": 10,
+    "train.log_every": 5,
+    "train.steps": 40,
+    "train.keep": 1,
+    "sample.length": 12,
+}
+
+Prepare = Callable[[Trainer], object]
+
+
+@pytest.fixture(autouse=True)
+def _text() -> None:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+
+
+def layers(**changes: Any) -> list[tuple[str, Values]]:
+    return [("test", {key.replace("__", "."): value for key, value in changes.items()})]
+
+
+def new(**changes: Any) -> Session:
+    return sessions.new(["text.txt"], [("small", SMALL), *layers(**changes)], {})
+
+
+def again(run: Path, **changes: Any) -> Session:
+    return sessions.resumed(run, layers(**changes), {})
+
+
+def train(
+    session: Session, stop_at: int | None = None, prepare: Prepare = lambda _: None
+) -> tuple[Path, list[object]]:
+    """Train to the end or to a step; the run and its events."""
+    with session.trainer() as trainer:
+        prepare(trainer)
+        where = trainer.checkpoint.progress
+        events = list(trainer.train(lambda: stop_at is not None and where.step >= stop_at))
+    return trainer.run.path, list(events)
+
+
+def sample_of(run: Path, which: str) -> dict[str, Any]:
+    return json.loads((run / "checkpoints" / f"{which}.json").read_text())  # type: ignore[no-any-return]
+
+
+# ---- two processes
+
+
+@posix
+def test_a_run_is_locked_before_anything_of_it_is_read() -> None:
+    run, _ = train(new(), 15)
+    os.mkfifo("fifo")
+    waiting: list[Session] = []
+    text = Path("text.txt").read_bytes()
+    thread = threading.Thread(
+        target=lambda: waiting.append(sessions.resumed(run, [], {}, ["fifo"]))
+    )
+    thread.start()
+    lock = RunDirectory(run)._lock
+    deadline = time.monotonic() + 10
+    while lock.is_free() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(UsageError, match="is training this run"):
+        again(run, train__steps=60)
+    Path("fifo").write_bytes(text)
+    thread.join(30)
+    train(waiting[0])
+    assert sample_of(run, "last")["step"] == 40
+
+
+def test_a_session_that_is_not_trained_gives_the_run_back() -> None:
+    run, _ = train(new(), 15)
+    again(run).close()
+    with pytest.raises(SettingsError, match="cannot become"):
+        again(run, model__hidden=9)
+    train(again(run))
+
+
+@posix
+def test_a_run_whose_lock_is_deleted_or_replaced_stops_without_writing() -> None:
+    for replaced in (False, True):
+        run, _ = train(new(), 15)
+        before: dict[str, bytes] = {}
+
+        def lose(trainer: Trainer, replaced: bool = replaced, found: Any = before) -> None:
+            path = trainer.run.path
+            (path / "lock").unlink()
+            if replaced:
+                (path / "lock").write_text("1\n")
+            found.update({str(p): p.read_bytes() for p in path.rglob("*") if p.is_file()})
+
+        with pytest.raises(RunError, match="was deleted or replaced while this run was training"):
+            train(again(run), prepare=lose)
+        assert {str(p): p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
+
+
+# ---- what a stop inserts
+
+
+@pytest.mark.parametrize("keep", [0, 1, 2])
+def test_a_stop_leaves_no_trace_in_the_files(keep: int) -> None:
+    whole, _ = train(new(train__keep=keep))
+    for stops in ([3], [15], [10], [15, 17, 31], [20, 21, 22, 23, 39]):
+        run, _ = train(new(train__keep=keep), stops[0])
+        for stop in [*stops[1:], None]:
+            train(again(run), stop)
+        assert remains(run) == remains(whole), stops
+
+
+def test_checkpoints_by_the_clock_leave_no_trace_either() -> None:
+    whole, _ = train(new())
+    often, _ = train(new(train__save_minutes=1e-9))
+    assert {p.name for p in (often / "checkpoints").iterdir()} == {
+        p.name for p in (whole / "checkpoints").iterdir()
+    }
+
+
+def diverge(trainer: Trainer) -> None:
+    """Let the loss of steps 14 to 18 be no number, until the run has gone back."""
+    original, where = trainer.shards.loss_and_gradients, trainer.checkpoint.progress
+
+    def failing(*arguments: Any) -> Any:
+        loss, state, grads = original(*arguments)
+        bad = where.lr_factor == 1 and 14 <= where.step + 1 <= 18
+        return (np.nan if bad else loss), state, grads
+
+    trainer.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("stop", [11, 13, 16, 20, 27, 33])
+def test_a_stop_does_not_change_where_a_run_goes_back_to(stop: int) -> None:
+    whole, events = train(new(train__keep=0), prepare=diverge)
+    assert [event.step for event in events if isinstance(event, RolledBack)] == [10]
+    run, _ = train(new(train__keep=0), stop, diverge)
+    train(again(run), prepare=diverge)
+    assert remains(run) == remains(whole)
+
+
+def test_a_run_goes_back_although_the_clock_has_saved_since() -> None:
+    _, events = train(new(train__keep=0, train__save_minutes=1e-9), prepare=diverge)
+    assert [event.step for event in events if isinstance(event, RolledBack)] == [10]
+
+
+# ---- pointers, pruning, temporary files
+
+
+@pytest.mark.parametrize("content", ["{", "", '{"file": 5}', '{"file": "step-00000010.npz"}', None])
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_a_damaged_pointer_is_mended_on_resume(which: str, content: str | None) -> None:
+    whole, _ = train(new())
+    run, _ = train(new(), 35)
+    pointer = run / "checkpoints" / f"{which}.json"
+    if content is None:
+        pointer.unlink()
+    else:
+        pointer.write_text(content)
+    session = again(run)
+    train(session)
+    assert remains(run) == remains(whole)
+    assert any("best.json: was damaged" in note for note in session.notes) == (which == "best")
+
+
+def test_where_the_best_checkpoint_is_lost_the_best_of_the_others_takes_its_place() -> None:
+    run, _ = train(new(train__keep=9), 35)
+    losses = {
+        file: checkpoints.read(file).progress.evaluated_loss or 9.0
+        for file in RunDirectory(run).files()[:-1]
+    }
+    best, second, *_ = sorted(losses, key=losses.__getitem__)
+    best.write_bytes(b"rubbish")
+    session = again(run, train__steps=36)
+    with session.trainer():
+        assert sample_of(run, "best")["file"] == second.name
+        assert session.checkpoint.progress.best_loss == losses[second]
+
+
+def test_only_what_the_program_wrote_is_deleted() -> None:
+    run, _ = train(new(train__keep=0), 15)
+    names = ["step-00000010-backup.npz", "step-10.npz", "step-000000010.npz", "mine.npz"]
+    mine = [run / "checkpoints" / name for name in names]
+    mine += [run / ".notes.tmp-1", run / "samples" / ".mine.tmp-1-0123abcd", run / "a" / ".b.tmp-1"]
+    ours = [run / ".run.json.tmp-1-0123abcd", run / "samples" / ".step-00000010.txt.tmp-7-0123abcd"]
+    (run / "a").mkdir()
+    for file in mine + ours:
+        file.write_text("")
+    train(again(run))
+    assert all(file.exists() for file in mine)
+    assert not any(file.exists() for file in ours)
+
+
+# ---- a run without a checkpoint
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes() -> None:
+    whole, _ = train(new())
+    session = new()
+    with session.trainer() as trainer:
+        steps = trainer.train()
+        for event in steps:
+            if isinstance(event, Stepped) and event.step == 7:
+                break
+        killed = trainer.run.path
+        trainer.run._lock.release()
+    (killed / "lock").unlink()
+    session = again(killed)
+    assert "it starts over" in session.notes[-1]
+    train(session)
+    assert remains(killed) == remains(whole)
+    assert (killed / "config.yaml").read_text() == (whole / "config.yaml").read_text()
+
+
+def unborn(origin: Origin | None = None) -> Path:
+    """A run that was killed before its first step."""
+    base = [("small", SMALL if origin is None else {"train.steps": 20, "train.workers": 1})]
+    session = (
+        sessions.new(["text.txt"], base, {})
+        if origin is None
+        else sessions.from_weights(origin, ["text.txt"], base, {})
+    )
+    with session.trainer() as trainer:
+        return trainer.run.path
+
+
+def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
+    run = unborn()
+    with pytest.raises(SettingsError, match="the run was begun with 8; it cannot become 9"):
+        again(run, model__hidden=9)
+    weights, _ = train(new(), 15)
+    child = unborn(Origin(weights))
+    train(again(child), 3)
+    child = unborn(Origin(weights))
+    train(again(weights))
+    with pytest.raises(CheckpointError, match="the weights that it started"):
+        again(child)
+    Path("text.txt").write_text(prose(4000, seed=7), encoding="utf-8")
+    with pytest.raises(CorpusError, match="the corpus has changed"):
+        again(run)
+
+
+# ---- config.yaml
+
+
+def test_what_may_change_is_taken_from_an_edited_config_file() -> None:
+    run, _ = train(new(), 15)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("steps: 40", "steps: 44"))
+    session = again(run)
+    assert any("asks for train.steps 44" in note for note in session.notes)
+    train(session)
+    assert sample_of(run, "last")["step"] == 44
+
+
+def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
+    run, _ = train(new(), 15)
+    config = run / "config.yaml"
+    sound = config.read_text()
+    for old, new_, told in [
+        ("hidden: 8", "hidden: 9", r"config\.yaml: model\.hidden: the run was begun with 8"),
+        ("hidden: 8", "hiden: 8", r"config\.yaml: unknown key model\.hiden"),
+        ("hidden: 8", "hidden: [", "delete it to go on with the settings of the checkpoint"),
+    ]:
+        edited = sound.replace(old, new_)
+        config.write_text(edited)
+        with pytest.raises(SettingsError, match=told):
+            again(run)
+        assert config.read_text() == edited
+    config.unlink()
+    train(again(run))
+    assert flatten(resolve([sessions._config_file(RunDirectory(run))]))["model.hidden"] == 8
+
+
+# ---- bits
+
+
+def test_what_decides_the_bits_is_recorded_and_a_change_is_named(grucli: Grucli) -> None:
+    run, _ = train(new(), 15)
+    told = json.loads((run / "run.json").read_text())
+    assert {"blas kernel", "blas threads", "products", "numpy"} <= set(told["versions"])
+    for key in ("blas kernel", "blas threads"):
+        changed = {**told, "versions": {**told["versions"], key: "another"}}
+        (run / "run.json").write_text(json.dumps(changed))
+        session = again(run)
+        session.close()
+        assert any(f"{key} was another and is" in note for note in session.notes)
+
+
+# ---- a hitch between a checkpoint and run.json
+
+
+def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """best.json has moved by then, and must not move to a later checkpoint that is worse."""
+    original, fails = RunDirectory.update_info, [28, 28]
+
+    def full(run: RunDirectory, **changes: Any) -> None:
+        if changes.get("step") == 20 and fails:
+            raise OSError(fails.pop(), "No space left on device")
+        original(run, **changes)
+
+    monkeypatch.setattr(RunDirectory, "update_info", full)
+    monkeypatch.setattr(Trainer, "_validation_loss", _losses := _Losses([3.0, 1.0, 2.0, 1.5]))
+    run, _ = train(new(train__keep=0))
+    assert not fails
+    assert _losses.given == 4
+    assert sample_of(run, "best")["step"] == 20
+    assert json.loads((run / "run.json").read_text())["best"]["step"] == 20
+    assert sha256(run / "checkpoints" / sample_of(run, "best")["file"])
+
+
+class _Losses:
+    """Validation losses that are given, one after the other."""
+
+    def __init__(self, losses: list[float]) -> None:
+        self.losses, self.given = losses, 0
+
+    def __call__(self) -> float:
+        self.given += 1
+        return self.losses[self.given - 1]
