@@ -6,12 +6,15 @@ resumed, and must end with the bytes of the undisturbed one.
 """
 
 import argparse
+import itertools
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.util import find_spec
@@ -19,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.page import machine, table
 from grucli import checkpoint as checkpoints
-from tests.faults import fuzz, trials
+from tests.faults import fuzz, interleave, trials
 from tests.texts import prose
 
 PAGE = trials.ROOT / "docs" / "reliability.md"
@@ -32,6 +35,8 @@ an operation on files has its accident. The oracle is the same everywhere: after
 samples are, byte for byte, those of a run that nothing happened to.
 """
 KILLS = 200
+STOPPED = 200
+INTERLEAVINGS = 2_000
 INPUTS = 10_000
 FAULTS = ("kill", "ENOSPC", "EIO", "EACCES")
 READERS = ("checkpoint", "settings", "corpus")
@@ -57,7 +62,7 @@ def random_kills(seconds: float) -> Row:
 
     def trial(number: int) -> int:
         rng = random.Random(number)
-        killed, run = trials.killed_at_random(Path(f"random-{number}"), rng, whole.seconds)
+        killed, run = trials.ended_at_random(Path(f"random-{number}"), rng, whole.seconds)
         other = trials.differences(run, whole.remains)
         assert not other, (number, other)
         return killed
@@ -69,6 +74,51 @@ def random_kills(seconds: float) -> Row:
             kills += sum(pool.map(trial, batch))
         number += PROCESSES
     return ["kill -9 at random moments", f"{kills} kills in {number} runs", "all the same bytes"]
+
+
+def stops(seconds: float) -> Row:
+    """SIGTERM at random moments in runs that diverge and go back."""
+    command, rows = trials.going_back, (Path("back"), Path("whole-back"))
+    whole = trials.undisturbed(rows[1], command=command(rows[1]))
+
+    def trial(number: int) -> Callable[[], int]:
+        def run() -> int:
+            runs, rng = rows[0] / str(number), random.Random(number)
+            stopped, path = trials.ended_at_random(
+                runs, rng, whole.seconds, how=signal.SIGTERM, command=command(runs)
+            )
+            other = trials.differences(path, whole.remains)
+            assert not other, (number, other)
+            return stopped
+
+        return run
+
+    done = within(seconds, [trial(number) for number in range(STOPPED)])
+    what = f"{sum(map(int, done))} stops in {len(done)} runs"  # type: ignore[call-overload]
+    return ["SIGTERM at random moments in runs that go back", what, "all the same bytes"]
+
+
+def interleaved(folder: Path, numbers: range) -> list[str]:
+    """Outcomes of interleavings."""
+    text = Path("text.txt").resolve()
+    place = folder / f"interleaved-{numbers.start}"
+    run, wholes = interleave.begun(place, text), interleave.wholes(place / "wholes", text)
+    return [
+        outcome
+        for number in numbers
+        for outcome in interleave.trial(number, run, place / "copy", wholes)
+    ]
+
+
+def interleavings(folder: Path) -> Row:
+    """Two or three processes on one run, their operations in many orders."""
+    share = INTERLEAVINGS // PROCESSES
+    parts = [range(start, start + share) for start in range(0, INTERLEAVINGS, share)]
+    with ProcessPoolExecutor(PROCESSES) as pool:
+        outcomes = Counter(itertools.chain(*pool.map(interleaved, [folder] * len(parts), parts)))
+    told = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
+    what = f"{sum(map(len, parts)):,} orders of their operations on files"
+    return ["two or three processes on one run", what, f"nothing lost; {told}"]
 
 
 def accidents(whole: trials.Whole, fault: str, seconds: float) -> Row:
@@ -151,6 +201,8 @@ def main() -> None:
             add(*aside.submit(damage, Path(folder)).result())
         for reader in READERS:
             add(invented(reader), *guided(reader))
+        add(interleavings(Path(folder)))
+        add(stops(seconds / 5))
         add(random_kills(seconds / 5))
         whole = trials.undisturbed(Path("few"), trials.FEW_STEPS)
         for fault in FAULTS:

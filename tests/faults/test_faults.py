@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import time
 from itertools import islice
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from grucli import checkpoint as checkpoints
 from grucli.runs import open_checkpoint
-from tests.faults import fuzz, trials
+from tests.faults import fuzz, interleave, trials
 from tests.texts import prose
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
@@ -27,10 +28,33 @@ def test_a_killed_run_is_resumed_to_the_same_bytes() -> None:
     for number in range(2):
         rng = random.Random(number)
         longest = max(0.25, 0.7 * whole.seconds)
-        killed, run = trials.killed_at_random(Path(f"killed-{number}"), rng, longest)
+        killed, run = trials.ended_at_random(Path(f"killed-{number}"), rng, longest)
         kills += killed
         assert trials.remains(run) == whole.remains
     assert kills
+
+
+@posix
+def test_a_run_that_goes_back_is_stopped_and_resumed_to_the_same_bytes() -> None:
+    whole = trials.undisturbed(Path("whole"), command=trials.going_back(Path("whole")))
+    for number in range(2):
+        runs, rng = Path(f"stopped-{number}"), random.Random(number)
+        _, run = trials.ended_at_random(
+            runs, rng, whole.seconds, how=signal.SIGTERM, command=trials.going_back(runs)
+        )
+        assert trials.differences(run, whole.remains) == []
+
+
+@posix
+def test_processes_on_one_run_lose_nothing_in_any_order() -> None:
+    text = Path("text.txt").resolve()
+    run, wholes = interleave.begun(Path("begun"), text), interleave.wholes(Path("wholes"), text)
+    outcomes = [
+        outcome
+        for number in range(36)
+        for outcome in interleave.trial(number, run, Path("copy"), wholes)
+    ]
+    assert {"done", "refused", "nothing left", "killed"} == set(outcomes)
 
 
 @posix

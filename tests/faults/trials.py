@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -24,6 +25,13 @@ STEPS, FEW_STEPS = 60, 16
 """Steps of the run that is killed at random, and of one whose operations can all be tried."""
 
 
+GOES_BACK = (
+    "--steps=120 --set optim.lr=6 --set optim.schedule=constant --set optim.warmup=40 "
+    "--set optim.weight_decay=1"
+).split()
+"""What makes the run diverge at step 78 and go back to the evaluation at step 70."""
+
+
 def words(runs: Path, steps: int = STEPS) -> list[str]:
     """The command line of the run that trials make, with its runs below ``runs``."""
     return [word.format(runs=runs, steps=steps) for word in TRAIN.split()]
@@ -36,10 +44,16 @@ class Whole(NamedTuple):
     seconds: float
 
 
-def undisturbed(runs: Path, steps: int = STEPS) -> Whole:
+def going_back(runs: Path) -> list[str]:
+    """The command line of a run that diverges and goes back."""
+    kept = [word for word in words(runs) if word not in ("--steps", str(STEPS))]
+    return [*kept, *GOES_BACK]
+
+
+def undisturbed(runs: Path, steps: int = STEPS, command: list[str] | None = None) -> Whole:
     """Such a run, its directory below ``runs``."""
     began = time.monotonic()
-    grucli(*words(runs, steps)).communicate()
+    grucli(*(command or words(runs, steps))).communicate()
     seconds = time.monotonic() - began
     (run,) = runs.iterdir()
     return Whole(remains(run), seconds)
@@ -78,10 +92,7 @@ def differences(run: Path, whole: dict[str, object]) -> list[str]:
 def finish(runs: Path, steps: int = STEPS, patience: int = 20) -> Path:
     """Resume what there is, or start again where there is no run yet, until the run is done."""
     for _ in range(patience):
-        found = (
-            [run for run in runs.iterdir() if (run / "run.json").is_file()] if runs.is_dir() else []
-        )
-        for run in found:
+        for run in runs_below(runs):
             process = grucli("train", "--resume", run, "-q")
             told = process.communicate()[1].decode()
             assert process.returncode == 0 or "has used its budget" in told, told
@@ -100,19 +111,30 @@ def met(runs: Path, fault: str, at: int) -> tuple[int, str, Path]:
     return process.returncode, told, finish(runs, FEW_STEPS)
 
 
-def killed_at_random(runs: Path, rng: random.Random, longest: float) -> tuple[int, Path]:
-    """A run that is killed again and again at random moments, then left to end: kills, the run."""
-    kills, command = 0, words(runs)
+def runs_below(runs: Path) -> list[Path]:
+    """The runs that can be resumed."""
+    found = runs.iterdir() if runs.is_dir() else []
+    return [run for run in found if (run / "run.json").is_file()]
+
+
+def ended_at_random(
+    runs: Path,
+    rng: random.Random,
+    longest: float,
+    *,
+    how: signal.Signals = signal.SIGKILL,
+    command: list[str] | None = None,
+) -> tuple[int, Path]:
+    """A run that gets signals at random moments, then is left to end: their number, the run."""
+    kills, command = 0, command or words(runs)
     for _ in range(rng.randint(1, 5)):
         process = grucli(*command)
         time.sleep(rng.uniform(0.2, longest))
         alive = process.poll() is None
-        process.kill()
+        process.send_signal(how)
         process.communicate()
         kills += alive
-        found = (
-            [run for run in runs.iterdir() if (run / "run.json").is_file()] if runs.is_dir() else []
-        )
+        found = runs_below(runs)
         if not alive or not found:
             break
         command = ["train", "--resume", str(found[0]), "-q"]
