@@ -5,6 +5,7 @@ One file a command. Whatever takes long to import is imported inside the command
 """
 
 import io
+import os
 import signal
 import sys
 import threading
@@ -100,7 +101,13 @@ def _ended_by_signals() -> Iterator[None]:
         ended.append(128 + number)
         raise SystemExit(128 + number)
 
+    def drop(problem: "sys.UnraisableHookArgs") -> None:
+        if ended:  # in a callback, such as those of imports, Python would drop it and go on
+            os._exit(ended[0])
+        hook(problem)
+
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, drop
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(number, end)
@@ -111,6 +118,7 @@ def _ended_by_signals() -> Iterator[None]:
             raise SystemExit(ended[0]) from None
         raise
     finally:
+        sys.unraisablehook = hook
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -26,6 +26,19 @@ sys.meta_path.insert(0, Finder())
 from grucli.__main__ import main
 main()
 """
+IN_CALLBACK = """
+import sys, signal
+class Dying:
+    def __del__(self):
+        signal.raise_signal({number})
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == "numpy":
+            Dying()
+sys.meta_path.insert(0, Finder())
+from grucli.__main__ import main
+main()
+"""
 AT_EXIT = """
 import atexit, signal
 atexit.register(signal.raise_signal, {number})
@@ -53,6 +66,12 @@ def test_a_signal_while_modules_are_imported(
     module: str, number: signal.Signals, trained: Path
 ) -> None:
     code = AT_IMPORT.format(module=module, number=int(number))
+    assert run(code, "sample", trained) == (128 + number, "")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_whose_exception_python_drops(number: signal.Signals, trained: Path) -> None:
+    code = IN_CALLBACK.format(number=int(number))
     assert run(code, "sample", trained) == (128 + number, "")
 
 
