@@ -31,11 +31,12 @@ def write(section: str, body: str) -> None:
 
 def machine() -> str:
     """The machine, the versions and the day."""
+    from grucli import __version__
     from grucli.cores import available_cores
 
     parts = [f"{date.today():%Y-%m-%d}, {processor()}, {available_cores()} cores"]
-    parts.append(f"Python {platform.python_version()}")
-    for package in ("numpy", "grucli", "torch"):
+    parts += [f"Python {platform.python_version()}", f"grucli {__version__}"]
+    for package in ("numpy", "torch"):
         try:
             parts.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -17,7 +17,11 @@ is current.
 stdout carries the answer alone: sampled text, tables, JSON, printed settings, and for `train` the
 path of the run directory. All else goes to stderr. Exit codes: 0 done; 1 a run or a check failed;
 2 something asked for cannot be done, and nothing was written; 130 and 143 stopped by Ctrl-C or
-SIGTERM: the first saves, a second stops at once.
+SIGTERM. While a run is trained the first of them saves, and a second stops at once.
+
+Control characters in a text or a name are shown as symbols where they go to a terminal or to
+stderr. A pipe gets sampled text as it is; JSON has them as escapes. A file that exists is
+overwritten only with `--force`; pipes, devices and `/dev/stdout` need no `--force`.
 """
 
 

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 
 from grucli import __version__
@@ -53,3 +54,37 @@ def test_the_readme_runs_what_ci_runs() -> None:
 def test_the_figures_of_the_derivation_are_current() -> None:
     made = runpy.run_path(str(ROOT / "docs" / "make_derivation.py"))["document"]()
     assert made == page("docs/derivation.md"), "run: python docs/make_derivation.py"
+
+
+INSTALL = re.compile(
+    r"\b(?:pip3?|pipx|uvx?|conda) (?:(?:tool|pip) )?(?:install|run|add) "
+    r"(?:-\S+ )*[\"'`]*([^\s\"'`;)]+)"
+)
+"""Commands that install something, and the first thing that they name."""
+
+PLACES = ("grucli", "docs", "benchmarks", "configs", "tests", "data", "runs", ".ci")
+
+
+def texts() -> Iterator[tuple[str, str]]:
+    """All that a person may read: source with its messages, documents, settings, the gate."""
+    files = [*ROOT.iterdir(), *(path for place in PLACES for path in (ROOT / place).rglob("*"))]
+    for path in files:
+        if path.suffix in {".py", ".md", ".toml", ".yaml", ""} and path.is_file():
+            yield path.relative_to(ROOT).as_posix(), path.read_text("utf-8", errors="replace")
+
+
+def test_nobody_is_told_to_install_a_strangers_package() -> None:
+    """The registry's package of the command's name is another program."""
+    told = {(name, what) for name, text in texts() for what in INSTALL.findall(text)}
+    assert ("README.md", ".") in told
+    assert ("grucli/cli/plots.py", "matplotlib") in told
+    assert {what for _, what in told} == {".", ".[test]", ".[bench]", "matplotlib"}
+    extras = re.compile(r"\bgrucli\[|version\(.grucli.\)")
+    assert [name for name, text in texts() if extras.search(text)] == []
+
+
+def test_the_distribution_has_a_name_of_its_own() -> None:
+    settings = page("pyproject.toml")
+    assert re.findall(r'^name = "(.*)"$', settings, re.MULTILINE) == ["grucli-lm"]
+    assert 'grucli = "grucli.__main__:main"' in settings
+    assert "`grucli-lm`" in page("README.md")

@@ -4,12 +4,16 @@ One file a command. Whatever takes long to import is imported inside the command
 ``grucli --help`` answers at once.
 """
 
+import io
+import os
 import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -81,10 +85,42 @@ def top(
         limit_product_threads(1)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """Leave as after Ctrl-C: what is half-written is removed on the way out."""
-    del frame
-    raise SystemExit(128 + number)
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM end the command with 130 and 143, unless they are ignored.
+
+    They raise SystemExit, so that what is half-written is removed on the way out.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ended = []
+
+    def end(number: int, frame: FrameType | None) -> None:
+        del frame
+        ended.append(128 + number)
+        raise SystemExit(128 + number)
+
+    def drop(problem: "sys.UnraisableHookArgs") -> None:
+        if ended:  # in a callback, such as those of imports, Python would drop it and go on
+            os._exit(ended[0])
+        hook(problem)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    hook, sys.unraisablehook = sys.unraisablehook, drop
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, end)
+    try:
+        yield
+    except Exception:
+        if ended:  # where a class is being made, Python puts a RuntimeError in its place
+            raise SystemExit(ended[0]) from None
+        raise
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -92,27 +128,38 @@ def main(args: list[str] | None = None) -> None:
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
     render.use_utf8()
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)
     try:
-        app([arg for arg in args if arg != "--debug"], prog_name="grucli")
-    except GrucliError as error:
+        with _ended_by_signals():
+            words = [arg for arg in args if arg != "--debug"]
+            sys.exit(app(words, prog_name="grucli", standalone_mode=False))
+    except (typer.TyperException, GrucliError, OSError, MemoryError) as error:
         if debug:
-            traceback.print_exc()
+            render.say(traceback.format_exc())
+        sys.exit(_tell(error))
+
+
+def _tell_misuse(error: Any) -> int:
+    """Say how the command is used, as typer words it; the exit code."""
+    words = io.StringIO()
+    error.show(words)
+    render.say(words.getvalue().rstrip("\n"))
+    return int(error.exit_code)
+
+
+def _tell(error: Exception) -> int:
+    """Say what went wrong; the exit code."""
+    if isinstance(error, typer.TyperException):
+        return _tell_misuse(error)
+    if isinstance(error, GrucliError):
         render.error(str(error))
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if debug:
-            traceback.print_exc()
+        return error.exit_code
+    if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         render.error(f"{place}{error.strerror or error}")
-        sys.exit(1)
-    except MemoryError:
-        if debug:
-            traceback.print_exc()
-        render.error(
-            "there is not enough memory; training takes less with a lower model.hidden, "
-            "train.batch or train.window, sampling with a lower --count, what looks inside with "
-            "lower --positions"
-        )
-        sys.exit(1)
+        return 1
+    render.error(
+        "there is not enough memory; training takes less with a lower model.hidden, "
+        "train.batch or train.window, sampling with a lower --count, what looks inside with "
+        "lower --positions"
+    )
+    return 1

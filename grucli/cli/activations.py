@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grucli.cli import plots, render, subjects
+from grucli.cli import outputs, render, subjects
 from grucli.cli.sample import Run
 from grucli.errors import RunError, UsageError
-from grucli.files import replace_text
 
 if TYPE_CHECKING:
     from grucli.activations import Trace
@@ -64,6 +63,7 @@ def activations(
     layer: Layer = None,
     length: Length = 2000,
     page: Page = None,
+    force: outputs.Force = False,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Colour a text by one unit's value or by surprisal, or find the units tied to its structure.
@@ -75,7 +75,7 @@ def activations(
         raise UsageError("--unit, --top and --surprisal are three questions; ask one")
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html shows a coloured text: name a --unit, or --surprisal")
-    plots.check_place("--html", page)
+    outputs.check("--html", page, force=force)
     from grucli.activations import trace
 
     subject = subjects.of_run(run, text)
@@ -102,11 +102,6 @@ def _in_range(option: str, value: int | None, low: int, high: int) -> int | None
     if value is not None and not low <= value <= high:
         raise UsageError(f"{option} {value}: this model's go from {low} to {high}")
     return value
-
-
-def _visible(character: str) -> str:
-    """A character as it is shown: it stands alone, so a carriage return is one too."""
-    return "\N{SYMBOL FOR CARRIAGE RETURN}" if character == "\r" else render.printable(character)
 
 
 def _characters(subject: subjects.Subject, ids: "Ids") -> list[str]:
@@ -150,11 +145,11 @@ def _print_coloured(shown: list[str], values: "Array", *, signed: bool) -> None:
     text, largest = Text(), _largest(values, signed=signed)
     for character, value in zip(shown, values.tolist(), strict=True):
         colour = "rgb({},{},{})".format(*_colour(value, largest, signed=signed))
-        text.append(_visible(character), Style(color="black", bgcolor=colour))
+        text.append(render.printable(character), Style(color="black", bgcolor=colour))
     console = Console(highlight=False, soft_wrap=True)
     with console.capture() as captured:
         console.print(text)
-    render.write(captured.get().encode(errors="replace"))
+    render.write_raw(captured.get().encode(errors="replace"))
 
 
 def _write_page(path: Path, title: str, shown: list[str], values: "Array", *, signed: bool) -> None:
@@ -162,7 +157,7 @@ def _write_page(path: Path, title: str, shown: list[str], values: "Array", *, si
     spans, largest = [], _largest(values, signed=signed)
     for character, value in zip(shown, values.tolist(), strict=True):
         r, g, b = _colour(value, largest, signed=signed)
-        body = html.escape(_visible(character))
+        body = html.escape(render.printable(character))
         spans.append(
             f'<span style="background:#{r:02x}{g:02x}{b:02x}" title="{value:.3f}">{body}</span>'
         )
@@ -171,8 +166,9 @@ def _write_page(path: Path, title: str, shown: list[str], values: "Array", *, si
         if signed
         else f"The redder, the less expected; in full from {largest:g} bits."
     )
-    text = PAGE.format(title=html.escape(title), legend=legend, text="".join(spans))
+    heading = html.escape(render.printable(title))
+    text = PAGE.format(title=heading, legend=legend, text="".join(spans))
     try:
-        replace_text(path, text)
+        outputs.write(path, lambda file: file.write(text.encode()))
     except OSError as error:
         raise RunError(f"{path}: cannot write the page: {error.strerror}") from None

@@ -6,7 +6,8 @@ from typing import Annotated, BinaryIO
 
 import typer
 
-from grucli.cli import render
+from grucli.cli import outputs, render
+from grucli.errors import UsageError
 
 
 def corpus(
@@ -27,10 +28,10 @@ def corpus(
             metavar="FILE",
         ),
     ] = None,
+    force: outputs.Force = False,
 ) -> None:
     """Write a text that this Python installation already holds, and print its path."""
     from grucli import corpora
-    from grucli.errors import UsageError
 
     pieces = corpora.pieces(name)
     path = Path("data", f"{name}.txt") if output is None else output
@@ -39,31 +40,46 @@ def corpus(
             render.write(piece.encode())
         return
     try:
-        chars = _write(path, pieces)
+        if outputs.exists(path) and not force:
+            said = f"{path} holds this text already"
+            _check_equal(path, pieces)
+        else:
+            said = f"{_write(path, pieces):,} characters"
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be written: {error.strerror}; choose a place with --output"
         ) from None
-    render.say(f"{chars:,} characters; train on them with: grucli train {render.quote(str(path))}")
-    render.write_line(str(path))
+    if not outputs.exists(path):  # a pipe or a device: the text was the answer
+        return
+    render.say(f"{said}; train on it with: grucli train {render.quote(str(path))}")
+    render.write_path(path)
+
+
+def _check_equal(path: Path, pieces: Iterator[str]) -> None:
+    """Refuse to overwrite a file, unless there is no difference.
+
+    Raises:
+        UsageError: it holds something else.
+    """
+    with path.open("rb") as file:
+        parts = (piece.encode() for piece in pieces)
+        if not all(file.read(len(part)) == part for part in parts) or file.read(1):
+            raise UsageError(
+                f"{path}: this file exists and holds another text; name another place with "
+                "--output, or overwrite it with --force"
+            )
 
 
 def _write(path: Path, pieces: Iterator[str]) -> int:
-    """Write a text, complete or not at all where that can be; the number of characters."""
-    from grucli.files import replace_file
-
+    """Write a text; the number of characters."""
     chars = 0
 
-    def write(file: BinaryIO) -> None:
+    def fill(file: BinaryIO) -> None:
         nonlocal chars
         for piece in pieces:
             chars += len(piece)
             file.write(piece.encode())
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not path.is_file():  # a pipe, a device; a directory is an error
-        with path.open("wb") as file:
-            write(file)
-    else:
-        replace_file(path.resolve(), write)
+    outputs.write(path, fill)
     return chars

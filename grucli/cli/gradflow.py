@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grucli.cli import plots, render, subjects
+from grucli.cli import outputs, plots, render, subjects
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def gradflow(
     positions: subjects.Positions = 64,
     hidden: subjects.Hidden = None,
     plot: plots.Plot = None,
+    force: outputs.Force = False,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Show how the gradient of a loss fades on its way back through time.
@@ -46,7 +47,7 @@ def gradflow(
     and c together), relative to that at t: median over places of the text, and where a tenth and
     nine tenths of them lie.
     """
-    plots.check(plot)
+    plots.check(plot, force=force)
     if runs and cells:
         raise UsageError("--cells is for untrained models; runs have their cells; keep one")
     H = subjects.units(runs, hidden)
@@ -126,7 +127,7 @@ def _draw(path: Path, flows: "dict[str, np.ndarray[Any, Any]]") -> None:
     title, y = "How far back the gradient reaches", "relative length of the gradient"
     with plots.figure(path, title, "steps back", y) as axes:
         for name, (low, middle, high) in flows.items():
-            (line,) = axes.plot(range(len(middle)), middle, label=name)
+            (line,) = axes.plot(range(len(middle)), middle, label=plots.plain(name))
             axes.fill_between(range(len(middle)), low, high, color=line.get_color(), alpha=0.15)
         axes.set_yscale("log")
         for limit in LIMITS:

@@ -91,7 +91,7 @@ def _show(event: "Event", *, log: bool) -> None:
     elif isinstance(event, Evaluated):
         render.say(_evaluation_line(event), style="bold")
     elif isinstance(event, Sampled):
-        text = render.printable(event.text.decode(errors="replace"))
+        text = event.text.decode(errors="replace")
         render.say("\n".join(f"  | {line}" for line in text.split("\n")), style="dim")
 
 

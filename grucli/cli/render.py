@@ -3,12 +3,15 @@
 stdout carries the answer alone; all else goes to stderr.
 """
 
+import codecs
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -19,6 +22,17 @@ from grucli.errors import RunError
 
 LONGEST_BAR = 28
 """Columns of the longest bar."""
+
+CONTROLS = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"  # direction, line ends, annotation
+    "\ud800-\udfff]"  # surrogates: a byte of a file name that is not UTF-8
+)
+"""Characters that drive a terminal or change the order of what it shows. Joiners and variation
+selectors are not among them: emoji and some scripts need them."""
+
+LINE_BREAKING = {ord("\t"): "\u2409", ord("\n"): "\u240a", ord("\r"): "\u240d"}
+"""Characters that would break a table, and their symbols."""
 
 
 class _Console(Console):
@@ -39,8 +53,52 @@ def use_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
+def printable(text: str) -> str:
+    """Text with symbols for control characters: a model, a file or its name can hold any."""
+    return CONTROLS.sub(lambda match: _symbol(match[0]), text.replace("\r\n", "\n"))
+
+
+def _symbol(control: str) -> str:
+    """The symbol for a control character if Unicode has one, else the replacement character."""
+    code = ord(control)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\N{SYMBOL FOR DELETE}" if code == 0x7F else "\N{REPLACEMENT CHARACTER}"
+
+
+class _Terminal:
+    """What is sent to a terminal: printable text, of an answer that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""  # a carriage return: the next piece tells whether it ends a line
+
+    def encode(self, data: bytes) -> bytes:
+        """What can be shown by now; the rest comes with the next piece."""
+        text = self._held + self._decoder.decode(data)
+        self._held = "\r" if text.endswith("\r") else ""
+        return printable(text.removesuffix(self._held)).encode()
+
+
+_terminal = _Terminal()
+
+
+def on_terminal() -> bool:
+    """Whether the answer goes to a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def write(data: bytes) -> None:
-    """Write part of the answer at once; end quietly if nobody reads it any more.
+    """Write part of the answer at once; a terminal is shown control characters, not sent them.
+
+    Raises:
+        RunError: standard output is closed, or full.
+    """
+    write_raw(_terminal.encode(data) if on_terminal() else data)
+
+
+def write_raw(data: bytes) -> None:
+    """Write part of the answer as it is; end quietly if nobody reads it any more.
 
     Raises:
         RunError: standard output is closed, or full.
@@ -62,7 +120,20 @@ def write(data: bytes) -> None:
 
 def write_line(text: str) -> None:
     """Write one line of the answer."""
-    write(text.encode(errors="replace") + b"\n")
+    write(_encode(text) + b"\n")
+
+
+def write_path(path: Path) -> None:
+    """Write a path as the answer: the bytes that the system knows it by."""
+    write(os.fsencode(_never_option(str(path))) + b"\n")
+
+
+def _encode(text: str) -> bytes:
+    """UTF-8; a file name in it keeps its bytes."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte
+        return text.encode(errors="replace")
 
 
 def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
@@ -72,14 +143,21 @@ def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
         rows: the header, then the others; the first column is names.
         words: the other columns are words; else they are figures.
     """
+    rows = [[_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if sys.stdout and sys.stdout.isatty() and sum(widths) + 2 * len(widths) - 2 > terminal_width():
+    if on_terminal() and sum(widths) + 2 * len(widths) - 2 > terminal_width():
         _write_cells(rows)
         return
     for name, *cells in rows:
         padded = zip(cells, widths[1:], strict=True)
         line = [cell.ljust(width) if words else cell.rjust(width) for cell, width in padded]
         write_line("  ".join([name.ljust(widths[0]), *line]).rstrip())
+
+
+def _one_line(cell: str) -> str:
+    """A cell of a table, whose line it must not break."""
+    line = cell.translate(LINE_BREAKING)
+    return printable(line) if on_terminal() else line
 
 
 def _write_cells(rows: Sequence[Sequence[str]]) -> None:
@@ -103,45 +181,41 @@ def bar(share: float, used: int) -> str:
 
 
 def write_json(value: Any) -> None:
-    """Write the answer as JSON."""
-    write_line(json.dumps(value, ensure_ascii=False))
+    """Write the answer as JSON, with control characters escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    write_line(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Tell the user something that is not the answer; training goes on if nobody listens."""
-    with contextlib.suppress(OSError):
-        err.print(Text(text, style=style))
+    """Tell the user something that is not the answer."""
+    _print((text, style))
 
 
 def say_command(command: str) -> None:
     """Show a command on a line of its own, whole, so that it can be copied."""
-    with contextlib.suppress(OSError):
-        err.print(Text(f"  {command}"), soft_wrap=True)
+    _print((f"  {command}", ""), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Tell the user something that may be unwelcome."""
-    with contextlib.suppress(OSError):
-        err.print(Text("note: ", style="yellow").append(text, style="default"))
+    _print(("note: ", "yellow"), (text, ""))
 
 
 def error(text: str) -> None:
     """Tell the user what went wrong."""
+    _print(("error: ", "bold red"), (text, ""))
+
+
+def _print(*parts: tuple[str, str], soft_wrap: bool | None = None) -> None:
+    """Print text and its style, part by part; training goes on if nobody listens."""
+    text = Text.assemble(*((printable(part), style) for part, style in parts))
     with contextlib.suppress(OSError):
-        err.print(Text("error: ", style="bold red").append(text, style="default"))
+        err.print(text, soft_wrap=soft_wrap)
 
 
 def typed(text: str) -> str:
     """Text from the command line, which is UTF-8 even where the locale says otherwise."""
     return os.fsencode(text).decode(errors="replace") if not text.isascii() else text
-
-
-def printable(text: str) -> str:
-    """Text without control characters: a model can write what drives a terminal."""
-    return "".join(
-        character if character in "\n\t" or character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        for character in text.replace("\r\n", "\n")
-    )
 
 
 def duration(seconds: float) -> str:
@@ -164,9 +238,23 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def quote(text: str) -> str:
-    """A word as the shell takes it."""
+def quote(path: str) -> str:
+    """A path as the shell takes it: one word, and never an option."""
     import shlex
     import subprocess
 
-    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
+    path = _never_option(path)
+    if os.name == "nt":
+        return subprocess.list2cmdline([path])
+    return _escape(path) if CONTROLS.search(path) else shlex.quote(path)
+
+
+def _never_option(path: str) -> str:
+    """A path that does not begin as an option does; - alone is standard input."""
+    return f"./{path}" if path.startswith("-") and path != "-" else path
+
+
+def _escape(path: str) -> str:
+    """A path that cannot be shown, as bash and zsh take it."""
+    plain = [chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in _encode(path)]
+    return "$'" + "".join("\\" + one if one in "\\'" else one for one in plain) + "'"

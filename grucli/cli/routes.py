@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grucli.cli import plots, render, subjects
+from grucli.cli import outputs, plots, render, subjects
 
 if TYPE_CHECKING:
     from grucli.inspection import Enumeration
@@ -45,6 +45,7 @@ def routes(
     hidden: subjects.Hidden = None,
     rows: Rows = 16,
     plot: plots.Plot = None,
+    force: outputs.Force = False,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Count, name and measure the routes of the gradient from step t back to step t-k.
@@ -53,7 +54,7 @@ def routes(
     component along the whole gradient, mean over places of the text: all shares add up to 100 %.
     Only the top layer is looked at.
     """
-    plots.check(plot)
+    plots.check(plot, force=force)
     from grucli import inspection
     from grucli.nn.cells import CELLS
 

@@ -50,4 +50,4 @@ def _summary(run: Any) -> dict[str, Any]:
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else render.printable(str(value))
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -4,7 +4,7 @@ import codecs
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -81,6 +81,9 @@ Echo = Annotated[
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, with the log probability of each character.")
 ]
+Raw = Annotated[
+    bool, typer.Option("--raw", help="Send control characters to the terminal as they are.")
+]
 
 
 def sample(
@@ -98,6 +101,7 @@ def sample(
     seed: Seed = None,
     echo: Echo = True,
     as_json: AsJson = False,
+    raw: Raw = False,
 ) -> None:
     """Write text like the corpus, as it is made; from a list, one line a sample."""
     _check(temperature, top_p, prompt, prompt_file)
@@ -110,24 +114,25 @@ def sample(
     from grucli.sampling import Choice
 
     _, checkpoint = open_checkpoint(run)
-    raw = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
+    given = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     request = _Request(
         checkpoint=checkpoint,
-        prompt=_encode(checkpoint.vocabulary, raw, prompt_file or "--prompt", unknown),
+        prompt=_encode(checkpoint.vocabulary, given, prompt_file or "--prompt", unknown),
         length=length,
         choice=Choice(temperature, top_k, top_p, never=checkpoint.vocabulary.unknown_id),
         seed=secrets.randbits(32) if seed is None else seed,
         count=count,
         stops=[_unescape(text).encode() for text in stop or []],
     )
-    read = checkpoint.vocabulary.decode(request.prompt) if unknown == "skip" else raw
+    read = checkpoint.vocabulary.decode(request.prompt) if unknown == "skip" else given
     read = read.removeprefix(codecs.BOM_UTF8)
     if as_json:
         render.write_json(request.as_json(read))
         return
     if separator is None:
         separator = "\\n" if request.documents else "\\n---\\n"
-    request.write(read if echo else b"", _unescape(separator).encode())
+    put = render.write_raw if raw else render.write
+    request.write(put, read if echo else b"", _unescape(separator).encode())
     if seed is None:
         render.say(f"seed {request.seed}; --seed {request.seed} repeats this", style="dim")
 
@@ -168,22 +173,22 @@ class _Request:
             threads=choose_threads(count, model.H),
         )
 
-    def write(self, before: bytes, separator: bytes) -> None:
+    def write(self, put: Callable[[bytes], None], before: bytes, separator: bytes) -> None:
         """Write the first sample as it is made, and the others after it."""
         texts = [[before] for _ in range(self.count)]
-        render.write(before)
+        put(before)
         for ids, _ in self.characters:
             for number, stops in enumerate(self.filters):
                 piece = stops.add(self.vocabulary.decode(ids[number : number + 1]))
                 texts[number].append(piece)
                 if number == 0 and piece:
-                    render.write(piece)
+                    put(piece)
             if all(stops.stopped for stops in self.filters):
                 break
-        render.write(self.filters[0].end())
+        put(self.filters[0].end())
         for text, stops in zip(texts[1:], self.filters[1:], strict=True):
-            render.write(separator + b"".join(text) + stops.end())
-        render.write(b"\n")
+            put(separator + b"".join(text) + stops.end())
+        put(b"\n")
 
     def as_json(self, prompt: bytes) -> dict[str, Any]:
         """The prompt, and all samples with the log probability of each character, in nats."""

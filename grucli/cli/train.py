@@ -119,7 +119,7 @@ def train(
         if dry_run:
             return
         trainer, signal = carry_out(session, name, runs_dir or Path("runs"), began, quiet)
-    render.write_line(str(trainer.run.path))
+    render.write_path(trainer.run.path)
     if not trainer.finished:
         narrate.say_stopped(trainer.run, session.plan)
         raise typer.Exit(128 + signal)
