@@ -202,7 +202,7 @@ def say_stopped(run: "RunDirectory", plan: "Plan", *, at_once: bool = False) -> 
         render.say(f"stopped before anything was saved; {run.path} holds no checkpoint")
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
-    render.say(f"stopped {done} step {saved['step']:,}; go on with:")
+    render.say(f"stopped {done} step {saved.step:,}; go on with:")
     render.say_command(_resume_command(run, plan))
 
 

@@ -175,10 +175,10 @@ class Request:
         text = read(sources, settings.data, old.vocabulary, old.unknown)
         plan = make_plan(settings, text)
         if settings.train.minutes is not None and old.progress.seconds is None:
-            old.progress.seconds = float(run.info.get("elapsed_s", 0.0))
+            old.progress.seconds = run.info.elapsed_s or 0.0
         _warn_of_changes(run, plan)
         fallen_back_to = None if problem is None else file
-        checkpoint = resume(plan, old, done=run.info.get("status") == "done")
+        checkpoint = resume(plan, old, done=run.info.status == "done")
         return Session(plan, checkpoint, self.overrides(), run, fallen_back_to=fallen_back_to)
 
 
@@ -187,13 +187,14 @@ def _warn_of_changes(run: "RunDirectory", plan: "Plan") -> None:
     from grucli.plan import describe
 
     now, before = describe(plan), run.info
-    versions = before.get("versions")
-    versions = versions if isinstance(versions, dict) else {}
     changes = [
         f"{name} was {old} and is {new}"
         for name, old, new in [
-            ("the number of workers", before.get("workers"), now["workers"]),
-            *((name, versions.get(name), version) for name, version in now["versions"].items()),
+            ("the number of workers", before.workers, now["workers"]),
+            *(
+                (name, before.versions.get(name), version)
+                for name, version in now["versions"].items()
+            ),
         ]
         if old is not None and old != new
     ]

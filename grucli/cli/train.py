@@ -209,7 +209,8 @@ def _reopen(run: "RunDirectory", session: Session) -> None:
         run.make_ready()
         if session.fallen_back_to is not None:
             run.fall_back_to(session.fallen_back_to, session.checkpoint)
-        run.drop_after(progress.step)
+        if copy := run.drop_after(progress.step):
+            render.warn(f"metrics.csv held lines that are no rows; as it was it is kept in {copy}")
         run.prune(session.plan.settings.train.keep)
         replace_text(run.path / "config.yaml", to_yaml(session.plan.settings))
         run.update_info(status="running", **describe(session.plan))
@@ -226,7 +227,7 @@ def _time_used(run: "RunDirectory", session: Session) -> float:
     """Seconds of earlier sessions that the checkpoint does not know of."""
     if session.run is None or session.checkpoint.progress.seconds is not None:
         return 0.0
-    return float(run.info.get("elapsed_s", 0.0))
+    return run.info.elapsed_s or 0.0
 
 
 def _cannot_write(run: "RunDirectory", error: OSError) -> str:
@@ -234,7 +235,7 @@ def _cannot_write(run: "RunDirectory", error: OSError) -> str:
         run.update_info(status="failed")
     saved = run.pointer("last")
     safe = (
-        f"the checkpoint of step {saved['step']:,} is safe; when that is mended, go on with: "
+        f"the checkpoint of step {saved.step:,} is safe; when that is mended, go on with: "
         f"grucli train --resume {render.quote(str(run.path))}"
         if saved
         else "no checkpoint has been written yet"
