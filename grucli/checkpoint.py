@@ -24,7 +24,7 @@ from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field, FiniteFloat, TypeAdapter
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
 from grucli.config import Settings
@@ -87,6 +87,9 @@ class Progress:
     skipped: Count = 0
     bad: Count = 0
     lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 @dataclass
@@ -233,7 +236,15 @@ def read(path: Path) -> Checkpoint:
     except CheckpointError:
         raise
     except Exception as error:  # zipfile, numpy, json and pydantic each have errors of their own
-        raise CheckpointError(f"{path}: damaged, or not made by grucli: {error}") from None
+        raise CheckpointError(f"{path}: damaged, or not made by grucli: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error) or type(error).__name__
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))} in meta: {first['msg']}"
 
 
 class _Reader:
@@ -386,7 +397,7 @@ def _check(checkpoint: Checkpoint) -> None:
 
 def _progress(values: dict[str, Any]) -> Progress:
     """Progress from JSON: no other keys, and each of its type."""
-    return TypeAdapter(Progress).validate_json(json.dumps(asdict(Progress(**values))), strict=True)
+    return _PROGRESS.validate_json(json.dumps(asdict(Progress(**values))), strict=True)
 
 
 def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -43,7 +43,9 @@ def _descriptor(path: Path, flags: int) -> int:
         NotAFileError: something else stands there.
         OSError: it cannot be opened.
     """
-    no_file = NotAFileError(errno.EINVAL, "a pipe, a device or a directory, not a file", str(path))
+    no_file = NotAFileError(
+        errno.EINVAL, "a pipe, a device or a directory stands where a file should", str(path)
+    )
     try:
         descriptor = os.open(path, flags | _AT_ONCE, 0o644)
     except OSError as error:
@@ -131,7 +133,7 @@ def replace_file(
         _replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     _sync_directory(path.parent)

@@ -136,8 +136,8 @@ def read_info(path: Path) -> RunInfo:
         return RunInfo()
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: damaged, not what a run says of itself: {_reason(error)}; mend it, or move "
-            "it away and name the corpus with --resume to have it written again"
+            f"{path}: damaged: {_reason(error)}; mend it, or move it away and give the corpus "
+            "with --resume, which writes it again"
         ) from None
 
 
