@@ -20,6 +20,7 @@ import numpy as np
 import typer.main
 
 from grucli import cli
+from grucli.runs import RunDirectory
 from tests.faults.fuzz import mutated
 from tests.texts import prose
 
@@ -180,6 +181,19 @@ def _name(path: Path, rng: random.Random) -> None:
         path.replace(other)
 
 
+def _no_directory(path: Path, rng: random.Random) -> None:
+    """In the place of its directory a file, a pipe, a link or nothing."""
+    folder = path.parent
+    shutil.rmtree(folder)
+    kind = rng.choice(["gone", "file", "pipe", "link"])
+    if kind == "file":
+        folder.touch()
+    elif kind == "pipe":
+        os.mkfifo(folder)
+    elif kind == "link":
+        folder.symlink_to(rng.choice(["nowhere", folder.name, "/dev/zero", "."]))
+
+
 DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (
     _bytes, _bit, _cut, _replaced, _other_kind, _other_kind, _field, _field, _field, _name,
 )  # fmt: skip
@@ -198,6 +212,8 @@ def damage(run: Path, rng: random.Random) -> list[str]:
             break
         matter = [path for path in files if path.suffix in (".json", ".csv", ".npz")]
         path, how = rng.choice(files + 2 * matter), rng.choice(DAMAGES)
+        if path.parent != run and rng.random() < 0.05:
+            how = _no_directory
         # a second damage may find no field in what the first has left
         with contextlib.suppress(ValueError, OSError, EOFError, RecursionError, BadZipFile):
             how(path, rng)
@@ -279,6 +295,9 @@ def trial(sound: Path, seed: int, place: Path = Path("damaged")) -> list[int]:
         except BaseException as error:
             raise AssertionError(f"seed {seed}: {done}: {command}: {error!r}") from error
     assert codes[0] == 0, f"seed {seed}: {done}: one damaged run hides the others"
+    if codes[-1] == 0:  # it has gone on: then it is sound again
+        assert RunDirectory(run).info.status == "done", (seed, done)
+        assert RunDirectory(run).last_sound()[2] is None, (seed, done)
     return codes
 
 
