@@ -66,7 +66,7 @@ def judge(path: Path) -> list[str]:
         f"recurrent {shape.recurrent_dropout:g}, lr {settings.optim.lr:g}, "
         f"weight decay {settings.optim.weight_decay:g}",
         f"{model.params.flat.size:,}",
-        f"{run.info['elapsed_s'] / 60:.1f} min",
+        f"{(run.info.elapsed_s or 0.0) / 60:.1f} min",
         f"**{carried:.4f}**",
         f"{loss_of_windows(model, val):.4f}",
     ]

@@ -24,7 +24,14 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.errors import CorpusError
-from grucli.files import replace_file, replace_text, sha256, temporary_for
+from grucli.files import (
+    open_file,
+    read_json,
+    replace_file,
+    replace_text,
+    sha256,
+    temporary_for,
+)
 from grucli.nn.params import Ids
 
 IN_MEMORY = 2**25
@@ -93,7 +100,7 @@ def find(name: str) -> Encoded | None:
     ids_file, facts_file = _files(name)
     _sweep(ids_file.parent)
     try:
-        facts = json.loads(facts_file.read_text(encoding="utf-8"))
+        facts = read_json(facts_file)
         if facts.pop("check") == _check(facts) and sha256(ids_file) == facts["ids_sha256"]:
             return Encoded(_map(ids_file, np.dtype(facts["dtype"])), facts, ids_file)
     except OSError:
@@ -164,7 +171,7 @@ def _check(facts: dict[str, Any]) -> str:
 
 
 def _map(path: Path, dtype: np.dtype[Any]) -> Ids:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     ids: Ids = np.frombuffer(mapped, dtype)
     return ids

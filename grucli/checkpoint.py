@@ -20,17 +20,17 @@ import zipfile
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import TypeAdapter
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
 from grucli.config import Settings
 from grucli.corpus import Corpus
 from grucli.errors import CheckpointError
-from grucli.files import replace_file
+from grucli.files import open_file, replace_file
 from grucli.nn.model import Model, shapes
 from grucli.nn.params import Array, Params
 from grucli.optim import Moments
@@ -40,6 +40,15 @@ FORMAT = 1
 
 META_LIMIT = 2**24
 """Bytes of ``meta`` above which a file is not believed."""
+
+LARGEST_WEIGHT = 1e30
+"""Size of a parameter above which it says nothing: the sums of products of as many parameters as a
+layer can have are finite below, in float32, and so are all losses."""
+
+LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}
+"""The largest symbol of each level."""
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
 
 
 @dataclass
@@ -66,27 +75,30 @@ class Progress:
         lr_factor: what learning rates are multiplied by; below 1 once the run was rolled back.
     """
 
-    step: int = 0
-    seconds: float | None = None
-    nats: float = 0.0
-    chars: int = 0
-    best_step: int | None = None
-    best_loss: float | None = None
-    stale: int = 0
-    evaluated_step: int | None = None
-    evaluated_loss: float | None = None
-    lr: float = 0.0
-    grad_norm: float = 0.0
-    train_loss: float = 0.0
+    step: Count = 0
+    seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    nats: FiniteFloat = 0.0
+    chars: Count = 0
+    best_step: Count | None = None
+    best_loss: FiniteFloat | None = None
+    stale: Count = 0
+    evaluated_step: Count | None = None
+    evaluated_loss: FiniteFloat | None = None
+    lr: FiniteFloat = 0.0
+    grad_norm: FiniteFloat = 0.0
+    train_loss: FiniteFloat = 0.0
     due: bool = False
-    skipped: int = 0
-    bad: int = 0
-    lr_factor: float = 1.0
+    skipped: Count = 0
+    bad: Count = 0
+    lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @property
     def of_evaluation(self) -> bool:
         """Whether this is where an evaluation ended, and not where a stop or the clock cut in."""
         return self.step == self.evaluated_step
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 @dataclass
@@ -138,11 +150,12 @@ class Checkpoint:
 
     @property
     def finite(self) -> bool:
-        """Whether all numbers that training goes on from are finite."""
-        numbers = [self.model.params.flat, self.moments.m, self.moments.v, self.state]
+        """Whether all numbers that training goes on from are, and what is computed from them."""
+        weights = [self.model.params.flat]
         if self.average is not None:
-            numbers.append(self.average.flat)
-        return all(bool(np.isfinite(array).all()) for array in numbers)
+            weights.append(self.average.flat)
+        others = [self.moments.m, self.moments.v, self.state]
+        return all(map(_in_range, weights)) and all(bool(np.isfinite(x).all()) for x in others)
 
     def go_back_to(self, earlier: "Checkpoint") -> None:
         """Take over where an earlier checkpoint of the same run stands, in place."""
@@ -218,7 +231,7 @@ def read(path: Path) -> Checkpoint:
         CheckpointError: missing, damaged, not a checkpoint, or from a newer format.
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _Reader(path, archive).read()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file; `grucli runs` lists runs") from None
@@ -232,7 +245,15 @@ def read(path: Path) -> Checkpoint:
     except CheckpointError:
         raise
     except Exception as error:  # zipfile, numpy, json and pydantic each have errors of their own
-        raise CheckpointError(f"{path}: damaged, or not made by grucli: {error}") from None
+        raise CheckpointError(f"{path}: damaged, or not made by grucli: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in a line."""
+    if not isinstance(error, ValidationError):
+        return str(error) or type(error).__name__
+    first = error.errors(include_url=False)[0]
+    return f"{'.'.join(map(str, first['loc']))} in meta: {first['msg']}"
 
 
 class _Reader:
@@ -253,13 +274,17 @@ class _Reader:
         symbols = self._array("vocabulary", np.uint32, (None,))
         if not len(symbols) or (symbols[1:] <= symbols[:-1]).any():
             raise ValueError("vocabulary is empty or not in ascending order")
+        if symbols[-1] > LAST_CODE_POINT[settings.data.level]:
+            raise ValueError(
+                f"vocabulary holds {symbols[-1]:#x}, which is no {settings.data.level}"
+            )
         V = len(symbols)
         self._check_names(settings, V)
         vocabulary = Vocabulary(settings.data.level, symbols, catch_all=settings.data.min_count > 1)
         model = model_for(settings, vocabulary)
         P = model.params.flat.size
         for name, parameter in model.params.items():
-            parameter[...] = self._array(name, np.float32, parameter.shape)
+            parameter[...] = self._weights(name, parameter.shape)
         state_shape = (model.L, None, model.state_size)
         checkpoint = Checkpoint(
             settings=settings,
@@ -269,20 +294,15 @@ class _Reader:
             moments=Moments(*(self._array(f"adam.{x}", np.float32, (P,)) for x in "mv")),
             average=None,
             state=self._array("state", np.float32, state_shape),
-            window=int(meta["window"]),
+            window=meta["window"],
             corpus=dict(meta["corpus"]),
-            use_average=bool(meta["use_average"]),
+            use_average=meta["use_average"],
             progress=_progress(meta["progress"]),
         )
-        if checkpoint.counts.min() < 0 or not checkpoint.counts.any():
-            raise ValueError("counts are not those of a text")
-        if checkpoint.window < 1 or not checkpoint.state.size:
-            raise ValueError("its window or its state is empty")
-        if set(map(type, (checkpoint.corpus["sha256"], checkpoint.corpus["chars"]))) != {str, int}:
-            raise ValueError("meta does not identify the corpus")
+        _check(checkpoint)
         if settings.optim.average:
             checkpoint.average = model.params.like()
-            checkpoint.average.flat[:] = self._array("average", np.float32, (P,))
+            checkpoint.average.flat[:] = self._weights("average", (P,))
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
@@ -292,7 +312,7 @@ class _Reader:
         if self.members["meta"].file_size > META_LIMIT:
             raise ValueError("meta is larger than any that grucli writes")
         meta = json.loads(self._array("meta", np.uint8, (None,)).tobytes().decode())
-        if not isinstance(meta, dict) or not isinstance(meta.get("format"), int):
+        if not isinstance(meta, dict) or type(meta.get("format")) is not int or meta["format"] < 1:
             raise ValueError("meta holds no format number")
         if meta["format"] > FORMAT:
             raise CheckpointError(
@@ -350,6 +370,40 @@ class _Reader:
             raise ValueError(f"{name} holds values that are not finite")
         return array
 
+    def _weights(self, name: str, shape: tuple[int, ...]) -> Array:
+        array = self._array(name, np.float32, shape)
+        if not _in_range(array):
+            raise ValueError(f"{name} holds weights above {LARGEST_WEIGHT:g}: the run has diverged")
+        return array
+
+
+def _in_range(weights: Array) -> bool:
+    """Whether weights are finite and small enough to compute with."""
+    return bool(weights.max() <= LARGEST_WEIGHT and weights.min() >= -LARGEST_WEIGHT)
+
+
+def _check(checkpoint: Checkpoint) -> None:
+    """Refuse what no training writes.
+
+    Raises:
+        ValueError: naming it.
+    """
+    train, corpus, window = checkpoint.settings.train, checkpoint.corpus, checkpoint.window
+    facts = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
+    if tuple(map(type, facts)) != (str, int, int):
+        raise ValueError("meta does not identify the corpus")
+    counts = checkpoint.counts
+    if counts.min() < 0 or not 0 < sum(counts.tolist()) <= corpus["chars"]:
+        raise ValueError("counts are not those of a text")
+    if type(window) is not int or not 1 <= window <= train.window:
+        raise ValueError("its window is not one that its settings ask for")
+    if not 1 <= checkpoint.state.shape[1] <= train.batch:
+        raise ValueError("its state is not one that its settings ask for")
+    if checkpoint.moments.v.min() < 0:
+        raise ValueError("adam.v holds squares below zero")
+    if type(checkpoint.use_average) is not bool:
+        raise ValueError("use_average is not true or false")
+
 
 def is_of_evaluation(path: Path) -> bool:
     """Whether a checkpoint was written by an evaluation; one that cannot be read counts as one."""
@@ -366,7 +420,7 @@ def _progress(values: dict[str, Any]) -> Progress:
         own = values["step"] == values["best_step"]
         loss = values["best_loss"] if own else None
         values = values | {"evaluated_step": values["step"], "evaluated_loss": loss}
-    return TypeAdapter(Progress).validate_json(json.dumps(asdict(Progress(**values))), strict=True)
+    return _PROGRESS.validate_json(json.dumps(asdict(Progress(**values))), strict=True)
 
 
 def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

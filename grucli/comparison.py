@@ -86,8 +86,8 @@ def judge(run: RunDirectory) -> Outcome:
         raise CorpusError(f"{run.path}: held out no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]
     rows = run.metrics()
-    speeds = [float(row["chars_per_s"]) for row in rows if row["split"] == "train"]
-    judged = {int(row["step"]): float(row["elapsed_s"]) for row in rows if row["split"] == "val"}
+    speeds = [row.chars_per_s for row in rows if row.split == "train"]
+    judged = {row.step: row.elapsed_s for row in rows if row.split == "val"}
     return Outcome(
         run=run.path.name,
         cell=model.cell,

@@ -3,14 +3,16 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import re
 import secrets
+import stat
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 LOCKED_BYTE = 1024
 """Where a lock lies in its file on Windows, which locks bytes and not files."""
@@ -22,6 +24,88 @@ TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
 PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
 """Errors of writing that may be gone in a minute: a full disk can be emptied, a network come back;
 a directory that may not be written to stays as it is."""
+
+SMALL = 2**24
+"""Bytes above which a file of settings, of pointers or of facts is not believed."""
+
+LEVELS = 32
+"""How deep the lists and objects of a JSON file may lie in each other."""
+
+_FLAGS = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")
+_AT_ONCE = sum(getattr(os, flag, 0) for flag in _FLAGS)
+"""Open bytes without waiting for a pipe's other end, where the system has such flags."""
+
+
+class NotAFileError(OSError):
+    """A directory, a pipe, a device or a socket stands where a file should."""
+
+
+def _descriptor(path: Path, flags: int) -> int:
+    """Open a regular file, or a link to one, and nothing else; never waits.
+
+    Raises:
+        NotAFileError: something else stands there.
+        OSError: it cannot be opened.
+    """
+    no_file = NotAFileError(
+        errno.EINVAL, "a pipe, a device or a directory stands where a file should", str(path)
+    )
+    try:
+        descriptor = os.open(path, flags | _AT_ONCE, 0o644)
+    except OSError as error:
+        # a directory cannot be written to, and a socket not be opened
+        raise no_file if error.errno in (errno.EISDIR, errno.ENXIO) else error from None
+    except ValueError:  # U+0000, or half of a pair of surrogates
+        raise OSError(errno.EINVAL, "no file can have this name", repr(str(path))) from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise no_file
+    return descriptor
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read its bytes; errors as of ``_descriptor``."""
+    return os.fdopen(_descriptor(path, os.O_RDONLY), "rb")
+
+
+def read_small(path: Path, limit: int = SMALL) -> bytes:
+    """The content of a regular file that must not be long.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is longer than ``limit`` bytes.
+    """
+    with open_file(path) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"longer than {limit:,} bytes", str(path))
+    return content
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object that a small JSON file holds; a byte order mark does no harm.
+
+    Raises:
+        OSError: as of ``read_small``.
+        ValueError: it is not such a file.
+    """
+    try:
+        loaded = json.loads(read_small(path).decode("utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    except ValueError:
+        raise ValueError("a number in it is too long") from None
+    except RecursionError:
+        loaded = None
+    if not isinstance(loaded, dict) or _deeper(loaded, LEVELS):
+        raise ValueError("not an object in JSON, or one that is nested too deeply")
+    return loaded
+
+
+def _deeper(value: object, levels: int) -> bool:
+    if not isinstance(value, dict | list):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return not levels or any(_deeper(one, levels - 1) for one in inside)
 
 
 def replace_file(
@@ -53,7 +137,7 @@ def replace_file(
         _replace(temporary, path)
     except BaseException as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         raise
     _sync_directory(path.parent)
@@ -113,7 +197,7 @@ class Lock:
 
     def acquire(self) -> bool:
         """Take the lock; False if another process has it."""
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
         if not _try_lock(descriptor):
             os.close(descriptor)
             return False
@@ -143,17 +227,17 @@ class Lock:
     def is_free(self) -> bool:
         """Whether no process holds it."""
         try:
-            descriptor = os.open(self.path, os.O_RDWR)
+            descriptor = _descriptor(self.path, os.O_RDWR)
         except OSError as error:
-            return isinstance(error, FileNotFoundError)
+            return isinstance(error, FileNotFoundError | NotAFileError)
         free = _try_lock(descriptor)
         os.close(descriptor)
         return free
 
     def holder(self) -> str:
         """The id of the process that took it last."""
-        with contextlib.suppress(OSError):
-            return self.path.read_text(encoding="ascii", errors="replace").strip() or "unknown"
+        with contextlib.suppress(OSError, ValueError):
+            return str(int(read_small(self.path, 64)))
         return "unknown"
 
 
@@ -178,7 +262,7 @@ def _try_lock(descriptor: int) -> bool:
 def sha256(path: Path) -> str:
     """Hash of a file, in hexadecimal."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_file(path) as file:
         while piece := file.read(2**20):
             digest.update(piece)
     return digest.hexdigest()

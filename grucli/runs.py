@@ -9,12 +9,13 @@ runs/20260131-101500-corpus/
 import contextlib
 import csv
 import io
+import itertools
 import json
 import os
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -27,57 +28,29 @@ from grucli.corpus import Corpus
 from grucli.corpus import read as read_corpus
 from grucli.errors import CheckpointError, CorpusError, RunError, UsageError, quote
 from grucli.files import Lock, append_line, replace_file, replace_text, sha256, temporary_for
+from grucli.info import (
+    HEADER,
+    Metrics,
+    Pointer,
+    RunInfo,
+    metrics_until,
+    read_info,
+    read_metrics,
+    read_pointer,
+)
 from grucli.sources import STANDARD_INPUT
 
 Which = Literal["best", "last"]
 Status = Literal["running", "done", "interrupted", "failed"]
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """One row of metrics.csv; the field names are its header.
-
-    Attributes:
-        step: updates done.
-        epoch: passes over the training text done.
-        chars: characters trained on.
-        split: train or val.
-        loss: nats a character; of train the mean since the row before, with dropout.
-        bpc: the same in bits.
-        lr: learning rate of the last update.
-        grad_norm: norm of its gradient before clipping.
-        chars_per_s: training speed since the row before, evaluation not counted.
-        elapsed_s: seconds since the run started, pauses before a resume not counted.
-    """
-
-    step: int
-    epoch: float
-    chars: int
-    split: Literal["train", "val"]
-    loss: float
-    bpc: float
-    lr: float
-    grad_norm: float
-    chars_per_s: float
-    elapsed_s: float
-
-
-HEADER = list(Metrics.__dataclass_fields__)
-
 READS = 20
 """Attempts to read the best checkpoint of a run that another process trains."""
-
-STEP_DIGITS = 16
-"""No step has as many digits."""
 
 OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
 )
-OWN_NUMBERED = re.compile(r"step-\d{8,}\.(npz|txt)")
-"""The files that the program writes into a run directory."""
-
-CHECKPOINT_NAME = re.compile(r"step-(\d{8,})\.npz")
-"""The name of a checkpoint, as the program writes it."""
+"""The files that the program writes into a run directory, besides those numbered by a step."""
 
 
 class RunDirectory:
@@ -181,40 +154,31 @@ class RunDirectory:
     # ---- run.json
 
     @property
-    def info(self) -> dict[str, Any]:
-        """What run.json says.
-
-        Raises:
-            CheckpointError: there is none, or it is damaged.
-        """
-        path = self.path / "run.json"
-        try:
-            loaded = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path}: not the file of a run: {error}") from None
-        if not isinstance(loaded, dict):
-            raise CheckpointError(f"{path}: not the file of a run")
-        return loaded
+    def info(self) -> RunInfo:
+        """What run.json says; errors as of ``read_info``."""
+        return read_info(self.path / "run.json")
 
     @property
     def sources(self) -> list[str]:
         """The paths of the corpus, ``-`` for standard input.
 
         Raises:
-            CheckpointError: run.json does not tell.
+            CheckpointError: run.json does not tell, or names what cannot be read again.
         """
-        corpus = self.info.get("corpus")
-        paths = corpus.get("paths") if isinstance(corpus, dict) else None
-        if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        paths = self.info.corpus.paths
+        if paths is None:
             raise CheckpointError(
                 f"{self.path / 'run.json'}: does not name the corpus; give it again"
             )
+        for path in paths:
+            if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+                raise CheckpointError(f"{path}: is a pipe or a device; give the corpus again")
         return paths
 
     @property
     def status(self) -> str:
         """The status; a run that says it is running while no process holds it has died."""
-        status = str(self.info.get("status"))
+        status = self.info.status or "unknown"
         died = status == "running" and Lock(self.path / "lock").is_free()
         return "died" if died else status
 
@@ -225,7 +189,7 @@ class RunDirectory:
 
     def update_info(self, **changes: Any) -> None:
         """Change some of run.json."""
-        self.write_info(self.info | changes)
+        self.write_info(self.info.to_dict() | changes)
 
     # ---- metrics and samples
 
@@ -240,14 +204,14 @@ class RunDirectory:
         self._check_lock()
         append_line(self.path / "metrics.csv", line.getvalue())
 
-    def metrics(self) -> list[dict[str, str]]:
-        """The rows of metrics.csv, in order."""
-        with (self.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+    def metrics(self) -> list[Metrics]:
+        """The rows of metrics.csv that can be read, in order; errors as of ``read_metrics``."""
+        lines = read_metrics(self.path / "metrics.csv")
+        return [line.row for line in lines if line.row is not None]
 
     def validation_losses(self) -> list[float]:
         """The losses of the evaluations, in order."""
-        return [float(row["loss"]) for row in self.metrics() if row["split"] == "val"]
+        return [row.loss for row in self.metrics() if row.split == "val"]
 
     def write_sample(self, step: int, text: bytes) -> None:
         """Write the sample made at ``step``."""
@@ -255,20 +219,24 @@ class RunDirectory:
         path = self.path / "samples" / f"{_stem(step)}.txt"
         replace_file(path, lambda file: file.write(text))
 
-    def drop_after(self, step: int) -> None:
-        """Remove metric rows and samples of steps after ``step``: a resumed run makes them anew."""
+    def drop_after(self, step: int) -> Path | None:
+        """Remove metric rows and samples of steps after ``step``: a resumed run makes them anew.
+
+        Returns:
+            A copy of metrics.csv as it was, made if it held something other than its rows.
+        """
         self._check_lock()
-        path = self.path / "metrics.csv"
-        rows = [row for row in self.metrics() if _step_of(row) <= step]
-        text = io.StringIO()
-        writer = csv.DictWriter(text, HEADER, lineterminator="\n", extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(rows)
-        replace_text(path, text.getvalue())
+        path, copy = self.path / "metrics.csv", None
+        content, lost = metrics_until(path, step)
+        if lost:
+            copy = _free_name(self.path, "metrics-as-found", ".csv")
+            shutil.copyfile(path, copy)
+        replace_text(path, content)
         for sample in (self.path / "samples").glob("step-*.txt"):
-            number = sample.stem.removeprefix("step-")
-            if number.isdigit() and int(number) > step:
+            number = _step_in(sample.name)
+            if number is not None and number > step:
                 sample.unlink()
+        return copy
 
     # ---- checkpoints
 
@@ -306,21 +274,9 @@ class RunDirectory:
         for which in pointers:
             replace_text(self.checkpoints / f"{which}.json", json.dumps(content) + "\n")
 
-    def pointer(self, which: Which) -> dict[str, Any] | None:
+    def pointer(self, which: Which) -> Pointer | None:
         """Where ``best.json`` or ``last.json`` points, or None before the first checkpoint."""
-        path = self.checkpoints / f"{which}.json"
-        try:
-            loaded = json.loads(path.read_text(encoding="utf-8"))
-            pointer = {key: loaded[key] for key in ("file", "step", "loss", "sha256")}
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
-        except (ValueError, KeyError, TypeError):
-            raise CheckpointError(f"{path}: damaged; name a checkpoint file") from None
-        if not isinstance(pointer["file"], str):
-            raise CheckpointError(f"{path}: damaged; name a checkpoint file")
-        return pointer
+        return read_pointer(self.checkpoints / f"{which}.json")
 
     def checkpoint(self, which: Which) -> Path:
         """The best or last checkpoint's file, verified; the last before any was evaluated.
@@ -334,9 +290,9 @@ class RunDirectory:
                 f"{self.path}: no checkpoint yet; the first is written at the first evaluation, "
                 "or when the run is stopped"
             )
-        path = self.checkpoints / Path(pointer["file"]).name
+        path = self.checkpoints / pointer.file
         try:
-            as_written = sha256(path) == pointer["sha256"]
+            as_written = sha256(path) == pointer.sha256
         except OSError as error:
             raise CheckpointError(
                 f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
@@ -366,8 +322,10 @@ class RunDirectory:
 
     def files(self) -> list[Path]:
         """The checkpoint files of this run, in the order of their steps."""
-        found = [path for path in self.checkpoints.glob("step-*.npz") if _step_in(path) is not None]
-        return sorted(found, key=lambda path: _step_in(path) or 0)
+        found = [
+            path for path in self.checkpoints.glob("step-*.npz") if _step_in(path.name) is not None
+        ]
+        return sorted(found, key=lambda path: _step_in(path.name) or 0)
 
     def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
         """Have last.json name the checkpoint to go on from, and best.json the best sound one.
@@ -394,7 +352,7 @@ class RunDirectory:
             pointer = self.pointer(which)
             return (
                 pointer is not None
-                and pointer["step"] == step
+                and pointer.step == step
                 and checkpoints.read(self.checkpoint(which)).progress.step == step
             )
         except CheckpointError:
@@ -427,11 +385,11 @@ class RunDirectory:
             pointers = [self.pointer("best"), self.pointer("last")]
         except CheckpointError:
             return  # a checkpoint too many does no harm
-        kept = {pointer["file"] for pointer in pointers if pointer}
+        kept = {pointer.file for pointer in pointers if pointer}
         if evaluated_step is not None:
             kept.add(self.file_of(evaluated_step).name)
-        last = max((pointer["step"] for pointer in pointers if pointer), default=0)
-        others = [p for p in self.files() if p.name not in kept and (_step_in(p) or 0) <= last]
+        last = max((pointer.step for pointer in pointers if pointer), default=0)
+        others = [p for p in self.files() if p.name not in kept and (_step_in(p.name) or 0) <= last]
         inserted = [path for path in others if not checkpoints.is_of_evaluation(path)]
         evaluated = [path for path in others if path not in inserted]
         for path in inserted + evaluated[: max(0, len(evaluated) - keep)]:
@@ -523,14 +481,8 @@ def list_runs(root: Path) -> list[RunDirectory]:
     """
     if not root.is_dir():
         raise UsageError(f"{root}: there is no such directory; `grucli train CORPUS` makes runs")
-    found = [path for path in root.iterdir() if _has_info(path)]
+    found = [path for path in root.iterdir() if os.path.lexists(path / "run.json")]
     return [RunDirectory(path) for path in sorted(found, key=lambda p: p.name, reverse=True)]
-
-
-def _has_info(path: Path) -> bool:
-    with contextlib.suppress(OSError):
-        return (path / "run.json").is_file()
-    return False
 
 
 def _make_new(root: Path, stem: str) -> Path:
@@ -543,6 +495,12 @@ def _make_new(root: Path, stem: str) -> Path:
         number += 1
 
 
+def _free_name(directory: Path, stem: str, ending: str) -> Path:
+    """A path that nothing has in a directory."""
+    paths = (directory / f"{stem}-{number}{ending}" for number in itertools.count(1))
+    return next(path for path in paths if not os.path.lexists(path))
+
+
 def _file_name(name: str) -> str:
     name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
     return name.encode()[:64].decode(errors="ignore") or "run"
@@ -552,22 +510,16 @@ def _stem(step: int) -> str:
     return f"step-{step:08d}"
 
 
-def _step_in(path: Path) -> int | None:
-    """The step in the name of a checkpoint file; None for a name that is not the program's."""
-    match = CHECKPOINT_NAME.fullmatch(path.name)
-    step = int(match[1]) if match and len(match[1]) < STEP_DIGITS else None
-    return step if step is not None and path.name == f"{_stem(step)}.npz" else None
+def _step_in(name: str) -> int | None:
+    """The step of a sample or a checkpoint by the name of its file; None if it has another name."""
+    found = re.fullmatch(r"step-([0-9]{8,16})\.(txt|npz)", name)
+    step = int(found[1]) if found else None
+    return step if step is not None and name.startswith(f"{_stem(step)}.") else None
 
 
 def _is_own(name: str | None) -> bool:
     """Whether the program writes files of that name into a run directory."""
-    return name is not None and (name in OWN_FILES or OWN_NUMBERED.fullmatch(name) is not None)
-
-
-def _step_of(row: Mapping[str, str]) -> float:
-    """A row cut short by a crash has no step; it counts as later than everything."""
-    complete = None not in row.values() and row["step"].isdigit()
-    return int(row["step"]) if complete else float("inf")
+    return name is not None and (name in OWN_FILES or _step_in(name) is not None)
 
 
 def _overrides_yaml(overrides: Mapping[str, Any]) -> str:

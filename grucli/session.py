@@ -150,7 +150,10 @@ class Session:
             run.make_ready()
             if self.file is not None:
                 self.notes += run.mend_pointers(self.file, self.checkpoint)
-            run.drop_after(where.step)
+            if copy := run.drop_after(where.step):
+                self.notes.append(
+                    f"metrics.csv held lines that are no rows; as it was it is kept in {copy}"
+                )
             run.prune(self.plan.settings.train.keep, where.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             run.update_info(status="running", **describe(self.plan))
@@ -192,7 +195,7 @@ def _cannot_write(run: RunDirectory, error: OSError) -> str:
     with contextlib.suppress(CheckpointError):
         saved = run.pointer("last")
     safe = (
-        f"the checkpoint of step {saved['step']:,} is safe; when that is mended, go on with: "
+        f"the checkpoint of step {saved.step:,} is safe; when that is mended, go on with: "
         f"grucli train --resume {quote(str(run.path))}"
         if saved
         else "no checkpoint has been written yet"
@@ -209,8 +212,7 @@ def _title(source: str) -> str:
 
 def _seconds(run: RunDirectory) -> float:
     """Seconds that earlier sessions of a run have used."""
-    seconds = run.info.get("elapsed_s")
-    return float(seconds) if isinstance(seconds, int | float) else 0.0
+    return run.info.elapsed_s or 0.0
 
 
 # ---- new runs
@@ -349,7 +351,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = _seconds(run)
     notes += _changes(run, plan)
-    checkpoint = resume(plan, old, done=run.info.get("status") == "done")
+    checkpoint = resume(plan, old, done=run.info.status == "done")
     return Session(plan, checkpoint, overrides, run, notes=notes, file=file)
 
 
@@ -377,13 +379,13 @@ def _origin_again(run: RunDirectory) -> Origin | None:
     Raises:
         CheckpointError: they have changed, or are gone.
     """
-    told = run.info.get("init_from")
+    told = run.info.init_from
     if told is None:
         return None
-    with contextlib.suppress(OSError, TypeError, KeyError):
-        file = Path(told["file"])
-        if sha256(file) == told["sha256"]:
-            return Origin(file, told["unknown"], told["extend_vocabulary"])
+    with contextlib.suppress(OSError):
+        file = Path(told.file)
+        if sha256(file) == told.sha256:
+            return Origin(file, told.unknown, told.extend_vocabulary)
     raise CheckpointError(
         f"{run.path}: was stopped before its first checkpoint, and the weights that it started "
         "from (init_from in run.json) have changed since; start a new run"
@@ -391,8 +393,7 @@ def _origin_again(run: RunDirectory) -> Origin | None:
 
 
 def _check_same_text(run: RunDirectory, plan: Plan) -> None:
-    told = run.info.get("corpus")
-    if not isinstance(told, dict) or told.get("sha256") != plan.corpus.sha256:
+    if run.info.corpus.sha256 != plan.corpus.sha256:
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began; give "
             "the old text, or start a new run"
@@ -454,12 +455,11 @@ def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
 def _changes(run: RunDirectory, plan: Plan) -> list[str]:
     """What may change the last bits of results from here on."""
     now, before = describe(plan), run.info
-    versions = before.get("versions")
-    versions = versions if isinstance(versions, dict) else {}
+    versions = before.versions
     changes = [
         f"{name} was {old} and is {new}"
         for name, old, new in [
-            ("the number of workers", before.get("workers"), now["workers"]),
+            ("the number of workers", before.workers, now["workers"]),
             *((name, versions.get(name), version) for name, version in now["versions"].items()),
         ]
         if old is not None and old != new

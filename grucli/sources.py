@@ -135,6 +135,8 @@ def raw_pieces(file: str) -> Iterator[bytes]:
         ) from None
     except OSError as error:
         raise CorpusError(f"{file}: cannot be read: {error.strerror}") from None
+    except ValueError:  # U+0000, or half of a pair of surrogates
+        raise CorpusError(f"{file!r}: no file can have this name") from None
 
 
 def _open(file: str) -> BinaryIO:

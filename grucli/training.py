@@ -23,11 +23,12 @@ from grucli import evaluation
 from grucli.checkpoint import Checkpoint
 from grucli.errors import CheckpointError, DivergedError
 from grucli.files import PASSING
+from grucli.info import Metrics
 from grucli.nn.params import Array
 from grucli.optim import adam_, average_, clip_, decay_
 from grucli.parallel import Dropout, Shards
 from grucli.plan import DROPOUT, SAMPLES, Plan, random_stream
-from grucli.runs import Metrics, RunDirectory
+from grucli.runs import RunDirectory
 from grucli.sampling import Choice, sample_ids
 from grucli.schedules import learning_rate
 from grucli.vocabulary import Vocabulary
@@ -363,7 +364,7 @@ class Trainer:
 
     def _diverged(self, loss: float, norm: float) -> DivergedError:
         saved = self.run.pointer("last")
-        kept = f"; the checkpoint of step {saved['step']:,} is from before" if saved else ""
+        kept = f"; the checkpoint of step {saved.step:,} is from before" if saved else ""
         lr = min(self.plan.settings.optim.lr / 2, 0.01)
         return DivergedError(
             f"step {self.checkpoint.progress.step + 1:,}: the loss is {loss:.4g} and the norm of "
@@ -411,7 +412,7 @@ class Trainer:
         if saved is None or error.errno not in PASSING:
             raise error
         path = Path(error.filename or self.run.path)
-        return NotWritten(path, error.strerror or str(error), saved["step"])
+        return NotWritten(path, error.strerror or str(error), saved.step)
 
     def _log(self) -> Iterator[Logged | NotWritten]:
         """Write the mean training loss since the row before, if there was a step since."""

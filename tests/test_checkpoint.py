@@ -11,6 +11,7 @@ from grucli.checkpoint import Checkpoint
 from grucli.config import resolve
 from grucli.corpus import read as read_corpus
 from grucli.errors import CheckpointError
+from grucli.evaluation import evaluate
 from grucli.plan import make_plan, start
 from tests.texts import prose
 
@@ -151,6 +152,69 @@ def test_members_must_be_what_the_settings_promise(path: Path) -> None:
 def test_values_must_be_finite(path: Path, checkpoint: Checkpoint) -> None:
     bias = np.full(checkpoint.model.V, np.nan, np.float32)
     assert "output.b_c holds values that are not finite" in refusal(rewrite(path, output__b_c=bias))
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"format": True}, "no format number"),
+        ({"format": -1}, "no format number"),
+        ({"format": 1.0}, "no format number"),
+        ({"window": 10**30}, "window is not one"),
+        ({"window": True}, "window is not one"),
+        ({"window": "12"}, "window is not one"),
+        ({"use_average": 1}, "use_average is not"),
+        ({"corpus": {"sha256": "0", "chars": True}}, "identify the corpus"),
+        ({"corpus": {"sha256": "0", "chars": 9, "skipped": "x"}}, "identify the corpus"),
+        ({"corpus": {"sha256": "0", "chars": 9}}, "counts are not those of a text"),
+        ({"corpus": []}, "damaged"),
+        ({"progress": {"step": -5}}, "step in meta"),
+        ({"progress": {"step": 10**16}}, "step in meta"),
+        ({"progress": {"best_loss": float("nan")}}, "best_loss in meta"),
+        ({"progress": {"lr_factor": 0.0}}, "lr_factor in meta"),
+        ({"settings": {"model": {"hidden": 10**30}}}, "model.hidden in meta"),
+    ],
+)
+def test_what_no_training_writes_is_refused_in_a_line(
+    path: Path, change: dict[str, object], problem: str
+) -> None:
+    message = refusal(rewrite(path, **change))
+    assert problem in message
+    assert "\n" not in message
+
+
+def test_arrays_that_no_training_writes_are_refused(path: Path, checkpoint: Checkpoint) -> None:
+    V, P = checkpoint.model.V, checkpoint.model.params.flat.size
+    for counts in (np.full(V, 2**62), np.full(V, -1), np.zeros(V, np.int64)):
+        assert "counts are not those of a text" in refusal(rewrite(path, counts=counts))
+    symbols = checkpoint.vocabulary.symbols.copy()
+    symbols[-1] = 0x110000
+    assert "0x110000, which is no char" in refusal(rewrite(path, vocabulary=symbols))
+    for size in (3e38, -3e38):
+        biases = np.full(V, size, np.float32)
+        assert "weights above 1e+30" in refusal(rewrite(path, output__b_c=biases))
+        average = np.full(P, size, np.float32)
+        assert "weights above 1e+30" in refusal(rewrite(path, average=average))
+    squares = np.full(P, -1, np.float32)
+    assert "squares below zero" in refusal(rewrite(path, adam__v=squares))
+    wide = np.zeros((2, checkpoint.settings.train.batch + 1, 5), np.float32)
+    assert "its state is not one" in refusal(rewrite(path, state=wide))
+
+
+def test_what_is_computed_from_the_largest_weights_is_finite(
+    path: Path, checkpoint: Checkpoint
+) -> None:
+    largest = np.float32(checkpoints.LARGEST_WEIGHT)
+    signs = np.where(np.arange(checkpoint.model.params.flat.size) % 2, -1, 1)
+    checkpoint.model.params.flat[:] = 0.999 * largest * signs
+    assert checkpoint.finite
+    checkpoints.write(path, checkpoint)
+    ids = np.arange(300) % checkpoint.model.V
+    with np.errstate(all="ignore"):
+        score = evaluate(checkpoints.read(path).model, ids)
+    assert np.isfinite([score.loss, score.bits, score.perplexity, score.accuracy]).all()
+    checkpoint.model.params.flat[0] = 2 * largest
+    assert not checkpoint.finite  # and so it is not written
 
 
 def test_pickles_compression_and_duplicates_are_refused(path: Path) -> None:

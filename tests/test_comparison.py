@@ -8,7 +8,7 @@ from grucli import comparison
 from grucli.comparison import Outcome
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.runs import Metrics, RunDirectory
+from grucli.runs import RunDirectory
 
 GRU = Outcome("a", "gru", 64, 1, 0, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)
@@ -51,15 +51,14 @@ def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is(
 
 def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: Path) -> None:
     run = RunDirectory(Path(shutil.copytree(trained, tmp_path / "copy")))
-    best = max(int(row["step"]) for row in run.metrics())
+    best = max(row.step for row in run.metrics())
     assert not comparison.judge(run).passed
     for step, split, passed in (
         (best + 1, "val", False),
         (2 * best, "train", False),
         (2 * best, "val", True),
     ):
-        later = {**run.metrics()[-1], "step": step, "split": split}
-        run.append_metrics(Metrics(**later))
+        run.append_metrics(replace(run.metrics()[-1], step=step, split=split))
         assert comparison.judge(run).passed is passed
 
 

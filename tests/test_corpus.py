@@ -308,3 +308,9 @@ def test_a_corpus_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     with pytest.raises(CorpusError, match="without pydoc_data"):
         corpora.pieces("python-reference")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
+    with pytest.raises(CorpusError, match="no file can have this name"):
+        read([name], Data())

@@ -289,7 +289,7 @@ def test_best_and_last_always_exist_and_keep_limits_the_others(text: str, keep: 
     trainer = trainer_for(plan)
     follow(trainer)
     files = sorted(path.name for path in trainer.run.checkpoints.glob("*.npz"))
-    pointed = {trainer.run.pointer(which)["file"] for which in ("best", "last")}  # type: ignore[index, arg-type]
+    pointed = {trainer.run.pointer(which).file for which in ("best", "last")}  # type: ignore[union-attr, arg-type]
     assert pointed <= set(files)
     assert len(set(files) - pointed) == min(keep, 12 - len(pointed))
 

@@ -220,7 +220,7 @@ def say_stopped(run: "RunDirectory | None", plan: "Plan", *, at_once: bool = Fal
         render.say_command(_resume_command(run, plan))
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
-    render.say(f"stopped {done} step {saved['step']:,}; go on with:")
+    render.say(f"stopped {done} step {saved.step:,}; go on with:")
     render.say_command(_resume_command(run, plan))
 
 

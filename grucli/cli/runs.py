@@ -31,20 +31,20 @@ def runs(
 
 def _summary(run: Any) -> dict[str, Any]:
     from grucli.errors import CheckpointError
+    from grucli.info import RunInfo
 
     try:
-        info = run.info
-        return {
-            "run": run.path.name,
-            "status": run.status,
-            "loss": info["best"]["loss"],
-            "step": info["step"],
-            "model": info["model"],
-            "corpus": ", ".join(Path(path).name for path in info["corpus"]["paths"]),
-        }
-    except (CheckpointError, KeyError, TypeError):
-        empty = dict.fromkeys(("loss", "step", "model", "corpus"))
-        return {"run": run.path.name, "status": "damaged run.json", **empty}
+        info, status = run.info, run.status
+    except CheckpointError:
+        info, status = RunInfo(), "damaged run.json"
+    return {
+        "run": run.path.name,
+        "status": status,
+        "loss": info.best.loss,
+        "step": info.step,
+        "model": info.model,
+        "corpus": ", ".join(Path(path).name for path in info.corpus.paths or []) or None,
+    }
 
 
 def _cell(value: Any) -> str:

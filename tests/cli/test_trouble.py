@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -195,6 +197,76 @@ def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -
         assert "does not name the corpus" in result.err
     (run / "checkpoints" / "best.json").write_text('{"file": 5}', encoding="utf-8")
     assert "best.json: damaged" in grucli("sample", run).err
+
+
+def test_lines_of_metrics_that_are_no_rows_are_kept_when_a_run_goes_on(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
+    sound = (run / "metrics.csv").read_bytes()
+    found = sound.replace(b"\n", b"\n\xff mine\n", 1)
+    (run / "metrics.csv").write_bytes(found)
+    result = grucli("train", "--resume", run, "--steps=20", "-q")
+    assert result.code == 0
+    assert "metrics-as-found-1.csv" in "".join(result.err.split())
+    assert (run / "metrics-as-found-1.csv").read_bytes() == found
+    assert (run / "metrics.csv").read_bytes().startswith(sound)
+    assert "as-found" not in grucli("train", "--resume", run, "--steps=30", "-q").err
+
+
+def test_a_damaged_run_json_is_written_again_once_it_is_moved_away(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
+    (run / "run.json").write_text("[" * 100_000, encoding="utf-8")
+    result = grucli("train", "--resume", run, "--steps=20")
+    assert result.code == 2
+    assert "move it away and give the corpus with --resume" in " ".join(result.err.split())
+    (run / "run.json").unlink()
+    assert "does not name the corpus" in grucli("train", "--resume", run, "--steps=20").err
+    assert grucli("train", text_file, "--resume", run, "--steps=20", "-q").code == 0
+    assert (info(run)["status"], info(run)["step"]) == ("done", 20)
+
+
+@pytest.mark.parametrize("elapsed", ["null", '"abc"', "[]", "{}"])
+def test_a_run_whose_time_used_is_damaged_goes_on(
+    grucli: Grucli, text_file: Path, elapsed: str
+) -> None:
+    run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
+    text = (run / "run.json").read_text(encoding="utf-8")
+    text = re.sub(r'"elapsed_s": [^,\n}]+', f'"mine": 1, "elapsed_s": {elapsed}', text)
+    (run / "run.json").write_text(text, encoding="utf-8")
+    assert grucli("train", "--resume", run, "--steps=12", "-q").code == 0
+    assert info(run)["mine"] == 1
+
+
+@posix
+def test_a_corpus_that_has_become_a_pipe_is_not_waited_for(grucli: Grucli, text_file: Path) -> None:
+    run = grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip()
+    text_file.unlink()
+    os.mkfifo(text_file)
+    result = grucli("train", "--resume", run, "--steps=12")
+    assert result.code == 2
+    assert "is a pipe or a device; give the corpus again" in " ".join(result.err.split())
+
+
+@posix
+def test_one_damaged_run_does_not_hide_the_others(grucli: Grucli, trained: Path) -> None:
+    shutil.copytree(trained, Path("runs", trained.name))
+    for name, content in (("nested", b"[" * 100_000), ("latin", b"\xff"), ("pipe", b"")):
+        Path("runs", name).mkdir()
+        Path("runs", name, "run.json").write_bytes(content)
+    Path("runs", "pipe", "run.json").unlink()
+    os.mkfifo(Path("runs", "pipe", "run.json"))
+    odd = {"status": "done", "step": None, "best": 3, "corpus": {"paths": "t.txt"}, "model": []}
+    Path("runs", "odd").mkdir()
+    Path("runs", "odd", "run.json").write_text(json.dumps(odd), encoding="utf-8")
+    rows = {row["run"]: row for row in json.loads(grucli("runs", "--json").out)}
+    assert rows.pop(trained.name)["step"] == 30
+    assert rows.pop("odd")["status"] == "done"
+    assert {row["status"] for row in rows.values()} == {"damaged run.json"}
+    assert len(rows) == 3
+    assert grucli("runs").code == 0
 
 
 def test_a_moved_corpus_is_remembered(grucli: Grucli, text_file: Path) -> None:

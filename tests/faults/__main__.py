@@ -1,8 +1,8 @@
 """The whole campaign: ``python -m tests.faults --minutes N``; writes docs/reliability.md.
 
 Runs are killed at random and at each operation on files, operations are made to fail, every bit
-of a checkpoint is flipped, readers are given invented files. After each accident the run is
-resumed, and must end with the bytes of the undisturbed one.
+of a checkpoint is flipped, readers are given invented files and commands damaged run directories.
+After each accident the run is resumed, and must end with the bytes of the undisturbed one.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.page import machine, table
 from grucli import checkpoint as checkpoints
-from tests.faults import fuzz, interleave, trials
+from tests.faults import directories, fuzz, interleave, trials
 from tests.texts import prose
 
 PAGE = trials.ROOT / "docs" / "reliability.md"
@@ -172,6 +172,18 @@ def invented(reader: str) -> Row:
     return [f"invented files for the reader of {reader}", f"{INPUTS:,} files", note]
 
 
+def damaged_directories(folder: Path) -> Row:
+    """Damaged run directories for every command, in processes with little memory."""
+    shares = [range(number, INPUTS, PROCESSES) for number in range(PROCESSES)]
+    folders = [folder / f"directories-{number}" for number in range(PROCESSES)]
+    with ProcessPoolExecutor(PROCESSES, initializer=fuzz.limit_memory) as processes:
+        codes = sum(processes.map(directories.campaign, folders, shares), Counter())
+    what = "damaged run directories for runs, sample, eval, compare and --resume"
+    note = f"{codes[0]:,} times all the same done, {codes[1] + codes[2]:,} times refused in words"
+    ends = f"0 tracebacks, none longer than {directories.SECONDS:g} s"
+    return [what, f"{INPUTS:,} directories", f"{note}; {ends}"]
+
+
 def guided(reader: str) -> list[Row]:
     """Inputs of one reader that coverage has guided, where atheris is installed."""
     if find_spec("atheris") is None:
@@ -191,7 +203,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         Path("text.txt").write_text(prose(3000), encoding="utf-8")
-        rows = []
+        rows: list[Row] = []
 
         def add(*more: Row) -> None:
             rows.extend(more)
@@ -203,6 +215,7 @@ def main() -> None:
             add(invented(reader), *guided(reader))
         add(interleavings(Path(folder)))
         add(stops(seconds / 5))
+        add(damaged_directories(Path(folder)))
         add(random_kills(seconds / 5))
         whole = trials.undisturbed(Path("few"), trials.FEW_STEPS)
         for fault in FAULTS:

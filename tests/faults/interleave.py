@@ -10,7 +10,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -187,10 +187,7 @@ def wholes(folder: Path, text: Path) -> dict[int, tuple[Any, Any]]:
 
 def standing(run: Path) -> tuple[Any, Any]:
     """Rows, clocks aside, and parameters of a run."""
-    rows = [
-        tuple(value for key, value in row.items() if key not in ("chars_per_s", "elapsed_s"))
-        for row in RunDirectory(run).metrics()
-    ]
+    rows = [replace(row, chars_per_s=0.0, elapsed_s=0.0) for row in RunDirectory(run).metrics()]
     last = checkpoints.read(RunDirectory(run).checkpoint("last"))
     return rows, last.model.params.flat.copy()
 
@@ -204,16 +201,16 @@ def check(scheduler: Scheduler, wholes: dict[int, tuple[Any, Any]]) -> None:
     best, last = run.pointer("best"), run.pointer("last")
     assert best is not None
     assert last is not None
-    assert checkpoints.read(run.checkpoint("best")).progress.step == best["step"]
-    assert all(best["loss"] <= named["loss"] for named in scheduler.named), scheduler.named
+    assert checkpoints.read(run.checkpoint("best")).progress.step == best.step
+    assert all(best.loss <= named["loss"] for named in scheduler.named), scheduler.named
     done = [BUDGETS[number] for number, how in enumerate(outcomes) if how == "done"]
-    assert last["step"] >= max(done, default=BEGUN)
+    assert last.step >= max(done, default=BEGUN)
     if "killed" in outcomes:  # what it has left behind is put in order by the next
         scheduler = Scheduler(scheduler.run, count=1)
         scheduler.play(lambda _, alive: alive[0])
         assert scheduler.processes[0].outcome in ("done", "nothing left"), scheduler.processes
     rows, parameters = standing(scheduler.run)
-    expected_rows, expected_parameters = wholes[rows and int(rows[-1][0])]
+    expected_rows, expected_parameters = wholes[rows[-1].step]
     assert rows == expected_rows
     np.testing.assert_array_equal(parameters, expected_parameters)
 

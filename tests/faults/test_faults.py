@@ -11,7 +11,7 @@ import pytest
 
 from grucli import checkpoint as checkpoints
 from grucli.runs import open_checkpoint
-from tests.faults import fuzz, interleave, trials
+from tests.faults import directories, fuzz, interleave, trials
 from tests.texts import prose
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
@@ -86,6 +86,12 @@ def test_damaged_checkpoints_are_refused_or_read_back_the_same() -> None:
 @pytest.mark.parametrize("reader", ["checkpoint", "settings", "corpus"])
 def test_invented_files_end_in_documented_errors(reader: str) -> None:
     assert fuzz.fuzz(reader, Path(), 100) > 5
+
+
+@posix
+def test_every_command_takes_damaged_run_directories() -> None:
+    codes = directories.campaign(Path("directories"), range(-100, 0))
+    assert codes[0] > codes[2] > 0
 
 
 @posix
