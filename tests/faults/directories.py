@@ -37,7 +37,7 @@ COMMANDS = (
     "sample {run} -n 4 --seed 1 --json",
     "eval {run} text.txt --json",
     "compare --runs {run} --json",
-    "train{text} --resume {run} --steps 8 -q",
+    "train{text} --resume {run} --steps 8 --set sample.length=5 -q",
 )
 
 VALUES: tuple[Any, ...] = (None, True, False, 0, -1, -5, 1, 2.5, 10**6, 10**18, 10**30, 10**400)
@@ -131,15 +131,31 @@ def _field(path: Path, rng: random.Random) -> None:
         _bytes(path, rng)
 
 
+Keys = tuple[Any, ...]
+
+
+def _places(value: Any, keys: Keys = ()) -> Iterator[Keys]:
+    """The keys to each value in a value of JSON, itself included."""
+    yield keys
+    inside = (
+        value if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
+    )
+    for key in inside:
+        yield from _places(value[key], (*keys, key))
+
+
 def _with_hostile_value(value: Any, rng: random.Random) -> Any:
     """The same with a value somewhere in it replaced, or left out."""
-    if not isinstance(value, dict | list) or not value or rng.random() < 0.1:
+    *way, last = rng.choice([keys for keys in _places(value) if keys] or [(None,)])
+    if last is None or rng.random() < 0.05:
         return rng.choice(VALUES)
-    key = rng.choice(list(value) if isinstance(value, dict) else range(len(value)))
+    at = value
+    for key in way:
+        at = at[key]
     if rng.random() < 0.1:
-        del value[key]
+        del at[last]
     else:
-        value[key] = _with_hostile_value(value[key], rng)
+        at[last] = rng.choice(VALUES)
     return value
 
 
