@@ -99,11 +99,15 @@ def _fall_within(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.in
 
 
 def _keep_nucleus_(p: Array, top_p: float) -> None:
-    """Zero all but the most probable characters that together reach ``top_p`` of each row."""
+    """Zero all but the most probable characters that together reach ``top_p`` of each row.
+
+    The most probable one always stays: a small ``top_p`` is zero in float32.
+    """
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
     before = np.cumsum(ranked, axis=1) - ranked  # what the more probable ones reach
-    ranked[before >= top_p * ranked.sum(axis=1, keepdims=True)] = 0.0
+    enough = before >= top_p * ranked.sum(axis=1, keepdims=True)
+    ranked[:, 1:][enough[:, 1:]] = 0.0
     np.put_along_axis(p, order, ranked, axis=1)
 
 

@@ -58,6 +58,22 @@ def test_a_draw_is_always_a_character_of_positive_probability(u: float, temperat
     assert Choice(temperature).draw(log_y, np.array([u]))[0] in (1, 3)
 
 
+@given(
+    st.floats(0, 1, exclude_max=True),
+    st.floats(0, 1, exclude_min=True) | st.sampled_from([5e-324, 1e-300, 1e-46, 1e-38, 1e-8]),
+    st.sampled_from([1, 2, 5, 10**30]),
+    st.sampled_from([1, 3]),
+)
+def test_any_top_p_and_top_k_leave_a_character_to_draw(
+    u: float, top_p: float, top_k: int, rows: int
+) -> None:
+    logits = np.tile(np.array([[-90.0, 1.0, -0.5, 1.0, -30.0]], np.float32), (rows, 1))
+    drawn = Choice(1.0, top_k, top_p).draw(logits, np.full(rows, u))
+    assert set(drawn) <= set(range(5))
+    if top_p < 0.4:
+        assert set(drawn) <= {1, 3}
+
+
 def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: Model) -> None:
     settings = {"length": 20, "choice": Choice(1.0), "seed": 3}
     alone = sample_ids(model, COUNTS, NO_PROMPT, **settings)
