@@ -355,10 +355,16 @@ def to_yaml(settings: Settings) -> str:
     lines: list[str] = []
     for section in Settings.model_fields:
         values = getattr(settings, section)
-        lines += ["", f"# {docstring(type(values))}", f"{section}:"]
+        lines += ["", *_comment(docstring(type(values))), f"{section}:"]
         for key, described in type(values).model_fields.items():
-            lines += [f"  # {described.description}", f"  {key}: {_scalar(getattr(values, key))}"]
+            explanation = _comment(described.description, indent="  ")
+            lines += [*explanation, f"  {key}: {_scalar(getattr(values, key))}"]
     return "\n".join(lines[1:]) + "\n"
+
+
+def _comment(text: str | None, indent: str = "") -> list[str]:
+    """An explanation as a line; none where Python has neither docstrings nor sources."""
+    return [f"{indent}# {text}"] if text else []
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:

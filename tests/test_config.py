@@ -1,3 +1,6 @@
+import compileall
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -8,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from grucli import config
 from grucli.config import (
     Sample,
     Settings,
@@ -267,3 +271,18 @@ def test_explanations_do_not_need_docstrings(optimization: str) -> None:
     command = [sys.executable, optimization, "-c", code]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed == to_yaml(Settings())
+
+
+def test_explanations_are_left_out_where_there_are_no_sources(tmp_path: Path) -> None:
+    package = Path(config.__file__).parent
+    shutil.copytree(package, tmp_path / "grucli", ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(tmp_path / "grucli", quiet=1, legacy=True, optimize=2)
+    for source in (tmp_path / "grucli").rglob("*.py"):
+        source.unlink()
+    code = "from grucli.config import Settings, to_yaml; print(to_yaml(Settings()), end='')"
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-OO", "-c", code]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "None" not in printed.stdout
+    (tmp_path / "s.yaml").write_text(printed.stdout, encoding="utf-8")
+    assert resolve([("file", read_file(tmp_path / "s.yaml"))]) == Settings()

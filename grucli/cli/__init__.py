@@ -28,6 +28,7 @@ from grucli.cli import (
     train,
 )
 from grucli.cores import limit_product_threads
+from grucli.docstrings import docstring
 from grucli.errors import GrucliError
 
 app = typer.Typer(
@@ -79,6 +80,11 @@ def top(
     """
     if context.invoked_subcommand != "sample":  # the others share a batch among the cores
         limit_product_threads(1)
+
+
+for command in (*app.registered_commands, app.registered_callback):
+    if command is not None:
+        command.help = docstring(command.callback)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
