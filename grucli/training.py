@@ -471,7 +471,7 @@ class Trainer:
             return
         step = checkpoint.progress.step
         seed = int(random_stream(self._seed, SAMPLES, step).integers(2**63))
-        text = make_sample(checkpoint, checkpoint.vocabulary, seed)[1]
+        text = make_sample(checkpoint, checkpoint.vocabulary, seed, self.stop)[1]
         yield from self._write(lambda: self.run.write_sample(step, text))
         yield Sampled(step, text)
 
@@ -525,9 +525,16 @@ class Trainer:
 
 
 def make_sample(
-    checkpoint: Checkpoint, vocabulary: Vocabulary, seed: int
+    checkpoint: Checkpoint,
+    vocabulary: Vocabulary,
+    seed: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[npt.NDArray[np.intp], bytes]:
-    """The ids of a sample as the settings ask for it, and its text with the prompt before it."""
+    """The ids of a sample as the settings ask for it, and its text with the prompt before it.
+
+    Raises:
+        Stopped: ``stop``, which is asked at each character, has said so.
+    """
     sample = checkpoint.settings.sample
     prompt = vocabulary.encode(sample.prompt)
     ids = sample_ids(
@@ -537,5 +544,6 @@ def make_sample(
         length=sample.length,
         choice=Choice(sample.temperature, never=vocabulary.unknown_id),
         seed=seed,
+        stop=stop,
     )
     return ids, vocabulary.decode(np.concatenate([prompt, ids]))
