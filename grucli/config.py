@@ -16,11 +16,25 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from grucli.docstrings import docstring
 from grucli.errors import SettingsError
 from grucli.nn.cells import basic
+from grucli.safe_yaml import YamlError, load
 
 BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_EPOCHS = 16.0
+
+LARGEST_FILE = 2**17
+"""Bytes of a settings file: enough for the longest prompt, with all its characters escaped."""
+
+MANY = 10**12
+"""Upper bound of settings that count something and need no other."""
+
+LONGEST_SHOWN = 80
+"""Characters of a value that a message repeats."""
+
+MOST_TOLD = 50
+"""Problems that a message lists before it counts the rest."""
 
 RESUMABLE = frozenset(
     [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
@@ -47,7 +61,7 @@ class Data(_Section):
     """What a symbol is: a character of the decoded text, or a byte of any file."""
     encoding: str = "utf-8"
     """How characters are encoded in the corpus; ignored at level byte."""
-    min_count: int = Field(default=1, ge=1)
+    min_count: int = Field(default=1, ge=1, le=MANY)
     """Characters that occur less often in the text are all read as one unknown character."""
     documents: Literal["line"] | None = None
     """line: each line stands by itself (names), and a sample ends with it; null: one text."""
@@ -121,7 +135,7 @@ class Train(_Section):
     """Places in the text that are read side by side (B)."""
     window: int = Field(default=128, ge=1, le=65536)
     """Characters after which the gradient is cut and the weights are updated (T)."""
-    steps: int | None = Field(default=None, ge=1, le=10**12)
+    steps: int | None = Field(default=None, ge=1, le=MANY)
     """Budget in updates; one of steps, epochs and minutes."""
     epochs: float | None = Field(default=None, gt=0, le=1e6)
     """Budget in passes over the training text."""
@@ -131,17 +145,17 @@ class Train(_Section):
     """Where all random numbers come from: weights, dropout and samples."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
     """Processes that share a batch; auto: one for each core, if each gets 16 streams or more."""
-    log_every: int = Field(default=50, ge=1)
+    log_every: int = Field(default=50, ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
-    eval_every: int | None = Field(default=None, ge=1)
+    eval_every: int | None = Field(default=None, ge=1, le=MANY)
     """Steps between evaluations; null: each epoch, or ten times in a shorter run."""
-    sample_every: int | None = Field(default=None, ge=1)
+    sample_every: int | None = Field(default=None, ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
     save_minutes: float = Field(default=5.0, gt=0)
     """Minutes after which a checkpoint is written even without an evaluation."""
-    keep: int = Field(default=2, ge=0)
+    keep: int = Field(default=2, ge=0, le=MANY)
     """Checkpoints to keep besides the best and the last."""
-    patience: int = Field(default=0, ge=0)
+    patience: int = Field(default=0, ge=0, le=MANY)
     """Stop after this many evaluations in a row without a new best loss; 0: never."""
 
     @model_validator(mode="before")
@@ -174,7 +188,7 @@ class Optim(_Section):
     """Largest global norm of a gradient; larger ones are scaled down to it."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """Course of the learning rate after the warm-up."""
-    warmup: int = Field(default=50, ge=0)
+    warmup: int = Field(default=50, ge=0, le=MANY)
     """Steps over which the learning rate rises from zero."""
     final_lr: float = Field(default=0.01, ge=0, le=1)
     """Share of lr that the cosine ends at."""
@@ -194,11 +208,11 @@ class Optim(_Section):
 class Sample(_Section):
     """The samples written during training."""
 
-    length: int = Field(default=300, ge=0)
+    length: int = Field(default=300, ge=0, le=10**6)
     """Characters of each sample; 0: none."""
     temperature: float = Field(default=0.8, ge=0)
     """Below 1 keeps to the likely, above 1 dares more, 0 always takes the likeliest."""
-    prompt: str = ""
+    prompt: str = Field(default="", max_length=10_000)
     """Text that each sample continues."""
 
 
@@ -241,7 +255,7 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     problems: list[str] = []
     for where, values in layers:
         problems += [
-            f"{where}: unknown key {key}{_nearest(key, list(known))}"
+            f"{where}: unknown key {_short(key)}{_nearest(key, list(known))}"
             for key in values
             if key not in known
         ]
@@ -258,7 +272,9 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     except ValidationError as error:
         problems += _explain(error.errors(), origin)
     if problems:
-        raise SettingsError("\n".join(problems))
+        more = problems[MOST_TOLD:]
+        rest = [f"and {len(more)} problems more"] if more else []
+        raise SettingsError("\n".join([*problems[:MOST_TOLD], *rest]))
     return settings
 
 
@@ -269,16 +285,11 @@ def read_file(path: Path) -> Values:
         SettingsError: missing, unreadable, not YAML, or not sections of keys.
     """
     try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise SettingsError(f"{path}: cannot read the settings file: {reason}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}:{mark.column + 1}" if mark else str(path)
-        problem = getattr(error, "problem", None) or "unreadable"
+        loaded = load(_read(path))
+    except YamlError as error:
         raise SettingsError(
-            f"{place}: not valid YAML: {problem}; `grucli train --print-config` shows the form"
+            f"{path}:{error.line}:{error.column}: {error.problem}; "
+            "`grucli train --print-config` shows the form"
         ) from None
     if loaded is None:
         return {}
@@ -299,6 +310,26 @@ def read_file(path: Path) -> Values:
     }
 
 
+def _read(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(LARGEST_FILE + 1)
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot read the settings file: {error.strerror}") from None
+    if len(raw) > LARGEST_FILE:
+        raise SettingsError(
+            f"{path}: larger than {LARGEST_FILE // 1024} KiB, as no settings file is"
+        )
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - before.rfind(b"\n")
+        raise SettingsError(
+            f"{path}:{line}:{column}: cannot read the settings file: it is not UTF-8 text"
+        ) from None
+
+
 def parse_override(text: str) -> Values:
     """The key and value of one ``--set section.key=value``.
 
@@ -307,11 +338,16 @@ def parse_override(text: str) -> Values:
     """
     key, equals, value = text.partition("=")
     if not equals or key.count(".") != 1:
-        raise SettingsError(f"--set {text}: write --set section.key=value, as in train.batch=32")
+        raise SettingsError(
+            f"--set {_short(text)}: write --set section.key=value, as in train.batch=32"
+        )
     try:
-        return {key.strip(): _number(yaml.safe_load(value))}
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise SettingsError(f"--set {text}: {value!r} is not a YAML value; quote it") from None
+        return {key.strip(): _number(load(value))}
+    except YamlError as error:
+        raise SettingsError(
+            f"--set {_short(text)}: {_shown(value)} is not a YAML value; quote it "
+            f"(line {error.line}, column {error.column}: {error.problem})"
+        ) from None
 
 
 def to_yaml(settings: Settings) -> str:
@@ -319,10 +355,16 @@ def to_yaml(settings: Settings) -> str:
     lines: list[str] = []
     for section in Settings.model_fields:
         values = getattr(settings, section)
-        lines += ["", f"# {type(values).__doc__}", f"{section}:"]
+        lines += ["", *_comment(docstring(type(values))), f"{section}:"]
         for key, described in type(values).model_fields.items():
-            lines += [f"  # {described.description}", f"  {key}: {_scalar(getattr(values, key))}"]
+            explanation = _comment(described.description, indent="  ")
+            lines += [*explanation, f"  {key}: {_scalar(getattr(values, key))}"]
     return "\n".join(lines[1:]) + "\n"
+
+
+def _comment(text: str | None, indent: str = "") -> list[str]:
+    """An explanation as a line; none where Python has neither docstrings nor sources."""
+    return [f"{indent}# {text}"] if text else []
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
@@ -351,11 +393,12 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
         key = ".".join(str(part) for part in item["loc"][:2])
         message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
         message = message.replace("a valid boolean", "true or false")
+        message = message.replace("String should have ", "must have ")
         if item["loc"][:2] == ("optim", "betas") and item["type"] != "value_error":
             message = "must be two numbers, as in [0.9, 0.99]"
         messages.setdefault(key, []).append(message)
         if item["type"] != "value_error":
-            inputs[key] = f", not {item['input']!r}"
+            inputs[key] = f", not {_shown(item['input'])}"
     return [
         f"{_place(key, origin)}: {key}: {' or '.join(texts)}{inputs.get(key, '')}"
         for key, texts in messages.items()
@@ -392,7 +435,23 @@ def _number(value: Any) -> Any:
     return value
 
 
+def _short(text: str, length: int = LONGEST_SHOWN) -> str:
+    """A text for a message, cut if it is long."""
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
+def _shown(value: Any) -> str:
+    """A value as a message repeats it."""
+    try:
+        return _short(repr(value))
+    except ValueError:  # Python writes no numbers of thousands of digits
+        return "a number of thousands of digits"
+
+
 def _scalar(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(_scalar(item) for item in value)}]"
-    return yaml.safe_dump(value, allow_unicode=True, width=10**9).removesuffix("\n...\n").strip()
+    # what is not printable is escaped, in double quotes: YAML would fold it, or refuse it
+    style = '"' if isinstance(value, str) and not value.isprintable() else None
+    dumped = yaml.safe_dump(value, allow_unicode=True, width=10**9, default_style=style)
+    return dumped.removesuffix("\n...\n").strip()

@@ -5,6 +5,12 @@ import os
 MANY_SAMPLES = 16
 """Samples from which threads share them; fewer are made by one, whose products are shared."""
 
+SIDE_BY_SIDE = 1024
+"""Most samples that are made side by side."""
+
+HELD = 2**22
+"""Most characters of samples that are made side by side, since all but one wait in memory."""
+
 PRODUCT_THREADS = 4
 """Most threads that a product of few rows is worth."""
 
@@ -28,3 +34,8 @@ def limit_product_threads(threads: int) -> None:
 def product_threads(samples: int) -> int:
     """Threads that shall share each product when so many samples are made side by side."""
     return 1 if samples >= MANY_SAMPLES else min(available_cores(), PRODUCT_THREADS)
+
+
+def side_by_side(samples: int, length: int) -> int:
+    """How many of so many samples of that length are made side by side, the others after them."""
+    return max(1, min(samples, SIDE_BY_SIDE, HELD // max(1, length)))

@@ -19,6 +19,10 @@ WINDOW = 32
 STREAMS = 64
 """Pieces of a long text that are read side by side."""
 
+GROUP, FEWEST = 2**13, 8
+"""Pieces times units of a group, which one thread reads, and its fewest pieces. Groups depend on
+the model and the text alone, so that the number of threads does not change the result."""
+
 HELD = 16
 """Windows after which a mapped text is let go of."""
 
@@ -74,6 +78,10 @@ class Score:
         return self.hits / self.chars
 
 
+NOTHING = Score(0, 0.0, 0)
+"""The score of no text."""
+
+
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
     """An evaluation was told to stop."""
 
@@ -91,23 +99,18 @@ def evaluate(
     Args:
         model: the model.
         ids: the text, (N,), N >= 2; its first character is read but not predicted.
-        workers: threads that share the pieces.
+        workers: threads that share the pieces; does not change the result.
         stop: asked again and again whether to stop.
 
     Raises:
         Stopped: ``stop`` has said so.
     """
-    pieces = max(1, min(STREAMS, (len(ids) - 1) // PIECE))
-    workers = min(workers, pieces)
-    starts, scored_from, length = _cut(len(ids) - 1, pieces)
-    shards = np.array_split(np.arange(pieces), workers)
-
     ended = Event()  # nobody needs the rest: a thread was stopped or has failed
 
-    def one(shard: npt.NDArray[np.intp]) -> Score:
-        total = Score(0, 0.0, 0)
+    def one(scores: Iterator[Score]) -> Score:
+        total = NOTHING
         try:
-            for score in _evaluate_pieces(model, ids, starts[shard], scored_from[shard], length):
+            for score in scores:
                 total += score
                 if ended.is_set() or stop():
                     raise Stopped
@@ -116,13 +119,26 @@ def evaluate(
             raise
         return total
 
+    groups = _groups(model, ids)
+    workers = min(workers, len(groups))
     if workers == 1:
-        return one(shards[0])
+        return sum(map(one, groups), NOTHING)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            return sum(pool.map(one, shards), Score(0, 0.0, 0))
+            return sum(pool.map(one, groups), NOTHING)
         finally:
             ended.set()
+
+
+def _groups(model: Model, ids: Ids) -> list[Iterator[Score]]:
+    """The scores of a text's pieces, in groups; nothing is computed before it is asked for."""
+    pieces = max(1, min(STREAMS, (len(ids) - 1) // PIECE))
+    starts, scored_from, length = _cut(len(ids) - 1, pieces)
+    size = max(FEWEST, GROUP // model.H)
+    return [
+        _evaluate_pieces(model, ids, starts[lo : lo + size], scored_from[lo : lo + size], length)
+        for lo in range(0, pieces, size)
+    ]
 
 
 def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:

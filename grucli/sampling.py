@@ -1,6 +1,6 @@
 """Text from a model, one character at a time, several samples as one batch."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.cores import MANY_SAMPLES, available_cores
+from grucli.evaluation import Stopped
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
@@ -99,11 +100,15 @@ def _fall_within(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.in
 
 
 def _keep_nucleus_(p: Array, top_p: float) -> None:
-    """Zero all but the most probable characters that together reach ``top_p`` of each row."""
+    """Zero all but the most probable characters that together reach ``top_p`` of each row.
+
+    The most probable one always stays: a small ``top_p`` is zero in float32.
+    """
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
     before = np.cumsum(ranked, axis=1) - ranked  # what the more probable ones reach
-    ranked[before >= top_p * ranked.sum(axis=1, keepdims=True)] = 0.0
+    enough = before >= top_p * ranked.sum(axis=1, keepdims=True)
+    ranked[:, 1:][enough[:, 1:]] = 0.0
     np.put_along_axis(p, order, ranked, axis=1)
 
 
@@ -116,7 +121,9 @@ def generate(
     choice: Choice,
     seed: int,
     samples: int = 1,
+    first: int = 0,
     threads: int = 1,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
     """Continue a prompt; without one, start from the zero state.
 
@@ -132,7 +139,12 @@ def generate(
         choice: how to choose them.
         seed: of all random streams.
         samples: how many samples to make side by side.
+        first: the number of the first of them.
         threads: how many threads share the samples.
+        stop: asked while the prompt is read whether to stop; then ask yourself.
+
+    Raises:
+        Stopped: ``stop`` has said so.
 
     Yields:
         For each character the ids, (samples,), and the logits they were drawn from, (samples, V).
@@ -140,8 +152,8 @@ def generate(
     edges = [samples * thread // threads for thread in range(threads + 1)]
     factors = model.factors(-(-samples // threads), backward=False)
     steppers = [Stepper(model, hi - lo, factors) for lo, hi in pairwise(edges)]
-    logits, state = _start(model, counts, prompt, steppers[0] if samples == 1 else None)
-    streams = [np.random.default_rng([seed, number]) for number in range(samples)]
+    logits, state = _start(model, counts, prompt, steppers[0] if samples == 1 else None, stop)
+    streams = [np.random.default_rng([seed, first + number]) for number in range(samples)]
     parts = [
         _continue(stepper, logits, state, streams[lo:hi], length, choice)
         for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
@@ -158,13 +170,17 @@ def generate(
 
 
 def _start(
-    model: Model, counts: npt.NDArray[np.int64], prompt: Ids, stepper: Stepper | None
+    model: Model,
+    counts: npt.NDArray[np.int64],
+    prompt: Ids,
+    stepper: Stepper | None,
+    stop: Callable[[], bool],
 ) -> tuple[Array, Array]:
     """The first character's logits, (1, V), and the state before it."""
     if model.boundary is not None:
         prompt = np.append(model.boundary, prompt)
     if len(prompt):
-        return read_prompt(model, prompt, stepper)
+        return read_prompt(model, prompt, stepper, stop)
     with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
         return np.log(counts / counts.sum())[None], model.zero_state(1)
 
@@ -195,15 +211,29 @@ def choose_threads(samples: int, H: int) -> int:
     return max(1, min(available_cores(), samples * H // SMALLEST_PART))
 
 
-def read_prompt(model: Model, prompt: Ids, stepper: Stepper | None = None) -> tuple[Array, Array]:
+def read_prompt(
+    model: Model,
+    prompt: Ids,
+    stepper: Stepper | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[Array, Array]:
     """Read a prompt from the zero state: the next character's logits (1, V), and the state.
 
-    ``stepper``: ``Stepper(model, 1)``, where there is one already.
+    Args:
+        model: the model.
+        prompt: ids, (N,), N >= 1.
+        stepper: ``Stepper(model, 1)``, where there is one already.
+        stop: asked again and again whether to stop.
+
+    Raises:
+        Stopped: ``stop`` has said so.
     """
     state = model.zero_state(1)
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
         x = np.asarray(prompt[lo : min(lo + PROMPT_WINDOW, len(prompt) - 1)], np.intp)[:, None]
         _, state = model.run(x, state, model.workspace(len(x), 1))
+        if stop():
+            raise Stopped
     stepper = stepper or Stepper(model, 1)
     stepper.state = state
     return stepper.step(np.asarray(prompt[-1:], np.intp)), stepper.state
@@ -217,10 +247,22 @@ def sample_ids(
     length: int,
     choice: Choice,
     seed: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> npt.NDArray[np.intp]:
-    """One whole sample, without its prompt, (length,)."""
-    pieces = generate(model, counts, prompt, length=length, choice=choice, seed=seed)
-    return np.array([ids[0] for ids, _ in pieces], np.intp)
+    """One whole sample, without its prompt, (length,).
+
+    Raises:
+        Stopped: ``stop``, which is asked at each character, has said so.
+    """
+    pieces = generate(model, counts, prompt, length=length, choice=choice, seed=seed, stop=stop)
+
+    def made() -> Iterator[np.intp]:
+        for ids, _ in pieces:
+            if stop():
+                raise Stopped
+            yield ids[0]
+
+    return np.fromiter(made(), np.intp)
 
 
 class StopFilter:

@@ -488,7 +488,7 @@ class Trainer:
             return None
         step = self.checkpoint.progress.step
         seed = int(random_stream(self._seed, SAMPLES, step).integers(2**63))
-        return make_sample(self.checkpoint, self.checkpoint.vocabulary, seed)[1]
+        return make_sample(self.checkpoint, self.checkpoint.vocabulary, seed, self.stop)[1]
 
     def _write_sample(self, text: bytes | None) -> Iterator[Sampled | NotWritten]:
         if text is None:
@@ -553,9 +553,16 @@ class Trainer:
 
 
 def make_sample(
-    checkpoint: Checkpoint, vocabulary: Vocabulary, seed: int
+    checkpoint: Checkpoint,
+    vocabulary: Vocabulary,
+    seed: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[npt.NDArray[np.intp], bytes]:
-    """The ids of a sample as the settings ask for it, and its text with the prompt before it."""
+    """The ids of a sample as the settings ask for it, and its text with the prompt before it.
+
+    Raises:
+        Stopped: ``stop``, which is asked at each character, has said so.
+    """
     sample = checkpoint.settings.sample
     prompt = vocabulary.encode(sample.prompt)
     ids = sample_ids(
@@ -565,5 +572,6 @@ def make_sample(
         length=sample.length,
         choice=Choice(sample.temperature, never=vocabulary.unknown_id),
         seed=seed,
+        stop=stop,
     )
     return ids, vocabulary.decode(np.concatenate([prompt, ids]))

@@ -42,6 +42,14 @@ def test_a_short_text_is_read_in_one_pass(model: Model, length: int) -> None:
     assert score.hits == hits
 
 
+@pytest.fixture
+def _many_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of two pieces, so that even a small model's are shared by threads."""
+    monkeypatch.setattr(evaluation, "GROUP", 1)
+    monkeypatch.setattr(evaluation, "FEWEST", 2)
+
+
+@pytest.mark.usefixtures("_many_groups")
 @pytest.mark.parametrize("length", [2049, 2050, 5000, 70_001])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_pieces_cover_a_long_text_once_and_agree_with_one_pass(
@@ -53,6 +61,15 @@ def test_pieces_cover_a_long_text_once_and_agree_with_one_pass(
     if length < 10_000:
         nats, _ = in_one_pass(model, ids)
         assert score.loss == pytest.approx(nats / (length - 1), abs=1e-3)
+
+
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    model, rng = Model(200, 300, 1), np.random.default_rng(0)  # its products round by their rows
+    model.initialize(rng)
+    model.params.flat += rng.normal(0, 0.05, model.params.flat.shape).astype(np.float32)
+    ids = rng.integers(0, 200, 30_000).astype(np.uint8)
+    alone = evaluate(model, ids)
+    assert [evaluate(model, ids, workers) for workers in (2, 3, 8)] == 3 * [alone]
 
 
 @given(st.integers(2049, 500_000))
@@ -116,6 +133,7 @@ def test_a_long_run_of_one_symbol_does_not_take_for_ever() -> None:
     assert longest_copy(zeros[:300], zeros)[0] == 300
 
 
+@pytest.mark.usefixtures("_many_groups")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_evaluation_can_be_stopped(model: Model, workers: int) -> None:
     ids, asked = np.arange(9000) % 7, []
@@ -129,6 +147,7 @@ def test_an_evaluation_can_be_stopped(model: Model, workers: int) -> None:
     assert len(asked) <= 2 + workers
 
 
+@pytest.mark.usefixtures("_many_groups")
 def test_the_other_threads_end_with_an_interrupted_one(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,8 +1,12 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grucli.cores import HELD, SIDE_BY_SIDE, side_by_side
+from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.sampling import Choice, StopFilter, generate, read_prompt, sample_ids
@@ -58,6 +62,22 @@ def test_a_draw_is_always_a_character_of_positive_probability(u: float, temperat
     assert Choice(temperature).draw(log_y, np.array([u]))[0] in (1, 3)
 
 
+@given(
+    st.floats(0, 1, exclude_max=True),
+    st.floats(0, 1, exclude_min=True) | st.sampled_from([5e-324, 1e-300, 1e-46, 1e-38, 1e-8]),
+    st.sampled_from([1, 2, 5, 10**30]),
+    st.sampled_from([1, 3]),
+)
+def test_any_top_p_and_top_k_leave_a_character_to_draw(
+    u: float, top_p: float, top_k: int, rows: int
+) -> None:
+    logits = np.tile(np.array([[-90.0, 1.0, -0.5, 1.0, -30.0]], np.float32), (rows, 1))
+    drawn = Choice(1.0, top_k, top_p).draw(logits, np.full(rows, u))
+    assert set(drawn) <= set(range(5))
+    if top_p < 0.4:
+        assert set(drawn) <= {1, 3}
+
+
 def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: Model) -> None:
     settings = {"length": 20, "choice": Choice(1.0), "seed": 3}
     alone = sample_ids(model, COUNTS, NO_PROMPT, **settings)
@@ -65,6 +85,51 @@ def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: 
     together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=3, **settings)]
     np.testing.assert_array_equal(np.array(together)[:, 0], alone)
     assert len({tuple(column) for column in np.array(together).T}) == 3
+
+
+def test_later_samples_can_be_made_by_themselves(model: Model) -> None:
+    settings = {"length": 20, "choice": Choice(1.0), "seed": 3}
+    together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=5, **settings)]
+    later = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=2, first=3, **settings)]
+    np.testing.assert_array_equal(np.array(together)[:, 3:], later)
+
+
+@pytest.mark.parametrize("length", [0, 1, 500, 10_000, HELD, 10**30])
+@pytest.mark.parametrize("samples", [1, 2, 1000, 10**30])
+def test_what_is_made_side_by_side_is_bounded(samples: int, length: int) -> None:
+    size = side_by_side(samples, length)
+    assert 1 <= size <= min(samples, SIDE_BY_SIDE)
+    assert size == 1 or size * length <= HELD
+
+
+def test_a_sample_without_end_can_be_stopped_and_takes_no_memory(model: Model) -> None:
+    asked: list[None] = []
+
+    def stop() -> bool:
+        asked.append(None)
+        return len(asked) == 3000
+
+    tracemalloc.start()
+    with pytest.raises(Stopped):
+        sample_ids(model, COUNTS, NO_PROMPT, length=10**18, choice=Choice(), seed=1, stop=stop)
+    assert tracemalloc.get_traced_memory()[1] < 2e6
+    tracemalloc.stop()
+    assert len(asked) == 3000
+
+
+def test_reading_a_prompt_can_be_stopped(model: Model) -> None:
+    asked: list[None] = []
+    with pytest.raises(Stopped):
+        sample_ids(
+            model,
+            COUNTS,
+            np.zeros(10_000, np.intp),
+            length=1,
+            choice=Choice(),
+            seed=1,
+            stop=lambda: asked.append(None) is None and len(asked) == 2,
+        )
+    assert len(asked) == 2
 
 
 def test_without_a_prompt_the_first_character_follows_the_corpus(model: Model) -> None:

@@ -1,7 +1,7 @@
 import csv
 import errno
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +153,33 @@ def test_stopping_in_an_evaluation_loses_nothing_either(text: str, average: floa
         assert last(part) == last(whole), step
         clock = ("chars_per_s", "elapsed_s")
         assert rows(part, *clock) == rows(whole, *clock)
+
+
+def test_stopping_in_a_sample_loses_nothing_either(text: str) -> None:
+    plan, asked = plan_for(text, train__sample_every=5), 0
+    whole = trainer_for(plan)
+
+    def stops_at(number: int | None) -> Callable[[], bool]:
+        def stop() -> bool:
+            nonlocal asked
+            asked += 1
+            return number is not None and asked >= number
+
+        return stop
+
+    list(whole.train(stops_at(None)))
+    assert asked > 24 + 4 * 20  # at each step and at each character of a sample
+    for number in range(1, asked, 9):
+        asked, part = 0, trainer_for(plan, f"stopped-{number}")
+        list(part.train(stops_at(number)))
+        assert not part.finished
+        part = resumed(part, plan)
+        follow(part)
+        assert last(part) == last(whole), number
+        clock = ("chars_per_s", "elapsed_s")
+        assert rows(part, *clock) == rows(whole, *clock)
+        for sample in (whole.run.path / "samples").iterdir():
+            assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
 
 
 def test_evaluating_and_sampling_more_often_changes_nothing(text: str) -> None:

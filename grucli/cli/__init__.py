@@ -32,6 +32,7 @@ from grucli.cli import (
     train,
 )
 from grucli.cores import limit_product_threads
+from grucli.docstrings import docstring
 from grucli.errors import GrucliError
 
 app = typer.Typer(
@@ -83,6 +84,11 @@ def top(
     """
     if context.invoked_subcommand != "sample":  # the others share a batch among the cores
         limit_product_threads(1)
+
+
+for command in (*app.registered_commands, app.registered_callback):
+    if command is not None:
+        command.help = docstring(command.callback)
 
 
 @contextmanager

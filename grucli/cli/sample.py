@@ -4,19 +4,31 @@ import codecs
 import math
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 
 import typer
 
 from grucli.cli import render
-from grucli.cores import limit_product_threads, product_threads
+from grucli.cores import limit_product_threads, product_threads, side_by_side
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
     from grucli.checkpoint import Checkpoint
+    from grucli.sampling import StopFilter
     from grucli.vocabulary import Vocabulary
+
+    Made = Iterator[tuple[Any, Any]]
+LONGEST_PROMPT = 2**22
+"""Bytes of a prompt."""
+
+LONGEST_STOP = 1000
+"""Characters of a text that ends a sample: its beginnings are looked for at each character."""
+
+MOST_AS_JSON = 2 * 10**6
+"""Characters that are held as JSON, at some 300 bytes each."""
 
 
 Run = Annotated[Path, typer.Argument(help="A run directory or a checkpoint.", metavar="RUN|CKPT")]
@@ -105,9 +117,8 @@ def sample(
 ) -> None:
     """Write text like the corpus, as it is made; from a list, one line a sample."""
     _check(temperature, top_p, prompt, prompt_file)
-    if "" in (stop or []):
-        raise UsageError("--stop needs a text; an empty one would end every sample at once")
-    limit_product_threads(product_threads(count))
+    _check_sizes(length, count, stop or [], as_json)
+    limit_product_threads(product_threads(side_by_side(count, length)))
     import secrets
 
     from grucli.runs import open_checkpoint
@@ -150,65 +161,75 @@ class _Request:
         count: int,
         stops: Sequence[bytes],
     ) -> None:
+        self.checkpoint, self.vocabulary, self.prompt = checkpoint, checkpoint.vocabulary, prompt
+        self.length, self.choice, self.seed, self.count = length, choice, seed, count
+        self.documents = checkpoint.settings.data.documents is not None
+        self.ends = [*stops, b"\n"] if self.documents else stops
+
+    def _groups(self) -> "Iterator[tuple[int, list[StopFilter], Made]]":
+        """Samples that are made side by side: the first one's number, filters, characters."""
         from grucli.sampling import StopFilter, choose_threads, generate
 
-        self.vocabulary, self.prompt, self.seed, self.count = (
-            checkpoint.vocabulary,
-            prompt,
-            seed,
-            count,
-        )
-        self.documents = checkpoint.settings.data.documents is not None
-        ends = [*stops, b"\n"] if self.documents else stops
-        self.filters = [StopFilter(ends) for _ in range(count)]
-        model = checkpoint.model_to_use()
-        self.characters = generate(
-            model,
-            checkpoint.counts,
-            prompt,
-            length=length,
-            choice=choice,
-            seed=seed,
-            samples=count,
-            threads=choose_threads(count, model.H),
-        )
+        model, size = self.checkpoint.model_to_use(), side_by_side(self.count, self.length)
+        for first in range(0, self.count, size):
+            samples = min(size, self.count - first)
+            filters = [StopFilter(self.ends) for _ in range(samples)]
+            made = generate(
+                model,
+                self.checkpoint.counts,
+                self.prompt,
+                length=self.length,
+                choice=self.choice,
+                seed=self.seed,
+                samples=samples,
+                first=first,
+                threads=choose_threads(samples, model.H),
+            )
+            yield first, filters, _until_all_end(filters, made)
 
     def write(self, put: Callable[[bytes], None], before: bytes, separator: bytes) -> None:
-        """Write the first sample as it is made, and the others after it."""
-        texts = [[before] for _ in range(self.count)]
-        put(before)
-        for ids, _ in self.characters:
-            for number, stops in enumerate(self.filters):
-                piece = stops.add(self.vocabulary.decode(ids[number : number + 1]))
-                texts[number].append(piece)
-                if number == 0 and piece:
-                    put(piece)
-            if all(stops.stopped for stops in self.filters):
-                break
-        put(self.filters[0].end())
-        for text, stops in zip(texts[1:], self.filters[1:], strict=True):
-            put(separator + b"".join(text) + stops.end())
+        """Write samples, the first of each group as it is made, and the others after it."""
+        for first, filters, characters in self._groups():
+            texts = [bytearray() for _ in filters]
+            put((separator if first else b"") + before)
+            for ids, _ in characters:
+                for number, stops in enumerate(filters):
+                    piece = stops.add(self.vocabulary.decode(ids[number : number + 1]))
+                    if number:
+                        texts[number] += piece
+                    elif piece:
+                        put(piece)
+            put(filters[0].end())
+            for text, stops in zip(texts[1:], filters[1:], strict=True):
+                put(separator + before + text + stops.end())
         put(b"\n")
 
     def as_json(self, prompt: bytes) -> dict[str, Any]:
         """The prompt, and all samples with the log probability of each character, in nats."""
-        made: list[list[dict[str, Any]]] = [[] for _ in range(self.count)]
-        texts = [b""] * self.count
+        samples = [
+            sample
+            for _, filters, characters in self._groups()
+            for sample in self._group_as_json(filters, characters)
+        ]
+        return {"seed": self.seed, "prompt": prompt.decode(errors="replace"), "samples": samples}
+
+    def _group_as_json(
+        self, filters: "list[StopFilter]", characters: "Made"
+    ) -> list[dict[str, Any]]:
         from grucli.nn.functional import log_softmax
 
-        for ids, logits in self.characters:
+        made: list[list[dict[str, Any]]] = [[] for _ in filters]
+        texts = [bytearray() for _ in filters]
+        for ids, logits in characters:
             log_y = log_softmax(logits)
-            for number, stops in enumerate(self.filters):
+            for number, stops in enumerate(filters):
                 if stops.stopped:
                     continue
                 symbol = self.vocabulary.decode(ids[number : number + 1])
                 texts[number] += stops.add(symbol)
                 made[number].append(self._character(symbol, float(log_y[number, ids[number]])))
-            if all(stops.stopped for stops in self.filters):
-                break
-        texts = [text + stops.end() for text, stops in zip(texts, self.filters, strict=True)]
-        samples = [self._sample(*pair) for pair in zip(texts, made, strict=True)]
-        return {"seed": self.seed, "prompt": prompt.decode(errors="replace"), "samples": samples}
+        whole = [bytes(text + stops.end()) for text, stops in zip(texts, filters, strict=True)]
+        return [self._sample(*pair) for pair in zip(whole, made, strict=True)]
 
     def _sample(self, text: bytes, characters: list[dict[str, Any]]) -> dict[str, Any]:
         """A sample; of a document also the log probability of its end, if it has come to it."""
@@ -235,6 +256,26 @@ class _Request:
         return len(text) if self.vocabulary.level == "byte" else len(text.decode())
 
 
+def _until_all_end(filters: "list[StopFilter]", made: "Made") -> "Made":
+    """What is made, until no sample wants more."""
+    for step in made:
+        yield step
+        if all(stops.stopped for stops in filters):
+            return
+
+
+def _check_sizes(length: int, count: int, stops: list[str], as_json: bool) -> None:
+    if "" in stops:
+        raise UsageError("--stop needs a text; an empty one would end every sample at once")
+    if any(len(text) > LONGEST_STOP for text in stops):
+        raise UsageError(f"--stop takes texts of at most {LONGEST_STOP:,} characters")
+    if as_json and count * max(1, length) > MOST_AS_JSON:
+        raise UsageError(
+            f"--json holds all samples in memory, so --count times --length is {MOST_AS_JSON:,} "
+            "characters at most; lower one of them, or leave --json out"
+        )
+
+
 def _check(
     temperature: float,
     top_p: float | None,
@@ -251,13 +292,24 @@ def _check(
 
 def _read_prompt(source: str) -> bytes:
     try:
-        if source != "-":
-            return Path(source).read_bytes()
-        if sys.stdin is None:
-            raise CorpusError("-: standard input is closed")
-        return sys.stdin.buffer.read()
+        with _open_prompt(source) as file:
+            raw = file.read(LONGEST_PROMPT + 1)
     except OSError as error:
         raise CorpusError(f"{source}: cannot read the prompt: {error.strerror}") from None
+    if len(raw) > LONGEST_PROMPT:
+        raise CorpusError(
+            f"{source}: a prompt of more than {LONGEST_PROMPT // 2**20} MiB; keep its end, which "
+            "counts most"
+        )
+    return raw
+
+
+def _open_prompt(source: str) -> AbstractContextManager[BinaryIO]:
+    if source != "-":
+        return Path(source).open("rb")
+    if sys.stdin is None:
+        raise CorpusError("-: standard input is closed")
+    return nullcontext(sys.stdin.buffer)
 
 
 def _encode(vocabulary: "Vocabulary", raw: bytes, source: str, unknown: Any) -> Any:

@@ -22,6 +22,8 @@ def _files() -> None:
     write("cp1252.txt", b"It\x92s not UTF-8\n" * 50)
     write("one.txt", "a" * 100)
     write("small.txt", "abcdefg")
+    with open("long.txt", "wb") as file:
+        file.truncate(2**22 + 1)
     write("empty.txt", "")
     write("half.gz", gzip.compress(prose(4000).encode())[:300])
     write("broken.yaml", "train: [")
@@ -125,6 +127,10 @@ def test_a_runs_directory_that_is_a_file(grucli: Grucli) -> None:
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
         (["--prompt-file", "nothing.txt"], "nothing.txt: cannot read the prompt"),
         (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the prompt is not UTF-8"),
+        (["--prompt-file", "long.txt"], "long.txt: a prompt of more than 4 MiB; keep its end"),
+        (["--stop", "a" * 1001], "--stop takes texts of at most 1,000 characters"),
+        (["--json", "--length", "9" * 4000, "--count", "9" * 4000], "--json holds all samples in"),
+        (["--json", "--length", "0", "--count", "2000001"], "is 2,000,000 characters at most"),
         (
             ["--prompt", "Xué"],
             "the model never saw the characters 'X' LATIN CAPITAL LETTER X (U+0058), "

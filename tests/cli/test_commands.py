@@ -222,6 +222,44 @@ def test_several_samples_and_a_separator(grucli: Grucli, trained: Path) -> None:
     assert parts[0] == alone
 
 
+@pytest.mark.parametrize("options", [[], ["--json"], ["--stop", "e"], ["--no-echo"]])
+def test_groups_of_samples_follow_each_other(
+    grucli: Grucli, trained: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def text(options: list[str]) -> object:
+        words = ["sample", trained, "-n", 15, "-c", 5, "--seed", 4, "-p", "th", *options]
+        out = grucli(*words).out
+        return [one["text"] for one in json.loads(out)["samples"]] if "--json" in options else out
+
+    together = text(options)
+    monkeypatch.setattr("grucli.cores.SIDE_BY_SIDE", 2)
+    assert text(options) == together
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+@pytest.mark.parametrize(
+    "size",
+    [["--length", 10**18], ["--count", 10**9], ["--count", 10**9, "--length", 10**9]],
+    ids=lambda size: " ".join(map(str, size)),
+)
+def test_samples_without_end_are_written_as_they_are_made(
+    trained: Path, size: list[object]
+) -> None:
+    process = start("sample", trained, "--seed", 1, *size)
+    assert process.stdout is not None
+    assert len(process.stdout.read(100_000)) == 100_000
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    process.kill()
+    process.communicate()
+    (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    assert int(peak) < 300_000  # KiB
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file without end")
+def test_a_prompt_without_end_is_refused(grucli: Grucli, trained: Path) -> None:
+    assert "more than 4 MiB" in grucli("sample", trained, "--prompt-file", "/dev/zero").err
+
+
 def test_a_stop_string_ends_a_sample(grucli: Grucli, trained: Path) -> None:
     out = grucli("sample", trained, "-n", "400", "--seed=1", "--stop", "e", "-t", "1").out
     assert "e" not in out

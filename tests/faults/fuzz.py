@@ -41,6 +41,18 @@ SPICES += [
     b"\t",
     b".nan",
 ]
+SPICES += [
+    b"<<: ",
+    b"? ",
+    b"- " * 60,
+    b"[" * 60,
+    b"\xc2\x85",
+    b"!!timestamp ",
+    b"0b_",
+    b"0x" + b"f" * 5000,
+    b"1" + b":1" * 400,
+    b'"\\UFFFFFFFF"',
+]
 
 
 def small_checkpoint(folder: Path) -> Path:

@@ -1,0 +1,103 @@
+"""YAML of settings: a few plain values, each written out once.
+
+PyYAML's safe loader makes no objects, but takes what has no place in settings and can cost any
+amount of memory and time: aliases that multiply, nesting without end, keys given twice. What is
+refused here is refused before it is built, with its place.
+"""
+
+from typing import Any
+
+import yaml
+
+DEEPEST = 8
+"""Levels of nesting; settings have three."""
+
+MOST_VALUES = 1000
+"""Keys, values and items; settings have about a hundred."""
+
+LONGEST_PROBLEM = 200
+"""Characters of a problem that are told: PyYAML's own can repeat the whole text."""
+
+
+class YamlError(Exception):
+    """A text that is not YAML, or not of the kind that settings are.
+
+    Attributes:
+        problem: what is wrong.
+        line, column: where, from 1.
+    """
+
+    def __init__(self, problem: str, line: int, column: int) -> None:
+        super().__init__(problem)
+        self.problem, self.line, self.column = problem[:LONGEST_PROBLEM], line, column
+
+
+def load(text: str) -> Any:
+    """The value that a YAML text stands for.
+
+    Raises:
+        YamlError: it is not YAML, or not of the kind that settings are.
+    """
+    try:
+        loader = _Loader(text)
+    except yaml.reader.ReaderError as error:
+        before, problem = text[: error.position], f"character U+{ord(text[error.position]):04X}"
+        column = error.position - before.rfind("\n")
+        raise YamlError(f"not valid YAML: {problem}", before.count("\n") + 1, column) from None
+    try:
+        return loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        raise _at(error.problem_mark, f"not valid YAML: {error.problem}") from None
+    except (ValueError, OverflowError) as error:  # such as of \\UFFFFFFFF
+        raise _at(loader.get_mark(), f"not valid YAML: {error}") from None
+
+
+def _at(mark: Any, problem: str) -> YamlError:
+    return YamlError(problem, mark.line + 1, mark.column + 1)
+
+
+class _Loader(yaml.SafeLoader):
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.depth = self.values = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        problem = self._problem(event)
+        if problem:
+            raise _at(event.start_mark, problem)
+        self.values += 1
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def _problem(self, event: Any) -> str | None:
+        """What is wrong with a value that begins with ``event``."""
+        if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
+            return "settings take no anchors and aliases (& and *); quote a text"
+        if event.tag is not None:
+            return "settings take no tags (!); quote a text"
+        if self.depth >= DEEPEST:
+            return "nested too deep for settings"
+        if self.values >= MOST_VALUES:
+            return f"settings have fewer than {MOST_VALUES:,} keys and values"
+        return None
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith(":str"):
+                raise _at(key.start_mark, "the name of a setting is a word")
+            if key.value in lines:
+                problem = f"the same key as in line {lines[key.value]}; keep one"
+                raise _at(key.start_mark, problem)
+            lines[key.value] = key.start_mark.line + 1
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, OverflowError) as error:  # a date or a number that there is not
+            raise _at(node.start_mark, f"not valid YAML: {error}") from None
