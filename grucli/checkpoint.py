@@ -408,7 +408,7 @@ def _check(checkpoint: Checkpoint) -> None:
 def is_of_evaluation(path: Path) -> bool:
     """Whether a checkpoint was written by an evaluation; one that cannot be read counts as one."""
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _progress(_Reader(path, archive).meta()["progress"]).of_evaluation
     except Exception:  # whatever is wrong with it, whoever reads it is told
         return True

@@ -358,7 +358,7 @@ def to_yaml(settings: Settings) -> str:
         lines += ["", *_comment(docstring(type(values))), f"{section}:"]
         for key, described in type(values).model_fields.items():
             explanation = _comment(described.description, indent="  ")
-            lines += [*explanation, f"  {key}: {_scalar(getattr(values, key))}"]
+            lines += [*explanation, f"  {key}: {to_scalar(getattr(values, key))}"]
     return "\n".join(lines[1:]) + "\n"
 
 
@@ -448,9 +448,10 @@ def _shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def _scalar(value: Any) -> str:
+def to_scalar(value: Any) -> str:
+    """A value as YAML writes it on one line, so that it is read back unchanged."""
     if isinstance(value, tuple):
-        return f"[{', '.join(_scalar(item) for item in value)}]"
+        return f"[{', '.join(to_scalar(item) for item in value)}]"
     # what is not printable is escaped, in double quotes: YAML would fold it, or refuse it
     style = '"' if isinstance(value, str) and not value.isprintable() else None
     dumped = yaml.safe_dump(value, allow_unicode=True, width=10**9, default_style=style)

@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from grucli import checkpoint as checkpoints
 from grucli.checkpoint import Checkpoint, Progress
-from grucli.config import Settings, to_yaml
+from grucli.config import Settings, to_scalar, to_yaml
 from grucli.corpus import Corpus
 from grucli.corpus import read as read_corpus
 from grucli.errors import CheckpointError, CorpusError, RunError, UsageError, quote
@@ -523,6 +523,5 @@ def _is_own(name: str | None) -> bool:
 
 
 def _overrides_yaml(overrides: Mapping[str, Any]) -> str:
-    import yaml
-
-    return yaml.safe_dump(dict(overrides), allow_unicode=True) if overrides else "{}\n"
+    lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
+    return "".join(lines) or "{}\n"

@@ -38,7 +38,7 @@ from grucli.errors import (
     UsageError,
     quote,
 )
-from grucli.files import replace_text, sha256
+from grucli.files import open_file, replace_text, sha256
 from grucli.plan import Plan, describe, make_plan, resume, start
 from grucli.runs import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.sources import STANDARD_INPUT
@@ -407,6 +407,10 @@ def _config_file(run: RunDirectory) -> tuple[str, Values]:
         SettingsError: it cannot be read.
     """
     path = run.path / "config.yaml"
+    try:
+        open_file(path).close()  # a pipe would have to be waited for
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
     return str(path), read_file(path)
 
 

@@ -204,13 +204,16 @@ def test_no_place_to_keep_it(error: int, where: str, monkeypatch: pytest.MonkeyP
 
 def test_what_a_dead_process_left_is_swept() -> None:
     cache.directory().mkdir()
-    old, new = (cache.directory() / f".{name}.ids.tmp-1" for name in ("old", "new"))
-    for path in (old, new):
+    names = [f"{letter * 40}-{'0' * 16}" for letter in "ab"]
+    old, new = (cache.directory() / f".{name}.ids.tmp-1-0123abcd" for name in names)
+    others = [cache.directory() / name for name in (".mine.tmp-1", f".{names[0]}.ids.tmp-1")]
+    for path in (old, new, *others):
         path.touch()
-    os.utime(old, (1, 1))
+    for path in (old, *others):
+        os.utime(path, (1, 1))
     read(["t.txt"], Data())
     assert not old.exists()
-    assert new.exists()
+    assert all(path.exists() for path in (new, *others)), "those are somebody else's"
 
 
 def test_two_processes_at_once() -> None:

@@ -155,8 +155,9 @@ def test_stopping_in_an_evaluation_loses_nothing_either(text: str, average: floa
         assert rows(part, *clock) == rows(whole, *clock)
 
 
-def test_stopping_in_a_sample_loses_nothing_either(text: str) -> None:
-    plan, asked = plan_for(text, train__sample_every=5), 0
+@pytest.mark.parametrize("sample_every", [None, 5])
+def test_stopping_in_a_sample_loses_nothing_either(text: str, sample_every: int | None) -> None:
+    plan, asked = plan_for(text, train__sample_every=sample_every), 0
     whole = trainer_for(plan)
 
     def stops_at(number: int | None) -> Callable[[], bool]:
@@ -168,7 +169,7 @@ def test_stopping_in_a_sample_loses_nothing_either(text: str) -> None:
         return stop
 
     list(whole.train(stops_at(None)))
-    assert asked > 24 + 4 * 20  # at each step and at each character of a sample
+    assert asked > 24 + 2 * 20  # at each step and at each character of a sample
     for number in range(1, asked, 9):
         asked, part = 0, trainer_for(plan, f"stopped-{number}")
         list(part.train(stops_at(number)))
