@@ -417,9 +417,9 @@ def is_of_evaluation(path: Path) -> bool:
 def _progress(values: dict[str, Any]) -> Progress:
     """Progress from JSON: no other keys, and each of its type."""
     if "evaluated_step" not in values:  # version 0.1.0, which did not tell them apart
-        own = values["step"] == values["best_step"]
-        loss = values["best_loss"] if own else None
-        values = values | {"evaluated_step": values["step"], "evaluated_loss": loss}
+        step, best = values.get("step"), values.get("best_step")
+        loss = values.get("best_loss") if step == best else None
+        values = values | {"evaluated_step": step, "evaluated_loss": loss}
     return _PROGRESS.validate_json(json.dumps(asdict(Progress(**values))), strict=True)
 
 

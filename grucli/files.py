@@ -14,6 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+ATTEMPTS, PAUSE = 5, 0.01
+"""How often, and after how many seconds, a lock is tried: ``is_free`` holds it for a moment."""
+
 LOCKED_BYTE = 1024
 """Where a lock lies in its file on Windows, which locks bytes and not files."""
 
@@ -197,6 +200,13 @@ class Lock:
 
     def acquire(self) -> bool:
         """Take the lock; False if another process has it."""
+        for _ in range(ATTEMPTS):
+            if self._acquire():
+                return True
+            time.sleep(PAUSE)
+        return False
+
+    def _acquire(self) -> bool:
         descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
         if not _try_lock(descriptor):
             os.close(descriptor)
@@ -230,7 +240,7 @@ class Lock:
             descriptor = _descriptor(self.path, os.O_RDWR)
         except OSError as error:
             return isinstance(error, FileNotFoundError | NotAFileError)
-        free = _try_lock(descriptor)
+        free = _try_lock(descriptor, shared=True)
         os.close(descriptor)
         return free
 
@@ -241,7 +251,8 @@ class Lock:
         return "unknown"
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
+    """Lock an open file; several may hold a shared lock, where the system has such locks."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -252,7 +263,8 @@ def _try_lock(descriptor: int) -> bool:
         else:
             import fcntl
 
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
         # a file system that cannot lock must not keep a run from being trained
         return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)

@@ -110,6 +110,26 @@ def test_a_run_is_locked_before_anything_of_it_is_read() -> None:
     assert sample_of(run, "last")["step"] == 40
 
 
+@posix
+def test_a_look_at_a_run_does_not_keep_it_from_being_resumed() -> None:
+    run, _ = train(new(), 15)
+    looks, ended = [], threading.Event()
+
+    def look() -> None:
+        while not ended.is_set():
+            looks.append(RunDirectory(run)._lock.is_free())
+
+    watchers = [threading.Thread(target=look) for _ in range(2)]
+    for watcher in watchers:
+        watcher.start()
+    for _ in range(20):
+        again(run).close()
+    ended.set()
+    for watcher in watchers:
+        watcher.join()
+    assert True in looks
+
+
 def test_a_session_that_is_not_trained_gives_the_run_back() -> None:
     run, _ = train(new(), 15)
     again(run).close()
