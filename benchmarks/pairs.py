@@ -1,4 +1,4 @@
-"""One row times a matrix, as real numbers and in pairs: what ``products.PAIRED`` gains.
+"""One row times a matrix, as real numbers and in pairs: what ``matmul.PAIRED`` gains.
 
 ``python -m benchmarks.pairs``; as many threads as ``grucli sample`` gives a product. Each way is a
 process of its own, since a thread that has worked spins for a while and would slow the other way.
@@ -29,14 +29,14 @@ def build(way: str, case: str) -> Callable[[], object]:
     """The products of a row with each of several matrices in turn."""
     import numpy as np
 
-    from grucli.nn import products
+    from grucli.nn import matmul
 
     N, K = json.loads(case)
-    products.PAIRED = range(N * K + 1) if way == "pairs" else range(0)
+    matmul.PAIRED = range(N * K + 1) if way == "pairs" else range(0)
     rng = np.random.default_rng(0)
     x, out = rng.standard_normal((1, K), np.float32), np.empty((1, 1, N), np.float32)
     matrices = rng.standard_normal((-(-BYTES // (4 * N * K)), 1, 1, K, N), np.float32)
-    each = [products.multiplier(products.for_one_row(W), out) for W in matrices]
+    each = [matmul.multiplier(matmul.for_one_row(W), out) for W in matrices]
 
     def turn() -> None:
         for multiply in islice(cycle(each), PRODUCTS):

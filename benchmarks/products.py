@@ -21,7 +21,7 @@ def contenders(rows: int, H: int) -> tuple[str, dict[str, Callable[[], object]]]
     """What is multiplied at a time, and by name the ways to multiply (rows, H) by two (H, H)."""
     import numpy as np
 
-    from grucli.nn.products import best_width, blocks, multiplier, rows_at_once
+    from grucli.nn.matmul import best_width, blocks, multiplier, rows_at_once
 
     rng = np.random.default_rng(0)
     x, W = rng.standard_normal((rows, H), np.float32), rng.standard_normal((2, H, H), np.float32)

@@ -40,10 +40,10 @@ def kernels(size: Size) -> Part:
     model.initialize(rng)
     x, targets = rng.integers(0, VOCABULARY, (2, size.T, size.B))
     state, room = model.zero_state(size.B), model.workspace(size.T, size.B)
-    grads, factors = model.params.like(), model.factors(size.B)
+    grads, packed = model.params.like(), model.packed(size.B)
 
     def run() -> None:
-        model.loss_and_gradients(x, targets, state, room, grads, scale=1e-4, factors=factors)
+        model.loss_and_gradients(x, targets, state, room, grads, scale=1e-4, packed=packed)
 
     return run
 
@@ -52,10 +52,10 @@ def products(size: Size) -> Part:
     """The matrix products of ``kernels``, with the arrays that they follow each other on."""
     import numpy as np
 
-    from grucli.nn.inputs import STEPS_AT_ONCE
+    from grucli.nn.matmul import best_width, blocks, multiplier, multiply
     from grucli.nn.model import ROWS_AT_ONCE
     from grucli.nn.params import pieces
-    from grucli.nn.products import best_width, blocks, multiplier, multiply
+    from grucli.nn.projection import STEPS_AT_ONCE
 
     T, B, H, L = size.T, size.B, size.H, size.L
     rng = np.random.default_rng(0)
@@ -115,21 +115,21 @@ def functions(size: Size) -> Part:
 
 
 def optimizer(size: Size, rows: int) -> Part:
-    """Clipping, Adam, and the factors for the next step."""
+    """Clipping, Adam, and the packed weights for the next step."""
     import numpy as np
 
     from grucli.nn.model import Model
     from grucli.optim import Moments, adam_, clip_
 
     model = Model(VOCABULARY, size.H, size.L)
-    params, factors = model.params, model.factors(rows)
+    params, packed = model.params, model.packed(rows)
     gradient = np.full_like(params.flat, 1e-3)
     moments = Moments.like(params.flat)
 
     def run() -> None:
         clip_(gradient, 1.0)
         adam_(params.flat, gradient, moments, step=9, lr=1e-3, betas=(0.9, 0.99), eps=1e-8)
-        model.renew(factors)
+        packed.update()
 
     return run
 

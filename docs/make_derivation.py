@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from grucli.analysis.routes import count, joined, look_back, summed
 from grucli.inspection import enumerate_routes, norms_by_distance
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import TOLERANCE, check_all, toy
-from grucli.nn.routes import count, joined, look_back, summed
 
 PATH = Path(__file__).with_name("derivation.md")
 START, END = "<!-- figures -->", "<!-- end of figures -->"

@@ -176,8 +176,8 @@ def same_text(corpus: Corpus, checkpoint: Checkpoint) -> bool:
 def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
     """A model of that size, its parameters still to be set."""
     size = settings.model
-    boundary = vocabulary.line_end if settings.data.documents else None
-    return Model(len(vocabulary), size.hidden, size.layers, cell=size.variant, boundary=boundary)
+    separator = vocabulary.line_end if settings.data.documents else None
+    return Model(len(vocabulary), size.hidden, size.layers, cell=size.variant, separator=separator)
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:

@@ -160,12 +160,12 @@ def _evaluate_pieces(
     """The scores of pieces that are read side by side, of some steps each."""
     state = model.zero_state(len(starts))
     room = model.workspace(min(WINDOW, length), len(starts))
-    factors = model.factors(len(starts), backward=False)
+    packed = model.packed(len(starts), backward=False)
     for lo in range(0, length, WINDOW):
         steps = np.arange(lo, min(lo + WINDOW, length))[:, None]  # (T, 1)
         places = starts + steps  # (T, pieces)
         x, targets = ids[places].astype(np.intp), ids[places + 1].astype(np.intp)
-        log_probs, hits, state = model.score(x, targets, state, room.first(len(x)), factors)
+        log_probs, hits, state = model.score(x, targets, state, room.first(len(x)), packed)
         if lo % (HELD * WINDOW) == 0:
             let_go(ids)
         scored = steps >= scored_from

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grucli.analysis.routes import Gradient, Past, count, joined, label, look_back, summed
 from grucli.errors import CorpusError, UsageError
 from grucli.nn.cells import Cell
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-from grucli.nn.routes import Gradient, Past, count, joined, label, look_back, summed
 
 WARM_UP = 64
 """Characters read, where the text has them, before the part that is looked at."""

@@ -25,6 +25,7 @@ from grucli.cores import available_cores
 from grucli.errors import RunError
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
+from grucli.nn.packed import PackedWeights, packed_shapes
 from grucli.nn.params import Array, Ids, Params, count
 
 SMALLEST_SHARD = 16
@@ -76,7 +77,7 @@ class Shard:
 
     Args:
         model: whose parameters to use.
-        factors: of the same parameters; up to date at each task.
+        packed: copies of the same parameters; up to date at each task.
         grads: where gradients go; overwritten by each task.
         streams: the streams' numbers in the batch.
         T: steps of the longest window.
@@ -86,16 +87,16 @@ class Shard:
     def __init__(
         self,
         model: Model,
-        factors: Params,
+        packed: PackedWeights,
         grads: Params,
         streams: range,
         T: int,
         *,
         dropout: bool,
     ) -> None:
-        self.model, self.factors, self.grads, self.streams = model, factors, grads, streams
-        self.room: Workspace = model.workspace(T, len(streams), dropout=dropout)
-        self.masks: Array = np.empty_like(self.room.dropped)
+        self.model, self.packed, self.grads, self.streams = model, packed, grads, streams
+        self.workspace: Workspace = model.workspace(T, len(streams), dropout=dropout)
+        self.masks: Array = np.empty_like(self.workspace.dropped)
 
     def run(self, task: Task) -> Result:
         """The loss and the gradients of one step."""
@@ -103,11 +104,11 @@ class Shard:
             task.x.astype(np.intp),
             task.targets.astype(np.intp),
             task.state,
-            self.room.first(len(task.x)),
+            self.workspace.first(len(task.x)),
             self.grads,
             scale=task.scale,
             masks=self._masks(len(task.x), task.dropout),
-            factors=self.factors,
+            packed=self.packed,
         )
         return Result(loss, state)
 
@@ -148,15 +149,17 @@ class Shards:
         own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
         context = multiprocessing.get_context("spawn")
         rows = -(-B // workers)  # of the largest shard
-        numbers = (1 + workers) * model.params.flat.size + count(model.factor_shapes(rows))
+        numbers = (1 + workers) * model.params.flat.size + count(
+            packed_shapes(model.params.shapes, rows)
+        )
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
-        self.factors, self.used, grads, *others_grads = _map(memory, model, rows)
+        self.packed, self.used, (grads, *others_grads) = _map(memory, model, rows)
         self.used.flat[:] = model.params.flat
         if not recurrent_dropout:
             model.params = self.used
         own_model = Model(*_arguments(model))
         own_model.params = self.used
-        self.own = Shard(own_model, self.factors, grads, own, T, dropout=dropout)
+        self.own = Shard(own_model, self.packed, grads, own, T, dropout=dropout)
         self.others = [
             _Process(context, model, memory, rows, place, streams, T, dropout)
             for place, streams in enumerate(others, start=1)
@@ -180,7 +183,7 @@ class Shards:
             return Task(x[:, part], targets[:, part], state[:, part], scale, dropout)
 
         masks = self._drop_recurrent(dropout)
-        self.own.model.renew(self.factors)
+        self.packed.update()
         for process in self.others:
             process.begin(task(process.streams))
         results = [self.own.run(task(self.own.streams))]
@@ -278,19 +281,16 @@ class _Process:
 def _arguments(model: Model) -> tuple[Any, ...]:
     """What makes another model like this one."""
     dtype = model.params.flat.dtype.str
-    return model.V, model.H, model.L, dtype, model.cell, model.boundary
+    return model.V, model.H, model.L, dtype, model.cell, model.separator
 
 
-def _map(memory: Any, model: Model, rows: int) -> list[Params]:
-    """Shared memory as factors, parameters, and the gradients of each shard."""
+def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, list[Params]]:
+    """Shared memory as packed weights, parameters, and the gradients of each shard."""
     dtype, layout = model.params.flat.dtype, model.params.shapes
     numbers: Array = np.frombuffer(memory, dtype)
-    shapes = model.factor_shapes(rows)
-    factors, others = np.split(numbers, [count(shapes)])
-    return [
-        Params(shapes, dtype, factors),
-        *(Params(layout, dtype, flat) for flat in others.reshape(-1, model.params.flat.size)),
-    ]
+    copies, others = np.split(numbers, [count(packed_shapes(layout, rows))])
+    used, *grads = (Params(layout, dtype, flat) for flat in others.reshape(-1, count(layout)))
+    return PackedWeights(used, rows, flat=copies), used, grads
 
 
 def _serve(
@@ -308,8 +308,8 @@ def _serve(
         signal.signal(number, signal.SIG_IGN)  # when to stop is the first process's business
     np.seterr(all="ignore")  # so is a loss that is not finite
     model = Model(*arguments)
-    factors, model.params, *grads = _map(memory, model, rows)
-    shard = Shard(model, factors, grads[place], streams, T, dropout=dropout)
+    packed, model.params, grads = _map(memory, model, rows)
+    shard = Shard(model, packed, grads[place], streams, T, dropout=dropout)
     while True:
         try:
             connection.send(shard.run(connection.recv()))

@@ -17,9 +17,9 @@ from grucli.checkpoint import Checkpoint, Progress, model_for, same_text
 from grucli.config import Settings
 from grucli.corpus import Corpus
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
+from grucli.nn.matmul import UNPACKED
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.params import Array, count
-from grucli.nn.products import UNPACKED
 from grucli.optim import Moments
 from grucli.parallel import choose_workers
 from grucli.schedules import Budget, evaluation_interval
@@ -73,23 +73,23 @@ class Plan:
 
     @property
     def memory(self) -> int:
-        """Bytes that training will hold: processes, text, parameters and their kin, workspaces."""
+        """Bytes that training will hold."""
         model, windows = self.settings.model, self.windows
-        # parameters, factors (two), m, v, the gradients of each process; a copy and its masks
-        kin = 5 + self.workers + bool(self.settings.optim.average)
-        kin += 2 * bool(model.recurrent_dropout)
+        # parameters, packed weights (two), m, v, gradients of each process; a copy and its masks
+        buffers = 5 + self.workers + bool(self.settings.optim.average)
+        buffers += 2 * bool(model.recurrent_dropout)
         H, L = model.hidden, model.layers
         size = partial(
             workspace_size,
             H=H,
             L=L,
             cell=model.variant,
-            restarts=self.settings.data.documents is not None,
+            resets=self.settings.data.documents is not None,
         )
         room = size(windows.T, windows.B, dropout=bool(model.dropout))
         room += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
-        numbers = kin * self.parameters + room + 2 * self.workers * logits
+        numbers = buffers * self.parameters + room + 2 * self.workers * logits
         text = 0 if self.corpus.kept else self.corpus.ids.nbytes
         return PROCESS_BYTES * self.workers + text + 4 * numbers
 
@@ -185,7 +185,7 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     model.initialize(random_stream(settings.train.seed, WEIGHTS))
     if old is not None:
         places = plan.corpus.vocabulary.find(old.vocabulary.symbols)
-        model.take_over(old.model_to_use(), places)
+        model.copy_from(old.model_to_use(), places)
         b_c = model.output(model.params).b_c
         new = np.setdiff1d(np.arange(model.V), places)
         b_c[new] = _biases_of_new(plan.counts, places, b_c)[new]

@@ -150,8 +150,8 @@ def generate(
         For each character the ids, (samples,), and the logits they were drawn from, (samples, V).
     """
     edges = [samples * thread // threads for thread in range(threads + 1)]
-    factors = model.factors(-(-samples // threads), backward=False)
-    steppers = [Stepper(model, hi - lo, factors) for lo, hi in pairwise(edges)]
+    packed = model.packed(-(-samples // threads), backward=False)
+    steppers = [Stepper(model, hi - lo, packed) for lo, hi in pairwise(edges)]
     logits, state = _start(model, counts, prompt, steppers[0] if samples == 1 else None, stop)
     streams = [np.random.default_rng([seed, first + number]) for number in range(samples)]
     parts = [
@@ -177,8 +177,8 @@ def _start(
     stop: Callable[[], bool],
 ) -> tuple[Array, Array]:
     """The first character's logits, (1, V), and the state before it."""
-    if model.boundary is not None:
-        prompt = np.append(model.boundary, prompt)
+    if model.separator is not None:
+        prompt = np.append(model.separator, prompt)
     if len(prompt):
         return read_prompt(model, prompt, stepper, stop)
     with np.errstate(divide="ignore"):  # a character of count 0 is never drawn

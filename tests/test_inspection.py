@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from grucli import inspection
+from grucli.analysis.routes import Past
 from grucli.errors import CorpusError, UsageError
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
-from grucli.nn.routes import Past
 
 IDS = np.random.default_rng(0).integers(0, 7, 400)
 

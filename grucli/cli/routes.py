@@ -9,8 +9,8 @@ import typer
 from grucli.cli import outputs, plots, render, subjects
 
 if TYPE_CHECKING:
+    from grucli.analysis.routes import Past
     from grucli.inspection import Enumeration
-    from grucli.nn.routes import Past
 
 NOTE = {"gru": {1: 4, 2: 16, 3: 64}, "lstm": {2: 24}, "rnn": {1: 1, 2: 1, 3: 1}}
 """What the lecture note says there are."""
@@ -75,8 +75,8 @@ def routes(
 
 
 def _counts() -> dict[str, dict[int, int]]:
+    from grucli.analysis.routes import count
     from grucli.nn.cells import CELLS, basic
-    from grucli.nn.routes import count
 
     return {cell: {k: count(CELLS[cell], k) for k in COUNTED} for cell in basic()}
 

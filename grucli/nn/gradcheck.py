@@ -19,10 +19,10 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS, Cell
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.functional import log_softmax
-from grucli.nn.inputs import project, project_backward
+from grucli.nn.matmul import best_width, blocks
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input
-from grucli.nn.products import best_width, blocks
+from grucli.nn.projection import project, project_backward
 
 TOLERANCE = 1e-6
 """Largest relative error of a gradient that is right."""
@@ -141,8 +141,8 @@ def loss_of(model: Model, window: Window) -> float:
     """L of a window, forward only."""
     T, B = window.targets.shape
     model = _masked(model, window)
-    room = model.workspace(T, B, dropout=window.masks is not None)
-    inputs, _ = model.run(window.x, window.state, room, window.masks)
+    workspace = model.workspace(T, B, dropout=window.masks is not None)
+    inputs, _ = model.run(window.x, window.state, workspace, window.masks)
     w = model.output(model.params)
     log_y = log_softmax(inputs[-1] @ w.W_hc + w.b_c)  # (T, B, V)
     return -float(np.take_along_axis(log_y, window.targets[..., None], axis=-1).sum())
@@ -152,9 +152,16 @@ def gradients_of(model: Model, window: Window, dx: Array | None = None) -> dict[
     """Gradients of L by hand, by name: parameters gate by gate, and each layer's initial state."""
     T, B = window.targets.shape
     grads = model.params.like()
-    room = model.workspace(T, B, dropout=window.masks is not None)
+    workspace = model.workspace(T, B, dropout=window.masks is not None)
     _, _, dstate = _masked(model, window).loss_and_gradients(
-        window.x, window.targets, window.state, room, grads, scale=1.0, masks=window.masks, dx=dx
+        window.x,
+        window.targets,
+        window.state,
+        workspace,
+        grads,
+        scale=1.0,
+        masks=window.masks,
+        dx=dx,
     )
     mask_(grads, window.recurrent)
     return dict(_named(model, grads.items(), dstate))
@@ -235,21 +242,23 @@ def check_input(
 
 
 def check_layer(
-    name: str, D: int, H: int, T: int, B: int, rng: np.random.Generator, *, restarts: bool = False
+    name: str, D: int, H: int, T: int, B: int, rng: np.random.Generator, *, resets: bool = False
 ) -> Iterator[Row]:
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
     Its arguments are the input x, the input projection a, the initial state and the parameters;
-    R' stands for what comes back from a later window, which training cuts off. With ``restarts``
+    R' stands for what comes back from a later window, which training cuts off. With ``resets``
     the state becomes zero at every other step of each stream.
     """
     cell = CELLS[name]
-    w = cell.Weights(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
+    w = cell.WEIGHTS(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
     size = len(cell.STATE) * H
     x, state = rng.standard_normal((T, B, D)), rng.standard_normal((B, size))
     R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, size))
-    cache = cell.allocate(T, B, H, np.float64, restarts=restarts)
-    cache.keep[:] = (np.add.outer(np.arange(T), np.arange(B)) % 2)[: len(cache.keep), :, None]
+    cache = cell.allocate(T, B, H, np.float64, resets=resets)
+    cache.reset_mask[:] = (np.add.outer(np.arange(T), np.arange(B)) % 2)[
+        : len(cache.reset_mask), :, None
+    ]
     offset = np.zeros_like(cache.a)
 
     def loss() -> float:
@@ -261,7 +270,7 @@ def check_layer(
 
     loss()
     w_T = _in_blocks(w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2)), B)
-    dw, dx = cell.Weights(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
+    dw, dx = cell.WEIGHTS(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
     dstate = cell.backward(w_T, R.copy(), R_last, cache, dw)
     project_backward(w_T.W_x, x, cache.a, dw, dx)
     da = cache.a.copy()
@@ -309,7 +318,7 @@ def toy(
     x, targets = rng.integers(0, V, (2, T, B))
     state = rng.uniform(-0.9, 0.9, (L, B, model.state_size))
     dropped = recurrent_masks(rng, recurrent, model.params) if recurrent else {}
-    model.boundary = int(x[T // 2, 0]) if documents else None
+    model.separator = int(x[T // 2, 0]) if documents else None
     return model, Window(x, targets, state, masks, dropped)
 
 
@@ -348,7 +357,7 @@ def check_all(
     yield title, check_input(model, window, rng, entries)
     D, H, T, B = 3, 6, 5, 2
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
-    layer = check_layer(cell, D, H, T, B, rng, restarts=documents)
+    layer = check_layer(cell, D, H, T, B, rng, resets=documents)
     yield from ((title, row) for row in layer)
     V, H, T, B = 257, 64, 32, 8  # more characters than steps: rows of W_x are looked up otherwise
     model, window = toy(V, H, layers, T, B, dropout, seed, **kind)

@@ -8,18 +8,18 @@ State goes in and comes out as an argument, (L, B, S H) for a cell whose state h
 is remembered between calls.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, Cache
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
-from grucli.nn.inputs import project, project_backward
-from grucli.nn.params import Array, Ids, Input, Params, Shapes, pieces
-from grucli.nn.products import best_width, blocks, copy_transposed, multiply
+from grucli.nn.matmul import multiply
+from grucli.nn.packed import PackedWeights
+from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
+from grucli.nn.projection import project, project_backward
 
 LOGITS_AT_ONCE = 2**21
 """Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
@@ -37,14 +37,14 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Workspace:
-    """Room for one window, allocated once and overwritten by every window."""
+    """Memory for one window, allocated once and overwritten by every window."""
 
-    caches: list[Any]  # one a layer, of the cell's own type
+    caches: list[Cache]  # one for each layer
     dropped: Array  # (L, T, B, H) outputs of the layers after dropout, (0,) without dropout
     dh: Array  # (T, B, H) gradient handed down from layer to layer
 
     def first(self, T: int) -> "Workspace":
-        """The same room, for a window of only ``T`` steps."""
+        """The same memory, for a window of only ``T`` steps."""
         caches = [cache.span(0, T) for cache in self.caches]
         return Workspace(
             caches, self.dropped[:, :T] if self.dropped.size else self.dropped, self.dh[:T]
@@ -53,12 +53,7 @@ class Workspace:
     @property
     def nbytes(self) -> int:
         """Bytes that the workspace holds."""
-        caches = sum(
-            array.nbytes
-            for cache in self.caches
-            for name, array in zip(cache._fields, cache, strict=True)
-            if isinstance(array, np.ndarray) and (name != "before" or cache.keep.size)
-        )
+        caches = sum(cache.nbytes for cache in self.caches)
         return caches + self.dropped.nbytes + self.dh.nbytes
 
 
@@ -80,8 +75,8 @@ class Model:
         L: number of layers.
         dtype: float32 to train, float64 to check gradients; the code is the same.
         cell: name of the recurrent cell, one of ``cells.CELLS``.
-        boundary: the character before which the state becomes zero, since a document ends with it;
-            reading it is how the next one begins.
+        separator: the character that ends a document, if the text is a list of them; the state is
+            zero before it is read, and reading it begins the next document.
     """
 
     def __init__(
@@ -91,9 +86,9 @@ class Model:
         L: int,
         dtype: npt.DTypeLike = np.float32,
         cell: str = "gru",
-        boundary: int | None = None,
+        separator: int | None = None,
     ) -> None:
-        self.V, self.H, self.L, self.cell, self.boundary = V, H, L, cell, boundary
+        self.V, self.H, self.L, self.cell, self.separator = V, H, L, cell, separator
         self.params = Params(shapes(V, H, L, cell), dtype)
 
     @property
@@ -103,7 +98,7 @@ class Model:
 
     def astype(self, dtype: npt.DTypeLike) -> "Model":
         """A copy in another precision."""
-        copy = Model(self.V, self.H, self.L, dtype, self.cell, self.boundary)
+        copy = Model(self.V, self.H, self.L, dtype, self.cell, self.separator)
         copy.params.flat[:] = self.params.flat
         return copy
 
@@ -115,22 +110,22 @@ class Model:
         output.W_hc[:] = 0.02 * rng.standard_normal(output.W_hc.shape)
         output.b_c[:] = 0.0
 
-    def take_over(self, other: "Model", places: npt.NDArray[np.intp]) -> None:
-        """The parameters of a model of fewer characters, whose character v is ``places[v]`` here.
+    def copy_from(self, other: "Model", indices: npt.NDArray[np.intp]) -> None:
+        """Copy a model of fewer characters, whose character v is ``indices[v]`` here.
 
-        What belongs to the other characters stays as it is.
+        The parameters of the other characters stay as they are.
         """
         for name, theirs in other.params.items():
             if name in ("layer1.W_x", "output.W_hc"):
-                self.params[name][:, places] = theirs
+                self.params[name][:, indices] = theirs
             elif name == "output.b_c":
-                self.params[name][places] = theirs
+                self.params[name][indices] = theirs
             else:
                 self.params[name][:] = theirs
 
     def layers(self, params: Params) -> list[Any]:
         """Views of ``params``, or of gradients of the same layout: the cell's ``Weights``."""
-        weights = CELLS[self.cell].Weights
+        weights = CELLS[self.cell].WEIGHTS
         return [
             weights(*(params[f"layer{number}.{name}"] for name in weights._fields))
             for number in range(1, self.L + 1)
@@ -145,108 +140,56 @@ class Model:
         return np.zeros((self.L, B, self.state_size), self.params.flat.dtype)
 
     def workspace(self, T: int, B: int, *, dropout: bool = False) -> Workspace:
-        """Room for windows of up to ``T`` steps of ``B`` streams."""
+        """Memory for windows of up to ``T`` steps of ``B`` streams."""
         dtype = self.params.flat.dtype
         return Workspace(
             [
-                CELLS[self.cell].allocate(T, B, self.H, dtype, restarts=self.boundary is not None)
+                CELLS[self.cell].allocate(T, B, self.H, dtype, resets=self.separator is not None)
                 for _ in range(self.L)
             ],
             np.zeros((self.L, T, B, self.H) if dropout else 0, dtype),
             np.zeros((T, B, self.H), dtype),
         )
 
-    def factor_shapes(self, rows: int, *, backward: bool = True) -> Shapes:
-        """Names and shapes of the factors of products with so many rows.
-
-        Left out is what products can take as it lies: the matrices that are one block.
-
-        Args:
-            rows: of the products, that is streams.
-            backward: also the transposed matrices, whose names end in "^T".
-        """
-        named: dict[str, tuple[int, ...]] = {}
-        for name, (G, K, N) in self._multiplied():
-            n = best_width(rows, K, N)
-            if n < N:
-                named[name] = (G, N // n, K, n)
-            if backward:
-                n = best_width(rows, N, K)
-                named[f"{name}^T"] = (G, K // n, N, n)
-        if backward:
-            named["output.W_hc^T"] = (self.V, self.H)
-        return named
-
-    def _multiplied(self) -> Iterator[tuple[str, tuple[int, ...]]]:
-        """The layers' matrices (G, K, N); characters select rows of the first layer's W_x."""
-        for name, shape in self.params.shapes.items():
-            if len(shape) == 3 and name != "layer1.W_x":
-                yield name, shape
-
-    def factors(self, rows: int, *, backward: bool = True) -> Params:
-        """Copies of the parameters as products with so many rows take them (``products``)."""
-        factors = Params(self.factor_shapes(rows, backward=backward), self.params.flat.dtype)
-        self.renew(factors)
-        return factors
-
-    def renew(self, factors: Params) -> None:
-        """Bring factors up to date with the parameters."""
-        for name, factor in factors.items():
-            matrix = self.params[name.removesuffix("^T")]
-            if not name.endswith("^T"):
-                factor[:] = blocks(matrix, factor.shape[-1])
-            elif factor.ndim == 2:
-                copy_transposed(matrix.T, factor)
-            else:
-                copy_transposed(blocks(matrix.swapaxes(-1, -2), factor.shape[-1]), factor)
-
-    def in_blocks(self, factors: Params, suffix: str = "") -> list[Any]:
-        """Each layer's weights in blocks; with suffix "^T" transposed, as the way back needs."""
-        layers = []
-        for number, w in enumerate(self.layers(self.params), start=1):
-            cut = {}
-            for name in ("W_x", "W_h"):
-                full, W = f"layer{number}.{name}", getattr(w, name)
-                one_block = (W.swapaxes(1, 2) if suffix else W)[:, None]
-                cut[name] = factors.get(full + suffix, one_block)
-            layers.append(w._replace(**cut))
-        return layers
+    def packed(self, rows: int, *, backward: bool = True) -> PackedWeights:
+        """Copies of the parameters as products with so many rows read them."""
+        return PackedWeights(self.params, rows, backward=backward)
 
     def run(
         self,
         x: Input,
         state: Array,
-        room: Workspace,
+        workspace: Workspace,
         masks: Array | None = None,
-        factors: Params | None = None,
+        packed: PackedWeights | None = None,
     ) -> tuple[list[Input], Array]:
         """Forward through all layers.
 
         Args:
-            x: ids (T, B), or any real-valued input (T, B, V), which no boundary is looked for in.
+            x: ids (T, B), or any real-valued input (T, B, V), in which no separator is looked for.
             state: initial state of every layer, (L, B, S H).
-            room: a workspace for exactly T steps.
+            workspace: memory for exactly T steps.
             masks: what each layer's output is multiplied by, (L, T, B, H), or (L, 1, B, H) for
                 the same at all steps, or None.
-            factors: ``self.factors(B)``, where there are some already.
+            packed: ``self.packed(B)``, if it exists already.
 
         Returns:
             What each layer read, and last what the softmax reads; and the last state, (L, B, S H).
         """
-        if factors is None:
-            factors = self.factors(state.shape[1], backward=False)
+        if packed is None:
+            packed = self.packed(state.shape[1], backward=False)
         inputs: list[Input] = [x]
         last_state = []
-        if self.boundary is not None:
-            for cache in room.caches:
-                cache.keep[:] = (x != self.boundary)[..., None] if x.ndim == 2 else 1.0
-        layers = self.in_blocks(factors)
-        for number, (w, cache) in enumerate(zip(layers, room.caches, strict=True)):
+        if self.separator is not None:
+            for cache in workspace.caches:
+                cache.reset_mask[:] = (x != self.separator)[..., None] if x.ndim == 2 else 1.0
+        layers = packed.forward(self.layers(self.params))
+        for number, (w, cache) in enumerate(zip(layers, workspace.caches, strict=True)):
             project(w.W_x, w.b, inputs[-1], cache.a)
             last_state.append(CELLS[self.cell].forward(w, state[number], cache))
             h = cache.h[1:]
             inputs.append(
-                h if masks is None else np.multiply(h, masks[number], out=room.dropped[number])
+                h if masks is None else np.multiply(h, masks[number], out=workspace.dropped[number])
             )
         return inputs, np.array(last_state)
 
@@ -255,13 +198,13 @@ class Model:
         x: Input,
         targets: Ids,
         state: Array,
-        room: Workspace,
+        workspace: Workspace,
         grads: Params,
         *,
         scale: float,
         masks: Array | None = None,
         dx: Array | None = None,
-        factors: Params | None = None,
+        packed: PackedWeights | None = None,
     ) -> tuple[float, Array, Array]:
         """Forward, then backward by hand; gradients overwrite ``grads``.
 
@@ -269,50 +212,56 @@ class Model:
             x: ids (T, B), or a real-valued input (T, B, V), then with ``dx`` of that shape.
             targets: the characters that come next, (T, B).
             state: initial state, (L, B, S H).
-            room: a workspace for exactly T steps.
+            workspace: memory for exactly T steps.
             grads: receives the gradient of ``scale * L``.
             scale: 1 / (T * B) for the gradient of the mean loss a character.
             masks: as in ``run``.
             dx: receives the gradient of a real-valued input.
-            factors: ``self.factors(B)``, where there are some already.
+            packed: ``self.packed(B)``, if it exists already.
 
         Returns:
             L, the sum of losses in nats; the last state; the gradient of the initial state.
         """
-        if factors is None:
-            factors = self.factors(state.shape[1])
-        inputs, last_state = self.run(x, state, room, masks, factors)
+        if packed is None:
+            packed = self.packed(state.shape[1])
+        inputs, last_state = self.run(x, state, workspace, masks, packed)
         loss = self._output_loss_and_gradients(
-            inputs[-1], targets, factors["output.W_hc^T"], grads, room.dh, scale
+            inputs[-1], targets, packed.W_hc_T, grads, workspace.dh, scale
         )
         dstate = np.zeros_like(last_state)
         nothing_later = np.zeros_like(last_state[0])  # the window is where truncation cuts
-        weights_T, dweights = self.in_blocks(factors, "^T"), self.layers(grads)
+        weights_T = packed.transposed(self.layers(self.params))
+        dweights = self.layers(grads)
         for number in reversed(range(self.L)):
-            w_T, dw, cache = weights_T[number], dweights[number], room.caches[number]
+            w_T, dw, cache = weights_T[number], dweights[number], workspace.caches[number]
             if masks is not None:
-                room.dh[:] *= masks[number]
-            dstate[number] = CELLS[self.cell].backward(w_T, room.dh, nothing_later, cache, dw)
-            below = room.dh if number > 0 or dx is None else dx
+                workspace.dh[:] *= masks[number]
+            dstate[number] = CELLS[self.cell].backward(w_T, workspace.dh, nothing_later, cache, dw)
+            below = workspace.dh if number > 0 or dx is None else dx
             project_backward(w_T.W_x, inputs[number], cache.a, dw, below)
         return loss, last_state, dstate
 
     def score(
-        self, x: Ids, targets: Ids, state: Array, room: Workspace, factors: Params | None = None
+        self,
+        x: Ids,
+        targets: Ids,
+        state: Array,
+        workspace: Workspace,
+        packed: PackedWeights | None = None,
     ) -> tuple[Array, npt.NDArray[np.bool_], Array]:
-        """Judge a text: log probability of each target in nats (T, B), hits (T, B), last state.
+        """Judge a text: log probability of each target in nats (T, B), correct (T, B), last state.
 
-        A hit is a target that was the most probable character. ``factors`` as in ``run``.
+        A correct guess is a target that was the most probable character. ``packed`` as in ``run``.
         """
-        inputs, last_state = self.run(x, state, room, factors=factors)
+        inputs, last_state = self.run(x, state, workspace, packed=packed)
         w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
-        hits: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
-        for rows in pieces(len(flat), _rows_at_once(self.V)):
+        correct: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
+        for rows in chunks(len(flat), _rows_at_once(self.V)):
             log_y = log_softmax(multiply(h[rows], w.W_hc[None]) + w.b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
-            hits.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
-        return log_probs, hits, last_state
+            correct.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
+        return log_probs, correct, last_state
 
     def _output_loss_and_gradients(
         self, h: Array, targets: Ids, W_hc_T: Array, grads: Params, dh: Array, scale: float
@@ -320,7 +269,7 @@ class Model:
         w, dw = self.output(self.params), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
-        for rows in pieces(len(flat), _rows_at_once(self.V)):
+        for rows in chunks(len(flat), _rows_at_once(self.V)):
             c = multiply(h_rows[rows], w.W_hc[None])  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
@@ -342,11 +291,11 @@ def workspace_size(
     *,
     dropout: bool = False,
     cell: str = "gru",
-    restarts: bool = False,
+    resets: bool = False,
 ) -> int:
     """Numbers that a workspace holds, and the dropout masks that go with it, within 1 / T.
 
     Each layer keeps what its cell does; the stack shares dh.
     """
-    layer = CELLS[cell].ARRAYS + restarts * len(CELLS[cell].STATE) + 2 * dropout
-    return T * B * (H * (layer * L + 1) + restarts * L)
+    layer = CELLS[cell].arrays + resets * len(CELLS[cell].STATE) + 2 * dropout
+    return T * B * (H * (layer * L + 1) + resets * L)

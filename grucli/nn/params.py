@@ -70,7 +70,7 @@ def as_rows(array: Array) -> Array:
     return array.reshape(-1, array.shape[-1])
 
 
-def pieces(rows: int, size: int) -> list[slice]:
+def chunks(rows: int, size: int) -> list[slice]:
     """All rows, ``size`` at a time."""
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 

@@ -8,13 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
+from grucli.nn.matmul import for_one_row, multiplier
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids, Input, Params
-from grucli.nn.products import for_one_row, multiplier
+from grucli.nn.packed import PackedWeights
+from grucli.nn.params import Array, Ids, Input
 
 
 class _Layer(NamedTuple):
-    """A layer, and room for two states of it, each of which is made from the other in turn."""
+    """A layer, and memory for two states of it, each of which is made from the other in turn."""
 
     states: list[list[Array]]  # two of them, the parts of each (B, H); the layer above reads h_t
     project: Callable[[Any], object]  # of what the layer reads
@@ -30,14 +31,14 @@ class Stepper:
     Args:
         model: the model.
         B: number of streams.
-        factors: ``model.factors(B, backward=False)``, where there are some already.
+        packed: ``model.packed(B, backward=False)``, if it exists already.
     """
 
-    def __init__(self, model: Model, B: int, factors: Params | None = None) -> None:
-        if factors is None:
-            factors = model.factors(B, backward=False)
-        weights, output = model.in_blocks(factors), model.output(model.params)
-        self.boundary = model.boundary
+    def __init__(self, model: Model, B: int, packed: PackedWeights | None = None) -> None:
+        if packed is None:
+            packed = model.packed(B, backward=False)
+        weights, output = packed.forward(model.layers(model.params)), model.output(model.params)
+        self.separator = model.separator
         self.turn = 0  # which of their two states the layers are in
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
         self.b_c = output.b_c[None]  # (1, V)
@@ -61,8 +62,8 @@ class Stepper:
 
     def step(self, x: Ids) -> Array:
         """Read one character: ids (B,). Returns the logits of the next one, (B, V)."""
-        if self.boundary is not None:
-            self._restart(x == self.boundary)
+        if self.separator is not None:
+            self._reset(x == self.separator)
         turn = 1 - self.turn
         read: Input = x
         for states, project, advance in self.layers:
@@ -73,7 +74,7 @@ class Stepper:
         self.multiply_output(read)
         return self.c + self.b_c
 
-    def _restart(self, begins: npt.NDArray[np.bool_]) -> None:
+    def _reset(self, begins: npt.NDArray[np.bool_]) -> None:
         """Set the state of the streams that begin a document to zero."""
         for layer in self.layers:
             for part in layer.states[self.turn]:
@@ -91,7 +92,7 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
     )
     if B == 1:
         w = w._replace(W_h=for_one_row(w.W_h))
-    there, equations = cache.steps[0], cell.equations(w, cache)
+    there, step = cache.steps[0], cell.step(w, cache)
     back = there._replace(
         **{part: getattr(there, f"{part}_prev") for part in cell.STATE},
         **{f"{part}_prev": getattr(there, part) for part in cell.STATE},
@@ -99,7 +100,7 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
     return _Layer(
         [[getattr(views, part) for part in cell.STATE] for views in (back, there)],
         project,
-        [partial(equations, *views) for views in (back, there)],
+        [partial(step, *views) for views in (back, there)],
     )
 
 

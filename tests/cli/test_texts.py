@@ -78,7 +78,7 @@ def test_a_stopped_run_of_a_list_ends_as_the_uninterrupted_one(grucli: Grucli) -
     assert grucli("train", "--resume", half, "--steps=20", "-q").code == 0
     left, right = last(half), last(whole)
     assert left.progress.step == right.progress.step == 20
-    assert left.model.boundary is not None
+    assert left.model.separator is not None
     np.testing.assert_array_equal(left.model.params.flat, right.model.params.flat)
     np.testing.assert_array_equal(left.state, right.state)
 

@@ -8,7 +8,7 @@ GRU_MUTATIONS = {
     "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
     "z (1 - z) without z": ("write *= dn", "write *= dh_next"),
     "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
-    "r (1 - r) without r": ("r *= drh  # (2)", "r *= drh / rh * h_prev  #"),
+    "r (1 - r) without r": ("r *= drh  # (2)", "r *= drh / buffer * h_prev  #"),
     "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
     "dz without h_{t-1}": (
         "write = np.subtract(n, h_prev, out=second)",
@@ -23,17 +23,17 @@ GRU_MUTATIONS = {
         "multiply_n(n * r); first /= r",
     ),
     "reset after the product, weights": (
-        "(h_prev_rows, h_prev_rows, rh_rows)",
-        "(h_prev_rows, h_prev_rows, h_prev_rows)",
+        "(h_prevs, h_prevs, dh), cache.a",
+        "(h_prevs, h_prevs, h_prevs), cache.a",
     ),
-    "weights from the wrong state": ("as_rows(cache.before)", "as_rows(cache.h[1:])"),
+    "weights from the wrong state": ("(h_prevs,) = cache.before", "h_prevs = cache.h[1:]"),
     "gradient of the last state": (
         "dh_next = np.array(dstate, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dstate)",
     ),
     "gradient from above": (
-        "dh_next += rh  #",
-        "dh_next += rh * (h_prev is not cache.steps[0][0])  #",
+        "dh_next += buffer  #",
+        "dh_next += buffer * (h_prev is not cache.steps[0][0])  #",
     ),
 }
 
@@ -48,12 +48,12 @@ AFTER_MUTATIONS = {
     "dr without u": ("r *= u", "pass"),
     "1 - n^2 without 1 -": ("np.subtract(1.0, n, out=n)", "pass"),
     "du without r": ("du = np.multiply(n, r, out=write)", "du = write; write[:] = n"),
-    "b_u": ("np.sum(cache.u, axis=(0, 1), out=dw.b_u)", "pass"),
+    "b_u": ("np.sum(du_all, axis=(0, 1), out=dw.b_u)", "pass"),
     "b_u outside the reset gate": (
         "n += np.multiply(r, u, out=n_product)",
         "n += r * (u - w.b_u) + w.b_u",
     ),
-    "recurrent weights of the candidate": ("cache.a[1], cache.u)", "cache.a[1], cache.a[2])"),
+    "recurrent weights of the candidate": ("cache.a[1], du_all)", "cache.a[1], cache.a[2])"),
     "gradient of the last state": (
         "dh_next = np.array(dstate, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dstate)",
@@ -85,7 +85,7 @@ MODEL_MUTATIONS = {
         "dstate[number] = CELLS[self.cell].backward(",
         "dstate[number] = (number > 0) * CELLS[self.cell].backward(",
     ),
-    "dropout": ("room.dh[:] *= masks[number]", "pass"),
+    "dropout": ("workspace.dh[:] *= masks[number]", "pass"),
     "b_c": ("dw.b_c[:] += c.sum(axis=0)", "pass"),
     "W_hc": ("dw.W_hc[:] += h_rows[rows].T @ c", "dw.W_hc[:] += 0.5 * h_rows[rows].T @ c"),
 }
@@ -102,14 +102,14 @@ LSTM_MUTATIONS = {
     "do without u": ("np.multiply(dh_next, u, out=do)", "do[:] = dh_next"),
     "di without g": ("np.multiply(dc, g, out=di)", "di[:] = dc"),
     "df of this step's cell": (
-        "np.multiply(dc, c_prev, out=df)",
-        "np.multiply(dc, step[3], out=df)",
+        "for dh_t, (_, c_prev, _, _, u",
+        "for dh_t, (_, _, _, c_prev, u",
     ),
     "dg without i": ("g *= i", "pass"),
     "1 - g^2 without 1 -": ("np.subtract(1.0, g, out=g)", "pass"),
     "a (1 - a) without 1 - a": ("np.subtract(1.0, ifo, out=ifo)", "ifo[:] = 1.0"),
     "a (1 - a) without a": ("difo *= ifo", "pass"),
-    "weights from the wrong state": ("as_rows(cache.before[0])", "as_rows(cache.h[1:])"),
+    "weights from the wrong state": ("h_prevs, _ = cache.before", "h_prevs = cache.h[1:]"),
     "gradient of the last state": (
         "dstate = np.array(dstate, dtype=cache.h.dtype)",
         "dstate = np.zeros_like(dstate)",
@@ -124,7 +124,7 @@ RNN_MUTATIONS = {
     "the only route": ("multiply_a(a)", "dh_next[:] = 0.0"),
     "1 - h^2 without 1 -": ("np.subtract(1.0, a, out=a)", "pass"),
     "1 - h^2 without the square": ("np.multiply(h, h, out=a)", "a[:] = h"),
-    "weights from the wrong state": ("as_rows(cache.before)", "as_rows(cache.h[1:])"),
+    "weights from the wrong state": ("dw.W_h, cache.before", "dw.W_h, cache.states[:, 1:]"),
     "gradient of the last state": (
         "dh_next = np.array(dstate, dtype=cache.h.dtype)",
         "dh_next = np.zeros_like(dstate)",

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grucli.analysis.routes import joined, look_back
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import check_all, toy
-from grucli.nn.routes import joined, look_back
 from tests.conftest import TINY, Grucli
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-cell.md"
@@ -20,8 +20,8 @@ def _registered(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
     module = types.ModuleType("mgu")
     exec(compile(blocks[0], str(PAGE), "exec"), module.__dict__)
-    assert blocks[1] == 'CELLS["mgu"] = mgu\n'
-    monkeypatch.setitem(CELLS, "mgu", module)  # type: ignore[misc]
+    assert blocks[1] == 'CELLS["mgu"] = MGU()\n'
+    monkeypatch.setitem(CELLS, "mgu", module.__dict__["MGU"]())
 
 
 def test_its_gradients_are_right_and_its_routes_add_up() -> None:

@@ -7,9 +7,9 @@ import types
 import numpy as np
 import pytest
 
-from grucli.nn import gradcheck, gru, inputs, restarts
+from grucli.nn import gradcheck, projection, resets
 from grucli.nn import model as model_module
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, Cell
 from tests.nn.mutations import CELL_MUTATIONS, INPUT_MUTATIONS, MODEL_MUTATIONS
 
 
@@ -41,23 +41,28 @@ def test_gradients_of_documents_are_right(cell: str) -> None:
     checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25, cell=cell, documents=True)
     assert max(row.error for _, row in checks) <= 1e-6
     model, window = gradcheck.toy(7, 5, 2, 4, 3, 0.25, 0, cell, documents=True)
-    assert model.boundary in window.x[1:]
+    assert model.separator in window.x[1:]
 
 
-RESTART_MISTAKES = {
+RESET_MISTAKES = {
     "the gradient goes on": ("gradient *= k", "pass"),
-    "the first step is left out": ("keep[::-1], strict", "[*keep[:0:-1], 1.0], strict"),
-    "a step late": ("reversed(steps), keep[::-1]", "reversed(steps), [1.0, *keep[:0:-1]]"),
+    "the first step is left out": ("reset_mask[::-1], strict", "[*reset_mask[:0:-1], 1.0], strict"),
+    "a step late": (
+        "reversed(steps), reset_mask[::-1]",
+        "reversed(steps), [1.0, *reset_mask[:0:-1]]",
+    ),
 }
 
 
-@pytest.mark.parametrize("mistake", RESTART_MISTAKES)
+@pytest.mark.parametrize("mistake", RESET_MISTAKES)
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_mistake_where_a_document_begins_is_found(
     cell: str, mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutant = mutate(restarts, *RESTART_MISTAKES[mistake])
-    monkeypatch.setattr(CELLS[cell], "homeward", mutant.homeward)
+    mutant = mutate(resets, *RESET_MISTAKES[mistake])
+    monkeypatch.setattr(
+        inspect.getmodule(type(CELLS[cell])), "backward_steps", mutant.backward_steps
+    )
     checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25, cell=cell, documents=True)
     assert any(not row.passed for _, row in checks)
 
@@ -90,6 +95,14 @@ def mutate(module: types.ModuleType, old: str, new: str) -> types.ModuleType:
     return mutant
 
 
+def mutant_of(cell: str, old: str, new: str) -> Cell:
+    """A cell, one place of its module changed."""
+    module = inspect.getmodule(type(CELLS[cell]))
+    assert module is not None
+    mutant: Cell = getattr(mutate(module, old, new), type(CELLS[cell]).__name__)()
+    return mutant
+
+
 def found_wrong(cell: str = "gru") -> bool:
     with np.errstate(all="ignore"):
         checks = gradcheck.check_all(hidden=5, layers=2, dropout=0.25, cell=cell)
@@ -107,7 +120,7 @@ MISTAKES = [
 def test_a_mistake_in_a_cell_is_found(
     cell: str, change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(CELLS, cell, mutate(CELLS[cell], *change))  # type: ignore[arg-type]
+    monkeypatch.setitem(CELLS, cell, mutant_of(cell, *change))
     assert found_wrong(cell)
 
 
@@ -119,7 +132,7 @@ def test_every_cell_has_its_mistakes() -> None:
 def test_a_mistake_in_the_input_projection_is_found(
     change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutant = mutate(inputs, *change)
+    mutant = mutate(projection, *change)
     for module in (model_module, gradcheck):
         monkeypatch.setattr(module, "project_backward", mutant.project_backward)
     assert found_wrong()
@@ -135,7 +148,9 @@ def test_a_mistake_in_the_model_is_found(
 
 
 def test_an_unchanged_copy_of_the_cell_passes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(CELLS, "gru", mutate(gru, "dh_next += rh  #", "dh_next += rh   #"))  # type: ignore[misc]
+    monkeypatch.setitem(
+        CELLS, "gru", mutant_of("gru", "dh_next += buffer  #", "dh_next += buffer   #")
+    )
     assert not found_wrong()
 
 

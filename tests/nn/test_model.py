@@ -170,10 +170,10 @@ def test_a_rate_next_to_none_or_to_all_is_finite(rate: float) -> None:
 def test_the_size_of_a_workspace_is_known_beforehand(
     cell: str, dropout: bool, documents: bool
 ) -> None:
-    model, T, B = Model(5, 6, 2, cell=cell, boundary=0 if documents else None), 700, 3
+    model, T, B = Model(5, 6, 2, cell=cell, separator=0 if documents else None), 700, 3
     room = model.workspace(T, B, dropout=dropout)
     numbers = room.nbytes // 4 + room.dropped.size  # masks take as much as what they drop
-    expected = workspace_size(T, B, 6, 2, dropout=dropout, cell=cell, restarts=documents)
+    expected = workspace_size(T, B, 6, 2, dropout=dropout, cell=cell, resets=documents)
     assert numbers == pytest.approx(expected, rel=10 / T)
 
 

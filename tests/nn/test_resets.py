@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from grucli.analysis.routes import joined, look_back
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import toy
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-from grucli.nn.routes import joined, look_back
 from grucli.nn.stepper import Stepper
 
 BOUNDARY = 0
@@ -15,9 +15,9 @@ TEXT = np.array([3, 0, 2, 1, 4, 0, 0, 5, 3, 2, 2, 1, 0, 4])
 DOCUMENTS = [slice(0, 1), slice(1, 5), slice(5, 6), slice(6, 12), slice(12, 14)]
 
 
-def a_model(cell: str, layers: int, boundary: int | None) -> Model:
+def a_model(cell: str, layers: int, separator: int | None) -> Model:
     model, _ = toy(6, 5, layers, 2, 2, 0.0, 0, cell)
-    model.boundary = boundary
+    model.separator = separator
     return model
 
 
@@ -79,6 +79,6 @@ def test_no_route_leads_into_the_document_before(cell: str) -> None:
 def test_without_documents_nothing_is_copied() -> None:
     for cell in CELLS.values():
         cache = cell.allocate(3, 2, 4, np.float32)
-        assert cache.keep.size == 0
+        assert cache.reset_mask.size == 0
         assert cache.before.base is not None
         assert np.shares_memory(cache.before, cache.h)

@@ -1,4 +1,4 @@
-"""What a cell reads: the projection a_t = x_t W_x + b of all steps of a window.
+"""The input projection a_t = x_t W_x + b of all steps of a window.
 
 It is the same for every cell. A cell of G gates has W_x (G, D, H), and its arguments a (G, T, B, H)
 start as the projection; its backward pass leaves their gradient in the same place.
@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from grucli.nn.params import Array, Ids, Input, as_rows, pieces
-from grucli.nn.products import multiply
+from grucli.nn.matmul import multiply
+from grucli.nn.params import Array, Ids, Input, as_rows, chunks
 
 STEPS_AT_ONCE = 8
 """Steps multiplied at a time: what has to be added up stays in the cache, and each block of weights
@@ -32,7 +32,7 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
     if x.ndim == 2:
         _select_rows(W_x[:, 0], b, x, a)
         return
-    for some in pieces(len(x), STEPS_AT_ONCE):
+    for some in chunks(len(x), STEPS_AT_ONCE):
         a_rows = _rows(a[:, some])  # (G, STEPS_AT_ONCE B, H)
         multiply(as_rows(x[some]), W_x, out=a_rows)
         a_rows += b[:, None]
@@ -71,7 +71,7 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> N
         np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)
     _, B, D = dx.shape
     from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)
-    for some in pieces(len(x), STEPS_AT_ONCE):
+    for some in chunks(len(x), STEPS_AT_ONCE):
         dx_rows = as_rows(dx[some])  # (STEPS_AT_ONCE B, D)
         parts = from_gates[:, : len(dx_rows)]
         multiply(_rows(da[:, some]), W_x_T, out=parts)

@@ -8,30 +8,19 @@ Only the top layer of a stack is looked at: a state below it also acts through t
 which is no route through its own cell.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from grucli.nn.cells import CELLS, Cell, Route
 from grucli.nn.functional import log_softmax
+from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-
-if TYPE_CHECKING:
-    from grucli.nn.cells import Cell
-    from grucli.nn.model import Model
 
 Gradient = dict[str, Array]
 """The gradient of a state: for each of its parts (B, H)."""
-
-
-class Route(NamedTuple):
-    """One way from a part of the state at step t to a part of the state at step t-1."""
-
-    name: str
-    start: str  # the part of the state at step t
-    end: str  # the part of the state at step t-1
-    carry: Callable[[Any, Any, Array], Array]  # (weights, step, gradient (B, H)) -> (B, H)
 
 
 Composition = tuple[Route, ...]
@@ -43,7 +32,7 @@ def label(composition: Composition) -> str:
     return " > ".join(route.name for route in composition)
 
 
-def compositions(cell: "Cell", k: int, start: str = "h") -> Iterator[Composition]:
+def compositions(cell: Cell, k: int, start: str = "h") -> Iterator[Composition]:
     """Every way to go back ``k`` steps; the loss reads h, so that is where they start."""
     if k == 0:
         yield ()
@@ -54,7 +43,7 @@ def compositions(cell: "Cell", k: int, start: str = "h") -> Iterator[Composition
                 yield (route, *rest)
 
 
-def count(cell: "Cell", k: int) -> int:
+def count(cell: Cell, k: int) -> int:
     """Number of compositions of ``k`` routes, by walking through all of them.
 
     From each state that they end in, one way leads into the weights of a gate (of the update gate
@@ -72,16 +61,16 @@ class Past:
         cell: the cell.
         w: the top layer's weights.
         steps: the cell's ``Step`` of each step, the latest first; arrays (B, H).
-        keep: 0 for the places that a document begins at, 1 for the others, (B, 1); of each step.
+        reset_mask: of each step, 0 where a document begins and 1 elsewhere, (B, 1).
         gradient: of L_t with respect to the state at step t.
         by_backward: of L_t with respect to the state before the first of these steps, from the
             cell's own backward pass, (B, S H).
     """
 
-    cell: "Cell"
+    cell: Cell
     w: Any
     steps: Sequence[Any]
-    keep: Sequence[Array | float]
+    reset_mask: Sequence[Array | float]
     gradient: Gradient
     by_backward: Array
 
@@ -100,7 +89,7 @@ class Past:
             yield route, {route.end: self._carry(route, number, gradient[route.start])}
 
     def _carry(self, route: Route, number: int, gradient: Array) -> Array:
-        return self.keep[number] * route.carry(self.w, self.steps[number], gradient)
+        return self.reset_mask[number] * route.carry(self.w, self.steps[number], gradient)
 
     def follow(self, k: int) -> Iterator[tuple[Composition, Gradient]]:
         """What each composition of ``k`` routes carries from step t to step t-k."""
@@ -133,7 +122,7 @@ def joined(gradient: Gradient) -> Array:
     return np.concatenate(list(gradient.values()), axis=-1)
 
 
-def look_back(model: "Model", ids: Ids, distance: int) -> Past:
+def look_back(model: Model, ids: Ids, distance: int) -> Past:
     """Read windows of text; look back from the last prediction of each.
 
     Args:
@@ -141,20 +130,18 @@ def look_back(model: "Model", ids: Ids, distance: int) -> Past:
         ids: (T+1, B), of each window the last one is the character to predict; T >= distance.
         distance: how many steps to keep.
     """
-    from grucli.nn.cells import CELLS
-
     cell, (x, targets) = CELLS[model.cell], (ids[:-1], ids[-1])
     T, B = x.shape
-    room = model.workspace(T, B)
-    inputs, _ = model.run(x, model.zero_state(B), room)
+    workspace = model.workspace(T, B)
+    inputs, _ = model.run(x, model.zero_state(B), workspace)
     params, output = model.params, model.output(model.params)
     w, dw = (model.layers(p)[-1] for p in (params, params.like()))
-    w_T = model.in_blocks(model.factors(B), "^T")[-1]
+    w_T = model.packed(B).transposed(model.layers(params))[-1]
     y = np.exp(log_softmax(inputs[-1][-1] @ output.W_hc + output.b_c))  # (B, V)
     y[np.arange(B), targets] -= 1.0
     dh_t = y @ output.W_hc.T  # (B, H)
     nothing = np.zeros_like(dh_t)
-    last = room.caches[-1].span(T - distance, T)
+    last = workspace.caches[-1].span(T - distance, T)
     steps = [type(step)(*(array.copy() for array in step)) for step in last.steps]
     dh = np.zeros((distance, *dh_t.shape))
     dh[-1] = dh_t
@@ -163,7 +150,7 @@ def look_back(model: "Model", ids: Ids, distance: int) -> Past:
         cell=cell,
         w=w,
         steps=steps[::-1],
-        keep=list(last.keep[::-1].copy()) or [1.0] * distance,
+        reset_mask=list(last.reset_mask[::-1].copy()) or [1.0] * distance,
         gradient={name: dh_t if name == "h" else nothing for name in cell.STATE},
         by_backward=cell.backward(w_T, dh, after, last, dw),
     )

@@ -3,10 +3,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from grucli.nn import products
+from grucli.nn import matmul
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import check_all, gradients_of, toy
-from grucli.nn.products import (
+from grucli.nn.matmul import (
     best_width,
     blocks,
     copy_transposed,
@@ -45,7 +45,7 @@ def test_where_small_products_need_no_packing(
 
 @pytest.fixture
 def unpacked(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    return lambda size: monkeypatch.setattr(products, "UNPACKED", size)
+    return lambda size: monkeypatch.setattr(matmul, "UNPACKED", size)
 
 
 def test_how_matrices_are_cut(unpacked: Callable[[int], None]) -> None:
@@ -154,7 +154,7 @@ def test_transposed_copies_in_blocks_are_exact() -> None:
 def test_products_with_one_row(
     G: int, K: int, N: int, paired: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(products, "PAIRED", paired)
+    monkeypatch.setattr(matmul, "PAIRED", paired)
     rng = np.random.default_rng(0)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         W = rng.normal(size=(G, K, N)).astype(dtype)
@@ -167,7 +167,7 @@ def test_products_with_one_row(
 
 
 def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(products, "PAIRED", range(2**18, 460_800))
+    monkeypatch.setattr(matmul, "PAIRED", range(2**18, 460_800))
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(1, 512)), rng.normal(size=(1, 512, 512))
     out = multiply(x.astype(np.float32), for_one_row(W[:, None].astype(np.float32)))
@@ -179,7 +179,7 @@ def test_pairs_change_a_step_by_rounding_alone(cell: str, monkeypatch: pytest.Mo
     model, window = toy(V=7, H=8, L=2, T=5, B=1, dropout=0.0, seed=0, cell=cell)
     stepped = []
     for paired in (range(0), range(10**6)):
-        monkeypatch.setattr(products, "PAIRED", paired)
+        monkeypatch.setattr(matmul, "PAIRED", paired)
         stepper = Stepper(model, 1)
         stepped.append([stepper.step(x) for x in window.x])
     real, pairs = np.array(stepped)
@@ -191,8 +191,8 @@ def test_pairs_change_a_step_by_rounding_alone(cell: str, monkeypatch: pytest.Mo
 def narrow(unpacked: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Small blocks for rows of 8 units, 4 rows at a time."""
     unpacked(4 * 8 * 4)
-    monkeypatch.setattr(products, "NARROWEST", 4)
-    monkeypatch.setattr(products, "WIDE", 4)
+    monkeypatch.setattr(matmul, "NARROWEST", 4)
+    monkeypatch.setattr(matmul, "WIDE", 4)
     for rows, group in ((3, 3), (8, 4)):
         assert best_width(rows, 8, 8) == 4
         assert rows_at_once(rows, 8, 4) == group
@@ -212,10 +212,10 @@ def test_blocks_change_gradients_by_rounding_alone(
     cell: str, B: int, unpacked: Callable[[int], None]
 ) -> None:
     model, window = toy(V=7, H=8, L=2, T=5, B=B, dropout=0.0, seed=0, cell=cell)
-    assert "layer2.W_x" in model.factors(B).shapes
+    assert "layer2.W_x" in model.packed(B).copies.shapes
     in_blocks = gradients_of(model, window)
     unpacked(0)
-    assert "layer2.W_x" not in model.factors(B).shapes
+    assert "layer2.W_x" not in model.packed(B).copies.shapes
     for name, gradient in gradients_of(model, window).items():
         np.testing.assert_allclose(in_blocks[name], gradient, rtol=1e-11, atol=1e-13)
 

@@ -1,0 +1,1 @@
+"""Looking into models and runs: the routes of a gradient, activations, comparisons, verdicts."""

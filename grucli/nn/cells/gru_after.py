@@ -1,0 +1,153 @@
+"""One GRU layer whose reset gate acts AFTER the matrix product, forward and backward by hand.
+
+The form of cuDNN and of ``torch.nn.GRU``: all recurrent products of a step are one. Everything
+else is as in ``gru``:
+
+    (1)  z_t = sigmoid(h_{t-1} W_hz + x_t W_xz + b_z)            update gate
+    (2)  r_t = sigmoid(h_{t-1} W_hr + x_t W_xr + b_r)            reset gate
+    (3)  u_t = h_{t-1} W_hn + b_u                                what the reset gate lets through
+    (4)  n_t = tanh(r_t * u_t + x_t W_xn + b_n)                  candidate
+    (5)  h_t = (1 - z_t) * h_{t-1} + z_t * n_t
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from grucli.nn.cells import base
+from grucli.nn.cells.base import Cache, Cell, Route, recurrent_gradients
+from grucli.nn.cells.gru import GRU
+from grucli.nn.functional import sigmoid_
+from grucli.nn.matmul import multiplier
+from grucli.nn.params import Array, Shapes
+from grucli.nn.resets import backward_steps
+
+
+class Weights(NamedTuple):
+    """The parameters of one layer, or the gradients with respect to them."""
+
+    W_x: Array  # (3, D, H)  W_xz, W_xr, W_xn
+    W_h: Array  # (3, H, H)  W_hz, W_hr, W_hn
+    b: Array  # (3, H)     b_z, b_r, b_n
+    b_u: Array  # (H,)
+
+
+class Step(NamedTuple):
+    """The arrays of one step."""
+
+    h_prev: Array  # (B, H)  h_{t-1}
+    h: Array  # (B, H)
+    u: Array  # (B, H)
+    zr: Array  # (2, B, H)
+    z: Array  # (B, H)
+    r: Array  # (B, H)
+    n: Array  # (B, H)
+
+
+class GRUAfter(Cell):
+    """The gated recurrent unit, its reset gate after the product."""
+
+    GATES = ("z", "r", "n")
+    KEPT = ("u",)  # its gradient after backward
+    WEIGHTS = Weights
+
+    def shapes(self, D: int, H: int) -> Shapes:
+        """Shapes of the parameters: those of every cell, and b_u."""
+        return {**super().shapes(D, H), "b_u": (H,)}
+
+    def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
+        """As a GRU; ``b_u`` is zero."""
+        GRU().initialize(base.Weights(w.W_x, w.W_h, w.b), rng, active)
+        w.b_u[:] = 0.0
+
+    def views(
+        self, before: Iterable[Array], after: Iterable[Array], a: Array, kept: Iterable[Array]
+    ) -> Step:
+        """The arrays of one step."""
+        return Step._make([*before, *after, *kept, a[:2], *a])
+
+    def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
+        """The equations, bound to weights."""
+        zr_product, n_product = cache.scratch[:2], cache.scratch[2]
+        multiply_all = multiplier(w.W_h, cache.scratch)
+
+        def step(
+            h_prev: Array, h: Array, u: Array, zr: Array, z: Array, r: Array, n: Array
+        ) -> None:
+            multiply_all(h_prev)
+            zr += zr_product
+            sigmoid_(zr)  # (1) (2)
+            np.add(n_product, w.b_u, out=u)  # (3)
+            n += np.multiply(r, u, out=n_product)
+            np.tanh(n, out=n)  # (4)
+            np.subtract(n, h_prev, out=h)
+            h *= z
+            h += h_prev  # (5), as z * (n - h_{t-1}) + h_{t-1}
+
+        return step
+
+    def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+        """Go back through the window; arrays take the place of others as in a GRU."""
+        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+        dn, write = cache.scratch[:2]
+        zr_product, n_product = cache.scratch[:2], cache.scratch[2]
+        multiply_zr = multiplier(w_T.W_h[:2], zr_product)
+        multiply_n = multiplier(w_T.W_h[2], n_product)
+        steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
+        for dh_t, (h_prev, _, u, zr, z, r, n) in zip(dh[::-1], steps, strict=True):
+            dh_next += dh_t
+            np.multiply(dh_next, z, out=dn)  # (5) dn = dh * z
+            keep = np.subtract(1.0, z, out=z)
+            dh_next *= keep  # route 1, direct: dh * (1 - z)
+            np.subtract(n, h_prev, out=write)
+            write *= dn
+            z *= write  # (5) (1) dz~ = dh * (n - h_{t-1}) * z (1 - z)
+            np.multiply(n, n, out=n)
+            np.subtract(1.0, n, out=n)
+            n *= dn  # (4) dn~ = dn * (1 - n^2)
+            du = np.multiply(n, r, out=write)  # (4) du = dn~ * r
+            np.subtract(1.0, r, out=r)
+            r *= u
+            r *= du  # (4) (2) dr~ = dn~ * u * r (1 - r)
+            u[:] = du
+            from_z, from_r, from_u = cache.scratch
+            multiply_n(u)
+            multiply_zr(zr)
+            dh_next += from_u  # route 3, candidate: du W_hn^T
+            dh_next += from_z  # route 2, update: dz~ W_hz^T
+            dh_next += from_r  # route 4, reset: dr~ W_hr^T
+        (h_prevs,), (du_all,) = cache.before, cache.kept
+        products = (cache.a[0], cache.a[1], du_all)
+        recurrent_gradients(dw.W_h, (h_prevs, h_prevs, h_prevs), products)
+        np.sum(du_all, axis=(0, 1), out=dw.b_u)
+        return dh_next
+
+    # ---- the routes of the gradient, one by one: h_t to h_{t-1}
+
+    @staticmethod
+    def direct(_: Weights, s: Step, dh: Array) -> Array:
+        """Through what h_t keeps of h_{t-1}: (5)."""
+        return dh * (1 - s.z)
+
+    @staticmethod
+    def update(w: Weights, s: Step, dh: Array) -> Array:
+        """Through z_t: (5), then (1)."""
+        return (dh * (s.n - s.h_prev) * s.z * (1 - s.z)) @ w.W_h[0].T
+
+    @staticmethod
+    def candidate(w: Weights, s: Step, dh: Array) -> Array:
+        """Through n_t and u_t: (5), (4), then (3)."""
+        return (dh * s.z * (1 - s.n**2) * s.r) @ w.W_h[2].T
+
+    @staticmethod
+    def reset(w: Weights, s: Step, dh: Array) -> Array:
+        """Through n_t, then r_t: (5), (4), then (2)."""
+        return (dh * s.z * (1 - s.n**2) * s.u * s.r * (1 - s.r)) @ w.W_h[1].T
+
+    ROUTES = (
+        Route("direct", "h", "h", direct),
+        Route("update", "h", "h", update),
+        Route("candidate", "h", "h", candidate),
+        Route("reset", "h", "h", reset),
+    )

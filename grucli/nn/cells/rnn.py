@@ -1,0 +1,80 @@
+"""One vanilla recurrent layer over one window of text, forward and backward by hand.
+
+One step, row vectors (Elman 1990, with tanh):
+
+    (1)  h_t = tanh(h_{t-1} W_h + x_t W_x + b)
+
+Arrays have a first axis of one gate, as every cell's have; the rest is as in ``gru``.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
+from grucli.nn.matmul import multiplier
+from grucli.nn.params import Array, orthogonal
+from grucli.nn.resets import backward_steps
+
+
+class Step(NamedTuple):
+    """The arrays of one step."""
+
+    h_prev: Array  # (B, H)  h_{t-1}
+    h: Array  # (B, H)
+    a: Array  # (B, H)
+
+
+class RNN(Cell):
+    """The vanilla recurrent network."""
+
+    GATES = ("",)  # one, without a name
+
+    def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
+        """Normal input weights of variance 1/active, orthogonal recurrent ones, no bias."""
+        w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
+        orthogonal(w.W_h, rng)
+        w.b[:] = 0.0
+
+    def views(
+        self, before: Iterable[Array], after: Iterable[Array], a: Array, kept: Iterable[Array]
+    ) -> Step:
+        """The arrays of one step."""
+        return Step._make([*before, *after, *a])
+
+    def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
+        """The equation, bound to weights."""
+        (W_h,), (scratch,) = w.W_h, cache.scratch
+        multiply_h = multiplier(W_h, scratch)
+
+        def step(h_prev: Array, h: Array, a: Array) -> None:
+            multiply_h(h_prev)
+            np.add(scratch, a, out=h)
+            np.tanh(h, out=h)  # (1)
+
+        return step
+
+    def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+        """Go back through the window."""
+        (W_h_T,) = w_T.W_h
+        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+        multiply_a = multiplier(W_h_T, dh_next)
+        steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
+        for dh_t, (_, h, a) in zip(dh[::-1], steps, strict=True):
+            dh_next += dh_t
+            np.multiply(h, h, out=a)
+            np.subtract(1.0, a, out=a)
+            a *= dh_next  # (1) da = dh * (1 - h^2)
+            multiply_a(a)  # route 1, recurrent: da W_h^T
+        recurrent_gradients(dw.W_h, cache.before, cache.a)
+        return dh_next
+
+    # ---- the only route of the gradient from h_t to h_{t-1}
+
+    @staticmethod
+    def recurrent(w: Weights, s: Step, dh: Array) -> Array:
+        """Through the argument of tanh: (1)."""
+        return (dh * (1 - s.h**2)) @ w.W_h[0].T
+
+    ROUTES = (Route("recurrent", "h", "h", recurrent),)
