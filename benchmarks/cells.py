@@ -36,7 +36,7 @@ def rows(size: Size, result: dict[str, tuple[float, float]]) -> list[str]:
 
 def main() -> None:
     """Measure, or be a contender."""
-    from grucli.cores import available_cores
+    from grucli.threads import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", nargs=2, metavar=("CONTENDER", "SIZE"), help="internal")

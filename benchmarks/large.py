@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.contenders import measure, serve
 from benchmarks.growth import MEGABYTE, corpora, train
 from benchmarks.page import table, write
-from grucli.cores import available_cores, limit_product_threads
+from grucli.threads import available_cores, limit_product_threads
 
 STEPS = 12
 CONTENDERS = ("grucli 1", "grucli 1000")
@@ -28,10 +28,10 @@ def build(contender: str, case: str, cores: int) -> Callable[[], object]:
     del cores
     limit_product_threads(1)
     from grucli.config import resolve
-    from grucli.corpus import read
-    from grucli.plan import make_plan, start
-    from grucli.runs import RunDirectory
-    from grucli.training import Trainer
+    from grucli.data.corpus import read
+    from grucli.storage.directory import RunDirectory
+    from grucli.training.plan import make_plan, start
+    from grucli.training.trainer import Trainer
 
     settings = resolve([("benchmark", dict(SETTINGS))])
     text = Path(case) / f"{contender.split()[1]}.txt"

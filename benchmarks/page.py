@@ -32,7 +32,7 @@ def write(section: str, body: str) -> None:
 def machine() -> str:
     """The machine, the versions and the day."""
     from grucli import __version__
-    from grucli.cores import available_cores
+    from grucli.threads import available_cores
 
     parts = [f"{date.today():%Y-%m-%d}, {processor()}, {available_cores()} cores"]
     parts += [f"Python {platform.python_version()}", f"grucli {__version__}"]

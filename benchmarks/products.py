@@ -10,7 +10,7 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks.page import table, write
-from grucli.cores import limit_product_threads
+from grucli.threads import limit_product_threads
 
 ROWS, UNITS = (2, 8, 32, 64), (128, 256, 512, 1024)
 SECONDS = 0.01

@@ -14,7 +14,7 @@ from statistics import median
 
 from benchmarks.page import table, write
 from benchmarks.training import GRID, VOCABULARY, Size, grucli_step
-from grucli.cores import available_cores, limit_product_threads
+from grucli.threads import available_cores, limit_product_threads
 
 Part = Callable[[], object]
 HEADER = (
@@ -119,7 +119,7 @@ def optimizer(size: Size, rows: int) -> Part:
     import numpy as np
 
     from grucli.nn.model import Model
-    from grucli.optim import Moments, adam_, clip_
+    from grucli.nn.optim import Moments, adam_, clip_
 
     model = Model(VOCABULARY, size.H, size.L)
     params, packed = model.params, model.packed(rows)

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import table, write
-from grucli import checkpoint as checkpoints
-from grucli.cores import available_cores
+from grucli.data.windows import split
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.runs import RunDirectory, own_corpus
-from grucli.windows import split
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import RunDirectory, own_corpus
+from grucli.threads import available_cores
 
 BUDGETS = {"small": 3, "medium": 15, "large": 60}
 """Minutes that each settings file is made for."""

@@ -26,7 +26,7 @@ GRID = [(H, samples) for samples in (1, 64) for H in (128, 512, 1024)]
 
 def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     """A sample as ``grucli sample`` makes it."""
-    from grucli.cores import limit_product_threads, product_threads
+    from grucli.threads import limit_product_threads, product_threads
 
     limit_product_threads(product_threads(samples))
     import numpy as np
@@ -126,7 +126,7 @@ def first_character(folder: Path, H: int = 256, turns: int = 7) -> tuple[float, 
 
 def main() -> None:
     """Measure, or be a contender."""
-    from grucli.cores import available_cores
+    from grucli.threads import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", nargs=2, metavar=("CONTENDER", "CASE"), help="internal")

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.growth import corpora
 from benchmarks.page import table, write
-from grucli.cores import limit_product_threads
+from grucli.threads import limit_product_threads
 
 EPOCHS = 3
 
@@ -41,10 +41,10 @@ class Timed:
 def train(text: Path, folder: Path) -> dict[str, list[float]]:
     """Seconds of the whole training, of its steps, saves, and waits for the disk in a save."""
     from grucli.config import resolve
-    from grucli.corpus import read
-    from grucli.plan import make_plan, start
-    from grucli.runs import RunDirectory
-    from grucli.training import Trainer
+    from grucli.data.corpus import read
+    from grucli.storage.directory import RunDirectory
+    from grucli.training.plan import make_plan, start
+    from grucli.training.trainer import Trainer
 
     settings = resolve([("benchmark", {"train.epochs": float(EPOCHS)})])
     plan = make_plan(settings, read([str(text)], settings.data))

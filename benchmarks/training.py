@@ -53,7 +53,7 @@ GRID = [
 
 def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
-    from grucli.cores import limit_product_threads
+    from grucli.threads import limit_product_threads
 
     limit_product_threads(1)
     import tempfile
@@ -62,11 +62,11 @@ def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], objec
     import numpy as np
 
     from grucli.config import resolve
-    from grucli.corpus import Corpus
-    from grucli.plan import make_plan, start
-    from grucli.runs import RunDirectory
-    from grucli.training import Trainer
-    from grucli.vocabulary import Vocabulary
+    from grucli.data.corpus import Corpus
+    from grucli.data.vocabulary import Vocabulary
+    from grucli.storage.directory import RunDirectory
+    from grucli.training.plan import make_plan, start
+    from grucli.training.trainer import Trainer
 
     settings = resolve(
         [
@@ -189,7 +189,7 @@ def report(results: dict[Size, dict[str, tuple[float, float]]], cores: int, step
 
 def main() -> None:
     """Measure, or be a contender."""
-    from grucli.cores import available_cores
+    from grucli.threads import available_cores
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--serve", nargs=2, metavar=("CONTENDER", "SIZE"), help="internal")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from grucli.analysis.gradient_flow import enumerate_routes, norms_by_distance
 from grucli.analysis.routes import count, joined, look_back, summed
-from grucli.inspection import enumerate_routes, norms_by_distance
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import TOLERANCE, check_all, toy
 

@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 import numpy.typing as npt
 
-from grucli.cache import let_go
+from grucli.data.cache import let_go
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grucli.cores import MANY_SAMPLES, available_cores
 from grucli.evaluation import Stopped
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
+from grucli.threads import MANY_SAMPLES, available_cores
 
 PROMPT_WINDOW = 128
 """Characters of the prompt read at a time; changes the result by rounding alone."""

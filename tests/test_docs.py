@@ -7,7 +7,7 @@ from pathlib import Path
 
 from grucli import __version__
 from grucli.config import Settings, flatten
-from grucli.runs import HEADER
+from grucli.storage.directory import HEADER
 
 ROOT = Path(__file__).parents[1]
 

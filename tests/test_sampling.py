@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grucli.cores import HELD, SIDE_BY_SIDE, side_by_side
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.sampling import Choice, StopFilter, generate, read_prompt, sample_ids
+from grucli.threads import HELD, SIDE_BY_SIDE, side_by_side
 
 
 @pytest.fixture

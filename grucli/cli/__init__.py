@@ -31,9 +31,9 @@ from grucli.cli import (
     sample,
     train,
 )
-from grucli.cores import limit_product_threads
 from grucli.docstrings import docstring
 from grucli.errors import GrucliError
+from grucli.threads import limit_product_threads
 
 app = typer.Typer(
     name="grucli",

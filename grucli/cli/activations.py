@@ -11,7 +11,7 @@ from grucli.cli.sample import Run
 from grucli.errors import RunError, UsageError
 
 if TYPE_CHECKING:
-    from grucli.activations import Trace
+    from grucli.analysis.activations import Trace
     from grucli.nn.params import Array, Ids
 
 SURPRISING = 8.0
@@ -76,7 +76,7 @@ def activations(
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html shows a coloured text: name a --unit, or --surprisal")
     outputs.check("--html", page, force=force)
-    from grucli.activations import trace
+    from grucli.analysis.activations import trace
 
     subject = subjects.of_run(run, text)
     model, ids = subject.model, subject.ids[:length]
@@ -111,7 +111,7 @@ def _characters(subject: subjects.Subject, ids: "Ids") -> list[str]:
 
 
 def _tell_ties(read: "Trace", shown: list[str], top: int, as_json: bool) -> None:
-    from grucli.activations import FEATURES, ties
+    from grucli.analysis.activations import FEATURES, ties
 
     found = ties(read.h, "".join(shown), top)
     if as_json:

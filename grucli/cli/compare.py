@@ -14,9 +14,9 @@ from grucli.cli.train import Config, Epochs, Minutes, RunsDir, Sets, Steps, carr
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grucli.comparison import Outcome
+    from grucli.analysis.comparison import Outcome
     from grucli.config import Values
-    from grucli.runs import RunDirectory
+    from grucli.storage.directory import RunDirectory
 
 HEADER = ("model", "params", "chars/s", "train", "val", "gap", "best at")
 
@@ -100,8 +100,8 @@ def _differs_from_default(config: Path, key: str) -> bool:
 
 
 def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
-    from grucli.comparison import check_comparable
-    from grucli.runs import RunDirectory, find_checkpoint
+    from grucli.analysis.comparison import check_comparable
+    from grucli.storage.directory import RunDirectory, find_checkpoint
 
     for path in paths:
         find_checkpoint(path, "best")  # says what is wrong with the path
@@ -116,7 +116,7 @@ def _train_all(
     request: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
 ) -> "list[RunDirectory]":
     """Train one run of each cell and seed; what can be refused is refused before the first."""
-    from grucli.comparison import matching_hidden
+    from grucli.analysis.comparison import matching_hidden
 
     first = request.session().plan
     V, layers = len(first.corpus.vocabulary), first.settings.model.layers
@@ -154,7 +154,7 @@ def _train_all(
 
 
 def _report(runs: "Sequence[RunDirectory]", as_json: bool) -> None:
-    from grucli.comparison import by_kind, claims, judge
+    from grucli.analysis.comparison import by_kind, claims, judge
 
     outcomes = [judge(run) for run in runs]
     found = claims(outcomes)
@@ -169,7 +169,7 @@ def _report(runs: "Sequence[RunDirectory]", as_json: bool) -> None:
 
 
 def _cells(kind: tuple[str, int, int, int], seeds: "Sequence[Outcome]") -> tuple[str, ...]:
-    from grucli.comparison import mean, spread
+    from grucli.analysis.comparison import mean, spread
 
     cell, layers, hidden, parameters = kind
 

@@ -31,7 +31,7 @@ def corpus(
     force: outputs.Force = False,
 ) -> None:
     """Write a text that this Python installation already holds, and print its path."""
-    from grucli import corpora
+    from grucli.data import builtin as corpora
 
     pieces = corpora.pieces(name)
     path = Path("data", f"{name}.txt") if output is None else output

@@ -10,9 +10,9 @@ from grucli.cli.sample import Run, Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
-    from grucli.checkpoint import Checkpoint
     from grucli.config import Data
     from grucli.evaluation import Score
+    from grucli.storage.checkpoint import Checkpoint
 
 COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
 
@@ -59,7 +59,7 @@ def evaluate(
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or --split val for a part of the run's own")
     from grucli.evaluation import Score
-    from grucli.runs import open_checkpoint
+    from grucli.storage.directory import open_checkpoint
 
     path, checkpoint = open_checkpoint(run)
     if split:
@@ -79,10 +79,10 @@ def evaluate(
 
 def _score_split(path: Path, checkpoint: "Checkpoint", split: str) -> "Score":
     """The score of a part of the corpus that the run was trained on."""
-    from grucli.cores import available_cores
+    from grucli.data.windows import split as cut
     from grucli.evaluation import evaluate as score
-    from grucli.runs import own_corpus
-    from grucli.windows import split as cut
+    from grucli.storage.directory import own_corpus
+    from grucli.threads import available_cores
 
     if split not in ("train", "val", "test"):
         raise UsageError(f"--split must be train, val or test, not {split}")
@@ -110,9 +110,9 @@ def _score_files(
 def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "Score":
     import numpy as np
 
-    from grucli.cores import available_cores
-    from grucli.corpus import read
+    from grucli.data.corpus import read
     from grucli.evaluation import evaluate as score
+    from grucli.threads import available_cores
 
     try:
         text = read([file], data, checkpoint.vocabulary, unknown)

@@ -85,7 +85,7 @@ def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
     import numpy as np
 
     from grucli.nn.gradcheck import Window, check_trained
-    from grucli.runs import open_checkpoint
+    from grucli.storage.directory import open_checkpoint
 
     file, checkpoint = open_checkpoint(path)
     model = checkpoint.model_to_use().astype(np.float64)

@@ -51,7 +51,7 @@ def gradflow(
     if runs and cells:
         raise UsageError("--cells is for untrained models; runs have their cells; keep one")
     H = subjects.units(runs, hidden)
-    from grucli.inspection import look, norms_by_distance
+    from grucli.analysis.gradient_flow import look, norms_by_distance
 
     looked = (
         [subjects.of_run(path, text) for path in runs]
@@ -107,7 +107,7 @@ def _print(name: str, flow: "np.ndarray[Any, Any]") -> None:
 
 
 def _reach(middle: Sequence[float]) -> dict[float, int | None]:
-    from grucli.inspection import falls_below
+    from grucli.analysis.gradient_flow import falls_below
 
     return {limit: falls_below(middle, limit) for limit in LIMITS}
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 from grucli.cli import render
 
 if TYPE_CHECKING:
-    from grucli.checkpoint import Checkpoint
     from grucli.config import Values
-    from grucli.plan import Plan
-    from grucli.runs import RunDirectory
-    from grucli.session import Session
-    from grucli.training import Event, Trainer
+    from grucli.storage.checkpoint import Checkpoint
+    from grucli.storage.directory import RunDirectory
+    from grucli.training.plan import Plan
+    from grucli.training.session import Session
+    from grucli.training.trainer import Event, Trainer
 
 
 LONG = 10**8
@@ -37,7 +37,7 @@ def follow(trainer: "Trainer", stop: Callable[[], bool], quiet: bool) -> None:
 def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from grucli.training import Evaluating, Stepped
+    from grucli.training.trainer import Evaluating, Stepped
 
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
@@ -59,7 +59,7 @@ def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
 
 def _warn(event: "Event") -> None:
     """What has to be said even when quiet."""
-    from grucli.training import NotWritten, RolledBack, Skipped
+    from grucli.training.trainer import NotWritten, RolledBack, Skipped
 
     if isinstance(event, Skipped):
         render.warn(
@@ -79,7 +79,7 @@ def _warn(event: "Event") -> None:
 
 
 def _show(event: "Event", *, log: bool) -> None:
-    from grucli.training import Evaluated, Logged, Sampled
+    from grucli.training.trainer import Evaluated, Logged, Sampled
 
     _warn(event)
     if isinstance(event, Logged) and log:
@@ -96,7 +96,7 @@ def _show(event: "Event", *, log: bool) -> None:
 
 
 def _evaluation_line(event: "Event") -> str:
-    from grucli.training import Evaluated
+    from grucli.training.trainer import Evaluated
 
     assert isinstance(event, Evaluated)
     marks = " best" * event.best + " (averaged weights)" * event.averaged
@@ -110,7 +110,7 @@ def _evaluation_line(event: "Event") -> str:
 
 def say_reading(sources: Sequence[str]) -> None:
     """That a long text is being read, which takes a while at first."""
-    from grucli.sources import expand, size_on_disk
+    from grucli.data.files import expand, size_on_disk
 
     size = size_on_disk(expand(sources)) or 0
     if size > LONG:
@@ -178,7 +178,7 @@ def show_plan(session: "Session", quiet: bool) -> None:
 
 def _say_what_may_surprise(plan: "Plan") -> None:
     """What had to be adapted, and what looks like a mistake."""
-    from grucli.windows import looks_sorted
+    from grucli.data.windows import looks_sorted
 
     settings, windows, corpus = plan.settings, plan.windows, plan.corpus
     train = settings.train
@@ -247,9 +247,9 @@ def _resume_command(run: "RunDirectory", plan: "Plan") -> str:
 
 
 def _say_result(trainer: "Trainer") -> None:
-    from grucli import checkpoint as checkpoints
+    from grucli.analysis.verdict import verdict
     from grucli.evaluation import baselines, evaluate
-    from grucli.report import verdict
+    from grucli.storage import checkpoint as checkpoints
 
     plan, run, where = trainer.plan, trainer.run, trainer.checkpoint.progress
     best, val = checkpoints.read(run.checkpoint("best")), run.validation_losses()
@@ -277,7 +277,7 @@ def _say_result(trainer: "Trainer") -> None:
 def _say_copied(best: "Checkpoint", plan: "Plan") -> None:
     """How much a sample copies from the text it was trained on."""
     from grucli.evaluation import longest_copy
-    from grucli.training import make_sample
+    from grucli.training.trainer import make_sample
 
     ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
     corpus = plan.splits.train[-SEARCHED:]

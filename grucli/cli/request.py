@@ -9,8 +9,8 @@ from grucli.errors import SettingsError, UsageError
 
 if TYPE_CHECKING:
     from grucli.config import Settings, Values
-    from grucli.session import Session
-    from grucli.vocabulary import Unknown
+    from grucli.data.vocabulary import Unknown
+    from grucli.training.session import Session
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Request:
         Raises:
             UsageError: words that contradict each other, or something that cannot be done.
         """
-        from grucli import session
+        from grucli.training import session
 
         if self.resume is not None and self.init_from is not None:
             raise UsageError("--resume goes on with a run, --init-from starts a new one; keep one")

@@ -9,8 +9,8 @@ import typer
 from grucli.cli import outputs, plots, render, subjects
 
 if TYPE_CHECKING:
+    from grucli.analysis.gradient_flow import Enumeration
     from grucli.analysis.routes import Past
-    from grucli.inspection import Enumeration
 
 NOTE = {"gru": {1: 4, 2: 16, 3: 64}, "lstm": {2: 24}, "rnn": {1: 1, 2: 1, 3: 1}}
 """What the lecture note says there are."""
@@ -55,7 +55,7 @@ def routes(
     Only the top layer is looked at.
     """
     plots.check(plot, force=force)
-    from grucli import inspection
+    from grucli.analysis import gradient_flow as inspection
     from grucli.nn.cells import CELLS
 
     subject = subjects.one(run, cell, text, hidden)
@@ -143,7 +143,7 @@ def _as_json(
 
 
 def _draw(path: Path, name: str, past: "Past", distance: int) -> None:
-    from grucli.inspection import shares_by_distance
+    from grucli.analysis.gradient_flow import shares_by_distance
 
     ks: Sequence[int] = range(1, distance + 1)
     shares = shares_by_distance(past, ks)

@@ -15,7 +15,7 @@ def runs(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the runs, newest first: corpus, model, steps, best validation loss, status."""
-    from grucli.runs import list_runs
+    from grucli.storage.directory import list_runs
 
     found = [_summary(run) for run in list_runs(directory)]
     if as_json:
@@ -31,7 +31,7 @@ def runs(
 
 def _summary(run: Any) -> dict[str, Any]:
     from grucli.errors import CheckpointError
-    from grucli.info import RunInfo
+    from grucli.storage.info import RunInfo
 
     try:
         info, status = run.info, run.status

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
 import typer
 
 from grucli.cli import render
-from grucli.cores import limit_product_threads, product_threads, side_by_side
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
+from grucli.threads import limit_product_threads, product_threads, side_by_side
 
 if TYPE_CHECKING:
-    from grucli.checkpoint import Checkpoint
+    from grucli.data.vocabulary import Vocabulary
     from grucli.sampling import StopFilter
-    from grucli.vocabulary import Vocabulary
+    from grucli.storage.checkpoint import Checkpoint
 
     Made = Iterator[tuple[Any, Any]]
 LONGEST_PROMPT = 2**22
@@ -121,8 +121,8 @@ def sample(
     limit_product_threads(product_threads(side_by_side(count, length)))
     import secrets
 
-    from grucli.runs import open_checkpoint
     from grucli.sampling import Choice
+    from grucli.storage.directory import open_checkpoint
 
     _, checkpoint = open_checkpoint(run)
     given = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)

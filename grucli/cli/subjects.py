@@ -10,10 +10,10 @@ import typer
 from grucli.errors import CorpusError, UsageError
 
 if TYPE_CHECKING:
-    from grucli.checkpoint import Checkpoint
+    from grucli.data.vocabulary import Vocabulary
     from grucli.nn.model import Model
     from grucli.nn.params import Ids
-    from grucli.vocabulary import Vocabulary
+    from grucli.storage.checkpoint import Checkpoint
 
 Text = Annotated[
     str | None,
@@ -53,8 +53,8 @@ class Subject:
 
 def of_run(path: Path, text: str | None) -> Subject:
     """The best checkpoint of a run, and a text or the run's own validation text."""
-    from grucli.runs import open_checkpoint
-    from grucli.windows import split
+    from grucli.data.windows import split
+    from grucli.storage.directory import open_checkpoint
 
     file, checkpoint = open_checkpoint(path)
     ids = text_of(file, checkpoint, text)
@@ -69,10 +69,10 @@ def untrained(cells: Sequence[str], text: str | None, hidden: int) -> list[Subje
     import numpy as np
 
     from grucli.config import Data
-    from grucli.corpora import pieces
-    from grucli.corpus import read
+    from grucli.data.builtin import pieces
+    from grucli.data.corpus import read
+    from grucli.data.vocabulary import Vocabulary
     from grucli.nn.model import Model
-    from grucli.vocabulary import Vocabulary
 
     if text is not None:
         corpus = read([text], Data())
@@ -93,8 +93,8 @@ def untrained(cells: Sequence[str], text: str | None, hidden: int) -> list[Subje
 
 def text_of(file: Path, checkpoint: "Checkpoint", text: str | None) -> "Ids":
     """The text given, or the run's own if it is still the same."""
-    from grucli.corpus import read
-    from grucli.runs import own_corpus
+    from grucli.data.corpus import read
+    from grucli.storage.directory import own_corpus
 
     if text is None:
         return own_corpus(file, checkpoint).ids

@@ -15,8 +15,8 @@ from grucli.cli.request import Request
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grucli.session import Session
-    from grucli.training import Trainer
+    from grucli.training.session import Session
+    from grucli.training.trainer import Trainer
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -144,7 +144,7 @@ def carry_out(
         RunError: a file cannot be written, or the loss is not finite.
         typer.Exit: a second signal has stopped it at once.
     """
-    from grucli.session import StoppedAtOnce
+    from grucli.training.session import StoppedAtOnce
 
     told = len(session.notes)
     with _stop_signals(StoppedAtOnce) as stop:

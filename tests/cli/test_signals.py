@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli import corpora
+from grucli.data import builtin as corpora
 from tests.conftest import Grucli
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def run(code: str, *args: object) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "module",
     ["grucli.cli", "typer", "rich.console", "grucli.cli.compare", "numpy", "numpy.linalg",
-     "pydantic", "yaml", "grucli.checkpoint"],
+     "pydantic", "yaml", "grucli.storage.checkpoint"],
 )  # fmt: skip
 def test_a_signal_while_modules_are_imported(
     module: str, number: signal.Signals, trained: Path

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grucli import cache
-from grucli import checkpoint as checkpoints
 from grucli.config import Data
-from grucli.corpus import read
+from grucli.data import cache
+from grucli.data.corpus import read
 from grucli.errors import CorpusError
-from grucli.plan import make_plan, resume
-from grucli.runs import RunDirectory
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import RunDirectory
+from grucli.training.plan import make_plan, resume
 from tests.conftest import TINY, Grucli
 from tests.texts import WORDS, prose
 
@@ -148,7 +148,7 @@ def test_a_long_text_gives_the_same_run(grucli: Grucli, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_while_a_long_text_is_kept(number: signal.Signals) -> None:
     write("text.txt", prose(4000))
-    code = "import os, signal, sys; from grucli import cache, cli; cache.IN_MEMORY = 1000; "
+    code = "import os, signal, sys; from grucli import cli; from grucli.data import cache; cache.IN_MEMORY = 1000; "
     code += f"os.fsync = lambda _: os.kill(os.getpid(), {int(number)}); "
     code += "cli.main(['train', 'text.txt', '--dry-run'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)
@@ -331,7 +331,7 @@ def test_refused(grucli: Grucli, trained: Path, args: list[str], expected: str) 
 
 
 def test_many_characters_and_little_memory(grucli: Grucli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grucli.plan.physical_memory", lambda: 10**8)
+    monkeypatch.setattr("grucli.training.plan.physical_memory", lambda: 10**8)
     write("text.txt", "".join(map(chr, range(0x4E00, 0x6000))) + 20 * prose(3000))
     message = grucli("train", "text.txt", "--steps=1").err
     assert "training would need" in message

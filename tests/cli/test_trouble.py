@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli import checkpoint as checkpoints
+from grucli.storage import checkpoint as checkpoints
 from tests.cli.test_commands import start
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose

@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.page import machine, table
-from grucli import checkpoint as checkpoints
+from grucli.storage import checkpoint as checkpoints
 from tests.faults import directories, fuzz, interleave, trials
 from tests.texts import prose
 

@@ -20,7 +20,7 @@ import numpy as np
 import typer.main
 
 from grucli import cli
-from grucli.runs import RunDirectory
+from grucli.storage.directory import RunDirectory
 from tests.faults.fuzz import mutated
 from tests.texts import prose
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from grucli import checkpoint as checkpoints
-from grucli.checkpoint import Checkpoint
 from grucli.config import Data, read_file, resolve, to_yaml
-from grucli.corpus import read as read_corpus
+from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
-from grucli.plan import make_plan, start
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint
+from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
 MEMORY = 3 * 2**30

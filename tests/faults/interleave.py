@@ -17,13 +17,13 @@ from unittest import mock
 
 import numpy as np
 
-from grucli import checkpoint as checkpoints
 from grucli import files
-from grucli import session as sessions
 from grucli.config import Values
 from grucli.errors import GrucliError
 from grucli.files import Lock
-from grucli.runs import RunDirectory
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import RunDirectory
+from grucli.training import session as sessions
 
 BASE: Values = {
     "model.hidden": 4,
@@ -151,7 +151,7 @@ class Scheduler:
         patches = [mock.patch.object(Path, name, hook(getattr(Path, name))) for name in PATH]
         patches += [mock.patch.object(files.os, name, hook(getattr(files.os, name))) for name in OS]
         patches.append(mock.patch.object(files, "_try_lock", hook(files._try_lock)))
-        patches.append(mock.patch("grucli.runs.replace_text", replace_text))
+        patches.append(mock.patch("grucli.storage.directory.replace_text", replace_text))
         for patch in patches:
             patch.start()
         try:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from grucli import checkpoint as checkpoints
-from grucli.runs import open_checkpoint
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import open_checkpoint
 from tests.faults import directories, fuzz, interleave, trials
 from tests.texts import prose
 

@@ -18,7 +18,7 @@ from grucli.nn.matmul import (
     sizes_in_pairs,
 )
 from grucli.nn.stepper import Stepper
-from grucli.parallel import Shards
+from grucli.training.parallel import Shards
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
 

@@ -1,6 +1,6 @@
 import pytest
 
-from grucli.report import verdict
+from grucli.analysis.verdict import verdict
 
 
 @pytest.mark.parametrize(

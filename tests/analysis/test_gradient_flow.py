@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from grucli import inspection
+from grucli.analysis import gradient_flow as inspection
 from grucli.analysis.routes import Past
 from grucli.errors import CorpusError, UsageError
 from grucli.nn.cells import CELLS

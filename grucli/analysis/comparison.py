@@ -4,15 +4,15 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from grucli import checkpoint as checkpoints
 from grucli.config import BUDGETS, Train
-from grucli.cores import available_cores
+from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.runs import RunDirectory, own_corpus
-from grucli.windows import split
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import RunDirectory, own_corpus
+from grucli.threads import available_cores
 
 LATE = 0.9
 """Share of a run from which on the best checkpoint does not show over-fitting: two evaluations

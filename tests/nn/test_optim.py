@@ -3,7 +3,7 @@ import pytest
 
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
-from grucli.optim import Moments, adam_, average_, clip_, decay_
+from grucli.nn.optim import Moments, adam_, average_, clip_, decay_
 
 
 def test_adam_follows_the_paper() -> None:

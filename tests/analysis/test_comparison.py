@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from grucli import comparison
-from grucli.comparison import Outcome
+from grucli.analysis import comparison
+from grucli.analysis.comparison import Outcome
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.runs import RunDirectory
+from grucli.storage.directory import RunDirectory
 
 GRU = Outcome("a", "gru", 64, 1, 0, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)

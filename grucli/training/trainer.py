@@ -18,20 +18,20 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from grucli import checkpoint as checkpoints
 from grucli import evaluation
-from grucli.checkpoint import Checkpoint
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CheckpointError, DivergedError
 from grucli.files import PASSING
-from grucli.info import Metrics
+from grucli.nn.optim import adam_, average_, clip_, decay_
 from grucli.nn.params import Array
-from grucli.optim import adam_, average_, clip_, decay_
-from grucli.parallel import Dropout, Shards
-from grucli.plan import DROPOUT, SAMPLES, Plan, random_stream
-from grucli.runs import RunDirectory
 from grucli.sampling import Choice, sample_ids
-from grucli.schedules import learning_rate
-from grucli.vocabulary import Vocabulary
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.directory import RunDirectory
+from grucli.storage.info import Metrics
+from grucli.training.parallel import Dropout, Shards
+from grucli.training.plan import DROPOUT, SAMPLES, Plan, random_stream
+from grucli.training.schedules import learning_rate
 
 # ---- events ----------------------------------------------------------------------------------
 

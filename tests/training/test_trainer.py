@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grucli import checkpoint as checkpoints
 from grucli.config import Settings, resolve
-from grucli.corpus import read
+from grucli.data.corpus import read
 from grucli.errors import (
     CheckpointError,
     CorpusError,
@@ -21,9 +20,10 @@ from grucli.errors import (
 from grucli.evaluation import baselines, evaluate
 from grucli.files import sha256
 from grucli.nn.params import Params
-from grucli.plan import Plan, make_plan, resume, start
-from grucli.runs import RunDirectory
-from grucli.training import (
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import RunDirectory
+from grucli.training.plan import Plan, make_plan, resume, start
+from grucli.training.trainer import (
     LR_FACTOR,
     Evaluated,
     Evaluating,
@@ -609,7 +609,7 @@ def test_a_prompt_that_the_corpus_cannot_spell_is_found_beforehand(text: str) ->
 def test_more_memory_than_the_machine_has_is_refused(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grucli.plan.physical_memory", lambda: 2**20)
+    monkeypatch.setattr("grucli.training.plan.physical_memory", lambda: 2**20)
     with pytest.raises(SettingsError, match=r"this machine has 0\.0: lower model.hidden"):
         plan_for(text, model__hidden=512)
 

@@ -13,17 +13,17 @@ import numpy.typing as npt
 from threadpoolctl import ThreadpoolController
 
 from grucli import __version__, evaluation
-from grucli.checkpoint import Checkpoint, Progress, model_for, same_text
 from grucli.config import Settings
-from grucli.corpus import Corpus
+from grucli.data.corpus import Corpus
+from grucli.data.windows import Splits, Windows, count_symbols, fit_windows, split
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.matmul import UNPACKED
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
+from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
-from grucli.optim import Moments
-from grucli.parallel import choose_workers
-from grucli.schedules import Budget, evaluation_interval
-from grucli.windows import Splits, Windows, count_symbols, fit_windows, split
+from grucli.storage.checkpoint import Checkpoint, Progress, model_for, same_text
+from grucli.training.parallel import choose_workers
+from grucli.training.schedules import Budget, evaluation_interval
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)
 """Purposes of random numbers."""

@@ -28,13 +28,13 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
 from grucli.config import Settings
-from grucli.corpus import Corpus
+from grucli.data.corpus import Corpus
+from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
 from grucli.nn.model import Model, shapes
+from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Params
-from grucli.optim import Moments
-from grucli.vocabulary import Unknown, Vocabulary
 
 FORMAT = 1
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from grucli.errors import CheckpointError
-from grucli.info import (
+from grucli.storage.info import (
     HEADER,
     RunInfo,
     metrics_until,

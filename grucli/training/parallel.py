@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.cores import available_cores
 from grucli.errors import RunError
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
 from grucli.nn.packed import PackedWeights, packed_shapes
 from grucli.nn.params import Array, Ids, Params, count
+from grucli.threads import available_cores
 
 SMALLEST_SHARD = 16
 """Streams below which a shard's products are too narrow to be worth a process."""

@@ -9,11 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from grucli import corpora, corpus, sources, windows
 from grucli.config import Data
-from grucli.corpus import Corpus, read
+from grucli.data import builtin as corpora
+from grucli.data import corpus, windows
+from grucli.data import files as sources
+from grucli.data.corpus import Corpus, read
+from grucli.data.windows import fit_windows, split
 from grucli.errors import CorpusError, UnknownCharacterError
-from grucli.windows import fit_windows, split
 
 
 def text_of(read_corpus: Corpus) -> str:
@@ -59,7 +61,7 @@ def test_files_follow_one_another_and_gz_is_read() -> None:
 
 
 def test_standard_input() -> None:
-    code = "import sys; from grucli.config import Data; from grucli.corpus import read; "
+    code = "import sys; from grucli.config import Data; from grucli.data.corpus import read; "
     code += "c = read(['-'], Data()); print(c.vocabulary.decode(c.ids))"
     done = subprocess.run(
         [sys.executable, "-c", code], input=b"h\xc3\xa9llo", capture_output=True, check=True

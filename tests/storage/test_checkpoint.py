@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grucli import checkpoint as checkpoints
-from grucli.checkpoint import Checkpoint
 from grucli.config import resolve
-from grucli.corpus import read as read_corpus
+from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError
 from grucli.evaluation import evaluate
-from grucli.plan import make_plan, start
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint
+from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
 

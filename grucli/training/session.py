@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from grucli.checkpoint import Checkpoint
 from grucli.config import (
     RESUMABLE,
     Data,
@@ -26,8 +25,10 @@ from grucli.config import (
     resolve,
     to_yaml,
 )
-from grucli.corpus import Corpus
-from grucli.corpus import read as read_corpus
+from grucli.data.corpus import Corpus
+from grucli.data.corpus import read as read_corpus
+from grucli.data.files import STANDARD_INPUT
+from grucli.data.vocabulary import Unknown
 from grucli.defaults import suited
 from grucli.errors import (
     CheckpointError,
@@ -39,11 +40,10 @@ from grucli.errors import (
     quote,
 )
 from grucli.files import open_file, replace_text, sha256
-from grucli.plan import Plan, describe, make_plan, resume, start
-from grucli.runs import RunDirectory, find_checkpoint, is_run, open_checkpoint
-from grucli.sources import STANDARD_INPUT
-from grucli.training import Trainer
-from grucli.vocabulary import Unknown
+from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
+from grucli.training.plan import Plan, describe, make_plan, resume, start
+from grucli.training.trainer import Trainer
 
 Layers = Sequence[tuple[str, Values]]
 """Where settings come from, and their values by dotted key; later layers win."""

@@ -21,14 +21,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from grucli import checkpoint as checkpoints
-from grucli.checkpoint import Checkpoint, Progress
 from grucli.config import Settings, to_scalar, to_yaml
-from grucli.corpus import Corpus
-from grucli.corpus import read as read_corpus
+from grucli.data.corpus import Corpus
+from grucli.data.corpus import read as read_corpus
+from grucli.data.files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, RunError, UsageError, quote
 from grucli.files import Lock, append_line, replace_file, replace_text, sha256, temporary_for
-from grucli.info import (
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint, Progress
+from grucli.storage.info import (
     HEADER,
     Metrics,
     Pointer,
@@ -38,7 +39,6 @@ from grucli.info import (
     read_metrics,
     read_pointer,
 )
-from grucli.sources import STANDARD_INPUT
 
 Which = Literal["best", "last"]
 Status = Literal["running", "done", "interrupted", "failed"]

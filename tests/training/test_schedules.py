@@ -1,7 +1,7 @@
 import pytest
 
 from grucli.config import Optim, Train, resolve
-from grucli.schedules import Budget, evaluation_interval, learning_rate
+from grucli.training.schedules import Budget, evaluation_interval, learning_rate
 
 
 def train(**values: object) -> Train:

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grucli import cache
 from grucli.config import Data
+from grucli.data import cache
+from grucli.data.files import STANDARD_INPUT, Digest, digest, expand, raw_pieces, size_on_disk
+from grucli.data.vocabulary import CATCH_ALL, LINE_END, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
-from grucli.sources import STANDARD_INPUT, Digest, digest, expand, raw_pieces, size_on_disk
-from grucli.vocabulary import CATCH_ALL, LINE_END, Unknown, Vocabulary, smallest_unsigned
 
 CODE_POINTS = 0x110000
 """Unicode code points are below this number."""

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grucli import cache, corpus
 from grucli.config import Data
-from grucli.corpus import Corpus, read
+from grucli.data import cache, corpus
+from grucli.data.corpus import Corpus, read
+from grucli.data.windows import count_symbols, fit_windows, split
 from grucli.errors import CorpusError
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
-from grucli.windows import count_symbols, fit_windows, split
 from tests.texts import prose
 
 TEXT = prose(5000) + "Grüße 世界 \U0001f600"
@@ -56,7 +56,7 @@ def test_a_long_text_is_kept_and_found_again(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_standard_input_and_gz_are_kept_as_well() -> None:
     code = "from grucli import cache; cache.IN_MEMORY = 1000; "
-    code += "from grucli.config import Data; from grucli.corpus import read; "
+    code += "from grucli.config import Data; from grucli.data.corpus import read; "
     code += "c = read(['-'], Data()); print(len(c.ids), c.kept.is_file())"
     done = subprocess.run(
         [sys.executable, "-c", code], input=TEXT.encode(), capture_output=True, check=True
@@ -137,7 +137,7 @@ def test_standard_input_makes_no_second_entry() -> None:
     before = first.kept.stat().st_ino
     with open("t.txt", "rb") as file:
         code = "from grucli import cache; cache.IN_MEMORY = 1000; "
-        code += "from grucli.config import Data; from grucli.corpus import read; "
+        code += "from grucli.config import Data; from grucli.data.corpus import read; "
         code += "print(read(['-'], Data()).kept)"
         done = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True)
     assert done.stdout.decode().strip() == str(first.kept)
@@ -218,7 +218,7 @@ def test_what_a_dead_process_left_is_swept() -> None:
 
 def test_two_processes_at_once() -> None:
     code = "from grucli import cache; cache.IN_MEMORY = 1000; "
-    code += "from grucli.config import Data; from grucli.corpus import read; "
+    code += "from grucli.config import Data; from grucli.data.corpus import read; "
     code += "print(read(['t.txt'], Data()).ids.sum())"
     running = [
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)

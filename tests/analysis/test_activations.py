@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from grucli import activations
+from grucli.analysis import activations
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.stepper import Stepper

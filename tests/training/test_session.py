@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grucli import checkpoint as checkpoints
-from grucli import session as sessions
 from grucli.config import Values, flatten, resolve
 from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
 from grucli.files import sha256
-from grucli.runs import RunDirectory
-from grucli.session import Origin, Session
-from grucli.training import RolledBack, Stepped, Trainer
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import RunDirectory
+from grucli.training.session import Origin, Session
+from grucli.training.trainer import RolledBack, Stepped, Trainer
+from grucli.training import session as sessions
 from tests.conftest import Grucli
 from tests.faults.trials import remains
 from tests.texts import prose

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grucli.cache import let_go
 from grucli.config import Data
+from grucli.data.cache import let_go
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 

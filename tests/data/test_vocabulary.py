@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grucli.data.vocabulary import Vocabulary, smallest_unsigned
 from grucli.errors import UnknownCharacterError
-from grucli.vocabulary import Vocabulary, smallest_unsigned
 
 
 def of(text: str) -> Vocabulary:

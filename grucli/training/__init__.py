@@ -1,0 +1,1 @@
+"""From settings and a text to a trained run."""
