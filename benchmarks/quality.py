@@ -63,7 +63,7 @@ def judge(path: Path) -> list[str]:
     kind = "locked dropout" if shape.locked else "dropout"
     return [
         f"{shape.layers} x {shape.hidden}, {kind} {shape.dropout:g}, "
-        f"recurrent {shape.recurrent_dropout:g}, lr {settings.optim.lr:g}, "
+        f"recurrent {shape.weight_dropout:g}, lr {settings.optim.lr:g}, "
         f"weight decay {settings.optim.weight_decay:g}",
         f"{model.params.flat.size:,}",
         f"{(run.info.elapsed_s or 0.0) / 60:.1f} min",

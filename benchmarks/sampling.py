@@ -32,7 +32,7 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     import numpy as np
 
     from grucli.nn.model import Model
-    from grucli.sampling import Choice, choose_threads, generate
+    from grucli.sampling import Sampler, choose_threads, generate
 
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))
@@ -44,7 +44,7 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
             counts,
             prompt,
             length=CHARACTERS,
-            choice=Choice(0.8),
+            sampler=Sampler(0.8),
             seed=0,
             samples=samples,
             threads=choose_threads(samples, H),

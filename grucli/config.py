@@ -106,7 +106,7 @@ class Model(_Section):
     """Share of each layer's outputs that is zeroed at random; raise it against over-fitting."""
     locked: bool = False
     """Drop the same outputs at all steps of a window, instead of drawing anew at each step."""
-    recurrent_dropout: float = Field(default=0.0, ge=0, lt=1)
+    weight_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the recurrent weights that is zeroed at random for each window."""
 
     @property
@@ -194,8 +194,8 @@ class Optim(_Section):
     """Share of lr that the cosine ends at."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     """Share of the weights, times the learning rate, that each step takes off them; 0: none."""
-    average: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of averaged weights (0.999, say), saved where they evaluate better; 0: none."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay of an exponential moving average of the weights, used where it is better; 0: none."""
 
     @field_validator("betas")
     @classmethod
@@ -226,6 +226,9 @@ class Settings(_Section):
     sample: Sample = Sample()
 
 
+RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weight_dropout"}
+"""Keys of version 0.1.0 that have another name now; they are still read."""
+
 Values = dict[str, Any]
 """Settings by dotted key, such as ``{"train.batch": 64}``."""
 
@@ -250,6 +253,7 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         SettingsError: with all problems in one message.
     """
     known = flatten(Settings())
+    layers = [(where, with_new_names(values)) for where, values in layers]
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
@@ -276,6 +280,21 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         rest = [f"and {len(more)} problems more"] if more else []
         raise SettingsError("\n".join([*problems[:MOST_TOLD], *rest]))
     return settings
+
+
+def with_new_names(values: Mapping[str, Any]) -> Values:
+    """Values whose keys have the names of today."""
+    return {RENAMED.get(key, key): value for key, value in values.items()}
+
+
+def renamed(layers: Sequence[tuple[str, Values]]) -> list[str]:
+    """A line for each key that has another name now."""
+    return [
+        f"{where}: {key} is called {RENAMED[key]} now"
+        for where, values in layers
+        for key in values
+        if key in RENAMED
+    ]
 
 
 def read_file(path: Path) -> Values:

@@ -17,8 +17,8 @@ LONG: Values = {
 }
 
 SIZES: tuple[tuple[float, Values], ...] = (
-    (100e3, {"model.dropout": 0.5, "model.recurrent_dropout": 0.4, "train.epochs": 30.0}),
-    (400e3, {"model.dropout": 0.4, "model.recurrent_dropout": 0.2, "train.epochs": 24.0}),
+    (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0}),
+    (400e3, {"model.dropout": 0.4, "model.weight_dropout": 0.2, "train.epochs": 24.0}),
     (3e6, {}),
     (
         30e6,

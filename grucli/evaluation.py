@@ -9,7 +9,7 @@ from threading import Event
 import numpy as np
 import numpy.typing as npt
 
-from grucli.data.cache import let_go
+from grucli.data.cache import release_pages
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 
@@ -167,7 +167,7 @@ def _evaluate_pieces(
         x, targets = ids[places].astype(np.intp), ids[places + 1].astype(np.intp)
         log_probs, hits, state = model.score(x, targets, state, room.first(len(x)), packed)
         if lo % (HELD * WINDOW) == 0:
-            let_go(ids)
+            release_pages(ids)
         scored = steps >= scored_from
         yield Score(
             int(scored.sum()),
@@ -210,7 +210,7 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
             # what also agrees one place to the left is part of a longer passage
             begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
             best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])
-        let_go(corpus)
+        release_pages(corpus)
     return best
 
 

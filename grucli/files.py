@@ -24,7 +24,7 @@ LOCKED_BYTE = 1024
 TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
 """The name of a file that is being written: name of the file, process, a random number."""
 
-PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
+TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
 """Errors of writing that may be gone in a minute: a full disk can be emptied, a network come back;
 a directory that may not be written to stays as it is."""
 

@@ -33,7 +33,7 @@ COLDEST, HOTTEST = 1e20, 1e-20
 
 
 @dataclass(frozen=True)
-class Choice:
+class Sampler:
     """How the next character is chosen from the model's distribution.
 
     Attributes:
@@ -118,7 +118,7 @@ def generate(
     prompt: Ids,
     *,
     length: int,
-    choice: Choice,
+    sampler: Sampler,
     seed: int,
     samples: int = 1,
     first: int = 0,
@@ -136,7 +136,7 @@ def generate(
         counts: how often each character occurs in the training text, (V,).
         prompt: ids, (N,); may be empty.
         length: characters to make.
-        choice: how to choose them.
+        sampler: how to choose them.
         seed: of all random streams.
         samples: how many samples to make side by side.
         first: the number of the first of them.
@@ -155,7 +155,7 @@ def generate(
     logits, state = _start(model, counts, prompt, steppers[0] if samples == 1 else None, stop)
     streams = [np.random.default_rng([seed, first + number]) for number in range(samples)]
     parts = [
-        _continue(stepper, logits, state, streams[lo:hi], length, choice)
+        _continue(stepper, logits, state, streams[lo:hi], length, sampler)
         for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
     ]
     if threads == 1:
@@ -191,14 +191,14 @@ def _continue(
     state: Array,
     streams: Sequence[np.random.Generator],
     length: int,
-    choice: Choice,
+    sampler: Sampler,
 ) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
     """Go on from one state and its logits (1, V), in as many ways as there are random streams."""
     logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
     for start in range(0, length, DRAWS_AHEAD):
         draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
         for position, uniform in enumerate(draws[: length - start], start + 1):
-            ids = choice.draw(logits, uniform)
+            ids = sampler.draw(logits, uniform)
             yield ids, logits
             if position < length:
                 logits = stepper.step(ids)
@@ -245,7 +245,7 @@ def sample_ids(
     prompt: Ids,
     *,
     length: int,
-    choice: Choice,
+    sampler: Sampler,
     seed: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> npt.NDArray[np.intp]:
@@ -254,7 +254,7 @@ def sample_ids(
     Raises:
         Stopped: ``stop``, which is asked at each character, has said so.
     """
-    pieces = generate(model, counts, prompt, length=length, choice=choice, seed=seed, stop=stop)
+    pieces = generate(model, counts, prompt, length=length, sampler=sampler, seed=seed, stop=stop)
 
     def made() -> Iterator[np.intp]:
         for ids, _ in pieces:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.sampling import Choice, StopFilter, generate, read_prompt, sample_ids
+from grucli.sampling import Sampler, StopFilter, generate, read_prompt, sample_ids
 from grucli.threads import HELD, SIDE_BY_SIDE, side_by_side
 
 
@@ -25,9 +25,9 @@ COUNTS = np.array([5, 3, 0, 1, 1, 1])
 NO_PROMPT = np.zeros(0, np.intp)
 
 
-def frequencies(choice: Choice, p: list[float], draws: int = 20_000) -> np.ndarray:
+def frequencies(sampler: Sampler, p: list[float], draws: int = 20_000) -> np.ndarray:
     rows = np.log(np.array(p))[None].repeat(draws, axis=0)
-    ids = choice.draw(rows, np.random.default_rng(0).random(draws))
+    ids = sampler.draw(rows, np.random.default_rng(0).random(draws))
     return np.bincount(ids, minlength=len(p)) / draws
 
 
@@ -35,21 +35,21 @@ P = [0.5, 0.3, 0.15, 0.05]
 
 
 def test_draws_follow_the_distribution() -> None:
-    np.testing.assert_allclose(frequencies(Choice(), P), P, atol=0.01)
+    np.testing.assert_allclose(frequencies(Sampler(), P), P, atol=0.01)
 
 
 def test_temperature_sharpens_and_flattens() -> None:
     squared = np.array(P) ** 2 / np.sum(np.array(P) ** 2)
-    np.testing.assert_allclose(frequencies(Choice(0.5), P), squared, atol=0.01)
-    np.testing.assert_array_equal(frequencies(Choice(0.0), P), [1, 0, 0, 0])
-    np.testing.assert_array_equal(frequencies(Choice(1e-6), P), [1, 0, 0, 0])
+    np.testing.assert_allclose(frequencies(Sampler(0.5), P), squared, atol=0.01)
+    np.testing.assert_array_equal(frequencies(Sampler(0.0), P), [1, 0, 0, 0])
+    np.testing.assert_array_equal(frequencies(Sampler(1e-6), P), [1, 0, 0, 0])
 
 
 def test_top_k_and_top_p_cut_the_tail() -> None:
-    np.testing.assert_allclose(frequencies(Choice(top_k=2), P), [0.625, 0.375, 0, 0], atol=0.01)
-    np.testing.assert_allclose(frequencies(Choice(top_p=0.79), P), [0.625, 0.375, 0, 0], atol=0.01)
-    np.testing.assert_array_equal(frequencies(Choice(top_p=0.1), P), [1, 0, 0, 0])
-    np.testing.assert_allclose(frequencies(Choice(top_k=9, top_p=1.0), P), P, atol=0.01)
+    np.testing.assert_allclose(frequencies(Sampler(top_k=2), P), [0.625, 0.375, 0, 0], atol=0.01)
+    np.testing.assert_allclose(frequencies(Sampler(top_p=0.79), P), [0.625, 0.375, 0, 0], atol=0.01)
+    np.testing.assert_array_equal(frequencies(Sampler(top_p=0.1), P), [1, 0, 0, 0])
+    np.testing.assert_allclose(frequencies(Sampler(top_k=9, top_p=1.0), P), P, atol=0.01)
 
 
 @given(
@@ -59,7 +59,7 @@ def test_top_k_and_top_p_cut_the_tail() -> None:
 def test_a_draw_is_always_a_character_of_positive_probability(u: float, temperature: float) -> None:
     with np.errstate(all="ignore"):
         log_y = log_softmax(np.array([[-np.inf, 1.0, -np.inf, 0.0, -np.inf]], np.float32))
-    assert Choice(temperature).draw(log_y, np.array([u]))[0] in (1, 3)
+    assert Sampler(temperature).draw(log_y, np.array([u]))[0] in (1, 3)
 
 
 @given(
@@ -72,14 +72,14 @@ def test_any_top_p_and_top_k_leave_a_character_to_draw(
     u: float, top_p: float, top_k: int, rows: int
 ) -> None:
     logits = np.tile(np.array([[-90.0, 1.0, -0.5, 1.0, -30.0]], np.float32), (rows, 1))
-    drawn = Choice(1.0, top_k, top_p).draw(logits, np.full(rows, u))
+    drawn = Sampler(1.0, top_k, top_p).draw(logits, np.full(rows, u))
     assert set(drawn) <= set(range(5))
     if top_p < 0.4:
         assert set(drawn) <= {1, 3}
 
 
 def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: Model) -> None:
-    settings = {"length": 20, "choice": Choice(1.0), "seed": 3}
+    settings = {"length": 20, "sampler": Sampler(1.0), "seed": 3}
     alone = sample_ids(model, COUNTS, NO_PROMPT, **settings)
     np.testing.assert_array_equal(alone, sample_ids(model, COUNTS, NO_PROMPT, **settings))
     together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=3, **settings)]
@@ -88,7 +88,7 @@ def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: 
 
 
 def test_later_samples_can_be_made_by_themselves(model: Model) -> None:
-    settings = {"length": 20, "choice": Choice(1.0), "seed": 3}
+    settings = {"length": 20, "sampler": Sampler(1.0), "seed": 3}
     together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=5, **settings)]
     later = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=2, first=3, **settings)]
     np.testing.assert_array_equal(np.array(together)[:, 3:], later)
@@ -111,7 +111,7 @@ def test_a_sample_without_end_can_be_stopped_and_takes_no_memory(model: Model) -
 
     tracemalloc.start()
     with pytest.raises(Stopped):
-        sample_ids(model, COUNTS, NO_PROMPT, length=10**18, choice=Choice(), seed=1, stop=stop)
+        sample_ids(model, COUNTS, NO_PROMPT, length=10**18, sampler=Sampler(), seed=1, stop=stop)
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()
     assert len(asked) == 3000
@@ -125,7 +125,7 @@ def test_reading_a_prompt_can_be_stopped(model: Model) -> None:
             COUNTS,
             np.zeros(10_000, np.intp),
             length=1,
-            choice=Choice(),
+            sampler=Sampler(),
             seed=1,
             stop=lambda: asked.append(None) is None and len(asked) == 2,
         )
@@ -133,7 +133,9 @@ def test_reading_a_prompt_can_be_stopped(model: Model) -> None:
 
 
 def test_without_a_prompt_the_first_character_follows_the_corpus(model: Model) -> None:
-    pieces = generate(model, COUNTS, NO_PROMPT, length=1, choice=Choice(1.0), seed=0, samples=4000)
+    pieces = generate(
+        model, COUNTS, NO_PROMPT, length=1, sampler=Sampler(1.0), seed=0, samples=4000
+    )
     ids, logits = next(iter(pieces))
     np.testing.assert_allclose(np.bincount(ids, minlength=6) / 4000, COUNTS / 11, atol=0.03)
     with np.errstate(divide="ignore"):
@@ -142,7 +144,7 @@ def test_without_a_prompt_the_first_character_follows_the_corpus(model: Model) -
 
 def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
     prompt = np.array([0, 3, 1])
-    made = list(generate(model, COUNTS, prompt, length=5, choice=Choice(0.7), seed=1))
+    made = list(generate(model, COUNTS, prompt, length=5, sampler=Sampler(0.7), seed=1))
     ids = np.array([ids[0] for ids, _ in made])
     text = np.concatenate([prompt, ids])[:, None]
     log_probs, _, _ = model.score(text[:-1], text[1:], model.zero_state(1), model.workspace(7, 1))
@@ -151,7 +153,7 @@ def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
 
 
 def test_threads_change_nothing(model: Model) -> None:
-    settings = {"length": 40, "choice": Choice(1.0), "seed": 3, "samples": 7}
+    settings = {"length": 40, "sampler": Sampler(1.0), "seed": 3, "samples": 7}
     alone = list(generate(model, COUNTS, NO_PROMPT, **settings))
     shared = list(generate(model, COUNTS, NO_PROMPT, threads=3, **settings))
     assert len(shared) == len(alone)
@@ -170,7 +172,7 @@ def test_the_state_reads_the_whole_of_a_long_prompt(model: Model) -> None:
 
 
 def test_top_k_keeps_k_characters_even_among_equals() -> None:
-    drawn = frequencies(Choice(top_k=2), [0.25] * 4)
+    drawn = frequencies(Sampler(top_k=2), [0.25] * 4)
     assert np.count_nonzero(drawn) == 2
 
 

@@ -36,7 +36,7 @@ class Trace:
     bits: Array
 
 
-class Tie(NamedTuple):
+class Correlation(NamedTuple):
     """How closely a unit follows a feature of the text."""
 
     feature: str
@@ -163,7 +163,7 @@ FEATURES: dict[str, Callable[[str], Sequence[float]]] = {
 }
 
 
-def ties(h: Array, text: str, top: int) -> list[Tie]:
+def correlations(h: Array, text: str, top: int) -> list[Correlation]:
     """For each feature that the text shows, the units that follow it most closely.
 
     Args:
@@ -174,7 +174,7 @@ def ties(h: Array, text: str, top: int) -> list[Tie]:
     units = h.astype(np.float64)
     units -= units.mean(axis=0)
     lengths = np.linalg.norm(units, axis=0)  # (H,)
-    found: list[Tie] = []
+    found: list[Correlation] = []
     for name, feature in FEATURES.items():
         values = np.array(feature(text))
         values -= values.mean()
@@ -185,5 +185,5 @@ def ties(h: Array, text: str, top: int) -> list[Tie]:
             lengths > STEADY, values @ units / np.maximum(lengths * length, STEADY), 0.0
         )
         best = np.argsort(-np.abs(correlations), kind="stable")[:top]
-        found += [Tie(name, int(unit), float(correlations[unit])) for unit in best]
+        found += [Correlation(name, int(unit), float(correlations[unit])) for unit in best]
     return found

@@ -85,7 +85,7 @@ def activations(
     read = trace(model, ids, number)
     shown = _characters(subject, ids)
     if unit is None and not surprisal:
-        _tell_ties(read, shown, top or 3, as_json)
+        _tell_correlations(read, shown, top or 3, as_json)
         return
     values = read.bits if unit is None else read.h[:, unit]
     what = "surprisal, bits" if unit is None else f"unit {unit} of layer {number}"
@@ -110,10 +110,10 @@ def _characters(subject: subjects.Subject, ids: "Ids") -> list[str]:
     return [chr(symbol) for symbol in symbols]
 
 
-def _tell_ties(read: "Trace", shown: list[str], top: int, as_json: bool) -> None:
-    from grucli.analysis.activations import FEATURES, ties
+def _tell_correlations(read: "Trace", shown: list[str], top: int, as_json: bool) -> None:
+    from grucli.analysis.activations import FEATURES, correlations
 
-    found = ties(read.h, "".join(shown), top)
+    found = correlations(read.h, "".join(shown), top)
     if as_json:
         render.write_json([tie._asdict() for tie in found])
         return

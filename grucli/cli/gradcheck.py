@@ -61,7 +61,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
     from grucli.nn.gradcheck import check_all
 
     values = {key: value for text in sets for key, value in config.parse_override(text).items()}
-    names = ("cell", "reset", "hidden", "layers", "dropout", "locked", "recurrent_dropout")
+    names = ("cell", "reset", "hidden", "layers", "dropout", "locked", "weight_dropout")
     counted = {"data.documents", *(f"model.{name}" for name in names)}
     unused = sorted((set(values) - counted) & set(config.flatten(config.Settings())))
     if unused:
@@ -75,7 +75,7 @@ def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
         dropout=model.dropout,
         cell=model.variant,
         locked=model.locked,
-        recurrent=model.recurrent_dropout,
+        recurrent=model.weight_dropout,
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )

@@ -151,8 +151,8 @@ def show_plan(session: "Session", quiet: bool) -> None:
     model = settings.model
     kind = "locked dropout" if model.locked else "dropout"
     dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
-    if model.recurrent_dropout:
-        dropout += f", recurrent dropout {model.recurrent_dropout:g}"
+    if model.weight_dropout:
+        dropout += f", recurrent dropout {model.weight_dropout:g}"
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.say(f"corpus   {', '.join(corpus.sources)}{files}")
     lines = ", each line by itself" if settings.data.documents else ""
@@ -255,7 +255,8 @@ def _say_result(trainer: "Trainer") -> None:
     best, val = checkpoints.read(run.checkpoint("best")), run.validation_losses()
     uniform, unigram = baselines(plan.counts)
     if trainer.out_of_patience:
-        render.say(f"Stopped early: no better loss in {where.stale} evaluations (train.patience).")
+        count = where.evaluations_since_best
+        render.say(f"Stopped early: no better loss in {count} evaluations (train.patience).")
     if val and where.best_loss is not None:
         bits = [nats / math.log(2) for nats in (where.best_loss, unigram, uniform)]
         render.say(

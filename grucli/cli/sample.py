@@ -121,7 +121,7 @@ def sample(
     limit_product_threads(product_threads(side_by_side(count, length)))
     import secrets
 
-    from grucli.sampling import Choice
+    from grucli.sampling import Sampler
     from grucli.storage.directory import open_checkpoint
 
     _, checkpoint = open_checkpoint(run)
@@ -130,7 +130,7 @@ def sample(
         checkpoint=checkpoint,
         prompt=_encode(checkpoint.vocabulary, given, prompt_file or "--prompt", unknown),
         length=length,
-        choice=Choice(temperature, top_k, top_p, never=checkpoint.vocabulary.unknown_id),
+        sampler=Sampler(temperature, top_k, top_p, never=checkpoint.vocabulary.unknown_id),
         seed=secrets.randbits(32) if seed is None else seed,
         count=count,
         stops=[_unescape(text).encode() for text in stop or []],
@@ -156,13 +156,13 @@ class _Request:
         checkpoint: "Checkpoint",
         prompt: Any,
         length: int,
-        choice: Any,
+        sampler: Any,
         seed: int,
         count: int,
         stops: Sequence[bytes],
     ) -> None:
         self.checkpoint, self.vocabulary, self.prompt = checkpoint, checkpoint.vocabulary, prompt
-        self.length, self.choice, self.seed, self.count = length, choice, seed, count
+        self.length, self.sampler, self.seed, self.count = length, sampler, seed, count
         self.documents = checkpoint.settings.data.documents is not None
         self.ends = [*stops, b"\n"] if self.documents else stops
 
@@ -179,7 +179,7 @@ class _Request:
                 self.checkpoint.counts,
                 self.prompt,
                 length=self.length,
-                choice=self.choice,
+                sampler=self.sampler,
                 seed=self.seed,
                 samples=samples,
                 first=first,

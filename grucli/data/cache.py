@@ -151,7 +151,7 @@ def cannot_keep(error: OSError) -> CorpusError:
     )
 
 
-def let_go(ids: Ids) -> None:
+def release_pages(ids: Ids) -> None:
     """Tell the system that mapped ids will not be read for a while; their memory is free then.
 
     What is in memory anyhow stays.

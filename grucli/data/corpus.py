@@ -18,7 +18,7 @@ import numpy.typing as npt
 from grucli.config import Data
 from grucli.data import cache
 from grucli.data.files import STANDARD_INPUT, Digest, digest, expand, raw_pieces, size_on_disk
-from grucli.data.vocabulary import CATCH_ALL, LINE_END, Unknown, Vocabulary, smallest_unsigned
+from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 
@@ -146,14 +146,14 @@ class _Reading:
                 f"{numbering.counts.max():,} times"
             )
         table = numbering.table(vocabulary, self.unknown)
-        catch_all = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
+        has_unk = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
         skipped = int(numbering.counts[table < 0].sum())
         facts = {
             "sha256": text.sha256,
             "size": sum(text.sizes),
             "symbols": vocabulary.symbols.tolist(),
             "skipped": skipped,
-            "rare": int(numbering.counts[catch_all].sum()),
+            "rare": int(numbering.counts[has_unk].sum()),
         }
         dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
         pieces = numbering.pieces(table, dtype)
@@ -168,7 +168,7 @@ class _Reading:
             return own
         if own is None or not self.extend:
             return self.given
-        return self.given.joined_with(own, catch_all=self.data.min_count > 1)
+        return self.given.joined_with(own, has_unk=self.data.min_count > 1)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
         """Whether this is how the text is read without being given a vocabulary."""
@@ -191,7 +191,7 @@ class _Reading:
 
 def _vocabulary_of(facts: dict[str, Any], data: Data) -> Vocabulary:
     symbols = np.array(facts["symbols"], np.uint32)
-    return Vocabulary(data.level, symbols, catch_all=data.min_count > 1)
+    return Vocabulary(data.level, symbols, has_unk=data.min_count > 1)
 
 
 class _Numbering:
@@ -243,8 +243,8 @@ class _Numbering:
         if not len(frequent):
             return None
         if len(frequent) < len(symbols):
-            frequent = np.append(frequent, np.uint32(CATCH_ALL))
-        return Vocabulary(data.level, np.unique(frequent), catch_all=data.min_count > 1)
+            frequent = np.append(frequent, np.uint32(UNK))
+        return Vocabulary(data.level, np.unique(frequent), has_unk=data.min_count > 1)
 
     def table(self, vocabulary: Vocabulary, unknown: Unknown) -> npt.NDArray[np.intp]:
         """The id of each symbol seen, -1 to leave it out; in the order of ``counts``."""

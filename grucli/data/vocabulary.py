@@ -11,7 +11,7 @@ from grucli.nn.params import Ids
 
 Unknown = Literal["error", "skip"]
 
-CATCH_ALL = 0xFFFD
+UNK = 0xFFFD
 """What stands for all characters that are too rare for a symbol of their own: U+FFFD, the
 replacement character, which Unicode has for what cannot be represented."""
 
@@ -31,20 +31,20 @@ class Vocabulary:
     Args:
         level: whether symbols are characters (Unicode code points) or bytes.
         symbols: code points or byte values in ascending order, (V,).
-        catch_all: whether ``CATCH_ALL``, if it is among them, stands for all others.
+        has_unk: whether ``UNK``, if it is among them, stands for all others.
 
     Attributes:
         unknown_id: the id that stands for all other symbols; a sample never holds it.
     """
 
     def __init__(
-        self, level: Literal["char", "byte"], symbols: Ids, *, catch_all: bool = False
+        self, level: Literal["char", "byte"], symbols: Ids, *, has_unk: bool = False
     ) -> None:
         self.level: Literal["char", "byte"] = level
         self.symbols = np.asarray(symbols, np.uint32)
-        place = int(np.searchsorted(self.symbols, CATCH_ALL))
-        among = place < len(self.symbols) and self.symbols[place] == CATCH_ALL
-        self.unknown_id = place if catch_all and level == "char" and among else None
+        place = int(np.searchsorted(self.symbols, UNK))
+        among = place < len(self.symbols) and self.symbols[place] == UNK
+        self.unknown_id = place if has_unk and level == "char" and among else None
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -58,10 +58,10 @@ class Vocabulary:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def joined_with(self, other: "Vocabulary", *, catch_all: bool) -> "Vocabulary":
+    def joined_with(self, other: "Vocabulary", *, has_unk: bool) -> "Vocabulary":
         """The symbols of both."""
         symbols = np.union1d(self.symbols, other.symbols)
-        return Vocabulary(self.level, symbols, catch_all=catch_all)
+        return Vocabulary(self.level, symbols, has_unk=has_unk)
 
     @property
     def line_end(self) -> int | None:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.config import Data
-from grucli.data.cache import let_go
+from grucli.data.cache import release_pages
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 
@@ -63,7 +63,7 @@ def pieces(ids: Ids) -> Iterator[Ids]:
     """The ids, some at a time, so that neither what is made of them nor mapped ones fill memory."""
     for lo in range(0, len(ids), PIECE):
         yield ids[lo : lo + PIECE]
-        let_go(ids)
+        release_pages(ids)
 
 
 def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
@@ -135,7 +135,7 @@ class Windows:
             for shift in (0, 1)
         )
         if number % HELD == 0:
-            let_go(self.ids)
+            release_pages(self.ids)
         return x, targets
 
 

@@ -84,7 +84,7 @@ def clip_(gradient: Array, limit: float) -> float:
     return norm
 
 
-def average_(average: Array, flat: Array, decay: float, step: int) -> None:
+def ema_(average: Array, flat: Array, decay: float, step: int) -> None:
     """Move ``average`` towards ``flat``; the decay grows from 0 so that early weights fade."""
     decay = min(decay, step / (step + 10))
     for mean, theta in _parts(average, flat):

@@ -7,7 +7,7 @@ Members, none pickled and none compressed:
     counts                (V,) int64: how often each occurs in the training text
     layer1.W_x ... output.b_c   the parameters, float32, by name
     adam.m  adam.v        (P,) float32: the moments, in the order of the parameters
-    average               (P,) float32: averaged weights, only if the settings ask for them
+    ema                   (P,) float32: moving average of the parameters, if optim.ema is set
     state                 (L, B, S H) float32: the hidden states carried into the next window
 
 Equal content makes equal bytes, so that a file's hash tells whether two runs agree. Reading
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
-from grucli.config import Settings
+from grucli.config import RENAMED, Settings
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.errors import CheckpointError
@@ -36,7 +36,8 @@ from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Params
 
-FORMAT = 1
+FORMAT = 2
+"""Version 0.1.0 wrote format 1, with other names for some settings and members."""
 
 META_LIMIT = 2**24
 """Bytes of ``meta`` above which a file is not believed."""
@@ -59,11 +60,11 @@ class Progress:
         step: updates done.
         seconds: time used, kept only where the budget is in minutes: it steers the learning
             rate then, and would make equal runs differ otherwise.
-        nats: sum of losses since the last row of the training loss ...
+        loss_sum: sum of losses since the last row of the training loss ...
         chars: ... and the characters they were over.
         best_step: evaluation with the lowest loss so far, None before the first.
         best_loss: that loss, nats a character.
-        stale: evaluations since then.
+        evaluations_since_best: evaluations since then.
         evaluated_step: the last evaluation whose checkpoint was written, None before the first.
         evaluated_loss: its loss.
         lr: learning rate of the last update.
@@ -71,17 +72,17 @@ class Progress:
         train_loss: the last row of the training loss.
         due: whether the run was stopped before the row, the evaluation or the sample of this step.
         skipped: steps that changed nothing because their loss or gradient was not finite.
-        bad: how many of them were the last ones in a row.
+        consecutive_nonfinite: how many of them were the last ones in a row.
         lr_factor: what learning rates are multiplied by; below 1 once the run was rolled back.
     """
 
     step: Count = 0
     seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
-    nats: FiniteFloat = 0.0
+    loss_sum: FiniteFloat = 0.0
     chars: Count = 0
     best_step: Count | None = None
     best_loss: FiniteFloat | None = None
-    stale: Count = 0
+    evaluations_since_best: Count = 0
     evaluated_step: Count | None = None
     evaluated_loss: FiniteFloat | None = None
     lr: FiniteFloat = 0.0
@@ -89,7 +90,7 @@ class Progress:
     train_loss: FiniteFloat = 0.0
     due: bool = False
     skipped: Count = 0
-    bad: Count = 0
+    consecutive_nonfinite: Count = 0
     lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
 
     @property
@@ -111,8 +112,8 @@ class Checkpoint:
         counts: how often each occurs in the training text, (V,).
         model: the parameters.
         moments: the optimizer's state.
-        average: averaged weights in the layout of the parameters, or None.
-        use_average: whether those evaluated better, so that they are the ones to sample from.
+        ema: exponential moving average of the parameters, or None.
+        use_ema: whether it evaluated better, so that it is what to sample from.
         state: carried hidden states, (L, B, S H).
         window: characters in a window, after any shrinking.
         corpus: {"sha256", "chars", "skipped"} of the corpus; characters skipped are not counted.
@@ -124,11 +125,11 @@ class Checkpoint:
     counts: npt.NDArray[np.int64]
     model: Model
     moments: Moments
-    average: Params | None
+    ema: Params | None
     state: Array
     window: int
     corpus: dict[str, Any]
-    use_average: bool = False
+    use_ema: bool = False
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -138,22 +139,22 @@ class Checkpoint:
 
     def model_to_use(self) -> Model:
         """The model to sample from and evaluate: averaged where that was better."""
-        return self.averaged() if self.use_average else self.model
+        return self.averaged() if self.use_ema else self.model
 
     def averaged(self) -> Model:
         """The model with averaged weights, if there are any."""
-        if self.average is None:
+        if self.ema is None:
             return self.model
         chosen = self.model.astype(np.float32)
-        chosen.params.flat[:] = self.average.flat
+        chosen.params.flat[:] = self.ema.flat
         return chosen
 
     @property
     def finite(self) -> bool:
         """Whether all numbers that training goes on from are, and what is computed from them."""
         weights = [self.model.params.flat]
-        if self.average is not None:
-            weights.append(self.average.flat)
+        if self.ema is not None:
+            weights.append(self.ema.flat)
         others = [self.moments.m, self.moments.v, self.state]
         return all(map(_in_range, weights)) and all(bool(np.isfinite(x).all()) for x in others)
 
@@ -161,9 +162,9 @@ class Checkpoint:
         """Take over where an earlier checkpoint of the same run stands, in place."""
         self.model.params.flat[:] = earlier.model.params.flat
         self.moments.m[:], self.moments.v[:] = earlier.moments.m, earlier.moments.v
-        if self.average is not None and earlier.average is not None:
-            self.average.flat[:] = earlier.average.flat
-        self.state, self.use_average = earlier.state, earlier.use_average
+        if self.ema is not None and earlier.ema is not None:
+            self.ema.flat[:] = earlier.ema.flat
+        self.state, self.use_ema = earlier.state, earlier.use_ema
         vars(self.progress).update(vars(earlier.progress))
 
 
@@ -192,7 +193,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "settings": checkpoint.settings.model_dump(mode="json"),
         "window": checkpoint.window,
         "corpus": checkpoint.corpus,
-        "use_average": checkpoint.use_average,
+        "use_ema": checkpoint.use_ema,
         "progress": asdict(checkpoint.progress),
     }
     arrays: dict[str, npt.NDArray[Any]] = {
@@ -204,8 +205,8 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
         "adam.v": checkpoint.moments.v,
         "state": checkpoint.state,
     }
-    if checkpoint.average is not None:
-        arrays["average"] = checkpoint.average.flat
+    if checkpoint.ema is not None:
+        arrays["ema"] = checkpoint.ema.flat
     replace_file(path, lambda file: np.savez(file, **arrays), _read_back)  # type: ignore[arg-type]
 
 
@@ -262,6 +263,8 @@ class _Reader:
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self.archive = path, archive
         self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if "average" in self.members:  # format 1
+            self.members["ema"] = self.members.pop("average")
         if len(self.members) != len(archive.infolist()):
             raise ValueError("a member occurs twice")
         claimed = sum(max(m.file_size, m.compress_size) for m in archive.infolist())
@@ -280,7 +283,7 @@ class _Reader:
             )
         V = len(symbols)
         self._check_names(settings, V)
-        vocabulary = Vocabulary(settings.data.level, symbols, catch_all=settings.data.min_count > 1)
+        vocabulary = Vocabulary(settings.data.level, symbols, has_unk=settings.data.min_count > 1)
         model = model_for(settings, vocabulary)
         P = model.params.flat.size
         for name, parameter in model.params.items():
@@ -292,17 +295,17 @@ class _Reader:
             counts=self._array("counts", np.int64, (V,)),
             model=model,
             moments=Moments(*(self._array(f"adam.{x}", np.float32, (P,)) for x in "mv")),
-            average=None,
+            ema=None,
             state=self._array("state", np.float32, state_shape),
             window=meta["window"],
             corpus=dict(meta["corpus"]),
-            use_average=meta["use_average"],
+            use_ema=meta["use_ema"],
             progress=_progress(meta["progress"]),
         )
         _check(checkpoint)
-        if settings.optim.average:
-            checkpoint.average = model.params.like()
-            checkpoint.average.flat[:] = self._weights("average", (P,))
+        if settings.optim.ema:
+            checkpoint.ema = model.params.like()
+            checkpoint.ema.flat[:] = self._weights("ema", (P,))
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
@@ -319,15 +322,15 @@ class _Reader:
                 f"{self.path}: written in format {meta['format']} by grucli {meta.get('grucli')}; "
                 f"this is grucli {__version__}, which reads formats up to {FORMAT}: upgrade grucli"
             )
-        return meta
+        return _of_today(meta) if meta["format"] == 1 else meta
 
     def _check_names(self, settings: Settings, V: int) -> None:
         """Compare the members with what the settings promise."""
         model = settings.model
         named = shapes(V, model.hidden, model.layers, model.variant)
         expected = {"meta", "vocabulary", "counts", "adam.m", "adam.v", "state", *named}
-        if settings.optim.average:
-            expected.add("average")
+        if settings.optim.ema:
+            expected.add("ema")
         for name in sorted(expected.symmetric_difference(self.members)):
             raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
         for name, shape in named.items():
@@ -401,8 +404,8 @@ def _check(checkpoint: Checkpoint) -> None:
         raise ValueError("its state is not one that its settings ask for")
     if checkpoint.moments.v.min() < 0:
         raise ValueError("adam.v holds squares below zero")
-    if type(checkpoint.use_average) is not bool:
-        raise ValueError("use_average is not true or false")
+    if type(checkpoint.use_ema) is not bool:
+        raise ValueError("use_ema is not true or false")
 
 
 def is_of_evaluation(path: Path) -> bool:
@@ -414,12 +417,36 @@ def is_of_evaluation(path: Path) -> bool:
         return True
 
 
+PROGRESS_RENAMED = {
+    "nats": "loss_sum",
+    "stale": "evaluations_since_best",
+    "bad": "consecutive_nonfinite",
+}
+"""Names in format 1, and those of today."""
+
+
+def _of_today(meta: dict[str, Any]) -> dict[str, Any]:
+    """``meta`` of format 1 in the names of today.
+
+    Format 1 did not tell checkpoints of evaluations from others; all count as such.
+    """
+    settings = {
+        section: {_new_key(section, key): value for key, value in keys.items()}
+        for section, keys in meta["settings"].items()
+    }
+    progress = {PROGRESS_RENAMED.get(key, key): value for key, value in meta["progress"].items()}
+    step, best = progress.get("step"), progress.get("best_step")
+    progress["evaluated_step"] = step
+    progress["evaluated_loss"] = progress.get("best_loss") if step == best else None
+    return {**meta, "settings": settings, "progress": progress, "use_ema": meta["use_average"]}
+
+
+def _new_key(section: str, key: str) -> str:
+    return RENAMED.get(f"{section}.{key}", key).removeprefix(f"{section}.")
+
+
 def _progress(values: dict[str, Any]) -> Progress:
     """Progress from JSON: no other keys, and each of its type."""
-    if "evaluated_step" not in values:  # version 0.1.0, which did not tell them apart
-        step, best = values.get("step"), values.get("best_step")
-        loss = values.get("best_loss") if step == best else None
-        values = values | {"evaluated_step": step, "evaluated_loss": loss}
     return _PROGRESS.validate_json(json.dumps(asdict(Progress(**values))), strict=True)
 
 

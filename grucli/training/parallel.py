@@ -142,7 +142,7 @@ class Shards:
         workers: int,
         *,
         dropout: bool,
-        recurrent_dropout: bool = False,
+        weight_dropout: bool = False,
     ) -> None:
         self.model = model
         edges = [B * worker // workers for worker in range(workers + 1)]
@@ -155,7 +155,7 @@ class Shards:
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         self.packed, self.used, (grads, *others_grads) = _map(memory, model, rows)
         self.used.flat[:] = model.params.flat
-        if not recurrent_dropout:
+        if not weight_dropout:
             model.params = self.used
         own_model = Model(*_arguments(model))
         own_model.params = self.used

@@ -76,8 +76,8 @@ class Plan:
         """Bytes that training will hold."""
         model, windows = self.settings.model, self.windows
         # parameters, packed weights (two), m, v, gradients of each process; a copy and its masks
-        buffers = 5 + self.workers + bool(self.settings.optim.average)
-        buffers += 2 * bool(model.recurrent_dropout)
+        buffers = 5 + self.workers + bool(self.settings.optim.ema)
+        buffers += 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
         size = partial(
             workspace_size,
@@ -189,16 +189,16 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
         b_c = model.output(model.params).b_c
         new = np.setdiff1d(np.arange(model.V), places)
         b_c[new] = _biases_of_new(plan.counts, places, b_c)[new]
-    average = None
-    if settings.optim.average:
-        average = model.params.astype(np.float32)
+    ema = None
+    if settings.optim.ema:
+        ema = model.params.astype(np.float32)
     return Checkpoint(
         settings=settings,
         vocabulary=plan.corpus.vocabulary,
         counts=plan.counts,
         model=model,
         moments=Moments.like(model.params.flat),
-        average=average,
+        ema=ema,
         state=model.zero_state(plan.windows.B),
         window=plan.windows.T,
         corpus={
@@ -263,9 +263,10 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
 
 def _check_something_is_left(plan: Plan, progress: Progress) -> None:
     patience = plan.settings.train.patience
-    if 0 < patience <= progress.stale and not progress.due:
+    without_best = progress.evaluations_since_best
+    if 0 < patience <= without_best and not progress.due:
         raise SettingsError(
-            f"the run has stopped because its loss did not improve in {progress.stale} evaluations "
+            f"the run has stopped because its loss did not improve in {without_best} evaluations "
             "(train.patience); go on all the same with --set train.patience=0"
         )
     if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1 and not progress.due:

@@ -22,6 +22,7 @@ from grucli.config import (
     changed_keys,
     flatten,
     read_file,
+    renamed,
     resolve,
     to_yaml,
 )
@@ -232,7 +233,7 @@ def new(sources: Sequence[str], layers: Layers, overrides: Values) -> Session:
     text = read_corpus(sources, resolve(layers).data)
     values = suited(len(text.ids), [key for _, given in layers for key in given])
     plan = make_plan(resolve([("suited to the text", values), *layers]), text)
-    return Session(plan, start(plan), overrides, suited=values)
+    return Session(plan, start(plan), overrides, suited=values, notes=renamed(layers))
 
 
 def from_weights(
@@ -251,7 +252,7 @@ def from_weights(
     _refuse(old.settings, settings, fixed, f"{origin.path} was trained with", layers)
     text = _text_for(origin, old, sources, settings)
     plan = make_plan(settings, text)
-    notes = _what_differs(origin, old, text, settings)
+    notes = renamed(layers) + _what_differs(origin, old, text, settings)
     return Session(
         plan, start(plan, old), overrides, notes=notes, init_from=_init_from(origin, file)
     )
@@ -345,6 +346,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
     if edited:
         notes.append(f"{run.path / 'config.yaml'} asks for {_listed(edited)}")
     all_layers = [(str(run.path / "config.yaml"), edited), *layers]
+    notes += renamed(layers)
     settings = _resumable(old.settings, all_layers)
     text = read_corpus(_sources(run, given), settings.data, old.vocabulary, old.unknown)
     plan = make_plan(settings, text)

@@ -21,10 +21,10 @@ import numpy.typing as npt
 from grucli import evaluation
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CheckpointError, DivergedError
-from grucli.files import PASSING
-from grucli.nn.optim import adam_, average_, clip_, decay_
+from grucli.files import TRANSIENT
+from grucli.nn.optim import adam_, clip_, decay_, ema_
 from grucli.nn.params import Array
-from grucli.sampling import Choice, sample_ids
+from grucli.sampling import Sampler, sample_ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
@@ -119,8 +119,8 @@ Event = (
     Stepped | Skipped | RolledBack | NotWritten | Logged | Evaluating | Evaluated | Sampled | Saved
 )
 
-BAD_STEPS = 5
-"""Steps in a row whose loss or gradient is not finite, after which waiting is no use."""
+NONFINITE_STEPS = 5
+"""Consecutive non-finite steps before the run counts as diverged."""
 
 LR_FACTOR = 0.25
 """What learning rates are multiplied by after going back."""
@@ -162,7 +162,7 @@ class Trainer:
             windows.B,
             plan.workers,
             dropout=plan.settings.model.dropout > 0,
-            recurrent_dropout=plan.settings.model.recurrent_dropout > 0,
+            weight_dropout=plan.settings.model.weight_dropout > 0,
         )
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.saved_at = clock()
@@ -193,7 +193,7 @@ class Trainer:
     def out_of_patience(self) -> bool:
         """Whether the loss has not improved for as many evaluations as the settings allow."""
         patience = self.checkpoint.settings.train.patience
-        return 0 < patience <= self.checkpoint.progress.stale
+        return 0 < patience <= self.checkpoint.progress.evaluations_since_best
 
     def estimate(self) -> float:
         """Seconds that the rest will take, from a step that is computed and thrown away.
@@ -297,8 +297,8 @@ class Trainer:
         self._update(grads.flat, lr)
         checkpoint.state = state
         where.step += 1
-        where.bad = 0
-        where.nats += loss
+        where.consecutive_nonfinite = 0
+        where.loss_sum += loss
         where.chars += x.size
         where.lr, where.grad_norm = lr, norm
         seconds = self.clock() - began
@@ -314,18 +314,18 @@ class Trainer:
         if optim.weight_decay:
             decay_(checkpoint.model.params, lr * optim.weight_decay)
         adam_(flat, gradient, moments, step=step, lr=lr, betas=betas, eps=eps)
-        if checkpoint.average is not None:
-            average_(checkpoint.average.flat, flat, optim.average, step)
+        if checkpoint.ema is not None:
+            ema_(checkpoint.ema.flat, flat, optim.ema, step)
 
     def _skip(self, loss: float, norm: float) -> Skipped:
         """Leave a window out; the next one starts from the zero state."""
         where = self.checkpoint.progress
-        if where.bad + 1 >= BAD_STEPS:
+        if where.consecutive_nonfinite + 1 >= NONFINITE_STEPS:
             raise self._diverged(loss, norm)
         self.checkpoint.state = np.zeros_like(self.checkpoint.state)
         where.step += 1
         where.skipped += 1
-        where.bad += 1
+        where.consecutive_nonfinite += 1
         return Skipped(where.step, loss, norm)
 
     def _roll_back(self, problem: DivergedError) -> RolledBack:
@@ -343,15 +343,15 @@ class Trainer:
             raise problem from None
         self.unwritten.clear()
         self.run.drop_after(where.step)
-        where.bad, where.lr_factor = 0, LR_FACTOR
+        where.consecutive_nonfinite, where.lr_factor = 0, LR_FACTOR
         return RolledBack(str(problem), where.step, LR_FACTOR)
 
     def _dropout(self, step: int) -> Dropout | None:
         model = self.plan.settings.model
-        if not model.dropout and not model.recurrent_dropout:
+        if not model.dropout and not model.weight_dropout:
             return None
         seed = (self._seed, DROPOUT, step)
-        return Dropout(model.dropout, seed, model.locked, model.recurrent_dropout)
+        return Dropout(model.dropout, seed, model.locked, model.weight_dropout)
 
     @property
     def _judge(self) -> str:
@@ -409,7 +409,7 @@ class Trainer:
     def _not_written(self, error: OSError) -> NotWritten:
         """What to tell of an error that may pass and leaves a checkpoint; raises any other."""
         saved = self.run.pointer("last")
-        if saved is None or error.errno not in PASSING:
+        if saved is None or error.errno not in TRANSIENT:
             raise error
         path = Path(error.filename or self.run.path)
         return NotWritten(path, error.strerror or str(error), saved.step)
@@ -420,8 +420,8 @@ class Trainer:
         if where.chars:
             speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
             self.row_seconds, self.row_chars = 0.0, 0
-            where.train_loss = where.nats / where.chars
-            where.nats, where.chars = 0.0, 0
+            where.train_loss = where.loss_sum / where.chars
+            where.loss_sum, where.chars = 0.0, 0
             row = self._row("train", where.train_loss, speed)
             yield from self._write(lambda: self.run.append_metrics(row))
             yield Logged(row)
@@ -453,9 +453,9 @@ class Trainer:
         where = self.checkpoint.progress
         where.evaluated_step, where.evaluated_loss = where.step, loss
         if where.best_loss is not None and loss >= where.best_loss:
-            where.stale += 1
+            where.evaluations_since_best += 1
             return False
-        where.best_loss, where.best_step, where.stale = loss, where.step, 0
+        where.best_loss, where.best_step, where.evaluations_since_best = loss, where.step, 0
         return True
 
     def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
@@ -466,7 +466,7 @@ class Trainer:
             where.train_loss,
             loss if len(self.plan.splits.val) else None,
             best,
-            checkpoint.use_average,
+            checkpoint.use_ema,
         )
 
     def _validation_loss(self) -> float:
@@ -476,10 +476,10 @@ class Trainer:
             return self.checkpoint.progress.train_loss
         workers = self.plan.workers
         loss = evaluation.evaluate(checkpoint.model, val, workers, self.stop).loss
-        if checkpoint.average is None:
+        if checkpoint.ema is None:
             return loss
         averaged = evaluation.evaluate(checkpoint.averaged(), val, workers, self.stop).loss
-        checkpoint.use_average = averaged < loss
+        checkpoint.use_ema = averaged < loss
         return min(loss, averaged)
 
     def _sample_text(self) -> bytes | None:
@@ -531,7 +531,7 @@ class Trainer:
         try:
             return save()
         except OSError as error:
-            if error.errno not in PASSING:
+            if error.errno not in TRANSIENT:
                 raise
             return save()
 
@@ -570,7 +570,7 @@ def make_sample(
         checkpoint.counts,
         prompt,
         length=sample.length,
-        choice=Choice(sample.temperature, never=vocabulary.unknown_id),
+        sampler=Sampler(sample.temperature, never=vocabulary.unknown_id),
         seed=seed,
         stop=stop,
     )

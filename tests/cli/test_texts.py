@@ -148,7 +148,8 @@ def test_a_long_text_gives_the_same_run(grucli: Grucli, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_while_a_long_text_is_kept(number: signal.Signals) -> None:
     write("text.txt", prose(4000))
-    code = "import os, signal, sys; from grucli import cli; from grucli.data import cache; cache.IN_MEMORY = 1000; "
+    code = "import os, signal, sys; from grucli import cli; from grucli.data import cache; "
+    code += "cache.IN_MEMORY = 1000; "
     code += f"os.fsync = lambda _: os.kill(os.getpid(), {int(number)}); "
     code += "cli.main(['train', 'text.txt', '--dry-run'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True)

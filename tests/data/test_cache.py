@@ -245,8 +245,8 @@ def test_mapped_ids_are_read_as_those_in_memory() -> None:
     model = Model(V, 5, 1)
     model.initialize(np.random.default_rng(0))
     assert evaluate(model, result.ids) == evaluate(model, copy)
-    cache.let_go(result.ids[7:])
-    cache.let_go(copy)
+    cache.release_pages(result.ids[7:])
+    cache.release_pages(copy)
     np.testing.assert_array_equal(result.ids, copy)
 
 

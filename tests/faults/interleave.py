@@ -47,7 +47,7 @@ BUDGETS = (30, 15, 25)
 REFUSALS = {"nothing left": "has used its budget", "refused": "is training this run"}
 """Outcomes, and the words of the errors that they come from."""
 
-Choice = Callable[[int, Sequence[int]], int]
+Sampler = Callable[[int, Sequence[int]], int]
 """Of the number of the operation and of the processes that can go on, the one that does."""
 
 
@@ -76,7 +76,7 @@ class Scheduler:
         self.by_thread: dict[int, Process] = {}
         self.named: list[dict[str, Any]] = []  # what best.json has named
 
-    def play(self, choose: Choice) -> None:
+    def play(self, choose: Sampler) -> None:
         """Run all processes to their ends."""
         with self._hooks():
             threads = [
@@ -215,7 +215,7 @@ def check(scheduler: Scheduler, wholes: dict[int, tuple[Any, Any]]) -> None:
     np.testing.assert_array_equal(parameters, expected_parameters)
 
 
-def choices(rng: random.Random, kind: str) -> Choice:
+def choices(rng: random.Random, kind: str) -> Sampler:
     """How to choose: one is preempted at an operation or two, or all are mixed."""
     if kind == "mixed":
         stay, current = rng.choice([0.5, 0.9, 0.98]), [0]

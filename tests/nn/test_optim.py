@@ -3,7 +3,7 @@ import pytest
 
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
-from grucli.nn.optim import Moments, adam_, average_, clip_, decay_
+from grucli.nn.optim import Moments, adam_, clip_, decay_, ema_
 
 
 def test_adam_follows_the_paper() -> None:
@@ -44,7 +44,7 @@ def test_clip_scales_long_gradients_and_leaves_short_ones() -> None:
 def test_the_average_forgets_the_first_weights_and_then_decays_slowly() -> None:
     average = np.array([100.0])
     for step in range(1, 2001):
-        average_(average, np.array([1.0]), 0.999, step)
+        ema_(average, np.array([1.0]), 0.999, step)
     assert average[0] == pytest.approx(1.0, abs=1e-3)
-    average_(average, np.array([2.0]), 0.999, 100_000)
+    ema_(average, np.array([2.0]), 0.999, 100_000)
     assert average[0] == pytest.approx(1.001, abs=1e-3)

@@ -19,7 +19,7 @@ from tests.texts import prose
 @pytest.fixture
 def checkpoint() -> Checkpoint:
     Path("t.txt").write_text(prose(500) + "é\U0001f600", encoding="utf-8")
-    settings = resolve([("", {"model.hidden": 5, "model.layers": 2, "optim.average": 0.9})])
+    settings = resolve([("", {"model.hidden": 5, "model.layers": 2, "optim.ema": 0.9})])
     plan = make_plan(settings, read_corpus(["t.txt"], settings.data))
     made = start(plan)
     made.progress.step, made.progress.best_loss = 7, 1.25
@@ -48,9 +48,9 @@ def test_everything_survives(checkpoint: Checkpoint, path: Path) -> None:
     np.testing.assert_array_equal(loaded.model.params.flat, checkpoint.model.params.flat)
     np.testing.assert_array_equal(loaded.moments.m, checkpoint.moments.m)
     np.testing.assert_array_equal(loaded.moments.v, checkpoint.moments.v)
-    assert loaded.average is not None
-    assert checkpoint.average is not None
-    np.testing.assert_array_equal(loaded.average.flat, checkpoint.average.flat)
+    assert loaded.ema is not None
+    assert checkpoint.ema is not None
+    np.testing.assert_array_equal(loaded.ema.flat, checkpoint.ema.flat)
     np.testing.assert_array_equal(loaded.state, checkpoint.state)
     np.testing.assert_array_equal(loaded.counts, checkpoint.counts)
     np.testing.assert_array_equal(loaded.vocabulary.symbols, checkpoint.vocabulary.symbols)
@@ -71,10 +71,10 @@ def test_other_programs_can_read_it(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def test_averaged_weights_are_used_where_they_were_better(checkpoint: Checkpoint) -> None:
-    assert checkpoint.average is not None
-    checkpoint.average.flat[:] = 3.0
+    assert checkpoint.ema is not None
+    checkpoint.ema.flat[:] = 3.0
     assert checkpoint.model_to_use() is checkpoint.model
-    checkpoint.use_average = True
+    checkpoint.use_ema = True
     assert (checkpoint.model_to_use().params.flat == 3.0).all()
 
 
@@ -163,7 +163,7 @@ def test_values_must_be_finite(path: Path, checkpoint: Checkpoint) -> None:
         ({"window": 10**30}, "window is not one"),
         ({"window": True}, "window is not one"),
         ({"window": "12"}, "window is not one"),
-        ({"use_average": 1}, "use_average is not"),
+        ({"use_ema": 1}, "use_ema is not"),
         ({"corpus": {"sha256": "0", "chars": True}}, "identify the corpus"),
         ({"corpus": {"sha256": "0", "chars": 9, "skipped": "x"}}, "identify the corpus"),
         ({"corpus": {"sha256": "0", "chars": 9}}, "counts are not those of a text"),
@@ -194,7 +194,7 @@ def test_arrays_that_no_training_writes_are_refused(path: Path, checkpoint: Chec
         biases = np.full(V, size, np.float32)
         assert "weights above 1e+30" in refusal(rewrite(path, output__b_c=biases))
         average = np.full(P, size, np.float32)
-        assert "weights above 1e+30" in refusal(rewrite(path, average=average))
+        assert "weights above 1e+30" in refusal(rewrite(path, ema=average))
     squares = np.full(P, -1, np.float32)
     assert "squares below zero" in refusal(rewrite(path, adam__v=squares))
     wide = np.zeros((2, checkpoint.settings.train.batch + 1, 5), np.float32)

@@ -24,7 +24,7 @@ def test_results_depend_on_the_number_of_workers_by_rounding_alone(
     workers: int, dropout: Dropout
 ) -> None:
     model, arguments = batch(np.float64)
-    kinds = {"dropout": dropout.rate > 0, "recurrent_dropout": dropout.recurrent > 0}
+    kinds = {"dropout": dropout.rate > 0, "weight_dropout": dropout.recurrent > 0}
     with (
         Shards(model, 6, 5, 1, **kinds) as one,
         Shards(model, 6, 5, workers, **kinds) as many,
@@ -81,7 +81,7 @@ def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> Non
     model, arguments = batch(np.float64)
     before = model.params.flat.copy()
     plain = Model(7, 8, 2, np.float64)
-    with Shards(model, 6, 5, 2, dropout=False, recurrent_dropout=True) as shards:
+    with Shards(model, 6, 5, 2, dropout=False, weight_dropout=True) as shards:
         masked = DROPOUT._replace(rate=0.0, recurrent=0.4)
         loss, _, grads = shards.loss_and_gradients(*arguments, 0.1, masked)
         np.testing.assert_array_equal(model.params.flat, before)

@@ -17,9 +17,9 @@ from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError,
 from grucli.files import sha256
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import RunDirectory
+from grucli.training import session as sessions
 from grucli.training.session import Origin, Session
 from grucli.training.trainer import RolledBack, Stepped, Trainer
-from grucli.training import session as sessions
 from tests.conftest import Grucli
 from tests.faults.trials import remains
 from tests.texts import prose

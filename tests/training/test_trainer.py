@@ -118,7 +118,7 @@ def test_equal_runs_write_equal_checkpoints(text: str) -> None:
 def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
     text: str, average: float
 ) -> None:
-    plan = plan_for(text, optim__average=average)
+    plan = plan_for(text, optim__ema=average)
     whole = trainer_for(plan)
     follow(whole)
     for stop_at in range(1, 24):
@@ -136,7 +136,7 @@ def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
 
 @pytest.mark.parametrize("average", [0.0, 0.9])
 def test_stopping_in_an_evaluation_loses_nothing_either(text: str, average: float) -> None:
-    plan = plan_for(text, optim__average=average, train__sample_every=8)
+    plan = plan_for(text, optim__ema=average, train__sample_every=8)
     whole = trainer_for(plan)
     steps = [event.step for event in follow(whole) if isinstance(event, Evaluating)]
     assert len(steps) > 1
@@ -421,7 +421,7 @@ def test_without_validation_text_the_training_loss_decides(text: str) -> None:
 
 def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
     plan = plan_for(
-        text, optim__average=0.98, optim__schedule="constant", optim__lr=0.05, train__steps=120
+        text, optim__ema=0.98, optim__schedule="constant", optim__lr=0.05, train__steps=120
     )
     trainer = trainer_for(plan)
     events = [event for event in follow(trainer) if isinstance(event, Evaluated)]
@@ -453,7 +453,11 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(text: str) -> None:
     events = follow(trainer)
     assert [event.step for event in events if isinstance(event, Skipped)] == [6, 7, 12]
     saved = checkpoints.read(trainer.run.checkpoint("last"))
-    assert (saved.progress.skipped, saved.progress.bad, saved.progress.lr_factor) == (3, 0, 1.0)
+    assert (
+        saved.progress.skipped,
+        saved.progress.consecutive_nonfinite,
+        saved.progress.lr_factor,
+    ) == (3, 0, 1.0)
     assert saved.finite
 
 
