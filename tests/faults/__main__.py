@@ -78,14 +78,13 @@ def random_kills(seconds: float) -> Row:
 
 def stops(seconds: float) -> Row:
     """SIGTERM at random moments in runs that diverge and go back."""
-    command, rows = trials.going_back, (Path("back"), Path("whole-back"))
-    whole = trials.undisturbed(rows[1], command=command(rows[1]))
+    whole = trials.undisturbed(Path("whole-back"), trials.going_back)
 
     def trial(number: int) -> Callable[[], int]:
         def run() -> int:
-            runs, rng = rows[0] / str(number), random.Random(number)
+            runs, rng = Path("back", str(number)), random.Random(number)
             stopped, path = trials.ended_at_random(
-                runs, rng, whole.seconds, how=signal.SIGTERM, command=command(runs)
+                runs, rng, whole.seconds, how=signal.SIGTERM, command=trials.going_back
             )
             other = trials.differences(path, whole.remains)
             assert not other, (number, other)
@@ -217,7 +216,7 @@ def main() -> None:
         add(stops(seconds / 5))
         add(damaged_directories(Path(folder)))
         add(random_kills(seconds / 5))
-        whole = trials.undisturbed(Path("few"), trials.FEW_STEPS)
+        whole = trials.undisturbed(Path("few"), trials.few)
         for fault in FAULTS:
             add(accidents(whole, fault, seconds / 5))
         os.chdir(trials.ROOT)

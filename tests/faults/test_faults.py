@@ -36,11 +36,11 @@ def test_a_killed_run_is_resumed_to_the_same_bytes() -> None:
 
 @posix
 def test_a_run_that_goes_back_is_stopped_and_resumed_to_the_same_bytes() -> None:
-    whole = trials.undisturbed(Path("whole"), command=trials.going_back(Path("whole")))
+    whole = trials.undisturbed(Path("whole"), trials.going_back)
     for number in range(2):
         runs, rng = Path(f"stopped-{number}"), random.Random(number)
         _, run = trials.ended_at_random(
-            runs, rng, whole.seconds, how=signal.SIGTERM, command=trials.going_back(runs)
+            runs, rng, whole.seconds, how=signal.SIGTERM, command=trials.going_back
         )
         assert trials.differences(run, whole.remains) == []
 
@@ -59,7 +59,7 @@ def test_processes_on_one_run_lose_nothing_in_any_order() -> None:
 
 @posix
 def test_accidents_with_files_lose_nothing() -> None:
-    whole = trials.undisturbed(Path("whole"), trials.FEW_STEPS)
+    whole = trials.undisturbed(Path("whole"), trials.few)
     last = trials.operations(Path("counted"))
     assert last > 200
     for fault, share in [

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,11 +38,20 @@ def words(runs: Path, steps: int = STEPS) -> list[str]:
     return [word.format(runs=runs, steps=steps) for word in TRAIN.split()]
 
 
+Command = Callable[[Path], list[str]]
+"""The command line of a run, by the directory that its run is made in."""
+
+
 class Whole(NamedTuple):
     """What a run that nothing has disturbed leaves behind, and how long it takes."""
 
     remains: dict[str, object]
     seconds: float
+
+
+def few(runs: Path) -> list[str]:
+    """The command line of the run of few steps."""
+    return words(runs, FEW_STEPS)
 
 
 def going_back(runs: Path) -> list[str]:
@@ -50,10 +60,10 @@ def going_back(runs: Path) -> list[str]:
     return [*kept, *GOES_BACK]
 
 
-def undisturbed(runs: Path, steps: int = STEPS, command: list[str] | None = None) -> Whole:
+def undisturbed(runs: Path, command: Command = words) -> Whole:
     """Such a run, its directory below ``runs``."""
     began = time.monotonic()
-    grucli(*(command or words(runs, steps))).communicate()
+    grucli(*command(runs)).communicate()
     seconds = time.monotonic() - began
     (run,) = runs.iterdir()
     return Whole(remains(run), seconds)
@@ -89,7 +99,7 @@ def differences(run: Path, whole: dict[str, object]) -> list[str]:
     return [name for name in sorted({*found, *whole}) if found.get(name) != whole.get(name)]
 
 
-def finish(runs: Path, steps: int = STEPS, patience: int = 20) -> Path:
+def finish(runs: Path, command: Command = words, patience: int = 20) -> Path:
     """Resume what there is, or start again where there is no run yet, until the run is done."""
     for _ in range(patience):
         for run in runs_below(runs):
@@ -98,7 +108,7 @@ def finish(runs: Path, steps: int = STEPS, patience: int = 20) -> Path:
             assert process.returncode == 0 or "has used its budget" in told, told
             assert '"status": "done"' in (run / "run.json").read_text(encoding="utf-8"), told
             return run
-        grucli(*words(runs / "again", steps)).communicate()
+        grucli(*command(runs / "again")).communicate()
         runs = runs / "again"
     raise AssertionError(f"{runs}: does not come to an end")
 
@@ -108,7 +118,7 @@ def met(runs: Path, fault: str, at: int) -> tuple[int, str, Path]:
     process = grucli(*words(runs, FEW_STEPS), fault=(fault, at))
     told = process.communicate(timeout=120)[1].decode()
     assert "Traceback" not in told, told
-    return process.returncode, told, finish(runs, FEW_STEPS)
+    return process.returncode, told, finish(runs, few)
 
 
 def runs_below(runs: Path) -> list[Path]:
@@ -123,12 +133,12 @@ def ended_at_random(
     longest: float,
     *,
     how: signal.Signals = signal.SIGKILL,
-    command: list[str] | None = None,
+    command: Command = words,
 ) -> tuple[int, Path]:
     """A run that gets signals at random moments, then is left to end: their number, the run."""
-    kills, command = 0, command or words(runs)
+    kills, arguments = 0, command(runs)
     for _ in range(rng.randint(1, 5)):
-        process = grucli(*command)
+        process = grucli(*arguments)
         time.sleep(rng.uniform(0.2, longest))
         alive = process.poll() is None
         process.send_signal(how)
@@ -137,5 +147,5 @@ def ended_at_random(
         found = runs_below(runs)
         if not alive or not found:
             break
-        command = ["train", "--resume", str(found[0]), "-q"]
-    return kills, finish(runs)
+        arguments = ["train", "--resume", str(found[0]), "-q"]
+    return kills, finish(runs, command)
