@@ -29,15 +29,13 @@ def build(contender: str, case: str, cores: int) -> Callable[[], object]:
     limit_product_threads(1)
     from grucli.config import resolve
     from grucli.data.corpus import read
-    from grucli.storage.directory import RunDirectory
     from grucli.training.plan import make_plan, start
-    from grucli.training.trainer import Trainer
+    from grucli.training.step import TrainStep
 
     settings = resolve([("benchmark", dict(SETTINGS))])
     text = Path(case) / f"{contender.split()[1]}.txt"
     plan = make_plan(settings, read([str(text)], settings.data))
-    run = RunDirectory.create(Path(tempfile.mkdtemp()), "benchmark", settings, {})
-    return Trainer(plan, start(plan), run)._step
+    return TrainStep(plan, start(plan))
 
 
 def reading(text: Path) -> float:

@@ -43,6 +43,7 @@ def train(text: Path, folder: Path) -> dict[str, list[float]]:
     from grucli.config import resolve
     from grucli.data.corpus import read
     from grucli.storage.directory import RunDirectory
+    from grucli.training.events import Stepped
     from grucli.training.plan import make_plan, start
     from grucli.training.trainer import Trainer
 
@@ -51,17 +52,17 @@ def train(text: Path, folder: Path) -> dict[str, list[float]]:
     run = RunDirectory.create(folder, "saving", settings, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run)
-    trainer._step = step = Timed(trainer._step)  # type: ignore[method-assign]
-    trainer._save_now = save = Timed(trainer._save_now)  # type: ignore[method-assign]
+    run.save = save = Timed(run.save)  # type: ignore[method-assign]
     before = os.fsync
     os.fsync = sync = Timed(os.fsync)  # type: ignore[assignment]
     began = time.perf_counter()
-    for _ in trainer.train():
-        pass
+    steps = [event for event in trainer.train() if isinstance(event, Stepped)]
     whole = time.perf_counter() - began
     os.fsync = before
     trainer.close()
-    return {"whole": [whole], "step": step.seconds, "save": save.seconds, "sync": sync.seconds}
+    chars = plan.windows.B * plan.windows.T
+    step = [chars / event.chars_per_s for event in steps]
+    return {"whole": [whole], "step": step, "save": save.seconds, "sync": sync.seconds}
 
 
 def interrupt(text: Path, folder: Path, turns: int) -> list[float]:

@@ -56,17 +56,13 @@ def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], objec
     from grucli.threads import limit_product_threads
 
     limit_product_threads(1)
-    import tempfile
-    from pathlib import Path
-
     import numpy as np
 
     from grucli.config import resolve
     from grucli.data.corpus import Corpus
     from grucli.data.vocabulary import Vocabulary
-    from grucli.storage.directory import RunDirectory
     from grucli.training.plan import make_plan, start
-    from grucli.training.trainer import Trainer
+    from grucli.training.step import TrainStep
 
     settings = resolve(
         [
@@ -88,8 +84,7 @@ def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], objec
     ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
     vocabulary = Vocabulary("char", np.arange(32, 32 + VOCABULARY))
     plan = make_plan(settings, Corpus(ids, vocabulary, ("random",), "", len(ids)))
-    run = RunDirectory.create(Path(tempfile.mkdtemp()), "benchmark", settings, {})
-    return Trainer(plan, start(plan), run)._step
+    return TrainStep(plan, start(plan))
 
 
 def torch_step(size: Size, cores: int, *, bfloat16: bool) -> Callable[[], object]:

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from grucli.config import Values
     from grucli.storage.checkpoint import Checkpoint
     from grucli.storage.directory import RunDirectory
+    from grucli.training.events import Event
     from grucli.training.plan import Plan
     from grucli.training.session import Session
-    from grucli.training.trainer import Event, Trainer
+    from grucli.training.trainer import Trainer
 
 
 LONG = 10**8
@@ -37,7 +38,7 @@ def follow(trainer: "Trainer", stop: Callable[[], bool], quiet: bool) -> None:
 def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
     from rich.progress import BarColumn, Progress, TextColumn
 
-    from grucli.training.trainer import Evaluating, Stepped
+    from grucli.training.events import Evaluating, Stepped
 
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
@@ -59,7 +60,7 @@ def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
 
 def _warn(event: "Event") -> None:
     """What has to be said even when quiet."""
-    from grucli.training.trainer import NotWritten, RolledBack, Skipped
+    from grucli.training.events import NotWritten, RolledBack, Skipped
 
     if isinstance(event, Skipped):
         render.warn(
@@ -79,7 +80,7 @@ def _warn(event: "Event") -> None:
 
 
 def _show(event: "Event", *, log: bool) -> None:
-    from grucli.training.trainer import Evaluated, Logged, Sampled
+    from grucli.training.events import Evaluated, Logged, Sampled
 
     _warn(event)
     if isinstance(event, Logged) and log:
@@ -96,7 +97,7 @@ def _show(event: "Event", *, log: bool) -> None:
 
 
 def _evaluation_line(event: "Event") -> str:
-    from grucli.training.trainer import Evaluated
+    from grucli.training.events import Evaluated
 
     assert isinstance(event, Evaluated)
     marks = " best" * event.best + " (averaged weights)" * event.averaged

@@ -123,7 +123,7 @@ class Session:
             run = self.run = self._created(name, runs_dir) if self.run is None else self._reopened()
             with _status(run), closing(self._trainer(run, elapsed)) as trainer:
                 yield trainer
-                trainer.catch_up()
+                trainer.recorder.catch_up()
                 run.update_info(status="done" if trainer.finished else "interrupted")
         finally:
             self.close()

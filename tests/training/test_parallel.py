@@ -69,12 +69,12 @@ def test_locked_dropout_drops_the_same_outputs_at_all_steps() -> None:
     model, arguments = batch(np.float64)
     with Shards(model, 6, 5, 1, dropout=True) as shards:
         shards.loss_and_gradients(*arguments, 0.1, DROPOUT._replace(locked=True))
-        dropped = shards.own.room.dropped == 0
+        dropped = shards.own.workspace.dropped == 0
         assert dropped.any()
         np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :1], dropped.shape))
         shards.loss_and_gradients(*arguments, 0.1, DROPOUT)
-        assert (shards.own.room.dropped == 0).any()
-        assert ((shards.own.room.dropped == 0) != dropped).any()
+        assert (shards.own.workspace.dropped == 0).any()
+        assert ((shards.own.workspace.dropped == 0) != dropped).any()
 
 
 def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> None:

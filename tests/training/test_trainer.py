@@ -2,6 +2,7 @@ import csv
 import errno
 import json
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,7 @@ from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import RunDirectory
-from grucli.training.plan import Plan, make_plan, resume, start
-from grucli.training.trainer import (
-    LR_FACTOR,
+from grucli.training.events import (
     Evaluated,
     Evaluating,
     Event,
@@ -33,8 +32,10 @@ from grucli.training.trainer import (
     Saved,
     Skipped,
     Stepped,
-    Trainer,
 )
+from grucli.training.plan import Plan, make_plan, resume, start
+from grucli.training.step import TrainStep
+from grucli.training.trainer import LR_FACTOR, Trainer
 from tests.texts import prose
 
 TRAJECTORY = Path(__file__).with_name("trajectory.json")
@@ -233,19 +234,32 @@ def test_the_state_is_carried_and_reset_at_each_epoch(text: str) -> None:
     trainer = trainer_for(plan)
     per_epoch = plan.windows.per_epoch
     states = []
-    original = trainer.shards.loss_and_gradients
+    original = trainer.train_step.shards.loss_and_gradients
 
     def spy(x, targets, state, scale, dropout):  # type: ignore[no-untyped-def]
         states.append(state.copy())
         return original(x, targets, state, scale, dropout)
 
-    trainer.shards.loss_and_gradients = spy  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
     for _ in range(per_epoch + 2):
-        trainer._step()
+        trainer.step()
     assert not states[0].any()
     assert all(state.any() for state in states[1:per_epoch])
     assert not states[per_epoch].any()
     assert states[per_epoch + 1].any()
+
+
+def test_a_training_step_needs_no_run_directory(text: str) -> None:
+    plan = plan_for(text)
+    trainer, train_step = trainer_for(plan), TrainStep(plan, start(plan))
+    with closing(train_step), closing(trainer):
+        for _ in range(5):
+            update, event = train_step(trainer.progress), trainer.step()
+            assert isinstance(event, Stepped)
+            assert update.loss / update.chars == event.loss
+    np.testing.assert_array_equal(
+        train_step.checkpoint.model.params.flat, trainer.checkpoint.model.params.flat
+    )
 
 
 def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
@@ -385,7 +399,7 @@ def test_weight_decay_is_the_learning_rate_times_it(text: str) -> None:
     )
     before = plain.checkpoint.model.params["layer1.W_h"].copy()
     for trainer in (plain, decaying):
-        trainer._step()
+        trainer.step()
     difference = (
         plain.checkpoint.model.params["layer1.W_h"] - decaying.checkpoint.model.params["layer1.W_h"]
     )
@@ -434,7 +448,7 @@ def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
 
 def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
     """Let the loss of some steps be no number, each so many times."""
-    original, left = trainer.shards.loss_and_gradients, dict.fromkeys(steps, times)
+    original, left = trainer.train_step.shards.loss_and_gradients, dict.fromkeys(steps, times)
 
     def failing(*arguments: Any) -> tuple[float, np.ndarray, Params]:
         loss, state, grads = original(*arguments)
@@ -444,7 +458,7 @@ def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
             return np.nan, state * np.nan, grads
         return loss, state, grads
 
-    trainer.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(text: str) -> None:
@@ -621,5 +635,8 @@ def test_more_memory_than_the_machine_has_is_refused(
 def test_the_memory_announced_covers_what_is_allocated(text: str) -> None:
     plan = plan_for(text)
     trainer = trainer_for(plan)
-    room, params = trainer.shards.own.room, trainer.checkpoint.model.params.flat
-    assert plan.memory > room.nbytes + 4 * params.nbytes
+    workspace, params = (
+        trainer.train_step.shards.own.workspace,
+        trainer.checkpoint.model.params.flat,
+    )
+    assert plan.memory > workspace.nbytes + 4 * params.nbytes

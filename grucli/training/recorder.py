@@ -1,0 +1,192 @@
+"""What a run writes while it is trained: rows, samples, checkpoints, and where it stands.
+
+A disk may be full for a while. Rows and samples then wait in a queue, and the run goes on as long
+as a checkpoint of it is safe.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from grucli.files import TRANSIENT
+from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.directory import RunDirectory
+from grucli.storage.info import Metrics
+from grucli.training.events import Logged, NotWritten, Sampled, Saved
+from grucli.training.plan import Plan
+from grucli.training.step import Update
+
+RETRY_MINUTES = 1.0
+"""Minutes after which a checkpoint that could not be written is tried again."""
+
+
+class Recorder:
+    """Writes the records of a run into its directory.
+
+    Args:
+        plan: what the run does.
+        checkpoint: where it stands.
+        run: its directory.
+        elapsed: seconds since the run started.
+
+    Attributes:
+        saved_step: step of the last checkpoint that this object wrote; -1 before the first.
+    """
+
+    def __init__(
+        self, plan: Plan, checkpoint: Checkpoint, run: RunDirectory, elapsed: Callable[[], float]
+    ) -> None:
+        self.plan, self.checkpoint, self.run, self.elapsed = plan, checkpoint, run, elapsed
+        self.saved_at, self.saved_step = elapsed(), -1
+        self.row_seconds, self.row_chars = 0.0, 0  # since the row before, in this process
+        self.unwritten: deque[Callable[[], object]] = deque()
+
+    @property
+    def judge(self) -> Literal["val", "train"]:
+        """Which loss decides what is best."""
+        return "val" if len(self.plan.splits.val) else "train"
+
+    @property
+    def save_is_due(self) -> bool:
+        """Whether the clock asks for a checkpoint."""
+        return self.elapsed() - self.saved_at > 60 * self.plan.settings.train.save_minutes
+
+    # ---- rows and samples
+
+    def count(self, update: Update, seconds: float) -> None:
+        """Note what a step took, for the speed in the next row."""
+        self.row_seconds += seconds
+        self.row_chars += update.chars
+
+    def log(self) -> Iterator[Logged | NotWritten]:
+        """Write the mean training loss since the row before, if there was a step since."""
+        where = self.checkpoint.progress
+        if where.chars:
+            speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
+            self.row_seconds, self.row_chars = 0.0, 0
+            where.train_loss = where.loss_sum / where.chars
+            where.loss_sum, where.chars = 0.0, 0
+            row = self._row("train", where.train_loss, speed)
+            yield from self._write(lambda: self.run.append_metrics(row))
+            yield Logged(row)
+
+    def write_validation(self, loss: float) -> Iterator[NotWritten]:
+        """Write the row of an evaluation."""
+        row = self._row("val", loss, 0.0)
+        yield from self._write(lambda: self.run.append_metrics(row))
+
+    def write_sample(self, text: bytes | None) -> Iterator[Sampled | NotWritten]:
+        """Write a sample, if there is one."""
+        if text is None:
+            return
+        step = self.checkpoint.progress.step
+        yield from self._write(lambda: self.run.write_sample(step, text))
+        yield Sampled(step, text)
+
+    def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
+        where, windows = self.checkpoint.progress, self.plan.windows
+        epoch = where.step / windows.per_epoch
+        return Metrics(
+            step=where.step,
+            epoch=epoch,
+            chars=round(epoch * windows.chars_per_epoch),
+            split=split,
+            loss=loss,
+            bpc=loss / math.log(2),
+            lr=where.lr,
+            grad_norm=where.grad_norm,
+            chars_per_s=chars_per_s,
+            elapsed_s=self.elapsed(),
+        )
+
+    # ---- the queue
+
+    def _write(self, action: Callable[[], object]) -> Iterator[NotWritten]:
+        """Write something after what could not be written before."""
+        self.unwritten.append(action)
+        try:
+            self.catch_up()
+        except OSError as error:
+            yield self._not_written(error)
+
+    def catch_up(self) -> None:
+        """Write what could not be written before.
+
+        Raises:
+            OSError: it still cannot.
+        """
+        while self.unwritten:
+            self.unwritten[0]()
+            self.unwritten.popleft()
+
+    def _not_written(self, error: OSError) -> NotWritten:
+        """What to tell of an error that may pass and leaves a checkpoint; raises any other."""
+        saved = self.run.pointer("last")
+        if saved is None or error.errno not in TRANSIENT:
+            raise error
+        path = Path(error.filename or self.run.path)
+        return NotWritten(path, error.strerror or str(error), saved.step)
+
+    # ---- checkpoints
+
+    def save(
+        self, *, best: bool, last_chance: bool = False
+    ) -> Generator[Saved | NotWritten, None, bool]:
+        """Write a checkpoint, and before it the rows and samples that it presupposes.
+
+        Args:
+            best: whether it is the best so far.
+            last_chance: whether nothing is tried again if it cannot be written.
+
+        Returns:
+            Whether it was written; run.json, which follows it, may have to wait.
+
+        Raises:
+            OSError: it cannot be written, and that will not pass or there is no later chance.
+        """
+        try:
+            path = self._twice(lambda: self._save_now(best))
+        except OSError as error:
+            if last_chance:
+                raise
+            wait = self.plan.settings.train.save_minutes - RETRY_MINUTES
+            self.saved_at = self.elapsed() - 60 * wait
+            yield self._not_written(error)
+            return False
+        self.saved_at, self.saved_step = self.elapsed(), self.checkpoint.progress.step
+        yield Saved(path)
+        yield from self._write(partial(self.run.update_info, **self._standing()))
+        return True
+
+    def _twice(self, save: Callable[[], Path]) -> Path:
+        """A hitch that is over at once costs nothing."""
+        try:
+            return save()
+        except OSError as error:
+            if error.errno not in TRANSIENT:
+                raise
+            return save()
+
+    def _save_now(self, best: bool) -> Path:
+        self.catch_up()
+        where = self.checkpoint.progress
+        if where.seconds is not None:
+            where.seconds = self.elapsed()
+        return self.run.save(self.checkpoint, best=best, keep=self.plan.settings.train.keep)
+
+    def _standing(self) -> dict[str, Any]:
+        """What run.json says of where the run stands."""
+        where = self.checkpoint.progress
+        return {
+            "step": where.step,
+            "best": {"step": where.best_step, "loss": where.best_loss, "split": self.judge},
+            "elapsed_s": round(self.elapsed(), 1),
+        }
+
+    def drop_after(self, step: int) -> None:
+        """Forget what was written, or was to be written, of the steps after ``step``."""
+        self.unwritten.clear()
+        self.run.drop_after(step)

@@ -1,0 +1,125 @@
+"""One training step: the gradients of a window, and the update that they make."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from grucli.nn.optim import adam_, clip_, decay_, ema_
+from grucli.nn.params import Array
+from grucli.storage.checkpoint import Checkpoint
+from grucli.training.parallel import Dropout, Shards
+from grucli.training.plan import DROPOUT, Plan
+from grucli.training.schedules import learning_rate
+
+
+class Update(NamedTuple):
+    """What one window gave.
+
+    Attributes:
+        loss: sum over its characters, nats.
+        chars: how many characters.
+        lr: learning rate.
+        grad_norm: norm of the gradient before clipping.
+    """
+
+    loss: float
+    chars: int
+    lr: float
+    grad_norm: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether the loss and the gradient were finite, so that the weights were updated."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+class TrainStep:
+    """A function that trains on the next window: it returns the loss and updates the weights.
+
+    To be closed after use.
+
+    Args:
+        plan: what to train on, and how.
+        checkpoint: where the run stands; changed in place.
+    """
+
+    def __init__(self, plan: Plan, checkpoint: Checkpoint) -> None:
+        self.plan, self.checkpoint = plan, checkpoint
+        self.shards = Shards(
+            checkpoint.model,
+            plan.windows.T,
+            plan.windows.B,
+            plan.workers,
+            dropout=plan.settings.model.dropout > 0,
+            weight_dropout=plan.settings.model.weight_dropout > 0,
+        )
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.shards.close()
+
+    def __call__(self, progress: float = 0.0) -> Update:
+        """Train on the window that comes next.
+
+        Where its loss or gradient is not finite, nothing is changed.
+
+        Args:
+            progress: share of the budget that is used, 0 to 1: it decides the learning rate.
+        """
+        checkpoint, optim = self.checkpoint, self.plan.settings.optim
+        where = checkpoint.progress
+        number = where.step % self.plan.windows.per_epoch
+        if number == 0:
+            checkpoint.state[:] = 0.0
+        x, targets = self.plan.windows.window(number)
+        loss, state, grads = self.shards.loss_and_gradients(
+            x,
+            targets,
+            checkpoint.state,
+            1.0 / x.size,  # for the gradient of the mean loss of a character
+            self._dropout(where.step),
+        )
+        norm = clip_(grads.flat, optim.clip)
+        lr = where.lr_factor * learning_rate(optim, where.step, progress)
+        update = Update(loss, x.size, lr, norm)
+        if update.finite:
+            self._apply(update, grads.flat)
+            checkpoint.state = state
+        return update
+
+    def rehearse(self) -> None:
+        """Compute the gradients of the first window and throw them away."""
+        x, targets = self.plan.windows.window(0)
+        state = np.zeros_like(self.checkpoint.state)
+        self.shards.loss_and_gradients(x, targets, state, 1.0, self._dropout(0))
+
+    def _apply(self, update: Update, gradient: Array) -> None:
+        """Change the weights, and note it."""
+        optim, checkpoint = self.plan.settings.optim, self.checkpoint
+        where, params, lr = checkpoint.progress, checkpoint.model.params, update.lr
+        where.step += 1
+        if optim.weight_decay:
+            decay_(params, lr * optim.weight_decay)
+        adam_(
+            params.flat,
+            gradient,
+            checkpoint.moments,
+            step=where.step,
+            lr=lr,
+            betas=optim.betas,
+            eps=optim.eps,
+        )
+        if checkpoint.ema is not None:
+            ema_(checkpoint.ema.flat, params.flat, optim.ema, where.step)
+        where.consecutive_nonfinite = 0
+        where.loss_sum += update.loss
+        where.chars += update.chars
+        where.lr, where.grad_norm = lr, update.grad_norm
+
+    def _dropout(self, step: int) -> Dropout | None:
+        model = self.plan.settings.model
+        if not model.dropout and not model.weight_dropout:
+            return None
+        seed = (self.plan.settings.train.seed, DROPOUT, step)
+        return Dropout(model.dropout, seed, model.locked, model.weight_dropout)
