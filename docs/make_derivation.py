@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from grucli.analysis.gradient_flow import enumerate_routes, norms_by_distance
+from grucli.analysis.gradient_flow import norms_by_distance
+from grucli.analysis.route_shares import enumerate_routes
 from grucli.analysis.routes import count, joined, look_back, summed
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import TOLERANCE, check_all, toy
@@ -25,14 +26,14 @@ def figures(cell: str) -> list[str]:
     assert worst <= TOLERANCE
     model, _ = toy(V=7, H=6, L=1, T=2, B=2, dropout=0.0, seed=0, cell=cell)
     ids = np.random.default_rng(0).integers(0, 7, (max(FAR) + 9, 5))
-    past = look_back(model, ids, max(FAR))
-    *_, last = past.gradients()
-    length = np.linalg.norm(past.by_backward)
-    assert np.linalg.norm(joined(last) - past.by_backward) <= SUM_OF_ROUTES * length
+    history = look_back(model, ids, max(FAR))
+    *_, last = history.gradients()
+    length = np.linalg.norm(history.by_backward)
+    assert np.linalg.norm(joined(last) - history.by_backward) <= SUM_OF_ROUTES * length
     for k in range(1, 6):
         enumeration = enumerate_routes(look_back(model, ids, k), k)
         assert enumeration.difference <= SUM_OF_COMPOSITIONS
-    norms = norms_by_distance(past).mean(axis=1)
+    norms = norms_by_distance(history).mean(axis=1)
     return [
         NAMES.get(cell, cell.upper()),
         *(f"{count(CELLS[cell], k):,}" for k in range(1, 5)),
@@ -46,11 +47,13 @@ def figures(cell: str) -> list[str]:
 def without_a_route() -> Iterator[str]:
     """How far the sum is off when one of a GRU's routes is left out."""
     model, _ = toy(V=7, H=6, L=1, T=2, B=2, dropout=0.0, seed=0)
-    past = look_back(model, np.random.default_rng(0).integers(0, 7, (12, 5)), 1)
-    parts = [part for _, part in past.parts(0, past.gradient)]
+    history = look_back(model, np.random.default_rng(0).integers(0, 7, (12, 5)), 1)
+    parts = [part for _, part in history.parts(0, history.gradient)]
     for number, route in enumerate(CELLS["gru"].ROUTES):
-        rest = summed(parts[:number] + parts[number + 1 :], past.gradient)
-        error = np.linalg.norm(joined(rest) - past.by_backward) / np.linalg.norm(past.by_backward)
+        rest = summed(parts[:number] + parts[number + 1 :], history.gradient)
+        error = np.linalg.norm(joined(rest) - history.by_backward) / np.linalg.norm(
+            history.by_backward
+        )
         yield f"without {route.name} {error:.0%}"
 
 

@@ -1,4 +1,4 @@
-"""What the units of a layer do while it reads a text, and what in the text they are tied to.
+"""What the units of a layer do while it reads a text, and which structures of it they follow.
 
 After Karpathy, Johnson and Fei-Fei 2015, who found units for quotes, brackets and line lengths.
 """
@@ -10,16 +10,25 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from grucli.analysis.subject import Subject
+from grucli.coloured_text import ColouredText
+from grucli.errors import UsageError
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 
 WINDOW = 128
 """Characters read at a time; does not change the result."""
 
+SHORTEST = 2
+"""Characters that must be read: one alone shows no structure."""
+
 OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"
 
 STEADY = 1e-9
-"""A feature or a unit that varies less than this is tied to nothing."""
+"""A feature or a unit that varies less than this has no correlations."""
+
+SURPRISING = 8.0
+"""Bits from which a character has the full colour."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,9 @@ class Trace:
     """A layer's values while it reads, and how surprising the text was.
 
     Attributes:
-        h: after each character, (N, H).
-        bits: surprisal of each character, -log2 p of it given all before, (N,); the first one's
-            is that of a model that has read nothing.
+        h: values after each character, (N, H).
+        bits: surprisal of each character, -log2 p of it given all before, (N,). The first one is
+            that of a model that has read nothing.
     """
 
     h: Array
@@ -44,21 +53,87 @@ class Correlation(NamedTuple):
     correlation: float
 
 
+@dataclass(frozen=True)
+class Reading:
+    """What one layer of a model does while it reads a text.
+
+    Attributes:
+        name: of the model.
+        layer: its number, from 1.
+        characters: the text; a byte stands for the character of its number.
+        trace: the layer's values and the surprisal of each character.
+    """
+
+    name: str
+    layer: int
+    characters: list[str]
+    trace: Trace
+
+    def unit(self, number: int) -> ColouredText:
+        """The text coloured by the values of one unit.
+
+        Raises:
+            UsageError: there is no such unit.
+        """
+        _check_between("unit", number, 0, self.trace.h.shape[1] - 1)
+        values = self.trace.h[:, number]
+        what = f"unit {number} of layer {self.layer}"
+        return self._coloured(what, values, float(abs(values).max()), signed=True)
+
+    def surprisal(self) -> ColouredText:
+        """The text coloured by how unexpected each character was."""
+        return self._coloured("surprisal, bits", self.trace.bits, SURPRISING, signed=False)
+
+    def correlations(self, top: int = 3) -> list[Correlation]:
+        """For each feature that the text shows, the units that follow it most closely."""
+        return correlations(self.trace.h, "".join(self.characters), top)
+
+    def _coloured(self, what: str, values: Array, full: float, *, signed: bool) -> ColouredText:
+        return ColouredText(self.name, what, self.characters, values.tolist(), full, signed)
+
+
+def read(subject: Subject, layer: int | None = None, length: int = 2000) -> Reading:
+    """Have a model read the beginning of its text.
+
+    Args:
+        subject: the model and its text.
+        layer: the layer to look at, from 1; None for the top one.
+        length: how many characters to read, at least 2.
+
+    Raises:
+        UsageError: there is no such layer, or the length is too small.
+    """
+    model, ids = subject.model, subject.ids[:length]
+    number = model.L if layer is None else layer
+    _check_between("layer", number, 1, model.L)
+    if length < SHORTEST:
+        raise UsageError(f"a length of {length} is too short; read {SHORTEST} characters or more")
+    characters = [chr(symbol) for symbol in subject.vocabulary.symbols[ids].tolist()]
+    return Reading(subject.name, number, characters, trace(model, ids, number))
+
+
+def _check_between(what: str, number: int, first: int, last: int) -> None:
+    if not first <= number <= last:
+        raise UsageError(
+            f"there is no {what} {number}: this model's {what}s are numbered {first} to {last}"
+        )
+
+
 def trace(model: Model, ids: Ids, layer: int) -> Trace:
     """Read a text from the zero state.
 
     Args:
         model: the model.
         ids: the text, (N,).
-        layer: whose values to keep, from 1.
+        layer: the layer whose values to keep, from 1.
     """
-    state, room = model.zero_state(1), model.workspace(WINDOW, 1)
+    state, workspace = model.zero_state(1), model.workspace(WINDOW, 1)
     h, bits = [], []
     w = model.output(model.params)
     logits = model.zero_state(1)[-1, :, : model.H] @ w.W_hc + w.b_c  # (1, V), nothing read yet
     for start in range(0, len(ids), WINDOW):
         x = ids[start : start + WINDOW].astype(np.intp)[:, None]
-        part = room.first(len(x))
+        part = workspace.first(len(x))
         inputs, state = model.run(x, state, part)
         h.append(part.caches[layer - 1].h[1:, 0].copy())
         after = inputs[-1][:, 0] @ w.W_hc + w.b_c  # (T, V)
@@ -79,7 +154,7 @@ def _surprisal(logits: Array, ids: npt.NDArray[np.intp]) -> Array:
 
 
 def inside_quotes(text: str) -> list[float]:
-    """1 between double quotes; an empty line ends them, since people forget to."""
+    """1 between double quotes; an empty line ends them, since many are never closed."""
     values, inside, previous = [], False, ""
     for character in text:
         if character == OPENING or (character == '"' and not inside):
@@ -92,7 +167,7 @@ def inside_quotes(text: str) -> list[float]:
 
 
 def inside_brackets(text: str) -> list[float]:
-    """How many round, square or curly brackets are open."""
+    """Number of open round, square and curly brackets."""
     values, depth = [], 0
     for character in text:
         depth = max(0, depth + (character in "([{") - (character in ")]}"))
@@ -120,21 +195,21 @@ def after_a_capital(text: str) -> list[float]:
 
 
 def indentation(text: str) -> list[float]:
-    """Blanks at the start of the line so far."""
-    values, blanks, counting = [], 0, True
+    """Number of spaces and tabs at the start of the line so far."""
+    values, spaces, counting = [], 0, True
     for character in text:
         if character == "\n":
-            blanks, counting = 0, True
+            spaces, counting = 0, True
         elif counting and character in " \t":
-            blanks += 1
+            spaces += 1
         else:
             counting = False
-        values.append(float(blanks))
+        values.append(float(spaces))
     return values
 
 
 def line_in_paragraph(text: str) -> list[float]:
-    """Lines since an empty one."""
+    """Number of lines since an empty one."""
     values, lines, previous = [], 0, ""
     for character in text:
         if character == "\n":
@@ -169,7 +244,7 @@ def correlations(h: Array, text: str, top: int) -> list[Correlation]:
     Args:
         h: values of the units after each character, (N, H).
         text: the text, N characters.
-        top: how many units.
+        top: how many units for each feature.
     """
     units = h.astype(np.float64)
     units -= units.mean(axis=0)
@@ -181,9 +256,9 @@ def correlations(h: Array, text: str, top: int) -> list[Correlation]:
         length = float(np.linalg.norm(values))
         if length < STEADY:
             continue
-        correlations = np.where(
+        with_units = np.where(
             lengths > STEADY, values @ units / np.maximum(lengths * length, STEADY), 0.0
-        )
-        best = np.argsort(-np.abs(correlations), kind="stable")[:top]
-        found += [Correlation(name, int(unit), float(correlations[unit])) for unit in best]
+        )  # (H,)
+        best = np.argsort(-np.abs(with_units), kind="stable")[:top]
+        found += [Correlation(name, int(unit), float(with_units[unit])) for unit in best]
     return found

@@ -1,10 +1,9 @@
-"""The routes that a gradient takes back through time.
+"""The routes that a gradient takes back through time, followed one by one.
 
-From the state at step t a gradient reaches the state at step t-1 by a few routes, which each cell
-declares as ``ROUTES``, below its backward pass. Their sum is what the backward pass computes; here
-they are followed one by one, named, counted and measured.
+From the state at step t a gradient reaches the state at step t-1 by a few routes. Each cell
+declares them as ``ROUTES``, below its backward pass. Their sum is what the backward pass computes.
 
-Only the top layer of a stack is looked at: a state below it also acts through the layers above,
+Only the top layer of a stack is followed: a state below it also acts through the layers above,
 which is no route through its own cell.
 """
 
@@ -13,11 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from grucli.errors import CorpusError
 from grucli.nn.cells import CELLS, Cell, Route
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
+
+WARM_UP = 64
+"""Characters read, where the text has them, before the steps that are followed."""
 
 Gradient = dict[str, Array]
 """The gradient of a state: for each of its parts (B, H)."""
@@ -44,18 +48,23 @@ def compositions(cell: Cell, k: int, start: str = "h") -> Iterator[Composition]:
 
 
 def count(cell: Cell, k: int) -> int:
-    """Number of compositions of ``k`` routes, by walking through all of them.
+    """Number of compositions of ``k`` routes, by enumerating all of them.
 
-    From each state that they end in, one way leads into the weights of a gate (of the update gate
-    in a GRU, of the forget gate in an LSTM), so that this is also the number of routes from L_t to
-    those weights k steps back.
+    From each state that a composition ends in, one way leads into the weights of a gate (of the
+    update gate in a GRU, of the forget gate in an LSTM). So this is also the number of routes from
+    L_t to those weights k steps back.
     """
     return sum(1 for _ in compositions(cell, k))
 
 
+def doubling_distances(last: int) -> list[int]:
+    """The distances that a table shows: 1, 2, 4, ... below the last one, and the last one."""
+    return [*(2**i for i in range(last.bit_length()) if 2**i < last), last]
+
+
 @dataclass(frozen=True)
-class Past:
-    """What the top layer went through before some places of a text.
+class History:
+    """The last steps of the top layer before some positions of a text, and the gradient there.
 
     Attributes:
         cell: the cell.
@@ -109,7 +118,7 @@ class Past:
 
 
 def summed(parts: Iterable[Gradient], like: Gradient) -> Gradient:
-    """The sum of gradients, of which each has some of the parts of the state that ``like`` has."""
+    """The sum of gradients, each with some of the parts of the state that ``like`` has."""
     total = {name: np.zeros_like(array) for name, array in like.items()}
     for part in parts:
         for name, array in part.items():
@@ -122,12 +131,12 @@ def joined(gradient: Gradient) -> Array:
     return np.concatenate(list(gradient.values()), axis=-1)
 
 
-def look_back(model: Model, ids: Ids, distance: int) -> Past:
-    """Read windows of text; look back from the last prediction of each.
+def look_back(model: Model, ids: Ids, distance: int) -> History:
+    """Read windows of text and keep the steps before the last prediction of each.
 
     Args:
         model: in float64.
-        ids: (T+1, B), of each window the last one is the character to predict; T >= distance.
+        ids: (T+1, B), the last one of each window is the character to predict; T >= distance.
         distance: how many steps to keep.
     """
     cell, (x, targets) = CELLS[model.cell], (ids[:-1], ids[-1])
@@ -146,7 +155,7 @@ def look_back(model: Model, ids: Ids, distance: int) -> Past:
     dh = np.zeros((distance, *dh_t.shape))
     dh[-1] = dh_t
     after = np.zeros((B, model.state_size))
-    return Past(
+    return History(
         cell=cell,
         w=w,
         steps=steps[::-1],
@@ -154,3 +163,35 @@ def look_back(model: Model, ids: Ids, distance: int) -> Past:
         gradient={name: dh_t if name == "h" else nothing for name in cell.STATE},
         by_backward=cell.backward(w_T, dh, after, last, dw),
     )
+
+
+def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.intp]:
+    """Windows of a text, spread evenly, whose last character is to be predicted.
+
+    Args:
+        ids: the text, (N,).
+        distance: how many steps back the gradient will be followed.
+        positions: the largest number of windows.
+
+    Returns:
+        Ids, (T+1, B), where T is ``distance`` and a warm-up.
+
+    Raises:
+        CorpusError: the text is too short.
+    """
+    if len(ids) < distance + 1:
+        raise CorpusError(
+            f"the text has {len(ids):,} characters; to look {distance:,} steps back takes "
+            f"{distance + 1:,}: give a longer text or look back fewer steps, with --distance or "
+            "--steps-back"
+        )
+    T = min(distance + WARM_UP, len(ids) - 1)
+    starts = np.unique(np.linspace(0, len(ids) - T - 1, positions).round().astype(np.intp))
+    windows: npt.NDArray[np.intp] = ids[starts + np.arange(T + 1)[:, None]].astype(np.intp)
+    return windows
+
+
+def look_back_in_text(model: Model, ids: Ids, distance: int, positions: int) -> History:
+    """Look back from positions that are spread over a text, in float64."""
+    windows = windows_before(ids, distance, positions)
+    return look_back(model.astype(np.float64), windows, distance)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from grucli.cli import narrate, render, subjects
+from grucli.cli import narrate, options, render
 from grucli.cli.request import Request
 from grucli.cli.train import Config, Epochs, Minutes, RunsDir, Sets, Steps, carry_out
 from grucli.errors import UsageError
@@ -50,7 +50,7 @@ def compare(
     runs: Annotated[
         bool, typer.Option("--runs", help="What is named are runs: compare them, train nothing.")
     ] = False,
-    as_json: subjects.AsJson = False,
+    as_json: options.Json = False,
 ) -> None:
     """Train each cell on a text under one budget, and compare what they reached.
 
@@ -71,7 +71,9 @@ def compare(
     elif not corpus:
         raise UsageError("name a text to train on, or --runs RUN RUN ... to compare runs")
     else:
-        names = subjects.cell_names(cells)
+        from grucli.analysis.subject import cell_names
+
+        names = cell_names(cells)
         _refuse_what_is_compared(corpus, config, sets or [])
         request = Request(corpus, config, sets or [], given)
         compared = _train_all(request, names, match, seeds or 1, runs_dir or Path("runs"))

@@ -1,141 +1,56 @@
 """``grucli gradcheck``: proof that the gradients are right."""
 
-from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import typer
 
-from grucli.cli import render
-from grucli.cli.subjects import text_of
+from grucli.cli import options
+from grucli.cli.answers import answer
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grucli.nn.gradcheck import Row
-
-ENTRIES = 24
-"""Entries compared in each array of a trained model."""
-
-EVERY_ENTRY_UP_TO = 16
-"""Hidden units up to which every entry of every array is compared."""
+    from grucli.analysis.gradient_checks import Report
 
 
 def gradcheck(
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Check the weights of this run or checkpoint on its own text.",
-            metavar="[RUN|CKPT]",
-        ),
-    ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Another model, such as model.layers=3 or model.reset=after.",
-            metavar="KEY=VALUE",
-        ),
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option("--text", help="Check on this text in place of the run's.", metavar="FILE"),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    run: options.OptionalRun = None,
+    sets: options.Sets = None,
+    text: options.Text = None,
+    as_json: options.Json = False,
 ) -> None:
-    """Check every gradient against central differences, in float64; exit 1 if one is wrong."""
+    """Check every gradient against central differences, in float64; exit 1 if one is wrong.
+
+    Without a run, a small model with random weights is checked; --set chooses another one, for
+    example with model.layers=3 or model.reset=after. With a run, the weights of its best checkpoint
+    are checked on its text.
+    """
     if run is not None and sets:
-        raise UsageError("--set describes another model; a run or checkpoint brings its own")
-    if text is not None and run is None:
-        raise UsageError("--text goes with a run or a checkpoint")
-    rows = list(_check_run(run, text) if run is not None else _check_toy(sets or []))
-    passed = all(row.passed for _, row in rows)
-    if as_json:
-        render.write_json(_as_json(rows, passed))
-    else:
-        _print_table(rows)
-    raise typer.Exit(0 if passed else 1)
+        raise UsageError("--set is for a model without a run; a run has its own settings")
+    if run is None and text is not None:
+        raise UsageError("--text is for a run or a checkpoint; name one, or leave --text out")
+    from grucli.analysis.gradient_checks import check_run, check_settings
+    from grucli.config import parse_override
+
+    values = {key: value for one in sets or [] for key, value in parse_override(one).items()}
+    report = check_settings(values) if run is None else check_run(run, text)
+    answer(report.to_dict(), _lines(report), as_json=as_json)
+    raise typer.Exit(0 if report.passed else 1)
 
 
-def _check_toy(sets: list[str]) -> Iterable[tuple[str, "Row"]]:
-    from grucli import config
-    from grucli.nn.gradcheck import check_all
-
-    values = {key: value for text in sets for key, value in config.parse_override(text).items()}
-    names = ("cell", "reset", "hidden", "layers", "dropout", "locked", "weight_dropout")
-    counted = {"data.documents", *(f"model.{name}" for name in names)}
-    unused = sorted((set(values) - counted) & set(config.flatten(config.Settings())))
-    if unused:
-        raise UsageError(f"{unused[0]} has no effect here; {', '.join(sorted(counted))} have")
-    base = config.Settings(model=config.Model(hidden=5, layers=2, dropout=0.25))
-    settings = config.resolve([("--set", values)], base)
-    model = settings.model
-    return check_all(
-        hidden=model.hidden,
-        layers=model.layers,
-        dropout=model.dropout,
-        cell=model.variant,
-        locked=model.locked,
-        recurrent=model.weight_dropout,
-        documents=settings.data.documents is not None,
-        entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
-    )
-
-
-def _check_run(path: Path, text: str | None) -> Iterable[tuple[str, "Row"]]:
-    import numpy as np
-
-    from grucli.nn.gradcheck import Window, check_trained
-    from grucli.storage.directory import open_checkpoint
-
-    file, checkpoint = open_checkpoint(path)
-    model = checkpoint.model_to_use().astype(np.float64)
-    ids = text_of(file, checkpoint, text)
-    B = min(3, checkpoint.state.shape[1], len(ids) // 2)
-    T = min(12, len(ids) // B - 1)
-    starts = np.arange(B) * (len(ids) // B)  # (B,)
-    places = starts + np.arange(T + 1)[:, None]  # (T+1, B)
-    window = ids[places].astype(np.intp)
-    state = checkpoint.state[:, :B].astype(np.float64)
-    return check_trained(model, Window(window[:-1], window[1:], state, None), ENTRIES)
-
-
-def _as_json(rows: list[tuple[str, "Row"]], passed: bool) -> dict[str, object]:
-    from grucli.nn.gradcheck import TOLERANCE
-
-    return {
-        "passed": passed,
-        "tolerance": TOLERANCE,
-        "worst": max(row.error for _, row in rows),
-        "checks": [
-            {
-                "section": section,
-                "array": row.name,
-                "shape": list(row.shape),
-                "compared": row.compared,
-                "error": row.error,
-                "passed": row.passed,
-            }
-            for section, row in rows
-        ],
-    }
-
-
-def _print_table(rows: list[tuple[str, "Row"]]) -> None:
+def _lines(report: "Report") -> Iterator[str]:
     from grucli.nn.gradcheck import TOLERANCE
 
     shown = ""
-    for section, row in rows:
+    for section, row in report.rows:
         if section != shown:
-            render.write_line(f"{'' if not shown else chr(10)}{section}")
-            render.write_line(f"  {'array':<14} {'shape':<14} {'compared':<12} rel. error")
+            yield f"{chr(10) if shown else ''}{section}"
+            yield f"  {'array':<14} {'shape':<14} {'compared':<12} rel. error"
             shown = section
         shape, verdict = " x ".join(map(str, row.shape)), "ok" if row.passed else "WRONG"
-        render.write_line(
-            f"  {row.name:<14} {shape:<14} {row.compared:<12} {row.error:10.1e}  {verdict}"
-        )
-    wrong = [row.name for _, row in rows if not row.passed]
-    worst = max(row.error for _, row in rows)
-    render.write_line(
-        f"\n{len(rows)} checks, worst relative error {worst:.1e}, allowed {TOLERANCE:.0e}: "
-        + (f"WRONG: {', '.join(wrong)}" if wrong else "all gradients are right")
+        yield f"  {row.name:<14} {shape:<14} {row.compared:<12} {row.error:10.1e}  {verdict}"
+    verdict = f"WRONG: {', '.join(report.wrong)}" if report.wrong else "all gradients are right"
+    yield (
+        f"\n{len(report.rows)} checks, worst relative error {report.worst:.1e}, "
+        f"allowed {TOLERANCE:.0e}: {verdict}"
     )

@@ -1,16 +1,12 @@
-"""How things look: one console for answers, one for everything else.
-
-stdout carries the answer alone; all else goes to stderr.
-"""
+"""How things look: the answer goes to stdout, and everything else to stderr."""
 
 import codecs
 import contextlib
 import json
 import os
-import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +15,11 @@ from rich.console import Console
 from rich.text import Text
 
 from grucli.errors import RunError
+from grucli.errors import quote as quote_word
+from grucli.printable import CONTROLS, printable
 
 LONGEST_BAR = 28
 """Columns of the longest bar."""
-
-CONTROLS = re.compile(
-    "[\0-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
-    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"  # direction, line ends, annotation
-    "\ud800-\udfff]"  # surrogates: a byte of a file name that is not UTF-8
-)
-"""Characters that drive a terminal or change the order of what it shows. Joiners and variation
-selectors are not among them: emoji and some scripts need them."""
 
 LINE_BREAKING = {ord("\t"): "\u2409", ord("\n"): "\u240a", ord("\r"): "\u240d"}
 """Characters that would break a table, and their symbols."""
@@ -53,28 +43,15 @@ def use_utf8() -> None:
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
-def printable(text: str) -> str:
-    """Text with symbols for control characters: a model, a file or its name can hold any."""
-    return CONTROLS.sub(lambda match: _symbol(match[0]), text.replace("\r\n", "\n"))
-
-
-def _symbol(control: str) -> str:
-    """The symbol for a control character if Unicode has one, else the replacement character."""
-    code = ord(control)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "\N{SYMBOL FOR DELETE}" if code == 0x7F else "\N{REPLACEMENT CHARACTER}"
-
-
 class _Terminal:
-    """What is sent to a terminal: printable text, of an answer that comes in pieces."""
+    """Printable text for a terminal, from an answer that comes in chunks."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""  # a carriage return: the next piece tells whether it ends a line
+        self._held = ""  # a carriage return: the next chunk tells whether it ends a line
 
     def encode(self, data: bytes) -> bytes:
-        """What can be shown by now; the rest comes with the next piece."""
+        """What can be shown by now; the rest comes with the next chunk."""
         text = self._held + self._decoder.decode(data)
         self._held = "\r" if text.endswith("\r") else ""
         return printable(text.removesuffix(self._held)).encode()
@@ -89,7 +66,7 @@ def on_terminal() -> bool:
 
 
 def write(data: bytes) -> None:
-    """Write part of the answer at once; a terminal is shown control characters, not sent them.
+    """Write part of the answer at once; a terminal gets symbols for control characters.
 
     Raises:
         RunError: standard output is closed, or full.
@@ -98,7 +75,7 @@ def write(data: bytes) -> None:
 
 
 def write_raw(data: bytes) -> None:
-    """Write part of the answer as it is; end quietly if nobody reads it any more.
+    """Write part of the answer as it is; end quietly if its reader is gone.
 
     Raises:
         RunError: standard output is closed, or full.
@@ -137,36 +114,42 @@ def _encode(text: str) -> bytes:
 
 
 def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
-    """Write a table; on a terminal that is too narrow for it, a line for each cell.
+    """Write a table, as ``table`` makes it."""
+    for line in table(rows, words=words):
+        write_line(line)
+
+
+def table(rows: Sequence[Sequence[str]], *, words: bool = False) -> Iterator[str]:
+    """The lines of a table; on a terminal that is too narrow for it, one line for each cell.
 
     Args:
         rows: the header, then the others; the first column is names.
-        words: the other columns are words; else they are figures.
+        words: whether the other columns are words; otherwise they are numbers.
     """
     rows = [[_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if on_terminal() and sum(widths) + 2 * len(widths) - 2 > terminal_width():
-        _write_cells(rows)
+        yield from _cell_by_cell(rows)
         return
     for name, *cells in rows:
         padded = zip(cells, widths[1:], strict=True)
         line = [cell.ljust(width) if words else cell.rjust(width) for cell, width in padded]
-        write_line("  ".join([name.ljust(widths[0]), *line]).rstrip())
+        yield "  ".join([name.ljust(widths[0]), *line]).rstrip()
 
 
 def _one_line(cell: str) -> str:
-    """A cell of a table, whose line it must not break."""
+    """A cell of a table, without characters that would break its line."""
     line = cell.translate(LINE_BREAKING)
     return printable(line) if on_terminal() else line
 
 
-def _write_cells(rows: Sequence[Sequence[str]]) -> None:
+def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     (_, *header), *others = rows
     width = max(map(len, header))
     for name, *cells in others:
-        write_line(name)
+        yield name
         for column, cell in zip(header, cells, strict=True):
-            write_line(f"  {column.ljust(width)}  {cell}".rstrip())
+            yield f"  {column.ljust(width)}  {cell}".rstrip()
 
 
 def terminal_width() -> int:
@@ -175,9 +158,9 @@ def terminal_width() -> int:
 
 
 def bar(share: float, used: int) -> str:
-    """A bar for a share of 0 to 1, in what a line of ``used`` columns leaves of the terminal."""
-    room = min(LONGEST_BAR, terminal_width() - used - 1)
-    return "\N{FULL BLOCK}" * round(max(0, room) * min(1.0, max(0.0, share)))
+    """A bar for a share of 0 to 1, after ``used`` columns of a line."""
+    longest = min(LONGEST_BAR, terminal_width() - used - 1)
+    return "\N{FULL BLOCK}" * round(max(0, longest) * min(1.0, max(0.0, share)))
 
 
 def write_json(value: Any) -> None:
@@ -197,7 +180,7 @@ def say_command(command: str) -> None:
 
 
 def warn(text: str) -> None:
-    """Tell the user something that may be unwelcome."""
+    """Tell the user something that they may not expect."""
     _print(("note: ", "yellow"), (text, ""))
 
 
@@ -207,19 +190,19 @@ def error(text: str) -> None:
 
 
 def _print(*parts: tuple[str, str], soft_wrap: bool | None = None) -> None:
-    """Print text and its style, part by part; training goes on if nobody listens."""
+    """Print text and its style, part by part; an error of stderr does not stop training."""
     text = Text.assemble(*((printable(part), style) for part, style in parts))
     with contextlib.suppress(OSError):
         err.print(text, soft_wrap=soft_wrap)
 
 
 def typed(text: str) -> str:
-    """Text from the command line, which is UTF-8 even where the locale says otherwise."""
+    """Text from the command line, read as UTF-8 whatever the locale."""
     return os.fsencode(text).decode(errors="replace") if not text.isascii() else text
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in words, such as "3 min 20 s"."""
     seconds = max(0.0, seconds)
     if seconds < 60:
         return f"{seconds:.0f} s"
@@ -230,7 +213,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes as a person says them."""
+    """Bytes in words, such as "4.2 MB"."""
     for unit in ("B", "KB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit in "BKB" else f"{count:.1f} {unit}"
@@ -240,13 +223,9 @@ def size(count: float) -> str:
 
 def quote(path: str) -> str:
     """A path as the shell takes it: one word, and never an option."""
-    import shlex
-    import subprocess
-
     path = _never_option(path)
-    if os.name == "nt":
-        return subprocess.list2cmdline([path])
-    return _escape(path) if CONTROLS.search(path) else shlex.quote(path)
+    as_bytes = os.name != "nt" and CONTROLS.search(path)
+    return _escape(path) if as_bytes else quote_word(path)
 
 
 def _never_option(path: str) -> str:

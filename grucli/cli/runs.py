@@ -1,50 +1,37 @@
 """``grucli runs``: what has been trained."""
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from grucli.cli import render
+from grucli.cli import options, render
+from grucli.cli.answers import answer
 
 
 def runs(
     directory: Annotated[
-        Path, typer.Argument(help="Where the runs are.", metavar="DIR", show_default=True)
+        Path,
+        typer.Argument(help="The directory of the runs.", metavar="DIR", show_default=True),
     ] = Path("runs"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: options.Json = False,
 ) -> None:
     """List the runs, newest first: corpus, model, steps, best validation loss, status."""
-    from grucli.storage.directory import list_runs
+    from grucli.storage.summary import summaries
 
-    found = [_summary(run) for run in list_runs(directory)]
-    if as_json:
-        render.write_json(found)
-        return
+    found = summaries(directory)
     if not found:
-        render.say(f"{directory} holds no runs yet; `grucli train CORPUS` makes one")
-        return
-    columns = list(found[0])
-    rows = [[_cell(row[column]) for column in columns] for row in found]
-    render.write_table([columns, *rows], words=True)
+        render.say(f"there are no runs in {directory} yet; `grucli train CORPUS` makes one")
+    records = [asdict(summary) for summary in found]
+    answer(records, _lines(records), as_json=as_json)
 
 
-def _summary(run: Any) -> dict[str, Any]:
-    from grucli.errors import CheckpointError
-    from grucli.storage.info import RunInfo
-
-    try:
-        info, status = run.info, run.status
-    except CheckpointError:
-        info, status = RunInfo(), "damaged run.json"
-    return {
-        "run": run.path.name,
-        "status": status,
-        "loss": info.best.loss,
-        "step": info.step,
-        "model": info.model,
-        "corpus": ", ".join(Path(path).name for path in info.corpus.paths or []) or None,
-    }
+def _lines(records: list[dict[str, Any]]) -> Iterator[str]:
+    if records:
+        rows = [[_cell(value) for value in record.values()] for record in records]
+        yield from render.table([list(records[0]), *rows], words=True)
 
 
 def _cell(value: Any) -> str:

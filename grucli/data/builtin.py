@@ -2,10 +2,12 @@
 
 import sysconfig
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
-from grucli.errors import CorpusError
+from grucli import outputs
+from grucli.errors import CorpusError, UsageError
 
 NAMES = ("python-reference", "python-stdlib")
 
@@ -13,17 +15,70 @@ LEFT_OUT = frozenset(["site-packages", "test", "tests", "idle_test", "pydoc_data
 """Directories of the standard library that are not the library itself."""
 
 
-def pieces(name: str) -> Iterator[str]:
-    """The text of a corpus, in order.
+def chunks(name: str) -> Iterator[str]:
+    """The text of a built-in corpus, in order.
 
     Raises:
-        CorpusError: no corpus of that name, or this Python lacks it.
+        CorpusError: there is no corpus of that name, or this Python lacks it.
     """
     if name == "python-reference":
         return _reference()
     if name == "python-stdlib":
         return _stdlib()
     raise CorpusError(f"{name}: there is no such corpus; there are {' and '.join(NAMES)}")
+
+
+def write(name: str, path: Path, *, force: bool = False) -> int | None:
+    """Write a built-in corpus to a file, and make the directory of the file.
+
+    Args:
+        name: of the corpus.
+        path: the file.
+        force: whether to overwrite a file with another content.
+
+    Returns:
+        The number of characters written; None if the file held this text already.
+
+    Raises:
+        CorpusError: there is no corpus of that name, or this Python lacks it.
+        UsageError: the file exists with another content, or cannot be written.
+    """
+    text = chunks(name)
+    try:
+        if not outputs.exists(path) or force:
+            return _write(path, text)
+        if _is_equal(path, text):
+            return None
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be written: {error.strerror}; choose another place with --output"
+        ) from None
+    raise UsageError(
+        f"{path}: this file exists and holds another text; name another place with "
+        "--output, or overwrite it with --force"
+    )
+
+
+def _is_equal(path: Path, text: Iterable[str]) -> bool:
+    """Whether a file holds this text and nothing else."""
+    with path.open("rb") as file:
+        parts = (chunk.encode() for chunk in text)
+        return all(file.read(len(part)) == part for part in parts) and not file.read(1)
+
+
+def _write(path: Path, text: Iterable[str]) -> int:
+    """Write a text; return the number of characters."""
+    chars = 0
+
+    def fill(file: BinaryIO) -> None:
+        nonlocal chars
+        for chunk in text:
+            chars += len(chunk)
+            file.write(chunk.encode())
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    outputs.write(path, fill)
+    return chars
 
 
 def _reference() -> Iterator[str]:
@@ -33,7 +88,7 @@ def _reference() -> Iterator[str]:
     except ImportError:
         raise CorpusError(
             "this Python was installed without pydoc_data, which holds the language reference; "
-            "take python-stdlib, or any text file of your own"
+            "use python-stdlib or any text file of your own"
         ) from None
     return (topics[key].rstrip() + "\n\n\n" for key in sorted(topics))
 
@@ -49,7 +104,7 @@ def _stdlib() -> Iterator[str]:
     if not paths:
         raise CorpusError(
             f"{root}: this Python keeps no source files of its standard library; "
-            "take python-reference, or any text file of your own"
+            "use python-reference or any text file of your own"
         )
     for path in paths:
         with tokenize.open(path) as file:  # in the encoding that the file declares

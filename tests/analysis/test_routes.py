@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from grucli.analysis import routes
+from grucli.errors import CorpusError
 from grucli.nn.cells import CELLS, Cell
 from grucli.nn.gradcheck import toy
 from grucli.nn.model import Model
 
 
-def past(cell: str, distance: int, scale: float = 1.0) -> routes.Past:
+def past(cell: str, distance: int, scale: float = 1.0) -> routes.History:
     model, _ = toy(V=7, H=5, L=2, T=2, B=2, dropout=0.0, seed=0, cell=cell)
     model.params.flat *= scale
     ids = np.random.default_rng(1).integers(0, 7, (distance + 4, 3))
@@ -95,3 +96,17 @@ def test_it_works_on_a_trained_models_precision() -> None:
     model.initialize(np.random.default_rng(0))
     looked = routes.look_back(model.astype(np.float64), np.zeros((5, 2), np.intp), 3)
     assert looked.by_backward.shape == (2, 6)
+
+
+def test_windows_are_spread_over_the_text_and_end_in_what_is_predicted() -> None:
+    windows = routes.windows_before(np.arange(1000), 10, positions=4)
+    assert windows.shape == (10 + routes.WARM_UP + 1, 4)
+    assert windows[0, 0] == 0
+    assert windows[-1, -1] == 999
+    assert (np.diff(windows, axis=0) == 1).all()
+
+
+def test_a_text_just_long_enough_will_do_and_a_shorter_one_is_refused() -> None:
+    assert routes.windows_before(np.arange(11), 10, positions=4).shape == (11, 1)
+    with pytest.raises(CorpusError, match="the text has 10 characters; to look 10 steps back"):
+        routes.windows_before(np.arange(10), 10, positions=4)

@@ -221,7 +221,7 @@ def test_init_from_with_another_architecture(grucli: Grucli, trained: Path) -> N
 def test_gradcheck_of_a_checkpoint_without_its_run(grucli: Grucli, trained: Path) -> None:
     write("lost.npz", next((trained / "checkpoints").glob("*.npz")).read_bytes())
     assert "stands outside its run directory" in refused(grucli, "gradcheck", "lost.npz")
-    assert "--set describes another model" in refused(
+    assert "--set is for a model without a run" in refused(
         grucli, "gradcheck", "lost.npz", "--set", "model.layers=1"
     )
     assert "unknown key model.size" in refused(grucli, "gradcheck", "--set", "model.size=1")

@@ -110,7 +110,7 @@ def test_a_signal_that_python_turns_into_another_error(
         yield ""
 
     before = [signal.getsignal(one) for one in SIGNALS]
-    monkeypatch.setattr(corpora, "pieces", interrupted)
+    monkeypatch.setattr(corpora, "chunks", interrupted)
     result = grucli("corpus", "python-reference")
     assert (result.code, result.out, result.err) == (128 + number, "", "")
     assert not list(Path("data").iterdir())

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from grucli.cli import render
+from grucli.printable import CONTROLS, printable
 from tests.cli.test_commands import start
 from tests.conftest import TINY, Grucli
 from tests.texts import prose
@@ -54,7 +55,7 @@ def unstyled(sent: str) -> str:
 
 
 def safe(sent: str) -> bool:
-    return not render.CONTROLS.search(unstyled(sent)) and "\x1b[31mred" not in sent
+    return not CONTROLS.search(unstyled(sent)) and "\x1b[31mred" not in sent
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +74,10 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_control_character_has_a_symbol_and_nothing_else_changes() -> None:
-    assert render.printable("\x1b[2J \x07 \x7f \x9b \u202e \r!") == "␛[2J ␇ ␡ \ufffd \ufffd ␍!"
-    assert render.printable("one\r\ntwo\n") == "one\ntwo\n"
-    assert render.printable(HARMLESS) == HARMLESS
-    controls = {chr(code) for code in range(sys.maxunicode + 1) if render.CONTROLS.match(chr(code))}
+    assert printable("\x1b[2J \x07 \x7f \x9b \u202e \r!") == "␛[2J ␇ ␡ \ufffd \ufffd ␍!"
+    assert printable("one\r\ntwo\n") == "one\ntwo\n"
+    assert printable(HARMLESS) == HARMLESS
+    controls = {chr(code) for code in range(sys.maxunicode + 1) if CONTROLS.match(chr(code))}
     marks = {"\u200c", "\u200d", "\u00ad", "\ufe0f", "\u00a0", "\u3000", "\u06dd"}
     assert not controls & marks
     assert {"\x00", "\x85", "\u061c", "\u200f", "\u2029", "\u2069", "\ud800"} < controls
@@ -91,7 +92,7 @@ def test_a_sample_on_a_terminal_shows_what_a_pipe_gets_as_it_is(hostile_run: Pat
     code, shown = on_terminal(*asked)
     assert code == 0
     assert safe(shown)
-    assert unstyled(shown).startswith(render.printable(piped))
+    assert unstyled(shown).startswith(printable(piped))
     assert HARMLESS in shown
     assert on_terminal(*asked, "--raw")[1] == piped
 
@@ -100,7 +101,7 @@ def test_pieces_are_shown_like_the_whole() -> None:
     data = (HOSTILE + HARMLESS + "line\r\nline\r").encode() + b"\xff\n"
     terminal = render._Terminal()
     pieces = b"".join(terminal.encode(data[at : at + 1]) for at in range(len(data)))
-    assert pieces.decode() == render.printable(data.decode(errors="replace"))
+    assert pieces.decode() == printable(data.decode(errors="replace"))
 
 
 def test_bytes_reach_a_terminal_as_characters(grucli: Grucli) -> None:
@@ -153,7 +154,7 @@ def test_json_escapes_what_drives_a_terminal(hostile_run: Path) -> None:
     Path("prompt.txt").write_text(HOSTILE + HARMLESS, encoding="utf-8", newline="")
     asked = ("sample", hostile_run, "--prompt-file", "prompt.txt", "-n", 2, "--json")
     made = start(*asked).communicate()[0].decode()
-    assert not render.CONTROLS.search(made)
+    assert not CONTROLS.search(made)
     assert "\\u009b" in made
     assert "\\u202e" in made
     assert HARMLESS.strip().partition("\t")[2] in made

@@ -287,7 +287,7 @@ def test_symbols_are_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_language_reference() -> None:
-    text = "".join(corpora.pieces("python-reference"))
+    text = "".join(corpora.chunks("python-reference"))
     assert 300_000 < len(text) < 2_000_000
     assert 'The "assert" statement' in text
 
@@ -298,18 +298,18 @@ def test_the_standard_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     (tmp_path / "a.py").write_text("a = 1\n", encoding="utf-8")
     (tmp_path / "pkg" / "test" / "t.py").write_text("left out", encoding="utf-8")
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path)})
-    assert list(corpora.pieces("python-stdlib")) == ["a = 1\n", "# -*- coding: latin-1 -*-\n# é\n"]
+    assert list(corpora.chunks("python-stdlib")) == ["a = 1\n", "# -*- coding: latin-1 -*-\n# é\n"]
 
 
 def test_a_corpus_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="there are python-reference and python-stdlib"):
-        corpora.pieces("shakespeare")
+        corpora.chunks("shakespeare")
     monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path)})
     with pytest.raises(CorpusError, match="keeps no source files"):
-        list(corpora.pieces("python-stdlib"))
+        list(corpora.chunks("python-stdlib"))
     monkeypatch.setitem(sys.modules, "pydoc_data.topics", None)
     with pytest.raises(CorpusError, match="without pydoc_data"):
-        corpora.pieces("python-reference")
+        corpora.chunks("python-reference")
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800"])

@@ -1,27 +1,29 @@
-"""Files that a command writes where the user says: pages, plots and corpora."""
+"""Files that are written where the user says: pages, plots and corpora."""
 
 import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
-import typer
-
-from grucli.errors import UsageError
+from grucli.errors import RunError, UsageError
 from grucli.files import replace_file
-
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]
 
 STREAMS = (1, 2)
 """Standard output and standard error, which are open when the program starts."""
 
 
 def check(option: str, path: Path | None, *, force: bool) -> None:
-    """Refuse, before anything is computed, a file that must not or cannot be written.
+    """Refuse a file that must not or cannot be written, before anything is computed.
+
+    Args:
+        option: the option that names the file, for messages.
+        path: the file, or None if none is asked for.
+        force: whether an existing file may be overwritten.
 
     Raises:
-        UsageError: it is a directory, there is none for it, or it exists and nothing forces it.
+        UsageError: the path is a directory, its directory is missing, or the file exists and
+            ``force`` is false.
     """
     if path is None:
         return
@@ -41,7 +43,7 @@ def exists(path: Path) -> bool:
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file, complete or not at all; into a pipe or a device as it comes.
+    """Write a file, complete or not at all; write into a pipe or a device directly.
 
     Raises:
         OSError: it cannot be written.
@@ -57,8 +59,25 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         replace_file(Path(os.path.realpath(path)), fill)
 
 
+def write_result(path: Path, kind: str, fill: Callable[[BinaryIO], object]) -> None:
+    """Write what was computed, as ``write`` does.
+
+    Args:
+        path: the file.
+        kind: what is written, such as "plot", for the message.
+        fill: writes the content.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    try:
+        write(path, fill)
+    except OSError as error:
+        raise RunError(f"{path}: cannot write the {kind}: {error.strerror}") from None
+
+
 def _stream(path: Path) -> int | None:
-    """The stream that a name such as /dev/stdout stands for, wherever it leads."""
+    """The stream that a name such as /dev/stdout stands for, also through links."""
     for stream in STREAMS:
         with contextlib.suppress(OSError):
             if os.path.samestat(path.stat(), os.fstat(stream)):

@@ -1,0 +1,136 @@
+"""Gradient checks of a model described by settings, and of a trained model on a text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grucli import config
+from grucli.analysis.subject import text_of
+from grucli.errors import UsageError
+from grucli.nn.gradcheck import TOLERANCE, Row, Window, check_all, check_trained
+from grucli.nn.params import Array, Ids
+from grucli.storage.directory import open_checkpoint
+
+ENTRIES = 24
+"""Entries compared in each array of a large or a trained model."""
+
+EVERY_ENTRY_UP_TO = 16
+"""Largest number of hidden units with which every entry of every array is compared."""
+
+BASE = config.Model(hidden=5, layers=2, dropout=0.25)
+"""The model that is checked where the settings do not say otherwise."""
+
+CHECKED = frozenset(
+    ["data.documents"]
+    + [
+        f"model.{name}"
+        for name in ("cell", "reset", "hidden", "layers", "dropout", "locked", "weight_dropout")
+    ]
+)
+"""The settings that change what is checked."""
+
+STEPS, STREAMS = 12, 3
+"""Largest window of a run's text that is checked."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The checks of all arrays.
+
+    Attributes:
+        rows: the title of a section and one check, for each check.
+    """
+
+    rows: Sequence[tuple[str, Row]]
+
+    @property
+    def wrong(self) -> list[str]:
+        """The names of the arrays whose gradients are wrong."""
+        return [row.name for _, row in self.rows if not row.passed]
+
+    @property
+    def passed(self) -> bool:
+        """Whether all gradients are right."""
+        return not self.wrong
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error."""
+        return max(row.error for _, row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON takes it."""
+        checks = [
+            {
+                "section": section,
+                "array": row.name,
+                "shape": list(row.shape),
+                "compared": row.compared,
+                "error": row.error,
+                "passed": row.passed,
+            }
+            for section, row in self.rows
+        ]
+        answer = {"passed": self.passed, "tolerance": TOLERANCE, "worst": self.worst}
+        return answer | {"checks": checks}
+
+
+def check_settings(values: config.Values) -> Report:
+    """Check a small model with random weights.
+
+    Args:
+        values: settings of the model, such as ``{"model.cell": "lstm"}``.
+
+    Raises:
+        SettingsError: a key or a value is wrong.
+        UsageError: a setting does not change the model that is checked.
+    """
+    unused = sorted((set(values) - CHECKED) & set(config.flatten(config.Settings())))
+    if unused:
+        raise UsageError(
+            f"{unused[0]} has no effect on a gradient check; "
+            f"these settings have one: {', '.join(sorted(CHECKED))}"
+        )
+    settings = config.resolve([("--set", values)], config.Settings(model=BASE))
+    model = settings.model
+    checks = check_all(
+        hidden=model.hidden,
+        layers=model.layers,
+        dropout=model.dropout,
+        cell=model.variant,
+        locked=model.locked,
+        recurrent=model.weight_dropout,
+        documents=settings.data.documents is not None,
+        entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
+    )
+    return Report(list(checks))
+
+
+def check_run(path: Path, text: str | None = None) -> Report:
+    """Check the weights of the best checkpoint of a run, in float64.
+
+    Args:
+        path: a run directory or a checkpoint.
+        text: a text file; None for the run's own text.
+
+    Raises:
+        CheckpointError: there is no such run, or its text is not known.
+        CorpusError: the text cannot be read, is too short or has changed.
+        UnknownCharacterError: the text has characters that the model never saw.
+    """
+    file, checkpoint = open_checkpoint(path)
+    model = checkpoint.model_to_use().astype(np.float64)
+    window = _window(text_of(file, checkpoint, text), checkpoint.state)
+    return Report(list(check_trained(model, window, ENTRIES)))
+
+
+def _window(ids: Ids, state: Array) -> Window:
+    """Characters from a few places of a text, with the states that training carried so far."""
+    B = min(STREAMS, state.shape[1], len(ids) // 2)
+    T = min(STEPS, len(ids) // B - 1)
+    starts = np.arange(B) * (len(ids) // B)  # (B,)
+    window = ids[starts + np.arange(T + 1)[:, None]].astype(np.intp)  # (T+1, B)
+    return Window(window[:-1], window[1:], state[:, :B].astype(np.float64), None)

@@ -1,0 +1,100 @@
+"""Drawing with matplotlib, the extra ``plot``."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from grucli import outputs
+from grucli.analysis.gradient_flow import LIMITS, GradientFlow
+from grucli.errors import UsageError
+from grucli.printable import printable
+
+FORMATS = (".svg", ".png", ".pdf")
+
+
+def check(path: Path | None, *, force: bool) -> None:
+    """Refuse a plot that could not be drawn, before anything is computed.
+
+    Raises:
+        UsageError: the format is unknown, the file cannot be written, or matplotlib is missing.
+    """
+    if path is None:
+        return
+    if path.suffix.lower() not in FORMATS:
+        raise UsageError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
+    outputs.check("--plot", path, force=force)
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            "--plot needs matplotlib: pip install matplotlib; the table and --json work without it"
+        ) from None
+
+
+def draw_shares(path: Path, name: str, shares: Mapping[int, Mapping[str, float]]) -> None:
+    """Draw the share of each route against the distance.
+
+    Args:
+        path: the file to write.
+        name: of the model.
+        shares: of each route by name, by distance.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    ks = list(shares)
+    title = f"{name}: shares of the routes"
+    with _figure(path, title, "steps back", "share of the step's gradient") as axes:
+        for route in shares.get(1, {}):
+            axes.plot(ks, [shares[k][route] for k in ks], label=route)
+        axes.axhline(0, color="0.8", linewidth=0.8)
+
+
+def draw_flows(path: Path, flows: Sequence[GradientFlow]) -> None:
+    """Draw the relative norm of each model's gradient against the distance.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    title, y = "How far back the gradient reaches", "norm of the gradient, relative to step t"
+    with _figure(path, title, "steps back", y) as axes:
+        for flow in flows:
+            ks = range(len(flow.median))
+            (line,) = axes.plot(ks, flow.median, label=_plain(flow.name))
+            axes.fill_between(ks, flow.low, flow.high, color=line.get_color(), alpha=0.15)
+        axes.set_yscale("log")
+        for limit in LIMITS:
+            axes.axhline(limit, color="0.7", linewidth=0.8, linestyle="--")
+
+
+@contextmanager
+def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
+    """Axes to draw on; at the end the figure is written to ``path``, whole or not at all.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    mpl.rcParams["svg.hashsalt"] = "grucli"  # equal pictures have equal bytes
+    from matplotlib import pyplot as plt
+
+    fig, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    axes.set(title=_plain(title), xlabel=x, ylabel=y)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    yield axes
+    axes.legend(frameon=False, fontsize="small")
+    kind = path.suffix[1:].lower()
+    options = {"format": kind, "dpi": 150, "metadata": {"Date": None} if kind == "svg" else {}}
+    try:
+        outputs.write_result(path, "plot", lambda file: fig.savefig(file, **options))
+    finally:
+        plt.close(fig)
+
+
+def _plain(text: str) -> str:
+    """Text as it is: a dollar sign would begin a formula, control characters break an SVG file."""
+    return printable(text).replace("$", r"\$")

@@ -1,0 +1,124 @@
+"""The options and arguments that more than one command has, each declared once."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+# ---- what a command works on
+
+Run = Annotated[
+    Path, typer.Argument(help="A run directory or a checkpoint file.", metavar="RUN|CKPT")
+]
+OptionalRun = Annotated[
+    Path | None,
+    typer.Argument(help="A run directory or a checkpoint file.", metavar="[RUN|CKPT]"),
+]
+Corpus = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Text files, .gz files or directories, read as one text; - reads standard input.",
+        metavar="CORPUS",
+        show_default=False,
+    ),
+]
+Text = Annotated[
+    str | None,
+    typer.Option(
+        "--text",
+        help="The text to read [the run's own; for an untrained model, the Python reference].",
+        metavar="FILE",
+    ),
+]
+Unknown = Annotated[
+    Literal["error", "skip"],
+    typer.Option(
+        "--unknown",
+        help="What to do with characters that the model never saw: error stops, skip leaves "
+        "them out.",
+        metavar="error|skip",
+    ),
+]
+Length = Annotated[
+    int, typer.Option("--length", "-n", min=0, help="Number of characters.", metavar="N")
+]
+
+# ---- settings
+
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A settings file in YAML.", metavar="FILE")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", help="One setting, for example model.hidden=512.", metavar="KEY=VALUE"
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed", help="Seed of all random numbers: equal seeds give equal results.", metavar="N"
+    ),
+]
+Steps = Annotated[
+    int | None, typer.Option("--steps", help="Training budget in updates.", metavar="N")
+]
+Epochs = Annotated[
+    float | None,
+    typer.Option("--epochs", help="Training budget in passes over the text.", metavar="X"),
+]
+Minutes = Annotated[
+    float | None, typer.Option("--minutes", help="Training budget in minutes.", metavar="X")
+]
+RunsDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs-dir", help="The directory in which to make run directories [runs].", metavar="DIR"
+    ),
+]
+
+# ---- models to look into
+
+Cells = Annotated[
+    str | None,
+    typer.Option("--cells", help="The cells to compare, separated by commas.", metavar="A,B,..."),
+]
+Hidden = Annotated[
+    int | None,
+    typer.Option(
+        "--hidden", min=1, max=4096, help="Units of an untrained model [64].", metavar="N"
+    ),
+]
+Distance = Annotated[
+    int,
+    typer.Option(
+        "--distance",
+        min=1,
+        max=10_000,
+        help="How many steps back to follow the gradient.",
+        metavar="N",
+    ),
+]
+Positions = Annotated[
+    int,
+    typer.Option(
+        "--positions",
+        min=1,
+        max=100_000,
+        help="How many positions of the text to look at.",
+        metavar="N",
+    ),
+]
+
+# ---- the answer
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        help="Draw into this .svg, .png or .pdf file; needs matplotlib.",
+        metavar="FILE",
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]

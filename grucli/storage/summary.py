@@ -1,0 +1,58 @@
+"""The runs in a directory, each in one line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from grucli.errors import CheckpointError
+from grucli.storage.directory import RunDirectory, list_runs
+from grucli.storage.info import RunInfo
+
+DAMAGED = "damaged run.json"
+"""The status of a run that cannot be read."""
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a list of runs says of one; what is not known is None.
+
+    Attributes:
+        run: name of its directory.
+        status: running, done, interrupted, failed, died, or that run.json is damaged.
+        loss: best validation loss, in nats per character.
+        step: updates done at the last checkpoint.
+        model: cell, layers and units.
+        corpus: names of the files that it was trained on.
+    """
+
+    run: str
+    status: str
+    loss: float | None
+    step: int | None
+    model: str | None
+    corpus: str | None
+
+
+def summarize(run: RunDirectory) -> RunSummary:
+    """Summarize one run, also if its run.json is damaged."""
+    try:
+        info, status = run.info, run.status
+    except CheckpointError:
+        info, status = RunInfo(), DAMAGED
+    names = [Path(path).name for path in info.corpus.paths or []]
+    return RunSummary(
+        run=run.path.name,
+        status=status,
+        loss=info.best.loss,
+        step=info.step,
+        model=info.model,
+        corpus=", ".join(names) or None,
+    )
+
+
+def summaries(root: Path) -> list[RunSummary]:
+    """Summarize all runs under ``root``, newest first.
+
+    Raises:
+        UsageError: there is no such directory.
+    """
+    return [summarize(run) for run in list_runs(root)]

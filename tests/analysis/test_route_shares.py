@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from grucli.analysis import route_shares
+from grucli.analysis.gradient_flow import norms_by_distance
+from grucli.analysis.routes import History, look_back_in_text
+from grucli.errors import UsageError
+from grucli.nn.cells import CELLS
+from grucli.nn.model import Model
+
+IDS = np.random.default_rng(0).integers(0, 7, 400)
+
+
+def model(cell: str, H: int = 6) -> Model:
+    model = Model(7, H, 1, cell=cell)
+    model.initialize(np.random.default_rng(1))
+    return model
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_add_up_to_one(cell: str) -> None:
+    past = look_back_in_text(model(cell), IDS, 3, positions=5)
+    enumeration = route_shares.enumerate_routes(past, 3)
+    assert sum(one.share for one in enumeration.contributions) == pytest.approx(1.0)
+    assert enumeration.difference < 1e-10
+    sizes = [abs(one.share) for one in enumeration.contributions]
+    assert sizes == sorted(sizes, reverse=True)
+    for named in route_shares.shares_by_distance(past, [1, 2, 3]).values():
+        assert sum(named.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_are_means_over_the_places(cell: str) -> None:
+    past = look_back_in_text(model(cell), IDS, 3, positions=5)
+
+    def only(place: int) -> History:
+        return replace(
+            past,
+            steps=[
+                type(step)(*(a[..., place : place + 1, :] for a in step)) for step in past.steps
+            ],
+            gradient={name: a[place : place + 1] for name, a in past.gradient.items()},
+            by_backward=past.by_backward[place : place + 1],
+        )
+
+    each = [route_shares.shares_by_distance(only(place), [3])[3] for place in range(5)]
+    mean = {name: np.mean([shares[name] for shares in each]) for name in each[0]}
+    assert route_shares.shares_by_distance(past, [3])[3] == pytest.approx(mean)
+    each = [
+        {one.name: one.share for one in route_shares.enumerate_routes(only(place), 3).contributions}
+        for place in range(5)
+    ]
+    for one in route_shares.enumerate_routes(past, 3).contributions:
+        same = [n.name for n in route_shares.enumerate_routes(past, 3).contributions].count(
+            one.name
+        )
+        assert same > 1 or one.share == pytest.approx(
+            np.mean([shares[one.name] for shares in each])
+        )
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_by_distance_do_not_hang_on_a_few_large_gradients(cell: str) -> None:
+    past = look_back_in_text(model(cell), IDS, 9, positions=5)
+    shares = route_shares.shares_by_distance(past, [1, 9])
+    for gradient in past.gradient.values():
+        gradient[2] *= 1e6
+    for distance, named in route_shares.shares_by_distance(past, [1, 9]).items():
+        assert named == pytest.approx(shares[distance])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_shares_are_shown_where_the_gradient_has_faded_to_nothing(cell: str) -> None:
+    faint = model(cell)
+    for name, array in faint.params.items():
+        if name.endswith("W_h"):
+            array *= 1e-3
+    past = look_back_in_text(faint, np.tile(IDS, 4), 900, positions=2)
+    assert sum(route_shares.shares_by_distance(past, [900])[900].values()) == pytest.approx(1.0)
+
+
+def test_a_shut_update_gate_keeps_the_gradient_and_an_open_one_lets_it_go() -> None:
+    """With z = 0 a state is copied: one route carries all, and nothing fades."""
+    shut = model("gru")
+    shut.params["layer1.b"][0] = -1e3
+    past = look_back_in_text(shut, IDS, 20, positions=4)
+    assert route_shares.shares_by_distance(past, [20])[20]["direct"] == pytest.approx(1.0)
+    np.testing.assert_allclose(
+        norms_by_distance(past)[-1], np.linalg.norm(past.gradient["h"], axis=-1)
+    )
+
+
+def test_too_many_compositions_are_refused_with_the_reason() -> None:
+    route_shares.check_enumerable(CELLS["gru"], 7)
+    with pytest.raises(UsageError, match="go back 7 at most"):
+        route_shares.check_enumerable(CELLS["gru"], 8)
+    with pytest.raises(UsageError, match="too many to follow"):
+        route_shares.check_enumerable(CELLS["lstm"], 90)
+    route_shares.check_enumerable(CELLS["rnn"], 100)
