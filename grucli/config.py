@@ -1,9 +1,8 @@
 """The settings of a run: their types, ranges and meaning, and where their values come from.
 
-Precedence: defaults < what suits the length of the text (``defaults``) < settings file < ``--set``
-and flags. Each key remembers where it was set, so that a message can name the place. The sentence
-under a field is its help everywhere: as the comment in ``--print-config``, in ``config.yaml`` of a
-run and in the files under ``configs/``.
+Precedence: defaults < defaults for the text's length (``defaults``) < settings file < ``--set`` and
+flags. Messages name the source of each bad value. The sentence under a field is its help
+everywhere: in ``--print-config``, in a run's ``config.yaml`` and in the files under ``configs/``.
 """
 
 import difflib
@@ -25,23 +24,23 @@ BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_EPOCHS = 16.0
 
 LARGEST_FILE = 2**17
-"""Bytes of a settings file: enough for the longest prompt, with all its characters escaped."""
+"""Maximum bytes of a settings file: enough for the longest prompt, with every character escaped."""
 
 MANY = 10**12
-"""Upper bound of settings that count something and need no other."""
+"""Upper bound of the counts that have no smaller one."""
 
 LONGEST_SHOWN = 80
-"""Characters of a value that a message repeats."""
+"""Maximum characters of a value in a message."""
 
 MOST_TOLD = 50
-"""Problems that a message lists before it counts the rest."""
+"""Maximum problems that a message lists; it only counts the others."""
 
 RESUMABLE = frozenset(
     [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
     + ["train.patience", "train.keep", "train.save_minutes"]
     + ["sample.length", "sample.temperature", "sample.prompt"]
 )
-"""What may change when a run is resumed: nothing that has shaped the weights so far."""
+"""Keys that may change when a run is resumed. All other keys have influenced the weights."""
 
 
 class _Section(BaseModel):
@@ -55,27 +54,27 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """The text and how it is cut."""
+    """The text, and how it is split."""
 
     level: Literal["char", "byte"] = "char"
-    """What a symbol is: a character of the decoded text, or a byte of any file."""
+    """Symbols of the model: the characters of a text, or the bytes of any file."""
     encoding: str = "utf-8"
-    """How characters are encoded in the corpus; ignored at level byte."""
+    """Encoding of the corpus; ignored at level byte."""
     min_count: int = Field(default=1, ge=1, le=MANY)
     """Characters that occur less often in the text are all read as one unknown character."""
     documents: Literal["line"] | None = None
-    """line: each line stands by itself (names), and a sample ends with it; null: one text."""
+    """line: each line is a document, such as a name, and a sample is one line; null: one text."""
     val: float = Field(default=0.1, ge=0, lt=1)
-    """Share of the corpus, at its end (before the test text), that is held out to validate."""
+    """Fraction of the corpus for validation. It comes last, or just before the test text."""
     test: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the corpus, at its very end, kept for `grucli eval RUN --split test`."""
+    """Fraction of the corpus, at its end, for `grucli eval RUN --split test`."""
 
     @model_validator(mode="after")
     def _check(self) -> "Data":
         if self.val + self.test >= 1:
             raise ValueError(f"val + test must be below 1, not {self.val} + {self.test}")
         if self.min_count > 1 and self.level == "byte":
-            raise ValueError("min_count is for characters; there are only 256 different bytes")
+            raise ValueError("min_count is for characters; set data.level=char, or min_count=1")
         return self
 
     @field_validator("encoding")
@@ -99,15 +98,15 @@ class Model(_Section):
     reset: Literal["before", "after"] = "before"
     """Where a GRU's reset gate acts: before the matrix product, or after it as in PyTorch."""
     hidden: int = Field(default=256, ge=1, le=65536)
-    """Units of each layer (H): more learn more and take time with their square."""
+    """Units of each layer (H). More units learn more; the time grows with their square."""
     layers: int = Field(default=1, ge=1, le=64)
-    """Layers on top of each other (L)."""
+    """Number of layers (L)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    """Share of each layer's outputs that is zeroed at random; raise it against over-fitting."""
+    """Fraction of each layer's outputs that is set to zero at random; reduces overfitting."""
     locked: bool = False
-    """Drop the same outputs at all steps of a window, instead of drawing anew at each step."""
+    """Use one dropout mask for all steps of a window, instead of a new mask for each step."""
     weight_dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the recurrent weights that is zeroed at random for each window."""
+    """Fraction of the recurrent weights that is set to zero at random for each window."""
 
     @property
     def variant(self) -> str:
@@ -129,34 +128,34 @@ class Model(_Section):
 
 
 class Train(_Section):
-    """How long and in what portions to train."""
+    """The length of training and the size of its steps."""
 
     batch: int = Field(default=64, ge=1, le=65536)
-    """Places in the text that are read side by side (B)."""
+    """Number of streams (B): equal parts of the text that are read in parallel."""
     window: int = Field(default=128, ge=1, le=65536)
-    """Characters after which the gradient is cut and the weights are updated (T)."""
+    """Characters of each stream per update (T); the gradient goes no further back."""
     steps: int | None = Field(default=None, ge=1, le=MANY)
-    """Budget in updates; one of steps, epochs and minutes."""
+    """Budget in updates; set only one of steps, epochs and minutes."""
     epochs: float | None = Field(default=None, gt=0, le=1e6)
     """Budget in passes over the training text."""
     minutes: float | None = Field(default=None, gt=0, le=1e7)
-    """Budget in minutes, final evaluation included; the learning rate follows the clock."""
+    """Budget in minutes, with the final evaluation; the learning rate follows the clock."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Where all random numbers come from: weights, dropout and samples."""
+    """Seed of all random numbers: initial weights, dropout and samples."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
-    """Processes that share a batch; auto: one for each core, if each gets 16 streams or more."""
+    """Processes that share a batch; auto: one per core, with at least 16 streams each."""
     log_every: int = Field(default=50, ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = Field(default=None, ge=1, le=MANY)
-    """Steps between evaluations; null: each epoch, or ten times in a shorter run."""
+    """Steps between evaluations; null: once per epoch, or ten times in under ten epochs."""
     sample_every: int | None = Field(default=None, ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
     save_minutes: float = Field(default=5.0, gt=0)
-    """Minutes after which a checkpoint is written even without an evaluation."""
+    """Maximum minutes between checkpoints; each evaluation also writes one."""
     keep: int = Field(default=2, ge=0, le=MANY)
-    """Checkpoints to keep besides the best and the last."""
+    """Number of checkpoints to keep in addition to the best and the last."""
     patience: int = Field(default=0, ge=0, le=MANY)
-    """Stop after this many evaluations in a row without a new best loss; 0: never."""
+    """Stop after this many evaluations without a new best loss; 0: never."""
 
     @model_validator(mode="before")
     @classmethod
@@ -174,28 +173,28 @@ class Train(_Section):
 
 
 class Optim(_Section):
-    """How a gradient becomes an update."""
+    """The optimizer, its learning rate and its regularization."""
 
     name: Literal["adam"] = "adam"
     """The optimizer."""
     lr: float = Field(default=12e-3, gt=0)
     """Learning rate after the warm-up."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
-    """Adam's decay of the mean of the gradients and of their squares."""
+    """Adam's decay rates for the mean of the gradient and for the mean of its square."""
     eps: float = Field(default=1e-8, gt=0)
-    """Adam's guard against division by zero."""
+    """Adam's epsilon, which prevents a division by zero."""
     clip: float = Field(default=1.0, gt=0)
-    """Largest global norm of a gradient; larger ones are scaled down to it."""
+    """Maximum global norm of the gradient; a larger gradient is scaled down to it."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """Course of the learning rate after the warm-up."""
+    """Schedule of the learning rate after the warm-up."""
     warmup: int = Field(default=50, ge=0, le=MANY)
-    """Steps over which the learning rate rises from zero."""
+    """Steps of the warm-up, in which the learning rate rises from zero to lr."""
     final_lr: float = Field(default=0.01, ge=0, le=1)
-    """Share of lr that the cosine ends at."""
+    """Learning rate at the end of the cosine schedule, as a fraction of lr."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
-    """Share of the weights, times the learning rate, that each step takes off them; 0: none."""
+    """Decoupled weight decay, as in AdamW; it is multiplied by the learning rate; 0: none."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of an exponential moving average of the weights, used where it is better; 0: none."""
+    """Decay of a moving average of the weights, which is used if its loss is lower; 0: none."""
 
     @field_validator("betas")
     @classmethod
@@ -209,9 +208,9 @@ class Sample(_Section):
     """The samples written during training."""
 
     length: int = Field(default=300, ge=0, le=10**6)
-    """Characters of each sample; 0: none."""
+    """Characters of each sample; 0: no samples."""
     temperature: float = Field(default=0.8, ge=0)
-    """Below 1 keeps to the likely, above 1 dares more, 0 always takes the likeliest."""
+    """Below 1: more predictable text; above 1: more varied; 0: always the likeliest character."""
     prompt: str = Field(default="", max_length=10_000)
     """Text that each sample continues."""
 
@@ -227,7 +226,7 @@ class Settings(_Section):
 
 
 RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weight_dropout"}
-"""Keys of version 0.1.0 that have another name now; they are still read."""
+"""Old keys and their new names; old keys are still read."""
 
 Values = dict[str, Any]
 """Settings by dotted key, such as ``{"train.batch": 64}``."""
@@ -243,14 +242,14 @@ def flatten(settings: Settings) -> Values:
 
 
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
-    """Settings from layers of values, later ones winning.
+    """Merge layers of values into settings; later layers win.
 
     Args:
-        layers: (where the values come from, values by dotted key).
-        base: what the layers change; the defaults if omitted.
+        layers: (source of the values, values by dotted key).
+        base: settings that the layers change; the defaults if omitted.
 
     Raises:
-        SettingsError: with all problems in one message.
+        SettingsError: some values are wrong; one message lists all problems.
     """
     known = flatten(Settings())
     layers = [(where, with_new_names(values)) for where, values in layers]
@@ -277,18 +276,18 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         problems += _explain(error.errors(), origin)
     if problems:
         more = problems[MOST_TOLD:]
-        rest = [f"and {len(more)} problems more"] if more else []
+        rest = [f"and {len(more)} more problems"] if more else []
         raise SettingsError("\n".join([*problems[:MOST_TOLD], *rest]))
     return settings
 
 
 def with_new_names(values: Mapping[str, Any]) -> Values:
-    """Values whose keys have the names of today."""
+    """The same values, with old keys replaced by their new names."""
     return {RENAMED.get(key, key): value for key, value in values.items()}
 
 
 def renamed(layers: Sequence[tuple[str, Values]]) -> list[str]:
-    """A line for each key that has another name now."""
+    """A line for each old key, which names the new one."""
     return [
         f"{where}: {key} is called {RENAMED[key]} now"
         for where, values in layers
@@ -298,34 +297,31 @@ def renamed(layers: Sequence[tuple[str, Values]]) -> list[str]:
 
 
 def read_file(path: Path) -> Values:
-    """Settings from a YAML file, by dotted key.
+    """Read the settings in a YAML file, by dotted key.
 
     Raises:
-        SettingsError: missing, unreadable, not YAML, or not sections of keys.
+        SettingsError: the file is missing, cannot be read, is not YAML, or has no sections of keys.
     """
     try:
         loaded = load(_read(path))
     except YamlError as error:
         raise SettingsError(
             f"{path}:{error.line}:{error.column}: {error.problem}; "
-            "`grucli train --print-config` shows the form"
+            "`grucli train --print-config` shows the format"
         ) from None
     if loaded is None:
         return {}
-    loaded = (
-        {section: {} if keys is None else keys for section, keys in loaded.items()}
-        if (isinstance(loaded, dict))
-        else loaded
-    )
-    if not isinstance(loaded, dict) or not all(isinstance(v, dict) for v in loaded.values()):
+    if not isinstance(loaded, dict) or not all(
+        keys is None or isinstance(keys, dict) for keys in loaded.values()
+    ):
         raise SettingsError(
-            f"{path}: settings stand in sections ({', '.join(Settings.model_fields)}), "
-            "as `grucli train --print-config` shows"
+            f"{path}: settings must be in sections ({', '.join(Settings.model_fields)}); "
+            "`grucli train --print-config` shows the format"
         )
     return {
         f"{section}.{key}": _number(value)
         for section, keys in loaded.items()
-        for key, value in keys.items()
+        for key, value in (keys or {}).items()
     }
 
 
@@ -337,7 +333,7 @@ def _read(path: Path) -> str:
         raise SettingsError(f"{path}: cannot read the settings file: {error.strerror}") from None
     if len(raw) > LARGEST_FILE:
         raise SettingsError(
-            f"{path}: larger than {LARGEST_FILE // 1024} KiB, as no settings file is"
+            f"{path}: larger than {LARGEST_FILE // 1024} KiB; this is not a settings file"
         )
     try:
         return raw.decode("utf-8-sig")
@@ -350,10 +346,10 @@ def _read(path: Path) -> str:
 
 
 def parse_override(text: str) -> Values:
-    """The key and value of one ``--set section.key=value``.
+    """The key and the value of one ``--set section.key=value``.
 
     Raises:
-        SettingsError: no ``=``, or a value that is not YAML.
+        SettingsError: there is no ``=``, or the value is not YAML.
     """
     key, equals, value = text.partition("=")
     if not equals or key.count(".") != 1:
@@ -370,7 +366,7 @@ def parse_override(text: str) -> Values:
 
 
 def to_yaml(settings: Settings) -> str:
-    """YAML that ``read_file`` accepts, each key under its explanation."""
+    """YAML that ``read_file`` accepts, with the help of each key above it."""
     lines: list[str] = []
     for section in Settings.model_fields:
         values = getattr(settings, section)
@@ -382,7 +378,7 @@ def to_yaml(settings: Settings) -> str:
 
 
 def _comment(text: str | None, indent: str = "") -> list[str]:
-    """An explanation as a line; none where Python has neither docstrings nor sources."""
+    """A help text as a comment; no line if Python has neither docstrings nor sources."""
     return [f"{indent}# {text}"] if text else []
 
 
@@ -405,7 +401,7 @@ def _nest(values: Values) -> dict[str, Any]:
 
 
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:
-    """One line a key: where it was set, what it must be, what it was."""
+    """One line per key: where it was set, what it must be, what it is."""
     messages: dict[str, list[str]] = {}
     inputs: dict[str, str] = {}
     for item in items:
@@ -419,15 +415,15 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
         if item["type"] != "value_error":
             inputs[key] = f", not {_shown(item['input'])}"
     return [
-        f"{_place(key, origin)}: {key}: {' or '.join(texts)}{inputs.get(key, '')}"
+        f"{_source(key, origin)}: {key}: {' or '.join(texts)}{inputs.get(key, '')}"
         for key, texts in messages.items()
     ]
 
 
-def _place(key: str, origin: Mapping[str, str]) -> str:
-    """Where ``key``, or for a section one of its keys, was set."""
-    places = [place for name, place in origin.items() if f"{name}.".startswith(f"{key}.")]
-    return places[-1] if places else "settings"
+def _source(key: str, origin: Mapping[str, str]) -> str:
+    """Where ``key`` was set; of a section, where one of its keys was set."""
+    sources = [source for name, source in origin.items() if f"{name}.".startswith(f"{key}.")]
+    return sources[-1] if sources else "settings"
 
 
 def _nearest(key: str, known: Sequence[str]) -> str:
@@ -445,7 +441,7 @@ def _nearest(key: str, known: Sequence[str]) -> str:
 
 
 def _number(value: Any) -> Any:
-    """Numbers such as 4e-3, which YAML 1.1 takes for text because they lack a dot."""
+    """Convert numbers such as 4e-3: YAML 1.1 reads them as text because they have no dot."""
     if isinstance(value, list):
         return [_number(item) for item in value]
     if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
@@ -455,23 +451,23 @@ def _number(value: Any) -> Any:
 
 
 def _short(text: str, length: int = LONGEST_SHOWN) -> str:
-    """A text for a message, cut if it is long."""
+    """A text for a message, shortened if it is long."""
     return text if len(text) <= length else f"{text[:length]}..."
 
 
 def _shown(value: Any) -> str:
-    """A value as a message repeats it."""
+    """A value for a message."""
     try:
         return _short(repr(value))
-    except ValueError:  # Python writes no numbers of thousands of digits
+    except ValueError:  # Python refuses to print numbers of thousands of digits
         return "a number of thousands of digits"
 
 
 def to_scalar(value: Any) -> str:
-    """A value as YAML writes it on one line, so that it is read back unchanged."""
+    """A value as YAML on one line, from which the same value is read back."""
     if isinstance(value, tuple):
         return f"[{', '.join(to_scalar(item) for item in value)}]"
-    # what is not printable is escaped, in double quotes: YAML would fold it, or refuse it
+    # double quotes escape unprintable characters, which YAML would otherwise fold or refuse
     style = '"' if isinstance(value, str) and not value.isprintable() else None
     dumped = yaml.safe_dump(value, allow_unicode=True, width=10**9, default_style=style)
     return dumped.removesuffix("\n...\n").strip()

@@ -1,7 +1,7 @@
-"""Defaults that depend on how long the text is.
+"""Defaults that depend on the length of the text.
 
-A diary is learned by heart by a model that an encyclopedia would hardly fill. Whatever the user
-has set, by a file or on the command line, is left alone.
+A model that is too small for an encyclopedia is large enough to memorize a diary. Values that the
+user has set, in a file or on the command line, are never changed.
 """
 
 from collections.abc import Collection
@@ -33,14 +33,15 @@ SIZES: tuple[tuple[float, Values], ...] = (
     (300e6, LONG | {"data.val": 0.01}),
     (float("inf"), LONG | {"data.val": 0.001}),
 )
-"""Up to how many characters which values take the place of the defaults. A million characters of
-validation text are enough: predicting more would take time from training."""
+"""(Maximum characters of the text, values that replace the defaults). A million characters of
+validation text are enough; with more, evaluations would take time from training."""
 
 
 def suited(chars: int, given: Collection[str]) -> Values:
-    """Values for a text of so many characters, without those that the user has given.
+    """Values for a text of ``chars`` characters, except for the keys that the user has given.
 
-    A learning rate goes with a number of units, and a budget takes the place of any other.
+    The learning rates here belong to the numbers of units beside them, so that neither is changed
+    if the user gives the number of units. A budget in any unit replaces the default budget.
     """
     values = next(values for limit, values in SIZES if chars <= limit)
     taken = set(given)

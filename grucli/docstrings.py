@@ -1,4 +1,4 @@
-"""Docstrings that the program shows, found also where Python runs with ``-OO`` and drops them."""
+"""Docstrings that the program shows as help, even if Python runs with ``-OO`` and drops them."""
 
 import ast
 import inspect
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def docstring(documented: Any) -> str:
-    """The docstring of a class or a function; "" where there is none, and no source either."""
+    """The docstring of a class or a function, from its source if need be; "" if there is none."""
     if documented.__doc__ is not None:
         return inspect.cleandoc(documented.__doc__)
     try:

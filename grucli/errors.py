@@ -1,13 +1,13 @@
-"""The errors that a user can cause or mend.
+"""The errors that a user can cause or correct.
 
     GrucliError
-    ├── UsageError                exit 2: something asked for cannot be done
-    │   ├── SettingsError         a settings file, --set or a flag
-    │   ├── CorpusError           a text that cannot be read or is too small
-    │   ├── UnknownCharacterError a text with characters that the model never saw
-    │   └── CheckpointError       a run or checkpoint that is missing, damaged or of another kind
-    └── RunError                  exit 1: a run or a check that started and failed
-        └── DivergedError         loss, gradient or weights that are not finite
+    ├── UsageError                exit 2: the request cannot be carried out
+    │   ├── SettingsError         a settings file, --set or a flag is wrong
+    │   ├── CorpusError           a text cannot be read or is too small
+    │   ├── UnknownCharacterError a text has characters that the model never saw
+    │   └── CheckpointError       a run or checkpoint is missing, damaged or of another kind
+    └── RunError                  exit 1: a run or a check started and failed
+        └── DivergedError         the loss, the gradient or the weights are not finite
 
 Every message says what is wrong, where, and what to do.
 """
@@ -18,7 +18,7 @@ import subprocess
 
 
 def quote(text: str) -> str:
-    """A word as the shell takes it, for the commands that a message suggests."""
+    """A word quoted for the shell, for commands that a message suggests."""
     return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
 
 
@@ -29,17 +29,17 @@ class GrucliError(Exception):
 
 
 class UsageError(GrucliError):
-    """What was asked for cannot be done; nothing has been written."""
+    """The request cannot be carried out; nothing has been written."""
 
     exit_code = 2
 
 
 class SettingsError(UsageError):
-    """Unknown key, wrong type or value out of range."""
+    """A key is unknown, or a value has the wrong type or is out of range."""
 
 
 class CorpusError(UsageError):
-    """A text that is missing, cannot be decoded or is too small."""
+    """A text is missing, cannot be decoded or is too small."""
 
 
 class UnknownCharacterError(UsageError):
@@ -47,11 +47,11 @@ class UnknownCharacterError(UsageError):
 
 
 class CheckpointError(UsageError):
-    """A run or checkpoint that is missing, damaged, or does not fit."""
+    """A run or checkpoint is missing or damaged, or does not fit."""
 
 
 class RunError(GrucliError):
-    """A run or a check that started and failed."""
+    """A run or a check started and failed."""
 
 
 class DivergedError(RunError):

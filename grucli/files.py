@@ -1,4 +1,4 @@
-"""Files that are either the old ones or the new ones, never half of both."""
+"""Reading, replacing and locking files; a reader sees the old file or the new one, no mixture."""
 
 import contextlib
 import errno
@@ -15,39 +15,39 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 ATTEMPTS, PAUSE = 5, 0.01
-"""How often, and after how many seconds, a lock is tried: ``is_free`` holds it for a moment."""
+"""Attempts to take a lock, and the seconds between them: ``is_free`` holds it for a moment."""
 
 LOCKED_BYTE = 1024
-"""Where a lock lies in its file on Windows, which locks bytes and not files."""
+"""Position of the lock in its file on Windows, which locks bytes and not files."""
 
 
 TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
-"""The name of a file that is being written: name of the file, process, a random number."""
+"""The name of a temporary file: the name of the final file, the process id, a random number."""
 
 TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
-"""Errors of writing that may be gone in a minute: a full disk can be emptied, a network come back;
-a directory that may not be written to stays as it is."""
+"""Errors of writing that may be gone in a minute: somebody can free space on a full disk, and a
+network can come back. A missing permission is not among them."""
 
 SMALL = 2**24
-"""Bytes above which a file of settings, of pointers or of facts is not believed."""
+"""Maximum bytes of a small file, such as settings, pointers or JSON; a larger one is refused."""
 
 LEVELS = 32
-"""How deep the lists and objects of a JSON file may lie in each other."""
+"""Maximum nesting of the lists and objects in a JSON file."""
 
 _FLAGS = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")
 _AT_ONCE = sum(getattr(os, flag, 0) for flag in _FLAGS)
-"""Open bytes without waiting for a pipe's other end, where the system has such flags."""
+"""Flags to open bytes without waiting for the other end of a pipe, if the system has such flags."""
 
 
 class NotAFileError(OSError):
-    """A directory, a pipe, a device or a socket stands where a file should."""
+    """A directory, a pipe, a device or a socket has the name of an expected file."""
 
 
 def _descriptor(path: Path, flags: int) -> int:
-    """Open a regular file, or a link to one, and nothing else; never waits.
+    """Open a regular file, or a link to one, without waiting.
 
     Raises:
-        NotAFileError: something else stands there.
+        NotAFileError: it is something else.
         OSError: it cannot be opened.
     """
     no_file = NotAFileError(
@@ -56,9 +56,9 @@ def _descriptor(path: Path, flags: int) -> int:
     try:
         descriptor = os.open(path, flags | _AT_ONCE, 0o644)
     except OSError as error:
-        # a directory cannot be written to, and a socket not be opened
+        # EISDIR: a directory cannot be written; ENXIO: a socket cannot be opened
         raise no_file if error.errno in (errno.EISDIR, errno.ENXIO) else error from None
-    except ValueError:  # U+0000, or half of a pair of surrogates
+    except ValueError:  # the name contains U+0000 or half of a surrogate pair
         raise OSError(errno.EINVAL, "no file can have this name", repr(str(path))) from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -67,15 +67,15 @@ def _descriptor(path: Path, flags: int) -> int:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file to read its bytes; errors as of ``_descriptor``."""
+    """Open a regular file to read its bytes; raises as ``_descriptor`` does."""
     return os.fdopen(_descriptor(path, os.O_RDONLY), "rb")
 
 
 def read_small(path: Path, limit: int = SMALL) -> bytes:
-    """The content of a regular file that must not be long.
+    """The content of a small regular file.
 
     Raises:
-        OSError: it cannot be opened, is no regular file, or is longer than ``limit`` bytes.
+        OSError: it cannot be opened, is not a regular file, or is longer than ``limit`` bytes.
     """
     with open_file(path) as file:
         content = file.read(limit + 1)
@@ -85,11 +85,11 @@ def read_small(path: Path, limit: int = SMALL) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object that a small JSON file holds; a byte order mark does no harm.
+    """The object in a small JSON file, which may begin with a byte order mark.
 
     Raises:
-        OSError: as of ``read_small``.
-        ValueError: it is not such a file.
+        OSError: as ``read_small``.
+        ValueError: the file is not JSON, or holds something other than an object.
     """
     try:
         loaded = json.loads(read_small(path).decode("utf-8-sig"))
@@ -116,20 +116,20 @@ def replace_file(
     write: Callable[[BinaryIO], object],
     check: Callable[[Path], object] = lambda _: None,
 ) -> None:
-    """Write a file completely before it takes the place of the old one.
+    """Write a file completely before it replaces the old one.
 
-    The new content goes to a temporary file in the same directory, to the disk, and only then
-    under its name; the directory entry goes to the disk as well where the system can do that.
+    The new content is written to a temporary file in the same directory and flushed to the disk.
+    The temporary file is then renamed. The directory is flushed, too, if the system can do that.
 
     Args:
         path: the file.
         write: writes the new content.
-        check: reads it again under its temporary name, and raises OSError if it is not right.
+        check: reads the temporary file again, and raises OSError if it is not right.
 
     Raises:
-        OSError: the old file is untouched then, and the temporary one removed.
+        OSError: writing failed; the old file is unchanged, and the temporary one is removed.
     """
-    # process ids repeat where containers or machines share a directory
+    # the process id alone is not unique if containers or machines share a directory
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
@@ -147,13 +147,13 @@ def replace_file(
 
 
 def temporary_for(name: str) -> str | None:
-    """The name of the file that a temporary one was to become; None if it is not one of ours."""
+    """The final name of a temporary file; None if ``replace_file`` does not make such names."""
     match = TEMPORARY.fullmatch(name)
     return match[1] if match else None
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    """Rename; Windows refuses for as long as somebody has the old file open."""
+    """Rename a file. Windows refuses while another process has the old file open: try again."""
     for _ in range(20 if sys.platform == "win32" else 0):
         try:
             temporary.replace(path)
@@ -170,10 +170,10 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, as a whole or not at all.
+    """Add a line to a text file, completely or not at all.
 
     Raises:
-        OSError: the file is as it was.
+        OSError: writing failed; the file is unchanged.
     """
     data = line.encode()
     with path.open("ab", buffering=0) as file:
@@ -188,10 +188,10 @@ def append_line(path: Path, line: str) -> None:
 
 
 class Lock:
-    """A file that one process at a time holds; the system lets go of it when the process ends.
+    """A lock file for one process at a time; the system releases it when the process ends.
 
     Args:
-        path: the file; it is made, holds the process id, and stays.
+        path: the file. It is created, contains the process id, and is never removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -220,13 +220,13 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Let go of it."""
+        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
     def is_lost(self) -> bool:
-        """Whether it was taken, and its file was deleted or replaced since."""
+        """Whether this lock was taken, but its file was deleted or replaced afterwards."""
         if self._descriptor is None:
             return False
         try:
@@ -235,7 +235,7 @@ class Lock:
             return True
 
     def is_free(self) -> bool:
-        """Whether no process holds it."""
+        """Whether no process has the lock."""
         try:
             descriptor = _descriptor(self.path, os.O_RDWR)
         except OSError as error:
@@ -245,19 +245,19 @@ class Lock:
         return free
 
     def holder(self) -> str:
-        """The id of the process that took it last."""
+        """The id of the last process that took the lock."""
         with contextlib.suppress(OSError, ValueError):
             return str(int(read_small(self.path, 64)))
         return "unknown"
 
 
 def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Lock an open file; several may hold a shared lock, where the system has such locks."""
+    """Try to lock an open file. Several processes may hold a shared lock, but not on Windows."""
     try:
         if sys.platform == "win32":
             import msvcrt
 
-            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)  # the id before it stays readable
+            os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)  # after the id, which stays readable
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
             os.lseek(descriptor, 0, os.SEEK_SET)
         else:
@@ -266,23 +266,23 @@ def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
-        # a file system that cannot lock must not keep a run from being trained
+        # training must also be possible on a file system that has no locks
         return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
     return True
 
 
 def sha256(path: Path) -> str:
-    """Hash of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open_file(path) as file:
-        while piece := file.read(2**20):
-            digest.update(piece)
+        while chunk := file.read(2**20):
+            digest.update(chunk)
     return digest.hexdigest()
 
 
 def _sync_directory(directory: Path) -> None:
-    # Windows cannot open a directory, some file systems cannot sync one: the rename has
-    # happened by then and only its survival of a power cut is not assured
+    # Windows cannot open a directory, and some file systems cannot flush one. The file is already
+    # renamed; only a power cut could then undo that.
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, os.O_RDONLY)
         try:

@@ -1,8 +1,8 @@
-"""YAML of settings: a few plain values, each written out once.
+"""A strict YAML loader for settings.
 
-PyYAML's safe loader makes no objects, but takes what has no place in settings and can cost any
-amount of memory and time: aliases that multiply, nesting without end, keys given twice. What is
-refused here is refused before it is built, with its place.
+PyYAML's safe loader creates no objects, but it accepts input that can cost any amount of memory and
+time, such as nested aliases and deep nesting. It also accepts duplicate keys. This loader refuses
+all of these before it builds a value, and reports the line and the column.
 """
 
 from typing import Any
@@ -10,21 +10,21 @@ from typing import Any
 import yaml
 
 DEEPEST = 8
-"""Levels of nesting; settings have three."""
+"""Maximum levels of nesting; settings have three."""
 
 MOST_VALUES = 1000
-"""Keys, values and items; settings have about a hundred."""
+"""Maximum number of keys, values and items; settings have about a hundred."""
 
 LONGEST_PROBLEM = 200
-"""Characters of a problem that are told: PyYAML's own can repeat the whole text."""
+"""Maximum characters of a problem in a message: PyYAML's messages can repeat the whole text."""
 
 
 class YamlError(Exception):
-    """A text that is not YAML, or not of the kind that settings are.
+    """A text that is not YAML, or uses a feature of YAML that settings do not allow.
 
     Attributes:
         problem: what is wrong.
-        line, column: where, from 1.
+        line, column: where it is, counted from 1.
     """
 
     def __init__(self, problem: str, line: int, column: int) -> None:
@@ -33,10 +33,10 @@ class YamlError(Exception):
 
 
 def load(text: str) -> Any:
-    """The value that a YAML text stands for.
+    """The value of a YAML text.
 
     Raises:
-        YamlError: it is not YAML, or not of the kind that settings are.
+        YamlError: it is not YAML, or it uses a feature that settings do not allow.
     """
     try:
         loader = _Loader(text)
@@ -73,13 +73,13 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _problem(self, event: Any) -> str | None:
-        """What is wrong with a value that begins with ``event``."""
+        """The problem with a value that begins with ``event``, or None."""
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
-            return "settings take no anchors and aliases (& and *); quote a text"
+            return "settings take no anchors and aliases (& and *); put quotes around a text"
         if event.tag is not None:
-            return "settings take no tags (!); quote a text"
+            return "settings take no tags (!); put quotes around a text"
         if self.depth >= DEEPEST:
-            return "nested too deep for settings"
+            return "nested too deeply for settings"
         if self.values >= MOST_VALUES:
             return f"settings have fewer than {MOST_VALUES:,} keys and values"
         return None
@@ -89,7 +89,7 @@ class _Loader(yaml.SafeLoader):
         lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode) or not key.tag.endswith(":str"):
-                raise _at(key.start_mark, "the name of a setting is a word")
+                raise _at(key.start_mark, "the name of a setting must be a word")
             if key.value in lines:
                 problem = f"the same key as in line {lines[key.value]}; keep one"
                 raise _at(key.start_mark, problem)
@@ -99,5 +99,5 @@ class _Loader(yaml.SafeLoader):
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
             return super().construct_object(node, deep)
-        except (ValueError, OverflowError) as error:  # a date or a number that there is not
+        except (ValueError, OverflowError) as error:  # an impossible date or number
             raise _at(node.start_mark, f"not valid YAML: {error}") from None

@@ -128,8 +128,8 @@ def test_an_override_that_is_not_yaml() -> None:
     ("content", "expected"),
     [
         ("train: [", "s.yaml:1:9: not valid YAML"),
-        ("just text", "settings stand in sections (data, model"),
-        ("train: 3", "settings stand in sections"),
+        ("just text", "settings must be in sections (data, model"),
+        ("train: 3", "settings must be in sections"),
         ("train:\n  batch: x", "s.yaml: train.batch: must be a valid integer"),
     ],
 )
@@ -169,12 +169,12 @@ LAUGHS = "\n".join(
         ("train:\n  batch: *a", "2:10: settings take no anchors and aliases"),
         ("train:\n  batch: 1\n  seed: 2\n  batch: 3", "4:3: the same key as in line 2; keep one"),
         ("train: {batch: 1}\ndata:\ntrain: {seed: 1}", "3:1: the same key as in line 1"),
-        ("train:\n  <<: {batch: 1}", "2:3: the name of a setting is a word"),
-        ("train:\n  ? [a]\n  : 1", "2:5: the name of a setting is a word"),
-        ("train:\n  ? {a: b}\n  : 1", "2:5: the name of a setting is a word"),
-        ("train: {batch: " + "[" * 50_000, "1:22: nested too deep"),
+        ("train:\n  <<: {batch: 1}", "2:3: the name of a setting must be a word"),
+        ("train:\n  ? [a]\n  : 1", "2:5: the name of a setting must be a word"),
+        ("train:\n  ? {a: b}\n  : 1", "2:5: the name of a setting must be a word"),
+        ("train: {batch: " + "[" * 50_000, "1:22: nested too deeply"),
         ("train:\n  batch: " + "- " * 50_000, "2:10: not valid YAML"),
-        ("train:\n  " + "? " * 50_000, "2:17: nested too deep"),
+        ("train:\n  " + "? " * 50_000, "2:17: nested too deeply"),
         ("train: [" + "1," * 50_000 + "]", "1:2003: settings have fewer than 1,000 keys"),
         ("train:\n" + "  a: !!timestamp x\n", "2:6: settings take no tags"),
         ("train: !!python/object:os.system {}", "1:8: settings take no tags"),
@@ -227,7 +227,7 @@ def test_a_value_is_not_repeated_at_length(value: str) -> None:
 def test_a_message_lists_so_many_problems() -> None:
     message = problems(*(f"train.key{number}=1" for number in range(60)))
     assert len(message.splitlines()) == 51
-    assert message.endswith("and 10 problems more")
+    assert message.endswith("and 10 more problems")
 
 
 @given(st.text(max_size=30))

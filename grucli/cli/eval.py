@@ -130,7 +130,9 @@ def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "
             f"{file}: {text.skipped:,} characters that the model does not know are left out"
         )
     model, ids = checkpoint.model_to_use(), text.ids
-    if model.separator is not None and text.kept is None:  # its first line is begun as all others
+    if (
+        model.separator is not None and text.cached_ids is None
+    ):  # its first line is begun as all others
         ids = np.concatenate([np.array([model.separator], ids.dtype), ids])
     return score(model, ids, available_cores())
 

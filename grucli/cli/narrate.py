@@ -173,8 +173,10 @@ def show_plan(session: "Session", quiet: bool) -> None:
     render.say(f"budget   {_budget(plan)}")
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     render.say(f"memory   {render.size(plan.memory)}, {processes}")
-    if corpus.kept is not None:
-        render.say(f"cache    {corpus.kept}, read from there; it may be deleted after training")
+    if corpus.cached_ids is not None:
+        render.say(
+            f"cache    {corpus.cached_ids}, read from there; it may be deleted after training"
+        )
 
 
 def _say_what_may_surprise(plan: "Plan") -> None:

@@ -1,1 +1,1 @@
-"""Texts: where they come from, how they become ids, how training reads them."""
+"""Texts: files, vocabularies, ids, and the windows that training reads."""

@@ -1,9 +1,9 @@
-"""Long texts, encoded once and then read from a file as if they were in memory.
+"""The cache of encoded texts: a long text is encoded once, and then mapped from a file.
 
-An entry is two files in the cache directory: NAME.ids, the ids and nothing else, and NAME.json,
-which says what they are and is written last, so that an entry without it is not one. Names follow
-from the content of the text and from how it was read, so that no entry is ever changed; any of
-them may be deleted at any time.
+An entry consists of two files in the cache directory. NAME.ids holds the ids and nothing else.
+NAME.json describes them. It is written last, so that an entry without it is incomplete. NAME
+depends on the content of the text and on how it was read, so that entries never change. Entries may
+be deleted at any time.
 """
 
 import contextlib
@@ -35,24 +35,24 @@ from grucli.files import (
 from grucli.nn.params import Ids
 
 IN_MEMORY = 2**25
-"""Bytes of ids up to which a text is kept in memory, and nothing is written."""
+"""Maximum bytes of ids that stay in memory; longer texts are written to the cache."""
 
 FORMAT = 1
 
 ENTRY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}\.(ids|json)")
-"""The name of a file of the cache."""
+"""Names of files in the cache."""
 
 ABANDONED = 3600
-"""Seconds after which a temporary file that nobody has written to belongs to nobody."""
+"""Seconds without a write after which a temporary file is removed: its process has ended."""
 
 
 def directory() -> Path:
-    """Where encoded texts are kept: $GRUCLI_CACHE, or the user's cache directory."""
+    """The cache directory: $GRUCLI_CACHE, or a directory in the user's cache directory."""
     if chosen := os.environ.get("GRUCLI_CACHE"):
         return Path(chosen)
     try:
         home = Path.home()
-    except RuntimeError:  # nobody's, as in some containers
+    except RuntimeError:  # the user has no home directory, as in some containers
         home = Path(tempfile.gettempdir())
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", home)) / "grucli" / "cache"
@@ -62,15 +62,15 @@ def directory() -> Path:
 
 
 class Encoded(NamedTuple):
-    """A text as ids, and what there is to say of it."""
+    """A text as ids, and facts about it."""
 
     ids: Ids  # (N,)
     facts: dict[str, Any]
-    file: Path | None = None  # which the ids are mapped from
+    file: Path | None = None  # the file from which the ids are mapped
 
 
-class Spool(tempfile.SpooledTemporaryFile[bytes]):
-    """A file without a name, in memory while it is small and then in the cache directory."""
+class TemporaryIds(tempfile.SpooledTemporaryFile[bytes]):
+    """A temporary file without a name, in memory while it is small, then in the cache directory."""
 
     def __init__(self) -> None:
         super().__init__(max_size=IN_MEMORY, dir=str(directory()))
@@ -86,16 +86,16 @@ def entry_name(content: str, how: object) -> str:
 
     Args:
         content: hash of the text's bytes.
-        how: all that the ids depend on besides, as JSON takes it.
+        how: everything else that the ids depend on, as values of JSON.
     """
     reading = hashlib.sha256(json.dumps([FORMAT, how]).encode()).hexdigest()
     return f"{content[:40]}-{reading[:16]}"
 
 
 def find(name: str) -> Encoded | None:
-    """The ids of an entry, mapped, and what was said of them; or None.
+    """The mapped ids of an entry and the facts about them, or None if there is no such entry.
 
-    An entry that is damaged is removed.
+    A damaged entry is removed.
     """
     ids_file, facts_file = _files(name)
     _sweep(ids_file.parent)
@@ -112,18 +112,18 @@ def find(name: str) -> Encoded | None:
     return None
 
 
-def keep(name: str, pieces: Iterator[Ids], dtype: npt.DTypeLike, facts: dict[str, Any]) -> Encoded:
-    """Make an entry of ids that come piece by piece; ``find`` then returns the same.
+def store(name: str, chunks: Iterator[Ids], dtype: npt.DTypeLike, facts: dict[str, Any]) -> Encoded:
+    """Write an entry, chunk by chunk, and return what ``find`` returns from now on.
 
     Raises:
-        CorpusError: it cannot be written; nothing of it is left then.
+        CorpusError: it cannot be written; nothing of it stays on the disk.
     """
     ids_file, facts_file = _files(name)
     content = hashlib.sha256()
 
     def write(file: Any) -> None:
-        for piece in pieces:
-            raw = piece.astype(dtype, copy=False).tobytes()
+        for chunk in chunks:
+            raw = chunk.astype(dtype, copy=False).tobytes()
             content.update(raw)
             file.write(raw)
 
@@ -134,15 +134,15 @@ def keep(name: str, pieces: Iterator[Ids], dtype: npt.DTypeLike, facts: dict[str
         replace_text(facts_file, json.dumps({**facts, "check": _check(facts)}) + "\n")
         return Encoded(_map(ids_file, np.dtype(dtype)), facts, ids_file)
     except OSError as error:
-        if (found := find(name)) is not None:  # made by another process in the meantime
+        if (found := find(name)) is not None:  # another process has written it in the meantime
             return found
         with contextlib.suppress(OSError):
-            ids_file.unlink()  # without facts it is of no use to anybody
-        raise cannot_keep(error) from None
+            ids_file.unlink()  # ids without facts are useless
+        raise cannot_store(error) from None
 
 
-def cannot_keep(error: OSError) -> CorpusError:
-    """What to say when there is no place for an encoded text."""
+def cannot_store(error: OSError) -> CorpusError:
+    """The error for an encoded text that cannot be written to the cache."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return CorpusError(
         f"{directory()}: the encoded text cannot be kept here: "
@@ -152,9 +152,9 @@ def cannot_keep(error: OSError) -> CorpusError:
 
 
 def release_pages(ids: Ids) -> None:
-    """Tell the system that mapped ids will not be read for a while; their memory is free then.
+    """Tell the system that mapped ids will not be read for a while, so that it frees their memory.
 
-    What is in memory anyhow stays.
+    Ids that are not mapped from a file stay in memory.
     """
     base: object = ids
     while isinstance(base, np.ndarray):
@@ -166,7 +166,7 @@ def release_pages(ids: Ids) -> None:
 
 
 def _check(facts: dict[str, Any]) -> str:
-    """A hash of what is said of an entry."""
+    """A hash of the facts about an entry."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -182,10 +182,10 @@ def _files(name: str) -> tuple[Path, Path]:
 
 
 def _sweep(folder: Path) -> None:
-    """Remove what processes have left that died while writing."""
+    """Remove the temporary files of processes that were killed while writing."""
     for path in folder.glob(".*.tmp-*"):
         if ENTRY.fullmatch(temporary_for(path.name) or "") is None:
-            continue  # somebody else's
+            continue  # a file of another program
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > ABANDONED:
                 path.unlink()

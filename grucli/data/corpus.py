@@ -1,9 +1,10 @@
 """From text files to ids.
 
-A text is read once, in pieces: each piece is decoded and turned into provisional ids (in order
-of first appearance) of the smallest type that fits, so that memory stays near one byte a
-character for an ordinary alphabet; at the end the ids are renumbered in the order of the sorted
-characters. The text itself is never held whole, and ids that are many go to a file (``cache``).
+A text is read once, in chunks. Each chunk is decoded and encoded in provisional ids, which number
+the symbols in the order of their first appearance. At the end the ids are renumbered in the order
+of the sorted symbols. Memory holds ids of the smallest type that fits, which is one byte per
+character for an ordinary alphabet, but never the whole text. The ids of long texts go to a file
+(``cache``).
 """
 
 import codecs
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data import cache
-from grucli.data.files import STANDARD_INPUT, Digest, digest, expand, raw_pieces, size_on_disk
+from grucli.data.files import STANDARD_INPUT, Digest, digest, expand, raw_chunks, size_on_disk
 from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
@@ -31,16 +32,16 @@ class Corpus:
     """A text as ids.
 
     Attributes:
-        ids: the text, (N,), of the smallest unsigned type that fits the vocabulary; a long one is
-            mapped from a file.
-        vocabulary: what the ids stand for.
-        sources: the files and directories it was read from, as given.
+        ids: the text, (N,), in the smallest unsigned type that fits the vocabulary; the ids of a
+            long text are mapped from a file.
+        vocabulary: the symbols that the ids stand for.
+        sources: the files and directories that were given.
         sha256: hash of the bytes of all files in order, decompressed.
         size: number of those bytes.
         files: number of files.
-        skipped: symbols that were left out because the vocabulary lacks them.
-        rare: symbols that were read as the unknown one for the same reason.
-        kept: the file that the ids of a long text are mapped from.
+        skipped: number of symbols that were skipped because the vocabulary lacks them.
+        rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
+        cached_ids: the file from which the ids are mapped; None if they are in memory.
     """
 
     ids: Ids
@@ -51,7 +52,7 @@ class Corpus:
     files: int = 1
     skipped: int = 0
     rare: int = 0
-    kept: Path | None = None
+    cached_ids: Path | None = None
 
 
 def read(
@@ -62,18 +63,18 @@ def read(
     *,
     extend: bool = False,
 ) -> Corpus:
-    """Read files, ``.gz`` among them, directories, or ``-`` for standard input, as one text.
+    """Read files and directories as one text.
 
     Args:
-        sources: paths; the texts follow one another in this order.
+        sources: paths, in the order of the text; files may be ``.gz``; ``-`` is standard input.
         data: level, encoding, and which symbols are too rare.
-        vocabulary: use this one instead of the text's own symbols.
-        unknown: whether symbols that it lacks are an error or are left out.
+        vocabulary: a vocabulary to use instead of the text's own symbols.
+        unknown: whether symbols that ``vocabulary`` lacks are an error or are skipped.
         extend: add the text's own symbols to ``vocabulary`` instead.
 
     Raises:
-        CorpusError: missing, empty, not in the encoding, or too long to be kept.
-        UnknownCharacterError: symbols that ``vocabulary`` lacks.
+        CorpusError: the text is missing, empty, not in the encoding, or too long for the cache.
+        UnknownCharacterError: the text has symbols that ``vocabulary`` lacks.
     """
     files = expand(sources)
     reading = _Reading(data, vocabulary, unknown, extend=extend)
@@ -81,8 +82,8 @@ def read(
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
         encoded = reading.known(digest(files))
     if encoded is None:
-        with cache.Spool() as spool:
-            encoded = reading.read(files, sources, spool)
+        with cache.TemporaryIds() as provisional:
+            encoded = reading.read(files, sources, provisional)
     facts = encoded.facts
     return Corpus(
         ids=encoded.ids,
@@ -93,12 +94,12 @@ def read(
         files=len(files),
         skipped=facts["skipped"],
         rare=facts["rare"],
-        kept=encoded.file,
+        cached_ids=encoded.file,
     )
 
 
 class _Reading:
-    """One way to read a text, and what was kept of such readings."""
+    """One way to read a text, which decides on its ids and on the name of its cache entry."""
 
     def __init__(
         self, data: Data, vocabulary: Vocabulary | None, unknown: Unknown, *, extend: bool
@@ -106,11 +107,11 @@ class _Reading:
         self.data, self.given, self.unknown, self.extend = data, vocabulary, unknown, extend
 
     def known(self, text: Digest) -> cache.Encoded | None:
-        """The ids of a text that was read so before."""
+        """The ids of a text that was read in this way before, or None."""
         own = cache.find(self._name(text, None))
         if own is None:
             if self.given is None or self.extend:
-                return None  # what its symbols are is not known
+                return None  # the symbols of the text are not known
             return cache.find(self._name(text, self.given))
         vocabulary = _vocabulary_of(own.facts, self.data)
         wanted = self._wanted(vocabulary)
@@ -118,16 +119,18 @@ class _Reading:
             return own
         return cache.find(self._name(text, wanted))
 
-    def read(self, files: Sequence[str], named: Sequence[str], spool: cache.Spool) -> cache.Encoded:
-        """Read the files; those that were named themselves must not be empty."""
-        text, numbering = Digest(), _Numbering(spool)
+    def read(
+        self, files: Sequence[str], named: Sequence[str], provisional: cache.TemporaryIds
+    ) -> cache.Encoded:
+        """Read the files; an empty file is an error if the user has named it."""
+        text, numbering = Digest(), _Numbering(provisional)
         for file in files:
             before = numbering.count
             if self.data.documents and numbering.last not in (None, LINE_END):
-                numbering.add(np.array([LINE_END], np.uint32))  # a file's end ends a document
+                numbering.add(np.array([LINE_END], np.uint32))  # the end of a file ends a document
                 before += 1
             text.begin_file()
-            for raw, points in _pieces(file, self.data):
+            for raw, points in _chunks(file, self.data):
                 text.update(raw)
                 numbering.add(points)
             if numbering.count == before and file in named:
@@ -143,7 +146,7 @@ class _Reading:
             raise CorpusError(
                 f"data.min_count={self.data.min_count} leaves none of the "
                 f"{len(numbering.counts):,} different characters: the most frequent occurs "
-                f"{numbering.counts.max():,} times"
+                f"{numbering.counts.max():,} times; set a lower data.min_count"
             )
         table = numbering.table(vocabulary, self.unknown)
         has_unk = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
@@ -156,14 +159,14 @@ class _Reading:
             "rare": int(numbering.counts[has_unk].sum()),
         }
         dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
-        pieces = numbering.pieces(table, dtype)
+        chunks = numbering.chunks(table, dtype)
         if count * dtype.itemsize <= cache.IN_MEMORY:
-            return cache.Encoded(_joined(pieces, count, dtype), facts)
+            return cache.Encoded(_joined(chunks, count, dtype), facts)
         name = self._name(text, None if self._is_own(vocabulary, own) else vocabulary)
-        return cache.find(name) or cache.keep(name, pieces, dtype, facts)
+        return cache.find(name) or cache.store(name, chunks, dtype, facts)
 
     def _wanted(self, own: Vocabulary | None) -> Vocabulary | None:
-        """The vocabulary of the ids, by that of the text's own symbols."""
+        """The vocabulary of the ids; ``own`` has the text's own symbols."""
         if self.given is None:
             return own
         if own is None or not self.extend:
@@ -171,14 +174,14 @@ class _Reading:
         return self.given.joined_with(own, has_unk=self.data.min_count > 1)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
-        """Whether this is how the text is read without being given a vocabulary."""
+        """Whether the ids are the same as without a given vocabulary."""
         everything = vocabulary is None or vocabulary.unknown_id is None
         return vocabulary == own and (self.unknown == "error" or everything)
 
     def _name(self, text: Digest, vocabulary: Vocabulary | None) -> str:
-        """The name under which such a reading is kept; no vocabulary stands for the text's own.
+        """The name of the cache entry; None stands for the vocabulary of the text's own symbols.
 
-        Each file is decoded by itself, so that it matters where they end.
+        The sizes of the files are part of the name, since each file is decoded by itself.
         """
         data = self.data
         encoding = "" if data.level == "byte" else codecs.lookup(data.encoding).name
@@ -195,26 +198,26 @@ def _vocabulary_of(facts: dict[str, Any], data: Data) -> Vocabulary:
 
 
 class _Numbering:
-    """Gives each new symbol the next free number; renumbers at the end."""
+    """Gives each new symbol the next number as its provisional id; renumbers all at the end."""
 
-    def __init__(self, spool: cache.Spool) -> None:
-        self.spool = spool
+    def __init__(self, provisional: cache.TemporaryIds) -> None:
+        self.provisional = provisional
         self.number_of = np.full(CODE_POINTS, -1, np.int32)
         self.symbols: list[int] = []
         self.counts = np.zeros(0, np.int64)  # how often each of them occurs
-        self.lengths: list[tuple[np.dtype[Any], int]] = []  # of the pieces in the spool
-        self.last: int | None = None  # the symbol read last
+        self.lengths: list[tuple[np.dtype[Any], int]] = []  # type and length of each chunk
+        self.last: int | None = None  # the last symbol read
 
     @property
     def count(self) -> int:
-        """Symbols read."""
+        """Number of symbols read so far."""
         return int(self.counts.sum())
 
     def add(self, points: Ids) -> None:
-        """Number some more symbols.
+        """Read the next symbols.
 
         Raises:
-            CorpusError: there are too many for memory, and there is no place on the disk.
+            CorpusError: the ids do not fit into memory and cannot be written to the disk.
         """
         numbers = self.number_of[points]
         if numbers.size and numbers.min() < 0:
@@ -225,20 +228,20 @@ class _Numbering:
         counts = np.bincount(numbers, minlength=len(self.symbols))
         counts[: len(self.counts)] += self.counts
         self.counts = counts
-        piece = numbers.astype(smallest_unsigned(len(self.symbols)))
+        chunk = numbers.astype(smallest_unsigned(len(self.symbols)))
         try:
-            self.spool.write(piece.tobytes())
+            self.provisional.write(chunk.tobytes())
         except OSError as error:
-            raise cache.cannot_keep(error) from None
-        self.lengths.append((piece.dtype, len(piece)))
+            raise cache.cannot_store(error) from None
+        self.lengths.append((chunk.dtype, len(chunk)))
         self.last = int(points[-1]) if len(points) else self.last
 
     def own_vocabulary(self, data: Data) -> Vocabulary | None:
-        """The symbols that are not too rare, if any, and one for the others if there are any."""
+        """The frequent symbols, and one symbol for the rare ones; None if all are rare."""
         symbols = np.array(self.symbols, np.uint32)
         enough = self.counts >= data.min_count
         if data.documents:
-            enough |= symbols == LINE_END  # however few the lines are
+            enough |= symbols == LINE_END  # even if there are few lines
         frequent = symbols[enough]
         if not len(frequent):
             return None
@@ -247,38 +250,38 @@ class _Numbering:
         return Vocabulary(data.level, np.unique(frequent), has_unk=data.min_count > 1)
 
     def table(self, vocabulary: Vocabulary, unknown: Unknown) -> npt.NDArray[np.intp]:
-        """The id of each symbol seen, -1 to leave it out; in the order of ``counts``."""
+        """The final id of each provisional one; -1 for symbols to skip."""
         return vocabulary.find(np.array(self.symbols, np.uint32), unknown)
 
-    def pieces(self, table: npt.NDArray[np.intp], dtype: np.dtype[Any]) -> Iterator[Ids]:
-        """The text in final ids."""
-        final = table.astype(dtype)  # what is left out has some id here
-        left_out = table < 0
-        self.spool.seek(0)
-        for provisional, length in self.lengths:
-            numbers = np.frombuffer(self.spool.read(length * provisional.itemsize), provisional)
-            piece = final[numbers]
-            yield piece[~left_out[numbers]] if left_out.any() else piece
+    def chunks(self, table: npt.NDArray[np.intp], dtype: np.dtype[Any]) -> Iterator[Ids]:
+        """The text in final ids, chunk by chunk."""
+        final = table.astype(dtype)  # wrong for symbols to skip, which are removed below
+        skipped = table < 0
+        self.provisional.seek(0)
+        for stored, length in self.lengths:
+            numbers = np.frombuffer(self.provisional.read(length * stored.itemsize), stored)
+            chunk = final[numbers]
+            yield chunk[~skipped[numbers]] if skipped.any() else chunk
 
 
-def _joined(pieces: Iterator[Ids], count: int, dtype: npt.DTypeLike) -> Ids:
+def _joined(chunks: Iterator[Ids], count: int, dtype: npt.DTypeLike) -> Ids:
     ids = np.empty(count, dtype)
     end = 0
-    for piece in pieces:
-        ids[end : end + len(piece)] = piece
-        end += len(piece)
+    for chunk in chunks:
+        ids[end : end + len(chunk)] = chunk
+        end += len(chunk)
     return ids
 
 
-def _pieces(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
-    """Raw bytes and the symbols that they complete, piece by piece."""
+def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
+    """Raw bytes and the symbols that are complete with them, chunk by chunk."""
     if data.level == "byte":
-        for raw in raw_pieces(file):
+        for raw in raw_chunks(file):
             yield raw, np.frombuffer(raw, np.uint8)
         return
     decoder = codecs.getincrementaldecoder(_with_bom(data.encoding))("strict")
-    offset = lines = 0  # bytes and line ends before the current piece
-    for raw in _and_end(raw_pieces(file)):
+    offset = lines = 0  # bytes and line ends before the current chunk
+    for raw in _and_end(raw_chunks(file)):
         pending = decoder.getstate()[0]
         try:
             text = decoder.decode(raw, final=not raw)
@@ -286,22 +289,25 @@ def _pieces(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
             line = lines + error.object[: error.start].count(b"\n") + 1
             at = offset - len(pending) + error.start
             if not offset and raw.startswith(codecs.BOM_UTF8):
-                at += len(codecs.BOM_UTF8)  # which the decoder has dropped
+                at += len(codecs.BOM_UTF8)  # the decoder does not count it
             raise _not_decodable(file, data.encoding, at, line, error) from None
-        except UnicodeError as error:  # a codec that does not say where
-            raise CorpusError(f"{file}: is not {data.encoding}: {error}") from None
+        except UnicodeError as error:  # this codec does not tell the position
+            raise CorpusError(
+                f"{file}: is not {data.encoding}: {error}; name its encoding with "
+                "--set data.encoding=..., or read bytes with --set data.level=byte"
+            ) from None
         offset += len(raw)
         lines += text.count("\n")
         yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
 
 
-def _and_end(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    yield from pieces
+def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield from chunks
     yield b""
 
 
 def _with_bom(encoding: str) -> str:
-    """The same encoding, dropping a byte order mark at the start."""
+    """The same encoding, but with a byte order mark allowed at the start."""
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
@@ -318,12 +324,12 @@ def _not_decodable(
 
 
 def _encoding_that_reads(file: str) -> str | None:
-    """The first of the common encodings in which the whole file decodes."""
+    """The first of the common encodings that decodes the whole file, or None."""
     if file == STANDARD_INPUT:
         return None
-    start = next(raw_pieces(file))
+    start = next(raw_chunks(file))
     if b"\0" in start and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return None  # no text at all
+        return None  # this is not a text
     wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     for encoding in ["utf-16"] * wide + ["utf-8", "cp1252", "latin-1"]:
         if _decodes(file, encoding):
@@ -334,7 +340,7 @@ def _encoding_that_reads(file: str) -> str | None:
 def _decodes(file: str, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
-        for raw in _and_end(raw_pieces(file)):
+        for raw in _and_end(raw_chunks(file)):
             decoder.decode(raw, final=not raw)
     except UnicodeError:
         return False

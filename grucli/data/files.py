@@ -1,4 +1,4 @@
-"""From the names of a text's files to its bytes, piece by piece."""
+"""From file names to the bytes of a text, chunk by chunk."""
 
 import gzip
 import hashlib
@@ -12,19 +12,19 @@ from typing import BinaryIO
 
 from grucli.errors import CorpusError
 
-PIECE = 2**20
+CHUNK = 2**20
 """Bytes read at a time."""
 
 STANDARD_INPUT = "-"
 
 GZ_RATIO = 5
-"""How much larger than its ``.gz`` a text is taken for."""
+"""Estimated size of a text, relative to its ``.gz`` file."""
 
 
 def expand(sources: Sequence[str]) -> list[str]:
-    """The files to read, in order; a directory stands for those below it, in order of their paths.
+    """The files to read, in order; a directory is replaced by the files below it, sorted by path.
 
-    Files that are hidden or empty are left out, and so are runs of grucli.
+    Hidden files, empty files and run directories of grucli are left out.
 
     Raises:
         CorpusError: standard input is named twice, or a directory holds no text.
@@ -38,7 +38,7 @@ def expand(sources: Sequence[str]) -> list[str]:
             continue
         inside = sorted(_files_below(source), key=lambda path: Path(path).parts)
         if not inside:
-            raise CorpusError(f"{source}: there is no text in this directory; name another")
+            raise CorpusError(f"{source}: there is no text in this directory; give another one")
         files += inside
     return files
 
@@ -51,7 +51,7 @@ def _files_below(directory: str) -> Iterator[str]:
     for parent, directories, names in os.walk(directory, onerror=problem, followlinks=True):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen or "run.json" in names:
-            directories.clear()  # a link to a directory above, or a run
+            directories.clear()  # a link to a directory above this one, or a run
             continue
         seen.add((status.st_dev, status.st_ino))
         directories[:] = [name for name in directories if not name.startswith(".")]
@@ -72,24 +72,24 @@ def _holds_something(path: str) -> bool:
 
 
 def size_on_disk(files: Sequence[str]) -> int | None:
-    """About how many bytes the text has; None if some of it can be read only once."""
+    """Estimated bytes of the text; None if a part of it can be read only once."""
     if not all(os.path.isfile(file) and file != STANDARD_INPUT for file in files):
         return None
     return sum(os.path.getsize(file) * (GZ_RATIO if file.endswith(".gz") else 1) for file in files)
 
 
 class Digest:
-    """What identifies a text: the hash of its bytes, and where its files end."""
+    """The identity of a text: the hash of its bytes, and the sizes of its files."""
 
     def __init__(self) -> None:
         self._content, self.sizes = hashlib.sha256(), list[int]()
 
     def begin_file(self) -> None:
-        """Another file follows."""
+        """Begin the next file."""
         self.sizes.append(0)
 
     def update(self, raw: bytes) -> None:
-        """Some more of the last file."""
+        """Add bytes of the current file."""
         self._content.update(raw)
         self.sizes[-1] += len(raw)
 
@@ -103,46 +103,46 @@ def digest(files: Sequence[str]) -> Digest:
     """The digest of files that can be read again.
 
     Raises:
-        CorpusError: as of ``raw_pieces``.
+        CorpusError: as ``raw_chunks``.
     """
     result = Digest()
     for file in files:
         result.begin_file()
-        for raw in raw_pieces(file):
+        for raw in raw_chunks(file):
             result.update(raw)
     return result
 
 
-def raw_pieces(file: str) -> Iterator[bytes]:
-    """The bytes of a file, of a ``.gz`` decompressed, or of standard input.
+def raw_chunks(file: str) -> Iterator[bytes]:
+    """The bytes of a file or of standard input; a ``.gz`` file is decompressed.
 
     Raises:
         CorpusError: it cannot be read.
     """
     try:
         with _open(file) as opened:
-            while piece := opened.read(PIECE):
-                yield piece
+            while chunk := opened.read(CHUNK):
+                yield chunk
     except FileNotFoundError:
         raise CorpusError(
-            f"{file}: there is no such file; give a text file, or make one with "
+            f"{file}: there is no such file; give a text file, or write one with "
             "`grucli corpus python-reference`"
         ) from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise CorpusError(
             f"{file}: not a complete gzip file ({error}); "
-            "fetch it again, or drop the ending .gz if it is plain text"
+            "get it again, or rename it without .gz if it is plain text"
         ) from None
     except OSError as error:
         raise CorpusError(f"{file}: cannot be read: {error.strerror}") from None
-    except ValueError:  # U+0000, or half of a pair of surrogates
+    except ValueError:  # the name contains U+0000 or half of a surrogate pair
         raise CorpusError(f"{file!r}: no file can have this name") from None
 
 
 def _open(file: str) -> BinaryIO:
     if file == STANDARD_INPUT:
         if sys.stdin is None:
-            raise CorpusError("-: standard input is closed")
+            raise CorpusError("-: standard input is closed; give a file")
         return open(sys.stdin.fileno(), "rb", closefd=False)
     if file.endswith(".gz"):
         return gzip.open(file, "rb")  # type: ignore[return-value]

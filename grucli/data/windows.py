@@ -1,6 +1,6 @@
-"""The parts of a text, and the windows that training reads.
+"""The splits of a text, and the windows that training reads.
 
-Everything here takes the ids as they lie, in memory or in a mapped file.
+The ids may be in memory or mapped from a file.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,14 @@ from grucli.data.cache import release_pages
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 
-PIECE = 2**20
-"""Ids looked at together where all of them are."""
+CHUNK = 2**20
+"""Ids read at a time by functions that read a whole text."""
 
-HELD = 64
-"""Windows after which mapped ids are let go of."""
-
+WINDOWS_PER_RELEASE = 64
+"""Windows read before the memory of mapped ids is released."""
 
 FEW_LINES = 50
-"""Lines below which their first characters may differ by chance."""
+"""With fewer lines than this, their first characters may differ by chance."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,13 @@ class Splits:
 
 
 def split(ids: Ids, data: Data) -> Splits:
-    """Cut by position; a part must have a character to read and one to predict.
+    """Split a text by position. Each part needs one character to read and one to predict.
 
     Raises:
-        CorpusError: one symbol only, or too small, with the arithmetic.
+        CorpusError: the text has only one symbol, or is too small.
     """
     N = len(ids)
-    if N and all((piece == ids[0]).all() for piece in pieces(ids)):
+    if N and all((chunk == ids[0]).all() for chunk in chunks(ids)):
         raise CorpusError(
             f"the corpus holds only one symbol, {N:,} times; there is nothing to learn: "
             "give a text with at least two different characters"
@@ -52,32 +51,32 @@ def split(ids: Ids, data: Data) -> Splits:
     if any(share > 0 and part < 2 for _, part, share in shares):
         raise CorpusError(
             f"the corpus is too small: {N:,} characters, of which data.val={data.val} takes "
-            f"{val:,} and data.test={data.test} takes {test:,}, leave {train:,} for training; "
-            "each part needs 2 (one to read, one to predict): give a longer text, or set "
-            "data.val or data.test to 0"
+            f"{val:,} and data.test={data.test} takes {test:,}; {train:,} remain for training. "
+            "Each part needs 2 characters (one to read, one to predict): give a longer text, or "
+            "set data.val or data.test to 0"
         )
     return Splits(ids[:train], ids[train : train + val], ids[train + val :])
 
 
-def pieces(ids: Ids) -> Iterator[Ids]:
-    """The ids, some at a time, so that neither what is made of them nor mapped ones fill memory."""
-    for lo in range(0, len(ids), PIECE):
-        yield ids[lo : lo + PIECE]
+def chunks(ids: Ids) -> Iterator[Ids]:
+    """The ids, chunk by chunk; the memory of mapped ids is released after each chunk."""
+    for lo in range(0, len(ids), CHUNK):
+        yield ids[lo : lo + CHUNK]
         release_pages(ids)
 
 
 def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
     """How often each of ``V`` symbols occurs, (V,)."""
     counts = np.zeros(V, np.int64)
-    for piece in pieces(ids):
-        counts += np.bincount(piece, minlength=V)
+    for chunk in chunks(ids):
+        counts += np.bincount(chunk, minlength=V)
     return counts
 
 
 def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
-    """Whether the lines held out to validate begin quite otherwise than those to train on.
+    """Whether validation and training lines begin with different characters, as in a sorted list.
 
-    That is, whether the distributions of their first characters differ by more than they share.
+    They do if the two distributions of first characters overlap by less than half.
     """
     train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
     if min(train.sum(), val.sum()) < FEW_LINES:
@@ -87,9 +86,9 @@ def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
 
 def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
     counts = np.zeros(V, np.int64)
-    for piece in pieces(ids):
-        counts += np.bincount(piece[1:][piece[:-1] == line_end], minlength=V)
-    counts[line_end] = 0  # empty lines say nothing
+    for chunk in chunks(ids):
+        counts += np.bincount(chunk[1:][chunk[:-1] == line_end], minlength=V)
+    counts[line_end] = 0  # empty lines have no first character
     return counts
 
 
@@ -97,9 +96,9 @@ def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
 class Windows:
     """The training text as B parallel streams, read in windows of at most T steps.
 
-    Stream b covers characters [b S, (b+1) S) of the text; each is read from start to end once an
-    epoch, in windows whose lengths differ by one at most, so that no character is left over but
-    the fewer than B that do not fill a row.
+    Stream b covers characters [b S, (b+1) S) of the text. Each stream is read from start to end
+    once per epoch, in windows whose lengths differ by at most one. Fewer than B characters at the
+    end of the text are not read.
 
     Attributes:
         ids: the training text, (N,).
@@ -113,12 +112,12 @@ class Windows:
 
     @property
     def stream_length(self) -> int:
-        """S: characters that each stream predicts in an epoch."""
+        """Characters that each stream predicts in an epoch (S)."""
         return (len(self.ids) - 1) // self.B
 
     @property
     def per_epoch(self) -> int:
-        """Windows, and so updates, in an epoch."""
+        """Windows in an epoch, which is the number of updates."""
         return -(-self.stream_length // self.T)
 
     @property
@@ -127,23 +126,23 @@ class Windows:
         return self.stream_length * self.B
 
     def window(self, number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-        """What window ``number`` of an epoch reads and what it predicts, each (T, B)."""
+        """The inputs and the targets of window ``number`` of an epoch, each (T, B)."""
         S, B = self.stream_length, self.B
         lo, hi = (S * edge // self.per_epoch for edge in (number, number + 1))
         x, targets = (
             self.ids[shift : shift + B * S].reshape(B, S)[:, lo:hi].T.astype(np.intp)
             for shift in (0, 1)
         )
-        if number % HELD == 0:
+        if number % WINDOWS_PER_RELEASE == 0:
             release_pages(self.ids)
         return x, targets
 
 
 def fit_windows(ids: Ids, B: int, T: int) -> Windows:
-    """Windows of B streams by T steps, both shrunk by halves where the text is too small.
+    """Windows of B streams by T steps; both are halved as often as the text is too small.
 
-    A text should fill ten windows; to get there B may fall to about 8 and T to about 32, and
-    below that only as far as one window demands.
+    A text should fill ten windows. To reach that, B may fall to about 8 and T to about 32. They
+    fall below that only if the text does not even fill one window.
     """
     N = len(ids) - 1
     while 10 * B * T > N and (B > 8 or T > 32):

@@ -90,7 +90,7 @@ class Plan:
         room += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = buffers * self.parameters + room + 2 * self.workers * logits
-        text = 0 if self.corpus.kept else self.corpus.ids.nbytes
+        text = 0 if self.corpus.cached_ids else self.corpus.ids.nbytes
         return PROCESS_BYTES * self.workers + text + 4 * numbers
 
 

@@ -41,13 +41,13 @@ def no_reading(*_: object) -> None:
 def test_a_long_text_is_kept_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     first = read(["t.txt"], Data())
     assert [path.suffix for path in entries()] == [".ids", ".json"]
-    assert first.kept == entries()[0]
+    assert first.cached_ids == entries()[0]
     with monkeypatch.context() as patch:
-        patch.setattr(corpus, "_pieces", no_reading)
+        patch.setattr(corpus, "_chunks", no_reading)
         again = read(["t.txt"], Data())
     monkeypatch.setattr(cache, "IN_MEMORY", 10**6)
     whole = read(["t.txt"], Data())
-    assert whole.kept is None
+    assert whole.cached_ids is None
     assert text_of(first) == text_of(again) == text_of(whole) == TEXT
     facts = [(c.sha256, c.size, c.sources, c.vocabulary) for c in (first, again, whole)]
     assert facts[0] == facts[1] == facts[2]
@@ -55,9 +55,9 @@ def test_a_long_text_is_kept_and_found_again(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_standard_input_and_gz_are_kept_as_well() -> None:
-    code = "from grucli import cache; cache.IN_MEMORY = 1000; "
+    code = "from grucli.data import cache; cache.IN_MEMORY = 1000; "
     code += "from grucli.config import Data; from grucli.data.corpus import read; "
-    code += "c = read(['-'], Data()); print(len(c.ids), c.kept.is_file())"
+    code += "c = read(['-'], Data()); print(len(c.ids), c.cached_ids.is_file())"
     done = subprocess.run(
         [sys.executable, "-c", code], input=TEXT.encode(), capture_output=True, check=True
     )
@@ -66,20 +66,20 @@ def test_standard_input_and_gz_are_kept_as_well() -> None:
 
 def test_other_ways_to_read_a_text_are_other_entries() -> None:
     own = read(["t.txt"], Data())
-    assert read(["t.txt"], Data(val=0.5)).kept == own.kept
-    assert read(["t.txt"], Data(), own.vocabulary).kept == own.kept
+    assert read(["t.txt"], Data(val=0.5)).cached_ids == own.cached_ids
+    assert read(["t.txt"], Data(), own.vocabulary).cached_ids == own.cached_ids
     others = [
         read(["t.txt"], Data(encoding="latin-1")),
         read(["t.txt"], Data(level="byte")),
         read(["t.txt"], Data(min_count=5)),
     ]
-    files = {result.kept for result in others} | {own.kept}
+    files = {result.cached_ids for result in others} | {own.cached_ids}
     assert len(files) == 4
     plain = read(["t.txt"], Data(min_count=5)).vocabulary
     smaller = type(plain)("char", own.vocabulary.symbols[:30])
     for _ in range(2):  # made, then found
         skipping = read(["t.txt"], Data(), smaller, "skip")
-        assert skipping.kept not in files
+        assert skipping.cached_ids not in files
         assert text_of(skipping) == "".join(c for c in TEXT if ord(c) in smaller.symbols)
         assert skipping.skipped == len(TEXT) - len(skipping.ids)
 
@@ -92,7 +92,11 @@ def test_skipping_and_reading_as_one_unknown_are_two_readings() -> None:
         skipping = read(["t.txt"], data, own.vocabulary, "skip")
         assert (skipping.skipped, len(skipping.ids)) == (own.rare, len(TEXT) - own.rare)
         again = read(["t.txt"], data, own.vocabulary)
-        assert (again.rare, len(again.ids), again.kept) == (own.rare, len(TEXT), own.kept)
+        assert (again.rare, len(again.ids), again.cached_ids) == (
+            own.rare,
+            len(TEXT),
+            own.cached_ids,
+        )
 
 
 def test_it_matters_where_files_end() -> None:
@@ -113,13 +117,13 @@ def test_an_extended_vocabulary_is_found_again(monkeypatch: pytest.MonkeyPatch) 
     assert text_of(first) == TEXT
     assert set(map(chr, first.vocabulary.symbols)) == set(TEXT) | set("XYZ")
     resumed = read(["t.txt"], Data(), first.vocabulary)
-    assert (resumed.kept, resumed.vocabulary) == (first.kept, first.vocabulary)
+    assert (resumed.cached_ids, resumed.vocabulary) == (first.cached_ids, first.vocabulary)
     read(["t.txt"], Data())  # now its own symbols are known
-    monkeypatch.setattr(corpus, "_pieces", no_reading)
+    monkeypatch.setattr(corpus, "_chunks", no_reading)
     again = read(["t.txt"], Data(), old, extend=True)
-    assert (again.kept, again.vocabulary) == (first.kept, first.vocabulary)
+    assert (again.cached_ids, again.vocabulary) == (first.cached_ids, first.vocabulary)
     few = read(["t.txt"], Data(), read(["t.txt"], Data()).vocabulary, extend=True)
-    assert few.kept == read(["t.txt"], Data()).kept
+    assert few.cached_ids == read(["t.txt"], Data()).cached_ids
 
 
 @pytest.mark.skipif(os.name == "nt", reason="has no named pipes")
@@ -133,15 +137,15 @@ def test_what_can_be_read_only_once_is_read_once() -> None:
 
 def test_standard_input_makes_no_second_entry() -> None:
     first = read(["t.txt"], Data())
-    assert first.kept is not None
-    before = first.kept.stat().st_ino
+    assert first.cached_ids is not None
+    before = first.cached_ids.stat().st_ino
     with open("t.txt", "rb") as file:
-        code = "from grucli import cache; cache.IN_MEMORY = 1000; "
+        code = "from grucli.data import cache; cache.IN_MEMORY = 1000; "
         code += "from grucli.config import Data; from grucli.data.corpus import read; "
-        code += "print(read(['-'], Data()).kept)"
+        code += "print(read(['-'], Data()).cached_ids)"
         done = subprocess.run([sys.executable, "-c", code], stdin=file, capture_output=True)
-    assert done.stdout.decode().strip() == str(first.kept)
-    assert first.kept.stat().st_ino == before
+    assert done.stdout.decode().strip() == str(first.cached_ids)
+    assert first.cached_ids.stat().st_ino == before
 
 
 def test_nobody_has_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,7 +197,7 @@ def test_no_place_to_keep_it(error: int, where: str, monkeypatch: pytest.MonkeyP
     elif where == "facts":
         monkeypatch.setattr(cache, "replace_text", fail)
     else:
-        monkeypatch.setattr(cache.Spool, "rollover", fail)
+        monkeypatch.setattr(cache.TemporaryIds, "rollover", fail)
     with pytest.raises(CorpusError) as caught:
         read(["t.txt"], Data())
     assert os.strerror(error) in str(caught.value)
@@ -217,7 +221,7 @@ def test_what_a_dead_process_left_is_swept() -> None:
 
 
 def test_two_processes_at_once() -> None:
-    code = "from grucli import cache; cache.IN_MEMORY = 1000; "
+    code = "from grucli.data import cache; cache.IN_MEMORY = 1000; "
     code += "from grucli.config import Data; from grucli.data.corpus import read; "
     code += "print(read(['t.txt'], Data()).ids.sum())"
     running = [

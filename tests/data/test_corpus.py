@@ -29,12 +29,12 @@ def problem(*sources: object, **data: object) -> str:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), piece=st.integers(1, 9))
-def test_any_text_survives_whatever_the_pieces(text: str, piece: int) -> None:
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), chunk=st.integers(1, 9))
+def test_any_text_survives_whatever_the_chunks(text: str, chunk: int) -> None:
     text = text.removeprefix("\ufeff") or "x"
     Path("t.txt").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sources, "PIECE", piece)
+        patch.setattr(sources, "CHUNK", chunk)
         result = read(["t.txt"], Data())
     assert text_of(result) == text
     assert list(result.vocabulary.symbols) == sorted(map(ord, set(text)))
@@ -179,11 +179,11 @@ def test_a_broken_gz() -> None:
     assert "plain.gz: not a complete gzip file" in problem("plain.gz")
 
 
-@pytest.mark.parametrize("piece", [7, 2**20])
+@pytest.mark.parametrize("chunk", [7, 2**20])
 def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
-    piece: int, monkeypatch: pytest.MonkeyPatch
+    chunk: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "PIECE", piece)
+    monkeypatch.setattr(sources, "CHUNK", chunk)
     content = "ein Wörtchen\nund it’s “smart”\n".encode()
     bad = content[:20] + b"\x92" + content[20:]
     Path("t.txt").write_bytes(bad)
@@ -217,7 +217,7 @@ def test_memory_stays_below_five_bytes_a_character() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    fixed = 4 * corpus.CODE_POINTS + 16 * sources.PIECE  # the table and one piece in all its forms
+    fixed = 4 * corpus.CODE_POINTS + 16 * sources.CHUNK  # the table and one chunk in all its forms
     assert peak - fixed < 5 * chars
 
 
@@ -243,7 +243,7 @@ def test_too_small_shows_the_arithmetic() -> None:
     with pytest.raises(CorpusError) as caught:
         split(ids(9), Data(val=0.1))
     assert "9 characters, of which data.val=0.1 takes 1" in str(caught.value)
-    assert "leave 8 for training" in str(caught.value)
+    assert "8 remain for training" in str(caught.value)
     assert "set data.val or data.test to 0" in str(caught.value)
 
 
@@ -278,8 +278,8 @@ def test_small_texts_shrink_batch_and_window_and_large_ones_do_not() -> None:
     assert tiny.per_epoch >= 1
 
 
-def test_symbols_are_counted_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sources, "PIECE", 10)
+def test_symbols_are_counted_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(windows, "CHUNK", 10)
     np.testing.assert_array_equal(windows.count_symbols(ids(100), 9), [15, 15, *[14] * 5, 0, 0])
 
 
