@@ -2,6 +2,7 @@
 
     GrucliError
     ├── UsageError                exit 2: something asked for cannot be done
+    │   ├── ArgumentError         an argument out of its range
     │   ├── SettingsError         a settings file, --set or a flag
     │   ├── CorpusError           a text that cannot be read or is too small
     │   ├── UnknownCharacterError a text with characters that the model never saw
@@ -32,6 +33,23 @@ class UsageError(GrucliError):
     """What was asked for cannot be done; nothing has been written."""
 
     exit_code = 2
+
+
+class ArgumentError(UsageError):
+    """An argument of a function that is out of its range.
+
+    Attributes:
+        name: of the argument; the option of that name has the same range.
+        problem: the rest of the message.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name, self.problem = name, problem
+
+    def of_option(self) -> UsageError:
+        """The same error, in the words of the command line."""
+        return UsageError(f"--{self.name.replace('_', '-')} {self.problem}")
 
 
 class SettingsError(UsageError):

@@ -168,7 +168,7 @@ class _Reading:
             return own
         if own is None or not self.extend:
             return self.given
-        return self.given.joined_with(own, has_unk=self.data.min_count > 1)
+        return self.given.joined_with(own, self.data)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
         """Whether this is how the text is read without being given a vocabulary."""
@@ -190,8 +190,7 @@ class _Reading:
 
 
 def _vocabulary_of(facts: dict[str, Any], data: Data) -> Vocabulary:
-    symbols = np.array(facts["symbols"], np.uint32)
-    return Vocabulary(data.level, symbols, has_unk=data.min_count > 1)
+    return Vocabulary.of(np.array(facts["symbols"], np.uint32), data)
 
 
 class _Numbering:
@@ -244,7 +243,7 @@ class _Numbering:
             return None
         if len(frequent) < len(symbols):
             frequent = np.append(frequent, np.uint32(UNK))
-        return Vocabulary(data.level, np.unique(frequent), has_unk=data.min_count > 1)
+        return Vocabulary.of(np.unique(frequent), data)
 
     def table(self, vocabulary: Vocabulary, unknown: Unknown) -> npt.NDArray[np.intp]:
         """The id of each symbol seen, -1 to leave it out; in the order of ``counts``."""
