@@ -1,3 +1,38 @@
-"""Train, sample and inspect character-level GRU language models with NumPy."""
+"""Train, sample and inspect character-level GRU language models with NumPy.
+
+The names in ``__all__`` are loaded when they are first used, so that ``import grucli`` is fast.
+"""
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+__all__ = ["load", "runs", "train", "train_events"]
+
+MODULES = {
+    "load": "grucli.storage.loading",
+    "runs": "grucli.storage.run",
+    "train": "grucli.training.library",
+    "train_events": "grucli.training.library",
+}
+"""Where the public names are defined."""
+
+if TYPE_CHECKING:
+    from grucli.storage.loading import load
+    from grucli.storage.run import runs
+    from grucli.training.library import train, train_events
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used (PEP 562)."""
+        if name not in MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = getattr(import_module(MODULES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    """All names, those among them that are not loaded yet."""
+    return sorted({*globals(), *__all__})

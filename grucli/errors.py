@@ -2,6 +2,7 @@
 
     GrucliError
     ├── UsageError                exit 2: the request cannot be carried out
+    │   ├── ArgumentError         an argument is out of its range
     │   ├── SettingsError         a settings file, --set or a flag is wrong
     │   ├── CorpusError           a text cannot be read or is too small
     │   ├── UnknownCharacterError a text has characters that the model never saw
@@ -32,6 +33,23 @@ class UsageError(GrucliError):
     """The request cannot be carried out; nothing has been written."""
 
     exit_code = 2
+
+
+class ArgumentError(UsageError):
+    """An argument of a function that is out of its range.
+
+    Attributes:
+        name: of the argument; the option of that name has the same range.
+        problem: the rest of the message.
+    """
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(f"{name} {problem}")
+        self.name, self.problem = name, problem
+
+    def of_option(self) -> UsageError:
+        """The same error, in the words of the command line."""
+        return UsageError(f"--{self.name.replace('_', '-')} {self.problem}")
 
 
 class SettingsError(UsageError):

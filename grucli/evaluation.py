@@ -1,17 +1,18 @@
-"""How well a model predicts a text, and how much of a sample it copied."""
+"""How well a model predicts a text: sums over long texts, and each symbol of short ones."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Event
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from grucli.data.cache import release_pages
 from grucli.nn.model import Model
-from grucli.nn.params import Ids
+from grucli.nn.params import Array, Ids
 
 WINDOW = 32
 """Steps computed at a time; does not change the result."""
@@ -26,18 +27,14 @@ the model and the text alone, so that the number of threads does not change the 
 HELD = 16
 """Windows after which a mapped text is let go of."""
 
+TOGETHER = 128
+"""Short texts that are read side by side."""
+
 PIECE = 1024
 """Characters below which a text is not cut in pieces."""
 
 WARM_UP = 256
 """Characters that each piece but the first reads, unscored, before its own."""
-
-SHORTEST_COPY = 8
-"""Copies shorter than this say nothing; they are not looked for."""
-
-
-UPPER_BITS = np.uint64(48)
-"""Where the upper 16 bits of a number of 64 begin."""
 
 
 @dataclass(frozen=True)
@@ -47,24 +44,24 @@ class Score:
     Attributes:
         chars: characters predicted.
         nats: sum of -log p.
-        hits: how often the most probable character was right.
+        correct: how often the most probable character was right.
     """
 
     chars: int
     nats: float
-    hits: int
+    correct: int
 
     def __add__(self, other: "Score") -> "Score":
-        return Score(self.chars + other.chars, self.nats + other.nats, self.hits + other.hits)
+        return Score(self.chars + other.chars, self.nats + other.nats, self.correct + other.correct)
 
     @property
     def loss(self) -> float:
-        """Nats a character."""
+        """Nats per character."""
         return self.nats / self.chars
 
     @property
     def bits(self) -> float:
-        """Bits a character."""
+        """Bits per character."""
         return self.loss / math.log(2)
 
     @property
@@ -75,7 +72,7 @@ class Score:
     @property
     def accuracy(self) -> float:
         """Share of the characters that were the model's first guess."""
-        return self.hits / self.chars
+        return self.correct / self.chars
 
 
 NOTHING = Score(0, 0.0, 0)
@@ -87,7 +84,12 @@ class Stopped(Exception):  # noqa: N818 - nothing is wrong
 
 
 def evaluate(
-    model: Model, ids: Ids, workers: int = 1, stop: Callable[[], bool] = lambda: False
+    model: Model,
+    ids: Ids,
+    workers: int = 1,
+    stop: Callable[[], bool] = lambda: False,
+    *,
+    first: int | None = None,
 ) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
 
@@ -98,9 +100,10 @@ def evaluate(
 
     Args:
         model: the model.
-        ids: the text, (N,), N >= 2; its first character is read but not predicted.
+        ids: the text, (N,); its first character is read but not predicted, and so N >= 2.
         workers: threads that share the pieces; does not change the result.
         stop: asked again and again whether to stop.
+        first: a symbol that is read before the text; then all N >= 1 characters are predicted.
 
     Raises:
         Stopped: ``stop`` has said so.
@@ -119,7 +122,7 @@ def evaluate(
             raise
         return total
 
-    groups = _groups(model, ids)
+    groups = _groups(model, ids, first)
     workers = min(workers, len(groups))
     if workers == 1:
         return sum(map(one, groups), NOTHING)
@@ -130,13 +133,14 @@ def evaluate(
             ended.set()
 
 
-def _groups(model: Model, ids: Ids) -> list[Iterator[Score]]:
+def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:
     """The scores of a text's pieces, in groups; nothing is computed before it is asked for."""
-    pieces = max(1, min(STREAMS, (len(ids) - 1) // PIECE))
-    starts, scored_from, length = _cut(len(ids) - 1, pieces)
-    size = max(FEWEST, GROUP // model.H)
+    N = len(ids) - 1 if first is None else len(ids)
+    pieces = max(1, min(STREAMS, N // PIECE))
+    starts, scored_from, length = _cut(N, pieces)
+    size, text = max(FEWEST, GROUP // model.H), _Text(ids, first)
     return [
-        _evaluate_pieces(model, ids, starts[lo : lo + size], scored_from[lo : lo + size], length)
+        _evaluate_pieces(model, text, starts[lo : lo + size], scored_from[lo : lo + size], length)
         for lo in range(0, pieces, size)
     ]
 
@@ -150,89 +154,88 @@ def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
     return ends - length, length - own, length
 
 
+class _Text(NamedTuple):
+    """A text, in memory or mapped, and the symbol that is read before it, if there is one."""
+
+    ids: Ids
+    first: int | None
+
+    def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """The symbols at some indices; ``first`` has index 0, and the text follows it."""
+        if self.first is None:
+            return self.ids[indices].astype(np.intp)
+        symbols = self.ids[np.maximum(indices - 1, 0)].astype(np.intp)
+        symbols[indices == 0] = self.first
+        return symbols
+
+
 def _evaluate_pieces(
     model: Model,
-    ids: Ids,
+    text: _Text,
     starts: npt.NDArray[np.intp],
     scored_from: npt.NDArray[np.intp],
     length: int,
 ) -> Iterator[Score]:
     """The scores of pieces that are read side by side, of some steps each."""
     state = model.zero_state(len(starts))
-    room = model.workspace(min(WINDOW, length), len(starts))
+    workspace = model.workspace(min(WINDOW, length), len(starts))
     packed = model.packed(len(starts), backward=False)
     for lo in range(0, length, WINDOW):
         steps = np.arange(lo, min(lo + WINDOW, length))[:, None]  # (T, 1)
-        places = starts + steps  # (T, pieces)
-        x, targets = ids[places].astype(np.intp), ids[places + 1].astype(np.intp)
-        log_probs, hits, state = model.score(x, targets, state, room.first(len(x)), packed)
+        indices = starts + steps  # (T, pieces)
+        x, targets = text.at(indices), text.at(indices + 1)
+        log_probs, correct, state = model.score(x, targets, state, workspace.first(len(x)), packed)
         if lo % (HELD * WINDOW) == 0:
-            release_pages(ids)
+            release_pages(text.ids)
         scored = steps >= scored_from
         yield Score(
             int(scored.sum()),
             -float(log_probs.sum(where=scored, dtype=np.float64)),
-            int(hits.sum(where=scored)),
+            int(correct.sum(where=scored)),
         )
 
 
+def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array]:
+    """Log probabilities of short texts, which are read side by side, each from the zero state.
+
+    Args:
+        model: the model.
+        texts: B texts; the first symbol of each is read, not predicted.
+
+    Yields:
+        Some steps at a time, (T, B): the log probability of the next symbol of each text, in nats;
+        0 after its end. There are as many steps as the longest text has symbols to predict.
+    """
+    ends = np.array([len(text) - 1 for text in texts])
+    padded = np.zeros((max(len(text) for text in texts), len(texts)), np.intp)
+    for number, text in enumerate(texts):
+        padded[: len(text), number] = text
+    state = model.zero_state(len(texts))
+    workspace = model.workspace(min(WINDOW, len(padded)), len(texts))
+    packed = model.packed(len(texts), backward=False)
+    for lo in range(0, len(padded) - 1, WINDOW):
+        read = padded[lo : lo + WINDOW + 1]
+        x, targets = read[:-1], read[1:]
+        log_probs, _, state = model.score(x, targets, state, workspace.first(len(x)), packed)
+        steps = np.arange(lo, lo + len(x))[:, None]
+        yield np.where(steps < ends, log_probs, 0.0)
+
+
+def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
+    """Nats of each of N texts by itself, (N,); their first symbols are read, not predicted.
+
+    Texts of about one length are read side by side.
+    """
+    nats = np.zeros(len(texts))
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    for lo in range(0, len(texts), TOGETHER):
+        chosen = order[lo : lo + TOGETHER]
+        for log_probs in log_probs_side_by_side(model, [texts[number] for number in chosen]):
+            nats[chosen] -= log_probs.sum(axis=0, dtype=np.float64)
+    return nats
+
+
 def baselines(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Nats a character of guessing uniformly, and by how often each character occurs."""
+    """Nats per character of guessing uniformly, and by how often each character occurs."""
     p = counts[counts > 0] / counts.sum()
     return math.log(len(counts)), -float(np.sum(p * np.log(p)))
-
-
-def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
-    """The longest passage of ``sample`` that stands in ``corpus`` to the letter.
-
-    Every ``SHORTEST_COPY`` characters of both are turned into one number; where numbers agree
-    the passage is extended to the right, from where it begins.
-
-    Returns:
-        Its length (0 if below ``SHORTEST_COPY``) and where it starts in the sample.
-    """
-    k = SHORTEST_COPY
-    if len(sample) < k or len(corpus) < k:
-        return 0, 0
-    wanted = _keys(sample, k)
-    order = np.argsort(wanted, kind="stable")
-    perhaps = np.zeros(2**16, np.bool_)  # by the upper bits of a number: whether one is wanted
-    perhaps[wanted >> UPPER_BITS] = True
-    best = (0, 0)
-    for lo in range(0, len(corpus) - k + 1, chunk):
-        found = _keys(corpus[lo : lo + chunk + k - 1], k)
-        places = np.flatnonzero(perhaps[found >> UPPER_BITS])
-        first = np.searchsorted(wanted, found[places], "left", sorter=order)
-        last = np.searchsorted(wanted, found[places], "right", sorter=order)
-        for offset in range(int((last - first).max(initial=0))):
-            hits = np.flatnonzero(first + offset < last)
-            i, j = order[first[hits] + offset], places[hits] + lo
-            # what also agrees one place to the left is part of a longer passage
-            begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
-            best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])
-        release_pages(corpus)
-    return best
-
-
-def _keys(ids: Ids, k: int) -> npt.NDArray[np.uint64]:
-    """A number for each run of ``k`` ids; equal runs have equal numbers."""
-    keys = np.zeros(len(ids) - k + 1, np.uint64)
-    for offset in range(k):
-        keys *= np.uint64(0x9E3779B97F4A7C15)
-        keys += ids[offset : offset + len(keys)].astype(np.uint64) + np.uint64(1)
-    return keys
-
-
-def _extend(
-    sample: Ids, corpus: Ids, i: npt.NDArray[np.intp], j: npt.NDArray[np.intp]
-) -> tuple[int, int]:
-    """Longest common run that starts at one of the pairs (sample[i], corpus[j])."""
-    length, start = 0, 0
-    while i.size:
-        inside = (i + length < len(sample)) & (j + length < len(corpus))
-        i, j = i[inside], j[inside]
-        same = sample[i + length] == corpus[j + length]
-        i, j = i[same], j[same]
-        if i.size:
-            length, start = length + 1, int(i[0])
-    return length, start

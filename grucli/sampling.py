@@ -1,20 +1,27 @@
-"""Text from a model, one character at a time, several samples as one batch."""
+"""Text from a model, one character at a time, several samples as one batch.
 
-from collections.abc import Callable, Iterator, Sequence
+``generate`` makes ids without end; ``Samples`` turns them into texts, each ended by a stop text.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from grucli.data.vocabulary import LINE_END, Vocabulary
+from grucli.errors import ArgumentError
 from grucli.evaluation import Stopped
+from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
-from grucli.threads import MANY_SAMPLES, available_cores
+from grucli.threads import MANY_SAMPLES, available_cores, side_by_side
 
 PROMPT_WINDOW = 128
 """Characters of the prompt read at a time; changes the result by rounding alone."""
@@ -23,10 +30,13 @@ DRAWS_AHEAD = 256
 """Random numbers taken from a stream at a time; does not change the result."""
 
 SMALLEST_PART = 2**13
-"""Samples times units below which a thread of their own does not pay."""
+"""Minimum samples x units per thread."""
 
 TOGETHER = 16
-"""Characters that a thread makes between two meetings with the others."""
+"""Characters per thread between synchronizations."""
+
+LONGEST_STOP = 1000
+"""Characters of a stop text: its beginnings are looked for at each character."""
 
 COLDEST, HOTTEST = 1e20, 1e-20
 """Bounds of the logits' factor: temperatures beyond leave float32's range, and choose alike."""
@@ -41,12 +51,27 @@ class Sampler:
         top_k: only the k most probable characters; None: all.
         top_p: only the fewest characters whose probabilities reach p; None: all.
         never: a character that is not chosen, whatever the model says.
+
+    Raises:
+        ArgumentError: a value is out of its range.
     """
 
     temperature: float = 1.0
     top_k: int | None = None
     top_p: float | None = None
     never: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ArgumentError(
+                "temperature", f"must be 0 or above, not {self.temperature}; 0.8 is usual"
+            )
+        if self.top_k is not None and self.top_k < 1:
+            raise ArgumentError("top_k", f"must be 1 or above, not {self.top_k}; 40 is usual")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ArgumentError(
+                "top_p", f"must be above 0 and at most 1, not {self.top_p}; 0.95 is usual"
+            )
 
     @cached_property
     def _sharpness(self) -> Array:
@@ -85,9 +110,9 @@ def _largest(logits: Array) -> Any:
 
 
 def _fall_within(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp]:
-    """For each row of weights ``p`` (N, V) the character whose part of their sum a share falls in.
+    """Inverse-CDF sampling, row by row: weights ``p`` (N, V) at shares (N,) of their sums.
 
-    Shares (N,) are below 1, and so never fall in a character of weight zero.
+    Shares are below 1, and so a character of weight zero is never drawn.
     """
     drawn: npt.NDArray[np.intp]
     if len(p) == 1:  # the same, faster
@@ -307,3 +332,161 @@ class StopFilter:
     def _pass_on(self, length: int) -> bytes:
         passed, self.held = self.held[:length], self.held[length:]
         return passed
+
+
+def check_stops(stops: Iterable[str]) -> None:
+    """Refuse stop texts that cannot be looked for.
+
+    Raises:
+        ArgumentError: one is empty or too long.
+    """
+    for stop in stops:
+        if not stop:
+            raise ArgumentError("stop", "needs a text; an empty one would end every sample at once")
+        if len(stop) > LONGEST_STOP:
+            raise ArgumentError("stop", f"takes texts of at most {LONGEST_STOP:,} characters")
+
+
+class Piece(NamedTuple):
+    """Some more of a sample, as it is made.
+
+    Attributes:
+        number: of the sample, from 0.
+        data: UTF-8 text, whole characters, or the bytes of a model of bytes; may be empty.
+    """
+
+    number: int
+    data: bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """A whole sample.
+
+    Attributes:
+        symbols: N characters, or N bytes of a model of bytes; without the prompt.
+        log_probs: log probability of each in nats, whatever the temperature, (N,).
+        end_log_prob: that of the line end that follows them; None if another symbol does.
+    """
+
+    symbols: str | bytes
+    log_probs: npt.NDArray[np.float64]
+    end_log_prob: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The sample; bytes that are not UTF-8 become U+FFFD."""
+        if isinstance(self.symbols, str):
+            return self.symbols
+        return self.symbols.decode(errors="replace")
+
+
+Made = Iterator[tuple[npt.NDArray[np.intp], Array]]
+"""What ``generate`` yields."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples that continue one prompt, made when they are asked for.
+
+    Iterating gives each as a whole ``Sample``, ``pieces`` gives them as they are made. Both make
+    the same characters, and make them anew each time. Groups of samples are made side by side.
+
+    Attributes:
+        model: the model.
+        vocabulary: what its ids stand for.
+        counts: how often each symbol occurs in the training text, (V,).
+        prompt: its ids, (N,); may be empty.
+        prompt_data: the prompt as it stands before each sample, as ``Piece.data``.
+        count: how many samples.
+        length: symbols of a sample that no stop text ends.
+        sampler: how symbols are chosen.
+        seed: of all random numbers.
+        stops: texts that end a sample and are not part of it, as ``Piece.data``.
+    """
+
+    model: Model
+    vocabulary: Vocabulary
+    counts: npt.NDArray[np.int64]
+    prompt: Ids
+    prompt_data: bytes
+    count: int
+    length: int
+    sampler: Sampler
+    seed: int
+    stops: Sequence[bytes] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("count", 1), ("length", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ArgumentError(name, f"must be {least} or above, not {getattr(self, name)}")
+
+    def pieces(self) -> Iterator[Piece]:
+        """Each sample in turn, the first of each group as it is made; each begins with b""."""
+        for first, filters, made in self._groups():
+            rest = [bytearray() for _ in filters]
+            yield Piece(first, b"")
+            for ids, _ in made:
+                for number, stops in enumerate(filters):
+                    data = stops.add(self._data(ids, number))
+                    if number:
+                        rest[number] += data
+                    elif data:
+                        yield Piece(first, data)
+            yield Piece(first, filters[0].end())
+            for number, stops in enumerate(filters[1:], 1):
+                yield Piece(first + number, b"")
+                yield Piece(first + number, bytes(rest[number]) + stops.end())
+
+    def __iter__(self) -> Iterator[Sample]:
+        for _, filters, made in self._groups():
+            symbols: list[list[int]] = [[] for _ in filters]
+            log_probs: list[list[float]] = [[] for _ in filters]
+            texts = [bytearray() for _ in filters]
+            for ids, logits in made:
+                log_y = log_softmax(logits)
+                for number, stops in enumerate(filters):
+                    if not stops.stopped:
+                        texts[number] += stops.add(self._data(ids, number))
+                        symbols[number].append(int(ids[number]))
+                        log_probs[number].append(float(log_y[number, ids[number]]))
+            for text, stops, ids_of, logs in zip(texts, filters, symbols, log_probs, strict=True):
+                yield self._sample(bytes(text) + stops.end(), ids_of, logs)
+
+    def _groups(self) -> "Iterator[tuple[int, list[StopFilter], Made]]":
+        """Samples that are made side by side: the first one's number, filters, what is made."""
+        size = side_by_side(self.count, self.length)
+        for first in range(0, self.count, size):
+            samples = min(size, self.count - first)
+            filters = [StopFilter(self.stops) for _ in range(samples)]
+            made = generate(
+                self.model,
+                self.counts,
+                self.prompt,
+                length=self.length,
+                sampler=self.sampler,
+                seed=self.seed,
+                samples=samples,
+                first=first,
+                threads=choose_threads(samples, self.model.H),
+            )
+            yield first, filters, _until_all_end(filters, made)
+
+    def _data(self, ids: Ids, number: int) -> bytes:
+        return self.vocabulary.decode(ids[number : number + 1])
+
+    def _sample(self, data: bytes, ids: list[int], log_probs: list[float]) -> Sample:
+        """A sample of the symbols made, of which those after ``data`` are not wanted."""
+        symbols = data if self.vocabulary.level == "byte" else data.decode()
+        N, end = len(symbols), None
+        if len(ids) > N and self.vocabulary.symbols[ids[N]] == LINE_END:
+            end = log_probs[N]
+        return Sample(symbols, np.array(log_probs[:N], np.float64), end)
+
+
+def _until_all_end(filters: Sequence[StopFilter], made: Made) -> Made:
+    """What is made, until no sample wants more."""
+    for step in made:
+        yield step
+        if all(stops.stopped for stops in filters):
+            return

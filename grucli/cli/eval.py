@@ -7,12 +7,11 @@ import typer
 
 from grucli.cli import render
 from grucli.cli.sample import Run, Unknown
-from grucli.errors import CorpusError, UnknownCharacterError, UsageError
+from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
-    from grucli.config import Data
     from grucli.evaluation import Score
-    from grucli.storage.checkpoint import Checkpoint
+    from grucli.language_model import LanguageModel
 
 COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
 
@@ -53,20 +52,16 @@ def evaluate(
 ) -> None:
     """Say how well a model predicts each text: bits per character, perplexity, accuracy.
 
-    Each text is read from the zero state; its first character is not predicted, but in a list.
+    Each text is read from the zero state. Its first character is predicted only by a model of a
+    list.
     Long texts are read in pieces side by side, each after the 256 characters before it.
     """
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or --split val for a part of the run's own")
-    from grucli.evaluation import Score
-    from grucli.storage.directory import open_checkpoint
+    from grucli.evaluation import NOTHING
 
-    path, checkpoint = open_checkpoint(run)
-    if split:
-        scores = [(split, _score_split(path, checkpoint, split))]
-    else:
-        scores = _score_files(checkpoint, files or [], sets or [], unknown)
-    total = sum((score for _, score in scores), Score(0, 0.0, 0))
+    scores = [(split, _of_split(run, split))] if split else _of_files(run, files, sets, unknown)
+    total = sum((score for _, score in scores), NOTHING)
     if as_json:
         rows = [{"file": file} | _figures(score) for file, score in scores]
         render.write_json({"files": rows, "total": _figures(total)})
@@ -77,64 +72,55 @@ def evaluate(
     render.write_table(table)
 
 
-def _score_split(path: Path, checkpoint: "Checkpoint", split: str) -> "Score":
+def _of_split(run: Path, split: str) -> "Score":
     """The score of a part of the corpus that the run was trained on."""
-    from grucli.data.windows import split as cut
-    from grucli.evaluation import evaluate as score
-    from grucli.storage.directory import own_corpus
-    from grucli.threads import available_cores
+    from grucli.storage.loading import load_with_split
 
-    if split not in ("train", "val", "test"):
-        raise UsageError(f"--split must be train, val or test, not {split}")
-    part = getattr(cut(own_corpus(path, checkpoint).ids, checkpoint.settings.data), split)
-    if len(part) < 2:
-        raise UsageError(f"the run held out no {split} text: data.{split} was 0")
-    return score(checkpoint.model_to_use(), part, available_cores())
+    try:
+        lm, ids = load_with_split(run, split)
+    except ArgumentError as error:
+        raise error.of_option() from None
+    return lm.evaluate(ids, begins=False)
 
 
-def _score_files(
-    checkpoint: "Checkpoint", files: list[str], sets: list[str], unknown: Any
+def _of_files(
+    run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any
 ) -> list[tuple[str, "Score"]]:
     """The score of each file, read as the corpus was or in the encoding given."""
-    from grucli.config import parse_override, resolve
+    from grucli.storage.loading import load
 
+    files, lm = files or [], load(run)
     if files.count("-") > 1:
         raise UsageError("- (standard input) is named twice; it can be read only once")
+    encoding = _encoding(lm, sets or [])
+    return [(file, _of_file(lm, file, encoding, unknown)) for file in files]
+
+
+def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
+    from grucli.config import Settings, parse_override, resolve
+
     values = {key: value for text in sets for key, value in parse_override(text).items()}
     if set(values) - {"data.encoding"}:
         raise UsageError("--set here takes data.encoding only; all else comes with the checkpoint")
-    data = resolve([("--set", values)], checkpoint.settings).data
-    return [(file, _score(checkpoint, file, data, unknown)) for file in files]
+    return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _score(checkpoint: "Checkpoint", file: str, data: "Data", unknown: Any) -> "Score":
-    import numpy as np
-
-    from grucli.data.corpus import read
-    from grucli.evaluation import evaluate as score
-    from grucli.threads import available_cores
-
+def _of_file(lm: "LanguageModel", file: str, encoding: str, unknown: Any) -> "Score":
     try:
-        text = read([file], data, checkpoint.vocabulary, unknown)
+        text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"{file}: {error}; --unknown skip leaves them out") from None
-    if len(text.ids) < 2:
-        raise CorpusError(
-            f"{file}: the model knows {len(text.ids)} of its characters; it takes one to read and "
-            "one to predict"
-        )
+    try:
+        score = lm.evaluate(text.ids)
+    except CorpusError as error:
+        raise CorpusError(f"{file}: {error}") from None
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
     if text.skipped:
         render.warn(
             f"{file}: {text.skipped:,} characters that the model does not know are left out"
         )
-    model, ids = checkpoint.model_to_use(), text.ids
-    if (
-        model.separator is not None and text.cached_ids is None
-    ):  # its first line is begun as all others
-        ids = np.concatenate([np.array([model.separator], ids.dtype), ids])
-    return score(model, ids, available_cores())
+    return score
 
 
 def _figures(score: "Score") -> dict[str, float]:

@@ -280,7 +280,7 @@ def _say_result(trainer: "Trainer") -> None:
 
 def _say_copied(best: "Checkpoint", plan: "Plan") -> None:
     """How much a sample copies from the text it was trained on."""
-    from grucli.evaluation import longest_copy
+    from grucli.analysis.overlap import longest_copy
     from grucli.training.trainer import make_sample
 
     ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)

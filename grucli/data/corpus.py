@@ -171,7 +171,7 @@ class _Reading:
             return own
         if own is None or not self.extend:
             return self.given
-        return self.given.joined_with(own, has_unk=self.data.min_count > 1)
+        return self.given.joined_with(own, self.data)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
         """Whether the ids are the same as without a given vocabulary."""
@@ -193,8 +193,7 @@ class _Reading:
 
 
 def _vocabulary_of(facts: dict[str, Any], data: Data) -> Vocabulary:
-    symbols = np.array(facts["symbols"], np.uint32)
-    return Vocabulary(data.level, symbols, has_unk=data.min_count > 1)
+    return Vocabulary.of(np.array(facts["symbols"], np.uint32), data)
 
 
 class _Numbering:
@@ -247,7 +246,7 @@ class _Numbering:
             return None
         if len(frequent) < len(symbols):
             frequent = np.append(frequent, np.uint32(UNK))
-        return Vocabulary(data.level, np.unique(frequent), has_unk=data.min_count > 1)
+        return Vocabulary.of(np.unique(frequent), data)
 
     def table(self, vocabulary: Vocabulary, unknown: Unknown) -> npt.NDArray[np.intp]:
         """The final id of each provisional one; -1 for symbols to skip."""

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from grucli.errors import UnknownCharacterError
+from grucli.config import Data
+from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
 Unknown = Literal["error", "skip"]
@@ -58,10 +59,23 @@ class Vocabulary:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def joined_with(self, other: "Vocabulary", *, has_unk: bool) -> "Vocabulary":
-        """The symbols of both."""
-        symbols = np.union1d(self.symbols, other.symbols)
-        return Vocabulary(self.level, symbols, has_unk=has_unk)
+    @classmethod
+    def of(cls, symbols: Ids, data: Data) -> "Vocabulary":
+        """The vocabulary of a text that was read with these settings.
+
+        Args:
+            symbols: code points or byte values in ascending order, (V,).
+            data: how the text was read; rare characters became ``UNK`` if there was a lower bound.
+        """
+        return cls(data.level, symbols, has_unk=data.min_count > 1)
+
+    def joined_with(self, other: "Vocabulary", data: Data) -> "Vocabulary":
+        """The symbols of both, as the vocabulary of a text that is read with these settings."""
+        return Vocabulary.of(np.union1d(self.symbols, other.symbols), data)
+
+    def count_unknown(self, ids: Ids) -> int:
+        """How many of the ids stand for characters that have none of their own."""
+        return 0 if self.unknown_id is None else int(np.count_nonzero(ids == self.unknown_id))
 
     @property
     def line_end(self) -> int | None:
@@ -91,15 +105,21 @@ class Vocabulary:
             raise UnknownCharacterError(self._describe(np.unique(symbols[~known])))
         return places
 
-    def encode(self, text: str, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of a text; at byte level, of its UTF-8 form."""
-        if self.level == "byte":
-            return self.encode_bytes(text.encode(), unknown)
-        return self.number(np.frombuffer(text.encode("utf-32-le", "replace"), "<u4"), unknown)
+    def encode(self, text: str | bytes, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
+        """Ids of a text.
 
-    def encode_bytes(self, raw: bytes, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of bytes; for byte level."""
-        return self.number(np.frombuffer(raw, np.uint8), unknown)
+        At byte level a string is read in its UTF-8 form. At character level bytes are read as
+        UTF-8, without a byte order mark at their start.
+
+        Raises:
+            CorpusError: bytes are not UTF-8, and the symbols are characters.
+            UnknownCharacterError: as of ``find``.
+        """
+        if self.level == "byte":
+            raw = text.encode(errors="replace") if isinstance(text, str) else text
+            return self.number(np.frombuffer(raw, np.uint8), unknown)
+        points = _decoded(text).encode("utf-32-le", "replace")
+        return self.number(np.frombuffer(points, "<u4"), unknown)
 
     def decode(self, ids: Ids) -> bytes:
         """The UTF-8 form of characters, or the bytes themselves."""
@@ -117,6 +137,18 @@ class Vocabulary:
         noun = "character" if self.level == "char" else "byte"
         plural = "s" if len(unknown) > 1 else ""
         return f"the model never saw the {noun}{plural} {', '.join(names)}{more}"
+
+
+def _decoded(text: str | bytes) -> str:
+    if isinstance(text, str):
+        return text
+    try:
+        return text.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        offset = error.start + len(text) - len(error.object)  # a byte order mark was dropped
+        raise CorpusError(
+            f"byte 0x{text[offset]:02x} at offset {offset:,} of the text is not UTF-8; convert it"
+        ) from None
 
 
 def describe_character(character: str) -> str:

@@ -32,6 +32,7 @@ from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
+from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Params
@@ -140,6 +141,12 @@ class Checkpoint:
     def model_to_use(self) -> Model:
         """The model to sample from and evaluate: averaged where that was better."""
         return self.averaged() if self.use_ema else self.model
+
+    def language_model(self, path: Path | None = None) -> LanguageModel:
+        """The model to use, with what its ids stand for; ``path`` is shown as its name."""
+        return LanguageModel(
+            self.model_to_use(), self.vocabulary, self.counts, self.settings.data, path
+        )
 
     def averaged(self) -> Model:
         """The model with averaged weights, if there are any."""
@@ -283,7 +290,7 @@ class _Reader:
             )
         V = len(symbols)
         self._check_names(settings, V)
-        vocabulary = Vocabulary(settings.data.level, symbols, has_unk=settings.data.min_count > 1)
+        vocabulary = Vocabulary.of(symbols, settings.data)
         model = model_for(settings, vocabulary)
         P = model.params.flat.size
         for name, parameter in model.params.items():

@@ -126,7 +126,7 @@ def test_a_runs_directory_that_is_a_file(grucli: Grucli) -> None:
         (["--unknown", "guess"], "'guess' is not one of 'error', 'skip'"),
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
         (["--prompt-file", "nothing.txt"], "nothing.txt: cannot read the prompt"),
-        (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the prompt is not UTF-8"),
+        (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the text is not UTF-8"),
         (["--prompt-file", "long.txt"], "long.txt: a prompt of more than 4 MiB; keep its end"),
         (["--stop", "a" * 1001], "--stop takes texts of at most 1,000 characters"),
         (["--json", "--length", "9" * 4000, "--count", "9" * 4000], "--json holds all samples in"),

@@ -1,0 +1,141 @@
+"""What a model gives for each symbol of a text, as numbers, as aligned lines and as HTML."""
+
+import html
+import math
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+COLUMNS, CELL = 100, 5
+"""Most columns of a printed line, and the columns of a symbol in it."""
+
+SHOWN = 2000
+"""Most symbols that ``repr`` and a notebook show."""
+
+SURPRISING = 8.0
+"""Bits from which a symbol has the full colour in a notebook."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class TextScore:
+    """How well a model predicts each symbol of a text.
+
+    ``score[3:9]`` is the score of those symbols alone, given all that stood before them.
+
+    Attributes:
+        symbols: what was scored: N characters, or N bytes for a model of bytes.
+        log_probs: log probability of each symbol given all before it, in nats, (N,).
+    """
+
+    symbols: str | bytes
+    log_probs: npt.NDArray[np.float64]
+
+    @property
+    def text(self) -> str:
+        """What was scored; bytes that are not UTF-8 become U+FFFD."""
+        if isinstance(self.symbols, str):
+            return self.symbols
+        return self.symbols.decode(errors="replace")
+
+    @property
+    def nats(self) -> float:
+        """Sum of -log p."""
+        return 0.0 - float(self.log_probs.sum())
+
+    @property
+    def bits(self) -> npt.NDArray[np.float64]:
+        """Bits of each symbol, -log2 p, (N,)."""
+        return (0.0 - self.log_probs) / math.log(2)
+
+    @property
+    def bits_per_char(self) -> float:
+        """Bits per symbol; NaN for an empty text."""
+        return float(self.bits.mean()) if len(self) else math.nan
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def __getitem__(self, span: slice | int) -> "TextScore":
+        if isinstance(span, int):
+            index = range(len(self))[span]
+            span = slice(index, index + 1)
+        return TextScore(self.symbols[span], self.log_probs[span])
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def __repr__(self) -> str:
+        return "\n".join([*self[:SHOWN]._lines(), *self._not_shown()])
+
+    def _repr_html_(self) -> str:
+        """The text coloured by surprise, for notebooks."""
+        shown = self[:SHOWN]
+        spans = map(_span, shown._visible(), shown.bits.tolist())
+        facts = html.escape(self._facts())
+        rest = "".join(f"<div>{html.escape(line)}</div>" for line in self._not_shown())
+        style = "white-space:pre-wrap;overflow-wrap:anywhere;color:#111"
+        return f'<div>{facts}</div><pre style="{style}">{"".join(spans)}</pre>{rest}'
+
+    def _facts(self) -> str:
+        noun = "character" if isinstance(self.symbols, str) else "byte"
+        count = f"{len(self):,} {noun}{'' if len(self) == 1 else 's'}"
+        if not len(self):
+            return count
+        return f"{count}, {self.nats:.2f} nats, {self.bits_per_char:.3f} bits per {noun}"
+
+    def _not_shown(self) -> list[str]:
+        more = len(self) - SHOWN
+        return [f"{more:,} more are not shown; [{SHOWN}:] has them"] if more > 0 else []
+
+    def _visible(self) -> Iterator[str]:
+        """What each symbol looks like."""
+        if isinstance(self.symbols, str):
+            return map(visible, self.symbols)
+        return (visible(chr(byte)) if byte < 0x80 else f"{byte:02x}" for byte in self.symbols)
+
+    def _lines(self) -> Iterator[str]:
+        """The facts, then symbols in one line and their bits in the next."""
+        yield self._facts()
+        cells = list(zip(self._visible(), self.bits.tolist(), strict=True))
+        for lo in range(0, len(cells), COLUMNS // CELL):
+            row = cells[lo : lo + COLUMNS // CELL]
+            yield "".join(_padded(symbol) for symbol, _ in row).rstrip()
+            yield "".join(
+                _padded(f"{bits:.1f}" if bits < 100 else f"{bits:.0f}") for _, bits in row
+            ).rstrip()
+
+
+def visible(character: str) -> str:
+    """What stands for a character where it has to be seen: blanks and controls have symbols."""
+    code = ord(character)
+    if code <= 0x20:
+        return chr(0x2400 + code)
+    if code == 0x7F:
+        return "\N{SYMBOL FOR DELETE}"
+    if unicodedata.combining(character):
+        return f"\N{DOTTED CIRCLE}{character}"
+    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
+
+
+def _padded(cell: str) -> str:
+    """A cell at the right of its columns."""
+    return " " * (CELL - sum(map(_width, cell))) + cell
+
+
+def _width(character: str) -> int:
+    """Columns of a character in a terminal."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _span(symbol: str, bits: float) -> str:
+    """A symbol on white if it was expected, on red if it was not."""
+    faded = round(255 - 175 * min(1.0, bits / SURPRISING))
+    text = " " if symbol == "\N{SYMBOL FOR SPACE}" else html.escape(symbol)
+    end = "\n" if symbol == "\N{SYMBOL FOR LINE FEED}" else ""
+    colour = f"#ff{faded:02x}{faded:02x}"
+    return f'<span style="background:{colour}" title="{bits:.2f} bits">{text}</span>{end}'
