@@ -41,6 +41,7 @@ def draw_shares(path: Path, name: str, shares: Mapping[int, Mapping[str, float]]
         shares: of each route by name, by distance.
 
     Raises:
+        UsageError: the plot cannot be drawn, as of ``check``.
         RunError: the file cannot be written.
     """
     ks = list(shares)
@@ -55,6 +56,7 @@ def draw_flows(path: Path, flows: Sequence[GradientFlow]) -> None:
     """Draw the relative norm of each model's gradient against the distance.
 
     Raises:
+        UsageError: the plot cannot be drawn, as of ``check``.
         RunError: the file cannot be written.
     """
     title, y = "How far back the gradient reaches", "norm of the gradient, relative to step t"
@@ -73,8 +75,10 @@ def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
     """Axes to draw on; at the end the figure is written to ``path``, whole or not at all.
 
     Raises:
+        UsageError: the plot cannot be drawn, as of ``check``.
         RunError: the file cannot be written.
     """
+    check(path, force=True)
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -1,7 +1,7 @@
-"""The command line: the only place that imports typer and rich.
+"""The command line: the only package that imports typer and rich.
 
-One file a command. Whatever takes long to import is imported inside the commands, so that
-``grucli --help`` answers at once.
+Each command has a file of its own. It imports what takes long to import inside the function, so
+that ``grucli --help`` is fast.
 """
 
 import io
@@ -69,20 +69,20 @@ def top(
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error as well.")
+        bool, typer.Option("--debug", help="Show the traceback of an error, too.")
     ] = False,
 ) -> None:
     """Train a character-level language model on your own text, on an ordinary CPU.
 
-    grucli corpus python-reference            real text to try it on
+    grucli corpus python-reference            write a real text to try it on
 
-    grucli train data/python-reference.txt    train; any text file will do
+    grucli train data/python-reference.txt    train on it, or on any other text file
 
-    grucli sample runs/...                    text like it
+    grucli sample runs/...                    generate text like it
 
-    grucli gradcheck                          proof that the gradients are right
+    grucli gradcheck                          prove that the gradients are right
     """
-    if context.invoked_subcommand != "sample":  # the others share a batch among the cores
+    if context.invoked_subcommand != "sample":  # the others split a batch among the cores
         limit_product_threads(1)
 
 
@@ -93,9 +93,9 @@ for command in (*app.registered_commands, app.registered_callback):
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the command with 130 and 143, unless they are ignored.
+    """End the command with 130 after Ctrl-C and with 143 after SIGTERM, unless they are ignored.
 
-    They raise SystemExit, so that what is half-written is removed on the way out.
+    The signals raise SystemExit, so that files that are half written are removed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -108,7 +108,7 @@ def _ended_by_signals() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     def drop(problem: "sys.UnraisableHookArgs") -> None:
-        if ended:  # in a callback, such as those of imports, Python would drop it and go on
+        if ended:  # in some callbacks, such as those of imports, Python would ignore SystemExit
             os._exit(ended[0])
         hook(problem)
 
@@ -120,7 +120,7 @@ def _ended_by_signals() -> Iterator[None]:
     try:
         yield
     except Exception:
-        if ended:  # where a class is being made, Python puts a RuntimeError in its place
+        if ended:  # while a class is made, Python replaces SystemExit by a RuntimeError
             raise SystemExit(ended[0]) from None
         raise
     finally:
@@ -130,7 +130,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run a command; expected errors become one message and an exit code."""
+    """Run a command; an expected error becomes one message and an exit code."""
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
     render.use_utf8()
@@ -145,7 +145,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _tell_misuse(error: Any) -> int:
-    """Say how the command is used, as typer words it; the exit code."""
+    """Say how the command is used, in typer's words; return the exit code."""
     words = io.StringIO()
     error.show(words)
     render.say(words.getvalue().rstrip("\n"))
@@ -153,7 +153,7 @@ def _tell_misuse(error: Any) -> int:
 
 
 def _tell(error: Exception) -> int:
-    """Say what went wrong; the exit code."""
+    """Say what went wrong; return the exit code."""
     if isinstance(error, typer.TyperException):
         return _tell_misuse(error)
     if isinstance(error, GrucliError):
@@ -164,8 +164,8 @@ def _tell(error: Exception) -> int:
         render.error(f"{place}{error.strerror or error}")
         return 1
     render.error(
-        "there is not enough memory; training takes less with a lower model.hidden, "
-        "train.batch or train.window, sampling with a lower --count, what looks inside with "
+        "there is not enough memory; training needs less with a lower model.hidden, "
+        "train.batch or train.window, sampling with a lower --count, gradflow and routes with "
         "lower --positions"
     )
     return 1

@@ -5,7 +5,7 @@ A derivative is taken by central differences of sixth order, d_k = f(a + k e) - 
     f'(a) = (45 d_1 - 9 d_2 + d_3) / 60 e + O(e^6),
 
 entry by entry, or along a random direction v, where it must equal <gradient, v>. The loss is
-computed forward only, by a route that shares nothing with the backward pass but the cell.
+computed by a forward pass alone, which shares nothing with the backward pass but the cell.
 """
 
 import math
@@ -25,13 +25,13 @@ from grucli.nn.params import Array, Ids, Input
 from grucli.nn.projection import project, project_backward
 
 TOLERANCE = 1e-6
-"""Largest relative error of a gradient that is right."""
+"""Largest relative error that counts as right."""
 
 FLOOR = 1e-5
-"""Gradients below this are compared absolutely: 0/0 is no error, and neither is rounding."""
+"""Smaller gradients are compared absolutely, so that neither 0/0 nor rounding is an error."""
 
 EPSILON = 4e-3
-"""Step of the differences: their order allows a wide one, which keeps rounding, O(1/e), small."""
+"""Step of the differences. Their high order allows a wide one, so rounding, O(1/e), is small."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class Row:
     """The check of one array.
 
     Attributes:
-        name: of the array, with the symbols of the equations.
+        name: the array, with the symbols of the equations.
         shape: its shape.
-        compared: how its gradient was compared: so many entries, or directions.
+        compared: how many entries or directions of its gradient were compared.
         error: the largest relative error found.
     """
 
@@ -52,13 +52,13 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether the gradient is right; not a number is wrong."""
+        """Whether the gradient is right; an error that is not a number is wrong."""
         return self.error <= TOLERANCE
 
 
 @dataclass(frozen=True)
 class Window:
-    """One window of text, the state before it, and masks or None: what a gradient depends on."""
+    """What a gradient depends on: a window of text, the state before it, and masks or None."""
 
     x: Input  # (T, B) ids, or (T, B, V) real-valued
     targets: Ids  # (T, B)
@@ -88,10 +88,10 @@ def check_entries(
     """Compare entries of a gradient, all of them if none are named, with differences of ``loss``.
 
     Args:
-        name: of the array.
-        array: what ``loss`` depends on; changed and restored.
-        gradient: of the loss with respect to it.
-        loss: computes the loss from the array as it is.
+        name: name of the array.
+        array: an array that ``loss`` depends on; it is changed and restored.
+        gradient: of the loss with respect to the array.
+        loss: computes the loss from the present values of the array.
         entries: flat indices to compare.
     """
     entries = np.arange(array.size) if entries is None else entries
@@ -118,8 +118,8 @@ def check_direction(
 ) -> Row:
     """Compare <gradient, v> with the derivative along a random direction v of length 1.
 
-    Half of v is the gradient's own direction: one that happened to be at right angles to it
-    would compare rounding with rounding.
+    Half of v is the direction of the gradient. A direction orthogonal to the gradient would only
+    compare rounding errors.
     """
     direction = rng.standard_normal(array.shape)
     direction /= np.linalg.norm(direction)
@@ -138,7 +138,7 @@ def check_direction(
 
 
 def loss_of(model: Model, window: Window) -> float:
-    """L of a window, forward only."""
+    """The loss L of a window, by a forward pass alone."""
     T, B = window.targets.shape
     model = _masked(model, window)
     workspace = model.workspace(T, B, dropout=window.masks is not None)
@@ -149,7 +149,7 @@ def loss_of(model: Model, window: Window) -> float:
 
 
 def gradients_of(model: Model, window: Window, dx: Array | None = None) -> dict[str, Array]:
-    """Gradients of L by hand, by name: parameters gate by gate, and each layer's initial state."""
+    """Gradients of L from the backward pass, by name: parameters by gate, and initial states."""
     T, B = window.targets.shape
     grads = model.params.like()
     workspace = model.workspace(T, B, dropout=window.masks is not None)
@@ -178,7 +178,7 @@ def _masked(model: Model, window: Window) -> Model:
 def _named(
     model: Model, arrays: Iterator[tuple[str, Array]], state: Array
 ) -> Iterator[tuple[str, Array]]:
-    """Parameters, or their gradients, gate by gate, then states; in one order for both."""
+    """Parameters or their gradients, gate by gate, then states, in the same order for both."""
     for full_name, array in arrays:
         owner, name = full_name.split(".")
         blocks = CELLS[model.cell].by_gate(name, array) if owner != "output" else [(name, array)]
@@ -201,10 +201,10 @@ def check_model(
 
     Args:
         model: in float64.
-        window: what to compute the loss on.
-        rng: chooses entries.
-        entries: how many entries to compare in each array, the largest gradients among them;
-            None for all.
+        window: the window to compute the loss on.
+        rng: chooses the entries.
+        entries: how many entries to compare in each array, a quarter of them those with the
+            largest gradients; None for all.
     """
     gradients = gradients_of(model, window)
     for name, array in _named(model, model.params.items(), window.state):
@@ -215,7 +215,7 @@ def check_model(
 def _choose(
     gradient: Array, rng: np.random.Generator, entries: int | None
 ) -> npt.NDArray[np.intp] | None:
-    """Flat indices of so many entries, the largest ones among them, or None for all."""
+    """Flat indices of some entries, a quarter of them the largest, or None for all."""
     if entries is None or entries >= gradient.size:
         return None
     largest = np.argsort(-np.abs(gradient), axis=None)[: entries // 4]
@@ -233,7 +233,7 @@ def check_directions(model: Model, window: Window, rng: np.random.Generator) -> 
 def check_input(
     model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
 ) -> Row:
-    """Check the gradient of the input x, as a real-valued array in place of one-hot rows."""
+    """Check the gradient of the input x, given as a real-valued array of one-hot rows."""
     x: Array = np.eye(model.V)[window.x]  # (T, B, V)
     dense = replace(window, x=x)
     dx = np.zeros_like(x)
@@ -247,8 +247,8 @@ def check_layer(
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
     Its arguments are the input x, the input projection a, the initial state and the parameters;
-    R' stands for what comes back from a later window, which training cuts off. With ``resets``
-    the state becomes zero at every other step of each stream.
+    R' stands for the gradient from a later window, which training cuts off. With ``resets`` the
+    state becomes zero at every other step of each stream.
     """
     cell = CELLS[name]
     w = cell.WEIGHTS(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
@@ -285,7 +285,7 @@ def check_layer(
 
 
 def _in_blocks(w: Any, rows: int) -> Any:
-    """Weights as products with so many rows take them; views."""
+    """Views of the weights in blocks, as matrix products with that many rows need them."""
     W_x, W_h = (blocks(W, best_width(rows, *W.shape[1:])) for W in (w.W_x, w.W_h))
     return w._replace(W_x=W_x, W_h=W_h)
 
@@ -306,7 +306,7 @@ def toy(
 ) -> tuple[Model, Window]:
     """A model with weights of the order of 1, and a random window with a non-zero state.
 
-    With ``documents``, a document begins within the window.
+    With ``documents``, a new document begins within the window.
     """
     rng = np.random.default_rng(seed)
     model = Model(V, H, L, np.float64, cell)
@@ -334,17 +334,17 @@ def check_all(
     seed: int = 0,
     entries: int | None = None,
 ) -> Iterator[tuple[str, Row]]:
-    """Every check there is, with the title of its section.
+    """Run all checks; yield each with the title of its section.
 
     Args:
-        hidden: units a layer of the model checked entry by entry.
-        layers: its layers.
-        dropout: share of its outputs zeroed by masks that stay fixed.
+        hidden: units per layer of the model that is checked entry by entry.
+        layers: its number of layers.
+        dropout: share of its outputs that fixed masks set to zero.
         cell: name of the cell.
         locked: whether the masks are the same at all steps.
-        recurrent: share of its recurrent weights zeroed likewise.
+        recurrent: share of its recurrent weights that fixed masks set to zero.
         documents: whether the state becomes zero within windows.
-        seed: of weights, text and directions.
+        seed: seed of weights, text and directions.
         entries: how many entries to compare in each array; None for all.
     """
     rng = np.random.default_rng(seed)
@@ -368,13 +368,13 @@ def check_all(
 def check_trained(
     model: Model, window: Window, entries: int, seed: int = 0
 ) -> Iterator[tuple[str, Row]]:
-    """Check given weights on a given text, with the title of each section.
+    """Check given weights on a given text; yield each check with the title of its section.
 
     Args:
         model: in float64.
-        window: ids of the text, and the state to start from.
+        window: the text, and the state to start from.
         entries: how many entries to compare in each array.
-        seed: chooses entries and directions.
+        seed: seed of the choice of entries and directions.
     """
     rng = np.random.default_rng(seed)
     T, B = window.targets.shape

@@ -1,7 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from grucli.analysis import activations
+from grucli.analysis.subject import of_run
+from grucli.errors import UsageError
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.stepper import Stepper
@@ -48,3 +52,22 @@ def test_the_unit_that_follows_a_structure_is_found() -> None:
     assert best.correlation < -0.95
     assert all(np.isfinite(tie.correlation) for tie in found)
     assert "inside quotes" not in {tie.feature for tie in found}  # the text has none
+
+
+def test_a_reading_is_coloured_by_a_unit_or_by_surprisal(trained: Path) -> None:
+    subject = of_run(trained)
+    reading = activations.read(subject, length=50)
+    text = subject.vocabulary.decode(subject.ids[:50]).decode()
+    assert (reading.layer, "".join(reading.characters)) == (1, text)
+    unit, surprisal = reading.unit(3), reading.surprisal()
+    np.testing.assert_array_equal(unit.values, reading.trace.h[:, 3])
+    np.testing.assert_array_equal(surprisal.values, reading.trace.bits)
+    assert unit.full == max(map(abs, unit.values))
+    assert len({one.feature for one in reading.correlations(top=1)}) >= 2
+    for ask, message in (
+        (lambda: reading.unit(12), "units are numbered 0 to 11"),
+        (lambda: activations.read(subject, layer=2), "layers are numbered 1 to 1"),
+        (lambda: activations.read(subject, length=1), "too short"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            ask()

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import pytest
 from grucli.analysis import route_shares
 from grucli.analysis.gradient_flow import norms_by_distance
 from grucli.analysis.routes import History, look_back_in_text
+from grucli.analysis.subject import untrained
 from grucli.errors import UsageError
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
@@ -99,3 +101,22 @@ def test_too_many_compositions_are_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match="too many to follow"):
         route_shares.check_enumerable(CELLS["lstm"], 90)
     route_shares.check_enumerable(CELLS["rnn"], 100)
+
+
+def test_what_is_measured_is_what_single_steps_say(text_file: Path) -> None:
+    (subject,) = untrained(["gru"], str(text_file), hidden=6)
+    measured = route_shares.measure(subject, steps_back=2, distance=10, positions=5)
+    history = look_back_in_text(subject.model, subject.ids, 10, 5)
+    assert measured.shares == route_shares.shares_by_distance(history, range(1, 11))
+    assert list(measured.shown()) == [1, 2, 4, 8, 10]
+    assert len(measured.enumeration.contributions) == 16
+    assert measured.to_dict()["shares_by_distance"] == measured.shown()
+    with pytest.raises(UsageError, match="too many to follow"):
+        route_shares.measure(subject, steps_back=8)
+
+
+def test_numbers_of_routes_are_those_of_the_lecture_note() -> None:
+    counted = route_shares.counts()
+    for cell, note in route_shares.LECTURE_NOTE.items():
+        for k, number in note.items():
+            assert counted[cell][k] == number

@@ -3,6 +3,7 @@
 import pytest
 
 from grucli.cli import render
+from grucli.cli.answers import answer
 
 ROWS = [("run", "loss", "corpus"), ("20261124-a-long-name", "1.5", "text.txt"), ("short", "2", "-")]
 
@@ -38,3 +39,13 @@ def test_a_terminal_too_narrow_for_it_gets_a_line_for_each_cell(
         "  loss    2",
         "  corpus  -",
     ]
+
+
+def test_an_answer_is_lines_or_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    records = [{"a": 1, "b": "\x1b"}]
+    answer(records, render.table([("a", "b"), ("1", "2")]), as_json=False)
+    assert capfdbinary.readouterr().out == b"a  b\n1  2\n"
+    unread = iter(["not read"])
+    answer(records, unread, as_json=True)
+    assert capfdbinary.readouterr().out == b'[{"a": 1, "b": "\\u001b"}]\n'
+    assert list(unread) == ["not read"]

@@ -1,0 +1,41 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grucli.analysis import subject
+from grucli.errors import CorpusError, UsageError
+
+
+def test_untrained_models_have_one_width_and_read_one_text(text_file: Path) -> None:
+    one, other = subject.untrained(["gru", "rnn"], str(text_file), hidden=7)
+    assert (one.name, other.name) == ("GRU, 7 units, untrained", "RNN, 7 units, untrained")
+    assert (one.model.H, one.model.L) == (7, 1)
+    assert len(one.vocabulary) == one.model.V
+    assert one.ids is other.ids
+    text = one.vocabulary.decode(one.ids).decode()
+    assert text == text_file.read_text(encoding="utf-8")
+
+
+def test_without_a_text_they_read_the_reference() -> None:
+    (one,) = subject.untrained(["lstm"], hidden=2)
+    assert len(one.ids) > 300_000
+
+
+def test_a_run_reads_its_validation_text_or_another(trained: Path, text_file: Path) -> None:
+    own, other = subject.of_run(trained), subject.of_run(trained, str(text_file))
+    assert own.name == trained.name
+    assert len(own.ids) == 400
+    np.testing.assert_array_equal(own.ids, other.ids[-400:])
+    Path("short.txt").write_text("e", encoding="utf-8")
+    with pytest.raises(CorpusError, match="at least two characters"):
+        subject.of_run(trained, "short.txt")
+
+
+def test_names_of_cells() -> None:
+    assert subject.cell_names("gru, rnn,gru") == ["gru", "rnn"]
+    for words in ("", "gru,tcn", "gru-after"):
+        with pytest.raises(UsageError, match="there is no cell"):
+            subject.cell_names(words)
+    with pytest.raises(UsageError, match="there is no cell 'tcn'"):
+        subject.untrained(["tcn"])

@@ -1,0 +1,30 @@
+from pathlib import Path
+
+import pytest
+
+from grucli.coloured_text import ColouredText
+from grucli.errors import RunError
+
+SIGNED = ColouredText("run", "unit 1", ["a", "<", "\x1b"], [1.0, -2.0, 0.0], full=2.0, signed=True)
+
+
+def test_colours_go_from_white_to_red_and_blue() -> None:
+    assert [colour for *_, colour in SIGNED.coloured()] == [
+        (255, 168, 168), (80, 80, 255), (255, 255, 255),
+    ]  # fmt: skip
+    surprisal = ColouredText("run", "bits", ["a"], [9.0], full=8.0, signed=False)
+    assert surprisal.colour(9.0) == surprisal.colour(8.0) == (255, 80, 80)
+    assert ColouredText("run", "unit 1", ["a"], [0.0], 0.0, signed=True).colour(0.0) == (255,) * 3
+
+
+def test_html_shows_the_characters_and_their_values() -> None:
+    html = SIGNED.to_html()
+    assert '<span style="background:#5050ff" title="-2.000">&lt;</span>' in html
+    assert "\x1b" not in html
+    assert html in SIGNED.page()
+    assert SIGNED.to_dict()["values"] == [["a", 1.0], ["<", -2.0], ["\x1b", 0.0]]
+
+
+def test_a_page_that_cannot_be_written() -> None:
+    with pytest.raises(RunError, match="cannot write the page"):
+        SIGNED.write_page(Path("nowhere", "page.html"))
