@@ -1,4 +1,4 @@
-"""Dropout: outputs of layers, and recurrent weights, that are zeroed at random in training."""
+"""Dropout: in training, some outputs of layers and some recurrent weights are set to zero."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,10 @@ from grucli.nn.params import Array, Params
 def dropout_masks(
     rng: np.random.Generator, rate: float, shape: Sequence[int], dtype: npt.DTypeLike
 ) -> Array:
-    """Masks that zero each value with probability ``rate`` and scale the rest by 1/(1-rate).
+    """Masks that set each value to zero with probability ``rate`` and scale others by 1/(1-rate).
 
-    The rate is rounded to a multiple of 1/65536: 16 random bits a value are drawn in half the time
-    of a random number.
+    The rate is rounded to a multiple of 1/65536. Each value then needs 16 random bits, which are
+    drawn in half the time of a random number.
     """
     count = math.prod(shape)
     words = rng.integers(0, 2**64 - 1, -(-count // 4), np.uint64, endpoint=True)
@@ -35,7 +35,7 @@ def recurrent_masks(rng: np.random.Generator, rate: float, params: Params) -> di
 
 
 def mask_(params: Params, masks: Mapping[str, Array]) -> None:
-    """Multiply parameters, or gradients with respect to masked ones, by their masks."""
+    """Multiply parameters, or gradients with respect to masked parameters, by their masks."""
     for name, mask in masks.items():
         array = params[name]
         array *= mask

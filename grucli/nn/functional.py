@@ -1,11 +1,11 @@
-"""The functions of the equations that are not the cell itself."""
+"""Sigmoid, softmax and the cross-entropy loss."""
 
 import numpy as np
 
 from grucli.nn.params import Array, Ids
 
 HALF = np.array(0.5, np.float32)
-"""As an array, since NumPy takes longer to find the type of a Python number (0.2 us a call)."""
+"""An array, since with a Python number each call takes 0.2 us longer to find the type."""
 
 
 def sigmoid_(a: Array) -> None:
@@ -20,7 +20,7 @@ def sigmoid_(a: Array) -> None:
 
 
 def log_softmax(c: Array) -> Array:
-    """Logarithms of the probabilities that logits ``c`` (N, V) stand for, (N, V), in nats."""
+    """Log probabilities (N, V), in nats, of logits ``c`` (N, V)."""
     shifted: Array = c - c.max(axis=-1, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
@@ -31,11 +31,11 @@ def softmax_cross_entropy_(c: Array, targets: Ids, scale: float) -> float:
 
     Args:
         c: logits (N, V); on return ``scale * (y - target)``, the gradient of ``scale * L``.
-        targets: the characters that came next, (N,).
-        scale: weight of the sum of losses, such as 1/N for the gradient of their mean.
+        targets: the next characters, (N,).
+        scale: factor of the sum of losses, such as 1/N for the gradient of their mean.
 
     Returns:
-        L = -sum log y[target], in nats, not scaled.
+        L = -sum log y[target], in nats; it is not scaled.
     """
     rows = np.arange(len(targets))
     c -= c.max(axis=1, keepdims=True)

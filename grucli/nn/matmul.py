@@ -1,16 +1,15 @@
-"""Products of a few rows with weights, in blocks of columns that need no packing.
+"""Matrix products of a few rows with weights, in blocks of columns that need no packing.
 
-A BLAS first copies the matrices that it multiplies into a layout of its own. A recurrent layer
-multiplies the same weights at every step by as few rows as the batch has streams, so that the
-copy of the weights takes up to half of the time. Where the processor has AVX-512, OpenBLAS leaves
-it out for products of at most a million multiplications
-(``kernel/x86_64/sgemm_small_kernel_permit_skylakex.c``). So a matrix (K, N) is cut into blocks of
-n columns, (N/n, K, n), each of them contiguous, the rows into groups, and each product is that
-small; NumPy runs over them without a word of Python, over all groups of rows before the next block.
-It makes products of 32 rows with 256 units or more 1.3 to 1.6 times as fast
-(``benchmarks/products.py``).
+A BLAS packs the matrices before it multiplies them: it copies them into a layout of its own. A
+recurrent layer multiplies the same weights at every step by only as many rows as the batch has
+streams. Packing the weights then takes up to half of the time. On processors with AVX-512, OpenBLAS
+does not pack for products of at most a million multiplications
+(``kernel/x86_64/sgemm_small_kernel_permit_skylakex.c``). So a matrix (K, N) is split into
+contiguous blocks of n columns, (N/n, K, n), and the rows are split into groups, so that each
+product is that small. One call of NumPy computes them all, block by block. Products of 32 rows with
+256 units or more are then 1.3 to 1.6 times as fast (``benchmarks/products.py``).
 
-A single row, as sampling has it, needs no packing; its products are shared among threads
+The product with a single row, as in sampling, needs no packing. It can be shared among threads
 (``sizes_in_pairs``).
 """
 
@@ -25,19 +24,19 @@ import numpy as np
 from grucli.nn.params import Array
 
 NARROWEST, WIDE = 16, 64
-"""Columns of the narrowest block, as many float32 as a register of AVX-512 holds, and of one that
-is as fast as can be."""
+"""Columns of the narrowest block, which fill a register of AVX-512, and columns from which a wider
+block is not faster."""
 
 STRIP = 16
-"""Columns of a transposed matrix that one product copies: more cost it more zeros to add up."""
+"""Columns of a transposed matrix that one product copies; more columns add up more zeros."""
 
 
 def largest_unpacked(config: Any, core: str) -> int:
-    """Multiplications of the largest product that the library does without packing, or 0.
+    """Multiplications of the largest product for which the library does not pack, or 0.
 
     Args:
         config: ``np.show_config(mode="dicts")``.
-        core: the processor that OpenBLAS was told to take this one for, or "".
+        core: value of OPENBLAS_CORETYPE, the processor that OpenBLAS shall assume, or "".
     """
     built, processor = config.get("Build Dependencies", {}), config.get("SIMD Extensions", {})
     library, has = str(built.get("blas", "")), str(processor.get("found", ""))
@@ -79,9 +78,9 @@ PAIRED = sizes_in_pairs(CONFIG, os.environ)
 
 
 def rows_at_once(rows: int, K: int, n: int) -> int:
-    """In groups of how many rows a block (K, n) is best multiplied by so many; 0: no such groups.
+    """Size of row groups that avoids packing of a block (K, n); 0 if there is none.
 
-    Groups are equal, and multiples of four rows unless there is but one.
+    All groups have the same size. It is a multiple of four unless there is only one group.
     """
     return _largest_group(rows, UNPACKED // (K * n))
 
@@ -93,9 +92,9 @@ def _largest_group(rows: int, most: int) -> int:
 
 
 def best_width(rows: int, K: int, N: int) -> int:
-    """Columns n of the blocks of a matrix (K, N) that so many rows are multiplied by.
+    """Columns n of the blocks of a matrix (K, N) for products with ``rows`` rows.
 
-    A single row is a product of another kind, which packs nothing.
+    A single row needs no blocks: the BLAS does not pack for its product.
     """
     if rows == 1 or rows * K * N <= UNPACKED:
         return N
@@ -112,23 +111,35 @@ def blocks(matrix: Array, n: int) -> Array:
     return view
 
 
-def for_one_row(W: Array) -> Array:
+class OneRowWeights:
     """A copy of matrices in one block, (G, 1, K, N), for products with a single row.
 
-    Each column is contiguous, and all columns lie side by side, so that the products with all
-    matrices are one.
+    The columns are contiguous and follow each other, so that one product can use all matrices.
+
+    Attributes:
+        columns: the matrices, transposed, (G, N, K), or (N, K) for one of them.
     """
-    columns: Array = W.swapaxes(-1, -2)
+
+    def __init__(self, columns: Array) -> None:
+        self.columns = columns
+
+    def __getitem__(self, gates: int | slice) -> "OneRowWeights":
+        return OneRowWeights(self.columns[gates])
+
+
+def for_one_row(W: Array) -> OneRowWeights:
+    """Copy matrices in one block, (G, 1, K, N), for products with a single row."""
+    columns: Array = W[..., 0, :, :].swapaxes(-1, -2)
     copy: Array = np.empty(columns.shape, W.dtype)
     copy_transposed(columns, copy)
-    return copy.swapaxes(-1, -2)
+    return OneRowWeights(copy)
 
 
 def copy_transposed(matrix: Array, out: Array) -> None:
-    """Copy a finite matrix whose columns are contiguous, (..., M, N), to ``out``, whose rows are.
+    """Copy a finite matrix (..., M, N) with contiguous columns to ``out`` with contiguous rows.
 
-    In strips that are multiplied by the identity, which changes no value, and takes about half the
-    time of an assignment: NumPy's loops would copy number by number.
+    Strips of the matrix are multiplied by the identity, which changes no value. This takes about
+    half the time of an assignment, which would copy single numbers.
     """
     whole = out.shape[-1] // STRIP * STRIP
     if whole:
@@ -137,40 +148,43 @@ def copy_transposed(matrix: Array, out: Array) -> None:
     out[..., whole:] = matrix[..., whole:]
 
 
-def multiplier(W: Array, out: Array) -> Callable[[Array], object]:
-    """A function that writes x W to ``out``, for products that are made again and again.
+def multiplier(W: Array | OneRowWeights, out: Array) -> Callable[[Array], object]:
+    """A function that writes x W to ``out``, for products that are computed again and again.
 
     Args:
-        W: a matrix in blocks, (..., N/n, K, n).
-        out: overwritten at each call, (..., B, N).
+        W: a matrix in blocks, (..., N/n, K, n), or weights for a single row.
+        out: overwritten at each call, (..., B, N); contiguous if W is for a single row.
 
     Returns:
         A function of x, (..., B, K).
     """
+    if isinstance(W, OneRowWeights):
+        return _one_row_multiplier(W.columns, out)
     *_, K, n = W.shape
     *others, B, N = out.shape
-    if B == 1 and (columns := _columns_side_by_side(W, out)) is not None:
-        multiply_row = _row_multiplier(columns, out.reshape(-1))
-        return lambda x: (
-            multiply_row(x[0])
-            if x.ndim == 2  # the same row for all matrices
-            else np.matmul(x, W[..., 0, :, :], out=out)
-        )
     group = rows_at_once(B, K, n) or B
     if group == B:
         into = blocks(out, n)
         return lambda x: np.matmul(x[..., None, :, :], W, out=into)
     groups = B // group
     into = blocks(out.reshape(*others, groups, group, N), n).swapaxes(-4, -3)
-    factor = W[..., None, :, :]  # (..., N/n, 1, K, n)
-    return lambda x: np.matmul(x.reshape(*x.shape[:-2], 1, groups, group, K), factor, out=into)
+    right = W[..., None, :, :]  # (..., N/n, 1, K, n)
+    return lambda x: np.matmul(x.reshape(*x.shape[:-2], 1, groups, group, K), right, out=into)
+
+
+def _one_row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
+    """As ``multiplier``, for a single row; x is (1, K), or (G, 1, K) with a row for each matrix."""
+    assert out.flags.c_contiguous, "the product with a single row needs a contiguous result"
+    multiply_row = _row_multiplier(columns.reshape(-1, columns.shape[-1]), out.reshape(-1))
+    W = columns.swapaxes(-1, -2)
+    return lambda x: multiply_row(x[0]) if x.ndim == 2 else np.matmul(x, W, out=out)
 
 
 def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
     """A function of a row x, (K,), that writes its products with ``columns``, (N, K), to ``out``.
 
-    Two numbers side by side can be taken for a complex one: a c + b d is the real part of
-    (a + i b) (c - i d). That changes the result by rounding alone.
+    Two real numbers can be read as one complex number: a c + b d is the real part of
+    (a + i b) (c - i d). The result differs only by rounding.
     """
     N, K = columns.shape
     if columns.size not in PAIRED or K % 2:
@@ -190,17 +204,10 @@ def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
     return multiply_row
 
 
-def _columns_side_by_side(W: Array, out: Array) -> Array | None:
-    """All columns of ``W``, (N, K), where it is a ``for_one_row`` that fills ``out``."""
-    columns: Array = W.swapaxes(-1, -2)
-    if out.size * W.shape[-2] == W.size and columns.flags.c_contiguous and out.flags.c_contiguous:
-        return columns.reshape(-1, W.shape[-2])
-    return None
-
-
-def multiply(x: Array, W: Array, out: Array | None = None) -> Array:
-    """X (..., B, K) times W in blocks, (..., N/n, K, n): (..., B, N), in ``out`` if given."""
+def multiply(x: Array, W: Array | OneRowWeights, out: Array | None = None) -> Array:
+    """The product x W, (..., B, N), of x (..., B, K); W and ``out`` as for ``multiplier``."""
     if out is None:
-        out = np.empty((*x.shape[:-1], W.shape[-3] * W.shape[-1]), x.dtype)
+        N = W.columns.shape[-2] if isinstance(W, OneRowWeights) else W.shape[-3] * W.shape[-1]
+        out = np.empty((*x.shape[:-1], N), x.dtype)
     multiplier(W, out)(x)
     return out

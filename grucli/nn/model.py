@@ -1,11 +1,11 @@
-"""The language model: a stack of recurrent layers below a softmax over the vocabulary.
+"""The network: a stack of recurrent layers and a softmax layer over the vocabulary.
 
     h^0 = x,   h^l = dropout(cell_l(h^{l-1}))   for l = 1..L
     c_t = h_t^L W_hc + b_c                     logits
     y_t = softmax(c_t),   L_t = -log y_t[target_t]
 
-State goes in and comes out as an argument, (L, B, S H) for a cell whose state has S parts: nothing
-is remembered between calls.
+The model remembers nothing between calls. Its functions take the state as an argument and return
+the new state, (L, B, S H) for a cell whose state has S parts.
 """
 
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
 from grucli.nn.projection import project, project_backward
 
 LOGITS_AT_ONCE = 2**21
-"""Logits held at a time: bounds their memory at 8 MB in float32, whatever the vocabulary."""
+"""Maximum number of logits in memory: 8 MB in float32 for a vocabulary of any size."""
 
 ROWS_AT_ONCE = 512
-"""Steps times streams whose logits are held at a time, so that they stay in the cache."""
+"""Maximum rows (steps times streams) of logits in memory, so that they stay in the cache."""
 
 
 class Output(NamedTuple):
@@ -37,14 +37,14 @@ class Output(NamedTuple):
 
 @dataclass(frozen=True)
 class Workspace:
-    """Memory for one window, allocated once and overwritten by every window."""
+    """Memory for one window. It is allocated once and overwritten by every window."""
 
     caches: list[Cache]  # one for each layer
-    dropped: Array  # (L, T, B, H) outputs of the layers after dropout, (0,) without dropout
-    dh: Array  # (T, B, H) gradient handed down from layer to layer
+    dropped: Array  # (L, T, B, H) outputs of the layers after dropout; (0,) without dropout
+    dh: Array  # (T, B, H) gradient of each layer's output, one layer after the other
 
     def first(self, T: int) -> "Workspace":
-        """The same memory, for a window of only ``T`` steps."""
+        """The memory of the first ``T`` steps, for a shorter window."""
         caches = [cache.span(0, T) for cache in self.caches]
         return Workspace(
             caches, self.dropped[:, :T] if self.dropped.size else self.dropped, self.dh[:T]
@@ -58,7 +58,7 @@ class Workspace:
 
 
 def shapes(V: int, H: int, L: int, cell: str = "gru") -> Shapes:
-    """Names and shapes of all parameters; layers count from 1."""
+    """Names and shapes of all parameters; the first layer has the number 1."""
     named: dict[str, tuple[int, ...]] = {}
     for number in range(1, L + 1):
         layer = CELLS[cell].shapes(V if number == 1 else H, H)
@@ -67,16 +67,16 @@ def shapes(V: int, H: int, L: int, cell: str = "gru") -> Shapes:
 
 
 class Model:
-    """Parameters and the functions of them.
+    """The parameters, and the equations of the network.
 
     Args:
         V: size of the vocabulary.
         H: units of each layer.
         L: number of layers.
-        dtype: float32 to train, float64 to check gradients; the code is the same.
+        dtype: type of all numbers: float32 for training, float64 for gradient checks.
         cell: name of the recurrent cell, one of ``cells.CELLS``.
-        separator: the character that ends a document, if the text is a list of them; the state is
-            zero before it is read, and reading it begins the next document.
+        separator: id of the character that ends a document, if the text is a list of documents. The
+            state is set to zero before this character is read.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Model:
 
     @property
     def state_size(self) -> int:
-        """Numbers of one layer's state of one stream, S H: what the cell keeps, as it pleases."""
+        """Numbers in the state of one layer and one stream, S H."""
         return len(CELLS[self.cell].STATE) * self.H
 
     def astype(self, dtype: npt.DTypeLike) -> "Model":
@@ -103,7 +103,7 @@ class Model:
         return copy
 
     def initialize(self, rng: np.random.Generator) -> None:
-        """Draw the parameters; the small output weights make the first loss about ln V."""
+        """Draw the parameters; small output weights make the first loss about ln V."""
         for number, layer in enumerate(self.layers(self.params)):
             CELLS[self.cell].initialize(layer, rng, active=1 if number == 0 else self.H)
         output = self.output(self.params)
@@ -111,9 +111,11 @@ class Model:
         output.b_c[:] = 0.0
 
     def copy_from(self, other: "Model", indices: npt.NDArray[np.intp]) -> None:
-        """Copy a model of fewer characters, whose character v is ``indices[v]`` here.
+        """Copy the parameters of a model with fewer characters.
 
-        The parameters of the other characters stay as they are.
+        Args:
+            other: the model; all its other dimensions are those of this one.
+            indices: the id here of each of its characters. Other characters are not changed.
         """
         for name, theirs in other.params.items():
             if name in ("layer1.W_x", "output.W_hc"):
@@ -124,7 +126,7 @@ class Model:
                 self.params[name][:] = theirs
 
     def layers(self, params: Params) -> list[Any]:
-        """Views of ``params``, or of gradients of the same layout: the cell's ``Weights``."""
+        """Views of ``params``, or of gradients of the same layout, as the cell's ``Weights``."""
         weights = CELLS[self.cell].WEIGHTS
         return [
             weights(*(params[f"layer{number}.{name}"] for name in weights._fields))
@@ -152,7 +154,7 @@ class Model:
         )
 
     def packed(self, rows: int, *, backward: bool = True) -> PackedWeights:
-        """Copies of the parameters as products with so many rows read them."""
+        """Packed copies of the parameters for products of ``rows`` rows."""
         return PackedWeights(self.params, rows, backward=backward)
 
     def run(
@@ -163,18 +165,18 @@ class Model:
         masks: Array | None = None,
         packed: PackedWeights | None = None,
     ) -> tuple[list[Input], Array]:
-        """Forward through all layers.
+        """The forward pass through all layers.
 
         Args:
-            x: ids (T, B), or any real-valued input (T, B, V), in which no separator is looked for.
+            x: ids (T, B), or real numbers (T, B, V), which have no separators.
             state: initial state of every layer, (L, B, S H).
             workspace: memory for exactly T steps.
-            masks: what each layer's output is multiplied by, (L, T, B, H), or (L, 1, B, H) for
-                the same at all steps, or None.
+            masks: dropout masks of each layer's output, (L, T, B, H), or (L, 1, B, H) for the same
+                mask at all steps, or None.
             packed: ``self.packed(B)``, if it exists already.
 
         Returns:
-            What each layer read, and last what the softmax reads; and the last state, (L, B, S H).
+            The input of each layer, followed by that of the softmax layer; and the last state.
         """
         if packed is None:
             packed = self.packed(state.shape[1], backward=False)
@@ -206,21 +208,21 @@ class Model:
         dx: Array | None = None,
         packed: PackedWeights | None = None,
     ) -> tuple[float, Array, Array]:
-        """Forward, then backward by hand; gradients overwrite ``grads``.
+        """The forward pass, then the backward pass by hand.
 
         Args:
-            x: ids (T, B), or a real-valued input (T, B, V), then with ``dx`` of that shape.
-            targets: the characters that come next, (T, B).
+            x: ids (T, B), or real numbers (T, B, V), which need a ``dx`` of that shape.
+            targets: the next characters, (T, B).
             state: initial state, (L, B, S H).
             workspace: memory for exactly T steps.
-            grads: receives the gradient of ``scale * L``.
-            scale: 1 / (T * B) for the gradient of the mean loss a character.
+            grads: overwritten with the gradient of ``scale * L``.
+            scale: 1 / (T * B) for the gradient of the mean loss per character.
             masks: as in ``run``.
-            dx: receives the gradient of a real-valued input.
+            dx: overwritten with the gradient of a real-valued ``x``.
             packed: ``self.packed(B)``, if it exists already.
 
         Returns:
-            L, the sum of losses in nats; the last state; the gradient of the initial state.
+            L, the sum of the losses in nats; the last state; the gradient of the initial state.
         """
         if packed is None:
             packed = self.packed(state.shape[1])
@@ -229,7 +231,7 @@ class Model:
             inputs[-1], targets, packed.W_hc_T, grads, workspace.dh, scale
         )
         dstate = np.zeros_like(last_state)
-        nothing_later = np.zeros_like(last_state[0])  # the window is where truncation cuts
+        nothing_later = np.zeros_like(last_state[0])  # the gradient is truncated at the window
         weights_T = packed.transposed(self.layers(self.params))
         dweights = self.layers(grads)
         for number in reversed(range(self.L)):
@@ -249,9 +251,18 @@ class Model:
         workspace: Workspace,
         packed: PackedWeights | None = None,
     ) -> tuple[Array, npt.NDArray[np.bool_], Array]:
-        """Judge a text: log probability of each target in nats (T, B), correct (T, B), last state.
+        """Score a text.
 
-        A correct guess is a target that was the most probable character. ``packed`` as in ``run``.
+        Args:
+            x: ids, (T, B).
+            targets: the next characters, (T, B).
+            state: initial state, (L, B, S H).
+            workspace: memory for exactly T steps.
+            packed: as in ``run``.
+
+        Returns:
+            The log probability of each target in nats, (T, B); whether each target was the most
+            probable character, (T, B); the last state.
         """
         inputs, last_state = self.run(x, state, workspace, packed=packed)
         w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
@@ -293,9 +304,9 @@ def workspace_size(
     cell: str = "gru",
     resets: bool = False,
 ) -> int:
-    """Numbers that a workspace holds, and the dropout masks that go with it, within 1 / T.
+    """Numbers in a workspace and its dropout masks, with a relative error of at most 1 / T.
 
-    Each layer keeps what its cell does; the stack shares dh.
+    Each layer has a cache of its own; all layers share dh.
     """
     layer = CELLS[cell].arrays + resets * len(CELLS[cell].STATE) + 2 * dropout
     return T * B * (H * (layer * L + 1) + resets * L)

@@ -1,6 +1,6 @@
-"""Adam, clipping by global norm, and averaged weights, each over one flat buffer.
+"""Adam, weight decay, clipping by global norm, and a moving average, each over one flat buffer.
 
-Hyperparameters are arguments; the moments are the state, and nothing else is.
+Hyperparameters are arguments. The only state are the moments.
 """
 
 import math
@@ -11,13 +11,13 @@ import numpy as np
 
 from grucli.nn.params import Array, Params
 
-PART = 2**14
-"""Parameters updated at a time, so that a dozen operations on them find them in the cache."""
+CHUNK = 2**14
+"""Parameters updated at a time, so that they stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's running means of the gradients, ``m``, and of their squares, ``v``; each (P,)."""
+    """Adam's moving averages of the gradient, ``m``, and of its square, ``v``; each (P,)."""
 
     m: Array
     v: Array
@@ -42,16 +42,16 @@ def adam_(
 
     Args:
         flat: all parameters, (P,).
-        gradient: their gradient, (P,); used as scratch.
-        moments: state, updated in place.
+        gradient: their gradient, (P,); overwritten.
+        moments: the moments, updated in place.
         step: number of this update, from 1.
         lr: learning rate.
-        betas: decay of the two moments.
+        betas: decay rates of the two moments.
         eps: added to the root of the second moment.
     """
     beta1, beta2 = betas
     unbias_m, unbias_v = 1 - beta1**step, math.sqrt(1 - beta2**step)
-    for theta, g, m, v in _parts(flat, gradient, moments.m, moments.v):
+    for theta, g, m, v in _chunks(flat, gradient, moments.m, moments.v):
         m += (1 - beta1) * (g - m)
         np.square(g, out=g)
         g -= v
@@ -66,10 +66,10 @@ def adam_(
 
 
 def decay_(params: Params, share: float) -> None:
-    """Take a share off all weights, in place; biases stay.
+    """Reduce all weights by a share of themselves, in place; biases stay.
 
-    Decoupled from the gradient (Loshchilov and Hutter 2019): ``share`` is the learning rate times
-    the weight decay, and Adam's moments know nothing of it.
+    This is decoupled weight decay (Loshchilov and Hutter 2019): ``share`` is the learning rate
+    times the weight decay, and does not enter Adam's moments.
     """
     for name, theta in params.items():
         if name.split(".")[-1].startswith("W"):
@@ -77,21 +77,24 @@ def decay_(params: Params, share: float) -> None:
 
 
 def clip_(gradient: Array, limit: float) -> float:
-    """Scale ``gradient`` down to norm ``limit`` where it is longer; returns the norm it had."""
+    """Scale ``gradient`` down to norm ``limit`` if it is longer; returns the norm before."""
     norm = math.sqrt(float(np.dot(gradient, gradient)))
     if norm > limit:
         gradient *= limit / norm
     return norm
 
 
-def ema_(average: Array, flat: Array, decay: float, step: int) -> None:
-    """Move ``average`` towards ``flat``; the decay grows from 0 so that early weights fade."""
+def ema_(ema: Array, flat: Array, decay: float, step: int) -> None:
+    """Update an exponential moving average of ``flat``.
+
+    The decay grows from 0, so that the weights of the first steps have little influence.
+    """
     decay = min(decay, step / (step + 10))
-    for mean, theta in _parts(average, flat):
+    for mean, theta in _chunks(ema, flat):
         mean += (1 - decay) * (theta - mean)
 
 
-def _parts(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Pieces of equally long buffers, one after the other."""
-    for start in range(0, len(arrays[0]), PART):
-        yield tuple(array[start : start + PART] for array in arrays)
+def _chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
+    """Chunks of buffers of the same length."""
+    for start in range(0, len(arrays[0]), CHUNK):
+        yield tuple(array[start : start + CHUNK] for array in arrays)

@@ -1,7 +1,7 @@
-"""Copies of a model's matrices, laid out as products with a given number of rows read them.
+"""Packed weights: copies of a model's matrices in the layout that products of a few rows need.
 
-``nn/matmul`` says why: products of a few rows are faster with matrices in narrow blocks of columns,
-and the backward pass multiplies by transposed matrices. The copies are made once a training step.
+Products of a few rows are faster with matrices in narrow blocks of columns (``nn/matmul``). The
+backward pass multiplies by transposed matrices. The copies are made once per training step.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from grucli.nn.matmul import best_width, blocks, copy_transposed
 from grucli.nn.params import Array, Params, Shapes
 
 TRANSPOSED = "^T"
-"""Ends the name of a transposed matrix."""
+"""Suffix of the name of a transposed matrix."""
 
 
 def packed_shapes(shapes: Shapes, rows: int, *, backward: bool = True) -> Shapes:
@@ -20,9 +20,9 @@ def packed_shapes(shapes: Shapes, rows: int, *, backward: bool = True) -> Shapes
     Matrices that need no blocking are left out.
 
     Args:
-        shapes: of the model's parameters.
-        rows: of the products, that is streams.
-        backward: also the transposed matrices.
+        shapes: names and shapes of the model's parameters.
+        rows: rows of the products, which is the number of streams.
+        backward: include the transposed matrices.
     """
     named: dict[str, tuple[int, ...]] = {}
     for name, (G, K, N) in _multiplied(shapes):
@@ -39,7 +39,7 @@ def packed_shapes(shapes: Shapes, rows: int, *, backward: bool = True) -> Shapes
 
 
 def _multiplied(shapes: Shapes) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The layers' matrices (G, K, N); characters select rows of the first layer's W_x."""
+    """The matrices (G, K, N) of all layers, but not layer 1's W_x, whose rows are only selected."""
     for name, shape in shapes.items():
         if len(shape) == 3 and name != "layer1.W_x":
             yield name, shape
@@ -49,10 +49,10 @@ class PackedWeights:
     """Packed copies of parameters.
 
     Args:
-        params: what they are copies of.
-        rows: of the products, that is streams.
-        backward: whether the backward pass will need them too.
-        flat: a buffer to use, which holds up-to-date copies; a new one if omitted.
+        params: the parameters.
+        rows: rows of the products, which is the number of streams.
+        backward: include the transposed matrices, which the backward pass needs.
+        flat: a buffer that already holds current copies; a new buffer if omitted.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class PackedWeights:
             self.update()
 
     def update(self) -> None:
-        """Copy the parameters as they are now."""
+        """Copy the current parameters."""
         for name, copy in self.copies.items():
             matrix = self.params[name.removesuffix(TRANSPOSED)]
             if not name.endswith(TRANSPOSED):
@@ -90,7 +90,7 @@ class PackedWeights:
         return self.copies["output.W_hc" + TRANSPOSED]
 
     def _in_blocks(self, number: int, w: Any, suffix: str = "") -> Any:
-        """The copies of one layer; what needs none is one block."""
+        """One layer's weights; a matrix that was not copied is one block."""
         return w._replace(
             W_x=self.copies.get(f"layer{number}.W_x{suffix}", w.W_x[:, None]),
             W_h=self.copies.get(f"layer{number}.W_h{suffix}", w.W_h[:, None]),

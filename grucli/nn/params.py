@@ -1,7 +1,7 @@
 """Parameters: named arrays that are views of one flat buffer.
 
-One buffer makes the optimizer, clipping, zeroing and averaging one line each; gradients and
-moments live in other buffers of the same layout.
+With one buffer, the optimizer, clipping and averaging need one line each. Gradients and moments are
+in other buffers of the same layout.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.integer[Any]]
 Input = npt.NDArray[Any]
-"""What a layer reads: ids (T, B), each standing for a one-hot row, or numbers (T, B, D)."""
+"""The input of a layer: ids (T, B), which stand for one-hot rows, or numbers (T, B, D)."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -23,12 +23,12 @@ class Params:
 
     Attributes:
         shapes: name -> shape, in the order of the buffer.
-        flat: the buffer, one axis; writing to it writes to every named array.
+        flat: the buffer, with one axis; the named arrays are views of it.
 
     Args:
         shapes: name -> shape.
-        dtype: of all arrays.
-        flat: a buffer to use; zeros if omitted.
+        dtype: type of all arrays.
+        flat: a buffer to use; a new buffer of zeros if omitted.
     """
 
     __slots__ = ("_views", "flat", "shapes")
@@ -42,11 +42,11 @@ class Params:
         return self._views[name]
 
     def get(self, name: str, default: Array) -> Array:
-        """The array of that name, or ``default`` where there is none."""
+        """The array of that name, or ``default`` if there is none."""
         return self._views.get(name, default)
 
     def items(self) -> Iterator[tuple[str, Array]]:
-        """Name and array, in the order of the buffer."""
+        """Names and arrays, in the order of the buffer."""
         return iter(self._views.items())
 
     def like(self) -> "Params":
@@ -66,12 +66,12 @@ def count(shapes: Shapes) -> int:
 
 
 def as_rows(array: Array) -> Array:
-    """All but the last axis as rows of one matrix, without a copy."""
+    """A view of an array as one matrix; its rows are all axes but the last."""
     return array.reshape(-1, array.shape[-1])
 
 
 def chunks(rows: int, size: int) -> list[slice]:
-    """All rows, ``size`` at a time."""
+    """Slices of all rows, ``size`` rows each; the last one may be shorter."""
     return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
 
 

@@ -1,7 +1,7 @@
 """The input projection a_t = x_t W_x + b of all steps of a window.
 
-It is the same for every cell. A cell of G gates has W_x (G, D, H), and its arguments a (G, T, B, H)
-start as the projection; its backward pass leaves their gradient in the same place.
+It is the same for every cell. A cell with G gates has W_x (G, D, H). The projection is written to
+the cell's a (G, T, B, H), and the backward pass of the cell overwrites it with its gradient.
 """
 
 from itertools import groupby
@@ -13,18 +13,18 @@ from grucli.nn.matmul import multiply
 from grucli.nn.params import Array, Ids, Input, as_rows, chunks
 
 STEPS_AT_ONCE = 8
-"""Steps multiplied at a time: what has to be added up stays in the cache, and each block of weights
-is read once for all of them."""
+"""Steps multiplied at a time. Their results stay in the processor's cache, and each block of
+weights is read once for all of them."""
 
 SORTED_AT_ONCE = 2**17
-"""Numbers sorted by character at a time, so that they stay in the cache."""
+"""Numbers sorted by character at a time, so that they stay in the processor's cache."""
 
 
 def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
-    """Input projection of all steps; ids (T, B) select rows of W_x.
+    """Compute the input projection of all steps; ids select rows of W_x.
 
     Args:
-        W_x: input weights in blocks, (G, H/n, D, n); for ids in one, (G, 1, D, H).
+        W_x: input weights in blocks, (G, H/n, D, n); for ids in one block, (G, 1, D, H).
         b: biases, (G, H).
         x: ids (T, B), or numbers (T, B, D).
         a: overwritten, (G, T, B, H).
@@ -39,12 +39,12 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
 
 
 def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
-    """``a`` becomes the rows of ``W_x`` (G, D, H) that belong to ``ids``, plus ``b``.
+    """Write the rows of ``W_x`` (G, D, H) for ``ids``, plus ``b``, to ``a``.
 
-    Ids must be below D: ``np.take`` clips them, since checking them would cost it a copy. From a
-    table it takes gate by gate: over all gates at once it now and then copied the whole of ``a``.
+    Ids must be below D: ``np.take`` clips them, since it would need a copy to check them. It reads
+    a table gate by gate, since for all gates at once it sometimes copied the whole of ``a``.
     """
-    if ids.size > W_x.shape[1]:  # more steps than characters: a table pays
+    if ids.size > W_x.shape[1]:  # there are more steps than characters: a table is faster
         for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
             np.take(W_xg + b_g, ids, axis=0, out=a_g, mode="clip")
         return
@@ -53,18 +53,18 @@ def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
 
 
 def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> None:
-    """Write the gradients of ``W_x`` and ``b``, and that of a dense ``x``.
+    """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
 
     Args:
-        W_x_T: input weights, each matrix transposed, then in blocks, (G, D/n, H, n).
-        x: what ``project`` read.
-        da: gradient of its result, (G, T, B, H).
-        dw: where the gradients of the weights go, ``dw.W_x`` (G, D, H) and ``dw.b`` (G, H).
-        dx: where that of a dense ``x`` goes, (T, B, D); for ids scratch, (T, B, H).
+        W_x_T: input weights, with each matrix transposed, then in blocks, (G, D/n, H, n).
+        x: the input of ``project``.
+        da: gradient of the projection, (G, T, B, H).
+        dw: gradients of the weights, overwritten: ``dw.W_x`` (G, D, H) and ``dw.b`` (G, H).
+        dx: gradient of a dense ``x``, overwritten, (T, B, D); for ids scratch memory, (T, B, H).
     """
     if x.ndim == 2:
         _sum_rows(dw.W_x, x.ravel(), da, as_rows(dx))
-        np.sum(dw.W_x, axis=1, out=dw.b)  # each step is in the row of one character
+        np.sum(dw.W_x, axis=1, out=dw.b)  # the gradient of each step is in exactly one row
         return
     np.sum(da, axis=(1, 2), out=dw.b)
     for dW_xg, da_g in zip(dw.W_x, da, strict=True):
@@ -79,21 +79,22 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> N
 
 
 def _rows(a: Array) -> Array:
-    """All streams of all steps as the rows of each gate, (G, T B, H), without a copy."""
+    """A view (G, T B, H): the rows of each gate are all streams of all steps."""
     G, T, B, H = a.shape
     return a.reshape(G, T * B, H)
 
 
 def _sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
-    """``dW_x[:, v]`` is the sum of the rows of ``da`` where ``ids`` are v; ``scratch`` (T B, H).
+    """Write to ``dW_x[:, v]`` the sum of the rows of ``da`` where ``ids`` are v.
 
-    Rows are sorted by id, those of a few ids at a time; a product with ones sums those of one id
-    faster than ``np.add.reduceat`` or than a product with one-hot columns.
+    The rows are sorted by id into ``scratch`` (T B, H), for a few ids at a time. The rows of one id
+    are summed by a product with ones, which is faster than ``np.add.reduceat`` and than a product
+    with one-hot columns.
     """
     order = np.argsort(ids, kind="stable")
     present, starts = np.unique(ids[order], return_index=True)
     ends, ones = [*starts[1:], len(ids)], np.ones(len(ids), da.dtype)
-    spans = zip(present.tolist(), starts.tolist(), ends, strict=True)  # each id's in the order
+    spans = zip(present.tolist(), starts.tolist(), ends, strict=True)  # each id's range in order
     few_rows = -(-SORTED_AT_ONCE // scratch.shape[1])
     groups = [list(few) for _, few in groupby(spans, lambda span: span[1] // few_rows)]
     dW_x[:] = 0.0

@@ -1,9 +1,9 @@
-"""Documents that begin within a window: the state before such a step is zero.
+"""State resets: if a document begins at a step, the state before that step is zero.
 
-A cell's equations then hold with k_t h_{t-1} in place of h_{t-1}, where the reset mask k_t (B, 1)
-is 0 for the streams that begin a document at step t and 1 for the others. A gradient with respect
-to k_t h_{t-1} is multiplied by k_t on its way to h_{t-1}. Where no document can begin, the mask is
-empty, and nothing is copied or multiplied.
+A cell then reads k_t h_{t-1} instead of h_{t-1}. The reset mask k_t (B, 1) is 0 for the streams in
+which a document begins at step t, and 1 for the others. The backward pass multiplies the gradient
+of k_t h_{t-1} by k_t to get the gradient of h_{t-1}. If no document can begin, the mask is empty,
+and nothing is copied or multiplied.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ def forward_steps(
         steps: views of T steps.
         reset_mask: k, (T, B, 1), or empty.
         states: the parts of the state, (S, T+1, B, H).
-        before: k times them, as the steps read them, (S, T, B, H); overwritten.
+        before: the masked states that the steps read, (S, T, B, H); overwritten.
     """
     return _forward_steps(steps, reset_mask, states, before) if len(reset_mask) else steps
 
@@ -37,12 +37,12 @@ def _forward_steps(
 
 
 def backward_steps(steps: Sequence[Any], reset_mask: Array, *gradients: Array) -> Iterable[Any]:
-    """Yield the steps backward in time, cutting gradients after each step that reset its state.
+    """Yield the steps backward in time, and mask the gradients after each step.
 
     Args:
         steps: views of T steps.
         reset_mask: k, (T, B, 1), or empty.
-        gradients: of each part of the state, (B, H); updated in place.
+        gradients: gradient of each part of the state, (B, H); updated in place.
     """
     return _backward_steps(steps, reset_mask, gradients) if len(reset_mask) else reversed(steps)
 

@@ -1,4 +1,4 @@
-"""A model that reads one character at a time, as sampling needs it."""
+"""A model that reads one character at a time, for sampling."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,25 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
-from grucli.nn.matmul import for_one_row, multiplier
+from grucli.nn.matmul import OneRowWeights, for_one_row, multiplier
 from grucli.nn.model import Model
 from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids, Input
 
 
 class _Layer(NamedTuple):
-    """A layer, and memory for two states of it, each of which is made from the other in turn."""
+    """A layer with memory for two states, the old one and the new one; they swap at every step."""
 
-    states: list[list[Array]]  # two of them, the parts of each (B, H); the layer above reads h_t
-    project: Callable[[Any], object]  # of what the layer reads
-    advance: list[Callable[[], None]]  # the step that makes the first state, and the second
+    states: list[list[Array]]  # two states, each with parts (B, H); the first part is h
+    project: Callable[[Any], object]  # computes the projection of the layer's input
+    advance: list[Callable[[], None]]  # computes the first state, or the second, from the other
 
 
 class Stepper:
-    """The same as ``Model.run`` over one step, with all that stays from step to step made once.
+    """``Model.run`` for one step at a time; all memory is allocated once.
 
-    Unlike the model it remembers its state; it begins with the zero state. The parameters must
-    stay as they are while it is in use.
+    Unlike a model, a stepper remembers its state, which is zero at the beginning. The parameters
+    must not change while it is in use.
 
     Args:
         model: the model.
@@ -39,10 +39,10 @@ class Stepper:
             packed = model.packed(B, backward=False)
         weights, output = packed.forward(model.layers(model.params)), model.output(model.params)
         self.separator = model.separator
-        self.turn = 0  # which of their two states the layers are in
+        self.turn = 0  # index of the current one of the two states
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
         self.b_c = output.b_c[None]  # (1, V)
-        W_hc = output.W_hc[None]  # in one block
+        W_hc = output.W_hc[None]  # one block
         self.multiply_output = multiplier(for_one_row(W_hc) if B == 1 else W_hc, self.c)
         self.layers = [
             _layer(model, w, B, reads_characters=number == 0) for number, w in enumerate(weights)
@@ -50,7 +50,7 @@ class Stepper:
 
     @property
     def state(self) -> Array:
-        """The state of all layers, (L, B, S H); to be replaced, not changed."""
+        """A copy of the state of all layers, (L, B, S H)."""
         return np.array([np.concatenate(layer.states[self.turn], axis=-1) for layer in self.layers])
 
     @state.setter
@@ -61,7 +61,7 @@ class Stepper:
                 part[:] = new
 
     def step(self, x: Ids) -> Array:
-        """Read one character: ids (B,). Returns the logits of the next one, (B, V)."""
+        """Read one character of each stream, (B,); returns the logits of the next, (B, V)."""
         if self.separator is not None:
             self._reset(x == self.separator)
         turn = 1 - self.turn
@@ -84,7 +84,7 @@ class Stepper:
 def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
     cell = CELLS[model.cell]
     cache = cell.allocate(1, B, model.H, model.params.flat.dtype)
-    a = cache.a[:, 0]  # (G, B, H), which a step reads and overwrites
+    a = cache.a[:, 0]  # (G, B, H), read and overwritten by a step
     project: Callable[[Any], object] = (
         _select(w.W_x[:, 0] + w.b[:, None], a)
         if reads_characters
@@ -105,7 +105,7 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
 
 
 def _select(table: Array, a: Array) -> Callable[[Ids], object]:
-    """A function that writes the rows (G, B, H) of ids (B,) in a table (G, V, H) to ``a``."""
+    """A function of ids (B,) that writes their rows of a table (G, V, H) to ``a`` (G, B, H)."""
     if a.shape[1] > 1:
         return lambda x: np.take(table, x, axis=1, out=a, mode="clip")
     row = a[:, 0]
@@ -116,8 +116,8 @@ def _select(table: Array, a: Array) -> Callable[[Ids], object]:
     return select_one
 
 
-def _project(W_x: Array, b: Array, a: Array) -> Callable[[Array], object]:
-    """A function that writes x W_x + b to ``a`` (G, B, H); W_x in blocks, b (G, 1, H)."""
+def _project(W_x: Array | OneRowWeights, b: Array, a: Array) -> Callable[[Array], object]:
+    """A function of x that writes x W_x + b to ``a`` (G, B, H); b is (G, 1, H)."""
     multiply = multiplier(W_x, a)
 
     def project(x: Array) -> None:

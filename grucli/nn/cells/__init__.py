@@ -12,5 +12,5 @@ CELLS: dict[str, Cell] = {"gru": GRU(), "gru-after": GRUAfter(), "lstm": LSTM(),
 
 
 def basic() -> list[str]:
-    """The names of cells, without those of their variants."""
+    """The names of the cells, without variants such as ``gru-after``."""
     return [name for name in CELLS if "-" not in name]

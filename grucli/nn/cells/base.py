@@ -1,9 +1,9 @@
-"""What all recurrent cells share: parameters, memory of a window, the forward pass over it.
+"""What all recurrent cells share: parameters, memory for a window, and the forward pass.
 
 A cell adds its gates, its initialization, one step forward, the backward pass, and the routes of
-its gradient. Its arguments are a_t = x_t W_x + b, the input projection (``nn/projection``), and the
-state before the step. A state has S parts of H numbers side by side, (B, S H): h, which the layer
-above reads, and for an LSTM c.
+its gradient. One step reads the input projection a_t = x_t W_x + b (``nn/projection``) and the
+previous state. A state consists of S parts of H numbers, (B, S H): h, which the layer above reads,
+and for an LSTM also c.
 """
 
 from abc import ABC, abstractmethod
@@ -21,7 +21,7 @@ from grucli.nn.resets import forward_steps
 class Weights(NamedTuple):
     """The parameters of one layer of G gates, or the gradients with respect to them.
 
-    The passes take the matrices in blocks of n columns (``nn/matmul``): W_x (G, H/n, D, n) and
+    Both passes read the matrices in blocks of n columns (``nn/matmul``): W_x (G, H/n, D, n) and
     W_h (G, H/n, H, n).
     """
 
@@ -31,7 +31,7 @@ class Weights(NamedTuple):
 
 
 class Route(NamedTuple):
-    """One way of the gradient from a part of the state at step t to a part of it at step t-1."""
+    """One route of the gradient, from a part of the state at step t to a part at step t-1."""
 
     name: str
     start: str  # the part of the state at step t
@@ -41,17 +41,17 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True)
 class Cache:
-    """What the backward pass needs of a forward pass over a window of T steps.
+    """Arrays of a forward pass over T steps, saved for the backward pass.
 
-    A cache serves one window at a time: the backward pass turns it into gradients, the next
-    forward pass overwrites it.
+    A cache holds one window at a time. The backward pass overwrites it with gradients, and the next
+    forward pass with the next window.
     """
 
     states: Array  # (S, T+1, B, H)  parts of the state; [:, 0] initial, [:, t+1] after step t
     a: Array  # (G, T, B, H)  projection; after forward the gates; after backward gradient at a
-    kept: Array  # (K, T, B, H)  other arrays that a cell keeps of each step
-    before: Array  # (S, T, B, H)  states as the steps read them: states[:, :-1] itself, or resets
-    reset_mask: Array  # (T, B, 1)  0 where a document begins, else 1; empty where none can
+    saved: Array  # (K, T, B, H)  other arrays of each step
+    before: Array  # (S, T, B, H)  states that the steps read: states[:, :-1], or a masked copy
+    reset_mask: Array  # (T, B, 1)  0 where a document begins, else 1; empty if none can begin
     scratch: Array  # (G, B, H)
     steps: Sequence[Any]  # T of the cell's ``Step``
 
@@ -63,17 +63,17 @@ class Cache:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that it holds."""
-        arrays = [self.states, self.a, self.kept, self.reset_mask, self.scratch]
+        """Bytes of all arrays."""
+        arrays = [self.states, self.a, self.saved, self.reset_mask, self.scratch]
         own = self.before.nbytes if len(self.reset_mask) else 0
         return own + sum(array.nbytes for array in arrays)
 
     def span(self, lo: int, hi: int) -> "Cache":
-        """The same memory, of the steps from ``lo`` to below ``hi`` alone."""
+        """A view of the steps from ``lo`` to ``hi`` - 1."""
         return Cache(
             self.states[:, lo : hi + 1],
             self.a[:, lo:hi],
-            self.kept[:, lo:hi],
+            self.saved[:, lo:hi],
             self.before[:, lo:hi],
             self.reset_mask[lo:hi],
             self.scratch,
@@ -82,20 +82,20 @@ class Cache:
 
 
 class Cell(ABC):
-    """A recurrent cell: functions of weights and caches, without state of its own."""
+    """A recurrent cell: functions of weights and caches; it holds no data."""
 
     GATES: ClassVar[tuple[str, ...]]
     """Names of the gates, in the order of the first axis of ``Weights``."""
     STATE: ClassVar[tuple[str, ...]] = ("h",)
-    """Parts of the state."""
-    KEPT: ClassVar[tuple[str, ...]] = ()
-    """Other arrays (B, H) that the backward pass needs of each step."""
+    """Names of the parts of the state."""
+    SAVED: ClassVar[tuple[str, ...]] = ()
+    """Names of other arrays (B, H) of each step that the backward pass needs."""
     ROUTES: ClassVar[tuple[Route, ...]]
-    """Every way of the gradient from one step to the step before."""
+    """All routes of the gradient from one step to the previous step."""
     WEIGHTS: ClassVar[Any] = Weights
     """The type of its parameters."""
 
-    # ---- what each cell says for itself
+    # ---- what each cell defines
 
     @abstractmethod
     def initialize(self, w: Any, rng: np.random.Generator, active: int) -> None:
@@ -103,54 +103,54 @@ class Cell(ABC):
 
         Args:
             w: the layer's ``Weights``, overwritten.
-            rng: where they come from.
-            active: inputs that are not zero at a time: 1 if x is one-hot, D if it is dense.
+            rng: random numbers.
+            active: number of inputs that are not zero: 1 if x is one-hot, D if it is dense.
         """
 
     @abstractmethod
     def views(
-        self, before: Iterable[Array], after: Iterable[Array], a: Array, kept: Iterable[Array]
+        self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Any:
-        """The arrays of one step by name, in the cell's ``Step``.
+        """The arrays of one step by name, as the cell's ``Step``.
 
         Args:
-            before: parts of the state that the step reads, S of (B, H).
-            after: parts of the state that it makes, S of (B, H).
-            a: its part of the projection, (G, B, H).
-            kept: what else it keeps, K of (B, H).
+            before: parts of the previous state, S arrays (B, H).
+            after: parts of the new state, S arrays (B, H).
+            a: the projection of this step, (G, B, H).
+            saved: the arrays named in ``SAVED``, K arrays (B, H).
         """
 
     @abstractmethod
     def step(self, w: Any, cache: Cache) -> Callable[..., None]:
-        """The equations, bound to weights: a function of the fields of one ``Step``.
+        """The equations for given weights, as a function of the fields of one ``Step``.
 
-        It finds the input projection where it leaves the gates.
+        The function overwrites the input projection with the gates.
         """
 
     @abstractmethod
     def backward(self, w_T: Any, dh: Array, dstate: Array, cache: Cache, dw: Any) -> Array:
-        """Go back through the window; write the gradients of all but ``W_x`` and ``b`` to ``dw``.
+        """The backward pass; writes all gradients to ``dw``, except those of ``W_x`` and ``b``.
 
         Args:
-            w_T: the layer's parameters, each matrix transposed, then in blocks.
-            dh: gradient that each state receives from above, (T, B, H); may be overwritten.
-            dstate: gradient that the last state receives from the next window, (B, S H).
-            cache: what the forward pass left; ``cache.a`` becomes its gradient.
-            dw: where gradients go.
+            w_T: the layer's parameters, with each matrix transposed, then in blocks.
+            dh: gradient of each h from the layer above, (T, B, H); may be overwritten.
+            dstate: gradient of the last state from the next window, (B, S H).
+            cache: the cache of the forward pass; ``cache.a`` is overwritten with its gradient.
+            dw: gradients of the parameters, overwritten.
 
         Returns:
             The gradient of the initial state, (B, S H).
         """
 
-    # ---- what is the same for all
+    # ---- what all cells share
 
     def shapes(self, D: int, H: int) -> Shapes:
-        """Shapes of the parameters of a layer of ``H`` units that reads ``D`` inputs."""
+        """Shapes of the parameters of a layer with ``D`` inputs and ``H`` units."""
         G = len(self.GATES)
         return {"W_x": (G, D, H), "W_h": (G, H, H), "b": (G, H)}
 
     def by_gate(self, name: str, array: Array) -> Iterator[tuple[str, Array]]:
-        """The parts of a parameter that belong to one gate each, named as in the equations."""
+        """The part of a parameter for each gate, named as in the equations."""
         if name not in Weights._fields:
             yield name, array
             return
@@ -160,8 +160,8 @@ class Cell(ABC):
 
     @property
     def arrays(self) -> int:
-        """Numbers that a cache keeps of a unit at each step."""
-        return len(self.GATES) + len(self.STATE) + len(self.KEPT)
+        """Numbers in a cache per unit and step."""
+        return len(self.GATES) + len(self.STATE) + len(self.SAVED)
 
     def allocate(
         self, T: int, B: int, H: int, dtype: npt.DTypeLike, *, resets: bool = False
@@ -169,23 +169,23 @@ class Cell(ABC):
         """Memory for a window of up to ``T`` steps of ``B`` streams.
 
         Args:
-            T: steps.
-            B: streams.
-            H: units.
-            dtype: of all arrays.
+            T: number of steps.
+            B: number of streams.
+            H: number of units.
+            dtype: type of all arrays.
             resets: whether documents may begin within the window.
         """
-        G, S, K = len(self.GATES), len(self.STATE), len(self.KEPT)
+        G, S, K = len(self.GATES), len(self.STATE), len(self.SAVED)
         states, a = np.zeros((S, T + 1, B, H), dtype), np.zeros((G, T, B, H), dtype)
-        kept = np.zeros((K, T, B, H), dtype)
+        saved = np.zeros((K, T, B, H), dtype)
         before = np.zeros((S, T, B, H), dtype) if resets else states[:, :-1]
         reset_mask = np.ones((T if resets else 0, B, 1), dtype)
-        steps = [self.views(before[:, t], states[:, t + 1], a[:, t], kept[:, t]) for t in range(T)]
+        steps = [self.views(before[:, t], states[:, t + 1], a[:, t], saved[:, t]) for t in range(T)]
         scratch = np.zeros((G, B, H), dtype)
-        return Cache(states, a, kept, before, reset_mask, scratch, steps)
+        return Cache(states, a, saved, before, reset_mask, scratch, steps)
 
     def forward(self, w: Any, state: Array, cache: Cache) -> Array:
-        """Run the layer from ``state`` (B, S H) over the projection; returns the last state."""
+        """The forward pass from ``state`` (B, S H) over the projection; returns the last state."""
         step = self.step(w, cache)
         cache.states[:, 0] = np.split(state, len(self.STATE), axis=-1)
         for views in forward_steps(cache.steps, cache.reset_mask, cache.states, cache.before):
@@ -194,12 +194,12 @@ class Cell(ABC):
 
 
 def recurrent_gradients(dW_h: Array, before: Iterable[Array], da: Iterable[Array]) -> None:
-    """Write the gradient of each recurrent matrix, from what it multiplied and what came of it.
+    """Write the gradient of each recurrent matrix.
 
     Args:
-        dW_h: overwritten, (G, H, H).
-        before: what each matrix multiplied, G of (T, B, H).
-        da: the gradients of the products, G of (T, B, H).
+        dW_h: gradients of the matrices, overwritten, (G, H, H).
+        before: the left factor of each product, G arrays (T, B, H).
+        da: the gradient of each product, G arrays (T, B, H).
     """
     for dW, rows, gradient in zip(dW_h, before, da, strict=True):
         np.matmul(as_rows(rows).T, as_rows(gradient), out=dW)

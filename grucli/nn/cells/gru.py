@@ -1,6 +1,6 @@
 """One GRU layer over one window of text, forward and backward by hand.
 
-One step, row vectors, * elementwise; z WRITES (z = 0 keeps the old state) and the reset gate
+States are row vectors, and * is elementwise. z WRITES (z = 0 keeps the old state). The reset gate
 acts on h_{t-1} BEFORE the matrix product, as in Cho et al. 2014:
 
     (1)  z_t = sigmoid(h_{t-1} W_hz + x_t W_xz + b_z)            update gate
@@ -9,8 +9,8 @@ acts on h_{t-1} BEFORE the matrix product, as in Cho et al. 2014:
     (4)  h_t = (1 - z_t) * h_{t-1} + z_t * n_t
 
 Every array has the gates z, r, n on its first axis, so that the part of one gate is contiguous:
-``W_hz, W_hr, W_hn = W_h``. Only the recurrent products are inside the loop over time; the input
-projection runs before it and the weight gradients after it, each as products over many steps.
+``W_hz, W_hr, W_hn = W_h``. The loop over time contains only the recurrent products. The input
+projection is computed before it and the gradients of the weights after it, for many steps at once.
 """
 
 from collections.abc import Callable, Iterable
@@ -37,28 +37,28 @@ class Step(NamedTuple):
 
 
 class GRU(Cell):
-    """The gated recurrent unit, its reset gate before the product."""
+    """The gated recurrent unit with the reset gate before the product."""
 
     GATES = ("z", "r", "n")
 
     def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """Normal input weights, orthogonal recurrent ones, update-gate bias -1.
+        """Normal input weights, orthogonal recurrent weights, update-gate bias -1.
 
-        Input weights have variance 1/active, so that x W_x has about the variance of x. The bias
-        makes z about 0.27, so that an untrained layer keeps most of its state.
+        The input weights have variance 1/active, so that x W_x has about the variance of x. The
+        bias makes z about 0.27, so that an untrained layer keeps most of its state.
         """
         w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
         orthogonal(w.W_h, rng)
         w.b[:] = np.array([[-1.0], [0.0], [0.0]])
 
     def views(
-        self, before: Iterable[Array], after: Iterable[Array], a: Array, kept: Iterable[Array]
+        self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
         """The arrays of one step."""
         return Step._make([*before, *after, a[:2], *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations, bound to weights."""
+        """The equations for given weights."""
         scratch = cache.scratch[:2]
         rh, product = scratch
         multiply_zr, multiply_n = multiplier(w.W_h[:2], scratch), multiplier(w.W_h[2], product)
@@ -78,20 +78,19 @@ class GRU(Cell):
         return step
 
     def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        """Go back through the window.
+        """The backward pass.
 
-        Every array takes the place of one that is no longer needed, which spares half the memory
-        and its traffic: dz~, dr~, dn~ that of z, r, n in ``cache.a``, and r_t * h_{t-1} that of
-        dh_t.
+        New arrays overwrite arrays that are no longer needed, which halves the memory and its
+        traffic: dz~, dr~, dn~ overwrite z, r, n in ``cache.a``, and r_t * h_{t-1} overwrites dh_t.
         """
-        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         scratch = cache.scratch[:2]
         first, second = scratch
         multiply_zr, multiply_n = multiplier(w_T.W_h[:2], scratch), multiplier(w_T.W_h[2], first)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
         for buffer, (h_prev, _, zr, z, r, n) in zip(dh[::-1], steps, strict=True):
             dh_next += buffer  # dh_t, from above
-            np.multiply(r, h_prev, out=buffer)  # r h, kept for the gradient of W_hn
+            np.multiply(r, h_prev, out=buffer)  # r h, saved for the gradient of W_hn
             dn = np.multiply(dh_next, z, out=first)  # (4) dn = dh * z
             keep = np.subtract(1.0, z, out=z)
             dh_next *= keep  # route 1, direct: dh * (1 - z)
@@ -120,7 +119,7 @@ class GRU(Cell):
 
     @staticmethod
     def direct(_: Weights, s: Step, dh: Array) -> Array:
-        """Through what h_t keeps of h_{t-1}: (4)."""
+        """Through (1 - z_t) * h_{t-1}: (4)."""
         return dh * (1 - s.z)
 
     @staticmethod
@@ -130,7 +129,7 @@ class GRU(Cell):
 
     @staticmethod
     def candidate(w: Weights, s: Step, dh: Array) -> Array:
-        """Through n_t, straight: (4), then (3)."""
+        """Through n_t, directly: (4), then (3)."""
         drh = (dh * s.z * (1 - s.n**2)) @ w.W_h[2].T
         return drh * s.r
 

@@ -1,11 +1,11 @@
 """One GRU layer whose reset gate acts AFTER the matrix product, forward and backward by hand.
 
-The form of cuDNN and of ``torch.nn.GRU``: all recurrent products of a step are one. Everything
-else is as in ``gru``:
+This is the form of cuDNN and ``torch.nn.GRU``. All recurrent products of a step are then one
+product. Everything else is as in ``gru``:
 
     (1)  z_t = sigmoid(h_{t-1} W_hz + x_t W_xz + b_z)            update gate
     (2)  r_t = sigmoid(h_{t-1} W_hr + x_t W_xr + b_r)            reset gate
-    (3)  u_t = h_{t-1} W_hn + b_u                                what the reset gate lets through
+    (3)  u_t = h_{t-1} W_hn + b_u                                input of the reset gate
     (4)  n_t = tanh(r_t * u_t + x_t W_xn + b_n)                  candidate
     (5)  h_t = (1 - z_t) * h_{t-1} + z_t * n_t
 """
@@ -46,29 +46,29 @@ class Step(NamedTuple):
 
 
 class GRUAfter(Cell):
-    """The gated recurrent unit, its reset gate after the product."""
+    """The gated recurrent unit with the reset gate after the product."""
 
     GATES = ("z", "r", "n")
-    KEPT = ("u",)  # its gradient after backward
+    SAVED = ("u",)  # backward overwrites it with its gradient
     WEIGHTS = Weights
 
     def shapes(self, D: int, H: int) -> Shapes:
-        """Shapes of the parameters: those of every cell, and b_u."""
+        """Shapes of the parameters: those of all cells, and b_u."""
         return {**super().shapes(D, H), "b_u": (H,)}
 
     def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """As a GRU; ``b_u`` is zero."""
+        """As in a GRU; ``b_u`` is zero."""
         GRU().initialize(base.Weights(w.W_x, w.W_h, w.b), rng, active)
         w.b_u[:] = 0.0
 
     def views(
-        self, before: Iterable[Array], after: Iterable[Array], a: Array, kept: Iterable[Array]
+        self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
         """The arrays of one step."""
-        return Step._make([*before, *after, *kept, a[:2], *a])
+        return Step._make([*before, *after, *saved, a[:2], *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations, bound to weights."""
+        """The equations for given weights."""
         zr_product, n_product = cache.scratch[:2], cache.scratch[2]
         multiply_all = multiplier(w.W_h, cache.scratch)
 
@@ -88,8 +88,8 @@ class GRUAfter(Cell):
         return step
 
     def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        """Go back through the window; arrays take the place of others as in a GRU."""
-        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+        """The backward pass; new arrays overwrite old ones as in a GRU."""
+        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         dn, write = cache.scratch[:2]
         zr_product, n_product = cache.scratch[:2], cache.scratch[2]
         multiply_zr = multiplier(w_T.W_h[:2], zr_product)
@@ -117,7 +117,7 @@ class GRUAfter(Cell):
             dh_next += from_u  # route 3, candidate: du W_hn^T
             dh_next += from_z  # route 2, update: dz~ W_hz^T
             dh_next += from_r  # route 4, reset: dr~ W_hr^T
-        (h_prevs,), (du_all,) = cache.before, cache.kept
+        (h_prevs,), (du_all,) = cache.before, cache.saved
         products = (cache.a[0], cache.a[1], du_all)
         recurrent_gradients(dw.W_h, (h_prevs, h_prevs, h_prevs), products)
         np.sum(du_all, axis=(0, 1), out=dw.b_u)
@@ -127,7 +127,7 @@ class GRUAfter(Cell):
 
     @staticmethod
     def direct(_: Weights, s: Step, dh: Array) -> Array:
-        """Through what h_t keeps of h_{t-1}: (5)."""
+        """Through (1 - z_t) * h_{t-1}: (5)."""
         return dh * (1 - s.z)
 
     @staticmethod

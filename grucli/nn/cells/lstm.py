@@ -1,7 +1,7 @@
 """One LSTM layer over one window of text, forward and backward by hand.
 
-One step, row vectors, * elementwise (Hochreiter and Schmidhuber 1997, with the forget gate of Gers
-et al. 2000); the state is the pair (h, c):
+States are row vectors, and * is elementwise. The cell is that of Hochreiter and Schmidhuber 1997
+with the forget gate of Gers et al. 2000. The state is the pair (h, c):
 
     (1)  i_t = sigmoid(h_{t-1} W_hi + x_t W_xi + b_i)            input gate
     (2)  f_t = sigmoid(h_{t-1} W_hf + x_t W_xf + b_f)            forget gate
@@ -10,8 +10,8 @@ et al. 2000); the state is the pair (h, c):
     (5)  c_t = f_t * c_{t-1} + i_t * g_t
     (6)  h_t = o_t * u_t,   u_t = tanh(c_t)
 
-Every array has the gates i, f, o, g on its first axis, and a state its parts h and c side by side
-on its last; the rest is as in ``gru``.
+Every array has the gates i, f, o, g on its first axis. A state has its parts h and c side by side
+on its last axis. Everything else is as in ``gru``.
 """
 
 from collections.abc import Callable, Iterable
@@ -40,7 +40,7 @@ class Step(NamedTuple):
 
 
 def from_h(carry: Callable[[Weights, Step, Array], Array]) -> Callable[..., Array]:
-    """A route from c_t, taken from h_t, which first reaches c_t: (6)."""
+    """The route from h_t that first reaches c_t by (6), then follows a route from c_t."""
     return lambda w, s, dh: carry(w, s, dh * s.ifo[2] * (1 - s.u**2))
 
 
@@ -49,22 +49,22 @@ class LSTM(Cell):
 
     GATES = ("i", "f", "o", "g")
     STATE = ("h", "c")
-    KEPT = ("u",)
+    SAVED = ("u",)
 
     def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """As a GRU; forget-gate bias 1, so that an untrained cell keeps most of its state."""
+        """As in a GRU; forget-gate bias 1, so that an untrained cell keeps most of its state."""
         w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
         orthogonal(w.W_h, rng)
         w.b[:] = np.array([[0.0], [1.0], [0.0], [0.0]])
 
     def views(
-        self, before: Iterable[Array], after: Iterable[Array], a: Array, kept: Iterable[Array]
+        self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
         """The arrays of one step."""
-        return Step._make([*before, *after, *kept, a, a[:3], a[3]])
+        return Step._make([*before, *after, *saved, a, a[:3], a[3]])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations, bound to weights."""
+        """The equations for given weights."""
         scratch = cache.scratch
         ig, multiply_all = scratch[0], multiplier(w.W_h, scratch)
 
@@ -91,9 +91,9 @@ class LSTM(Cell):
         return step
 
     def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        """Go back through the window; ``dstate`` and the result are (B, 2 H)."""
+        """The backward pass; ``dstate`` and the result are (B, 2 H)."""
         dstate = np.array(dstate, dtype=cache.h.dtype)
-        dh_next, dc = np.split(dstate, 2, axis=-1)  # (B, H) views: what comes back from step t+1
+        dh_next, dc = np.split(dstate, 2, axis=-1)  # views (B, H): gradients from step t+1
         difo, (di, df, do) = cache.scratch[:3], cache.scratch[:3]
         multiply_all = multiplier(w_T.W_h, cache.scratch)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next, dc)
@@ -152,7 +152,7 @@ class LSTM(Cell):
 
     @staticmethod
     def direct(_: Weights, s: Step, dc: Array) -> Array:
-        """From c_t to c_{t-1}, through what it keeps: (5)."""
+        """From c_t to c_{t-1}, through f_t * c_{t-1}: (5)."""
         return dc * s.ifo[1]
 
     ROUTES = (

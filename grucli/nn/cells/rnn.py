@@ -1,10 +1,10 @@
 """One vanilla recurrent layer over one window of text, forward and backward by hand.
 
-One step, row vectors (Elman 1990, with tanh):
+States are row vectors. The cell is that of Elman 1990, with tanh:
 
     (1)  h_t = tanh(h_{t-1} W_h + x_t W_x + b)
 
-Arrays have a first axis of one gate, as every cell's have; the rest is as in ``gru``.
+The first axis of every array has one gate. Everything else is as in ``gru``.
 """
 
 from collections.abc import Callable, Iterable
@@ -29,22 +29,22 @@ class Step(NamedTuple):
 class RNN(Cell):
     """The vanilla recurrent network."""
 
-    GATES = ("",)  # one, without a name
+    GATES = ("",)  # one gate, without a name
 
     def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """Normal input weights of variance 1/active, orthogonal recurrent ones, no bias."""
+        """Normal input weights of variance 1/active, orthogonal recurrent weights, zero bias."""
         w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
         orthogonal(w.W_h, rng)
         w.b[:] = 0.0
 
     def views(
-        self, before: Iterable[Array], after: Iterable[Array], a: Array, kept: Iterable[Array]
+        self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
         """The arrays of one step."""
         return Step._make([*before, *after, *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equation, bound to weights."""
+        """The equation for given weights."""
         (W_h,), (scratch,) = w.W_h, cache.scratch
         multiply_h = multiplier(W_h, scratch)
 
@@ -56,9 +56,9 @@ class RNN(Cell):
         return step
 
     def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        """Go back through the window."""
+        """The backward pass."""
         (W_h_T,) = w_T.W_h
-        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), what comes back from step t+1
+        dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         multiply_a = multiplier(W_h_T, dh_next)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
         for dh_t, (_, h, a) in zip(dh[::-1], steps, strict=True):
