@@ -92,7 +92,7 @@ def check_settings(values: config.Values) -> Report:
     if unused:
         raise UsageError(
             f"{unused[0]} has no effect on a gradient check; "
-            f"these settings have one: {', '.join(sorted(CHECKED))}"
+            f"these settings have an effect: {', '.join(sorted(CHECKED))}"
         )
     settings = config.resolve([("--set", values)], config.Settings(model=BASE))
     model = settings.model

@@ -458,7 +458,7 @@ def test_runs_lists_the_newest_first(grucli: Grucli, trained: Path) -> None:
 
 def test_no_runs_yet(grucli: Grucli) -> None:
     Path("runs").mkdir()
-    assert "holds no runs yet" in grucli("runs").err
+    assert "there are no runs in runs yet" in grucli("runs").err
 
 
 # ---- the program itself

@@ -284,8 +284,8 @@ def test_gradcheck_wants_the_runs_own_text_or_one_named(grucli: Grucli, text_fil
     assert result.code == 2
     assert "has changed since training; name a text" in result.err
     assert grucli("gradcheck", run, "--text", text_file).code == 0
-    assert "--text goes with a run" in grucli("gradcheck", "--text", text_file).err
-    assert "has no effect here" in grucli("gradcheck", "--set", "optim.lr=1").err
+    assert "--text is for a run or a checkpoint" in grucli("gradcheck", "--text", text_file).err
+    assert "has no effect on a gradient check" in grucli("gradcheck", "--set", "optim.lr=1").err
 
 
 def test_without_validation_text_no_validation_loss_is_shown(
