@@ -1,10 +1,12 @@
 """Cells beside each other: what runs on one text reached, and whether that bears out the claims."""
 
 import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from grucli.config import BUDGETS, Train
+from grucli.config import BUDGETS, Train, Values
 from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
@@ -13,6 +15,9 @@ from grucli.nn.params import count
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import RunDirectory, own_corpus
 from grucli.threads import available_cores
+from grucli.training.events import Event
+from grucli.training.request import Request
+from grucli.training.session import Session
 
 LATE = 0.9
 """Share of a run from which on the best checkpoint does not show over-fitting: two evaluations
@@ -69,6 +74,66 @@ class Claim:
     text: str
     verdict: str
     figures: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs that are to be trained on one text: of each seed one of each cell.
+
+    Attributes:
+        requests: what they are asked to do, in this order.
+        first: the first of them as it was asked for; its text is that of all.
+    """
+
+    requests: Sequence[Request]
+    first: Session
+
+    def train(
+        self, runs_dir: Path = Path("runs"), stop: Callable[[], bool] = lambda: False
+    ) -> Generator[Event, None, None]:
+        """Train the runs one after the other; a run that is stopped is the last.
+
+        Raises:
+            RunError: a file cannot be written, or a run has diverged.
+        """
+        for request in self.requests:
+            began = time.perf_counter()
+            session = request.session(self.first.plan.corpus)
+            name = f"{request.decided['model.cell']}-{request.decided['train.seed']}"
+            elapsed = time.perf_counter() - began
+            if not (yield from session.events(name, runs_dir, elapsed, stop)):
+                return
+
+
+def plan_comparison(
+    request: Request, cells: Sequence[str], seeds: int = 1, *, equal_parameters: bool = False
+) -> Comparison:
+    """What is to be trained to compare cells; what can be refused is refused here.
+
+    Args:
+        request: what the runs have in common.
+        cells: the cells.
+        seeds: runs of each of them.
+        equal_parameters: whether they get about equal numbers of parameters, not of units.
+
+    Raises:
+        UsageError: settings or text are not usable.
+    """
+    first = request.session()
+    plan = first.plan
+    V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
+    if not len(plan.splits.val):
+        raise UsageError("data.val is 0: without validation text there is nothing to compare")
+    requests = []
+    for seed in range(seeds):
+        for cell in cells:
+            change: Values = {"model.cell": cell, "train.seed": seed}
+            if equal_parameters:
+                change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
+            requests.append(request.with_values(change))
+    for one in requests[: len(cells)]:
+        one.session(plan.corpus)
+    return Comparison(requests, first)
 
 
 def judge(run: RunDirectory) -> Outcome:
