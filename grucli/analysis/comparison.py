@@ -6,13 +6,17 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from grucli.config import BUDGETS, Train, Values
+from grucli.data.corpus import Corpus
 from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory, own_corpus
 from grucli.threads import available_cores
 from grucli.training.events import Event
@@ -88,6 +92,11 @@ class Comparison:
     requests: Sequence[Request]
     first: Session
 
+    @property
+    def text(self) -> Corpus:
+        """The text of all runs."""
+        return self.first.plan.corpus
+
     def train(
         self, runs_dir: Path = Path("runs"), stop: Callable[[], bool] = lambda: False
     ) -> Generator[Event, None, None]:
@@ -98,7 +107,7 @@ class Comparison:
         """
         for request in self.requests:
             began = time.perf_counter()
-            session = request.session(self.first.plan.corpus)
+            session = request.session(self.text)
             name = f"{request.decided['model.cell']}-{request.decided['train.seed']}"
             elapsed = time.perf_counter() - began
             if not (yield from session.events(name, runs_dir, elapsed, stop)):
@@ -136,17 +145,42 @@ def plan_comparison(
     return Comparison(requests, first)
 
 
-def judge(run: RunDirectory) -> Outcome:
-    """What a run reached; reads its best checkpoint and its corpus.
+def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[Outcome]:
+    """What runs have reached. Without ``text`` theirs is read, once if it is the same.
+
+    Raises:
+        CorpusError: no validation text was held out, or the text has changed.
+        CheckpointError: a run is damaged.
+    """
+    outcomes = []
+    for run in runs:
+        file = run.checkpoint("best")
+        checkpoint = checkpoints.read(file)
+        if text is None or not _was_read_so(text, checkpoint):
+            text = own_corpus(file, checkpoint)
+        outcomes.append(judge(run, checkpoint, text))
+    return outcomes
+
+
+def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint was trained on this text, read with this vocabulary."""
+    known, symbols = text.vocabulary.symbols, checkpoint.vocabulary.symbols
+    return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
+
+
+def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
+    """What a run reached.
+
+    Args:
+        run: its directory.
+        checkpoint: its best checkpoint.
+        text: what it was trained on.
 
     Raises:
         CorpusError: no validation text was held out.
-        CheckpointError: the run is damaged.
     """
-    file = run.checkpoint("best")
-    checkpoint = checkpoints.read(file)
     settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model_to_use()
-    splits = split(own_corpus(file, checkpoint).ids, settings.data)
+    splits = split(text.ids, settings.data)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: held out no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]

@@ -104,8 +104,8 @@ def _differs_from_default(config: Path, key: str) -> bool:
     return bool(read_file(config).get(key, default) != default)
 
 
-def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
-    from grucli.analysis.comparison import check_comparable
+def _existing(paths: Sequence[Path]) -> "list[Outcome]":
+    from grucli.analysis.comparison import check_comparable, judge_all
     from grucli.storage.directory import RunDirectory, find_checkpoint
 
     for path in paths:
@@ -114,14 +114,14 @@ def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
             raise UsageError(f"{path}: --runs takes run directories, not files")
     found = {path.resolve(): RunDirectory(path) for path in paths}
     check_comparable(list(found.values()))
-    return list(found.values())
+    return judge_all(list(found.values()))
 
 
 def _train_all(
     asked: "Request", cells: Sequence[str], match: str, seeds: int, runs_dir: Path
-) -> "list[RunDirectory]":
+) -> "list[Outcome]":
     """Train one run of each cell and seed."""
-    from grucli.analysis.comparison import plan_comparison
+    from grucli.analysis.comparison import judge_all, plan_comparison
 
     comparison = plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
     shown = _Shown(len(comparison.requests))
@@ -137,7 +137,7 @@ def _train_all(
             paths = " ".join(render.quote(str(run.path)) for run in shown.complete)
             render.say_command(f"grucli compare --runs {paths}")
         raise typer.Exit(128 + signal)
-    return shown.complete
+    return judge_all(shown.complete, comparison.text)
 
 
 class _Shown:
@@ -178,10 +178,9 @@ class _Shown:
         )
 
 
-def _report(runs: "Sequence[RunDirectory]", as_json: bool) -> None:
-    from grucli.analysis.comparison import by_kind, claims, judge
+def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
+    from grucli.analysis.comparison import by_kind, claims
 
-    outcomes = [judge(run) for run in runs]
     found = claims(outcomes)
     if as_json:
         rows = [asdict(one) | {"gap": one.gap} for one in outcomes]

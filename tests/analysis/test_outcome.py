@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
-from grucli.analysis.comparison import plan_comparison
+from grucli.analysis.comparison import judge_all, plan_comparison
 from grucli.analysis.outcome import Conclusion, conclude
 from grucli.data import corpus
 from grucli.errors import UsageError
+from grucli.storage.directory import RunDirectory
 from grucli.training import session as sessions
 from grucli.training.events import Finished
 from grucli.training.request import Request
@@ -68,10 +69,15 @@ def test_a_comparison_reads_its_text_once(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(arguments)
         return original(*arguments, **named)
 
-    monkeypatch.setattr("grucli.training.session.read_corpus", counted)
+    for module in ("training.session", "storage.directory"):
+        monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
     comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"], seeds=2)
     found = [event.run for event in comparison.train() if isinstance(event, Finished)]
+    paths = [RunDirectory(run.path) for run in found]
+    outcomes = judge_all(paths, comparison.text)
     assert len(read) == 1
+    assert judge_all(paths) == outcomes
+    assert len(read) == 2
     assert [(run.settings.model.cell, run.settings.train.seed) for run in found] == [
         ("gru", 0),
         ("rnn", 0),
