@@ -438,6 +438,6 @@ def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
         used = workspace.first(len(x))
         _, state = model.run(x, state, used)
         cache = used.caches[layer - 1]
-        windows.append(np.concatenate([cache.states[:, 1:], cache.a, cache.kept])[:, :, 0])
+        windows.append(np.concatenate([cache.states[:, 1:], cache.a, cache.saved])[:, :, 0])
     arrays = np.concatenate(windows, axis=1)
     return {name: array for name, array in zip(names, arrays, strict=True) if name}

@@ -1,18 +1,27 @@
 """Cells beside each other: what runs on one text reached, and whether that bears out the claims."""
 
 import statistics
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from grucli.config import BUDGETS, Train
+import numpy as np
+
+from grucli.config import BUDGETS, Train, Values
+from grucli.data.corpus import Corpus
 from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory, own_corpus
 from grucli.threads import available_cores
+from grucli.training.events import Event
+from grucli.training.request import Request
+from grucli.training.session import Session
 
 LATE = 0.9
 """Share of a run from which on the best checkpoint does not show over-fitting: two evaluations
@@ -71,17 +80,107 @@ class Claim:
     figures: str
 
 
-def judge(run: RunDirectory) -> Outcome:
-    """What a run reached; reads its best checkpoint and its corpus.
+@dataclass(frozen=True)
+class Comparison:
+    """Runs that are to be trained on one text: of each seed one of each cell.
+
+    Attributes:
+        requests: what they are asked to do, in this order.
+        first: the first of them as it was asked for; its text is that of all.
+    """
+
+    requests: Sequence[Request]
+    first: Session
+
+    @property
+    def text(self) -> Corpus:
+        """The text of all runs."""
+        return self.first.plan.corpus
+
+    def train(
+        self, runs_dir: Path = Path("runs"), stop: Callable[[], bool] = lambda: False
+    ) -> Generator[Event, None, None]:
+        """Train the runs one after the other; a run that is stopped is the last.
+
+        Raises:
+            RunError: a file cannot be written, or a run has diverged.
+        """
+        for request in self.requests:
+            began = time.perf_counter()
+            session = request.session(self.text)
+            name = f"{request.decided['model.cell']}-{request.decided['train.seed']}"
+            elapsed = time.perf_counter() - began
+            if not (yield from session.events(name, runs_dir, elapsed, stop)):
+                return
+
+
+def plan_comparison(
+    request: Request, cells: Sequence[str], seeds: int = 1, *, equal_parameters: bool = False
+) -> Comparison:
+    """What is to be trained to compare cells; what can be refused is refused here.
+
+    Args:
+        request: what the runs have in common.
+        cells: the cells.
+        seeds: runs of each of them.
+        equal_parameters: whether they get about equal numbers of parameters, not of units.
+
+    Raises:
+        UsageError: settings or text are not usable.
+    """
+    first = request.session()
+    plan = first.plan
+    V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
+    if not len(plan.splits.val):
+        raise UsageError("data.val is 0: without validation text there is nothing to compare")
+    requests = []
+    for seed in range(seeds):
+        for cell in cells:
+            change: Values = {"model.cell": cell, "train.seed": seed}
+            if equal_parameters:
+                change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
+            requests.append(request.with_values(change))
+    for one in requests[: len(cells)]:
+        one.session(plan.corpus)
+    return Comparison(requests, first)
+
+
+def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[Outcome]:
+    """What runs have reached. Without ``text`` theirs is read, once if it is the same.
+
+    Raises:
+        CorpusError: no validation text was held out, or the text has changed.
+        CheckpointError: a run is damaged.
+    """
+    outcomes = []
+    for run in runs:
+        file = run.checkpoint("best")
+        checkpoint = checkpoints.read(file)
+        if text is None or not _was_read_so(text, checkpoint):
+            text = own_corpus(file, checkpoint)
+        outcomes.append(judge(run, checkpoint, text))
+    return outcomes
+
+
+def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
+    """Whether a checkpoint was trained on this text, read with this vocabulary."""
+    known, symbols = text.vocabulary.symbols, checkpoint.vocabulary.symbols
+    return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
+
+
+def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
+    """What a run reached.
+
+    Args:
+        run: its directory.
+        checkpoint: its best checkpoint.
+        text: what it was trained on.
 
     Raises:
         CorpusError: no validation text was held out.
-        CheckpointError: the run is damaged.
     """
-    file = run.checkpoint("best")
-    checkpoint = checkpoints.read(file)
     settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model_to_use()
-    splits = split(own_corpus(file, checkpoint).ids, settings.data)
+    splits = split(text.ids, settings.data)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: held out no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]

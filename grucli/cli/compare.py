@@ -1,7 +1,7 @@
 """``grucli compare``: GRU against LSTM and RNN on one text."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from grucli.cli import narrate, options, render
-from grucli.cli.request import Request
+from grucli.cli.request import request
 from grucli.cli.train import Config, Epochs, Minutes, RunsDir, Sets, Steps, carry_out
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
     from grucli.analysis.comparison import Outcome
-    from grucli.config import Values
     from grucli.storage.directory import RunDirectory
+    from grucli.training.events import Event, Finished
+    from grucli.training.request import Request
 
 HEADER = ("model", "params", "chars/s", "train", "val", "gap", "best at")
 
@@ -58,10 +59,14 @@ def compare(
     over-fitting. Seeds are 0, 1, ...; what follows plus-minus is half the range over them. Each
     run is an ordinary run directory; compare --runs RUN RUN ... compares what there is.
     """
-    budget = {"train.steps": steps, "train.epochs": epochs, "train.minutes": minutes}
-    given = {key: value for key, value in budget.items() if value is not None}
+    budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     if runs:
-        if given or sets or config or seeds is not None:
+        if (
+            any(number is not None for number in budget.values())
+            or sets
+            or config
+            or seeds is not None
+        ):
             raise UsageError(
                 "--runs compares runs that there are; leave out budget, settings and --seeds"
             )
@@ -75,8 +80,8 @@ def compare(
 
         names = cell_names(cells)
         _refuse_what_is_compared(corpus, config, sets or [])
-        request = Request(corpus, config, sets or [], given)
-        compared = _train_all(request, names, match, seeds or 1, runs_dir or Path("runs"))
+        asked = request(corpus, config, sets, budget)
+        compared = _train_all(asked, names, match, seeds or 1, runs_dir or Path("runs"))
     _report(compared, as_json)
 
 
@@ -101,8 +106,8 @@ def _differs_from_default(config: Path, key: str) -> bool:
     return bool(read_file(config).get(key, default) != default)
 
 
-def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
-    from grucli.analysis.comparison import check_comparable
+def _existing(paths: Sequence[Path]) -> "list[Outcome]":
+    from grucli.analysis.comparison import check_comparable, judge_all
     from grucli.storage.directory import RunDirectory, find_checkpoint
 
     for path in paths:
@@ -111,54 +116,73 @@ def _existing(paths: Sequence[Path]) -> "list[RunDirectory]":
             raise UsageError(f"{path}: --runs takes run directories, not files")
     found = {path.resolve(): RunDirectory(path) for path in paths}
     check_comparable(list(found.values()))
-    return list(found.values())
+    return judge_all(list(found.values()))
 
 
 def _train_all(
-    request: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
-) -> "list[RunDirectory]":
-    """Train one run of each cell and seed; what can be refused is refused before the first."""
-    from grucli.analysis.comparison import matching_hidden
+    asked: "Request", cells: Sequence[str], match: str, seeds: int, runs_dir: Path
+) -> "list[Outcome]":
+    """Train one run of each cell and seed."""
+    from grucli.analysis.comparison import judge_all, plan_comparison
 
-    first = request.session().plan
-    V, layers = len(first.corpus.vocabulary), first.settings.model.layers
-    if not len(first.splits.val):
-        raise UsageError("data.val is 0: without validation text there is nothing to compare")
-    changes: list[Values] = []
-    for seed in range(seeds):
-        for cell in cells:
-            change: Values = {"model.cell": cell, "train.seed": seed}
-            if match == "params":
-                change["model.hidden"] = matching_hidden(V, layers, cell, first.parameters)
-            changes.append(change)
-    for change in changes[: len(cells)]:
-        request.with_values(change).session()
-    done: list[RunDirectory] = []
-    for number, change in enumerate(changes, start=1):
-        began = time.perf_counter()
-        session = request.with_values(change).session()
-        name = f"{change['model.cell']}-{change['train.seed']}"
-        trainer, signal = carry_out(session, name, runs_dir, began, quiet=True)
-        model, taken = session.plan.settings.model, render.duration(time.perf_counter() - began)
+    comparison = plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
+    shown = _Shown(len(comparison.requests))
+    _, signal = carry_out(
+        lambda stop: comparison.train(runs_dir, stop),
+        shown.follow,
+        lambda: narrate.say_stopped(shown.run, asked.sources, at_once=True),
+    )
+    if len(shown.complete) < shown.total:
+        narrate.say_stopped(shown.run, asked.sources)
+        if shown.complete:
+            render.say("compare what has been trained with:")
+            paths = " ".join(render.quote(str(run.path)) for run in shown.complete)
+            render.say_command(f"grucli compare --runs {paths}")
+        raise typer.Exit(128 + signal)
+    return judge_all(shown.complete, comparison.text)
+
+
+class _Shown:
+    """Shows runs that are trained one after the other.
+
+    Attributes:
+        total: how many there will be.
+        run: the one that is being trained.
+        complete: those that came to their end.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.began = total, time.perf_counter()
+        self.run: RunDirectory | None = None
+        self.complete: list[RunDirectory] = []
+
+    def follow(self, events: "Iterator[Event]") -> None:
+        """Say what has to be said of each event."""
+        from grucli.storage.directory import RunDirectory
+        from grucli.training.events import Finished, Started
+
+        for event in events:
+            narrate.warn(event)
+            if isinstance(event, Started):
+                self.run, self.began = RunDirectory(event.path), time.perf_counter()
+                narrate.say_notes(event.notes if not self.complete else ())
+            elif isinstance(event, Finished):
+                self._say_finished(event)
+                self.complete += [RunDirectory(event.run.path)] * event.complete
+
+    def _say_finished(self, event: "Finished") -> None:
+        settings, taken = event.run.settings, render.duration(time.perf_counter() - self.began)
+        model = settings.model
         render.say(
-            f"{number} of {len(changes)}: {model.cell.upper()} {model.layers} x {model.hidden}, "
-            f"seed {change['train.seed']}, {taken}: {trainer.run.path}"
+            f"{len(self.complete) + 1} of {self.total}: {model.cell.upper()} "
+            f"{model.layers} x {model.hidden}, seed {settings.train.seed}, {taken}: "
+            f"{event.run.path}"
         )
-        if not trainer.finished:
-            narrate.say_stopped(trainer.run, session.plan)
-            if done:
-                render.say("compare what has been trained with:")
-                paths = " ".join(render.quote(str(run.path)) for run in done)
-                render.say_command(f"grucli compare --runs {paths}")
-            raise typer.Exit(128 + signal)
-        done.append(trainer.run)
-    return done
 
 
-def _report(runs: "Sequence[RunDirectory]", as_json: bool) -> None:
-    from grucli.analysis.comparison import by_kind, claims, judge
+def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
+    from grucli.analysis.comparison import by_kind, claims
 
-    outcomes = [judge(run) for run in runs]
     found = claims(outcomes)
     if as_json:
         rows = [asdict(one) | {"gap": one.gap} for one in outcomes]

@@ -1,41 +1,55 @@
 """What ``grucli train`` shows: the plan, the progress, the result."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grucli.cli import render
 
 if TYPE_CHECKING:
+    from grucli.analysis.outcome import Conclusion, Copied
     from grucli.config import Values
-    from grucli.storage.checkpoint import Checkpoint
     from grucli.storage.directory import RunDirectory
-    from grucli.training.events import Event
+    from grucli.training.events import Event, Finished, Started
     from grucli.training.plan import Plan
     from grucli.training.session import Session
-    from grucli.training.trainer import Trainer
 
 
 LONG = 10**8
 """Bytes of a text from which reading takes seconds."""
 
-SEARCHED = 10**8
-"""Characters that are searched for what a sample has copied, which takes seconds."""
 
+def follow(events: "Iterator[Event]", quiet: bool, told: int) -> "Finished":
+    """Show what happens in a run; of its notes the first ``told`` were shown before."""
+    from grucli.training.events import Started
 
-def follow(trainer: "Trainer", stop: Callable[[], bool], quiet: bool) -> None:
-    """Train, and show what happens."""
+    started = next(events)
+    assert isinstance(started, Started)
+    say_notes(started.notes[told:])
+    _say_start(started, quiet)
     if quiet:
-        for event in trainer.train(stop):
-            _warn(event)
-    elif render.err.is_terminal:
-        _follow_on_terminal(trainer, stop)
-    else:
-        for event in trainer.train(stop):
-            _show(event, log=True)
+        return _show_each(events, warn)
+    if render.err.is_terminal:
+        return _show_on_terminal(events)
+    return _show_each(events, partial(_show, log=True))
 
 
-def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
+def _show_each(events: "Iterator[Event]", show: "Callable[[Event], None]") -> "Finished":
+    for event in events:
+        show(event)
+    return _last(event)
+
+
+def _last(event: "Event") -> "Finished":
+    from grucli.training.events import Finished
+
+    assert isinstance(event, Finished)
+    return event
+
+
+def _show_on_terminal(events: "Iterator[Event]") -> "Finished":
     from rich.progress import BarColumn, Progress, TextColumn
 
     from grucli.training.events import Evaluating, Stepped
@@ -44,7 +58,7 @@ def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
     with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
         task = bar.add_task("", total=1.0, status="")
         smooth = 0.0
-        for event in trainer.train(stop):
+        for event in events:
             if isinstance(event, Evaluating):
                 bar.update(task, status="evaluating")
             if not isinstance(event, Stepped):
@@ -56,9 +70,10 @@ def _follow_on_terminal(trainer: "Trainer", stop: Callable[[], bool]) -> None:
                 f"{event.chars_per_s / 1000:.0f}k chars/s {render.duration(event.remaining_s)} left"
             )
             bar.update(task, completed=event.progress, status=status)
+    return _last(event)
 
 
-def _warn(event: "Event") -> None:
+def warn(event: "Event") -> None:
     """What has to be said even when quiet."""
     from grucli.training.events import NotWritten, RolledBack, Skipped
 
@@ -82,7 +97,7 @@ def _warn(event: "Event") -> None:
 def _show(event: "Event", *, log: bool) -> None:
     from grucli.training.events import Evaluated, Logged, Sampled
 
-    _warn(event)
+    warn(event)
     if isinstance(event, Logged) and log:
         row = event.row
         render.say(
@@ -124,15 +139,14 @@ def say_notes(notes: Sequence[str]) -> None:
         render.warn(note)
 
 
-def say_start(trainer: "Trainer", quiet: bool) -> None:
+def _say_start(started: "Started", quiet: bool) -> None:
     """Where training begins, and how long it will take."""
-    where = trainer.checkpoint.progress
-    if where.step:
-        known = "" if where.best_loss is None else f", best loss so far {where.best_loss:.4f}"
-        render.say(f"resume   {trainer.run.path} at step {where.step:,}{known}")
-    expected = trainer.estimate()
+    if started.step:
+        best = started.best_loss
+        known = "" if best is None else f", best loss so far {best:.4f}"
+        render.say(f"resume   {started.path} at step {started.step:,}{known}")
     if not quiet:
-        render.say(f"time     about {render.duration(expected)}")
+        render.say(f"time     about {render.duration(started.expected_s)}")
 
 
 def show_plan(session: "Session", quiet: bool) -> None:
@@ -142,7 +156,6 @@ def show_plan(session: "Session", quiet: bool) -> None:
     plan, suited = session.plan, session.suited
     say_notes(session.notes)
     settings, corpus = plan.settings, plan.corpus
-    _say_what_may_surprise(plan)
     if quiet:
         return
     unit = "bytes" if settings.data.level == "byte" else "characters"
@@ -179,25 +192,6 @@ def show_plan(session: "Session", quiet: bool) -> None:
         )
 
 
-def _say_what_may_surprise(plan: "Plan") -> None:
-    """What had to be adapted, and what looks like a mistake."""
-    from grucli.data.windows import looks_sorted
-
-    settings, windows, corpus = plan.settings, plan.windows, plan.corpus
-    train = settings.train
-    if (train.batch, train.window) != (windows.B, windows.T):
-        render.warn(
-            f"the text is short: batch {train.batch} x window {train.window} became "
-            f"{windows.B} x {windows.T}, so that an epoch has {windows.per_epoch} steps"
-        )
-    line_end, V = corpus.vocabulary.line_end, len(corpus.vocabulary)
-    if settings.data.documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
-        render.warn(
-            "the lines held out to validate begin otherwise than those to train on: if the list is "
-            "sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
-        )
-
-
 def _suited(values: "Values") -> str:
     return ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in values.items())
 
@@ -212,7 +206,9 @@ def _budget(plan: "Plan") -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_stopped(run: "RunDirectory | None", plan: "Plan", *, at_once: bool = False) -> None:
+def say_stopped(
+    run: "RunDirectory | None", sources: Sequence[str], *, at_once: bool = False
+) -> None:
     """That the run was stopped, and how to go on."""
     if run is None:
         render.say("stopped before anything was written")
@@ -220,79 +216,66 @@ def say_stopped(run: "RunDirectory | None", plan: "Plan", *, at_once: bool = Fal
     saved = run.pointer("last")
     if saved is None:
         render.say("stopped before anything was saved; begin again with:")
-        render.say_command(_resume_command(run, plan))
+        render.say_command(_resume_command(run.path, sources))
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
     render.say(f"stopped {done} step {saved.step:,}; go on with:")
-    render.say_command(_resume_command(run, plan))
+    render.say_command(_resume_command(run.path, sources))
 
 
-def say_goodbye(trainer: "Trainer") -> None:
+def say_goodbye(session: "Session") -> None:
     """How it went, and the commands that go on from here."""
-    where, plan = trainer.checkpoint.progress, trainer.plan
-    path, first = render.quote(str(trainer.run.path)), plan.corpus.sources[0]
-    _say_result(trainer)
+    from grucli.analysis.outcome import conclude
+
+    run, plan, where = session.run, session.plan, session.checkpoint.progress
+    assert run is not None
+    conclusion = conclude(plan, run, where)
+    _say_result(conclusion)
+    path, first = render.quote(str(run.path)), plan.corpus.sources[0]
     epochs = 2 * max(1, math.ceil(where.step / plan.windows.per_epoch))
-    patience = " --set train.patience=0" if trainer.out_of_patience else ""
+    patience = " --set train.patience=0" if conclusion.stopped_early else ""
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
     skip = " --unknown skip" if plan.corpus.skipped else ""
     text = "FILE" if first == "-" else render.quote(first)
     render.say_command(f"grucli eval {path} {text}{skip}")
-    render.say_command(f"{_resume_command(trainer.run, plan)} --epochs {epochs}{patience}")
+    resume = _resume_command(run.path, plan.corpus.sources)
+    render.say_command(f"{resume} --epochs {epochs}{patience}")
 
 
-def _resume_command(run: "RunDirectory", plan: "Plan") -> str:
+def _resume_command(run: Path, sources: Sequence[str]) -> str:
     """Files come from run.json; standard input has to be given again, in its place."""
-    sources = plan.corpus.sources
     again = [render.quote(source) for source in sources] if "-" in sources else []
-    return " ".join(["grucli train", *again, "--resume", render.quote(str(run.path))])
+    return " ".join(["grucli train", *again, "--resume", render.quote(str(run))])
 
 
-def _say_result(trainer: "Trainer") -> None:
-    from grucli.analysis.verdict import verdict
-    from grucli.evaluation import baselines, evaluate
-    from grucli.storage import checkpoint as checkpoints
-
-    plan, run, where = trainer.plan, trainer.run, trainer.checkpoint.progress
-    best, val = checkpoints.read(run.checkpoint("best")), run.validation_losses()
-    uniform, unigram = baselines(plan.counts)
-    if trainer.out_of_patience:
-        count = where.evaluations_since_best
+def _say_result(conclusion: "Conclusion") -> None:
+    count, loss, step = conclusion.stopped_early, conclusion.best_loss, conclusion.best_step
+    if count:
         render.say(f"Stopped early: no better loss in {count} evaluations (train.patience).")
-    if val and where.best_loss is not None:
-        bits = [nats / math.log(2) for nats in (where.best_loss, unigram, uniform)]
+    if loss is None or conclusion.verdict is None:
+        render.say("No validation text was held out, so nothing can be said about over-fitting.")
+    else:
+        bits = [nats / math.log(2) for nats in (loss, conclusion.unigram, conclusion.uniform)]
         render.say(
-            f"\nbest validation loss {where.best_loss:.4f} nats = {bits[0]:.3f} bits per "
-            f"character at step {where.best_step:,}; guessing by frequency {bits[1]:.3f}, "
+            f"\nbest validation loss {loss:.4f} nats = {bits[0]:.3f} bits per "
+            f"character at step {step:,}; guessing by frequency {bits[1]:.3f}, "
             f"uniformly {bits[2]:.3f}",
             style="bold",
         )
-        seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
-        train = evaluate(best.model_to_use(), seen, plan.workers).loss
-        model = plan.settings.model
-        render.say(verdict(train, val, unigram, model.dropout, model.hidden))
-    else:
-        render.say("No validation text was held out, so nothing can be said about over-fitting.")
-    if plan.settings.sample.length:
-        _say_copied(best, plan)
+        render.say(conclusion.verdict)
+    if conclusion.copied is not None:
+        render.say(_copied_line(conclusion.copied))
 
 
-def _say_copied(best: "Checkpoint", plan: "Plan") -> None:
-    """How much a sample copies from the text it was trained on."""
-    from grucli.analysis.overlap import longest_copy
-    from grucli.training.trainer import make_sample
-
-    ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
-    corpus = plan.splits.train[-SEARCHED:]
-    length, start = longest_copy(ids, corpus)
+def _copied_line(copied: "Copied") -> str:
+    """How much a sample copies from the text that the model was trained on."""
     where = "the corpus"
-    if len(corpus) < len(plan.splits.train):
-        where = f"the last {len(corpus):,} characters of the text"
-    copied = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
-    render.say(
-        f"The longest passage that a sample of {len(ids)} characters copies from {where} "
-        f"has {length} characters: {copied!r}."
-        if length
-        else f"A sample of {len(ids)} characters copies no 8 in a row from {where}."
+    if not copied.whole:
+        where = f"the last {copied.searched:,} characters of the text"
+    if not copied.chars:
+        return f"A sample of {copied.sample_chars} characters copies no 8 in a row from {where}."
+    return (
+        f"The longest passage that a sample of {copied.sample_chars} characters copies from "
+        f"{where} has {copied.chars} characters: {copied.text!r}."
     )

@@ -2,21 +2,23 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
 from grucli.cli import narrate, render
-from grucli.cli.request import Request
+from grucli.cli.request import request
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grucli.training.session import Session
-    from grucli.training.trainer import Trainer
+    from grucli.training.events import Event
+    from grucli.training.request import Request
+
+T = TypeVar("T")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -100,45 +102,77 @@ def train(
     Settings come from --config, then --set and the flags; --print-config shows them all.
     """
     began = time.perf_counter()
-    numbers = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
-    flags = {f"train.{key}": value for key, value in numbers.items() if value is not None}
-    request = Request(
-        corpus or [], config, sets or [], flags, resume, init_from, unknown, extend_vocabulary
+    asked = request(
+        corpus,
+        config,
+        sets,
+        {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes},
+        resume=resume,
+        init_from=init_from,
+        unknown=unknown,
+        extend_vocabulary=extend_vocabulary,
     )
     if print_config:
-        if resume is not None or init_from is not None:
-            raise UsageError("--print-config is for a new run; an old one has its config.yaml")
-        _print_config(request)
+        _print_config(asked)
         return
     if resume is not None and (name is not None or runs_dir is not None):
         raise UsageError("--name and --runs-dir are for a new run; --resume has one")
     if not quiet:
-        narrate.say_reading(request.corpus)
-    with closing(request.session()) as session:
+        narrate.say_reading(asked.sources)
+    _train(asked, name, runs_dir or Path("runs"), began, dry_run=dry_run, quiet=quiet)
+
+
+def _train(
+    asked: "Request",
+    name: str | None,
+    runs_dir: Path,
+    began: float,
+    *,
+    dry_run: bool,
+    quiet: bool,
+) -> None:
+    with closing(asked.session()) as session:
         narrate.show_plan(session, quiet)
         if dry_run:
             return
-        trainer, signal = carry_out(session, name, runs_dir or Path("runs"), began, quiet)
-    render.write_path(trainer.run.path)
-    if not trainer.finished:
-        narrate.say_stopped(trainer.run, session.plan)
+        told, sources = len(session.notes), session.plan.corpus.sources
+        finished, signal = carry_out(
+            lambda stop: session.events(name, runs_dir, time.perf_counter() - began, stop),
+            lambda events: narrate.follow(events, quiet, told),
+            lambda: narrate.say_stopped(session.run, sources, at_once=True),
+        )
+    render.write_path(finished.run.path)
+    if not finished.complete:
+        narrate.say_stopped(session.run, sources)
         raise typer.Exit(128 + signal)
     if not quiet:
-        narrate.say_goodbye(trainer)
+        narrate.say_goodbye(session)
 
 
-def _print_config(request: Request) -> None:
+def _print_config(asked: "Request") -> None:
     """All settings, as they suit the corpus if one is given."""
     from grucli.config import to_yaml
 
-    settings = request.session().plan.settings if request.corpus else request.settings()
+    if asked.resume is not None or asked.init_from is not None:
+        raise UsageError("--print-config is for a new run; an old one has its config.yaml")
+    settings = asked.session().plan.settings if asked.sources else asked.settings()
     render.write(to_yaml(settings).encode())
 
 
 def carry_out(
-    session: "Session", name: str | None, runs_dir: Path, began: float, quiet: bool
-) -> "tuple[Trainer, int]":
-    """Train and show it; the trainer, and the signal that has stopped it or 0.
+    start: "Callable[[Callable[[], bool]], Generator[Event, None, object]]",
+    show: "Callable[[Generator[Event, None, object]], T]",
+    say_stopped: Callable[[], None],
+) -> tuple[T, int]:
+    """Train and show it, until it ends or a signal stops it.
+
+    Args:
+        start: from what asks whether to stop, the events.
+        show: shows them.
+        say_stopped: says that training was stopped at once.
+
+    Returns:
+        What ``show`` returns, and the signal that has stopped training, or 0.
 
     Raises:
         RunError: a file cannot be written, or the loss is not finite.
@@ -146,18 +180,17 @@ def carry_out(
     """
     from grucli.training.session import StoppedAtOnce
 
-    told = len(session.notes)
     with _stop_signals(StoppedAtOnce) as stop:
+        events = start(stop)
         try:
-            elapsed = time.perf_counter() - began
-            with session.trainer(name, runs_dir, elapsed) as trainer:
-                narrate.say_notes(session.notes[told:])
-                narrate.say_start(trainer, quiet)
-                narrate.follow(trainer, stop, quiet)
+            try:
+                return show(events), stop.signal
+            except BaseException as problem:
+                events.throw(problem)  # a run must learn of what happens while it is shown
+                raise
         except StoppedAtOnce:
-            narrate.say_stopped(session.run, session.plan, at_once=True)
+            say_stopped()
             raise typer.Exit(128 + stop.signal) from None
-    return trainer, stop.signal
 
 
 class _Stop:

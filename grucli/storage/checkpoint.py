@@ -99,6 +99,10 @@ class Progress:
         """Whether this is where an evaluation ended, and not where a stop or the clock cut in."""
         return self.step == self.evaluated_step
 
+    def out_of_patience(self, patience: int) -> bool:
+        """Whether the loss has not improved for as many evaluations; 0 stands for any number."""
+        return 0 < patience <= self.evaluations_since_best
+
 
 _PROGRESS = TypeAdapter(Progress)
 

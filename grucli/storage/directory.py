@@ -21,12 +21,27 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from grucli.config import Settings, to_scalar, to_yaml
+from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.files import STANDARD_INPUT
-from grucli.errors import CheckpointError, CorpusError, RunError, UsageError, quote
-from grucli.files import Lock, append_line, replace_file, replace_text, sha256, temporary_for
+from grucli.errors import (
+    CheckpointError,
+    CorpusError,
+    RunError,
+    SettingsError,
+    UsageError,
+    quote,
+)
+from grucli.files import (
+    Lock,
+    append_line,
+    open_file,
+    replace_file,
+    replace_text,
+    sha256,
+    temporary_for,
+)
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint, Progress
 from grucli.storage.info import (
@@ -190,6 +205,19 @@ class RunDirectory:
     def update_info(self, **changes: Any) -> None:
         """Change some of run.json."""
         self.write_info(self.info.to_dict() | changes)
+
+    def config(self) -> tuple[str, Values]:
+        """The path of config.yaml, and what it says.
+
+        Raises:
+            SettingsError: it cannot be read.
+        """
+        path = self.path / "config.yaml"
+        try:
+            open_file(path).close()  # a pipe would have to be waited for
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
+        return str(path), read_file(path)
 
     # ---- metrics and samples
 

@@ -1,9 +1,29 @@
-"""What happens while a run is trained, as ``Trainer.train`` tells it."""
+"""What happens while a run is trained: the events of ``Session.events``, in their order."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from grucli.storage.info import Metrics
+from grucli.storage.run import Run
+
+
+@dataclass(frozen=True)
+class Started:
+    """Training begins.
+
+    Attributes:
+        path: the run directory.
+        step: updates that were made before.
+        best_loss: the lowest loss of an evaluation so far, nats per character.
+        expected_s: seconds that training will take.
+        notes: what the user should know.
+    """
+
+    path: Path
+    step: int
+    best_loss: float | None
+    expected_s: float
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,30 @@ class Saved:
     path: Path
 
 
+@dataclass(frozen=True)
+class Finished:
+    """Training has ended; the last event.
+
+    Attributes:
+        run: the run.
+        complete: whether it came to its end, and was not stopped before.
+    """
+
+    run: Run
+    complete: bool
+
+
 Event = (
-    Stepped | Skipped | RolledBack | NotWritten | Logged | Evaluating | Evaluated | Sampled | Saved
+    Started
+    | Stepped
+    | Skipped
+    | RolledBack
+    | NotWritten
+    | Logged
+    | Evaluating
+    | Evaluated
+    | Sampled
+    | Saved
+    | Finished
 )
+"""Any of them."""

@@ -42,6 +42,12 @@ def choose_workers(wanted: int | None, batch: int) -> int:
 RECURRENT = (0, 1)
 """Ends the seed of recurrent masks, where that of a stream's masks ends in its number."""
 
+GUARD = (
+    "each worker process imports the script that starts it, so a script must train below "
+    'if __name__ == "__main__":; with settings={"train.workers": 1} it needs no such line'
+)
+"""What a script has to do for its workers."""
+
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """What asks the program to stop, often by way of the whole process group."""
 
@@ -236,7 +242,7 @@ class _Process:
         T: int,
         dropout: bool,
     ) -> None:
-        self.streams = streams
+        self.streams, self.served = streams, False
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve,
@@ -261,10 +267,13 @@ class _Process:
             result: Result = self.connection.recv()
         except (EOFError, OSError):
             raise self._died() from None
+        self.served = True
         return result
 
     def _died(self) -> RunError:
         self.process.join(timeout=1)
+        if not self.served and self.process.exitcode == 1:
+            return RunError(f"a worker process could not begin: {GUARD}")
         return RunError(
             f"a worker process has ended with exit code {self.process.exitcode}; if memory ran "
             "out, lower train.batch or model.hidden; --set train.workers=1 does without"

@@ -15,7 +15,14 @@ from threadpoolctl import ThreadpoolController
 from grucli import __version__, evaluation
 from grucli.config import Settings
 from grucli.data.corpus import Corpus
-from grucli.data.windows import Splits, Windows, count_symbols, fit_windows, split
+from grucli.data.windows import (
+    Splits,
+    Windows,
+    count_symbols,
+    fit_windows,
+    looks_sorted,
+    split,
+)
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.matmul import UNPACKED
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
@@ -133,6 +140,24 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
             f"{_fewer_symbols(plan.counts)}"
         )
     return plan
+
+
+def notes(plan: Plan) -> list[str]:
+    """What had to be adapted, and what looks like a mistake."""
+    found, windows, train = [], plan.windows, plan.settings.train
+    if (train.batch, train.window) != (windows.B, windows.T):
+        found.append(
+            f"the text is short: batch {train.batch} x window {train.window} became "
+            f"{windows.B} x {windows.T}, so that an epoch has {windows.per_epoch} steps"
+        )
+    line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
+    documents = plan.settings.data.documents
+    if documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
+        found.append(
+            "the lines held out to validate begin otherwise than those to train on: if the list is "
+            "sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
+        )
+    return found
 
 
 def _check_prompt(settings: Settings, corpus: Corpus) -> None:
@@ -262,9 +287,8 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
 
 
 def _check_something_is_left(plan: Plan, progress: Progress) -> None:
-    patience = plan.settings.train.patience
     without_best = progress.evaluations_since_best
-    if 0 < patience <= without_best and not progress.due:
+    if progress.out_of_patience(plan.settings.train.patience) and not progress.due:
         raise SettingsError(
             f"the run has stopped because its loss did not improve in {without_best} evaluations "
             "(train.patience); go on all the same with --set train.patience=0"

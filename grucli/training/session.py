@@ -6,9 +6,10 @@ trainer. A run that is resumed is locked before anything of it is read, and stay
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from grucli.config import (
     Values,
     changed_keys,
     flatten,
-    read_file,
     renamed,
     resolve,
     to_yaml,
@@ -40,10 +40,13 @@ from grucli.errors import (
     UsageError,
     quote,
 )
-from grucli.files import open_file, replace_text, sha256
+from grucli.files import replace_text, sha256
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
+from grucli.storage.run import Run
+from grucli.training.events import Event, Finished, Started
 from grucli.training.plan import Plan, describe, make_plan, resume, start
+from grucli.training.plan import notes as notes_of
 from grucli.training.trainer import Trainer
 
 Layers = Sequence[tuple[str, Values]]
@@ -79,23 +82,32 @@ class Session:
 
     Attributes:
         plan: what it will do.
-        checkpoint: where it stands.
+        begin: makes the checkpoint that it starts from.
+        overrides: what the user has set.
         run: its directory, locked; None for a run that has none yet.
         suited: settings that were chosen to suit the length of the text.
-        overrides: what the user has set.
         notes: what the user should know.
         init_from: what run.json says of the weights it starts from.
         file: the checkpoint file it goes on from.
     """
 
     plan: Plan
-    checkpoint: Checkpoint
+    begin: Callable[[], Checkpoint]
     overrides: Values
     run: RunDirectory | None = None
     suited: Values = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     init_from: dict[str, Any] | None = None
     file: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Put first what the plan has to tell."""
+        self.notes = [*notes_of(self.plan), *self.notes]
+
+    @cached_property
+    def checkpoint(self) -> Checkpoint:
+        """Where it stands; initial weights are made when this is first asked for."""
+        return self.begin()
 
     def close(self) -> None:
         """Release the lock of a run that was to be resumed."""
@@ -127,6 +139,42 @@ class Session:
                 run.update_info(status="done" if trainer.finished else "interrupted")
         finally:
             self.close()
+
+    def events(
+        self,
+        name: str | None = None,
+        runs_dir: Path = Path("runs"),
+        elapsed: float = 0.0,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Generator[Event, None, bool]:
+        """Train, from ``Started`` to ``Finished``.
+
+        Whoever closes this iterator stops the run, as ``stop`` does: it is saved and can be
+        resumed. What is raised inside of it, such as KeyboardInterrupt, ends it without saving.
+
+        Args:
+            name: as of ``trainer``, as are ``runs_dir``, ``elapsed`` and the errors.
+            runs_dir: where to make the directory.
+            elapsed: seconds that were used before.
+            stop: asked again and again whether to stop.
+
+        Returns:
+            Whether the run came to its end.
+        """
+        left = False
+        with self.trainer(name, runs_dir, elapsed) as trainer:
+            yield _started(trainer, self.notes)
+            events = trainer.train(lambda: left or stop())
+            while (event := _next(events)) is not None:
+                try:
+                    yield event
+                except GeneratorExit:
+                    left = True
+                    while _next(events) is not None:
+                        pass
+                    raise
+        yield Finished(Run(trainer.run.path), trainer.finished)
+        return trainer.finished
 
     def _trainer(self, run: RunDirectory, elapsed: float) -> Trainer:
         if self.checkpoint.progress.seconds is None:
@@ -172,7 +220,6 @@ def _status(run: RunDirectory) -> Iterator[None]:
     Raises:
         RunError: what cannot be written, in place of an OSError.
     """
-    before = np.seterr(all="ignore")  # training itself checks that loss and gradient are finite
     try:
         yield
     except OSError as error:
@@ -181,8 +228,20 @@ def _status(run: RunDirectory) -> Iterator[None]:
     except BaseException as error:
         _note_status(run, "interrupted" if isinstance(error, STOPS) else "failed")
         raise
-    finally:
-        np.seterr(**before)
+
+
+def _started(trainer: Trainer, notes: Sequence[str]) -> Started:
+    """Where training begins, and how long it will take."""
+    where = trainer.checkpoint.progress
+    with np.errstate(all="ignore"):
+        expected = trainer.estimate()
+    return Started(trainer.run.path, where.step, where.best_loss, expected, tuple(notes))
+
+
+def _next(events: Iterator[Event]) -> Event | None:
+    """The next event, None at the end; the caller's own code keeps its warnings."""
+    with np.errstate(all="ignore"):  # training itself checks that loss and gradient are finite
+        return next(events, None)
 
 
 def _note_status(run: RunDirectory, status: str) -> None:
@@ -219,21 +278,25 @@ def _seconds(run: RunDirectory) -> float:
 # ---- new runs
 
 
-def new(sources: Sequence[str], layers: Layers, overrides: Values) -> Session:
+def new(
+    sources: Sequence[str], layers: Layers, overrides: Values, text: Corpus | None = None
+) -> Session:
     """A run with fresh weights, its settings suited to the text where the user has set nothing.
 
     Args:
         sources: files and directories, read as one text.
         layers: settings.
         overrides: of them, what is noted in overrides.yaml.
+        text: what the sources hold, where they were read before with the same settings.
 
     Raises:
         UsageError: settings or text are not usable.
     """
-    text = read_corpus(sources, resolve(layers).data)
+    data = resolve(layers).data
+    text = read_corpus(sources, data) if text is None else text
     values = suited(len(text.ids), [key for _, given in layers for key in given])
     plan = make_plan(resolve([("suited to the text", values), *layers]), text)
-    return Session(plan, start(plan), overrides, suited=values, notes=renamed(layers))
+    return Session(plan, partial(start, plan), overrides, suited=values, notes=renamed(layers))
 
 
 def from_weights(
@@ -253,9 +316,8 @@ def from_weights(
     text = _text_for(origin, old, sources, settings)
     plan = make_plan(settings, text)
     notes = renamed(layers) + _what_differs(origin, old, text, settings)
-    return Session(
-        plan, start(plan, old), overrides, notes=notes, init_from=_init_from(origin, file)
-    )
+    begin = partial(start, plan, old)
+    return Session(plan, begin, overrides, notes=notes, init_from=_init_from(origin, file))
 
 
 def _init_from(origin: Origin, file: Path) -> dict[str, Any]:
@@ -354,7 +416,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
         old.progress.seconds = _seconds(run)
     notes += _changes(run, plan)
     checkpoint = resume(plan, old, done=run.info.status == "done")
-    return Session(plan, checkpoint, overrides, run, notes=notes, file=file)
+    return Session(plan, lambda: checkpoint, overrides, run, notes=notes, file=file)
 
 
 def _started_over(
@@ -362,12 +424,12 @@ def _started_over(
 ) -> Session:
     """A run that was killed before its first checkpoint: it is begun again, to the same bytes."""
     sources = _sources(run, given)
-    settings = _resumable(resolve([_config_file(run)]), layers)
+    settings = _resumable(resolve([run.config()]), layers)
     origin = _origin_again(run)
     note = "no checkpoint was written before the run was stopped; it starts over"
     if origin is None:
         plan = make_plan(settings, read_corpus(sources, settings.data))
-        session = Session(plan, start(plan), overrides)
+        session = Session(plan, partial(start, plan), overrides)
     else:
         every = [("config.yaml", flatten(settings))]
         session = from_weights(origin, sources, every, overrides)
@@ -402,20 +464,6 @@ def _check_same_text(run: RunDirectory, plan: Plan) -> None:
         )
 
 
-def _config_file(run: RunDirectory) -> tuple[str, Values]:
-    """What a run's config.yaml says, and its path.
-
-    Raises:
-        SettingsError: it cannot be read.
-    """
-    path = run.path / "config.yaml"
-    try:
-        open_file(path).close()  # a pipe would have to be waited for
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
-    return str(path), read_file(path)
-
-
 def _edited(run: RunDirectory, old: Settings) -> Values:
     """What config.yaml says otherwise than the checkpoint: edited by hand, or by a last resume.
 
@@ -425,7 +473,7 @@ def _edited(run: RunDirectory, old: Settings) -> Values:
     if not (run.path / "config.yaml").exists():
         return {}
     try:
-        now = resolve([_config_file(run)], old)
+        now = resolve([run.config()], old)
     except SettingsError as error:
         raise SettingsError(
             f"{error}\n(mend the file, or delete it to go on with the settings of the checkpoint)"

@@ -92,8 +92,7 @@ class Trainer:
     @property
     def out_of_patience(self) -> bool:
         """Whether the loss has not improved for as many evaluations as the settings allow."""
-        patience = self.checkpoint.settings.train.patience
-        return 0 < patience <= self.checkpoint.progress.evaluations_since_best
+        return self.checkpoint.progress.out_of_patience(self.plan.settings.train.patience)
 
     def estimate(self) -> float:
         """Seconds that the rest will take, from a step that is computed and thrown away.

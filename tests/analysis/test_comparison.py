@@ -14,6 +14,11 @@ GRU = Outcome("a", "gru", 64, 1, 0, 1000, 5e4, train=1.2, val=1.5, seconds_to_be
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)
 
 
+def judged(run: RunDirectory) -> Outcome:
+    (outcome,) = comparison.judge_all([run])
+    return outcome
+
+
 def verdicts(*outcomes: Outcome) -> dict[str, str]:
     return {claim.text: claim.verdict for claim in comparison.claims(outcomes)}
 
@@ -52,14 +57,14 @@ def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is(
 def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: Path) -> None:
     run = RunDirectory(Path(shutil.copytree(trained, tmp_path / "copy")))
     best = max(row.step for row in run.metrics())
-    assert not comparison.judge(run).passed
+    assert not judged(run).passed
     for step, split, passed in (
         (best + 1, "val", False),
         (2 * best, "train", False),
         (2 * best, "val", True),
     ):
         run.append_metrics(replace(run.metrics()[-1], step=step, split=split))
-        assert comparison.judge(run).passed is passed
+        assert judged(run).passed is passed
 
 
 def test_nothing_is_claimed_where_budgets_or_sizes_differ() -> None:

@@ -163,10 +163,10 @@ def test_what_is_not_a_checkpoint(grucli: Grucli, trained: Path, command: str) -
 def test_a_checkpoint_from_a_newer_format(grucli: Grucli, trained: Path) -> None:
     with np.load(next((trained / "checkpoints").glob("*.npz"))) as arrays:
         members = dict(arrays)
-    meta = json.loads(members["meta"].tobytes()) | {"format": 2}
+    meta = json.loads(members["meta"].tobytes()) | {"format": 3}
     members["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     np.savez("new.npz", **members)
-    assert "reads formats up to 1: upgrade grucli" in refused(grucli, "sample", "new.npz")
+    assert "reads formats up to 2: upgrade grucli" in refused(grucli, "sample", "new.npz")
 
 
 def test_eval(grucli: Grucli, trained: Path) -> None:

@@ -67,7 +67,7 @@ def test_equal_content_makes_equal_bytes(checkpoint: Checkpoint, path: Path) -> 
 def test_other_programs_can_read_it(checkpoint: Checkpoint, path: Path) -> None:
     with np.load(path, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["layer1.W_h"], checkpoint.model.params["layer1.W_h"])
-        assert json.loads(arrays["meta"].tobytes())["format"] == 1
+        assert json.loads(arrays["meta"].tobytes())["format"] == 2
 
 
 def test_averaged_weights_are_used_where_they_were_better(checkpoint: Checkpoint) -> None:

@@ -334,7 +334,7 @@ def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
         assert config.read_text() == edited
     config.unlink()
     train(again(run))
-    assert flatten(resolve([sessions._config_file(RunDirectory(run))]))["model.hidden"] == 8
+    assert flatten(resolve([RunDirectory(run).config()]))["model.hidden"] == 8
 
 
 # ---- bits

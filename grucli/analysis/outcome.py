@@ -1,0 +1,98 @@
+"""What a run has come to: how good its model is, what to change, how much it copies."""
+
+from dataclasses import dataclass
+
+from grucli.analysis.verdict import verdict
+from grucli.evaluation import baselines, evaluate, longest_copy
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint, Progress
+from grucli.storage.directory import RunDirectory
+from grucli.training.plan import Plan
+from grucli.training.trainer import make_sample
+
+SEARCHED = 10**8
+"""Characters that are searched for what a sample has copied, which takes seconds."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """The longest passage that a sample has in common with the training text.
+
+    Attributes:
+        sample_chars: characters of the sample.
+        chars: characters of the passage; 0 if it is shorter than 8.
+        text: the passage.
+        searched: characters of the text that were searched, its last ones.
+        whole: whether that is all of it.
+    """
+
+    sample_chars: int
+    chars: int
+    text: str
+    searched: int
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """What a run has come to; losses are in nats per character.
+
+    Attributes:
+        stopped_early: evaluations without a better loss after which training was stopped; None
+            where it was not for that reason.
+        uniform: loss of guessing all characters with equal probability.
+        unigram: loss of guessing them by their frequency.
+        best_step: step of the best evaluation.
+        best_loss: its validation loss; None without validation text.
+        train_loss: loss of the same weights on training text, without dropout.
+        verdict: over- or under-fitting, and what to do.
+        copied: what a sample copies; None if the settings ask for no samples.
+    """
+
+    stopped_early: int | None
+    uniform: float
+    unigram: float
+    best_step: int | None = None
+    best_loss: float | None = None
+    train_loss: float | None = None
+    verdict: str | None = None
+    copied: Copied | None = None
+
+
+def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
+    """Evaluate the best weights of a run on training text, and sample from them.
+
+    Args:
+        plan: what the run was to do.
+        run: its directory.
+        where: where it stands.
+    """
+    best, val = checkpoints.read(run.checkpoint("best")), run.validation_losses()
+    uniform, unigram = baselines(plan.counts)
+    out_of_patience = where.out_of_patience(plan.settings.train.patience)
+    train = said = None
+    if val and where.best_loss is not None:
+        seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
+        train = evaluate(best.model_to_use(), seen, plan.workers).loss
+        model = plan.settings.model
+        said = verdict(train, val, unigram, model.dropout, model.hidden)
+    return Conclusion(
+        where.evaluations_since_best if out_of_patience else None,
+        uniform,
+        unigram,
+        None if said is None else where.best_step,
+        None if said is None else where.best_loss,
+        train,
+        said,
+        _copied(best, plan) if plan.settings.sample.length else None,
+    )
+
+
+def _copied(best: Checkpoint, plan: Plan) -> Copied:
+    """How much a sample copies from the text that the model was trained on."""
+    ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
+    searched = plan.splits.train[-SEARCHED:]
+    length, start = longest_copy(ids, searched)
+    text = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
+    whole = len(searched) == len(plan.splits.train)
+    return Copied(len(ids), length, text, len(searched), whole)

@@ -1,0 +1,153 @@
+"""Training from a script or a notebook: what ``grucli train`` does, as two functions.
+
+Nothing is printed; what the user should know is in the notes of ``Started`` and in the events.
+"""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grucli.config import Values
+from grucli.data.vocabulary import Unknown
+from grucli.errors import RunError, SettingsError, UsageError
+from grucli.storage.run import Run
+from grucli.training.events import Event, Finished
+from grucli.training.parallel import GUARD
+from grucli.training.request import Request
+
+PathLike = str | os.PathLike[str]
+
+
+def train(
+    *sources: PathLike,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: PathLike | None = None,
+    name: str | None = None,
+    runs_dir: PathLike | None = None,
+    resume: PathLike | None = None,
+    init_from: PathLike | None = None,
+    unknown: Unknown = "error",
+    extend_vocabulary: bool = False,
+) -> Run:
+    """Train a model on a text; arguments and errors as of ``train_events``.
+
+    Returns:
+        The run, when it has ended.
+    """
+    events = train_events(
+        *sources,
+        minutes=minutes,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        settings=settings,
+        config=config,
+        name=name,
+        runs_dir=runs_dir,
+        resume=resume,
+        init_from=init_from,
+        unknown=unknown,
+        extend_vocabulary=extend_vocabulary,
+    )
+    (run,) = (event.run for event in events if isinstance(event, Finished))
+    return run
+
+
+def train_events(
+    *sources: PathLike,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: PathLike | None = None,
+    name: str | None = None,
+    runs_dir: PathLike | None = None,
+    resume: PathLike | None = None,
+    init_from: PathLike | None = None,
+    unknown: Unknown = "error",
+    extend_vocabulary: bool = False,
+) -> Iterator[Event]:
+    """Train a model on a text, event by event, from ``Started`` to ``Finished``.
+
+    Nothing is read or written before the first event is asked for. Leaving the loop stops the run
+    after its step: it is saved, is marked as interrupted, and can be resumed. An exception inside
+    a step, such as KeyboardInterrupt, marks it too and saves nothing more.
+
+    Args:
+        sources: files and directories, read as one text; a resumed run knows its text.
+        minutes: budget in minutes, or
+        epochs: in passes over the text, or
+        steps: in updates.
+        seed: of all random numbers.
+        settings: settings by dotted key, such as ``{"model.hidden": 128}``.
+        config: a settings file, below ``settings``.
+        name: suffix of the run directory's name; that of the text if None.
+        runs_dir: where to make the run directory; ``runs`` if None.
+        resume: a run to go on with.
+        init_from: a run or a checkpoint whose weights a new run starts from.
+        unknown: whether characters that these weights do not know are an ``"error"``, or
+            ``"skip"``: left out.
+        extend_vocabulary: whether they are learned.
+
+    Raises:
+        UsageError: something asked for cannot be done; nothing has been written.
+        RunError: a file cannot be written, or the run has diverged.
+    """
+    began = time.perf_counter()
+    _check_not_imported_by_a_worker()
+    if resume is not None and (name is not None or runs_dir is not None):
+        raise UsageError("name and runs_dir are for a new run; resume has one")
+    numbers = {"minutes": minutes, "epochs": epochs, "steps": steps, "seed": seed}
+    request = Request(
+        [os.fspath(source) for source in sources],
+        None if config is None else Path(config),
+        _values(settings or {}, numbers),
+        resume=None if resume is None else Path(resume),
+        init_from=None if init_from is None else Path(init_from),
+        unknown=unknown,
+        extend_vocabulary=extend_vocabulary,
+    )
+    with closing(request.session()) as session:
+        directory = Path("runs" if runs_dir is None else runs_dir)
+        yield from session.events(name, directory, time.perf_counter() - began)
+
+
+def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) -> Values:
+    """Settings by dotted key, with the numbers that have an argument of their own.
+
+    Raises:
+        SettingsError: one is given twice.
+    """
+    given = {f"train.{key}": value for key, value in numbers.items() if value is not None}
+    values = {**settings, **given}
+    for key in given:
+        if key in settings:
+            raise SettingsError(f"{key} is given by settings and by an argument; keep one")
+    return {key: _plain(value) for key, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A number of NumPy as one of Python, which a settings file can hold."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check_not_imported_by_a_worker() -> None:
+    """Refuse to train where a worker process imports the script that has started it.
+
+    Raises:
+        RunError: saying how to write the script.
+    """
+    # multiprocessing itself asks this, before it starts a process
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RunError(f"a worker process began to train by itself: {GUARD}")

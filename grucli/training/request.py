@@ -1,0 +1,85 @@
+"""What a run is asked to do, in words: from a command line, a script or a notebook."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from grucli.config import Settings, Values, read_file, resolve
+from grucli.data.corpus import Corpus
+from grucli.data.vocabulary import Unknown
+from grucli.errors import UsageError
+from grucli.training import session
+from grucli.training.session import Layers, Origin, Session
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked to do.
+
+    Attributes:
+        sources: files and directories, read as one text.
+        config: a settings file.
+        values: settings on top of it, by dotted key.
+        place: where the values come from, for messages.
+        resume: a run to go on with.
+        init_from: a run or a checkpoint whose weights a new run starts from.
+        unknown: whether characters that these weights do not know are an error or left out.
+        extend_vocabulary: whether they are added.
+        decided: settings that the program has chosen, on top of all others.
+    """
+
+    sources: Sequence[str]
+    config: Path | None = None
+    values: Values = field(default_factory=dict)
+    place: str = "settings"
+    resume: Path | None = None
+    init_from: Path | None = None
+    unknown: Unknown = "error"
+    extend_vocabulary: bool = False
+    decided: Values = field(default_factory=dict)
+
+    def with_values(self, values: Values) -> "Request":
+        """The same request, and these values on top of it."""
+        return replace(self, decided=values)
+
+    @property
+    def overrides(self) -> Values:
+        """What is set on top of the settings file."""
+        return {**self.values, **self.decided}
+
+    def layers(self) -> Layers:
+        """What was set, and where."""
+        file = [(str(self.config), read_file(self.config))] if self.config else []
+        return [*file, (self.place, self.overrides)]
+
+    def settings(self) -> Settings:
+        """Resolved settings, without those that suit a text."""
+        return resolve(self.layers())
+
+    def session(self, text: Corpus | None = None) -> Session:
+        """Read the text and all that goes with it; nothing is written.
+
+        Args:
+            text: of a new run, where it was read before with the same settings.
+
+        Raises:
+            UsageError: words that contradict each other, or something that cannot be done.
+        """
+        if self.resume is not None and self.init_from is not None:
+            raise UsageError("--resume goes on with a run, --init-from starts a new one; keep one")
+        if self.init_from is None and (self.extend_vocabulary or self.unknown != "error"):
+            raise UsageError("--unknown and --extend-vocabulary belong to --init-from")
+        if self.unknown not in ("error", "skip"):
+            raise UsageError(f"unknown is {self.unknown!r}; it can be 'error' or 'skip'")
+        layers, overrides = self.layers(), self.overrides
+        if self.resume is not None:
+            return session.resumed(self.resume, layers, overrides, self.sources)
+        if not self.sources:
+            raise UsageError(
+                "name a text to train on: grucli train FILE; "
+                "`grucli corpus python-reference` makes one to try"
+            )
+        if self.init_from is None:
+            return session.new(self.sources, layers, overrides, text)
+        origin = Origin(self.init_from, self.unknown, self.extend_vocabulary)
+        return session.from_weights(origin, self.sources, layers, overrides)

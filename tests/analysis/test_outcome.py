@@ -1,0 +1,98 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grucli.analysis.comparison import judge_all, plan_comparison
+from grucli.analysis.outcome import Conclusion, conclude
+from grucli.data import corpus
+from grucli.errors import UsageError
+from grucli.storage.directory import RunDirectory
+from grucli.training import session as sessions
+from grucli.training.events import Finished
+from grucli.training.request import Request
+from tests.texts import prose
+
+SMALL: dict[str, Any] = {
+    "model.hidden": 8,
+    "train.batch": 4,
+    "train.window": 16,
+    "train.workers": 1,
+    "train.steps": 10,
+    "train.eval_every": 5,
+    "sample.length": 12,
+}
+
+
+@pytest.fixture(autouse=True)
+def _text() -> None:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+
+
+def conclusion(**changes: Any) -> Conclusion:
+    values = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
+    session = sessions.new(["text.txt"], [("test", values)], {})
+    for _ in session.events():
+        pass
+    assert session.run is not None
+    return conclude(session.plan, session.run, session.checkpoint.progress)
+
+
+def test_what_a_run_has_come_to() -> None:
+    found = conclusion()
+    assert found.stopped_early is None
+    assert found.best_step == 10
+    assert found.best_loss is not None
+    assert found.train_loss is not None
+    assert found.unigram < found.uniform
+    assert found.verdict
+    assert found.copied is not None
+    assert (found.copied.sample_chars, found.copied.whole) == (12, True)
+    assert len(found.copied.text) == found.copied.chars
+
+
+def test_without_validation_text_or_samples_there_is_less_to_say() -> None:
+    found = conclusion(data__val=0.0, sample__length=0)
+    assert (found.best_step, found.best_loss, found.train_loss, found.verdict) == (None,) * 4
+    assert found.copied is None
+
+
+def test_a_run_that_was_stopped_for_want_of_patience() -> None:
+    changes = {"optim__lr": 1e-12, "optim__schedule": "constant", "train__steps": 90}
+    assert conclusion(train__patience=2, **changes).stopped_early == 2
+
+
+def test_a_comparison_reads_its_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read, original = [], corpus.read
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        read.append(arguments)
+        return original(*arguments, **named)
+
+    for module in ("training.session", "storage.directory"):
+        monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
+    comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"], seeds=2)
+    found = [event.run for event in comparison.train() if isinstance(event, Finished)]
+    paths = [RunDirectory(run.path) for run in found]
+    outcomes = judge_all(paths, comparison.text)
+    assert len(read) == 1
+    assert judge_all(paths) == outcomes
+    assert len(read) == 2
+    assert [(run.settings.model.cell, run.settings.train.seed) for run in found] == [
+        ("gru", 0),
+        ("rnn", 0),
+        ("gru", 1),
+        ("rnn", 1),
+    ]
+    assert found[3].path.name.endswith("-rnn-1")
+
+
+def test_a_comparison_that_is_stopped_ends_with_its_run() -> None:
+    comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"])
+    (finished,) = [e for e in comparison.train(stop=lambda: True) if isinstance(e, Finished)]
+    assert not finished.complete
+
+
+def test_a_comparison_needs_validation_text() -> None:
+    with pytest.raises(UsageError, match=r"data\.val is 0"):
+        plan_comparison(Request(["text.txt"], values=SMALL | {"data.val": 0.0}), ["gru"])
