@@ -134,8 +134,9 @@ class TextReader:
                 ids = self.encode(line, unknown=unknown)
             except (CorpusError, UnknownCharacterError) as error:
                 raise type(error)(f"line {number:,}: {error}") from None
-            ended = end is None or (len(ids) and ids[-1] == end)
-            yield ids if ended else np.append(ids, end)
+            if end is not None and not (len(ids) and ids[-1] == end):
+                ids = np.append(ids, end)
+            yield ids
 
 
 @dataclass(frozen=True, eq=False, repr=False)
