@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from threading import Event
 from typing import NamedTuple
 
@@ -109,28 +110,30 @@ def evaluate(
         Stopped: ``stop`` has said so.
     """
     ended = Event()  # nobody needs the rest: a thread was stopped or has failed
-
-    def one(scores: Iterator[Score]) -> Score:
-        total = NOTHING
-        try:
-            for score in scores:
-                total += score
-                if ended.is_set() or stop():
-                    raise Stopped
-        except BaseException:
-            ended.set()
-            raise
-        return total
-
+    total = partial(_total, ended=ended, stop=stop)
     groups = _groups(model, ids, first)
     workers = min(workers, len(groups))
     if workers == 1:
-        return sum(map(one, groups), NOTHING)
+        return sum(map(total, groups), NOTHING)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            return sum(pool.map(one, groups), NOTHING)
+            return sum(pool.map(total, groups), NOTHING)
         finally:
             ended.set()
+
+
+def _total(scores: Iterator[Score], ended: Event, stop: Callable[[], bool]) -> Score:
+    """The sum of a group's scores, unless another group has ended or ``stop`` says so."""
+    total = NOTHING
+    try:
+        for score in scores:
+            total += score
+            if ended.is_set() or stop():
+                raise Stopped
+    except BaseException:
+        ended.set()
+        raise
+    return total
 
 
 def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:

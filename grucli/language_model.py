@@ -24,7 +24,7 @@ from grucli import evaluation
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, Vocabulary
-from grucli.errors import ArgumentError, CorpusError
+from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import Score, log_probs_side_by_side, nats_of
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
@@ -44,8 +44,8 @@ UNSEEN = 0.5
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LanguageModel:
-    """A model together with what its ids stand for; ``grucli.load`` makes one of a run.
+class TextReader:
+    """How a model reads texts: what its ids stand for, and how a text is begun.
 
     Attributes:
         model: the weights, and the functions of them.
@@ -65,21 +65,6 @@ class LanguageModel:
     def documents(self) -> bool:
         """Whether the training text is a list of documents."""
         return self.data.documents is not None
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters."""
-        return int(self.model.params.flat.size)
-
-    def __repr__(self) -> str:
-        model, noun = self.model, "bytes" if self.vocabulary.level == "byte" else "characters"
-        of = "" if self.path is None else f" {self.path}"
-        return (
-            f"<LanguageModel{of}: {model.cell}, {model.L} x {model.H} units, "
-            f"{len(self.vocabulary):,} {noun}, {self.parameters:,} parameters>"
-        )
-
-    # ---- texts and ids
 
     def encode(self, text: str | bytes, *, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
         """Ids of a text, (N,).
@@ -120,6 +105,56 @@ class LanguageModel:
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
         return read([str(file) for file in files], data, self.vocabulary, unknown)
+
+    def _as_read(self, text: str | bytes, ids: Ids, unknown: Unknown) -> bytes:
+        """What stands for a text: as it was given, or what is left of it."""
+        if unknown == "skip":
+            return self.vocabulary.decode(ids)
+        if isinstance(text, str):
+            return text.encode(errors="replace")
+        return text.removeprefix(codecs.BOM_UTF8)
+
+    def _begin(self, ids: Ids) -> tuple[Array, Ids]:
+        """How a text is begun.
+
+        Returns:
+            The log probabilities of the symbols that nothing is read before, (0,) or (1,); and the
+            ids to read, of which the first is not predicted.
+        """
+        if self.model.separator is not None:
+            return np.zeros(0), np.concatenate([[self.model.separator], ids])
+        total = int(self.counts.sum())
+        return np.log(np.maximum(self.counts[ids[:1]], UNSEEN) / total), ids
+
+    def _lines(self, lines: Iterable[str | bytes], unknown: Unknown) -> Iterator[Ids]:
+        """The ids of each line, with its end if the model is one of a list."""
+        end = self.model.separator
+        for number, line in enumerate(lines, 1):
+            try:
+                ids = self.encode(line, unknown=unknown)
+            except (CorpusError, UnknownCharacterError) as error:
+                raise type(error)(f"line {number:,}: {error}") from None
+            if end is not None and not (len(ids) and ids[-1] == end):
+                ids = np.append(ids, end)
+            yield ids
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LanguageModel(TextReader):
+    """A model that samples, scores and shows its states; ``grucli.load`` makes one of a run."""
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return int(self.model.params.flat.size)
+
+    def __repr__(self) -> str:
+        model, noun = self.model, "bytes" if self.vocabulary.level == "byte" else "characters"
+        of = "" if self.path is None else f" {self.path}"
+        return (
+            f"<LanguageModel{of}: {model.cell}, {model.L} x {model.H} units, "
+            f"{len(self.vocabulary):,} {noun}, {self.parameters:,} parameters>"
+        )
 
     # ---- sampling
 
@@ -213,22 +248,8 @@ class LanguageModel:
 
         Iterate over the result for whole samples with the log probability of each symbol, or
         over its ``pieces()`` for texts as they are made. Sample i draws from a random stream of
-        its own: it does not depend on ``count``, and sample 0 is that of ``sample``.
-
-        Args:
-            count: how many samples.
-            length: symbols of each.
-            prompt: as of ``stream``, as all that follow.
-            temperature: as there.
-            top_k: as there.
-            top_p: as there.
-            seed: as there; ``Samples.seed`` tells the one drawn.
-            stop: as there.
-            unknown: as there.
-
-        Raises:
-            ArgumentError: as there.
-            UnknownCharacterError: as there.
+        its own: it does not depend on ``count``, and sample 0 is that of ``sample``. The result
+        knows the seed. ``count`` is how many; other arguments and errors as of ``stream``.
         """
         check_stops(stop)
         ids = self.encode(prompt, unknown=unknown)
@@ -257,15 +278,8 @@ class LanguageModel:
     ) -> npt.NDArray[np.intp]:
         """The ids of one sample without its prompt, (length,); documents follow one another.
 
-        Args:
-            length: symbols to make.
-            prompt: as of ``stream``.
-            temperature: as there.
-            seed: as there.
-            stop: asked at each symbol whether to give up.
-
-        Raises:
-            Stopped: ``stop`` has said so.
+        It raises ``Stopped`` if ``stop``, which is asked at each symbol, says so; other arguments
+        and errors as of ``stream``.
         """
         return sample_ids(
             self.model,
@@ -282,14 +296,6 @@ class LanguageModel:
     ) -> Sampler:
         return Sampler(temperature, top_k, top_p, never=self.vocabulary.unknown_id)
 
-    def _as_read(self, text: str | bytes, ids: Ids, unknown: Unknown) -> bytes:
-        """What stands for a text: as it was given, or what is left of it."""
-        if unknown == "skip":
-            return self.vocabulary.decode(ids)
-        if isinstance(text, str):
-            return text.encode(errors="replace")
-        return text.removeprefix(codecs.BOM_UTF8)
-
     # ---- scoring
 
     def score(self, text: str | bytes, *, unknown: Unknown = "error") -> TextScore:
@@ -297,8 +303,7 @@ class LanguageModel:
 
         Args:
             text: a string, or bytes.
-            unknown: "error", or "skip" to leave symbols out that the model never saw; the score
-                then is that of the text without them.
+            unknown: "error", or "skip" to score the text without symbols that it never saw.
 
         Raises:
             UnknownCharacterError: naming the symbols that it never saw.
@@ -319,13 +324,9 @@ class LanguageModel:
         Args:
             lines: N lines. A model of a list predicts the end of each as well: it adds a line end
                 where a line has none.
-            unknown: as of ``score``.
-
-        Raises:
-            UnknownCharacterError: as of ``score``.
-            CorpusError: as of ``score``.
+            unknown: as of ``score``, as all errors.
         """
-        texts, nats = (self._line(line, unknown) for line in lines), [np.zeros(0)]
+        texts, nats = self._lines(lines, unknown), [np.zeros(0)]
         while begun := list(map(self._begin, islice(texts, SORTED))):
             first = [log_probs.sum() for log_probs, _ in begun]
             nats.append(nats_of(self.model, [ids for _, ids in begun]) - first)
@@ -339,14 +340,11 @@ class LanguageModel:
         workers: int | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Score:
-        """Sums over the predicted symbols of a long text, which is read in pieces side by side.
-
-        The first symbol is not predicted, except by a model of a list.
+        """Sums over a long text; only a model of a list predicts its first symbol.
 
         Args:
             text: a text, or its ids (N,), in memory or mapped from a file.
-            begins: False if the text was cut out of a longer one; then no separator is read
-                before it.
+            begins: False for a part of a longer text: no separator is read before it.
             workers: threads that share the work; None takes all cores.
             stop: asked again and again whether to give up.
 
@@ -364,26 +362,6 @@ class LanguageModel:
         cores = available_cores() if workers is None else workers
         return evaluation.evaluate(self.model, ids, cores, stop, first=first)
 
-    def _begin(self, ids: Ids) -> tuple[Array, Ids]:
-        """How a text is begun.
-
-        Returns:
-            The log probabilities of the symbols that nothing is read before, (0,) or (1,); and the
-            ids to read, of which the first is not predicted.
-        """
-        if self.model.separator is not None:
-            return np.zeros(0), np.concatenate([[self.model.separator], ids])
-        total = int(self.counts.sum())
-        return np.log(np.maximum(self.counts[ids[:1]], UNSEEN) / total), ids
-
-    def _line(self, line: str | bytes, unknown: Unknown) -> Ids:
-        """The ids of a line, with its end if the model is one of a list."""
-        ids = self.encode(line, unknown=unknown)
-        end = self.model.separator
-        if end is None or (len(ids) and ids[-1] == end):
-            return ids
-        return np.append(ids, end)
-
     # ---- states
 
     def states(
@@ -397,15 +375,12 @@ class LanguageModel:
             unknown: as of ``score``.
 
         Returns:
-            Arrays (T, H) for T symbols, each after its symbol, by their names in the equations:
-            parts of the state ("h"; "c" of an LSTM), gates ("z", "r", "n" of a GRU; "i", "f",
-            "o", "g" of an LSTM), and "u" of a GRU whose reset gate acts after the product, or of
-            an LSTM.
+            Arrays (T, H) for T symbols by their names in the equations: parts of the state
+            ("h"; "c" of an LSTM), gates ("z", "r", "n" of a GRU; "i", "f", "o", "g" of an LSTM),
+            and "u" of an LSTM, or of a GRU whose reset gate acts after the product.
 
         Raises:
-            ArgumentError: there is no such layer.
-            UnknownCharacterError: as of ``score``.
-            CorpusError: as of ``score``.
+            ArgumentError: there is no such layer; other errors as of ``score``.
         """
         if not 1 <= layer <= self.model.L:
             raise ArgumentError("layer", f"must be from 1 to {self.model.L}, not {layer}")

@@ -41,6 +41,9 @@ LONGEST_STOP = 1000
 COLDEST, HOTTEST = 1e20, 1e-20
 """Bounds of the logits' factor: temperatures beyond leave float32's range, and choose alike."""
 
+Made = Iterator[tuple[npt.NDArray[np.intp], Array]]
+"""What ``generate`` yields: for each character ids (samples,), and logits (samples, V)."""
+
 
 @dataclass(frozen=True)
 class Sampler:
@@ -149,12 +152,11 @@ def generate(
     first: int = 0,
     threads: int = 1,
     stop: Callable[[], bool] = lambda: False,
-) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
-    """Continue a prompt; without one, start from the zero state.
+) -> Made:
+    """Continue a prompt; without one, the first character comes from the corpus's frequencies.
 
-    The first character then comes from the corpus's own frequencies, since a model that has read
-    nothing predicts nothing. A model of documents begins one, and another after each that ends.
-    Sample i draws from a random stream of its own.
+    A model of documents begins one, and another after each that ends. Sample i draws from a
+    random stream of its own.
 
     Args:
         model: the model.
@@ -166,10 +168,7 @@ def generate(
         samples: how many samples to make side by side.
         first: the number of the first of them.
         threads: how many threads share the samples.
-        stop: asked while the prompt is read whether to stop; then ask yourself.
-
-    Raises:
-        Stopped: ``stop`` has said so.
+        stop: asked while the prompt is read whether to raise ``Stopped``; then ask yourself.
 
     Yields:
         For each character the ids, (samples,), and the logits they were drawn from, (samples, V).
@@ -183,10 +182,12 @@ def generate(
         _continue(stepper, logits, state, streams[lo:hi], length, sampler)
         for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
     ]
-    if threads == 1:
-        yield from parts[0]
-        return
-    with ThreadPoolExecutor(threads) as pool:
+    yield from parts[0] if threads == 1 else _in_threads(parts, length)
+
+
+def _in_threads(parts: Sequence[Made], length: int) -> Made:
+    """Make the parts in a thread each, and put them together."""
+    with ThreadPoolExecutor(len(parts)) as pool:
         for _ in range(0, length, TOGETHER):
             some = pool.map(lambda part: list(islice(part, TOGETHER)), parts)
             for made in zip(*some, strict=True):
@@ -217,7 +218,7 @@ def _continue(
     streams: Sequence[np.random.Generator],
     length: int,
     sampler: Sampler,
-) -> Iterator[tuple[npt.NDArray[np.intp], Array]]:
+) -> Made:
     """Go on from one state and its logits (1, V), in as many ways as there are random streams."""
     logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
     for start in range(0, length, DRAWS_AHEAD):
@@ -381,10 +382,6 @@ class Sample:
         return self.symbols.decode(errors="replace")
 
 
-Made = Iterator[tuple[npt.NDArray[np.intp], Array]]
-"""What ``generate`` yields."""
-
-
 @dataclass(frozen=True)
 class Samples:
     """Samples that continue one prompt, made when they are asked for.
@@ -453,7 +450,7 @@ class Samples:
             for text, stops, ids_of, logs in zip(texts, filters, symbols, log_probs, strict=True):
                 yield self._sample(bytes(text) + stops.end(), ids_of, logs)
 
-    def _groups(self) -> "Iterator[tuple[int, list[StopFilter], Made]]":
+    def _groups(self) -> Iterator[tuple[int, list[StopFilter], Made]]:
         """Samples that are made side by side: the first one's number, filters, what is made."""
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
@@ -14,7 +14,6 @@ from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, Usa
 from grucli.threads import limit_product_threads, product_threads, side_by_side
 
 if TYPE_CHECKING:
-    from grucli.language_model import LanguageModel
     from grucli.sampling import Sample, Samples
 
 LONGEST_PROMPT = 2**22
@@ -109,14 +108,12 @@ def sample(
     raw: Raw = False,
 ) -> None:
     """Write text like the corpus, as it is made; from a list, one line a sample."""
-    if prompt is not None and prompt_file is not None:
-        raise UsageError("--prompt and --prompt-file are both given; keep one")
     _check_held(count, length, as_json)
+    given = _given(prompt, prompt_file)
     limit_product_threads(product_threads(side_by_side(count, length)))
     from grucli.storage.loading import load
 
     lm = load(run)
-    given = os.fsencode(prompt or "") if prompt_file is None else _read_prompt(prompt_file)
     with _options_named(prompt_file or "--prompt"):
         samples = lm.samples(
             count,
@@ -129,17 +126,27 @@ def sample(
             stop=[_unescape(text) for text in stop or []],
             unknown=unknown,
         )
-    if rare := lm.vocabulary.count_unknown(samples.prompt):
+    _show(samples, separator, documents=lm.documents, echo=echo, as_json=as_json, raw=raw)
+    if seed is None and not as_json:
+        render.say(f"seed {samples.seed}; --seed {samples.seed} repeats this", style="dim")
+
+
+def _show(
+    samples: "Samples",
+    separator: str | None,
+    *,
+    documents: bool,
+    echo: bool,
+    as_json: bool,
+    raw: bool,
+) -> None:
+    if rare := samples.vocabulary.count_unknown(samples.prompt):
         render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
     if as_json:
-        _write_json(lm, samples)
+        _write_json(samples, documents=documents)
         return
-    if separator is None:
-        separator = "\\n" if lm.documents else "\\n---\\n"
-    put = render.write_raw if raw else render.write
-    _write(samples, put, samples.prompt_data if echo else b"", _unescape(separator).encode())
-    if seed is None:
-        render.say(f"seed {samples.seed}; --seed {samples.seed} repeats this", style="dim")
+    between = ("\\n" if documents else "\\n---\\n") if separator is None else separator
+    _write(samples, _unescape(between).encode(), echo=echo, raw=raw)
 
 
 @contextmanager
@@ -157,25 +164,26 @@ def _options_named(source: str) -> Iterator[None]:
         ) from None
 
 
-def _write(samples: "Samples", put: Callable[[bytes], None], echo: bytes, separator: bytes) -> None:
+def _write(samples: "Samples", separator: bytes, *, echo: bool, raw: bool) -> None:
     """Write samples as they are made, each after the prompt."""
-    number = -1
+    put = render.write_raw if raw else render.write
+    before, number = samples.prompt_data if echo else b"", -1
     for piece in samples.pieces():
         if piece.number != number:
-            put((separator if piece.number else b"") + echo)
+            put((separator if piece.number else b"") + before)
             number = piece.number
         put(piece.data)
     put(b"\n")
 
 
-def _write_json(lm: "LanguageModel", samples: "Samples") -> None:
+def _write_json(samples: "Samples", *, documents: bool) -> None:
     """Write the prompt, and all samples with the log probability of each symbol, in nats."""
     prompt = samples.prompt_data.decode(errors="replace")
-    rows = [_figures(lm, sample) for sample in samples]
+    rows = [_figures(sample, documents=documents) for sample in samples]
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
 
 
-def _figures(lm: "LanguageModel", sample: "Sample") -> dict[str, Any]:
+def _figures(sample: "Sample", *, documents: bool) -> dict[str, Any]:
     """A sample as JSON has it; a document with the log probability of its end."""
     key = "char" if isinstance(sample.symbols, str) else "byte"
     pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
@@ -183,7 +191,7 @@ def _figures(lm: "LanguageModel", sample: "Sample") -> dict[str, Any]:
         "text": sample.text,
         "characters": [{key: symbol, "log_prob": log_prob} for symbol, log_prob in pairs],
     }
-    return figures | {"end_log_prob": sample.end_log_prob} if lm.documents else figures
+    return figures | {"end_log_prob": sample.end_log_prob} if documents else figures
 
 
 def _check_held(count: int, length: int, as_json: bool) -> None:
@@ -192,6 +200,13 @@ def _check_held(count: int, length: int, as_json: bool) -> None:
             f"--json holds all samples in memory, so --count times --length is {MOST_AS_JSON:,} "
             "characters at most; lower one of them, or leave --json out"
         )
+
+
+def _given(prompt: str | None, file: str | None) -> bytes:
+    """The prompt, as bytes: the words of a shell and files need not be UTF-8."""
+    if prompt is not None and file is not None:
+        raise UsageError("--prompt and --prompt-file are both given; keep one")
+    return os.fsencode(prompt or "") if file is None else _read_prompt(file)
 
 
 def _read_prompt(source: str) -> bytes:

@@ -1,5 +1,6 @@
 """Models from run directories and checkpoint files."""
 
+import os
 from pathlib import Path
 
 from grucli.data.windows import split as cut
@@ -12,7 +13,7 @@ SPLITS = ("train", "val", "test")
 """Parts of the text of a run."""
 
 
-def load(path: str | Path) -> LanguageModel:
+def load(path: str | os.PathLike[str]) -> LanguageModel:
     """The model of a run, from its best checkpoint, or of a checkpoint file.
 
     Args:
@@ -25,7 +26,7 @@ def load(path: str | Path) -> LanguageModel:
     return checkpoint.language_model(file)
 
 
-def load_with_split(path: str | Path, split: str) -> tuple[LanguageModel, Ids]:
+def load_with_split(path: str | os.PathLike[str], split: str) -> tuple[LanguageModel, Ids]:
     """A model as of ``load``, and a part of the text that its run was trained on, (N,).
 
     Args:

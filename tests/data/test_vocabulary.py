@@ -3,8 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grucli.data.vocabulary import Vocabulary, smallest_unsigned
-from grucli.errors import UnknownCharacterError
+from grucli.config import Data
+from grucli.data.vocabulary import UNK, Vocabulary, smallest_unsigned
+from grucli.errors import CorpusError, UnknownCharacterError
 
 
 def of(text: str) -> Vocabulary:
@@ -41,6 +42,24 @@ def test_many_unknown_characters_are_counted() -> None:
 def test_unknown_characters_can_be_skipped() -> None:
     vocabulary = of("ab")
     assert vocabulary.decode(vocabulary.encode("xaxbx", "skip")) == b"ab"
+
+
+def test_bytes_are_read_as_utf8_without_a_byte_order_mark() -> None:
+    vocabulary = of("aé")
+    np.testing.assert_array_equal(vocabulary.encode("\ufeffaé".encode()), vocabulary.encode("aé"))
+    with pytest.raises(CorpusError, match="byte 0xe9 at offset 4 of the text is not UTF-8"):
+        vocabulary.encode(b"\xef\xbb\xbfa\xe9")
+
+
+def test_rare_characters_have_an_id_where_there_is_a_lower_bound() -> None:
+    symbols = np.array([ord("a"), UNK])
+    assert Vocabulary.of(symbols, Data()).unknown_id is None
+    rare = Vocabulary.of(symbols, Data(min_count=2))
+    assert rare.unknown_id == 1
+    assert rare.count_unknown(rare.encode("axay")) == 2
+    assert of("ab").count_unknown(np.array([0, 1])) == 0
+    both = of("ab").joined_with(rare, Data(min_count=2))
+    assert (len(both), both.unknown_id) == (3, 2)
 
 
 @pytest.mark.parametrize(

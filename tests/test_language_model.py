@@ -1,0 +1,397 @@
+import math
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grucli as library
+from grucli.config import Data
+from grucli.data import cache
+from grucli.data.corpus import read
+from grucli.data.vocabulary import Vocabulary
+from grucli.errors import ArgumentError, CheckpointError, CorpusError, UnknownCharacterError
+from grucli.language_model import LanguageModel
+from grucli.nn.cells import CELLS
+from grucli.nn.functional import log_softmax
+from grucli.nn.model import Model
+from grucli.sampling import read_prompt
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.directory import RunDirectory
+from tests.conftest import Grucli
+
+LETTERS = "\n abcdeé"
+
+Make = Callable[..., LanguageModel]
+
+
+def make(
+    symbols: str = LETTERS, cell: str = "gru", layers: int = 2, **data: object
+) -> LanguageModel:
+    """A model with weights of some size, whose first symbol never occurred."""
+    settings = Data.model_validate(data)
+    points = sorted(set(symbols.encode() if settings.level == "byte" else map(ord, symbols)))
+    vocabulary = Vocabulary.of(np.array(points), settings)
+    separator = vocabulary.line_end if settings.documents else None
+    model, rng = (
+        Model(len(points), 6, layers, cell=cell, separator=separator),
+        np.random.default_rng(0),
+    )
+    model.initialize(rng)
+    model.params.flat += rng.normal(0, 0.4, model.params.flat.shape).astype(np.float32)
+    return LanguageModel(model, vocabulary, np.arange(len(points)) * 3, settings)
+
+
+def of_list(**named: object) -> LanguageModel:
+    return make(documents="line", **named)
+
+
+# ---- the public names
+
+
+def test_the_public_names_are_these() -> None:
+    assert library.__all__ == ["load", "runs", "train", "train_events"]
+    assert set(library.__all__) <= set(dir(library))
+
+
+@pytest.mark.parametrize("name", library.__all__)
+def test_each_public_name_is_a_function(name: str) -> None:
+    assert callable(getattr(library, name))
+
+
+def test_there_are_no_other_names() -> None:
+    with pytest.raises(AttributeError, match="module 'grucli' has no attribute 'pandas'"):
+        library.pandas  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_importing_the_library_loads_nothing() -> None:
+    code = (
+        "import time; began = time.perf_counter(); import grucli; "
+        "print(time.perf_counter() - began); import sys; "
+        "assert not {'numpy', 'yaml', 'pydantic', 'typer', 'rich'} & set(sys.modules)"
+    )
+    times = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for _ in range(5)
+    ]
+    assert min(times) < 0.03
+
+
+def test_load_takes_a_run_or_a_checkpoint(trained: Path) -> None:
+    lm = library.load(trained)
+    file = RunDirectory(trained).checkpoint("best")
+    assert lm.path == file
+    again = library.load(str(file))
+    np.testing.assert_array_equal(lm.model.params.flat, again.model.params.flat)
+    assert lm.vocabulary == again.vocabulary
+    assert lm.parameters == lm.model.params.flat.size
+    assert repr(lm) == (
+        f"<LanguageModel {file}: gru, 1 x 12 units, {len(lm.vocabulary)} characters, "
+        f"{lm.parameters:,} parameters>"
+    )
+    with pytest.raises(CheckpointError, match="no such run or checkpoint"):
+        library.load("nothing")
+
+
+def test_a_checkpoint_gives_the_averaged_model_where_it_was_better(trained: Path) -> None:
+    checkpoint = checkpoints.read(RunDirectory(trained).checkpoint("best"))
+    assert checkpoint.language_model().model is checkpoint.model
+    checkpoint.ema = checkpoint.model.params.like()
+    checkpoint.ema.flat[:] = 3.0
+    checkpoint.use_ema = True
+    assert (checkpoint.language_model().model.params.flat == 3.0).all()
+
+
+# ---- sampling
+
+
+@pytest.mark.parametrize("lm", [make(), of_list(), make(level="byte"), make(cell="lstm")])
+@pytest.mark.parametrize("prompt", ["", "éab", "b"])
+@pytest.mark.parametrize("echo", [True, False])
+def test_a_stream_is_a_sample(lm: LanguageModel, prompt: str, echo: bool) -> None:
+    options = {"prompt": prompt, "seed": 3, "temperature": 1.0, "echo": echo}
+    whole = lm.sample(40, **options)
+    assert "".join(lm.stream(40, **options)) == whole
+    assert lm.sample(40, **options) == whole
+    assert lm.sample(40, **(options | {"seed": 4})) != whole
+    assert whole.startswith(prompt) or not echo
+    if not lm.documents and lm.vocabulary.level == "char":
+        assert len(whole) == 40 + len(prompt) * echo
+
+
+def test_a_character_of_several_bytes_is_decoded_whole() -> None:
+    lm = make("aé\u2600", level="byte")
+    pieces = list(lm.stream(300, seed=1, prompt="é"))
+    assert pieces[0] == "é"
+    made = next(iter(lm.samples(1, 300, seed=1, prompt="é")))
+    assert isinstance(made.symbols, bytes)
+    assert "".join(pieces) == ("é".encode() + made.symbols).decode(errors="replace")
+    assert {len(piece) for piece in pieces if "\ufffd" not in piece} == {1}
+
+
+def test_a_model_of_a_list_ends_with_the_line() -> None:
+    texts = [of_list().sample(200, seed=seed, temperature=1.0) for seed in range(20)]
+    assert not any("\n" in text for text in texts)
+    assert any(len(text) < 200 for text in texts)
+
+
+def test_the_command_writes_the_same_sample(grucli: Grucli, trained: Path) -> None:
+    shown = grucli("sample", trained, "-n", 40, "--seed", 5, "-p", "the ", "--top-k", 5).out
+    assert library.load(trained).sample(40, seed=5, prompt="the ", top_k=5) + "\n" == shown
+
+
+def test_a_stop_text_ends_a_sample() -> None:
+    whole = make().sample(200, seed=1)
+    assert make().sample(200, seed=1, stop=["b", "cc"]) == whole[: min(whole.find("b"), 200)]
+
+
+def test_samples_are_the_same_in_any_company() -> None:
+    lm = make()
+    texts = [sample.text for sample in lm.samples(5, 30, seed=2)]
+    assert texts[0] == lm.sample(30, seed=2)
+    assert [sample.text for sample in lm.samples(3, 30, seed=2)] == texts[:3]
+    pieces = [b""] * 5
+    for number, data in lm.samples(5, 30, seed=2).pieces():
+        pieces[number] += data
+    assert [piece.decode() for piece in pieces] == texts
+
+
+def test_log_probabilities_of_a_sample_are_its_score() -> None:
+    for lm in (make(), of_list()):
+        for sample in lm.samples(4, 25, seed=3, temperature=0.5):
+            scored = lm.score(sample.text)
+            np.testing.assert_allclose(sample.log_probs, scored.log_probs, rtol=1e-4, atol=1e-6)
+            if sample.end_log_prob is not None:
+                ended = lm.score(sample.text + "\n").log_probs[-1]
+                assert sample.end_log_prob == pytest.approx(ended, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be 0 or above"),
+        ({"temperature": math.nan}, "temperature must be 0 or above"),
+        ({"top_k": 0}, "top_k must be 1 or above, not 0"),
+        ({"top_p": 1.5}, "top_p must be above 0 and at most 1"),
+        ({"length": -1}, "length must be 0 or above, not -1"),
+        ({"seed": -1}, "seed must be 0 or above, not -1"),
+        ({"stop": [""]}, "stop needs a text"),
+        ({"stop": ["a" * 1001]}, "stop takes texts of at most 1,000 characters"),
+    ],
+)
+def test_arguments_out_of_range_are_refused_at_once(
+    options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        make().stream(**options)  # type: ignore[arg-type]
+    with pytest.raises(ArgumentError, match="count must be 1 or above"):
+        make().samples(0)
+
+
+def test_unknown_characters_of_a_prompt() -> None:
+    with pytest.raises(UnknownCharacterError, match="'x'"):
+        make().stream(prompt="ax")
+    assert make().sample(5, prompt="axb", unknown="skip", seed=1).startswith("ab")
+    assert make("ab\ufffd", min_count=2).sample(5, prompt="axb", seed=1).startswith("axb")
+
+
+# ---- scoring
+
+
+def slowly(lm: LanguageModel, text: str) -> list[float]:
+    """Log probabilities by reading the whole beginning anew for each symbol."""
+    ids = lm.encode(text)
+    begun = [] if lm.model.separator is None else [lm.model.separator]
+    found = []
+    for number, target in enumerate(ids):
+        read_before = np.array([*begun, *ids[:number]], np.intp)
+        if len(read_before):
+            logits, _ = read_prompt(lm.model, read_before)
+            found.append(float(log_softmax(logits)[0, target]))
+        else:
+            found.append(math.log(max(lm.counts[target], 0.5) / lm.counts.sum()))
+    return found
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize("kind", [make, of_list, lambda **named: make(level="byte", **named)])
+@pytest.mark.parametrize("text", ["", "b", "\n", "abé\ndec", "abcde " * 8])
+def test_score(kind: Make, cell: str, text: str) -> None:
+    lm = kind(cell=cell)
+    score = lm.score(text)
+    assert len(score) == len(score.log_probs) == len(lm.encode(text))
+    assert score.log_probs.dtype == np.float64
+    np.testing.assert_allclose(score.log_probs, slowly(lm, text), rtol=2e-5, atol=1e-6)
+    assert score.text == text
+    assert score.nats == pytest.approx(-sum(slowly(lm, text)), rel=1e-5)
+
+
+def test_the_first_character_costs_its_frequency() -> None:
+    lm = make()
+    total = lm.counts.sum()
+    assert lm.counts[0] == 0
+    assert lm.score("\n").nats == pytest.approx(-math.log(0.5 / total))
+    assert lm.score("a").nats == pytest.approx(-math.log(lm.counts[2] / total))
+
+
+def test_unknown_characters_of_a_score() -> None:
+    lm = make()
+    with pytest.raises(UnknownCharacterError, match="'x'"):
+        lm.score("axb")
+    skipped = lm.score("axb", unknown="skip")
+    assert skipped.text == "ab"
+    np.testing.assert_array_equal(skipped.log_probs, lm.score("ab").log_probs)
+    rare = make("ab\ufffd", min_count=2)
+    assert rare.score("axb").text == "axb"
+    np.testing.assert_array_equal(rare.score("axb").log_probs, rare.score("a\ufffdb").log_probs)
+
+
+def test_bytes_are_read_as_utf8_by_a_model_of_characters() -> None:
+    assert make().score(b"\xef\xbb\xbfa\xc3\xa9").text == "aé"
+    with pytest.raises(CorpusError, match=r"byte 0xff at offset 4 of the text is not UTF-8"):
+        make().score(b"\xef\xbb\xbfa\xff")
+
+
+LINES = [
+    "a",
+    "",
+    "bcd",
+    "é",
+    "abcde " * 30,
+    "dd",
+    "",
+    *("abc"[: n % 4] * (n % 13) for n in range(300)),
+]
+
+
+@pytest.mark.parametrize("cell", list(CELLS))
+@pytest.mark.parametrize("kind", [make, of_list, lambda **named: make(level="byte", **named)])
+def test_lines_by_themselves(kind: Make, cell: str) -> None:
+    lm = kind(cell=cell)
+    end = "\n" if lm.documents else ""
+    expected = [lm.score(line + end).nats for line in LINES]
+    totals = lm.score_lines(LINES)
+    assert totals.shape == (len(LINES),)
+    np.testing.assert_allclose(totals, expected, rtol=1e-5)
+    if lm.documents:
+        np.testing.assert_array_equal(lm.score_lines(f"{line}\n" for line in LINES), totals)
+
+
+def test_lines_are_scored_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    together = of_list().score_lines(LINES)
+    monkeypatch.setattr("grucli.language_model.SORTED", 7)
+    np.testing.assert_allclose(of_list().score_lines(LINES), together, rtol=1e-5)
+    assert of_list().score_lines([]).shape == (0,)
+
+
+def test_an_unknown_character_of_a_line_is_placed() -> None:
+    with pytest.raises(UnknownCharacterError, match="line 2: the model never saw"):
+        make().score_lines(["a", "x"])
+
+
+def test_lines_are_faster_side_by_side() -> None:
+    lm, lines = of_list(), ["abcde", "bad", "deed"] * 300
+    began = time.perf_counter()
+    lm.score_lines(lines)
+    together = time.perf_counter() - began
+    began = time.perf_counter()
+    for line in lines:
+        lm.score(line)
+    assert 3 * together < time.perf_counter() - began
+
+
+def test_evaluate_is_the_sum_of_a_score() -> None:
+    text = "abcde \n" * 30
+    whole = of_list().evaluate(text)
+    assert whole.chars == len(text)
+    assert whole.nats == pytest.approx(of_list().score(text).nats, rel=1e-5)
+    rest = make().evaluate(text)
+    assert rest.chars == len(text) - 1
+    assert rest.nats == pytest.approx(make().score(text)[1:].nats, rel=1e-5)
+    part = of_list().evaluate(text, begins=False)
+    assert part.chars == len(text) - 1
+
+
+@pytest.mark.parametrize(("kind", "shortest"), [(make, "ab"), (of_list, "a")])
+def test_there_must_be_something_to_predict(kind: Make, shortest: str) -> None:
+    assert kind().evaluate(shortest).chars == 1
+    with pytest.raises(CorpusError, match="takes one to read and one to predict"):
+        kind().evaluate(shortest[1:])
+
+
+@pytest.mark.parametrize("lines", [3, 4000])
+def test_a_mapped_text_of_a_list_is_scored_as_one_in_memory(
+    lines: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("list.txt").write_text("bad\ncab\ndeed\n" * lines, encoding="utf-8")
+    lm = of_list()
+    in_memory = lm.read(["list.txt"])
+    monkeypatch.setattr(cache, "IN_MEMORY", 10)
+    mapped = lm.read(["list.txt"])
+    assert in_memory.kept is None
+    assert mapped.kept is not None
+    assert lm.evaluate(mapped.ids) == lm.evaluate(in_memory.ids)
+    assert lm.evaluate(mapped.ids).chars == len(mapped.ids)
+    begun = np.concatenate([[lm.model.separator], in_memory.ids]).astype(np.uint8)
+    assert lm.evaluate(begun, begins=False) == lm.evaluate(mapped.ids)
+
+
+def test_files_are_read_as_the_training_text_was() -> None:
+    Path("one.txt").write_text("cab", encoding="utf-16")
+    lm = of_list(encoding="utf-16")
+    assert lm.decode(lm.read(["one.txt", Path("one.txt")]).ids) == "cab\ncab"
+    Path("latin.txt").write_bytes(b"caf\xe9")
+    skipped = lm.read(["latin.txt"], encoding="latin-1", unknown="skip")
+    assert lm.decode(skipped.ids) == "caé"
+    assert skipped.skipped == 1
+    assert read(["one.txt"], lm.data).vocabulary.level == "char"
+
+
+# ---- states
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("gru", ["h", "n", "r", "z"]),
+        ("gru-after", ["h", "n", "r", "u", "z"]),
+        ("lstm", ["c", "f", "g", "h", "i", "o", "u"]),
+        ("rnn", ["h"]),
+    ],
+)
+@pytest.mark.parametrize("kind", [make, of_list])
+@pytest.mark.parametrize("layer", [1, 2])
+def test_states(kind: Make, cell: str, names: list[str], layer: int) -> None:
+    lm, text = kind(cell=cell), "abcde\n" * 50
+    states = lm.states(text, layer=layer)
+    assert sorted(states) == names
+    assert all(array.shape == (300, 6) for array in states.values())
+    begun = [] if lm.model.separator is None else [lm.model.separator]
+    _, state = read_prompt(lm.model, np.array([*begun, *lm.encode(text)]))
+    parts = np.split(state[layer - 1, 0], len(CELLS[cell].STATE))
+    for name, part in zip(CELLS[cell].STATE, parts, strict=True):
+        np.testing.assert_allclose(states[name][-1], part, atol=1e-5)
+    assert all(array.shape == (0, 6) for array in lm.states("", layer=layer).values())
+
+
+def test_the_gates_are_those_of_the_equations() -> None:
+    states = make(cell="gru").states("abcde")
+    h_prev = np.concatenate([np.zeros((1, 6), np.float32), states["h"][:-1]])
+    h = (1 - states["z"]) * h_prev + states["z"] * states["n"]
+    np.testing.assert_allclose(states["h"], h, atol=1e-6)
+    states = make(cell="lstm").states("abcde")
+    c_prev = np.concatenate([np.zeros((1, 6), np.float32), states["c"][:-1]])
+    np.testing.assert_allclose(
+        states["c"], states["f"] * c_prev + states["i"] * states["g"], atol=1e-6
+    )
+    np.testing.assert_allclose(states["h"], states["o"] * states["u"], atol=1e-6)
+    np.testing.assert_allclose(states["u"], np.tanh(states["c"]), atol=1e-6)
+
+
+@pytest.mark.parametrize("layer", [0, 3])
+def test_there_is_no_such_layer(layer: int) -> None:
+    with pytest.raises(ArgumentError, match=f"layer must be from 1 to 2, not {layer}"):
+        make().states("a", layer=layer)
