@@ -61,7 +61,7 @@ class Data(_Section):
     encoding: str = "utf-8"
     """Encoding of the corpus; ignored at level byte."""
     min_count: int = Field(default=1, ge=1, le=MANY)
-    """Characters that occur less often in the text are all read as one unknown character."""
+    """Characters with fewer occurrences in the text are all read as one unknown character."""
     documents: Literal["line"] | None = None
     """line: each line is a document, such as a name, and a sample is one line; null: one text."""
     val: float = Field(default=0.1, ge=0, lt=1)
@@ -147,7 +147,7 @@ class Train(_Section):
     log_every: int = Field(default=50, ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = Field(default=None, ge=1, le=MANY)
-    """Steps between evaluations; null: once per epoch, or ten times in under ten epochs."""
+    """Steps between evaluations; null: once per epoch, but ten times for under ten epochs."""
     sample_every: int | None = Field(default=None, ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
     save_minutes: float = Field(default=5.0, gt=0)
@@ -421,7 +421,7 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
 
 
 def _source(key: str, origin: Mapping[str, str]) -> str:
-    """Where ``key`` was set; of a section, where one of its keys was set."""
+    """The source of the value of ``key``; for a section, the source of one of its keys."""
     sources = [source for name, source in origin.items() if f"{name}.".startswith(f"{key}.")]
     return sources[-1] if sources else "settings"
 

@@ -96,7 +96,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not JSON: {error}") from None
     except ValueError:
-        raise ValueError("a number in it is too long") from None
+        raise ValueError("it contains a number that is too long") from None
     except RecursionError:
         loaded = None
     if not isinstance(loaded, dict) or _deeper(loaded, LEVELS):

@@ -5,8 +5,13 @@ import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from grucli import __version__
 from grucli.config import Settings, flatten
+from grucli.nn.cells import CELLS
+from grucli.nn.model import shapes
 from grucli.storage.directory import HEADER
 
 ROOT = Path(__file__).parents[1]
@@ -36,12 +41,51 @@ def test_every_column_and_file_of_a_run_is_described(trained: Path) -> None:
             assert re.sub(r"\d{8}", "00001000", path.name) in text
 
 
+def test_every_member_of_a_checkpoint_is_described(trained: Path) -> None:
+    text = page("docs/run-directory.md")
+    with np.load(next((trained / "checkpoints").glob("*.npz"))) as members:
+        assert [name for name in members if f"`{name}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_parameters_of_every_cell_are_described(name: str) -> None:
+    text = page("docs/run-directory.md")
+    parameters = shapes(7, 5, 1, name)
+    assert [key for key in parameters if f"`{key}`" not in text] == []
+    gates = [
+        gate
+        for key, shape in parameters.items()
+        for gate, _ in CELLS[name].by_gate(key.partition(".")[2], np.zeros(shape))
+    ]
+    assert [gate for gate in gates if not re.search(rf"\b{gate}\b", text)] == []
+    assert f"({len(CELLS[name].GATES)}, D, H)" in text
+
+
 def test_settings_named_in_documents_exist() -> None:
     known = flatten(Settings())
     sections = "|".join(Settings.model_fields)
     for name in ("README.md", "docs/run-directory.md"):
         for key in re.findall(rf"\b(?:{sections})\.[a-z_]+\b", page(name)):
             assert key in known or key.endswith(".py"), f"{name}: {key}"
+
+
+PATHS = re.compile(r"(?:grucli|tests|docs|configs|benchmarks|data|runs)/[\w/.-]+\.(?:py|md|yaml)\b")
+LINKS = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+NAMES = re.compile(r"`([\w-]+\.(?:py|md|yaml))`")
+RUN_FILES = {"config.yaml", "overrides.yaml", "mine.yaml"}
+DOCUMENTS = ["README.md", "data/README.md", "runs/README.md", "CHANGELOG.md"]
+DOCUMENTS += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_paths_named_in_documents_exist(document: str) -> None:
+    text, folder = page(document), (ROOT / document).parent
+    files = [path for place in PLACES for path in (ROOT / place).rglob("*")]
+    names = {path.name for path in files} | RUN_FILES
+    missing = [path for path in PATHS.findall(text) if not (ROOT / path).exists()]
+    missing += [link for link in LINKS.findall(text) if not (folder / link).exists()]
+    missing += [name for name in NAMES.findall(text) if name not in names]
+    assert missing == []
 
 
 def test_the_readme_runs_what_ci_runs() -> None:

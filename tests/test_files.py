@@ -80,7 +80,7 @@ def test_small_files_have_a_limit_and_a_name_that_is_possible() -> None:
         ("[]", "not an object"),
         ('{"a":' * 100_000, "nested too deeply"),
         ('{"a":' * 40 + "1" + "}" * 40, "nested too deeply"),
-        ('{"a": %s}' % ("9" * 5000), "a number in it is too long"),
+        ('{"a": %s}' % ("9" * 5000), "it contains a number that is too long"),
     ],
 )
 def test_json_that_is_not_an_object_is_refused(text: str, problem: str) -> None:

@@ -2,8 +2,8 @@
 
 A text is read once, in chunks. Each chunk is decoded and encoded in provisional ids, which number
 the symbols in the order of their first appearance. At the end the ids are renumbered in the order
-of the sorted symbols. Memory holds ids of the smallest type that fits, which is one byte per
-character for an ordinary alphabet, but never the whole text. The ids of long texts go to a file
+of the sorted symbols. The whole text is never in memory. The ids have the smallest type that fits,
+which is one byte per character for an ordinary alphabet. The ids of long texts go to a file
 (``cache``).
 """
 

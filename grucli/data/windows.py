@@ -97,8 +97,8 @@ class Windows:
     """The training text as B parallel streams, read in windows of at most T steps.
 
     Stream b covers characters [b S, (b+1) S) of the text. Each stream is read from start to end
-    once per epoch, in windows whose lengths differ by at most one. Fewer than B characters at the
-    end of the text are not read.
+    once per epoch, in windows whose lengths differ by at most one. The last characters of the text,
+    fewer than B, are not read.
 
     Attributes:
         ids: the training text, (N,).
@@ -117,7 +117,7 @@ class Windows:
 
     @property
     def per_epoch(self) -> int:
-        """Windows in an epoch, which is the number of updates."""
+        """Number of windows in an epoch, and so of updates."""
         return -(-self.stream_length // self.T)
 
     @property

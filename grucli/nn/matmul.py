@@ -40,7 +40,7 @@ def largest_unpacked(config: Any, core: str) -> int:
     """
     built, processor = config.get("Build Dependencies", {}), config.get("SIMD Extensions", {})
     library, has = str(built.get("blas", "")), str(processor.get("found", ""))
-    avx512 = "AVX512_SKX" in has or "X86_V4" in has  # what NumPy calls it, before 2.4 and since
+    avx512 = "AVX512_SKX" in has or "X86_V4" in has  # the names before NumPy 2.4, and since then
     told = core.lower() in ("", "skylakex", "cooperlake", "sapphirerapids")
     return 10**6 if "openblas" in library and avx512 and told else 0
 
@@ -50,7 +50,7 @@ UNPACKED = largest_unpacked(CONFIG, os.environ.get("OPENBLAS_CORETYPE", ""))
 
 
 def has_threads(environment: Mapping[str, str]) -> bool:
-    """Whether OpenBLAS has several threads: as many as it was told, or one a core."""
+    """Whether OpenBLAS has several threads, by the environment or else by the number of cores."""
     for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"):
         told = re.match(r"\s*0*([1-9]\d*)", environment.get(name, ""))
         if told:
@@ -59,13 +59,13 @@ def has_threads(environment: Mapping[str, str]) -> bool:
 
 
 def sizes_in_pairs(config: Any, environment: Mapping[str, str]) -> range:
-    """Sizes of matrices that a single row is multiplied by as complex numbers, where that pays.
+    """Sizes of matrices that are read as complex numbers for the product with a single row.
 
-    OpenBLAS, since 0.3.27, shares a matrix-vector product among threads from 460,800 real numbers
-    on, but from 4,096 complex ones (``interface/gemv.c``, ``interface/zgemv.c``). In between,
-    several threads with complex numbers are faster than one with real ones; by too little for
-    small matrices, since threads are slow beside other work. Measured with AVX-512 alone
-    (``benchmarks/pairs.py``).
+    Since 0.3.27, OpenBLAS shares a matrix-vector product among threads if the matrix has at least
+    460,800 real numbers, or 4,096 complex numbers (``interface/gemv.c``, ``interface/zgemv.c``).
+    Between these sizes, several threads with complex numbers are faster than one thread with real
+    numbers. For small matrices the gain is too small, because threads are slow beside other
+    work. This was measured only on processors with AVX-512 (``benchmarks/pairs.py``).
     """
     blas = config.get("Build Dependencies", {}).get("blas", {})
     version = [int(number) for number in re.findall(r"\d+", str(blas.get("version", "")))]

@@ -41,7 +41,7 @@ class Workspace:
 
     caches: list[Cache]  # one for each layer
     dropped: Array  # (L, T, B, H) outputs of the layers after dropout; (0,) without dropout
-    dh: Array  # (T, B, H) gradient of each layer's output, one layer after the other
+    dh: Array  # (T, B, H) gradient of one layer's output, from the top layer downwards
 
     def first(self, T: int) -> "Workspace":
         """The memory of the first ``T`` steps, for a shorter window."""

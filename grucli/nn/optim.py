@@ -38,7 +38,7 @@ def adam_(
     betas: tuple[float, float],
     eps: float,
 ) -> None:
-    """Update ``flat`` in place (Kingma and Ba 2015, algorithm 1; bias correction folded in).
+    """Update ``flat`` in place, with bias correction (Kingma and Ba 2015, algorithm 1).
 
     Args:
         flat: all parameters, (P,).
@@ -77,7 +77,7 @@ def decay_(params: Params, share: float) -> None:
 
 
 def clip_(gradient: Array, limit: float) -> float:
-    """Scale ``gradient`` down to norm ``limit`` if it is longer; returns the norm before."""
+    """Scale ``gradient`` down to norm ``limit`` if its norm is larger; returns its old norm."""
     norm = math.sqrt(float(np.dot(gradient, gradient)))
     if norm > limit:
         gradient *= limit / norm

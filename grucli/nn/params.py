@@ -66,7 +66,7 @@ def count(shapes: Shapes) -> int:
 
 
 def as_rows(array: Array) -> Array:
-    """A view of an array as one matrix; its rows are all axes but the last."""
+    """A view of an array as a matrix: all axes but the last become its rows."""
     return array.reshape(-1, array.shape[-1])
 
 
@@ -76,7 +76,7 @@ def chunks(rows: int, size: int) -> list[slice]:
 
 
 def orthogonal(W: Array, rng: np.random.Generator) -> None:
-    """Overwrite each matrix of ``W`` (G, H, H) with an orthogonal one, uniformly distributed."""
+    """Overwrite each matrix of ``W`` (G, H, H) with a uniformly random orthogonal matrix."""
     for W_g in W:
         q, triangular = np.linalg.qr(rng.standard_normal(W_g.shape))
         W_g[:] = q * np.sign(np.diag(triangular))

@@ -41,8 +41,8 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
 def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     """Write the rows of ``W_x`` (G, D, H) for ``ids``, plus ``b``, to ``a``.
 
-    Ids must be below D: ``np.take`` clips them, since it would need a copy to check them. It reads
-    a table gate by gate, since for all gates at once it sometimes copied the whole of ``a``.
+    Ids must be below D: ``np.take`` clips them, since it would need a copy to check them. A table
+    is read gate by gate, since one call for all gates sometimes copied the whole of ``a``.
     """
     if ids.size > W_x.shape[1]:  # there are more steps than characters: a table is faster
         for a_g, W_xg, b_g in zip(a, W_x, b, strict=True):
