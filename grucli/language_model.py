@@ -405,7 +405,7 @@ def _decoded(samples: Samples, prompt: bytes) -> Iterator[str]:
 def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
     """What a layer computes while ids (T,) are read from the zero state, each (T, H)."""
     cell, state = CELLS[model.cell], model.zero_state(1)
-    names = (*cell.STATE, *cell.GATES, *cell.KEPT)
+    names = (*cell.STATE, *cell.GATES, *cell.SAVED)
     workspace = model.workspace(WINDOW, 1)
     windows = [np.zeros((len(names), 0, model.H), state.dtype)]
     for lo in range(0, len(ids), WINDOW):

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from grucli.analysis.overlap import longest_copy
 from grucli.analysis.verdict import verdict
-from grucli.evaluation import baselines, evaluate, longest_copy
+from grucli.evaluation import baselines, evaluate
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint, Progress
 from grucli.storage.directory import RunDirectory
