@@ -54,7 +54,7 @@ def products(size: Size) -> Part:
 
     from grucli.nn.matmul import best_width, blocks, multiplier, multiply
     from grucli.nn.model import ROWS_AT_ONCE
-    from grucli.nn.params import pieces
+    from grucli.nn.params import chunks
     from grucli.nn.projection import STEPS_AT_ONCE
 
     T, B, H, L = size.T, size.B, size.H, size.L
@@ -72,7 +72,7 @@ def products(size: Size) -> Part:
     c = numbers(T * B, VOCABULARY)
     W_hc_T *= 0.01
     from_gates = numbers(3, STEPS_AT_ONCE * B, H)
-    steps, logits = pieces(T * B, STEPS_AT_ONCE * B), pieces(T * B, ROWS_AT_ONCE)
+    steps, logits = chunks(T * B, STEPS_AT_ONCE * B), chunks(T * B, ROWS_AT_ONCE)
 
     def run() -> None:
         for _ in range(L):

@@ -331,8 +331,8 @@ def test_a_mapped_text_of_a_list_is_scored_as_one_in_memory(
     in_memory = lm.read(["list.txt"])
     monkeypatch.setattr(cache, "IN_MEMORY", 10)
     mapped = lm.read(["list.txt"])
-    assert in_memory.kept is None
-    assert mapped.kept is not None
+    assert in_memory.cached_ids is None
+    assert mapped.cached_ids is not None
     assert lm.evaluate(mapped.ids) == lm.evaluate(in_memory.ids)
     assert lm.evaluate(mapped.ids).chars == len(mapped.ids)
     begun = np.concatenate([[lm.model.separator], in_memory.ids]).astype(np.uint8)
