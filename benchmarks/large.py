@@ -16,7 +16,7 @@ from pathlib import Path
 from benchmarks.contenders import measure, serve
 from benchmarks.growth import MEGABYTE, corpora, train
 from benchmarks.page import table, write
-from grucli.threads import available_cores, limit_product_threads
+from grucli.threads import available_cores, limit_blas
 
 STEPS = 12
 CONTENDERS = ("grucli 1", "grucli 1000")
@@ -26,7 +26,7 @@ SETTINGS = {"model.hidden": 256, "model.dropout": 0.0, "data.val": 0.01, "train.
 def build(contender: str, case: str, cores: int) -> Callable[[], object]:
     """A training step on one of the texts, as ``grucli train`` makes it."""
     del cores
-    limit_product_threads(1)
+    limit_blas(1)
     from grucli.config import resolve
     from grucli.data.corpus import read
     from grucli.training.plan import make_plan, start

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from statistics import median
 
 from benchmarks.page import table, write
-from grucli.threads import limit_product_threads
+from grucli.threads import limit_blas
 
 ROWS, UNITS = (2, 8, 32, 64), (128, 256, 512, 1024)
 SECONDS = 0.01
@@ -68,7 +68,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=9)
     arguments = parser.parse_args()
-    limit_product_threads(1)
+    limit_blas(1)
     lines = []
     for rows in ROWS:
         for H in UNITS:

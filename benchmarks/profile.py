@@ -14,7 +14,7 @@ from statistics import median
 
 from benchmarks.page import table, write
 from benchmarks.training import GRID, VOCABULARY, Size, grucli_step
-from grucli.threads import available_cores, limit_product_threads
+from grucli.threads import available_cores, limit_blas
 
 Part = Callable[[], object]
 HEADER = (
@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=available_cores())
     parser.add_argument("--turns", type=int, default=9)
     arguments = parser.parse_args()
-    limit_product_threads(1)
+    limit_blas(1)
     rows = []
     for size in GRID:
         rows.append(row(size, arguments.cores, arguments.turns))

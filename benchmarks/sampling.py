@@ -26,9 +26,9 @@ GRID = [(H, samples) for samples in (1, 64) for H in (128, 512, 1024)]
 
 def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     """A sample as ``grucli sample`` makes it."""
-    from grucli.threads import limit_product_threads, product_threads
+    from grucli.threads import limit_blas, product_threads
 
-    limit_product_threads(product_threads(samples))
+    limit_blas(product_threads(samples))
     import numpy as np
 
     from grucli.nn.model import Model

@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.growth import corpora
 from benchmarks.page import table, write
-from grucli.threads import limit_product_threads
+from grucli.threads import limit_blas
 
 EPOCHS = 3
 
@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=9)
     arguments = parser.parse_args()
-    limit_product_threads(1)
+    limit_blas(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ((_, text),) = corpora(folder, (1,))

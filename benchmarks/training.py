@@ -53,9 +53,9 @@ GRID = [
 
 def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
-    from grucli.threads import limit_product_threads
+    from grucli.threads import limit_blas
 
-    limit_product_threads(1)
+    limit_blas(1)
     import numpy as np
 
     from grucli.config import resolve

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from grucli.data.cache import release_pages
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
+from grucli.threads import blas_limited_to
 
 WINDOW = 32
 """Steps computed at a time; does not change the result."""
@@ -84,6 +85,7 @@ class Stopped(Exception):  # noqa: N818 - nothing is wrong
     """An evaluation was told to stop."""
 
 
+@blas_limited_to(1)  # the work is shared by threads of its own
 def evaluate(
     model: Model,
     ids: Ids,

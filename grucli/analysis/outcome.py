@@ -8,6 +8,7 @@ from grucli.evaluation import baselines, evaluate
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint, Progress
 from grucli.storage.directory import RunDirectory
+from grucli.threads import blas_limited_to
 from grucli.training.plan import Plan
 from grucli.training.trainer import make_sample
 
@@ -91,7 +92,8 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
 
 def _copied(best: Checkpoint, plan: Plan) -> Copied:
     """How much a sample copies from the text that the model was trained on."""
-    ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
+    with blas_limited_to(1):  # as while training
+        ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
     searched = plan.splits.train[-SEARCHED:]
     length, start = longest_copy(ids, searched)
     text = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")

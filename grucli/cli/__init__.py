@@ -33,7 +33,6 @@ from grucli.cli import (
 )
 from grucli.docstrings import docstring
 from grucli.errors import GrucliError
-from grucli.threads import limit_product_threads
 
 app = typer.Typer(
     name="grucli",
@@ -63,7 +62,6 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def top(
-    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
@@ -82,8 +80,6 @@ def top(
 
     grucli gradcheck                          prove that the gradients are right
     """
-    if context.invoked_subcommand != "sample":  # the others split a batch among the cores
-        limit_product_threads(1)
 
 
 for command in (*app.registered_commands, app.registered_callback):

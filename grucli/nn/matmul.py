@@ -15,13 +15,14 @@ The product with a single row, as in sampling, needs no packing. It can be share
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from grucli.nn.params import Array
+from grucli.threads import blas_threads
 
 NARROWEST, WIDE = 16, 64
 """Columns of the narrowest block, which fill a register of AVX-512, and columns from which a wider
@@ -46,19 +47,11 @@ def largest_unpacked(config: Any, core: str) -> int:
 
 
 CONFIG = np.show_config(mode="dicts") or {}
-UNPACKED = largest_unpacked(CONFIG, os.environ.get("OPENBLAS_CORETYPE", ""))
+CORE = os.environ.get("OPENBLAS_CORETYPE", "")
+UNPACKED = largest_unpacked(CONFIG, CORE)
 
 
-def has_threads(environment: Mapping[str, str]) -> bool:
-    """Whether OpenBLAS has several threads, by the environment or else by the number of cores."""
-    for name in ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS"):
-        told = re.match(r"\s*0*([1-9]\d*)", environment.get(name, ""))
-        if told:
-            return told[1] != "1"
-    return os.cpu_count() != 1
-
-
-def sizes_in_pairs(config: Any, environment: Mapping[str, str]) -> range:
+def sizes_in_pairs(config: Any, core: str) -> range:
     """Sizes of matrices that are read as complex numbers for the product with a single row.
 
     Since 0.3.27, OpenBLAS shares a matrix-vector product among threads if the matrix has at least
@@ -69,12 +62,11 @@ def sizes_in_pairs(config: Any, environment: Mapping[str, str]) -> range:
     """
     blas = config.get("Build Dependencies", {}).get("blas", {})
     version = [int(number) for number in re.findall(r"\d+", str(blas.get("version", "")))]
-    avx512 = largest_unpacked(config, environment.get("OPENBLAS_CORETYPE", "")) > 0
-    pays = avx512 and version >= [0, 3, 27] and has_threads(environment)
-    return range(2**18, 460_800) if pays else range(0)
+    avx512 = largest_unpacked(config, core) > 0
+    return range(2**18, 460_800) if avx512 and version >= [0, 3, 27] else range(0)
 
 
-PAIRED = sizes_in_pairs(CONFIG, os.environ)
+PAIRED = sizes_in_pairs(CONFIG, CORE)
 
 
 def rows_at_once(rows: int, K: int, n: int) -> int:
@@ -187,7 +179,7 @@ def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
     (a + i b) (c - i d). The result differs only by rounding.
     """
     N, K = columns.shape
-    if columns.size not in PAIRED or K % 2:
+    if columns.size not in PAIRED or K % 2 or blas_threads() == 1:
         return lambda x: columns.dot(x, out)
     signs, conjugate = np.ones(K, columns.dtype), np.empty(K, columns.dtype)
     signs[1::2] = -1.0

@@ -26,7 +26,7 @@ from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
 from grucli.nn.packed import PackedWeights, packed_shapes
 from grucli.nn.params import Array, Ids, Params, count
-from grucli.threads import available_cores
+from grucli.threads import available_cores, limit_blas
 
 SMALLEST_SHARD = 16
 """Streams below which a shard's products are too narrow to be worth a process."""
@@ -315,6 +315,7 @@ def _serve(
     """The life of a process: tasks in, results out, until the other end closes."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # when to stop is the first process's business
+    limit_blas(1)  # each process has a core
     np.seterr(all="ignore")  # so is a loss that is not finite
     model = Model(*arguments)
     packed, model.params, grads = _map(memory, model, rows)

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import ThreadpoolController
 
-from grucli import __version__, evaluation
+from grucli import __version__, evaluation, threads
 from grucli.config import Settings
 from grucli.data.corpus import Corpus
 from grucli.data.windows import (
@@ -29,6 +28,7 @@ from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
 from grucli.storage.checkpoint import Checkpoint, Progress, model_for, same_text
+from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.schedules import Budget, evaluation_interval
 
@@ -324,7 +324,8 @@ def describe(plan: Plan) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """What decides the last bits of a result, besides the number of workers."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    loaded: dict[str, Any] = next(iter(ThreadpoolController().select(user_api="blas").info()), {})
+    with blas_limited_to(1):  # as while training
+        loaded = threads.blas()
     return {
         "grucli": __version__,
         "python": platform.python_version(),

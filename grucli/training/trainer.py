@@ -21,6 +21,7 @@ from grucli.sampling import Sampler, sample_ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
+from grucli.threads import blas_limited_to
 from grucli.training.events import (
     Evaluated,
     Evaluating,
@@ -99,10 +100,11 @@ class Trainer:
 
         It also tells how much time to reserve for an evaluation before there was one.
         """
-        for _ in range(2):  # the first pays for fresh memory
-            began = self.clock()
-            self.train_step.rehearse()
-            step_seconds = self.clock() - began
+        with blas_limited_to(1):
+            for _ in range(2):  # the first pays for fresh memory
+                began = self.clock()
+                self.train_step.rehearse()
+                step_seconds = self.clock() - began
         windows, evaluation_chars = self.plan.windows, len(self.plan.splits.val)
         step_chars = windows.window(0)[0].size
         self.evaluation_seconds = step_seconds / 2 * evaluation_chars / step_chars
@@ -123,6 +125,15 @@ class Trainer:
             OSError: a file cannot be written, and that will not pass or is the end of the run.
         """
         self.stop = stop
+        events = self._events()
+        while True:
+            with blas_limited_to(1):
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
+
+    def _events(self) -> Iterator[Event]:
         while True:
             try:
                 yield from self._train()

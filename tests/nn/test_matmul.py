@@ -11,7 +11,6 @@ from grucli.nn.matmul import (
     blocks,
     copy_transposed,
     for_one_row,
-    has_threads,
     largest_unpacked,
     multiply,
     rows_at_once,
@@ -95,27 +94,11 @@ def test_products_in_blocks_are_products(
     np.testing.assert_allclose(shared, x @ W, rtol=1e-12)
 
 
-@pytest.mark.parametrize(
-    ("environment", "threads"),
-    [
-        ({"OPENBLAS_NUM_THREADS": "1"}, False),
-        ({"OPENBLAS_NUM_THREADS": "10", "OMP_NUM_THREADS": "1"}, True),
-        ({"OMP_NUM_THREADS": "1,4"}, False),
-        ({"OPENBLAS_NUM_THREADS": "0", "GOTO_NUM_THREADS": " 01"}, False),
-        ({"OPENBLAS_NUM_THREADS": "many", "OMP_NUM_THREADS": "2"}, True),
-    ],
-)
-def test_whether_products_are_shared(environment: dict[str, str], threads: bool) -> None:
-    assert has_threads(environment) is threads
-
-
-def test_where_one_row_is_multiplied_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    threads = {"OPENBLAS_NUM_THREADS": "2"}
-
-    def sizes(version: str, found: str = "X86_V4", environment: dict[str, str] = threads) -> range:
+def test_where_one_row_is_multiplied_in_pairs() -> None:
+    def sizes(version: str, found: str = "X86_V4", core: str = "") -> range:
         blas = {"name": "scipy-openblas", "version": version}
         config = {"Build Dependencies": {"blas": blas}, "SIMD Extensions": {"found": [found]}}
-        return sizes_in_pairs(config, environment)
+        return sizes_in_pairs(config, core)
 
     assert 512 * 512 in sizes("0.3.31.188.0")
     assert 512 * 512 in sizes("0.3.27")
@@ -123,11 +106,25 @@ def test_where_one_row_is_multiplied_in_pairs(monkeypatch: pytest.MonkeyPatch) -
     assert not sizes("0.3.26")
     assert not sizes("unknown")
     assert not sizes("0.3.31", found="X86_V3")
-    assert not sizes("0.3.31", environment={"OPENBLAS_NUM_THREADS": "1"})
-    assert not sizes("0.3.31", environment={**threads, "OPENBLAS_CORETYPE": "Haswell"})
-    assert not sizes_in_pairs({}, threads)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    assert not sizes("0.3.31", environment={})
+    assert not sizes("0.3.31", core="Haswell")
+    assert not sizes_in_pairs({}, "")
+
+
+@pytest.mark.parametrize(("threads", "in_pairs"), [(1, False), (2, True), (None, True)])
+def test_whether_there_are_threads_is_asked_when_a_multiplier_is_made(
+    threads: int | None, in_pairs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matmul, "PAIRED", range(10**6))
+    rng = np.random.default_rng(0)
+    x, W = rng.normal(size=(1, 64)), for_one_row(rng.normal(size=(1, 1, 64, 32)))
+    out, real = np.zeros((1, 1, 32)), x @ W[0, 0]
+    monkeypatch.setattr(matmul, "blas_threads", lambda: threads)
+    multiply_row = matmul.multiplier(W, out)
+    monkeypatch.setattr(matmul, "blas_threads", lambda: 3 - (threads or 2))
+    multiply_row(x)
+    np.testing.assert_allclose(out[0], real, rtol=1e-12, atol=1e-14)
+    columns = W.swapaxes(-1, -2).reshape(32, 64)
+    assert np.array_equal(out[0, 0], columns.dot(x[0])) is not in_pairs
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -155,6 +152,7 @@ def test_products_with_one_row(
     G: int, K: int, N: int, paired: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matmul, "PAIRED", paired)
+    monkeypatch.setattr(matmul, "blas_threads", lambda: 2)
     rng = np.random.default_rng(0)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         W = rng.normal(size=(G, K, N)).astype(dtype)
@@ -168,6 +166,7 @@ def test_products_with_one_row(
 
 def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul, "PAIRED", range(2**18, 460_800))
+    monkeypatch.setattr(matmul, "blas_threads", lambda: 2)
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(1, 512)), rng.normal(size=(1, 512, 512))
     out = multiply(x.astype(np.float32), for_one_row(W[:, None].astype(np.float32)))
@@ -178,6 +177,7 @@ def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyP
 def test_pairs_change_a_step_by_rounding_alone(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, window = toy(V=7, H=8, L=2, T=5, B=1, dropout=0.0, seed=0, cell=cell)
     stepped = []
+    monkeypatch.setattr(matmul, "blas_threads", lambda: 2)
     for paired in (range(0), range(10**6)):
         monkeypatch.setattr(matmul, "PAIRED", paired)
         stepper = Stepper(model, 1)

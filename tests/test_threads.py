@@ -1,0 +1,138 @@
+"""How many threads share a product of NumPy, while grucli computes and otherwise."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import grucli
+from grucli import evaluation, threads
+from grucli.nn.model import Model
+from grucli.training import session as sessions
+from grucli.training.events import Evaluating, Event, Stepped
+from tests.texts import prose
+
+SMALL: dict[str, Any] = {
+    "model.hidden": 8,
+    "train.batch": 4,
+    "train.window": 16,
+    "train.workers": 1,
+    "train.steps": 4,
+    "train.eval_every": 2,
+    "sample.length": 12,
+}
+
+
+@pytest.fixture(autouse=True)
+def _several() -> Iterator[None]:
+    """The program around grucli has products shared by three threads."""
+    if threads.blas_threads() is None or threads.user_has_set_threads():
+        pytest.skip("the number of threads cannot be set here")
+    with threads.blas_limited_to(3):
+        yield
+
+
+def test_a_limit_holds_in_its_context_alone() -> None:
+    with threads.blas_limited_to(1):
+        assert threads.blas_threads() == 1
+        with threads.blas_limited_to(2):
+            assert threads.blas_threads() == 2
+        assert threads.blas_threads() == 1
+    assert threads.blas_threads() == 3
+    with pytest.raises(ValueError, match="x"), threads.blas_limited_to(1):
+        raise ValueError("x")
+    assert threads.blas_threads() == 3
+
+
+def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "user_has_set_threads", lambda: True)
+    with threads.blas_limited_to(1):
+        assert threads.blas_threads() == 3
+    threads.limit_blas(1)
+    assert threads.blas_threads() == 3
+
+
+def test_training_limits_threads_while_it_computes_and_not_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+    seen: list[tuple[str, int | None]] = []
+
+    def watched(module: str, name: str) -> None:
+        original = getattr(sys.modules[module], name)
+
+        def watching(*arguments: Any, **named: Any) -> Any:
+            seen.append((name, threads.blas_threads()))
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(f"{module}.{name}", watching)
+
+    watched("grucli.training.step", "clip_")
+    watched("grucli.training.trainer", "make_sample")
+    watched("grucli.evaluation", "_groups")
+    session = sessions.new(["text.txt"], [("small", SMALL)], {})
+    events: list[Event] = []
+    for event in session.events():
+        events.append(event)
+        assert threads.blas_threads() == 3
+    assert {type(event) for event in events} >= {Stepped, Evaluating}
+    assert {name for name, _ in seen} == {"clip_", "make_sample", "_groups"}
+    assert {number for _, number in seen} == {1}
+    run = session.run
+    assert run is not None
+    assert run.info.versions["blas threads"] == "1"
+
+
+def test_an_evaluation_limits_threads_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, original = [], Model.score
+
+    def watching(*arguments: Any) -> Any:
+        seen.append(threads.blas_threads())
+        return original(*arguments)
+
+    monkeypatch.setattr(Model, "score", watching)
+    model = Model(7, 8, 1)
+    model.initialize(np.random.default_rng(0))
+    evaluation.evaluate(model, np.arange(100) % 7, 2)
+    assert set(seen) == {1}
+    assert threads.blas_threads() == 3
+
+
+WORKER = """
+import os
+from multiprocessing import get_context
+from grucli.threads import blas_threads, limit_blas
+
+def tell(connection):
+    limit_blas(1)
+    connection.send(blas_threads())
+
+if __name__ == "__main__":
+    here, there = get_context("spawn").Pipe()
+    process = get_context("spawn").Process(target=tell, args=(there,))
+    process.start()
+    print(here.recv())
+    process.join()
+"""
+
+
+@pytest.mark.parametrize(("told", "threads"), [(None, "1"), ("2", "2")])
+def test_a_worker_limits_threads_after_numpy_was_imported(told: str | None, threads: str) -> None:
+    Path("worker.py").write_text(WORKER, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(Path(grucli.__file__).parents[1])}
+    if told:
+        environment["OPENBLAS_NUM_THREADS"] = told
+    made = subprocess.run(
+        [sys.executable, "worker.py"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=60,
+        check=True,
+    )
+    assert made.stdout.strip() == threads
