@@ -54,7 +54,7 @@ def loss_of_windows(model: Model, ids: Ids) -> float:
 def judge(path: Path) -> list[str]:
     """A row of the table."""
     run = RunDirectory(path)
-    file = run.checkpoint("best")
+    file = run.checkpoints.find("best")
     checkpoint = checkpoints.read(file)
     model, settings = checkpoint.model_to_use(), checkpoint.settings
     val = split(own_corpus(file, checkpoint).ids, settings.data).val

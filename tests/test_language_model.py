@@ -82,7 +82,7 @@ def test_importing_the_library_loads_nothing() -> None:
 
 def test_load_takes_a_run_or_a_checkpoint(trained: Path) -> None:
     lm = library.load(trained)
-    file = RunDirectory(trained).checkpoint("best")
+    file = RunDirectory(trained).checkpoints.find("best")
     assert lm.path == file
     again = library.load(str(file))
     np.testing.assert_array_equal(lm.model.params.flat, again.model.params.flat)
@@ -97,7 +97,7 @@ def test_load_takes_a_run_or_a_checkpoint(trained: Path) -> None:
 
 
 def test_a_checkpoint_gives_the_averaged_model_where_it_was_better(trained: Path) -> None:
-    checkpoint = checkpoints.read(RunDirectory(trained).checkpoint("best"))
+    checkpoint = checkpoints.read(RunDirectory(trained).checkpoints.find("best"))
     assert checkpoint.language_model().model is checkpoint.model
     checkpoint.ema = checkpoint.model.params.like()
     checkpoint.ema.flat[:] = 3.0

@@ -154,7 +154,7 @@ def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[
     """
     outcomes = []
     for run in runs:
-        file = run.checkpoint("best")
+        file = run.checkpoints.find("best")
         checkpoint = checkpoints.read(file)
         if text is None or not _was_read_so(text, checkpoint):
             text = own_corpus(file, checkpoint)
@@ -214,7 +214,7 @@ def check_comparable(runs: Sequence[RunDirectory]) -> None:
     Raises:
         UsageError: naming two of them.
     """
-    first, *others = [checkpoints.read(run.checkpoint("best")) for run in runs]
+    first, *others = [checkpoints.read(run.checkpoints.find("best")) for run in runs]
     for run, other in zip(runs[1:], others, strict=True):
         why = None
         if other.corpus["sha256"] != first.corpus["sha256"]:

@@ -69,7 +69,7 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
         run: its directory.
         where: where it stands.
     """
-    best, val = checkpoints.read(run.checkpoint("best")), run.validation_losses()
+    best, val = checkpoints.read(run.checkpoints.find("best")), run.validation_losses()
     uniform, unigram = baselines(plan.counts)
     out_of_patience = where.out_of_patience(plan.settings.train.patience)
     train = said = None

@@ -10,7 +10,7 @@ import typer
 
 from grucli.cli import narrate, options, render
 from grucli.cli.request import request
-from grucli.cli.train import Config, Epochs, Minutes, RunsDir, Sets, Steps, carry_out
+from grucli.cli.train import carry_out
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,67 +22,67 @@ if TYPE_CHECKING:
 HEADER = ("model", "params", "chars/s", "train", "val", "gap", "best at")
 
 
+Texts = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Text files or directories, read as one text; with --runs, run directories.",
+        metavar="CORPUS",
+        show_default=False,
+    ),
+]
+Match = Annotated[
+    Literal["width", "params"],
+    typer.Option("--match", help="Equal numbers of units, or nearly equal numbers of parameters."),
+]
+Seeds = Annotated[
+    int | None, typer.Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N")
+]
+Runs = Annotated[bool, typer.Option("--runs", help="Compare the runs named, and train nothing.")]
+
+
 def compare(
-    corpus: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Text files or directories, read as one text; with --runs, runs.",
-            metavar="CORPUS",
-            show_default=False,
-        ),
-    ] = None,
-    cells: Annotated[
-        str, typer.Option("--cells", help="Cells to train.", metavar="A,B,...")
-    ] = "gru,lstm,rnn",
-    match: Annotated[
-        Literal["width", "params"],
-        typer.Option("--match", help="Equal units, or about equal numbers of parameters."),
-    ] = "width",
-    seeds: Annotated[
-        int | None,
-        typer.Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N"),
-    ] = None,
-    config: Config = None,
-    sets: Sets = None,
-    steps: Steps = None,
-    epochs: Epochs = None,
-    minutes: Minutes = None,
-    runs_dir: RunsDir = None,
-    runs: Annotated[
-        bool, typer.Option("--runs", help="What is named are runs: compare them, train nothing.")
-    ] = False,
+    corpus: Texts = None,
+    cells: options.Cells = None,
+    match: Match = "width",
+    seeds: Seeds = None,
+    config: options.Config = None,
+    sets: options.Sets = None,
+    steps: options.Steps = None,
+    epochs: options.Epochs = None,
+    minutes: options.Minutes = None,
+    runs_dir: options.RunsDir = None,
+    runs: Runs = False,
     as_json: options.Json = False,
 ) -> None:
     """Train each cell on a text under one budget, and compare what they reached.
 
-    Losses are in nats a character. The gap, between text that was trained on and new text, is
-    over-fitting. Seeds are 0, 1, ...; what follows plus-minus is half the range over them. Each
-    run is an ordinary run directory; compare --runs RUN RUN ... compares what there is.
+    Losses are in nats per character. The gap between the losses of new text and of training text
+    measures over-fitting. Seeds are 0, 1, ...; the number after plus-minus is half the range over
+    the seeds. Each run is an ordinary run directory, and --runs compares existing ones.
     """
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
+    given = [config, sets, seeds, *budget.values()]
+    if runs and any(value is not None for value in given):
+        raise UsageError("--runs compares existing runs; leave out budget, settings and --seeds")
+    if not corpus:
+        raise UsageError(
+            "--runs: name the runs to compare; `grucli runs` lists them"
+            if runs
+            else "name a text to train on, or --runs RUN RUN ... to compare runs"
+        )
     if runs:
-        if (
-            any(number is not None for number in budget.values())
-            or sets
-            or config
-            or seeds is not None
-        ):
-            raise UsageError(
-                "--runs compares runs that there are; leave out budget, settings and --seeds"
-            )
-        if not corpus:
-            raise UsageError("--runs: name the runs to compare; `grucli runs` lists them")
-        compared = _existing([Path(run) for run in corpus])
-    elif not corpus:
-        raise UsageError("name a text to train on, or --runs RUN RUN ... to compare runs")
-    else:
-        from grucli.analysis.subject import cell_names
+        _report(_existing([Path(run) for run in corpus]), as_json)
+        return
+    names = _cell_names(cells)
+    _refuse_what_is_compared(corpus, config, sets or [])
+    asked = request(corpus, config, sets, budget)
+    _report(_train_all(asked, names, match, seeds or 1, runs_dir or Path("runs")), as_json)
 
-        names = cell_names(cells)
-        _refuse_what_is_compared(corpus, config, sets or [])
-        asked = request(corpus, config, sets, budget)
-        compared = _train_all(asked, names, match, seeds or 1, runs_dir or Path("runs"))
-    _report(compared, as_json)
+
+def _cell_names(cells: str | None) -> list[str]:
+    from grucli.analysis.subject import cell_names
+
+    return cell_names("gru,lstm,rnn" if cells is None else cells)
 
 
 def _refuse_what_is_compared(

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from grucli.cli import render
-from grucli.cli.sample import Run, Unknown
+from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +19,6 @@ Files = Annotated[
     list[str] | None,
     typer.Argument(help="Texts to predict; - reads standard input.", metavar="FILE"),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
 Split = Annotated[
     str | None,
     typer.Option(
@@ -31,30 +27,21 @@ Split = Annotated[
         metavar="train|val|test",
     ),
 ]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        "-s",
-        help="data.encoding=NAME, if the texts are not encoded as the corpus was.",
-        metavar="KEY=VALUE",
-    ),
-]
 
 
 def evaluate(
-    run: Run,
+    run: options.Run,
     files: Files = None,
     split: Split = None,
-    unknown: Unknown = "error",
-    sets: Sets = None,
-    as_json: AsJson = False,
+    unknown: options.Unknown = "error",
+    sets: options.Sets = None,
+    as_json: options.Json = False,
 ) -> None:
     """Say how well a model predicts each text: bits per character, perplexity, accuracy.
 
     Each text is read from the zero state. Its first character is predicted only by a model of a
-    list.
-    Long texts are read in pieces side by side, each after the 256 characters before it.
+    list. Long texts are cut in chunks that are read side by side, each after the 256 characters
+    before it. --set takes data.encoding alone, for texts in another encoding than the corpus.
     """
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or --split val for a part of the run's own")

@@ -10,7 +10,7 @@ from grucli.cli import render
 
 if TYPE_CHECKING:
     from grucli.analysis.outcome import Conclusion, Copied
-    from grucli.config import Values
+    from grucli.config import Model, Values
     from grucli.storage.directory import RunDirectory
     from grucli.training.events import Event, Finished, Started
     from grucli.training.plan import Plan
@@ -158,30 +158,11 @@ def show_plan(session: "Session", quiet: bool) -> None:
     settings, corpus = plan.settings, plan.corpus
     if quiet:
         return
-    unit = "bytes" if settings.data.level == "byte" else "characters"
-    parts = [(len(plan.splits.train), "to train"), (len(plan.splits.val), "to validate")]
-    parts += [(len(plan.splits.test), "to test")] * (len(plan.splits.test) > 0)
     uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
-    model = settings.model
-    kind = "locked dropout" if model.locked else "dropout"
-    dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
-    if model.weight_dropout:
-        dropout += f", recurrent dropout {model.weight_dropout:g}"
-    files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
-    render.say(f"corpus   {', '.join(corpus.sources)}{files}")
-    lines = ", each line by itself" if settings.data.documents else ""
-    symbols = f"a vocabulary of {len(corpus.vocabulary):,}{lines}"
-    render.say(f"         {len(corpus.ids):,} {unit}, {symbols}")
-    if corpus.rare:
-        render.say(f"         {corpus.rare:,} of them are rare and read as one unknown character")
-    render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")
+    _say_corpus(plan)
     if suited:
         render.say(f"suited   {_suited(suited)}: for a text of this length; --set overrides")
-    reset = ", reset after" if model.reset == "after" else ""
-    render.say(
-        f"model    {model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}, "
-        f"{plan.parameters:,} parameters"
-    )
+    render.say(f"model    {_model(settings.model)}, {plan.parameters:,} parameters")
     render.say(f"guess    {uniform:.2f} bits per character uniformly, {unigram:.2f} by frequency")
     render.say(f"budget   {_budget(plan)}")
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
@@ -190,6 +171,31 @@ def show_plan(session: "Session", quiet: bool) -> None:
         render.say(
             f"cache    {corpus.cached_ids}, read from there; it may be deleted after training"
         )
+
+
+def _say_corpus(plan: "Plan") -> None:
+    corpus, data, splits = plan.corpus, plan.settings.data, plan.splits
+    unit = "bytes" if data.level == "byte" else "characters"
+    parts = [(len(splits.train), "to train"), (len(splits.val), "to validate")]
+    parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
+    files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
+    render.say(f"corpus   {', '.join(corpus.sources)}{files}")
+    lines = ", each line by itself" if data.documents else ""
+    symbols = f"a vocabulary of {len(corpus.vocabulary):,}{lines}"
+    render.say(f"         {len(corpus.ids):,} {unit}, {symbols}")
+    if corpus.rare:
+        render.say(f"         {corpus.rare:,} of them are rare and read as one unknown character")
+    render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")
+
+
+def _model(model: "Model") -> str:
+    """A model by its settings."""
+    reset = ", reset after" if model.reset == "after" else ""
+    kind = "locked dropout" if model.locked else "dropout"
+    dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
+    if model.weight_dropout:
+        dropout += f", weight dropout {model.weight_dropout:g}"
+    return f"{model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}"
 
 
 def _suited(values: "Values") -> str:
@@ -213,7 +219,7 @@ def say_stopped(
     if run is None:
         render.say("stopped before anything was written")
         return
-    saved = run.pointer("last")
+    saved = run.checkpoints.pointer("last")
     if saved is None:
         render.say("stopped before anything was saved; begin again with:")
         render.say_command(_resume_command(run.path, sources))

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
-from grucli.cli import render
+from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.threads import limit_product_threads, product_threads, side_by_side
 
@@ -23,10 +23,6 @@ MOST_AS_JSON = 2 * 10**6
 """Characters that are held as JSON, at some 300 bytes each."""
 
 
-Run = Annotated[Path, typer.Argument(help="A run directory or a checkpoint.", metavar="RUN|CKPT")]
-Length = Annotated[
-    int, typer.Option("--length", "-n", min=0, help="Characters to make.", metavar="N")
-]
 Temperature = Annotated[
     float,
     typer.Option(
@@ -51,14 +47,6 @@ PromptFile = Annotated[
     str | None,
     typer.Option("--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"),
 ]
-Unknown = Annotated[
-    Literal["error", "skip"],
-    typer.Option(
-        "--unknown",
-        help="Characters that the model never saw: error or skip.",
-        metavar="error|skip",
-    ),
-]
 Count = Annotated[int, typer.Option("--count", "-c", min=1, help="Samples to make.", metavar="N")]
 Stop = Annotated[
     list[str] | None,
@@ -76,14 +64,8 @@ Separator = Annotated[
         metavar="TEXT",
     ),
 ]
-Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Makes a sample repeatable.", metavar="N")
-]
 Echo = Annotated[
     bool, typer.Option("--echo/--no-echo", help="Print the prompt before its continuation.")
-]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON, with the log probability of each character.")
 ]
 Raw = Annotated[
     bool, typer.Option("--raw", help="Send control characters to the terminal as they are.")
@@ -91,20 +73,20 @@ Raw = Annotated[
 
 
 def sample(
-    run: Run,
-    length: Length = 500,
+    run: options.Run,
+    length: options.Length = 500,
     temperature: Temperature = 0.8,
     top_k: TopK = None,
     top_p: TopP = None,
     prompt: Prompt = None,
     prompt_file: PromptFile = None,
-    unknown: Unknown = "error",
+    unknown: options.Unknown = "error",
     count: Count = 1,
     stop: Stop = None,
     separator: Separator = None,
-    seed: Seed = None,
+    seed: options.Seed = None,
     echo: Echo = True,
-    as_json: AsJson = False,
+    as_json: options.Json = False,
     raw: Raw = False,
 ) -> None:
     """Write text like the corpus, as it is made; from a list, one line a sample."""

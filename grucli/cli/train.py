@@ -6,11 +6,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from grucli.cli import narrate, render
+from grucli.cli import narrate, options, render
 from grucli.cli.request import request
 from grucli.errors import UsageError
 
@@ -22,76 +22,51 @@ T = TypeVar("T")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-Corpus = Annotated[
-    list[str] | None,
-    typer.Argument(
-        help="Text files, .gz accepted, or directories, read as one text; - reads standard input.",
-        metavar="CORPUS",
-        show_default=False,
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name", help="Suffix of the run directory's name [the name of the text].", metavar="NAME"
     ),
 ]
-Config = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Settings in YAML.", metavar="FILE")
-]
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", help="One setting, as in model.hidden=512.", metavar="KEY=VALUE"),
-]
-Name = Annotated[
-    str | None, typer.Option("--name", help="Ends the run's name [the corpus].", metavar="NAME")
-]
-RunsDir = Annotated[
-    Path | None,
-    typer.Option("--runs-dir", help="Where to make the run directory [runs].", metavar="DIR"),
-]
-Seed = Annotated[int | None, typer.Option("--seed", help="Of all random numbers.", metavar="N")]
-Steps = Annotated[int | None, typer.Option("--steps", help="Budget in updates.", metavar="N")]
-Epochs = Annotated[
-    float | None, typer.Option("--epochs", help="Budget in passes over the text.", metavar="X")
-]
-Minutes = Annotated[float | None, typer.Option("--minutes", help="Budget in minutes.", metavar="X")]
 Resume = Annotated[
     Path | None,
-    typer.Option("--resume", help="Go on with this run from its last checkpoint.", metavar="RUN"),
+    typer.Option("--resume", help="Continue this run from its last checkpoint.", metavar="RUN"),
 ]
 InitFrom = Annotated[
     Path | None,
-    typer.Option("--init-from", help="Start a new run from these weights.", metavar="RUN|CKPT"),
-]
-Unknown = Annotated[
-    Literal["error", "skip"],
     typer.Option(
-        "--unknown",
-        help="With --init-from: characters that it never saw: error or skip.",
-        metavar="error|skip",
+        "--init-from",
+        help="Start a new run from the weights of this run or checkpoint.",
+        metavar="RUN|CKPT",
     ),
 ]
 ExtendVocabulary = Annotated[
     bool,
     typer.Option(
-        "--extend-vocabulary", help="With --init-from: learn characters that are new to it."
+        "--extend-vocabulary",
+        help="With --init-from: add the characters that the weights do not know to the vocabulary.",
     ),
 ]
 PrintConfig = Annotated[
-    bool, typer.Option("--print-config", help="Print the settings in YAML and stop.")
+    bool, typer.Option("--print-config", help="Print the settings as YAML, and stop.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done and stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no samples.")]
 
 
 def train(
-    corpus: Corpus = None,
-    config: Config = None,
-    sets: Sets = None,
+    corpus: options.Corpus = None,
+    config: options.Config = None,
+    sets: options.Sets = None,
     name: Name = None,
-    runs_dir: RunsDir = None,
-    seed: Seed = None,
-    steps: Steps = None,
-    epochs: Epochs = None,
-    minutes: Minutes = None,
+    runs_dir: options.RunsDir = None,
+    seed: options.Seed = None,
+    steps: options.Steps = None,
+    epochs: options.Epochs = None,
+    minutes: options.Minutes = None,
     resume: Resume = None,
     init_from: InitFrom = None,
-    unknown: Unknown = "error",
+    unknown: options.Unknown = "error",
     extend_vocabulary: ExtendVocabulary = False,
     print_config: PrintConfig = False,
     dry_run: DryRun = False,
@@ -102,16 +77,9 @@ def train(
     Settings come from --config, then --set and the flags; --print-config shows them all.
     """
     began = time.perf_counter()
-    asked = request(
-        corpus,
-        config,
-        sets,
-        {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes},
-        resume=resume,
-        init_from=init_from,
-        unknown=unknown,
-        extend_vocabulary=extend_vocabulary,
-    )
+    flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
+    others = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
+    asked = request(corpus, config, sets, flags, resume=resume, init_from=init_from, **others)
     if print_config:
         _print_config(asked)
         return

@@ -224,16 +224,14 @@ class Model:
         Returns:
             L, the sum of the losses in nats; the last state; the gradient of the initial state.
         """
-        if packed is None:
-            packed = self.packed(state.shape[1])
+        packed = packed or self.packed(state.shape[1])
         inputs, last_state = self.run(x, state, workspace, masks, packed)
         loss = self._output_loss_and_gradients(
             inputs[-1], targets, packed.W_hc_T, grads, workspace.dh, scale
         )
         dstate = np.zeros_like(last_state)
         nothing_later = np.zeros_like(last_state[0])  # the gradient is truncated at the window
-        weights_T = packed.transposed(self.layers(self.params))
-        dweights = self.layers(grads)
+        weights_T, dweights = packed.transposed(self.layers(self.params)), self.layers(grads)
         for number in reversed(range(self.L)):
             w_T, dw, cache = weights_T[number], dweights[number], workspace.caches[number]
             if masks is not None:

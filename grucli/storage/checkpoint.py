@@ -99,6 +99,15 @@ class Progress:
         """Whether this is where an evaluation ended, and not where a stop or the clock cut in."""
         return self.step == self.evaluated_step
 
+    def note_evaluation(self, loss: float) -> bool:
+        """Note the loss of an evaluation at this step; returns whether it is the best so far."""
+        self.evaluated_step, self.evaluated_loss = self.step, loss
+        if self.best_loss is not None and loss >= self.best_loss:
+            self.evaluations_since_best += 1
+            return False
+        self.best_loss, self.best_step, self.evaluations_since_best = loss, self.step, 0
+        return True
+
     def out_of_patience(self, patience: int) -> bool:
         """Whether the loss has not improved for as many evaluations; 0 stands for any number."""
         return 0 < patience <= self.evaluations_since_best

@@ -124,7 +124,7 @@ class Recorder:
 
     def _not_written(self, error: OSError) -> NotWritten:
         """What to tell of an error that may pass and leaves a checkpoint; raises any other."""
-        saved = self.run.pointer("last")
+        saved = self.run.checkpoints.pointer("last")
         if saved is None or error.errno not in TRANSIENT:
             raise error
         path = Path(error.filename or self.run.path)
@@ -175,7 +175,8 @@ class Recorder:
         where = self.checkpoint.progress
         if where.seconds is not None:
             where.seconds = self.elapsed()
-        return self.run.save(self.checkpoint, best=best, keep=self.plan.settings.train.keep)
+        keep = self.plan.settings.train.keep
+        return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
 
     def _standing(self) -> dict[str, Any]:
         """What run.json says of where the run stands."""

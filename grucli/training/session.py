@@ -198,12 +198,12 @@ class Session:
         try:
             run.make_ready()
             if self.file is not None:
-                self.notes += run.mend_pointers(self.file, self.checkpoint)
+                self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
             if copy := run.drop_after(where.step):
                 self.notes.append(
                     f"metrics.csv held lines that are no rows; as it was it is kept in {copy}"
                 )
-            run.prune(self.plan.settings.train.keep, where.evaluated_step)
+            run.checkpoints.prune(self.plan.settings.train.keep, where.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             run.update_info(status="running", **describe(self.plan))
         except OSError as error:
@@ -253,7 +253,7 @@ def _note_status(run: RunDirectory, status: str) -> None:
 def _cannot_write(run: RunDirectory, error: OSError) -> str:
     saved = None
     with contextlib.suppress(CheckpointError):
-        saved = run.pointer("last")
+        saved = run.checkpoints.pointer("last")
     safe = (
         f"the checkpoint of step {saved.step:,} is safe; when that is mended, go on with: "
         f"grucli train --resume {quote(str(run.path))}"
@@ -393,7 +393,7 @@ def resumed(path: Path, layers: Layers, overrides: Values, sources: Sequence[str
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be locked: {error.strerror}") from None
     try:
-        if run.has_checkpoint:
+        if run.checkpoints.exist:
             return _gone_on(run, layers, overrides, sources)
         return _started_over(run, layers, overrides, sources)
     except BaseException:
@@ -402,7 +402,7 @@ def resumed(path: Path, layers: Layers, overrides: Values, sources: Sequence[str
 
 
 def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str]) -> Session:
-    file, old, problem = run.last_sound()
+    file, old, problem = run.checkpoints.last_sound()
     notes = [f"{problem}; going on from {file.name}, the newest sound one"] if problem else []
     edited = _edited(run, old.settings)
     if edited:

@@ -21,6 +21,7 @@ from grucli.sampling import Sampler, sample_ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
+from grucli.storage.info import Pointer
 from grucli.threads import blas_limited_to
 from grucli.training.events import (
     Evaluated,
@@ -217,7 +218,9 @@ class Trainer:
         if where.evaluated_step is None or where.lr_factor < 1:
             raise problem
         try:
-            self.checkpoint.go_back_to(checkpoints.read(self.run.file_of(where.evaluated_step)))
+            self.checkpoint.go_back_to(
+                checkpoints.read(self.run.checkpoints.file_of(where.evaluated_step))
+            )
         except CheckpointError:
             raise problem from None
         self.recorder.drop_after(where.step)
@@ -225,14 +228,8 @@ class Trainer:
         return RolledBack(str(problem), where.step, LR_FACTOR)
 
     def _diverged(self, loss: float, norm: float) -> DivergedError:
-        saved = self.run.pointer("last")
-        kept = f"; the checkpoint of step {saved.step:,} is from before" if saved else ""
-        lr = min(self.plan.settings.optim.lr / 2, 0.01)
-        return DivergedError(
-            f"step {self.checkpoint.progress.step + 1:,}: the loss is {loss:.4g} and the norm of "
-            f"its gradient {norm:.4g}{kept}; start again with a lower learning rate, such as "
-            f"--set optim.lr={lr:g}"
-        )
+        where, saved = self.checkpoint.progress, self.run.checkpoints.pointer("last")
+        return diverged(where.step + 1, loss, norm, saved, self.plan.settings.optim.lr)
 
     def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
         """Judge the weights, sample from them, save them."""
@@ -246,7 +243,7 @@ class Trainer:
         # made before anything is noted: a stop in it leaves the evaluation to be done again
         text = None if checkpoint.settings.train.sample_every else self._sample_text()
         before = replace(where)
-        best = self._judge_by(loss)
+        best = where.note_evaluation(loss)
         if len(self.plan.splits.val):
             yield from self.recorder.write_validation(loss)
         yield self._evaluated(loss, best=best)
@@ -254,16 +251,6 @@ class Trainer:
         if not (yield from self._save(best=best, last_chance=last_chance)):
             vars(where).update(vars(before))  # what is not kept cannot be the best
         self.evaluation_seconds = self.clock() - began
-
-    def _judge_by(self, loss: float) -> bool:
-        """Note the loss of an evaluation; whether it is the best."""
-        where = self.checkpoint.progress
-        where.evaluated_step, where.evaluated_loss = where.step, loss
-        if where.best_loss is not None and loss >= where.best_loss:
-            where.evaluations_since_best += 1
-            return False
-        where.best_loss, where.best_step, where.evaluations_since_best = loss, where.step, 0
-        return True
 
     def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
         where, checkpoint = self.checkpoint.progress, self.checkpoint
@@ -309,6 +296,17 @@ class Trainer:
         if not self.checkpoint.finite:
             raise self._diverged(where.train_loss, where.grad_norm)
         return (yield from self.recorder.save(best=best, last_chance=last_chance))
+
+
+def diverged(
+    step: int, loss: float, norm: float, saved: Pointer | None, lr: float
+) -> DivergedError:
+    """What to say of a run that has diverged at ``step`` with the learning rate ``lr``."""
+    kept = f"; the checkpoint of step {saved.step:,} is from before" if saved else ""
+    return DivergedError(
+        f"step {step:,}: the loss is {loss:.4g} and the norm of its gradient {norm:.4g}{kept}; "
+        f"start again with a lower learning rate, such as --set optim.lr={min(lr / 2, 0.01):g}"
+    )
 
 
 def make_sample(

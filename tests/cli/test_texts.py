@@ -36,7 +36,7 @@ def trained_on(grucli: Grucli, *args: object) -> Path:
 
 
 def last(run: Path) -> checkpoints.Checkpoint:
-    return checkpoints.read(RunDirectory(run).checkpoint("last"))
+    return checkpoints.read(RunDirectory(run).checkpoints.find("last"))
 
 
 # ---- lists
@@ -137,7 +137,7 @@ def test_a_long_text_gives_the_same_run(grucli: Grucli, monkeypatch: pytest.Monk
     assert "cache    " in result.err
     mapped = Path(result.out.strip())
     for name in ("last", "best"):
-        files = [RunDirectory(run).checkpoint(name).read_bytes() for run in (held, mapped)]  # type: ignore[arg-type]
+        files = [RunDirectory(run).checkpoints.find(name).read_bytes() for run in (held, mapped)]  # type: ignore[arg-type]
         assert files[0] == files[1]
     assert grucli("train", "--resume", mapped, "--steps=14", "-q").code == 0
     assert grucli("eval", mapped, "text.txt", "--split", "val").code == 2
@@ -222,7 +222,7 @@ def test_weights_of_another_text_and_characters_they_never_saw(
     assert "2 characters are new" in result.err
     extended, old = (
         last(Path(result.out.strip())),
-        checkpoints.read(RunDirectory(trained).checkpoint("best")),
+        checkpoints.read(RunDirectory(trained).checkpoints.find("best")),
     )
     places = extended.vocabulary.find(old.vocabulary.symbols)
     assert len(extended.vocabulary) == len(old.vocabulary) + 2

@@ -313,7 +313,7 @@ def trial(sound: Path, seed: int, place: Path = Path("damaged")) -> list[int]:
     assert codes[0] == 0, f"seed {seed}: {done}: one damaged run hides the others"
     if codes[-1] == 0:  # it has gone on: then it is sound again
         assert RunDirectory(run).info.status == "done", (seed, done)
-        assert RunDirectory(run).last_sound()[2] is None, (seed, done)
+        assert RunDirectory(run).checkpoints.last_sound()[2] is None, (seed, done)
     return codes
 
 

@@ -151,7 +151,7 @@ class Scheduler:
         patches = [mock.patch.object(Path, name, hook(getattr(Path, name))) for name in PATH]
         patches += [mock.patch.object(files.os, name, hook(getattr(files.os, name))) for name in OS]
         patches.append(mock.patch.object(files, "_try_lock", hook(files._try_lock)))
-        patches.append(mock.patch("grucli.storage.directory.replace_text", replace_text))
+        patches.append(mock.patch("grucli.storage.checkpoint_folder.replace_text", replace_text))
         for patch in patches:
             patch.start()
         try:
@@ -188,7 +188,7 @@ def wholes(folder: Path, text: Path) -> dict[int, tuple[Any, Any]]:
 def standing(run: Path) -> tuple[Any, Any]:
     """Rows, clocks aside, and parameters of a run."""
     rows = [replace(row, chars_per_s=0.0, elapsed_s=0.0) for row in RunDirectory(run).metrics()]
-    last = checkpoints.read(RunDirectory(run).checkpoint("last"))
+    last = checkpoints.read(RunDirectory(run).checkpoints.find("last"))
     return rows, last.model.params.flat.copy()
 
 
@@ -198,10 +198,10 @@ def check(scheduler: Scheduler, wholes: dict[int, tuple[Any, Any]]) -> None:
     assert set(outcomes) <= {"done", "refused", "nothing left", "killed"}, outcomes
     run = RunDirectory(scheduler.run)
     assert Lock(scheduler.run / "lock").is_free()
-    best, last = run.pointer("best"), run.pointer("last")
+    best, last = run.checkpoints.pointer("best"), run.checkpoints.pointer("last")
     assert best is not None
     assert last is not None
-    assert checkpoints.read(run.checkpoint("best")).progress.step == best.step
+    assert checkpoints.read(run.checkpoints.find("best")).progress.step == best.step
     assert all(best.loss <= named["loss"] for named in scheduler.named), scheduler.named
     done = [BUDGETS[number] for number, how in enumerate(outcomes) if how == "done"]
     assert last.step >= max(done, default=BEGUN)

@@ -41,7 +41,7 @@ def small(**others: Any) -> Run:
 
 
 def last(run: Run) -> str:
-    return sha256(RunDirectory(run.path).checkpoint("last"))
+    return sha256(RunDirectory(run.path).checkpoints.find("last"))
 
 
 def test_training_prints_nothing_and_does_what_the_command_does(

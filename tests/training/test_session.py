@@ -232,7 +232,7 @@ def test_where_the_best_checkpoint_is_lost_the_best_of_the_others_takes_its_plac
     run, _ = train(new(train__keep=9), 35)
     losses = {
         file: checkpoints.read(file).progress.evaluated_loss or 9.0
-        for file in RunDirectory(run).files()[:-1]
+        for file in RunDirectory(run).checkpoints.files()[:-1]
     }
     best, second, *_ = sorted(losses, key=losses.__getitem__)
     best.write_bytes(b"rubbish")

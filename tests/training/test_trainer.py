@@ -22,6 +22,7 @@ from grucli.evaluation import baselines, evaluate
 from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint_folder import CheckpointFolder
 from grucli.storage.directory import RunDirectory
 from grucli.training.events import (
     Evaluated,
@@ -86,13 +87,13 @@ def follow(trainer: Trainer, stop_at: int | None = None) -> list[Event]:
 
 def resumed(trainer: Trainer, plan: Plan) -> Trainer:
     """A new trainer that goes on from the last checkpoint of another."""
-    checkpoint = checkpoints.read(trainer.run.checkpoint("last"))
+    checkpoint = checkpoints.read(trainer.run.checkpoints.find("last"))
     trainer.run.drop_after(checkpoint.progress.step)
     return Trainer(plan, resume(plan, checkpoint), trainer.run)
 
 
 def last(trainer: Trainer) -> str:
-    return sha256(trainer.run.checkpoint("last"))
+    return sha256(trainer.run.checkpoints.find("last"))
 
 
 def rows(trainer: Trainer, *without: str) -> list[dict[str, str]]:
@@ -146,7 +147,7 @@ def test_stopping_in_an_evaluation_loses_nothing_either(text: str, average: floa
         for event in part.train(lambda: stopped):  # noqa: B023 - asked while the loop runs
             stopped = isinstance(event, Evaluating) and event.step == step
         assert not part.finished
-        saved = checkpoints.read(part.run.checkpoint("last")).progress
+        saved = checkpoints.read(part.run.checkpoints.find("last")).progress
         assert (saved.step, saved.due) == (step, True)
         part = resumed(part, plan)
         follow(part)
@@ -305,7 +306,7 @@ def test_minutes_can_be_stopped_and_resumed(text: str) -> None:
     plan = plan_for(text, train__steps=None, train__minutes=0.05)
     trainer = trainer_for(plan)
     follow(trainer, 5)
-    saved = checkpoints.read(trainer.run.checkpoint("last")).progress
+    saved = checkpoints.read(trainer.run.checkpoints.find("last")).progress
     assert saved.seconds is not None
     assert saved.seconds > 0
     again = resumed(trainer, plan)
@@ -330,8 +331,8 @@ def test_best_and_last_always_exist_and_keep_limits_the_others(text: str, keep: 
     plan = plan_for(text, train__steps=60, train__keep=keep, train__eval_every=5)
     trainer = trainer_for(plan)
     follow(trainer)
-    files = sorted(path.name for path in trainer.run.checkpoints.glob("*.npz"))
-    pointed = {trainer.run.pointer(which).file for which in ("best", "last")}  # type: ignore[union-attr, arg-type]
+    files = sorted(path.name for path in trainer.run.checkpoints.path.glob("*.npz"))
+    pointed = {trainer.run.checkpoints.pointer(which).file for which in ("best", "last")}  # type: ignore[union-attr, arg-type]
     assert pointed <= set(files)
     assert len(set(files) - pointed) == min(keep, 12 - len(pointed))
 
@@ -358,13 +359,13 @@ def test_a_crash_between_a_checkpoint_and_its_pointer_does_no_harm(text: str) ->
     plan = plan_for(text)
     trainer = trainer_for(plan)
     follow(trainer, 10)
-    path = trainer.run.checkpoint("last")
+    path = trainer.run.checkpoints.find("last")
     trainer.checkpoint.progress.due = False
     checkpoints.write(path, trainer.checkpoint)  # newer than what the pointer was written for
-    assert trainer.run.checkpoint("last") == path
+    assert trainer.run.checkpoints.find("last") == path
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(CheckpointError):
-        trainer.run.checkpoint("last")
+        trainer.run.checkpoints.find("last")
 
 
 def test_checkpoints_are_also_written_by_time(text: str) -> None:
@@ -389,7 +390,7 @@ def test_a_validation_loss_that_is_not_finite_is_never_the_best(text: str) -> No
     trainer.checkpoint.model.params.flat[:] = np.nan
     with np.errstate(all="ignore"), pytest.raises(RunError):
         list(trainer._evaluate())
-    assert trainer.run.pointer("best") is None
+    assert trainer.run.checkpoints.pointer("best") is None
 
 
 def test_weight_decay_is_the_learning_rate_times_it(text: str) -> None:
@@ -430,7 +431,7 @@ def test_without_validation_text_the_training_loss_decides(text: str) -> None:
     trainer = trainer_for(plan_for(text, data__val=0.0))
     follow(trainer)
     assert {row["split"] for row in rows(trainer)} == {"train"}
-    assert trainer.run.checkpoint("best").is_file()
+    assert trainer.run.checkpoints.find("best").is_file()
 
 
 def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
@@ -440,7 +441,7 @@ def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
     trainer = trainer_for(plan)
     events = [event for event in follow(trainer) if isinstance(event, Evaluated)]
     assert any(event.averaged for event in events)
-    best = checkpoints.read(trainer.run.checkpoint("best"))
+    best = checkpoints.read(trainer.run.checkpoints.find("best"))
     assert best.progress.best_loss == pytest.approx(
         evaluate(best.model_to_use(), plan.splits.val).loss, rel=1e-6
     )
@@ -466,7 +467,7 @@ def test_a_step_that_is_not_finite_is_skipped_and_counted(text: str) -> None:
     fails_at(trainer, 6, 7, 12)
     events = follow(trainer)
     assert [event.step for event in events if isinstance(event, Skipped)] == [6, 7, 12]
-    saved = checkpoints.read(trainer.run.checkpoint("last"))
+    saved = checkpoints.read(trainer.run.checkpoints.find("last"))
     assert (
         saved.progress.skipped,
         saved.progress.consecutive_nonfinite,
@@ -510,7 +511,7 @@ def test_a_run_that_diverges_goes_back_once_with_lower_learning_rates(text: str)
     assert "step 17" in back.problem
     steps = [event.step for event in events if isinstance(event, Stepped)]
     assert steps == [*range(1, 13), *range(11, 25)]
-    saved = checkpoints.read(trainer.run.checkpoint("last"))
+    saved = checkpoints.read(trainer.run.checkpoints.find("last"))
     assert (saved.progress.step, saved.progress.lr_factor) == (24, LR_FACTOR)
     written = [(int(row["step"]), row["split"]) for row in rows(trainer)]
     assert written == sorted(set(written), key=written.index)
@@ -524,7 +525,7 @@ def test_a_run_that_diverges_again_stops_with_the_old_checkpoint(text: str) -> N
     fails_at(trainer, *range(13, 25), times=9)
     with pytest.raises(RunError, match=r"the checkpoint of step 10 .* --set optim\.lr=0\.00"):
         follow(trainer)
-    assert checkpoints.read(trainer.run.checkpoint("last")).progress.step == 10
+    assert checkpoints.read(trainer.run.checkpoints.find("last")).progress.step == 10
 
 
 def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
@@ -541,7 +542,7 @@ def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
             with np.errstate(all="ignore"):
                 events = list(trainer.train(lambda: True))
             assert any(isinstance(event, RolledBack) for event in events)
-            assert checkpoints.read(trainer.run.checkpoint("last")).finite
+            assert checkpoints.read(trainer.run.checkpoints.find("last")).finite
 
 
 @pytest.mark.parametrize("what", ["metrics", "samples", "checkpoints"])
@@ -550,15 +551,19 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(
 ) -> None:
     whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
     follow(whole)
-    name = {"metrics": "append_metrics", "samples": "write_sample", "checkpoints": "save"}[what]
-    original = getattr(RunDirectory, name)
+    owner, name = {
+        "metrics": (RunDirectory, "append_metrics"),
+        "samples": (RunDirectory, "write_sample"),
+        "checkpoints": (CheckpointFolder, "save"),
+    }[what]
+    original = getattr(owner, name)
 
-    def full(run: RunDirectory, *arguments: Any, **named: Any) -> object:
+    def full(run: object, *arguments: Any, **named: Any) -> object:
         if 10 < part.checkpoint.progress.step < 24:
             raise OSError(errno.ENOSPC, "No space left on device")
         return original(run, *arguments, **named)
 
-    monkeypatch.setattr(RunDirectory, name, full)
+    monkeypatch.setattr(owner, name, full)
     told = [event for event in follow(part) if isinstance(event, NotWritten)]
     assert told
     assert all(event.safe_step == 10 for event in told)
@@ -566,9 +571,9 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(
     assert rows(part, *clock) == rows(whole, *clock)
     for sample in (whole.run.path / "samples").iterdir():
         assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
-    assert checkpoints.read(part.run.checkpoint("last")).progress.step == 24
+    assert checkpoints.read(part.run.checkpoints.find("last")).progress.step == 24
     parameters = [
-        checkpoints.read(t.run.checkpoint("last")).model.params.flat for t in (part, whole)
+        checkpoints.read(t.run.checkpoints.find("last")).model.params.flat for t in (part, whole)
     ]
     np.testing.assert_array_equal(*parameters)
 
@@ -604,14 +609,14 @@ def test_a_checkpoint_is_read_back_before_it_takes_its_place(
     with pytest.raises(OSError, match="what was read back is not what was written"):
         follow(trainer, 4)
     assert last(trainer) == before
-    assert not list(trainer.run.checkpoints.glob(".*"))
+    assert not list(trainer.run.checkpoints.path.glob(".*"))
 
 
 def test_resuming_refuses_another_text_and_a_used_up_budget(text: str) -> None:
     plan = plan_for(text)
     trainer = trainer_for(plan)
     follow(trainer)
-    done = checkpoints.read(trainer.run.checkpoint("last"))
+    done = checkpoints.read(trainer.run.checkpoints.find("last"))
     with pytest.raises(SettingsError, match="has used its budget"):
         resume(plan, done)
     Path("other.txt").write_text(prose(4000, seed=9), encoding="utf-8")
