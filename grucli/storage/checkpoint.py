@@ -99,6 +99,12 @@ class Progress:
         """Whether this is where an evaluation ended, and not where a stop or the clock cut in."""
         return self.step == self.evaluated_step
 
+    def note_skipped(self) -> None:
+        """Note a step that has changed nothing, since its loss or gradient was not finite."""
+        self.step += 1
+        self.skipped += 1
+        self.consecutive_nonfinite += 1
+
     def note_evaluation(self, loss: float) -> bool:
         """Note the loss of an evaluation at this step; returns whether it is the best so far."""
         self.evaluated_step, self.evaluated_loss = self.step, loss

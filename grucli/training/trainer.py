@@ -203,9 +203,7 @@ class Trainer:
         if where.consecutive_nonfinite + 1 >= NONFINITE_STEPS:
             raise self._diverged(update.loss, update.grad_norm)
         self.checkpoint.state = np.zeros_like(self.checkpoint.state)
-        where.step += 1
-        where.skipped += 1
-        where.consecutive_nonfinite += 1
+        where.note_skipped()
         return Skipped(where.step, update.loss, update.grad_norm)
 
     def _roll_back(self, problem: DivergedError) -> RolledBack:
