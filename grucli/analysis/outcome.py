@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from grucli.analysis.verdict import verdict
 from grucli.evaluation import baselines, evaluate, longest_copy
 from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint, Progress
+from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
+from grucli.storage.progress import Progress
 from grucli.threads import blas_limited_to
 from grucli.training.plan import Plan
 from grucli.training.trainer import make_sample

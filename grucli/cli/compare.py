@@ -19,38 +19,42 @@ if TYPE_CHECKING:
     from grucli.training.events import Event, Finished
     from grucli.training.request import Request
 
+Corpus = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="Text files or directories, read as one text; with --runs, runs.",
+        metavar="CORPUS",
+        show_default=False,
+    ),
+]
+Cells = Annotated[str, typer.Option("--cells", help="Cells to train.", metavar="A,B,...")]
+Match = Annotated[
+    Literal["width", "params"],
+    typer.Option("--match", help="Equal units, or about equal numbers of parameters."),
+]
+Seeds = Annotated[
+    int | None,
+    typer.Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N"),
+]
+Runs = Annotated[
+    bool, typer.Option("--runs", help="What is named are runs: compare them, train nothing.")
+]
+
 HEADER = ("model", "params", "chars/s", "train", "val", "gap", "best at")
 
 
 def compare(
-    corpus: Annotated[
-        list[str] | None,
-        typer.Argument(
-            help="Text files or directories, read as one text; with --runs, runs.",
-            metavar="CORPUS",
-            show_default=False,
-        ),
-    ] = None,
-    cells: Annotated[
-        str, typer.Option("--cells", help="Cells to train.", metavar="A,B,...")
-    ] = "gru,lstm,rnn",
-    match: Annotated[
-        Literal["width", "params"],
-        typer.Option("--match", help="Equal units, or about equal numbers of parameters."),
-    ] = "width",
-    seeds: Annotated[
-        int | None,
-        typer.Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N"),
-    ] = None,
+    corpus: Corpus = None,
+    cells: Cells = "gru,lstm,rnn",
+    match: Match = "width",
+    seeds: Seeds = None,
     config: Config = None,
     sets: Sets = None,
     steps: Steps = None,
     epochs: Epochs = None,
     minutes: Minutes = None,
     runs_dir: RunsDir = None,
-    runs: Annotated[
-        bool, typer.Option("--runs", help="What is named are runs: compare them, train nothing.")
-    ] = False,
+    runs: Runs = False,
     as_json: subjects.AsJson = False,
 ) -> None:
     """Train each cell on a text under one budget, and compare what they reached.
@@ -62,17 +66,15 @@ def compare(
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     if runs:
         if (
-            any(number is not None for number in budget.values())
-            or sets
+            sets
             or config
             or seeds is not None
+            or any(value is not None for value in budget.values())
         ):
             raise UsageError(
                 "--runs compares runs that there are; leave out budget, settings and --seeds"
             )
-        if not corpus:
-            raise UsageError("--runs: name the runs to compare; `grucli runs` lists them")
-        compared = _existing([Path(run) for run in corpus])
+        compared = _existing([Path(run) for run in corpus or []])
     elif not corpus:
         raise UsageError("name a text to train on, or --runs RUN RUN ... to compare runs")
     else:
@@ -108,6 +110,8 @@ def _existing(paths: Sequence[Path]) -> "list[Outcome]":
     from grucli.analysis.comparison import check_comparable, judge_all
     from grucli.storage.directory import RunDirectory, find_checkpoint
 
+    if not paths:
+        raise UsageError("--runs: name the runs to compare; `grucli runs` lists them")
     for path in paths:
         find_checkpoint(path, "best")  # says what is wrong with the path
         if not path.is_dir():

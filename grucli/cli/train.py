@@ -102,16 +102,9 @@ def train(
     Settings come from --config, then --set and the flags; --print-config shows them all.
     """
     began = time.perf_counter()
-    asked = request(
-        corpus,
-        config,
-        sets,
-        {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes},
-        resume=resume,
-        init_from=init_from,
-        unknown=unknown,
-        extend_vocabulary=extend_vocabulary,
-    )
+    numbers = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
+    origin = {"resume": resume, "init_from": init_from, "unknown": unknown}
+    asked = request(corpus, config, sets, numbers, extend_vocabulary=extend_vocabulary, **origin)
     if print_config:
         _print_config(asked)
         return

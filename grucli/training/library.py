@@ -6,7 +6,7 @@ Nothing is printed; what the user should know is in the notes of ``Started`` and
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -81,35 +81,48 @@ def train_events(
     """Train a model on a text, event by event, from ``Started`` to ``Finished``.
 
     Nothing is read or written before the first event is asked for. Leaving the loop stops the run
-    after its step: it is saved, is marked as interrupted, and can be resumed. An exception inside
-    a step, such as KeyboardInterrupt, marks it too and saves nothing more.
+    after its step: it is saved, marked as interrupted, and can be resumed. An exception inside a
+    step, such as KeyboardInterrupt, marks it too, and nothing more is saved.
 
     Args:
         sources: files and directories, read as one text; a resumed run knows its text.
-        minutes: budget in minutes, or
+        minutes: the budget in minutes, or
         epochs: in passes over the text, or
         steps: in updates.
         seed: of all random numbers.
-        settings: settings by dotted key, such as ``{"model.hidden": 128}``.
+        settings: by dotted key, such as ``{"model.hidden": 128}``.
         config: a settings file, below ``settings``.
         name: suffix of the run directory's name; that of the text if None.
         runs_dir: where to make the run directory; ``runs`` if None.
         resume: a run to go on with.
         init_from: a run or a checkpoint whose weights a new run starts from.
-        unknown: whether characters that these weights do not know are an ``"error"``, or
-            ``"skip"``: left out.
-        extend_vocabulary: whether they are learned.
+        unknown: ``"error"``, or ``"skip"``: leave out characters that these weights do not know.
+        extend_vocabulary: whether such characters are learned.
 
     Raises:
         UsageError: something asked for cannot be done; nothing has been written.
         RunError: a file cannot be written, or the run has diverged.
     """
-    began = time.perf_counter()
-    _check_not_imported_by_a_worker()
-    if resume is not None and (name is not None or runs_dir is not None):
-        raise UsageError("name and runs_dir are for a new run; resume has one")
     numbers = {"minutes": minutes, "epochs": epochs, "steps": steps, "seed": seed}
-    request = Request(
+    request = _request(
+        sources, config, settings, numbers, resume, init_from, unknown, extend_vocabulary
+    )
+    return _events(request, name, runs_dir)
+
+
+def _request(
+    sources: Sequence[PathLike],
+    config: PathLike | None,
+    settings: Mapping[str, Any] | None,
+    numbers: Mapping[str, float | None],
+    resume: PathLike | None,
+    init_from: PathLike | None,
+    unknown: Unknown,
+    extend_vocabulary: bool,
+) -> Request:
+    """What ``train_events`` is asked to do."""
+    _check_not_imported_by_a_worker()
+    return Request(
         [os.fspath(source) for source in sources],
         None if config is None else Path(config),
         _values(settings or {}, numbers),
@@ -118,6 +131,12 @@ def train_events(
         unknown=unknown,
         extend_vocabulary=extend_vocabulary,
     )
+
+
+def _events(request: Request, name: str | None, runs_dir: PathLike | None) -> Iterator[Event]:
+    began = time.perf_counter()
+    if request.resume is not None and (name is not None or runs_dir is not None):
+        raise UsageError("name and runs_dir are for a new run; resume has one")
     with closing(request.session()) as session:
         directory = Path("runs" if runs_dir is None else runs_dir)
         yield from session.events(name, directory, time.perf_counter() - began)

@@ -225,14 +225,7 @@ class Trainer:
         return RolledBack(str(problem), where.step, LR_FACTOR)
 
     def _diverged(self, loss: float, norm: float) -> DivergedError:
-        saved = self.run.pointer("last")
-        kept = f"; the checkpoint of step {saved.step:,} is from before" if saved else ""
-        lr = min(self.plan.settings.optim.lr / 2, 0.01)
-        return DivergedError(
-            f"step {self.checkpoint.progress.step + 1:,}: the loss is {loss:.4g} and the norm of "
-            f"its gradient {norm:.4g}{kept}; start again with a lower learning rate, such as "
-            f"--set optim.lr={lr:g}"
-        )
+        return _diverged(self.run, self.checkpoint, loss, norm)
 
     def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
         """Judge the weights, sample from them, save them."""
@@ -246,7 +239,7 @@ class Trainer:
         # made before anything is noted: a stop in it leaves the evaluation to be done again
         text = None if checkpoint.settings.train.sample_every else self._sample_text()
         before = replace(where)
-        best = self._judge_by(loss)
+        best = where.evaluated(loss)
         if len(self.plan.splits.val):
             yield from self.recorder.write_validation(loss)
         yield self._evaluated(loss, best=best)
@@ -254,16 +247,6 @@ class Trainer:
         if not (yield from self._save(best=best, last_chance=last_chance)):
             vars(where).update(vars(before))  # what is not kept cannot be the best
         self.evaluation_seconds = self.clock() - began
-
-    def _judge_by(self, loss: float) -> bool:
-        """Note the loss of an evaluation; whether it is the best."""
-        where = self.checkpoint.progress
-        where.evaluated_step, where.evaluated_loss = where.step, loss
-        if where.best_loss is not None and loss >= where.best_loss:
-            where.evaluations_since_best += 1
-            return False
-        where.best_loss, where.best_step, where.evaluations_since_best = loss, where.step, 0
-        return True
 
     def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
         where, checkpoint = self.checkpoint.progress, self.checkpoint
@@ -309,6 +292,18 @@ class Trainer:
         if not self.checkpoint.finite:
             raise self._diverged(where.train_loss, where.grad_norm)
         return (yield from self.recorder.save(best=best, last_chance=last_chance))
+
+
+def _diverged(run: RunDirectory, checkpoint: Checkpoint, loss: float, norm: float) -> DivergedError:
+    """The error that says so, and what to do."""
+    saved = run.pointer("last")
+    kept = f"; the checkpoint of step {saved.step:,} is from before" if saved else ""
+    lr = min(checkpoint.settings.optim.lr / 2, 0.01)
+    return DivergedError(
+        f"step {checkpoint.progress.step + 1:,}: the loss is {loss:.4g} and the norm of "
+        f"its gradient {norm:.4g}{kept}; start again with a lower learning rate, such as "
+        f"--set optim.lr={lr:g}"
+    )
 
 
 def make_sample(

@@ -1,0 +1,232 @@
+"""The checkpoint files of one run, and the pointers to the best and the last of them.
+
+Whoever writes to a run holds its lock.
+"""
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from grucli.errors import CheckpointError, RunError, UsageError, quote
+from grucli.files import Lock, replace_text, sha256
+from grucli.storage import checkpoint as checkpoints
+from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.info import Pointer, read_pointer
+from grucli.storage.progress import Progress
+
+Which = Literal["best", "last"]
+
+
+class CheckpointFiles:
+    """The checkpoints of a run, and its lock.
+
+    Args:
+        path: an existing run directory.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self._lock = Lock(path / "lock")
+
+    def lock(self) -> None:
+        """Take the right to write to this run; the system takes it back when the process ends.
+
+        Raises:
+            UsageError: another process is training it.
+        """
+        if not self._lock.acquire():
+            raise UsageError(
+                f"{self.path}: process {self._lock.holder()} is training this run; "
+                "wait for it or stop it"
+            )
+
+    def release(self) -> None:
+        """Give the right back."""
+        self._lock.release()
+
+    def _check_lock(self) -> None:
+        """Refuse to write where another process may be writing.
+
+        Raises:
+            RunError: the lock was taken, and its file was deleted or replaced since.
+        """
+        if self._lock.is_lost():
+            raise RunError(
+                f"{self._lock.path}: was deleted or replaced while this run was training, so that "
+                "another process may have begun to train it; nothing more is written. Look at the "
+                f"run, and resume it: grucli train --resume {quote(str(self.path))}"
+            )
+
+    def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
+        """Write a checkpoint, then the pointers to it, then remove what is no longer kept.
+
+        Raises:
+            OSError: what was saved before is still there.
+            RunError: the lock is lost; what was saved before is still there.
+        """
+        self._check_lock()
+        path = self.file_of(checkpoint.progress.step)
+        checkpoints.write(path, checkpoint)
+        where = checkpoint.progress
+        loss = where.evaluated_loss if where.of_evaluation else None
+        pointers: tuple[Which, ...] = ("last", "best") if best else ("last",)
+        self.point(pointers, path, where.step, loss)
+        self.prune(keep, checkpoint.progress.evaluated_step)
+        return path
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether a checkpoint was ever written."""
+        pointers = (self.checkpoints / "best.json", self.checkpoints / "last.json")
+        return any(map(os.path.lexists, pointers)) or bool(self.files())
+
+    def file_of(self, step: int) -> Path:
+        """The file of the checkpoint at ``step``."""
+        return self.checkpoints / f"{stem_of(step)}.npz"
+
+    def point(self, pointers: Iterable[Which], path: Path, step: int, loss: float | None) -> None:
+        """Have pointers name a checkpoint; ``loss`` is that of the best one."""
+        self._check_lock()
+        content = {"file": path.name, "step": step, "loss": loss, "sha256": sha256(path)}
+        for which in pointers:
+            replace_text(self.checkpoints / f"{which}.json", json.dumps(content) + "\n")
+
+    def pointer(self, which: Which) -> Pointer | None:
+        """Where ``best.json`` or ``last.json`` points, or None before the first checkpoint."""
+        return read_pointer(self.checkpoints / f"{which}.json")
+
+    def checkpoint(self, which: Which) -> Path:
+        """The best or last checkpoint's file, verified; the last before any was evaluated.
+
+        Raises:
+            CheckpointError: none was written yet, or it is not what was written.
+        """
+        pointer = self.pointer(which) or self.pointer("last")
+        if pointer is None:
+            raise CheckpointError(
+                f"{self.path}: no checkpoint yet; the first is written at the first evaluation, "
+                "or when the run is stopped"
+            )
+        path = self.checkpoints / pointer.file
+        try:
+            as_written = sha256(path) == pointer.sha256
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
+            ) from None
+        if not as_written:  # damaged, or whole but newer than the pointer: a crash came between
+            checkpoints.read(path)
+        return path
+
+    def last_sound(self) -> tuple[Path, Checkpoint, CheckpointError | None]:
+        """The last checkpoint; if it is damaged, the newest of those before it that are not.
+
+        Returns:
+            Its file, its content, and what is wrong with the last one if this is another.
+
+        Raises:
+            CheckpointError: there is no sound one.
+        """
+        try:
+            path = self.checkpoint("last")
+            return path, checkpoints.read(path), None
+        except CheckpointError as error:
+            problem = error
+        for path in reversed(self.files()):
+            with contextlib.suppress(CheckpointError):
+                return path, checkpoints.read(path), problem
+        raise problem
+
+    def files(self) -> list[Path]:
+        """The checkpoint files of this run, in the order of their steps."""
+        found = [
+            path for path in self.checkpoints.glob("step-*.npz") if step_in(path.name) is not None
+        ]
+        return sorted(found, key=lambda path: step_in(path.name) or 0)
+
+    def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
+        """Have last.json name the checkpoint to go on from, and best.json the best sound one.
+
+        Args:
+            path: the checkpoint's file.
+            checkpoint: its content; where the best one is lost, it learns of the one in its place.
+
+        Returns:
+            What was wrong with best.json, and what it names now; nothing if it was right.
+        """
+        where = checkpoint.progress
+        if not self._names("last", where.step):
+            self.point(["last"], path, where.step, None)
+        if where.best_step is None or self._names("best", where.best_step):
+            return []
+        best, where.best_step, where.best_loss = self._best_of(path, where)
+        self.point(["best"], best, where.best_step, where.best_loss)
+        return [f"{self.checkpoints / 'best.json'}: was damaged; it names {best.name} now"]
+
+    def _names(self, which: Which, step: int) -> bool:
+        """Whether a pointer names a sound checkpoint of that step."""
+        try:
+            pointer = self.pointer(which)
+            return (
+                pointer is not None
+                and pointer.step == step
+                and checkpoints.read(self.checkpoint(which)).progress.step == step
+            )
+        except CheckpointError:
+            return False
+
+    def _best_of(self, path: Path, where: Progress) -> tuple[Path, int, float | None]:
+        """The best of the sound checkpoints of evaluations, or else the one to go on from."""
+        found: list[tuple[float, int, Path]] = []
+        for file in self.files():
+            with contextlib.suppress(CheckpointError):
+                then = checkpoints.read(file).progress
+                if then.of_evaluation and then.step <= where.step and then.evaluated_loss:
+                    found.append((then.evaluated_loss, then.step, file))
+        loss, step, best = min(found, default=(None, where.step, path))
+        return best, step, loss
+
+    def prune(self, keep: int, evaluated_step: int | None) -> None:
+        """Remove checkpoints that are no longer kept.
+
+        The best, the last and the last evaluated one stay, and of the other evaluated ones the
+        newest. One that a stop or the clock has inserted goes as soon as it is not the last: what
+        is left must not depend on when a run was stopped. Files with other names stay.
+
+        Args:
+            keep: how many others to keep.
+            evaluated_step: the step of the last evaluation that was saved.
+        """
+        self._check_lock()
+        try:
+            pointers = [self.pointer("best"), self.pointer("last")]
+        except CheckpointError:
+            return  # a checkpoint too many does no harm
+        kept = {pointer.file for pointer in pointers if pointer}
+        if evaluated_step is not None:
+            kept.add(self.file_of(evaluated_step).name)
+        last = max((pointer.step for pointer in pointers if pointer), default=0)
+        others = [p for p in self.files() if p.name not in kept and (step_in(p.name) or 0) <= last]
+        inserted = [path for path in others if not checkpoints.is_of_evaluation(path)]
+        evaluated = [path for path in others if path not in inserted]
+        for path in inserted + evaluated[: max(0, len(evaluated) - keep)]:
+            for _ in range(2):  # a hitch is over by then; a checkpoint too many does no harm
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+def stem_of(step: int) -> str:
+    """The name of a step's sample and checkpoint, without its ending."""
+    return f"step-{step:08d}"
+
+
+def step_in(name: str) -> int | None:
+    """The step of a sample or a checkpoint by the name of its file; None if it has another name."""
+    found = re.fullmatch(r"step-([0-9]{8,16})\.(txt|npz)", name)
+    step = int(found[1]) if found else None
+    return step if step is not None and name.startswith(f"{stem_of(step)}.") else None
