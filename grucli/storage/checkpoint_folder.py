@@ -11,8 +11,9 @@ from typing import Literal
 from grucli.errors import CheckpointError
 from grucli.files import replace_text, sha256
 from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint, Progress
+from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.info import Pointer, read_pointer
+from grucli.storage.progress import Progress
 
 Which = Literal["best", "last"]
 

@@ -19,7 +19,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
 from grucli.data.corpus import Corpus
@@ -52,9 +52,6 @@ from grucli.storage.info import (
     read_info,
     read_metrics,
 )
-
-Status = Literal["running", "done", "interrupted", "failed"]
-
 
 READS = 20
 """Attempts to read the best checkpoint of a run that another process trains."""

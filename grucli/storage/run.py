@@ -84,7 +84,8 @@ class Run:
         Raises:
             CheckpointError: there is none, or it is damaged.
         """
-        return open_checkpoint(self.path)[1].language_model(self.path)
+        file, checkpoint = open_checkpoint(self.path)
+        return checkpoint.language_model(file)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r}: {', '.join(self._facts().values())})"

@@ -6,10 +6,10 @@ Nothing is printed; what the user should know is in the notes of ``Started`` and
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import numpy as np
 
@@ -21,102 +21,134 @@ from grucli.training.events import Event, Finished
 from grucli.training.parallel import GUARD
 from grucli.training.request import Request
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
 PathLike = str | os.PathLike[str]
 
 
-class Options(TypedDict, total=False):
-    """What ``train`` and ``train_events`` take besides the text, all of it by keyword."""
+def train(
+    *sources: PathLike,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: PathLike | None = None,
+    name: str | None = None,
+    runs_dir: PathLike | None = None,
+    resume: PathLike | None = None,
+    init_from: PathLike | None = None,
+    unknown: Unknown = "error",
+    extend_vocabulary: bool = False,
+) -> Run:
+    """Train a model on a text; arguments and errors as of ``train_events``.
 
-    minutes: float | None
-    """Budget in minutes."""
-    epochs: float | None
-    """Budget in passes over the text, in place of minutes."""
-    steps: int | None
-    """Budget in updates, in place of minutes."""
-    seed: int | None
-    """Seed of all random numbers."""
-    settings: Mapping[str, Any] | None
-    """Settings by dotted key, such as ``{"model.hidden": 128}``."""
-    config: PathLike | None
-    """A settings file; ``settings`` take precedence over it."""
-    name: str | None
-    """Suffix of the run directory's name; that of the text if None."""
-    runs_dir: PathLike | None
-    """The directory in which to make the run directory; ``runs`` if None."""
-    resume: PathLike | None
-    """A run to go on with; it knows its text."""
-    init_from: PathLike | None
-    """A run or a checkpoint whose weights a new run starts from."""
-    unknown: Unknown
-    """Whether characters that these weights do not know are an ``"error"``, or ``"skip"``: they
-    are left out."""
-    extend_vocabulary: bool
-    """Whether such characters are learned."""
+    Returns:
+        The run, when it has ended.
+    """
+    events = train_events(
+        *sources,
+        minutes=minutes,
+        epochs=epochs,
+        steps=steps,
+        seed=seed,
+        settings=settings,
+        config=config,
+        name=name,
+        runs_dir=runs_dir,
+        resume=resume,
+        init_from=init_from,
+        unknown=unknown,
+        extend_vocabulary=extend_vocabulary,
+    )
+    (run,) = (event.run for event in events if isinstance(event, Finished))
+    return run
 
 
-def train(*sources: PathLike, **options: "Unpack[Options]") -> Run:
-    """Train a model on a text, and return the run when it has ended.
+def train_events(
+    *sources: PathLike,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    config: PathLike | None = None,
+    name: str | None = None,
+    runs_dir: PathLike | None = None,
+    resume: PathLike | None = None,
+    init_from: PathLike | None = None,
+    unknown: Unknown = "error",
+    extend_vocabulary: bool = False,
+) -> Iterator[Event]:
+    """Train a model on a text, event by event, from ``Started`` to ``Finished``.
+
+    Nothing is read or written before the first event is asked for. Leaving the loop stops the run
+    after its step: it is saved, marked as interrupted, and can be resumed. An exception inside a
+    step, such as KeyboardInterrupt, marks it too, and nothing more is saved.
 
     Args:
-        sources: files and directories, read as one text.
-        options: ``minutes``, ``epochs`` or ``steps``; ``seed``, ``settings``, ``config``, ``name``,
-            ``runs_dir``, ``resume``, ``init_from``, ``unknown``, ``extend_vocabulary``, as
-            described in ``Options``.
+        sources: files and directories, read as one text; a resumed run knows its text.
+        minutes: the budget in minutes, or
+        epochs: in passes over the text, or
+        steps: in updates.
+        seed: of all random numbers.
+        settings: by dotted key, such as ``{"model.hidden": 128}``.
+        config: a settings file, below ``settings``.
+        name: suffix of the run directory's name; that of the text if None.
+        runs_dir: where to make the run directory; ``runs`` if None.
+        resume: a run to go on with.
+        init_from: a run or a checkpoint whose weights a new run starts from.
+        unknown: ``"error"``, or ``"skip"``: leave out characters that these weights do not know.
+        extend_vocabulary: whether such characters are learned.
 
     Raises:
         UsageError: something asked for cannot be done; nothing has been written.
         RunError: a file cannot be written, or the run has diverged.
     """
-    events = train_events(*sources, **options)
-    (run,) = (event.run for event in events if isinstance(event, Finished))
-    return run
-
-
-def train_events(*sources: PathLike, **options: "Unpack[Options]") -> Iterator[Event]:
-    """Train a model on a text, event by event; arguments and errors as of ``train``.
-
-    Nothing is read or written before the first event, ``Started``, is asked for. The last event is
-    ``Finished``. Leaving the loop stops the run after its step: it is saved, is marked as
-    interrupted, and can be resumed. An exception inside a step, such as KeyboardInterrupt, marks it
-    too and saves nothing more.
-    """
-    began = time.perf_counter()
-    _check_not_imported_by_a_worker()
-    if others := sorted(options.keys() - Options.__annotations__.keys()):
-        raise TypeError(f"train() got an unexpected keyword argument {others[0]!r}")
-    name, runs_dir, resume = (options.get(key) for key in ("name", "runs_dir", "resume"))
-    if resume is not None and (name is not None or runs_dir is not None):
-        raise UsageError("name and runs_dir are for a new run; resume has one")
-    request = Request(
-        [os.fspath(source) for source in sources],
-        _path(options.get("config")),
-        _values(options),
-        resume=_path(options.get("resume")),
-        init_from=_path(options.get("init_from")),
-        unknown=options.get("unknown", "error"),
-        extend_vocabulary=options.get("extend_vocabulary", False),
+    numbers = {"minutes": minutes, "epochs": epochs, "steps": steps, "seed": seed}
+    request = _request(
+        sources, config, settings, numbers, resume, init_from, unknown, extend_vocabulary
     )
+    return _events(request, name, runs_dir)
+
+
+def _request(
+    sources: Sequence[PathLike],
+    config: PathLike | None,
+    settings: Mapping[str, Any] | None,
+    numbers: Mapping[str, float | None],
+    resume: PathLike | None,
+    init_from: PathLike | None,
+    unknown: Unknown,
+    extend_vocabulary: bool,
+) -> Request:
+    """What ``train_events`` is asked to do."""
+    _check_not_imported_by_a_worker()
+    return Request(
+        [os.fspath(source) for source in sources],
+        None if config is None else Path(config),
+        _values(settings or {}, numbers),
+        resume=None if resume is None else Path(resume),
+        init_from=None if init_from is None else Path(init_from),
+        unknown=unknown,
+        extend_vocabulary=extend_vocabulary,
+    )
+
+
+def _events(request: Request, name: str | None, runs_dir: PathLike | None) -> Iterator[Event]:
+    began = time.perf_counter()
+    if request.resume is not None and (name is not None or runs_dir is not None):
+        raise UsageError("name and runs_dir are for a new run; resume has one")
     with closing(request.session()) as session:
-        directory = _path(options.get("runs_dir")) or Path("runs")
-        yield from session.events(options.get("name"), directory, time.perf_counter() - began)
+        directory = Path("runs" if runs_dir is None else runs_dir)
+        yield from session.events(name, directory, time.perf_counter() - began)
 
 
-def _path(path: PathLike | None) -> Path | None:
-    return None if path is None else Path(path)
-
-
-def _values(options: Options) -> Values:
+def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) -> Values:
     """Settings by dotted key, with the numbers that have an argument of their own.
 
     Raises:
         SettingsError: one is given twice.
     """
-    numbers = {key: options.get(key) for key in ("minutes", "epochs", "steps", "seed")}
     given = {f"train.{key}": value for key, value in numbers.items() if value is not None}
-    settings = options.get("settings") or {}
     values = {**settings, **given}
     for key in given:
         if key in settings:

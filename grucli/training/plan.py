@@ -27,7 +27,8 @@ from grucli.nn.matmul import UNPACKED
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
-from grucli.storage.checkpoint import Checkpoint, Progress, model_for, same_text
+from grucli.storage.checkpoint import Checkpoint, model_for, same_text
+from grucli.storage.progress import Progress
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.schedules import Budget, evaluation_interval

@@ -1,4 +1,5 @@
 import json
+import re
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from grucli.config import resolve
 from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError
 from grucli.evaluation import evaluate
+from grucli.nn.model import Model
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.training.plan import make_plan, start
@@ -258,3 +260,28 @@ def test_a_failed_write_leaves_the_old_file(
         checkpoints.write(path, checkpoint)
     assert path.read_bytes() == before
     assert [p.name for p in Path().iterdir() if "tmp" in p.name] == []
+
+
+def test_the_document_lists_the_members() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "run-directory.md").read_text(encoding="utf-8")
+    described = {
+        name: kind
+        for names, kind in re.findall(r"^\| (`.+?`) \| (\w+ \(.*?\)) \|", page, re.MULTILINE)
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    for member in checkpoints.MEMBERS.values():
+        comma = "," if len(member.shape) == 1 else ""
+        shape = f"({', '.join(member.shape)}{comma})"
+        assert described.pop(member.name) == f"{member.dtype} {shape}"
+    parameters = Model(5, 4, 1).params.shapes
+    assert described.keys() <= set(parameters)  # they may have a table of their own
+
+
+def test_the_table_of_members_is_what_a_file_holds(checkpoint: Checkpoint, path: Path) -> None:
+    parameters = dict(checkpoint.model.params.items())
+    with np.load(path) as arrays:
+        assert set(arrays) - set(parameters) == set(checkpoints.MEMBERS)
+        for name in set(arrays) - set(parameters):
+            member = checkpoints.MEMBERS[name]
+            assert arrays[name].dtype == member.dtype
+            assert arrays[name].ndim == len(member.shape)

@@ -1,0 +1,101 @@
+"""The arrays in an .npz file, each checked against what it must be before its data are read."""
+
+import errno
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+Shape = tuple[int | None, ...]
+"""Sizes, None where any will do."""
+
+
+class Archive:
+    """Arrays by name, neither pickled nor compressed.
+
+    Args:
+        path: the file.
+        archive: the same, opened.
+        renamed: names of older files, and those that the arrays have today.
+
+    Raises:
+        ValueError: it is not what ``np.savez`` writes.
+    """
+
+    def __init__(
+        self, path: Path, archive: zipfile.ZipFile, renamed: Mapping[str, str] | None = None
+    ) -> None:
+        self.path, self.archive = path, archive
+        self.members: dict[str, zipfile.ZipInfo] = {}
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            self.members[(renamed or {}).get(name, name)] = info
+        if len(self.members) != len(archive.infolist()):
+            raise ValueError("a member occurs twice")
+        claimed = sum(max(m.file_size, m.compress_size) for m in archive.infolist())
+        if claimed > path.stat().st_size:
+            raise ValueError(f"its members claim {claimed:,} bytes, more than the file has")
+
+    def check(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> None:
+        """Check an array's type, shape and size without reading its data.
+
+        Raises:
+            ValueError: naming the array, and what is wrong with it.
+        """
+        info = self.members[name]
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed")
+        with self.archive.open(info) as file:
+            found, fortran, found_type = _read_header(file)
+            start = file.tell()
+        fits = len(found) == len(shape) and all(
+            want in (None, have) for want, have in zip(shape, found, strict=True)
+        )
+        if not fits or fortran or found_type != np.dtype(dtype):
+            raise ValueError(
+                f"{name} is {found_type}{list(found)}, not {np.dtype(dtype)}"
+                f"{['any' if want is None else want for want in shape]}"
+            )
+        size = int(np.prod(found, dtype=object)) * np.dtype(dtype).itemsize
+        if info.file_size != start + size:
+            raise ValueError(
+                f"{name} says it has {size:,} bytes and has {info.file_size - start:,}"
+            )
+
+    def read(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> npt.NDArray[Any]:
+        """Read an array; errors as of ``check``, and of numbers that are not finite."""
+        self.check(name, dtype, shape)
+        with self.archive.open(self.members[name]) as file:
+            array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+            if file.read(1):  # reading to the end verifies the checksum
+                raise ValueError(f"{name} is longer than it says")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are not finite")
+        return array
+
+
+def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(file)
+    raise ValueError(f"array format {version} is not one that grucli writes")
+
+
+def read_back(written: Path) -> None:
+    """Compare what is on the disk with the checksums of what was to be written.
+
+    Raises:
+        OSError: they differ.
+    """
+    try:
+        with zipfile.ZipFile(written) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        damaged = str(error)
+    if damaged:
+        raise OSError(errno.EIO, f"what was read back is not what was written ({damaged})")
