@@ -13,6 +13,7 @@ import pytest
 import grucli
 from grucli import evaluation, threads
 from grucli.nn.model import Model
+from grucli.threads import VARIABLES
 from grucli.training import session as sessions
 from grucli.training.events import Evaluating, Event, Stepped
 from tests.texts import prose
@@ -124,7 +125,8 @@ if __name__ == "__main__":
 @pytest.mark.parametrize(("told", "threads"), [(None, "1"), ("2", "2")])
 def test_a_worker_limits_threads_after_numpy_was_imported(told: str | None, threads: str) -> None:
     Path("worker.py").write_text(WORKER, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(Path(grucli.__file__).parents[1])}
+    inherited = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+    environment = {**inherited, "PYTHONPATH": str(Path(grucli.__file__).parents[1])}
     if told:
         environment["OPENBLAS_NUM_THREADS"] = told
     made = subprocess.run(
