@@ -1,15 +1,12 @@
 """Write docs/notebook.ipynb, executed: ``python docs/make_notebook.py``.
 
-Needs nbclient, ipykernel and matplotlib (``pip install nbclient ipykernel matplotlib``).
+Needs the extra ``notebook``: ``pip install -e ".[notebook]"``.
 """
 
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
-
-import nbformat
-from nbclient import NotebookClient
 
 PATH = Path(__file__).with_name("notebook.ipynb")
 
@@ -92,8 +89,8 @@ CELLS = [
     (
         "markdown",
         "## The four routes of the gradient\n\n"
-        "From $h_t$ a gradient reaches $h_{t-1}$ by four routes: directly, through the update gate, "
-        "through the candidate, and through the candidate and the reset gate. Their shares add up "
+        "From $h_t$ a gradient reaches $h_{t-1}$ by four routes: directly, through the update "
+        "gate, through the candidate, and through the candidate and the reset gate. Their shares add up "
         "to 1, and their sum is what the backward pass computes.",
     ),
     (
@@ -109,7 +106,8 @@ CELLS = [
         "code",
         "distances = sorted(shares.shares)\n"
         "for name in shares.shares[1]:\n"
-        '    plt.plot(distances, [shares.shares[k][name] for k in distances], marker="o", label=name)\n'
+        "    of_route = [shares.shares[k][name] for k in distances]\n"
+        '    plt.plot(distances, of_route, marker="o", label=name)\n'
         'plt.xscale("log", base=2)\n'
         'plt.xlabel("steps back")\n'
         'plt.ylabel("share of the gradient")\n'
@@ -121,6 +119,8 @@ CELLS = [
 
 def notebook() -> Any:
     """The notebook, not executed."""
+    import nbformat
+
     cells = {"markdown": nbformat.v4.new_markdown_cell, "code": nbformat.v4.new_code_cell}
     made = nbformat.v4.new_notebook(cells=[cells[kind](source) for kind, source in CELLS])
     for number, cell in enumerate(made.cells):
@@ -135,6 +135,8 @@ def notebook() -> Any:
 
 def execute(made: Any) -> Any:
     """The same with its outputs, executed in an empty directory."""
+    from nbclient import NotebookClient
+
     with tempfile.TemporaryDirectory() as folder:
         os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         client = NotebookClient(made, timeout=300, resources={"metadata": {"path": folder}})
@@ -142,6 +144,8 @@ def execute(made: Any) -> Any:
 
 
 if __name__ == "__main__":
+    import nbformat
+
     executed = execute(notebook())
     for cell in executed.cells:
         cell.get("metadata", {}).pop("execution", None)
