@@ -90,8 +90,8 @@ CELLS = [
         "markdown",
         "## The four routes of the gradient\n\n"
         "From $h_t$ a gradient reaches $h_{t-1}$ by four routes: directly, through the update "
-        "gate, through the candidate, and through the candidate and the reset gate. Their shares add up "
-        "to 1, and their sum is what the backward pass computes.",
+        "gate, through the candidate, and through the candidate and the reset gate. Their shares "
+        "add up to 1, and their sum is what the backward pass computes.",
     ),
     (
         "code",
