@@ -52,7 +52,7 @@ def train(text: Path, folder: Path) -> dict[str, list[float]]:
     run = RunDirectory.create(folder, "saving", settings, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run)
-    run.save = save = Timed(run.save)  # type: ignore[method-assign]
+    run.checkpoints.save = save = Timed(run.checkpoints.save)  # type: ignore[method-assign]
     before = os.fsync
     os.fsync = sync = Timed(os.fsync)  # type: ignore[assignment]
     began = time.perf_counter()

@@ -21,7 +21,13 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
-from grucli.threads import MANY_SAMPLES, available_cores, side_by_side
+from grucli.threads import (
+    MANY_SAMPLES,
+    available_cores,
+    blas_limited_to,
+    product_threads,
+    side_by_side,
+)
 
 PROMPT_WINDOW = 128
 """Characters of the prompt read at a time; changes the result by rounding alone."""
@@ -467,7 +473,8 @@ class Samples:
                 first=first,
                 threads=choose_threads(samples, self.model.H),
             )
-            yield first, filters, _until_all_end(filters, made)
+            with blas_limited_to(product_threads(size)):
+                yield first, filters, _until_all_end(filters, made)
 
     def _data(self, ids: Ids, number: int) -> bytes:
         return self.vocabulary.decode(ids[number : number + 1])

@@ -90,15 +90,6 @@ def blas_limited_to(threads: int) -> Iterator[None]:
             library.set_num_threads(number)
 
 
-def limit_product_threads(threads: int) -> None:
-    """Have NumPy compute each product in that many threads; what the user has set stays.
-
-    Works only before NumPy is first imported in this process, and for the processes it starts.
-    """
-    for variable in VARIABLES:
-        os.environ.setdefault(variable, str(threads))
-
-
 def product_threads(samples: int) -> int:
     """Threads that shall share each product when so many samples are made side by side."""
     return 1 if samples >= MANY_SAMPLES else min(available_cores(), PRODUCT_THREADS)

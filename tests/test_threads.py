@@ -13,6 +13,7 @@ import pytest
 import grucli
 from grucli import evaluation, threads
 from grucli.nn.model import Model
+from grucli.nn.stepper import Stepper
 from grucli.threads import VARIABLES
 from grucli.training import session as sessions
 from grucli.training.events import Evaluating, Event, Stepped
@@ -101,6 +102,22 @@ def test_an_evaluation_limits_threads_too(monkeypatch: pytest.MonkeyPatch) -> No
     model.initialize(np.random.default_rng(0))
     evaluation.evaluate(model, np.arange(100) % 7, 2)
     assert set(seen) == {1}
+    assert threads.blas_threads() == 3
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, threads.product_threads(1)), (16, 1)])
+def test_sampling_chooses_its_threads_and_gives_them_back(
+    count: int, expected: int, monkeypatch: pytest.MonkeyPatch, trained: Path
+) -> None:
+    seen, original = [], Stepper.step
+
+    def watching(*arguments: Any) -> Any:
+        seen.append(threads.blas_threads())
+        return original(*arguments)
+
+    monkeypatch.setattr(Stepper, "step", watching)
+    list(grucli.load(trained).samples(count, 5, seed=1))
+    assert set(seen) == {expected}
     assert threads.blas_threads() == 3
 
 

@@ -15,6 +15,7 @@ from grucli.coloured_text import ColouredText
 from grucli.errors import UsageError
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
+from grucli.threads import blas_limited_to
 
 WINDOW = 128
 """Characters read at a time; does not change the result."""
@@ -92,6 +93,7 @@ class Reading:
         return ColouredText(self.name, what, self.characters, values.tolist(), full, signed)
 
 
+@blas_limited_to(1)  # the products are small
 def read(subject: Subject, layer: int | None = None, length: int = 2000) -> Reading:
     """Have a model read the beginning of its text.
 

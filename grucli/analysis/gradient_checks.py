@@ -13,6 +13,7 @@ from grucli.errors import UsageError
 from grucli.nn.gradcheck import TOLERANCE, Row, Window, check_all, check_trained
 from grucli.nn.params import Array, Ids
 from grucli.storage.directory import open_checkpoint
+from grucli.threads import blas_limited_to
 
 ENTRIES = 24
 """Entries compared in each array of a large or a trained model."""
@@ -78,6 +79,7 @@ class Report:
         return answer | {"checks": checks}
 
 
+@blas_limited_to(1)  # the products are small
 def check_settings(values: config.Values) -> Report:
     """Check a small model with random weights.
 
@@ -109,6 +111,7 @@ def check_settings(values: config.Values) -> Report:
     return Report(list(checks))
 
 
+@blas_limited_to(1)  # the products are small
 def check_run(path: Path, text: str | None = None) -> Report:
     """Check the weights of the best checkpoint of a run, in float64.
 

@@ -9,6 +9,7 @@ import numpy as np
 from grucli.analysis.routes import History, joined, look_back_in_text
 from grucli.analysis.subject import Subject, check_same_vocabulary
 from grucli.nn.params import Array
+from grucli.threads import blas_limited_to
 
 LIMITS = (1e-2, 1e-3)
 """Relative norms for which the distance is given at which the median falls below them."""
@@ -48,6 +49,7 @@ class GradientFlow:
         }
 
 
+@blas_limited_to(1)  # the products are small
 def measure(
     subjects: Sequence[Subject], distance: int = 128, positions: int = 64
 ) -> list[GradientFlow]:

@@ -19,6 +19,7 @@ from grucli.analysis.routes import (
 from grucli.analysis.subject import Subject
 from grucli.errors import UsageError
 from grucli.nn.cells import CELLS, Cell, basic
+from grucli.threads import blas_limited_to
 
 MOST_COMPOSITIONS = 20_000
 """Largest number of compositions that are enumerated: some seconds with 128 units."""
@@ -101,6 +102,7 @@ def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
     return {cell: {k: count(CELLS[cell], k) for k in steps_back} for cell in basic()}
 
 
+@blas_limited_to(1)  # the products are small
 def measure(
     subject: Subject, steps_back: int = 2, distance: int = 64, positions: int = 64
 ) -> RouteShares:

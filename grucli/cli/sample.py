@@ -11,7 +11,6 @@ import typer
 
 from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
-from grucli.threads import limit_product_threads, product_threads, side_by_side
 
 if TYPE_CHECKING:
     from grucli.sampling import Sample, Samples
@@ -92,7 +91,6 @@ def sample(
     """Write text like the corpus, as it is made; from a list, one line a sample."""
     _check_held(count, length, as_json)
     given = _given(prompt, prompt_file)
-    limit_product_threads(product_threads(side_by_side(count, length)))
     from grucli.storage.loading import load
 
     lm = load(run)
