@@ -1,4 +1,4 @@
-"""Write the figures of docs/derivation.md: ``python docs/make_derivation.py``."""
+"""Generate the table of figures in docs/derivation.md: ``python docs/make_derivation.py``."""
 
 import re
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from grucli.nn.gradcheck import TOLERANCE, check_all, toy
 PATH = Path(__file__).with_name("derivation.md")
 START, END = "<!-- figures -->", "<!-- end of figures -->"
 SUM_OF_ROUTES, SUM_OF_COMPOSITIONS = 1e-12, 1e-10
-"""Relative differences that rounding is allowed."""
+"""Maximum relative differences, caused by rounding errors."""
 NAMES = {"gru": "GRU", "gru-after": "GRU, reset after", "lstm": "LSTM", "rnn": "RNN"}
 FAR = (1, 2, 4, 8, 16, 32)
 
 
 def figures(cell: str) -> list[str]:
-    """A row of the table; an assertion fails where a claim does."""
+    """Return a row of the table, and assert the claims about it."""
     worst = max(row.error for _, row in check_all(hidden=4, layers=1, dropout=0.0, cell=cell))
     assert worst <= TOLERANCE
     model, _ = toy(V=7, H=6, L=1, T=2, B=2, dropout=0.0, seed=0, cell=cell)
@@ -45,7 +45,7 @@ def figures(cell: str) -> list[str]:
 
 
 def without_a_route() -> Iterator[str]:
-    """How far the sum is off when one of a GRU's routes is left out."""
+    """Yield, for each route of a GRU, the relative error of the sum without that route."""
     model, _ = toy(V=7, H=6, L=1, T=2, B=2, dropout=0.0, seed=0)
     history = look_back(model, np.random.default_rng(0).integers(0, 7, (12, 5)), 1)
     parts = [part for _, part in history.parts(0, history.gradient)]
@@ -58,7 +58,7 @@ def without_a_route() -> Iterator[str]:
 
 
 def document() -> str:
-    """The whole page, its figures made anew."""
+    """Return the whole page with new figures."""
     header = ["cell", *(f"routes, k = {k}" for k in range(1, 5)), "gradcheck", "sum of routes"]
     header += ["sum of compositions, k = 1 to 5", *(f"gradient at k = {k}" for k in FAR)]
     rows = [header, ["---"] * len(header), *(figures(cell) for cell in CELLS)]

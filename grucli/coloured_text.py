@@ -1,4 +1,4 @@
-"""A text whose characters are coloured by a value each, for terminals and HTML."""
+"""Text with a coloured background for each character, for terminals and HTML."""
 
 import html
 from collections.abc import Iterator, Sequence
@@ -29,15 +29,15 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class ColouredText:
-    """Characters and a value for each.
+    """Characters with one value each, which determines the colour.
 
     Attributes:
-        name: what was read, for the title.
-        what: what the values are, such as "surprisal, bits".
+        name: the name of the model, for the title.
+        what: the meaning of the values, such as "surprisal, bits".
         characters: the text, character by character.
         values: one value for each character.
         full: the absolute value from which the colour has its full strength.
-        signed: whether values can be negative: then red is above zero and blue below.
+        signed: whether values can be negative; if so, red is above zero and blue is below.
     """
 
     name: str
@@ -48,32 +48,32 @@ class ColouredText:
     signed: bool
 
     def coloured(self) -> Iterator[tuple[str, float, Colour]]:
-        """Each character as it can be shown, its value and its colour."""
+        """Yield each character in printable form, with its value and its colour."""
         for character, value in zip(self.characters, self.values, strict=True):
             yield printable(character), value, self.colour(value)
 
     def colour(self, value: float) -> Colour:
-        """White for zero, towards red above, towards blue below."""
+        """Return the colour of a value: white for zero, red above, blue below."""
         strength = min(1.0, abs(value) / self.full) if self.full else 0.0
         faded = round(255 - 175 * strength)
         return (faded, faded, 255) if self.signed and value < 0 else (255, faded, faded)
 
     @property
     def legend(self) -> str:
-        """What the colours mean."""
+        """An explanation of the colours."""
         if self.signed:
             return f"Red is above zero, blue is below; full colour at {self.full:.2f}."
         return (
-            f"The redder, the less expected a character was; full colour from {self.full:g} bits."
+            f"The redder a character, the less expected it was; full colour at {self.full:g} bits."
         )
 
     def to_dict(self) -> dict[str, object]:
-        """What the values are, and each character with its value, as JSON takes it."""
+        """Return the meaning of the values, and each character with its value, for JSON."""
         pairs = zip(self.characters, self.values, strict=True)
         return {"what": self.what, "values": [list(pair) for pair in pairs]}
 
     def to_html(self) -> str:
-        """The characters as HTML, each with its value as a tooltip."""
+        """Return the characters as HTML, each with its value as a tooltip."""
         return "".join(
             f'<span style="background:#{r:02x}{g:02x}{b:02x}" title="{value:.3f}">'
             f"{html.escape(character)}</span>"
@@ -81,12 +81,12 @@ class ColouredText:
         )
 
     def page(self) -> str:
-        """One HTML page that needs no other file."""
+        """Return an HTML page that needs no other file."""
         title = html.escape(printable(f"{self.name}: {self.what}"))
         return PAGE.format(title=title, legend=self.legend, text=self.to_html())
 
     def write_page(self, path: Path) -> None:
-        """Write the page.
+        """Write the HTML page.
 
         Raises:
             RunError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""How well a model predicts a text: sums over long texts, and each symbol of short ones."""
+"""Evaluate how well a model predicts text: sums over long texts, symbols of short texts."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,26 +17,26 @@ from grucli.nn.params import Array, Ids
 from grucli.threads import blas_limited_to
 
 WINDOW = 32
-"""Steps computed at a time; does not change the result."""
+"""Steps computed at a time. It does not change the result."""
 
 STREAMS = 64
-"""Pieces of a long text that are read side by side."""
+"""Maximum number of pieces of a long text; the pieces form one batch."""
 
 GROUP, FEWEST = 2**13, 8
-"""Pieces times units of a group, which one thread reads, and its fewest pieces. Groups depend on
-the model and the text alone, so that the number of threads does not change the result."""
+"""Pieces x units of a group, and the minimum number of its pieces. One thread reads a group.
+Groups depend only on model and text, so the number of threads does not change the result."""
 
 HELD = 16
-"""Windows after which a mapped text is let go of."""
+"""Windows after which the pages of a memory-mapped text are released."""
 
 TOGETHER = 128
-"""Short texts that are read side by side."""
+"""Short texts in one batch."""
 
 PIECE = 1024
-"""Characters below which a text is not cut in pieces."""
+"""Minimum number of characters of a piece."""
 
 WARM_UP = 256
-"""Characters that each piece but the first reads, unscored, before its own."""
+"""Characters that a piece reads before its first scored character. The first piece reads none."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Score:
     Attributes:
         chars: characters predicted.
         nats: sum of -log p.
-        correct: how often the most probable character was right.
+        correct: number of characters that the model considered most probable.
     """
 
     chars: int
@@ -68,24 +68,24 @@ class Score:
 
     @property
     def perplexity(self) -> float:
-        """exp(loss): the number of equally likely characters that would be as hard to guess."""
+        """exp(loss): the number of equally likely characters that gives the same loss."""
         return math.exp(min(self.loss, 700.0))
 
     @property
     def accuracy(self) -> float:
-        """Share of the characters that were the model's first guess."""
+        """Share of the characters that the model considered most probable."""
         return self.correct / self.chars
 
 
 NOTHING = Score(0, 0.0, 0)
-"""The score of no text."""
+"""The score of an empty text."""
 
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
-    """An evaluation was told to stop."""
+    """The caller has stopped an evaluation or the reading of a prompt."""
 
 
-@blas_limited_to(1)  # the work is shared by threads of its own
+@blas_limited_to(1)  # evaluate has its own threads
 def evaluate(
     model: Model,
     ids: Ids,
@@ -96,22 +96,22 @@ def evaluate(
 ) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
 
-    A text of 2,049 characters or more is cut in up to ``STREAMS`` pieces that are read side by
-    side. Each piece first reads the ``WARM_UP`` characters before it, so that its state is about
-    where one pass over the whole text would have it. On tinyshakespeare's validation text the
+    A text of 2,049 characters or more is cut into at most ``STREAMS`` pieces, which form one
+    batch. Each piece first reads the ``WARM_UP`` characters before it. So its state is about the
+    same as in one pass over the whole text. On tinyshakespeare's validation text the
     default model's loss is 1.5187 in pieces and 1.5188 in one pass.
 
     Args:
         model: the model.
         ids: the text, (N,); its first character is read but not predicted, and so N >= 2.
-        workers: threads that share the pieces; does not change the result.
-        stop: asked again and again whether to stop.
+        workers: the number of threads; it does not change the result.
+        stop: called repeatedly; if it returns true, the evaluation stops.
         first: a symbol that is read before the text; then all N >= 1 characters are predicted.
 
     Raises:
-        Stopped: ``stop`` has said so.
+        Stopped: ``stop`` returned true.
     """
-    ended = Event()  # nobody needs the rest: a thread was stopped or has failed
+    ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)
     groups = _groups(model, ids, first)
     workers = min(workers, len(groups))
@@ -125,7 +125,7 @@ def evaluate(
 
 
 def _total(scores: Iterator[Score], ended: Event, stop: Callable[[], bool]) -> Score:
-    """The sum of a group's scores, unless another group has ended or ``stop`` says so."""
+    """Return the sum of a group's scores; raise ``Stopped`` if ``ended`` or ``stop`` says so."""
     total = NOTHING
     try:
         for score in scores:
@@ -139,7 +139,7 @@ def _total(scores: Iterator[Score], ended: Event, stop: Callable[[], bool]) -> S
 
 
 def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:
-    """The scores of a text's pieces, in groups; nothing is computed before it is asked for."""
+    """Return one iterator for each group of pieces; it computes the scores when it is read."""
     N = len(ids) - 1 if first is None else len(ids)
     pieces = max(1, min(STREAMS, N // PIECE))
     starts, scored_from, length = _cut(N, pieces)
@@ -151,7 +151,7 @@ def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:
 
 
 def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
-    """Where each piece starts to read, from which of its steps on it counts, and its length."""
+    """Return the start of each piece, its first scored step, and the length of all pieces."""
     share = -(-(N - WARM_UP) // pieces) if pieces > 1 else N
     length = share + WARM_UP if pieces > 1 else N
     ends = np.minimum(length + share * np.arange(pieces), N)
@@ -160,13 +160,13 @@ def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
 
 
 class _Text(NamedTuple):
-    """A text, in memory or mapped, and the symbol that is read before it, if there is one."""
+    """A text, in memory or memory-mapped, and the symbol that is read before it, or None."""
 
     ids: Ids
     first: int | None
 
     def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """The symbols at some indices; ``first`` has index 0, and the text follows it."""
+        """Return the symbols at some indices. ``first``, if there is one, has index 0."""
         if self.first is None:
             return self.ids[indices].astype(np.intp)
         symbols = self.ids[np.maximum(indices - 1, 0)].astype(np.intp)
@@ -181,7 +181,7 @@ def _evaluate_pieces(
     scored_from: npt.NDArray[np.intp],
     length: int,
 ) -> Iterator[Score]:
-    """The scores of pieces that are read side by side, of some steps each."""
+    """Yield the scores of a batch of pieces, ``WINDOW`` steps at a time."""
     state = model.zero_state(len(starts))
     workspace = model.workspace(min(WINDOW, length), len(starts))
     packed = model.packed(len(starts), backward=False)
@@ -201,15 +201,15 @@ def _evaluate_pieces(
 
 
 def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array]:
-    """Log probabilities of short texts, which are read side by side, each from the zero state.
+    """Yield the log probabilities of short texts, read as one batch, each from the zero state.
 
     Args:
         model: the model.
-        texts: B texts; the first symbol of each is read, not predicted.
+        texts: B texts; the first symbol of each is read but not predicted.
 
     Yields:
-        Some steps at a time, (T, B): the log probability of the next symbol of each text, in nats;
-        0 after its end. There are as many steps as the longest text has symbols to predict.
+        Arrays (T, B) of some steps each: the log probability of the next symbol of each text, in
+        nats, and 0 after the end of a text. The longest text determines the number of steps.
     """
     ends = np.array([len(text) - 1 for text in texts])
     padded = np.zeros((max(len(text) for text in texts), len(texts)), np.intp)
@@ -227,9 +227,9 @@ def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array
 
 
 def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
-    """Nats of each of N texts by itself, (N,); their first symbols are read, not predicted.
+    """Return the nats of each of N texts, (N,). The first symbol of each is read but not predicted.
 
-    Texts of about one length are read side by side.
+    Texts of similar length form a batch.
     """
     nats = np.zeros(len(texts))
     order = np.argsort([len(text) for text in texts], kind="stable")
@@ -241,6 +241,6 @@ def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
 
 
 def baselines(counts: npt.NDArray[np.int64]) -> tuple[float, float]:
-    """Nats per character of guessing uniformly, and by how often each character occurs."""
+    """Return the losses of guessing uniformly and of guessing by frequency, nats per character."""
     p = counts[counts > 0] / counts.sum()
     return math.log(len(counts)), -float(np.sum(p * np.log(p)))

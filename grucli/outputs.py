@@ -1,4 +1,4 @@
-"""Files that are written where the user says: pages, plots and corpora."""
+"""Write files at paths that the user chooses: pages, plots and corpora."""
 
 import contextlib
 import os
@@ -14,11 +14,11 @@ STREAMS = (1, 2)
 
 
 def check(option: str, path: Path | None, *, force: bool) -> None:
-    """Refuse a file that must not or cannot be written, before anything is computed.
+    """Refuse a path that cannot or must not be written, before anything is computed.
 
     Args:
         option: the option that names the file, for messages.
-        path: the file, or None if none is asked for.
+        path: the file, or None for no file.
         force: whether an existing file may be overwritten.
 
     Raises:
@@ -33,20 +33,24 @@ def check(option: str, path: Path | None, *, force: bool) -> None:
         raise UsageError(f"{option} {path}: there is no directory {path.parent}")
     if exists(path) and not force:
         raise UsageError(
-            f"{option} {path}: this file exists; name another, or overwrite it with --force"
+            f"{option} {path}: this file exists; name another file, or overwrite it with --force"
         )
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file that would be lost; pipes, devices and streams hold nothing."""
+    """Whether there is a regular file that would be overwritten, not a pipe or a device."""
     return path.is_file() and _stream(path) is None
 
 
 def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a file, complete or not at all; write into a pipe or a device directly.
+    """Write a file, completely or not at all; write to a pipe or a device directly.
+
+    Args:
+        path: the file.
+        fill: a function that writes the content.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     stream = _stream(path)
     if stream is not None:
@@ -60,15 +64,15 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
 
 
 def write_result(path: Path, kind: str, fill: Callable[[BinaryIO], object]) -> None:
-    """Write what was computed, as ``write`` does.
+    """Write a result to a file, as ``write`` does.
 
     Args:
         path: the file.
-        kind: what is written, such as "plot", for the message.
-        fill: writes the content.
+        kind: the kind of result, such as "plot", for the message.
+        fill: a function that writes the content.
 
     Raises:
-        RunError: it cannot be written.
+        RunError: the file cannot be written.
     """
     try:
         write(path, fill)
@@ -77,7 +81,7 @@ def write_result(path: Path, kind: str, fill: Callable[[BinaryIO], object]) -> N
 
 
 def _stream(path: Path) -> int | None:
-    """The stream that a name such as /dev/stdout stands for, also through links."""
+    """Return the stream that a path such as /dev/stdout stands for, or None; follow links."""
     for stream in STREAMS:
         with contextlib.suppress(OSError):
             if os.path.samestat(path.stat(), os.fstat(stream)):

@@ -1,4 +1,4 @@
-"""Text that is safe to show: symbols in place of control characters."""
+"""Make text safe to show: replace control characters by symbols."""
 
 import re
 
@@ -7,17 +7,17 @@ CONTROLS = re.compile(
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"  # direction, line ends, annotation
     "\ud800-\udfff]"  # surrogates: a byte of a file name that is not UTF-8
 )
-"""Characters that drive a terminal or change the order of what it shows. Joiners and variation
-selectors are not among them: emoji and some scripts need them."""
+"""Characters that control a terminal or change the order of its text. Joiners and variation
+selectors are not included, because emoji and some scripts need them."""
 
 
 def printable(text: str) -> str:
-    """Replace control characters by symbols: a model, a file or its name can contain any."""
+    """Replace control characters by symbols. Texts, samples and file names can contain them."""
     return CONTROLS.sub(lambda match: _symbol(match[0]), text.replace("\r\n", "\n"))
 
 
 def _symbol(control: str) -> str:
-    """The symbol for a control character if Unicode has one, else the replacement character."""
+    """Return the symbol of a control character, or U+FFFD if Unicode has no symbol for it."""
     code = ord(control)
     if code < 0x20:
         return chr(0x2400 + code)

@@ -1,6 +1,6 @@
-"""Text from a model, one character at a time, several samples as one batch.
+"""Sample text from a model, character by character, with several samples as one batch.
 
-``generate`` makes ids without end; ``Samples`` turns them into texts, each ended by a stop text.
+``generate`` samples ids. ``Samples`` decodes them, and ends a sample at a stop text.
 """
 
 import math
@@ -30,10 +30,10 @@ from grucli.threads import (
 )
 
 PROMPT_WINDOW = 128
-"""Characters of the prompt read at a time; changes the result by rounding alone."""
+"""Characters of the prompt read at a time. It changes the result by rounding errors only."""
 
 DRAWS_AHEAD = 256
-"""Random numbers taken from a stream at a time; does not change the result."""
+"""Random numbers drawn from a stream at a time. It does not change the result."""
 
 SMALLEST_PART = 2**13
 """Minimum samples x units per thread."""
@@ -42,13 +42,13 @@ TOGETHER = 16
 """Characters per thread between synchronizations."""
 
 LONGEST_STOP = 1000
-"""Characters of a stop text: its beginnings are looked for at each character."""
+"""Maximum length of a stop text, in characters. Longer ones would make sampling slow."""
 
 COLDEST, HOTTEST = 1e20, 1e-20
-"""Bounds of the logits' factor: temperatures beyond leave float32's range, and choose alike."""
+"""Largest and smallest factor of the logits, so that the products stay in float32's range."""
 
 Made = Iterator[tuple[npt.NDArray[np.intp], Array]]
-"""What ``generate`` yields: for each character ids (samples,), and logits (samples, V)."""
+"""What ``generate`` yields for each character: ids (samples,) and logits (samples, V)."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,11 @@ class Sampler:
     """How the next character is chosen from the model's distribution.
 
     Attributes:
-        temperature: logits are divided by it; 0 takes the most probable character.
-        top_k: only the k most probable characters; None: all.
-        top_p: only the fewest characters whose probabilities reach p; None: all.
-        never: a character that is not chosen, whatever the model says.
+        temperature: the divisor of the logits; 0 chooses the most probable character.
+        top_k: choose among the k most probable characters; None for all.
+        top_p: choose among the most probable characters that together reach probability p;
+            None for all.
+        never: the id of a character that is never chosen.
 
     Raises:
         ArgumentError: a value is out of its range.
@@ -84,14 +85,14 @@ class Sampler:
 
     @cached_property
     def _sharpness(self) -> Array:
-        """What logits are multiplied by; an array takes NumPy less time than a Python number."""
+        """The bounded factor 1/temperature, as an array: NumPy multiplies faster by an array."""
         return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
     def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
-        """One character a row.
+        """Choose one character for each row.
 
         Args:
-            logits: logarithms of the probabilities, up to a constant of each row, (N, V).
+            logits: logarithms of the probabilities plus any constant for each row, (N, V).
             uniform: random numbers in [0, 1), (N,).
         """
         if self.never is not None:
@@ -112,16 +113,16 @@ class Sampler:
 
 
 def _largest(logits: Array) -> Any:
-    """The largest logit of each row, in a shape to subtract from them."""
+    """The largest logit of each row, in a shape that can be subtracted from the logits."""
     if len(logits) == 1:  # the same, faster
         return logits[0, logits.argmax()]
     return np.maximum.reduce(logits, axis=1, keepdims=True)
 
 
 def _fall_within(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp]:
-    """Inverse-CDF sampling, row by row: weights ``p`` (N, V) at shares (N,) of their sums.
+    """Sample from the weights ``p`` (N, V), row by row, by the inverse of the cumulative sum.
 
-    Shares are below 1, and so a character of weight zero is never drawn.
+    ``shares`` (N,) are in [0, 1), so a character of weight zero is never drawn.
     """
     drawn: npt.NDArray[np.intp]
     if len(p) == 1:  # the same, faster
@@ -134,13 +135,13 @@ def _fall_within(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.in
 
 
 def _keep_nucleus_(p: Array, top_p: float) -> None:
-    """Zero all but the most probable characters that together reach ``top_p`` of each row.
+    """Set all but the most probable characters, which together reach ``top_p``, to zero.
 
-    The most probable one always stays: a small ``top_p`` is zero in float32.
+    The most probable character is always kept, because a tiny ``top_p`` is zero in float32.
     """
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
-    before = np.cumsum(ranked, axis=1) - ranked  # what the more probable ones reach
+    before = np.cumsum(ranked, axis=1) - ranked  # sum of all more probable characters
     enough = before >= top_p * ranked.sum(axis=1, keepdims=True)
     ranked[:, 1:][enough[:, 1:]] = 0.0
     np.put_along_axis(p, order, ranked, axis=1)
@@ -159,25 +160,26 @@ def generate(
     threads: int = 1,
     stop: Callable[[], bool] = lambda: False,
 ) -> Made:
-    """Continue a prompt; without one, the first character comes from the corpus's frequencies.
+    """Continue a prompt. Without one, draw the first character by its frequency in the corpus.
 
-    A model of documents begins one, and another after each that ends. Sample i draws from a
-    random stream of its own.
+    A model of documents starts with a new document, and starts another after each line end. Each
+    sample has its own random stream.
 
     Args:
         model: the model.
         counts: how often each character occurs in the training text, (V,).
         prompt: ids, (N,); may be empty.
-        length: characters to make.
-        sampler: how to choose them.
-        seed: of all random streams.
-        samples: how many samples to make side by side.
-        first: the number of the first of them.
-        threads: how many threads share the samples.
-        stop: asked while the prompt is read whether to raise ``Stopped``; then ask yourself.
+        length: characters of each sample.
+        sampler: how to choose the characters.
+        seed: the random seed.
+        samples: the number of samples, computed as one batch.
+        first: the number of the first sample, which determines its random stream.
+        threads: the number of threads that share the samples.
+        stop: called while the prompt is read; if it returns true, ``Stopped`` is raised. After
+            the prompt it is not called.
 
     Yields:
-        For each character the ids, (samples,), and the logits they were drawn from, (samples, V).
+        For each character: ids (samples,), and the logits they were drawn from (samples, V).
     """
     edges = [samples * thread // threads for thread in range(threads + 1)]
     packed = model.packed(-(-samples // threads), backward=False)
@@ -192,7 +194,7 @@ def generate(
 
 
 def _in_threads(parts: Sequence[Made], length: int) -> Made:
-    """Make the parts in a thread each, and put them together."""
+    """Compute each part in a thread of its own, and concatenate the results."""
     with ThreadPoolExecutor(len(parts)) as pool:
         for _ in range(0, length, TOGETHER):
             some = pool.map(lambda part: list(islice(part, TOGETHER)), parts)
@@ -208,7 +210,7 @@ def _start(
     stepper: Stepper | None,
     stop: Callable[[], bool],
 ) -> tuple[Array, Array]:
-    """The first character's logits, (1, V), and the state before it."""
+    """Return the logits of the first character, (1, V), and the state before it."""
     if model.separator is not None:
         prompt = np.append(model.separator, prompt)
     if len(prompt):
@@ -225,7 +227,7 @@ def _continue(
     length: int,
     sampler: Sampler,
 ) -> Made:
-    """Go on from one state and its logits (1, V), in as many ways as there are random streams."""
+    """Continue one state with its logits (1, V): one sample for each random stream."""
     logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
     for start in range(0, length, DRAWS_AHEAD):
         draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
@@ -237,7 +239,7 @@ def _continue(
 
 
 def choose_threads(samples: int, H: int) -> int:
-    """How many threads shall share the samples of a model of ``H`` units."""
+    """Return the number of threads to use for sampling from a model of ``H`` units."""
     if samples < MANY_SAMPLES:
         return 1
     return max(1, min(available_cores(), samples * H // SMALLEST_PART))
@@ -249,16 +251,16 @@ def read_prompt(
     stepper: Stepper | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Array, Array]:
-    """Read a prompt from the zero state: the next character's logits (1, V), and the state.
+    """Read a prompt from the zero state; return the next character's logits (1, V) and the state.
 
     Args:
         model: the model.
         prompt: ids, (N,), N >= 1.
-        stepper: ``Stepper(model, 1)``, where there is one already.
-        stop: asked again and again whether to stop.
+        stepper: a ``Stepper(model, 1)`` to use; None to make one.
+        stop: called repeatedly; if it returns true, reading stops.
 
     Raises:
-        Stopped: ``stop`` has said so.
+        Stopped: ``stop`` returned true.
     """
     state = model.zero_state(1)
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
@@ -281,10 +283,10 @@ def sample_ids(
     seed: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> npt.NDArray[np.intp]:
-    """One whole sample, without its prompt, (length,).
+    """Return the ids of one whole sample without its prompt, (length,).
 
     Raises:
-        Stopped: ``stop``, which is asked at each character, has said so.
+        Stopped: ``stop``, which is called at each character, returned true.
     """
     pieces = generate(model, counts, prompt, length=length, sampler=sampler, seed=seed, stop=stop)
 
@@ -298,10 +300,10 @@ def sample_ids(
 
 
 class StopFilter:
-    """Passes text on until one of the stop strings is complete; that string is not passed on.
+    """A filter that returns text up to the first stop string, and leaves that string out.
 
     Args:
-        stops: stop strings in the encoding of the text; none passes everything.
+        stops: stop strings in the encoding of the text; if there are none, all text is returned.
     """
 
     def __init__(self, stops: Sequence[bytes]) -> None:
@@ -310,7 +312,7 @@ class StopFilter:
         self.stopped = False
 
     def add(self, piece: bytes) -> bytes:
-        """What of the text so far is certain to be wanted and was not passed on before."""
+        """Add text; return the new part that cannot belong to a stop string."""
         if self.stopped:
             return b""
         self.held += piece
@@ -321,11 +323,11 @@ class StopFilter:
         return self._pass_on(len(self.held) - self._undecided())
 
     def end(self) -> bytes:
-        """The rest, once no more text follows."""
+        """Return the rest of the text. Call this when no more text follows."""
         return b"" if self.stopped else self._pass_on(len(self.held))
 
     def _undecided(self) -> int:
-        """Length of the longest end of the text that a stop string starts with."""
+        """Return the length of the longest end of the text that is the start of a stop string."""
         return max(
             (
                 n
@@ -342,10 +344,10 @@ class StopFilter:
 
 
 def check_stops(stops: Iterable[str]) -> None:
-    """Refuse stop texts that cannot be looked for.
+    """Refuse stop texts that cannot be used.
 
     Raises:
-        ArgumentError: one is empty or too long.
+        ArgumentError: a stop text is empty or too long.
     """
     for stop in stops:
         if not stop:
@@ -355,11 +357,11 @@ def check_stops(stops: Iterable[str]) -> None:
 
 
 class Piece(NamedTuple):
-    """Some more of a sample, as it is made.
+    """The next part of a sample.
 
     Attributes:
-        number: of the sample, from 0.
-        data: UTF-8 text, whole characters, or the bytes of a model of bytes; may be empty.
+        number: the number of the sample, from 0.
+        data: whole characters in UTF-8, or bytes if the model is one of bytes; may be empty.
     """
 
     number: int
@@ -371,9 +373,9 @@ class Sample:
     """A whole sample.
 
     Attributes:
-        symbols: N characters, or N bytes of a model of bytes; without the prompt.
-        log_probs: log probability of each in nats, whatever the temperature, (N,).
-        end_log_prob: that of the line end that follows them; None if another symbol does.
+        symbols: N characters, or N bytes if the model is one of bytes; without the prompt.
+        log_probs: log probability of each symbol in nats, at temperature 1, (N,).
+        end_log_prob: log probability of the line end after them; None if no line end follows.
     """
 
     symbols: str | bytes
@@ -382,7 +384,7 @@ class Sample:
 
     @property
     def text(self) -> str:
-        """The sample; bytes that are not UTF-8 become U+FFFD."""
+        """The text of the sample; bytes that are not UTF-8 become U+FFFD."""
         if isinstance(self.symbols, str):
             return self.symbols
         return self.symbols.decode(errors="replace")
@@ -390,22 +392,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class Samples:
-    """Samples that continue one prompt, made when they are asked for.
+    """Samples that continue one prompt; they are computed when they are read.
 
-    Iterating gives each as a whole ``Sample``, ``pieces`` gives them as they are made. Both make
-    the same characters, and make them anew each time. Groups of samples are made side by side.
+    Iteration yields each sample as a whole ``Sample``. ``pieces`` yields parts of samples as
+    soon as they are known. Both compute the samples again each time, with the same result.
+    Samples are computed in groups, each as one batch.
 
     Attributes:
         model: the model.
-        vocabulary: what its ids stand for.
+        vocabulary: the symbols that the ids stand for.
         counts: how often each symbol occurs in the training text, (V,).
-        prompt: its ids, (N,); may be empty.
-        prompt_data: the prompt as it stands before each sample, as ``Piece.data``.
-        count: how many samples.
-        length: symbols of a sample that no stop text ends.
+        prompt: ids of the prompt, (N,); may be empty.
+        prompt_data: the prompt in the form of ``Piece.data``.
+        count: the number of samples.
+        length: symbols of a sample, unless a stop text ends it before.
         sampler: how symbols are chosen.
-        seed: of all random numbers.
-        stops: texts that end a sample and are not part of it, as ``Piece.data``.
+        seed: the random seed.
+        stops: texts that end a sample and are not part of it, in the form of ``Piece.data``.
     """
 
     model: Model
@@ -425,7 +428,10 @@ class Samples:
                 raise ArgumentError(name, f"must be {least} or above, not {getattr(self, name)}")
 
     def pieces(self) -> Iterator[Piece]:
-        """Each sample in turn, the first of each group as it is made; each begins with b""."""
+        """Yield the parts of each sample in turn; the first part of each is b"".
+
+        The first sample of a group is yielded while it is computed.
+        """
         for first, filters, made in self._groups():
             rest = [bytearray() for _ in filters]
             yield Piece(first, b"")
@@ -457,7 +463,7 @@ class Samples:
                 yield self._sample(bytes(text) + stops.end(), ids_of, logs)
 
     def _groups(self) -> Iterator[tuple[int, list[StopFilter], Made]]:
-        """Samples that are made side by side: the first one's number, filters, what is made."""
+        """Yield each group: the number of its first sample, its filters, its ids and logits."""
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
             samples = min(size, self.count - first)
@@ -480,7 +486,7 @@ class Samples:
         return self.vocabulary.decode(ids[number : number + 1])
 
     def _sample(self, data: bytes, ids: list[int], log_probs: list[float]) -> Sample:
-        """A sample of the symbols made, of which those after ``data`` are not wanted."""
+        """Return a sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = data if self.vocabulary.level == "byte" else data.decode()
         N, end = len(symbols), None
         if len(ids) > N and self.vocabulary.symbols[ids[N]] == LINE_END:
@@ -489,7 +495,7 @@ class Samples:
 
 
 def _until_all_end(filters: Sequence[StopFilter], made: Made) -> Made:
-    """What is made, until no sample wants more."""
+    """Yield ids and logits until a stop text has ended every sample."""
     for step in made:
         yield step
         if all(stops.stopped for stops in filters):

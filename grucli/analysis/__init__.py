@@ -1,1 +1,1 @@
-"""Looking into models and runs: the routes of a gradient, activations, comparisons, verdicts."""
+"""Analyses of models and runs: routes of a gradient, activations, comparisons, verdicts."""

@@ -1,6 +1,6 @@
-"""What the units of a layer do while it reads a text, and which structures of it they follow.
+"""Show the values of a layer's units on a text, and find units that follow its structure.
 
-After Karpathy, Johnson and Fei-Fei 2015, who found units for quotes, brackets and line lengths.
+Karpathy, Johnson and Fei-Fei (2015) found such units for quotes, brackets and line lengths.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,28 +18,28 @@ from grucli.nn.params import Array, Ids
 from grucli.threads import blas_limited_to
 
 WINDOW = 128
-"""Characters read at a time; does not change the result."""
+"""Characters read at a time. It does not change the result."""
 
 SHORTEST = 2
-"""Characters that must be read: one alone shows no structure."""
+"""Minimum number of characters to read: a single one shows no structure."""
 
 OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"
 
 STEADY = 1e-9
-"""A feature or a unit that varies less than this has no correlations."""
+"""If a feature or a unit varies less than this, its correlations are not computed."""
 
 SURPRISING = 8.0
-"""Bits from which a character has the full colour."""
+"""Surprisal in bits from which on a character has the full colour."""
 
 
 @dataclass(frozen=True)
 class Trace:
-    """A layer's values while it reads, and how surprising the text was.
+    """The values of a layer while it reads a text, and the surprisal of the text.
 
     Attributes:
         h: values after each character, (N, H).
-        bits: surprisal of each character, -log2 p of it given all before, (N,). The first one is
-            that of a model that has read nothing.
+        bits: surprisal of each character, -log2 p of it given all before, (N,). For the
+            first character, the model has read nothing.
     """
 
     h: Array
@@ -56,12 +56,12 @@ class Correlation(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """What one layer of a model does while it reads a text.
+    """The values of one layer of a model while it reads a text.
 
     Attributes:
-        name: of the model.
-        layer: its number, from 1.
-        characters: the text; a byte stands for the character of its number.
+        name: the name of the model.
+        layer: the number of the layer, from 1.
+        characters: the text; a byte is shown as the character with its number.
         trace: the layer's values and the surprisal of each character.
     """
 
@@ -71,7 +71,7 @@ class Reading:
     trace: Trace
 
     def unit(self, number: int) -> ColouredText:
-        """The text coloured by the values of one unit.
+        """Return the text coloured by the values of one unit.
 
         Raises:
             UsageError: there is no such unit.
@@ -82,11 +82,11 @@ class Reading:
         return self._coloured(what, values, float(abs(values).max()), signed=True)
 
     def surprisal(self) -> ColouredText:
-        """The text coloured by how unexpected each character was."""
+        """Return the text coloured by the surprisal of each character."""
         return self._coloured("surprisal, bits", self.trace.bits, SURPRISING, signed=False)
 
     def correlations(self, top: int = 3) -> list[Correlation]:
-        """For each feature that the text shows, the units that follow it most closely."""
+        """Return the units that follow each feature of the text most closely."""
         return correlations(self.trace.h, "".join(self.characters), top)
 
     def _coloured(self, what: str, values: Array, full: float, *, signed: bool) -> ColouredText:
@@ -95,12 +95,12 @@ class Reading:
 
 @blas_limited_to(1)  # the products are small
 def read(subject: Subject, layer: int | None = None, length: int = 2000) -> Reading:
-    """Have a model read the beginning of its text.
+    """Read the beginning of a text with a model.
 
     Args:
         subject: the model and its text.
         layer: the layer to look at, from 1; None for the top one.
-        length: how many characters to read, at least 2.
+        length: the number of characters to read, at least 2.
 
     Raises:
         UsageError: there is no such layer, or the length is too small.
@@ -122,12 +122,12 @@ def _check_between(what: str, number: int, first: int, last: int) -> None:
 
 
 def trace(model: Model, ids: Ids, layer: int) -> Trace:
-    """Read a text from the zero state.
+    """Read a text from the zero state, and record one layer.
 
     Args:
         model: the model.
         ids: the text, (N,).
-        layer: the layer whose values to keep, from 1.
+        layer: the layer to record, from 1.
     """
     state, workspace = model.zero_state(1), model.workspace(WINDOW, 1)
     h, bits = [], []
@@ -152,11 +152,11 @@ def _surprisal(logits: Array, ids: npt.NDArray[np.intp]) -> Array:
     return bits
 
 
-# ---- what can be seen in a text ----------------------------------------------------------------
+# ---- features of a text: one value for each character -------------------------------------------
 
 
 def inside_quotes(text: str) -> list[float]:
-    """1 between double quotes; an empty line ends them, since many are never closed."""
+    """1 between double quotes, else 0. An empty line ends a quote, since many are never closed."""
     values, inside, previous = [], False, ""
     for character in text:
         if character == OPENING or (character == '"' and not inside):
@@ -178,17 +178,17 @@ def inside_brackets(text: str) -> list[float]:
 
 
 def position_in_line(text: str) -> list[float]:
-    """Characters since the line began."""
+    """Number of characters since the line began."""
     return _since(text, lambda character: character == "\n")
 
 
 def position_in_word(text: str) -> list[float]:
-    """Letters since the word began."""
+    """Number of letters since the word began."""
     return _since(text, lambda character: not character.isalpha())
 
 
 def after_a_capital(text: str) -> list[float]:
-    """1 from a capital letter to the end of its word."""
+    """1 from a capital letter to the end of its word, else 0."""
     values, inside = [], False
     for character in text:
         inside = character.isupper() or (inside and character.isalpha())
@@ -211,7 +211,7 @@ def indentation(text: str) -> list[float]:
 
 
 def line_in_paragraph(text: str) -> list[float]:
-    """Number of lines since an empty one."""
+    """Number of lines since the last empty line."""
     values, lines, previous = [], 0, ""
     for character in text:
         if character == "\n":
@@ -241,12 +241,14 @@ FEATURES: dict[str, Callable[[str], Sequence[float]]] = {
 
 
 def correlations(h: Array, text: str, top: int) -> list[Correlation]:
-    """For each feature that the text shows, the units that follow it most closely.
+    """Return the units that follow each feature of the text most closely.
+
+    Features that do not occur in the text are left out.
 
     Args:
         h: values of the units after each character, (N, H).
         text: the text, N characters.
-        top: how many units for each feature.
+        top: the number of units for each feature.
     """
     units = h.astype(np.float64)
     units -= units.mean(axis=0)

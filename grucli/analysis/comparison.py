@@ -1,4 +1,4 @@
-"""Cells beside each other: what runs on one text reached, and whether that bears out the claims."""
+"""Compare runs of different cells on one text, and check the claims of the lecture note."""
 
 import statistics
 import time
@@ -24,27 +24,27 @@ from grucli.training.request import Request
 from grucli.training.session import Session
 
 LATE = 0.9
-"""Share of a run from which on the best checkpoint does not show over-fitting: two evaluations
-differ a little anyway."""
+"""If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
+of consecutive evaluations differ a little anyway."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run reached.
+    """The result of one run.
 
     Attributes:
-        run: name of its directory.
-        cell: the cell, ``gru-after`` for a GRU with its reset gate after the product.
-        hidden: units of a layer.
-        layers: layers.
-        seed: of all random numbers.
-        parameters: number of them.
-        chars_per_s: characters trained on in a second, median over the rows of metrics.csv.
-        train: loss of the best checkpoint on training text, without dropout, nats a character.
-        val: its loss on the validation text, nats a character.
-        seconds_to_best: from the start to that checkpoint.
-        budget: what was asked for, and whether it was used up.
-        passed: whether it was judged long after that checkpoint, and was no better.
+        run: name of the run directory.
+        cell: the cell; ``gru-after`` is a GRU that applies its reset gate after the product.
+        hidden: number of units of a layer.
+        layers: number of layers.
+        seed: the random seed.
+        parameters: number of parameters.
+        chars_per_s: training speed in characters per second, median over metrics.csv.
+        train: loss of the best checkpoint on training text, without dropout, nats per character.
+        val: its loss on the validation text, nats per character.
+        seconds_to_best: seconds from the start to the best checkpoint.
+        budget: the budget, and the run's status if it is not done.
+        passed: whether the run was evaluated well after its best checkpoint without improving.
     """
 
     run: str
@@ -62,18 +62,21 @@ class Outcome:
 
     @property
     def gap(self) -> float:
-        """How much better known text is predicted than new text: over-fitting."""
+        """Validation loss minus training loss, a measure of overfitting."""
         return self.val - self.train
 
     @property
     def kind(self) -> tuple[str, int, int, int]:
-        """What runs of several seeds have in common; parameters differ with the vocabulary."""
+        """What runs that differ only in the seed have in common.
+
+        The number of parameters tells apart runs with different vocabularies.
+        """
         return self.cell, self.layers, self.hidden, self.parameters
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, and what this text says of it."""
+    """A claim of the lecture note, the verdict of these runs on it, and their figures."""
 
     text: str
     verdict: str
@@ -82,11 +85,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs that are to be trained on one text: of each seed one of each cell.
+    """Runs to train on one text: one run of each cell for each seed.
 
     Attributes:
-        requests: what they are asked to do, in this order.
-        first: the first of them as it was asked for; its text is that of all.
+        requests: the requests for the runs, in the order of training.
+        first: a session of the common request; it has read the text of all runs.
     """
 
     requests: Sequence[Request]
@@ -94,13 +97,13 @@ class Comparison:
 
     @property
     def text(self) -> Corpus:
-        """The text of all runs."""
+        """The text that all runs are trained on."""
         return self.first.plan.corpus
 
     def train(
         self, runs_dir: Path = Path("runs"), stop: Callable[[], bool] = lambda: False
     ) -> Generator[Event, None, None]:
-        """Train the runs one after the other; a run that is stopped is the last.
+        """Train the runs one after the other. If a run is stopped, the others are not trained.
 
         Raises:
             RunError: a file cannot be written, or a run has diverged.
@@ -117,22 +120,23 @@ class Comparison:
 def plan_comparison(
     request: Request, cells: Sequence[str], seeds: int = 1, *, equal_parameters: bool = False
 ) -> Comparison:
-    """What is to be trained to compare cells; what can be refused is refused here.
+    """Plan the runs that compare cells, and check the settings and the text of all of them.
 
     Args:
         request: what the runs have in common.
         cells: the cells.
-        seeds: runs of each of them.
-        equal_parameters: whether they get about equal numbers of parameters, not of units.
+        seeds: the number of runs of each cell.
+        equal_parameters: whether the runs have about equal numbers of parameters; otherwise they
+            have equal numbers of units.
 
     Raises:
-        UsageError: settings or text are not usable.
+        UsageError: the settings or the text cannot be used.
     """
     first = request.session()
     plan = first.plan
     V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
     if not len(plan.splits.val):
-        raise UsageError("data.val is 0: without validation text there is nothing to compare")
+        raise UsageError("data.val is 0; a comparison needs validation text")
     requests = []
     for seed in range(seeds):
         for cell in cells:
@@ -146,7 +150,7 @@ def plan_comparison(
 
 
 def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[Outcome]:
-    """What runs have reached. Without ``text`` theirs is read, once if it is the same.
+    """Return the results of runs. Without ``text``, read their own text, once if it is the same.
 
     Raises:
         CorpusError: no validation text was held out, or the text has changed.
@@ -163,18 +167,18 @@ def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[
 
 
 def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint was trained on this text, read with this vocabulary."""
+    """Whether a checkpoint was trained on this text with the same vocabulary."""
     known, symbols = text.vocabulary.symbols, checkpoint.vocabulary.symbols
     return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
 
 
 def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
-    """What a run reached.
+    """Return the result of a run.
 
     Args:
-        run: its directory.
-        checkpoint: its best checkpoint.
-        text: what it was trained on.
+        run: the run directory.
+        checkpoint: the best checkpoint.
+        text: the text that the run was trained on.
 
     Raises:
         CorpusError: no validation text was held out.
@@ -182,7 +186,7 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model_to_use()
     splits = split(text.ids, settings.data)
     if len(splits.val) < 2:
-        raise CorpusError(f"{run.path}: held out no validation text, so it cannot be compared")
+        raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]
     rows = run.metrics()
     speeds = [row.chars_per_s for row in rows if row.split == "train"]
@@ -209,10 +213,10 @@ def _budget(run: RunDirectory, train: Train) -> str:
 
 
 def check_comparable(runs: Sequence[RunDirectory]) -> None:
-    """Refuse runs that were judged by different texts, or read the same one differently.
+    """Refuse runs with different texts, or with different ways to read or divide their text.
 
     Raises:
-        UsageError: naming two of them.
+        UsageError: two runs cannot be compared; the message names them.
     """
     first, *others = [checkpoints.read(run.checkpoints.find("best")) for run in runs]
     for run, other in zip(runs[1:], others, strict=True):
@@ -231,7 +235,7 @@ def check_comparable(runs: Sequence[RunDirectory]) -> None:
 
 
 def matching_hidden(V: int, layers: int, cell: str, parameters: int) -> int:
-    """The number of units with which a cell comes closest to so many parameters."""
+    """Return the number of units that gives a cell about this number of parameters."""
 
     def distance(hidden: int) -> int:
         return abs(count(shapes(V, hidden, layers, cell)) - parameters)
@@ -243,7 +247,7 @@ def matching_hidden(V: int, layers: int, cell: str, parameters: int) -> int:
 
 
 def by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, int, int, int], list[Outcome]]:
-    """Runs that differ by their seed alone, together; the lowest validation loss first."""
+    """Group runs that differ only in the seed, and sort the groups by mean validation loss."""
     kinds: dict[tuple[str, int, int, int], list[Outcome]] = {}
     for outcome in outcomes:
         kinds.setdefault(outcome.kind, []).append(outcome)
@@ -251,31 +255,31 @@ def by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, int, int, int], list
 
 
 def mean(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> float:
-    """The mean over seeds."""
+    """Return the mean of a figure over seeds."""
     return statistics.fmean(map(of, outcomes))
 
 
 def spread(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> float:
-    """Half of what lies between the smallest and the largest over seeds."""
+    """Return half the range of a figure over seeds."""
     values = list(map(of, outcomes))
     return (max(values) - min(values)) / 2
 
 
 def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
-    """What the lecture note asserts of GRU and LSTM, held against these runs."""
+    """Check what the lecture note claims about GRU and LSTM with these runs."""
     cells = {
         name: [one for one in outcomes if one.cell.partition("-")[0] == name]
         for name in ("gru", "lstm")
     }
     gru, lstm = cells["gru"], cells["lstm"]
     if any(len({one.kind for one in of_cell}) != 1 for of_cell in (gru, lstm)):
-        return []  # one of them is missing, or there are several of different sizes
+        return []  # a cell is missing, or has runs of different sizes
     found = [
-        _compared("a GRU over-fits less than an LSTM", gru, lstm, lambda one: one.gap, "gap"),
+        _compared("a GRU overfits less than an LSTM", gru, lstm, lambda one: one.gap, "gap"),
         _compared("a GRU predicts new text better", gru, lstm, lambda one: one.val, "loss"),
     ]
     if not any(one.passed for one in [*gru, *lstm]):
-        found[0] = replace(found[0], verdict="undecided: no run had passed its best")
+        found[0] = replace(found[0], verdict="undecided: no run was trained well past its best")
     if len({one.budget for one in [*gru, *lstm]}) > 1:
         budgets = ", ".join(sorted({one.budget for one in [*gru, *lstm]}))
         found = [replace(one, verdict=f"undecided: budgets differ ({budgets})") for one in found]
@@ -294,12 +298,12 @@ def _compared(
     of: Callable[[Outcome], float],
     what: str,
 ) -> Claim:
-    """Whether the GRU's figure is the smaller one, by more than seeds differ."""
+    """Check whether the GRU's figure is smaller, and by more than the spread over seeds."""
     difference = mean(lstm, of) - mean(gru, of)
     figures = f"{what} {mean(gru, of):.4f} against {mean(lstm, of):.4f}"
     if len(gru) < 2 or len(lstm) < 2:
         verdict = "held" if difference > 0 else "did not hold"
         return Claim(text, f"{verdict}, by one seed", figures)
     if abs(difference) <= spread(gru, of) + spread(lstm, of):
-        return Claim(text, "undecided: seeds differ by more", figures)
+        return Claim(text, "undecided: the spread over seeds is larger", figures)
     return Claim(text, "held" if difference > 0 else "did not hold", figures)

@@ -1,4 +1,4 @@
-"""Gradient checks of a model described by settings, and of a trained model on a text."""
+"""Check the gradients of a model given by settings, or of a trained model on a text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ from grucli.storage.directory import open_checkpoint
 from grucli.threads import blas_limited_to
 
 ENTRIES = 24
-"""Entries compared in each array of a large or a trained model."""
+"""Number of entries compared in each array of a large or a trained model."""
 
 EVERY_ENTRY_UP_TO = 16
-"""Largest number of hidden units with which every entry of every array is compared."""
+"""Up to this number of hidden units, every entry of every array is compared."""
 
 BASE = config.Model(hidden=5, layers=2, dropout=0.25)
-"""The model that is checked where the settings do not say otherwise."""
+"""Default settings of the model to check."""
 
 CHECKED = frozenset(
     ["data.documents"]
@@ -31,18 +31,18 @@ CHECKED = frozenset(
         for name in ("cell", "reset", "hidden", "layers", "dropout", "locked", "weight_dropout")
     ]
 )
-"""The settings that change what is checked."""
+"""The settings that have an effect on the check."""
 
 STEPS, STREAMS = 12, 3
-"""Largest window of a run's text that is checked."""
+"""Largest window of a run's text that is checked: steps, and rows of the batch."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The checks of all arrays.
+    """The results of the checks of all arrays.
 
     Attributes:
-        rows: the title of a section and one check, for each check.
+        rows: for each check, the title of its section and its result.
     """
 
     rows: Sequence[tuple[str, Row]]
@@ -63,7 +63,7 @@ class Report:
         return max(row.error for _, row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON takes it."""
+        """Return the report as a dict for JSON."""
         checks = [
             {
                 "section": section,
@@ -81,7 +81,7 @@ class Report:
 
 @blas_limited_to(1)  # the products are small
 def check_settings(values: config.Values) -> Report:
-    """Check a small model with random weights.
+    """Check the gradients of a small model with random weights.
 
     Args:
         values: settings of the model, such as ``{"model.cell": "lstm"}``.
@@ -113,7 +113,7 @@ def check_settings(values: config.Values) -> Report:
 
 @blas_limited_to(1)  # the products are small
 def check_run(path: Path, text: str | None = None) -> Report:
-    """Check the weights of the best checkpoint of a run, in float64.
+    """Check the gradients of a run's best checkpoint, in float64.
 
     Args:
         path: a run directory or a checkpoint.
@@ -131,7 +131,7 @@ def check_run(path: Path, text: str | None = None) -> Report:
 
 
 def _window(ids: Ids, state: Array) -> Window:
-    """Characters from a few places of a text, with the states that training carried so far."""
+    """Return characters from a few places of a text, with the states that training saved."""
     B = min(STREAMS, state.shape[1], len(ids) // 2)
     T = min(STEPS, len(ids) // B - 1)
     starts = np.arange(B) * (len(ids) // B)  # (B,)

@@ -1,4 +1,4 @@
-"""How far back through time a gradient reaches: its norm by distance."""
+"""Measure how far back through time a gradient reaches: its norm by distance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
 
 LIMITS = (1e-2, 1e-3)
-"""Relative norms for which the distance is given at which the median falls below them."""
+"""Relative norms. The report gives the distance at which the median falls below each."""
 
 PERCENTILES = (10, 50, 90)
-"""Over the positions of the text."""
+"""Percentiles over the positions of the text."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class GradientFlow:
     """Norm of the gradient k steps back, relative to that at step t, over positions of a text.
 
     Attributes:
-        name: of the model.
+        name: the name of the model.
         low: the 10th percentile for k = 0, 1, ..., (distance+1,).
-        median: the median.
-        high: the 90th percentile.
+        median: the median, (distance+1,).
+        high: the 90th percentile, (distance+1,).
     """
 
     name: str
@@ -35,11 +35,11 @@ class GradientFlow:
     high: Array
 
     def falls_below(self) -> dict[float, int | None]:
-        """For each of ``LIMITS`` the first distance at which the median is below it."""
+        """Return, for each of ``LIMITS``, the first distance at which the median is below it."""
         return {limit: falls_below(self.median.tolist(), limit) for limit in LIMITS}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON takes it."""
+        """Return the norms as a dict for JSON."""
         return {
             "model": self.name,
             "median": self.median.tolist(),
@@ -53,12 +53,12 @@ class GradientFlow:
 def measure(
     subjects: Sequence[Subject], distance: int = 128, positions: int = 64
 ) -> list[GradientFlow]:
-    """Measure how the gradient of each model fades on its way back through time.
+    """Measure how the gradient of each model shrinks on its way back through time.
 
     Args:
         subjects: models and their texts, with one vocabulary.
-        distance: how many steps to look back.
-        positions: how many positions of the text to look at.
+        distance: the number of steps to look back.
+        positions: the number of positions of the text to use.
 
     Raises:
         UsageError: the models have different vocabularies.
@@ -77,7 +77,7 @@ def measure(
 
 
 def norms_by_distance(history: History) -> Array:
-    """Norm of the gradient of L_t with respect to the state at t-k, (distance+1, positions)."""
+    """Return the norms of the gradients of L_t w.r.t. the state at t-k, (distance+1, positions)."""
     norms: Array = np.array(
         [np.linalg.norm(joined(gradient), axis=-1) for gradient in history.gradients()]
     )
@@ -85,12 +85,12 @@ def norms_by_distance(history: History) -> Array:
 
 
 def falls_below(relative: Sequence[float], limit: float) -> int | None:
-    """The first distance at which a norm, relative to that at distance 0, is below a limit."""
+    """Return the first distance at which the relative norm is below a limit, or None."""
     return next((k for k, value in enumerate(relative) if value < limit), None)
 
 
 def _free_name(name: str, taken: dict[str, GradientFlow]) -> str:
-    """A name that is not taken: two checkpoints may have the same name."""
+    """Return a name that is not taken. Two checkpoints can have the same name."""
     number = 2
     free = name
     while free in taken:

@@ -1,4 +1,4 @@
-"""What a run has come to: how good its model is, what to change, how much it copies."""
+"""Summarize a finished run: its losses, what to change, and how much a sample copies."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from grucli.training.plan import Plan
 from grucli.training.trainer import make_sample
 
 SEARCHED = 10**8
-"""Characters that are searched for what a sample has copied, which takes seconds."""
+"""Maximum number of characters that are searched for copies. The search takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Copied:
     """The longest passage that a sample has in common with the training text.
 
     Attributes:
-        sample_chars: characters of the sample.
-        chars: characters of the passage; 0 if it is shorter than 8.
+        sample_chars: number of characters of the sample.
+        chars: number of characters of the passage; 0 if it is shorter than 8.
         text: the passage.
-        searched: characters of the text that were searched, its last ones.
-        whole: whether that is all of it.
+        searched: number of characters at the end of the text that were searched.
+        whole: whether the whole text was searched.
     """
 
     sample_chars: int
@@ -38,18 +38,18 @@ class Copied:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """What a run has come to; losses are in nats per character.
+    """The summary of a finished run; losses are in nats per character.
 
     Attributes:
-        stopped_early: evaluations without a better loss after which training was stopped; None
-            where it was not for that reason.
+        stopped_early: number of evaluations without a better loss that ended the run; None if it
+            ended for another reason.
         uniform: loss of guessing all characters with equal probability.
-        unigram: loss of guessing them by their frequency.
+        unigram: loss of guessing characters by their frequency.
         best_step: step of the best evaluation.
         best_loss: its validation loss; None without validation text.
         train_loss: loss of the same weights on training text, without dropout.
-        verdict: over- or under-fitting, and what to do.
-        copied: what a sample copies; None if the settings ask for no samples.
+        verdict: whether the model overfits or underfits, and what to do.
+        copied: what a sample copies; None if the settings turn samples off.
     """
 
     stopped_early: int | None
@@ -66,9 +66,9 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
     """Evaluate the best weights of a run on training text, and sample from them.
 
     Args:
-        plan: what the run was to do.
-        run: its directory.
-        where: where it stands.
+        plan: the plan of the run.
+        run: the run directory.
+        where: the progress of the run.
     """
     best, val = checkpoints.read(run.checkpoints.find("best")), run.validation_losses()
     uniform, unigram = baselines(plan.counts)
@@ -92,7 +92,7 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
 
 
 def _copied(best: Checkpoint, plan: Plan) -> Copied:
-    """How much a sample copies from the text that the model was trained on."""
+    """Find the longest passage that a sample copies from the training text."""
     with blas_limited_to(1):  # as while training
         ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
     searched = plan.splits.train[-SEARCHED:]

@@ -1,4 +1,4 @@
-"""How much of a sample stands in the text that the model was trained on."""
+"""Find the longest passage that a sample copies from the training text."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,27 +7,27 @@ from grucli.data.cache import release_pages
 from grucli.nn.params import Ids
 
 SHORTEST_COPY = 8
-"""Copies shorter than this say nothing; they are not looked for."""
+"""Minimum length of a copy. Shorter copies mean nothing, and are not searched for."""
 
 UPPER_BITS = np.uint64(48)
-"""Where the upper 16 bits of a number of 64 begin."""
+"""Shift that gives the upper 16 bits of a 64-bit number."""
 
 
 def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
-    """The longest passage of ``sample`` that stands in ``corpus`` to the letter.
+    """Find the longest passage of ``sample`` that also occurs in ``corpus``.
 
-    Every ``SHORTEST_COPY`` characters of both are turned into one number; where numbers agree
-    the passage is extended to the right, from where it begins.
+    All substrings of ``SHORTEST_COPY`` characters of both texts are hashed. Where two hashes are
+    equal, the passage is extended to the right, character by character.
 
     Returns:
-        Its length (0 if below ``SHORTEST_COPY``) and where it starts in the sample.
+        The length of the passage (0 if below ``SHORTEST_COPY``) and its start in the sample.
     """
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
         return 0, 0
     wanted = _keys(sample, k)
     order = np.argsort(wanted, kind="stable")
-    perhaps = np.zeros(2**16, np.bool_)  # by the upper bits of a number: whether one is wanted
+    perhaps = np.zeros(2**16, np.bool_)  # whether a wanted hash has these upper bits
     perhaps[wanted >> UPPER_BITS] = True
     best = (0, 0)
     for lo in range(0, len(corpus) - k + 1, chunk):
@@ -38,7 +38,7 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
         for offset in range(int((last - first).max(initial=0))):
             hits = np.flatnonzero(first + offset < last)
             i, j = order[first[hits] + offset], places[hits] + lo
-            # what also agrees one place to the left is part of a longer passage
+            # if the characters before are equal too, this is part of a longer passage
             begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
             best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])
         release_pages(corpus)
@@ -46,7 +46,7 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
 
 
 def _keys(ids: Ids, k: int) -> npt.NDArray[np.uint64]:
-    """A number for each run of ``k`` ids; equal runs have equal numbers."""
+    """Return a hash of each substring of ``k`` ids; equal substrings have equal hashes."""
     keys = np.zeros(len(ids) - k + 1, np.uint64)
     for offset in range(k):
         keys *= np.uint64(0x9E3779B97F4A7C15)
@@ -57,7 +57,7 @@ def _keys(ids: Ids, k: int) -> npt.NDArray[np.uint64]:
 def _extend(
     sample: Ids, corpus: Ids, i: npt.NDArray[np.intp], j: npt.NDArray[np.intp]
 ) -> tuple[int, int]:
-    """Longest common run that starts at one of the pairs (sample[i], corpus[j])."""
+    """Return length and start of the longest common passage from a pair (sample[i], corpus[j])."""
     length, start = 0, 0
     while i.size:
         inside = (i + length < len(sample)) & (j + length < len(corpus))

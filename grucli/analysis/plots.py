@@ -1,4 +1,4 @@
-"""Drawing with matplotlib, the extra ``plot``."""
+"""Draw plots with matplotlib, which the extra ``plot`` installs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ FORMATS = (".svg", ".png", ".pdf")
 
 
 def check(path: Path | None, *, force: bool) -> None:
-    """Refuse a plot that could not be drawn, before anything is computed.
+    """Refuse a plot that cannot be drawn, before anything is computed.
 
     Raises:
         UsageError: the format is unknown, the file cannot be written, or matplotlib is missing.
@@ -37,11 +37,11 @@ def draw_shares(path: Path, name: str, shares: Mapping[int, Mapping[str, float]]
 
     Args:
         path: the file to write.
-        name: of the model.
-        shares: of each route by name, by distance.
+        name: the name of the model.
+        shares: for each distance, the share of each route by the route's name.
 
     Raises:
-        UsageError: the plot cannot be drawn, as of ``check``.
+        UsageError: the plot cannot be drawn; see ``check``.
         RunError: the file cannot be written.
     """
     ks = list(shares)
@@ -56,7 +56,7 @@ def draw_flows(path: Path, flows: Sequence[GradientFlow]) -> None:
     """Draw the relative norm of each model's gradient against the distance.
 
     Raises:
-        UsageError: the plot cannot be drawn, as of ``check``.
+        UsageError: the plot cannot be drawn; see ``check``.
         RunError: the file cannot be written.
     """
     title, y = "How far back the gradient reaches", "norm of the gradient, relative to step t"
@@ -72,17 +72,17 @@ def draw_flows(path: Path, flows: Sequence[GradientFlow]) -> None:
 
 @contextmanager
 def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
-    """Axes to draw on; at the end the figure is written to ``path``, whole or not at all.
+    """Yield axes to draw on; then write the figure to ``path``, completely or not at all.
 
     Raises:
-        UsageError: the plot cannot be drawn, as of ``check``.
+        UsageError: the plot cannot be drawn; see ``check``.
         RunError: the file cannot be written.
     """
     check(path, force=True)
     import matplotlib as mpl
 
     mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "grucli"  # equal pictures have equal bytes
+    mpl.rcParams["svg.hashsalt"] = "grucli"  # equal figures give equal files
     from matplotlib import pyplot as plt
 
     fig, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
@@ -100,5 +100,5 @@ def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
 
 
 def _plain(text: str) -> str:
-    """Text as it is: a dollar sign would begin a formula, control characters break an SVG file."""
+    """Escape dollar signs, which start formulas, and control characters, which break SVG files."""
     return printable(text).replace("$", r"\$")

@@ -1,4 +1,4 @@
-"""How much of a gradient each of its routes back through time carries."""
+"""Measure how much of a gradient each of its routes back through time carries."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -22,7 +22,7 @@ from grucli.nn.cells import CELLS, Cell, basic
 from grucli.threads import blas_limited_to
 
 MOST_COMPOSITIONS = 20_000
-"""Largest number of compositions that are enumerated: some seconds with 128 units."""
+"""Maximum number of compositions to enumerate. It takes some seconds with 128 units."""
 
 COUNTED = range(1, 5)
 """Steps back for which routes are counted."""
@@ -33,14 +33,14 @@ LECTURE_NOTE = {"gru": {1: 4, 2: 16, 3: 64}, "lstm": {2: 24}, "rnn": {1: 1, 2: 1
 
 @dataclass(frozen=True)
 class Contribution:
-    """What one composition of routes contributes to the gradient.
+    """The contribution of one composition of routes to the gradient.
 
     Attributes:
-        name: the routes, from the latest step back.
+        name: the names of the routes, the latest step first.
         norm: norm of the gradient that the composition carries, mean over positions of the text.
-        share: component of that gradient along the whole, relative to the whole, mean over
-            positions. All shares add up to 1. A share is negative if the composition points
-            against the whole.
+        share: component of that gradient along the whole gradient, relative to the norm of the
+            whole, mean over positions. All shares add up to 1. A share is negative if the
+            composition points against the whole gradient.
     """
 
     name: str
@@ -50,12 +50,13 @@ class Contribution:
 
 @dataclass(frozen=True)
 class Enumeration:
-    """All compositions of k routes, and whether they add up.
+    """All compositions of k routes, and a check of their sum.
 
     Attributes:
-        k: steps back.
-        contributions: the largest share first.
-        difference: between their sum and the backward pass, relative to the norm of the latter.
+        k: number of steps back.
+        contributions: the contributions, the one with the largest share first.
+        difference: norm of the difference between their sum and the gradient of the backward
+            pass, relative to the norm of that gradient.
     """
 
     k: int
@@ -65,14 +66,14 @@ class Enumeration:
 
 @dataclass(frozen=True)
 class RouteShares:
-    """What ``grucli routes`` shows of one model.
+    """The result of ``grucli routes`` for one model.
 
     Attributes:
-        name: of the model.
-        enumeration: all compositions of a few routes.
-        distance: up to which distance shares were asked for.
-        shares: share of each route, by the route's name, in the step that ends k steps back, by k.
-            Distances that no gradient reaches are missing.
+        name: the name of the model.
+        enumeration: all compositions over a few steps.
+        distance: the largest distance of the shares.
+        shares: for each k, the share of each route in the step that ends k steps back, by the
+            route's name. Distances that no gradient reaches are missing.
     """
 
     name: str
@@ -81,11 +82,11 @@ class RouteShares:
     shares: dict[int, dict[str, float]]
 
     def shown(self) -> dict[int, dict[str, float]]:
-        """The shares at the distances that a table shows."""
+        """Return the shares at the distances that a table shows."""
         return {k: self.shares[k] for k in doubling_distances(self.distance) if k in self.shares}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it, and the numbers of routes of each cell, as JSON takes it."""
+        """Return the result, and the numbers of routes of each cell, as a dict for JSON."""
         return {
             "model": self.name,
             "counts": counts(),
@@ -98,7 +99,7 @@ class RouteShares:
 
 
 def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
-    """Number of routes of each cell, by steps back."""
+    """Return the number of routes of each cell, by steps back."""
     return {cell: {k: count(CELLS[cell], k) for k in steps_back} for cell in basic()}
 
 
@@ -106,13 +107,13 @@ def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
 def measure(
     subject: Subject, steps_back: int = 2, distance: int = 64, positions: int = 64
 ) -> RouteShares:
-    """Measure what the routes of a model carry while it reads its text.
+    """Measure how much of the gradient each route of a model carries on its text.
 
     Args:
         subject: the model and its text.
-        steps_back: how many steps back to enumerate every composition.
-        distance: how many steps back to follow the shares of single routes.
-        positions: how many positions of the text to average over.
+        steps_back: the number of steps back over which to enumerate all compositions.
+        distance: the number of steps back over which to measure the shares of single routes.
+        positions: the number of positions of the text to average over.
 
     Raises:
         UsageError: there are too many compositions.
@@ -129,7 +130,7 @@ def check_enumerable(cell: Cell, k: int) -> None:
     """Refuse an enumeration that would take too long.
 
     Raises:
-        UsageError: there are more than ``MOST_COMPOSITIONS``.
+        UsageError: there are more than ``MOST_COMPOSITIONS`` compositions.
     """
     for fewer in range(1, k + 1):
         if count(cell, fewer) > MOST_COMPOSITIONS:
@@ -143,11 +144,11 @@ def check_enumerable(cell: Cell, k: int) -> None:
 def enumerate_routes(history: History, k: int) -> Enumeration:
     """Follow every composition of ``k`` routes; ``history`` holds exactly k steps.
 
-    Only one gradient at a time is in memory, however many compositions there are.
+    Only the gradient of one composition is in memory at a time.
     """
     parts = np.split(history.by_backward, len(history.gradient), axis=-1)
     whole = dict(zip(history.gradient, parts, strict=True))
-    rest = history.by_backward.copy()  # what no composition has carried yet
+    rest = history.by_backward.copy()  # the part of the gradient that is not explained yet
     contributions = []
     for composition, gradient in history.follow(k):
         rest -= joined(summed([gradient], history.gradient))
@@ -162,12 +163,12 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
 
 
 def shares_by_distance(history: History, distances: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Share of each route in the step that ends k steps back, by name; the time is linear in k.
+    """Return, for each k, the share of each route in the step that ends k steps back, by name.
 
     Every position of the text has the same weight: its gradient is scaled to norm 1 before each
-    step. Otherwise a few positions with a large gradient would decide, and far back all gradients
-    would vanish. Distances that no gradient reaches, because documents begin before them, are left
-    out.
+    step. Otherwise a few positions with large gradients would dominate, and far back all gradients
+    would vanish. If no gradient reaches a distance, because documents begin in between, the
+    distance is left out. The time is linear in k.
     """
     shares: dict[int, dict[str, float]] = {}
     after = history.gradient
@@ -189,14 +190,14 @@ def _mean_norm(gradient: Gradient) -> float:
 
 
 def _normalized(gradient: Gradient) -> Gradient:
-    """The same directions at all positions, with norm 1."""
+    """Scale the gradient at each position to norm 1."""
     lengths = np.linalg.norm(joined(gradient), axis=-1, keepdims=True)  # (positions, 1)
     scale = 1.0 / np.where(lengths > 0, lengths, 1.0)
     return {name: array * scale for name, array in gradient.items()}
 
 
 def _share(part: Gradient, whole: Gradient) -> float:
-    """<part, whole> / <whole, whole>, mean over positions: the parts of a sum add up to 1."""
+    """<part, whole> / <whole, whole>, mean over positions; the shares of all parts sum to 1."""
     along = sum(
         np.sum(array * whole[name], axis=-1) for name, array in part.items()
     )  # (positions,)

@@ -1,10 +1,10 @@
-"""The routes that a gradient takes back through time, followed one by one.
+"""Follow the routes of a gradient back through time, one by one.
 
-From the state at step t a gradient reaches the state at step t-1 by a few routes. Each cell
-declares them as ``ROUTES``, below its backward pass. Their sum is what the backward pass computes.
+A gradient flows from the state at step t to the state at step t-1 along a few routes. Each cell
+declares them as ``ROUTES``, below its backward pass. The backward pass computes their sum.
 
-Only the top layer of a stack is followed: a state below it also acts through the layers above,
-which is no route through its own cell.
+Only the top layer is followed. The state of a lower layer also acts through the layers above it,
+and that is not a route through its own cell.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,23 +21,23 @@ from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 
 WARM_UP = 64
-"""Characters read, where the text has them, before the steps that are followed."""
+"""Characters that are read before the steps to follow, if the text is long enough."""
 
 Gradient = dict[str, Array]
-"""The gradient of a state: for each of its parts (B, H)."""
+"""The gradient of a state: an array (B, H) for each part of the state."""
 
 
 Composition = tuple[Route, ...]
-"""Routes one after the other, the one from step t first."""
+"""A sequence of routes; the first one starts at step t."""
 
 
 def label(composition: Composition) -> str:
-    """Its name, such as ``update > direct > reset``."""
+    """Return the name of a composition, such as ``update > direct > reset``."""
     return " > ".join(route.name for route in composition)
 
 
 def compositions(cell: Cell, k: int, start: str = "h") -> Iterator[Composition]:
-    """Every way to go back ``k`` steps; the loss reads h, so that is where they start."""
+    """Yield all compositions of ``k`` routes. They start at h, because the loss depends on h."""
     if k == 0:
         yield ()
         return
@@ -48,32 +48,32 @@ def compositions(cell: Cell, k: int, start: str = "h") -> Iterator[Composition]:
 
 
 def count(cell: Cell, k: int) -> int:
-    """Number of compositions of ``k`` routes, by enumerating all of them.
+    """Count the compositions of ``k`` routes, by enumerating all of them.
 
-    From each state that a composition ends in, one way leads into the weights of a gate (of the
-    update gate in a GRU, of the forget gate in an LSTM). So this is also the number of routes from
+    From the state where a composition ends, exactly one path leads to the weights of a gate (the
+    update gate of a GRU, the forget gate of an LSTM). So this is also the number of routes from
     L_t to those weights k steps back.
     """
     return sum(1 for _ in compositions(cell, k))
 
 
 def doubling_distances(last: int) -> list[int]:
-    """The distances that a table shows: 1, 2, 4, ... below the last one, and the last one."""
+    """Return the distances that a table shows: 1, 2, 4, ... and the last one."""
     return [*(2**i for i in range(last.bit_length()) if 2**i < last), last]
 
 
 @dataclass(frozen=True)
 class History:
-    """The last steps of the top layer before some positions of a text, and the gradient there.
+    """The last steps of the top layer before some positions of a text, and their gradients.
 
     Attributes:
         cell: the cell.
         w: the top layer's weights.
-        steps: the cell's ``Step`` of each step, the latest first; arrays (B, H).
-        reset_mask: of each step, 0 where a document begins and 1 elsewhere, (B, 1).
-        gradient: of L_t with respect to the state at step t.
-        by_backward: of L_t with respect to the state before the first of these steps, from the
-            cell's own backward pass, (B, S H).
+        steps: the cell's ``Step`` for each step, the latest first; arrays (B, H).
+        reset_mask: for each step, 0 where a document begins and 1 elsewhere, (B, 1).
+        gradient: the gradient of L_t with respect to the state at step t.
+        by_backward: the gradient of L_t with respect to the state before the earliest step, from
+            the cell's own backward pass, (B, S H).
     """
 
     cell: Cell
@@ -84,7 +84,7 @@ class History:
     by_backward: Array
 
     def gradients(self) -> Iterator[Gradient]:
-        """Of L_t with respect to the state at t, t-1, ..., each the sum of all routes."""
+        """Yield the gradients of L_t with respect to the states at t, t-1, ..., over all routes."""
         gradient = self.gradient
         yield gradient
         for number in range(len(self.steps)):
@@ -93,7 +93,7 @@ class History:
             yield gradient
 
     def parts(self, number: int, gradient: Gradient) -> Iterator[tuple[Route, Gradient]]:
-        """What each route carries over one of the steps."""
+        """Yield each route with the gradient that it carries over one step."""
         for route in self.cell.ROUTES:
             yield route, {route.end: self._carry(route, number, gradient[route.start])}
 
@@ -101,7 +101,7 @@ class History:
         return self.reset_mask[number] * route.carry(self.w, self.steps[number], gradient)
 
     def follow(self, k: int) -> Iterator[tuple[Composition, Gradient]]:
-        """What each composition of ``k`` routes carries from step t to step t-k."""
+        """Yield each composition of ``k`` routes with the gradient that it carries to step t-k."""
         return self._follow(k, 0, "h", self.gradient["h"])
 
     def _follow(
@@ -118,7 +118,7 @@ class History:
 
 
 def summed(parts: Iterable[Gradient], like: Gradient) -> Gradient:
-    """The sum of gradients, each with some of the parts of the state that ``like`` has."""
+    """Return the sum of gradients. Each has some of the parts of the state that ``like`` has."""
     total = {name: np.zeros_like(array) for name, array in like.items()}
     for part in parts:
         for name, array in part.items():
@@ -127,7 +127,7 @@ def summed(parts: Iterable[Gradient], like: Gradient) -> Gradient:
 
 
 def joined(gradient: Gradient) -> Array:
-    """The parts of the state side by side, (B, S H)."""
+    """Concatenate the parts of the state, (B, S H)."""
     return np.concatenate(list(gradient.values()), axis=-1)
 
 
@@ -135,9 +135,9 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
     """Read windows of text and keep the steps before the last prediction of each.
 
     Args:
-        model: in float64.
-        ids: (T+1, B), the last one of each window is the character to predict; T >= distance.
-        distance: how many steps to keep.
+        model: the model, in float64.
+        ids: windows, (T+1, B); the last id of each is the character to predict; T >= distance.
+        distance: the number of steps to keep.
     """
     cell, (x, targets) = CELLS[model.cell], (ids[:-1], ids[-1])
     T, B = x.shape
@@ -166,15 +166,15 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
 
 
 def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.intp]:
-    """Windows of a text, spread evenly, whose last character is to be predicted.
+    """Return evenly spread windows of a text; the last character of each is to be predicted.
 
     Args:
         ids: the text, (N,).
-        distance: how many steps back the gradient will be followed.
-        positions: the largest number of windows.
+        distance: the number of steps back to follow the gradient.
+        positions: the maximum number of windows.
 
     Returns:
-        Ids, (T+1, B), where T is ``distance`` and a warm-up.
+        Ids, (T+1, B), where T is ``distance`` plus a warm-up.
 
     Raises:
         CorpusError: the text is too short.
@@ -192,6 +192,6 @@ def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.in
 
 
 def look_back_in_text(model: Model, ids: Ids, distance: int, positions: int) -> History:
-    """Look back from positions that are spread over a text, in float64."""
+    """Look back from positions that are spread evenly over a text, in float64."""
     windows = windows_before(ids, distance, positions)
     return look_back(model.astype(np.float64), windows, distance)

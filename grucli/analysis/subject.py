@@ -1,4 +1,4 @@
-"""What an analysis looks at: a model, trained or not, and the text that it reads."""
+"""The subject of an analysis: a model, trained or untrained, and the text that it reads."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import open_checkpoint, own_corpus
 
 UNITS = 64
-"""Units of an untrained model."""
+"""Default number of units of an untrained model."""
 
 REFERENCE = "python-reference"
 """The built-in corpus that untrained models read."""
@@ -30,10 +30,10 @@ class Subject:
     """A model and the text that it reads.
 
     Attributes:
-        name: for tables and plots.
+        name: the name in tables and plots.
         model: the model.
         ids: the text, (N,).
-        vocabulary: what the ids stand for.
+        vocabulary: the symbols that the ids stand for.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Subject:
 
 
 def of_run(path: Path, text: str | None = None) -> Subject:
-    """The best checkpoint of a run, with a text.
+    """Load the best checkpoint of a run, and a text.
 
     Args:
         path: a run directory or a checkpoint.
@@ -63,12 +63,12 @@ def of_run(path: Path, text: str | None = None) -> Subject:
 
 
 def untrained(cells: Sequence[str], text: str | None = None, hidden: int = UNITS) -> list[Subject]:
-    """Models with initial weights, one of each cell, all with one layer of the same width.
+    """Make models with initial weights, one of each cell, with one layer of the same width.
 
     Args:
-        cells: their names.
+        cells: the names of the cells.
         text: a text file; None for the Python reference.
-        hidden: units of each model.
+        hidden: the number of units of each model.
 
     Raises:
         UsageError: there is no such cell.
@@ -86,7 +86,7 @@ def untrained(cells: Sequence[str], text: str | None = None, hidden: int = UNITS
 
 
 def _own_vocabulary(text: str | None) -> tuple[Ids, Vocabulary]:
-    """A text with the vocabulary of its own characters."""
+    """Read a text, with a vocabulary of its own characters."""
     if text is not None:
         corpus = read([text], Data())
         return corpus.ids, corpus.vocabulary
@@ -96,7 +96,7 @@ def _own_vocabulary(text: str | None) -> tuple[Ids, Vocabulary]:
 
 
 def text_of(file: Path, checkpoint: Checkpoint, text: str | None) -> Ids:
-    """The text that is named, or else the run's own if it has not changed.
+    """Read the given text, or the run's own text if it has not changed.
 
     Raises:
         CheckpointError: the run's text is not known.
@@ -128,7 +128,7 @@ def check_same_vocabulary(subjects: Sequence[Subject]) -> None:
 
 
 def cell_names(words: str) -> list[str]:
-    """The names of cells in a list with commas, each once.
+    """Return the cell names of a list separated by commas, without duplicates.
 
     Raises:
         UsageError: there is no such cell.

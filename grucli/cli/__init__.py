@@ -1,7 +1,7 @@
 """The command line: the only package that imports typer and rich.
 
-Each command has a file of its own. It imports what takes long to import inside the function, so
-that ``grucli --help`` is fast.
+Each command has its own file. Slow imports are inside functions, so that ``grucli --help`` is
+fast.
 """
 
 import io
@@ -66,19 +66,17 @@ def top(
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error, too.")
-    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Train a character-level language model on your own text, on an ordinary CPU.
 
-    grucli corpus python-reference            write a real text to try it on
+    grucli corpus python-reference            write an example text
 
-    grucli train data/python-reference.txt    train on it, or on any other text file
+    grucli train data/python-reference.txt    train on it, or on another text file
 
-    grucli sample runs/...                    generate text like it
+    grucli sample runs/...                    generate similar text
 
-    grucli gradcheck                          prove that the gradients are right
+    grucli gradcheck                          check that the gradients are right
     """
 
 
@@ -89,9 +87,9 @@ for command in (*app.registered_commands, app.registered_callback):
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End the command with 130 after Ctrl-C and with 143 after SIGTERM, unless they are ignored.
+    """End the command with code 130 after Ctrl-C, 143 after SIGTERM, unless signals are ignored.
 
-    The signals raise SystemExit, so that files that are half written are removed.
+    The signals raise SystemExit, so that incomplete files are removed.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -104,7 +102,7 @@ def _ended_by_signals() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     def drop(problem: "sys.UnraisableHookArgs") -> None:
-        if ended:  # in some callbacks, such as those of imports, Python would ignore SystemExit
+        if ended:  # Python ignores SystemExit in some callbacks, such as those of imports
             os._exit(ended[0])
         hook(problem)
 
@@ -116,7 +114,7 @@ def _ended_by_signals() -> Iterator[None]:
     try:
         yield
     except Exception:
-        if ended:  # while a class is made, Python replaces SystemExit by a RuntimeError
+        if ended:  # Python replaces SystemExit by RuntimeError while it creates a class
             raise SystemExit(ended[0]) from None
         raise
     finally:
@@ -126,7 +124,7 @@ def _ended_by_signals() -> Iterator[None]:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run a command; an expected error becomes one message and an exit code."""
+    """Run a command; turn an expected error into one message and an exit code."""
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
     render.use_utf8()
@@ -141,7 +139,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _tell_misuse(error: Any) -> int:
-    """Say how the command is used, in typer's words; return the exit code."""
+    """Show typer's message about wrong usage; return the exit code."""
     words = io.StringIO()
     error.show(words)
     render.say(words.getvalue().rstrip("\n"))
@@ -149,7 +147,7 @@ def _tell_misuse(error: Any) -> int:
 
 
 def _tell(error: Exception) -> int:
-    """Say what went wrong; return the exit code."""
+    """Show an error message; return the exit code."""
     if isinstance(error, typer.TyperException):
         return _tell_misuse(error)
     if isinstance(error, GrucliError):
@@ -160,8 +158,7 @@ def _tell(error: Exception) -> int:
         render.error(f"{place}{error.strerror or error}")
         return 1
     render.error(
-        "there is not enough memory; training needs less with a lower model.hidden, "
-        "train.batch or train.window, sampling with a lower --count, gradflow and routes with "
-        "lower --positions"
+        "there is not enough memory; for training, lower model.hidden, train.batch or "
+        "train.window; for sampling, lower --count; for gradflow and routes, lower --positions"
     )
     return 1

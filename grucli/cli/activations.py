@@ -1,4 +1,4 @@
-"""``grucli activations``: a text coloured by what a unit does while it is read."""
+"""``grucli activations``: a text coloured by the values of one unit."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 Unit = Annotated[
     int | None,
-    typer.Option("--unit", min=0, help="Colour the text by this unit's value.", metavar="N"),
+    typer.Option("--unit", min=0, help="Colour the text by the values of this unit.", metavar="N"),
 ]
 Top = Annotated[
     int | None,
     typer.Option(
-        "--top", min=1, help="For each structure, find the K units that follow it.", metavar="K"
+        "--top", min=1, help="Find the K units that follow each structure best.", metavar="K"
     ),
 ]
 Surprisal = Annotated[
     bool,
-    typer.Option("--surprisal", help="Colour the text by how unexpected each character was."),
+    typer.Option("--surprisal", help="Colour the text by the surprisal of each character."),
 ]
 Layer = Annotated[
     int | None,
@@ -51,15 +51,15 @@ def activations(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Colour a text by one unit's value or by surprisal, or find units that follow its structure.
+    """Colour a text by a unit's values or by surprisal, or find units that follow its structure.
 
     Without --unit or --surprisal, the command finds the units that follow quotes, brackets, the
     position in the line and similar structures most closely (--top 3).
     """
     if sum((unit is not None, top is not None, surprisal)) > 1:
-        raise UsageError("--unit, --top and --surprisal exclude each other; keep one")
+        raise UsageError("--unit, --top and --surprisal cannot be combined; keep one")
     if page is not None and unit is None and not surprisal:
-        raise UsageError("--html writes a coloured text; give --unit or --surprisal with it")
+        raise UsageError("--html writes a coloured text; add --unit or --surprisal")
     outputs.check("--html", page, force=force)
     from grucli.analysis.activations import read
     from grucli.analysis.subject import of_run
@@ -84,11 +84,11 @@ def _correlation_lines(found: "list[Correlation]", reading: "Reading") -> Iterat
         units = [one for one in found if one.feature == feature]
         cells = "  ".join(f"{one.unit:>5} {one.correlation:+.2f}" for one in units)
         yield f"{feature:<18} {cells or 'not in this text'}"
-    yield f"over {len(reading.characters):,} characters; --unit N colours the text"
+    yield f"computed over {len(reading.characters):,} characters; --unit N colours the text"
 
 
 def _coloured_lines(coloured: "ColouredText") -> Iterator[str]:
-    """On a terminal in colour; elsewhere the bare text, unless FORCE_COLOR is set."""
+    """Yield the text in colour on a terminal or if FORCE_COLOR is set, else without colour."""
     from rich.console import Console
     from rich.style import Style
     from rich.text import Text

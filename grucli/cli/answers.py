@@ -1,4 +1,4 @@
-"""The one place where a command prints its answer, as text or as JSON."""
+"""Print the answer of a command, as text or as JSON."""
 
 from collections.abc import Iterable
 
@@ -6,14 +6,14 @@ from grucli.cli import render
 
 
 def answer(records: object, lines: Iterable[str], *, as_json: bool, coloured: bool = False) -> None:
-    """Print what a command has found.
+    """Print the answer of a command.
 
     Args:
-        records: the answer as JSON takes it.
-        lines: the same for people, line by line, such as ``render.table`` makes. They are made
+        records: the answer as a value for JSON.
+        lines: the answer as lines of text, for example from ``render.table``. They are computed
             only if they are printed.
         as_json: whether to print JSON.
-        coloured: whether the lines have colours for the terminal in them.
+        coloured: whether the lines contain colour codes for the terminal.
     """
     if as_json:
         render.write_json(records)

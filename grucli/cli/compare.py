@@ -1,4 +1,4 @@
-"""``grucli compare``: GRU against LSTM and RNN on one text."""
+"""``grucli compare``: compare GRU, LSTM and RNN on one text."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -32,12 +32,14 @@ Texts = Annotated[
 ]
 Match = Annotated[
     Literal["width", "params"],
-    typer.Option("--match", help="Equal numbers of units, or nearly equal numbers of parameters."),
+    typer.Option(
+        "--match", help="width: equal numbers of units; params: about equal numbers of parameters."
+    ),
 ]
 Seeds = Annotated[
     int | None, typer.Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N")
 ]
-Runs = Annotated[bool, typer.Option("--runs", help="Compare the runs named, and train nothing.")]
+Runs = Annotated[bool, typer.Option("--runs", help="Compare existing runs, and train nothing.")]
 
 
 def compare(
@@ -54,16 +56,18 @@ def compare(
     runs: Runs = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train each cell on a text under one budget, and compare what they reached.
+    """Train each cell on a text with the same budget, and compare the results.
 
-    Losses are in nats per character. The gap between the losses of new text and of training text
-    measures over-fitting. Seeds are 0, 1, ...; the number after plus-minus is half the range over
-    the seeds. Each run is an ordinary run directory, and --runs compares existing ones.
+    Losses are in nats per character. The gap is the validation loss minus the training loss; it
+    measures overfitting. The random seeds are 0, 1, ...; the number after plus-minus is half the
+    range over the seeds. Each run gets an ordinary run directory. --runs compares existing runs.
     """
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     given = [config, sets, seeds, *budget.values()]
     if runs and any(value is not None for value in given):
-        raise UsageError("--runs compares existing runs; leave out budget, settings and --seeds")
+        raise UsageError(
+            "--runs compares existing runs; leave out the budget, the settings and --seeds"
+        )
     if not corpus:
         raise UsageError(
             "--runs: name the runs to compare; `grucli runs` lists them"
@@ -88,18 +92,20 @@ def _cell_names(cells: str | None) -> list[str]:
 def _refuse_what_is_compared(
     corpus: Sequence[str], config: Path | None, sets: Sequence[str]
 ) -> None:
-    """What differs from run to run cannot be set, and each run reads the text."""
+    """Refuse settings that compare chooses itself, and standard input as the text."""
     for key, option in (("model.cell", "--cells"), ("train.seed", "--seeds")):
         if any(text.partition("=")[0].strip() == key for text in sets):
-            raise UsageError(f"--set {key}: compare chooses it for each run; see {option}")
+            raise UsageError(f"--set {key}: compare chooses the value for each run; see {option}")
         if config is not None and _differs_from_default(config, key):
-            render.warn(f"{config}: {key} is not used; compare chooses it: see {option}")
+            render.warn(f"{config}: {key} is not used; compare chooses the value; see {option}")
     if "-" in corpus:
-        raise UsageError("-: standard input can be read once, and each run reads it: name a file")
+        raise UsageError(
+            "-: each run reads the text, but standard input can be read only once; name a file"
+        )
 
 
 def _differs_from_default(config: Path, key: str) -> bool:
-    """Whether a settings file asks for something else; one from --print-config has every key."""
+    """Whether a settings file changes a setting; a file from --print-config has all keys."""
     from grucli.config import Settings, flatten, read_file
 
     default = flatten(Settings())[key]
@@ -111,7 +117,7 @@ def _existing(paths: Sequence[Path]) -> "list[Outcome]":
     from grucli.storage.directory import RunDirectory, find_checkpoint
 
     for path in paths:
-        find_checkpoint(path, "best")  # says what is wrong with the path
+        find_checkpoint(path, "best")  # raises if the path is wrong
         if not path.is_dir():
             raise UsageError(f"{path}: --runs takes run directories, not files")
     found = {path.resolve(): RunDirectory(path) for path in paths}
@@ -135,7 +141,7 @@ def _train_all(
     if len(shown.complete) < shown.total:
         narrate.say_stopped(shown.run, asked.sources)
         if shown.complete:
-            render.say("compare what has been trained with:")
+            render.say("to compare the runs that are complete:")
             paths = " ".join(render.quote(str(run.path)) for run in shown.complete)
             render.say_command(f"grucli compare --runs {paths}")
         raise typer.Exit(128 + signal)
@@ -143,12 +149,13 @@ def _train_all(
 
 
 class _Shown:
-    """Shows runs that are trained one after the other.
+    """The display of runs that are trained one after the other.
 
     Attributes:
-        total: how many there will be.
-        run: the one that is being trained.
-        complete: those that came to their end.
+        total: the number of runs.
+        began: when the current run began.
+        run: the run that is being trained.
+        complete: the runs that are complete.
     """
 
     def __init__(self, total: int) -> None:
@@ -157,7 +164,7 @@ class _Shown:
         self.complete: list[RunDirectory] = []
 
     def follow(self, events: "Iterator[Event]") -> None:
-        """Say what has to be said of each event."""
+        """Show the events of all runs."""
         from grucli.storage.directory import RunDirectory
         from grucli.training.events import Finished, Started
 

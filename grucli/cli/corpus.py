@@ -1,4 +1,4 @@
-"""``grucli corpus``: real text to try things on."""
+"""``grucli corpus``: write an example text."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,14 +21,14 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="The file to write [data/NAME.txt]; - is standard output.",
+        help="The file to write [data/NAME.txt]; - writes to standard output.",
         metavar="FILE",
     ),
 ]
 
 
 def corpus(name: Name, output: Output = None, force: options.Force = False) -> None:
-    """Write a text that this Python installation already holds, and print its path."""
+    """Write a text that comes with this Python installation, and print the path of the file."""
     from grucli.data import builtin
 
     if output == Path("-"):
@@ -39,6 +39,6 @@ def corpus(name: Name, output: Output = None, force: options.Force = False) -> N
     chars = builtin.write(name, path, force=force)
     if not outputs.exists(path):  # a pipe or a device: the text was the answer
         return
-    done = f"{path} holds this text already" if chars is None else f"{chars:,} characters"
+    done = f"{path} already holds this text" if chars is None else f"{chars:,} characters"
     render.say(f"{done}; train on it with: grucli train {render.quote(str(path))}")
     render.write_path(path)

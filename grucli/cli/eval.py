@@ -23,7 +23,7 @@ Split = Annotated[
     str | None,
     typer.Option(
         "--split",
-        help="A part of the run's own corpus in place of files.",
+        help="Predict a part of the run's own corpus instead of files.",
         metavar="train|val|test",
     ),
 ]
@@ -37,14 +37,15 @@ def evaluate(
     sets: options.Sets = None,
     as_json: options.Json = False,
 ) -> None:
-    """Say how well a model predicts each text: bits per character, perplexity, accuracy.
+    """Evaluate how well a model predicts texts: bits per character, perplexity, accuracy.
 
-    Each text is read from the zero state. Its first character is predicted only by a model of a
-    list. Long texts are cut in chunks that are read side by side, each after the 256 characters
-    before it. --set takes data.encoding alone, for texts in another encoding than the corpus.
+    Each text is read from the zero state. The first character is not predicted, except by a model
+    of a list. A long text is cut into pieces that are read in parallel; each piece first reads the
+    256 characters before it. --set accepts only data.encoding, for texts whose encoding differs
+    from that of the corpus.
     """
     if bool(files) == bool(split):
-        raise UsageError("name the texts to predict, or --split val for a part of the run's own")
+        raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
     from grucli.evaluation import NOTHING
 
     scores = [(split, _of_split(run, split))] if split else _of_files(run, files, sets, unknown)
@@ -60,7 +61,7 @@ def evaluate(
 
 
 def _of_split(run: Path, split: str) -> "Score":
-    """The score of a part of the corpus that the run was trained on."""
+    """Return the score on a part of the corpus that the run was trained on."""
     from grucli.storage.loading import load_with_split
 
     try:
@@ -73,7 +74,7 @@ def _of_split(run: Path, split: str) -> "Score":
 def _of_files(
     run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any
 ) -> list[tuple[str, "Score"]]:
-    """The score of each file, read as the corpus was or in the encoding given."""
+    """Return the score on each file, read like the corpus or in the given encoding."""
     from grucli.storage.loading import load
 
     files, lm = files or [], load(run)
@@ -88,7 +89,7 @@ def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
 
     values = {key: value for text in sets for key, value in parse_override(text).items()}
     if set(values) - {"data.encoding"}:
-        raise UsageError("--set here takes data.encoding only; all else comes with the checkpoint")
+        raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 

@@ -1,4 +1,4 @@
-"""``grucli gradcheck``: proof that the gradients are right."""
+"""``grucli gradcheck``: check that the gradients are right."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -21,12 +21,12 @@ def gradcheck(
 ) -> None:
     """Check every gradient against central differences, in float64; exit 1 if one is wrong.
 
-    Without a run, a small model with random weights is checked; --set chooses another one, for
-    example with model.layers=3 or model.reset=after. With a run, the weights of its best checkpoint
-    are checked on its text.
+    Without a run, the command checks a small model with random weights. --set changes this model,
+    for example with model.layers=3 or model.reset=after. With a run, the command checks the weights
+    of its best checkpoint on its text.
     """
     if run is not None and sets:
-        raise UsageError("--set is for a model without a run; a run has its own settings")
+        raise UsageError("--set cannot be combined with a run, which has its own settings")
     if run is None and text is not None:
         raise UsageError("--text is for a run or a checkpoint; name one, or leave --text out")
     from grucli.analysis.gradient_checks import check_run, check_settings

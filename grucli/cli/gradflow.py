@@ -1,4 +1,4 @@
-"""``grucli gradflow``: how far back a gradient reaches."""
+"""``grucli gradflow``: measure how far back a gradient reaches."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ Runs = Annotated[
     typer.Argument(help="Run directories or checkpoint files.", metavar="[RUN|CKPT]..."),
 ]
 DECADES = 6
-"""Powers of ten that a full bar stands for: bars are logarithmic."""
+"""Powers of ten in a full bar; the bars are logarithmic."""
 
 
 def gradflow(
@@ -32,12 +32,12 @@ def gradflow(
     force: options.Force = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show how the gradient of a loss fades on its way back through time.
+    """Show how the gradient of a loss shrinks on its way back through time.
 
-    The table gives the norm of the gradient of L_t with respect to the top layer's state at t-k,
-    relative to that at t. (The state of an LSTM is h and c together.) It gives the median over
-    positions of the text, and the 10th and the 90th percentile. Without runs, untrained models of
-    the cells in --cells (rnn,lstm,gru) are compared.
+    The table shows the norm of the gradient of L_t with respect to the top layer's state at t-k,
+    relative to the norm at t. (The state of an LSTM is h and c together.) It shows the median over
+    positions of the text, and the 10th and the 90th percentile. Without runs, the command compares
+    untrained models of the cells in --cells (rnn,lstm,gru).
     """
     from grucli.analysis import gradient_flow, plots
 
@@ -54,7 +54,7 @@ def _lines(flows: "Iterable[GradientFlow]") -> Iterator[str]:
 
     for flow in flows:
         last = len(flow.median) - 1
-        yield f"{flow.name}\nnorm of the gradient k steps back, relative to that at step t"
+        yield f"{flow.name}\nnorm of the gradient k steps back, relative to the norm at step t"
         yield f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}"
         for k in [0, *doubling_distances(last)]:
             line = f"  {k:>5} {flow.median[k]:9.1e} {flow.low[k]:9.1e} {flow.high[k]:9.1e}  "

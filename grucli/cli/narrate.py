@@ -1,4 +1,4 @@
-"""What ``grucli train`` shows: the plan, the progress, the result."""
+"""Show the plan, the progress and the result of ``grucli train``."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 LONG = 10**8
-"""Bytes of a text from which reading takes seconds."""
+"""From this number of bytes on, reading a text takes seconds."""
 
 
 def follow(events: "Iterator[Event]", quiet: bool, told: int) -> "Finished":
-    """Show what happens in a run; of its notes the first ``told`` were shown before."""
+    """Show the events of a run; the first ``told`` notes were already shown."""
     from grucli.training.events import Started
 
     started = next(events)
@@ -74,7 +74,7 @@ def _show_on_terminal(events: "Iterator[Event]") -> "Finished":
 
 
 def warn(event: "Event") -> None:
-    """What has to be said even when quiet."""
+    """Show an event that the user must know about, even with --quiet."""
     from grucli.training.events import NotWritten, RolledBack, Skipped
 
     if isinstance(event, Skipped):
@@ -84,13 +84,13 @@ def warn(event: "Event") -> None:
         )
     elif isinstance(event, RolledBack):
         render.warn(
-            f"{event.problem.partition(';')[0]}; gone back to step {event.step:,}, to go on with "
-            f"learning rates of {event.lr_factor:g} times the old ones"
+            f"{event.problem.partition(';')[0]}; training continues from step {event.step:,}, with "
+            f"learning rates multiplied by {event.lr_factor:g}"
         )
     elif isinstance(event, NotWritten):
         render.warn(
-            f"{event.path}: cannot be written: {event.reason}; training goes on and tries again "
-            f"(the checkpoint of step {event.safe_step:,} is safe)"
+            f"{event.path}: cannot be written: {event.reason}; training continues and "
+            f"will try again (the checkpoint of step {event.safe_step:,} is safe)"
         )
 
 
@@ -125,22 +125,22 @@ def _evaluation_line(event: "Event") -> str:
 
 
 def say_reading(sources: Sequence[str]) -> None:
-    """That a long text is being read, which takes a while at first."""
+    """Say that a long text is being read, since this can take a while."""
     from grucli.data.files import expand, size_on_disk
 
     size = size_on_disk(expand(sources)) or 0
     if size > LONG:
-        render.say(f"reading  about {render.size(size)} of text; the first time takes longest")
+        render.say(f"reading  about {render.size(size)} of text; this takes longest the first time")
 
 
 def say_notes(notes: Sequence[str]) -> None:
-    """What the user should know, even when quiet."""
+    """Show notes, even with --quiet."""
     for note in notes:
         render.warn(note)
 
 
 def _say_start(started: "Started", quiet: bool) -> None:
-    """Where training begins, and how long it will take."""
+    """Show where training starts, and how long it will take."""
     if started.step:
         best = started.best_loss
         known = "" if best is None else f", best loss so far {best:.4f}"
@@ -150,7 +150,7 @@ def _say_start(started: "Started", quiet: bool) -> None:
 
 
 def show_plan(session: "Session", quiet: bool) -> None:
-    """What is about to be done; what had to be adapted is said even when quiet."""
+    """Show what will be done; with --quiet, show only the notes."""
     from grucli.evaluation import baselines
 
     plan, suited = session.plan, session.suited
@@ -161,7 +161,7 @@ def show_plan(session: "Session", quiet: bool) -> None:
     uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
     _say_corpus(plan)
     if suited:
-        render.say(f"suited   {_suited(suited)}: for a text of this length; --set overrides")
+        render.say(f"suited   {_suited(suited)}, chosen for this length of text; --set changes it")
     render.say(f"model    {_model(settings.model)}, {plan.parameters:,} parameters")
     render.say(f"guess    {uniform:.2f} bits per character uniformly, {unigram:.2f} by frequency")
     render.say(f"budget   {_budget(plan)}")
@@ -169,7 +169,7 @@ def show_plan(session: "Session", quiet: bool) -> None:
     render.say(f"memory   {render.size(plan.memory)}, {processes}")
     if corpus.cached_ids is not None:
         render.say(
-            f"cache    {corpus.cached_ids}, read from there; it may be deleted after training"
+            f"cache    the text is read from {corpus.cached_ids}; you can delete it after training"
         )
 
 
@@ -180,7 +180,7 @@ def _say_corpus(plan: "Plan") -> None:
     parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.say(f"corpus   {', '.join(corpus.sources)}{files}")
-    lines = ", each line by itself" if data.documents else ""
+    lines = "; each line is a document" if data.documents else ""
     symbols = f"a vocabulary of {len(corpus.vocabulary):,}{lines}"
     render.say(f"         {len(corpus.ids):,} {unit}, {symbols}")
     if corpus.rare:
@@ -189,7 +189,7 @@ def _say_corpus(plan: "Plan") -> None:
 
 
 def _model(model: "Model") -> str:
-    """A model by its settings."""
+    """Describe a model by its settings."""
     reset = ", reset after" if model.reset == "after" else ""
     kind = "locked dropout" if model.locked else "dropout"
     dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
@@ -215,22 +215,22 @@ def _budget(plan: "Plan") -> str:
 def say_stopped(
     run: "RunDirectory | None", sources: Sequence[str], *, at_once: bool = False
 ) -> None:
-    """That the run was stopped, and how to go on."""
+    """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
         return
     saved = run.checkpoints.pointer("last")
     if saved is None:
-        render.say("stopped before anything was saved; begin again with:")
+        render.say("stopped before anything was saved; start again with:")
         render.say_command(_resume_command(run.path, sources))
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
-    render.say(f"stopped {done} step {saved.step:,}; go on with:")
+    render.say(f"stopped {done} step {saved.step:,}; resume with:")
     render.say_command(_resume_command(run.path, sources))
 
 
 def say_goodbye(session: "Session") -> None:
-    """How it went, and the commands that go on from here."""
+    """Show the result, and useful next commands."""
     from grucli.analysis.outcome import conclude
 
     run, plan, where = session.run, session.plan, session.checkpoint.progress
@@ -250,7 +250,7 @@ def say_goodbye(session: "Session") -> None:
 
 
 def _resume_command(run: Path, sources: Sequence[str]) -> str:
-    """Files come from run.json; standard input has to be given again, in its place."""
+    """Return the command that resumes a run. run.json names files, but not standard input."""
     again = [render.quote(source) for source in sources] if "-" in sources else []
     return " ".join(["grucli train", *again, "--resume", render.quote(str(run))])
 
@@ -260,7 +260,7 @@ def _say_result(conclusion: "Conclusion") -> None:
     if count:
         render.say(f"Stopped early: no better loss in {count} evaluations (train.patience).")
     if loss is None or conclusion.verdict is None:
-        render.say("No validation text was held out, so nothing can be said about over-fitting.")
+        render.say("No validation text was held out, so overfitting cannot be measured.")
     else:
         bits = [nats / math.log(2) for nats in (loss, conclusion.unigram, conclusion.uniform)]
         render.say(
@@ -275,12 +275,15 @@ def _say_result(conclusion: "Conclusion") -> None:
 
 
 def _copied_line(copied: "Copied") -> str:
-    """How much a sample copies from the text that the model was trained on."""
+    """Say how much a sample copies from the training text."""
     where = "the corpus"
     if not copied.whole:
         where = f"the last {copied.searched:,} characters of the text"
     if not copied.chars:
-        return f"A sample of {copied.sample_chars} characters copies no 8 in a row from {where}."
+        return (
+            f"A sample of {copied.sample_chars} characters copies no passage of 8 or more "
+            f"characters from {where}."
+        )
     return (
         f"The longest passage that a sample of {copied.sample_chars} characters copies from "
         f"{where} has {copied.chars} characters: {copied.text!r}."

@@ -1,11 +1,11 @@
-"""The options and arguments that more than one command has, each declared once."""
+"""Options and arguments that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-# ---- what a command works on
+# ---- runs and texts
 
 Run = Annotated[
     Path, typer.Argument(help="A run directory or a checkpoint file.", metavar="RUN|CKPT")
@@ -26,7 +26,7 @@ Text = Annotated[
     str | None,
     typer.Option(
         "--text",
-        help="The text to read [the run's own; for an untrained model, the Python reference].",
+        help="The text to read [the run's own text; for an untrained model, the Python reference].",
         metavar="FILE",
     ),
 ]
@@ -34,8 +34,8 @@ Unknown = Annotated[
     Literal["error", "skip"],
     typer.Option(
         "--unknown",
-        help="What to do with characters that the model never saw: error stops, skip leaves "
-        "them out.",
+        help="What to do with characters that the model never saw: error stops the "
+        "command, skip leaves them out.",
         metavar="error|skip",
     ),
 ]
@@ -51,14 +51,12 @@ Config = Annotated[
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", "-s", help="One setting, for example model.hidden=512.", metavar="KEY=VALUE"
+        "--set", "-s", help="Change a setting, for example model.hidden=512.", metavar="KEY=VALUE"
     ),
 ]
 Seed = Annotated[
     int | None,
-    typer.Option(
-        "--seed", help="Seed of all random numbers: equal seeds give equal results.", metavar="N"
-    ),
+    typer.Option("--seed", help="The random seed; equal seeds give equal results.", metavar="N"),
 ]
 Steps = Annotated[
     int | None, typer.Option("--steps", help="Training budget in updates.", metavar="N")
@@ -72,12 +70,10 @@ Minutes = Annotated[
 ]
 RunsDir = Annotated[
     Path | None,
-    typer.Option(
-        "--runs-dir", help="The directory in which to make run directories [runs].", metavar="DIR"
-    ),
+    typer.Option("--runs-dir", help="The directory for run directories [runs].", metavar="DIR"),
 ]
 
-# ---- models to look into
+# ---- models to analyse
 
 Cells = Annotated[
     str | None,
@@ -86,7 +82,7 @@ Cells = Annotated[
 Hidden = Annotated[
     int | None,
     typer.Option(
-        "--hidden", min=1, max=4096, help="Units of an untrained model [64].", metavar="N"
+        "--hidden", min=1, max=4096, help="Number of units of an untrained model [64].", metavar="N"
     ),
 ]
 Distance = Annotated[
@@ -95,7 +91,7 @@ Distance = Annotated[
         "--distance",
         min=1,
         max=10_000,
-        help="How many steps back to follow the gradient.",
+        help="Number of steps back to follow the gradient.",
         metavar="N",
     ),
 ]
@@ -105,7 +101,7 @@ Positions = Annotated[
         "--positions",
         min=1,
         max=100_000,
-        help="How many positions of the text to look at.",
+        help="Number of positions of the text to measure at.",
         metavar="N",
     ),
 ]
@@ -117,7 +113,7 @@ Plot = Annotated[
     Path | None,
     typer.Option(
         "--plot",
-        help="Draw into this .svg, .png or .pdf file; needs matplotlib.",
+        help="Draw a plot to this .svg, .png or .pdf file; needs matplotlib.",
         metavar="FILE",
     ),
 ]

@@ -1,4 +1,4 @@
-"""How things look: the answer goes to stdout, and everything else to stderr."""
+"""Write output: the answer of a command to stdout, and everything else to stderr."""
 
 import codecs
 import contextlib
@@ -19,7 +19,7 @@ from grucli.errors import quote as quote_word
 from grucli.printable import CONTROLS, printable
 
 LONGEST_BAR = 28
-"""Columns of the longest bar."""
+"""Maximum length of a bar, in columns."""
 
 LINE_BREAKING = {ord("\t"): "\u2409", ord("\n"): "\u240a", ord("\r"): "\u240d"}
 """Characters that would break a table, and their symbols."""
@@ -27,7 +27,7 @@ LINE_BREAKING = {ord("\t"): "\u2409", ord("\n"): "\u240a", ord("\r"): "\u240d"}
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        """Fall silent; rich would end the program, and training with it."""
+        """Stop writing to stderr. Otherwise rich would end the program, and training with it."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
@@ -37,21 +37,21 @@ err.soft_wrap = not err.is_terminal  # lines in a log stay whole
 
 
 def use_utf8() -> None:
-    """Make both streams UTF-8 whatever the locale: a character must not end a training run."""
+    """Use UTF-8 for stdout and stderr in any locale, so that no character ends a training run."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
 
 
 class _Terminal:
-    """Printable text for a terminal, from an answer that comes in chunks."""
+    """A converter from chunks of an answer to printable text for a terminal."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._held = ""  # a carriage return: the next chunk tells whether it ends a line
+        self._held = ""  # a carriage return that may be the start of a line end
 
     def encode(self, data: bytes) -> bytes:
-        """What can be shown by now; the rest comes with the next chunk."""
+        """Return what can be shown now; keep the rest for the next chunk."""
         text = self._held + self._decoder.decode(data)
         self._held = "\r" if text.endswith("\r") else ""
         return printable(text.removesuffix(self._held)).encode()
@@ -66,19 +66,19 @@ def on_terminal() -> bool:
 
 
 def write(data: bytes) -> None:
-    """Write part of the answer at once; a terminal gets symbols for control characters.
+    """Write part of the answer at once; on a terminal, replace control characters by symbols.
 
     Raises:
-        RunError: standard output is closed, or full.
+        RunError: standard output is closed, or its disk is full.
     """
     write_raw(_terminal.encode(data) if on_terminal() else data)
 
 
 def write_raw(data: bytes) -> None:
-    """Write part of the answer as it is; end quietly if its reader is gone.
+    """Write part of the answer unchanged; if the reader has closed the pipe, exit with code 0.
 
     Raises:
-        RunError: standard output is closed, or full.
+        RunError: standard output is closed, or its disk is full.
     """
     if sys.stdout is None:
         raise RunError("standard output is closed; there is nowhere to write the answer")
@@ -87,7 +87,7 @@ def write_raw(data: bytes) -> None:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
-        # what Python flushes at exit must not fail a second time
+        # otherwise Python's flush at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except OSError as error:
@@ -101,30 +101,30 @@ def write_line(text: str) -> None:
 
 
 def write_path(path: Path) -> None:
-    """Write a path as the answer: the bytes that the system knows it by."""
+    """Write a path as the answer, in the bytes of the file system."""
     write(os.fsencode(_never_option(str(path))) + b"\n")
 
 
 def _encode(text: str) -> bytes:
-    """UTF-8; a file name in it keeps its bytes."""
+    """Encode text as UTF-8; file names in it keep their bytes."""
     try:
         return text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte
+    except UnicodeEncodeError:  # a surrogate that does not represent a byte
         return text.encode(errors="replace")
 
 
 def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
-    """Write a table, as ``table`` makes it."""
+    """Write a table; see ``table``."""
     for line in table(rows, words=words):
         write_line(line)
 
 
 def table(rows: Sequence[Sequence[str]], *, words: bool = False) -> Iterator[str]:
-    """The lines of a table; on a terminal that is too narrow for it, one line for each cell.
+    """Yield the lines of a table; if the terminal is too narrow, one line for each cell.
 
     Args:
-        rows: the header, then the others; the first column is names.
-        words: whether the other columns are words; otherwise they are numbers.
+        rows: the header, then the other rows; the first column contains names.
+        words: whether the other columns contain words; otherwise they contain numbers.
     """
     rows = [[_one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -138,7 +138,7 @@ def table(rows: Sequence[Sequence[str]], *, words: bool = False) -> Iterator[str
 
 
 def _one_line(cell: str) -> str:
-    """A cell of a table, without characters that would break its line."""
+    """Return a cell of a table without characters that would break its line."""
     line = cell.translate(LINE_BREAKING)
     return printable(line) if on_terminal() else line
 
@@ -153,12 +153,12 @@ def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal."""
+    """Return the number of columns of the terminal."""
     return shutil.get_terminal_size().columns
 
 
 def bar(share: float, used: int) -> str:
-    """A bar for a share of 0 to 1, after ``used`` columns of a line."""
+    """Return a bar for a share of 0 to 1, to follow ``used`` columns of a line."""
     longest = min(LONGEST_BAR, terminal_width() - used - 1)
     return "\N{FULL BLOCK}" * round(max(0, longest) * min(1.0, max(0.0, share)))
 
@@ -170,39 +170,39 @@ def write_json(value: Any) -> None:
 
 
 def say(text: str = "", style: str = "") -> None:
-    """Tell the user something that is not the answer."""
+    """Show a message that is not part of the answer."""
     _print((text, style))
 
 
 def say_command(command: str) -> None:
-    """Show a command on a line of its own, whole, so that it can be copied."""
+    """Show a command on one line, without line breaks, so that it can be copied."""
     _print((f"  {command}", ""), soft_wrap=True)
 
 
 def warn(text: str) -> None:
-    """Tell the user something that they may not expect."""
+    """Show a note about something that the user may not expect."""
     _print(("note: ", "yellow"), (text, ""))
 
 
 def error(text: str) -> None:
-    """Tell the user what went wrong."""
+    """Show an error message."""
     _print(("error: ", "bold red"), (text, ""))
 
 
 def _print(*parts: tuple[str, str], soft_wrap: bool | None = None) -> None:
-    """Print text and its style, part by part; an error of stderr does not stop training."""
+    """Print pairs of text and style to stderr; an error of stderr does not stop training."""
     text = Text.assemble(*((printable(part), style) for part, style in parts))
     with contextlib.suppress(OSError):
         err.print(text, soft_wrap=soft_wrap)
 
 
 def typed(text: str) -> str:
-    """Text from the command line, read as UTF-8 whatever the locale."""
+    """Decode text from the command line as UTF-8, in any locale."""
     return os.fsencode(text).decode(errors="replace") if not text.isascii() else text
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, such as "3 min 20 s"."""
+    """Return seconds in words, such as "3 min 20 s"."""
     seconds = max(0.0, seconds)
     if seconds < 60:
         return f"{seconds:.0f} s"
@@ -213,7 +213,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in words, such as "4.2 MB"."""
+    """Return a number of bytes in words, such as "4.2 MB"."""
     for unit in ("B", "KB", "MB", "GB"):
         if count < 1000 or unit == "GB":
             return f"{count:.0f} {unit}" if unit in "BKB" else f"{count:.1f} {unit}"
@@ -222,18 +222,18 @@ def size(count: float) -> str:
 
 
 def quote(path: str) -> str:
-    """A path as the shell takes it: one word, and never an option."""
+    """Quote a path for the shell, so that it is one word and never an option."""
     path = _never_option(path)
     as_bytes = os.name != "nt" and CONTROLS.search(path)
     return _escape(path) if as_bytes else quote_word(path)
 
 
 def _never_option(path: str) -> str:
-    """A path that does not begin as an option does; - alone is standard input."""
+    """Put ./ before a path that looks like an option; - alone is standard input."""
     return f"./{path}" if path.startswith("-") and path != "-" else path
 
 
 def _escape(path: str) -> str:
-    """A path that cannot be shown, as bash and zsh take it."""
+    """Escape a path with control characters, for bash and zsh."""
     plain = [chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in _encode(path)]
     return "$'" + "".join("\\" + one if one in "\\'" else one for one in plain) + "'"

@@ -1,4 +1,4 @@
-"""What the words of ``grucli train`` ask for."""
+"""Make a request for training from the options of a command."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,14 +19,14 @@ def request(
     flags: Mapping[str, float | None],
     **others: Any,
 ) -> "Request":
-    """What is asked for.
+    """Return the request that the options describe.
 
     Args:
         corpus: files and directories.
         config: a settings file.
-        sets: values of --set.
-        flags: numbers that have a flag of their own, by the name of their setting under train.
-        others: as of ``Request``.
+        sets: the values of --set.
+        flags: the values of flags such as --steps, by the name of the setting under train.
+        others: other arguments of ``Request``.
     """
     from grucli.training.request import Request
 
@@ -36,7 +36,7 @@ def request(
 
 
 def _overrides(sets: Sequence[str], flags: "Values") -> "Values":
-    """What --set and the flags say."""
+    """Return the settings that --set and the flags give."""
     from grucli.config import parse_override
 
     values: Values = {}

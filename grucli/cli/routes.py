@@ -1,4 +1,4 @@
-"""``grucli routes``: the routes that a gradient takes back through time."""
+"""``grucli routes``: show the routes that a gradient takes back through time."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 CellName = Annotated[
     str | None,
-    typer.Option("--cell", help="Look into an untrained gru, lstm or rnn [gru].", metavar="NAME"),
+    typer.Option(
+        "--cell", help="Cell of an untrained model: gru, lstm or rnn [gru].", metavar="NAME"
+    ),
 ]
 StepsBack = Annotated[
     int,
@@ -23,12 +25,12 @@ StepsBack = Annotated[
         "-k",
         min=1,
         max=100,
-        help="How many steps back to enumerate all compositions.",
+        help="Number of steps back over which to enumerate all compositions.",
         metavar="K",
     ),
 ]
 Rows = Annotated[
-    int, typer.Option("--rows", min=1, help="How many compositions to show.", metavar="N")
+    int, typer.Option("--rows", min=1, help="Number of compositions to show.", metavar="N")
 ]
 
 
@@ -47,15 +49,15 @@ def routes(
 ) -> None:
     """Count, name and measure the routes of the gradient from step t back to step t-k.
 
-    A composition is one route per step, the latest step first; a GRU has 4^k of them. Its share is
-    the component of its gradient along the whole gradient, mean over positions of the text. All
-    shares add up to 100 %. Only the top layer is looked at.
+    A composition is one route per step, the latest step first. A GRU has 4^k compositions. The
+    share of a composition is the component of its gradient along the whole gradient, mean over
+    positions of the text. All shares add up to 100 %. Only the top layer is analysed.
     """
     from grucli.analysis import plots, route_shares
 
     plots.check(plot, force=force)
     if cell is not None and "," in cell:
-        raise UsageError(f"--cell {cell}: this command looks into one cell; name one")
+        raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]
     (subject,) = subjects.chosen(runs, "--cell", cell, "gru", text, hidden)
     found = route_shares.measure(subject, steps_back, distance, positions)
@@ -106,7 +108,7 @@ def _composition_lines(enumeration: "Enumeration", rows: int) -> Iterator[str]:
 def _share_lines(found: "RouteShares") -> Iterator[str]:
     shares = found.shown()
     if not shares:
-        yield "\nno gradient goes back: a document begins at each position"
+        yield "\nno gradient flows back: a document begins at each position"
         return
     names = list(next(iter(shares.values())))
     yield "\nshare of each route in the step that ends k steps back;"

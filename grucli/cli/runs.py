@@ -1,4 +1,4 @@
-"""``grucli runs``: what has been trained."""
+"""``grucli runs``: list the runs in a directory."""
 
 from collections.abc import Iterator
 from dataclasses import asdict

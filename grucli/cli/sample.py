@@ -1,4 +1,4 @@
-"""``grucli sample``: text from a trained model."""
+"""``grucli sample``: generate text with a trained model."""
 
 import os
 import sys
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from grucli.sampling import Sample, Samples
 
 LONGEST_PROMPT = 2**22
-"""Bytes of a prompt."""
+"""Maximum number of bytes of a prompt."""
 
 MOST_AS_JSON = 2 * 10**6
-"""Characters that are held as JSON, at some 300 bytes each."""
+"""Maximum number of characters with --json; each takes about 300 bytes of memory."""
 
 
 Temperature = Annotated[
@@ -27,17 +27,21 @@ Temperature = Annotated[
     typer.Option(
         "--temperature",
         "-t",
-        help="Below 1 keeps to likely characters, above 1 is more varied, 0 takes the likeliest.",
+        help="Below 1: more predictable; above 1: more varied; 0: the most probable character.",
         metavar="T",
     ),
 ]
 TopK = Annotated[
     int | None,
-    typer.Option("--top-k", min=1, help="Choose among the K likeliest only.", metavar="K"),
+    typer.Option("--top-k", min=1, help="Use only the K most probable characters.", metavar="K"),
 ]
 TopP = Annotated[
     float | None,
-    typer.Option("--top-p", help="Choose among the fewest that reach P together.", metavar="P"),
+    typer.Option(
+        "--top-p",
+        help="Use only the most probable characters that together reach probability P.",
+        metavar="P",
+    ),
 ]
 Prompt = Annotated[
     str | None, typer.Option("--prompt", "-p", help="Text to continue.", metavar="TEXT")
@@ -46,12 +50,12 @@ PromptFile = Annotated[
     str | None,
     typer.Option("--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"),
 ]
-Count = Annotated[int, typer.Option("--count", "-c", min=1, help="Samples to make.", metavar="N")]
+Count = Annotated[int, typer.Option("--count", "-c", min=1, help="Number of samples.", metavar="N")]
 Stop = Annotated[
     list[str] | None,
     typer.Option(
         "--stop",
-        help="End a sample before this text; \\n, \\t and \\\\ are understood.",
+        help="End a sample before this text; \\n, \\t and \\\\ are escapes.",
         metavar="TEXT",
     ),
 ]
@@ -59,7 +63,7 @@ Separator = Annotated[
     str | None,
     typer.Option(
         "--separator",
-        help="What stands between samples [a line of three dashes; a line end between documents].",
+        help="The text between samples [a line of three dashes; a line end between documents].",
         metavar="TEXT",
     ),
 ]
@@ -88,7 +92,7 @@ def sample(
     as_json: options.Json = False,
     raw: Raw = False,
 ) -> None:
-    """Write text like the corpus, as it is made; from a list, one line a sample."""
+    """Generate text like the corpus. If the corpus is a list, each sample is one line."""
     _check_held(count, length, as_json)
     given = _given(prompt, prompt_file)
     from grucli.storage.loading import load
@@ -131,7 +135,7 @@ def _show(
 
 @contextmanager
 def _options_named(source: str) -> Iterator[None]:
-    """Name options, the prompt's source and the way out in messages of the library."""
+    """Add the options and the source of the prompt to error messages of the library."""
     try:
         yield
     except ArgumentError as error:
@@ -139,13 +143,11 @@ def _options_named(source: str) -> Iterator[None]:
     except CorpusError as error:
         raise CorpusError(f"{source}: {error}") from None
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(
-            f"prompt: {error}; --unknown skip goes on without them"
-        ) from None
+        raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
 
 
 def _write(samples: "Samples", separator: bytes, *, echo: bool, raw: bool) -> None:
-    """Write samples as they are made, each after the prompt."""
+    """Write samples while they are computed; each follows the prompt."""
     put = render.write_raw if raw else render.write
     before, number = samples.prompt_data if echo else b"", -1
     for piece in samples.pieces():
@@ -157,14 +159,14 @@ def _write(samples: "Samples", separator: bytes, *, echo: bool, raw: bool) -> No
 
 
 def _write_json(samples: "Samples", *, documents: bool) -> None:
-    """Write the prompt, and all samples with the log probability of each symbol, in nats."""
+    """Write the prompt and all samples, with the log probability of each symbol in nats."""
     prompt = samples.prompt_data.decode(errors="replace")
     rows = [_figures(sample, documents=documents) for sample in samples]
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
 
 
 def _figures(sample: "Sample", *, documents: bool) -> dict[str, Any]:
-    """A sample as JSON has it; a document with the log probability of its end."""
+    """Return a sample for JSON; a document has the log probability of its end, too."""
     key = "char" if isinstance(sample.symbols, str) else "byte"
     pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
     figures: dict[str, Any] = {
@@ -177,13 +179,13 @@ def _figures(sample: "Sample", *, documents: bool) -> dict[str, Any]:
 def _check_held(count: int, length: int, as_json: bool) -> None:
     if as_json and count * max(1, length) > MOST_AS_JSON:
         raise UsageError(
-            f"--json holds all samples in memory, so --count times --length is {MOST_AS_JSON:,} "
-            "characters at most; lower one of them, or leave --json out"
+            f"--json keeps all samples in memory, so --count times --length must be at most "
+            f"{MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
         )
 
 
 def _given(prompt: str | None, file: str | None) -> bytes:
-    """The prompt, as bytes: the words of a shell and files need not be UTF-8."""
+    """Return the prompt as bytes, because the command line and files need not be UTF-8."""
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
     return os.fsencode(prompt or "") if file is None else _read_prompt(file)
@@ -197,8 +199,8 @@ def _read_prompt(source: str) -> bytes:
         raise CorpusError(f"{source}: cannot read the prompt: {error.strerror}") from None
     if len(raw) > LONGEST_PROMPT:
         raise CorpusError(
-            f"{source}: a prompt of more than {LONGEST_PROMPT // 2**20} MiB; keep its end, which "
-            "counts most"
+            f"{source}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
+            "which has the most effect"
         )
     return raw
 

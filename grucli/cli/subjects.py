@@ -1,4 +1,4 @@
-"""Which models a command looks into: runs, or untrained models of some cells."""
+"""Choose the models that a command analyses: runs, or untrained models of some cells."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,22 +18,22 @@ def chosen(
     text: str | None,
     hidden: int | None,
 ) -> "list[Subject]":
-    """The runs that are named, or else untrained models.
+    """Load the given runs, or make untrained models if there are none.
 
     Args:
         runs: runs or checkpoints.
         option: the option that names cells.
-        cells: its value.
-        default: its value if it is not given.
+        cells: the value of that option.
+        default: the default of that option.
         text: a text file to read.
-        hidden: units of the untrained models.
+        hidden: the number of units of the untrained models.
 
     Raises:
         UsageError: options of untrained models are given with a run.
     """
     for name, value in ((option, cells), ("--hidden", hidden)):
         if runs and value is not None:
-            raise UsageError(f"{name} is for an untrained model; leave it out, or name no run")
+            raise UsageError(f"{name} is for untrained models; leave it out, or name no run")
     from grucli.analysis import subject
 
     if runs:

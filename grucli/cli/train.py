@@ -1,4 +1,4 @@
-"""``grucli train``: from a text to a model."""
+"""``grucli train``: train a model on a text."""
 
 import signal
 import time
@@ -48,9 +48,9 @@ ExtendVocabulary = Annotated[
     ),
 ]
 PrintConfig = Annotated[
-    bool, typer.Option("--print-config", help="Print the settings as YAML, and stop.")
+    bool, typer.Option("--print-config", help="Print the settings as YAML, and train nothing.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and stop.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and train nothing.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no samples.")]
 
 
@@ -74,7 +74,8 @@ def train(
 ) -> None:
     """Train a model on a text and print the path of the run directory.
 
-    Settings come from --config, then --set and the flags; --print-config shows them all.
+    Settings come from --config; --set and the flags override them. --print-config shows all
+    settings.
     """
     began = time.perf_counter()
     flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
@@ -84,7 +85,7 @@ def train(
         _print_config(asked)
         return
     if resume is not None and (name is not None or runs_dir is not None):
-        raise UsageError("--name and --runs-dir are for a new run; --resume has one")
+        raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
     if not quiet:
         narrate.say_reading(asked.sources)
     _train(asked, name, runs_dir or Path("runs"), began, dry_run=dry_run, quiet=quiet)
@@ -118,11 +119,11 @@ def _train(
 
 
 def _print_config(asked: "Request") -> None:
-    """All settings, as they suit the corpus if one is given."""
+    """Print all settings; if a corpus is given, they are adapted to it."""
     from grucli.config import to_yaml
 
     if asked.resume is not None or asked.init_from is not None:
-        raise UsageError("--print-config is for a new run; an old one has its config.yaml")
+        raise UsageError("--print-config is for a new run; an existing run has a config.yaml")
     settings = asked.session().plan.settings if asked.sources else asked.settings()
     render.write(to_yaml(settings).encode())
 
@@ -132,19 +133,19 @@ def carry_out(
     show: "Callable[[Generator[Event, None, object]], T]",
     say_stopped: Callable[[], None],
 ) -> tuple[T, int]:
-    """Train and show it, until it ends or a signal stops it.
+    """Train and show the events, until training ends or a signal stops it.
 
     Args:
-        start: from what asks whether to stop, the events.
-        show: shows them.
+        start: starts training and returns its events; its argument tells whether to stop.
+        show: shows the events.
         say_stopped: says that training was stopped at once.
 
     Returns:
-        What ``show`` returns, and the signal that has stopped training, or 0.
+        The result of ``show``, and the signal that stopped training, or 0.
 
     Raises:
         RunError: a file cannot be written, or the loss is not finite.
-        typer.Exit: a second signal has stopped it at once.
+        typer.Exit: a second signal stopped training at once.
     """
     from grucli.training.session import StoppedAtOnce
 
@@ -154,7 +155,7 @@ def carry_out(
             try:
                 return show(events), stop.signal
             except BaseException as problem:
-                events.throw(problem)  # a run must learn of what happens while it is shown
+                events.throw(problem)  # the run must know of errors in ``show``
                 raise
         except StoppedAtOnce:
             say_stopped()
@@ -162,7 +163,7 @@ def carry_out(
 
 
 class _Stop:
-    """Whether the user has asked to stop, and by which signal; the next one raises ``at_once``."""
+    """Whether a signal has asked to stop, and which one. A second signal raises ``at_once``."""
 
     def __init__(self, at_once: type[BaseException]) -> None:
         self.signal, self.at_once = 0, at_once
@@ -175,10 +176,10 @@ class _Stop:
         del frame
         if self.signal:
             for again in STOP_SIGNALS:
-                signal.signal(again, signal.SIG_IGN)  # what is left to do takes a moment
+                signal.signal(again, signal.SIG_IGN)  # the rest takes only a moment
             raise self.at_once
         self.signal = number
-        render.say("\nstopping after this step and saving; once more stops at once")
+        render.say("\nstopping after this step and saving; press Ctrl-C again to stop at once")
 
 
 @contextmanager

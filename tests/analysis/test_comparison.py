@@ -24,7 +24,7 @@ def verdicts(*outcomes: Outcome) -> dict[str, str]:
 
 
 FEWER = "a GRU has fewer parameters than an LSTM of its width"
-FITS = "a GRU over-fits less than an LSTM"
+FITS = "a GRU overfits less than an LSTM"
 BETTER = "a GRU predicts new text better"
 
 
@@ -50,7 +50,7 @@ def test_claims_of_several_seeds_are_held_against_their_spread() -> None:
 def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is() -> None:
     assert FEWER not in verdicts(GRU, replace(LSTM, hidden=50))
     young = [replace(one, passed=False) for one in (GRU, LSTM)]
-    assert verdicts(*young)[FITS] == "undecided: no run had passed its best"
+    assert verdicts(*young)[FITS] == "undecided: no run was trained well past its best"
     assert verdicts(*young)[BETTER] == "held, by one seed"
 
 

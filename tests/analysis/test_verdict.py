@@ -8,8 +8,8 @@ from grucli.analysis.verdict import verdict
     [
         (1.4, [2.0, 1.5, 1.53], "lowest at evaluation 2 of 3 and has risen by 0.030"),
         (1.4, [2.0, 1.6, 1.5], "Still learning"),
-        (1.0, [1.505, 1.5], "Over-fitting begins: it predicts text it was trained on 0.500 nats"),
-        (1.49, [1.5, 1.5], "Under-fitting"),
+        (1.0, [1.505, 1.5], "Overfitting begins: the loss is 0.500 nats per character lower on"),
+        (1.49, [1.5, 1.5], "Underfitting"),
         (1.4, [1.5, 1.5], "A good fit"),
         (1.4, [1.5], "A good fit"),
         (3.0, [3.1, 2.999], "Nothing learned yet"),

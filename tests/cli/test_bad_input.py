@@ -127,14 +127,14 @@ def test_a_runs_directory_that_is_a_file(grucli: Grucli) -> None:
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
         (["--prompt-file", "nothing.txt"], "nothing.txt: cannot read the prompt"),
         (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the text is not UTF-8"),
-        (["--prompt-file", "long.txt"], "long.txt: a prompt of more than 4 MiB; keep its end"),
+        (["--prompt-file", "long.txt"], "long.txt: the prompt has more than 4 MiB; keep its end"),
         (["--stop", "a" * 1001], "--stop takes texts of at most 1,000 characters"),
-        (["--json", "--length", "9" * 4000, "--count", "9" * 4000], "--json holds all samples in"),
-        (["--json", "--length", "0", "--count", "2000001"], "is 2,000,000 characters at most"),
+        (["--json", "--length", "9" * 4000, "--count", "9" * 4000], "--json keeps all samples in"),
+        (["--json", "--length", "0", "--count", "2000001"], "must be at most 2,000,000 characters"),
         (
             ["--prompt", "Xué"],
             "the model never saw the characters 'X' LATIN CAPITAL LETTER X (U+0058), "
-            "'é' LATIN SMALL LETTER E WITH ACUTE (U+00E9); --unknown skip goes on without them",
+            "'é' LATIN SMALL LETTER E WITH ACUTE (U+00E9); --unknown skip leaves them out",
         ),
     ],
     ids=lambda value: "_".join(map(str, value))[:60] if isinstance(value, list) else "",
@@ -221,7 +221,7 @@ def test_init_from_with_another_architecture(grucli: Grucli, trained: Path) -> N
 def test_gradcheck_of_a_checkpoint_without_its_run(grucli: Grucli, trained: Path) -> None:
     write("lost.npz", next((trained / "checkpoints").glob("*.npz")).read_bytes())
     assert "stands outside its run directory" in refused(grucli, "gradcheck", "lost.npz")
-    assert "--set is for a model without a run" in refused(
+    assert "--set cannot be combined with a run" in refused(
         grucli, "gradcheck", "lost.npz", "--set", "model.layers=1"
     )
     assert "unknown key model.size" in refused(grucli, "gradcheck", "--set", "model.size=1")

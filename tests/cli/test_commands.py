@@ -71,7 +71,7 @@ def test_a_dry_run_writes_nothing(grucli: Grucli, text_file: Path) -> None:
 def test_defaults_suit_the_length_of_the_text_and_give_way(grucli: Grucli, text_file: Path) -> None:
     said = grucli("train", text_file, "--dry-run").err
     assert "suited   dropout 0.5" in said
-    assert "for a text of this length; --set overrides" in said
+    assert "chosen for this length of text; --set changes it" in said
     printed = grucli("train", text_file, "--print-config").out
     assert "dropout: 0.5" in printed
     assert "suited" not in grucli("train", text_file, "--dry-run", "--quiet").err

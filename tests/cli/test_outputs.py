@@ -39,7 +39,7 @@ def test_a_corpus_that_is_there_already_stays(grucli: Grucli) -> None:
     before = path.stat()
     again = grucli("corpus", "python-reference")
     assert (again.code, again.out) == (0, f"{path}\n")
-    assert f"{path} holds this text already" in again.err
+    assert f"{path} already holds this text" in again.err
     assert path.stat() == before
     for content in (path.read_bytes() + b"\n", path.read_bytes()[:-1]):
         path.write_bytes(content)
@@ -66,7 +66,7 @@ def test_a_plot_overwrites_nothing_unasked(
     Path("plot.svg").write_text(MINE, encoding="utf-8")
     refused = grucli(command, "--plot", "plot.svg")
     assert (refused.code, refused.out) == (2, "")
-    assert "--plot plot.svg: this file exists; name another, or overwrite it" in refused.err
+    assert "--plot plot.svg: this file exists; name another file, or overwrite it" in refused.err
     assert Path("plot.svg").read_text(encoding="utf-8") == MINE
 
 

@@ -72,7 +72,7 @@ def test_the_second_signal_stops_at_once(text_file: Path) -> None:
     process = start("train", text_file, "--epochs=9999", *TINY, *slow)
     wait_for(process, "time ")
     process.send_signal(signal.SIGTERM)
-    wait_for(process, "once more stops at once")
+    wait_for(process, "press Ctrl-C again to stop at once")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 143
@@ -124,7 +124,7 @@ def test_a_full_disk_names_what_is_safe(
     assert result.code == 1
     assert "Traceback" not in result.err
     assert "step-00000020.npz: cannot be written: No space left on device; training" in result.err
-    assert "goes on and tries again (the checkpoint of step 10 is safe)" in result.err
+    assert "will try again (the checkpoint of step 10 is safe)" in result.err
     assert "step-00000030.npz: cannot be written: No space left on device; the" in result.err
     assert "the checkpoint of step 10 is safe; when that is mended, go on with" in result.err
     run = next(Path("runs").iterdir())
