@@ -75,7 +75,7 @@ def test_what_makes_no_sense_is_an_error_of_grucli_and_writes_nothing() -> None:
     for words, problem in [
         ({"steps": 5, "settings": SMALL | {"train.steps": 6}}, "train.steps is given by settings"),
         ({"settings": {"model.hiden": 5}}, "settings: unknown key model.hiden"),
-        ({"unknown": "skip"}, "belong to --init-from"),
+        ({"unknown": "skip"}, "can only be used with --init-from"),
         ({"init_from": "nowhere"}, "there is no such run"),
         ({"resume": "nowhere"}, "there is no such run"),
         ({"resume": "nowhere", "name": "x"}, "are for a new run"),
