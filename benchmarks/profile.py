@@ -52,10 +52,10 @@ def products(size: Size) -> Part:
     """The matrix products of ``kernels``, with the arrays that they follow each other on."""
     import numpy as np
 
+    from grucli.nn.input_projection import STEPS_AT_ONCE
     from grucli.nn.matmul import best_width, blocks, multiplier, multiply
     from grucli.nn.model import ROWS_AT_ONCE
     from grucli.nn.params import chunks
-    from grucli.nn.projection import STEPS_AT_ONCE
 
     T, B, H, L = size.T, size.B, size.H, size.L
     rng = np.random.default_rng(0)

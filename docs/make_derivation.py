@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from grucli.analysis.gradient_flow import norms_by_distance
+from grucli.analysis.gradient_routes import count, joined, look_back, summed
 from grucli.analysis.route_shares import enumerate_routes
-from grucli.analysis.routes import count, joined, look_back, summed
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import TOLERANCE, check_all, toy
 

@@ -11,15 +11,15 @@ __all__ = ["load", "runs", "train", "train_events"]
 MODULES = {
     "load": "grucli.storage.loading",
     "runs": "grucli.storage.run",
-    "train": "grucli.training.library",
-    "train_events": "grucli.training.library",
+    "train": "grucli.training.api",
+    "train_events": "grucli.training.api",
 }
 """Where the public names are defined."""
 
 if TYPE_CHECKING:
     from grucli.storage.loading import load
     from grucli.storage.run import runs
-    from grucli.training.library import train, train_events
+    from grucli.training.api import train, train_events
 else:
 
     def __getattr__(name: str) -> object:

@@ -1,7 +1,7 @@
-"""Where the program begins, as ``python -m grucli`` and as the command ``grucli``.
+"""The entry point of the program, for ``python -m grucli`` and the command ``grucli``.
 
-The first thing it does is to say how Ctrl-C and SIGTERM end it. The imports come after that,
-because they take a tenth of a second.
+It first sets handlers for Ctrl-C and SIGTERM. Other imports come later, because they take a tenth
+of a second.
 """
 
 import os
@@ -13,7 +13,7 @@ except KeyboardInterrupt:
 
 
 def _leave(number: int, frame: object) -> None:
-    """End at once: before the command begins and after it has ended nothing is half-written."""
+    """Exit immediately. This is safe before and after a command: no file is half-written then."""
     del frame
     os._exit(128 + number)
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grucli import outputs
+from grucli import output_files
 from grucli.printable import printable
 
 PAGE = """<!DOCTYPE html>
@@ -92,4 +92,4 @@ class ColouredText:
             RunError: the file cannot be written.
         """
         page = self.page().encode()
-        outputs.write_result(path, "page", lambda file: file.write(page))
+        output_files.write_result(path, "page", lambda file: file.write(page))

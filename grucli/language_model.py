@@ -1,13 +1,13 @@
-"""A language model: weights, a vocabulary, and how often its symbols occur.
+"""A language model: weights, a vocabulary, and the counts of its symbols.
 
-All rules of how a text is read are here. A text is a string, or bytes.
+This module has all rules for reading a text. A text is a string or bytes.
 
-- A model of characters reads bytes as UTF-8; a model of bytes reads a string in its UTF-8 form.
-- Symbols that the model never saw are an error, or are left out (``unknown="skip"``), or are read
-  as the unknown character, if the model has one.
-- A model of a list (``data.documents``) reads the separator before a text, so that the first
-  symbol is predicted as the first of any document. Other models begin with the zero state, and
-  the first symbol costs what sampling gives it: its frequency in the training text.
+- A model of characters reads bytes as UTF-8. A model of bytes reads a string in its UTF-8 form.
+- New symbols, which are not in the vocabulary, are left out with ``unknown="skip"``. Otherwise they
+  are read as the unknown character if the model has one, and are an error if it has none.
+- A model of documents (``data.documents``) reads the separator before a text, so the first symbol
+  is predicted like the first symbol of any document. Other models start from the zero state. Their
+  probability of the first symbol is its frequency in the training text, as in sampling.
 """
 
 import codecs
@@ -34,25 +34,25 @@ from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
 SORTED = 2**16
-"""Lines that are held in memory together."""
+"""Number of lines that are held in memory and scored together."""
 
 WINDOW = 128
-"""Characters whose states are computed at a time; does not change the result."""
+"""Number of characters whose states are computed at a time; it does not change the result."""
 
 UNSEEN = 0.5
-"""Occurrences that a first character which the training text lacks is taken to have."""
+"""Count of a first character that does not occur in the training text."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TextReader:
-    """How a model reads texts: what its ids stand for, and how a text is begun.
+    """A model with the rules for reading texts: ids of symbols, and the start of a text.
 
     Attributes:
-        model: the weights, and the functions of them.
+        model: the weights and their functions.
         vocabulary: the symbols.
-        counts: how often each occurs in the training text, (V,).
-        data: how the training text was read: its level and encoding, whether it is a list.
-        path: the checkpoint that it comes from, for display.
+        counts: how often each symbol occurs in the training text, (V,).
+        data: how the training text was read: level, encoding, documents.
+        path: the checkpoint file, for display.
     """
 
     model: Model
@@ -63,19 +63,19 @@ class TextReader:
 
     @property
     def documents(self) -> bool:
-        """Whether the training text is a list of documents."""
+        """Whether the training text consists of documents."""
         return self.data.documents is not None
 
     def encode(self, text: str | bytes, *, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of a text, (N,).
+        """The ids of a text, (N,).
 
         Args:
-            text: a string, or bytes.
-            unknown: "error", or "skip" to leave symbols out that the model never saw.
+            text: a string or bytes.
+            unknown: "error", or "skip" to leave out new symbols.
 
         Raises:
-            UnknownCharacterError: naming the symbols that it never saw.
-            CorpusError: bytes that are not UTF-8, for a model of characters.
+            UnknownCharacterError: the text has new symbols, which the message names.
+            CorpusError: the bytes are not UTF-8, for a model of characters.
         """
         return self.vocabulary.encode(text, unknown)
 
@@ -90,24 +90,24 @@ class TextReader:
         encoding: str | None = None,
         unknown: Unknown = "error",
     ) -> Corpus:
-        """Read files as the training text was read.
+        """Read files with the settings of the training text.
 
         Args:
-            files: paths of files or directories, which follow one another; - is standard input.
-            encoding: if the files are not encoded as the training text was.
-            unknown: "error", or "skip" to leave symbols out that the model never saw.
+            files: paths of files or directories, read as one text; - is standard input.
+            encoding: encoding of the files, if it differs from that of the training text.
+            unknown: "error", or "skip" to leave out new symbols.
 
         Raises:
-            CorpusError: missing, empty, or not in the encoding.
-            SettingsError: Python knows no such encoding.
-            UnknownCharacterError: naming the symbols that the model never saw.
+            CorpusError: a file is missing, empty, or not in the encoding.
+            SettingsError: Python does not know the encoding.
+            UnknownCharacterError: the text has new symbols, which the message names.
         """
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
         return read([str(file) for file in files], data, self.vocabulary, unknown)
 
     def _as_read(self, text: str | bytes, ids: Ids, unknown: Unknown) -> bytes:
-        """What stands for a text: as it was given, or what is left of it."""
+        """The text that the model reads, as bytes: without skipped symbols or a BOM."""
         if unknown == "skip":
             return self.vocabulary.decode(ids)
         if isinstance(text, str):
@@ -115,11 +115,11 @@ class TextReader:
         return text.removeprefix(codecs.BOM_UTF8)
 
     def _begin(self, ids: Ids) -> tuple[Array, Ids]:
-        """How a text is begun.
+        """Prepare the start of a text.
 
         Returns:
-            The log probabilities of the symbols that nothing is read before, (0,) or (1,); and the
-            ids to read, of which the first is not predicted.
+            The log probability of the first symbol if no symbol is read before it, (0,) or (1,);
+            and the ids to read, of which the model does not predict the first.
         """
         if self.model.separator is not None:
             return np.zeros(0), np.concatenate([[self.model.separator], ids])
@@ -127,7 +127,7 @@ class TextReader:
         return np.log(np.maximum(self.counts[ids[:1]], UNSEEN) / total), ids
 
     def _lines(self, lines: Iterable[str | bytes], unknown: Unknown) -> Iterator[Ids]:
-        """The ids of each line, with its end if the model is one of a list."""
+        """Yield the ids of each line; a model of documents adds a missing line end."""
         end = self.model.separator
         for number, line in enumerate(lines, 1):
             try:
@@ -141,7 +141,7 @@ class TextReader:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LanguageModel(TextReader):
-    """A model that samples, scores and shows its states; ``grucli.load`` makes one of a run."""
+    """A model that samples, scores and shows its states; ``grucli.load`` loads it from a run."""
 
     @property
     def parameters(self) -> int:
@@ -171,7 +171,7 @@ class LanguageModel(TextReader):
         unknown: Unknown = "error",
         echo: bool = True,
     ) -> str:
-        """A text like the training text; arguments and errors as of ``stream``."""
+        """Make a text like the training text; arguments and errors as in ``stream``."""
         pieces = self.stream(
             length,
             prompt=prompt,
@@ -198,25 +198,25 @@ class LanguageModel(TextReader):
         unknown: Unknown = "error",
         echo: bool = True,
     ) -> Iterator[str]:
-        """A text like the training text, as it is made.
+        """Make a text like the training text, and yield its parts while it is made.
 
-        A model of a list makes one document, without the line end after it.
+        A model of documents makes one document, without the line end after it.
 
         Args:
-            length: symbols to make: characters, or bytes of a model of bytes.
+            length: number of symbols to make: characters, or bytes for a model of bytes.
             prompt: a text to continue.
-            temperature: below 1 keeps to likely symbols, above 1 is more varied, 0 takes the
-                most probable one each time.
-            top_k: choose among the k most probable symbols only.
-            top_p: choose among the fewest symbols whose probabilities reach p together.
-            seed: makes the text repeatable; None draws one.
-            stop: texts that end the sample; the one that does is not part of it.
-            unknown: "error", or "skip" to leave symbols of the prompt out that it never saw.
+            temperature: below 1 prefers probable symbols, above 1 is more varied, 0 always
+                takes the most probable symbol.
+            top_k: sample only from the k most probable symbols.
+            top_p: sample only from the fewest symbols whose total probability reaches p.
+            seed: the random seed; None draws a new one.
+            stop: texts that end the sample; the text that ends it is not part of it.
+            unknown: "error", or "skip" to leave out new symbols of the prompt.
             echo: whether the prompt comes first.
 
         Raises:
-            ArgumentError: a number is out of its range, or a stop text cannot be used.
-            UnknownCharacterError: naming the symbols of the prompt that it never saw.
+            ArgumentError: a number is out of range, or a stop text is not possible.
+            UnknownCharacterError: the prompt has new symbols, which the message names.
         """
         samples = self.samples(
             1,
@@ -244,12 +244,12 @@ class LanguageModel(TextReader):
         stop: Sequence[str] = (),
         unknown: Unknown = "error",
     ) -> Samples:
-        """Several samples of one prompt, made side by side when they are asked for.
+        """Make ``count`` samples of one prompt in parallel, when the result is iterated over.
 
-        Iterate over the result for whole samples with the log probability of each symbol, or
-        over its ``pieces()`` for texts as they are made. Sample i draws from a random stream of
-        its own: it does not depend on ``count``, and sample 0 is that of ``sample``. The result
-        knows the seed. ``count`` is how many; other arguments and errors as of ``stream``.
+        The result yields whole samples with the log probability of each symbol. Its ``pieces()``
+        yields texts while they are made. Its ``seed`` is the seed used. Each sample has its own
+        random stream, so it does not depend on ``count``, and sample 0 equals that of ``sample``.
+        Other arguments and errors are those of ``stream``.
         """
         check_stops(stop)
         ids = self.encode(prompt, unknown=unknown)
@@ -276,10 +276,10 @@ class LanguageModel(TextReader):
         seed: int,
         stop: Callable[[], bool] = lambda: False,
     ) -> npt.NDArray[np.intp]:
-        """The ids of one sample without its prompt, (length,); documents follow one another.
+        """The ids of one sample without its prompt, (length,); it may have several documents.
 
-        It raises ``Stopped`` if ``stop``, which is asked at each symbol, says so; other arguments
-        and errors as of ``stream``.
+        ``stop`` is called at each symbol, and ``Stopped`` is raised if it returns True. Other
+        arguments and errors are those of ``stream``.
         """
         return sample_ids(
             self.model,
@@ -299,15 +299,15 @@ class LanguageModel(TextReader):
     # ---- scoring
 
     def score(self, text: str | bytes, *, unknown: Unknown = "error") -> TextScore:
-        """How well each symbol of a text is predicted from all before it.
+        """Score each symbol of a text, predicted from all symbols before it.
 
         Args:
-            text: a string, or bytes.
-            unknown: "error", or "skip" to score the text without symbols that it never saw.
+            text: a string or bytes.
+            unknown: "error", or "skip" to score the text without new symbols.
 
         Raises:
-            UnknownCharacterError: naming the symbols that it never saw.
-            CorpusError: bytes that are not UTF-8, for a model of characters.
+            UnknownCharacterError: the text has new symbols, which the message names.
+            CorpusError: the bytes are not UTF-8, for a model of characters.
         """
         ids = self.encode(text, unknown=unknown)
         data = self._as_read(text, ids, unknown)
@@ -319,12 +319,12 @@ class LanguageModel(TextReader):
     def score_lines(
         self, lines: Iterable[str | bytes], *, unknown: Unknown = "error"
     ) -> npt.NDArray[np.float64]:
-        """Nats of each line by itself, (N,), much faster than one by one.
+        """The nats of each line, scored separately, (N,); faster than ``score`` on each line.
 
         Args:
-            lines: N lines. A model of a list predicts the end of each as well: it adds a line end
-                where a line has none.
-            unknown: as of ``score``, as all errors.
+            lines: N lines. A model of documents also predicts the end of each line. It adds a
+                line end if there is none.
+            unknown: as in ``score``; errors also.
         """
         texts, nats = self._lines(lines, unknown), [np.zeros(0)]
         while begun := list(map(self._begin, islice(texts, SORTED))):
@@ -340,23 +340,23 @@ class LanguageModel(TextReader):
         workers: int | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Score:
-        """Sums over a long text; only a model of a list predicts its first symbol.
+        """Score a long text as sums; only a model of documents predicts its first symbol.
 
         Args:
             text: a text, or its ids (N,), in memory or mapped from a file.
             begins: False for a part of a longer text: no separator is read before it.
-            workers: threads that share the work; None takes all cores.
-            stop: asked again and again whether to give up.
+            workers: number of threads that share the work; None takes all cores.
+            stop: called repeatedly; the evaluation stops when it returns True.
 
         Raises:
             CorpusError: there is nothing to predict.
-            Stopped: ``stop`` has said so.
+            Stopped: ``stop`` has returned True.
         """
         ids = self.encode(text) if isinstance(text, str | bytes) else text
         first = self.model.separator if begins else None
         if len(ids) < (2 if first is None else 1):
             raise CorpusError(
-                f"the model knows {len(ids)} of its characters; it takes one to read and one to "
+                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
                 "predict"
             )
         cores = available_cores() if workers is None else workers
@@ -367,12 +367,12 @@ class LanguageModel(TextReader):
     def states(
         self, text: str | bytes, *, layer: int = 1, unknown: Unknown = "error"
     ) -> dict[str, Array]:
-        """What a layer computes while a text is read, from the zero state.
+        """The states and gates of a layer while it reads a text from the zero state.
 
         Args:
-            text: a string, or bytes.
-            layer: from 1.
-            unknown: as of ``score``.
+            text: a string or bytes.
+            layer: number of the layer, from 1.
+            unknown: as in ``score``.
 
         Returns:
             Arrays (T, H) for T symbols by their names in the equations: parts of the state
@@ -380,7 +380,7 @@ class LanguageModel(TextReader):
             and "u" of an LSTM, or of a GRU whose reset gate acts after the product.
 
         Raises:
-            ArgumentError: there is no such layer; other errors as of ``score``.
+            ArgumentError: there is no such layer; other errors as in ``score``.
         """
         if not 1 <= layer <= self.model.L:
             raise ArgumentError("layer", f"must be from 1 to {self.model.L}, not {layer}")
@@ -392,7 +392,7 @@ class LanguageModel(TextReader):
 
 
 def _decoded(samples: Samples, prompt: bytes) -> Iterator[str]:
-    """The prompt and a sample as text, whole characters at a time."""
+    """Yield the prompt and a sample as text, in whole characters."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     pieces = (piece.data for piece in samples.pieces())
     for data in chain([prompt], pieces):
@@ -403,7 +403,7 @@ def _decoded(samples: Samples, prompt: bytes) -> Iterator[str]:
 
 
 def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
-    """What a layer computes while ids (T,) are read from the zero state, each (T, H)."""
+    """The states and gates of a layer while it reads ids (T,) from the zero state, each (T, H)."""
     cell, state = CELLS[model.cell], model.zero_state(1)
     names = (*cell.STATE, *cell.GATES, *cell.SAVED)
     workspace = model.workspace(WINDOW, 1)

@@ -1,4 +1,4 @@
-"""What a model gives for each symbol of a text, as numbers, as aligned lines and as HTML."""
+"""Scores of each symbol of a text, as numbers, as aligned lines and as HTML."""
 
 import html
 import math
@@ -10,24 +10,24 @@ import numpy as np
 import numpy.typing as npt
 
 COLUMNS, CELL = 100, 5
-"""Most columns of a printed line, and the columns of a symbol in it."""
+"""Maximum number of columns of a printed line, and number of columns for a symbol."""
 
 SHOWN = 2000
-"""Most symbols that ``repr`` and a notebook show."""
+"""Maximum number of symbols that ``repr`` and a notebook show."""
 
 SURPRISING = 8.0
-"""Bits from which a symbol has the full colour in a notebook."""
+"""Minimum bits of a symbol that has the full colour in a notebook."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class TextScore:
-    """How well a model predicts each symbol of a text.
+    """The score of a text: how well a model predicts each of its symbols.
 
-    ``score[3:9]`` is the score of those symbols alone, given all that stood before them.
+    ``score[3:9]`` is the score of these symbols, each predicted from all symbols before it.
 
     Attributes:
-        symbols: what was scored: N characters, or N bytes for a model of bytes.
-        log_probs: log probability of each symbol given all before it, in nats, (N,).
+        symbols: the text: N characters, or N bytes for a model of bytes.
+        log_probs: log probability of each symbol given all symbols before it, in nats, (N,).
     """
 
     symbols: str | bytes
@@ -35,14 +35,14 @@ class TextScore:
 
     @property
     def text(self) -> str:
-        """What was scored; bytes that are not UTF-8 become U+FFFD."""
+        """The text as a string; bytes that are not UTF-8 become U+FFFD."""
         if isinstance(self.symbols, str):
             return self.symbols
         return self.symbols.decode(errors="replace")
 
     @property
     def nats(self) -> float:
-        """Sum of -log p."""
+        """Sum of -log p over all symbols, in nats."""
         return 0.0 - float(self.log_probs.sum())
 
     @property
@@ -71,7 +71,7 @@ class TextScore:
         return "\n".join([*self[:SHOWN]._lines(), *self._not_shown()])
 
     def _repr_html_(self) -> str:
-        """The text coloured by surprise, for notebooks."""
+        """HTML for notebooks: the text, coloured by the bits of each symbol."""
         shown = self[:SHOWN]
         spans = map(_span, shown._visible(), shown.bits.tolist())
         facts = html.escape(self._facts())
@@ -91,13 +91,13 @@ class TextScore:
         return [f"{more:,} more are not shown; [{SHOWN}:] has them"] if more > 0 else []
 
     def _visible(self) -> Iterator[str]:
-        """What each symbol looks like."""
+        """The visible form of each symbol."""
         if isinstance(self.symbols, str):
             return map(visible, self.symbols)
         return (visible(chr(byte)) if byte < 0x80 else f"{byte:02x}" for byte in self.symbols)
 
     def _lines(self) -> Iterator[str]:
-        """The facts, then symbols in one line and their bits in the next."""
+        """Yield a summary, then pairs of lines: symbols, and their bits below them."""
         yield self._facts()
         cells = list(zip(self._visible(), self.bits.tolist(), strict=True))
         for lo in range(0, len(cells), COLUMNS // CELL):
@@ -109,7 +109,7 @@ class TextScore:
 
 
 def visible(character: str) -> str:
-    """What stands for a character where it has to be seen: blanks and controls have symbols."""
+    """The visible form of a character: blanks and control characters become symbols."""
     code = ord(character)
     if code <= 0x20:
         return chr(0x2400 + code)
@@ -121,19 +121,19 @@ def visible(character: str) -> str:
 
 
 def _padded(cell: str) -> str:
-    """A cell at the right of its columns."""
+    """A cell, right-aligned in its columns."""
     return " " * (CELL - sum(map(_width, cell))) + cell
 
 
 def _width(character: str) -> int:
-    """Columns of a character in a terminal."""
+    """Number of columns of a character in a terminal."""
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def _span(symbol: str, bits: float) -> str:
-    """A symbol on white if it was expected, on red if it was not."""
+    """HTML of a symbol: the background is white for few bits and red for many."""
     faded = round(255 - 175 * min(1.0, bits / SURPRISING))
     text = " " if symbol == "\N{SYMBOL FOR SPACE}" else html.escape(symbol)
     end = "\n" if symbol == "\N{SYMBOL FOR LINE FEED}" else ""

@@ -1,9 +1,9 @@
-"""The processor cores that the program may use, and how it shares them with NumPy's products.
+"""The number of processor cores and the number of threads for NumPy's matrix products.
 
-NumPy hands products of matrices to a library, the BLAS, which shares them among threads. That does
-not suit a program that shares its work among processes or threads itself, so the number of these
-threads is limited while grucli computes, and no longer: other code of the same process keeps its
-own. Where the user has set OPENBLAS_NUM_THREADS or a variable like it, that stays.
+NumPy computes matrix products with a BLAS library, which shares each product among threads. grucli
+shares its work among processes or threads itself. Therefore it limits the number of BLAS threads
+while it computes, and restores the number afterwards for other code in the same process. If the
+user has set OPENBLAS_NUM_THREADS or a similar variable, the setting is kept.
 """
 
 import os
@@ -13,26 +13,26 @@ from functools import cache
 from typing import Any
 
 MANY_SAMPLES = 16
-"""Samples from which threads share them; fewer are made by one, whose products are shared."""
+"""Minimum number of samples to share among threads. With fewer, threads share products."""
 
 SIDE_BY_SIDE = 1024
-"""Most samples that are made side by side."""
+"""Maximum number of samples that are made in parallel."""
 
 HELD = 2**22
-"""Most characters of samples that are made side by side, since all but one wait in memory."""
+"""Maximum number of characters in parallel samples, which are all held in memory."""
 
 PRODUCT_THREADS = 4
-"""Most threads that a product of few rows is worth."""
+"""Maximum number of threads for a product with few rows."""
 
 VARIABLES = tuple(
     f"{name}_THREADS"
     for name in ("OPENBLAS_NUM", "GOTO_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM", "OMP_NUM")
 )
-"""Environment variables by which users say how many threads share a product."""
+"""Environment variables that set the number of BLAS threads."""
 
 
 def available_cores() -> int:
-    """Cores that this process may use."""
+    """Number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -40,34 +40,34 @@ def available_cores() -> int:
 
 @cache
 def _libraries() -> list[Any]:
-    """What sets and tells the number of threads of each BLAS, NumPy's first."""
+    """Controllers for the threads of each loaded BLAS; the first one is NumPy's."""
     import numpy as np
     from threadpoolctl import ThreadpoolController
 
-    del np  # what it loads is looked for
+    del np  # the import loads its BLAS
     found = ThreadpoolController().select(user_api="blas").lib_controllers
     return sorted(found, key=lambda library: "numpy" not in library.filepath)
 
 
 def blas() -> dict[str, Any]:
-    """What is known of NumPy's BLAS; nothing if it is of an unknown kind."""
+    """Information about NumPy's BLAS; empty if its kind is unknown."""
     return dict(_libraries()[0].info()) if _libraries() else {}
 
 
 def blas_threads() -> int | None:
-    """Threads that share a product as things stand, None if that is unknown."""
+    """The current number of threads that share a product; None if it is unknown."""
     libraries = _libraries()
     return int(libraries[0].num_threads) if libraries else None
 
 
 @cache
 def user_has_set_threads() -> bool:
-    """Whether the user has set how many threads share a product, before a BLAS was loaded."""
+    """Whether the user has set the number of BLAS threads in the environment."""
     return any(os.environ.get(variable) for variable in VARIABLES)
 
 
 def limit_blas(threads: int) -> None:
-    """Have so many threads share each product from now on, unless the user has set how many."""
+    """Set the number of threads that share each product, unless the user has set it."""
     if user_has_set_threads():
         return
     for library in _libraries():
@@ -76,9 +76,10 @@ def limit_blas(threads: int) -> None:
 
 @contextmanager
 def blas_limited_to(threads: int) -> Iterator[None]:
-    """Have so many threads share each product in this context, unless the user has set how many.
+    """Set the number of threads that share each product in this context.
 
-    This takes some microseconds. The number belongs to the process, not to the thread that sets it.
+    The number is for the whole process, not only for this thread. It is not changed if the user
+    has set it. Entering the context takes some microseconds.
     """
     before = [] if user_has_set_threads() else [(lib, lib.num_threads) for lib in _libraries()]
     try:
@@ -91,10 +92,10 @@ def blas_limited_to(threads: int) -> Iterator[None]:
 
 
 def product_threads(samples: int) -> int:
-    """Threads that shall share each product when so many samples are made side by side."""
+    """Number of threads to share each product when ``samples`` samples are made in parallel."""
     return 1 if samples >= MANY_SAMPLES else min(available_cores(), PRODUCT_THREADS)
 
 
 def side_by_side(samples: int, length: int) -> int:
-    """How many of so many samples of that length are made side by side, the others after them."""
+    """Number of samples of this length to make in parallel; the others are made later."""
     return max(1, min(samples, SIDE_BY_SIDE, HELD // max(1, length)))

@@ -8,7 +8,7 @@ from grucli.data import cache
 from grucli.errors import CheckpointError
 from grucli.files import Lock, NotAFileError, open_file, read_json, read_small, sha256
 from grucli.storage import checkpoint as checkpoints
-from grucli.storage.info import read_info, read_pointer
+from grucli.storage.run_files import read_info, read_pointer
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs pipes and devices")
 

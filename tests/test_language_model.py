@@ -318,7 +318,7 @@ def test_evaluate_is_the_sum_of_a_score() -> None:
 @pytest.mark.parametrize(("kind", "shortest"), [(make, "ab"), (of_list, "a")])
 def test_there_must_be_something_to_predict(kind: Make, shortest: str) -> None:
     assert kind().evaluate(shortest).chars == 1
-    with pytest.raises(CorpusError, match="takes one to read and one to predict"):
+    with pytest.raises(CorpusError, match="needs one to read and one to predict"):
         kind().evaluate(shortest[1:])
 
 

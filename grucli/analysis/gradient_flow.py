@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.analysis.routes import History, joined, look_back_in_text
+from grucli.analysis.gradient_routes import History, joined, look_back_in_text
 from grucli.analysis.subject import Subject, check_same_vocabulary
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to

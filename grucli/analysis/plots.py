@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grucli import outputs
+from grucli import output_files
 from grucli.analysis.gradient_flow import LIMITS, GradientFlow
 from grucli.errors import UsageError
 from grucli.printable import printable
@@ -23,7 +23,7 @@ def check(path: Path | None, *, force: bool) -> None:
         return
     if path.suffix.lower() not in FORMATS:
         raise UsageError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
-    outputs.check("--plot", path, force=force)
+    output_files.check("--plot", path, force=force)
     try:
         import matplotlib  # noqa: F401
     except ImportError:
@@ -94,7 +94,7 @@ def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
     kind = path.suffix[1:].lower()
     options = {"format": kind, "dpi": 150, "metadata": {"Date": None} if kind == "svg" else {}}
     try:
-        outputs.write_result(path, "plot", lambda file: fig.savefig(file, **options))
+        output_files.write_result(path, "plot", lambda file: fig.savefig(file, **options))
     finally:
         plt.close(fig)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.analysis.routes import (
+from grucli.analysis.gradient_routes import (
     Gradient,
     History,
     count,

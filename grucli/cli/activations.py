@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grucli import outputs
+from grucli import output_files
 from grucli.cli import options
-from grucli.cli.answers import answer
+from grucli.cli.output import answer
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def activations(
         raise UsageError("--unit, --top and --surprisal cannot be combined; keep one")
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
-    outputs.check("--html", page, force=force)
+    output_files.check("--html", page, force=force)
     from grucli.analysis.activations import read
     from grucli.analysis.subject import of_run
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from grucli import outputs
+from grucli import output_files
 from grucli.cli import options, render
 
 Name = Annotated[
@@ -37,7 +37,7 @@ def corpus(name: Name, output: Output = None, force: options.Force = False) -> N
         return
     path = Path("data", f"{name}.txt") if output is None else output
     chars = builtin.write(name, path, force=force)
-    if not outputs.exists(path):  # a pipe or a device: the text was the answer
+    if not output_files.exists(path):  # a pipe or a device: the text was the answer
         return
     done = f"{path} already holds this text" if chars is None else f"{chars:,} characters"
     render.say(f"{done}; train on it with: grucli train {render.quote(str(path))}")

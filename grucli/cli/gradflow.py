@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grucli.cli import options, render, subjects
-from grucli.cli.answers import answer
+from grucli.cli.output import answer
 
 if TYPE_CHECKING:
     from grucli.analysis.gradient_flow import GradientFlow
@@ -50,7 +50,7 @@ def gradflow(
 
 
 def _lines(flows: "Iterable[GradientFlow]") -> Iterator[str]:
-    from grucli.analysis.routes import doubling_distances
+    from grucli.analysis.gradient_routes import doubling_distances
 
     for flow in flows:
         last = len(flow.median) - 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from grucli.cli import render
 
 if TYPE_CHECKING:
-    from grucli.analysis.outcome import Conclusion, Copied
+    from grucli.analysis.conclusion import Conclusion, Copied
     from grucli.config import Model, Values
     from grucli.storage.directory import RunDirectory
     from grucli.training.events import Event, Finished, Started
@@ -126,7 +126,7 @@ def _evaluation_line(event: "Event") -> str:
 
 def say_reading(sources: Sequence[str]) -> None:
     """Say that a long text is being read, since this can take a while."""
-    from grucli.data.files import expand, size_on_disk
+    from grucli.data.text_files import expand, size_on_disk
 
     size = size_on_disk(expand(sources)) or 0
     if size > LONG:
@@ -231,7 +231,7 @@ def say_stopped(
 
 def say_goodbye(session: "Session") -> None:
     """Show the result, and useful next commands."""
-    from grucli.analysis.outcome import conclude
+    from grucli.analysis.conclusion import conclude
 
     run, plan, where = session.run, session.plan, session.checkpoint.progress
     assert run is not None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grucli.cli import options, render, subjects
-from grucli.cli.answers import answer
+from grucli.cli.output import answer
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from grucli.cli import options, render
-from grucli.cli.answers import answer
+from grucli.cli.output import answer
 
 
 def runs(

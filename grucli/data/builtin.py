@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from grucli import outputs
+from grucli import output_files
 from grucli.errors import CorpusError, UsageError
 
 NAMES = ("python-reference", "python-stdlib")
@@ -45,7 +45,7 @@ def write(name: str, path: Path, *, force: bool = False) -> int | None:
     """
     text = chunks(name)
     try:
-        if not outputs.exists(path) or force:
+        if not output_files.exists(path) or force:
             return _write(path, text)
         if _is_equal(path, text):
             return None
@@ -77,7 +77,7 @@ def _write(path: Path, text: Iterable[str]) -> int:
             file.write(chunk.encode())
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    outputs.write(path, fill)
+    output_files.write(path, fill)
     return chars
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data import cache
-from grucli.data.files import STANDARD_INPUT, Digest, digest, expand, raw_chunks, size_on_disk
+from grucli.data.text_files import STANDARD_INPUT, Digest, digest, expand, raw_chunks, size_on_disk
 from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS, Cell
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.functional import log_softmax
+from grucli.nn.input_projection import project, project_backward
 from grucli.nn.matmul import best_width, blocks
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input
-from grucli.nn.projection import project, project_backward
 
 TOLERANCE = 1e-6
 """Largest relative error that counts as right."""

@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from grucli.nn.cells import CELLS, Cache
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
+from grucli.nn.input_projection import project, project_backward
 from grucli.nn.matmul import multiply
-from grucli.nn.packed import PackedWeights
+from grucli.nn.packed_weights import PackedWeights
 from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
-from grucli.nn.projection import project, project_backward
 
 LOGITS_AT_ONCE = 2**21
 """Maximum number of logits in memory: 8 MB in float32 for a vocabulary of any size."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS
 from grucli.nn.matmul import OneRowWeights, for_one_row, multiplier
 from grucli.nn.model import Model
-from grucli.nn.packed import PackedWeights
+from grucli.nn.packed_weights import PackedWeights
 from grucli.nn.params import Array, Ids, Input
 
 

@@ -1,1 +1,1 @@
-"""What a run leaves on the disk: its directory, its checkpoints, its records."""
+"""The files of a run: its directory, its checkpoints and its records."""

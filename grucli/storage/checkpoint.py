@@ -1,8 +1,8 @@
-"""A checkpoint: all that sampling needs and all that training needs to go on, in one .npz.
+"""Checkpoints: .npz files that hold all data for sampling and for resuming a run.
 
-Its members, none pickled and none compressed, are those of ``MEMBERS`` and the parameters. Equal
-content makes equal bytes, so that a file's hash tells whether two runs agree. Reading checks every
-name, shape and type against the settings before it allocates anything.
+The members of a file are those of ``MEMBERS`` and the parameters. They are neither pickled nor
+compressed. Equal content gives equal bytes, so the hashes of two files tell whether two runs agree.
+The reader checks every name, shape and type against the settings before it allocates memory.
 """
 
 import json
@@ -27,19 +27,19 @@ from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Params
-from grucli.storage.archive import Archive, Shape, read_back
-from grucli.storage.format1 import MEMBERS_RENAMED, of_today
-from grucli.storage.progress import Progress, read_progress
+from grucli.storage.checkpoint_archive import Archive, Shape, read_back
+from grucli.storage.checkpoint_format1 import MEMBERS_RENAMED, of_today
+from grucli.storage.checkpoint_progress import Progress, read_progress
 
 FORMAT = 2
-"""Version 0.1.0 wrote format 1, with other names for some settings and members."""
+"""Version of the file format. grucli 0.1.0 wrote format 1, where some names are different."""
 
 META_LIMIT = 2**24
-"""Bytes of ``meta`` above which a file is not believed."""
+"""Maximum size of ``meta`` in bytes; a file with a larger one is refused."""
 
 LARGEST_WEIGHT = 1e30
-"""Size of a parameter above which it says nothing: the sums of products of as many parameters as a
-layer can have are finite below, in float32, and so are all losses."""
+"""Maximum absolute value of a parameter. Up to it, sums of products over a whole layer are finite
+in float32, and all losses are finite."""
 
 LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}
 """The largest symbol of each level."""
@@ -47,20 +47,20 @@ LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}
 
 @dataclass
 class Checkpoint:
-    """The content of a checkpoint file.
+    """The state of a run: the content of a checkpoint file.
 
     Attributes:
         settings: resolved settings of the run.
         vocabulary: the symbols.
-        counts: how often each occurs in the training text, (V,).
+        counts: how often each symbol occurs in the training text, (V,).
         model: the parameters.
         moments: the optimizer's state.
         ema: exponential moving average of the parameters, or None.
-        use_ema: whether it evaluated better, so that it is what to sample from.
+        use_ema: whether the moving average has the lower loss and is used for sampling.
         state: carried hidden states, (L, B, S H).
-        window: characters in a window, after any shrinking.
-        corpus: {"sha256", "chars", "skipped"} of the corpus; characters skipped are not counted.
-        progress: where the run stands.
+        window: characters in a window; fewer than in the settings if the text is short.
+        corpus: {"sha256", "chars", "skipped"} of the corpus; "chars" excludes skipped ones.
+        progress: the progress of the run.
     """
 
     settings: Settings
@@ -77,21 +77,21 @@ class Checkpoint:
 
     @property
     def unknown(self) -> Unknown:
-        """How its corpus was read: whether unknown characters were skipped."""
+        """How unknown characters of the corpus were treated: an error, or skipped."""
         return "skip" if self.corpus.get("skipped") else "error"
 
     def model_to_use(self) -> Model:
-        """The model to sample from and evaluate: averaged where that was better."""
+        """The model for sampling and evaluation: the averaged one if its loss is lower."""
         return self.averaged() if self.use_ema else self.model
 
     def language_model(self, path: Path | None = None) -> LanguageModel:
-        """The model to use, with what its ids stand for; ``path`` is shown as its name."""
+        """The model to use, with its vocabulary; ``path`` is displayed as its name."""
         return LanguageModel(
             self.model_to_use(), self.vocabulary, self.counts, self.settings.data, path
         )
 
     def averaged(self) -> Model:
-        """The model with averaged weights, if there are any."""
+        """The model with averaged weights; the model itself if there is no average."""
         if self.ema is None:
             return self.model
         chosen = self.model.astype(np.float32)
@@ -100,7 +100,7 @@ class Checkpoint:
 
     @property
     def finite(self) -> bool:
-        """Whether all numbers that training goes on from are, and what is computed from them."""
+        """Whether all numbers are finite, and the weights small enough to give finite losses."""
         weights = [self.model.params.flat]
         if self.ema is not None:
             weights.append(self.ema.flat)
@@ -108,7 +108,7 @@ class Checkpoint:
         return all(map(_in_range, weights)) and all(bool(np.isfinite(x).all()) for x in others)
 
     def go_back_to(self, earlier: "Checkpoint") -> None:
-        """Take over where an earlier checkpoint of the same run stands, in place."""
+        """Return to an earlier checkpoint of the same run, in place."""
         self.model.params.flat[:] = earlier.model.params.flat
         self.moments.m[:], self.moments.v[:] = earlier.moments.m, earlier.moments.v
         if self.ema is not None and earlier.ema is not None:
@@ -118,13 +118,13 @@ class Checkpoint:
 
 
 def same_text(corpus: Corpus, checkpoint: Checkpoint) -> bool:
-    """Whether a text is what a checkpoint was trained on, and was read in the same way."""
+    """Whether a text is the training text of a checkpoint and was read in the same way."""
     then = checkpoint.corpus
     return (corpus.sha256, len(corpus.ids)) == (then["sha256"], then["chars"])
 
 
 def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
-    """A model of that size, its parameters still to be set."""
+    """A model for these settings, whose parameters are not yet initialized."""
     size = settings.model
     separator = vocabulary.line_end if settings.data.documents else None
     return Model(len(vocabulary), size.hidden, size.layers, cell=size.variant, separator=separator)
@@ -134,14 +134,14 @@ def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
 
 
 class Member(NamedTuple):
-    """A member of the file.
+    """A member of a checkpoint file.
 
     Attributes:
         name: its name.
         dtype: type of its numbers.
-        shape: V symbols, P parameters, L layers, B streams; S H numbers of state of a layer; n any.
-        content: what it holds.
-        of: takes it from a checkpoint; None where this one has no such member.
+        shape: V symbols, P parameters, L layers, B streams; S H state numbers per layer; n: any.
+        content: description for the documentation.
+        of: returns the array of a checkpoint, or None if the checkpoint has no such member.
     """
 
     name: str
@@ -165,13 +165,13 @@ def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
 
 
 BEFORE_PARAMETERS = (
-    Member("meta", "uint8", ("n",), "UTF-8 JSON: format, settings, where the run stands", _meta),
+    Member("meta", "uint8", ("n",), "UTF-8 JSON: format, settings, progress of the run", _meta),
     Member("vocabulary", "uint32", ("V",), "the symbols in order", lambda c: c.vocabulary.symbols),
     Member("counts", "int64", ("V",), "occurrences in the training text", lambda c: c.counts),
 )
 AFTER_PARAMETERS = (
-    Member("adam.m", "float32", ("P",), "means of gradients", lambda c: c.moments.m),
-    Member("adam.v", "float32", ("P",), "means of their squares", lambda c: c.moments.v),
+    Member("adam.m", "float32", ("P",), "moving averages of gradients", lambda c: c.moments.m),
+    Member("adam.v", "float32", ("P",), "moving averages of their squares", lambda c: c.moments.v),
     Member(
         "state", "float32", ("L", "B", "S H"), "carried into the next window", lambda c: c.state
     ),
@@ -184,14 +184,14 @@ AFTER_PARAMETERS = (
     ),
 )
 MEMBERS = {member.name: member for member in BEFORE_PARAMETERS + AFTER_PARAMETERS}
-"""All but the parameters, each of which is a float32 member of its own name."""
+"""All members except the parameters. Each parameter is a float32 member under its own name."""
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, complete or not at all; it is read back before it takes its place.
+    """Write a checkpoint, completely or not at all. It is verified before it replaces a file.
 
     Raises:
-        OSError: nothing of it is left, and an older file of that name is untouched.
+        OSError: it cannot be written; an older file of this name is unchanged.
     """
     arrays = (
         {member.name: member.of(checkpoint) for member in BEFORE_PARAMETERS}
@@ -206,7 +206,7 @@ def read(path: Path) -> Checkpoint:
     """Read and check a checkpoint.
 
     Raises:
-        CheckpointError: missing, damaged, not a checkpoint, or from a newer format.
+        CheckpointError: the file is missing, damaged, not a checkpoint, or in a newer format.
     """
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
@@ -222,12 +222,12 @@ def read(path: Path) -> Checkpoint:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     except CheckpointError:
         raise
-    except Exception as error:  # zipfile, numpy, json and pydantic each have errors of their own
+    except Exception as error:  # zipfile, numpy, json and pydantic have their own errors
         raise CheckpointError(f"{path}: damaged, or not made by grucli: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:
-    """What is wrong, in a line."""
+    """The reason of an error, in one line."""
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]
@@ -235,12 +235,12 @@ def _reason(error: Exception) -> str:
 
 
 class _Reader:
-    """Reads the members of a file, each against what the settings say it must be."""
+    """Reads the members of a file and checks them against the settings."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path = path
         self.archive = Archive(path, archive, MEMBERS_RENAMED)
-        self.sizes: dict[str, int] = {}  # by the letters of ``Member.shape``, as far as known
+        self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``Member.shape``
 
     def read(self) -> Checkpoint:
         meta = self.meta()
@@ -275,7 +275,7 @@ class _Reader:
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
-        """What the checkpoint says of itself."""
+        """The content of ``meta``, in the present format."""
         if "meta" not in self.archive.members:
             raise ValueError("it has no member named meta")
         if self.archive.members["meta"].file_size > META_LIMIT:
@@ -296,12 +296,12 @@ class _Reader:
             raise ValueError("vocabulary is empty or not in ascending order")
         if symbols[-1] > LAST_CODE_POINT[settings.data.level]:
             raise ValueError(
-                f"vocabulary holds {symbols[-1]:#x}, which is no {settings.data.level}"
+                f"vocabulary holds {symbols[-1]:#x}, which is not a {settings.data.level}"
             )
         return symbols
 
     def _check_names(self, settings: Settings, V: int) -> None:
-        """Compare the members with what the settings promise."""
+        """Compare the names of the members with the settings."""
         model = settings.model
         parameters = shapes(V, model.hidden, model.layers, model.variant)
         expected = {*MEMBERS, *parameters} - (set() if settings.optim.ema else {"ema"})
@@ -323,15 +323,15 @@ def _in_range_or_refused(name: str, weights: Array) -> Array:
 
 
 def _in_range(weights: Array) -> bool:
-    """Whether weights are finite and small enough to compute with."""
+    """Whether weights are finite and at most ``LARGEST_WEIGHT``."""
     return bool(weights.max() <= LARGEST_WEIGHT and weights.min() >= -LARGEST_WEIGHT)
 
 
 def _check(checkpoint: Checkpoint) -> None:
-    """Refuse what no training writes.
+    """Check that training could have written these values.
 
     Raises:
-        ValueError: naming it.
+        ValueError: a value is impossible; the message names it.
     """
     train, corpus, window = checkpoint.settings.train, checkpoint.corpus, checkpoint.window
     facts = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
@@ -341,9 +341,9 @@ def _check(checkpoint: Checkpoint) -> None:
     if counts.min() < 0 or not 0 < sum(counts.tolist()) <= corpus["chars"]:
         raise ValueError("counts are not those of a text")
     if type(window) is not int or not 1 <= window <= train.window:
-        raise ValueError("its window is not one that its settings ask for")
+        raise ValueError("its window does not fit its settings")
     if not 1 <= checkpoint.state.shape[1] <= train.batch:
-        raise ValueError("its state is not one that its settings ask for")
+        raise ValueError("its state does not fit its settings")
     if checkpoint.moments.v.min() < 0:
         raise ValueError("adam.v holds squares below zero")
     if type(checkpoint.use_ema) is not bool:
@@ -351,9 +351,9 @@ def _check(checkpoint: Checkpoint) -> None:
 
 
 def is_of_evaluation(path: Path) -> bool:
-    """Whether a checkpoint was written by an evaluation; one that cannot be read counts as one."""
+    """Whether a checkpoint was written at an evaluation; True if it cannot be read."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return read_progress(_Reader(path, archive).meta()["progress"]).of_evaluation
-    except Exception:  # whatever is wrong with it, whoever reads it is told
+    except Exception:  # a later reader of the file gets the error
         return True

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: files named by their steps, and pointers to the best and the last."""
+"""The checkpoints of a run: files named by step, and pointers to the best and the last one."""
 
 import contextlib
 import json
@@ -12,8 +12,8 @@ from grucli.errors import CheckpointError
 from grucli.files import replace_text, sha256
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.info import Pointer, read_pointer
-from grucli.storage.progress import Progress
+from grucli.storage.checkpoint_progress import Progress
+from grucli.storage.run_files import Pointer, read_pointer
 
 Which = Literal["best", "last"]
 
@@ -23,18 +23,18 @@ class CheckpointFolder:
 
     Args:
         path: the directory.
-        check_writable: raises a RunError where nothing may be written.
+        check_writable: raises a RunError if this process may not write.
     """
 
     def __init__(self, path: Path, check_writable: Callable[[], object]) -> None:
         self.path, self._check_writable = path, check_writable
 
     def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
-        """Write a checkpoint, then the pointers to it, then remove what is no longer kept.
+        """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept.
 
         Raises:
-            OSError: what was saved before is still there.
-            RunError: the lock is lost; what was saved before is still there.
+            OSError: the checkpoint cannot be written; earlier ones are still there.
+            RunError: the lock is lost; earlier checkpoints are still there.
         """
         self._check_writable()
         path = self.file_of(checkpoint.progress.step)
@@ -48,7 +48,7 @@ class CheckpointFolder:
 
     @property
     def exist(self) -> bool:
-        """Whether a checkpoint was ever written."""
+        """Whether there is any checkpoint or pointer."""
         pointers = (self.path / "best.json", self.path / "last.json")
         return any(map(os.path.lexists, pointers)) or bool(self.files())
 
@@ -57,21 +57,21 @@ class CheckpointFolder:
         return self.path / f"{stem(step)}.npz"
 
     def point(self, pointers: Iterable[Which], path: Path, step: int, loss: float | None) -> None:
-        """Have pointers name a checkpoint; ``loss`` is that of the best one."""
+        """Write pointers to a checkpoint, with its validation ``loss``."""
         self._check_writable()
         content = {"file": path.name, "step": step, "loss": loss, "sha256": sha256(path)}
         for which in pointers:
             replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
 
     def pointer(self, which: Which) -> Pointer | None:
-        """Where ``best.json`` or ``last.json`` points, or None before the first checkpoint."""
+        """The content of ``best.json`` or ``last.json``; None before the first checkpoint."""
         return read_pointer(self.path / f"{which}.json")
 
     def find(self, which: Which) -> Path:
-        """The file of the best or last checkpoint, verified; the last before any was evaluated.
+        """The verified file of the best or last checkpoint; the last if there is no best one.
 
         Raises:
-            CheckpointError: none was written yet, or it is not what was written.
+            CheckpointError: there is no checkpoint yet, or the file is damaged.
         """
         pointer = self.pointer(which) or self.pointer("last")
         if pointer is None:
@@ -86,18 +86,18 @@ class CheckpointFolder:
             raise CheckpointError(
                 f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
             ) from None
-        if not as_written:  # damaged, or whole but newer than the pointer: a crash came between
+        if not as_written:  # damaged, or newer than the pointer after a crash
             checkpoints.read(path)
         return path
 
     def last_sound(self) -> tuple[Path, Checkpoint, CheckpointError | None]:
-        """The last checkpoint; if it is damaged, the newest of those before it that are not.
+        """The last checkpoint; if it is damaged, the newest intact one.
 
         Returns:
-            Its file, its content, and what is wrong with the last one if this is another.
+            Its file, its content, and the error of the last checkpoint if that is damaged.
 
         Raises:
-            CheckpointError: there is no sound one.
+            CheckpointError: there is no intact checkpoint.
         """
         try:
             path = self.find("last")
@@ -115,14 +115,14 @@ class CheckpointFolder:
         return sorted(found, key=lambda path: step_in(path.name) or 0)
 
     def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
-        """Have last.json name the checkpoint to go on from, and best.json the best sound one.
+        """Repair last.json and best.json before a run is resumed.
 
         Args:
-            path: the checkpoint's file.
-            checkpoint: its content; where the best one is lost, it learns of the one in its place.
+            path: the file of the checkpoint from which the run continues.
+            checkpoint: its content; its best step and loss change if the best checkpoint is lost.
 
         Returns:
-            What was wrong with best.json, and what it names now; nothing if it was right.
+            A note if best.json has changed; otherwise an empty list.
         """
         where = checkpoint.progress
         if not self._names("last", where.step):
@@ -134,7 +134,7 @@ class CheckpointFolder:
         return [f"{self.path / 'best.json'}: was damaged; it names {best.name} now"]
 
     def _names(self, which: Which, step: int) -> bool:
-        """Whether a pointer names a sound checkpoint of that step."""
+        """Whether a pointer names an intact checkpoint of this step."""
         try:
             pointer = self.pointer(which)
             return (
@@ -146,7 +146,7 @@ class CheckpointFolder:
             return False
 
     def _best_of(self, path: Path, where: Progress) -> tuple[Path, int, float | None]:
-        """The best of the sound checkpoints of evaluations, or else the one to go on from."""
+        """The best intact checkpoint of an evaluation; ``path`` if there is none."""
         found: list[tuple[float, int, Path]] = []
         for file in self.files():
             with contextlib.suppress(CheckpointError):
@@ -159,19 +159,20 @@ class CheckpointFolder:
     def prune(self, keep: int, evaluated_step: int | None) -> None:
         """Remove checkpoints that are no longer kept.
 
-        The best, the last and the last evaluated one stay, and of the other evaluated ones the
-        newest. One that a stop or the clock has inserted goes as soon as it is not the last: what
-        is left must not depend on when a run was stopped. Files with other names stay.
+        The best, the last and the last evaluated checkpoint are kept, and the newest of the other
+        evaluated ones. A checkpoint that was written at a stop or by the clock is removed when it
+        is not the last any more, so that equal runs keep equal files. Files with other names are
+        kept.
 
         Args:
-            keep: how many others to keep.
+            keep: number of other evaluated checkpoints to keep.
             evaluated_step: the step of the last evaluation that was saved.
         """
         self._check_writable()
         try:
             pointers = [self.pointer("best"), self.pointer("last")]
         except CheckpointError:
-            return  # a checkpoint too many does no harm
+            return  # an extra checkpoint does no harm
         kept = {pointer.file for pointer in pointers if pointer}
         if evaluated_step is not None:
             kept.add(self.file_of(evaluated_step).name)
@@ -180,18 +181,18 @@ class CheckpointFolder:
         inserted = [path for path in others if not checkpoints.is_of_evaluation(path)]
         evaluated = [path for path in others if path not in inserted]
         for path in inserted + evaluated[: max(0, len(evaluated) - keep)]:
-            for _ in range(2):  # a hitch is over by then; a checkpoint too many does no harm
+            for _ in range(2):  # a second attempt after a temporary error
                 with contextlib.suppress(OSError):
                     path.unlink(missing_ok=True)
 
 
 def stem(step: int) -> str:
-    """The name, without its ending, of a file that belongs to ``step``."""
+    """The name of a file of step ``step``, without its extension."""
     return f"step-{step:08d}"
 
 
 def step_in(name: str) -> int | None:
-    """The step of a sample or a checkpoint by the name of its file; None if it has another name."""
+    """The step in the name of a sample or checkpoint file; None for other names."""
     found = re.fullmatch(r"step-([0-9]{8,16})\.(txt|npz)", name)
     step = int(found[1]) if found else None
     return step if step is not None and name.startswith(f"{stem(step)}.") else None

@@ -1,4 +1,4 @@
-"""Run directories: one a run, made exclusively, readable with nothing but the file system.
+"""Run directories, which hold all files of a run in common formats.
 
 runs/20260131-101500-corpus/
   config.yaml  overrides.yaml  run.json  metrics.csv
@@ -24,7 +24,7 @@ from typing import Any
 from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
-from grucli.data.files import STANDARD_INPUT
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import (
     CheckpointError,
     CorpusError,
@@ -44,7 +44,7 @@ from grucli.files import (
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.checkpoint_folder import CheckpointFolder, Which, stem, step_in
-from grucli.storage.info import (
+from grucli.storage.run_files import (
     HEADER,
     Metrics,
     RunInfo,
@@ -54,19 +54,19 @@ from grucli.storage.info import (
 )
 
 READS = 20
-"""Attempts to read the best checkpoint of a run that another process trains."""
+"""Maximum attempts to read the best checkpoint while another process trains the run."""
 
 OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
 )
-"""The files that the program writes into a run directory, besides those numbered by a step."""
+"""The files that the program writes into a run directory, except those named by step."""
 
 
 class RunDirectory:
     """The files of one run.
 
-    Whoever writes to it holds its lock. If the lock file is deleted or replaced meanwhile, another
-    process may have come in, and every method that writes raises a RunError instead.
+    A process that writes to it must hold its lock. If the lock file is deleted or replaced,
+    another process may be writing, and every method that writes raises a RunError.
 
     Args:
         path: an existing run directory.
@@ -86,19 +86,19 @@ class RunDirectory:
         overrides: Mapping[str, Any],
         info: Mapping[str, Any] = MappingProxyType({}),
     ) -> "RunDirectory":
-        """Make a directory that did not exist, and lock it.
+        """Make and lock a new run directory.
 
-        ``run.json`` is written last, so that what has one can be resumed.
+        ``run.json`` is written last, so that every directory with this file can be resumed.
 
         Args:
             root: the directory of all runs.
             name: suffix of the new directory's name.
             settings: resolved settings.
-            overrides: what the user has typed.
+            overrides: the settings for overrides.yaml.
             info: the content of run.json.
 
         Raises:
-            UsageError: the place cannot be written to.
+            UsageError: the directory cannot be made.
         """
         stem = f"{datetime.now():%Y%m%d-%H%M%S}-{_file_name(name)}"
         made = None
@@ -113,15 +113,15 @@ class RunDirectory:
             run.write_info(info)
         except OSError as error:
             if made is not None:
-                shutil.rmtree(made, ignore_errors=True)  # it is new, and nobody's yet
+                shutil.rmtree(made, ignore_errors=True)  # it is new: nobody else uses it
             raise UsageError(
                 f"{root}: cannot make a run directory here: {error.strerror or error}; "
-                "choose a place to write with --runs-dir"
+                "choose another directory with --runs-dir"
             ) from None
         return run
 
     def make_ready(self) -> None:
-        """Make what a run needs and sweep up what a crash left; the run must be locked or new."""
+        """Make missing files and remove temporary ones; the run must be locked or new."""
         (self.path / "samples").mkdir(exist_ok=True)
         self.checkpoints.path.mkdir(exist_ok=True)
         if not (self.path / "metrics.csv").exists():
@@ -132,10 +132,10 @@ class RunDirectory:
                     file.unlink(missing_ok=True)
 
     def lock(self) -> None:
-        """Take the right to write to this run; the system takes it back when the process ends.
+        """Lock the run for writing. The system releases the lock when the process ends.
 
         Raises:
-            UsageError: another process is training it.
+            UsageError: another process is training the run.
         """
         if not self._lock.acquire():
             raise UsageError(
@@ -144,35 +144,35 @@ class RunDirectory:
             )
 
     def release(self) -> None:
-        """Give the right back."""
+        """Release the lock."""
         self._lock.release()
 
     def _check_lock(self) -> None:
-        """Refuse to write where another process may be writing.
+        """Check that no other process may be writing.
 
         Raises:
-            RunError: the lock was taken, and its file was deleted or replaced since.
+            RunError: the lock file was deleted or replaced while this process held the lock.
         """
         if self._lock.is_lost():
             raise RunError(
-                f"{self._lock.path}: was deleted or replaced while this run was training, so that "
-                "another process may have begun to train it; nothing more is written. Look at the "
-                f"run, and resume it: grucli train --resume {quote(str(self.path))}"
+                f"{self._lock.path}: was deleted or replaced during training, so another "
+                "process may be training this run; no more files are written. Check the run, "
+                f"and resume it: grucli train --resume {quote(str(self.path))}"
             )
 
     # ---- run.json
 
     @property
     def info(self) -> RunInfo:
-        """What run.json says; errors as of ``read_info``."""
+        """The content of run.json; errors as in ``read_info``."""
         return read_info(self.path / "run.json")
 
     @property
     def sources(self) -> list[str]:
-        """The paths of the corpus, ``-`` for standard input.
+        """The paths of the corpus; ``-`` is standard input.
 
         Raises:
-            CheckpointError: run.json does not tell, or names what cannot be read again.
+            CheckpointError: run.json has no paths, or a path is a pipe or a device.
         """
         paths = self.info.corpus.paths
         if paths is None:
@@ -186,7 +186,7 @@ class RunDirectory:
 
     @property
     def status(self) -> str:
-        """The status; a run that says it is running while no process holds it has died."""
+        """The status. It is "died" if run.json says "running" but no process holds the lock."""
         status = self.info.status or "unknown"
         died = status == "running" and Lock(self.path / "lock").is_free()
         return "died" if died else status
@@ -197,18 +197,18 @@ class RunDirectory:
         replace_text(self.path / "run.json", json.dumps(dict(info), indent=2) + "\n")
 
     def update_info(self, **changes: Any) -> None:
-        """Change some of run.json."""
+        """Change some keys of run.json."""
         self.write_info(self.info.to_dict() | changes)
 
     def config(self) -> tuple[str, Values]:
-        """The path of config.yaml, and what it says.
+        """The path of config.yaml, and its settings.
 
         Raises:
-            SettingsError: it cannot be read.
+            SettingsError: the file cannot be read.
         """
         path = self.path / "config.yaml"
         try:
-            open_file(path).close()  # a pipe would have to be waited for
+            open_file(path).close()  # refuses a pipe, which would block
         except OSError as error:
             raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
         return str(path), read_file(path)
@@ -216,7 +216,7 @@ class RunDirectory:
     # ---- metrics and samples
 
     def append_metrics(self, row: Metrics) -> None:
-        """Add a whole row and hand it to the system."""
+        """Append a complete row to metrics.csv."""
         values = {
             key: f"{value:.6g}" if isinstance(value, float) else value
             for key, value in asdict(row).items()
@@ -227,12 +227,12 @@ class RunDirectory:
         append_line(self.path / "metrics.csv", line.getvalue())
 
     def metrics(self) -> list[Metrics]:
-        """The rows of metrics.csv that can be read, in order; errors as of ``read_metrics``."""
+        """The valid rows of metrics.csv, in order; errors as in ``read_metrics``."""
         lines = read_metrics(self.path / "metrics.csv")
         return [line.row for line in lines if line.row is not None]
 
     def validation_losses(self) -> list[float]:
-        """The losses of the evaluations, in order."""
+        """The validation losses, in order."""
         return [row.loss for row in self.metrics() if row.split == "val"]
 
     def write_sample(self, step: int, text: bytes) -> None:
@@ -242,10 +242,10 @@ class RunDirectory:
         replace_file(path, lambda file: file.write(text))
 
     def drop_after(self, step: int) -> Path | None:
-        """Remove metric rows and samples of steps after ``step``: a resumed run makes them anew.
+        """Remove rows and samples of steps after ``step``, which a resumed run makes again.
 
         Returns:
-            A copy of metrics.csv as it was, made if it held something other than its rows.
+            The path of a copy of the old metrics.csv if it had invalid lines, otherwise None.
         """
         self._check_lock()
         path, copy = self.path / "metrics.csv", None
@@ -267,10 +267,10 @@ def is_run(path: Path) -> bool:
 
 
 def find_checkpoint(path: Path, which: Which) -> Path:
-    """The checkpoint file that ``path``, a run directory or a checkpoint, stands for.
+    """The checkpoint file for ``path``, which is a run directory or a checkpoint file.
 
     Raises:
-        CheckpointError: it is neither.
+        CheckpointError: there is no run or checkpoint at this path.
     """
     try:
         directory, exists = path.is_dir(), path.exists()
@@ -290,24 +290,24 @@ def find_checkpoint(path: Path, which: Which) -> Path:
 
 
 def open_checkpoint(path: Path) -> tuple[Path, Checkpoint]:
-    """The best checkpoint of a run, or the one named: its file and its content.
+    """Read the best checkpoint of a run, or a checkpoint file; return its file and its content.
 
     Raises:
-        CheckpointError: there is none, or it is damaged.
+        CheckpointError: there is no checkpoint, or it is damaged.
     """
     for attempt in range(READS):
         try:
             file = find_checkpoint(path, "best")
             return file, checkpoints.read(file)
         except CheckpointError:
-            # a run that is being trained may have replaced the file in between
+            # a process that trains the run may have replaced the file just now
             if attempt + 1 == READS or Lock(path / "lock").is_free():
                 raise
     raise AssertionError
 
 
 def run_of(checkpoint: Path) -> RunDirectory | None:
-    """The run that a run directory or a checkpoint file in one belongs to."""
+    """The run directory of a checkpoint file, or None; ``checkpoint`` may be the directory."""
     for path in (checkpoint, *checkpoint.resolve().parents[:2]):
         if (path / "run.json").is_file():
             return RunDirectory(path)
@@ -315,16 +315,16 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
 
 
 def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
-    """The text that a checkpoint was trained on, if it is still the same.
+    """Read the training text of a checkpoint again.
 
     Raises:
-        CheckpointError: its run does not know the text, or the text is not kept.
-        CorpusError: it has changed.
+        CheckpointError: the run does not record the text, or the text was standard input.
+        CorpusError: the text has changed.
     """
     run = run_of(checkpoint_file)
     if run is None:
         raise CheckpointError(
-            f"{checkpoint_file}: stands outside its run directory, which knows its text; name one"
+            f"{checkpoint_file}: is outside its run directory, which records the text; name a text"
         )
     if STANDARD_INPUT in run.sources:
         raise CheckpointError(f"{run.path}: was trained on standard input; name a text")
@@ -359,7 +359,7 @@ def _make_new(root: Path, stem: str) -> Path:
 
 
 def _free_name(directory: Path, stem: str, ending: str) -> Path:
-    """A path that nothing has in a directory."""
+    """A path in a directory that no file has yet."""
     paths = (directory / f"{stem}-{number}{ending}" for number in itertools.count(1))
     return next(path for path in paths if not os.path.lexists(path))
 
@@ -370,7 +370,7 @@ def _file_name(name: str) -> str:
 
 
 def _is_own(name: str | None) -> bool:
-    """Whether the program writes files of that name into a run directory."""
+    """Whether the program writes files with this name into a run directory."""
     return name is not None and (name in OWN_FILES or step_in(name) is not None)
 
 

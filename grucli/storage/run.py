@@ -1,4 +1,4 @@
-"""A run as an object: what it was told to do, what it has reached, its model."""
+"""Runs as Python objects: their settings, their results and their models."""
 
 import html
 import math
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from grucli.config import Settings, resolve
 from grucli.errors import CheckpointError
 from grucli.storage.directory import RunDirectory, is_run, list_runs, open_checkpoint
-from grucli.storage.info import HEADER, RunInfo
+from grucli.storage.run_files import HEADER, RunInfo
 
 if TYPE_CHECKING:
     from grucli.language_model import LanguageModel
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 Column = npt.NDArray[Any]
 
 CURVE = 480, 160
-"""Width and height of the curve, in pixels."""
+"""Width and height of the loss curve in pixels."""
 
 COLORS = {"train": "#888", "val": "#c33"}
 
 
 class Run:
-    """A run directory, read anew at each look: a run that is being trained shows its progress.
+    """A run directory. Its files are read at each access, so the object shows current progress.
 
     Args:
-        path: the directory.
+        path: the run directory.
 
     Attributes:
-        path: the same.
+        path: the run directory.
 
     Raises:
-        CheckpointError: it is no run directory.
+        CheckpointError: this is not a run directory.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -54,21 +54,21 @@ class Run:
 
     @property
     def info(self) -> RunInfo:
-        """What run.json says; of what it does not say the value is None.
+        """The content of run.json; missing values are None.
 
         Raises:
-            CheckpointError: it is damaged.
+            CheckpointError: the file is damaged.
         """
         return self._directory.info
 
     @property
     def status(self) -> str:
-        """Running, done, interrupted, failed or died; errors as of ``info``."""
+        """The status: running, done, interrupted, failed or died; errors as in ``info``."""
         return self._directory.status
 
     @property
     def metrics(self) -> dict[str, Column]:
-        """The columns of metrics.csv by name, of equal length, as ``pandas.DataFrame`` takes them.
+        """The columns of metrics.csv by name, of equal length, in a form for ``pandas.DataFrame``.
 
         Raises:
             CheckpointError: the file cannot be read.
@@ -79,10 +79,10 @@ class Run:
         }
 
     def load(self) -> "LanguageModel":
-        """The model of the best checkpoint.
+        """Load the model of the best checkpoint.
 
         Raises:
-            CheckpointError: there is none, or it is damaged.
+            CheckpointError: there is no checkpoint, or it is damaged.
         """
         file, checkpoint = open_checkpoint(self.path)
         return checkpoint.language_model(file)
@@ -91,7 +91,7 @@ class Run:
         return f"Run({str(self.path)!r}: {', '.join(self._facts().values())})"
 
     def _facts(self) -> dict[str, str]:
-        """What there is to say of the run, in words."""
+        """Facts about the run by name, as texts; unknown ones are left out."""
         try:
             info, status = self.info, self.status
         except CheckpointError:
@@ -109,7 +109,7 @@ class Run:
         return {name: fact for name, fact in facts.items() if fact}
 
     def _repr_html_(self) -> str:
-        """The run in a notebook: its facts and its curve."""
+        """HTML for notebooks: the facts about the run and its loss curve."""
         facts = {"run": self.path.name, **self._facts()}
         rows = "".join(
             f"<tr><th style='text-align:left'>{name}</th>"
@@ -139,7 +139,7 @@ def _type(column: str) -> type:
 
 
 def _curve(metrics: dict[str, Column]) -> str:
-    """The losses over the steps, as a picture in SVG; nothing where there are fewer than two."""
+    """The loss curve as SVG; empty if there are fewer than two steps."""
     steps, losses = metrics["step"], metrics["loss"]
     if len(steps) < 2 or steps.min() == steps.max():
         return ""

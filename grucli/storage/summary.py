@@ -1,11 +1,11 @@
-"""The runs in a directory, each in one line."""
+"""Summaries of the runs in a directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from grucli.errors import CheckpointError
 from grucli.storage.directory import RunDirectory, list_runs
-from grucli.storage.info import RunInfo
+from grucli.storage.run_files import RunInfo
 
 DAMAGED = "damaged run.json"
 """The status of a run that cannot be read."""
@@ -13,15 +13,15 @@ DAMAGED = "damaged run.json"
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What a list of runs says of one; what is not known is None.
+    """The summary of a run; unknown values are None.
 
     Attributes:
         run: name of its directory.
-        status: running, done, interrupted, failed, died, or that run.json is damaged.
+        status: running, done, interrupted, failed, died, or ``DAMAGED``.
         loss: best validation loss, in nats per character.
-        step: updates done at the last checkpoint.
+        step: number of updates done at the last checkpoint.
         model: cell, layers and units.
-        corpus: names of the files that it was trained on.
+        corpus: names of the training files.
     """
 
     run: str
@@ -33,7 +33,7 @@ class RunSummary:
 
 
 def summarize(run: RunDirectory) -> RunSummary:
-    """Summarize one run, also if its run.json is damaged."""
+    """Summarize one run, even if its run.json is damaged."""
     try:
         info, status = run.info, run.status
     except CheckpointError:

@@ -1,1 +1,1 @@
-"""From settings and a text to a trained run."""
+"""Training: sessions, plans, the training loop and its worker processes."""

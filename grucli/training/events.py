@@ -1,22 +1,22 @@
-"""What happens while a run is trained: the events of ``Session.events``, in their order."""
+"""The events of a training run, which ``Session.events`` yields."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from grucli.storage.info import Metrics
 from grucli.storage.run import Run
+from grucli.storage.run_files import Metrics
 
 
 @dataclass(frozen=True)
 class Started:
-    """Training begins.
+    """Training has begun; the first event.
 
     Attributes:
         path: the run directory.
-        step: updates that were made before.
-        best_loss: the lowest loss of an evaluation so far, nats per character.
-        expected_s: seconds that training will take.
-        notes: what the user should know.
+        step: number of updates that were made before.
+        best_loss: the lowest evaluation loss so far, in nats per character.
+        expected_s: estimated time that training will take, in seconds.
+        notes: notes for the user.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Stepped:
 
 @dataclass(frozen=True)
 class Skipped:
-    """An update was left out because the loss or its gradient was not finite."""
+    """An update was skipped because the loss or its gradient was not finite."""
 
     step: int
     loss: float
@@ -48,7 +48,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The run went back to its last evaluation, to go on with lower learning rates."""
+    """The run went back to its last evaluation and continues with lower learning rates."""
 
     problem: str
     step: int
@@ -57,7 +57,7 @@ class RolledBack:
 
 @dataclass(frozen=True)
 class NotWritten:
-    """A file could not be written; the run goes on and tries again."""
+    """A file could not be written; the run continues and tries again later."""
 
     path: Path
     reason: str
@@ -66,21 +66,21 @@ class NotWritten:
 
 @dataclass(frozen=True)
 class Logged:
-    """A row of the training loss was written."""
+    """A row with the training loss was added to the metrics."""
 
     row: Metrics
 
 
 @dataclass(frozen=True)
 class Evaluating:
-    """The validation text is about to be predicted, which may take a while."""
+    """An evaluation on the validation text begins. It may take a while."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The validation text was predicted; without one the training loss says what is best."""
+    """An evaluation has ended. Without validation text, the training loss decides what is best."""
 
     step: int
     epoch: float
@@ -110,8 +110,8 @@ class Finished:
     """Training has ended; the last event.
 
     Attributes:
-        run: the run.
-        complete: whether it came to its end, and was not stopped before.
+        run: the run that was trained.
+        complete: whether the run reached its end and was not stopped before.
     """
 
     run: Run
@@ -131,4 +131,4 @@ Event = (
     | Saved
     | Finished
 )
-"""Any of them."""
+"""Any event of a training run."""

@@ -1,10 +1,11 @@
-"""One batch over several processes.
+"""Data-parallel training: one batch is shared among several processes.
 
-Each process takes some of the batch's streams, with single-threaded products. Threads would
-spare the copies, but the many short array operations of a recurrent net hand the interpreter's
-lock to and fro: two threads are hardly faster than one at 128 units, where two processes halve
-the time (``benchmarks/training.py``). Parameters and gradients lie in shared memory, so that
-all processes read one copy; what else has to travel, a window of ids and one state, is small.
+Each process computes some of the batch's streams, with single-threaded matrix products. Threads
+would need no copies, but a recurrent network makes many short array operations, so the threads
+compete for Python's global interpreter lock. At 128 units, two threads are hardly faster than one,
+while two processes halve the time (``benchmarks/training.py``). Parameters and gradients are in
+shared memory, so all processes read one copy. The rest of a task is small: a window of ids and a
+state.
 """
 
 import atexit
@@ -24,70 +25,70 @@ import numpy as np
 from grucli.errors import RunError
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
-from grucli.nn.packed import PackedWeights, packed_shapes
+from grucli.nn.packed_weights import PackedWeights, packed_shapes
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.threads import available_cores, limit_blas
 
 SMALLEST_SHARD = 16
-"""Streams below which a shard's products are too narrow to be worth a process."""
+"""Minimum number of streams in a shard. With fewer, a process does not make training faster."""
 
 
 def choose_workers(wanted: int | None, batch: int) -> int:
-    """Number of processes: ``wanted``, or as many as the cores and the batch can feed."""
+    """Number of processes: ``wanted``, or as many as the cores and the batch size allow."""
     if wanted is not None:
         return min(wanted, batch)
     return max(1, min(available_cores(), batch // SMALLEST_SHARD))
 
 
 RECURRENT = (0, 1)
-"""Ends the seed of recurrent masks, where that of a stream's masks ends in its number."""
+"""End of the seed of recurrent masks. The seed of a stream's masks ends with its index."""
 
 GUARD = (
     "each worker process imports the script that starts it, so a script must train below "
     'if __name__ == "__main__":; with settings={"train.workers": 1} it needs no such line'
 )
-"""What a script has to do for its workers."""
+"""Advice for scripts that train with worker processes."""
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""What asks the program to stop, often by way of the whole process group."""
+"""Signals that ask the program to stop. Often the whole process group receives them."""
 
 
 class Dropout(NamedTuple):
-    """The masks of one step: functions of their seed and of the stream, not of the shard."""
+    """The dropout of one step. Its masks depend on the seed and the stream, not on the shard."""
 
-    rate: float  # share of outputs
+    rate: float  # share of a layer's outputs that is dropped
     seed: tuple[int, ...]
     locked: bool = False  # one mask for all steps of the window (Gal and Ghahramani 2016)
-    recurrent: float = 0.0  # share of recurrent weights
+    recurrent: float = 0.0  # share of recurrent weights that is dropped
 
 
 class Task(NamedTuple):
     """One shard of one training step."""
 
-    x: Ids  # (T, B) of this shard, of a small type
-    targets: Ids  # (T, B), the same
+    x: Ids  # (T, B) of this shard, a small integer type
+    targets: Ids  # (T, B), the same type
     state: Array  # (L, B, S H)
     scale: float
     dropout: Dropout | None
 
 
 class Result(NamedTuple):
-    """What a shard computed, but for its gradients, which lie in shared memory."""
+    """The result of a shard, without its gradients, which are in shared memory."""
 
     loss: float
     state: Array  # (L, B, S H)
 
 
 class Shard:
-    """Some neighbouring streams of a batch, with a workspace and gradients of their own.
+    """Some neighbouring streams of a batch, with their own workspace and gradients.
 
     Args:
-        model: whose parameters to use.
-        packed: copies of the same parameters; up to date at each task.
-        grads: where gradients go; overwritten by each task.
-        streams: the streams' numbers in the batch.
-        T: steps of the longest window.
-        dropout: whether tasks will have dropout.
+        model: the model whose parameters are used.
+        packed: packed copies of the same parameters, up to date when a task begins.
+        grads: buffer for the gradients; overwritten by each task.
+        streams: indices of the streams in the batch.
+        T: number of steps in the longest window.
+        dropout: whether tasks have dropout.
     """
 
     def __init__(
@@ -105,7 +106,7 @@ class Shard:
         self.masks: Array = np.empty_like(self.workspace.dropped)
 
     def run(self, task: Task) -> Result:
-        """The loss and the gradients of one step."""
+        """Compute the loss and the gradients of one step."""
         loss, state, _ = self.model.loss_and_gradients(
             task.x.astype(np.intp),
             task.targets.astype(np.intp),
@@ -131,13 +132,14 @@ class Shard:
 
 
 class Shards:
-    """A batch of ``B`` streams, cut into one shard a process; the first is this process's own.
+    """A batch of ``B`` streams, split into one shard per process; the first is for this process.
 
-    Sums are taken in the order of the shards, so that results are reproducible for a given
-    number of workers and differ between numbers by rounding alone. To be closed after use.
+    Sums are computed in the order of the shards, so results are reproducible for a given number of
+    workers. Between different numbers of workers they differ only by rounding. The object must be
+    closed after use.
 
-    What the shards read lies in shared memory: the model's parameters, which move there and stay,
-    or, if recurrent weights are dropped, a copy of them that is made anew at each step.
+    The shards read parameters from shared memory. The model's own parameters are moved there.
+    With weight dropout, the shards read a masked copy, which is updated at each step.
     """
 
     def __init__(
@@ -154,7 +156,7 @@ class Shards:
         edges = [B * worker // workers for worker in range(workers + 1)]
         own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
         context = multiprocessing.get_context("spawn")
-        rows = -(-B // workers)  # of the largest shard
+        rows = -(-B // workers)  # streams of the largest shard
         numbers = (1 + workers) * model.params.flat.size + count(
             packed_shapes(model.params.shapes, rows)
         )
@@ -175,12 +177,12 @@ class Shards:
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
     ) -> tuple[float, Array, Params]:
-        """As ``Model.loss_and_gradients``; the gradients returned belong to this object.
+        """Do the same as ``Model.loss_and_gradients``. The gradients belong to this object.
 
         Raises:
-            RunError: a process has died.
+            RunError: a worker process has died.
         """
-        # eight times smaller for most alphabets: a pipe takes it at once, and nobody has to wait
+        # eight times smaller for most vocabularies: it fits into the buffer of a pipe
         small = np.min_scalar_type(self.model.V - 1)
         x, targets = x.astype(small), targets.astype(small)
 
@@ -205,7 +207,7 @@ class Shards:
         )
 
     def _drop_recurrent(self, dropout: Dropout | None) -> dict[str, Array]:
-        """Have the shards read masked recurrent weights, if so asked; returns the masks."""
+        """Mask the recurrent weights that the shards read, if requested, and return the masks."""
         if self.used is self.model.params:
             return {}
         self.used.flat[:] = self.model.params.flat
@@ -217,7 +219,7 @@ class Shards:
         return masks
 
     def close(self) -> None:
-        """End the processes and free what they share."""
+        """End the worker processes."""
         for process in self.others:
             process.close()
 
@@ -229,7 +231,7 @@ class Shards:
 
 
 class _Process:
-    """A shard in a process of its own, whose gradients have that place in ``memory``."""
+    """A shard in its own process. Its gradients are number ``place`` in ``memory``."""
 
     def __init__(
         self,
@@ -252,17 +254,17 @@ class _Process:
         with _stop_signals_ignored():
             self.process.start()
         theirs.close()
-        atexit.register(self.close)  # before multiprocessing would wait for it in vain
+        atexit.register(self.close)  # before multiprocessing's handler, which waits forever
 
     def begin(self, task: Task) -> None:
-        """Hand over a task."""
+        """Send a task to the process."""
         try:
             self.connection.send(task)
         except OSError:
             raise self._died() from None
 
     def end(self) -> Result:
-        """Wait for its result."""
+        """Wait for the result of the task, and return it."""
         try:
             result: Result = self.connection.recv()
         except (EOFError, OSError):
@@ -276,11 +278,11 @@ class _Process:
             return RunError(f"a worker process could not begin: {GUARD}")
         return RunError(
             f"a worker process has ended with exit code {self.process.exitcode}; if memory ran "
-            "out, lower train.batch or model.hidden; --set train.workers=1 does without"
+            "out, lower train.batch or model.hidden; --set train.workers=1 uses no worker process"
         )
 
     def close(self) -> None:
-        """End the process, after the step it may be in."""
+        """End the process, after its current step if there is one."""
         self.connection.close()
         self.process.join(timeout=5)
         self.process.kill()
@@ -288,13 +290,13 @@ class _Process:
 
 
 def _arguments(model: Model) -> tuple[Any, ...]:
-    """What makes another model like this one."""
+    """The arguments that make another model of the same kind."""
     dtype = model.params.flat.dtype.str
     return model.V, model.H, model.L, dtype, model.cell, model.separator
 
 
 def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, list[Params]]:
-    """Shared memory as packed weights, parameters, and the gradients of each shard."""
+    """Views of shared memory: packed weights, parameters, and the gradients of each shard."""
     dtype, layout = model.params.flat.dtype, model.params.shapes
     numbers: Array = np.frombuffer(memory, dtype)
     copies, others = np.split(numbers, [count(packed_shapes(layout, rows))])
@@ -312,11 +314,11 @@ def _serve(
     T: int,
     dropout: bool,
 ) -> None:
-    """The life of a process: tasks in, results out, until the other end closes."""
+    """Run the tasks from a connection, and send their results, until the other end closes."""
     for number in STOP_SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # when to stop is the first process's business
-    limit_blas(1)  # each process has a core
-    np.seterr(all="ignore")  # so is a loss that is not finite
+        signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
+    limit_blas(1)  # each process has one core
+    np.seterr(all="ignore")  # the first process checks that the loss is finite
     model = Model(*arguments)
     packed, model.params, grads = _map(memory, model, rows)
     shard = Shard(model, packed, grads[place], streams, T, dropout=dropout)
@@ -329,7 +331,7 @@ def _serve(
 
 @contextmanager
 def _stop_signals_ignored() -> Iterator[None]:
-    """Have a new process ignore Ctrl-C and SIGTERM from its first moment."""
+    """Let a process that is started in this context ignore Ctrl-C and SIGTERM from the start."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What a run will do and where it starts: all that is known before the first step."""
+"""The plan of a run and its initial state: all that is known before the first step."""
 
 import math
 import os
@@ -28,7 +28,7 @@ from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
 from grucli.storage.checkpoint import Checkpoint, model_for, same_text
-from grucli.storage.progress import Progress
+from grucli.storage.checkpoint_progress import Progress
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.schedules import Budget, evaluation_interval
@@ -38,30 +38,30 @@ WEIGHTS, DROPOUT, SAMPLES = range(3)
 
 
 MANY_SYMBOLS, FREQUENT = 1000, 10
-"""Symbols that may be too many, and a number of occurrences that leaves fewer of them."""
+"""Vocabulary size from which a higher ``data.min_count`` is advised, and the advised value."""
 
 PROCESS_BYTES = 50 * 2**20
-"""Memory of a process that has loaded Python, NumPy and grucli."""
+"""Bytes of memory of a process that has loaded Python, NumPy and grucli."""
 
 
 def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
-    """The random numbers that belong to one purpose at one step."""
+    """The random number generator for one purpose at one step."""
     return np.random.default_rng([seed, purpose, step])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do, known before anything is written.
+    """The plan of a run, which is complete before any file is written.
 
     Attributes:
         settings: resolved settings.
         corpus: the text.
-        splits: its parts.
-        windows: how the training part is read.
+        splits: its training, validation and test parts.
+        windows: the windows of the training part.
         counts: how often each symbol occurs in the training part, (V,).
-        workers: processes.
-        budget: when to stop.
-        eval_every: steps between evaluations.
+        workers: number of processes.
+        budget: the amount of training.
+        eval_every: number of steps between evaluations.
     """
 
     settings: Settings
@@ -81,9 +81,9 @@ class Plan:
 
     @property
     def memory(self) -> int:
-        """Bytes that training will hold."""
+        """Estimated memory that training needs, in bytes."""
         model, windows = self.settings.model, self.windows
-        # parameters, packed weights (two), m, v, gradients of each process; a copy and its masks
+        # parameters, packed weights (two), m, v; gradients per process, ema; masked copy and masks
         buffers = 5 + self.workers + bool(self.settings.optim.ema)
         buffers += 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
@@ -103,12 +103,12 @@ class Plan:
 
 
 def make_plan(settings: Settings, corpus: Corpus) -> Plan:
-    """Cut the corpus and fix everything that follows from it.
+    """Split the corpus and make the plan of a run.
 
     Raises:
-        CorpusError: too small for anything.
-        UnknownCharacterError: the prompt of the samples holds symbols that the corpus lacks.
-        SettingsError: more memory than the machine has.
+        CorpusError: the corpus is too small.
+        UnknownCharacterError: the prompt of the samples has symbols that are not in the corpus.
+        SettingsError: training needs more memory than the machine has.
     """
     _check_prompt(settings, corpus)
     splits = split(corpus.ids, settings.data)
@@ -144,7 +144,7 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
 
 
 def notes(plan: Plan) -> list[str]:
-    """What had to be adapted, and what looks like a mistake."""
+    """Notes for the user: adapted settings, and possible mistakes in the text."""
     found, windows, train = [], plan.windows, plan.settings.train
     if (train.batch, train.window) != (windows.B, windows.T):
         found.append(
@@ -155,8 +155,8 @@ def notes(plan: Plan) -> list[str]:
     documents = plan.settings.data.documents
     if documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
         found.append(
-            "the lines held out to validate begin otherwise than those to train on: if the list is "
-            "sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
+            "the validation lines begin with other characters than the training lines: if the list "
+            "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
         )
     return found
 
@@ -169,32 +169,32 @@ def _check_prompt(settings: Settings, corpus: Corpus) -> None:
 
 
 def _check_symbols(settings: Settings, corpus: Corpus, counts: npt.NDArray[np.int64]) -> None:
-    """Refuse a text without the symbols that its settings presuppose."""
+    """Refuse a text without line ends for documents, or a text of rare characters only."""
     vocabulary = corpus.vocabulary
     if settings.data.documents and vocabulary.line_end is None:
         raise CorpusError(
-            "data.documents=line: the text has no line ends, so that it is one document: leave "
-            "the setting out, or put each document on a line of its own"
+            "data.documents=line: the text has no line ends, so it is a single document: omit the "
+            "setting, or put each document on its own line"
         )
     if vocabulary.unknown_id is not None and not np.delete(counts, vocabulary.unknown_id).any():
         raise CorpusError(
-            "the training text holds nothing but characters that are too rare: lower data.min_count"
+            "the training text has only characters that are too rare: lower data.min_count"
         )
 
 
 def _fewer_symbols(counts: npt.NDArray[np.int64]) -> str:
-    """How to have fewer symbols where there are many."""
+    """Advice on how to reduce a large vocabulary; empty if the vocabulary is small."""
     left = int((counts >= FREQUENT).sum())
     if len(counts) < MANY_SYMBOLS or not left:
         return ""
     return (
-        f"; or set data.min_count={FREQUENT}: of {len(counts):,} different characters "
-        f"{left:,} occur as often, and the others are read as one"
+        f"; or set data.min_count={FREQUENT}: {left:,} of {len(counts):,} different characters "
+        "occur at least that often, and the others become one unknown character"
     )
 
 
 def physical_memory() -> int | None:
-    """Bytes of memory of this machine, where the system tells."""
+    """Bytes of memory of this machine; None if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -202,9 +202,10 @@ def physical_memory() -> int | None:
 
 
 def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
-    """The state before the first step, with fresh weights, or those of another run.
+    """The state before the first step, with random weights or the weights of another run.
 
-    The other run's characters must be among this one's; what it does not know starts afresh.
+    The vocabulary must contain all characters of the other run. Weights of characters that are not
+    in the other run are initialized anew.
     """
     settings = plan.settings
     model = model_for(settings, plan.corpus.vocabulary)
@@ -239,15 +240,15 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
 def _biases_of_new(
     counts: npt.NDArray[np.int64], places: npt.NDArray[np.intp], b_c: Array
 ) -> Array:
-    """Biases with which characters that are new to a model are as likely as they are frequent.
+    """Output biases that give new characters their unigram frequency.
 
     Args:
         counts: how often each character occurs in the new text, (V,).
-        places: the characters that the model knew.
-        b_c: its biases, (V,); of the others' any.
+        places: ids of the characters that the old model knew.
+        b_c: the old output biases, (V,); values of new characters are not used.
 
     Returns:
-        Biases for all, log frequencies on the scale of those known, (V,).
+        Biases of all characters, (V,): log frequencies, shifted to the mean of the old biases.
     """
     log_p = np.log(np.maximum(counts, 0.5) / counts.sum())
     known = counts[places]
@@ -257,18 +258,18 @@ def _biases_of_new(
 
 
 def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:
-    """The state to go on from.
+    """The state from which a resumed run continues.
 
     Args:
-        plan: what to do.
-        checkpoint: where the run stands; gets the plan's settings.
-        done: whether the run has come to its end; one that was killed between its last checkpoint
-            and its end has something left to do in any case.
+        plan: the plan of the run.
+        checkpoint: the state of the run; its settings become those of the plan.
+        done: whether the run has ended. A run that was killed after its last checkpoint has not,
+            and always has something left to do.
 
     Raises:
-        CorpusError: the corpus is not the one that the checkpoint was made with.
-        CheckpointError: its state does not fit the plan.
-        SettingsError: there is nothing left to do.
+        CorpusError: the checkpoint was made with another corpus.
+        CheckpointError: the state of the checkpoint does not fit the plan.
+        SettingsError: the run has nothing left to do.
     """
     if not same_text(plan.corpus, checkpoint):
         raise CorpusError(
@@ -292,7 +293,7 @@ def _check_something_is_left(plan: Plan, progress: Progress) -> None:
     if progress.out_of_patience(plan.settings.train.patience) and not progress.due:
         raise SettingsError(
             f"the run has stopped because its loss did not improve in {without_best} evaluations "
-            "(train.patience); go on all the same with --set train.patience=0"
+            "(train.patience); to go on anyway, add --set train.patience=0"
         )
     if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1 and not progress.due:
         raise SettingsError(
@@ -302,7 +303,7 @@ def _check_something_is_left(plan: Plan, progress: Progress) -> None:
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """What run.json says of the origin of a run."""
+    """The part of run.json that describes a plan and the software versions."""
     corpus = plan.corpus
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
@@ -323,9 +324,9 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """What decides the last bits of a result, besides the number of workers."""
+    """The software and the machine, which determine how results are rounded."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    with blas_limited_to(1):  # as while training
+    with blas_limited_to(1):  # the same number of threads as in training
         loaded = threads.blas()
     return {
         "grucli": __version__,

@@ -1,7 +1,7 @@
-"""What a run writes while it is trained: rows, samples, checkpoints, and where it stands.
+"""The files that a run writes during training: metrics, samples, checkpoints and run.json.
 
-A disk may be full for a while. Rows and samples then wait in a queue, and the run goes on as long
-as a checkpoint of it is safe.
+A disk may be full for some time. Rows and samples then wait in a queue, and the run continues if
+at least one checkpoint has been written.
 """
 
 import math
@@ -14,23 +14,23 @@ from typing import Any, Literal
 from grucli.files import TRANSIENT
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
-from grucli.storage.info import Metrics
+from grucli.storage.run_files import Metrics
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
 
 RETRY_MINUTES = 1.0
-"""Minutes after which a checkpoint that could not be written is tried again."""
+"""Minutes until the program tries again to write a checkpoint."""
 
 
 class Recorder:
     """Writes the records of a run into its directory.
 
     Args:
-        plan: what the run does.
-        checkpoint: where it stands.
+        plan: the plan of the run.
+        checkpoint: its current state.
         run: its directory.
-        elapsed: seconds since the run started.
+        elapsed: returns the seconds since the run started.
 
     Attributes:
         saved_step: step of the last checkpoint that this object wrote; -1 before the first.
@@ -41,28 +41,28 @@ class Recorder:
     ) -> None:
         self.plan, self.checkpoint, self.run, self.elapsed = plan, checkpoint, run, elapsed
         self.saved_at, self.saved_step = elapsed(), -1
-        self.row_seconds, self.row_chars = 0.0, 0  # since the row before, in this process
+        self.row_seconds, self.row_chars = 0.0, 0  # since the previous row, in this process
         self.unwritten: deque[Callable[[], object]] = deque()
 
     @property
     def judge(self) -> Literal["val", "train"]:
-        """Which loss decides what is best."""
+        """The split whose loss decides which checkpoint is best."""
         return "val" if len(self.plan.splits.val) else "train"
 
     @property
     def save_is_due(self) -> bool:
-        """Whether the clock asks for a checkpoint."""
+        """Whether ``train.save_minutes`` have passed since the last checkpoint."""
         return self.elapsed() - self.saved_at > 60 * self.plan.settings.train.save_minutes
 
     # ---- rows and samples
 
     def count(self, update: Update, seconds: float) -> None:
-        """Note what a step took, for the speed in the next row."""
+        """Add the time and characters of a step, for the speed in the next row."""
         self.row_seconds += seconds
         self.row_chars += update.chars
 
     def log(self) -> Iterator[Logged | NotWritten]:
-        """Write the mean training loss since the row before, if there was a step since."""
+        """Write the mean training loss since the previous row, if there was a step since then."""
         where = self.checkpoint.progress
         if where.chars:
             speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
@@ -105,7 +105,7 @@ class Recorder:
     # ---- the queue
 
     def _write(self, action: Callable[[], object]) -> Iterator[NotWritten]:
-        """Write something after what could not be written before."""
+        """Call ``action`` after all writes that failed before."""
         self.unwritten.append(action)
         try:
             self.catch_up()
@@ -113,17 +113,17 @@ class Recorder:
             yield self._not_written(error)
 
     def catch_up(self) -> None:
-        """Write what could not be written before.
+        """Repeat the writes that failed before.
 
         Raises:
-            OSError: it still cannot.
+            OSError: a write has failed again.
         """
         while self.unwritten:
             self.unwritten[0]()
             self.unwritten.popleft()
 
     def _not_written(self, error: OSError) -> NotWritten:
-        """What to tell of an error that may pass and leaves a checkpoint; raises any other."""
+        """The event for a temporary error, if there is a checkpoint; otherwise raise the error."""
         saved = self.run.checkpoints.pointer("last")
         if saved is None or error.errno not in TRANSIENT:
             raise error
@@ -135,17 +135,17 @@ class Recorder:
     def save(
         self, *, best: bool, last_chance: bool = False
     ) -> Generator[Saved | NotWritten, None, bool]:
-        """Write a checkpoint, and before it the rows and samples that it presupposes.
+        """Write a checkpoint, after all waiting rows and samples.
 
         Args:
-            best: whether it is the best so far.
-            last_chance: whether nothing is tried again if it cannot be written.
+            best: whether the checkpoint is the best so far.
+            last_chance: whether a failure is final, because there is no later attempt.
 
         Returns:
-            Whether it was written; run.json, which follows it, may have to wait.
+            Whether the checkpoint was written. run.json may still have to wait.
 
         Raises:
-            OSError: it cannot be written, and that will not pass or there is no later chance.
+            OSError: the error is not temporary, or there is no later attempt.
         """
         try:
             path = self._twice(lambda: self._save_now(best))
@@ -162,7 +162,7 @@ class Recorder:
         return True
 
     def _twice(self, save: Callable[[], Path]) -> Path:
-        """A hitch that is over at once costs nothing."""
+        """Save, and try a second time after a temporary error."""
         try:
             return save()
         except OSError as error:
@@ -179,7 +179,7 @@ class Recorder:
         return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
 
     def _standing(self) -> dict[str, Any]:
-        """What run.json says of where the run stands."""
+        """The part of run.json that describes the progress of the run."""
         where = self.checkpoint.progress
         return {
             "step": where.step,
@@ -188,6 +188,6 @@ class Recorder:
         }
 
     def drop_after(self, step: int) -> None:
-        """Forget what was written, or was to be written, of the steps after ``step``."""
+        """Delete all rows and samples of steps after ``step``, written or waiting."""
         self.unwritten.clear()
         self.run.drop_after(step)

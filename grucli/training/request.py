@@ -1,4 +1,4 @@
-"""What a run is asked to do, in words: from a command line, a script or a notebook."""
+"""The request for a run, from a command line, a script or a notebook."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -14,18 +14,18 @@ from grucli.training.session import Layers, Origin, Session
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked to do.
+    """A request for a new or a resumed run.
 
     Attributes:
         sources: files and directories, read as one text.
         config: a settings file.
-        values: settings on top of it, by dotted key.
-        place: where the values come from, for messages.
-        resume: a run to go on with.
+        values: settings by dotted key, with priority over the file.
+        place: the origin of the values, for messages.
+        resume: a run to resume.
         init_from: a run or a checkpoint whose weights a new run starts from.
-        unknown: whether characters that these weights do not know are an error or left out.
-        extend_vocabulary: whether they are added.
-        decided: settings that the program has chosen, on top of all others.
+        unknown: whether characters that these weights do not know are an error or are left out.
+        extend_vocabulary: whether such characters are added to the vocabulary.
+        decided: settings that the program has chosen, with priority over all others.
     """
 
     sources: Sequence[str]
@@ -39,36 +39,36 @@ class Request:
     decided: Values = field(default_factory=dict)
 
     def with_values(self, values: Values) -> "Request":
-        """The same request, and these values on top of it."""
+        """The same request, where these values have priority over all others."""
         return replace(self, decided=values)
 
     @property
     def overrides(self) -> Values:
-        """What is set on top of the settings file."""
+        """The settings that have priority over the settings file."""
         return {**self.values, **self.decided}
 
     def layers(self) -> Layers:
-        """What was set, and where."""
+        """The settings with their origins; later layers have priority."""
         file = [(str(self.config), read_file(self.config))] if self.config else []
         return [*file, (self.place, self.overrides)]
 
     def settings(self) -> Settings:
-        """Resolved settings, without those that suit a text."""
+        """Resolved settings, without those that depend on the text."""
         return resolve(self.layers())
 
     def session(self, text: Corpus | None = None) -> Session:
-        """Read the text and all that goes with it; nothing is written.
+        """Read the text and prepare the run. No file is written.
 
         Args:
-            text: of a new run, where it was read before with the same settings.
+            text: the text of a new run, if it was already read with the same settings.
 
         Raises:
-            UsageError: words that contradict each other, or something that cannot be done.
+            UsageError: the request contradicts itself, or is not possible.
         """
         if self.resume is not None and self.init_from is not None:
-            raise UsageError("--resume goes on with a run, --init-from starts a new one; keep one")
+            raise UsageError("--resume continues a run, --init-from starts a new one; keep one")
         if self.init_from is None and (self.extend_vocabulary or self.unknown != "error"):
-            raise UsageError("--unknown and --extend-vocabulary belong to --init-from")
+            raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
         if self.unknown not in ("error", "skip"):
             raise UsageError(f"unknown is {self.unknown!r}; it can be 'error' or 'skip'")
         layers, overrides = self.layers(), self.overrides

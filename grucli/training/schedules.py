@@ -1,4 +1,4 @@
-"""The budget of a run and the learning rate: pure functions of where the run stands."""
+"""The budget, the learning rate and the evaluation interval, as pure functions."""
 
 import math
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ from grucli.config import Optim, Train
 
 @dataclass(frozen=True)
 class Budget:
-    """How much training was asked for: a number of steps, or of seconds.
+    """The amount of training: a number of steps, or a time.
 
     Attributes:
-        steps: updates, or None when the clock decides.
-        seconds: wall time, or None when the steps decide.
+        steps: number of updates; None if the budget is a time.
+        seconds: wall time; None if the budget is a number of steps.
     """
 
     steps: int | None
@@ -20,7 +20,7 @@ class Budget:
 
     @classmethod
     def of(cls, train: Train, steps_per_epoch: int) -> "Budget":
-        """The budget that the settings ask for."""
+        """The budget in the settings."""
         if train.minutes is not None:
             return cls(None, 60 * train.minutes)
         if train.steps is not None:
@@ -32,9 +32,9 @@ class Budget:
         """Share of the budget that is used, 0 to 1.
 
         Args:
-            step: updates done.
+            step: number of updates done.
             elapsed: seconds since the start.
-            reserve: seconds kept for what follows training: evaluation and checkpoint.
+            reserve: seconds reserved for the last evaluation and checkpoint.
         """
         if self.steps is not None:
             return min(1.0, step / self.steps)
@@ -55,10 +55,11 @@ def learning_rate(optim: Optim, step: int, progress: float) -> float:
 def evaluation_interval(
     train: Train, budget: Budget, *, steps_per_epoch: int, step_chars: int, val_chars: int
 ) -> int:
-    """Steps between evaluations.
+    """Number of steps between evaluations.
 
-    Each epoch, or ten times in a run shorter than ten epochs; but at least four times the
-    validation text is trained on in between, which keeps evaluation below a tenth of the time.
+    A run evaluates once per epoch, or ten times if it is shorter than ten epochs. Between two
+    evaluations it trains on at least four times as many characters as the validation text has, so
+    that evaluation takes less than a tenth of the time.
     """
     if train.eval_every is not None:
         return train.eval_every

@@ -1,7 +1,7 @@
-"""A run from its request to its end: new, resumed, or started from the weights of another.
+"""Sessions: new runs, resumed runs, and runs that start from the weights of another run.
 
-Nothing here prints: what the user should know is in ``Session.notes`` and in the events of the
-trainer. A run that is resumed is locked before anything of it is read, and stays so to the end.
+This module prints nothing. Notes for the user are in ``Session.notes`` and in the trainer's events.
+A resumed run is locked before any of its files is read, and stays locked until the session ends.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from grucli.config import (
 )
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
-from grucli.data.files import STANDARD_INPUT
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import Unknown
 from grucli.defaults import suited
 from grucli.errors import (
@@ -50,15 +50,15 @@ from grucli.training.plan import notes as notes_of
 from grucli.training.trainer import Trainer
 
 Layers = Sequence[tuple[str, Values]]
-"""Where settings come from, and their values by dotted key; later layers win."""
+"""Origins of settings, and values by dotted key; later layers have priority."""
 
 
 class StoppedAtOnce(BaseException):
-    """The user wants training to end now, without saving."""
+    """The user wants training to end immediately, without saving."""
 
 
 STOPS = (StoppedAtOnce, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""What ends a run without anything being wrong with it."""
+"""Exceptions that interrupt a run but are not errors."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Origin:
     Attributes:
         path: a run directory or a checkpoint.
         unknown: whether characters that the weights do not know are an error or are left out.
-        extend: whether such characters are added to the vocabulary.
+        extend: whether these characters are added to the vocabulary.
     """
 
     path: Path
@@ -78,17 +78,17 @@ class Origin:
 
 @dataclass
 class Session:
-    """A run that is ready to start or to go on; to be closed if it is not trained.
+    """A run that is ready to start or to continue. It must be closed if it is not trained.
 
     Attributes:
-        plan: what it will do.
-        begin: makes the checkpoint that it starts from.
-        overrides: what the user has set.
-        run: its directory, locked; None for a run that has none yet.
+        plan: the plan of the run.
+        begin: makes the checkpoint from which the run starts or continues.
+        overrides: settings that the user has given.
+        run: the locked run directory; None if the run is new.
         suited: settings that were chosen to suit the length of the text.
-        notes: what the user should know.
-        init_from: what run.json says of the weights it starts from.
-        file: the checkpoint file it goes on from.
+        notes: notes for the user.
+        init_from: the entry in run.json for the weights from which the run starts.
+        file: the checkpoint file from which a resumed run continues.
     """
 
     plan: Plan
@@ -101,16 +101,16 @@ class Session:
     file: Path | None = None
 
     def __post_init__(self) -> None:
-        """Put first what the plan has to tell."""
+        """Put the notes of the plan first."""
         self.notes = [*notes_of(self.plan), *self.notes]
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """Where it stands; initial weights are made when this is first asked for."""
+        """The state of the run. The first access makes the initial weights."""
         return self.begin()
 
     def close(self) -> None:
-        """Release the lock of a run that was to be resumed."""
+        """Release the lock of the run, if it has one."""
         if self.run is not None:
             self.run.release()
 
@@ -118,18 +118,18 @@ class Session:
     def trainer(
         self, name: str | None = None, runs_dir: Path = Path("runs"), elapsed: float = 0.0
     ) -> Iterator[Trainer]:
-        """Make the run directory, or bring it back to its last checkpoint, for a trainer.
+        """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
 
-        ``run.json`` tells how it ended when the context does.
+        At the end of the context, the status in ``run.json`` says how the run has ended.
 
         Args:
-            name: suffix of a new directory's name; that of the text if None.
-            runs_dir: where to make it.
-            elapsed: seconds that were used before.
+            name: suffix of a new directory's name; None takes the name of the text.
+            runs_dir: the directory for a new run directory.
+            elapsed: seconds that were already used.
 
         Raises:
-            UsageError: the directory cannot be written to.
-            RunError: a file cannot be written later on, or the run has diverged.
+            UsageError: the run directory is not writable.
+            RunError: a file could not be written during training, or the run has diverged.
         """
         try:
             run = self.run = self._created(name, runs_dir) if self.run is None else self._reopened()
@@ -147,19 +147,19 @@ class Session:
         elapsed: float = 0.0,
         stop: Callable[[], bool] = lambda: False,
     ) -> Generator[Event, None, bool]:
-        """Train, from ``Started`` to ``Finished``.
+        """Train, and yield the events from ``Started`` to ``Finished``; errors as in ``trainer``.
 
-        Whoever closes this iterator stops the run, as ``stop`` does: it is saved and can be
-        resumed. What is raised inside of it, such as KeyboardInterrupt, ends it without saving.
+        Closing this iterator stops the run, as ``stop`` does: the run is saved and can be resumed.
+        An exception inside the iterator, such as KeyboardInterrupt, ends the run without saving.
 
         Args:
-            name: as of ``trainer``, as are ``runs_dir``, ``elapsed`` and the errors.
-            runs_dir: where to make the directory.
-            elapsed: seconds that were used before.
-            stop: asked again and again whether to stop.
+            name: suffix of a new directory's name; None takes the name of the text.
+            runs_dir: the directory for a new run directory.
+            elapsed: seconds that were already used.
+            stop: called repeatedly; the run stops when it returns True.
 
         Returns:
-            Whether the run came to its end.
+            Whether the run has reached its end.
         """
         left = False
         with self.trainer(name, runs_dir, elapsed) as trainer:
@@ -178,7 +178,7 @@ class Session:
 
     def _trainer(self, run: RunDirectory, elapsed: float) -> Trainer:
         if self.checkpoint.progress.seconds is None:
-            elapsed += _seconds(run)  # of earlier sessions, which the checkpoint does not know of
+            elapsed += _seconds(run)  # time of earlier sessions, which is not in the checkpoint
         return Trainer(self.plan, self.checkpoint, run, elapsed)
 
     def _created(self, name: str | None, runs_dir: Path) -> RunDirectory:
@@ -192,7 +192,7 @@ class Session:
         return RunDirectory.create(runs_dir, title, plan.settings, self.overrides, info)
 
     def _reopened(self) -> RunDirectory:
-        """Bring the files of a run back to the checkpoint it goes on from."""
+        """Reset the files of a run to the checkpoint from which it continues."""
         run, where = self.run, self.checkpoint.progress
         assert run is not None
         try:
@@ -201,7 +201,7 @@ class Session:
                 self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
             if copy := run.drop_after(where.step):
                 self.notes.append(
-                    f"metrics.csv held lines that are no rows; as it was it is kept in {copy}"
+                    f"metrics.csv had lines that are not rows; {copy} keeps the original file"
                 )
             run.checkpoints.prune(self.plan.settings.train.keep, where.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
@@ -215,10 +215,10 @@ class Session:
 
 @contextmanager
 def _status(run: RunDirectory) -> Iterator[None]:
-    """Keep in run.json how a run has ended if it was not by itself.
+    """Write the status to run.json if an exception ends the run.
 
     Raises:
-        RunError: what cannot be written, in place of an OSError.
+        RunError: a file cannot be written; replaces the OSError.
     """
     try:
         yield
@@ -231,7 +231,7 @@ def _status(run: RunDirectory) -> Iterator[None]:
 
 
 def _started(trainer: Trainer, notes: Sequence[str]) -> Started:
-    """Where training begins, and how long it will take."""
+    """The event that begins training, with an estimate of the time."""
     where = trainer.checkpoint.progress
     with np.errstate(all="ignore"):
         expected = trainer.estimate()
@@ -239,13 +239,13 @@ def _started(trainer: Trainer, notes: Sequence[str]) -> Started:
 
 
 def _next(events: Iterator[Event]) -> Event | None:
-    """The next event, None at the end; the caller's own code keeps its warnings."""
-    with np.errstate(all="ignore"):  # training itself checks that loss and gradient are finite
+    """The next event, or None at the end. NumPy's warnings are off only inside this call."""
+    with np.errstate(all="ignore"):  # training checks that loss and gradient are finite
         return next(events, None)
 
 
 def _note_status(run: RunDirectory, status: str) -> None:
-    """Write a status if that can be: what has ended the run is what the user must hear of."""
+    """Write a status, and ignore failures: the user must see the error that ended the run."""
     with contextlib.suppress(OSError, RunError, CheckpointError):
         run.update_info(status=status)
 
@@ -255,7 +255,7 @@ def _cannot_write(run: RunDirectory, error: OSError) -> str:
     with contextlib.suppress(CheckpointError):
         saved = run.checkpoints.pointer("last")
     safe = (
-        f"the checkpoint of step {saved.step:,} is safe; when that is mended, go on with: "
+        f"the checkpoint of step {saved.step:,} is safe; after solving the problem, continue with: "
         f"grucli train --resume {quote(str(run.path))}"
         if saved
         else "no checkpoint has been written yet"
@@ -264,14 +264,14 @@ def _cannot_write(run: RunDirectory, error: OSError) -> str:
 
 
 def _title(source: str) -> str:
-    """The suffix of a run's name that a text gives it."""
+    """The suffix of a run's name, made from the name of its text."""
     if source == STANDARD_INPUT:
         return "stdin"
     return Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def _seconds(run: RunDirectory) -> float:
-    """Seconds that earlier sessions of a run have used."""
+    """Seconds that earlier sessions of the run have used."""
     return run.info.elapsed_s or 0.0
 
 
@@ -281,16 +281,16 @@ def _seconds(run: RunDirectory) -> float:
 def new(
     sources: Sequence[str], layers: Layers, overrides: Values, text: Corpus | None = None
 ) -> Session:
-    """A run with fresh weights, its settings suited to the text where the user has set nothing.
+    """A session with random weights. Settings that the user has not given depend on the text.
 
     Args:
         sources: files and directories, read as one text.
-        layers: settings.
-        overrides: of them, what is noted in overrides.yaml.
-        text: what the sources hold, where they were read before with the same settings.
+        layers: the settings of the user.
+        overrides: the settings for overrides.yaml.
+        text: the text, if it was already read with the same settings.
 
     Raises:
-        UsageError: settings or text are not usable.
+        UsageError: the settings or the text are not usable.
     """
     data = resolve(layers).data
     text = read_corpus(sources, data) if text is None else text
@@ -302,7 +302,7 @@ def new(
 def from_weights(
     origin: Origin, sources: Sequence[str], layers: Layers, overrides: Values
 ) -> Session:
-    """A new run that starts from the weights of another; arguments and errors as of ``new``."""
+    """A new run that starts from the weights of another run; arguments and errors as in ``new``."""
     if origin.extend and origin.unknown != "error":
         raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
     file, old = open_checkpoint(origin.path)
@@ -321,7 +321,7 @@ def from_weights(
 
 
 def _init_from(origin: Origin, file: Path) -> dict[str, Any]:
-    """What run.json says of the weights that a run starts from."""
+    """The entry in run.json for the weights from which a run starts."""
     return {
         "path": str(origin.path.resolve()),
         "file": str(file.resolve()),
@@ -332,13 +332,13 @@ def _init_from(origin: Origin, file: Path) -> dict[str, Any]:
 
 
 def _what_differs(origin: Origin, old: Checkpoint, text: Corpus, settings: Settings) -> list[str]:
-    """How the new text is read otherwise than the one that the weights come from."""
+    """Notes on differences between the new text and the text of the old run."""
     notes = []
     if text.skipped:
         notes.append(f"{text.skipped:,} characters that {origin.path} does not know are left out")
     if origin.extend:
         count = len(text.vocabulary) - len(old.vocabulary)
-        notes.append(f"{count:,} characters are new to {origin.path} and learned from the start")
+        notes.append(f"{count:,} characters are new to {origin.path} and start from random weights")
     now, before = settings.data.documents, old.settings.data.documents
     if now != before:
         notes.append(
@@ -350,7 +350,7 @@ def _what_differs(origin: Origin, old: Checkpoint, text: Corpus, settings: Setti
 def _text_for(
     origin: Origin, old: Checkpoint, sources: Sequence[str], settings: Settings
 ) -> Corpus:
-    """The corpus in the vocabulary of other weights, extended if so asked."""
+    """The corpus in the vocabulary of the old weights, extended if requested."""
     try:
         return read_corpus(
             sources, settings.data, old.vocabulary, origin.unknown, extend=origin.extend
@@ -367,29 +367,29 @@ def _text_for(
 
 
 def resumed(path: Path, layers: Layers, overrides: Values, sources: Sequence[str] = ()) -> Session:
-    """A run that goes on from its last checkpoint, or from its start if it has none.
+    """Resume a run from its last checkpoint, or from its start if it has no checkpoint.
 
-    The run is locked from here on.
+    The session holds the lock of the run.
 
     Args:
         path: the run directory.
-        layers: settings, of which some may change.
-        overrides: what the user has set.
-        sources: where the text lies now, if it has moved.
+        layers: the settings of the user; only some settings may change.
+        overrides: those of the settings that are not from a settings file.
+        sources: the new location of the text, if it has moved.
 
     Raises:
-        UsageError: another process trains it, there is nothing to go on from, or nothing is left
+        UsageError: another process trains the run, it cannot be resumed, or it has nothing left
             to do.
     """
     if not path.is_dir() or not is_run(path):
-        find_checkpoint(path, "last")  # says what is wrong with the path
+        find_checkpoint(path, "last")  # raises an error if the path does not exist
         raise UsageError(
-            f"{path}: --resume takes a run directory and goes on from its last checkpoint; "
+            f"{path}: --resume takes a run directory and continues from its last checkpoint; "
             "--init-from starts a new run from any checkpoint"
         )
     run = RunDirectory(path)
     try:
-        run.lock()  # before anything is read: what is read must be what is gone on from
+        run.lock()  # before reading: no other process may change the files later
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be locked: {error.strerror}") from None
     try:
@@ -403,7 +403,7 @@ def resumed(path: Path, layers: Layers, overrides: Values, sources: Sequence[str
 
 def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str]) -> Session:
     file, old, problem = run.checkpoints.last_sound()
-    notes = [f"{problem}; going on from {file.name}, the newest sound one"] if problem else []
+    notes = [f"{problem}; continuing from {file.name}, the newest intact one"] if problem else []
     edited = _edited(run, old.settings)
     if edited:
         notes.append(f"{run.path / 'config.yaml'} asks for {_listed(edited)}")
@@ -422,7 +422,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
 def _started_over(
     run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str]
 ) -> Session:
-    """A run that was killed before its first checkpoint: it is begun again, to the same bytes."""
+    """A run that was killed before its first checkpoint. It starts again and gives equal files."""
     sources = _sources(run, given)
     settings = _resumable(resolve([run.config()]), layers)
     origin = _origin_again(run)
@@ -438,10 +438,10 @@ def _started_over(
 
 
 def _origin_again(run: RunDirectory) -> Origin | None:
-    """The weights that a run was started from, unchanged.
+    """The weights from which a run was started; None if they were random.
 
     Raises:
-        CheckpointError: they have changed, or are gone.
+        CheckpointError: the weights have changed, or do not exist any more.
     """
     told = run.info.init_from
     if told is None:
@@ -451,8 +451,8 @@ def _origin_again(run: RunDirectory) -> Origin | None:
         if sha256(file) == told.sha256:
             return Origin(file, told.unknown, told.extend_vocabulary)
     raise CheckpointError(
-        f"{run.path}: was stopped before its first checkpoint, and the weights that it started "
-        "from (init_from in run.json) have changed since; start a new run"
+        f"{run.path}: was stopped before its first checkpoint, and its initial weights "
+        "(init_from in run.json) have changed since then; start a new run"
     )
 
 
@@ -465,10 +465,10 @@ def _check_same_text(run: RunDirectory, plan: Plan) -> None:
 
 
 def _edited(run: RunDirectory, old: Settings) -> Values:
-    """What config.yaml says otherwise than the checkpoint: edited by hand, or by a last resume.
+    """The settings in config.yaml that differ from those in the checkpoint.
 
     Raises:
-        SettingsError: it cannot be read, or a value is not possible.
+        SettingsError: the file cannot be read, or a value is not possible.
     """
     if not (run.path / "config.yaml").exists():
         return {}
@@ -476,7 +476,7 @@ def _edited(run: RunDirectory, old: Settings) -> Values:
         now = resolve([run.config()], old)
     except SettingsError as error:
         raise SettingsError(
-            f"{error}\n(mend the file, or delete it to go on with the settings of the checkpoint)"
+            f"{error}\n(correct the file, or delete it to use the settings of the checkpoint)"
         ) from None
     values = flatten(now)
     return {key: values[key] for key in changed_keys(old, now)}
@@ -487,15 +487,15 @@ def _listed(values: Mapping[str, Any]) -> str:
 
 
 def _resumable(old: Settings, layers: Layers) -> Settings:
-    """Settings on top of those of a run, where nothing changes that has shaped its weights."""
+    """The settings of a resumed run. Settings that have determined its weights cannot change."""
     settings = resolve(layers, old)
     fixed = set(flatten(settings)) - RESUMABLE
-    _refuse(old, settings, fixed, "the run was begun with", layers)
+    _refuse(old, settings, fixed, "the run was started with", layers)
     return settings
 
 
 def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
-    """Where the text of a run lies."""
+    """The paths of the text of a run."""
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
         again = " ".join(map(quote, sources))
@@ -507,7 +507,7 @@ def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
 
 
 def _changes(run: RunDirectory, plan: Plan) -> list[str]:
-    """What may change the last bits of results from here on."""
+    """A note on changes of software or machine that may change how results are rounded."""
     now, before = describe(plan), run.info
     versions = before.versions
     changes = [
@@ -521,13 +521,13 @@ def _changes(run: RunDirectory, plan: Plan) -> list[str]:
     if not changes:
         return []
     return [
-        f"{'; '.join(changes)}: the run goes on, though not to the very bits it would have "
-        "reached without the change"
+        f"{'; '.join(changes)}: the run continues, but without these changes its results "
+        "might have been different in the last bits"
     ]
 
 
 def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:
-    """Name every setting that would have to stay as it was, and where it was changed."""
+    """Raise an error that names every changed setting that is fixed, and its origin."""
     before, after = flatten(old), flatten(new)
     where = {key: name for name, values in layers for key in values}
     problems = [

@@ -1,4 +1,4 @@
-"""One training step: the gradients of a window, and the update that they make."""
+"""One training step: the gradients of a window, and the update of the weights."""
 
 import math
 from typing import NamedTuple
@@ -14,11 +14,11 @@ from grucli.training.schedules import learning_rate
 
 
 class Update(NamedTuple):
-    """What one window gave.
+    """The result of training on one window.
 
     Attributes:
-        loss: sum over its characters, nats.
-        chars: how many characters.
+        loss: sum of the losses of its characters, in nats.
+        chars: number of characters.
         lr: learning rate.
         grad_norm: norm of the gradient before clipping.
     """
@@ -35,13 +35,13 @@ class Update(NamedTuple):
 
 
 class TrainStep:
-    """A function that trains on the next window: it returns the loss and updates the weights.
+    """A function that trains on the next window: it updates the weights and returns the loss.
 
-    To be closed after use.
+    It must be closed after use.
 
     Args:
-        plan: what to train on, and how.
-        checkpoint: where the run stands; changed in place.
+        plan: the plan of the run.
+        checkpoint: the state of the run; changed in place.
     """
 
     def __init__(self, plan: Plan, checkpoint: Checkpoint) -> None:
@@ -60,12 +60,12 @@ class TrainStep:
         self.shards.close()
 
     def __call__(self, progress: float = 0.0) -> Update:
-        """Train on the window that comes next.
+        """Train on the next window.
 
-        Where its loss or gradient is not finite, nothing is changed.
+        If its loss or gradient is not finite, the checkpoint stays unchanged.
 
         Args:
-            progress: share of the budget that is used, 0 to 1: it decides the learning rate.
+            progress: share of the budget that is used, 0 to 1; determines the learning rate.
         """
         checkpoint, optim = self.checkpoint, self.plan.settings.optim
         where = checkpoint.progress
@@ -77,7 +77,7 @@ class TrainStep:
             x,
             targets,
             checkpoint.state,
-            1.0 / x.size,  # for the gradient of the mean loss of a character
+            1.0 / x.size,  # for the gradient of the mean loss per character
             self._dropout(where.step),
         )
         norm = clip_(grads.flat, optim.clip)
@@ -89,13 +89,13 @@ class TrainStep:
         return update
 
     def rehearse(self) -> None:
-        """Compute the gradients of the first window and throw them away."""
+        """Compute the gradients of the first window and discard them."""
         x, targets = self.plan.windows.window(0)
         state = np.zeros_like(self.checkpoint.state)
         self.shards.loss_and_gradients(x, targets, state, 1.0, self._dropout(0))
 
     def _apply(self, update: Update, gradient: Array) -> None:
-        """Change the weights, and note it."""
+        """Update the weights and the progress."""
         optim, checkpoint = self.plan.settings.optim, self.checkpoint
         where, params, lr = checkpoint.progress, checkpoint.model.params, update.lr
         where.step += 1

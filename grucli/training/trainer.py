@@ -1,9 +1,9 @@
 """The training loop. It yields events and prints nothing.
 
-A ``Plan`` is everything that is known before the first step; a ``Checkpoint`` is the state of
-a run; a ``Trainer`` advances the checkpoint according to the plan. Random numbers of each purpose
-are functions of (seed, purpose, step), so that evaluating or sampling more often changes nothing,
-and a resumed run draws what the uninterrupted one would have drawn.
+A ``Plan`` is everything that is known before the first step. A ``Checkpoint`` is the state of a
+run. A ``Trainer`` advances the checkpoint according to the plan. Random numbers depend only on
+(seed, purpose, step). Therefore more evaluations or samples do not change the training, and a
+resumed run draws the same numbers as an uninterrupted run.
 """
 
 import math
@@ -21,7 +21,7 @@ from grucli.sampling import Sampler, sample_ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
-from grucli.storage.info import Pointer
+from grucli.storage.run_files import Pointer
 from grucli.threads import blas_limited_to
 from grucli.training.events import (
     Evaluated,
@@ -41,23 +41,23 @@ NONFINITE_STEPS = 5
 """Consecutive non-finite steps before the run counts as diverged."""
 
 LR_FACTOR = 0.25
-"""What learning rates are multiplied by after going back."""
+"""Factor for the learning rates after a run went back to its last evaluation."""
 
 
 class Trainer:
-    """Takes a run from the state of a checkpoint to the end of its budget; to be closed after use.
+    """Trains a run from a checkpoint to the end of its budget. It must be closed after use.
 
     Args:
-        plan: what to do.
-        checkpoint: where the run stands; changed in place.
-        run: where results are written.
-        elapsed: seconds already used that the checkpoint does not know of.
-        clock: seconds, monotonic.
+        plan: the plan of the run.
+        checkpoint: the state of the run; changed in place.
+        run: the run directory.
+        elapsed: seconds already used that are not in the checkpoint.
+        clock: returns monotonic time in seconds.
 
     Attributes:
         train_step: the function that makes each update.
-        recorder: what writes the results.
-        finished: whether the run has come to its end, and was not stopped before.
+        recorder: the object that writes the results.
+        finished: whether the run has reached its end and was not stopped before.
     """
 
     def __init__(
@@ -97,12 +97,12 @@ class Trainer:
         return self.checkpoint.progress.out_of_patience(self.plan.settings.train.patience)
 
     def estimate(self) -> float:
-        """Seconds that the rest will take, from a step that is computed and thrown away.
+        """Estimate the remaining seconds from a step that is computed and discarded.
 
-        It also tells how much time to reserve for an evaluation before there was one.
+        The estimate also gives the time to reserve for the first evaluation.
         """
         with blas_limited_to(1):
-            for _ in range(2):  # the first pays for fresh memory
+            for _ in range(2):  # the first is slower: it allocates memory
                 began = self.clock()
                 self.train_step.rehearse()
                 step_seconds = self.clock() - began
@@ -113,17 +113,17 @@ class Trainer:
             return self.plan.budget.seconds - self.elapsed
         assert self.plan.budget.steps is not None
         steps = self.plan.budget.steps - self.checkpoint.progress.step
-        evaluations = -(-steps // self.plan.eval_every) + 1  # one more on text that was seen
+        evaluations = -(-steps // self.plan.eval_every) + 1  # one more, on training text
         return steps * step_seconds + evaluations * self.evaluation_seconds
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train until the budget, patience, or ``stop`` says so; always leaves a checkpoint.
+        """Train until the budget or patience is used up, or ``stop`` returns True; then save.
 
         A run that diverges goes back to its last evaluation, once, with lower learning rates.
 
         Raises:
             RunError: it diverged again, or before its first evaluation; or the lock is lost.
-            OSError: a file cannot be written, and that will not pass or is the end of the run.
+            OSError: a file cannot be written, and the error is permanent or the run has ended.
         """
         self.stop = stop
         events = self._events()
@@ -164,12 +164,12 @@ class Trainer:
         self.finished = True
 
     def _save_what_is_due(self) -> Iterator[Event]:
-        """Stop here; what belongs to this step is done when the run is resumed."""
+        """Save and stop. Tasks that are due at this step are done when the run is resumed."""
         self.checkpoint.progress.due = True
         yield from self._save(best=False, last_chance=True)
 
     def _after_step(self) -> Iterator[Event]:
-        """What is due at this step: a row, an evaluation, a sample, a checkpoint."""
+        """Do what is due at this step: a row, a sample, an evaluation, a checkpoint."""
         where, train = self.checkpoint.progress, self.checkpoint.settings.train
         where.due = False
         if where.step % train.log_every == 0:
@@ -182,10 +182,10 @@ class Trainer:
             yield from self._save(best=False)
 
     def step(self) -> Stepped | Skipped:
-        """Train on the next window, or leave it out if its loss or gradient is not finite.
+        """Train on the next window, or skip it if its loss or gradient is not finite.
 
         Raises:
-            DivergedError: too many in a row were not.
+            DivergedError: too many consecutive steps were not finite.
         """
         began = self.clock()
         update = self.train_step(self.progress)
@@ -198,7 +198,7 @@ class Trainer:
         return Stepped(step, update.loss / chars, chars / seconds, progress, remaining)
 
     def _skip(self, update: Update) -> Skipped:
-        """Leave a window out; the next one starts from the zero state."""
+        """Skip a window. The next window starts from the zero state."""
         where = self.checkpoint.progress
         if where.consecutive_nonfinite + 1 >= NONFINITE_STEPS:
             raise self._diverged(update.loss, update.grad_norm)
@@ -209,8 +209,8 @@ class Trainer:
     def _roll_back(self, problem: DivergedError) -> RolledBack:
         """Go back to the last evaluation, once.
 
-        Checkpoints that a stop or the clock has inserted are passed over: where a run goes back to
-        must not depend on them.
+        Later checkpoints, which were written at a stop or by the clock, are ignored, so that
+        equal runs go back to equal steps.
         """
         where = self.checkpoint.progress
         if where.evaluated_step is None or where.lr_factor < 1:
@@ -230,7 +230,7 @@ class Trainer:
         return diverged(where.step + 1, loss, norm, saved, self.plan.settings.optim.lr)
 
     def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
-        """Judge the weights, sample from them, save them."""
+        """Evaluate the weights, sample from them and save them."""
         yield from self.recorder.log()
         began = self.clock()
         where, checkpoint = self.checkpoint.progress, self.checkpoint
@@ -238,7 +238,7 @@ class Trainer:
         loss = self._validation_loss()
         if not math.isfinite(loss) or not checkpoint.finite:
             raise self._diverged(loss, where.grad_norm)
-        # made before anything is noted: a stop in it leaves the evaluation to be done again
+        # before the progress changes: after a stop here, a resumed run evaluates again
         text = None if checkpoint.settings.train.sample_every else self._sample_text()
         before = replace(where)
         best = where.note_evaluation(loss)
@@ -247,7 +247,7 @@ class Trainer:
         yield self._evaluated(loss, best=best)
         yield from self.recorder.write_sample(text)
         if not (yield from self._save(best=best, last_chance=last_chance)):
-            vars(where).update(vars(before))  # what is not kept cannot be the best
+            vars(where).update(vars(before))  # a checkpoint that is not saved cannot be the best
         self.evaluation_seconds = self.clock() - began
 
     def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
@@ -262,7 +262,7 @@ class Trainer:
         )
 
     def _validation_loss(self) -> float:
-        """The loss of the weights, or of the averaged ones where that is lower."""
+        """The loss of the weights or of their average, whichever is lower."""
         checkpoint, val = self.checkpoint, self.plan.splits.val
         if not len(val):
             return self.checkpoint.progress.train_loss
@@ -275,7 +275,7 @@ class Trainer:
         return min(loss, averaged)
 
     def _sample_text(self) -> bytes | None:
-        """A sample of the weights as they are, if the settings ask for any."""
+        """A sample from the current weights, or None if the settings request no samples."""
         if not self.plan.settings.sample.length:
             return None
         step = self.checkpoint.progress.step
@@ -285,10 +285,10 @@ class Trainer:
     def _save(
         self, *, best: bool, last_chance: bool = False
     ) -> Generator[Saved | NotWritten, None, bool]:
-        """Write a checkpoint; arguments, result and errors as of ``Recorder.save``.
+        """Write a checkpoint; arguments, result and errors as in ``Recorder.save``.
 
         Raises:
-            DivergedError: it would hold numbers that are not finite.
+            DivergedError: the checkpoint has numbers that are not finite.
         """
         where = self.checkpoint.progress
         if not self.checkpoint.finite:
@@ -299,8 +299,8 @@ class Trainer:
 def diverged(
     step: int, loss: float, norm: float, saved: Pointer | None, lr: float
 ) -> DivergedError:
-    """What to say of a run that has diverged at ``step`` with the learning rate ``lr``."""
-    kept = f"; the checkpoint of step {saved.step:,} is from before" if saved else ""
+    """The error for a run that has diverged at ``step`` with the learning rate ``lr``."""
+    kept = f"; the checkpoint of step {saved.step:,} was saved before that" if saved else ""
     return DivergedError(
         f"step {step:,}: the loss is {loss:.4g} and the norm of its gradient {norm:.4g}{kept}; "
         f"start again with a lower learning rate, such as --set optim.lr={min(lr / 2, 0.01):g}"
@@ -313,10 +313,13 @@ def make_sample(
     seed: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[npt.NDArray[np.intp], bytes]:
-    """The ids of a sample as the settings ask for it, and its text with the prompt before it.
+    """Make a sample according to the settings.
+
+    Returns:
+        The ids of the sample without the prompt, and the bytes of the prompt and the sample.
 
     Raises:
-        Stopped: ``stop``, which is asked at each character, has said so.
+        Stopped: ``stop``, which is called at each character, has returned True.
     """
     sample = checkpoint.settings.sample
     prompt = vocabulary.encode(sample.prompt)

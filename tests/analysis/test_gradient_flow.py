@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from grucli.analysis import gradient_flow
-from grucli.analysis.routes import look_back_in_text
+from grucli.analysis.gradient_routes import look_back_in_text
 from grucli.analysis.subject import untrained
 from grucli.errors import UsageError
 

@@ -6,7 +6,7 @@ import pytest
 
 from grucli.analysis import route_shares
 from grucli.analysis.gradient_flow import norms_by_distance
-from grucli.analysis.routes import History, look_back_in_text
+from grucli.analysis.gradient_routes import History, look_back_in_text
 from grucli.analysis.subject import untrained
 from grucli.errors import UsageError
 from grucli.nn.cells import CELLS

@@ -189,8 +189,8 @@ def test_resume_with_a_changed_architecture_names_the_keys(grucli: Grucli, train
         grucli, "train", "--resume", trained, "--set=model.hidden=8", "--set=optim.lr=0.1",
         "--set=train.log_every=9", "--steps=60",
     )  # fmt: skip
-    assert "model.hidden: the run was begun with 12; it cannot become 8" in message
-    assert "optim.lr: the run was begun with 0.0" in message
+    assert "model.hidden: the run was started with 12; it cannot become 8" in message
+    assert "optim.lr: the run was started with 0.0" in message
     assert "log_every" not in message
     assert snapshot(trained) == before
 
@@ -220,7 +220,7 @@ def test_init_from_with_another_architecture(grucli: Grucli, trained: Path) -> N
 
 def test_gradcheck_of_a_checkpoint_without_its_run(grucli: Grucli, trained: Path) -> None:
     write("lost.npz", next((trained / "checkpoints").glob("*.npz")).read_bytes())
-    assert "stands outside its run directory" in refused(grucli, "gradcheck", "lost.npz")
+    assert "is outside its run directory" in refused(grucli, "gradcheck", "lost.npz")
     assert "--set cannot be combined with a run" in refused(
         grucli, "gradcheck", "lost.npz", "--set", "model.layers=1"
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from grucli.cli import render
-from grucli.cli.answers import answer
+from grucli.cli.output import answer
 
 ROWS = [("run", "loss", "corpus"), ("20261124-a-long-name", "1.5", "text.txt"), ("short", "2", "-")]
 

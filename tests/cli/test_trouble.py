@@ -126,7 +126,9 @@ def test_a_full_disk_names_what_is_safe(
     assert "step-00000020.npz: cannot be written: No space left on device; training" in result.err
     assert "will try again (the checkpoint of step 10 is safe)" in result.err
     assert "step-00000030.npz: cannot be written: No space left on device; the" in result.err
-    assert "the checkpoint of step 10 is safe; when that is mended, go on with" in result.err
+    assert (
+        "the checkpoint of step 10 is safe; after solving the problem, continue with" in result.err
+    )
     run = next(Path("runs").iterdir())
     assert info(run)["status"] == "failed"
     monkeypatch.setattr(checkpoints, "write", original)
@@ -147,7 +149,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
         last.write_bytes(flipped if damage == "flipped" else content[:-2000])
     result = grucli("train", "--resume", run)
     assert result.code == 0
-    assert f"going on from {before.name}, the newest sound one" in " ".join(result.err.split())
+    assert f"continuing from {before.name}, the newest intact one" in " ".join(result.err.split())
     assert f"at step {int(before.stem[5:])}" in result.err
     assert last.read_bytes() == content  # as if nothing had happened
     assert grucli("sample", run, "-n", "5").code == 0
@@ -173,7 +175,7 @@ def test_a_run_that_goes_on_elsewhere_is_told_what_has_changed(
 ) -> None:
     run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
     told = info(run)
-    assert "to the very bits" not in grucli("train", "--resume", run, "--steps=12").err
+    assert "in the last bits" not in grucli("train", "--resume", run, "--steps=12").err
     told["versions"]["numpy"] = "1.99.0"  # type: ignore[index]
     (run / "run.json").write_text(json.dumps(told), encoding="utf-8")
     result = grucli("train", "--resume", run, "--steps=14")

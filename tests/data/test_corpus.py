@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from grucli.config import Data
 from grucli.data import builtin as corpora
 from grucli.data import corpus, windows
-from grucli.data import files as sources
+from grucli.data import text_files as sources
 from grucli.data.corpus import Corpus, read
 from grucli.data.windows import fit_windows, split
 from grucli.errors import CorpusError, UnknownCharacterError

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grucli.analysis.routes import joined, look_back
+from grucli.analysis.gradient_routes import joined, look_back
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import check_all, toy
 from tests.conftest import TINY, Grucli

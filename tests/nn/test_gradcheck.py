@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from grucli.nn import gradcheck, projection, resets
+from grucli.nn import gradcheck, input_projection, state_resets
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS, Cell
 from tests.nn.mutations import CELL_MUTATIONS, INPUT_MUTATIONS, MODEL_MUTATIONS
@@ -59,7 +59,7 @@ RESET_MISTAKES = {
 def test_a_mistake_where_a_document_begins_is_found(
     cell: str, mistake: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutant = mutate(resets, *RESET_MISTAKES[mistake])
+    mutant = mutate(state_resets, *RESET_MISTAKES[mistake])
     monkeypatch.setattr(
         inspect.getmodule(type(CELLS[cell])), "backward_steps", mutant.backward_steps
     )
@@ -132,7 +132,7 @@ def test_every_cell_has_its_mistakes() -> None:
 def test_a_mistake_in_the_input_projection_is_found(
     change: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mutant = mutate(projection, *change)
+    mutant = mutate(input_projection, *change)
     for module in (model_module, gradcheck):
         monkeypatch.setattr(module, "project_backward", mutant.project_backward)
     assert found_wrong()

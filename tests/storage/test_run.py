@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from grucli.errors import CheckpointError, UsageError
-from grucli.storage.info import HEADER
 from grucli.storage.run import Run, runs
+from grucli.storage.run_files import HEADER
 
 
 def test_a_run_tells_its_facts(trained: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_run_whose_lock_is_deleted_or_replaced_stops_without_writing() -> None
                 (path / "lock").write_text("1\n")
             found.update({str(p): p.read_bytes() for p in path.rglob("*") if p.is_file()})
 
-        with pytest.raises(RunError, match="was deleted or replaced while this run was training"):
+        with pytest.raises(RunError, match="was deleted or replaced during training"):
             train(again(run), prepare=lose)
         assert {str(p): p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
@@ -291,14 +291,14 @@ def unborn(origin: Origin | None = None) -> Path:
 
 def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
     run = unborn()
-    with pytest.raises(SettingsError, match="the run was begun with 8; it cannot become 9"):
+    with pytest.raises(SettingsError, match="the run was started with 8; it cannot become 9"):
         again(run, model__hidden=9)
     weights, _ = train(new(), 15)
     child = unborn(Origin(weights))
     train(again(child), 3)
     child = unborn(Origin(weights))
     train(again(weights))
-    with pytest.raises(CheckpointError, match="the weights that it started"):
+    with pytest.raises(CheckpointError, match="its initial weights"):
         again(child)
     Path("text.txt").write_text(prose(4000, seed=7), encoding="utf-8")
     with pytest.raises(CorpusError, match="the corpus has changed"):
@@ -323,9 +323,9 @@ def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
     config = run / "config.yaml"
     sound = config.read_text()
     for old, new_, told in [
-        ("hidden: 8", "hidden: 9", r"config\.yaml: model\.hidden: the run was begun with 8"),
+        ("hidden: 8", "hidden: 9", r"config\.yaml: model\.hidden: the run was started with 8"),
         ("hidden: 8", "hiden: 8", r"config\.yaml: unknown key model\.hiden"),
-        ("hidden: 8", "hidden: [", "delete it to go on with the settings of the checkpoint"),
+        ("hidden: 8", "hidden: [", "delete it to use the settings of the checkpoint"),
     ]:
         edited = sound.replace(old, new_)
         config.write_text(edited)

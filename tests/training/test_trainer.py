@@ -535,7 +535,7 @@ def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
         before = last(trainer)
         trainer.checkpoint.model.params.flat[:] = np.nan
         if attempt:
-            with np.errstate(all="ignore"), pytest.raises(RunError, match="is from before"):
+            with np.errstate(all="ignore"), pytest.raises(RunError, match="was saved before that"):
                 list(trainer.train(lambda: True))
             assert last(trainer) == before
         else:  # mended by going back, even though it is about to stop
@@ -606,7 +606,7 @@ def test_a_checkpoint_is_read_back_before_it_takes_its_place(
         file.write(b"\0\1\2\3")
 
     monkeypatch.setattr(np, "savez", bad_memory)
-    with pytest.raises(OSError, match="what was read back is not what was written"):
+    with pytest.raises(OSError, match="the file read back is not the file that was written"):
         follow(trainer, 4)
     assert last(trainer) == before
     assert not list(trainer.run.checkpoints.path.glob(".*"))

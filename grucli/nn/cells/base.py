@@ -1,8 +1,8 @@
 """What all recurrent cells share: parameters, memory for a window, and the forward pass.
 
 A cell adds its gates, its initialization, one step forward, the backward pass, and the routes of
-its gradient. One step reads the input projection a_t = x_t W_x + b (``nn/projection``) and the
-previous state. A state consists of S parts of H numbers, (B, S H): h, which the layer above reads,
+its gradient. One step reads the input projection a_t = x_t W_x + b (``nn/input_projection``) and
+the previous state. A state consists of S parts of H numbers, (B, S H): h, which the layer above reads,
 and for an LSTM also c.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.params import Array, Shapes, as_rows
-from grucli.nn.resets import forward_steps
+from grucli.nn.state_resets import forward_steps
 
 
 class Weights(NamedTuple):

@@ -22,7 +22,7 @@ from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradient
 from grucli.nn.functional import sigmoid_
 from grucli.nn.matmul import multiplier
 from grucli.nn.params import Array, orthogonal
-from grucli.nn.resets import backward_steps
+from grucli.nn.state_resets import backward_steps
 
 
 class Step(NamedTuple):

@@ -21,7 +21,7 @@ from grucli.nn.cells.gru import GRU
 from grucli.nn.functional import sigmoid_
 from grucli.nn.matmul import multiplier
 from grucli.nn.params import Array, Shapes
-from grucli.nn.resets import backward_steps
+from grucli.nn.state_resets import backward_steps
 
 
 class Weights(NamedTuple):

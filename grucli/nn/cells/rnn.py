@@ -15,7 +15,7 @@ import numpy as np
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
 from grucli.nn.matmul import multiplier
 from grucli.nn.params import Array, orthogonal
-from grucli.nn.resets import backward_steps
+from grucli.nn.state_resets import backward_steps
 
 
 class Step(NamedTuple):

@@ -1,6 +1,6 @@
-"""Training from a script or a notebook: what ``grucli train`` does, as two functions.
+"""Training from a script or a notebook: two functions that do what ``grucli train`` does.
 
-Nothing is printed; what the user should know is in the notes of ``Started`` and in the events.
+These functions print nothing. Notes for the user are in the event ``Started``.
 """
 
 import multiprocessing
@@ -39,10 +39,10 @@ def train(
     unknown: Unknown = "error",
     extend_vocabulary: bool = False,
 ) -> Run:
-    """Train a model on a text; arguments and errors as of ``train_events``.
+    """Train a model on a text. Arguments and errors are those of ``train_events``.
 
     Returns:
-        The run, when it has ended.
+        The run, after it has ended.
     """
     events = train_events(
         *sources,
@@ -78,29 +78,29 @@ def train_events(
     unknown: Unknown = "error",
     extend_vocabulary: bool = False,
 ) -> Iterator[Event]:
-    """Train a model on a text, event by event, from ``Started`` to ``Finished``.
+    """Train a model on a text and yield the events, from ``Started`` to ``Finished``.
 
-    Nothing is read or written before the first event is asked for. Leaving the loop stops the run
-    after its step: it is saved, marked as interrupted, and can be resumed. An exception inside a
-    step, such as KeyboardInterrupt, marks it too, and nothing more is saved.
+    Nothing is read or written before the first event is requested. If the caller leaves the loop,
+    the run stops after its current step: it is saved, marked as interrupted, and can be resumed.
+    An exception inside a step, such as KeyboardInterrupt, also marks it, but saves nothing.
 
     Args:
-        sources: files and directories, read as one text; a resumed run knows its text.
-        minutes: the budget in minutes, or
-        epochs: in passes over the text, or
-        steps: in updates.
-        seed: of all random numbers.
-        settings: by dotted key, such as ``{"model.hidden": 128}``.
-        config: a settings file, below ``settings``.
-        name: suffix of the run directory's name; that of the text if None.
-        runs_dir: where to make the run directory; ``runs`` if None.
-        resume: a run to go on with.
+        sources: files and directories, read as one text; a resumed run reads its own text.
+        minutes: the training budget as time, in minutes.
+        epochs: the training budget as passes over the text.
+        steps: the training budget as a number of updates.
+        seed: the random seed.
+        settings: values by dotted key, such as ``{"model.hidden": 128}``.
+        config: a settings file; ``settings`` has priority over it.
+        name: suffix of the run directory's name; None takes the name of the text.
+        runs_dir: the directory for the new run directory; None means ``runs``.
+        resume: a run to resume.
         init_from: a run or a checkpoint whose weights a new run starts from.
         unknown: ``"error"``, or ``"skip"``: leave out characters that these weights do not know.
-        extend_vocabulary: whether such characters are learned.
+        extend_vocabulary: whether such characters are added to the vocabulary.
 
     Raises:
-        UsageError: something asked for cannot be done; nothing has been written.
+        UsageError: the request is not possible; nothing has been written.
         RunError: a file cannot be written, or the run has diverged.
     """
     numbers = {"minutes": minutes, "epochs": epochs, "steps": steps, "seed": seed}
@@ -120,7 +120,7 @@ def _request(
     unknown: Unknown,
     extend_vocabulary: bool,
 ) -> Request:
-    """What ``train_events`` is asked to do."""
+    """The request that the arguments of ``train_events`` make."""
     _check_not_imported_by_a_worker()
     return Request(
         [os.fspath(source) for source in sources],
@@ -143,10 +143,10 @@ def _events(request: Request, name: str | None, runs_dir: PathLike | None) -> It
 
 
 def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) -> Values:
-    """Settings by dotted key, with the numbers that have an argument of their own.
+    """Settings by dotted key, including those that have their own argument.
 
     Raises:
-        SettingsError: one is given twice.
+        SettingsError: a setting is given twice.
     """
     given = {f"train.{key}": value for key, value in numbers.items() if value is not None}
     values = {**settings, **given}
@@ -157,16 +157,16 @@ def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) ->
 
 
 def _plain(value: Any) -> Any:
-    """A number of NumPy as one of Python, which a settings file can hold."""
+    """A NumPy number as a Python number, which a settings file can hold; others unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _check_not_imported_by_a_worker() -> None:
-    """Refuse to train where a worker process imports the script that has started it.
+    """Refuse to train in a worker process that is importing the main script.
 
     Raises:
-        RunError: saying how to write the script.
+        RunError: this is such a process; the message tells how to write the script.
     """
-    # multiprocessing itself asks this, before it starts a process
+    # multiprocessing makes the same check before it starts a process
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise RunError(f"a worker process began to train by itself: {GUARD}")

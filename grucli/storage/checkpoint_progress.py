@@ -1,4 +1,4 @@
-"""Where a run stands: the part of a checkpoint that is no array."""
+"""The progress of a run: the part of a checkpoint that is not an array."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -11,26 +11,26 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 
 @dataclass
 class Progress:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
-        step: updates done.
-        seconds: time used, kept only where the budget is in minutes: it steers the learning
-            rate then, and would make equal runs differ otherwise.
-        loss_sum: sum of losses since the last row of the training loss ...
-        chars: ... and the characters they were over.
-        best_step: evaluation with the lowest loss so far, None before the first.
-        best_loss: that loss, nats per character.
-        evaluations_since_best: evaluations since then.
-        evaluated_step: the last evaluation whose checkpoint was written, None before the first.
-        evaluated_loss: its loss.
+        step: number of updates done.
+        seconds: time used, if the budget is in minutes, because it then determines the learning
+            rate; otherwise None, so that equal runs have equal checkpoints.
+        loss_sum: sum of the losses since the last row with the training loss, in nats.
+        chars: number of characters in ``loss_sum``.
+        best_step: step of the evaluation with the lowest loss so far; None before the first.
+        best_loss: loss of that evaluation, in nats per character.
+        evaluations_since_best: number of evaluations since then.
+        evaluated_step: step of the last evaluation whose checkpoint was written, or None.
+        evaluated_loss: loss of that evaluation.
         lr: learning rate of the last update.
-        grad_norm: norm of its gradient before clipping.
-        train_loss: the last row of the training loss.
-        due: whether the run was stopped before the row, the evaluation or the sample of this step.
-        skipped: steps that changed nothing because their loss or gradient was not finite.
-        consecutive_nonfinite: how many of them were the last ones in a row.
-        lr_factor: what learning rates are multiplied by; below 1 once the run was rolled back.
+        grad_norm: norm of the last gradient before clipping.
+        train_loss: mean training loss in the last row with it.
+        due: whether a row, evaluation or sample of this step has still to be made after a stop.
+        skipped: number of steps skipped because their loss or gradient was not finite.
+        consecutive_nonfinite: number of skipped steps since the last update.
+        lr_factor: factor for the learning rates; below 1 after the run went back.
     """
 
     step: Count = 0
@@ -52,17 +52,17 @@ class Progress:
 
     @property
     def of_evaluation(self) -> bool:
-        """Whether this is where an evaluation ended, and not where a stop or the clock cut in."""
+        """Whether the run was evaluated and saved at this step."""
         return self.step == self.evaluated_step
 
     def note_skipped(self) -> None:
-        """Note a step that has changed nothing, since its loss or gradient was not finite."""
+        """Record a step that was skipped because its loss or gradient was not finite."""
         self.step += 1
         self.skipped += 1
         self.consecutive_nonfinite += 1
 
     def note_evaluation(self, loss: float) -> bool:
-        """Note the loss of an evaluation at this step; returns whether it is the best so far."""
+        """Record the loss of an evaluation at this step; return whether it is the best so far."""
         self.evaluated_step, self.evaluated_loss = self.step, loss
         if self.best_loss is not None and loss >= self.best_loss:
             self.evaluations_since_best += 1
@@ -71,7 +71,7 @@ class Progress:
         return True
 
     def out_of_patience(self, patience: int) -> bool:
-        """Whether the loss has not improved for as many evaluations; 0 stands for any number."""
+        """Whether the loss has not improved for ``patience`` evaluations; never if that is 0."""
         return 0 < patience <= self.evaluations_since_best
 
 
@@ -79,5 +79,5 @@ _PROGRESS = TypeAdapter(Progress)
 
 
 def read_progress(values: dict[str, Any]) -> Progress:
-    """Progress from JSON: no other keys, and each of its type."""
+    """Read progress from values in JSON, with strict keys and types."""
     return _PROGRESS.validate_json(json.dumps(asdict(Progress(**values))), strict=True)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from grucli.analysis.comparison import judge_all, plan_comparison
-from grucli.analysis.outcome import Conclusion, conclude
+from grucli.analysis.conclusion import Conclusion, conclude
 from grucli.data import corpus
 from grucli.errors import UsageError
 from grucli.storage.directory import RunDirectory

@@ -15,8 +15,8 @@ from grucli.files import sha256
 from grucli.storage.directory import RunDirectory
 from grucli.storage.run import Run, runs
 from grucli.training import session as sessions
+from grucli.training.api import train, train_events
 from grucli.training.events import Finished, Saved, Started, Stepped
-from grucli.training.library import train, train_events
 from tests.conftest import Grucli
 from tests.texts import prose
 
@@ -75,7 +75,7 @@ def test_what_makes_no_sense_is_an_error_of_grucli_and_writes_nothing() -> None:
     for words, problem in [
         ({"steps": 5, "settings": SMALL | {"train.steps": 6}}, "train.steps is given by settings"),
         ({"settings": {"model.hiden": 5}}, "settings: unknown key model.hiden"),
-        ({"unknown": "skip"}, "belong to --init-from"),
+        ({"unknown": "skip"}, "can only be used with --init-from"),
         ({"init_from": "nowhere"}, "there is no such run"),
         ({"resume": "nowhere"}, "there is no such run"),
         ({"resume": "nowhere", "name": "x"}, "are for a new run"),
@@ -168,7 +168,7 @@ def test_planning_makes_no_weights(monkeypatch: pytest.MonkeyPatch, grucli: Gruc
 
 # ---- workers in scripts and notebooks
 
-BODY = """from grucli.training.library import train
+BODY = """from grucli.training.api import train
 from grucli.errors import GrucliError
 """
 CALL = (

@@ -1,7 +1,7 @@
-"""What the small files of a run directory say: run.json, best.json, last.json and metrics.csv.
+"""Readers for the small files of a run directory: run.json, best.json, last.json, metrics.csv.
 
-People edit these files, copies of them are cut short, and older versions of grucli wrote less
-into them. Each has one reader here, which knows the type of all that it returns.
+Users may edit these files, copies may be incomplete, and older versions of grucli wrote fewer
+values. Therefore each file has one reader, which checks the type of every value.
 """
 
 import csv
@@ -31,14 +31,14 @@ from grucli.errors import CheckpointError
 from grucli.files import open_file, read_json
 
 METRICS_LIMIT = 2**28
-"""Bytes above which metrics.csv is not read: some three million rows."""
+"""Maximum size of metrics.csv in bytes: about three million rows."""
 
 LINE_LIMIT = 2**12
-"""Bytes of a line of metrics.csv above which it is no row."""
+"""Maximum length of a row of metrics.csv in bytes."""
 
 
 def _usable(path: str) -> str:
-    """A path that a file can have; the bytes of one that is not UTF-8 are kept."""
+    """Check that a file can have this path. Paths that are not UTF-8 are allowed."""
     if not path or "\0" in path:
         raise ValueError("not a path")
     os.fsencode(path)
@@ -54,7 +54,7 @@ Words = Annotated[str, Field(max_length=200)]
 
 
 class _Facts(BaseModel):
-    """An object in JSON: what is missing or of another type is unknown, other keys are kept."""
+    """A JSON object. Missing or invalid values count as unknown; other keys are kept."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -71,7 +71,7 @@ class _Facts(BaseModel):
 
 
 class TextInfo(_Facts):
-    """The text that a run was trained on; ``bytes`` and ``sha256`` are those of all its files."""
+    """The training text of a run; ``bytes`` and ``sha256`` are those of all its files together."""
 
     paths: Annotated[list[FilePath], Field(min_length=1)] | None = None
     bytes: Count | None = None
@@ -83,7 +83,7 @@ class TextInfo(_Facts):
 
 
 class Best(_Facts):
-    """The evaluation with the lowest loss so far, and the text it was of."""
+    """The evaluation with the lowest loss so far, and the split that it evaluated."""
 
     step: Count | None = None
     loss: float | None = None
@@ -91,14 +91,14 @@ class Best(_Facts):
 
 
 class InitFrom(_Facts):
-    """The checkpoint that a run started from, and how the new text was read with its vocabulary.
+    """The checkpoint from which a run started, and how characters new to it were treated.
 
     Attributes:
-        path: the run or the checkpoint, as it was named.
-        file: the checkpoint.
-        sha256: hash of its bytes.
-        unknown: whether characters that it does not know were an error or left out.
-        extend_vocabulary: whether they were added.
+        path: the run or the checkpoint that the user named.
+        file: the checkpoint file.
+        sha256: hash of the checkpoint file.
+        unknown: whether characters that it does not know were an error or were left out.
+        extend_vocabulary: whether such characters were added to the vocabulary.
     """
 
     path: FilePath | None = None
@@ -109,20 +109,20 @@ class InitFrom(_Facts):
 
 
 class RunInfo(_Facts):
-    """What run.json says of a run.
+    """The content of run.json.
 
     Attributes:
         status: running, done, interrupted or failed.
-        versions: of all that decides the last bits of results, by name.
-        seed: of all random numbers.
-        workers: processes that shared a batch.
-        corpus: the text.
-        parameters: number of them.
+        versions: versions of the software and the machine, by name.
+        seed: the random seed.
+        workers: number of processes that shared a batch.
+        corpus: the training text.
+        parameters: number of parameters.
         model: cell, layers and units.
-        init_from: the checkpoint that its weights started from.
-        step: updates done at the last checkpoint.
-        best: the best evaluation until then.
-        elapsed_s: seconds used until then.
+        init_from: the checkpoint with the initial weights, if they were not random.
+        step: number of updates done at the last checkpoint.
+        best: the best evaluation up to the last checkpoint.
+        elapsed_s: seconds used up to the last checkpoint.
     """
 
     status: Words | None = None
@@ -138,15 +138,15 @@ class RunInfo(_Facts):
     elapsed_s: Annotated[float, Field(ge=0)] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """All that is known, and what others have written besides, as JSON takes it."""
+        """All known values and all other keys, as a dictionary for JSON."""
         return self.model_dump(exclude_unset=True)
 
 
 def read_info(path: Path) -> RunInfo:
-    """Read run.json; of a run that has none, nothing is known.
+    """Read run.json. If there is no such file, all values are unknown.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: the file is damaged.
     """
     try:
         return RunInfo.model_validate(read_json(path))
@@ -154,8 +154,8 @@ def read_info(path: Path) -> RunInfo:
         return RunInfo()
     except (OSError, ValueError) as error:
         raise CheckpointError(
-            f"{path}: damaged: {_reason(error)}; mend it, or move it away and give the corpus "
-            "with --resume, which writes it again"
+            f"{path}: damaged: {_reason(error)}; correct it, or move it away and give the "
+            "corpus with --resume, which writes a new one"
         ) from None
 
 
@@ -163,7 +163,7 @@ def read_info(path: Path) -> RunInfo:
 
 
 def _file_name(name: str) -> str:
-    """The last part of a path: a run may have been moved."""
+    """The last part of a path, since the run may have been moved."""
     if not (last := Path(_usable(name)).name):
         raise ValueError("not the name of a file")
     return last
@@ -171,7 +171,7 @@ def _file_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Pointer:
-    """A checkpoint: the name of its file, its step, its validation loss, the hash of its bytes."""
+    """A pointer to a checkpoint: its file name, step, validation loss and hash."""
 
     file: Annotated[InstanceOf[str], AfterValidator(_file_name)]
     step: Annotated[Count, Strict()]
@@ -183,17 +183,17 @@ _POINTER = TypeAdapter(Pointer)
 
 
 def read_pointer(path: Path) -> Pointer | None:
-    """Read best.json or last.json; None before the first checkpoint.
+    """Read best.json or last.json. Return None if there is no such file.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: the file is damaged.
     """
     try:
         return _POINTER.validate_python(read_json(path))
     except FileNotFoundError:
         return None
     except ValidationError:
-        reason = "it does not hold the file, step, loss and sha256 of a checkpoint"
+        reason = "it must have the file, step, loss and sha256 of a checkpoint"
     except (OSError, ValueError) as error:
         reason = _reason(error)
     raise CheckpointError(f"{path}: damaged: {reason}; name a checkpoint file instead")
@@ -213,16 +213,16 @@ class Metrics:
     """One row of metrics.csv; the field names are its header.
 
     Attributes:
-        step: updates done.
-        epoch: passes over the training text done.
-        chars: characters trained on.
+        step: number of updates done.
+        epoch: number of passes over the training text.
+        chars: number of characters trained on.
         split: train or val.
-        loss: nats a character; of train the mean since the row before, with dropout.
-        bpc: the same in bits.
+        loss: nats per character; for train, the mean since the previous row, with dropout.
+        bpc: the same loss in bits per character.
         lr: learning rate of the last update.
-        grad_norm: norm of its gradient before clipping.
-        chars_per_s: training speed since the row before, evaluation not counted.
-        elapsed_s: seconds since the run started, pauses before a resume not counted.
+        grad_norm: norm of the last gradient before clipping.
+        chars_per_s: training speed since the previous row, without evaluation.
+        elapsed_s: seconds since the run started, without pauses between sessions.
     """
 
     step: Count
@@ -247,10 +247,10 @@ class Line:
     """A line of metrics.csv after its header.
 
     Attributes:
-        row: what it says, None if it is not a row.
+        row: its values, or None if it is not a valid row.
         text: the row as grucli writes it.
-        faithful: whether ``text`` is all that the line holds.
-        torn: whether it is the last one, and has no end.
+        faithful: whether ``text`` is the whole content of the line.
+        torn: whether it is the last line and has no line end.
     """
 
     row: Metrics | None
@@ -260,10 +260,10 @@ class Line:
 
 
 def read_metrics(path: Path) -> Iterator[Line]:
-    """The lines of metrics.csv in order, by the names in its header if it has one.
+    """Yield the lines of metrics.csv. A header, if there is one, gives the order of columns.
 
     Raises:
-        CheckpointError: it cannot be read, or is too long.
+        CheckpointError: the file cannot be read, or is too long.
     """
     try:
         with open_file(path) as file:
@@ -284,11 +284,11 @@ def read_metrics(path: Path) -> Iterator[Line]:
 
 
 def metrics_until(path: Path, step: int) -> tuple[str, int]:
-    """The content of metrics.csv without the rows after ``step``; errors as of ``read_metrics``.
+    """The content of metrics.csv without the rows after ``step``; errors as in ``read_metrics``.
 
     Returns:
-        The content, and how many lines hold something that is not in it. A last line that a crash
-        has cut short is not among them.
+        The content, and the number of invalid lines that it does not fully reproduce. An incomplete
+        last line, which a crash can leave, does not count.
     """
     kept, lost = [",".join(HEADER)], 0
     for line in read_metrics(path):
@@ -299,7 +299,7 @@ def metrics_until(path: Path, step: int) -> tuple[str, int]:
 
 
 def _cells(raw: bytes) -> list[str]:
-    """The cells of a line, none of one that cannot be a row."""
+    """The cells of a line; an empty list if the line cannot be a row."""
     try:
         text = raw[: LINE_LIMIT + 1].decode("utf-8-sig").rstrip("\r\n")
         return next(csv.reader([text]), []) if len(raw) <= LINE_LIMIT else []

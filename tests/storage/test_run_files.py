@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from grucli.errors import CheckpointError
-from grucli.storage.info import (
+from grucli.storage.run_files import (
     HEADER,
     RunInfo,
     metrics_until,

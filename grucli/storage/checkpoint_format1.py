@@ -1,4 +1,4 @@
-"""Checkpoints of format 1, which version 0.1.0 wrote, in the names of today."""
+"""Conversion of checkpoints in format 1, which version 0.1.0 wrote, to present names."""
 
 from typing import Any
 
@@ -10,13 +10,14 @@ PROGRESS_RENAMED = {
     "stale": "evaluations_since_best",
     "bad": "consecutive_nonfinite",
 }
-"""Names in format 1, and those of today."""
+"""Names in format 1, and present names."""
 
 
 def of_today(meta: dict[str, Any]) -> dict[str, Any]:
-    """``meta`` of format 1 in the names of today.
+    """Convert ``meta`` from format 1 to present names.
 
-    Format 1 did not tell checkpoints of evaluations from others; all count as such.
+    Format 1 does not record whether a checkpoint was written at an evaluation. All checkpoints
+    are treated as if they were.
     """
     settings = {
         section: {_new_key(section, key): value for key, value in keys.items()}

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from grucli.analysis.overlap import longest_copy
-from grucli.analysis.verdict import verdict
+from grucli.analysis.copied_text import longest_copy
+from grucli.analysis.overfitting import verdict
 from grucli.evaluation import baselines, evaluate
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.checkpoint_progress import Progress
 from grucli.storage.directory import RunDirectory
-from grucli.storage.progress import Progress
 from grucli.threads import blas_limited_to
 from grucli.training.plan import Plan
 from grucli.training.trainer import make_sample

@@ -1,4 +1,4 @@
-"""The arrays in an .npz file, each checked against what it must be before its data are read."""
+"""Arrays in an .npz file. Type and shape are checked before the data are read."""
 
 import errno
 import zipfile
@@ -10,19 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 Shape = tuple[int | None, ...]
-"""Sizes, None where any will do."""
+"""Sizes of an array; None allows any size."""
 
 
 class Archive:
-    """Arrays by name, neither pickled nor compressed.
+    """Named arrays in a file, neither pickled nor compressed.
 
     Args:
         path: the file.
-        archive: the same, opened.
-        renamed: names of older files, and those that the arrays have today.
+        archive: the same file, open.
+        renamed: names of arrays in older files, and their present names.
 
     Raises:
-        ValueError: it is not what ``np.savez`` writes.
+        ValueError: the file was not written by ``np.savez``.
     """
 
     def __init__(
@@ -40,10 +40,10 @@ class Archive:
             raise ValueError(f"its members claim {claimed:,} bytes, more than the file has")
 
     def check(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> None:
-        """Check an array's type, shape and size without reading its data.
+        """Check the type, shape and size of an array without reading its data.
 
         Raises:
-            ValueError: naming the array, and what is wrong with it.
+            ValueError: the array is wrong; the message says which array and why.
         """
         info = self.members[name]
         if info.compress_type != zipfile.ZIP_STORED:
@@ -62,16 +62,16 @@ class Archive:
         size = int(np.prod(found, dtype=object)) * np.dtype(dtype).itemsize
         if info.file_size != start + size:
             raise ValueError(
-                f"{name} says it has {size:,} bytes and has {info.file_size - start:,}"
+                f"{name} should have {size:,} bytes but has {info.file_size - start:,}"
             )
 
     def read(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> npt.NDArray[Any]:
-        """Read an array; errors as of ``check``, and of numbers that are not finite."""
+        """Read an array. Raise errors as in ``check``, or if a number is not finite."""
         self.check(name, dtype, shape)
         with self.archive.open(self.members[name]) as file:
             array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
             if file.read(1):  # reading to the end verifies the checksum
-                raise ValueError(f"{name} is longer than it says")
+                raise ValueError(f"{name} is longer than its header says")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
         return array
@@ -87,7 +87,7 @@ def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[
 
 
 def read_back(written: Path) -> None:
-    """Compare what is on the disk with the checksums of what was to be written.
+    """Compare a written file with its checksums.
 
     Raises:
         OSError: they differ.
@@ -98,4 +98,4 @@ def read_back(written: Path) -> None:
     except zipfile.BadZipFile as error:
         damaged = str(error)
     if damaged:
-        raise OSError(errno.EIO, f"what was read back is not what was written ({damaged})")
+        raise OSError(errno.EIO, f"the file read back is not the file that was written ({damaged})")

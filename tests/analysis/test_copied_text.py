@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grucli.analysis.overlap import SHORTEST_COPY, longest_copy
+from grucli.analysis.copied_text import SHORTEST_COPY, longest_copy
 from grucli.nn.params import Ids
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from grucli.analysis.routes import joined, look_back
+from grucli.analysis.gradient_routes import joined, look_back
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import toy
 from grucli.nn.model import Model

@@ -1,6 +1,6 @@
 import pytest
 
-from grucli.analysis.verdict import verdict
+from grucli.analysis.overfitting import verdict
 
 
 @pytest.mark.parametrize(
