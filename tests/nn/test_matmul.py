@@ -116,14 +116,14 @@ def test_whether_there_are_threads_is_asked_when_a_multiplier_is_made(
 ) -> None:
     monkeypatch.setattr(matmul, "PAIRED", range(10**6))
     rng = np.random.default_rng(0)
-    x, W = rng.normal(size=(1, 64)), for_one_row(rng.normal(size=(1, 1, 64, 32)))
-    out, real = np.zeros((1, 1, 32)), x @ W[0, 0]
+    x, matrix = rng.normal(size=(1, 64)), rng.normal(size=(64, 32))
+    W, out = for_one_row(matrix[None, None]), np.zeros((1, 1, 32))
     monkeypatch.setattr(matmul, "blas_threads", lambda: threads)
     multiply_row = matmul.multiplier(W, out)
     monkeypatch.setattr(matmul, "blas_threads", lambda: 3 - (threads or 2))
     multiply_row(x)
-    np.testing.assert_allclose(out[0], real, rtol=1e-12, atol=1e-14)
-    columns = W.swapaxes(-1, -2).reshape(32, 64)
+    np.testing.assert_allclose(out[0], x @ matrix, rtol=1e-12, atol=1e-14)
+    columns = np.ascontiguousarray(matrix.T)
     assert np.array_equal(out[0, 0], columns.dot(x[0])) is not in_pairs
 
 

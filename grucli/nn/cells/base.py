@@ -2,8 +2,8 @@
 
 A cell adds its gates, its initialization, one step forward, the backward pass, and the routes of
 its gradient. One step reads the input projection a_t = x_t W_x + b (``nn/input_projection``) and
-the previous state. A state consists of S parts of H numbers, (B, S H): h, which the layer above reads,
-and for an LSTM also c.
+the previous state. A state consists of S parts of H numbers, (B, S H): h, which the layer above
+reads, and for an LSTM also c.
 """
 
 from abc import ABC, abstractmethod
