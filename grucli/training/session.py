@@ -408,7 +408,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
     if edited:
         notes.append(f"{run.path / 'config.yaml'} asks for {_listed(edited)}")
     all_layers = [(str(run.path / "config.yaml"), edited), *layers]
-    notes += renamed(layers)
+    notes += renamed([*_config_layer(run), *layers])
     settings = _resumable(old.settings, all_layers)
     text = read_corpus(_sources(run, given), settings.data, old.vocabulary, old.unknown)
     plan = make_plan(settings, text)
@@ -464,16 +464,19 @@ def _check_same_text(run: RunDirectory, plan: Plan) -> None:
         )
 
 
+def _config_layer(run: RunDirectory) -> Layers:
+    """What config.yaml says; nothing if the file is missing."""
+    return [run.config()] if (run.path / "config.yaml").exists() else []
+
+
 def _edited(run: RunDirectory, old: Settings) -> Values:
     """The settings in config.yaml that differ from those in the checkpoint.
 
     Raises:
         SettingsError: the file cannot be read, or a value is not possible.
     """
-    if not (run.path / "config.yaml").exists():
-        return {}
     try:
-        now = resolve([run.config()], old)
+        now = resolve(_config_layer(run), old)
     except SettingsError as error:
         raise SettingsError(
             f"{error}\n(correct the file, or delete it to use the settings of the checkpoint)"

@@ -374,3 +374,57 @@ def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
     assert sample_of(run, "best")["step"] == 20
     assert json.loads((run / "run.json").read_text())["best"]["step"] == 20
     assert sha256(run / "checkpoints" / sample_of(run, "best")["file"])
+
+
+# ---- names of version 0.1.0
+
+
+def test_old_names_of_settings_are_read_and_the_new_ones_are_named() -> None:
+    session = new(optim__average=0.9, model__recurrent_dropout=0.1)
+    assert session.plan.settings.optim.ema == 0.9
+    assert session.plan.settings.model.weight_dropout == 0.1
+    assert [note for note in session.notes if "is called" in note] == [
+        "test: optim.average is called optim.ema now",
+        "test: model.recurrent_dropout is called model.weight_dropout now",
+    ]
+
+
+def test_a_run_of_version_0_1_0_is_resumed_to_the_same_weights() -> None:
+    whole, _ = train(new(optim__ema=0.9))
+    run, _ = train(new(optim__ema=0.9), 15)
+    config = run / "config.yaml"
+    config.write_text(
+        config.read_text()
+        .replace("  ema:", "  average:")
+        .replace("weight_dropout:", "recurrent_dropout:")
+    )
+    for file in RunDirectory(run).checkpoints.files():
+        as_in_format_1(file)
+    session = again(run)
+    assert any("optim.average is called optim.ema now" in note for note in session.notes)
+    train(session)
+    ends = [checkpoints.read(RunDirectory(r).checkpoints.find("last")) for r in (run, whole)]
+    np.testing.assert_array_equal(*(end.model.params.flat for end in ends))
+    assert "ema: 0.9" in config.read_text()
+
+
+def as_in_format_1(file: Path) -> None:
+    """Rewrite a checkpoint as version 0.1.0 wrote it."""
+    with np.load(file) as archive:
+        members = dict(archive)
+    meta = json.loads(members.pop("meta").tobytes())
+    progress, settings = meta["progress"], meta["settings"]
+    for key in ("evaluated_step", "evaluated_loss"):
+        del progress[key]
+    for new_, old in (
+        ("loss_sum", "nats"),
+        ("evaluations_since_best", "stale"),
+        ("consecutive_nonfinite", "bad"),
+    ):
+        progress[old] = progress.pop(new_)
+    settings["optim"]["average"] = settings["optim"].pop("ema")
+    settings["model"]["recurrent_dropout"] = settings["model"].pop("weight_dropout")
+    meta |= {"format": 1, "use_average": meta.pop("use_ema")}
+    members["average"] = members.pop("ema")
+    encoded = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    np.savez(file, meta=encoded, **members)
