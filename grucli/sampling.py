@@ -313,6 +313,8 @@ class StopFilter:
 
     def add(self, piece: bytes) -> bytes:
         """Add text; return the new part that cannot belong to a stop string."""
+        if not self.stops:
+            return piece
         if self.stopped:
             return b""
         self.held += piece
@@ -432,20 +434,19 @@ class Samples:
 
         The first sample of a group is yielded while it is computed.
         """
-        for first, filters, made in self._groups():
-            rest = [bytearray() for _ in filters]
+        decode = self.vocabulary.decode
+        for first, (shown, *others), made in self._groups():
+            rest = [bytearray() for _ in others]
             yield Piece(first, b"")
             for ids, _ in made:
-                for number, stops in enumerate(filters):
-                    data = stops.add(self._data(ids, number))
-                    if number:
-                        rest[number] += data
-                    elif data:
-                        yield Piece(first, data)
-            yield Piece(first, filters[0].end())
-            for number, stops in enumerate(filters[1:], 1):
-                yield Piece(first + number, b"")
-                yield Piece(first + number, bytes(rest[number]) + stops.end())
+                if data := shown.add(decode(ids[:1])):
+                    yield Piece(first, data)
+                for number, stops in enumerate(others):
+                    rest[number] += stops.add(decode(ids[number + 1 : number + 2]))
+            yield Piece(first, shown.end())
+            for number, (text, stops) in enumerate(zip(rest, others, strict=True), first + 1):
+                yield Piece(number, b"")
+                yield Piece(number, bytes(text) + stops.end())
 
     def __iter__(self) -> Iterator[Sample]:
         for _, filters, made in self._groups():
@@ -480,7 +481,7 @@ class Samples:
                 threads=choose_threads(samples, self.model.H),
             )
             with blas_limited_to(product_threads(size)):
-                yield first, filters, _until_all_end(filters, made)
+                yield first, filters, _until_all_end(filters, made) if self.stops else made
 
     def _data(self, ids: Ids, number: int) -> bytes:
         return self.vocabulary.decode(ids[number : number + 1])

@@ -148,7 +148,7 @@ def _options_named(source: str) -> Iterator[None]:
 
 def _write(samples: "Samples", separator: bytes, *, echo: bool, raw: bool) -> None:
     """Write samples while they are computed; each follows the prompt."""
-    put = render.write_raw if raw else render.write
+    put = render.write if render.on_terminal() and not raw else render.write_raw
     before, number = samples.prompt_data if echo else b"", -1
     for piece in samples.pieces():
         if piece.number != number:

@@ -178,7 +178,7 @@ def damaged_directories(folder: Path) -> Row:
     with ProcessPoolExecutor(PROCESSES, initializer=fuzz.limit_memory) as processes:
         codes = sum(processes.map(directories.campaign, folders, shares), Counter())
     what = "damaged run directories for runs, sample, eval, compare and --resume"
-    note = f"{codes[0]:,} times all the same done, {codes[1] + codes[2]:,} times refused in words"
+    note = f"{codes[0]:,} commands succeeded, {codes[1] + codes[2]:,} were refused in words"
     ends = f"0 tracebacks, none longer than {directories.SECONDS:g} s"
     return [what, f"{INPUTS:,} directories", f"{note}; {ends}"]
 
