@@ -1,6 +1,7 @@
 """Summarize a finished run: its losses, what to change, and how much a sample copies."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from grucli.analysis.copied_text import longest_copy
 from grucli.analysis.overfitting import verdict
@@ -8,9 +9,9 @@ from grucli.evaluation import baselines, evaluate
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.checkpoint_progress import Progress
-from grucli.storage.directory import RunDirectory
+from grucli.storage.directory import RunDirectory, own_corpus
 from grucli.threads import blas_limited_to
-from grucli.training.plan import Plan
+from grucli.training.plan import Plan, make_plan
 from grucli.training.trainer import make_sample
 
 SEARCHED = 10**8
@@ -60,6 +61,19 @@ class Conclusion:
     train_loss: float | None = None
     verdict: str | None = None
     copied: Copied | None = None
+
+
+def conclude_run(path: Path) -> Conclusion:
+    """Conclude a run from its directory; its text must still be there.
+
+    Raises:
+        CheckpointError: the run has no checkpoint, or the checkpoint is damaged.
+        CorpusError: the text has changed.
+    """
+    run = RunDirectory(path)
+    file = run.checkpoints.find("last")
+    last = checkpoints.read(file)
+    return conclude(make_plan(last.settings, own_corpus(file, last)), run, last.progress)
 
 
 def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from grucli.analysis.comparison import judge_all, plan_comparison
-from grucli.analysis.conclusion import Conclusion, conclude
+from grucli.analysis.conclusion import Conclusion, conclude, conclude_run
 from grucli.data import corpus
 from grucli.errors import UsageError
 from grucli.storage.directory import RunDirectory
@@ -96,3 +96,12 @@ def test_a_comparison_that_is_stopped_ends_with_its_run() -> None:
 def test_a_comparison_needs_validation_text() -> None:
     with pytest.raises(UsageError, match=r"data\.val is 0"):
         plan_comparison(Request(["text.txt"], values=SMALL | {"data.val": 0.0}), ["gru"])
+
+
+def test_a_run_is_concluded_from_its_directory_as_at_its_end() -> None:
+    session = sessions.new(["text.txt"], [("test", SMALL)], {})
+    for _ in session.events():
+        pass
+    assert session.run is not None
+    at_its_end = conclude(session.plan, session.run, session.checkpoint.progress)
+    assert conclude_run(session.run.path) == at_its_end
