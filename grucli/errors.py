@@ -13,15 +13,6 @@
 Every message says what is wrong, where, and what to do.
 """
 
-import os
-import shlex
-import subprocess
-
-
-def quote(text: str) -> str:
-    """A word quoted for the shell, for commands that a message suggests."""
-    return subprocess.list2cmdline([text]) if os.name == "nt" else shlex.quote(text)
-
 
 class GrucliError(Exception):
     """Base of all expected errors; the command line prints the message without a traceback."""

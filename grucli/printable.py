@@ -1,4 +1,4 @@
-"""Make text safe to show: replace control characters by symbols."""
+"""Make text safe to show: replace control characters by symbols, and encode any string."""
 
 import re
 
@@ -14,6 +14,14 @@ selectors are not included, because emoji and some scripts need them."""
 def printable(text: str) -> str:
     """Replace control characters by symbols. Texts, samples and file names can contain them."""
     return CONTROLS.sub(lambda match: _symbol(match[0]), text.replace("\r\n", "\n"))
+
+
+def to_bytes(text: str) -> bytes:
+    """Encode text as UTF-8; file names in it keep their bytes."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that does not represent a byte
+        return text.encode(errors="replace")
 
 
 def _symbol(control: str) -> str:

@@ -12,6 +12,7 @@ from grucli.cli import narrate, options, render
 from grucli.cli.request import request
 from grucli.cli.train import carry_out
 from grucli.errors import UsageError
+from grucli.shell import quote
 
 if TYPE_CHECKING:
     from grucli.analysis.comparison import Outcome
@@ -142,7 +143,7 @@ def _train_all(
         narrate.say_stopped(shown.run, asked.sources)
         if shown.complete:
             render.say("to compare the runs that are complete:")
-            paths = " ".join(render.quote(str(run.path)) for run in shown.complete)
+            paths = " ".join(quote(str(run.path)) for run in shown.complete)
             render.say_command(f"grucli compare --runs {paths}")
         raise typer.Exit(128 + signal)
     return judge_all(shown.complete, comparison.text)

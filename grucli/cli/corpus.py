@@ -7,6 +7,7 @@ import typer
 
 from grucli import output_files
 from grucli.cli import options, render
+from grucli.shell import quote
 
 Name = Annotated[
     str,
@@ -40,5 +41,5 @@ def corpus(name: Name, output: Output = None, force: options.Force = False) -> N
     if not output_files.exists(path):  # a pipe or a device: the text was the answer
         return
     done = f"{path} already holds this text" if chars is None else f"{chars:,} characters"
-    render.say(f"{done}; train on it with: grucli train {render.quote(str(path))}")
+    render.say(f"{done}; train on it with: grucli train {quote(str(path))}")
     render.write_path(path)

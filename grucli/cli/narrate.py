@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grucli.cli import render
+from grucli.shell import quote, resume_command
 
 if TYPE_CHECKING:
     from grucli.analysis.conclusion import Conclusion, Copied
@@ -222,11 +222,11 @@ def say_stopped(
     saved = run.checkpoints.pointer("last")
     if saved is None:
         render.say("stopped before anything was saved; start again with:")
-        render.say_command(_resume_command(run.path, sources))
+        render.say_command(resume_command(run.path, sources))
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
     render.say(f"stopped {done} step {saved.step:,}; resume with:")
-    render.say_command(_resume_command(run.path, sources))
+    render.say_command(resume_command(run.path, sources))
 
 
 def say_goodbye(session: "Session") -> None:
@@ -237,22 +237,16 @@ def say_goodbye(session: "Session") -> None:
     assert run is not None
     conclusion = conclude(plan, run, where)
     _say_result(conclusion)
-    path, first = render.quote(str(run.path)), plan.corpus.sources[0]
+    path, first = quote(str(run.path)), plan.corpus.sources[0]
     epochs = 2 * max(1, math.ceil(where.step / plan.windows.per_epoch))
     patience = " --set train.patience=0" if conclusion.stopped_early else ""
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
     skip = " --unknown skip" if plan.corpus.skipped else ""
-    text = "FILE" if first == "-" else render.quote(first)
+    text = "FILE" if first == "-" else quote(first)
     render.say_command(f"grucli eval {path} {text}{skip}")
-    resume = _resume_command(run.path, plan.corpus.sources)
+    resume = resume_command(run.path, plan.corpus.sources)
     render.say_command(f"{resume} --epochs {epochs}{patience}")
-
-
-def _resume_command(run: Path, sources: Sequence[str]) -> str:
-    """Return the command that resumes a run. run.json names files, but not standard input."""
-    again = [render.quote(source) for source in sources] if "-" in sources else []
-    return " ".join(["grucli train", *again, "--resume", render.quote(str(run))])
 
 
 def _say_result(conclusion: "Conclusion") -> None:

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.text import Text
 
 from grucli.errors import RunError
-from grucli.errors import quote as quote_word
-from grucli.printable import CONTROLS, printable
+from grucli.printable import CONTROLS, printable, to_bytes
+from grucli.shell import never_option
 
 LONGEST_BAR = 28
 """Maximum length of a bar, in columns."""
@@ -97,20 +97,12 @@ def write_raw(data: bytes) -> None:
 
 def write_line(text: str) -> None:
     """Write one line of the answer."""
-    write(_encode(text) + b"\n")
+    write(to_bytes(text) + b"\n")
 
 
 def write_path(path: Path) -> None:
     """Write a path as the answer, in the bytes of the file system."""
-    write(os.fsencode(_never_option(str(path))) + b"\n")
-
-
-def _encode(text: str) -> bytes:
-    """Encode text as UTF-8; file names in it keep their bytes."""
-    try:
-        return text.encode(errors="surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that does not represent a byte
-        return text.encode(errors="replace")
+    write(os.fsencode(never_option(str(path))) + b"\n")
 
 
 def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
@@ -219,21 +211,3 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit in "BKB" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
-
-
-def quote(path: str) -> str:
-    """Quote a path for the shell, so that it is one word and never an option."""
-    path = _never_option(path)
-    as_bytes = os.name != "nt" and CONTROLS.search(path)
-    return _escape(path) if as_bytes else quote_word(path)
-
-
-def _never_option(path: str) -> str:
-    """Put ./ before a path that looks like an option; - alone is standard input."""
-    return f"./{path}" if path.startswith("-") and path != "-" else path
-
-
-def _escape(path: str) -> str:
-    """Escape a path with control characters, for bash and zsh."""
-    plain = [chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in _encode(path)]
-    return "$'" + "".join("\\" + one if one in "\\'" else one for one in plain) + "'"

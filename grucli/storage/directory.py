@@ -25,14 +25,7 @@ from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.errors import (
-    CheckpointError,
-    CorpusError,
-    RunError,
-    SettingsError,
-    UsageError,
-    quote,
-)
+from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
 from grucli.files import (
     Lock,
     append_line,
@@ -41,6 +34,7 @@ from grucli.files import (
     replace_text,
     temporary_for,
 )
+from grucli.shell import resume_command
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.checkpoint_folder import CheckpointFolder, Which, stem, step_in
@@ -157,7 +151,7 @@ class RunDirectory:
             raise RunError(
                 f"{self._lock.path}: was deleted or replaced during training, so another "
                 "process may be training this run; no more files are written. Check the run, "
-                f"and resume it: grucli train --resume {quote(str(self.path))}"
+                f"and resume it: {resume_command(self.path)}"
             )
 
     # ---- run.json

@@ -38,9 +38,9 @@ from grucli.errors import (
     SettingsError,
     UnknownCharacterError,
     UsageError,
-    quote,
 )
 from grucli.files import replace_text, sha256
+from grucli.shell import resume_command
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
@@ -251,12 +251,13 @@ def _note_status(run: RunDirectory, status: str) -> None:
 
 
 def _cannot_write(run: RunDirectory, error: OSError) -> str:
-    saved = None
+    saved, sources = None, []
     with contextlib.suppress(CheckpointError):
         saved = run.checkpoints.pointer("last")
+        sources = run.sources
     safe = (
         f"the checkpoint of step {saved.step:,} is safe; after solving the problem, continue with: "
-        f"grucli train --resume {quote(str(run.path))}"
+        f"{resume_command(run.path, sources)}"
         if saved
         else "no checkpoint has been written yet"
     )
@@ -501,10 +502,9 @@ def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
     """The paths of the text of a run."""
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
-        again = " ".join(map(quote, sources))
         raise UsageError(
             f"{run.path} was trained on standard input; give the same text again: "
-            f"grucli train {again} --resume {quote(str(run.path))} < TEXT"
+            f"{resume_command(run.path, sources)} < TEXT"
         )
     return sources
 

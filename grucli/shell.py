@@ -1,0 +1,40 @@
+"""Commands for a shell: the ones that messages suggest."""
+
+import os
+import shlex
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from grucli.printable import CONTROLS, to_bytes
+
+
+def resume_command(run: Path, sources: Sequence[str] = ()) -> str:
+    """Return the command that resumes a run.
+
+    Args:
+        run: the run directory.
+        sources: the paths of its text. The command repeats them only if one is standard input,
+            since a run can read its files again.
+    """
+    again = [quote(source) for source in sources] if "-" in sources else []
+    return " ".join(["grucli train", *again, "--resume", quote(str(run))])
+
+
+def quote(path: str) -> str:
+    """Quote a path, so that it is one word and never an option."""
+    path = never_option(path)
+    if os.name == "nt":
+        return subprocess.list2cmdline([path])
+    return _escape(path) if CONTROLS.search(path) else shlex.quote(path)
+
+
+def never_option(path: str) -> str:
+    """Put ./ before a path that looks like an option; - alone is standard input."""
+    return f"./{path}" if path.startswith("-") and path != "-" else path
+
+
+def _escape(path: str) -> str:
+    """Escape a path with control characters, for bash and zsh."""
+    plain = [chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in to_bytes(path)]
+    return "$'" + "".join("\\" + one if one in "\\'" else one for one in plain) + "'"
