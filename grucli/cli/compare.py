@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from grucli.cli import narrate, options, render
+from grucli.cli.output import answer
 from grucli.cli.request import request
 from grucli.cli.train import carry_out
 from grucli.errors import UsageError
 from grucli.shell import quote
 
 if TYPE_CHECKING:
-    from grucli.analysis.comparison import Outcome
+    from grucli.analysis.comparison import Claim, Outcome
     from grucli.storage.directory import RunDirectory
     from grucli.training.events import Event, Finished
     from grucli.training.request import Request
@@ -189,17 +190,21 @@ class _Shown:
 
 
 def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
-    from grucli.analysis.comparison import by_kind, claims
+    from grucli.analysis.comparison import claims
 
     found = claims(outcomes)
-    if as_json:
-        rows = [asdict(one) | {"gap": one.gap} for one in outcomes]
-        render.write_json({"runs": rows, "claims": [asdict(claim) for claim in found]})
-        return
-    lines = [_cells(kind, seeds) for kind, seeds in by_kind(outcomes).items()]
-    render.write_table([HEADER, *lines])
+    runs = [asdict(one) | {"gap": one.gap} for one in outcomes]
+    records = {"runs": runs, "claims": [asdict(claim) for claim in found]}
+    answer(records, _lines(outcomes, found), as_json=as_json)
+
+
+def _lines(outcomes: "Sequence[Outcome]", found: "Sequence[Claim]") -> Iterator[str]:
+    from grucli.analysis.comparison import by_kind
+
+    rows = [_cells(kind, seeds) for kind, seeds in by_kind(outcomes).items()]
+    yield from render.table([HEADER, *rows])
     for claim in found:
-        render.write_line(f"\n{claim.text}: {claim.verdict}\n  {claim.figures}")
+        yield f"\n{claim.text}: {claim.verdict}\n  {claim.figures}"
 
 
 def _cells(kind: tuple[str, int, int, int], seeds: "Sequence[Outcome]") -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from grucli.cli import options, render
+from grucli.cli.output import answer
+from grucli.cli.request import overrides
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
@@ -50,14 +52,11 @@ def evaluate(
 
     scores = [(split, _of_split(run, split))] if split else _of_files(run, files, sets, unknown)
     total = sum((score for _, score in scores), NOTHING)
-    if as_json:
-        rows = [{"file": file} | _figures(score) for file, score in scores]
-        render.write_json({"files": rows, "total": _figures(total)})
-        return
+    rows = [{"file": file} | _figures(score) for file, score in scores]
     table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores)]
     if len(scores) > 1:
         table.append(("total", *_cells(total)))
-    render.write_table(table)
+    answer({"files": rows, "total": _figures(total)}, render.table(table), as_json=as_json)
 
 
 def _of_split(run: Path, split: str) -> "Score":
@@ -85,9 +84,9 @@ def _of_files(
 
 
 def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
-    from grucli.config import Settings, parse_override, resolve
+    from grucli.config import Settings, resolve
 
-    values = {key: value for text in sets for key, value in parse_override(text).items()}
+    values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding

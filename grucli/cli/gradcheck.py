@@ -7,6 +7,7 @@ import typer
 
 from grucli.cli import options
 from grucli.cli.output import answer
+from grucli.cli.request import overrides
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -30,10 +31,8 @@ def gradcheck(
     if run is None and text is not None:
         raise UsageError("--text is for a run or a checkpoint; name one, or leave --text out")
     from grucli.analysis.gradient_checks import check_run, check_settings
-    from grucli.config import parse_override
 
-    values = {key: value for one in sets or [] for key, value in parse_override(one).items()}
-    report = check_settings(values) if run is None else check_run(run, text)
+    report = check_settings(overrides(sets or [])) if run is None else check_run(run, text)
     answer(report.to_dict(), _lines(report), as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
 

@@ -105,12 +105,6 @@ def write_path(path: Path) -> None:
     write(os.fsencode(never_option(str(path))) + b"\n")
 
 
-def write_table(rows: Sequence[Sequence[str]], *, words: bool = False) -> None:
-    """Write a table; see ``table``."""
-    for line in table(rows, words=words):
-        write_line(line)
-
-
 def table(rows: Sequence[Sequence[str]], *, words: bool = False) -> Iterator[str]:
     """Yield the lines of a table; if the terminal is too narrow, one line for each cell.
 

@@ -1,4 +1,4 @@
-"""Make a request for training from the options of a command."""
+"""Make settings and a request for training from the options of a command."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,17 +31,22 @@ def request(
     from grucli.training.request import Request
 
     given = {f"train.{key}": value for key, value in flags.items() if value is not None}
-    values = _overrides(sets or [], given)
+    values = _merged(overrides(sets or []), given)
     return Request(corpus or [], config, values, "command line", **others)
 
 
-def _overrides(sets: Sequence[str], flags: "Values") -> "Values":
-    """Return the settings that --set and the flags give."""
+def overrides(sets: Sequence[str]) -> "Values":
+    """Return the settings that --set gives, by dotted key; the last value of a key counts."""
     from grucli.config import parse_override
 
     values: Values = {}
     for text in sets:
         values |= parse_override(render.typed(text))
+    return values
+
+
+def _merged(values: "Values", flags: "Values") -> "Values":
+    """Return the settings that --set and the flags give."""
     twice = [key for key in flags if key in values]
     if twice:
         raise SettingsError(f"{twice[0]} is given by --set and by a flag; keep one")

@@ -17,7 +17,7 @@ def test_a_table_has_columns_where_there_is_room_or_no_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
-    render.write_table(ROWS)
+    answer([], render.table(ROWS), as_json=False)
     assert capfdbinary.readouterr().out.decode().splitlines() == [
         "run                   loss    corpus",
         "20261124-a-long-name   1.5  text.txt",
@@ -30,7 +30,7 @@ def test_a_terminal_too_narrow_for_it_gets_a_line_for_each_cell(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "35")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    render.write_table(ROWS)
+    answer([], render.table(ROWS), as_json=False)
     assert capfdbinary.readouterr().out.decode().splitlines() == [
         "20261124-a-long-name",
         "  loss    1.5",
