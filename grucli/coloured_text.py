@@ -27,6 +27,24 @@ Colour = tuple[int, int, int]
 """Red, green and blue, 0 to 255."""
 
 
+def colour_of(value: float, full: float) -> Colour:
+    """Return the colour of a value: white for zero, red above, blue below.
+
+    Args:
+        value: the value.
+        full: the absolute value from which the colour has its full strength.
+    """
+    strength = min(1.0, abs(value) / full) if full else 0.0
+    faded = round(255 - 175 * strength)
+    return (faded, faded, 255) if value < 0 else (255, faded, faded)
+
+
+def span(text: str, background: Colour, tooltip: str) -> str:
+    """Return HTML of a text with a background colour and a tooltip."""
+    colour = "#{:02x}{:02x}{:02x}".format(*background)
+    return f'<span style="background:{colour}" title="{tooltip}">{html.escape(text)}</span>'
+
+
 @dataclass(frozen=True)
 class ColouredText:
     """Characters with one value each, which determines the colour.
@@ -50,13 +68,7 @@ class ColouredText:
     def coloured(self) -> Iterator[tuple[str, float, Colour]]:
         """Yield each character in printable form, with its value and its colour."""
         for character, value in zip(self.characters, self.values, strict=True):
-            yield printable(character), value, self.colour(value)
-
-    def colour(self, value: float) -> Colour:
-        """Return the colour of a value: white for zero, red above, blue below."""
-        strength = min(1.0, abs(value) / self.full) if self.full else 0.0
-        faded = round(255 - 175 * strength)
-        return (faded, faded, 255) if self.signed and value < 0 else (255, faded, faded)
+            yield printable(character), value, colour_of(value, self.full)
 
     @property
     def legend(self) -> str:
@@ -75,9 +87,7 @@ class ColouredText:
     def to_html(self) -> str:
         """Return the characters as HTML, each with its value as a tooltip."""
         return "".join(
-            f'<span style="background:#{r:02x}{g:02x}{b:02x}" title="{value:.3f}">'
-            f"{html.escape(character)}</span>"
-            for character, value, (r, g, b) in self.coloured()
+            span(character, colour, f"{value:.3f}") for character, value, colour in self.coloured()
         )
 
     def page(self) -> str:

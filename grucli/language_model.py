@@ -407,12 +407,12 @@ def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
     cell, state = CELLS[model.cell], model.zero_state(1)
     names = (*cell.STATE, *cell.GATES, *cell.SAVED)
     workspace = model.workspace(WINDOW, 1)
-    windows = [np.zeros((len(names), 0, model.H), state.dtype)]
+    arrays = np.empty((len(names), len(ids), model.H), state.dtype)
     for lo in range(0, len(ids), WINDOW):
         x = ids[lo : lo + WINDOW, None]
         used = workspace.first(len(x))
         _, state = model.run(x, state, used)
         cache = used.caches[layer - 1]
-        windows.append(np.concatenate([cache.states[:, 1:], cache.a, cache.saved])[:, :, 0])
-    arrays = np.concatenate(windows, axis=1)
+        values = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])
+        arrays[:, lo : lo + WINDOW] = values[:, :, 0]
     return {name: array for name, array in zip(names, arrays, strict=True) if name}

@@ -1,6 +1,7 @@
 """Make text safe to show: replace control characters by symbols, and encode any string."""
 
 import re
+import unicodedata
 
 CONTROLS = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
@@ -16,6 +17,13 @@ def printable(text: str) -> str:
     return CONTROLS.sub(lambda match: _symbol(match[0]), text.replace("\r\n", "\n"))
 
 
+def visible(character: str) -> str:
+    """Make a character visible: blanks and control characters become symbols."""
+    if unicodedata.combining(character):
+        return f"\N{DOTTED CIRCLE}{character}"
+    return character if character.isprintable() and character != " " else _symbol(character)
+
+
 def to_bytes(text: str) -> bytes:
     """Encode text as UTF-8; file names in it keep their bytes."""
     try:
@@ -25,8 +33,8 @@ def to_bytes(text: str) -> bytes:
 
 
 def _symbol(control: str) -> str:
-    """Return the symbol of a control character, or U+FFFD if Unicode has no symbol for it."""
+    """Return the symbol of a blank or control character, or U+FFFD if Unicode has none for it."""
     code = ord(control)
-    if code < 0x20:
+    if code <= 0x20:
         return chr(0x2400 + code)
     return "\N{SYMBOL FOR DELETE}" if code == 0x7F else "\N{REPLACEMENT CHARACTER}"

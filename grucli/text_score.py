@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grucli.coloured_text import colour_of, span
+from grucli.printable import visible
+
 COLUMNS, CELL = 100, 5
 """Maximum number of columns of a printed line, and number of columns for a symbol."""
 
@@ -16,7 +19,7 @@ SHOWN = 2000
 """Maximum number of symbols that ``repr`` and a notebook show."""
 
 SURPRISING = 8.0
-"""Minimum bits of a symbol that has the full colour in a notebook."""
+"""Minimum bits of a symbol that has the full colour."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -108,18 +111,6 @@ class TextScore:
             ).rstrip()
 
 
-def visible(character: str) -> str:
-    """The visible form of a character: blanks and control characters become symbols."""
-    code = ord(character)
-    if code <= 0x20:
-        return chr(0x2400 + code)
-    if code == 0x7F:
-        return "\N{SYMBOL FOR DELETE}"
-    if unicodedata.combining(character):
-        return f"\N{DOTTED CIRCLE}{character}"
-    return character if character.isprintable() else "\N{REPLACEMENT CHARACTER}"
-
-
 def _padded(cell: str) -> str:
     """A cell, right-aligned in its columns."""
     return " " * (CELL - sum(map(_width, cell))) + cell
@@ -134,8 +125,6 @@ def _width(character: str) -> int:
 
 def _span(symbol: str, bits: float) -> str:
     """HTML of a symbol: the background is white for few bits and red for many."""
-    faded = round(255 - 175 * min(1.0, bits / SURPRISING))
-    text = " " if symbol == "\N{SYMBOL FOR SPACE}" else html.escape(symbol)
+    text = " " if symbol == "\N{SYMBOL FOR SPACE}" else symbol
     end = "\n" if symbol == "\N{SYMBOL FOR LINE FEED}" else ""
-    colour = f"#ff{faded:02x}{faded:02x}"
-    return f'<span style="background:{colour}" title="{bits:.2f} bits">{text}</span>{end}'
+    return span(text, colour_of(bits, SURPRISING), f"{bits:.2f} bits") + end

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli.coloured_text import ColouredText
+from grucli.coloured_text import ColouredText, colour_of
 from grucli.errors import RunError
 
 SIGNED = ColouredText("run", "unit 1", ["a", "<", "\x1b"], [1.0, -2.0, 0.0], full=2.0, signed=True)
@@ -12,9 +12,8 @@ def test_colours_go_from_white_to_red_and_blue() -> None:
     assert [colour for *_, colour in SIGNED.coloured()] == [
         (255, 168, 168), (80, 80, 255), (255, 255, 255),
     ]  # fmt: skip
-    surprisal = ColouredText("run", "bits", ["a"], [9.0], full=8.0, signed=False)
-    assert surprisal.colour(9.0) == surprisal.colour(8.0) == (255, 80, 80)
-    assert ColouredText("run", "unit 1", ["a"], [0.0], 0.0, signed=True).colour(0.0) == (255,) * 3
+    assert colour_of(9.0, 8.0) == colour_of(8.0, 8.0) == (255, 80, 80)
+    assert colour_of(0.0, 0.0) == (255, 255, 255)
 
 
 def test_html_shows_the_characters_and_their_values() -> None:

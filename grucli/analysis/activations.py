@@ -8,17 +8,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.analysis.subject import Subject
 from grucli.coloured_text import ColouredText
 from grucli.errors import UsageError
-from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array
+from grucli.text_score import SURPRISING, TextScore
 from grucli.threads import blas_limited_to
-
-WINDOW = 128
-"""Characters read at a time. It does not change the result."""
 
 SHORTEST = 2
 """Minimum number of characters to read: a single one shows no structure."""
@@ -27,23 +23,6 @@ OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION 
 
 STEADY = 1e-9
 """If a feature or a unit varies less than this, its correlations are not computed."""
-
-SURPRISING = 8.0
-"""Surprisal in bits from which on a character has the full colour."""
-
-
-@dataclass(frozen=True)
-class Trace:
-    """The values of a layer while it reads a text, and the surprisal of the text.
-
-    Attributes:
-        h: values after each character, (N, H).
-        bits: surprisal of each character, -log2 p of it given all before, (N,). For the
-            first character, the model has read nothing.
-    """
-
-    h: Array
-    bits: Array
 
 
 class Correlation(NamedTuple):
@@ -61,14 +40,20 @@ class Reading:
     Attributes:
         name: the name of the model.
         layer: the number of the layer, from 1.
-        characters: the text; a byte is shown as the character with its number.
-        trace: the layer's values and the surprisal of each character.
+        score: the text and the surprisal of each of its N characters.
+        h: the layer's values after each character, (N, H).
     """
 
     name: str
     layer: int
-    characters: list[str]
-    trace: Trace
+    score: TextScore
+    h: Array
+
+    @property
+    def characters(self) -> list[str]:
+        """The text; a byte is shown as the character with its number."""
+        symbols = self.score.symbols
+        return list(symbols if isinstance(symbols, str) else symbols.decode("latin-1"))
 
     def unit(self, number: int) -> ColouredText:
         """Return the text coloured by the values of one unit.
@@ -76,18 +61,18 @@ class Reading:
         Raises:
             UsageError: there is no such unit.
         """
-        _check_between("unit", number, 0, self.trace.h.shape[1] - 1)
-        values = self.trace.h[:, number]
+        _check_between("unit", number, 0, self.h.shape[1] - 1)
+        values = self.h[:, number]
         what = f"unit {number} of layer {self.layer}"
         return self._coloured(what, values, float(abs(values).max()), signed=True)
 
     def surprisal(self) -> ColouredText:
         """Return the text coloured by the surprisal of each character."""
-        return self._coloured("surprisal, bits", self.trace.bits, SURPRISING, signed=False)
+        return self._coloured("surprisal, bits", self.score.bits, SURPRISING, signed=False)
 
     def correlations(self, top: int = 3) -> list[Correlation]:
         """Return the units that follow each feature of the text most closely."""
-        return correlations(self.trace.h, "".join(self.characters), top)
+        return correlations(self.h, "".join(self.characters), top)
 
     def _coloured(self, what: str, values: Array, full: float, *, signed: bool) -> ColouredText:
         return ColouredText(self.name, what, self.characters, values.tolist(), full, signed)
@@ -105,13 +90,13 @@ def read(subject: Subject, layer: int | None = None, length: int = 2000) -> Read
     Raises:
         UsageError: there is no such layer, or the length is too small.
     """
-    model, ids = subject.model, subject.ids[:length]
-    number = model.L if layer is None else layer
-    _check_between("layer", number, 1, model.L)
+    lm = subject.lm
+    number = lm.model.L if layer is None else layer
+    _check_between("layer", number, 1, lm.model.L)
     if length < SHORTEST:
         raise UsageError(f"a length of {length} is too short; read {SHORTEST} characters or more")
-    characters = [chr(symbol) for symbol in subject.vocabulary.symbols[ids].tolist()]
-    return Reading(subject.name, number, characters, trace(model, ids, number))
+    text = lm.vocabulary.decode(subject.ids[:length])
+    return Reading(subject.name, number, lm.score(text), lm.states(text, layer=number)["h"])
 
 
 def _check_between(what: str, number: int, first: int, last: int) -> None:
@@ -119,37 +104,6 @@ def _check_between(what: str, number: int, first: int, last: int) -> None:
         raise UsageError(
             f"there is no {what} {number}: this model's {what}s are numbered {first} to {last}"
         )
-
-
-def trace(model: Model, ids: Ids, layer: int) -> Trace:
-    """Read a text from the zero state, and record one layer.
-
-    Args:
-        model: the model.
-        ids: the text, (N,).
-        layer: the layer to record, from 1.
-    """
-    state, workspace = model.zero_state(1), model.workspace(WINDOW, 1)
-    h, bits = [], []
-    w = model.output(model.params)
-    logits = model.zero_state(1)[-1, :, : model.H] @ w.W_hc + w.b_c  # (1, V), nothing read yet
-    for start in range(0, len(ids), WINDOW):
-        x = ids[start : start + WINDOW].astype(np.intp)[:, None]
-        part = workspace.first(len(x))
-        inputs, state = model.run(x, state, part)
-        h.append(part.caches[layer - 1].h[1:, 0].copy())
-        after = inputs[-1][:, 0] @ w.W_hc + w.b_c  # (T, V)
-        before = np.concatenate([logits, after[:-1]]).astype(np.float64)
-        bits.append(_surprisal(before, x[:, 0]))
-        logits = after[-1:]
-    return Trace(np.concatenate(h), np.concatenate(bits))
-
-
-def _surprisal(logits: Array, ids: npt.NDArray[np.intp]) -> Array:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    nats = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(ids)), ids]
-    bits: Array = nats / np.log(2)
-    return bits
 
 
 # ---- features of a text: one value for each character -------------------------------------------

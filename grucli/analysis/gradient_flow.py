@@ -69,7 +69,7 @@ def measure(
     for subject in subjects:
         name = _free_name(subject.name, flows)
         norms = norms_by_distance(
-            look_back_in_text(subject.model, subject.ids, distance, positions)
+            look_back_in_text(subject.lm.model, subject.ids, distance, positions)
         )
         relative = norms / np.maximum(norms[0], 1e-300)
         flows[name] = GradientFlow(name, *np.percentile(relative, PERCENTILES, axis=1))

@@ -119,9 +119,9 @@ def measure(
         UsageError: there are too many compositions.
         CorpusError: the text is too short.
     """
-    check_enumerable(CELLS[subject.model.cell], steps_back)
-    near = look_back_in_text(subject.model, subject.ids, steps_back, positions)
-    far = look_back_in_text(subject.model, subject.ids, distance, positions)
+    check_enumerable(CELLS[subject.lm.model.cell], steps_back)
+    near = look_back_in_text(subject.lm.model, subject.ids, steps_back, positions)
+    far = look_back_in_text(subject.lm.model, subject.ids, distance, positions)
     shares = shares_by_distance(far, range(1, distance + 1))
     return RouteShares(subject.name, enumerate_routes(near, steps_back), distance, shares)
 

@@ -12,6 +12,7 @@ from grucli.data.corpus import read
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
+from grucli.language_model import LanguageModel
 from grucli.nn.cells import basic
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
@@ -31,15 +32,13 @@ class Subject:
 
     Attributes:
         name: the name in tables and plots.
-        model: the model.
+        lm: the model, with its vocabulary and its rules for reading a text.
         ids: the text, (N,).
-        vocabulary: the symbols that the ids stand for.
     """
 
     name: str
-    model: Model
+    lm: LanguageModel
     ids: Ids
-    vocabulary: Vocabulary
 
 
 def of_run(path: Path, text: str | None = None) -> Subject:
@@ -59,7 +58,7 @@ def of_run(path: Path, text: str | None = None) -> Subject:
     if text is None:
         parts = split(ids, checkpoint.settings.data)
         ids = parts.val if len(parts.val) else parts.train
-    return Subject(path.name, checkpoint.model_to_use(), ids, checkpoint.vocabulary)
+    return Subject(path.name, checkpoint.language_model(file), ids)
 
 
 def untrained(cells: Sequence[str], text: str | None = None, hidden: int = UNITS) -> list[Subject]:
@@ -76,12 +75,13 @@ def untrained(cells: Sequence[str], text: str | None = None, hidden: int = UNITS
     """
     check_cells(cells)
     ids, vocabulary = _own_vocabulary(text)
+    counts = np.bincount(ids, minlength=len(vocabulary))
     subjects = []
     for cell in cells:
         model = Model(len(vocabulary), hidden, 1, cell=cell)
         model.initialize(np.random.default_rng(0))
         name = f"{cell.upper()}, {hidden} units, untrained"
-        subjects.append(Subject(name, model, ids, vocabulary))
+        subjects.append(Subject(name, LanguageModel(model, vocabulary, counts), ids))
     return subjects
 
 
@@ -118,11 +118,13 @@ def check_same_vocabulary(subjects: Sequence[Subject]) -> None:
         UsageError: the ids of two subjects stand for different characters.
     """
     first = subjects[0]
+    known = first.lm.vocabulary
     for other in subjects[1:]:
-        if not np.array_equal(other.vocabulary.symbols, first.vocabulary.symbols):
+        own = other.lm.vocabulary
+        if not np.array_equal(own.symbols, known.symbols):
             raise UsageError(
                 f"{first.name} and {other.name} have different vocabularies "
-                f"({len(first.vocabulary)} and {len(other.vocabulary)} symbols): "
+                f"({len(known)} and {len(own)} symbols): "
                 "compare runs on the same text"
             )
 

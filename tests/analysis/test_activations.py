@@ -6,26 +6,7 @@ import pytest
 from grucli.analysis import activations
 from grucli.analysis.subject import of_run
 from grucli.errors import UsageError
-from grucli.nn.cells import CELLS
-from grucli.nn.model import Model
-from grucli.nn.stepper import Stepper
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_trace_is_what_the_model_does_character_by_character(cell: str) -> None:
-    model = Model(7, 5, 2, np.float64, cell)
-    model.initialize(np.random.default_rng(0))
-    model.params.flat += np.random.default_rng(1).normal(0, 0.3, model.params.flat.shape)
-    ids = np.random.default_rng(2).integers(0, 7, activations.WINDOW + 9)
-    top, first = activations.trace(model, ids, 2), activations.trace(model, ids, 1)
-    stepper = Stepper(model, 1)
-    logits = model.output(model.params).b_c[None]  # a state of zeros
-    for position, x in enumerate(ids):
-        p = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
-        assert top.bits[position] == pytest.approx(-np.log2(p[0, x]))
-        logits = stepper.step(np.array([x]))
-        np.testing.assert_allclose(first.h[position], stepper.state[0, 0, :5], atol=1e-12)
-        np.testing.assert_allclose(top.h[position], stepper.state[1, 0, :5], atol=1e-12)
+from grucli.text_score import TextScore
 
 
 def test_structures_of_a_text() -> None:
@@ -57,11 +38,11 @@ def test_the_unit_that_follows_a_structure_is_found() -> None:
 def test_a_reading_is_coloured_by_a_unit_or_by_surprisal(trained: Path) -> None:
     subject = of_run(trained)
     reading = activations.read(subject, length=50)
-    text = subject.vocabulary.decode(subject.ids[:50]).decode()
+    text = subject.lm.decode(subject.ids[:50])
     assert (reading.layer, "".join(reading.characters)) == (1, text)
     unit, surprisal = reading.unit(3), reading.surprisal()
-    np.testing.assert_array_equal(unit.values, reading.trace.h[:, 3])
-    np.testing.assert_array_equal(surprisal.values, reading.trace.bits)
+    np.testing.assert_array_equal(unit.values, subject.lm.states(text)["h"][:, 3])
+    np.testing.assert_array_equal(surprisal.values, subject.lm.score(text).bits)
     assert unit.full == max(map(abs, unit.values))
     assert len({one.feature for one in reading.correlations(top=1)}) >= 2
     for ask, message in (
@@ -71,3 +52,10 @@ def test_a_reading_is_coloured_by_a_unit_or_by_surprisal(trained: Path) -> None:
     ):
         with pytest.raises(UsageError, match=message):
             ask()
+
+
+def test_a_byte_is_one_character_of_a_reading() -> None:
+    h = np.array([[0.5], [-1.0], [0.25]])
+    reading = activations.Reading("bytes", 1, TextScore("a\u00e9".encode(), -np.ones(3)), h)
+    assert reading.characters == ["a", "\u00c3", "\u00a9"]
+    assert reading.unit(0).values == [0.5, -1.0, 0.25]

@@ -15,7 +15,7 @@ def test_the_median_and_its_range_are_relative_to_step_t(text_file: Path) -> Non
     for subject, flow in zip(subjects, gradient_flow.measure(subjects, 12, 5), strict=True):
         assert flow.name == subject.name
         norms = gradient_flow.norms_by_distance(
-            look_back_in_text(subject.model, subject.ids, 12, 5)
+            look_back_in_text(subject.lm.model, subject.ids, 12, 5)
         )
         np.testing.assert_allclose(flow.median, np.median(norms / norms[0], axis=1))
         assert flow.median.shape == (13,)

@@ -106,7 +106,7 @@ def test_too_many_compositions_are_refused_with_the_reason() -> None:
 def test_what_is_measured_is_what_single_steps_say(text_file: Path) -> None:
     (subject,) = untrained(["gru"], str(text_file), hidden=6)
     measured = route_shares.measure(subject, steps_back=2, distance=10, positions=5)
-    history = look_back_in_text(subject.model, subject.ids, 10, 5)
+    history = look_back_in_text(subject.lm.model, subject.ids, 10, 5)
     assert measured.shares == route_shares.shares_by_distance(history, range(1, 11))
     assert list(measured.shown()) == [1, 2, 4, 8, 10]
     assert len(measured.enumeration.contributions) == 16

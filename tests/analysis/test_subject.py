@@ -10,10 +10,10 @@ from grucli.errors import CorpusError, UsageError
 def test_untrained_models_have_one_width_and_read_one_text(text_file: Path) -> None:
     one, other = subject.untrained(["gru", "rnn"], str(text_file), hidden=7)
     assert (one.name, other.name) == ("GRU, 7 units, untrained", "RNN, 7 units, untrained")
-    assert (one.model.H, one.model.L) == (7, 1)
-    assert len(one.vocabulary) == one.model.V
+    assert (one.lm.model.H, one.lm.model.L) == (7, 1)
+    assert len(one.lm.vocabulary) == one.lm.model.V
     assert one.ids is other.ids
-    text = one.vocabulary.decode(one.ids).decode()
+    text = one.lm.decode(one.ids)
     assert text == text_file.read_text(encoding="utf-8")
 
 
