@@ -29,7 +29,8 @@ from grucli.evaluation import Score, log_probs_side_by_side, nats_of
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-from grucli.sampling import Sampler, Samples, check_stops, sample_ids
+from grucli.samples import Samples, check_stops
+from grucli.sampling import Sampler, sample_ids
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
 

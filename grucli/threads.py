@@ -12,18 +12,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-MANY_SAMPLES = 16
-"""Minimum number of samples to share among threads. With fewer, threads share products."""
-
-SIDE_BY_SIDE = 1024
-"""Maximum number of samples that are made in parallel."""
-
-HELD = 2**22
-"""Maximum number of characters in parallel samples, which are all held in memory."""
-
-PRODUCT_THREADS = 4
-"""Maximum number of threads for a product with few rows."""
-
 VARIABLES = tuple(
     f"{name}_THREADS"
     for name in ("OPENBLAS_NUM", "GOTO_NUM", "MKL_NUM", "BLIS_NUM", "VECLIB_MAXIMUM", "OMP_NUM")
@@ -89,13 +77,3 @@ def blas_limited_to(threads: int) -> Iterator[None]:
     finally:
         for library, number in before:
             library.set_num_threads(number)
-
-
-def product_threads(samples: int) -> int:
-    """Number of threads to share each product when ``samples`` samples are made in parallel."""
-    return 1 if samples >= MANY_SAMPLES else min(available_cores(), PRODUCT_THREADS)
-
-
-def side_by_side(samples: int, length: int) -> int:
-    """Number of samples of this length to make in parallel; the others are made later."""
-    return max(1, min(samples, SIDE_BY_SIDE, HELD // max(1, length)))

@@ -12,7 +12,7 @@ LAYERS = (
     {"cli"},
     {"training", "analysis"},
     {"storage"},
-    {"language_model", "sampling", "evaluation"},
+    {"language_model", "samples", "sampling", "evaluation"},
     {"data"},
     {"config", "defaults"},
     {"nn"},

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.sampling import Sampler, StopFilter, generate, read_prompt, sample_ids
-from grucli.threads import HELD, SIDE_BY_SIDE, side_by_side
+from grucli.samples import HELD, SIDE_BY_SIDE, StopFilter, side_by_side
+from grucli.sampling import Sampler, generate, read_prompt, sample_ids
 
 
 @pytest.fixture

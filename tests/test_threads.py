@@ -14,6 +14,7 @@ import grucli
 from grucli import evaluation, threads
 from grucli.nn.model import Model
 from grucli.nn.stepper import Stepper
+from grucli.sampling import product_threads
 from grucli.threads import VARIABLES
 from grucli.training import session as sessions
 from grucli.training.events import Evaluating, Event, Stepped
@@ -105,7 +106,7 @@ def test_an_evaluation_limits_threads_too(monkeypatch: pytest.MonkeyPatch) -> No
     assert threads.blas_threads() == 3
 
 
-@pytest.mark.parametrize(("count", "expected"), [(1, threads.product_threads(1)), (16, 1)])
+@pytest.mark.parametrize(("count", "expected"), [(1, product_threads(1)), (16, 1)])
 def test_sampling_chooses_its_threads_and_gives_them_back(
     count: int, expected: int, monkeypatch: pytest.MonkeyPatch, trained: Path
 ) -> None:

@@ -13,7 +13,7 @@ from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
-    from grucli.sampling import Sample, Samples
+    from grucli.samples import Sample, Samples
 
 LONGEST_PROMPT = 2**22
 """Maximum number of bytes of a prompt."""
