@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -39,10 +40,8 @@ class CheckpointFolder:
         self._check_writable()
         path = self.file_of(checkpoint.progress.step)
         checkpoints.write(path, checkpoint)
-        where = checkpoint.progress
-        loss = where.evaluated_loss if where.of_evaluation else None
         pointers: tuple[Which, ...] = ("last", "best") if best else ("last",)
-        self.point(pointers, path, where.step, loss)
+        self._point(pointers, path, checkpoint.progress)
         self.prune(keep, checkpoint.progress.evaluated_step)
         return path
 
@@ -56,10 +55,15 @@ class CheckpointFolder:
         """The file of the checkpoint at ``step``."""
         return self.path / f"{stem(step)}.npz"
 
-    def point(self, pointers: Iterable[Which], path: Path, step: int, loss: float | None) -> None:
-        """Write pointers to a checkpoint, with its validation ``loss``."""
+    def _point(self, pointers: Iterable[Which], path: Path, where: Progress) -> None:
+        """Write pointers to a checkpoint, whose progress is ``where``."""
         self._check_writable()
-        content = {"file": path.name, "step": step, "loss": loss, "sha256": sha256(path)}
+        content = {
+            "file": path.name,
+            "step": where.step,
+            "loss": where.loss,
+            "sha256": sha256(path),
+        }
         for which in pointers:
             replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
 
@@ -126,11 +130,12 @@ class CheckpointFolder:
         """
         where = checkpoint.progress
         if not self._names("last", where.step):
-            self.point(["last"], path, where.step, None)
+            self._point(["last"], path, where)
         if where.best_step is None or self._names("best", where.best_step):
             return []
-        best, where.best_step, where.best_loss = self._best_of(path, where)
-        self.point(["best"], best, where.best_step, where.best_loss)
+        best, then = self._best_of(path, where)
+        where.best_step, where.best_loss = then.step, then.loss
+        self._point(["best"], best, then)
         return [f"{self.path / 'best.json'}: was damaged; it names {best.name} now"]
 
     def _names(self, which: Which, step: int) -> bool:
@@ -145,16 +150,16 @@ class CheckpointFolder:
         except CheckpointError:
             return False
 
-    def _best_of(self, path: Path, where: Progress) -> tuple[Path, int, float | None]:
+    def _best_of(self, path: Path, where: Progress) -> tuple[Path, Progress]:
         """The best intact checkpoint of an evaluation; ``path`` if there is none."""
-        found: list[tuple[float, int, Path]] = []
+        best, best_loss, then = path, math.inf, where
         for file in self.files():
             with contextlib.suppress(CheckpointError):
-                then = checkpoints.read(file).progress
-                if then.of_evaluation and then.step <= where.step and then.evaluated_loss:
-                    found.append((then.evaluated_loss, then.step, file))
-        loss, step, best = min(found, default=(None, where.step, path))
-        return best, step, loss
+                progress = checkpoints.read(file).progress
+                loss = progress.loss
+                if progress.step <= where.step and loss is not None and loss < best_loss:
+                    best, best_loss, then = file, loss, progress
+        return best, then
 
     def prune(self, keep: int, evaluated_step: int | None) -> None:
         """Remove checkpoints that are no longer kept.

@@ -55,6 +55,11 @@ class Progress:
         """Whether the run was evaluated and saved at this step."""
         return self.step == self.evaluated_step
 
+    @property
+    def loss(self) -> float | None:
+        """Validation loss at this step, in nats per character; None if there was no evaluation."""
+        return self.evaluated_loss if self.of_evaluation else None
+
     def note_skipped(self) -> None:
         """Record a step that was skipped because its loss or gradient was not finite."""
         self.step += 1

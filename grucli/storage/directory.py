@@ -18,7 +18,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
@@ -78,7 +77,7 @@ class RunDirectory:
         name: str,
         settings: Settings,
         overrides: Mapping[str, Any],
-        info: Mapping[str, Any] = MappingProxyType({}),
+        info: Mapping[str, Any],
     ) -> "RunDirectory":
         """Make and lock a new run directory.
 
@@ -94,11 +93,11 @@ class RunDirectory:
         Raises:
             UsageError: the directory cannot be made.
         """
-        stem = f"{datetime.now():%Y%m%d-%H%M%S}-{_file_name(name)}"
+        timed = f"{datetime.now():%Y%m%d-%H%M%S}-{_file_name(name)}"
         made = None
         try:
             root.mkdir(parents=True, exist_ok=True)
-            made = _make_new(root, stem)
+            made = _make_new(root, timed)
             run = cls(made)
             run.lock()
             run.make_ready()
@@ -260,6 +259,18 @@ def is_run(path: Path) -> bool:
     return (path / "run.json").is_file() or (path / "checkpoints").is_dir()
 
 
+def check_is_run(path: Path) -> None:
+    """Refuse a path that is not a run directory.
+
+    Raises:
+        CheckpointError: it is not one.
+    """
+    if not is_run(path):
+        raise CheckpointError(
+            f"{path}: not a run directory: it holds no run.json; `grucli runs` lists runs"
+        )
+
+
 def find_checkpoint(path: Path, which: Which) -> Path:
     """The checkpoint file for ``path``, which is a run directory or a checkpoint file.
 
@@ -271,10 +282,7 @@ def find_checkpoint(path: Path, which: Which) -> Path:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
     if directory:
-        if not is_run(path):
-            raise CheckpointError(
-                f"{path}: not a run directory: it holds no run.json; `grucli runs` lists runs"
-            )
+        check_is_run(path)
         return RunDirectory(path).checkpoints.find(which)
     if not exists:
         raise CheckpointError(
@@ -342,19 +350,19 @@ def list_runs(root: Path) -> list[RunDirectory]:
     return [RunDirectory(path) for path in sorted(found, key=lambda p: p.name, reverse=True)]
 
 
-def _make_new(root: Path, stem: str) -> Path:
+def _make_new(root: Path, name: str) -> Path:
     number = 1
     while True:
-        path = root / (stem if number == 1 else f"{stem}-{number}")
+        path = root / (name if number == 1 else f"{name}-{number}")
         with contextlib.suppress(FileExistsError):
             path.mkdir()
             return path
         number += 1
 
 
-def _free_name(directory: Path, stem: str, ending: str) -> Path:
+def _free_name(directory: Path, name: str, ending: str) -> Path:
     """A path in a directory that no file has yet."""
-    paths = (directory / f"{stem}-{number}{ending}" for number in itertools.count(1))
+    paths = (directory / f"{name}-{number}{ending}" for number in itertools.count(1))
     return next(path for path in paths if not os.path.lexists(path))
 
 

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from grucli.config import Settings, resolve
 from grucli.errors import CheckpointError
-from grucli.storage.directory import RunDirectory, is_run, list_runs, open_checkpoint
+from grucli.storage.directory import RunDirectory, check_is_run, list_runs, open_checkpoint
 from grucli.storage.run_files import HEADER, RunInfo
+from grucli.storage.summary import DAMAGED
 
 if TYPE_CHECKING:
     from grucli.language_model import LanguageModel
@@ -41,10 +42,7 @@ class Run:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not is_run(self.path):
-            raise CheckpointError(
-                f"{self.path}: not a run directory: it holds no run.json; `grucli runs` lists runs"
-            )
+        check_is_run(self.path)
         self._directory = RunDirectory(self.path)
 
     @property
@@ -95,7 +93,7 @@ class Run:
         try:
             info, status = self.info, self.status
         except CheckpointError:
-            return {"status": "damaged run.json"}
+            return {"status": DAMAGED}
         best = info.best
         loss = "" if best.loss is None else f"{best.loss:.4f} nats per character"
         facts = {

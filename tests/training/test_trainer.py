@@ -75,7 +75,7 @@ def plan_for(text: str, **changes: object) -> Plan:
 
 
 def trainer_for(plan: Plan, name: str = "run") -> Trainer:
-    run = RunDirectory.create(Path("runs"), name, plan.settings, {})
+    run = RunDirectory.create(Path("runs"), name, plan.settings, {}, {})
     run.write_info({})
     return Trainer(plan, start(plan), run)
 
@@ -271,7 +271,7 @@ def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0)
-    run = RunDirectory.create(Path("runs"), "minutes", plan.settings, {})
+    run = RunDirectory.create(Path("runs"), "minutes", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.estimate()
@@ -290,7 +290,7 @@ def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0, train__eval_every=10**6)
-    run = RunDirectory.create(Path("runs"), "early", plan.settings, {})
+    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.evaluation_seconds = 30.0
@@ -376,7 +376,7 @@ def test_checkpoints_are_also_written_by_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__eval_every=1000, train__save_minutes=0.2)
-    run = RunDirectory.create(Path("runs"), "saves", plan.settings, {})
+    run = RunDirectory.create(Path("runs"), "saves", plan.settings, {}, {})
     run.write_info({})
     saved = [
         e for e in Trainer(plan, start(plan), run, clock=clock).train() if isinstance(e, Saved)
