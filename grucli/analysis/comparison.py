@@ -111,7 +111,8 @@ class Comparison:
         for request in self.requests:
             began = time.perf_counter()
             session = request.session(self.text)
-            name = f"{request.decided['model.cell']}-{request.decided['train.seed']}"
+            settings = session.plan.settings
+            name = f"{settings.model.cell}-{settings.train.seed}"
             elapsed = time.perf_counter() - began
             if not (yield from session.events(name, runs_dir, elapsed, stop)):
                 return

@@ -108,7 +108,7 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
 def _copied(best: Checkpoint, plan: Plan) -> Copied:
     """Find the longest passage that a sample copies from the training text."""
     with blas_limited_to(1):  # as while training
-        ids, _ = make_sample(best, best.vocabulary, plan.settings.train.seed)
+        ids, _ = make_sample(best, plan.settings.train.seed)
     searched = plan.splits.train[-SEARCHED:]
     length, start = longest_copy(ids, searched)
     text = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")

@@ -25,7 +25,6 @@ class Request:
         init_from: a run or a checkpoint whose weights a new run starts from.
         unknown: whether characters that these weights do not know are an error or are left out.
         extend_vocabulary: whether such characters are added to the vocabulary.
-        decided: settings that the program has chosen, with priority over all others.
     """
 
     sources: Sequence[str]
@@ -36,21 +35,15 @@ class Request:
     init_from: Path | None = None
     unknown: Unknown = "error"
     extend_vocabulary: bool = False
-    decided: Values = field(default_factory=dict)
 
     def with_values(self, values: Values) -> "Request":
         """The same request, where these values have priority over all others."""
-        return replace(self, decided=values)
-
-    @property
-    def overrides(self) -> Values:
-        """The settings that have priority over the settings file."""
-        return {**self.values, **self.decided}
+        return replace(self, values={**self.values, **values})
 
     def layers(self) -> Layers:
         """The settings with their origins; later layers have priority."""
         file = [(str(self.config), read_file(self.config))] if self.config else []
-        return [*file, (self.place, self.overrides)]
+        return [*file, (self.place, self.values)]
 
     def settings(self) -> Settings:
         """Resolved settings, without those that depend on the text."""
@@ -71,15 +64,15 @@ class Request:
             raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
         if self.unknown not in ("error", "skip"):
             raise UsageError(f"unknown is {self.unknown!r}; it can be 'error' or 'skip'")
-        layers, overrides = self.layers(), self.overrides
+        layers = self.layers()
         if self.resume is not None:
-            return session.resumed(self.resume, layers, overrides, self.sources)
+            return session.resumed(self.resume, layers, self.values, self.sources)
         if not self.sources:
             raise UsageError(
                 "name a text to train on: grucli train FILE; "
                 "`grucli corpus python-reference` makes one to try"
             )
         if self.init_from is None:
-            return session.new(self.sources, layers, overrides, text)
+            return session.new(self.sources, layers, self.values, text)
         origin = Origin(self.init_from, self.unknown, self.extend_vocabulary)
-        return session.from_weights(origin, self.sources, layers, overrides)
+        return session.from_weights(origin, self.sources, layers, self.values)

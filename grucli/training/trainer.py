@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import evaluation
-from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CheckpointError, DivergedError
-from grucli.sampling import Sampler, sample_ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
@@ -280,7 +278,7 @@ class Trainer:
             return None
         step = self.checkpoint.progress.step
         seed = int(random_stream(self.plan.settings.train.seed, SAMPLES, step).integers(2**63))
-        return make_sample(self.checkpoint, self.checkpoint.vocabulary, seed, self.stop)[1]
+        return make_sample(self.checkpoint, seed, self.stop)[1]
 
     def _save(
         self, *, best: bool, last_chance: bool = False
@@ -309,7 +307,6 @@ def diverged(
 
 def make_sample(
     checkpoint: Checkpoint,
-    vocabulary: Vocabulary,
     seed: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[npt.NDArray[np.intp], bytes]:
@@ -321,15 +318,8 @@ def make_sample(
     Raises:
         Stopped: ``stop``, which is called at each character, has returned True.
     """
-    sample = checkpoint.settings.sample
-    prompt = vocabulary.encode(sample.prompt)
-    ids = sample_ids(
-        checkpoint.model_to_use(),
-        checkpoint.counts,
-        prompt,
-        length=sample.length,
-        sampler=Sampler(sample.temperature, never=vocabulary.unknown_id),
-        seed=seed,
-        stop=stop,
+    lm, sample = checkpoint.language_model(), checkpoint.settings.sample
+    ids = lm.sample_ids(
+        sample.length, prompt=sample.prompt, temperature=sample.temperature, seed=seed, stop=stop
     )
-    return ids, vocabulary.decode(np.concatenate([prompt, ids]))
+    return ids, lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), ids]))
