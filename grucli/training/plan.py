@@ -94,10 +94,10 @@ class Plan:
             cell=model.variant,
             resets=self.settings.data.documents is not None,
         )
-        room = size(windows.T, windows.B, dropout=bool(model.dropout))
-        room += size(evaluation.WINDOW, evaluation.STREAMS)
+        workspaces = size(windows.T, windows.B, dropout=bool(model.dropout))
+        workspaces += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
-        numbers = buffers * self.parameters + room + 2 * self.workers * logits
+        numbers = buffers * self.parameters + workspaces + 2 * self.workers * logits
         text = 0 if self.corpus.cached_ids else self.corpus.ids.nbytes
         return PROCESS_BYTES * self.workers + text + 4 * numbers
 
@@ -211,11 +211,11 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     model = model_for(settings, plan.corpus.vocabulary)
     model.initialize(random_stream(settings.train.seed, WEIGHTS))
     if old is not None:
-        places = plan.corpus.vocabulary.find(old.vocabulary.symbols)
-        model.copy_from(old.model_to_use(), places)
+        known = plan.corpus.vocabulary.find(old.vocabulary.symbols)
+        model.copy_from(old.model_to_use(), known)
         b_c = model.output(model.params).b_c
-        new = np.setdiff1d(np.arange(model.V), places)
-        b_c[new] = _biases_of_new(plan.counts, places, b_c)[new]
+        new = np.setdiff1d(np.arange(model.V), known)
+        b_c[new] = _biases_of_new(plan.counts, known, b_c)[new]
     ema = None
     if settings.optim.ema:
         ema = model.params.astype(np.float32)
@@ -237,22 +237,20 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     )
 
 
-def _biases_of_new(
-    counts: npt.NDArray[np.int64], places: npt.NDArray[np.intp], b_c: Array
-) -> Array:
+def _biases_of_new(counts: npt.NDArray[np.int64], known: npt.NDArray[np.intp], b_c: Array) -> Array:
     """Output biases that give new characters their unigram frequency.
 
     Args:
         counts: how often each character occurs in the new text, (V,).
-        places: ids of the characters that the old model knew.
+        known: ids of the characters that the old model knew.
         b_c: the old output biases, (V,); values of new characters are not used.
 
     Returns:
         Biases of all characters, (V,): log frequencies, shifted to the mean of the old biases.
     """
     log_p = np.log(np.maximum(counts, 0.5) / counts.sum())
-    known = counts[places]
-    level = np.average(b_c[places] - log_p[places], weights=known) if known.any() else 0.0
+    occur = counts[known]
+    level = np.average(b_c[known] - log_p[known], weights=occur) if occur.any() else 0.0
     biases: Array = log_p + level
     return biases
 

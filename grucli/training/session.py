@@ -8,7 +8,7 @@ import contextlib
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -435,7 +435,9 @@ def _started_over(
         every = [("config.yaml", flatten(settings))]
         session = from_weights(origin, sources, every, overrides)
     _check_same_text(run, session.plan)
-    return replace(session, run=run, notes=[*_changes(run, session.plan), note])
+    session.run = run
+    session.notes += [*renamed([run.config(), *layers]), *_changes(run, session.plan), note]
+    return session
 
 
 def _origin_again(run: RunDirectory) -> Origin | None:

@@ -305,6 +305,19 @@ def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
         again(run)
 
 
+def test_the_notes_of_a_new_run_are_given_again_when_it_starts_over() -> None:
+    weights, _ = train(new(), 15)
+    Path("text.txt").write_text(prose(4000) + "\N{SNOWMAN}", encoding="utf-8")
+    child = unborn(Origin(weights, unknown="skip"))
+    config = child / "config.yaml"
+    config.write_text(config.read_text().replace("ema:", "average:"))
+    session = again(child)
+    session.close()
+    assert len(set(session.notes)) == len(session.notes)
+    for part in ("1 characters that", "optim.average is called optim.ema now", "it starts over"):
+        assert sum(part in note for note in session.notes) == 1
+
+
 # ---- config.yaml
 
 
