@@ -251,6 +251,9 @@ def test_unknown_characters_of_a_score() -> None:
 
 def test_bytes_are_read_as_utf8_by_a_model_of_characters() -> None:
     assert make().score(b"\xef\xbb\xbfa\xc3\xa9").text == "aé"
+    every_byte = "".join(map(chr, range(0x80))) + "\ufeff\u00e9"
+    marked = make(every_byte, level="byte").score(b"\xef\xbb\xbfa\xc3\xa9")
+    assert (marked.symbols, len(marked.log_probs)) == (b"\xef\xbb\xbfa\xc3\xa9", 6)
     with pytest.raises(CorpusError, match=r"byte 0xff at offset 4 of the text is not UTF-8"):
         make().score(b"\xef\xbb\xbfa\xff")
 

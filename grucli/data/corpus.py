@@ -149,14 +149,14 @@ class _Reading:
                 f"{numbering.counts.max():,} times; set a lower data.min_count"
             )
         table = numbering.table(vocabulary, self.unknown)
-        has_unk = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
+        rare = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
         skipped = int(numbering.counts[table < 0].sum())
         facts = {
             "sha256": text.sha256,
             "size": sum(text.sizes),
             "symbols": vocabulary.symbols.tolist(),
             "skipped": skipped,
-            "rare": int(numbering.counts[has_unk].sum()),
+            "rare": int(numbering.counts[rare].sum()),
         }
         dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
         chunks = numbering.chunks(table, dtype)
