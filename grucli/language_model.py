@@ -108,7 +108,7 @@ class TextReader:
         return read([str(file) for file in files], data, self.vocabulary, unknown)
 
     def _as_read(self, text: str | bytes, ids: Ids, unknown: Unknown) -> bytes:
-        """The text that the model reads, as bytes: without skipped symbols and the BOM of a text."""
+        """The text that the model reads, as bytes: without skipped symbols and a text's BOM."""
         if unknown == "skip" or self.vocabulary.level == "byte":
             return self.vocabulary.decode(ids)
         if isinstance(text, str):

@@ -79,13 +79,11 @@ def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
         RunError: the file cannot be written.
     """
     check(path, force=True)
-    import matplotlib as mpl
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
-    mpl.use("Agg")
-    mpl.rcParams["svg.hashsalt"] = "grucli"  # equal figures give equal files
-    from matplotlib import pyplot as plt
-
-    fig, axes = plt.subplots(figsize=(7, 4.2), layout="constrained")
+    figure = Figure(figsize=(7, 4.2), layout="constrained")  # without pyplot's state
+    axes = figure.subplots()
     axes.set(title=_plain(title), xlabel=x, ylabel=y)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -93,10 +91,8 @@ def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
     axes.legend(frameon=False, fontsize="small")
     kind = path.suffix[1:].lower()
     options = {"format": kind, "dpi": 150, "metadata": {"Date": None} if kind == "svg" else {}}
-    try:
-        output_files.write_result(path, "plot", lambda file: fig.savefig(file, **options))
-    finally:
-        plt.close(fig)
+    with rc_context({"svg.hashsalt": "grucli"}):  # equal figures give equal files
+        output_files.write_result(path, "plot", lambda file: figure.savefig(file, **options))
 
 
 def _plain(text: str) -> str:

@@ -12,13 +12,15 @@ SHARES = {1: {"direct": 0.9, "update": 0.1}, 2: {"direct": 1.2, "update": -0.2}}
 
 
 def test_plots_are_drawn_and_equal_ones_have_equal_bytes() -> None:
-    pytest.importorskip("matplotlib")
+    matplotlib = pytest.importorskip("matplotlib")
+    before = dict(matplotlib.rcParams)
     flow = GradientFlow("a $name$", np.ones(4) / 2, np.ones(4), np.ones(4) * 2)
     for name in ("one.svg", "two.svg"):
         plots.draw_flows(Path(name), [flow])
     assert Path("one.svg").read_bytes() == Path("two.svg").read_bytes()
     plots.draw_shares(Path("shares.png"), "run", SHARES)
     assert Path("shares.png").read_bytes().startswith(b"\x89PNG")
+    assert dict(matplotlib.rcParams) == before  # a notebook keeps its own
     Path("pipe.svg").symlink_to("/dev/full")
     if Path("/dev/full").exists():
         with pytest.raises(RunError, match="cannot write the plot"):
