@@ -85,6 +85,7 @@ def _figure(path: Path, title: str, x: str, y: str) -> Iterator[Any]:
     figure = Figure(figsize=(7, 4.2), layout="constrained")  # without pyplot's state
     axes = figure.subplots()
     axes.set(title=_plain(title), xlabel=x, ylabel=y)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     yield axes
