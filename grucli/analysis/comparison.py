@@ -1,14 +1,16 @@
-"""Compare runs of different cells on one text, and check the claims of the lecture note."""
+"""Train runs to compare them, and judge runs: their losses, their overfitting, their settings."""
 
+import json
 import statistics
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from grucli.config import BUDGETS, Train, Values
+from grucli.config import Values, flatten
 from grucli.data.corpus import Corpus
 from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
@@ -28,9 +30,28 @@ LATE = 0.9
 of consecutive evaluations differ a little anyway."""
 
 
+SHOWN = frozenset(["model.cell", "model.reset", "model.hidden", "model.layers"])
+"""Settings that the name of a model shows."""
+
+NO_EFFECT = frozenset(
+    [
+        "train.seed",
+        "train.workers",
+        "train.log_every",
+        "train.sample_every",
+        "train.save_minutes",
+        "train.keep",
+        "sample.length",
+        "sample.temperature",
+        "sample.prompt",
+    ]
+)
+"""The seed, and settings that do not change the result of a run."""
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run.
+    """The result of one run; losses are in nats per character.
 
     Attributes:
         run: name of the run directory.
@@ -40,11 +61,14 @@ class Outcome:
         seed: the random seed.
         parameters: number of parameters.
         chars_per_s: training speed in characters per second, median over metrics.csv.
-        train: loss of the best checkpoint on training text, without dropout, nats per character.
-        val: its loss on the validation text, nats per character.
+        train: loss of the best checkpoint on training text, without dropout.
+        val: its loss on the validation text.
         seconds_to_best: seconds from the start to the best checkpoint.
-        budget: the budget, and the run's status if it is not done.
+        rise: last validation loss minus the lowest one.
         passed: whether the run was evaluated well after its best checkpoint without improving.
+        status: the status of the run.
+        init_from: hash of the checkpoint with the initial weights; None if they were random.
+        settings: all settings of the run, by dotted key.
     """
 
     run: str
@@ -57,8 +81,11 @@ class Outcome:
     train: float
     val: float
     seconds_to_best: float
-    budget: str = ""
+    rise: float = 0.0
     passed: bool = True
+    status: str = "done"
+    init_from: str | None = None
+    settings: Values = field(default_factory=dict)
 
     @property
     def gap(self) -> float:
@@ -66,21 +93,69 @@ class Outcome:
         return self.val - self.train
 
     @property
-    def kind(self) -> tuple[str, int, int, int]:
+    def conditions(self) -> Values:
+        """All that has an effect on the result, except the seed and the name of the model."""
+        left_out = SHOWN | NO_EFFECT
+        values = {key: value for key, value in self.settings.items() if key not in left_out}
+        return values | {"status": self.status, "init_from": self.init_from}
+
+    @property
+    def kind(self) -> tuple[str, int, int, int, str]:
         """What runs that differ only in the seed have in common.
 
         The number of parameters tells apart runs with different vocabularies.
         """
-        return self.cell, self.layers, self.hidden, self.parameters
+        conditions = json.dumps(self.conditions, sort_keys=True)
+        return self.cell, self.layers, self.hidden, self.parameters, conditions
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A claim of the lecture note, the verdict of these runs on it, and their figures."""
+class Group:
+    """Runs that differ only in the seed.
 
-    text: str
-    verdict: str
-    figures: str
+    Attributes:
+        outcomes: their results.
+        differences: the settings in which not all groups are equal, with the values of this one.
+    """
+
+    outcomes: Sequence[Outcome]
+    differences: Values
+
+    @property
+    def first(self) -> Outcome:
+        """The result of the first run; the others have the same model and settings."""
+        return self.outcomes[0]
+
+    def mean(self, of: Callable[[Outcome], float]) -> float:
+        """Return the mean of a figure over the seeds."""
+        return statistics.fmean(map(of, self.outcomes))
+
+    def spread(self, of: Callable[[Outcome], float]) -> float:
+        """Return half the range of a figure over the seeds."""
+        values = list(map(of, self.outcomes))
+        return (max(values) - min(values)) / 2
+
+
+def groups(outcomes: Sequence[Outcome]) -> list[Group]:
+    """Group runs that differ only in the seed, and sort the groups by mean validation loss."""
+    kinds: dict[object, list[Outcome]] = {}
+    for outcome in outcomes:
+        kinds.setdefault(outcome.kind, []).append(outcome)
+    differ = differences([same[0].conditions for same in kinds.values()])
+    found = [
+        Group(same, {key: same[0].conditions[key] for key in differ}) for same in kinds.values()
+    ]
+    return sorted(found, key=lambda group: group.mean(lambda one: one.val))
+
+
+def differences(conditions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the keys whose values differ, with the different values in order of appearance."""
+    values: dict[str, list[Any]] = {}
+    for one in conditions:
+        for key, value in one.items():
+            if value not in values.setdefault(key, []):
+                values[key].append(value)
+    return {key: several for key, several in values.items() if len(several) > 1}
 
 
 @dataclass(frozen=True)
@@ -192,6 +267,7 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     rows = run.metrics()
     speeds = [row.chars_per_s for row in rows if row.split == "train"]
     judged = {row.step: row.elapsed_s for row in rows if row.split == "val"}
+    losses = run.validation_losses()
     return Outcome(
         run=run.path.name,
         cell=model.cell,
@@ -203,14 +279,12 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
         train=evaluate(model, seen, available_cores()).loss,
         val=evaluate(model, splits.val, available_cores()).loss,
         seconds_to_best=judged.get(where.step, 0.0),
-        budget=_budget(run, settings.train),
+        rise=losses[-1] - min(losses) if losses else 0.0,
         passed=where.step < LATE * max(judged, default=0),
+        status=run.status,
+        init_from=None if run.info.init_from is None else run.info.init_from.sha256,
+        settings=flatten(settings),
     )
-
-
-def _budget(run: RunDirectory, train: Train) -> str:
-    (asked,) = (f"{getattr(train, key):g} {key}" for key in BUDGETS if getattr(train, key))
-    return asked if run.status == "done" else f"{asked}, {run.status}"
 
 
 def check_comparable(runs: Sequence[RunDirectory]) -> None:
@@ -245,66 +319,3 @@ def matching_hidden(V: int, layers: int, cell: str, parameters: int) -> int:
     while count(shapes(V, high, layers, cell)) < parameters:
         low, high = high, 2 * high
     return min(range(low, high + 1), key=distance)
-
-
-def by_kind(outcomes: Sequence[Outcome]) -> dict[tuple[str, int, int, int], list[Outcome]]:
-    """Group runs that differ only in the seed, and sort the groups by mean validation loss."""
-    kinds: dict[tuple[str, int, int, int], list[Outcome]] = {}
-    for outcome in outcomes:
-        kinds.setdefault(outcome.kind, []).append(outcome)
-    return dict(sorted(kinds.items(), key=lambda kind: mean(kind[1], lambda one: one.val)))
-
-
-def mean(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> float:
-    """Return the mean of a figure over seeds."""
-    return statistics.fmean(map(of, outcomes))
-
-
-def spread(outcomes: Sequence[Outcome], of: Callable[[Outcome], float]) -> float:
-    """Return half the range of a figure over seeds."""
-    values = list(map(of, outcomes))
-    return (max(values) - min(values)) / 2
-
-
-def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
-    """Check what the lecture note claims about GRU and LSTM with these runs."""
-    cells = {
-        name: [one for one in outcomes if one.cell.partition("-")[0] == name]
-        for name in ("gru", "lstm")
-    }
-    gru, lstm = cells["gru"], cells["lstm"]
-    if any(len({one.kind for one in of_cell}) != 1 for of_cell in (gru, lstm)):
-        return []  # a cell is missing, or has runs of different sizes
-    found = [
-        _compared("a GRU overfits less than an LSTM", gru, lstm, lambda one: one.gap, "gap"),
-        _compared("a GRU predicts new text better", gru, lstm, lambda one: one.val, "loss"),
-    ]
-    if not any(one.passed for one in [*gru, *lstm]):
-        found[0] = replace(found[0], verdict="undecided: no run was trained well past its best")
-    if len({one.budget for one in [*gru, *lstm]}) > 1:
-        budgets = ", ".join(sorted({one.budget for one in [*gru, *lstm]}))
-        found = [replace(one, verdict=f"undecided: budgets differ ({budgets})") for one in found]
-    if gru[0].hidden == lstm[0].hidden:
-        fewer = gru[0].parameters < lstm[0].parameters
-        figures = f"{gru[0].parameters:,} against {lstm[0].parameters:,} at {gru[0].hidden} units"
-        text = "a GRU has fewer parameters than an LSTM of its width"
-        found.insert(0, Claim(text, "held" if fewer else "did not hold", figures))
-    return found
-
-
-def _compared(
-    text: str,
-    gru: Sequence[Outcome],
-    lstm: Sequence[Outcome],
-    of: Callable[[Outcome], float],
-    what: str,
-) -> Claim:
-    """Check whether the GRU's figure is smaller, and by more than the spread over seeds."""
-    difference = mean(lstm, of) - mean(gru, of)
-    figures = f"{what} {mean(gru, of):.4f} against {mean(lstm, of):.4f}"
-    if len(gru) < 2 or len(lstm) < 2:
-        verdict = "held" if difference > 0 else "did not hold"
-        return Claim(text, f"{verdict}, by one seed", figures)
-    if abs(difference) <= spread(gru, of) + spread(lstm, of):
-        return Claim(text, "undecided: the spread over seeds is larger", figures)
-    return Claim(text, "held" if difference > 0 else "did not hold", figures)

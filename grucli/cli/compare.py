@@ -1,7 +1,7 @@
 """``grucli compare``: compare GRU, LSTM and RNN on one text."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -16,12 +16,15 @@ from grucli.errors import UsageError
 from grucli.shell import quote
 
 if TYPE_CHECKING:
-    from grucli.analysis.comparison import Claim, Outcome
+    from grucli.analysis.claims import Claim
+    from grucli.analysis.comparison import Group, Outcome
     from grucli.storage.directory import RunDirectory
     from grucli.training.events import Event, Finished
     from grucli.training.request import Request
 
-HEADER = ("model", "params", "chars/s", "train", "val", "gap", "best at")
+HEADER = ("model", "seeds", "params", "chars/s", "train", "val", "gap", "rise", "best at")
+LEAST_USED = ("chars/s", "best at", "rise", "params")
+"""Columns that a narrow terminal does not show; the first of them goes first."""
 
 
 Texts = Annotated[
@@ -60,9 +63,10 @@ def compare(
 ) -> None:
     """Train each cell on a text with the same budget, and compare the results.
 
-    Losses are in nats per character. The gap is the validation loss minus the training loss; it
-    measures overfitting. The random seeds are 0, 1, ...; the number after plus-minus is half the
-    range over the seeds. Each run gets an ordinary run directory. --runs compares existing runs.
+    Losses are of the best checkpoint, in nats per character. The gap (validation minus training
+    loss) measures overfitting; the rise is the last validation loss minus the lowest one. Runs
+    that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is half their
+    range. Each run gets an ordinary run directory. --runs compares existing runs.
     """
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     given = [config, sets, seeds, *budget.values()]
@@ -190,7 +194,7 @@ class _Shown:
 
 
 def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
-    from grucli.analysis.comparison import claims
+    from grucli.analysis.claims import claims
 
     found = claims(outcomes)
     runs = [asdict(one) | {"gap": one.gap} for one in outcomes]
@@ -199,29 +203,46 @@ def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
 
 
 def _lines(outcomes: "Sequence[Outcome]", found: "Sequence[Claim]") -> Iterator[str]:
-    from grucli.analysis.comparison import by_kind
+    from grucli.analysis.comparison import groups
 
-    rows = [_cells(kind, seeds) for kind, seeds in by_kind(outcomes).items()]
-    yield from render.table([HEADER, *rows])
+    rows = [_cells(group) for group in groups(outcomes)]
+    yield from render.table([HEADER, *rows], drop=LEAST_USED)
     for claim in found:
-        yield f"\n{claim.text}: {claim.verdict}\n  {claim.figures}"
+        yield ""
+        yield from render.wrapped(f"{claim.text}: {claim.verdict}")
+        yield from render.wrapped(claim.figures, indent="  ")
 
 
-def _cells(kind: tuple[str, int, int, int], seeds: "Sequence[Outcome]") -> tuple[str, ...]:
-    from grucli.analysis.comparison import mean, spread
+def _cells(group: "Group") -> tuple[str, ...]:
+    first = group.first
 
-    cell, layers, hidden, parameters = kind
+    def figure(of: "Callable[[Outcome], float]") -> str:
+        several = len(group.outcomes) > 1
+        about = f" \N{PLUS-MINUS SIGN} {group.spread(of):.4f}" if several else ""
+        return f"{group.mean(of):.4f}{about}"
 
-    def figure(of: Any) -> str:
-        about = f" \N{PLUS-MINUS SIGN} {spread(seeds, of):.4f}" if len(seeds) > 1 else ""
-        return f"{mean(seeds, of):.4f}{about}"
-
+    differ = [f"{key.partition('.')[2] or key} {value}" for key, value in _told(group)]
     return (
-        f"{cell.upper()} {layers} x {hidden}",
-        f"{parameters:,}",
-        f"{mean(seeds, lambda one: one.chars_per_s):,.0f}",
+        ", ".join([f"{first.cell.upper()} {first.layers} x {first.hidden}", *differ]),
+        _seeds([one.seed for one in group.outcomes]),
+        f"{first.parameters:,}",
+        f"{group.mean(lambda one: one.chars_per_s):,.0f}",
         figure(lambda one: one.train),
         figure(lambda one: one.val),
         figure(lambda one: one.gap),
-        render.duration(mean(seeds, lambda one: one.seconds_to_best)),
+        figure(lambda one: one.rise),
+        render.duration(group.mean(lambda one: one.seconds_to_best)),
     )
+
+
+def _told(group: "Group") -> Iterator[tuple[str, Any]]:
+    """Yield the settings that tell this group from the others, without those that are not set."""
+    return ((key, value) for key, value in group.differences.items() if value is not None)
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Return seeds in a short form: "0-4" for 0, 1, 2, 3, 4."""
+    ordered = sorted(seeds)
+    if len(seeds) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
+        return f"{ordered[0]}-{ordered[-1]}"
+    return ", ".join(map(str, ordered))

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -33,7 +35,6 @@ class _Console(Console):
 
 
 err = _Console(stderr=True, highlight=False)
-err.soft_wrap = not err.is_terminal  # lines in a log stay whole
 
 
 def use_utf8() -> None:
@@ -105,22 +106,71 @@ def write_path(path: Path) -> None:
     write(os.fsencode(never_option(str(path))) + b"\n")
 
 
-def table(rows: Sequence[Sequence[str]], *, words: bool = False) -> Iterator[str]:
-    """Yield the lines of a table; if the terminal is too narrow, one line for each cell.
+def table(
+    rows: Sequence[Sequence[str]], *, words: bool = False, drop: Sequence[str] = ()
+) -> Iterator[str]:
+    """Yield the lines of a table that fits the terminal; if it cannot fit, one line for each cell.
 
     Args:
         rows: the header, then the other rows; the first column contains names.
         words: whether the other columns contain words; otherwise they contain numbers.
+        drop: columns that a narrow terminal does not show; the first of them goes first.
     """
     rows = [[_one_line(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    if on_terminal() and sum(widths) + 2 * len(widths) - 2 > terminal_width():
+    columns = list(zip(*rows, strict=True))
+    for name in drop:
+        if _fits(columns):
+            break
+        columns = [column for column in columns if column[0] != name]
+    rows = list(zip(*columns, strict=True))
+    if not _fits(columns):
         yield from _cell_by_cell(rows)
         return
+    widths = [max(map(cell_len, column)) for column in columns]
     for name, *cells in rows:
         padded = zip(cells, widths[1:], strict=True)
-        line = [cell.ljust(width) if words else cell.rjust(width) for cell, width in padded]
-        yield "  ".join([name.ljust(widths[0]), *line]).rstrip()
+        line = [_pad(cell, width, right=not words) for cell, width in padded]
+        yield "  ".join([_pad(name, widths[0]), *line]).rstrip()
+
+
+def _fits(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether a table is narrow enough; outside a terminal, every width is allowed."""
+    width = sum(max(map(cell_len, column)) for column in columns) + 2 * len(columns) - 2
+    return not on_terminal() or width <= terminal_width()
+
+
+def _pad(cell: str, width: int, *, right: bool = False) -> str:
+    """Return a cell with blanks; Chinese characters and many emoji are two columns wide."""
+    blanks = " " * (width - cell_len(cell))
+    return blanks + cell if right else cell + blanks
+
+
+def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
+    """Yield lines of at most ``width`` columns that contain the words, one below the other."""
+    each = max(map(cell_len, words), default=0) + 2
+    across = max(1, (width + 2) // each)
+    for first in range(0, len(words), across):
+        yield "".join(_pad(word, each) for word in words[first : first + across]).rstrip()
+
+
+def wrapped(text: str, indent: str = "") -> Iterator[str]:
+    """Yield the lines of a paragraph of an answer; only a terminal needs more than one line."""
+    if not on_terminal():
+        yield indent + text
+        return
+    for line in _wrap(text, terminal_width() - len(indent)):
+        yield indent + line
+
+
+def _wrap(line: str, width: int) -> Iterator[str]:
+    """Break a line between words; a word that is wider than a line, such as a path, stays whole."""
+    first = last = 0
+    for word in re.finditer(r"\s*\S+", line):
+        if last and cell_len(line[first : word.end()]) > width:
+            yield line[first:last]
+            first = word.end() - len(word[0].lstrip())
+        last = word.end()
+    yield line[first:]
 
 
 def _one_line(cell: str) -> str:
@@ -131,11 +181,11 @@ def _one_line(cell: str) -> str:
 
 def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     (_, *header), *others = rows
-    width = max(map(len, header))
+    width = max(map(cell_len, header))
     for name, *cells in others:
         yield name
         for column, cell in zip(header, cells, strict=True):
-            yield f"  {column.ljust(width)}  {cell}".rstrip()
+            yield f"  {_pad(column, width)}  {cell}".rstrip()
 
 
 def terminal_width() -> int:
@@ -162,7 +212,7 @@ def say(text: str = "", style: str = "") -> None:
 
 def say_command(command: str) -> None:
     """Show a command on one line, without line breaks, so that it can be copied."""
-    _print((f"  {command}", ""), soft_wrap=True)
+    _print((f"  {command}", ""), whole=True)
 
 
 def warn(text: str) -> None:
@@ -175,11 +225,20 @@ def error(text: str) -> None:
     _print(("error: ", "bold red"), (text, ""))
 
 
-def _print(*parts: tuple[str, str], soft_wrap: bool | None = None) -> None:
-    """Print pairs of text and style to stderr; an error of stderr does not stop training."""
-    text = Text.assemble(*((printable(part), style) for part, style in parts))
+def _print(*parts: tuple[str, str], whole: bool = False) -> None:
+    """Print pairs of text and style to stderr; an error of stderr does not stop training.
+
+    On a terminal, lines are broken between words, unless they must stay ``whole``.
+    """
+    (first, style), *rest = parts
+    text = printable("".join(part for part, _ in parts))
+    if err.is_terminal and not whole:
+        lines = text.split("\n")
+        text = "\n".join("\n".join(_wrap(line, err.width)) for line in lines)
+    coloured = Text(text)
+    coloured.stylize(style, 0, len(first) if rest else None)
     with contextlib.suppress(OSError):
-        err.print(text, soft_wrap=soft_wrap)
+        err.print(coloured, soft_wrap=True)
 
 
 def typed(text: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from grucli.analysis import comparison
-from grucli.analysis.comparison import Outcome
+from grucli.analysis.claims import claims
+from grucli.analysis.comparison import Outcome, groups
 from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.storage.directory import RunDirectory
@@ -20,7 +21,7 @@ def judged(run: RunDirectory) -> Outcome:
 
 
 def verdicts(*outcomes: Outcome) -> dict[str, str]:
-    return {claim.text: claim.verdict for claim in comparison.claims(outcomes)}
+    return {claim.text: claim.verdict for claim in claims(outcomes)}
 
 
 FEWER = "a GRU has fewer parameters than an LSTM of its width"
@@ -49,9 +50,11 @@ def test_claims_of_several_seeds_are_held_against_their_spread() -> None:
 
 def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is() -> None:
     assert FEWER not in verdicts(GRU, replace(LSTM, hidden=50))
-    young = [replace(one, passed=False) for one in (GRU, LSTM)]
-    assert verdicts(*young)[FITS] == "undecided: no run was trained well past its best"
-    assert verdicts(*young)[BETTER] == "held, by one seed"
+    young = replace(LSTM, passed=False)
+    assert verdicts(GRU, young)[FITS] == (
+        "undecided: 1 of 2 runs were not trained well past their best"
+    )
+    assert verdicts(GRU, young)[BETTER] == "held, by one seed"
 
 
 def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: Path) -> None:
@@ -67,16 +70,15 @@ def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: P
         assert judged(run).passed is passed
 
 
-def test_nothing_is_claimed_where_budgets_or_sizes_differ() -> None:
-    short, long = replace(GRU, budget="60 steps"), replace(LSTM, budget="200 steps, interrupted")
+def test_nothing_is_claimed_where_settings_or_sizes_differ() -> None:
+    short = replace(GRU, settings={"train.steps": 60, "train.seed": 0})
+    long = replace(LSTM, settings={"train.steps": 200, "train.seed": 4}, status="interrupted")
     found = verdicts(short, long)
-    assert (
-        found[BETTER]
-        == found[FITS]
-        == ("undecided: budgets differ (200 steps, interrupted, 60 steps)")
-    )
+    words = "undecided: the runs differ in train.steps: 60 against 200; "
+    assert found[BETTER] == found[FITS] == words + "status: done against interrupted"
     assert found[FEWER] == "held"
     assert verdicts(GRU, replace(GRU, hidden=32), LSTM) == {}
+    assert verdicts(GRU, replace(GRU, settings={"optim.lr": 0.1}), LSTM) == {}
 
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn", "gru"])
@@ -91,7 +93,25 @@ def test_matching_parameters_come_as_close_as_units_allow(cell: str, layers: int
     assert cell != "gru" or hidden == 100
 
 
-def test_kinds_are_ordered_by_loss() -> None:
-    kinds = comparison.by_kind([LSTM, GRU, replace(GRU, seed=1)])
-    assert list(kinds) == [("gru", 1, 64, 1000), ("lstm", 1, 64, 1300)]
-    assert comparison.spread(kinds["gru", 1, 64, 1000], lambda one: one.val) == 0.0
+def test_groups_are_ordered_by_loss() -> None:
+    found = groups([LSTM, GRU, replace(GRU, seed=1)])
+    assert [(group.first.cell, len(group.outcomes)) for group in found] == [("gru", 2), ("lstm", 1)]
+    assert found[0].spread(lambda one: one.val) == 0.0
+    assert found[0].differences == {}
+
+
+def test_only_runs_that_differ_in_the_seed_share_a_group() -> None:
+    settings = {"optim.lr": 0.01, "train.seed": 0, "train.keep": 2, "model.hidden": 64}
+    first = replace(GRU, settings=settings)
+    seed = replace(GRU, seed=1, settings=settings | {"train.seed": 1, "train.keep": 9})
+    rate = replace(GRU, val=9.0, settings=settings | {"optim.lr": 0.001})
+    stopped = replace(rate, val=10.0, status="interrupted")
+    warm = replace(GRU, val=11.0, settings=settings, init_from="ab12")
+    found = groups([first, seed, rate, stopped, warm])
+    assert [len(group.outcomes) for group in found] == [2, 1, 1, 1]
+    assert [group.differences for group in found] == [
+        {"optim.lr": 0.01, "status": "done", "init_from": None},
+        {"optim.lr": 0.001, "status": "done", "init_from": None},
+        {"optim.lr": 0.001, "status": "interrupted", "init_from": None},
+        {"optim.lr": 0.01, "status": "done", "init_from": "ab12"},
+    ]

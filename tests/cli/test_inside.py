@@ -83,6 +83,19 @@ def test_cells_are_compared_and_the_runs_compared_again(grucli: Grucli, text_fil
     assert again.out == result.out
     rows = json.loads(grucli("compare", "--runs", runs[0], "--json").out)["runs"]
     assert rows[0]["gap"] == pytest.approx(rows[0]["val"] - rows[0]["train"])
+    assert rows[0]["settings"]["model.hidden"] == 12
+
+
+def test_runs_of_different_settings_are_not_averaged(grucli: Grucli, text_file: Path) -> None:
+    for lr, seed in ((0.001, 0), (0.01, 0), (0.01, 1)):
+        asked = ("--steps", 6, "--seed", seed, "--set", f"optim.lr={lr}", *TINY)
+        assert grucli("train", text_file, *asked).code == 0
+    lines = grucli("compare", "--runs", *sorted(Path("runs").iterdir())).out.splitlines()
+    assert sorted(line.split("  ")[0] for line in lines[1:]) == [
+        "GRU 1 x 12, lr 0.001",
+        "GRU 1 x 12, lr 0.01",
+    ]
+    assert sum("\N{PLUS-MINUS SIGN}" in line for line in lines) == 1
 
 
 def test_cells_of_equally_many_parameters(grucli: Grucli, text_file: Path) -> None:

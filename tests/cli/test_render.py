@@ -49,3 +49,37 @@ def test_an_answer_is_lines_or_json(capfdbinary: pytest.CaptureFixture[bytes]) -
     answer(records, unread, as_json=True)
     assert capfdbinary.readouterr().out == b'[{"a": 1, "b": "\\u001b"}]\n'
     assert list(unread) == ["not read"]
+
+
+def test_a_narrow_terminal_drops_the_least_used_columns(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "35")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    answer([], render.table(ROWS, drop=["loss", "corpus"]), as_json=False)
+    assert capfdbinary.readouterr().out.decode().splitlines() == [
+        "run                     corpus",
+        "20261124-a-long-name  text.txt",
+        "short                        -",
+    ]
+
+
+def test_wide_characters_take_two_columns() -> None:
+    assert list(render.table([("a", "b"), ("\u4f60\u597d", "1"), ("xyz", "2")])) == [
+        "a     b",
+        "\u4f60\u597d  1",
+        "xyz   2",
+    ]
+    assert list(render.in_columns(["\u4f60", "abcd", "x"], 10)) == ["\u4f60    abcd", "x"]
+
+
+def test_lines_are_broken_between_words_and_a_path_is_never_broken() -> None:
+    path = "runs/20261124-134956-python-reference/checkpoints"
+    assert list(render._wrap(f"resume {path} at step 3 of 9", 12)) == [
+        "resume",
+        path,
+        "at step 3 of",
+        "9",
+    ]
+    assert list(render._wrap("", 10)) == [""]
+    assert list(render._wrap("  indented words", 12)) == ["  indented", "words"]

@@ -1,0 +1,70 @@
+"""Check with runs what the lecture note claims about GRU and LSTM."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from grucli.analysis.comparison import Group, Outcome, differences, groups
+
+FEWER = "a GRU has fewer parameters than an LSTM of its width"
+OVERFITS = "a GRU overfits less than an LSTM"
+BETTER = "a GRU predicts new text better"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the lecture note, the verdict of these runs on it, and their figures."""
+
+    text: str
+    verdict: str
+    figures: str
+
+
+def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
+    """Check the claims; there is nothing to check if a cell has no run, or runs of two kinds."""
+    of_cell = {
+        cell: groups([one for one in outcomes if one.cell.partition("-")[0] == cell])
+        for cell in ("gru", "lstm")
+    }
+    if any(len(found) != 1 for found in of_cell.values()):
+        return []
+    (gru,), (lstm,) = of_cell["gru"], of_cell["lstm"]
+    found = [_overfitting(gru, lstm), _compared(BETTER, gru, lstm, lambda one: one.val, "loss")]
+    if differ := differences([gru.first.conditions, lstm.first.conditions]):
+        named = "; ".join(f"{key}: {a} against {b}" for key, (a, b) in differ.items())
+        found = [replace(one, verdict=f"undecided: the runs differ in {named}") for one in found]
+    if gru.first.hidden == lstm.first.hidden:
+        found.insert(0, _fewer_parameters(gru.first, lstm.first))
+    return found
+
+
+def _fewer_parameters(gru: Outcome, lstm: Outcome) -> Claim:
+    fewer = gru.parameters < lstm.parameters
+    figures = f"{gru.parameters:,} against {lstm.parameters:,} at {gru.hidden} units"
+    return Claim(FEWER, "held" if fewer else "did not hold", figures)
+
+
+def _overfitting(gru: Group, lstm: Group) -> Claim:
+    """Compare the gaps of the best checkpoints; each run must have been trained past its best."""
+    claim = _compared(OVERFITS, gru, lstm, lambda one: one.gap, "gap")
+    runs = [*gru.outcomes, *lstm.outcomes]
+    before = sum(not one.passed for one in runs)
+    if before:
+        verdict = f"undecided: {before} of {len(runs)} runs were not trained well past their best"
+        return replace(claim, verdict=verdict)
+    rises = [group.mean(lambda one: one.rise) for group in (gru, lstm)]
+    figures = f"{claim.figures}; rise after the best {rises[0]:.4f} against {rises[1]:.4f}"
+    return replace(claim, figures=figures)
+
+
+def _compared(
+    text: str, gru: Group, lstm: Group, of: Callable[[Outcome], float], what: str
+) -> Claim:
+    """Check whether the GRU's figure is smaller, and by more than the spread over seeds."""
+    difference = lstm.mean(of) - gru.mean(of)
+    figures = f"{what} {gru.mean(of):.4f} against {lstm.mean(of):.4f}"
+    if min(len(gru.outcomes), len(lstm.outcomes)) < 2:
+        verdict = "held" if difference > 0 else "did not hold"
+        return Claim(text, f"{verdict}, by one seed", figures)
+    if abs(difference) <= gru.spread(of) + lstm.spread(of):
+        return Claim(text, "undecided: the spread over seeds is larger", figures)
+    return Claim(text, "held" if difference > 0 else "did not hold", figures)
