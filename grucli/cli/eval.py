@@ -101,6 +101,8 @@ def _of_file(lm: "LanguageModel", file: str, encoding: str, unknown: Any) -> "Sc
         score = lm.evaluate(text.ids)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
+    for note in text.notes(lm.data):
+        render.warn(note)
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
     if text.skipped:

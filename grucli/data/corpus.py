@@ -18,10 +18,22 @@ import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data import cache
-from grucli.data.text_files import STANDARD_INPUT, Digest, digest, expand, raw_chunks, size_on_disk
+from grucli.data.file_types import START, FileType, recognize
+from grucli.data.text_files import (
+    STANDARD_INPUT,
+    Digest,
+    digest,
+    expand,
+    raw_chunks,
+    recognized,
+    size_on_disk,
+)
 from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
+
+LISTED = 5
+"""Maximum number of files that a note names; it only counts the others."""
 
 CODE_POINTS = 0x110000
 """Unicode code points are below this number."""
@@ -39,6 +51,8 @@ class Corpus:
         sha256: hash of the bytes of all files in order, decompressed.
         size: number of those bytes.
         files: number of files.
+        not_text: files that are not text, and what they are; those of a directory were left out,
+            unless the symbols are bytes.
         skipped: number of symbols that were skipped because the vocabulary lacks them.
         rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
         cached_ids: the file from which the ids are mapped; None if they are in memory.
@@ -50,9 +64,21 @@ class Corpus:
     sha256: str
     size: int
     files: int = 1
+    not_text: tuple[tuple[str, str], ...] = ()
     skipped: int = 0
     rare: int = 0
     cached_ids: Path | None = None
+
+    def notes(self, data: Data) -> list[str]:
+        """Notes for the user on files that may be mistakes; ``data`` tells how they were read."""
+        if not self.not_text:
+            return []
+        named = ", ".join(f"{file} ({kind})" for file, kind in self.not_text[:LISTED])
+        rest = len(self.not_text) - LISTED
+        named += f" and {rest:,} more" if rest > 0 else ""
+        if data.level == "byte":
+            return [f"a model of bytes learns the format of a file, not its text: {named}"]
+        return [f"files that are not text were left out: {named}"]
 
 
 def read(
@@ -76,7 +102,7 @@ def read(
         CorpusError: the text is missing, empty, not in the encoding, or too long for the cache.
         UnknownCharacterError: the text has symbols that ``vocabulary`` lacks.
     """
-    files = expand(sources)
+    files, not_text = _texts(expand(sources), sources, data)
     reading = _Reading(data, vocabulary, unknown, extend=extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
@@ -92,9 +118,40 @@ def read(
         sha256=facts["sha256"],
         size=facts["size"],
         files=len(files),
+        not_text=tuple((file, kind.name) for file, kind in not_text.items()),
         skipped=facts["skipped"],
         rare=facts["rare"],
         cached_ids=encoded.file,
+    )
+
+
+def _texts(
+    files: Sequence[str], named: Sequence[str], data: Data
+) -> tuple[Sequence[str], dict[str, FileType]]:
+    """The files to read, and the files that are not text.
+
+    Raises:
+        CorpusError: the user has named a file that is not text, and the symbols are characters.
+    """
+    found = recognized(files, data.encoding)
+    if data.level == "byte":
+        return files, found
+    for file in named:
+        if file in found:
+            raise _not_a_text(file, found[file])
+    texts = [file for file in files if file not in found]
+    if not texts:
+        raise CorpusError(
+            f"{', '.join(named)}: none of the {len(found):,} files here is text; the first is "
+            f"{next(iter(found.values())).name}"
+        )
+    return texts, found
+
+
+def _not_a_text(file: str, kind: FileType) -> CorpusError:
+    return CorpusError(
+        f"{file}: this is {kind.name}, not text: {kind.advice} "
+        "(to model the bytes of the file as they are: --set data.level=byte)"
     )
 
 
@@ -281,6 +338,8 @@ def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
     decoder = codecs.getincrementaldecoder(_with_bom(data.encoding))("strict")
     offset = lines = 0  # bytes and line ends before the current chunk
     for raw in _and_end(raw_chunks(file)):
+        if not offset and (kind := recognize(raw[:START], data.encoding)):  # standard input
+            raise _not_a_text(file, kind)
         pending = decoder.getstate()[0]
         try:
             text = decoder.decode(raw, final=not raw)
@@ -315,10 +374,14 @@ def _not_decodable(
 ) -> CorpusError:
     byte = f"0x{error.object[error.start]:02x}"
     working = _encoding_that_reads(file)
-    advice = f"--set data.encoding={working}" if working else "--set data.level=byte"
+    advice = (
+        f"--set data.encoding={working} reads this file"
+        if working
+        else "if it is text, name its encoding with --set data.encoding=..."
+    )
     return CorpusError(
         f"{file}: byte {byte} at offset {offset:,} (line {line:,}) is not {encoding} "
-        f"({error.reason}); {advice} reads this file"
+        f"({error.reason}); {advice}"
     )
 
 

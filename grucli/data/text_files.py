@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from grucli.data.file_types import START, FileType, recognize
 from grucli.errors import CorpusError
 
 CHUNK = 2**20
@@ -113,16 +114,35 @@ def digest(files: Sequence[str]) -> Digest:
     return result
 
 
-def raw_chunks(file: str) -> Iterator[bytes]:
+def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
+    """The files that are not text, with their types; only what can be read again is looked at.
+
+    Raises:
+        CorpusError: as ``raw_chunks``.
+    """
+    found: dict[str, FileType] = {}
+    for file in files:
+        if file != STANDARD_INPUT and os.path.isfile(file):
+            start = next(raw_chunks(file, START), b"")
+            if kind := recognize(start, encoding):
+                found[file] = kind
+    return found
+
+
+def raw_chunks(file: str, chunk: int | None = None) -> Iterator[bytes]:
     """The bytes of a file or of standard input; a ``.gz`` file is decompressed.
+
+    Args:
+        file: path of the file; ``-`` is standard input.
+        chunk: bytes to read at a time; ``CHUNK`` by default.
 
     Raises:
         CorpusError: it cannot be read.
     """
     try:
         with _open(file) as opened:
-            while chunk := opened.read(CHUNK):
-                yield chunk
+            while raw := opened.read(chunk or CHUNK):
+                yield raw
     except FileNotFoundError:
         raise CorpusError(
             f"{file}: there is no such file; give a text file, or write one with "

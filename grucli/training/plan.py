@@ -145,7 +145,7 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
 
 def notes(plan: Plan) -> list[str]:
     """Notes for the user: adapted settings, and possible mistakes in the text."""
-    found, windows, train = [], plan.windows, plan.settings.train
+    found, windows, train = plan.corpus.notes(plan.settings.data), plan.windows, plan.settings.train
     if (train.batch, train.window) != (windows.B, windows.T):
         found.append(
             f"the text is short: batch {train.batch} x window {train.window} became "

@@ -341,9 +341,38 @@ def test_codecs_that_do_not_say_where(grucli: Grucli, text_file: Path, trained: 
     )
 
 
-def test_no_text_at_all_is_advised_to_be_read_as_bytes(grucli: Grucli) -> None:
+def test_what_is_not_text_is_named_and_refused(
+    grucli: Grucli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Path("data.bin").write_bytes(bytes(range(256)) * 9)
-    assert "--set data.level=byte reads this file" in grucli("train", "data.bin").err
+    said = grucli("train", "data.bin").err
+    assert "data.bin: this is binary data, not text: give a text file" in said
+    Path("letter.docx").write_bytes(b"PK\3\4" + bytes(26) + b"word/document.xml" + bytes(99))
+    said = " ".join(grucli("train", "letter.docx").err.split())
+    assert "letter.docx: this is a Word document, not text: open it in the program" in said
+    Path("letter.pdf").write_bytes(b"%PDF-1.7\n%\xe2\xe3")
+    with Path("letter.pdf").open(encoding="latin-1") as file:
+        monkeypatch.setattr("sys.stdin", file)
+        assert "-: this is a PDF document" in grucli("train", "-").err
+    result = grucli("train", "letter.docx", "--set=data.level=byte", "--dry-run", *TINY)
+    assert result.code == 0
+    assert "its text: letter.docx (a Word document)" in " ".join(result.err.split())
+
+
+def test_a_directory_is_read_without_the_files_that_are_not_text(
+    grucli: Grucli, text_file: Path
+) -> None:
+    Path("dir").mkdir()
+    shutil.copy(text_file, "dir/b.txt")
+    Path("dir/a.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
+    result = grucli("train", "dir", "--steps=2", *TINY)
+    assert result.code == 0
+    said = f"left out: {Path('dir/a.png')} (an image)"
+    assert said in " ".join(result.err.split())
+    assert said in " ".join(grucli("eval", result.out.strip(), "dir").err.split())
+    assert grucli("train", "--resume", result.out.strip(), "--steps=3").code == 0
+    Path("dir/b.txt").unlink()
+    assert "none of the 1 files here is text; the first is an image" in grucli("train", "dir").err
 
 
 def test_eval_counts_each_file_named_and_tells_what_it_skips(grucli: Grucli, trained: Path) -> None:

@@ -118,7 +118,9 @@ def test_a_directory_stands_for_the_files_below_it_in_the_order_of_their_paths()
     assert text_of(result) == "first second last"
     assert (result.sources, result.files) == (("dir",), 3)
     Path("dir/b/3.bin").write_bytes(b"\xff\x00")
-    assert f"{Path('dir/b/3.bin')}: byte 0xff" in problem("dir")
+    assert text_of(read(["dir"], Data())) == "first second last"
+    Path("dir/b/4.txt").write_bytes(b"caf\xe9")
+    assert f"{Path('dir/b/4.txt')}: byte 0xe9" in problem("dir")
 
 
 def test_linked_directories_are_followed_once_and_runs_are_left_out() -> None:
