@@ -147,7 +147,7 @@ class Train(_Section):
     log_every: int = Field(default=50, ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = Field(default=None, ge=1, le=MANY)
-    """Steps between evaluations; null: once per epoch, but ten times for under ten epochs."""
+    """Steps between evaluations; null: once per epoch, but 10 to 50 times in a whole run."""
     sample_every: int | None = Field(default=None, ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
     save_minutes: float = Field(default=5.0, gt=0)

@@ -8,6 +8,9 @@ from collections.abc import Collection
 
 from grucli.config import BUDGETS, Values
 
+SHORT: Values = {"train.patience": 10}
+"""A short text is soon memorized. A run that only memorizes it ends by itself."""
+
 LONG: Values = {
     "model.hidden": 512,
     "model.dropout": 0.0,
@@ -17,8 +20,8 @@ LONG: Values = {
 }
 
 SIZES: tuple[tuple[float, Values], ...] = (
-    (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0}),
-    (400e3, {"model.dropout": 0.4, "model.weight_dropout": 0.2, "train.epochs": 24.0}),
+    (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0} | SHORT),
+    (400e3, {"model.dropout": 0.4, "model.weight_dropout": 0.2, "train.epochs": 24.0} | SHORT),
     (3e6, {}),
     (
         30e6,

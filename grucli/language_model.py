@@ -7,7 +7,8 @@ This module has all rules for reading a text. A text is a string or bytes.
   are read as the unknown character if the model has one, and are an error if it has none.
 - A model of documents (``data.documents``) reads the separator before a text, so the first symbol
   is predicted like the first symbol of any document. Other models start from the zero state. Their
-  probability of the first symbol is its frequency in the training text, as in sampling.
+  probability of the first symbol is its frequency in the training text.
+- A sample without a prompt starts after a line end, if the training text has line ends.
 """
 
 import codecs
@@ -126,6 +127,13 @@ class TextReader:
             return np.zeros(0), np.concatenate([[self.model.separator], ids])
         total = int(self.counts.sum())
         return np.log(np.maximum(self.counts[ids[:1]], UNSEEN) / total), ids
+
+    def _before_sample(self, prompt: Ids) -> Ids:
+        """The ids that the model reads before a sample: the prompt, or a line end without one."""
+        end = self.vocabulary.line_end
+        if len(prompt) or self.documents or end is None:
+            return prompt
+        return np.array([end])
 
     def _lines(self, lines: Iterable[str | bytes], unknown: Unknown) -> Iterator[Ids]:
         """Yield the ids of each line; a model of documents adds a missing line end."""
@@ -259,7 +267,7 @@ class LanguageModel(TextReader):
             model=self.model,
             vocabulary=self.vocabulary,
             counts=self.counts,
-            prompt=ids,
+            prompt=self._before_sample(ids),
             prompt_data=self._as_read(prompt, ids, unknown),
             count=count,
             length=length,
@@ -285,7 +293,7 @@ class LanguageModel(TextReader):
         return sample_ids(
             self.model,
             self.counts,
-            self.encode(prompt),
+            self._before_sample(self.encode(prompt)),
             length=length,
             sampler=self._sampler(temperature),
             seed=seed,

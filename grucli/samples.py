@@ -125,7 +125,7 @@ class Samples:
         model: the model.
         vocabulary: the symbols that the ids stand for.
         counts: how often each symbol occurs in the training text, (V,).
-        prompt: ids of the prompt, (N,); may be empty.
+        prompt: ids to read before a sample: the prompt, or a line end; may be empty, (N,).
         prompt_data: the prompt in the form of ``Piece.data``.
         count: the number of samples.
         length: symbols of a sample, unless a stop text ends it before.

@@ -151,7 +151,7 @@ def test_a_stop_text_ends_a_sample() -> None:
 def test_samples_are_the_same_in_any_company() -> None:
     lm = make()
     texts = [sample.text for sample in lm.samples(5, 30, seed=2)]
-    assert texts[0] == lm.sample(30, seed=2)
+    assert texts[0] == lm.sample(30, seed=2) == lm.sample(30, seed=2, prompt="\n", echo=False)
     assert [sample.text for sample in lm.samples(3, 30, seed=2)] == texts[:3]
     pieces = [b""] * 5
     for number, data in lm.samples(5, 30, seed=2).pieces():
@@ -159,11 +159,11 @@ def test_samples_are_the_same_in_any_company() -> None:
     assert [piece.decode() for piece in pieces] == texts
 
 
-def test_log_probabilities_of_a_sample_are_its_score() -> None:
-    for lm in (make(), of_list()):
+def test_log_probabilities_of_a_sample_are_its_score_after_a_line_end() -> None:
+    for lm, before in ((make(), "\n"), (of_list(), "")):
         for sample in lm.samples(4, 25, seed=3, temperature=0.5):
-            scored = lm.score(sample.text)
-            np.testing.assert_allclose(sample.log_probs, scored.log_probs, rtol=1e-4, atol=1e-6)
+            scored = lm.score(before + sample.text).log_probs[len(before) :]
+            np.testing.assert_allclose(sample.log_probs, scored, rtol=1e-4, atol=1e-6)
             if sample.end_log_prob is not None:
                 ended = lm.score(sample.text + "\n").log_probs[-1]
                 assert sample.end_log_prob == pytest.approx(ended, rel=1e-4)

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grucli.analysis.copied_text import longest_copy
-from grucli.analysis.overfitting import verdict
+from grucli.analysis.known_words import KnownWords, known_words
+from grucli.analysis.verdict import Losses, Verdict, judge
 from grucli.evaluation import baselines, evaluate
+from grucli.nn.params import Ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.checkpoint_progress import Progress
@@ -14,8 +16,17 @@ from grucli.threads import blas_limited_to
 from grucli.training.plan import Plan, make_plan
 from grucli.training.trainer import make_sample
 
+SAMPLED = 1000
+"""Number of characters of the sample that is examined."""
+
 SEARCHED = 10**8
 """Maximum number of characters that are searched for copies. The search takes seconds."""
+
+WORDS_OF = 3 * 10**6
+"""Maximum number of characters of the training text whose words are collected."""
+
+HELD_OUT = 10**5
+"""Maximum number of characters of the held-out text whose words are looked up."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,11 @@ class Copied:
     searched: int
     whole: bool
 
+    @property
+    def share(self) -> float:
+        """The passage as a fraction of the sample."""
+        return self.chars / self.sample_chars if self.sample_chars else 0.0
+
 
 @dataclass(frozen=True)
 class Conclusion:
@@ -51,6 +67,7 @@ class Conclusion:
         train_loss: loss of the same weights on training text, without dropout.
         verdict: whether the model overfits or underfits, and what to do.
         copied: what a sample copies; None if the settings turn samples off.
+        words: how many words of that sample are words of the text; None if this says nothing.
     """
 
     stopped_early: int | None
@@ -59,8 +76,9 @@ class Conclusion:
     best_step: int | None = None
     best_loss: float | None = None
     train_loss: float | None = None
-    verdict: str | None = None
+    verdict: Verdict | None = None
     copied: Copied | None = None
+    words: KnownWords | None = None
 
 
 def conclude_run(path: Path) -> Conclusion:
@@ -86,13 +104,14 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
     """
     best, val = checkpoints.read(run.checkpoints.find("best")), run.validation_losses()
     uniform, unigram = baselines(plan.counts)
-    out_of_patience = where.out_of_patience(plan.settings.train.patience)
+    copied, words = _examine_sample(best, plan) if plan.settings.sample.length else (None, None)
     train = said = None
     if val and where.best_loss is not None:
         seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
         train = evaluate(best.model_to_use(), seen, plan.workers).loss
-        model = plan.settings.model
-        said = verdict(train, val, unigram, model.dropout, model.hidden)
+        model, share = plan.settings.model, copied.share if copied else 0.0
+        said = judge(Losses(train, val, unigram), model.dropout, model.hidden, share)
+    out_of_patience = where.out_of_patience(plan.settings.train.patience)
     return Conclusion(
         where.evaluations_since_best if out_of_patience else None,
         uniform,
@@ -101,14 +120,22 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
         None if said is None else where.best_loss,
         train,
         said,
-        _copied(best, plan) if plan.settings.sample.length else None,
+        copied,
+        words,
     )
 
 
-def _copied(best: Checkpoint, plan: Plan) -> Copied:
-    """Find the longest passage that a sample copies from the training text."""
+def _examine_sample(best: Checkpoint, plan: Plan) -> tuple[Copied, KnownWords | None]:
+    """Sample from the best weights; find what the sample copies, and which words it knows."""
     with blas_limited_to(1):  # as while training
-        ids, _ = make_sample(best, plan.settings.train.seed)
+        ids, _ = make_sample(best, plan.settings.train.seed, length=SAMPLED)
+    texts = ids, plan.splits.train[-WORDS_OF:], plan.splits.val[:HELD_OUT]
+    words = known_words(*(best.vocabulary.decode(part).decode(errors="replace") for part in texts))
+    return _copied(ids, best, plan), words
+
+
+def _copied(ids: Ids, best: Checkpoint, plan: Plan) -> Copied:
+    """Find the longest passage that a sample copies from the training text."""
     searched = plan.splits.train[-SEARCHED:]
     length, start = longest_copy(ids, searched)
     text = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")

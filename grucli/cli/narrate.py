@@ -1,21 +1,29 @@
 """Show the plan, the progress and the result of ``grucli train``."""
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from grucli.cli import render
+from grucli.printable import printable
 from grucli.shell import quote, resume_command
 
 if TYPE_CHECKING:
     from grucli.analysis.conclusion import Conclusion, Copied
+    from grucli.analysis.known_words import KnownWords
     from grucli.config import Model, Values
     from grucli.storage.directory import RunDirectory
     from grucli.training.events import Event, Finished, Started
     from grucli.training.plan import Plan
     from grucli.training.session import Session
 
+
+LOG_SECONDS = 5.0
+"""Minimum seconds between lines with the training loss."""
+
+TEXT_LINES, LIST_LINES = 3, 5
+"""Maximum lines of a sample that are shown: of a text, and of a list."""
 
 LONG = 10**8
 """From this number of bytes on, reading a text takes seconds."""
@@ -33,12 +41,22 @@ def follow(events: "Iterator[Event]", quiet: bool, told: int) -> "Finished":
         return _show_each(events, warn)
     if render.err.is_terminal:
         return _show_on_terminal(events)
-    return _show_each(events, partial(_show, log=True))
+    return _show_in_log(events)
 
 
 def _show_each(events: "Iterator[Event]", show: "Callable[[Event], None]") -> "Finished":
     for event in events:
         show(event)
+    return _last(event)
+
+
+def _show_in_log(events: "Iterator[Event]") -> "Finished":
+    """Show events as lines, but losses of training at most every ``LOG_SECONDS``."""
+    shown = -math.inf
+    for event in events:
+        due = time.monotonic() - shown >= LOG_SECONDS
+        if _show(event, log=due):
+            shown = time.monotonic()
     return _last(event)
 
 
@@ -94,7 +112,8 @@ def warn(event: "Event") -> None:
         )
 
 
-def _show(event: "Event", *, log: bool) -> None:
+def _show(event: "Event", *, log: bool) -> bool:
+    """Show an event; with ``log``, also losses of training. Return whether a loss was shown."""
     from grucli.training.events import Evaluated, Logged, Sampled
 
     warn(event)
@@ -107,8 +126,18 @@ def _show(event: "Event", *, log: bool) -> None:
     elif isinstance(event, Evaluated):
         render.say(_evaluation_line(event), style="bold")
     elif isinstance(event, Sampled):
-        text = event.text.decode(errors="replace")
-        render.say("\n".join(f"  | {line}" for line in text.split("\n")), style="dim")
+        for line in _sample_lines(event.text.decode(errors="replace"), documents=event.documents):
+            render.say(f"  | {line}", style="dim")
+    return isinstance(event, Evaluated) or (isinstance(event, Logged) and log)
+
+
+def _sample_lines(text: str, *, documents: bool) -> list[str]:
+    """Return the first lines of a sample, or the first documents of it in columns."""
+    width = (render.err.width if render.err.is_terminal else render.LOG_WIDTH) - len("  | ")
+    lines = [printable(line).expandtabs(4) for line in text.split("\n")]
+    if documents:
+        return list(render.in_columns([line for line in lines if line], width))[:LIST_LINES]
+    return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
 
 
 def _evaluation_line(event: "Event") -> str:
@@ -161,9 +190,14 @@ def show_plan(session: "Session", quiet: bool) -> None:
     uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
     _say_corpus(plan)
     if suited:
-        render.say(f"suited   {_suited(suited)}, chosen for this length of text; --set changes it")
+        render.say(
+            f"chosen   {_suited(suited)}: defaults for this length of text; --set changes them"
+        )
     render.say(f"model    {_model(settings.model)}, {plan.parameters:,} parameters")
-    render.say(f"guess    {uniform:.2f} bits per character uniformly, {unigram:.2f} by frequency")
+    render.say(
+        f"guess    without a model: {unigram:.2f} bits per character by the characters' "
+        f"frequencies, {uniform:.2f} if all are equally likely"
+    )
     render.say(f"budget   {_budget(plan)}")
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     render.say(f"memory   {render.size(plan.memory)}, {processes}")
@@ -237,35 +271,69 @@ def say_goodbye(session: "Session") -> None:
     assert run is not None
     conclusion = conclude(plan, run, where)
     _say_result(conclusion)
-    path, first = quote(str(run.path)), plan.corpus.sources[0]
-    epochs = 2 * max(1, math.ceil(where.step / plan.windows.per_epoch))
-    patience = " --set train.patience=0" if conclusion.stopped_early else ""
+    if plan.budget.seconds is not None:
+        render.say(
+            f"A budget in minutes gives other bits each time. --steps {where.step} gives a run of "
+            "this length that can be repeated to the same bits."
+        )
+    path = quote(str(run.path))
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
-    skip = " --unknown skip" if plan.corpus.skipped else ""
-    text = "FILE" if first == "-" else quote(first)
-    render.say_command(f"grucli eval {path} {text}{skip}")
-    resume = resume_command(run.path, plan.corpus.sources)
-    render.say_command(f"{resume} --epochs {epochs}{patience}")
+    if conclusion.verdict is not None:
+        render.say_command(f"grucli eval {path} --split val")
+    if conclusion.verdict is not None and conclusion.verdict.longer:
+        resume = resume_command(run.path, plan.corpus.sources)
+        render.say_command(f"{resume} {_twice_the_budget(plan, where.step)}")
+
+
+def _twice_the_budget(plan: "Plan", step: int) -> str:
+    """Return an option that doubles the budget of a run, in the unit of its budget."""
+    train = plan.settings.train
+    if train.minutes is not None:
+        return f"--minutes {2 * train.minutes:g}"
+    if train.steps is not None:
+        return f"--steps {2 * step}"
+    return f"--epochs {2 * max(1, math.ceil(step / plan.windows.per_epoch))}"
 
 
 def _say_result(conclusion: "Conclusion") -> None:
     count, loss, step = conclusion.stopped_early, conclusion.best_loss, conclusion.best_step
     if count:
-        render.say(f"Stopped early: no better loss in {count} evaluations (train.patience).")
+        render.say(
+            f"Stopped early: no better loss in {count} evaluation{'s' * (count > 1)} "
+            "(train.patience; 0 never stops early)."
+        )
     if loss is None or conclusion.verdict is None:
         render.say("No validation text was held out, so overfitting cannot be measured.")
     else:
-        bits = [nats / math.log(2) for nats in (loss, conclusion.unigram, conclusion.uniform)]
         render.say(
-            f"\nbest validation loss {loss:.4f} nats = {bits[0]:.3f} bits per "
-            f"character at step {step:,}; guessing by frequency {bits[1]:.3f}, "
-            f"uniformly {bits[2]:.3f}",
+            f"\nbest validation loss {loss:.4f} nats = {loss / math.log(2):.3f} bits per character "
+            f"at step {step:,}",
             style="bold",
         )
-        render.say(conclusion.verdict)
+        render.say(_meaning(loss, conclusion.unigram))
+        render.say(conclusion.verdict.text)
+    if conclusion.words is not None:
+        render.say(_words_line(conclusion.words))
     if conclusion.copied is not None:
         render.say(_copied_line(conclusion.copied))
+
+
+def _meaning(loss: float, unigram: float) -> str:
+    """Say in words what a loss means."""
+    return (
+        f"At each character, the model hesitates as between {math.exp(loss):.1f} equally likely "
+        f"ones; guessing by frequency hesitates as between {math.exp(unigram):.1f} "
+        f"({unigram / math.log(2):.3f} bits per character)."
+    )
+
+
+def _words_line(words: "KnownWords") -> str:
+    return (
+        f"Of the words of a sample, {words.known / words.words:.0%} occur in the training text "
+        f"({words.known:,} of {words.words:,}); of the words of the validation text, "
+        f"{words.held_out:.0%}."
+    )
 
 
 def _copied_line(copied: "Copied") -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
 
@@ -22,6 +22,9 @@ from grucli.shell import never_option
 
 LONGEST_BAR = 28
 """Maximum length of a bar, in columns."""
+
+LOG_WIDTH = 100
+"""Columns of a line with sampled text where there is no terminal."""
 
 LINE_BREAKING = {ord("\t"): "\u2409", ord("\n"): "\u240a", ord("\r"): "\u240d"}
 """Characters that would break a table, and their symbols."""
@@ -158,12 +161,24 @@ def wrapped(text: str, indent: str = "") -> Iterator[str]:
     if not on_terminal():
         yield indent + text
         return
-    for line in _wrap(text, terminal_width() - len(indent)):
+    for line in wrap(text, terminal_width() - len(indent)):
         yield indent + line
 
 
-def _wrap(line: str, width: int) -> Iterator[str]:
-    """Break a line between words; a word that is wider than a line, such as a path, stays whole."""
+def wrap(line: str, width: int, *, fold: bool = False) -> Iterator[str]:
+    """Break a line between words.
+
+    Args:
+        line: a line of text.
+        width: the number of columns.
+        fold: whether to break a word that is wider than a line; otherwise, as paths must, it
+            stays whole.
+    """
+    for piece in _broken_at_words(line, width):
+        yield from chop_cells(piece, width) if fold and piece else [piece]
+
+
+def _broken_at_words(line: str, width: int) -> Iterator[str]:
     first = last = 0
     for word in re.finditer(r"\s*\S+", line):
         if last and cell_len(line[first : word.end()]) > width:
@@ -234,7 +249,7 @@ def _print(*parts: tuple[str, str], whole: bool = False) -> None:
     text = printable("".join(part for part, _ in parts))
     if err.is_terminal and not whole:
         lines = text.split("\n")
-        text = "\n".join("\n".join(_wrap(line, err.width)) for line in lines)
+        text = "\n".join("\n".join(wrap(line, err.width)) for line in lines)
     coloured = Text(text)
     coloured.stylize(style, 0, len(first) if rest else None)
     with contextlib.suppress(OSError):

@@ -92,10 +92,17 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Sampled:
-    """A sample was made and written."""
+    """A sample was made and written.
+
+    Attributes:
+        step: number of updates before it.
+        text: the sample, with its prompt.
+        documents: whether each line of it is a document.
+    """
 
     step: int
     text: bytes
+    documents: bool
 
 
 @dataclass(frozen=True)

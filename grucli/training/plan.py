@@ -79,6 +79,13 @@ class Plan:
         model = self.settings.model
         return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
+    def evaluates(self, step: int, waited: float) -> bool:
+        """Whether an evaluation is due at ``step``, ``waited`` seconds after the last one."""
+        if step % self.eval_every:
+            return False
+        asked = self.settings.train.eval_every is not None
+        return asked or waited >= self.budget.seconds_per_evaluation
+
     @property
     def memory(self) -> int:
         """Estimated memory that training needs, in bytes."""
@@ -148,8 +155,9 @@ def notes(plan: Plan) -> list[str]:
     found, windows, train = plan.corpus.notes(plan.settings.data), plan.windows, plan.settings.train
     if (train.batch, train.window) != (windows.B, windows.T):
         found.append(
-            f"the text is short: batch {train.batch} x window {train.window} became "
-            f"{windows.B} x {windows.T}, so that an epoch has {windows.per_epoch} steps"
+            f"the text is short, so each step reads {windows.B} x {windows.T} characters instead "
+            f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
+            f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
         )
     line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
     documents = plan.settings.data.documents

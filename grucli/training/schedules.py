@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from grucli.config import Optim, Train
 
+MOST_EVALUATIONS = 50
+"""Maximum number of evaluations of a run, unless the settings give their interval."""
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -27,6 +30,11 @@ class Budget:
             return cls(train.steps, None)
         assert train.epochs is not None  # the settings always hold exactly one budget
         return cls(max(1, round(train.epochs * steps_per_epoch)), None)
+
+    @property
+    def seconds_per_evaluation(self) -> float:
+        """Minimum seconds between evaluations if the budget is a time; 0 for a number of steps."""
+        return 0.0 if self.seconds is None else self.seconds / MOST_EVALUATIONS
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
         """Share of the budget that is used, 0 to 1.
@@ -57,11 +65,14 @@ def evaluation_interval(
 ) -> int:
     """Number of steps between evaluations.
 
-    A run evaluates once per epoch, or ten times if it is shorter than ten epochs. Between two
-    evaluations it trains on at least four times as many characters as the validation text has, so
-    that evaluation takes less than a tenth of the time.
+    A run evaluates once per epoch, or ten times if it is shorter than ten epochs, but at most
+    ``MOST_EVALUATIONS`` times. Between two evaluations it trains on at least four times as many
+    characters as the validation text has, so that evaluation takes less than a tenth of the time.
     """
     if train.eval_every is not None:
         return train.eval_every
-    tenth = steps_per_epoch if budget.steps is None else -(-budget.steps // 10)
-    return max(1, min(steps_per_epoch, tenth), -(-4 * val_chars // step_chars))
+    least = -(-4 * val_chars // step_chars)
+    if budget.steps is None:
+        return max(1, steps_per_epoch, least)
+    tenth, fewest = -(-budget.steps // 10), -(-budget.steps // MOST_EVALUATIONS)
+    return max(1, min(steps_per_epoch, tenth), fewest, least)

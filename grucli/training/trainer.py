@@ -70,7 +70,7 @@ class Trainer:
         self.train_step = TrainStep(plan, checkpoint)
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.recorder = Recorder(plan, checkpoint, run, lambda: self.elapsed)
-        self.evaluation_seconds = 0.0
+        self.evaluation_seconds, self.evaluated_at = 0.0, self.elapsed
         self.stop: Callable[[], bool] = lambda: False
         self.finished = False
 
@@ -174,7 +174,7 @@ class Trainer:
             yield from self.recorder.log()
         if train.sample_every and where.step % train.sample_every == 0:
             yield from self.recorder.write_sample(self._sample_text())
-        if where.step % self.plan.eval_every == 0:
+        if self.plan.evaluates(where.step, self.elapsed - self.evaluated_at):
             yield from self._evaluate(last_chance=self.progress >= 1)
         elif self.recorder.save_is_due:
             yield from self._save(best=False)
@@ -246,7 +246,7 @@ class Trainer:
         yield from self.recorder.write_sample(text)
         if not (yield from self._save(best=best, last_chance=last_chance)):
             vars(where).update(vars(before))  # a checkpoint that is not saved cannot be the best
-        self.evaluation_seconds = self.clock() - began
+        self.evaluation_seconds, self.evaluated_at = self.clock() - began, self.elapsed
 
     def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
         where, checkpoint = self.checkpoint.progress, self.checkpoint
@@ -309,8 +309,9 @@ def make_sample(
     checkpoint: Checkpoint,
     seed: int,
     stop: Callable[[], bool] = lambda: False,
+    length: int | None = None,
 ) -> tuple[npt.NDArray[np.intp], bytes]:
-    """Make a sample according to the settings.
+    """Make a sample according to the settings, except for another ``length``.
 
     Returns:
         The ids of the sample without the prompt, and the bytes of the prompt and the sample.
@@ -320,6 +321,10 @@ def make_sample(
     """
     lm, sample = checkpoint.language_model(), checkpoint.settings.sample
     ids = lm.sample_ids(
-        sample.length, prompt=sample.prompt, temperature=sample.temperature, seed=seed, stop=stop
+        sample.length if length is None else length,
+        prompt=sample.prompt,
+        temperature=sample.temperature,
+        seed=seed,
+        stop=stop,
     )
     return ids, lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), ids]))

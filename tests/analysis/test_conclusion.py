@@ -47,7 +47,7 @@ def test_what_a_run_has_come_to() -> None:
     assert found.unigram < found.uniform
     assert found.verdict
     assert found.copied is not None
-    assert (found.copied.sample_chars, found.copied.whole) == (12, True)
+    assert (found.copied.sample_chars, found.copied.whole) == (1000, True)
     assert len(found.copied.text) == found.copied.chars
 
 

@@ -37,15 +37,16 @@ def test_train_prints_the_run_directory_and_says_what_it_does(
         "4,000 characters",
         "3,600 to train, 400 to validate",
         "GRU, 1 x 12 units, ",
-        "bits per character uniformly",
+        "bits per character by the characters' frequencies",
         "20 steps of 4 x 16 characters",
         "memory ",
         "time     about",
         "step     20  epoch",
         "best validation loss",
         f"grucli sample {run}",
-        f"grucli eval {run}",
-        f"grucli train --resume {run} --epochs",
+        "At each character, the model hesitates as between",
+        f"grucli eval {run} --split val",
+        f"grucli train --resume {run} --steps 40",
     ]:
         assert part in result.err, part
 
@@ -58,7 +59,9 @@ def test_quiet_says_nothing(grucli: Grucli, text_file: Path) -> None:
 
 def test_a_short_text_shrinks_the_batch_and_says_so(grucli: Grucli, text_file: Path) -> None:
     result = grucli("train", text_file, "--steps=2", "--set=model.hidden=4", "--quiet")
-    assert "note: the text is short: batch 64 x window 128 became 8 x 32" in result.err
+    assert "note: the text is short, so each step reads 8 x 32 characters instead of 64 x 128" in (
+        result.err
+    )
 
 
 def test_a_dry_run_writes_nothing(grucli: Grucli, text_file: Path) -> None:
@@ -70,11 +73,11 @@ def test_a_dry_run_writes_nothing(grucli: Grucli, text_file: Path) -> None:
 
 def test_defaults_suit_the_length_of_the_text_and_give_way(grucli: Grucli, text_file: Path) -> None:
     said = grucli("train", text_file, "--dry-run").err
-    assert "suited   dropout 0.5" in said
-    assert "chosen for this length of text; --set changes it" in said
+    assert "chosen   dropout 0.5" in said
+    assert "defaults for this length of text; --set changes them" in said
     printed = grucli("train", text_file, "--print-config").out
     assert "dropout: 0.5" in printed
-    assert "suited" not in grucli("train", text_file, "--dry-run", "--quiet").err
+    assert "chosen" not in grucli("train", text_file, "--dry-run", "--quiet").err
     given = grucli("train", text_file, "--dry-run", "--set=model.dropout=0.2", "--steps=7").err
     assert "dropout 0.2" in given
     assert "7 steps" in given

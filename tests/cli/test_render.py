@@ -75,11 +75,11 @@ def test_wide_characters_take_two_columns() -> None:
 
 def test_lines_are_broken_between_words_and_a_path_is_never_broken() -> None:
     path = "runs/20261124-134956-python-reference/checkpoints"
-    assert list(render._wrap(f"resume {path} at step 3 of 9", 12)) == [
+    assert list(render.wrap(f"resume {path} at step 3 of 9", 12)) == [
         "resume",
         path,
         "at step 3 of",
         "9",
     ]
-    assert list(render._wrap("", 10)) == [""]
-    assert list(render._wrap("  indented words", 12)) == ["  indented", "words"]
+    assert list(render.wrap("", 10)) == [""]
+    assert list(render.wrap("  indented words", 12)) == ["  indented", "words"]

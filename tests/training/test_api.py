@@ -68,7 +68,7 @@ def test_events_go_from_started_to_finished() -> None:
     started = next(iter(train_events("diary.txt", steps=1, settings=SMALL | {"train.batch": 99})))
     assert isinstance(started, Started)
     (told,) = started.notes
-    assert "the text is short: batch 99" in told
+    assert "instead of 99 x" in told
 
 
 def test_what_makes_no_sense_is_an_error_of_grucli_and_writes_nothing() -> None:

@@ -43,6 +43,7 @@ def test_a_constant_rate_stays() -> None:
         (Budget(None, 60.0), 100, 100),
         (Budget(50, None), 5000, 20),  # no more often than the validation text is worth
         (Budget(5, None), 0, 1),
+        (Budget(40_000, None), 100, 800),  # not more often than fifty times
     ],
 )
 def test_when_to_evaluate(budget: Budget, val_chars: int, expected: int) -> None:

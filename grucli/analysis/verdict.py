@@ -1,0 +1,173 @@
+"""Judge a finished run in plain words: what its losses mean, and what to change."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+WORTH_MENTIONING = 0.01
+"""If two losses differ by less, in nats per character, they count as equal."""
+
+WIDE_GAP = 0.3
+"""If validation minus training loss, in nats per character, is larger, the model overfits."""
+
+NARROW_GAP = 0.03
+"""If validation minus training loss, in nats per character, is smaller, the model underfits."""
+
+LITTLE = 0.9
+"""If the loss is above this fraction of the loss of guessing, the model has learned little."""
+
+PREDICTABLE = 0.1
+"""If the loss is below this fraction of the loss of guessing, there is little more to learn."""
+
+MEMORIZED = 0.5
+"""If a sample copies one passage that is a larger part of it, the model recites its text."""
+
+FEW = 6
+"""With fewer evaluations than this, a loss has not been flat for long."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the losses of a run mean.
+
+    Attributes:
+        text: the verdict and the advice.
+        longer: whether longer training can help.
+    """
+
+    text: str
+    longer: bool
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The losses of a run, in nats per character.
+
+    Attributes:
+        train: loss of the best weights on training text, without dropout.
+        val: validation losses in the order of the evaluations, at least one.
+        unigram: loss of guessing characters by their frequency.
+    """
+
+    train: float
+    val: Sequence[float]
+    unigram: float
+
+    @property
+    def best(self) -> float:
+        """The lowest validation loss."""
+        return min(self.val)
+
+    @property
+    def gap(self) -> float:
+        """The lowest validation loss minus the training loss."""
+        return self.best - self.train
+
+    @property
+    def risen(self) -> float:
+        """The last validation loss minus the lowest one."""
+        return self.val[-1] - self.best
+
+    @property
+    def falling(self) -> bool:
+        """Whether the validation loss fell at the last evaluation."""
+        return len(self.val) > 1 and self.val[-2] - self.val[-1] > WORTH_MENTIONING
+
+    @property
+    def flat_for(self) -> int:
+        """For how many evaluations the loss has not fallen; 0 if there were too few of them."""
+        if len(self.val) < FEW:
+            return 0
+        near = [loss - self.best <= WORTH_MENTIONING for loss in self.val]
+        flat = len(self.val) - near.index(True) - 1
+        return flat if flat >= len(self.val) // 3 else 0
+
+
+def judge(losses: Losses, dropout: float, hidden: int, copied: float = 0.0) -> Verdict:
+    """Say whether a model overfits or underfits, and which setting to change.
+
+    Args:
+        losses: the losses of the run.
+        dropout: the dropout of the model.
+        hidden: the number of units of a layer.
+        copied: the longest passage that a sample copies, as a fraction of the sample.
+    """
+    if losses.best > LITTLE * losses.unigram:
+        return _little_learned(losses)
+    more_dropout = f"--set model.dropout={max(dropout, min(0.7, round(dropout + 0.2, 2))):g}"
+    if losses.risen > WORTH_MENTIONING:
+        return Verdict(_risen(losses, more_dropout), longer=False)
+    if losses.best < PREDICTABLE * losses.unigram:
+        return Verdict(
+            "The text is almost completely predictable, and the model predicts it: there is "
+            "little more to learn from this text.",
+            longer=False,
+        )
+    if copied > MEMORIZED:
+        return Verdict(_memorized(losses, copied, more_dropout), longer=False)
+    if losses.falling:
+        return Verdict(
+            "Still learning: the validation loss was falling to the end. Train longer.", longer=True
+        )
+    if losses.gap > WIDE_GAP:
+        return Verdict(
+            f"Overfitting begins: the loss is {losses.gap:.3f} nats per character lower on "
+            f"training text than on new text. More text helps most; a new run with {more_dropout} "
+            "and more --epochs may help.",
+            longer=False,
+        )
+    if losses.gap < NARROW_GAP:
+        return _underfitting(losses, hidden)
+    text = "A good fit: there are no clear signs of overfitting or underfitting."
+    return Verdict(text, longer=not losses.flat_for)
+
+
+def _little_learned(losses: Losses) -> Verdict:
+    better = 1 - losses.best / losses.unigram
+    if losses.best > losses.unigram - WORTH_MENTIONING:
+        text = "Nothing learned yet: guessing characters by their frequency gives the same loss."
+    else:
+        text = (
+            f"Little learned: the loss is only {better:.0%} lower than that of guessing characters "
+            "by their frequency."
+        )
+    if losses.risen > WORTH_MENTIONING:
+        advice = "The loss has risen: lower optim.lr, or use more text."
+    elif losses.flat_for:
+        advice = (
+            f"The loss has not fallen in the last {losses.flat_for} evaluations. If the text is "
+            "random, compressed or encrypted, nothing can be learned; otherwise try another "
+            "optim.lr, or more text."
+        )
+    else:
+        advice = "Train longer."
+    return Verdict(f"{text} {advice}", longer=advice == "Train longer.")
+
+
+def _risen(losses: Losses, more_dropout: str) -> str:
+    count, at = len(losses.val), losses.val.index(losses.best) + 1
+    return (
+        f"Overfitting: the validation loss was lowest at evaluation {at} of {count} and has risen "
+        f"by {losses.risen:.3f} since. The best checkpoint is from that evaluation; longer "
+        f"training makes it worse. Train a new run on more text, or with {more_dropout}."
+    )
+
+
+def _memorized(losses: Losses, copied: float, more_dropout: str) -> str:
+    unseen = ""
+    if losses.gap < NARROW_GAP:
+        unseen = " The validation text seems to repeat it, so its loss does not show this."
+    return (
+        f"Memorized: {copied:.0%} of a sample is one passage of the training text.{unseen} "
+        f"Train a new run on more text, or with {more_dropout}."
+    )
+
+
+def _underfitting(losses: Losses, hidden: int) -> Verdict:
+    flat = ""
+    if losses.flat_for:
+        flat = f", and has not fallen in the last {losses.flat_for} evaluations"
+    return Verdict(
+        f"Underfitting: the loss is as low on new text as on training text{flat}. "
+        f"A larger model may learn more: --set model.hidden={2 * hidden}.",
+        longer=not losses.flat_for,
+    )
