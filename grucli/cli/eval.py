@@ -13,6 +13,7 @@ from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, Usa
 if TYPE_CHECKING:
     from grucli.evaluation import Score
     from grucli.language_model import LanguageModel
+    from grucli.storage.loading import OwnText
 
 COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
 
@@ -74,13 +75,13 @@ def _of_files(
     run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any
 ) -> list[tuple[str, "Score"]]:
     """Return the score on each file, read like the corpus or in the given encoding."""
-    from grucli.storage.loading import load
+    from grucli.storage.loading import load_with_own_text
 
-    files, lm = files or [], load(run)
+    files, (lm, own) = files or [], load_with_own_text(run)
     if files.count("-") > 1:
         raise UsageError("- (standard input) is named twice; it can be read only once")
     encoding = _encoding(lm, sets or [])
-    return [(file, _of_file(lm, file, encoding, unknown)) for file in files]
+    return [(file, _of_file(lm, own, file, encoding, unknown)) for file in files]
 
 
 def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
@@ -92,7 +93,9 @@ def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _of_file(lm: "LanguageModel", file: str, encoding: str, unknown: Any) -> "Score":
+def _of_file(
+    lm: "LanguageModel", own: "OwnText", file: str, encoding: str, unknown: Any
+) -> "Score":
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
@@ -101,6 +104,11 @@ def _of_file(lm: "LanguageModel", file: str, encoding: str, unknown: Any) -> "Sc
         score = lm.evaluate(text.ids)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
+    if own.includes(text):
+        render.warn(
+            f"{file}: the model was trained on this text, so it predicts it better than new text; "
+            "--split val scores the part that was held out"
+        )
     for note in text.notes(lm.data):
         render.warn(note)
     if text.rare:

@@ -134,9 +134,9 @@ def _show(event: "Event", *, log: bool) -> bool:
 def _sample_lines(text: str, *, documents: bool) -> list[str]:
     """Return the first lines of a sample, or the first documents of it in columns."""
     width = (render.err.width if render.err.is_terminal else render.LOG_WIDTH) - len("  | ")
-    lines = [printable(line).expandtabs(4) for line in text.split("\n")]
+    lines = [printable(line).expandtabs(4) for line in text.split("\n") if line.strip()]
     if documents:
-        return list(render.in_columns([line for line in lines if line], width))[:LIST_LINES]
+        return list(render.in_columns(lines, width))[:LIST_LINES]
     return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
 
 

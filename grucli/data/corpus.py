@@ -53,6 +53,7 @@ class Corpus:
         files: number of files.
         not_text: files that are not text, and what they are; those of a directory were left out,
             unless the symbols are bytes.
+        repeated: files with the content of an earlier file, each with that file.
         skipped: number of symbols that were skipped because the vocabulary lacks them.
         rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
         cached_ids: the file from which the ids are mapped; None if they are in memory.
@@ -65,20 +66,34 @@ class Corpus:
     size: int
     files: int = 1
     not_text: tuple[tuple[str, str], ...] = ()
+    repeated: tuple[tuple[str, str], ...] = ()
     skipped: int = 0
     rare: int = 0
     cached_ids: Path | None = None
 
     def notes(self, data: Data) -> list[str]:
         """Notes for the user on files that may be mistakes; ``data`` tells how they were read."""
-        if not self.not_text:
-            return []
-        named = ", ".join(f"{file} ({kind})" for file, kind in self.not_text[:LISTED])
-        rest = len(self.not_text) - LISTED
-        named += f" and {rest:,} more" if rest > 0 else ""
-        if data.level == "byte":
-            return [f"a model of bytes learns the format of a file, not its text: {named}"]
-        return [f"files that are not text were left out: {named}"]
+        notes = []
+        if self.not_text:
+            named = _listed([f"{file} ({kind})" for file, kind in self.not_text])
+            if data.level == "byte":
+                notes.append(f"a model of bytes learns the format of a file, not its text: {named}")
+            else:
+                notes.append(f"files that are not text were left out: {named}")
+        if self.repeated:
+            named = _listed([f"{file} has the content of {first}" for file, first in self.repeated])
+            notes.append(
+                f"the text contains files twice: {named}; what is twice in a text can be in both "
+                "the training part and the validation part, whose loss is then too low: leave it "
+                "out"
+            )
+        return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first of some names, and the number of the others."""
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def read(
@@ -106,10 +121,12 @@ def read(
     reading = _Reading(data, vocabulary, unknown, extend=extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
-        encoded = reading.known(digest(files))
+        text = digest(files)
+        encoded = reading.known(text)
     if encoded is None:
+        text = Digest(files)
         with cache.TemporaryIds() as provisional:
-            encoded = reading.read(files, sources, provisional)
+            encoded = reading.read(text, sources, provisional)
     facts = encoded.facts
     return Corpus(
         ids=encoded.ids,
@@ -119,6 +136,7 @@ def read(
         size=facts["size"],
         files=len(files),
         not_text=tuple((file, kind.name) for file, kind in not_text.items()),
+        repeated=tuple(text.repeated),
         skipped=facts["skipped"],
         rare=facts["rare"],
         cached_ids=encoded.file,
@@ -177,11 +195,11 @@ class _Reading:
         return cache.find(self._name(text, wanted))
 
     def read(
-        self, files: Sequence[str], named: Sequence[str], provisional: cache.TemporaryIds
+        self, text: Digest, named: Sequence[str], provisional: cache.TemporaryIds
     ) -> cache.Encoded:
-        """Read the files; an empty file is an error if the user has named it."""
-        text, numbering = Digest(), _Numbering(provisional)
-        for file in files:
+        """Read the files of a text; an empty file is an error if the user has named it."""
+        numbering = _Numbering(provisional)
+        for file in text.files:
             before = numbering.count
             if self.data.documents and numbering.last not in (None, LINE_END):
                 numbering.add(np.array([LINE_END], np.uint32))  # the end of a file ends a document

@@ -80,24 +80,42 @@ def size_on_disk(files: Sequence[str]) -> int | None:
 
 
 class Digest:
-    """The identity of a text: the hash of its bytes, and the sizes of its files."""
+    """The identity of a text: the hash of its bytes, and the sizes of its files.
 
-    def __init__(self) -> None:
-        self._content, self.sizes = hashlib.sha256(), list[int]()
+    Args:
+        files: the files of the text, in order.
+    """
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self.files, self.sizes = files, list[int]()
+        self._content, self._of_files = hashlib.sha256(), list["hashlib._Hash"]()
 
     def begin_file(self) -> None:
         """Begin the next file."""
         self.sizes.append(0)
+        self._of_files.append(hashlib.sha256())
 
     def update(self, raw: bytes) -> None:
         """Add bytes of the current file."""
         self._content.update(raw)
         self.sizes[-1] += len(raw)
+        if len(self.files) > 1:
+            self._of_files[-1].update(raw)
 
     @property
     def sha256(self) -> str:
         """The hash of the bytes of all files in order, decompressed."""
         return self._content.hexdigest()
+
+    @property
+    def repeated(self) -> list[tuple[str, str]]:
+        """The files with the content of an earlier file, each with the first such file."""
+        first: dict[bytes, str] = {}
+        found = []
+        for file, size, content in zip(self.files, self.sizes, self._of_files, strict=True):
+            if size and (before := first.setdefault(content.digest(), file)) != file:
+                found.append((file, before))
+        return found
 
 
 def digest(files: Sequence[str]) -> Digest:
@@ -106,7 +124,7 @@ def digest(files: Sequence[str]) -> Digest:
     Raises:
         CorpusError: as ``raw_chunks``.
     """
-    result = Digest()
+    result = Digest(files)
     for file in files:
         result.begin_file()
         for raw in raw_chunks(file):

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data.cache import release_pages
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 
@@ -19,6 +20,9 @@ CHUNK = 2**20
 
 WINDOWS_PER_RELEASE = 64
 """Windows read before the memory of mapped ids is released."""
+
+SEARCHED = 2**24
+"""Maximum number of ids of the training text that are searched for repeated lines."""
 
 FEW_LINES = 50
 """With fewer lines than this, their first characters may differ by chance."""
@@ -71,6 +75,21 @@ def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
     for chunk in chunks(ids):
         counts += np.bincount(chunk, minlength=V)
     return counts
+
+
+def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> float:
+    """The share of the validation text in lines that also stand in the training text.
+
+    Only lines of at least ``shortest`` bytes count: shorter ones repeat in any text. The start of a
+    long validation text and the end of a long training text are searched.
+    """
+    held_out = vocabulary.decode(splits.val[:CHUNK]).split(b"\n")[1:-1]
+    wanted = {line for line in held_out if len(line) >= shortest}
+    found: set[bytes] = set()
+    for chunk in chunks(splits.train[-SEARCHED:]):
+        found |= wanted.intersection(vocabulary.decode(chunk).split(b"\n"))
+    lengths = [(len(line), line in found) for line in held_out if line in wanted]
+    return sum(length for length, is_found in lengths if is_found) / (sum(map(len, held_out)) or 1)
 
 
 def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:

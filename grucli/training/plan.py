@@ -20,6 +20,7 @@ from grucli.data.windows import (
     count_symbols,
     fit_windows,
     looks_sorted,
+    repeated_share,
     split,
 )
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
@@ -39,6 +40,9 @@ WEIGHTS, DROPOUT, SAMPLES = range(3)
 
 MANY_SYMBOLS, FREQUENT = 1000, 10
 """Vocabulary size from which a higher ``data.min_count`` is advised, and the advised value."""
+
+LINE = 20
+"""Minimum length of a line that is not expected twice in a text, in bytes."""
 
 PROCESS_BYTES = 50 * 2**20
 """Bytes of memory of a process that has loaded Python, NumPy and grucli."""
@@ -161,12 +165,25 @@ def notes(plan: Plan) -> list[str]:
         )
     line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
     documents = plan.settings.data.documents
+    if line_end is not None and len(plan.splits.val):
+        found += _repeated(plan, 1 if documents else LINE)
     if documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
         found.append(
             "the validation lines begin with other characters than the training lines: if the list "
             "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
         )
     return found
+
+
+def _repeated(plan: Plan, shortest: int) -> list[str]:
+    """A note if most of the validation text also stands in the training text."""
+    share = repeated_share(plan.splits, plan.corpus.vocabulary, shortest)
+    if share < 0.5:
+        return []
+    return [
+        f"{share:.0%} of the validation text are lines that also stand in the training text, so "
+        "its loss will be too low: remove what the text contains twice"
+    ]
 
 
 def _check_prompt(settings: Settings, corpus: Corpus) -> None:

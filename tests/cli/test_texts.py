@@ -1,5 +1,6 @@
 """Texts of every kind, from the command line: directories, lists, rare and new characters."""
 
+import gzip
 import json
 import os
 import random
@@ -337,3 +338,42 @@ def test_many_characters_and_little_memory(grucli: Grucli, monkeypatch: pytest.M
     message = grucli("train", "text.txt", "--steps=1").err
     assert "training would need" in message
     assert "set data.min_count=10: 44 of 4," in message
+
+
+def test_a_text_that_is_given_twice_is_noticed(grucli: Grucli) -> None:
+    text = prose(3000)
+    Path("a.txt").write_text(text, encoding="utf-8")
+    Path("b.txt").write_text(prose(3000, seed=1), encoding="utf-8")
+    Path("c.txt.gz").write_bytes(gzip.compress(Path("a.txt").read_bytes()))
+    said = grucli("train", "a.txt", "b.txt", "c.txt.gz", "--dry-run", *TINY).err
+    assert "the text contains files twice: c.txt.gz has the content of a.txt" in said
+    assert "twice" not in grucli("train", "a.txt", "b.txt", "--dry-run", *TINY).err
+
+
+@pytest.mark.parametrize("documents", ["null", "line"])
+def test_held_out_lines_that_are_also_training_lines_are_noticed(
+    grucli: Grucli, documents: str
+) -> None:
+    lines = [f"{prose(60, seed=n)[:50].strip()} {n}" for n in range(200)]
+    asked = ("--dry-run", f"--set=data.documents={documents}", *TINY)
+    for kind, all_lines in (("twice", lines + lines), ("once", lines)):
+        Path(f"{kind}.txt").write_text("\n".join(all_lines) + "\n", encoding="utf-8")
+    found = "of the validation text are lines that also stand in the training text"
+    assert found in grucli("train", "twice.txt", *asked).err
+    assert found not in grucli("train", "once.txt", *asked).err
+
+
+def test_eval_says_that_a_text_was_trained_on(
+    grucli: Grucli, trained: Path, text_file: Path
+) -> None:
+    found = "the model was trained on this text"
+    assert found in grucli("eval", trained, text_file).err  # the same bytes at another place
+    Path("new.txt").write_text(prose(500, seed=9), encoding="utf-8")
+    assert found not in grucli("eval", trained, "new.txt").err
+    Path("dir").mkdir()
+    for name in "ab":
+        Path(f"dir/{name}.txt").write_text(prose(2000, seed=ord(name)), encoding="utf-8")
+    run = grucli("train", "dir", "--steps=2", "-q", *TINY).out.strip()
+    assert found in grucli("eval", run, "dir/a.txt").err  # one of its files
+    assert found not in grucli("eval", run, "new.txt").err
+    assert found not in grucli("eval", run, "--split", "val").err
