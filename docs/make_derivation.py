@@ -1,4 +1,4 @@
-"""Generate the table of figures in docs/derivation.md: ``python docs/make_derivation.py``."""
+"""Generate example and figures of docs/derivation.md: ``python docs/make_derivation.py``."""
 
 import re
 from collections.abc import Iterator
@@ -9,11 +9,12 @@ import numpy as np
 from grucli.analysis.gradient_flow import norms_by_distance
 from grucli.analysis.gradient_routes import count, joined, look_back, summed
 from grucli.analysis.route_shares import enumerate_routes
+from grucli.analysis.worked_example import worked_example
+from grucli.cli.example import _lines
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import TOLERANCE, check_all, toy
 
 PATH = Path(__file__).with_name("derivation.md")
-START, END = "<!-- figures -->", "<!-- end of figures -->"
 SUM_OF_ROUTES, SUM_OF_COMPOSITIONS = 1e-12, 1e-10
 """Maximum relative differences, caused by rounding errors."""
 NAMES = {"gru": "GRU", "gru-after": "GRU, reset after", "lstm": "LSTM", "rnn": "RNN"}
@@ -69,9 +70,16 @@ def document() -> str:
         "k = 0, for 6 units with weights of the order of 1 on a random text. One step back, the "
         f"sum of a GRU's routes is off by: {', '.join(without_a_route())}."
     )
-    page = PATH.read_text(encoding="utf-8")
-    pattern = re.escape(START) + ".*?" + re.escape(END)
-    return re.sub(pattern, lambda _: f"{START}\n\n{body}\n\n{END}", page, flags=re.DOTALL)
+    page = replaced(PATH.read_text(encoding="utf-8"), "figures", body)
+    example = "\n".join(_lines(worked_example()))
+    return replaced(page, "example", f"```console\n$ grucli example\n{example}\n```")
+
+
+def replaced(page: str, name: str, body: str) -> str:
+    """Return the page with a new part between the marks of this name."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    pattern = re.escape(start) + ".*?" + re.escape(end)
+    return re.sub(pattern, lambda _: f"{start}\n\n{body}\n\n{end}", page, flags=re.DOTALL)
 
 
 if __name__ == "__main__":

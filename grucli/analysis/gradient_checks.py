@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from grucli import config
+from grucli.analysis.mistakes import find, made
 from grucli.analysis.subject import text_of
 from grucli.errors import UsageError
 from grucli.nn.gradcheck import TOLERANCE, Row, Window, check_all, check_trained
@@ -59,8 +60,16 @@ class Report:
 
     @property
     def worst(self) -> float:
-        """The largest relative error."""
-        return max(row.error for _, row in self.rows)
+        """The largest relative error; nan if an error is not a number."""
+        return worst([row for _, row in self.rows])
+
+    @property
+    def sections(self) -> dict[str, list[Row]]:
+        """The results by section."""
+        found: dict[str, list[Row]] = {}
+        for section, row in self.rows:
+            found.setdefault(section, []).append(row)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as a dict for JSON."""
@@ -79,24 +88,43 @@ class Report:
         return answer | {"checks": checks}
 
 
+def worst(rows: Sequence[Row]) -> float:
+    """Return the largest relative error; ``max`` would ignore nan."""
+    return float(np.max([row.error for row in rows]))
+
+
 @blas_limited_to(1)  # the products are small
-def check_settings(values: config.Values) -> Report:
+def check_settings(values: config.Values, mistake: str | None = None) -> Report:
     """Check the gradients of a small model with random weights.
 
     Args:
         values: settings of the model, such as ``{"model.cell": "lstm"}``.
+        mistake: the name of a mistake to make in the backward pass (``mistakes``).
 
     Raises:
         SettingsError: a key or a value is wrong.
-        UsageError: a setting does not change the model that is checked.
+        UsageError: a setting does not change the model that is checked, or there is no such
+            mistake.
     """
+    settings = settings_of(values)
+    if mistake is None:
+        return _check(settings)
+    with made(settings.model.variant, find(settings.model.variant, mistake)):
+        return _check(settings)
+
+
+def settings_of(values: config.Values) -> config.Settings:
+    """Return the settings of the model that ``check_settings`` checks; errors as there."""
     unused = sorted((set(values) - CHECKED) & set(config.flatten(config.Settings())))
     if unused:
         raise UsageError(
             f"{unused[0]} has no effect on a gradient check; "
             f"these settings have an effect: {', '.join(sorted(CHECKED))}"
         )
-    settings = config.resolve([("--set", values)], config.Settings(model=BASE))
+    return config.resolve([("--set", values)], config.Settings(model=BASE))
+
+
+def _check(settings: config.Settings) -> Report:
     model = settings.model
     checks = check_all(
         hidden=model.hidden,
@@ -108,7 +136,8 @@ def check_settings(values: config.Values) -> Report:
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
-    return Report(list(checks))
+    with np.errstate(all="ignore"):  # an error that is not finite is a wrong gradient
+        return Report(list(checks))
 
 
 @blas_limited_to(1)  # the products are small

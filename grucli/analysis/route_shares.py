@@ -27,9 +27,6 @@ MOST_COMPOSITIONS = 20_000
 COUNTED = range(1, 5)
 """Steps back for which routes are counted."""
 
-LECTURE_NOTE = {"gru": {1: 4, 2: 16, 3: 64}, "lstm": {2: 24}, "rnn": {1: 1, 2: 1, 3: 1}}
-"""The numbers of routes that the lecture note gives, by cell and steps back."""
-
 
 @dataclass(frozen=True)
 class Contribution:
@@ -90,7 +87,6 @@ class RouteShares:
         return {
             "model": self.name,
             "counts": counts(),
-            "note": LECTURE_NOTE,
             "steps_back": self.enumeration.k,
             "compositions": [asdict(one) for one in self.enumeration.contributions],
             "relative_difference": self.enumeration.difference,

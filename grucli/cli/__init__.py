@@ -23,6 +23,7 @@ from grucli.cli import (
     compare,
     corpus,
     eval,
+    example,
     gradcheck,
     gradflow,
     render,
@@ -46,6 +47,7 @@ app.command("train")(train.train)
 app.command("sample")(sample.sample)
 app.command("eval")(eval.evaluate)
 app.command("gradcheck")(gradcheck.gradcheck)
+app.command("example")(example.example)
 app.command("routes")(routes.routes)
 app.command("gradflow")(gradflow.gradflow)
 app.command("compare")(compare.compare)

@@ -1,55 +1,128 @@
 """``grucli gradcheck``: check that the gradients are right."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from grucli.cli import options
+from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.cli.request import overrides
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
     from grucli.analysis.gradient_checks import Report
+    from grucli.config import Values
+    from grucli.nn.gradcheck import Row
+
+
+Brief = Annotated[
+    bool, typer.Option("--brief", help="Show the verdict, and one line for each part of the check.")
+]
+Break = Annotated[
+    str | None,
+    typer.Option(
+        "--break",
+        help="Make a mistake in the backward pass and see the check fail; list shows all mistakes.",
+        metavar="MISTAKE|list",
+    ),
+]
+NAMED = 6
+"""Maximum number of wrong gradients that the verdict names."""
+
+LETTERS = (
+    "V characters in the vocabulary, H units, L layers, T steps, B streams of text; D inputs of "
+    "one layer"
+)
 
 
 def gradcheck(
     run: options.OptionalRun = None,
     sets: options.Sets = None,
     text: options.Text = None,
+    mistake: Break = None,
+    brief: Brief = False,
     as_json: options.Json = False,
 ) -> None:
     """Check every gradient against central differences, in float64; exit 1 if one is wrong.
 
     Without a run, the command checks a small model with random weights. --set changes this model,
     for example with model.layers=3 or model.reset=after. With a run, the command checks the weights
-    of its best checkpoint on its text.
+    of its best checkpoint on its text. --break makes a known mistake, for example route-2-update.
     """
-    if run is not None and sets:
-        raise UsageError("--set cannot be combined with a run, which has its own settings")
+    for option, value in (("--set", sets), ("--break", mistake)):
+        if run is not None and value:
+            raise UsageError(f"{option} is for the small model; leave it out, or name no run")
     if run is None and text is not None:
         raise UsageError("--text is for a run or a checkpoint; name one, or leave --text out")
+    values = overrides(sets or [])
+    if mistake == "list":
+        _list_mistakes(values, as_json)
+        return
     from grucli.analysis.gradient_checks import check_run, check_settings
 
-    report = check_settings(overrides(sets or [])) if run is None else check_run(run, text)
-    answer(report.to_dict(), _lines(report), as_json=as_json)
+    report = check_settings(values, mistake) if run is None else check_run(run, text)
+    lines = chain(_mistake_lines(values, mistake), _lines(report, brief))
+    answer(report.to_dict(), lines, as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _lines(report: "Report") -> Iterator[str]:
+def _list_mistakes(values: "Values", as_json: bool) -> None:
+    from grucli.analysis.gradient_checks import settings_of
+    from grucli.analysis.mistakes import mistakes
+
+    found = mistakes(settings_of(values).model.variant)
+    records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in found]
+    answer(records, (one.slug for one in found), as_json=as_json)
+
+
+def _mistake_lines(values: "Values", name: str | None) -> Iterator[str]:
+    if name is None:
+        return
+    from grucli.analysis.gradient_checks import settings_of
+    from grucli.analysis.mistakes import find
+
+    mistake = find(settings_of(values).model.variant, name)
+    yield f"a mistake in {mistake.module.__name__}: {mistake.name}"
+    yield f"  right: {mistake.right}"
+    yield f"  wrong: {mistake.wrong}"
+    yield ""
+
+
+def _lines(report: "Report", brief: bool) -> Iterator[str]:
     from grucli.nn.gradcheck import TOLERANCE
 
-    shown = ""
-    for section, row in report.rows:
-        if section != shown:
-            yield f"{chr(10) if shown else ''}{section}"
-            yield f"  {'array':<14} {'shape':<14} {'compared':<12} rel. error"
-            shown = section
-        shape, verdict = " x ".join(map(str, row.shape)), "ok" if row.passed else "WRONG"
-        yield f"  {row.name:<14} {shape:<14} {row.compared:<12} {row.error:10.1e}  {verdict}"
-    verdict = f"WRONG: {', '.join(report.wrong)}" if report.wrong else "all gradients are right"
-    yield (
-        f"\n{len(report.rows)} checks, worst relative error {report.worst:.1e}, "
-        f"allowed {TOLERANCE:.0e}: {verdict}"
+    yield from render.wrapped(_verdict(report))
+    yield from render.wrapped(
+        f"{len(report.rows)} checks against central differences in float64: the worst relative "
+        f"error is {report.worst:.1e}, {TOLERANCE:.0e} is allowed",
     )
+    yield ""
+    for title, rows in report.sections.items():
+        yield title
+        yield from _brief_line(rows) if brief else _row_lines(rows)
+    yield from render.wrapped(LETTERS)
+
+
+def _verdict(report: "Report") -> str:
+    if report.passed:
+        return "all gradients are right"
+    wrong = list(dict.fromkeys(report.wrong))
+    named = ", ".join(wrong[:NAMED]) + (", ..." if len(wrong) > NAMED else "")
+    return f"WRONG: {len(report.wrong)} of {len(report.rows)} gradients ({named})"
+
+
+def _brief_line(rows: "Sequence[Row]") -> Iterator[str]:
+    from grucli.analysis.gradient_checks import worst
+
+    passed = sum(row.passed for row in rows)
+    yield f"  {passed} of {len(rows)} arrays right, worst relative error {worst(rows):.1e}"
+
+
+def _row_lines(rows: "Sequence[Row]") -> Iterator[str]:
+    yield f"  {'array':<14} {'shape':<12} {'compared':<11} rel. error"
+    for row in rows:
+        shape, verdict = " x ".join(map(str, row.shape)), "" if row.passed else "  WRONG"
+        yield f"  {row.name:<14} {shape:<12} {row.compared:<11} {row.error:10.1e}{verdict}"
+    yield ""

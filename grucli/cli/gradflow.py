@@ -18,7 +18,7 @@ Runs = Annotated[
     typer.Argument(help="Run directories or checkpoint files.", metavar="[RUN|CKPT]..."),
 ]
 DECADES = 6
-"""Powers of ten in a full bar; the bars are logarithmic."""
+"""Powers of ten in a full bar, an even number; the bars are logarithmic."""
 
 
 def gradflow(
@@ -50,17 +50,36 @@ def gradflow(
 
 
 def _lines(flows: "Iterable[GradientFlow]") -> Iterator[str]:
+    for flow in flows:
+        yield flow.name
+        yield from render.wrapped(
+            "k: steps back; median, 10 %, 90 %: norm of the gradient k steps back divided by its "
+            "norm at k = 0, over positions of the text; bars: the median on a logarithmic scale"
+        )
+        yield from _rows(flow)
+        last = len(flow.median) - 1
+        for limit, reach in flow.falls_below().items():
+            if reach is None:
+                yield f"  the median stays above {limit:.1%} for all {last} steps"
+            else:
+                yield f"  the median is below {limit:.1%} from {reach} steps back on"
+        yield ""
+
+
+def _rows(flow: "GradientFlow") -> Iterator[str]:
+    """Yield a line for each distance, with a bar whose blocks each stand for a part of a decade."""
     from grucli.analysis.gradient_routes import doubling_distances
 
-    for flow in flows:
-        last = len(flow.median) - 1
-        yield f"{flow.name}\nnorm of the gradient k steps back, relative to the norm at step t"
-        yield f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}"
-        for k in [0, *doubling_distances(last)]:
-            line = f"  {k:>5} {flow.median[k]:9.1e} {flow.low[k]:9.1e} {flow.high[k]:9.1e}  "
-            decades = DECADES + math.log10(max(flow.median[k], 1e-99))
-            yield line + render.bar(decades / DECADES, len(line))
-        for limit, reach in flow.falls_below().items():
-            where = f"not within {last} steps" if reach is None else f"after {reach} steps"
-            yield f"  below {limit:.1%} {where}"
-        yield ""
+    header = f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}  "
+    each = render.bar_width(len(header)) // DECADES  # blocks for a power of ten
+    yield (header + _scale(each)).rstrip()
+    for k in [0, *doubling_distances(len(flow.median) - 1)]:
+        line = f"  {k:>5} {flow.median[k]:9.1e} {flow.low[k]:9.1e} {flow.high[k]:9.1e}  "
+        decades = DECADES + math.log10(max(flow.median[k], 1e-99))
+        yield line + render.blocks(round(each * min(DECADES, max(0.0, decades))))
+
+
+def _scale(each: int) -> str:
+    """Return the marks of the decades above the bars, every second one with its value."""
+    marks = [f"{10.0**-decade:.0e}" for decade in range(DECADES, 0, -2)]
+    return "".join(f"|{mark}".ljust(2 * each) for mark in marks) + "|1" if each > 2 else ""

@@ -210,8 +210,17 @@ def terminal_width() -> int:
 
 def bar(share: float, used: int) -> str:
     """Return a bar for a share of 0 to 1, to follow ``used`` columns of a line."""
-    longest = min(LONGEST_BAR, terminal_width() - used - 1)
-    return "\N{FULL BLOCK}" * round(max(0, longest) * min(1.0, max(0.0, share)))
+    return blocks(round(bar_width(used) * min(1.0, max(0.0, share))))
+
+
+def bar_width(used: int) -> int:
+    """Return the columns of a full bar that follows ``used`` columns of a line."""
+    return max(0, min(LONGEST_BAR, terminal_width() - used - 1))
+
+
+def blocks(count: int) -> str:
+    """Return a bar of ``count`` columns."""
+    return "\N{FULL BLOCK}" * count
 
 
 def write_json(value: Any) -> None:

@@ -74,17 +74,15 @@ def _lines(found: "RouteShares", rows: int) -> Iterator[str]:
 
 
 def _count_lines() -> Iterator[str]:
-    from grucli.analysis.route_shares import COUNTED, LECTURE_NOTE, counts
+    from grucli.analysis.route_shares import COUNTED, counts
 
-    yield "number of routes from L_t to the weights k steps back:"
-    yield "of the update gate (GRU), of the forget gate (LSTM), the only weights (RNN)"
-    header = "".join(f"{f'k = {k}':>8}" for k in COUNTED)
-    yield f"  {'':<6}{header}   lecture note"
+    yield from render.wrapped(
+        "number of routes from the loss of step t to the weights used k steps back, of the update "
+        "gate (GRU), the forget gate (LSTM), or the only weights (RNN)"
+    )
+    yield f"  {'':<6}" + "".join(f"{f'k = {k}':>8}" for k in COUNTED)
     for cell, numbers in counts().items():
-        note = LECTURE_NOTE.get(cell, {})
-        said = ", ".join(str(note.get(k, "-")) for k in range(1, max(note, default=0) + 1))
-        cells = "".join(f"{number:>8,}" for number in numbers.values())
-        yield f"  {cell.upper():<6}{cells}   {said}"
+        yield f"  {cell.upper():<6}" + "".join(f"{number:>8,}" for number in numbers.values())
 
 
 def _composition_lines(enumeration: "Enumeration", rows: int) -> Iterator[str]:
@@ -99,20 +97,28 @@ def _composition_lines(enumeration: "Enumeration", rows: int) -> Iterator[str]:
     if rest:
         share = sum(one.share for one in rest)
         yield f"  {f'{len(rest):,} more':<{width}}  {'':9}  {share:8.2%}"
-    difference = f"{enumeration.difference:.1e}"
-    yield f"relative difference between their sum and the backward pass: {difference}"
-    yield "gradient: mean norm; share: mean component along the whole gradient,"
-    yield "negative if it points against the whole"
+    yield from render.wrapped(
+        "gradient: norm of what the composition carries; share: its part of the whole gradient, "
+        "negative if it points against the whole; both are means over positions of the text"
+    )
+    yield from render.wrapped(
+        "sum of all compositions = gradient of the backward pass, with a relative difference of "
+        f"{enumeration.difference:.1e}"
+    )
 
 
 def _share_lines(found: "RouteShares") -> Iterator[str]:
     shares = found.shown()
     if not shares:
-        yield "\nno gradient flows back: a document begins at each position"
+        yield ""
+        yield from render.wrapped("no gradient flows back: a document begins at each position")
         return
     names = list(next(iter(shares.values())))
-    yield "\nshare of each route in the step that ends k steps back;"
-    yield "all positions of the text have the same weight"
+    yield ""
+    yield from render.wrapped(
+        "share of each route in the k-th step back, from t-k+1 to t-k, mean over positions of the "
+        "text"
+    )
     yield f"  {'k':>5} {''.join(f'{name:>10}' for name in names)}"
     for k, named in shares.items():
         cells = "".join(f"{named[name]:>10.1%}" for name in names)

@@ -1,6 +1,111 @@
-"""Mistakes: for each its name, a place of the source that occurs once, and what to put there."""
+"""Mistakes in the backward pass, made on purpose to see the gradient check fail.
 
-GRU_MUTATIONS = {
+A mistake replaces one place in the source of a module by something wrong. The tests make every
+mistake of every cell; ``grucli gradcheck --break`` makes one of them.
+"""
+
+import inspect
+import re
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from grucli.errors import UsageError
+from grucli.nn import gradcheck, input_projection
+from grucli.nn import model as model_module
+from grucli.nn.cells import CELLS
+
+Changes = dict[str, tuple[str, str]]
+"""For each mistake its name, a place of the source that occurs once, and what to put there."""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake in one module.
+
+    Attributes:
+        name: the derivative or the term that is wrong.
+        module: the module in which the mistake is made.
+        right: the part of the source that is right.
+        wrong: what replaces it.
+    """
+
+    name: str
+    module: types.ModuleType
+    right: str
+    wrong: str
+
+    @property
+    def slug(self) -> str:
+        """The name for a command line."""
+        return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
+
+
+def mistakes(cell: str) -> list[Mistake]:
+    """Return the mistakes that can be made with a cell: its own, and those of the whole model."""
+    own = inspect.getmodule(type(CELLS[cell]))
+    assert own is not None
+    changes = [(own, _OF_CELLS.get(cell, {})), (input_projection, _INPUT), (model_module, _MODEL)]
+    return [
+        Mistake(name, module, right, wrong)
+        for module, of_module in changes
+        for name, (right, wrong) in of_module.items()
+    ]
+
+
+def find(cell: str, name: str) -> Mistake:
+    """Return the mistake with a name, in full or as for a command line.
+
+    Raises:
+        UsageError: there is none; the message lists the names.
+    """
+    known = mistakes(cell)
+    for mistake in known:
+        if name in (mistake.name, mistake.slug):
+            return mistake
+    names = "\n".join(f"  {mistake.slug}" for mistake in known)
+    raise UsageError(f"there is no mistake {name!r} for the cell {cell}; there are:\n{names}")
+
+
+@contextmanager
+def made(cell: str, mistake: Mistake) -> Iterator[None]:
+    """Make a mistake in this process; at the end everything is right again."""
+    wrong = changed(mistake.module, mistake.right, mistake.wrong)
+    before = CELLS[cell], vars(model_module)["project_backward"], vars(gradcheck)["Model"]
+    try:
+        if mistake.module is input_projection:
+            _set_project_backward(wrong.project_backward)
+        elif mistake.module is model_module:
+            vars(gradcheck)["Model"] = wrong.Model
+        else:
+            CELLS[cell] = getattr(wrong, type(CELLS[cell]).__name__)()
+        yield
+    finally:
+        CELLS[cell], project_backward, vars(gradcheck)["Model"] = before
+        _set_project_backward(project_backward)
+
+
+def _set_project_backward(function: object) -> None:
+    for module in (model_module, gradcheck):
+        vars(module)["project_backward"] = function
+
+
+def changed(module: types.ModuleType, right: str, wrong: str) -> types.ModuleType:
+    """Return a copy of a module with one place of its source changed."""
+    source = inspect.getsource(module)
+    assert source.count(right) == 1, f"{right!r} occurs {source.count(right)} times in the source"
+    copy = types.ModuleType(module.__name__)
+    copy.__dict__["__file__"] = module.__file__
+    code = compile(source.replace(right, wrong), f"<{module.__name__} with a mistake>", "exec")
+    exec(code, copy.__dict__)
+    return copy
+
+
+# ---- the mistakes
+
+
+_GRU: Changes = {
     "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
     "route 2, update": ("dh_next += from_z", "pass"),
     "route 3, candidate": ("dh_next += drh  # route 3", "pass  #"),
@@ -37,7 +142,7 @@ GRU_MUTATIONS = {
     ),
 }
 
-AFTER_MUTATIONS = {
+_AFTER: Changes = {
     "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
     "route 2, update": ("dh_next += from_z", "pass"),
     "route 3, candidate": ("dh_next += from_u", "pass"),
@@ -60,7 +165,7 @@ AFTER_MUTATIONS = {
     ),
 }
 
-INPUT_MUTATIONS = {
+_INPUT: Changes = {
     "b_z": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[1:] = dw.W_x[1:].sum(axis=1)"),
     "b_r": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[::2] = dw.W_x[::2].sum(axis=1)"),
     "b_n": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[:2] = dw.W_x[:2].sum(axis=1)"),
@@ -80,7 +185,7 @@ INPUT_MUTATIONS = {
     ),
 }
 
-MODEL_MUTATIONS = {
+_MODEL: Changes = {
     "initial state of one layer": (
         "dstate[number] = CELLS[self.cell].backward(",
         "dstate[number] = (number > 0) * CELLS[self.cell].backward(",
@@ -90,7 +195,7 @@ MODEL_MUTATIONS = {
     "W_hc": ("dw.W_hc[:] += h_rows[rows].T @ c", "dw.W_hc[:] += 0.5 * h_rows[rows].T @ c"),
 }
 
-LSTM_MUTATIONS = {
+_LSTM: Changes = {
     "route output": ("dh_next += from_o", "pass"),
     "route input": ("np.add(from_i, from_f, out=dh_next)", "dh_next[:] = from_f"),
     "route forget": ("np.add(from_i, from_f, out=dh_next)", "dh_next[:] = from_i"),
@@ -120,7 +225,7 @@ LSTM_MUTATIONS = {
     ),
 }
 
-RNN_MUTATIONS = {
+_RNN: Changes = {
     "the only route": ("multiply_a(a)", "dh_next[:] = 0.0"),
     "1 - h^2 without 1 -": ("np.subtract(1.0, a, out=a)", "pass"),
     "1 - h^2 without the square": ("np.multiply(h, h, out=a)", "a[:] = h"),
@@ -132,9 +237,9 @@ RNN_MUTATIONS = {
     "gradient from above": ("dh_next += dh_t", "dh_next += 0.5 * dh_t"),
 }
 
-CELL_MUTATIONS = {
-    "gru": GRU_MUTATIONS,
-    "gru-after": AFTER_MUTATIONS,
-    "lstm": LSTM_MUTATIONS,
-    "rnn": RNN_MUTATIONS,
+_OF_CELLS = {
+    "gru": _GRU,
+    "gru-after": _AFTER,
+    "lstm": _LSTM,
+    "rnn": _RNN,
 }

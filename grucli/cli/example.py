@@ -1,0 +1,64 @@
+"""``grucli example``: a GRU computed by hand, with every number."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from grucli.cli import options, render
+from grucli.cli.output import answer
+
+if TYPE_CHECKING:
+    from grucli.analysis.worked_example import Quantity, WorkedExample
+    from grucli.nn.params import Array
+
+
+SYMBOL, FORMULA = 10, 43
+"""Columns of a symbol, and columns before a value."""
+
+
+def example(as_json: options.Json = False) -> None:
+    """Show every number of the forward and the backward pass of a very small GRU.
+
+    The GRU has two units and reads two characters. Each number can be checked by hand.
+    """
+    from grucli.analysis.worked_example import worked_example
+
+    found = worked_example()
+    answer(found.to_dict(), _lines(found), as_json=as_json)
+
+
+def _lines(found: "WorkedExample") -> Iterator[str]:
+    yield from render.wrapped(
+        "A GRU with two units reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T "
+        "transposes, and dx is the gradient of the loss L = L_1 + L_2 with respect to x."
+    )
+    for title, quantities in found.sections:
+        yield f"\n{title}"
+        for quantity in quantities:
+            yield from _quantity_lines(quantity)
+    yield ""
+    yield from render.wrapped(
+        "The gradients of the program's backward pass are the same; the largest difference is "
+        f"{found.difference:.0e}."
+    )
+
+
+def _quantity_lines(quantity: "Quantity") -> Iterator[str]:
+    """Yield the lines of a quantity; a narrow terminal shows the value below the formula."""
+    head = f"  {quantity.symbol:<{SYMBOL}} {f'= {quantity.formula}' * bool(quantity.formula)}"
+    rows = _rows(quantity.value)
+    width = max(map(len, rows))
+    if render.on_terminal() and FORMULA + width > render.terminal_width():
+        yield head.rstrip()
+        yield from (f"{'':<{SYMBOL + 3}}{row}" for row in rows)
+        return
+    yield f"{head:<{FORMULA}}{rows[0]}"
+    yield from (f"{'':<{FORMULA}}{row}" for row in rows[1:])
+
+
+def _rows(value: "Array") -> list[str]:
+    """Return a number, a vector, or each row of a matrix, with the digits that a check needs."""
+    if value.ndim == 0:
+        return [f" {value:.8f}"]
+    if value.ndim == 1:
+        return ["[" + " ".join(f"{number:7.4f}" for number in value) + "]"]
+    return [row for vector in value for row in _rows(vector)]
