@@ -196,6 +196,15 @@ class Optim(_Section):
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay of a moving average of the weights, which is used if its loss is lower; 0: none."""
 
+    @field_validator("ema", mode="before")
+    @classmethod
+    def _a_decay(cls, ema: Any) -> Any:
+        if isinstance(ema, bool):
+            raise ValueError(
+                "is the decay of the average: a number below 1, such as 0.999, or 0 for none"
+            )
+        return ema
+
     @field_validator("betas")
     @classmethod
     def _in_range(cls, betas: tuple[float, float]) -> tuple[float, float]:

@@ -23,10 +23,14 @@ def resume_command(run: Path, sources: Sequence[str] = ()) -> str:
 
 def quote(path: str) -> str:
     """Quote a path, so that it is one word and never an option."""
-    path = never_option(path)
+    return word(never_option(path))
+
+
+def word(text: str) -> str:
+    """Quote a text, so that it is one word."""
     if os.name == "nt":
-        return subprocess.list2cmdline([path])
-    return _escape(path) if CONTROLS.search(path) else shlex.quote(path)
+        return subprocess.list2cmdline([text])
+    return _escape(text) if CONTROLS.search(text) else shlex.quote(text)
 
 
 def never_option(path: str) -> str:

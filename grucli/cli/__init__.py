@@ -4,7 +4,6 @@ Each command has its own file. Slow imports are inside functions, so that ``gruc
 fast.
 """
 
-import io
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from typer._click.exceptions import NoArgsIsHelpError
 
 from grucli import __version__
 from grucli.cli import (
@@ -32,6 +32,7 @@ from grucli.cli import (
     sample,
     train,
 )
+from grucli.cli.request import command_line
 from grucli.docstrings import docstring
 from grucli.errors import GrucliError
 
@@ -129,6 +130,7 @@ def main(args: list[str] | None = None) -> None:
     """Run a command; turn an expected error into one message and an exit code."""
     args = list(sys.argv[1:] if args is None else args)
     debug = "--debug" in args
+    command_line[:] = ["grucli", *args]
     render.use_utf8()
     try:
         with _ended_by_signals():
@@ -141,10 +143,14 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _tell_misuse(error: Any) -> int:
-    """Show typer's message about wrong usage; return the exit code."""
-    words = io.StringIO()
-    error.show(words)
-    render.say(words.getvalue().rstrip("\n"))
+    """Show typer's message about wrong usage in our form; return the exit code."""
+    if isinstance(error, NoArgsIsHelpError):
+        render.say(error.format_message())
+        return int(error.exit_code)
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = "grucli" if context is None else context.command_path
+    render.error(f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what it takes")
     return int(error.exit_code)
 
 

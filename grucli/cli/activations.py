@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grucli import output_files
-from grucli.cli import options
+from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from grucli.analysis.activations import Correlation, Reading
     from grucli.coloured_text import ColouredText
 
@@ -74,6 +76,8 @@ def activations(
     if page is not None:
         coloured.write_page(page)
     answer(coloured.to_dict(), _coloured_lines(coloured), as_json=as_json, coloured=True)
+    if not as_json:
+        _say_legend(coloured)
 
 
 def _correlation_lines(found: "list[Correlation]", reading: "Reading") -> Iterator[str]:
@@ -87,16 +91,32 @@ def _correlation_lines(found: "list[Correlation]", reading: "Reading") -> Iterat
     yield f"computed over {len(reading.characters):,} characters; --unit N colours the text"
 
 
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=True)
+
+
 def _coloured_lines(coloured: "ColouredText") -> Iterator[str]:
     """Yield the text in colour on a terminal or if FORCE_COLOR is set, else without colour."""
-    from rich.console import Console
     from rich.style import Style
     from rich.text import Text
 
     text = Text()
     for character, _, colour in coloured.coloured():
         text.append(character, Style(color="black", bgcolor="rgb({},{},{})".format(*colour)))
-    console = Console(highlight=False, soft_wrap=True)
+    console = _console()
     with console.capture() as captured:
         console.print(text)
     yield captured.get().removesuffix("\n")
+
+
+def _say_legend(coloured: "ColouredText") -> None:
+    """Say what the colours mean, or why there are none."""
+    if _console().color_system is not None:
+        render.say(f"{coloured.what}: {coloured.legend}")
+    else:
+        render.warn(
+            "the text is without its colours, because the output is not a colour terminal; --html "
+            "FILE writes a page in colour, and FORCE_COLOR=1 keeps the colours"
+        )

@@ -62,7 +62,7 @@ def _lines(flows: "Iterable[GradientFlow]") -> Iterator[str]:
             if reach is None:
                 yield f"  the median stays above {limit:.1%} for all {last} steps"
             else:
-                yield f"  the median is below {limit:.1%} from {reach} steps back on"
+                yield f"  the median falls below {limit:.1%} {reach} steps back"
         yield ""
 
 

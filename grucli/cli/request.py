@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from grucli.cli import render
 from grucli.errors import SettingsError
+from grucli.shell import word
 
 if TYPE_CHECKING:
     from grucli.config import Values
     from grucli.training.request import Request
+
+
+command_line: list[str] = []
+"""The words of the current command, for run.json."""
 
 
 def request(
@@ -32,7 +37,8 @@ def request(
 
     given = {f"train.{key}": value for key, value in flags.items() if value is not None}
     values = _merged(overrides(sets or []), given)
-    return Request(corpus or [], config, values, "command line", **others)
+    command = " ".join(map(word, command_line)) or None
+    return Request(corpus or [], config, values, "command line", command=command, **others)
 
 
 def overrides(sets: Sequence[str]) -> "Values":

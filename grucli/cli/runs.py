@@ -10,6 +10,9 @@ import typer
 from grucli.cli import options, render
 from grucli.cli.output import answer
 
+LEAST_USED = ("step", "corpus", "dropout", "lr", "budget")
+"""Columns that a narrow terminal does not show; the first of them goes first."""
+
 
 def runs(
     directory: Annotated[
@@ -18,7 +21,7 @@ def runs(
     ] = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
-    """List the runs, newest first: corpus, model, steps, best validation loss, status."""
+    """List the runs, newest first: status, best validation loss, model, settings, corpus."""
     from grucli.storage.summary import summaries
 
     found = summaries(directory)
@@ -30,11 +33,13 @@ def runs(
 
 def _lines(records: list[dict[str, Any]]) -> Iterator[str]:
     if records:
-        rows = [[_cell(value) for value in record.values()] for record in records]
-        yield from render.table([list(records[0]), *rows], words=True)
+        rows = [[_cell(name, value) for name, value in record.items()] for record in records]
+        yield from render.table([list(records[0]), *rows], words=True, drop=LEAST_USED)
 
 
-def _cell(value: Any) -> str:
+def _cell(name: str, value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
+    if name == "loss":
+        return f"{value:.4f}"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -110,9 +110,21 @@ def sample(
             stop=[_unescape(text) for text in stop or []],
             unknown=unknown,
         )
-    _show(samples, separator, documents=lm.documents, echo=echo, as_json=as_json, raw=raw)
-    if seed is None and not as_json:
-        render.say(f"seed {samples.seed}; --seed {samples.seed} repeats this", style="dim")
+    with nullcontext() if as_json else _ended(samples.seed, drawn=seed is None):
+        _show(samples, separator, documents=lm.documents, echo=echo, as_json=as_json, raw=raw)
+
+
+@contextmanager
+def _ended(seed: int, *, drawn: bool) -> Iterator[None]:
+    """Say a seed that was drawn after the samples; after Ctrl-C or SIGTERM, first end the line."""
+    try:
+        yield
+    except SystemExit:
+        render.write_raw(b"\n")
+        raise
+    finally:
+        if drawn:
+            render.say(f"seed {seed}; --seed {seed} repeats this", style="dim")
 
 
 def _show(

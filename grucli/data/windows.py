@@ -24,6 +24,9 @@ WINDOWS_PER_RELEASE = 64
 SEARCHED = 2**24
 """Maximum number of ids of the training text that are searched for repeated lines."""
 
+SHORT, LONGEST = 30, 80
+"""Maximum mean length of the lines of a list, and maximum length of nearly all of them."""
+
 FEW_LINES = 50
 """With fewer lines than this, their first characters may differ by chance."""
 
@@ -101,6 +104,21 @@ def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
     if min(train.sum(), val.sum()) < FEW_LINES:
         return False
     return bool(np.abs(train / train.sum() - val / val.sum()).sum() / 2 > 0.5)
+
+
+def looks_like_list(ids: Ids, line_end: int | None) -> int:
+    """The number of lines at the start of a text if it looks like a list, otherwise 0.
+
+    It does if its lines are short and none of them is empty. Verse has empty lines.
+    """
+    if line_end is None:
+        return 0
+    ends = np.flatnonzero(ids[:CHUNK] == line_end)
+    lengths = np.diff(ends, prepend=-1) - 1
+    if len(lengths) < FEW_LINES or not lengths.all():
+        return 0
+    short = lengths.mean() <= SHORT and np.quantile(lengths, 0.99) <= LONGEST
+    return len(lengths) if short else 0
 
 
 def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:

@@ -118,6 +118,10 @@ class RunInfo(_Facts):
         workers: number of processes that shared a batch.
         corpus: the training text.
         parameters: number of parameters.
+        budget: the budget in words.
+        lr: the learning rate.
+        dropout: the dropout.
+        commands: the command lines of all sessions of the run.
         model: cell, layers and units.
         init_from: the checkpoint with the initial weights, if they were not random.
         step: number of updates done at the last checkpoint.
@@ -131,6 +135,10 @@ class RunInfo(_Facts):
     workers: Count | None = None
     corpus: TextInfo = TextInfo()
     parameters: Count | None = None
+    budget: Words | None = None
+    lr: float | None = None
+    dropout: float | None = None
+    commands: list[Annotated[str, Field(max_length=2**17)]] = []
     model: Words | None = None
     init_from: InitFrom | None = None
     step: Count | None = None

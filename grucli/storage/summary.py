@@ -21,6 +21,9 @@ class RunSummary:
         loss: best validation loss, in nats per character.
         step: number of updates done at the last checkpoint.
         model: cell, layers and units.
+        lr: the learning rate.
+        dropout: the dropout.
+        budget: the budget in words.
         corpus: names of the training files.
     """
 
@@ -29,6 +32,9 @@ class RunSummary:
     loss: float | None
     step: int | None
     model: str | None
+    lr: float | None
+    dropout: float | None
+    budget: str | None
     corpus: str | None
 
 
@@ -45,6 +51,9 @@ def summarize(run: RunDirectory) -> RunSummary:
         loss=info.best.loss,
         step=info.step,
         model=info.model,
+        lr=info.lr,
+        dropout=info.dropout,
+        budget=info.budget,
         corpus=", ".join(names) or None,
     )
 

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation, threads
-from grucli.config import Settings
+from grucli.config import BUDGETS, Settings
 from grucli.data.corpus import Corpus
 from grucli.data.windows import (
     Splits,
     Windows,
     count_symbols,
     fit_windows,
+    looks_like_list,
     looks_sorted,
     repeated_share,
     split,
@@ -175,6 +176,17 @@ def notes(plan: Plan) -> list[str]:
     return found
 
 
+def list_note(plan: Plan) -> list[str]:
+    """A note if the text of a new run looks like a list but is not read as one."""
+    lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.line_end)
+    if plan.settings.data.documents or not lines:
+        return []
+    return [
+        f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "
+        "with --set data.documents=line, each line is learned by itself, and a sample is one line"
+    ]
+
+
 def _repeated(plan: Plan, shortest: int) -> list[str]:
     """A note if most of the validation text also stands in the training text."""
     share = repeated_share(plan.splits, plan.corpus.vocabulary, shortest)
@@ -319,10 +331,23 @@ def _check_something_is_left(plan: Plan, progress: Progress) -> None:
             "(train.patience); to go on anyway, add --set train.patience=0"
         )
     if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1 and not progress.due:
-        raise SettingsError(
-            f"the run has used its budget (step {progress.step:,}); give a larger one, such as "
-            f"--epochs {2 * math.ceil(progress.step / plan.windows.per_epoch)}"
-        )
+        raise SettingsError(f"the run has used its budget: {_used(plan, progress)}")
+
+
+def _used(plan: Plan, progress: Progress) -> str:
+    """What a run has used, in the unit of its budget, and how to give it more."""
+    train = plan.settings.train
+    epochs = progress.step / plan.windows.per_epoch
+    unit, used, budget = "epochs", epochs, train.epochs
+    if train.minutes is not None:
+        unit, used, budget = "minutes", (progress.seconds or 0.0) / 60, train.minutes
+    elif train.steps is not None:
+        unit, used, budget = "steps", float(progress.step), train.steps
+    more = 2 * math.ceil(used) if unit != "minutes" else 2 * max(used, train.minutes or 0.0)
+    return (
+        f"{used:,.4g} of {budget:,.4g} {unit}; --{unit} counts from the start of the run, not "
+        f"from now: give more, such as --{unit} {more:.6g}"
+    )
 
 
 def describe(plan: Plan) -> dict[str, Any]:
@@ -343,7 +368,17 @@ def describe(plan: Plan) -> dict[str, Any]:
             "sha256": corpus.sha256,
         },
         "parameters": plan.parameters,
+        "budget": _budget(plan),
+        "lr": plan.settings.optim.lr,
+        "dropout": plan.settings.model.dropout,
     }
+
+
+def _budget(plan: Plan) -> str:
+    """The budget in words, such as "3 minutes"."""
+    train = plan.settings.train
+    (budget,) = (key for key in BUDGETS if getattr(train, key) is not None)
+    return f"{getattr(train, budget):.6g} {budget}"
 
 
 def versions() -> dict[str, str]:

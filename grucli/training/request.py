@@ -25,6 +25,7 @@ class Request:
         init_from: a run or a checkpoint whose weights a new run starts from.
         unknown: whether characters that these weights do not know are an error or are left out.
         extend_vocabulary: whether such characters are added to the vocabulary.
+        command: the command line, for run.json; None for a script.
     """
 
     sources: Sequence[str]
@@ -35,6 +36,7 @@ class Request:
     init_from: Path | None = None
     unknown: Unknown = "error"
     extend_vocabulary: bool = False
+    command: str | None = None
 
     def with_values(self, values: Values) -> "Request":
         """The same request, where these values have priority over all others."""
@@ -58,6 +60,11 @@ class Request:
         Raises:
             UsageError: the request contradicts itself, or is not possible.
         """
+        made = self._session(text)
+        made.command = self.command
+        return made
+
+    def _session(self, text: Corpus | None) -> Session:
         if self.resume is not None and self.init_from is not None:
             raise UsageError("--resume continues a run, --init-from starts a new one; keep one")
         if self.init_from is None and (self.extend_vocabulary or self.unknown != "error"):

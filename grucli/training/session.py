@@ -40,12 +40,12 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import replace_text, sha256
-from grucli.shell import resume_command
-from grucli.storage.checkpoint import Checkpoint
+from grucli.shell import quote, resume_command
+from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
 from grucli.training.events import Event, Finished, Started
-from grucli.training.plan import Plan, describe, make_plan, resume, start
+from grucli.training.plan import Plan, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.trainer import Trainer
 
@@ -89,6 +89,7 @@ class Session:
         notes: notes for the user.
         init_from: the entry in run.json for the weights from which the run starts.
         file: the checkpoint file from which a resumed run continues.
+        command: the command line, for run.json; None for a script.
     """
 
     plan: Plan
@@ -99,6 +100,7 @@ class Session:
     notes: list[str] = field(default_factory=list)
     init_from: dict[str, Any] | None = None
     file: Path | None = None
+    command: str | None = None
 
     def __post_init__(self) -> None:
         """Put the notes of the plan first."""
@@ -183,13 +185,17 @@ class Session:
 
     def _created(self, name: str | None, runs_dir: Path) -> RunDirectory:
         plan, model = self.plan, self.plan.settings.model
-        info = {"status": "running", **describe(plan)}
+        info = {"status": "running", **describe(plan), "commands": self._commands([])}
         info |= {"model": f"{model.variant} {model.layers}x{model.hidden}"}
         if self.init_from is not None:
             info |= {"init_from": self.init_from}
         info |= {"step": 0, "best": {"step": None, "loss": None}}
         title = name or _title(plan.corpus.sources[0])
         return RunDirectory.create(runs_dir, title, plan.settings, self.overrides, info)
+
+    def _commands(self, before: Sequence[str]) -> list[str]:
+        """The command lines of all sessions of the run, as far as they are known."""
+        return [*before, self.command] if self.command else list(before)
 
     def _reopened(self) -> RunDirectory:
         """Reset the files of a run to the checkpoint from which it continues."""
@@ -205,7 +211,8 @@ class Session:
                 )
             run.checkpoints.prune(self.plan.settings.train.keep, where.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
-            run.update_info(status="running", **describe(self.plan))
+            commands = self._commands(run.info.commands)
+            run.update_info(status="running", **describe(self.plan), commands=commands)
         except OSError as error:
             raise UsageError(
                 f"{error.filename or run.path}: cannot be written: {error.strerror or error}"
@@ -297,7 +304,8 @@ def new(
     text = read_corpus(sources, data) if text is None else text
     values = suited(len(text.ids), [key for _, given in layers for key in given])
     plan = make_plan(resolve([("suited to the text", values), *layers]), text)
-    return Session(plan, partial(start, plan), overrides, suited=values, notes=renamed(layers))
+    notes = [*renamed(layers), *list_note(plan)]
+    return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)
 
 
 def from_weights(
@@ -411,7 +419,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
     all_layers = [(str(run.path / "config.yaml"), edited), *layers]
     notes += renamed([*_config_layer(run), *layers])
     settings = _resumable(old.settings, all_layers)
-    text = read_corpus(_sources(run, given), settings.data, old.vocabulary, old.unknown)
+    text = _own_text(run, given, settings, old)
     plan = make_plan(settings, text)
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = _seconds(run)
@@ -509,6 +517,33 @@ def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
             f"{resume_command(run.path, sources)} < TEXT"
         )
     return sources
+
+
+def _own_text(
+    run: RunDirectory, given: Sequence[str], settings: Settings, old: Checkpoint
+) -> Corpus:
+    """The text of a run that is resumed.
+
+    Raises:
+        CorpusError: the user has given another text.
+    """
+    sources = _sources(run, given)
+    try:
+        text = read_corpus(sources, settings.data, old.vocabulary, old.unknown)
+    except UnknownCharacterError as error:
+        raise CorpusError(f"{', '.join(sources)}: {error}; {_keeps_its_text(run)}") from None
+    if given and not same_text(text, old):
+        raise CorpusError(
+            f"{', '.join(given)}: is not the text of {run.path}; {_keeps_its_text(run)}"
+        )
+    return text
+
+
+def _keeps_its_text(run: RunDirectory) -> str:
+    return (
+        "a resumed run keeps its text, which can be named again only if it has moved; "
+        f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
+    )
 
 
 def _changes(run: RunDirectory, plan: Plan) -> list[str]:

@@ -68,6 +68,7 @@ def refused(grucli: Grucli, *args: object) -> str:
             "unknown.yaml: model.hidden: must be a valid integer, not 'big'\n"
             "unknown.yaml: model.layers: must be greater than or equal to 1, not 0",
         ),
+        (["text.txt", "--set", "optim.average=true"], "optim.ema: is the decay of the average"),
         (["text.txt", "--set", "optim.lr=fast"], "optim.lr: must be a valid number, not 'fast'"),
         (["text.txt", "--set", "nonsense"], "--set nonsense: write --set section.key=value"),
         (["text.txt", "--set", "model.hidden=9999999"], "must be less than or equal to 65536"),
@@ -90,7 +91,7 @@ def refused(grucli: Grucli, *args: object) -> str:
         (["--resume", "runs/x"], "runs/x: there is no such run or checkpoint"),
         (["--resume", "dir"], "dir: not a run directory"),
         (["text.txt", "--init-from", "nothing"], "nothing: there is no such run or checkpoint"),
-        (["text.txt", "--wrong-flag"], "No such option"),
+        (["text.txt", "--wrong-flag"], "no such option"),
         (["text.txt", "--stepps", "3"], "--steps"),
     ],
     ids=lambda value: "_".join(map(str, value))[:60] if isinstance(value, list) else "",
@@ -198,11 +199,22 @@ def test_resume_with_a_changed_architecture_names_the_keys(grucli: Grucli, train
 def test_resume_with_another_corpus(grucli: Grucli, trained: Path) -> None:
     write("other.txt", prose(4000, seed=3))
     message = refused(grucli, "train", "other.txt", "--resume", trained, "--steps", "60")
-    assert "other.txt: the corpus has changed since the run began" in message
+    assert f"other.txt: is not the text of {trained}; a resumed run keeps its text" in message
+    assert "--init-from" in message
+    write("other.txt", prose(4000) + "Ω")
+    message = refused(grucli, "train", "other.txt", "--resume", trained, "--steps", "60")
+    assert "OMEGA" in message
+    assert "a resumed run keeps its text" in message
 
 
 def test_resume_of_a_run_whose_budget_is_used_up(grucli: Grucli, trained: Path) -> None:
-    assert "has used its budget (step 30)" in refused(grucli, "train", "--resume", trained)
+    message = refused(grucli, "train", "--resume", trained)
+    assert "has used its budget: 30 of 30 steps; --steps counts from the start" in message
+    assert "such as --steps 60" in message
+    run = grucli("train", "text.txt", "--minutes=0.01", "-q", *TINY).out.strip()
+    again = grucli("train", "--resume", run, "--minutes", "0.001")
+    assert again.code == 2
+    assert "of 0.001 minutes; --minutes counts from the start of the run" in again.err
 
 
 def test_init_from_with_new_characters_lists_them(grucli: Grucli, trained: Path) -> None:
@@ -221,9 +233,10 @@ def test_init_from_with_another_architecture(grucli: Grucli, trained: Path) -> N
 def test_gradcheck_of_a_checkpoint_without_its_run(grucli: Grucli, trained: Path) -> None:
     write("lost.npz", next((trained / "checkpoints").glob("*.npz")).read_bytes())
     assert "is outside its run directory" in refused(grucli, "gradcheck", "lost.npz")
-    assert "--set cannot be combined with a run" in refused(
-        grucli, "gradcheck", "lost.npz", "--set", "model.layers=1"
-    )
+    for option in (["--set", "model.layers=1"], ["--break", "route-1-direct"]):
+        assert f"{option[0]} is for the small model; leave it out, or name no run" in refused(
+            grucli, "gradcheck", "lost.npz", *option
+        )
     assert "unknown key model.size" in refused(grucli, "gradcheck", "--set", "model.size=1")
 
 

@@ -382,7 +382,7 @@ def test_gradcheck_needs_no_arguments(grucli: Grucli) -> None:
     result = grucli("gradcheck")
     assert result.code == 0
     assert "layer2.W_hz" in result.out
-    assert result.out.rstrip().endswith("all gradients are right")
+    assert result.out.startswith("all gradients are right\n")
 
 
 def test_gradcheck_of_another_model_as_json(grucli: Grucli) -> None:
@@ -452,7 +452,7 @@ def test_corpus_writes_and_prints_its_path(grucli: Grucli) -> None:
 def test_runs_lists_the_newest_first(grucli: Grucli, trained: Path) -> None:
     line = grucli("runs", trained.parent).out.splitlines()[1].split()
     assert line[:2] == [trained.name, "done"]
-    assert line[-2:] == ["1x12", "text.txt"]
+    assert line[4:] == ["gru", "1x12", "0.012", "0.5", "30", "steps", "text.txt"]
     assert json.loads(grucli("runs", trained.parent, "--json").out)[0]["step"] == 30
     Path("runs/broken").mkdir(parents=True)
     Path("runs/broken/run.json").write_text("{", encoding="utf-8")
@@ -489,3 +489,34 @@ def test_a_mistyped_command_is_suggested(grucli: Grucli) -> None:
     result = grucli("trian", "x")
     assert result.code == 2
     assert "train" in result.err
+
+
+def test_run_json_holds_the_command_lines(grucli: Grucli, text_file: Path) -> None:
+    run = grucli("train", text_file, "--steps", 2, "-q", "--name", "a b", *TINY).out.strip()
+    assert grucli("train", "--resume", run, "--steps=3", "-q").code == 0
+    first, second = json.loads((Path(run) / "run.json").read_text(encoding="utf-8"))["commands"]
+    assert first.startswith(f"grucli train {text_file} --steps 2 -q --name 'a b' --set")
+    assert second == f"grucli train --resume {run} --steps=3 -q"
+
+
+def test_a_list_is_noticed_and_shown_in_columns(grucli: Grucli) -> None:
+    words = [f"{'abcdefgh'[n % 8]}nn{n}" for n in range(400)]
+    Path("names.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    said = grucli("train", "names.txt", "--dry-run", *TINY).err
+    assert "the text looks like a list (361 short lines at its start" in said
+    asked = ("--set=data.documents=line", "--set=sample.length=400", *TINY)
+    said = grucli("train", "names.txt", "--steps=2", *asked).err
+    assert "looks like a list" not in said
+    assert len([line for line in said.splitlines() if line.startswith("  | ")]) <= 5
+    Path("prose.txt").write_text(prose(4000), encoding="utf-8")
+    assert "looks like a list" not in grucli("train", "prose.txt", "--dry-run", *TINY).err
+
+
+def test_errors_of_the_parser_have_the_style_of_all_errors(grucli: Grucli) -> None:
+    assert grucli("train", "--stepz").err == (
+        "error: no such option: --stepz (Possible options: --seed, --set, --steps); "
+        "`grucli train --help` shows what it takes\n"
+    )
+    assert grucli("sample").err.startswith("error: missing argument")
+    assert grucli("nonsense").err.startswith("error: no such command")
+    assert "Usage:" in grucli().err

@@ -120,3 +120,19 @@ def test_a_signal_that_python_turns_into_another_error(
 def test_signals_that_are_ignored_stay_so() -> None:
     code = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN){AT_EXIT}"
     assert run(code.format(number=int(signal.SIGINT)), "--version") == (0, "")
+
+
+def test_ctrl_c_ends_the_line_of_a_sample_and_tells_its_seed(trained: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "sample", str(trained), "-n", "100000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(50)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out.endswith(b"\n")
+    assert b"repeats this" in err
