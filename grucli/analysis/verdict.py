@@ -127,7 +127,7 @@ def _little_learned(losses: Losses) -> Verdict:
         text = "Nothing learned yet: guessing characters by their frequency gives the same loss."
     else:
         text = (
-            f"Little learned: the loss is only {better:.0%} lower than that of guessing characters "
+            f"Little learned: the loss is only {better:.1%} lower than that of guessing characters "
             "by their frequency."
         )
     if losses.risen > WORTH_MENTIONING:

@@ -83,7 +83,7 @@ def activations(
 def _correlation_lines(found: "list[Correlation]", reading: "Reading") -> Iterator[str]:
     from grucli.analysis.activations import FEATURES
 
-    yield "structure          units that follow it and their correlations, the closest first"
+    yield "structure          closest units and their correlations"
     for feature in FEATURES:
         units = [one for one in found if one.feature == feature]
         cells = "  ".join(f"{one.unit:>5} {one.correlation:+.2f}" for one in units)

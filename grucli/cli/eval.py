@@ -57,7 +57,11 @@ def evaluate(
     table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores)]
     if len(scores) > 1:
         table.append(("total", *_cells(total)))
-    answer({"files": rows, "total": _figures(total)}, render.table(table), as_json=as_json)
+    answer(
+        {"files": rows, "total": _figures(total)},
+        render.table(table, drop=["perplexity"]),
+        as_json=as_json,
+    )
 
 
 def _of_split(run: Path, split: str) -> "Score":

@@ -134,7 +134,7 @@ def _show(event: "Event", *, log: bool) -> bool:
 def _sample_lines(text: str, *, documents: bool) -> list[str]:
     """Return the first lines of a sample, or the first documents of it in columns."""
     width = (render.err.width if render.err.is_terminal else render.LOG_WIDTH) - len("  | ")
-    lines = [printable(line).expandtabs(4) for line in text.split("\n") if line.strip()]
+    lines = [printable(line).expandtabs(4) for line in text.splitlines() if line.strip()]
     if documents:
         return list(render.in_columns(lines, width))[:LIST_LINES]
     return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
@@ -159,7 +159,9 @@ def say_reading(sources: Sequence[str]) -> None:
 
     size = size_on_disk(expand(sources)) or 0
     if size > LONG:
-        render.say(f"reading  about {render.size(size)} of text; this takes longest the first time")
+        render.fact(
+            "reading", f"about {render.size(size)} of text; this takes longest the first time"
+        )
 
 
 def say_notes(notes: Sequence[str]) -> None:
@@ -173,9 +175,9 @@ def _say_start(started: "Started", quiet: bool) -> None:
     if started.step:
         best = started.best_loss
         known = "" if best is None else f", best loss so far {best:.4f}"
-        render.say(f"resume   {started.path} at step {started.step:,}{known}")
+        render.fact("resume", f"{started.path} at step {started.step:,}{known}")
     if not quiet:
-        render.say(f"time     about {render.duration(started.expected_s)}")
+        render.fact("time", f"about {render.duration(started.expected_s)}")
 
 
 def show_plan(session: "Session", quiet: bool) -> None:
@@ -190,20 +192,21 @@ def show_plan(session: "Session", quiet: bool) -> None:
     uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
     _say_corpus(plan)
     if suited:
-        render.say(
-            f"chosen   {_suited(suited)}: defaults for this length of text; --set changes them"
+        render.fact(
+            "chosen", f"{_suited(suited)}: defaults for this length of text; --set changes them"
         )
-    render.say(f"model    {_model(settings.model)}, {plan.parameters:,} parameters")
-    render.say(
-        f"guess    without a model: {unigram:.2f} bits per character by the characters' "
-        f"frequencies, {uniform:.2f} if all are equally likely"
+    render.fact("model", f"{_model(settings.model)}, {plan.parameters:,} parameters")
+    render.fact(
+        "guess",
+        f"without a model: {unigram:.2f} bits per character by the characters' frequencies, "
+        f"{uniform:.2f} if all are equally likely",
     )
-    render.say(f"budget   {_budget(plan)}")
+    render.fact("budget", f"{_budget(plan)}")
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
-    render.say(f"memory   {render.size(plan.memory)}, {processes}")
+    render.fact("memory", f"{render.size(plan.memory)}, {processes}")
     if corpus.cached_ids is not None:
-        render.say(
-            f"cache    the text is read from {corpus.cached_ids}; you can delete it after training"
+        render.fact(
+            "cache", f"the text is read from {corpus.cached_ids}; you can delete it after training"
         )
 
 
@@ -213,13 +216,13 @@ def _say_corpus(plan: "Plan") -> None:
     parts = [(len(splits.train), "to train"), (len(splits.val), "to validate")]
     parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
-    render.say(f"corpus   {', '.join(corpus.sources)}{files}")
+    render.fact("corpus", f"{', '.join(corpus.sources)}{files}")
     lines = "; each line is a document" if data.documents else ""
     symbols = f"a vocabulary of {len(corpus.vocabulary):,}{lines}"
-    render.say(f"         {len(corpus.ids):,} {unit}, {symbols}")
+    render.fact("", f"{len(corpus.ids):,} {unit}, {symbols}")
     if corpus.rare:
-        render.say(f"         {corpus.rare:,} of them are rare and read as one unknown character")
-    render.say(f"         {', '.join(f'{count:,} {use}' for count, use in parts)}")
+        render.fact("", f"{corpus.rare:,} of them are rare and read as one unknown character")
+    render.fact("", f"{', '.join(f'{count:,} {use}' for count, use in parts)}")
 
 
 def _model(model: "Model") -> str:
@@ -322,9 +325,9 @@ def _say_result(conclusion: "Conclusion") -> None:
 def _meaning(loss: float, unigram: float) -> str:
     """Say in words what a loss means."""
     return (
-        f"At each character, the model hesitates as between {math.exp(loss):.1f} equally likely "
-        f"ones; guessing by frequency hesitates as between {math.exp(unigram):.1f} "
-        f"({unigram / math.log(2):.3f} bits per character)."
+        f"The model is as uncertain about each character as about a choice among "
+        f"{math.exp(loss):.1f} equally likely ones. Guessing by frequency: among "
+        f"{math.exp(unigram):.1f} ({unigram / math.log(2):.3f} bits per character)."
     )
 
 

@@ -23,6 +23,9 @@ from grucli.shell import never_option
 LONGEST_BAR = 28
 """Maximum length of a bar, in columns."""
 
+LABEL = 9
+"""Columns of the label of a fact."""
+
 LOG_WIDTH = 100
 """Columns of a line with sampled text where there is no terminal."""
 
@@ -125,12 +128,11 @@ def table(
         if _fits(columns):
             break
         columns = [column for column in columns if column[0] != name]
-    rows = list(zip(*columns, strict=True))
     if not _fits(columns):
         yield from _cell_by_cell(rows)
         return
     widths = [max(map(cell_len, column)) for column in columns]
-    for name, *cells in rows:
+    for name, *cells in zip(*columns, strict=True):
         padded = zip(cells, widths[1:], strict=True)
         line = [_pad(cell, width, right=not words) for cell, width in padded]
         yield "  ".join([_pad(name, widths[0]), *line]).rstrip()
@@ -232,6 +234,13 @@ def write_json(value: Any) -> None:
 def say(text: str = "", style: str = "") -> None:
     """Show a message that is not part of the answer."""
     _print((text, style))
+
+
+def fact(label: str, text: str) -> None:
+    """Show a fact with a label; further lines stand below the text, not below the label."""
+    lines = wrap(text, err.width - LABEL) if err.is_terminal else [text]
+    for number, line in enumerate(lines):
+        _print((f"{'' if number else label:<{LABEL}}{line}", ""), whole=True)
 
 
 def say_command(command: str) -> None:

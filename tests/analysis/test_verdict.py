@@ -19,7 +19,7 @@ def said(train: float, val: list[float], copied: float = 0.0) -> Verdict:
         (1.4, [1.5], "A good fit", True),
         (1.4, [1.6, *[1.5] * 6], "A good fit", False),
         (3.0, [3.1, 2.999], "Nothing learned yet", True),
-        (2.7, [3.1, 2.8], "Little learned: the loss is only 7% lower", True),
+        (2.7, [3.1, 2.8], "Little learned: the loss is only 6.7% lower", True),
         (2.7, [2.8, 2.9], "The loss has risen: lower optim.lr", False),
         (2.7, [2.8] * 9, "random, compressed or encrypted", False),
         (0.2, [0.3, 0.21], "almost completely predictable", False),

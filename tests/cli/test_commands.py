@@ -44,7 +44,7 @@ def test_train_prints_the_run_directory_and_says_what_it_does(
         "step     20  epoch",
         "best validation loss",
         f"grucli sample {run}",
-        "At each character, the model hesitates as between",
+        "The model is as uncertain about each character as",
         f"grucli eval {run} --split val",
         f"grucli train --resume {run} --steps 40",
     ]:
