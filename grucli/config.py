@@ -144,6 +144,10 @@ class Train(_Section):
     """Seed of all random numbers: initial weights, dropout and samples."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
     """Processes that share a batch; auto: one per core, with at least 16 streams each."""
+    products: Literal["auto", "numpy", "onednn"] = "auto"
+    """Library of the matrix products; auto: oneDNN if it is installed and the CPU has AVX-512."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the factors of products; their sums and all else are float32. auto: float32."""
     log_every: int = Field(default=50, ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = Field(default=None, ge=1, le=MANY)

@@ -122,7 +122,14 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
     told = {(name, what) for name, text in texts() for what in INSTALL.findall(text)}
     assert ("README.md", ".") in told
     assert ("grucli/analysis/plots.py", "matplotlib") in told
-    assert {what for _, what in told} == {".", ".[test]", ".[bench]", ".[notebook]", "matplotlib"}
+    assert {what for _, what in told} == {
+        ".",
+        ".[fast]",
+        ".[fast,test]",
+        ".[bench]",
+        ".[notebook]",
+        "matplotlib",
+    }
     extras = re.compile(r"\bgrucli\[|version\(.grucli.\)")
     assert [name for name, text in texts() if extras.search(text)] == []
 

@@ -1,6 +1,7 @@
 """Check the gradients of a model given by settings, or of a trained model on a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,20 @@ from grucli import config
 from grucli.analysis.mistakes import find, made
 from grucli.analysis.subject import text_of
 from grucli.errors import UsageError
-from grucli.nn.gradcheck import TOLERANCE, Row, Window, check_all, check_trained
+from grucli.nn.gradcheck import (
+    TOLERANCE,
+    Row,
+    Window,
+    check_all,
+    check_products,
+    check_trained,
+    gradients_of,
+    toy,
+)
+from grucli.nn.model import Model
+from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
+from grucli.nn.products import Library, Products, choose
 from grucli.storage.directory import open_checkpoint
 from grucli.threads import blas_limited_to
 
@@ -33,6 +46,9 @@ CHECKED = frozenset(
     ]
 )
 """The settings that have an effect on the check."""
+
+PRODUCTS_SIZE = {"V": 50, "H": 48, "T": 8, "B": 4}
+"""Sizes of the model whose gradients are computed as in training."""
 
 STEPS, STREAMS = 12, 3
 """Largest window of a run's text that is checked: steps, and rows of the batch."""
@@ -60,8 +76,12 @@ class Report:
 
     @property
     def worst(self) -> float:
-        """The largest relative error; nan if an error is not a number."""
-        return worst([row for _, row in self.rows])
+        """The largest relative error in float64; nan if an error is not a number."""
+        return worst([row for _, row in self.rows if row.allowed == TOLERANCE])
+
+    def with_products(self, comparisons: Iterable[tuple[str, Row]]) -> "Report":
+        """Return a report with further results."""
+        return Report([*self.rows, *comparisons])
 
     @property
     def sections(self) -> dict[str, list[Row]]:
@@ -80,6 +100,7 @@ class Report:
                 "shape": list(row.shape),
                 "compared": row.compared,
                 "error": row.error,
+                "allowed": row.allowed,
                 "passed": row.passed,
             }
             for section, row in self.rows
@@ -94,23 +115,70 @@ def worst(rows: Sequence[Row]) -> float:
 
 
 @blas_limited_to(1)  # the products are small
-def check_settings(values: config.Values, mistake: str | None = None) -> Report:
+def check_settings(
+    values: config.Values, mistake: str | None = None, products: Library | None = None
+) -> Report:
     """Check the gradients of a small model with random weights.
 
     Args:
         values: settings of the model, such as ``{"model.cell": "lstm"}``.
         mistake: the name of a mistake to make in the backward pass (``mistakes``).
+        products: also compare the gradients as they are computed in training with these products.
 
     Raises:
         SettingsError: a key or a value is wrong.
-        UsageError: a setting does not change the model that is checked, or there is no such
-            mistake.
+        UsageError: a setting does not change the model that is checked, there is no such mistake,
+            or these products are not to be had here.
     """
     settings = settings_of(values)
-    if mistake is None:
-        return _check(settings)
-    with made(settings.model.variant, find(settings.model.variant, mistake)):
-        return _check(settings)
+    known = [] if products is None else precisions(products)
+    reference = gradients_of(*_toy(settings)) if known else {}
+    mistaken = None if mistake is None else find(settings.model.variant, mistake)
+    with made(settings.model.variant, mistaken) if mistaken else nullcontext():
+        report = _check(settings)
+        return report.with_products(_compare(*_toy(settings), known, reference))
+
+
+def precisions(library: Library) -> list[Products]:
+    """Return the products of a library in each precision that this processor has.
+
+    Raises:
+        UsageError: the library is not to be had here.
+    """
+    try:
+        found = [choose(library, "float32")]
+    except Unavailable as reason:
+        raise UsageError(f"--products {library}: {reason}") from None
+    with suppress(Unavailable):
+        found.append(choose(library, "bfloat16"))
+    return found
+
+
+def _toy(settings: config.Settings) -> tuple[Model, Window]:
+    """Return a model of these settings, and a window, of the sizes ``PRODUCTS_SIZE``."""
+    model = settings.model
+    return toy(
+        **PRODUCTS_SIZE,
+        L=model.layers,
+        dropout=model.dropout,
+        seed=0,
+        cell=model.variant,
+        locked=model.locked,
+        recurrent=model.weight_dropout,
+        documents=settings.data.documents is not None,
+    )
+
+
+def _compare(
+    model: Model, window: Window, all_products: Sequence[Products], reference: Mapping[str, Array]
+) -> Iterator[tuple[str, Row]]:
+    """Yield the comparisons of gradients as in training with those of NumPy in float64."""
+    T, B = window.targets.shape
+    sizes = f"V={model.V} H={model.H} L={model.L} T={T} B={B}"
+    for products in all_products:
+        title = f"as in training, {products}, against numpy float64: {sizes}"
+        rows = check_products(model, window, products, reference)
+        yield from ((title, row) for row in rows)
 
 
 def settings_of(values: config.Values) -> config.Settings:
@@ -141,22 +209,26 @@ def _check(settings: config.Settings) -> Report:
 
 
 @blas_limited_to(1)  # the products are small
-def check_run(path: Path, text: str | None = None) -> Report:
+def check_run(path: Path, text: str | None = None, products: Library | None = None) -> Report:
     """Check the gradients of a run's best checkpoint, in float64.
 
     Args:
         path: a run directory or a checkpoint.
         text: a text file; None for the run's own text.
+        products: as for ``check_settings``.
 
     Raises:
         CheckpointError: there is no such run, or its text is not known.
         CorpusError: the text cannot be read, is too short or has changed.
         UnknownCharacterError: the text has characters that the model never saw.
+        UsageError: these products are not to be had here.
     """
+    known = [] if products is None else precisions(products)
     file, checkpoint = open_checkpoint(path)
     model = checkpoint.model_to_use().astype(np.float64)
     window = _window(text_of(file, checkpoint, text), checkpoint.state)
-    return Report(list(check_trained(model, window, ENTRIES)))
+    report = Report(list(check_trained(model, window, ENTRIES)))
+    return report.with_products(_compare(model, window, known, gradients_of(model, window)))
 
 
 def _window(ids: Ids, state: Array) -> Window:

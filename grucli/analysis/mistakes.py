@@ -176,7 +176,7 @@ _INPUT: Changes = {
     ),
     "input weights of the wrong character": ("out=dW_xg[v])", "out=dW_xg[v - 1])"),
     "input weights of a higher layer": (
-        "np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)",
+        "weight_gradient(W_x_T, as_rows(x), as_rows(da_g), dW_xg)",
         "dW_xg[:] = 0.0",
     ),
     "input of a layer": (
@@ -192,7 +192,10 @@ _MODEL: Changes = {
     ),
     "dropout": ("workspace.dh[:] *= masks[number]", "pass"),
     "b_c": ("dw.b_c[:] += c.sum(axis=0)", "pass"),
-    "W_hc": ("dw.W_hc[:] += h_rows[rows].T @ c", "dw.W_hc[:] += 0.5 * h_rows[rows].T @ c"),
+    "W_hc": (
+        "weight_gradient(W_hc_T, h_rows[rows], c, dw.W_hc, accumulate=True)",
+        "weight_gradient(W_hc_T, 0.5 * h_rows[rows], c, dw.W_hc, accumulate=True)",
+    ),
 }
 
 _LSTM: Changes = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -31,6 +31,15 @@ Break = Annotated[
 NAMED = 6
 """Maximum number of wrong gradients that the verdict names."""
 
+ProductsOption = Annotated[
+    Literal["numpy", "onednn"] | None,
+    typer.Option(
+        "--products",
+        help="Also compare the gradients as they are computed in training, in float32 and "
+        "bfloat16, with those in float64.",
+        metavar="numpy|onednn",
+    ),
+]
 LETTERS = (
     "V characters in the vocabulary, H units, L layers, T steps, B streams of text; D inputs of "
     "one layer"
@@ -42,6 +51,7 @@ def gradcheck(
     sets: options.Sets = None,
     text: options.Text = None,
     mistake: Break = None,
+    products: ProductsOption = None,
     brief: Brief = False,
     as_json: options.Json = False,
 ) -> None:
@@ -62,7 +72,10 @@ def gradcheck(
         return
     from grucli.analysis.gradient_checks import check_run, check_settings
 
-    report = check_settings(values, mistake) if run is None else check_run(run, text)
+    if run is None:
+        report = check_settings(values, mistake, products)
+    else:
+        report = check_run(run, text, products)
     lines = chain(_mistake_lines(values, mistake), _lines(report, brief))
     answer(report.to_dict(), lines, as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
@@ -94,13 +107,14 @@ def _lines(report: "Report", brief: bool) -> Iterator[str]:
     from grucli.nn.gradcheck import TOLERANCE
 
     yield from render.wrapped(_verdict(report))
+    in_float64 = sum(row.allowed == TOLERANCE for _, row in report.rows)
     yield from render.wrapped(
-        f"{len(report.rows)} checks against central differences in float64: the worst relative "
-        f"error is {report.worst:.1e}, {TOLERANCE:.0e} is allowed",
+        f"{in_float64} checks of NumPy's products against central differences in float64: the "
+        f"worst relative error is {report.worst:.1e}, {TOLERANCE:.0e} is allowed",
     )
     yield ""
     for title, rows in report.sections.items():
-        yield title
+        yield from render.wrapped(title)
         yield from _brief_line(rows) if brief else _row_lines(rows)
     yield from render.wrapped(LETTERS)
 
@@ -117,7 +131,8 @@ def _brief_line(rows: "Sequence[Row]") -> Iterator[str]:
     from grucli.analysis.gradient_checks import worst
 
     passed = sum(row.passed for row in rows)
-    yield f"  {passed} of {len(rows)} arrays right, worst relative error {worst(rows):.1e}"
+    error, allowed = worst(rows), rows[0].allowed
+    yield f"  {passed} of {len(rows)} right, worst error {error:.1e}, allowed {allowed:.1e}"
 
 
 def _row_lines(rows: "Sequence[Row]") -> Iterator[str]:

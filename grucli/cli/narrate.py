@@ -52,7 +52,7 @@ def _show_each(events: "Iterator[Event]", show: "Callable[[Event], None]") -> "F
 
 def _show_in_log(events: "Iterator[Event]") -> "Finished":
     """Show events as lines, but losses of training at most every ``LOG_SECONDS``."""
-    shown = -math.inf
+    shown = time.monotonic()
     for event in events:
         due = time.monotonic() - shown >= LOG_SECONDS
         if _show(event, log=due):
@@ -204,10 +204,16 @@ def show_plan(session: "Session", quiet: bool) -> None:
     render.fact("budget", f"{_budget(plan)}")
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     render.fact("memory", f"{render.size(plan.memory)}, {processes}")
+    render.fact("products", _products(plan))
     if corpus.cached_ids is not None:
         render.fact(
             "cache", f"the text is read from {corpus.cached_ids}; you can delete it after training"
         )
+
+
+def _products(plan: "Plan") -> str:
+    library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
+    return f"{library}, {plan.products.precision}"
 
 
 def _say_corpus(plan: "Plan") -> None:

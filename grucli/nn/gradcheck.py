@@ -23,6 +23,7 @@ from grucli.nn.input_projection import project, project_backward
 from grucli.nn.matmul import best_width, blocks
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input
+from grucli.nn.products import Products
 
 TOLERANCE = 1e-6
 """Largest relative error that counts as right."""
@@ -43,17 +44,19 @@ class Row:
         shape: its shape.
         compared: how many entries or directions of its gradient were compared.
         error: the largest relative error found.
+        allowed: the largest relative error that counts as right.
     """
 
     name: str
     shape: tuple[int, ...]
     compared: str
     error: float
+    allowed: float = TOLERANCE
 
     @property
     def passed(self) -> bool:
         """Whether the gradient is right; an error that is not a number is wrong."""
-        return self.error <= TOLERANCE
+        return self.error <= self.allowed
 
 
 @dataclass(frozen=True)
@@ -170,8 +173,9 @@ def gradients_of(model: Model, window: Window, dx: Array | None = None) -> dict[
 def _masked(model: Model, window: Window) -> Model:
     """The model with its recurrent weights masked, or itself."""
     if window.recurrent:
-        model = model.astype(np.float64)
-        mask_(model.params, window.recurrent)
+        masked = model.astype(model.params.flat.dtype).with_products(model.products)
+        mask_(masked.params, window.recurrent)
+        return masked
     return model
 
 
@@ -383,3 +387,67 @@ def check_trained(
     yield title, check_input(model, window, rng, entries)
     title = "along random directions"
     yield from ((title, row) for row in check_directions(model, window, rng))
+
+
+# ---- the products that train, against NumPy in float64
+
+ROUNDING = {"float32": 0.0, "bfloat16": 2.0**-8}
+"""Relative error of a factor that is rounded, at most: half of the last of its 8 bits."""
+
+FLOAT32 = 2.0**-24
+"""Relative error of an operation in float32, at most."""
+
+OPERATIONS = 8
+"""Elementwise operations between two products, about; each rounds its result."""
+
+
+def limit(products: Products, T: int, longest: int) -> float:
+    """Largest relative error of a gradient, in the norm of its array, that rounding explains.
+
+    A gradient is the end of a chain of up to 2 T + 1 products: T forward, one at the output, T
+    backward. Each product has the error of its rounded factors, that of a sum of ``longest`` terms
+    in float32, and those of the operations around it. The errors are independent, so they grow
+    with the root of their number.
+
+    Args:
+        products: how the products are computed.
+        T: steps of the window.
+        longest: terms of the longest sum: units, or characters of the window.
+    """
+    sums = FLOAT32 * OPERATIONS * math.sqrt(longest)
+    return math.sqrt(2 * T + 1) * (ROUNDING[products.precision] + sums)
+
+
+def check_products(
+    model: Model,
+    window: Window,
+    products: Products,
+    reference: Mapping[str, Array] | None = None,
+) -> Iterator[Row]:
+    """Compare every gradient of the path that trains with the reference, array by array.
+
+    The reference is the backward pass with NumPy in float64, which the other checks prove.
+
+    Args:
+        model: in float64.
+        window: the text, and the state to start from.
+        products: the products to check.
+        reference: the gradients to compare with, if they are already known.
+
+    Yields:
+        The result of each array, whose error is that of its norm.
+    """
+    reference = gradients_of(model, window) if reference is None else reference
+    trains = model.astype(np.float32).with_products(products)
+    single = replace(
+        window,
+        state=window.state.astype(np.float32),
+        masks=None if window.masks is None else window.masks.astype(np.float32),
+        recurrent={name: mask.astype(np.float32) for name, mask in window.recurrent.items()},
+    )
+    T, B = window.targets.shape
+    allowed = limit(products, T, max(model.H, T * B))
+    for name, gradient in gradients_of(trains, single).items():
+        error = float(np.linalg.norm(gradient - reference[name]))
+        size = max(float(np.linalg.norm(reference[name])), FLOOR)
+        yield Row(name, gradient.shape, "whole", error / size, allowed)

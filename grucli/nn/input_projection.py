@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.nn.matmul import multiply
+from grucli.nn.matmul import Matrix, multiply, weight_gradient
 from grucli.nn.params import Array, Ids, Input, as_rows, chunks
 
 STEPS_AT_ONCE = 8
@@ -20,7 +20,7 @@ SORTED_AT_ONCE = 2**17
 """Numbers sorted by character at a time, so that they stay in the processor's cache."""
 
 
-def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
+def project(W_x: Matrix, b: Array, x: Input, a: Array) -> None:
     """Compute the input projection of all steps; ids select rows of W_x.
 
     Args:
@@ -30,6 +30,7 @@ def project(W_x: Array, b: Array, x: Input, a: Array) -> None:
         a: overwritten, (G, T, B, H).
     """
     if x.ndim == 2:
+        assert isinstance(W_x, np.ndarray)
         _select_rows(W_x[:, 0], b, x, a)
         return
     for some in chunks(len(x), STEPS_AT_ONCE):
@@ -52,7 +53,7 @@ def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     a += b[:, None, None]
 
 
-def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> None:
+def project_backward(W_x_T: Matrix, x: Input, da: Array, dw: Any, dx: Array) -> None:
     """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
 
     Args:
@@ -68,7 +69,7 @@ def project_backward(W_x_T: Array, x: Input, da: Array, dw: Any, dx: Array) -> N
         return
     np.sum(da, axis=(1, 2), out=dw.b)
     for dW_xg, da_g in zip(dw.W_x, da, strict=True):
-        np.matmul(as_rows(x).T, as_rows(da_g), out=dW_xg)
+        weight_gradient(W_x_T, as_rows(x), as_rows(da_g), dW_xg)
     _, B, D = dx.shape
     from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)
     for some in chunks(len(x), STEPS_AT_ONCE):

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from grucli.nn.onednn import PackedMatrices, transposed_product
 from grucli.nn.params import Array
 from grucli.threads import blas_threads
 
@@ -140,16 +141,22 @@ def copy_transposed(matrix: Array, out: Array) -> None:
     out[..., whole:] = matrix[..., whole:]
 
 
-def multiplier(W: Array | OneRowWeights, out: Array) -> Callable[[Array], object]:
+Matrix = Array | OneRowWeights | PackedMatrices
+"""Weights in blocks, (..., N/n, K, n); weights for a single row; or weights for oneDNN."""
+
+
+def multiplier(W: Matrix, out: Array) -> Callable[[Array], object]:
     """A function that writes x W to ``out``, for products that are computed again and again.
 
     Args:
-        W: a matrix in blocks, (..., N/n, K, n), or weights for a single row.
-        out: overwritten at each call, (..., B, N); contiguous if W is for a single row.
+        W: the weights.
+        out: overwritten at each call, (..., B, N); contiguous unless W is in blocks.
 
     Returns:
         A function of x, (..., B, K).
     """
+    if isinstance(W, PackedMatrices):
+        return W.multiplier(out)
     if isinstance(W, OneRowWeights):
         return _one_row_multiplier(W.columns, out)
     *_, K, n = W.shape
@@ -196,10 +203,36 @@ def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
     return multiply_row
 
 
-def multiply(x: Array, W: Array | OneRowWeights, out: Array | None = None) -> Array:
+def multiply(x: Array, W: Matrix, out: Array | None = None) -> Array:
     """The product x W, (..., B, N), of x (..., B, K); W and ``out`` as for ``multiplier``."""
     if out is None:
-        N = W.columns.shape[-2] if isinstance(W, OneRowWeights) else W.shape[-3] * W.shape[-1]
-        out = np.empty((*x.shape[:-1], N), x.dtype)
+        out = np.empty((*x.shape[:-1], columns_of(W)), x.dtype)
     multiplier(W, out)(x)
     return out
+
+
+def columns_of(W: Matrix) -> int:
+    """The number of columns N of weights."""
+    if isinstance(W, PackedMatrices):
+        return W.layout.N
+    return W.columns.shape[-2] if isinstance(W, OneRowWeights) else W.shape[-3] * W.shape[-1]
+
+
+def weight_gradient(
+    W: Matrix, rows: Array, gradient: Array, out: Array, *, accumulate: bool = False
+) -> None:
+    """Write ``rows^T gradient``, the gradient of weights, to ``out``.
+
+    Args:
+        W: the weights, which tell the library and the precision.
+        rows: what the weights were multiplied by, (R, K), contiguous.
+        gradient: the gradient of the product, (R, N), contiguous.
+        out: (K, N), contiguous.
+        accumulate: whether to add to ``out`` instead.
+    """
+    if isinstance(W, PackedMatrices):
+        transposed_product(rows, gradient, out, W.layout.precision, accumulate=accumulate)
+    elif accumulate:
+        out += rows.T @ gradient
+    else:
+        np.matmul(rows.T, gradient, out=out)

@@ -8,6 +8,7 @@ The model remembers nothing between calls. Its functions take the state as an ar
 the new state, (L, B, S H) for a cell whose state has S parts.
 """
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -17,9 +18,10 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS, Cache
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
 from grucli.nn.input_projection import project, project_backward
-from grucli.nn.matmul import multiply
-from grucli.nn.packed_weights import PackedWeights
+from grucli.nn.matmul import multiply, weight_gradient
+from grucli.nn.packed_weights import Packed, packed_weights
 from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
+from grucli.nn.products import NUMPY, Products
 
 LOGITS_AT_ONCE = 2**21
 """Maximum number of logits in memory: 8 MB in float32 for a vocabulary of any size."""
@@ -77,6 +79,7 @@ class Model:
         cell: name of the recurrent cell, one of ``cells.CELLS``.
         separator: id of the character that ends a document, if the text is a list of documents. The
             state is set to zero before this character is read.
+        products: which library computes the products; in float64 only NumPy does.
     """
 
     def __init__(
@@ -87,8 +90,10 @@ class Model:
         dtype: npt.DTypeLike = np.float32,
         cell: str = "gru",
         separator: int | None = None,
+        products: Products = NUMPY,
     ) -> None:
         self.V, self.H, self.L, self.cell, self.separator = V, H, L, cell, separator
+        self.products = products
         self.params = Params(shapes(V, H, L, cell), dtype)
 
     @property
@@ -98,9 +103,15 @@ class Model:
 
     def astype(self, dtype: npt.DTypeLike) -> "Model":
         """A copy in another precision."""
-        copy = Model(self.V, self.H, self.L, dtype, self.cell, self.separator)
-        copy.params.flat[:] = self.params.flat
-        return copy
+        other = Model(self.V, self.H, self.L, dtype, self.cell, self.separator)
+        other.params.flat[:] = self.params.flat
+        return other
+
+    def with_products(self, products: Products) -> "Model":
+        """A model with the same parameters, not copied, and other products."""
+        other = copy(self)
+        other.products = products
+        return other
 
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw the parameters; small output weights make the first loss about ln V."""
@@ -153,9 +164,9 @@ class Model:
             np.zeros((T, B, self.H), dtype),
         )
 
-    def packed(self, rows: int, *, backward: bool = True) -> PackedWeights:
+    def packed(self, rows: int, *, backward: bool = True) -> Packed:
         """Packed copies of the parameters for products of ``rows`` rows."""
-        return PackedWeights(self.params, rows, backward=backward)
+        return packed_weights(self.products, self.params, rows, backward=backward)
 
     def run(
         self,
@@ -163,7 +174,7 @@ class Model:
         state: Array,
         workspace: Workspace,
         masks: Array | None = None,
-        packed: PackedWeights | None = None,
+        packed: Packed | None = None,
     ) -> tuple[list[Input], Array]:
         """The forward pass through all layers.
 
@@ -206,7 +217,7 @@ class Model:
         scale: float,
         masks: Array | None = None,
         dx: Array | None = None,
-        packed: PackedWeights | None = None,
+        packed: Packed | None = None,
     ) -> tuple[float, Array, Array]:
         """The forward pass, then the backward pass by hand.
 
@@ -227,7 +238,7 @@ class Model:
         packed = packed or self.packed(state.shape[1])
         inputs, last_state = self.run(x, state, workspace, masks, packed)
         loss = self._output_loss_and_gradients(
-            inputs[-1], targets, packed.W_hc_T, grads, workspace.dh, scale
+            inputs[-1], targets, packed, grads, workspace.dh, scale
         )
         dstate = np.zeros_like(last_state)
         nothing_later = np.zeros_like(last_state[0])  # the gradient is truncated at the window
@@ -247,7 +258,7 @@ class Model:
         targets: Ids,
         state: Array,
         workspace: Workspace,
-        packed: PackedWeights | None = None,
+        packed: Packed | None = None,
     ) -> tuple[Array, npt.NDArray[np.bool_], Array]:
         """Score a text.
 
@@ -262,29 +273,30 @@ class Model:
             The log probability of each target in nats, (T, B); whether each target was the most
             probable character, (T, B); the last state.
         """
+        packed = packed or self.packed(state.shape[1], backward=False)
         inputs, last_state = self.run(x, state, workspace, packed=packed)
-        w, h, flat = self.output(self.params), inputs[-1].reshape(-1, self.H), targets.ravel()
+        b_c, h, flat = self.params["output.b_c"], inputs[-1].reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         correct: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
         for rows in chunks(len(flat), _rows_at_once(self.V)):
-            log_y = log_softmax(multiply(h[rows], w.W_hc[None]) + w.b_c)
+            log_y = log_softmax(multiply(h[rows], packed.W_hc) + b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
             correct.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
         return log_probs, correct, last_state
 
     def _output_loss_and_gradients(
-        self, h: Array, targets: Ids, W_hc_T: Array, grads: Params, dh: Array, scale: float
+        self, h: Array, targets: Ids, packed: Packed, grads: Params, dh: Array, scale: float
     ) -> float:
-        w, dw = self.output(self.params), self.output(grads)
+        w, dw, W_hc_T = self.output(self.params), self.output(grads), packed.W_hc_T
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in chunks(len(flat), _rows_at_once(self.V)):
-            c = multiply(h_rows[rows], w.W_hc[None])  # (N, V)
+            c = multiply(h_rows[rows], packed.W_hc)  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
-            dw.W_hc[:] += h_rows[rows].T @ c
+            weight_gradient(W_hc_T, h_rows[rows], c, dw.W_hc, accumulate=True)
             dw.b_c[:] += c.sum(axis=0)
-            multiply(c, W_hc_T[None], out=dh_rows[rows])
+            multiply(c, W_hc_T, out=dh_rows[rows])
         return loss
 
 

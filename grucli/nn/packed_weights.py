@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from grucli.nn.matmul import best_width, blocks, copy_transposed
-from grucli.nn.params import Array, Params, Shapes
+from grucli.nn.onednn_weights import OneDNNWeights, packed_layouts, size
+from grucli.nn.params import Array, Params, Shapes, count
+from grucli.nn.products import Products
 
 TRANSPOSED = "^T"
 """Suffix of the name of a transposed matrix."""
@@ -85,9 +87,14 @@ class PackedWeights:
         return [self._in_blocks(number, w, TRANSPOSED) for number, w in enumerate(swapped, start=1)]
 
     @property
-    def W_hc_T(self) -> Array:  # noqa: N802 - the symbol of the equations
-        """The output weights, transposed, (V, H)."""
-        return self.copies["output.W_hc" + TRANSPOSED]
+    def W_hc(self) -> Array:  # noqa: N802 - the symbol of the equations
+        """The output weights in one block, (1, H, V)."""
+        return self.params["output.W_hc"][None]
+
+    @property
+    def W_hc_T(self) -> Array:  # noqa: N802
+        """The output weights, transposed, in one block, (1, V, H)."""
+        return self.copies["output.W_hc" + TRANSPOSED][None]
 
     def _in_blocks(self, number: int, w: Any, suffix: str = "") -> Any:
         """One layer's weights; a matrix that was not copied is one block."""
@@ -95,3 +102,28 @@ class PackedWeights:
             W_x=self.copies.get(f"layer{number}.W_x{suffix}", w.W_x[:, None]),
             W_h=self.copies.get(f"layer{number}.W_h{suffix}", w.W_h[:, None]),
         )
+
+
+Packed = PackedWeights | OneDNNWeights
+"""The packed weights of any library."""
+
+
+def packed_weights(
+    products: Products,
+    params: Params,
+    rows: int,
+    *,
+    backward: bool = True,
+    flat: Array | None = None,
+) -> Packed:
+    """Packed copies for the products of a library; arguments as for ``PackedWeights``."""
+    if products.library == "onednn":
+        return OneDNNWeights(params, rows, products.precision, backward=backward, flat=flat)
+    return PackedWeights(params, rows, backward=backward, flat=flat)
+
+
+def packed_size(products: Products, shapes: Shapes, rows: int) -> int:
+    """Numbers in the buffer of packed weights for training."""
+    if products.library == "onednn":
+        return size(packed_layouts(shapes, rows, products.precision))
+    return count(packed_shapes(shapes, rows))

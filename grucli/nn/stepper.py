@@ -10,7 +10,7 @@ import numpy.typing as npt
 from grucli.nn.cells import CELLS
 from grucli.nn.matmul import OneRowWeights, for_one_row, multiplier
 from grucli.nn.model import Model
-from grucli.nn.packed_weights import PackedWeights
+from grucli.nn.packed_weights import Packed
 from grucli.nn.params import Array, Ids, Input
 
 
@@ -34,7 +34,7 @@ class Stepper:
         packed: ``model.packed(B, backward=False)``, if it exists already.
     """
 
-    def __init__(self, model: Model, B: int, packed: PackedWeights | None = None) -> None:
+    def __init__(self, model: Model, B: int, packed: Packed | None = None) -> None:
         if packed is None:
             packed = model.packed(B, backward=False)
         weights, output = packed.forward(model.layers(model.params)), model.output(model.params)

@@ -25,8 +25,9 @@ import numpy as np
 from grucli.errors import RunError
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
-from grucli.nn.packed_weights import PackedWeights, packed_shapes
+from grucli.nn.packed_weights import Packed, packed_size, packed_weights
 from grucli.nn.params import Array, Ids, Params, count
+from grucli.nn.products import NUMPY, Products
 from grucli.threads import available_cores, limit_blas
 
 SMALLEST_SHARD = 16
@@ -94,7 +95,7 @@ class Shard:
     def __init__(
         self,
         model: Model,
-        packed: PackedWeights,
+        packed: Packed,
         grads: Params,
         streams: range,
         T: int,
@@ -151,25 +152,25 @@ class Shards:
         *,
         dropout: bool,
         weight_dropout: bool = False,
+        products: Products = NUMPY,
     ) -> None:
         self.model = model
         edges = [B * worker // workers for worker in range(workers + 1)]
         own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
         context = multiprocessing.get_context("spawn")
         rows = -(-B // workers)  # streams of the largest shard
-        numbers = (1 + workers) * model.params.flat.size + count(
-            packed_shapes(model.params.shapes, rows)
-        )
+        numbers = (1 + workers) * model.params.flat.size
+        numbers += packed_size(products, model.params.shapes, rows)
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
-        self.packed, self.used, (grads, *others_grads) = _map(memory, model, rows)
+        own_model = model.with_products(products)
+        self.packed, self.used, (grads, *others_grads) = _map(memory, own_model, rows)
         self.used.flat[:] = model.params.flat
         if not weight_dropout:
             model.params = self.used
-        own_model = Model(*_arguments(model))
         own_model.params = self.used
         self.own = Shard(own_model, self.packed, grads, own, T, dropout=dropout)
         self.others = [
-            _Process(context, model, memory, rows, place, streams, T, dropout)
+            _Process(context, own_model, memory, rows, place, streams, T, dropout)
             for place, streams in enumerate(others, start=1)
         ]
         self.others_grads = others_grads
@@ -292,16 +293,16 @@ class _Process:
 def _arguments(model: Model) -> tuple[Any, ...]:
     """The arguments that make another model of the same kind."""
     dtype = model.params.flat.dtype.str
-    return model.V, model.H, model.L, dtype, model.cell, model.separator
+    return model.V, model.H, model.L, dtype, model.cell, model.separator, model.products
 
 
-def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, list[Params]]:
+def _map(memory: Any, model: Model, rows: int) -> tuple[Packed, Params, list[Params]]:
     """Views of shared memory: packed weights, parameters, and the gradients of each shard."""
     dtype, layout = model.params.flat.dtype, model.params.shapes
     numbers: Array = np.frombuffer(memory, dtype)
-    copies, others = np.split(numbers, [count(packed_shapes(layout, rows))])
+    copies, others = np.split(numbers, [packed_size(model.products, layout, rows)])
     used, *grads = (Params(layout, dtype, flat) for flat in others.reshape(-1, count(layout)))
-    return PackedWeights(used, rows, flat=copies), used, grads
+    return packed_weights(model.products, used, rows, flat=copies), used, grads
 
 
 def _serve(

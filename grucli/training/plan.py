@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation, threads
-from grucli.config import BUDGETS, Settings
+from grucli.config import BUDGETS, Settings, Train
 from grucli.data.corpus import Corpus
 from grucli.data.windows import (
     Splits,
@@ -25,10 +25,11 @@ from grucli.data.windows import (
     split,
 )
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
-from grucli.nn.matmul import UNPACKED
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
+from grucli.nn.onednn import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
+from grucli.nn.products import NUMPY, Products, choose, described, why_not_used
 from grucli.storage.checkpoint import Checkpoint, model_for, same_text
 from grucli.storage.checkpoint_progress import Progress
 from grucli.threads import blas_limited_to
@@ -67,6 +68,7 @@ class Plan:
         workers: number of processes.
         budget: the amount of training.
         eval_every: number of steps between evaluations.
+        products: how matrix products are computed.
     """
 
     settings: Settings
@@ -77,6 +79,7 @@ class Plan:
     workers: int
     budget: Budget
     eval_every: int
+    products: Products = NUMPY
 
     @property
     def parameters(self) -> int:
@@ -144,6 +147,7 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
             step_chars=windows.B * windows.T,
             val_chars=len(splits.val),
         ),
+        products=_products(train),
     )
     machine = physical_memory()
     if machine is not None and plan.memory > machine:
@@ -155,6 +159,22 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
     return plan
 
 
+def _products(train: Train) -> Products:
+    """The products that the settings ask for.
+
+    Raises:
+        SettingsError: they are not to be had here.
+    """
+    try:
+        return choose(train.products, train.precision)
+    except Unavailable as reason:
+        raise SettingsError(
+            f"train.products={train.products} with train.precision={train.precision}: {reason}; "
+            'oneDNN is installed by `pip install ".[fast]"` (Linux on x86-64); --set '
+            "train.products=auto --set train.precision=auto takes what is there"
+        ) from None
+
+
 def notes(plan: Plan) -> list[str]:
     """Notes for the user: adapted settings, and possible mistakes in the text."""
     found, windows, train = plan.corpus.notes(plan.settings.data), plan.windows, plan.settings.train
@@ -164,6 +184,8 @@ def notes(plan: Plan) -> list[str]:
             f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
             f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
         )
+    if train.products == "auto" and (reason := why_not_used()):
+        found.append(f"products are computed by NumPy: {reason}")
     line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
     documents = plan.settings.data.documents
     if line_end is not None and len(plan.splits.val):
@@ -355,7 +377,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     corpus = plan.corpus
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
-        "versions": versions(),
+        "versions": versions(plan.products),
         "seed": plan.settings.train.seed,
         "workers": plan.workers,
         "corpus": {
@@ -381,7 +403,7 @@ def _budget(plan: Plan) -> str:
     return f"{getattr(train, budget):.6g} {budget}"
 
 
-def versions() -> dict[str, str]:
+def versions(products: Products = NUMPY) -> dict[str, str]:
     """The software and the machine, which determine how results are rounded."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     with blas_limited_to(1):  # the same number of threads as in training
@@ -393,6 +415,6 @@ def versions() -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "blas kernel": str(loaded.get("architecture", "unknown")),
         "blas threads": str(loaded.get("num_threads", "unknown")),
-        "products": "in blocks" if UNPACKED else "whole",
+        "products": described(products),
         "machine": f"{platform.system()} {platform.machine()}",
     }

@@ -51,6 +51,7 @@ class TrainStep:
             plan.windows.T,
             plan.windows.B,
             plan.workers,
+            products=plan.products,
             dropout=plan.settings.model.dropout > 0,
             weight_dropout=plan.settings.model.weight_dropout > 0,
         )

@@ -263,14 +263,15 @@ class Trainer:
         """The loss of the weights or of their average, whichever is lower."""
         checkpoint, val = self.checkpoint, self.plan.splits.val
         if not len(val):
-            return self.checkpoint.progress.train_loss
-        workers = self.plan.workers
-        loss = evaluation.evaluate(checkpoint.model, val, workers, self.stop).loss
-        if checkpoint.ema is None:
-            return loss
-        averaged = evaluation.evaluate(checkpoint.averaged(), val, workers, self.stop).loss
-        checkpoint.use_ema = averaged < loss
-        return min(loss, averaged)
+            return checkpoint.progress.train_loss
+        workers, products = self.plan.workers, self.plan.products.exact
+        models = [checkpoint.model] + [checkpoint.averaged()] * (checkpoint.ema is not None)
+        losses = [
+            evaluation.evaluate(model.with_products(products), val, workers, self.stop).loss
+            for model in models
+        ]
+        checkpoint.use_ema = losses[-1] < losses[0]
+        return min(losses)
 
     def _sample_text(self) -> bytes | None:
         """A sample from the current weights, or None if the settings request no samples."""

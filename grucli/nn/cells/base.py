@@ -14,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from grucli.nn.matmul import Matrix, weight_gradient
 from grucli.nn.params import Array, Shapes, as_rows
 from grucli.nn.state_resets import forward_steps
 
@@ -193,13 +194,16 @@ class Cell(ABC):
         return np.concatenate(cache.states[:, -1], axis=-1)
 
 
-def recurrent_gradients(dW_h: Array, before: Iterable[Array], da: Iterable[Array]) -> None:
+def recurrent_gradients(
+    W_h: Matrix, dW_h: Array, before: Iterable[Array], da: Iterable[Array]
+) -> None:
     """Write the gradient of each recurrent matrix.
 
     Args:
+        W_h: the matrices, which tell how the products are computed.
         dW_h: gradients of the matrices, overwritten, (G, H, H).
         before: the left factor of each product, G arrays (T, B, H).
         da: the gradient of each product, G arrays (T, B, H).
     """
     for dW, rows, gradient in zip(dW_h, before, da, strict=True):
-        np.matmul(as_rows(rows).T, as_rows(gradient), out=dW)
+        weight_gradient(W_h, as_rows(rows), as_rows(gradient), dW)

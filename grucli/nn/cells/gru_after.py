@@ -119,7 +119,7 @@ class GRUAfter(Cell):
             dh_next += from_r  # route 4, reset: dr~ W_hr^T
         (h_prevs,), (du_all,) = cache.before, cache.saved
         products = (cache.a[0], cache.a[1], du_all)
-        recurrent_gradients(dw.W_h, (h_prevs, h_prevs, h_prevs), products)
+        recurrent_gradients(w_T.W_h, dw.W_h, (h_prevs, h_prevs, h_prevs), products)
         np.sum(du_all, axis=(0, 1), out=dw.b_u)
         return dh_next
 

@@ -122,7 +122,7 @@ class LSTM(Cell):
             dh_next += from_o  # route output: do~ W_ho^T
             dh_next += from_g  # route candidate: dg~ W_hg^T
         h_prevs, _ = cache.before
-        recurrent_gradients(dw.W_h, [h_prevs] * 4, cache.a)
+        recurrent_gradients(w_T.W_h, dw.W_h, [h_prevs] * 4, cache.a)
         return dstate
 
     # ---- the routes of the gradient, one by one: h_t or c_t to h_{t-1} or c_{t-1}

@@ -67,7 +67,7 @@ class RNN(Cell):
             np.subtract(1.0, a, out=a)
             a *= dh_next  # (1) da = dh * (1 - h^2)
             multiply_a(a)  # route 1, recurrent: da W_h^T
-        recurrent_gradients(dw.W_h, cache.before, cache.a)
+        recurrent_gradients(w_T.W_h, dw.W_h, cache.before, cache.a)
         return dh_next
 
     # ---- the only route of the gradient from h_t to h_{t-1}
