@@ -7,7 +7,9 @@ Steps of all contenders are interleaved one by one. Needs the extra ``bench``:
 import argparse
 import json
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from statistics import geometric_mean
 from typing import Any
@@ -16,7 +18,9 @@ from benchmarks.contenders import measure, serve
 
 VOCABULARY = 65
 EMBEDDING = 64
-CONTENDERS = ("grucli", "float32", "bfloat16", "ceiling")
+OURS = ("grucli numpy float32", "grucli onednn float32", "grucli onednn bfloat16")
+THEIRS = ("torch float32", "torch bfloat16")
+CEILINGS = ("ceiling numpy float32", "ceiling onednn float32", "ceiling onednn bfloat16")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,13 @@ GRID = [
 # ---- contenders: each returns a function that does one step ----------------------------------
 
 
-def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], object]:
+def grucli_step(
+    size: Size,
+    cores: int,
+    cell: str = "gru",
+    products: str = "numpy",
+    precision: str = "float32",
+) -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
     from grucli.threads import limit_blas
 
@@ -77,6 +87,8 @@ def grucli_step(size: Size, cores: int, cell: str = "gru") -> Callable[[], objec
                     "train.batch": size.B,
                     "train.window": size.T,
                     "train.workers": cores,
+                    "train.products": products,
+                    "train.precision": precision,
                 },
             )
         ]
@@ -125,58 +137,102 @@ def torch_step(size: Size, cores: int, *, bfloat16: bool) -> Callable[[], object
     return step
 
 
-def ceiling_step(cores: int) -> Callable[[], object]:
-    """A product of square matrices: the most that the processor gives NumPy."""
+def ceiling_step(
+    cores: int, products: str = "numpy", precision: str = "float32"
+) -> Callable[[], object]:
+    """A product of square matrices: the most that a library gives on all cores."""
     import numpy as np
 
     a, b = np.random.default_rng(0).standard_normal((2, 2048, 2048), np.float32)
     out = np.empty_like(a)
-    return lambda: np.matmul(a, b, out=out)
+    if products == "numpy":
+        return lambda: np.matmul(a, b, out=out)
+    from grucli.nn.onednn import PackedMatrices, layout
+
+    form = layout(2048 // cores, 2048, 2048, precision)  # type: ignore[arg-type]
+    packed = PackedMatrices(form, [np.zeros(form.numbers, np.float32)])
+    packed.pack(b[None])
+    pool = ThreadPoolExecutor(cores)
+    local = threading.local()
+
+    def part(number: int) -> None:
+        rows = slice(2048 * number // cores, 2048 * (number + 1) // cores)
+        if not hasattr(local, "multiply"):
+            local.multiply = {}
+        if number not in local.multiply:
+            local.multiply[number] = packed.multiplier(out[rows])
+        local.multiply[number](a[rows])
+
+    return lambda: list(pool.map(part, range(cores)))
 
 
 def build(contender: str, size: Size, cores: int) -> Callable[[], object]:
     """The step of a contender."""
-    if contender == "grucli":
-        return grucli_step(size, cores)
-    if contender == "ceiling":
-        return ceiling_step(cores)
-    return torch_step(size, cores, bfloat16=contender == "bfloat16")
+    kind, *how = contender.split()
+    if kind == "grucli":
+        return grucli_step(size, cores, "gru", *how)
+    if kind == "ceiling":
+        return ceiling_step(cores, *how)
+    return torch_step(size, cores, bfloat16=how == ["bfloat16"])
 
 
 # ---- the measurement -------------------------------------------------------------------------
 
 
-def row(size: Size, result: dict[str, tuple[float, float]]) -> list[str]:
+Results = dict[str, tuple[float, float]]
+"""Seconds of a step and MB of memory, by contender."""
+
+
+def ratio(result: Results, theirs: str, ours: str) -> float | None:
+    """How many times as long their step takes; None if one was not measured."""
+    return result[theirs][0] / result[ours][0] if theirs in result and ours in result else None
+
+
+def share(size: Size, result: Results, ours: str) -> float | None:
+    """Our share of the best rate of any library in this precision."""
+    precision = ours.rpartition(" ")[2]
+    best = [result[name][0] for name in CEILINGS if name in result and name.endswith(precision)]
+    if not best or ours not in result:
+        return None
+    return size.flops / result[ours][0] / (2 * 2048**3 / min(best))
+
+
+def row(size: Size, result: Results) -> list[str]:
     """One line of the table."""
-    seconds = {name: value[0] for name, value in result.items()}
-    ceiling = 2 * 2048**3 / seconds["ceiling"]
-    half = seconds.get("bfloat16")
-    ours, theirs = (result[name][1] for name in ("grucli", "float32"))
+    best = min((name for name in OURS[:2] if name in result), key=lambda name: result[name][0])
+    ours, theirs = result[best][1], result["torch float32"][1]
+    ratios = ratio(result, "torch float32", best), ratio(result, "torch bfloat16", OURS[2])
+    shares = share(size, result, best), share(size, result, OURS[2])
     return [
         str(size),
-        *(f"{seconds[name] * 1000:.0f} ms" for name in ("grucli", "float32")),
-        f"{half * 1000:.0f} ms" if half else "-",
-        f"**{seconds['float32'] / seconds['grucli']:.2f}**",
-        f"{half / seconds['grucli']:.2f}" if half else "-",
-        *(f"{size.flops / seconds[name] / ceiling:.0%}" for name in ("grucli", "float32")),
+        *(f"{1000 * result[name][0]:.0f} ms" if name in result else "-" for name in OURS + THEIRS),
+        *("-" if one is None else f"**{one:.2f}**" for one in ratios),
+        *("-" if one is None else f"{one:.0%}" for one in shares),
         f"{ours:.0f} / {theirs:.0f} MB = {ours / theirs:.2f}",
     ]
 
 
-def report(results: dict[Size, dict[str, tuple[float, float]]], cores: int, steps: int) -> None:
+def report(results: dict[Size, Results], cores: int, steps: int) -> None:
     """Write the table."""
     from benchmarks.page import table, write
 
-    header = ["B x T, size", "grucli", "PyTorch float32", "PyTorch bfloat16"]
-    header += ["float32 / grucli", "bfloat16 / grucli", "grucli, share of ceiling"]
-    header += ["PyTorch float32, share", "peak memory, grucli / float32"]
-    mean = geometric_mean(r["float32"][0] / r["grucli"][0] for r in results.values())
+    header = ["B x T, size", "NumPy", "oneDNN float32", "oneDNN bfloat16"]
+    header += ["PyTorch float32", "PyTorch bfloat16", "float32: PyTorch / grucli"]
+    header += ["bfloat16: PyTorch / grucli", "share of ceiling, float32", "bfloat16"]
+    header += ["peak memory, grucli / PyTorch, float32"]
+    singles = [
+        max(filter(None, (ratio(r, "torch float32", name) for name in OURS[:2])))
+        for r in results.values()
+    ]
+    halves = [one for r in results.values() if (one := ratio(r, "torch bfloat16", OURS[2]))]
+    means = f"Geometric means of the ratios: {geometric_mean(singles):.2f} in float32"
+    means += f", {geometric_mean(halves):.2f} in bfloat16" if halves else ""
     summary = (
-        f"Geometric mean of the ratios to float32: {mean:.2f}. Medians of {steps} steps, before "
-        f"each of which goes one that does not count; {cores} cores for each; the ceiling is a "
-        "product of 2048 x 2048 matrices in the same minutes; memory is the sum over processes, "
-        "what they share counted once. A processor without "
-        "bfloat16 instructions only emulates it: no figure then."
+        f"{means}. In float32, grucli is the faster of its two columns. Medians of {steps} steps, "
+        f"before each of which goes one that does not count; {cores} cores for each. The ceiling "
+        "is a product of 2048 x 2048 matrices, by the fastest library, in the same minutes. Memory "
+        "is the sum over processes, what they share counted once. A processor without bfloat16 "
+        "instructions only emulates it: no figure then."
     )
     rows = [row(size, result) for size, result in results.items()]
     write("training", f"{table(header, rows)}\n\n{summary}")
@@ -199,7 +255,8 @@ def main() -> None:
         serve(build(name, Size(**json.loads(size)), arguments.cores))
         return
     results = {}
-    names = [name for name in CONTENDERS if name != "bfloat16" or not arguments.without_bfloat16]
+    every = [*OURS, *THEIRS, *CEILINGS]
+    names = [n for n in every if not (arguments.without_bfloat16 and n.endswith("bfloat16"))]
     for size in GRID:
         case = json.dumps(asdict(size))
         results[size] = measure(

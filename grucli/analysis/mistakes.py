@@ -119,10 +119,7 @@ _GRU: Changes = {
         "write = np.subtract(n, h_prev, out=second)",
         "write = second; write[:] = n",
     ),
-    "reset after the product, forward": (
-        "multiply_n(rh)",
-        "multiply_n(h_prev); np.multiply(product, r, out=product)",
-    ),
+    "reset gate left out, forward": ("np.multiply(r, h_prev, out=rh)", "rh[:] = h_prev"),
     "reset after the product, backward": (
         "multiply_n(n)",
         "multiply_n(n * r); first /= r",

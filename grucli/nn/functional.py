@@ -19,6 +19,11 @@ def sigmoid_(a: Array) -> None:
     a += HALF
 
 
+def tanh_(a: Array) -> None:
+    """Replace ``a`` by tanh(a)."""
+    np.tanh(a, out=a)
+
+
 def log_softmax(c: Array) -> Array:
     """Log probabilities (N, V), in nats, of logits ``c`` (N, V)."""
     shifted: Array = c - c.max(axis=-1, keepdims=True)

@@ -21,13 +21,16 @@ from typing import Any
 
 import numpy as np
 
-from grucli.nn.onednn import PackedMatrices, transposed_product
+from grucli.nn.functional import sigmoid_, tanh_
+from grucli.nn.onednn import Activation, PackedMatrices, transposed_product
 from grucli.nn.params import Array
 from grucli.threads import blas_threads
 
 NARROWEST, WIDE = 16, 64
 """Columns of the narrowest block, which fill a register of AVX-512, and columns from which a wider
 block is not faster."""
+
+ACTIVATIONS: dict[Activation, Callable[[Array], object]] = {"sigmoid": sigmoid_, "tanh": tanh_}
 
 STRIP = 16
 """Columns of a transposed matrix that one product copies; more columns add up more zeros."""
@@ -201,6 +204,33 @@ def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
         out[:] = real
 
     return multiply_row
+
+
+def activated_sum(
+    W: Matrix, scratch: Array, activation: Activation
+) -> Callable[[Array, Array], object]:
+    """A function of x and a that replaces a by sigmoid(a + x W), or by tanh(a + x W).
+
+    oneDNN computes it in one pass; with NumPy, product, sum and function follow one another.
+
+    Args:
+        W: the weights.
+        scratch: memory for the product, (..., B, N).
+        activation: the function.
+
+    Returns:
+        A function of x, (B, K), and a, (..., B, N).
+    """
+    if isinstance(W, PackedMatrices):
+        return W.activated_sum(scratch.shape[-2], activation)
+    multiply_x, activate_ = multiplier(W, scratch), ACTIVATIONS[activation]
+
+    def replace(x: Array, a: Array) -> None:
+        multiply_x(x)
+        a += scratch
+        activate_(a)
+
+    return replace
 
 
 def multiply(x: Array, W: Matrix, out: Array | None = None) -> Array:

@@ -385,6 +385,45 @@ class PackedMatrices:
             products.append(_call(primitive, (SRC, x.memory), (WEIGHTS, memory), (DST, into)))
         return _together(x, products, kept)
 
+    def activated_sum(self, rows: int, activation: Activation) -> Callable[[Array, Array], object]:
+        """As ``matmul.activated_sum``, for ``rows`` rows."""
+        form = self.layout
+        x = _Factor(rows, form.K, (form.K, 1), form.precision)
+        key, dst = (
+            ("sum", id(form), rows, activation),
+            _desc((rows, form.N), "float32", (form.N, 1)),
+        )
+        primitive = _primitive(
+            key, lambda: _matmul(x.desc, form.desc, dst, activation, accumulate=True)
+        )
+        sums, kept = [], [x, primitive, self]
+        for memory in self.memories:
+            kept.append(into := Memory(dst.value))
+            set_out = partial(load().c.dnnl_memory_set_data_handle, into.value)
+            sums.append(
+                (set_out, _call(primitive, (SRC, x.memory), (WEIGHTS, memory), (DST, into)))
+            )
+        return _all_sums(x.read, sums, kept)
+
+
+def _all_sums(
+    read: Callable[[int], int],
+    sums: Sequence[tuple[Callable[[int], int], Callable[[], int]]],
+    kept: object,
+) -> Callable[[Array, Array], object]:
+    """A function of x and a that computes a sum for each matrix in ``a``."""
+    addressof = ctypes.addressof
+    from_buffer: Callable[[Any], ctypes.c_char] = ctypes.c_char.from_buffer
+
+    def replace(x: Array, a: Array, kept: object = kept) -> None:
+        wrong = read(addressof(from_buffer(x)))
+        for (set_out, product), out in zip(sums, a if a.ndim == 3 else (a,), strict=True):
+            wrong = wrong or set_out(addressof(from_buffer(out))) or product()
+        if wrong:
+            _check(wrong)
+
+    return replace
+
 
 def _together(
     x: _Factor, products: Sequence[Callable[[], int]], kept: object

@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
-from grucli.nn.functional import sigmoid_
-from grucli.nn.matmul import multiplier
+from grucli.nn.matmul import activated_sum, multiplier
 from grucli.nn.params import Array, orthogonal
 from grucli.nn.state_resets import backward_steps
 
@@ -61,16 +60,13 @@ class GRU(Cell):
         """The equations for given weights."""
         scratch = cache.scratch[:2]
         rh, product = scratch
-        multiply_zr, multiply_n = multiplier(w.W_h[:2], scratch), multiplier(w.W_h[2], product)
+        sigmoid_of_sum = activated_sum(w.W_h[:2], scratch, "sigmoid")
+        tanh_of_sum = activated_sum(w.W_h[2], product, "tanh")
 
         def step(h_prev: Array, h: Array, zr: Array, z: Array, r: Array, n: Array) -> None:
-            multiply_zr(h_prev)
-            zr += scratch
-            sigmoid_(zr)  # (1) (2)
+            sigmoid_of_sum(h_prev, zr)  # (1) (2) zr = sigmoid(zr + h_{t-1} W)
             np.multiply(r, h_prev, out=rh)
-            multiply_n(rh)
-            n += product
-            np.tanh(n, out=n)  # (3)
+            tanh_of_sum(rh, n)  # (3) n = tanh(n + (r * h_{t-1}) W)
             np.subtract(n, h_prev, out=h)
             h *= z
             h += h_prev  # (4), as z * (n - h_{t-1}) + h_{t-1}
