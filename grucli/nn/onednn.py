@@ -33,7 +33,6 @@ MAJOR = 3
 """The major version of oneDNN whose interface this module uses."""
 
 FLOAT32, BFLOAT16 = 3, 2  # dnnl_data_type_t
-ROW_MAJOR = {2: 2}  # dnnl_format_tag_t: ab
 ANY = 1  # dnnl_format_tag_t
 SRC, DST, WEIGHTS, FROM, TO = 1, 17, 33, 1, 17  # DNNL_ARG_*
 CPU, IN_ORDER = 1, 1  # dnnl_engine_kind_t, dnnl_stream_flags_t
@@ -42,7 +41,6 @@ ELTWISE: dict[Activation, int] = {"tanh": 0x21, "sigmoid": 0x29}  # dnnl_alg_kin
 HAS_AVX512, HAS_BFLOAT16 = 0x20, 0x80  # bits of dnnl_cpu_isa_t
 STATUS = {1: "out of memory", 2: "invalid arguments", 3: "not implemented", 5: "runtime error"}
 TYPES: dict[Precision, int] = {"float32": FLOAT32, "bfloat16": BFLOAT16}
-BYTES: dict[Precision, int] = {"float32": 4, "bfloat16": 2}
 
 
 class Unavailable(Exception):  # noqa: N818 - a reason, not an error of the user
@@ -92,8 +90,14 @@ def candidates() -> list[str]:
     folders = (Path(sys.prefix, "lib"), Path(sys.prefix, "Library", "bin"), Path(sys.prefix, "bin"))
     installed = [str(folder / name) for folder in folders for name in names]
     found = [path for path in installed if os.path.exists(path)]
-    of_system = ctypes.util.find_library("dnnl")
-    return [*found, of_system] if of_system else found
+    return found or _of_system()
+
+
+@cache
+def _of_system() -> list[str]:
+    """The library of the system; the search starts other programs and takes some time."""
+    found = ctypes.util.find_library("dnnl")
+    return [found] if found else []
 
 
 @cache

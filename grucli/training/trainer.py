@@ -89,11 +89,6 @@ class Trainer:
         reserve = 1.2 * self.evaluation_seconds
         return self.plan.budget.progress(self.checkpoint.progress.step, self.elapsed, reserve)
 
-    @property
-    def out_of_patience(self) -> bool:
-        """Whether the loss has not improved for as many evaluations as the settings allow."""
-        return self.checkpoint.progress.out_of_patience(self.plan.settings.train.patience)
-
     def estimate(self) -> float:
         """Estimate the remaining seconds from a step that is computed and discarded.
 
@@ -144,11 +139,11 @@ class Trainer:
                 return
 
     def _train(self) -> Iterator[Event]:
-        where = self.checkpoint.progress
+        where, patience = self.checkpoint.progress, self.plan.settings.train.patience
         begun = where.due
         if where.due:
             yield from self._after_step()
-        while not where.step or (self.progress < 1 and not self.out_of_patience):
+        while not where.step or (self.progress < 1 and not where.out_of_patience(patience)):
             begun = True
             yield self.step()
             if self.stop():
