@@ -195,7 +195,8 @@ def address(array: Any) -> int:
     """The address of a contiguous array."""
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # three times as fast
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, BufferError):  # it is read-only
+        assert array.flags.c_contiguous, "oneDNN reads contiguous arrays"
         return int(array.ctypes.data)
 
 
