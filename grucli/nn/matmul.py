@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from grucli.nn.functional import sigmoid_, tanh_
-from grucli.nn.onednn import Activation, PackedMatrices, transposed_product
+from grucli.nn.onednn import Activation, PackedMatrices, product_with, transposed_product
 from grucli.nn.params import Array
 from grucli.threads import blas_threads
 
@@ -237,7 +237,10 @@ def multiply(x: Array, W: Matrix, out: Array | None = None) -> Array:
     """The product x W, (..., B, N), of x (..., B, K); W and ``out`` as for ``multiplier``."""
     if out is None:
         out = np.empty((*x.shape[:-1], columns_of(W)), x.dtype)
-    multiplier(W, out)(x)
+    if isinstance(W, PackedMatrices):
+        product_with(W, x, out)
+    else:
+        multiplier(W, out)(x)
     return out
 
 

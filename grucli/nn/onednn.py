@@ -208,7 +208,7 @@ class _Thread(threading.local):
         create, engine = library.c.dnnl_stream_create, library.engine
         self.stream = Handle("stream", lambda out: create(out, engine, IN_ORDER))
         self.primitives: dict[Any, Handle] = {}
-        self.bound: dict[Any, Any] = {}
+        self.bound: dict[Any, _Product] = {}
 
 
 @cache
@@ -279,6 +279,12 @@ def _reorder(before: ctypes.c_void_p, after: ctypes.c_void_p) -> Handle:
 
 class _Factor:
     """The left or right factor of products, (R, C), which changes at each call.
+
+    Args:
+        R: number of rows.
+        C: number of columns.
+        strides: its strides in numbers.
+        precision: the precision in which it is multiplied.
 
     Attributes:
         desc: the description of the factor in its precision.
@@ -452,7 +458,62 @@ def _together(
     return multiply
 
 
-# ---- products of two matrices of activations
+# ---- products whose factors and results are at other addresses each time
+
+
+class _Product:
+    """A product in the memory of one thread.
+
+    Args:
+        left: the left factor.
+        right: the description of the right factor, or the factor if it is rounded, too.
+        dst: the description of the result.
+        primitive: the primitive that multiplies them.
+    """
+
+    def __init__(
+        self, left: _Factor, right: "_Factor | ctypes.c_void_p", dst: Handle, primitive: Handle
+    ) -> None:
+        set_handle = load().c.dnnl_memory_set_data_handle
+        self.left, self.right, self.primitive, self.out = left, right, primitive, Memory(dst.value)
+        if isinstance(right, _Factor):
+            self.weights, self.read_right = right.memory, right.read
+        else:
+            self.weights = Memory(right)
+            self.read_right = partial(set_handle, self.weights.value)
+        self.set_out = partial(set_handle, self.out.value)
+        arguments = (SRC, left.memory), (WEIGHTS, self.weights), (DST, self.out)
+        self.product = _call(primitive, *arguments)
+
+    def __call__(self, left: int, right: int, out: int) -> None:
+        """Multiply the matrices at two addresses."""
+        wrong = self.left.read(left) or self.read_right(right)
+        _check(wrong or self.set_out(out) or self.product())
+
+
+def _bound(key: Any, make: Callable[[], _Product]) -> _Product:
+    """The product of this thread for a key."""
+    known = _thread().bound
+    if key not in known:
+        known[key] = make()
+    return known[key]
+
+
+def product_with(W: PackedMatrices, x: Array, out: Array) -> None:
+    """Write x W to ``out``, (M, N) or (G, M, N), for x (M, K) or (G, M, K)."""
+    M, form = x.shape[-2], W.layout
+
+    def make() -> _Product:
+        left = _Factor(M, form.K, (form.K, 1), form.precision)
+        dst = _desc((M, form.N), "float32", (form.N, 1))
+        key = "matmul", id(form), M
+        primitive = _primitive(key, lambda: _matmul(left.desc, form.desc, dst))
+        return _Product(left, form.desc, dst, primitive)
+
+    multiply = _bound(("with", id(form), M), make)
+    outs = out if out.ndim == 3 else out[None]
+    for number, (buffer, one) in enumerate(zip(W.buffers, outs, strict=True)):
+        multiply(address(x if x.ndim == 2 else x[number]), address(buffer), address(one))
 
 
 def transposed_product(
@@ -468,28 +529,20 @@ def transposed_product(
         accumulate: whether to add the product to ``out``.
     """
     (R, K), N = rows.shape, gradient.shape[1]
-    known: dict[Any, Any] = _thread().bound
-    key = R, K, N, precision, accumulate
-    if key not in known:
-        known[key] = _TransposedProduct(R, K, N, precision, accumulate=accumulate)
-    _check(known[key](address(rows), address(gradient), address(out)))
+    multiply = _transposed(R, K, N, precision, accumulate=accumulate)
+    multiply(address(rows), address(gradient), address(out))
 
 
-class _TransposedProduct:
-    """A product of matrices (R, K) and (R, N), whose result is (K, N)."""
+def _transposed(R: int, K: int, N: int, precision: Precision, *, accumulate: bool) -> _Product:
+    """The product of matrices (R, K) and (R, N), whose result is (K, N)."""
+    key = "transposed", R, K, N, precision, accumulate
 
-    def __init__(self, R: int, K: int, N: int, precision: Precision, *, accumulate: bool) -> None:
-        dst = _desc((K, N), "float32", (N, 1))
-        self.left, self.right = _Factor(K, R, (1, K), precision), _Factor(R, N, (N, 1), precision)
-        left, right, self.out = self.left.desc, self.right.desc, Memory(dst.value)
-        key = "transposed", R, K, N, precision, accumulate
-        self.primitive = _primitive(
-            key, lambda: _matmul(left, right.value, dst, accumulate=accumulate)
+    def make() -> _Product:
+        left = _Factor(K, R, (1, K), precision)
+        right, dst = _Factor(R, N, (N, 1), precision), _desc((K, N), "float32", (N, 1))
+        primitive = _primitive(
+            key, lambda: _matmul(left.desc, right.desc.value, dst, accumulate=accumulate)
         )
-        factors = (SRC, self.left.memory), (WEIGHTS, self.right.memory)
-        self.product = _call(self.primitive, *factors, (DST, self.out))
+        return _Product(left, right, dst, primitive)
 
-    def __call__(self, left: int, right: int, out: int) -> int:
-        """Compute the product of matrices at two addresses; return the status."""
-        load().c.dnnl_memory_set_data_handle(self.out.value, out)
-        return self.left.read(left) or self.right.read(right) or self.product()
+    return _bound(key, make)
