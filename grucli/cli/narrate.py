@@ -282,13 +282,14 @@ def say_goodbye(session: "Session") -> None:
     _say_result(conclusion)
     if plan.budget.seconds is not None:
         render.say(
-            f"A budget in minutes gives other bits each time. --steps {where.step} gives a run of "
-            "this length that can be repeated to the same bits."
+            "A budget in minutes gives other results each time. With "
+            f"--steps {where.step} instead, the run takes about as long and can be repeated to "
+            "the same bits."
         )
     path = quote(str(run.path))
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
-    if conclusion.verdict is not None:
+    if conclusion.verdict is not None and "-" not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
     if conclusion.verdict is not None and conclusion.verdict.longer:
         resume = resume_command(run.path, plan.corpus.sources)
