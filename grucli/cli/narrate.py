@@ -52,7 +52,7 @@ def _show_each(events: "Iterator[Event]", show: "Callable[[Event], None]") -> "F
 
 def _show_in_log(events: "Iterator[Event]") -> "Finished":
     """Show events as lines, but losses of training at most every ``LOG_SECONDS``."""
-    shown = time.monotonic()
+    shown = -math.inf
     for event in events:
         due = time.monotonic() - shown >= LOG_SECONDS
         if _show(event, log=due):
