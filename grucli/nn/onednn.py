@@ -9,7 +9,6 @@ Objects of oneDNN that compute have scratch memory, so each thread has its own.
 """
 
 import ctypes
-import ctypes.util
 import os
 import sys
 import threading
@@ -96,7 +95,9 @@ def candidates() -> list[str]:
 @cache
 def _of_system() -> list[str]:
     """The library of the system; the search starts other programs and takes some time."""
-    found = ctypes.util.find_library("dnnl")
+    from ctypes.util import find_library
+
+    found = find_library("dnnl")
     return [found] if found else []
 
 
