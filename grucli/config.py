@@ -6,7 +6,6 @@ everywhere: in ``--print-config``, in a run's ``config.yaml`` and in the files u
 """
 
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,7 +17,7 @@ from pydantic_core import ErrorDetails
 from grucli.docstrings import docstring
 from grucli.errors import SettingsError
 from grucli.nn.cells import basic
-from grucli.safe_yaml import YamlError, load
+from grucli.safe_yaml import YamlError, is_number, load
 
 BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_EPOCHS = 16.0
@@ -332,7 +331,7 @@ def read_file(path: Path) -> Values:
             "`grucli train --print-config` shows the format"
         )
     return {
-        f"{section}.{key}": _number(value)
+        f"{section}.{key}": value
         for section, keys in loaded.items()
         for key, value in (keys or {}).items()
     }
@@ -370,7 +369,7 @@ def parse_override(text: str) -> Values:
             f"--set {_short(text)}: write --set section.key=value, as in train.batch=32"
         )
     try:
-        return {key.strip(): _number(load(value))}
+        return {key.strip(): load(value)}
     except YamlError as error:
         raise SettingsError(
             f"--set {_short(text)}: {_shown(value)} is not a YAML value; quote it "
@@ -453,16 +452,6 @@ def _nearest(key: str, known: Sequence[str]) -> str:
     return f"; the sections are {', '.join(Settings.model_fields)}"
 
 
-def _number(value: Any) -> Any:
-    """Convert numbers such as 4e-3: YAML 1.1 reads them as text because they have no dot."""
-    if isinstance(value, list):
-        return [_number(item) for item in value]
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
-        number = float(value)
-        return int(number) if number.is_integer() and abs(number) < 2**53 else number
-    return value
-
-
 def _short(text: str, length: int = LONGEST_SHOWN) -> str:
     """A text for a message, shortened if it is long."""
     return text if len(text) <= length else f"{text[:length]}..."
@@ -481,6 +470,7 @@ def to_scalar(value: Any) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(to_scalar(item) for item in value)}]"
     # double quotes escape unprintable characters, which YAML would otherwise fold or refuse
-    style = '"' if isinstance(value, str) and not value.isprintable() else None
+    quoted = isinstance(value, str) and (not value.isprintable() or is_number(value))
+    style = '"' if quoted else None
     dumped = yaml.safe_dump(value, allow_unicode=True, width=10**9, default_style=style)
     return dumped.removesuffix("\n...\n").strip()

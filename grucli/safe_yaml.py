@@ -5,6 +5,7 @@ time, such as nested aliases and deep nesting. It also accepts duplicate keys. T
 all of these before it builds a value, and reports the line and the column.
 """
 
+import re
 from typing import Any
 
 import yaml
@@ -17,6 +18,10 @@ MOST_VALUES = 1000
 
 LONGEST_PROBLEM = 200
 """Maximum characters of a problem in a message: PyYAML's messages can repeat the whole text."""
+
+
+SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+"""Numbers such as 4e-3: YAML 1.1 reads them as text because they have no dot or no sign."""
 
 
 class YamlError(Exception):
@@ -50,6 +55,11 @@ def load(text: str) -> Any:
         raise _at(error.problem_mark, f"not valid YAML: {error.problem}") from None
     except (ValueError, OverflowError) as error:  # such as of \\UFFFFFFFF
         raise _at(loader.get_mark(), f"not valid YAML: {error}") from None
+
+
+def is_number(text: str) -> bool:
+    """Whether ``load`` reads a text without quotes as a number that YAML 1.1 reads as text."""
+    return SCIENTIFIC.fullmatch(text) is not None
 
 
 def _at(mark: Any, problem: str) -> YamlError:
@@ -97,6 +107,10 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        plain = isinstance(node, yaml.ScalarNode) and node.style is None
+        if plain and node.tag.endswith(":str") and is_number(node.value):
+            number = float(node.value)
+            return int(number) if number.is_integer() and abs(number) < 2**53 else number
         try:
             return super().construct_object(node, deep)
         except (ValueError, OverflowError) as error:  # an impossible date or number

@@ -3,11 +3,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import numpy as np
 import pytest
 
 from grucli.cli import main
 from tests.texts import prose
+
+hypothesis.settings.register_profile("grucli", deadline=None)  # other work may slow a test
+hypothesis.settings.load_profile("grucli")
 
 TINY = [
     "--set=model.hidden=12",

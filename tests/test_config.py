@@ -232,6 +232,7 @@ def test_a_message_lists_so_many_problems() -> None:
 
 @given(st.text(max_size=30))
 @example("a\x85b")
+@example("0E0")
 @example("a\u2028b\u2029c")
 @example("a\rb\r\nc\n")
 @example("\ufeffa\ufeff")

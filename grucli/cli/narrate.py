@@ -279,7 +279,7 @@ def say_goodbye(session: "Session") -> None:
     run, plan, where = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion = conclude(plan, run, where)
-    _say_result(conclusion)
+    _say_result(conclusion, "byte" if plan.settings.data.level == "byte" else "character")
     if plan.budget.seconds is not None:
         render.say(
             "A budget in minutes gives other results each time. With "
@@ -306,7 +306,7 @@ def _twice_the_budget(plan: "Plan", step: int) -> str:
     return f"--epochs {2 * max(1, math.ceil(step / plan.windows.per_epoch))}"
 
 
-def _say_result(conclusion: "Conclusion") -> None:
+def _say_result(conclusion: "Conclusion", symbol: str) -> None:
     count, loss, step = conclusion.stopped_early, conclusion.best_loss, conclusion.best_step
     if count:
         render.say(
@@ -317,11 +317,11 @@ def _say_result(conclusion: "Conclusion") -> None:
         render.say("No validation text was held out, so overfitting cannot be measured.")
     else:
         render.say(
-            f"\nbest validation loss {loss:.4f} nats = {loss / math.log(2):.3f} bits per character "
+            f"\nbest validation loss {loss:.4f} nats = {loss / math.log(2):.3f} bits per {symbol} "
             f"at step {step:,}",
             style="bold",
         )
-        render.say(_meaning(loss, conclusion.unigram))
+        render.say(_meaning(loss, conclusion.unigram, symbol))
         render.say(conclusion.verdict.text)
     if conclusion.words is not None:
         render.say(_words_line(conclusion.words))
@@ -329,12 +329,12 @@ def _say_result(conclusion: "Conclusion") -> None:
         render.say(_copied_line(conclusion.copied))
 
 
-def _meaning(loss: float, unigram: float) -> str:
+def _meaning(loss: float, unigram: float, symbol: str) -> str:
     """Say in words what a loss means."""
     return (
-        f"The model is as uncertain about each character as about a choice among "
+        f"The model is as uncertain about each {symbol} as about a choice among "
         f"{math.exp(loss):.1f} equally likely ones. Guessing by frequency: among "
-        f"{math.exp(unigram):.1f} ({unigram / math.log(2):.3f} bits per character)."
+        f"{math.exp(unigram):.1f} ({unigram / math.log(2):.3f} bits per {symbol})."
     )
 
 

@@ -10,6 +10,7 @@ Objects of oneDNN that compute have scratch memory, so each thread has its own.
 
 import ctypes
 import os
+import site
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -86,7 +87,8 @@ def candidates() -> list[str]:
     if told:
         return [told]
     names = ("libdnnl.so.3", "libdnnl.3.dylib", "dnnl.dll")
-    folders = (Path(sys.prefix, "lib"), Path(sys.prefix, "Library", "bin"), Path(sys.prefix, "bin"))
+    folders = [Path(sys.prefix, "lib"), Path(sys.prefix, "Library", "bin"), Path(sys.prefix, "bin")]
+    folders.append(Path(site.getuserbase(), "lib"))  # a library of this user
     installed = [str(folder / name) for folder in folders for name in names]
     found = [path for path in installed if os.path.exists(path)]
     return found or _of_system()

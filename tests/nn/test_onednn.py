@@ -214,8 +214,13 @@ def test_without_the_library_nothing_is_said(monkeypatch: pytest.MonkeyPatch) ->
         choose("onednn", "auto")
 
 
-def test_the_path_in_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_path_in_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(onednn.VARIABLE, "here.so")
     assert onednn.candidates() == ["here.so"]
     monkeypatch.delenv(onednn.VARIABLE)
     assert all(sys.prefix in path or "dnnl" in path for path in onednn.candidates())
+    monkeypatch.setattr("sys.prefix", "nowhere")
+    monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path))
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "libdnnl.so.3").touch()
+    assert onednn.candidates() == [str(tmp_path / "lib" / "libdnnl.so.3")]
