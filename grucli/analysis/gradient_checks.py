@@ -25,7 +25,7 @@ from grucli.nn.gradcheck import (
 from grucli.nn.model import Model
 from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
-from grucli.nn.products import Library, Products, choose
+from grucli.nn.products import LibraryName, Products, choose
 from grucli.storage.directory import open_checkpoint
 from grucli.threads import blas_limited_to
 
@@ -116,7 +116,7 @@ def worst(rows: Sequence[Row]) -> float:
 
 @blas_limited_to(1)  # the products are small
 def check_settings(
-    values: config.Values, mistake: str | None = None, products: Library | None = None
+    values: config.Values, mistake: str | None = None, products: LibraryName | None = None
 ) -> Report:
     """Check the gradients of a small model with random weights.
 
@@ -139,7 +139,7 @@ def check_settings(
         return report.with_products(_compare(*_toy(settings), known, reference))
 
 
-def precisions(library: Library) -> list[Products]:
+def precisions(library: LibraryName) -> list[Products]:
     """Return the products of a library in each precision that this processor has.
 
     Raises:
@@ -209,7 +209,7 @@ def _check(settings: config.Settings) -> Report:
 
 
 @blas_limited_to(1)  # the products are small
-def check_run(path: Path, text: str | None = None, products: Library | None = None) -> Report:
+def check_run(path: Path, text: str | None = None, products: LibraryName | None = None) -> Report:
     """Check the gradients of a run's best checkpoint, in float64.
 
     Args:

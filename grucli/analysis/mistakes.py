@@ -125,8 +125,8 @@ _GRU: Changes = {
         "multiply_n(n * r); first /= r",
     ),
     "reset after the product, weights": (
-        "(h_prevs, h_prevs, dh), cache.a",
-        "(h_prevs, h_prevs, h_prevs), cache.a",
+        "before = h_prevs, h_prevs, dh",
+        "before = h_prevs, h_prevs, h_prevs",
     ),
     "weights from the wrong state": ("(h_prevs,) = cache.before", "h_prevs = cache.h[1:]"),
     "gradient of the last state": (

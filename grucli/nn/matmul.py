@@ -31,6 +31,7 @@ NARROWEST, WIDE = 16, 64
 block is not faster."""
 
 ACTIVATIONS: dict[Activation, Callable[[Array], object]] = {"sigmoid": sigmoid_, "tanh": tanh_}
+"""The functions that ``activated_sum`` can apply."""
 
 STRIP = 16
 """Columns of a transposed matrix that one product copies; more columns add up more zeros."""

@@ -403,10 +403,8 @@ class PackedMatrices:
         """As ``matmul.activated_sum``, for ``rows`` rows."""
         form = self.layout
         x = _Factor(rows, form.K, (form.K, 1), form.precision)
-        key, dst = (
-            ("sum", id(form), rows, activation),
-            _desc((rows, form.N), "float32", (form.N, 1)),
-        )
+        key = "sum", id(form), rows, activation
+        dst = _desc((rows, form.N), "float32", (form.N, 1))
         primitive = _primitive(
             key, lambda: _matmul(x.desc, form.desc, dst, activation, accumulate=True)
         )

@@ -27,7 +27,8 @@ def packed_layouts(
         backward: include the transposed matrices.
     """
     named: dict[str, tuple[int, Layout]] = {}
-    for name, (G, K, N) in _multiplied(shapes):
+    H, V = shapes["output.W_hc"]
+    for name, (G, K, N) in [*multiplied(shapes), ("output.W_hc", (1, H, V))]:
         plain = name == "output.W_hc"
         named[name] = G, layout(rows, K, N, precision, plain=plain)
         if backward:
@@ -35,13 +36,11 @@ def packed_layouts(
     return named
 
 
-def _multiplied(shapes: Shapes) -> Iterator[tuple[str, tuple[int, int, int]]]:
-    """The matrices (G, K, N), but not layer 1's W_x, whose rows are only selected."""
+def multiplied(shapes: Shapes) -> Iterator[tuple[str, tuple[int, int, int]]]:
+    """The matrices (G, K, N) of all layers, but not layer 1's W_x, whose rows are only selected."""
     for name, shape in shapes.items():
         if len(shape) == 3 and name != "layer1.W_x":
             yield name, (shape[0], shape[1], shape[2])
-    H, V = shapes["output.W_hc"]
-    yield "output.W_hc", (1, H, V)
 
 
 class OneDNNWeights:

@@ -4,16 +4,13 @@ Products of a few rows are faster with matrices in narrow blocks of columns (``n
 backward pass multiplies by transposed matrices. The copies are made once per training step.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from grucli.nn.matmul import best_width, blocks, copy_transposed
-from grucli.nn.onednn_weights import OneDNNWeights, packed_layouts, size
+from grucli.nn.onednn_weights import TRANSPOSED, OneDNNWeights, multiplied, packed_layouts, size
 from grucli.nn.params import Array, Params, Shapes, count
 from grucli.nn.products import Products
-
-TRANSPOSED = "^T"
-"""Suffix of the name of a transposed matrix."""
 
 
 def packed_shapes(shapes: Shapes, rows: int, *, backward: bool = True) -> Shapes:
@@ -27,7 +24,7 @@ def packed_shapes(shapes: Shapes, rows: int, *, backward: bool = True) -> Shapes
         backward: include the transposed matrices.
     """
     named: dict[str, tuple[int, ...]] = {}
-    for name, (G, K, N) in _multiplied(shapes):
+    for name, (G, K, N) in multiplied(shapes):
         n = best_width(rows, K, N)
         if n < N:
             named[name] = (G, N // n, K, n)
@@ -38,13 +35,6 @@ def packed_shapes(shapes: Shapes, rows: int, *, backward: bool = True) -> Shapes
         H, V = shapes["output.W_hc"]
         named["output.W_hc" + TRANSPOSED] = (V, H)
     return named
-
-
-def _multiplied(shapes: Shapes) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The matrices (G, K, N) of all layers, but not layer 1's W_x, whose rows are only selected."""
-    for name, shape in shapes.items():
-        if len(shape) == 3 and name != "layer1.W_x":
-            yield name, shape
 
 
 class PackedWeights:

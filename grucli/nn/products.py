@@ -6,7 +6,8 @@ from grucli.nn import onednn
 from grucli.nn.matmul import UNPACKED
 from grucli.nn.onednn import Precision, Unavailable
 
-Library = Literal["numpy", "onednn"]
+LibraryName = Literal["numpy", "onednn"]
+"""The libraries that compute products."""
 
 
 class Products(NamedTuple):
@@ -17,7 +18,7 @@ class Products(NamedTuple):
         precision: the precision of the two factors of a product. Sums are in float32.
     """
 
-    library: Library = "numpy"
+    library: LibraryName = "numpy"
     precision: Precision = "float32"
 
     def __str__(self) -> str:
@@ -34,7 +35,7 @@ NUMPY = Products()
 
 
 def choose(
-    library: Literal["auto"] | Library, precision: Literal["auto", "float32", "bfloat16"]
+    library: Literal["auto"] | LibraryName, precision: Literal["auto", "float32", "bfloat16"]
 ) -> Products:
     """Choose products by what is installed and what the processor has, never by measured times.
 

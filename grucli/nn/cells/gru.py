@@ -108,9 +108,8 @@ class GRU(Cell):
             dh_next += from_z  # route 2, update: dz~ W_hz^T
             dh_next += from_r  # route 4, reset: dr~ W_hr^T
         (h_prevs,) = cache.before
-        recurrent_gradients(
-            w_T.W_h, dw.W_h, (h_prevs, h_prevs, dh), cache.a
-        )  # dh holds r_t * h_{t-1} now
+        before = h_prevs, h_prevs, dh  # dh holds r_t * h_{t-1} now
+        recurrent_gradients(w_T.W_h, dw.W_h, before, cache.a)
         return dh_next
 
     # ---- the routes of the gradient, one by one: h_t to h_{t-1}
