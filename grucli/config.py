@@ -36,10 +36,11 @@ MOST_TOLD = 50
 
 RESUMABLE = frozenset(
     [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
-    + ["train.patience", "train.keep", "train.save_minutes"]
+    + ["train.patience", "train.keep", "train.save_minutes", "train.products", "train.precision"]
     + ["sample.length", "sample.temperature", "sample.prompt"]
 )
-"""Keys that may change when a run is resumed. All other keys have influenced the weights."""
+"""Keys that may change when a run is resumed. All other keys have influenced the weights by more
+than the rounding of products."""
 
 
 class _Section(BaseModel):

@@ -201,7 +201,7 @@ def show_plan(session: "Session", quiet: bool) -> None:
         f"without a model: {unigram:.2f} bits per character by the characters' frequencies, "
         f"{uniform:.2f} if all are equally likely",
     )
-    render.fact("budget", f"{_budget(plan)}")
+    render.fact("budget", _budget(plan))
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     render.fact("memory", f"{render.size(plan.memory)}, {processes}")
     render.fact("products", _products(plan))

@@ -79,7 +79,7 @@ class Corpus:
             if data.level == "byte":
                 notes.append(f"a model of bytes learns the format of a file, not its text: {named}")
             else:
-                notes.append(f"files that are not text were left out: {named}")
+                notes.append(f"files that cannot be read as text were left out: {named}")
         if self.repeated:
             named = _listed([f"{file} has the content of {first}" for file, first in self.repeated])
             notes.append(

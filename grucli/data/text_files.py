@@ -113,8 +113,10 @@ class Digest:
         first: dict[bytes, str] = {}
         found = []
         for file, size, content in zip(self.files, self.sizes, self._of_files, strict=True):
-            if size and (before := first.setdefault(content.digest(), file)) != file:
-                found.append((file, before))
+            key = content.digest()
+            if size and key in first:
+                found.append((file, first[key]))
+            first.setdefault(key, file)
         return found
 
 

@@ -39,7 +39,8 @@ CPU, IN_ORDER = 1, 1  # dnnl_engine_kind_t, dnnl_stream_flags_t
 WEIGHTS_DESC = 131  # dnnl_query_t: dnnl_query_weights_md
 ELTWISE: dict[Activation, int] = {"tanh": 0x21, "sigmoid": 0x29}  # dnnl_alg_kind_t
 HAS_AVX512, HAS_BFLOAT16 = 0x20, 0x80  # bits of dnnl_cpu_isa_t
-STATUS = {1: "out of memory", 2: "invalid arguments", 3: "not implemented", 5: "runtime error"}
+OUT_OF_MEMORY = 1  # dnnl_status_t
+STATUS = {2: "invalid arguments", 3: "not implemented", 5: "runtime error"}  # dnnl_status_t
 TYPES: dict[Precision, int] = {"float32": FLOAT32, "bfloat16": BFLOAT16}
 
 
@@ -153,6 +154,8 @@ def _one_thread_at_load() -> Iterator[None]:
 
 
 def _check(status: int) -> None:
+    if status == OUT_OF_MEMORY:
+        raise MemoryError("oneDNN has not enough memory")
     if status:
         raise Unavailable(f"oneDNN reports: {STATUS.get(status, f'error {status}')}")
 

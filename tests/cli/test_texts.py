@@ -347,6 +347,8 @@ def test_a_text_that_is_given_twice_is_noticed(grucli: Grucli) -> None:
     Path("c.txt.gz").write_bytes(gzip.compress(Path("a.txt").read_bytes()))
     said = grucli("train", "a.txt", "b.txt", "c.txt.gz", "--dry-run", *TINY).err
     assert "the text contains files twice: c.txt.gz has the content of a.txt" in said
+    said = grucli("train", "a.txt", "a.txt", "--dry-run", *TINY).err
+    assert "a.txt has the content of a.txt" in said
     assert "twice" not in grucli("train", "a.txt", "b.txt", "--dry-run", *TINY).err
 
 

@@ -70,3 +70,19 @@ def test_what_is_not_to_be_had_is_refused_with_the_command_that_installs_it(
     assert 'pip install ".[fast]"' in result.err
     assert "note: products are computed by NumPy: nowhere.so" in said
     assert "products NumPy, float32" in said
+
+
+def test_a_run_goes_on_with_other_products_where_the_library_is_missing(
+    grucli: Grucli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = (*TINY, "--set=train.products=onednn", f"--set=train.precision={PRECISIONS[-1]}")
+    run = grucli("train", "text.txt", "--steps=6", "-q", *asked).out.strip()
+    monkeypatch.setattr(onednn, "candidates", list)
+    monkeypatch.setattr(onednn, "load", onednn.load.__wrapped__)
+    refused = grucli("train", "--resume", run, "--steps=9")
+    assert refused.code == 2
+    advice = ("--set", "train.products=auto", "--set", "train.precision=auto")
+    assert " ".join(advice) in refused.err
+    goes_on = grucli("train", "--resume", run, "--steps=9", *advice)
+    assert goes_on.code == 0, goes_on.err
+    assert "products was oneDNN 3." in goes_on.err
