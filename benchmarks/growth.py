@@ -80,8 +80,8 @@ def exponent(sizes: Sequence[float], values: Sequence[float]) -> str:
 
 def by_corpus(folder: Path) -> list[list[str]]:
     """Rows of the table that measure the size of the corpus."""
-    rows, sizes, steps = [], [], []
-    first = 0.0
+    rows: list[list[str]] = []
+    sizes, steps, first = [], [], 0.0
     for megabytes, path in corpora(folder):
         seconds, step, memory = train(path, STEPS, "model.hidden=128")
         first = first or memory

@@ -12,7 +12,7 @@ from itertools import cycle, islice
 
 from benchmarks.contenders import measure, serve
 from benchmarks.page import table, write
-from grucli.threads import product_threads
+from grucli.sampling import product_threads
 
 SIZES = ((128, 256), (256, 256), (512, 256), (384, 384), (768, 256), (512, 512), (1024, 384))
 """Columns and numbers in each."""

@@ -1,4 +1,4 @@
-"""A few rows times a matrix, whole and in blocks of columns: what ``grucli/nn/products.py`` gains.
+"""A few rows times a matrix, whole and in blocks of columns: what ``grucli/nn/matmul.py`` gains.
 
 ``python -m benchmarks.products``; one thread, the contenders' turns interleaved.
 """

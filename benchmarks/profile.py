@@ -1,7 +1,7 @@
 """Where the time of a training step goes: ``python -m benchmarks.profile``.
 
-Each part is run by itself, over the same arrays as in the step: its products, its exponentials,
-its optimizer. What calling NumPy costs is the time of the same step with next to no numbers in it.
+Each part is run by itself, over the same arrays as in the step: its products, its softmax, its
+optimizer. What calls cost is the time of the same step with next to no numbers in it.
 The parts are interleaved; medians. What no part explains, elementwise operations and the traffic
 between the caches and memory, is the difference.
 """
@@ -14,29 +14,32 @@ from statistics import median
 
 from benchmarks.page import table, write
 from benchmarks.training import GRID, VOCABULARY, Size, grucli_step
+from grucli.nn.products import NUMPY, Products
 from grucli.threads import available_cores, limit_blas
 
+ALL = (NUMPY, Products("onednn"), Products("onednn", "bfloat16"))
 Part = Callable[[], object]
 HEADER = (
     "B x T, size",
+    "products of",
     "step",
-    "products",
-    "exp and tanh",
-    "calls of NumPy",
+    "products, sigmoid, tanh",
+    "softmax",
+    "calls",
     "elementwise and memory",
     "optimizer",
     "sharing and waiting",
 )
 
 
-def kernels(size: Size) -> Part:
+def kernels(size: Size, products: Products) -> Part:
     """Forward and backward of one process's streams."""
     import numpy as np
 
     from grucli.nn.model import Model
 
     rng = np.random.default_rng(0)
-    model = Model(VOCABULARY, size.H, size.L)
+    model = Model(VOCABULARY, size.H, size.L, products=products)
     model.initialize(rng)
     x, targets = rng.integers(0, VOCABULARY, (2, size.T, size.B))
     state, room = model.zero_state(size.B), model.workspace(size.T, size.B)
@@ -48,80 +51,84 @@ def kernels(size: Size) -> Part:
     return run
 
 
-def products(size: Size) -> Part:
-    """The matrix products of ``kernels``, with the arrays that they follow each other on."""
+def products_alone(size: Size, products: Products) -> Part:
+    """The matrix products and activations of ``kernels``, in the order of the arrays there."""
     import numpy as np
 
     from grucli.nn.input_projection import STEPS_AT_ONCE
-    from grucli.nn.matmul import best_width, blocks, multiplier, multiply
-    from grucli.nn.model import ROWS_AT_ONCE
+    from grucli.nn.matmul import activated_sum, add_multiplier, multiplier, multiply
+    from grucli.nn.matmul import weight_gradient as gradient
+    from grucli.nn.model import ROWS_AT_ONCE, Model
     from grucli.nn.params import chunks
 
-    T, B, H, L = size.T, size.B, size.H, size.L
-    rng = np.random.default_rng(0)
-
-    def numbers(*shape: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":
-        return rng.standard_normal(shape, np.float32)
-
-    W, h, a, scratch = numbers(3, H, H), numbers(T, B, H), numbers(3, T, B, H), numbers(2, B, H)
-    W *= 0.01  # what a product overwrites is the next one's factor, and must not grow
-    cut = blocks(W, best_width(B, H, H)).copy()
-    multiply_two, multiply_one = multiplier(cut[:2], scratch), multiplier(cut[2], scratch[0])
-    rows, a_rows, dW = h.reshape(T * B, H), a.reshape(3, T * B, H), numbers(H, H)
-    W_hc, W_hc_T = numbers(H, VOCABULARY), numbers(VOCABULARY, H)
-    c = numbers(T * B, VOCABULARY)
-    W_hc_T *= 0.01
-    from_gates = numbers(3, STEPS_AT_ONCE * B, H)
+    T, B, H, L, V = size.T, size.B, size.H, size.L, VOCABULARY
+    model = Model(V, H, 2, products=products)
+    model.params.flat[:] = 0.001  # what a product overwrites is a later factor, and must not grow
+    packed = model.packed(B)
+    layers = model.layers(model.params)
+    (_, w), (_, w_T) = packed.forward(layers), packed.transposed(layers)
+    h, a, scratch = (np.ones(shape, "f4") for shape in ((T, B, H), (3, T, B, H), (2, B, H)))
+    c, dW, dW_hc = (np.ones((n, m), "f4") for n, m in ((T * B, V), (H, H), (H, V)))
+    sum_two = activated_sum(w.W_h[:2], scratch, "sigmoid")
+    sum_one = activated_sum(w.W_h[2], scratch[0], "tanh")
+    multiply_n = multiplier(w_T.W_h[2], scratch[0])
+    add_z, add_r = (add_multiplier(W, scratch[1], scratch[0]) for W in w_T.W_h[:2])
+    rows, a_rows = h.reshape(T * B, H), a.reshape(3, T * B, H)
+    from_gates = np.ones((3, STEPS_AT_ONCE * B, H), "f4")
     steps, logits = chunks(T * B, STEPS_AT_ONCE * B), chunks(T * B, ROWS_AT_ONCE)
 
     def run() -> None:
         for _ in range(L):
-            for _ in range(2):  # forward, and the same backward
-                for h_t in h:
-                    multiply_two(h_t)
-                    multiply_one(h_t)
+            for t, h_t in enumerate(h):
+                sum_two(h_t, a[:2, t])
+                sum_one(h_t, a[2, t])
+            for h_t in h:
+                multiply_n(h_t)
+                add_z(h_t)
+                add_r(h_t)
             for a_g in a_rows:
-                np.matmul(rows.T, a_g, out=dW)
+                gradient(w.W_h, rows, a_g, dW)
         for _ in range(L - 1):  # between layers: projection, its weights' gradient, its input's
             for some in steps:
-                multiply(rows[some], cut, out=a_rows[:, some])
+                multiply(rows[some], w.W_x, out=a_rows[:, some])
             for a_g in a_rows:
-                np.matmul(rows.T, a_g, out=dW)
+                gradient(w.W_h, rows, a_g, dW)
             for some in steps:
-                multiply(a_rows[:, some], cut, out=from_gates[:, : some.stop - some.start])
+                multiply(a_rows[:, some], w_T.W_x, out=from_gates[:, : some.stop - some.start])
         for some in logits:
-            multiply(rows[some], W_hc[None], out=c[some])
-            np.matmul(rows[some].T, c[some])
-            multiply(c[some], W_hc_T[None], out=rows[some])
+            multiply(rows[some], packed.W_hc, out=c[some][None])
+            gradient(packed.W_hc_T, rows[some], c[some], dW_hc)
+            multiply(c[some], packed.W_hc_T, out=rows[some][None])
 
     return run
 
 
-def functions(size: Size) -> Part:
-    """The exponentials and hyperbolic tangents of ``kernels``."""
+def softmax(size: Size) -> Part:
+    """The softmax, the loss and their gradient."""
     import numpy as np
 
-    gates, n = np.full((2, size.B, size.H), 0.5, np.float32), np.full((size.B, size.H), 0.5, "f")
-    c, out = np.full((size.B, VOCABULARY), -4.0, np.float32), np.empty_like(gates)
+    from grucli.nn.functional import softmax_cross_entropy_
+    from grucli.nn.model import ROWS_AT_ONCE
+    from grucli.nn.params import chunks
+
+    c = np.full((size.T * size.B, VOCABULARY), -4.0, np.float32)
+    targets = np.zeros(len(c), np.intp)
 
     def run() -> None:
-        for _ in range(size.T):
-            for _ in range(size.L):
-                np.tanh(gates, out=out)
-                np.tanh(n, out=out[0])
-            np.exp(c)
+        for some in chunks(len(c), ROWS_AT_ONCE):
+            softmax_cross_entropy_(c[some], targets[some], 1e-4)
 
     return run
 
 
-def optimizer(size: Size, rows: int) -> Part:
+def optimizer(size: Size, rows: int, products: Products) -> Part:
     """Clipping, Adam, and the packed weights for the next step."""
     import numpy as np
 
     from grucli.nn.model import Model
     from grucli.nn.optim import Moments, adam_, clip_
 
-    model = Model(VOCABULARY, size.H, size.L)
+    model = Model(VOCABULARY, size.H, size.L, products=products)
     params, packed = model.params, model.packed(rows)
     gradient = np.full_like(params.flat, 1e-3)
     moments = Moments.like(params.flat)
@@ -145,25 +152,25 @@ def measure(parts: Mapping[str, Part], turns: int) -> dict[str, float]:
     return {name: median(times[2:]) for name, times in taken.items()}
 
 
-def row(size: Size, cores: int, turns: int) -> list[str]:
+def row(size: Size, products: Products, cores: int, turns: int) -> list[str]:
     """One line of the table."""
     own = Size(size.B // cores, size.T, size.H, size.L)
     ms = measure(
         {
-            "step": grucli_step(size, cores),
-            "kernels": kernels(own),
-            "products": products(own),
-            "functions": functions(own),
-            "calls": kernels(Size(1, size.T, 2, size.L)),
-            "optimizer": optimizer(size, own.B),
+            "step": grucli_step(size, cores, "gru", products.library, products.precision),
+            "kernels": kernels(own, products),
+            "products": products_alone(own, products),
+            "softmax": softmax(own),
+            "calls": kernels(Size(1, size.T, 2, size.L), products),
+            "optimizer": optimizer(size, own.B, products),
         },
         turns,
     )
-    explained = ms["products"] + ms["functions"] + ms["calls"]
-    shares = [ms["products"], ms["functions"], ms["calls"], ms["kernels"] - explained]
+    explained = ms["products"] + ms["softmax"] + ms["calls"]
+    shares = [ms["products"], ms["softmax"], ms["calls"], ms["kernels"] - explained]
     shares += [ms["optimizer"], ms["step"] - ms["kernels"] - ms["optimizer"]]
     cells = [f"{part:.1f} ms, {part / ms['step']:.0%}" for part in shares]
-    return [str(size), f"{ms['step']:.1f} ms", *cells]
+    return [str(size), str(products), f"{ms['step']:.1f} ms", *cells]
 
 
 def main() -> None:
@@ -175,8 +182,9 @@ def main() -> None:
     limit_blas(1)
     rows = []
     for size in GRID:
-        rows.append(row(size, arguments.cores, arguments.turns))
-        print(rows[-1], file=sys.stderr)
+        for products in ALL:
+            rows.append(row(size, products, arguments.cores, arguments.turns))
+            print(rows[-1], file=sys.stderr)
     note = (
         f"One of {arguments.cores} processes; each part by itself, medians of {arguments.turns} "
         "turns. A difference below zero says that parts by themselves met emptier caches, or that "

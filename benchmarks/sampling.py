@@ -26,13 +26,13 @@ GRID = [(H, samples) for samples in (1, 64) for H in (128, 512, 1024)]
 
 def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     """A sample as ``grucli sample`` makes it."""
-    from grucli.threads import limit_blas, product_threads
-
-    limit_blas(product_threads(samples))
     import numpy as np
 
     from grucli.nn.model import Model
-    from grucli.sampling import Sampler, choose_threads, generate
+    from grucli.sampling import Sampler, choose_threads, generate, product_threads
+    from grucli.threads import limit_blas
+
+    limit_blas(product_threads(samples))
 
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))

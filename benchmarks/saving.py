@@ -49,8 +49,7 @@ def train(text: Path, folder: Path) -> dict[str, list[float]]:
 
     settings = resolve([("benchmark", {"train.epochs": float(EPOCHS)})])
     plan = make_plan(settings, read([str(text)], settings.data))
-    run = RunDirectory.create(folder, "saving", settings, {})
-    run.write_info({})
+    run = RunDirectory.create(folder, "saving", settings, {}, {})
     trainer = Trainer(plan, start(plan), run)
     run.checkpoints.save = save = Timed(run.checkpoints.save)  # type: ignore[method-assign]
     before = os.fsync

@@ -147,7 +147,7 @@ def ceiling_step(
     out = np.empty_like(a)
     if products == "numpy":
         return lambda: np.matmul(a, b, out=out)
-    from grucli.nn.onednn import PackedMatrices, layout
+    from grucli.nn.onednn.packed_matrices import PackedMatrices, layout
 
     form = layout(2048 // cores, 2048, 2048, precision)  # type: ignore[arg-type]
     packed = PackedMatrices(form, [np.zeros(form.numbers, np.float32)])

@@ -15,8 +15,10 @@ import codecs
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +32,9 @@ from grucli.evaluation import Score, log_probs_side_by_side, nats_of
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
+from grucli.nn.products import LibraryName, float32_products
 from grucli.samples import Samples, check_stops
-from grucli.sampling import Sampler, sample_ids
+from grucli.sampling import MANY_SAMPLES, Sampler, sample_ids
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
@@ -55,6 +58,7 @@ class TextReader:
         counts: how often each symbol occurs in the training text, (V,).
         data: how the training text was read: level, encoding, documents.
         path: the checkpoint file, for display.
+        library: which library computes products with many rows; auto: oneDNN if it can be used.
     """
 
     model: Model
@@ -62,6 +66,12 @@ class TextReader:
     counts: npt.NDArray[np.int64]
     data: Data = field(default_factory=Data)
     path: Path | None = None
+    library: Literal["auto"] | LibraryName = "numpy"
+
+    @cached_property
+    def batch_model(self) -> Model:
+        """The model for many samples or texts at a time; results differ only by rounding."""
+        return self.model.with_products(float32_products(self.library))
 
     @property
     def documents(self) -> bool:
@@ -264,7 +274,7 @@ class LanguageModel(TextReader):
         ids = self.encode(prompt, unknown=unknown)
         stops = [text.encode(errors="replace") for text in stop]
         return Samples(
-            model=self.model,
+            model=self.model if count < MANY_SAMPLES else self.batch_model,
             vocabulary=self.vocabulary,
             counts=self.counts,
             prompt=self._before_sample(ids),
@@ -338,7 +348,7 @@ class LanguageModel(TextReader):
         texts, nats = self._lines(lines, unknown), [np.zeros(0)]
         while begun := list(map(self._begin, islice(texts, SORTED))):
             first = [log_probs.sum() for log_probs, _ in begun]
-            nats.append(nats_of(self.model, [ids for _, ids in begun]) - first)
+            nats.append(nats_of(self.batch_model, [ids for _, ids in begun]) - first)
         return np.concatenate(nats)
 
     def evaluate(
@@ -369,7 +379,7 @@ class LanguageModel(TextReader):
                 "predict"
             )
         cores = available_cores() if workers is None else workers
-        return evaluation.evaluate(self.model, ids, cores, stop, first=first)
+        return evaluation.evaluate(self.batch_model, ids, cores, stop, first=first)
 
     # ---- states
 

@@ -23,7 +23,7 @@ from grucli.nn.gradcheck import (
     toy,
 )
 from grucli.nn.model import Model
-from grucli.nn.onednn import Unavailable
+from grucli.nn.onednn.library import Unavailable
 from grucli.nn.params import Array, Ids
 from grucli.nn.products import LibraryName, Products, choose
 from grucli.storage.directory import open_checkpoint

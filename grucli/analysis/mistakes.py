@@ -107,9 +107,9 @@ def changed(module: types.ModuleType, right: str, wrong: str) -> types.ModuleTyp
 
 _GRU: Changes = {
     "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
-    "route 2, update": ("dh_next += from_z", "pass"),
+    "route 2, update": ("add_z(z)", "pass"),
     "route 3, candidate": ("dh_next += drh  # route 3", "pass  #"),
-    "route 4, reset": ("dh_next += from_r", "pass"),
+    "route 4, reset": ("add_r(r)", "pass"),
     "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
     "z (1 - z) without z": ("write *= dn", "write *= dh_next"),
     "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
@@ -141,9 +141,9 @@ _GRU: Changes = {
 
 _AFTER: Changes = {
     "route 1, direct": ("dh_next *= keep  # route 1", "dh_next *= 0.0  #"),
-    "route 2, update": ("dh_next += from_z", "pass"),
-    "route 3, candidate": ("dh_next += from_u", "pass"),
-    "route 4, reset": ("dh_next += from_r", "pass"),
+    "route 2, update": ("add_z(z)", "pass"),
+    "route 3, candidate": ("add_u(u)", "pass"),
+    "route 4, reset": ("add_r(r)", "pass"),
     "z (1 - z) without 1 - z": ("z *= write", "z[:] = write"),
     "r (1 - r) without 1 - r": ("np.subtract(1.0, r, out=r)", "r[:] = 1.0"),
     "r (1 - r) without r": ("r *= du", "r *= n"),
@@ -196,10 +196,10 @@ _MODEL: Changes = {
 }
 
 _LSTM: Changes = {
-    "route output": ("dh_next += from_o", "pass"),
-    "route input": ("np.add(from_i, from_f, out=dh_next)", "dh_next[:] = from_f"),
-    "route forget": ("np.add(from_i, from_f, out=dh_next)", "dh_next[:] = from_i"),
-    "route candidate": ("dh_next += from_g", "pass"),
+    "route output": ("add_o(o)", "pass"),
+    "route input": ("multiply_i(i)", "dh_next[:] = 0.0"),
+    "route forget": ("add_f(f)", "pass"),
+    "route candidate": ("add_g(g)", "pass"),
     "route direct": ("dc *= f  # route direct", "dc *= 0.0  #"),
     "through the cell": ("dc += u", "pass"),
     "1 - u^2 without 1 -": ("np.subtract(1.0, u, out=u)", "pass"),
@@ -216,8 +216,8 @@ _LSTM: Changes = {
     "a (1 - a) without a": ("difo *= ifo", "pass"),
     "weights from the wrong state": ("h_prevs, _ = cache.before", "h_prevs = cache.h[1:]"),
     "gradient of the last state": (
-        "dstate = np.array(dstate, dtype=cache.h.dtype)",
-        "dstate = np.zeros_like(dstate)",
+        "dh_next, dc = np.array(parts, cache.h.dtype)",
+        "dh_next, dc = np.zeros_like(parts, cache.h.dtype)",
     ),
     "gradient from above": (
         "dh_next += dh_t",

@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 
 from grucli.nn.functional import sigmoid_, tanh_
-from grucli.nn.onednn import Activation, PackedMatrices, product_with, transposed_product
+from grucli.nn.onednn.library import Activation
+from grucli.nn.onednn.packed_matrices import PackedMatrices
+from grucli.nn.onednn.products import transposed_product
 from grucli.nn.params import Array
 from grucli.threads import blas_threads
 
@@ -234,15 +236,39 @@ def activated_sum(
     return replace
 
 
+def add_multiplier(W: Matrix, out: Array, scratch: Array) -> Callable[[Array], object]:
+    """A function of x, (B, K), that adds x W to ``out``.
+
+    Args:
+        W: the weights, one matrix.
+        out: added to at each call, (B, N); contiguous.
+        scratch: memory for the product, (B, N); oneDNN does not use it.
+    """
+    if isinstance(W, PackedMatrices):
+        return W.add_multiplier(out)
+    multiply_x = multiplier(W, scratch)
+
+    def add(x: Array) -> None:
+        multiply_x(x)
+        np.add(out, scratch, out=out)
+
+    return add
+
+
 def multiply(x: Array, W: Matrix, out: Array | None = None) -> Array:
     """The product x W, (..., B, N), of x (..., B, K); W and ``out`` as for ``multiplier``."""
     if out is None:
         out = np.empty((*x.shape[:-1], columns_of(W)), x.dtype)
-    if isinstance(W, PackedMatrices):
-        product_with(W, x, out)
-    else:
-        multiplier(W, out)(x)
+    assert x.shape[-2:] == (out.shape[-2], rows_of(W))
+    multiplier(W, out)(x)
     return out
+
+
+def rows_of(W: Matrix) -> int:
+    """The number of rows K of weights."""
+    if isinstance(W, PackedMatrices):
+        return W.layout.K
+    return W.columns.shape[-1] if isinstance(W, OneRowWeights) else W.shape[-2]
 
 
 def columns_of(W: Matrix) -> int:

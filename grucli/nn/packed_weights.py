@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grucli.nn.matmul import best_width, blocks, copy_transposed
-from grucli.nn.onednn_weights import TRANSPOSED, OneDNNWeights, multiplied, packed_layouts, size
+from grucli.nn.onednn.weights import TRANSPOSED, OneDNNWeights, multiplied, packed_layouts, size
 from grucli.nn.params import Array, Params, Shapes, count
 from grucli.nn.products import Products
 

@@ -2,9 +2,9 @@
 
 from typing import Literal, NamedTuple
 
-from grucli.nn import onednn
 from grucli.nn.matmul import UNPACKED
-from grucli.nn.onednn import Precision, Unavailable
+from grucli.nn.onednn import library as onednn
+from grucli.nn.onednn.library import Precision, Unavailable
 
 LibraryName = Literal["numpy", "onednn"]
 """The libraries that compute products."""
@@ -59,6 +59,14 @@ def choose(
     if precision == "bfloat16" and not found.has_bfloat16:
         raise Unavailable("the processor has no instructions for bfloat16 (AVX512-BF16)")
     return Products("onednn", "bfloat16" if precision == "bfloat16" else "float32")
+
+
+def float32_products(library: Literal["auto"] | LibraryName) -> Products:
+    """Products in float32 of a library, or of NumPy if it cannot be used here."""
+    try:
+        return choose(library, "float32")
+    except Unavailable:
+        return NUMPY
 
 
 def usable() -> onednn.Library:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
-from grucli.nn.matmul import OneRowWeights, for_one_row, multiplier
+from grucli.nn.matmul import Matrix, for_one_row, multiplier
 from grucli.nn.model import Model
 from grucli.nn.packed_weights import Packed
 from grucli.nn.params import Array, Ids, Input
@@ -42,8 +42,7 @@ class Stepper:
         self.turn = 0  # index of the current one of the two states
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
         self.b_c = output.b_c[None]  # (1, V)
-        W_hc = output.W_hc[None]  # one block
-        self.multiply_output = multiplier(for_one_row(W_hc) if B == 1 else W_hc, self.c)
+        self.multiply_output = multiplier(_for_rows(packed.W_hc, B), self.c)
         self.layers = [
             _layer(model, w, B, reads_characters=number == 0) for number, w in enumerate(weights)
         ]
@@ -88,10 +87,9 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
     project: Callable[[Any], object] = (
         _select(w.W_x[:, 0] + w.b[:, None], a)
         if reads_characters
-        else _project(for_one_row(w.W_x) if B == 1 else w.W_x, w.b[:, None], a)
+        else _project(_for_rows(w.W_x, B), w.b[:, None], a)
     )
-    if B == 1:
-        w = w._replace(W_h=for_one_row(w.W_h))
+    w = w._replace(W_h=_for_rows(w.W_h, B))
     there, step = cache.steps[0], cell.step(w, cache)
     back = there._replace(
         **{part: getattr(there, f"{part}_prev") for part in cell.STATE},
@@ -102,6 +100,11 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
         project,
         [partial(step, *views) for views in (back, there)],
     )
+
+
+def _for_rows(W: Matrix, B: int) -> Matrix:
+    """Weights for products of B rows, from weights in blocks or for oneDNN."""
+    return for_one_row(W) if B == 1 and isinstance(W, np.ndarray) else W
 
 
 def _select(table: Array, a: Array) -> Callable[[Ids], object]:
@@ -116,7 +119,7 @@ def _select(table: Array, a: Array) -> Callable[[Ids], object]:
     return select_one
 
 
-def _project(W_x: Array | OneRowWeights, b: Array, a: Array) -> Callable[[Array], object]:
+def _project(W_x: Matrix, b: Array, a: Array) -> Callable[[Array], object]:
     """A function of x that writes x W_x + b to ``a`` (G, B, H); b is (G, 1, H)."""
     multiply = multiplier(W_x, a)
 

@@ -86,8 +86,9 @@ class Checkpoint:
 
     def language_model(self, path: Path | None = None) -> LanguageModel:
         """The model to use, with its vocabulary; ``path`` is displayed as its name."""
+        library = self.settings.train.products
         return LanguageModel(
-            self.model_to_use(), self.vocabulary, self.counts, self.settings.data, path
+            self.model_to_use(), self.vocabulary, self.counts, self.settings.data, path, library
         )
 
     def averaged(self) -> Model:

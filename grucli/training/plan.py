@@ -26,7 +26,7 @@ from grucli.data.windows import (
 )
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
-from grucli.nn.onednn import Unavailable
+from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
 from grucli.nn.products import NUMPY, Products, choose, described, why_not_used

@@ -10,11 +10,13 @@ import pytest
 
 from grucli.analysis import mistakes
 from grucli.analysis.mistakes import made
-from grucli.nn import gradcheck, onednn
+from grucli.nn import gradcheck
 from grucli.nn.cells import CELLS
 from grucli.nn.matmul import multiplier, multiply, weight_gradient
 from grucli.nn.model import Model
-from grucli.nn.onednn import PackedMatrices, Precision, Unavailable, layout
+from grucli.nn.onednn import library as onednn
+from grucli.nn.onednn.library import Precision, Unavailable
+from grucli.nn.onednn.packed_matrices import PackedMatrices, layout
 from grucli.nn.packed_weights import packed_size
 from grucli.nn.params import Array
 from grucli.nn.products import NUMPY, Products, choose, usable, why_not_used
@@ -69,6 +71,15 @@ def test_products_are_those_of_rounded_factors(
     np.testing.assert_allclose(
         back, rounded(y, precision) @ rounded(W, precision).swapaxes(1, 2), rtol=1e-4, atol=1e-2
     )
+
+
+@pytest.mark.parametrize("products", ALL, ids=str)
+def test_a_multiplier_keeps_the_memory_that_it_writes_to(products: Products) -> None:
+    W = np.ones((2, 64, 64), np.float32)
+    multiply_all = multiplier(packed(W, 16, products.precision), np.zeros((2, 16, 64), np.float32))
+    others = [np.zeros((2, 16, 64), np.float32) for _ in range(50)]
+    multiply_all(np.ones((16, 64), np.float32))
+    assert not np.any(others)
 
 
 @pytest.mark.parametrize("products", ALL, ids=str)

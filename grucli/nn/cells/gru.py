@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
-from grucli.nn.matmul import activated_sum, multiplier
+from grucli.nn.matmul import activated_sum, add_multiplier, multiplier
 from grucli.nn.params import Array, orthogonal
 from grucli.nn.state_resets import backward_steps
 
@@ -80,11 +80,12 @@ class GRU(Cell):
         traffic: dz~, dr~, dn~ overwrite z, r, n in ``cache.a``, and r_t * h_{t-1} overwrites dh_t.
         """
         dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
-        scratch = cache.scratch[:2]
-        first, second = scratch
-        multiply_zr, multiply_n = multiplier(w_T.W_h[:2], scratch), multiplier(w_T.W_h[2], first)
+        first, second, _ = cache.scratch
+        W_hz_T, W_hr_T, W_hn_T = w_T.W_h
+        multiply_n = multiplier(W_hn_T, first)
+        add_z, add_r = (add_multiplier(W_T, dh_next, first) for W_T in (W_hz_T, W_hr_T))
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
-        for buffer, (h_prev, _, zr, z, r, n) in zip(dh[::-1], steps, strict=True):
+        for buffer, (h_prev, _, _, z, r, n) in zip(dh[::-1], steps, strict=True):
             dh_next += buffer  # dh_t, from above
             np.multiply(r, h_prev, out=buffer)  # r h, saved for the gradient of W_hn
             dn = np.multiply(dh_next, z, out=first)  # (4) dn = dh * z
@@ -103,10 +104,8 @@ class GRU(Cell):
             np.subtract(1.0, r, out=r)
             r *= h_prev
             r *= drh  # (2) dr~ = d(r h) * h_{t-1} * r (1 - r)
-            multiply_zr(zr)
-            from_z, from_r = scratch
-            dh_next += from_z  # route 2, update: dz~ W_hz^T
-            dh_next += from_r  # route 4, reset: dr~ W_hr^T
+            add_z(z)  # route 2, update: dh + dz~ W_hz^T
+            add_r(r)  # route 4, reset: dh + dr~ W_hr^T
         (h_prevs,) = cache.before
         before = h_prevs, h_prevs, dh  # dh holds r_t * h_{t-1} now
         recurrent_gradients(w_T.W_h, dw.W_h, before, cache.a)

@@ -19,7 +19,7 @@ from grucli.nn.cells import base
 from grucli.nn.cells.base import Cache, Cell, Route, recurrent_gradients
 from grucli.nn.cells.gru import GRU
 from grucli.nn.functional import sigmoid_
-from grucli.nn.matmul import multiplier
+from grucli.nn.matmul import add_multiplier, multiplier
 from grucli.nn.params import Array, Shapes
 from grucli.nn.state_resets import backward_steps
 
@@ -91,11 +91,9 @@ class GRUAfter(Cell):
         """The backward pass; new arrays overwrite old ones as in a GRU."""
         dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         dn, write = cache.scratch[:2]
-        zr_product, n_product = cache.scratch[:2], cache.scratch[2]
-        multiply_zr = multiplier(w_T.W_h[:2], zr_product)
-        multiply_n = multiplier(w_T.W_h[2], n_product)
+        add_z, add_r, add_u = (add_multiplier(W_T, dh_next, dn) for W_T in w_T.W_h)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
-        for dh_t, (h_prev, _, u, zr, z, r, n) in zip(dh[::-1], steps, strict=True):
+        for dh_t, (h_prev, _, u, _, z, r, n) in zip(dh[::-1], steps, strict=True):
             dh_next += dh_t
             np.multiply(dh_next, z, out=dn)  # (5) dn = dh * z
             keep = np.subtract(1.0, z, out=z)
@@ -111,12 +109,9 @@ class GRUAfter(Cell):
             r *= u
             r *= du  # (4) (2) dr~ = dn~ * u * r (1 - r)
             u[:] = du
-            from_z, from_r, from_u = cache.scratch
-            multiply_n(u)
-            multiply_zr(zr)
-            dh_next += from_u  # route 3, candidate: du W_hn^T
-            dh_next += from_z  # route 2, update: dz~ W_hz^T
-            dh_next += from_r  # route 4, reset: dr~ W_hr^T
+            add_u(u)  # route 3, candidate: dh + du W_hn^T
+            add_z(z)  # route 2, update: dh + dz~ W_hz^T
+            add_r(r)  # route 4, reset: dh + dr~ W_hr^T
         (h_prevs,), (du_all,) = cache.before, cache.saved
         products = (cache.a[0], cache.a[1], du_all)
         recurrent_gradients(w_T.W_h, dw.W_h, (h_prevs, h_prevs, h_prevs), products)

@@ -21,7 +21,7 @@ import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
 from grucli.nn.functional import sigmoid_
-from grucli.nn.matmul import multiplier
+from grucli.nn.matmul import add_multiplier, multiplier
 from grucli.nn.params import Array, orthogonal
 from grucli.nn.state_resets import backward_steps
 
@@ -92,12 +92,14 @@ class LSTM(Cell):
 
     def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         """The backward pass; ``dstate`` and the result are (B, 2 H)."""
-        dstate = np.array(dstate, dtype=cache.h.dtype)
-        dh_next, dc = np.split(dstate, 2, axis=-1)  # views (B, H): gradients from step t+1
+        parts = np.split(dstate, 2, axis=-1)
+        dh_next, dc = np.array(parts, cache.h.dtype)  # (B, H), gradients from step t+1
         difo, (di, df, do) = cache.scratch[:3], cache.scratch[:3]
-        multiply_all = multiplier(w_T.W_h, cache.scratch)
+        W_hi_T, *others = w_T.W_h
+        multiply_i = multiplier(W_hi_T, dh_next)
+        add_f, add_o, add_g = (add_multiplier(W_T, dh_next, di) for W_T in others)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next, dc)
-        for dh_t, (_, c_prev, _, _, u, a, ifo, g) in zip(dh[::-1], steps, strict=True):
+        for dh_t, (_, c_prev, _, _, u, _, ifo, g) in zip(dh[::-1], steps, strict=True):
             i, f, o = ifo
             dh_next += dh_t
             np.multiply(dh_next, u, out=do)  # (6) do = dh * u
@@ -116,14 +118,13 @@ class LSTM(Cell):
             difo *= ifo
             np.subtract(1.0, ifo, out=ifo)
             ifo *= difo  # (1) (2) (3) da~ = da * a (1 - a)
-            multiply_all(a)
-            from_i, from_f, from_o, from_g = cache.scratch
-            np.add(from_i, from_f, out=dh_next)  # routes input, forget: di~ W_hi^T, df~ W_hf^T
-            dh_next += from_o  # route output: do~ W_ho^T
-            dh_next += from_g  # route candidate: dg~ W_hg^T
+            multiply_i(i)  # route input: dh = di~ W_hi^T
+            add_f(f)  # route forget: dh + df~ W_hf^T
+            add_o(o)  # route output: dh + do~ W_ho^T
+            add_g(g)  # route candidate: dh + dg~ W_hg^T
         h_prevs, _ = cache.before
         recurrent_gradients(w_T.W_h, dw.W_h, [h_prevs] * 4, cache.a)
-        return dstate
+        return np.concatenate([dh_next, dc], axis=-1)
 
     # ---- the routes of the gradient, one by one: h_t or c_t to h_{t-1} or c_{t-1}
 

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from grucli.nn.onednn import Layout, PackedMatrices, Precision, layout
+from grucli.nn.onednn.library import Precision
+from grucli.nn.onednn.packed_matrices import Layout, PackedMatrices, layout
 from grucli.nn.params import Array, Params, Shapes
 
 TRANSPOSED = "^T"
