@@ -181,8 +181,8 @@ class Optim(_Section):
 
     name: Literal["adam"] = "adam"
     """The optimizer."""
-    lr: float = Field(default=12e-3, gt=0)
-    """Learning rate after the warm-up."""
+    lr: float = Field(default=0.04, gt=0)
+    """Learning rate after the warm-up; a wider or deeper network needs a lower one."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
     eps: float = Field(default=1e-8, gt=0)

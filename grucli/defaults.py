@@ -4,35 +4,21 @@ A model that is too small for an encyclopedia is large enough to memorize a diar
 user has set, in a file or on the command line, are never changed.
 """
 
+import math
 from collections.abc import Collection
 
-from grucli.config import BUDGETS, Values
+from grucli.config import BUDGETS, Model, Optim, Values
 
 SHORT: Values = {"train.patience": 10}
 """A short text is soon memorized. A run that only memorizes it ends by itself."""
 
-LONG: Values = {
-    "model.hidden": 512,
-    "model.dropout": 0.0,
-    "optim.lr": 0.008,
-    "optim.weight_decay": 0.0,
-    "train.epochs": 1.0,
-}
+LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "train.epochs": 1.0}
 
 SIZES: tuple[tuple[float, Values], ...] = (
     (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0} | SHORT),
     (400e3, {"model.dropout": 0.4, "model.weight_dropout": 0.2, "train.epochs": 24.0} | SHORT),
     (3e6, {}),
-    (
-        30e6,
-        {
-            "model.hidden": 384,
-            "model.dropout": 0.0,
-            "optim.lr": 0.01,
-            "optim.weight_decay": 0.0,
-            "train.epochs": 2.0,
-        },
-    ),
+    (30e6, {"model.hidden": 384, "model.dropout": 0.0, "train.epochs": 2.0}),
     (300e6, LONG | {"data.val": 0.01}),
     (float("inf"), LONG | {"data.val": 0.001}),
 )
@@ -40,16 +26,30 @@ SIZES: tuple[tuple[float, Values], ...] = (
 validation text are enough; with more, evaluations would take time from training."""
 
 
+WIDTH = 256
+"""Units up to which a single layer takes the default learning rate."""
+
+WARM = 0.3
+"""Factor of the learning rate for training that starts from trained weights."""
+
+
 def suited(chars: int, given: Collection[str]) -> Values:
     """Values for a text of ``chars`` characters, except for the keys that the user has given.
 
-    The learning rates here belong to the numbers of units beside them, so that neither is changed
-    if the user gives the number of units. A budget in any unit replaces the default budget.
+    A budget in any unit replaces the default budget.
     """
     values = next(values for limit, values in SIZES if chars <= limit)
     taken = set(given)
-    if "model.hidden" in taken:
-        taken.add("optim.lr")
     if any(f"train.{budget}" in taken for budget in BUDGETS):
         taken.add("train.epochs")
     return {key: value for key, value in values.items() if key not in taken}
+
+
+def learning_rate(model: Model) -> float:
+    """The learning rate for a network, 0.04 sqrt(256 / H) / L, and at most 0.04 / L.
+
+    Higher ones train better until they diverge, which starts at about twice this value
+    (``docs/benchmarks.md``).
+    """
+    lr = Optim().lr * min(1.0, math.sqrt(WIDTH / model.hidden)) / model.layers
+    return float(f"{lr:.2g}")

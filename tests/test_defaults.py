@@ -1,7 +1,7 @@
 import pytest
 
-from grucli.config import Settings, resolve
-from grucli.defaults import SIZES, suited
+from grucli.config import Model, Settings, resolve
+from grucli.defaults import SIZES, learning_rate, suited
 
 
 def test_a_middling_text_takes_the_defaults() -> None:
@@ -17,11 +17,17 @@ def test_values_are_settings_and_give_way_to_those_given(chars: int) -> None:
         assert key not in suited(chars, [key])
 
 
-def test_a_learning_rate_goes_with_its_units_and_a_budget_replaces_any_other() -> None:
-    assert "optim.lr" in suited(10**7, [])
-    assert "optim.lr" not in suited(10**7, ["model.hidden"])
+def test_a_budget_replaces_any_other() -> None:
     for budget in ("steps", "epochs", "minutes"):
         assert "train.epochs" not in suited(10**7, [f"train.{budget}"])
+
+
+def test_wider_and_deeper_networks_get_lower_learning_rates() -> None:
+    default = Settings().optim.lr
+    assert learning_rate(Model()) == learning_rate(Model(hidden=16)) == default
+    rates = [learning_rate(Model(hidden=H, layers=L)) for H, L in ((256, 1), (512, 1), (512, 2))]
+    assert rates == [0.04, 0.028, 0.014]
+    assert learning_rate(Model(hidden=256, layers=2)) == 0.02
 
 
 def test_longer_texts_get_more_units_and_less_dropout() -> None:

@@ -198,6 +198,8 @@ def plan_comparison(
 ) -> Comparison:
     """Plan the runs that compare cells, and check the settings and the text of all of them.
 
+    All runs have one learning rate, also if their numbers of units differ.
+
     Args:
         request: what the runs have in common.
         cells: the cells.
@@ -211,12 +213,13 @@ def plan_comparison(
     first = request.session()
     plan = first.plan
     V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
+    lr = plan.settings.optim.lr
     if not len(plan.splits.val):
         raise UsageError("data.val is 0; a comparison needs validation text")
     requests = []
     for seed in range(seeds):
         for cell in cells:
-            change: Values = {"model.cell": cell, "train.seed": seed}
+            change: Values = {"model.cell": cell, "train.seed": seed, "optim.lr": lr}
             if equal_parameters:
                 change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
             requests.append(request.with_values(change))

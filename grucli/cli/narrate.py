@@ -193,7 +193,7 @@ def show_plan(session: "Session", quiet: bool) -> None:
     _say_corpus(plan)
     if suited:
         render.fact(
-            "chosen", f"{_suited(suited)}: defaults for this length of text; --set changes them"
+            "chosen", f"{_suited(suited)}: defaults for this text and network; --set changes them"
         )
     render.fact("model", f"{_model(settings.model)}, {plan.parameters:,} parameters")
     render.fact(

@@ -18,6 +18,7 @@ import numpy as np
 from grucli.config import (
     RESUMABLE,
     Data,
+    Optim,
     Settings,
     Values,
     changed_keys,
@@ -30,7 +31,7 @@ from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import Unknown
-from grucli.defaults import suited
+from grucli.defaults import WARM, learning_rate, suited
 from grucli.errors import (
     CheckpointError,
     CorpusError,
@@ -302,10 +303,22 @@ def new(
     """
     data = resolve(layers).data
     text = read_corpus(sources, data) if text is None else text
-    values = suited(len(text.ids), [key for _, given in layers for key in given])
+    values = suited(len(text.ids), _keys(layers))
+    values |= _learning_rate(resolve([("suited to the text", values), *layers]), layers)
     plan = make_plan(resolve([("suited to the text", values), *layers]), text)
     notes = [*renamed(layers), *list_note(plan)]
     return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)
+
+
+def _keys(layers: Layers) -> set[str]:
+    """The keys of all settings that the user has given."""
+    return {key for _, given in layers for key in given}
+
+
+def _learning_rate(settings: Settings, layers: Layers) -> Values:
+    """The learning rate that suits the network, unless it is the default or has been given."""
+    lr = learning_rate(settings.model)
+    return {} if "optim.lr" in _keys(layers) or lr == Optim().lr else {"optim.lr": lr}
 
 
 def from_weights(
@@ -317,7 +330,8 @@ def from_weights(
     file, old = open_checkpoint(origin.path)
     data = old.settings.data
     kept = Data(level=data.level, min_count=data.min_count, documents=data.documents)
-    settings = resolve(layers, Settings(model=old.settings.model, data=kept))
+    lr = float(f"{WARM * learning_rate(old.settings.model):.2g}")
+    settings = resolve(layers, Settings(model=old.settings.model, data=kept, optim=Optim(lr=lr)))
     fixed = {f"model.{key}" for key in ("cell", "reset", "hidden", "layers")} | {"data.level"}
     if data.min_count > 1 or not origin.extend:
         fixed.add("data.min_count")

@@ -74,7 +74,7 @@ def test_a_dry_run_writes_nothing(grucli: Grucli, text_file: Path) -> None:
 def test_defaults_suit_the_length_of_the_text_and_give_way(grucli: Grucli, text_file: Path) -> None:
     said = grucli("train", text_file, "--dry-run").err
     assert "chosen   dropout 0.5" in said
-    assert "defaults for this length of text; --set changes them" in said
+    assert "defaults for this text and network; --set changes them" in said
     printed = grucli("train", text_file, "--print-config").out
     assert "dropout: 0.5" in printed
     assert "chosen" not in grucli("train", text_file, "--dry-run", "--quiet").err
@@ -452,7 +452,7 @@ def test_corpus_writes_and_prints_its_path(grucli: Grucli) -> None:
 def test_runs_lists_the_newest_first(grucli: Grucli, trained: Path) -> None:
     line = grucli("runs", trained.parent).out.splitlines()[1].split()
     assert line[:2] == [trained.name, "done"]
-    assert line[4:] == ["gru", "1x12", "0.012", "0.5", "30", "steps", "text.txt"]
+    assert line[4:] == ["gru", "1x12", "0.04", "0.5", "30", "steps", "text.txt"]
     assert json.loads(grucli("runs", trained.parent, "--json").out)[0]["step"] == 30
     Path("runs/broken").mkdir(parents=True)
     Path("runs/broken/run.json").write_text("{", encoding="utf-8")
