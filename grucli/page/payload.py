@@ -66,6 +66,8 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> Payload:
             "L": model.L,
             "separator": model.separator,
             "unknown": lm.vocabulary.unknown_id,
+            "lists": lm.documents,
+            "lineEnd": lm.vocabulary.line_end,
             "level": lm.vocabulary.level,
             "symbols": lm.vocabulary.symbols.tolist(),
             "first": first.tolist(),
