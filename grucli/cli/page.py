@@ -11,7 +11,9 @@ from grucli.errors import CorpusError, UsageError
 
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="The file [page.html in the run directory].", metavar="FILE"),
+    typer.Option(
+        "--output", "-o", help="The file [page.html in the run directory].", metavar="FILE"
+    ),
 ]
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -49,7 +51,9 @@ def page(
     output_files.write_result(path, "page", lambda file: file.write(data))
     render.say(f"the page has {len(data) / 1e6:.1f} MB, with weights in {made.type}")
     if made.copied is None:
-        render.warn("the training text is not there, so it is not known whether the model recites it")
+        render.warn(
+            "the training text is not there, so it is not known whether the model recites it"
+        )
     elif made.copied:
         render.say(
             f"the longest passage that a sample shares with the training text has "

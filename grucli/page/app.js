@@ -537,7 +537,7 @@ const page = (() => {
       const lines = one ? [
         element("h2", {}, "Sum of the routes = backward pass"),
         element("p", {}, `One step back, for a gradient of norm 1: the sum of the routes has norm ${one.sum.toPrecision(12)}, the backward pass ${one.backward.toPrecision(12)}.`),
-        element("p", { class: "aside" }, `Over ${found.length} steps the largest difference is ${worst.toExponential(1)}.`)] : [];
+        element("p", { class: "aside" }, `Over ${found.length} steps the largest difference is ${worst === 0 ? "exactly 0" : worst.toExponential(1)}.`)] : [];
       $("gradient-detail").replaceChildren(
         ...lines, element("p", { class: "equation" }, ROUTES[spec.cell]));
     }
@@ -545,7 +545,7 @@ const page = (() => {
     /** How far the gradient reaches, and which routes carry it: bars by steps back. */
     function chart(found, start) {
       const names = routeNames();
-      const [width, height, left, bottom] = [720, 220, 46, 34];
+      const [width, height, left, bottom] = [720, 220, 58, 34];
       const svg = document.createElementNS(SVG, "svg");
       svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
       svg.setAttribute("role", "img");
@@ -596,8 +596,8 @@ const page = (() => {
     function prepare() {
       strip = new Strip($("gradient-strip"), "Text, coloured by the gradient that arrives; arrow keys choose the character whose loss is followed", detail);
       const direct = spec.cell === "rnn"
-        ? "Its only route multiplies by a matrix at every step, so the gradient shrinks or grows quickly."
-        : "The direct route only multiplies by a gate near one and no matrix, so it holds the gradient up; the others go through a matrix and fade.";
+        ? "Its only route goes through the matrix W_h at every step, so the gradient shrinks or grows quickly."
+        : `Only the direct route goes through no matrix: it multiplies each number by ${spec.cell === "lstm" ? "f" : "1 − z"} alone, so what it carries can last for many steps.`;
       $("gradient-lead").append(
         `Choose a character: the gradient of its loss flows back through the state, character by character, along ${routeNames().length === 1 ? "one route" : `${{ 4: "four", 5: "five" }[routeNames().length]} kinds of routes`}. ${direct}`);
     }
@@ -653,6 +653,7 @@ const page = (() => {
 
   async function start() {
     try {
+      $("proof").textContent = "Checking the arithmetic …";
       about();
       model = new engine.Model(spec);
       prepareTabs();
