@@ -395,6 +395,19 @@ const page = (() => {
     return text.map((c) => (n = starts(c) ? 0 : n + 1));
   }
 
+  /** The correlation of two features of a text; NaN if one of them does not vary. */
+  function correlation(a, b) {
+    const mean = (values) => values.reduce((sum, x) => sum + x, 0) / values.length;
+    const [ma, mb] = [mean(a), mean(b)];
+    let [ab, aa, bb] = [0, 0, 0];
+    for (let i = 0; i < a.length; i++) {
+      ab += (a[i] - ma) * (b[i] - mb);
+      aa += (a[i] - ma) ** 2;
+      bb += (b[i] - mb) ** 2;
+    }
+    return aa > 1e-12 && bb > 1e-12 ? ab / Math.sqrt(aa * bb) : NaN;
+  }
+
   const inside = (() => {
     let strip = null;
     let drawn = null;

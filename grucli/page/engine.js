@@ -250,6 +250,8 @@ const engine = (() => {
       }
       [this.W_hc] = named["output.W_hc"];
       [this.b_c] = named["output.b_c"];
+      const total = spec.counts.reduce((a, b) => a + b, 0);
+      this.first = Float64Array.from(spec.counts, (n) => Math.log(Math.max(n, 0.5) / total));
       this.idOf = new Map(spec.symbols.map((symbol, id) => [symbol, id]));
     }
 
@@ -288,7 +290,7 @@ const engine = (() => {
     /** The log probabilities of the first symbol of a text, and the state before it. */
     begin() {
       if (this.separator === null) {
-        return { logProbs: Float64Array.from(this.spec.first), state: this.zeroState() };
+        return { logProbs: this.first, state: this.zeroState() };
       }
       const state = this.step(this.separator, this.zeroState());
       return { logProbs: this.next(state), state };

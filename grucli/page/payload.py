@@ -8,7 +8,7 @@ import numpy as np
 
 from grucli.analysis.gradient_routes import History, look_back
 from grucli.analysis.route_shares import shares_by_distance
-from grucli.language_model import LanguageModel
+from grucli.language_model import UNSEEN, LanguageModel
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 
@@ -56,7 +56,7 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> Payload:
     weights = lm.model.params.flat.astype("<f2" if type_ == "float16" else "<f4")
     model = lm.model.astype(np.float64)
     model.params.flat[:] = weights
-    first = np.log(np.maximum(lm.counts, 0.5) / lm.counts.sum())
+    first = np.log(np.maximum(lm.counts, UNSEEN) / lm.counts.sum())
     return Payload(
         model,
         {
@@ -70,7 +70,7 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> Payload:
             "lineEnd": lm.vocabulary.line_end,
             "level": lm.vocabulary.level,
             "symbols": lm.vocabulary.symbols.tolist(),
-            "first": first.tolist(),
+            "counts": lm.counts.tolist(),
             "type": type_,
             "shapes": [[name, list(shape)] for name, shape in model.params.shapes.items()],
             "weights": base64.b64encode(weights.tobytes()).decode("ascii"),

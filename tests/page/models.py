@@ -1,6 +1,7 @@
 """Small models for the tests of the page."""
 
 import numpy as np
+import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data.vocabulary import Vocabulary
@@ -8,7 +9,7 @@ from grucli.language_model import LanguageModel
 from grucli.nn.model import Model
 
 KINDS = {
-    "text": np.array([10, *range(32, 80)]),
+    "text": np.array([10, *range(32, 127)]),
     "list": np.array([10, *range(97, 123)]),
     "Chinese": np.array([10, *range(0x4E00, 0x4E00 + 3000)]),
     "emoji": np.array([10, 32, 0xFE0F, 0x200D, *range(0x1F600, 0x1F640)]),
@@ -37,12 +38,10 @@ def language_model(
     return LanguageModel(model, Vocabulary(data.level, symbols), counts, data)
 
 
-def some_ids(
-    lm: LanguageModel, N: int = 200, seed: int = 1
-) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
+def some_ids(lm: LanguageModel, N: int = 200, seed: int = 1) -> npt.NDArray[np.intp]:
     """Random ids of a text; a list has several lines."""
     rng = np.random.default_rng(seed)
-    ids = rng.integers(1, len(lm.vocabulary), N)
+    ids: npt.NDArray[np.intp] = rng.integers(1, len(lm.vocabulary), N)
     if lm.model.separator is not None:
-        ids[[60, 150, N - 9]] = lm.model.separator
+        ids[[N // 3, 2 * N // 3, N - 9]] = lm.model.separator
     return ids
