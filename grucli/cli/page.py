@@ -9,12 +9,6 @@ from grucli import output_files
 from grucli.cli import options, render
 from grucli.errors import CorpusError, UsageError
 
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", help="The file [page.html in the run directory].", metavar="FILE"
-    ),
-]
 Weights = Annotated[
     Literal["float32", "float16"] | None,
     typer.Option(
@@ -23,16 +17,20 @@ Weights = Annotated[
         metavar="float32|float16",
     ),
 ]
-Text = Annotated[
+Passage = Annotated[
     str | None,
-    typer.Option("--text", help="The text to show first [a sample of the model].", metavar="FILE"),
+    typer.Option(
+        "--passage",
+        help="A text that the page shows first [a sample of the model].",
+        metavar="FILE",
+    ),
 ]
 
 
 def page(
     run: options.Run,
-    output: Output = None,
-    text: Text = None,
+    output: options.Output = None,
+    passage: Passage = None,
     weights: Weights = None,
     force: options.Force = False,
 ) -> None:
@@ -40,27 +38,37 @@ def page(
 
     The page continues texts, colours a text by surprise, shows units and gates, and follows the
     gradient back through time. It compares its numbers with NumPy's each time it is opened. It
-    holds the weights and, unless --text names a text, no text but a sample of the model.
+    holds the weights and, unless --passage names one, no text but a sample of the model. Without
+    --output it is page.html in the run directory.
     """
-    from grucli.page.build import make_page
+    from grucli.pages import build
 
     output_files.check("--output", output, force=force)
-    path = output or _in_run(run)
-    made = make_page(run, text=None if text is None else _read(text), weights=weights)
-    data = made.html.encode()
-    output_files.write_result(path, "page", lambda file: file.write(data))
-    render.say(f"the page has {len(data) / 1e6:.1f} MB, with weights in {made.type}")
-    if made.copied is None:
+    path = _in_run(run) if output is None else output
+    made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
+    if path == Path("-"):
+        render.write(made.html.encode())
+        return
+    made.write(path)
+    render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
+    _say_copied(made.copied)
+    render.write_path(path)
+
+
+def _say_copied(copied: str | None) -> None:
+    """Say what a person should know before the page is shared."""
+    if copied is None:
         render.warn(
             "the training text is not there, so it is not known whether the model recites it"
         )
-    elif made.copied:
+    elif copied:
         render.say(
-            f"the longest passage that a sample shares with the training text has "
-            f"{len(made.copied):,} characters; who has the page can make the model write it:"
+            f"a sample shares {len(copied):,} characters in a row with the training text; a reader "
+            "of the page can make the model write them:"
         )
-        render.say(f"  {made.copied!r}")
-    render.write_path(path)
+        render.say(f"  {copied!r}")
+    else:
+        render.say("a sample shares no 8 characters in a row with the training text")
 
 
 def _in_run(run: Path) -> Path:

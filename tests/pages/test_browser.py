@@ -12,10 +12,10 @@ import pytest
 
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
-from grucli.page import page as pages
-from grucli.page.page import About, html
-from grucli.page.payload import Payload, payload
-from tests.page.models import KINDS, language_model, some_ids
+from grucli.pages import assembly
+from grucli.pages.assembly import About, html
+from grucli.pages.payload import Payload, payload
+from tests.pages.models import KINDS, language_model, some_ids
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(
@@ -179,14 +179,14 @@ def test_a_page_with_a_wrong_equation_says_failed(
     opened: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, wrong = WRONG[name]
-    source = pages._source
+    source = assembly._source
     assert " ".join(source("engine.js").split()).count(" ".join(right.split())) >= 1
 
     def changed(file: str) -> str:
         text = source(file)
         return text if file != "engine.js" else _replaced(text, right, wrong)
 
-    monkeypatch.setattr(pages, "_source", changed)
+    monkeypatch.setattr(assembly, "_source", changed)
     page = opened(page_of(language_model("list" if name == "separator" else "text")))
     assert page.wait() == "failed"
 

@@ -8,7 +8,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
-from grucli.page.payload import Payload
+from grucli.pages.payload import Payload
 
 STRICT = "default-src 'none'; base-uri 'none'; form-action 'none'"
 """Content security policy: nothing is loaded from anywhere."""
@@ -59,7 +59,7 @@ def in_script(content: Any) -> str:
 
 
 def _source(name: str) -> str:
-    return files("grucli.page").joinpath(name).read_text("utf-8")
+    return files("grucli.pages").joinpath(name).read_text("utf-8")
 
 
 def _hash(text: str) -> str:

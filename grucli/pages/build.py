@@ -1,16 +1,17 @@
 """Gather what a page shows of a run, and make the page."""
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from grucli import __version__
+from grucli import __version__, output_files
 from grucli.analysis.copied_text import longest_copy
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
-from grucli.page.page import About, html
-from grucli.page.payload import LARGEST_HALF, Type, payload, suited_type
+from grucli.pages.assembly import About, html
+from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import open_checkpoint, own_corpus, run_of
 
@@ -44,14 +45,25 @@ class Page:
     type: Type
     copied: str | None
 
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page to a file, completely or not at all.
 
-def make_page(run: Path, *, text: str | None = None, weights: Type | None = None) -> Page:
-    """Make the page of a run or a checkpoint.
+        Raises:
+            RunError: the file cannot be written.
+        """
+        data = self.html.encode()
+        output_files.write_result(Path(path), "page", lambda file: file.write(data))
+
+
+def page(
+    run: str | os.PathLike[str], *, passage: str | None = None, weights: Type | None = None
+) -> Page:
+    """Make a page that holds the model of a run and runs it in a browser.
 
     Args:
         run: the run directory or the checkpoint file.
-        text: the text that the page shows first; None for a sample of the model, so that the page
-            holds no text of the user.
+        passage: the text that the page shows first; None for a sample of the model, so that the
+            page holds no text of the user.
         weights: the type of the weights; None for float16 above a million parameters.
 
     Raises:
@@ -59,17 +71,17 @@ def make_page(run: Path, *, text: str | None = None, weights: Type | None = None
         UnknownCharacterError: the text has characters that the model never saw.
         UsageError: a weight is too large for float16.
     """
-    file, checkpoint = open_checkpoint(run)
+    file, checkpoint = open_checkpoint(Path(run))
     lm = checkpoint.language_model(file)
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
         raise UsageError("--weights float16: a weight of this model is too large; use float32")
     sample = lm.sample_ids(SAMPLED, seed=SEED)
     copied = _copied(file, checkpoint, sample)
-    passage = text if text is not None else lm.decode(sample[:SHOWN])
+    shown = passage if passage is not None else lm.decode(sample[:SHOWN])
     held = payload(lm, sample[:PROVEN], type_)
-    lm.encode(passage)  # a character that the model never saw is an error here, not in the page
-    return Page(html(held, _about(file, checkpoint, lm, type_, copied, passage)), type_, copied)
+    lm.encode(shown)  # a character that the model never saw is an error here, not in the page
+    return Page(html(held, _about(file, checkpoint, lm, type_, copied, shown)), type_, copied)
 
 
 def _copied(file: Path, checkpoint: Checkpoint, sample: Ids) -> str | None:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-import grucli.page
+import grucli.pages
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
-from grucli.page.payload import Type, payload
+from grucli.pages.payload import Type, payload
 from grucli.sampling import Sampler
-from tests.page.models import KINDS, language_model, some_ids
+from tests.pages.models import KINDS, language_model, some_ids
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed")
-ENGINE = Path(grucli.page.__file__).parent / "engine.js"
+ENGINE = Path(grucli.pages.__file__).parent / "engine.js"
 
 NEAR = 1e-9
 """Largest difference of a log probability or a share."""
