@@ -28,6 +28,7 @@ SEED = 0
 """Seed of the samples that are examined and shown."""
 
 NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "LSTM", "rnn": "RNN"}
+"""Names of the cells that the page's script computes."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +70,12 @@ def page(
     Raises:
         CheckpointError: there is no checkpoint, or it is damaged.
         UnknownCharacterError: the text has characters that the model never saw.
-        UsageError: a weight is too large for float16.
+        UsageError: a weight is too large for float16, or the page does not know the cell.
     """
     file, checkpoint = open_checkpoint(Path(run))
     lm = checkpoint.language_model(file)
+    if lm.model.cell not in NETWORKS:
+        raise UsageError(f"a page computes {', '.join(NETWORKS)}, and not {lm.model.cell}")
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
         raise UsageError("--weights float16: a weight of this model is too large; use float32")

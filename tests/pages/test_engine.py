@@ -12,6 +12,7 @@ import pytest
 import grucli.pages
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
+from grucli.pages.build import NETWORKS
 from grucli.pages.payload import Type, payload
 from grucli.sampling import Sampler
 from tests.pages.models import KINDS, language_model, some_ids
@@ -93,6 +94,22 @@ def test_log_probs_of_a_text_are_those_of_the_library(kind: str) -> None:
     found = run_engine(CHECK, {"spec": held.content, "text": text})["text"]
     expected = LanguageModel(held.model, lm.vocabulary, lm.counts, lm.data).score(text).log_probs
     np.testing.assert_allclose(found, expected, atol=NEAR)
+
+
+def test_the_script_has_the_cells_of_the_page() -> None:
+    script = """
+        const engine = require(process.argv[1]);
+        console.log(JSON.stringify(Object.entries(engine.CELLS).map(
+          ([name, cell]) => [name, cell.gates, cell.state, cell.routes.map((r) => r.slice(0, 3))])));
+    """
+    found = {name: rest for name, *rest in run_engine(script, None)}
+    assert found.keys() == NETWORKS.keys() == CELLS.keys()
+    for name, (gates, state, routes) in found.items():
+        cell = CELLS[name]
+        assert (tuple(gates), tuple(state)) == (cell.GATES, cell.STATE)
+        assert [tuple(route) for route in routes] == [
+            (route.name, route.start, route.end) for route in cell.ROUTES
+        ]
 
 
 MISTAKES = {
