@@ -521,7 +521,8 @@ const page = (() => {
 
     function routeNames() { return [...new Set(model.cell.routes.map(([name]) => name))]; }
 
-    function detail(i) {
+    async function detail(i) {
+      const job = begin("gradient");
       const read = reading.read;
       const from = model.lossGradient(read.states[i], read.ids[i]);
       const start = Math.sqrt(Object.values(from).reduce((sum, part) => sum + part.reduce((a, b) => a + b * b, 0), 0));
@@ -530,7 +531,11 @@ const page = (() => {
         const state = read.states[t][model.L - 1];
         steps.push({ ...state, reset: read.ids[t - 1] === spec.separator });
       }
-      const found = model.follow(steps, from);
+      const found = [];
+      for (const step of model.follow(steps, from)) {
+        found.push(step);
+        if (!(await job.breathe())) return;
+      }
       const strengths = new Array(read.ids.length).fill(0);
       // the state after character j is reached i - 1 - j steps back
       if (i > 0) strengths[i - 1] = 1;
@@ -636,7 +641,11 @@ const page = (() => {
       steps.unshift({ ...state[model.L - 1], reset: id === spec.separator });
       await job.breathe();
     }
-    const found = model.follow(steps.slice(1, 1 + norms.length), model.lossGradient(before, ids[ids.length - 1]));
+    const found = [];
+    for (const step of model.follow(steps.slice(1, 1 + norms.length), model.lossGradient(before, ids[ids.length - 1]))) {
+      found.push(step);
+      await job.breathe();
+    }
     norms.forEach((norm, k) => differ(found[k] ? found[k].norm : NaN, norm));
     shares.forEach((of, k) => Object.entries(of).forEach(([name, share]) => differ(found[k] ? found[k].shares[name] : NaN, share)));
     found.forEach(({ difference }) => differ(difference, 0));

@@ -337,15 +337,14 @@ const engine = (() => {
         @param steps the arrays of the top layer's steps, the latest first, each with `reset`:
             whether the document begins there, so that no gradient goes further back.
         @param gradient of the loss with respect to the state after the latest step.
-        @returns for each step: the norm of the gradient that reaches the state before it, each
+        @yields for each step: the norm of the gradient that reaches the state before it, each
             route's share of it, and the difference between the routes' sum and the backward pass. */
-    follow(steps, gradient) {
+    *follow(steps, gradient) {
       const w = this.layers[this.L - 1];
-      const found = [];
       let whole = gradient;
       let unit = normalized(gradient);
       for (const step of steps) {
-        if (step.reset) break;
+        if (step.reset) return;
         const parts = this.cell.routes.map(([name, start, end, carry]) =>
           ({ name, end, part: carry(w, step, unit[start]) }));
         const sum = Object.fromEntries(this.cell.state.map((part) => {
@@ -359,16 +358,15 @@ const engine = (() => {
           shares[name] = (shares[name] || 0) + (length ? dot(part, sum[end]) / length : 0);
         }
         whole = this.cell.backward(w, step, whole);
-        found.push({
+        yield {
           norm: Math.sqrt(squared(whole)),
           shares,
           sum: Math.sqrt(length),
           backward: Math.sqrt(squared(before)),
           difference: Math.sqrt(squared(subtracted(sum, before))),
-        });
+        };
         unit = normalized(sum);
       }
-      return found;
     }
   }
 

@@ -39,7 +39,7 @@ for (const id of spec.proof.ids) {
 }
 const ids = spec.proof.ids;
 const gradient = model.lossGradient(before, ids[ids.length - 1]);
-const followed = model.follow(steps.slice(1, 1 + spec.proof.norms.length), gradient);
+const followed = [...model.follow(steps.slice(1, 1 + spec.proof.norms.length), gradient)];
 console.log(JSON.stringify({found, followed, text: text === null ? null : model.logProbs(text)}));
 """
 
@@ -100,7 +100,8 @@ def test_the_script_has_the_cells_of_the_page() -> None:
     script = """
         const engine = require(process.argv[1]);
         console.log(JSON.stringify(Object.entries(engine.CELLS).map(
-          ([name, cell]) => [name, cell.gates, cell.state, cell.routes.map((r) => r.slice(0, 3))])));
+          ([name, cell]) =>
+            [name, cell.gates, cell.state, cell.routes.map((route) => route.slice(0, 3))])));
     """
     found = {name: rest for name, *rest in run_engine(script, None)}
     assert found.keys() == NETWORKS.keys() == CELLS.keys()
