@@ -538,12 +538,13 @@ const page = (() => {
       }
       const strengths = new Array(read.ids.length).fill(0);
       // the state after character j is reached i - 1 - j steps back
-      if (i > 0) strengths[i - 1] = 1;
-      found.forEach(({ norm }, k) => { if (i - 2 - k >= 0) strengths[i - 2 - k] = Math.sqrt(norm / start); });
+      const largest = Math.max(start, ...found.map(({ norm }) => norm));
+      if (i > 0) strengths[i - 1] = Math.sqrt(start / largest);
+      found.forEach(({ norm }, k) => { if (i - 2 - k >= 0) strengths[i - 2 - k] = Math.sqrt(norm / largest); });
       strip.colour(strengths);
       const worst = Math.max(0, ...found.map(({ difference }) => difference));
       $("gradient-totals").textContent = found.length
-        ? `Loss of “${named(read.symbols[i])}”: ${(read.bits[i] * LN2).toFixed(3)} nats. The colour of an earlier character is the root of the share of the gradient that reaches the state after it.`
+        ? `Loss of “${named(read.symbols[i])}”: ${(read.bits[i] * LN2).toFixed(3)} nats. The stronger the colour of an earlier character, the larger the gradient at the state after it.`
         : `Loss of “${named(read.symbols[i])}”: ${(read.bits[i] * LN2).toFixed(3)} nats. No gradient goes back from here: choose a later character.`;
       sums(found, start, worst);
       chart(found, start);
