@@ -6,10 +6,11 @@ The names in ``__all__`` are loaded when they are first used, so that ``import g
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["load", "runs", "train", "train_events"]
+__all__ = ["load", "page", "runs", "train", "train_events"]
 
 MODULES = {
     "load": "grucli.storage.loading",
+    "page": "grucli.pages.build",
     "runs": "grucli.storage.run",
     "train": "grucli.training.api",
     "train_events": "grucli.training.api",
@@ -17,6 +18,7 @@ MODULES = {
 """Where the public names are defined."""
 
 if TYPE_CHECKING:
+    from grucli.pages.build import page
     from grucli.storage.loading import load
     from grucli.storage.run import runs
     from grucli.training.api import train, train_events

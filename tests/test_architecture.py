@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1] / "grucli"
 LAYERS = (
     {"cli"},
+    {"pages"},
     {"training", "analysis"},
     {"storage"},
     {"language_model", "samples", "sampling", "evaluation"},

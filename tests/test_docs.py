@@ -126,6 +126,7 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         ".[fast]",
         ".[fast,test]",
         ".[bench]",
+        ".[browser]",
         ".[notebook]",
         "matplotlib",
     }

@@ -26,6 +26,7 @@ from grucli.cli import (
     example,
     gradcheck,
     gradflow,
+    page,
     render,
     routes,
     runs,
@@ -54,6 +55,7 @@ app.command("gradflow")(gradflow.gradflow)
 app.command("compare")(compare.compare)
 app.command("activations")(activations.activations)
 app.command("corpus")(corpus.corpus)
+app.command("page")(page.page)
 app.command("runs")(runs.runs)
 
 

@@ -17,19 +17,13 @@ Name = Annotated[
         metavar="NAME",
     ),
 ]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="The file to write [data/NAME.txt]; - writes to standard output.",
-        metavar="FILE",
-    ),
-]
 
 
-def corpus(name: Name, output: Output = None, force: options.Force = False) -> None:
-    """Write a text that comes with this Python installation, and print the path of the file."""
+def corpus(name: Name, output: options.Output = None, force: options.Force = False) -> None:
+    """Write a text that comes with this Python installation, and print the path of the file.
+
+    Without --output the file is data/NAME.txt.
+    """
     from grucli.data import builtin
 
     if output == Path("-"):

@@ -117,4 +117,14 @@ Plot = Annotated[
         metavar="FILE",
     ),
 ]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="The file to write; - writes to standard output.",
+        metavar="FILE",
+        show_default=False,
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it exists.")]

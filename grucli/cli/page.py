@@ -1,0 +1,86 @@
+"""``grucli page``: the model in one HTML file."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from grucli import output_files
+from grucli.cli import options, render
+from grucli.errors import CorpusError, UsageError
+
+Weights = Annotated[
+    Literal["float32", "float16"] | None,
+    typer.Option(
+        "--weights",
+        help="Type of the weights in the page [float16 above a million parameters].",
+        metavar="float32|float16",
+    ),
+]
+Passage = Annotated[
+    str | None,
+    typer.Option(
+        "--passage",
+        help="A text that the page shows first [a sample of the model].",
+        metavar="FILE",
+    ),
+]
+
+
+def page(
+    run: options.Run,
+    output: options.Output = None,
+    passage: Passage = None,
+    weights: Weights = None,
+    force: options.Force = False,
+) -> None:
+    """Write the model as one HTML page, which runs it in any browser, without a network.
+
+    The page continues texts, colours a text by surprise, shows units and gates, and follows the
+    gradient back through time. It compares its numbers with NumPy's each time it is opened. It
+    holds the weights and, unless --passage names one, no text but a sample of the model. Without
+    --output it is page.html in the run directory.
+    """
+    from grucli.pages import build
+
+    output_files.check("--output", output, force=force)
+    path = _in_run(run) if output is None else output
+    made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
+    if path == Path("-"):
+        render.write(made.html.encode())
+        return
+    made.write(path)
+    render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
+    _say_copied(made.copied)
+    render.write_path(path)
+
+
+def _say_copied(copied: str | None) -> None:
+    """Say what a person should know before the page is shared."""
+    if copied is None:
+        render.warn(
+            "the training text is not there, so it is not known whether the model recites it"
+        )
+    elif copied:
+        render.say(
+            f"a sample shares {len(copied):,} characters in a row with the training text; a reader "
+            "of the page can make the model write them:"
+        )
+        render.say(f"  {copied!r}")
+    else:
+        render.say("a sample shares no 8 characters in a row with the training text")
+
+
+def _in_run(run: Path) -> Path:
+    if not run.is_dir():
+        raise UsageError(f"{run}: is not a run directory; name the page with -o FILE")
+    return run / "page.html"
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text("utf-8")
+    except OSError as error:
+        raise CorpusError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise CorpusError(f"{path}: is not UTF-8") from None

@@ -1,0 +1,1 @@
+"""A page: one HTML file that holds a model and runs it in a browser."""

@@ -1,0 +1,74 @@
+"""Make the page: one HTML file that needs no other file and no network."""
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+from grucli.pages.payload import Payload
+
+STRICT = "default-src 'none'; base-uri 'none'; form-action 'none'"
+"""Content security policy: nothing is loaded from anywhere."""
+
+
+@dataclass(frozen=True)
+class About:
+    """What a page says of its model.
+
+    Attributes:
+        title: the heading.
+        subtitle: one sentence below it.
+        passage: the text that is shown first.
+        facts: names and values, in order.
+    """
+
+    title: str
+    subtitle: str
+    passage: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+
+def html(held: Payload, about: About) -> str:
+    """The page of a model.
+
+    Only the page's own script and style may run: the policy names their hashes. All texts reach
+    the page as JSON, in which no character can end the element around it.
+    """
+    said = {"title": about.title, "subtitle": about.subtitle, "facts": about.facts}
+    content = held.content | {"about": said, "passage": about.passage}
+    script, style = "\n".join(map(_source, ("engine.js", "app.js"))), _source("style.css")
+    policy = f"{STRICT}; script-src {_hash(script)}; style-src {_hash(style)}"
+    return Template(_source("page.html")).substitute(
+        policy=policy,
+        title=_escaped(about.title),
+        style=style,
+        content=in_script(content),
+        script=script,
+    )
+
+
+def in_script(content: Any) -> str:
+    """JSON for a script element: ASCII, and without characters that HTML gives a meaning."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _source(name: str) -> str:
+    return files("grucli.pages").joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return f"'sha256-{digest}'"
+
+
+def _escaped(text: str) -> str:
+    """A text as HTML, without control characters."""
+    import html as entities
+
+    return entities.escape("".join(c if c.isprintable() else " " for c in text))

@@ -1,0 +1,150 @@
+"""Gather what a page shows of a run, and make the page."""
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from grucli import __version__, output_files
+from grucli.analysis.copied_text import longest_copy
+from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.language_model import LanguageModel
+from grucli.nn.params import Ids
+from grucli.pages.assembly import About, html
+from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
+from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.directory import open_checkpoint, own_corpus, run_of
+
+PROVEN = 200
+"""Symbols of the text whose numbers the page checks."""
+
+SHOWN = 600
+"""Characters of the text that the page shows first."""
+
+SAMPLED = 2000
+"""Symbols of the sample that is searched for copies of the training text."""
+
+SEED = 0
+"""Seed of the samples that are examined and shown."""
+
+NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "LSTM", "rnn": "RNN"}
+"""Names of the cells that the page's script computes."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page, and what its author should know before sharing it.
+
+    Attributes:
+        html: the page.
+        type: the type of its weights.
+        copied: the longest passage of a sample that is also in the training text; None if the
+            training text is not there.
+    """
+
+    html: str
+    type: Type
+    copied: str | None
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page to a file, completely or not at all.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        data = self.html.encode()
+        output_files.write_result(Path(path), "page", lambda file: file.write(data))
+
+
+def page(
+    run: str | os.PathLike[str], *, passage: str | None = None, weights: Type | None = None
+) -> Page:
+    """Make a page that holds the model of a run and runs it in a browser.
+
+    Args:
+        run: the run directory or the checkpoint file.
+        passage: the text that the page shows first; None for a sample of the model, so that the
+            page holds no text of the user.
+        weights: the type of the weights; None for float16 above a million parameters.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is damaged.
+        UnknownCharacterError: the text has characters that the model never saw.
+        UsageError: a weight is too large for float16, or the page does not know the cell.
+    """
+    file, checkpoint = open_checkpoint(Path(run))
+    lm = checkpoint.language_model(file)
+    if lm.model.cell not in NETWORKS:
+        raise UsageError(f"a page computes {', '.join(NETWORKS)}, and not {lm.model.cell}")
+    type_ = weights or suited_type(lm.model)
+    if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
+        raise UsageError("--weights float16: a weight of this model is too large; use float32")
+    sample = lm.sample_ids(SAMPLED, seed=SEED)
+    copied = _copied(file, checkpoint, sample)
+    shown = passage if passage is not None else lm.decode(sample[:SHOWN])
+    held = payload(lm, sample[:PROVEN], type_)
+    lm.encode(shown)  # a character that the model never saw is an error here, not in the page
+    return Page(html(held, _about(file, checkpoint, lm, type_, copied, shown)), type_, copied)
+
+
+def _copied(file: Path, checkpoint: Checkpoint, sample: Ids) -> str | None:
+    """The longest passage of a sample that is also in the training text, if that is there."""
+    with suppress(CheckpointError, CorpusError):
+        corpus = own_corpus(file, checkpoint)
+        length, start = longest_copy(sample, corpus.ids)
+        return checkpoint.vocabulary.decode(sample[start : start + length]).decode(errors="replace")
+    return None
+
+
+def _about(
+    file: Path,
+    checkpoint: Checkpoint,
+    lm: LanguageModel,
+    type_: Type,
+    copied: str | None,
+    passage: str,
+) -> About:
+    name, noun = _name(file), "bytes" if lm.vocabulary.level == "byte" else "characters"
+    read = f"{checkpoint.corpus['chars']:,} {noun}"
+    return About(
+        title=f"A model that writes like {name}",
+        subtitle=f"It has learned from {read} to predict the next one, and needs nothing but this "
+        "page.",
+        passage=passage,
+        facts=tuple(_facts(checkpoint, lm, type_, copied, f"{name}, {read}")),
+    )
+
+
+def _facts(
+    checkpoint: Checkpoint, lm: LanguageModel, type_: Type, copied: str | None, text: str
+) -> list[tuple[str, str]]:
+    model, where, train = lm.model, checkpoint.progress, checkpoint.settings.train
+    facts = [
+        ("Text", f"{text}, {model.V:,} different"),
+        (
+            "Network",
+            f"{NETWORKS[model.cell]}, {model.L} x {model.H:,} units, {lm.parameters:,} parameters "
+            f"({type_} here)",
+        ),
+        ("Training", f"{where.step:,} steps of {train.batch} x {checkpoint.window} characters"),
+    ]
+    if where.best_loss is not None:
+        bits = where.best_loss / 0.6931471805599453
+        facts.append(
+            ("Held-out text", f"{where.best_loss:.4f} nats = {bits:.4f} bits per character")
+        )
+    if copied is not None:
+        found = f"{len(copied):,} characters" if copied else "shorter than 8 characters"
+        facts.append(
+            ("Recitation", f"longest passage of a sample that is in the training text: {found}")
+        )
+    return [*facts, ("Made with", f"grucli {__version__}")]
+
+
+def _name(file: Path) -> str:
+    """The name of the training text, or of the checkpoint without a run."""
+    run = run_of(file)
+    if run is None:
+        return file.stem
+    sources = [Path(source).stem for source in run.sources]
+    return sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"

@@ -1,0 +1,351 @@
+"""The page in a real browser; skipped without playwright (the extra ``browser``) or Chromium."""
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grucli.language_model import LanguageModel
+from grucli.nn.cells import CELLS
+from grucli.pages import assembly
+from grucli.pages.assembly import About, html
+from grucli.pages.payload import Payload, payload
+from tests.pages.models import KINDS, language_model, some_ids
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.filterwarnings("default"),  # of the driver
+]
+
+NEAR = 1e-9
+SECONDS = 30
+"""To wait for anything."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as driver:
+        opened = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield opened
+        opened.close()
+
+
+class Opened:
+    """A page in a tab, with everything that it reported or asked for."""
+
+    def __init__(self, tab: Any) -> None:
+        self.tab = tab
+        self.reports: list[str] = []
+        tab.on("console", lambda message: self.reports.append(message.text))
+        tab.on("pageerror", lambda error: self.reports.append(str(error)))
+        tab.on("dialog", lambda dialog: self.reports.append("dialog"))
+        tab.on("request", self._request)
+
+    def _request(self, request: Any) -> None:
+        if not request.url.startswith("file:"):
+            self.reports.append(request.url)
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression is true; the page's policy lets no driver wait inside it."""
+        ends = time.monotonic() + SECONDS
+        while not self.tab.evaluate(expression):
+            assert time.monotonic() < ends, expression
+            self.tab.wait_for_timeout(20)
+
+    def wait(self) -> str:
+        """Wait for the check of the page by itself, and return what it says."""
+        self.until("document.getElementById('proof').className !== ''")
+        return str(self.tab.evaluate("document.documentElement.dataset.selftest"))
+
+    def written(self) -> str:
+        """Wait until the page has stopped writing; the text in the box."""
+        self.until("!document.getElementById('go').disabled")
+        return str(self.tab.input_value("#draft"))
+
+    def text(self, selector: str) -> str:
+        return str(self.tab.inner_text(selector))
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    contexts = []
+
+    def show(content: str, width: int = 1000, scheme: str = "light") -> Opened:
+        file = tmp_path / "page.html"
+        file.write_text(content, "utf-8")
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, color_scheme=scheme, offline=True
+        )
+        contexts.append(context)
+        page = Opened(context.new_page())
+        page.tab.goto(file.as_uri())
+        return page
+
+    yield show
+    for context in contexts:
+        context.close()
+
+
+def held_by(lm: LanguageModel, **options: Any) -> Payload:
+    return payload(lm, some_ids(lm), options.get("type_", "float32"))
+
+
+def page_of(lm: LanguageModel, passage: str | None = None) -> str:
+    text = lm.decode(some_ids(lm, 120, seed=2)) if passage is None else passage
+    about = About("A model that writes like a test", "It is small.", text, (("Text", "a test"),))
+    return html(held_by(lm), about)
+
+
+# ---- numbers
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(("kind", "L"), [("text", 1), ("list", 2)])
+def test_log_probs_in_the_browser_are_numpys(opened: Any, cell: str, kind: str, L: int) -> None:
+    lm = language_model(kind, cell, L)
+    page = opened(page_of(lm))
+    assert page.wait() == "passed"
+    text = lm.decode(some_ids(lm, 150, seed=3))
+    found = page.tab.evaluate("text => window.grucli.logProbs(text)", text)
+    exact = LanguageModel(held_by(lm).model, lm.vocabulary, lm.counts, lm.data)
+    np.testing.assert_allclose(found, exact.score(text).log_probs, atol=NEAR)
+    assert page.reports == []
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_vocabulary_passes(opened: Any, kind: str) -> None:
+    page = opened(page_of(language_model(kind)))
+    assert page.wait() == "passed"
+    page.written()
+    assert page.reports == []
+
+
+def _flip(content: str) -> str:
+    """Change one character within the weights."""
+    start = content.index('"weights":"') + 11
+    middle = start + 400
+    return content[:middle] + ("A" if content[middle] != "A" else "B") + content[middle + 1 :]
+
+
+DAMAGES = {
+    "a weight": _flip,
+    "weights cut short": lambda c: c.replace('"weights":"', '"weights":"AAAA', 1),
+    "number of units": lambda c: c.replace('"H":12', '"H":11', 1),
+    "another cell": lambda c: c.replace('"cell":"gru"', '"cell":"gru-after"', 1),
+    "a symbol's number": lambda c: c.replace('"proof":{"ids":[', '"proof":{"ids":[3,', 1),
+    "type of the weights": lambda c: c.replace('"type":"float32"', '"type":"float16"', 1),
+    "not JSON": lambda c: c.replace('{"cell"', '{cell"', 1),
+    "the script": lambda c: c.replace(
+        "0.5 * (1 + Math.tanh(0.5 * x))", "0.5 * (1 + Math.tanh(x))", 1
+    ),
+    "the check itself": lambda c: c.replace("const NEAR = 1e-9", "const NEAR = 1e+9", 1),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_file_says_failed(opened: Any, name: str) -> None:
+    whole = page_of(language_model())
+    damaged = DAMAGES[name](whole)
+    assert damaged != whole
+    page = opened(damaged)
+    page.tab.wait_for_timeout(1500)
+    assert page.tab.evaluate("document.documentElement.dataset.selftest") == "failed"
+    assert "✗" in page.text("#proof")
+
+
+# ruff: noqa: E501
+WRONG = {
+    "update gate": ("dh[i] * (n[i] - h_prev[i]) * z[i] * (1 - z[i])), w.W_h[0]", "dh[i] * z[i]), w.W_h[0]"),
+    "direct route": ("dh[i] * (1 - z[i]))],", "dh[i])],"),
+    "candidate": ("multiply(rh, w.W_h[2], a[2]).map(Math.tanh)", "multiply(rh, w.W_h[2], a[2]).map(sigmoid)"),
+    "separator": ("id === this.separator ? this.zeroState() : before", "before"),
+    "first symbol": ("Math.max(n, 0.5) / total", "Math.max(n, 0.5) / (1 + total)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_page_with_a_wrong_equation_says_failed(
+    opened: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, wrong = WRONG[name]
+    source = assembly._source
+    assert " ".join(source("engine.js").split()).count(" ".join(right.split())) >= 1
+
+    def changed(file: str) -> str:
+        text = source(file)
+        return text if file != "engine.js" else _replaced(text, right, wrong)
+
+    monkeypatch.setattr(assembly, "_source", changed)
+    page = opened(page_of(language_model("list" if name == "separator" else "text")))
+    assert page.wait() == "failed"
+
+
+def _replaced(text: str, right: str, wrong: str) -> str:
+    assert text.count(right) == 1
+    return text.replace(right, wrong)
+
+
+# ---- hostile texts
+
+HOSTILE = (
+    "</script><script>alert(1)</script>\n<!-- <img src=x onerror=alert(2)> ]]>\"'&amp;&#0;"
+    "\x00\x1b[31m"
+    "\u2028\u2029\u202eabc\u200f</textarea></style>javascript:alert(3)"
+)
+
+
+def test_a_hostile_text_is_shown_as_text(opened: Any) -> None:
+    symbols = sorted({ord(c) for c in HOSTILE} | {10})
+    lm = language_model()
+    KINDS["this text"] = np.array(symbols)
+    try:
+        lm = language_model("this text")
+    finally:
+        del KINDS["this text"]
+    about = About(HOSTILE, HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),))
+    page = opened(html(payload(lm, lm.encode(HOSTILE), "float32"), about))
+    assert page.wait() == "passed"
+    assert page.text("h1").startswith("</script><script>alert(1)</script>")
+    for tab in ("read", "inside", "gradient"):
+        page.tab.click(f"#tab-{tab}")
+        page.tab.wait_for_selector(f"#{tab}-strip span")
+        assert "<script>alert(1)</script>" in page.text(f"#{tab}-strip")
+    assert page.tab.evaluate("document.scripts.length") == 2
+    assert page.tab.evaluate("document.images.length") == 0
+    assert page.reports == []
+
+
+def test_a_model_of_bytes_writes_and_reads_any_bytes(opened: Any) -> None:
+    page = opened(page_of(language_model("byte"), passage="é 漢 \U0001f600 \udcff"))
+    assert page.wait() == "passed"
+    page.written()
+    page.tab.click("#tab-read")
+    page.tab.wait_for_selector("#read-strip span")
+    assert "\\xc3" in page.text("#read-strip")
+    assert page.reports == []
+
+
+# ---- what a person does
+
+
+def test_a_text_is_written_stopped_edited_and_continued(opened: Any) -> None:
+    page = opened(page_of(language_model(H=64)))
+    assert len(page.written()) == 500
+    page.tab.click("#clear")
+    assert page.tab.input_value("#draft") == ""
+    page.tab.fill("#draft", "Some words")
+    page.tab.fill("#length", "100000")
+    page.tab.press("#draft", "Control+Enter")
+    page.until("document.getElementById('draft').value.length > 40")
+    page.tab.click("#stop")
+    text = page.written()
+    assert text.startswith("Some words")
+    assert 40 < len(text) < 100_000
+    edited = text[:30] + "HERE"
+    page.tab.fill("#draft", edited)
+    page.tab.fill("#length", "50")
+    page.tab.click("#go")
+    assert page.written().startswith(edited)
+    assert len(page.written()) == len(edited) + 50
+    assert page.reports == []
+
+
+def test_equal_seeds_write_equal_texts(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    first = page.written()
+    texts = []
+    for seed in ("1", "1", "2"):
+        page.tab.click("#clear")
+        page.tab.fill("#seed", seed)
+        page.tab.click("#go")
+        texts.append(page.written())
+    assert first == texts[0] == texts[1] != texts[2]
+
+
+def test_unknown_characters_are_named_and_left_out(opened: Any) -> None:
+    page = opened(page_of(language_model("list")))
+    page.written()
+    page.tab.fill("#draft", "annaÄ漢")
+    page.tab.click("#go")
+    assert page.written().startswith("anna")
+    assert "Ä" in page.text("#write-status")
+    assert "漢" in page.text("#write-status")
+
+
+def test_everything_can_be_done_with_keys_alone(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.wait()
+    page.tab.focus("#tab-write")
+    page.tab.keyboard.press("ArrowRight")
+    page.tab.wait_for_selector("#read-strip span.chosen")
+    before = page.text("#read-detail")
+    page.tab.focus("#read-strip .strip")
+    for key in ("Home", "ArrowRight", "ArrowDown", "End", "ArrowLeft", "ArrowUp", "Home"):
+        page.tab.keyboard.press(key)
+    assert page.text("#read-detail") != before
+    assert len(page.tab.query_selector_all("#read-detail tbody tr")) >= 10
+    page.tab.focus("#tab-read")
+    page.tab.keyboard.press("ArrowRight")
+    page.tab.wait_for_selector("#inside-strip span.chosen")
+    page.tab.focus("#unit")
+    page.tab.keyboard.press("ArrowUp")
+    assert "unit 1" in page.text("#inside-totals")
+    page.tab.select_option("#feature", index=3)
+    assert "correlation" in page.text("#inside-totals")
+    page.tab.focus("#tab-inside")
+    page.tab.keyboard.press("End")
+    page.tab.wait_for_selector("#gradient-table tbody tr")
+    assert "backward pass" in page.text("#gradient-detail")
+    assert page.reports == []
+
+
+def test_the_shares_of_the_routes_add_up(opened: Any) -> None:
+    for cell in CELLS:
+        page = opened(page_of(language_model(cell=cell)))
+        page.wait()
+        page.tab.click("#tab-gradient")
+        page.tab.wait_for_selector("#gradient-table tbody tr")
+        for row in page.tab.query_selector_all("#gradient-table tbody tr"):
+            cells = [cell.inner_text() for cell in row.query_selector_all("td")]
+            shares = [float(cell.removesuffix(" %")) for cell in cells[2:]]
+            assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares) + 0.01)
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_is_wider_than_the_window(opened: Any, width: int, scheme: str) -> None:
+    page = opened(page_of(language_model("list", "lstm")), width, scheme)
+    page.wait()
+    page.written()
+    for tab in ("write", "read", "inside", "gradient"):
+        page.tab.click(f"#tab-{tab}")
+        page.tab.wait_for_timeout(150)
+        assert page.tab.evaluate("document.documentElement.scrollWidth") <= width, tab
+
+
+def test_a_large_model_stays_usable(opened: Any) -> None:
+    lm = language_model(L=2, H=512)
+    page = opened(page_of(lm))
+    assert page.wait() == "passed"
+    page.until("document.getElementById('draft').value.length > 0")
+    page.tab.click("#tab-read")  # it answers while it writes
+    page.tab.wait_for_selector("#read-strip span")
+    assert page.reports == []
+
+
+def test_the_file_holds_little_besides_the_weights() -> None:
+    lm = language_model("Chinese", H=64)
+    size, weights = len(page_of(lm).encode()), len(held_by(lm).content["weights"])
+    assert size - weights < 120_000
+    assert json.loads(json.dumps(held_by(lm).content))["V"] == len(lm.vocabulary)

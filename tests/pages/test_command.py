@@ -1,0 +1,102 @@
+"""``grucli page`` and ``grucli.page``."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grucli as library
+from grucli.errors import UsageError
+from grucli.pages.payload import LARGE, suited_type
+from tests.conftest import TINY, Grucli
+from tests.pages.models import language_model
+
+
+@pytest.fixture
+def run(grucli: Grucli, text_file: Path) -> Path:
+    done = grucli("train", text_file, "--steps", "10", *TINY, "-q")
+    return Path(done.out.strip())
+
+
+def test_a_page_is_written_into_the_run(grucli: Grucli, run: Path) -> None:
+    done = grucli("page", run)
+    assert done.code == 0
+    path = Path(done.out.strip())
+    assert path == run / "page.html"
+    page = path.read_text("utf-8")
+    assert page.startswith("<!DOCTYPE html>")
+    assert "A model that writes like" in page
+    assert "MB, with weights in float32" in done.err
+    assert "training text" in done.err
+    assert grucli("page", run).code == 0  # again, over its own page
+
+
+def test_only_the_pages_own_script_may_run_and_nothing_is_loaded(grucli: Grucli, run: Path) -> None:
+    page = library.page(run).html
+    assert re.search(r"default-src 'none'; base-uri 'none'; form-action 'none'; script-src '", page)
+    assert "unsafe" not in page
+    assert not re.search(
+        r"""(src|href)\s*=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)""", page
+    )
+
+
+def test_it_goes_to_a_file_or_to_standard_output(grucli: Grucli, run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "model.html"
+    assert grucli("page", run, "-o", file).code == 0
+    refused = grucli("page", run, "-o", file)
+    assert refused.code == 2
+    assert "--force" in refused.err
+    assert grucli("page", run, "-o", file, "--force", "--weights", "float16").code == 0
+    assert grucli("page", run, "-o", "-").out.startswith("<!DOCTYPE html>")
+
+
+def test_a_passage_is_shown_first(grucli: Grucli, run: Path, tmp_path: Path) -> None:
+    passage = tmp_path / "passage.txt"
+    passage.write_text("the quick\n", "utf-8")
+    done = grucli("page", run, "--passage", passage, "-o", "-")
+    assert '"passage":"the quick\\n"' in done.out
+    passage.write_text("漢", "utf-8")
+    refused = grucli("page", run, "--passage", passage, "-o", "-")
+    assert refused.code == 2
+    assert "U+6F22" in refused.err
+    passage.write_bytes(b"\xff")
+    assert "is not UTF-8" in grucli("page", run, "--passage", passage).err
+    assert grucli("page", run, "--passage", tmp_path / "none").code == 2
+
+
+def test_a_checkpoint_file_needs_a_name_for_the_page(grucli: Grucli, run: Path) -> None:
+    file = next((run / "checkpoints").glob("*.npz"))
+    refused = grucli("page", file)
+    assert refused.code == 2
+    assert "-o FILE" in refused.err
+    assert grucli("page", file, "-o", "-").code == 0
+
+
+def test_without_the_training_text_a_page_is_made_and_a_note_says_so(
+    grucli: Grucli, run: Path, text_file: Path
+) -> None:
+    text_file.unlink()
+    done = grucli("page", run)
+    assert done.code == 0
+    assert "not known whether the model recites it" in done.err
+
+
+def test_large_models_have_float16_weights_if_they_fit() -> None:
+    small, large = language_model(H=8).model, language_model(H=600).model
+    assert small.params.flat.size < LARGE < large.params.flat.size
+    assert (suited_type(small), suited_type(large)) == ("float32", "float16")
+    large.params.flat[5] = 1e5
+    assert suited_type(large) == "float32"
+
+
+def test_weights_that_float16_cannot_hold_are_refused(
+    grucli: Grucli, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from grucli.pages import build
+
+    lm = language_model()
+    lm.model.params.flat[0] = np.float32(1e6)
+    monkeypatch.setattr("grucli.storage.checkpoint.Checkpoint.language_model", lambda *_: lm)
+    with pytest.raises(UsageError, match="too large"):
+        build.page(run, weights="float16")
