@@ -322,6 +322,79 @@ def test_the_shares_of_the_routes_add_up(opened: Any) -> None:
             assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares) + 0.01)
 
 
+def test_another_text_is_read_in_all_views(opened: Any) -> None:
+    lm = language_model(L=2)
+    page = opened(page_of(lm))
+    page.wait()
+    page.tab.click("#tab-read")
+    page.tab.click("#read summary")
+    page.tab.fill("#read .source textarea", "Another text, 漢.")
+    page.until("document.querySelectorAll('#read-strip span').length === 15")
+    assert "15 characters" in page.text("#read-totals")
+    assert "漢" in page.text("#read-totals")  # named, and left out
+    bits = -lm.score("Another text, .").log_probs / np.log(2)
+    assert f"{bits.sum():.1f} bits" in page.text("#read-totals")
+    page.tab.click("#tab-inside")
+    assert len(page.tab.query_selector_all("#inside-strip span")) == 15
+    page.tab.click("#tab-gradient")
+    page.until("document.querySelectorAll('#gradient-table tbody tr').length > 0")
+    page.tab.click("#tab-read")
+    page.tab.fill("#read .source textarea", "")
+    page.until("document.querySelectorAll('#read-strip span').length === 0")
+    assert "nothing to read" in page.text("#read-totals")
+    assert page.reports == []
+
+
+def test_a_long_text_is_read_to_a_limit(opened: Any) -> None:
+    page = opened(page_of(language_model(), passage="some words " * 300))
+    page.wait()
+    page.tab.click("#tab-read")
+    page.until("document.querySelectorAll('#read-strip span').length > 0")
+    assert "2,000 characters" in page.text("#read-totals")
+    assert "1,300, was not read" in page.text("#read-totals")
+
+
+def test_layer_value_and_unit_are_chosen(opened: Any) -> None:
+    lm = language_model("text", "lstm", L=2)
+    text = "Some text to read"
+    page = opened(page_of(lm, passage=text))
+    page.wait()
+    page.tab.click("#tab-inside")
+    page.tab.wait_for_selector("#inside-strip span.chosen")
+    page.tab.select_option("#layer", "1")
+    page.tab.select_option("#quantity", "f")
+    page.tab.fill("#unit", "5")
+    values = lm.states(text, layer=1)["f"][:, 5]
+    said = page.text("#inside-totals")
+    assert said.startswith("f of unit 5, layer 1:")
+    assert f"{values.min():.3f}" in said
+    assert f"{values.max():.3f}" in said
+    names = [cell.inner_text() for cell in page.tab.query_selector_all("#inside-detail td.symbol")]
+    assert names == ["h⁻", "c⁻", "i", "f", "o", "g", "u", "c", "h"]
+
+
+def test_settings_of_sampling_have_an_effect(opened: Any) -> None:
+    lm = language_model()
+    page = opened(page_of(lm))
+    page.written()
+    expected = lm.sample(40, prompt="Some ", temperature=0)
+    for field, value in (("#temperature", "0"), ("#top-k", "1")):
+        page.tab.click("#clear")
+        page.tab.fill("#draft", "Some ")
+        page.tab.fill("#length", "40")
+        page.tab.fill("#seed", "9")
+        page.tab.fill(field, value)
+        page.tab.click("#go")
+        assert page.written() == expected
+        page.tab.fill(field, "1")
+    page.tab.fill("#top-k", "")
+    page.tab.fill("#top-p", "0.01")
+    page.tab.click("#clear")
+    page.tab.fill("#draft", "Some ")
+    page.tab.click("#go")
+    assert page.written() == expected
+
+
 @pytest.mark.parametrize("width", [360, 800, 1600])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nothing_is_wider_than_the_window(opened: Any, width: int, scheme: str) -> None:
