@@ -7,13 +7,14 @@ from typing import Any
 
 from grucli import output_files
 from grucli.analysis.gradient_flow import LIMITS, GradientFlow
+from grucli.charts import Curve
 from grucli.errors import UsageError
 from grucli.printable import printable
 
 FORMATS = (".svg", ".png", ".pdf")
 
 
-def check(path: Path | None, *, force: bool) -> None:
+def check(path: Path | None, *, force: bool, option: str = "--plot") -> None:
     """Refuse a plot that cannot be drawn, before anything is computed.
 
     Raises:
@@ -22,14 +23,12 @@ def check(path: Path | None, *, force: bool) -> None:
     if path is None:
         return
     if path.suffix.lower() not in FORMATS:
-        raise UsageError(f"--plot {path}: the name must end in {', '.join(FORMATS)}")
-    output_files.check("--plot", path, force=force)
+        raise UsageError(f"{option} {path}: the name must end in {', '.join(FORMATS)}")
+    output_files.check(option, path, force=force)
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError(
-            "--plot needs matplotlib: pip install matplotlib; the table and --json work without it"
-        ) from None
+        raise UsageError(f"{option} {path} needs matplotlib: pip install matplotlib") from None
 
 
 def draw_shares(path: Path, name: str, shares: Mapping[int, Mapping[str, float]]) -> None:
@@ -68,6 +67,20 @@ def draw_flows(path: Path, flows: Sequence[GradientFlow]) -> None:
         axes.set_yscale("log")
         for limit in LIMITS:
             axes.axhline(limit, color="0.7", linewidth=0.8, linestyle="--")
+
+
+def draw_curves(path: Path, curves: Sequence[Curve], x: str, y: str, highest: float | None) -> None:
+    """Draw curves.
+
+    Raises:
+        UsageError: the plot cannot be drawn; see ``check``.
+        RunError: the file cannot be written.
+    """
+    with _figure(path, "", x, y) as axes:
+        for curve in curves:
+            xs, ys = zip(*curve.points, strict=True) if curve.points else ((), ())
+            axes.plot(xs, ys, label=_plain(curve.name))
+        axes.set_ylim(top=highest)
 
 
 @contextmanager

@@ -27,7 +27,9 @@ from grucli.cli import (
     gradcheck,
     gradflow,
     page,
+    plot,
     render,
+    report,
     routes,
     runs,
     sample,
@@ -56,6 +58,8 @@ app.command("compare")(compare.compare)
 app.command("activations")(activations.activations)
 app.command("corpus")(corpus.corpus)
 app.command("page")(page.page)
+app.command("report")(report.report)
+app.command("plot")(plot.plot)
 app.command("runs")(runs.runs)
 
 

@@ -10,6 +10,7 @@ import typer
 Run = Annotated[
     Path, typer.Argument(help="A run directory or a checkpoint file.", metavar="RUN|CKPT")
 ]
+Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN")]
 OptionalRun = Annotated[
     Path | None,
     typer.Argument(help="A run directory or a checkpoint file.", metavar="[RUN|CKPT]"),

@@ -3,6 +3,7 @@
 import codecs
 import contextlib
 import json
+import locale
 import os
 import re
 import shutil
@@ -208,6 +209,14 @@ def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 def terminal_width() -> int:
     """Return the number of columns of the terminal."""
     return shutil.get_terminal_size().columns
+
+
+def has_braille() -> bool:
+    """Whether the locale is one of UTF-8, and the terminal not one of few characters."""
+    return "utf" in locale.getpreferredencoding(False).lower() and os.environ.get("TERM") not in (
+        "dumb",
+        "linux",
+    )
 
 
 def bar(share: float, used: int) -> str:

@@ -1,0 +1,307 @@
+"""A report of runs: one HTML page with curves, settings and samples, which needs no scripts."""
+
+import base64
+import hashlib
+import html
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grucli import output_files
+from grucli.charts import COLOURS, Curve, svg, typical_top
+from grucli.config import Settings, flatten
+from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.printable import printable
+from grucli.storage.loading import load_with_split
+from grucli.storage.run import Run
+from grucli.text_score import SURPRISING
+
+SAMPLES = 4
+"""Maximum number of samples that are shown side by side."""
+
+SHOWN = 1200
+"""Characters of each sample."""
+
+PASSAGE = 1000
+"""Characters of the validation text that are coloured by surprise."""
+
+LEVELS = 12
+"""Strengths of the colour of surprise."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A report of one or more runs.
+
+    Attributes:
+        html: the page.
+    """
+
+    html: str
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write the page to a file, completely or not at all.
+
+        Raises:
+            RunError: the file cannot be written.
+        """
+        data = self.html.encode()
+        output_files.write_result(Path(path), "report", lambda file: file.write(data))
+
+
+def report(*paths: str | os.PathLike[str], verdict: str | None = None) -> Report:
+    """Make the report of one run, or of several runs that are compared.
+
+    Args:
+        paths: the run directories.
+        verdict: what to say of the run first.
+
+    Raises:
+        CheckpointError: a path is not a run, or a file of a run is damaged.
+        UsageError: no run is named.
+    """
+    if not paths:
+        raise UsageError("name a run")
+    runs = [Run(path) for path in paths]
+    if len(runs) == 1:
+        return Report(_page(runs[0].path.name, _of_one(runs[0], verdict)))
+    return Report(_page(f"{len(runs)} runs", _of_several(runs)))
+
+
+def curves(run: Run, *, by: str = "step", column: str = "loss") -> list[Curve]:
+    """The curves of a run's metrics: training, and validation if the column has both.
+
+    Args:
+        run: the run.
+        by: the column of the horizontal axis: step, chars or elapsed_s.
+        column: the column of the vertical axis.
+    """
+    metrics = run.metrics
+    found = []
+    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
+        rows = metrics["split"] == split
+        if rows.any() and (column == "loss" or split == "train"):
+            found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
+    return found
+
+
+# ---- one run
+
+
+def _of_one(run: Run, verdict: str | None) -> Iterator[str]:
+    if verdict:
+        yield f"<p>{_text(verdict)}</p>"
+    yield _table(_facts(run))
+    losses = curves(run)
+    yield _figure(losses, "step", "loss, nats per character", typical_top(losses))
+    yield '<div class="small">'
+    for column, name in (
+        ("lr", "learning rate"),
+        ("grad_norm", "gradient norm"),
+        ("chars_per_s", "characters per second"),
+    ):
+        yield _figure(curves(run, column=column), "step", name, size=(420, 190))
+    by_time = curves(run, by="elapsed_s")
+    yield _figure(by_time, "seconds", "loss by time", typical_top(by_time), size=(420, 190))
+    yield "</div>"
+    changed = _changed(run.settings)
+    if changed:
+        yield "<h2>Settings that differ from the defaults</h2>"
+        yield _table(changed)
+    yield from _samples(run)
+    yield from _passage(run)
+    yield "<h2>To repeat it</h2>"
+    yield _table(_origin(run))
+
+
+def _facts(run: Run) -> dict[str, str]:
+    info = run.info
+    facts = {
+        "status": run.status,
+        "text": ", ".join(Path(path).name for path in info.corpus.paths or []),
+        "network": info.model or "",
+        "parameters": "" if info.parameters is None else f"{info.parameters:,}",
+        "budget": info.budget or "",
+        "step": "" if info.step is None else f"{info.step:,}",
+        "time": "" if info.elapsed_s is None else f"{info.elapsed_s / 60:.1f} minutes",
+    }
+    if info.best.loss is not None and info.best.step is not None:
+        facts["best loss"] = (
+            f"{info.best.loss:.4f} nats = {info.best.loss / math.log(2):.4f} bits per character, "
+            f"at step {info.best.step:,}"
+        )
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _changed(settings: Settings) -> dict[str, str]:
+    defaults = flatten(Settings())
+    return {
+        key: f"{value} (default {defaults[key]})"
+        for key, value in flatten(settings).items()
+        if value != defaults[key]
+    }
+
+
+def _samples(run: Run) -> Iterator[str]:
+    """Samples over time, side by side."""
+    found = sorted((run.path / "samples").glob("step-*.txt"))
+    if not found:
+        return
+    places = np.unique(np.linspace(0, len(found) - 1, SAMPLES).round().astype(int))
+    yield '<h2>Samples over time</h2><div class="small">'
+    for place in places:
+        file = found[place]
+        text = file.read_bytes().decode(errors="replace")[:SHOWN]
+        step = int(file.stem.removeprefix("step-"))
+        yield f"<figure><figcaption>step {step:,}</figcaption><pre>{_text(text)}</pre></figure>"
+    yield "</div>"
+
+
+def _passage(run: Run) -> Iterator[str]:
+    """The beginning of the validation text, coloured by surprise, if the text is there."""
+    try:
+        lm, ids = load_with_split(run.path, "val")
+    except (CheckpointError, CorpusError, UsageError):
+        return
+    score = lm.score(lm.vocabulary.decode(ids[:PASSAGE]))
+    symbols = score.symbols if isinstance(score.symbols, str) else score.symbols.decode("latin-1")
+    values = score.bits.tolist()
+    spans = "".join(map(_span, symbols, values))
+    yield "<h2>How surprising the text is to the model</h2>"
+    yield (
+        '<p class="soft">The beginning of the validation text. The stronger the colour of a '
+        f"character, the less the model expected it; full colour at {SURPRISING:g} bits.</p>"
+    )
+    yield f'<pre class="surprise">{spans}</pre>'
+
+
+def _span(symbol: str, bits: float) -> str:
+    """A character with its surprise; the policy of the page allows no style of its own."""
+    level = min(LEVELS, round(LEVELS * bits / SURPRISING))
+    return f'<span class="level-{level}" title="{bits:.2f}">{_text(symbol)}</span>'
+
+
+def _origin(run: Run) -> dict[str, str]:
+    info = run.info
+    found = {f"command {n}": text for n, text in enumerate(info.commands, 1)}
+    if info.corpus.sha256:
+        found["text, SHA-256"] = info.corpus.sha256
+    if info.seed is not None:
+        found["seed"] = str(info.seed)
+    if info.workers is not None:
+        found["processes"] = str(info.workers)
+    return found | dict(info.versions)
+
+
+# ---- several runs
+
+
+def _of_several(runs: Sequence[Run]) -> Iterator[str]:
+    ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
+    losses = [
+        Curve(run.path.name, curve.x, curve.y, colour=number)
+        for number, run in enumerate(ranked)
+        for curve in curves(run)
+        if curve.name == "validation"
+    ]
+    yield _figure(losses, "step", "validation loss, nats per character", typical_top(losses))
+    settings = [flatten(run.settings) for run in ranked]
+    keys = [key for key in settings[0] if len({str(one.get(key)) for one in settings}) > 1]
+    heads = ["run", "best loss", "at step", "minutes", "parameters", *keys]
+    rows = [
+        [run.path.name, *_result(run), *(str(one.get(key, "")) for key in keys)]
+        for run, one in zip(ranked, settings, strict=True)
+    ]
+    yield "<h2>What differs, and what came of it</h2>"
+    head = "".join(f"<th>{_text(name)}</th>" for name in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td class="colour-{number % len(COLOURS)}">{_text(cell)}</td>'
+            if place == 0
+            else f"<td>{_text(cell)}</td>"
+            for place, cell in enumerate(row)
+        )
+        + "</tr>"
+        for number, row in enumerate(rows)
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    yield f'<div class="table">{table}</div>'
+
+
+def _result(run: Run) -> list[str]:
+    info = run.info
+    return [
+        "" if info.best.loss is None else f"{info.best.loss:.4f}",
+        "" if info.best.step is None else f"{info.best.step:,}",
+        "" if info.elapsed_s is None else f"{info.elapsed_s / 60:.1f}",
+        "" if info.parameters is None else f"{info.parameters:,}",
+    ]
+
+
+# ---- HTML
+
+
+@cache
+def _style() -> str:
+    """The style, with a class for the colour of each curve and for each strength of surprise."""
+    rules = [f".colour-{n} {{ color: {colour}; }}" for n, colour in enumerate(COLOURS)]
+    rules += [
+        f".level-{n} {{ background: rgb(217 84 30 / {n / LEVELS:.2f}); }}"
+        for n in range(LEVELS + 1)
+    ]
+    sheet = files("grucli.analysis").joinpath("report.css").read_text("utf-8")
+    return sheet + "\n".join(rules)
+
+
+def _page(title: str, parts: Iterable[str]) -> str:
+    style = _style()
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'"
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<h1>{_text(title)}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+    )
+
+
+def _text(text: str) -> str:
+    return html.escape(printable(text))
+
+
+def _table(facts: Mapping[str, Any]) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{_text(name)}</th><td>{_text(str(fact))}</td></tr>'
+        for name, fact in facts.items()
+    )
+    return f'<div class="table"><table>{rows}</table></div>'
+
+
+def _figure(
+    drawn: Sequence[Curve],
+    x: str,
+    y: str,
+    highest: float | None = None,
+    size: tuple[int, int] | None = None,
+) -> str:
+    width, height = size or (900, 320)
+    chart = svg(drawn, x=x, y=y, highest=highest, width=width, height=height)
+    if not chart:
+        return ""
+    named = [curve for curve in drawn if curve.name]
+    key = "".join(
+        f'<li class="colour-{(n if curve.colour is None else curve.colour) % len(COLOURS)}">'
+        f"{_text(curve.name)}</li>"
+        for n, curve in enumerate(named)
+    )
+    caption = f'<figcaption><ul class="key">{key}</ul></figcaption>' if len(named) > 1 else ""
+    return f"<figure>{chart}{caption}</figure>"

@@ -1,0 +1,262 @@
+"""Charts of curves: as SVG for pages and files, and as text for terminals."""
+
+import html
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from grucli.printable import printable
+
+COLOURS = ("#1668c7", "#d9541e", "#2f9e66", "#a463c8", "#b9962b", "#4a9aa8", "#c7447e", "#7a7f8a")
+"""Colours that differ in lightness too, and can be read on light and dark paper."""
+
+WIDTH, HEIGHT = 720, 280
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
+"""Margins of the axes in pixels."""
+
+TICKS = 5
+"""About how many marks an axis has."""
+
+MARKED = 120
+"""Points up to which each of a curve has a mark with its numbers."""
+
+DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
+"""Bits of the dots of a braille character, by row and column (Unicode, chapter 21.1)."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve.
+
+    Attributes:
+        name: its name in the key; empty for none.
+        x: the places of its points, ascending.
+        y: their values; points that are not finite are left out.
+        dashed: whether it is drawn with dashes.
+        colour: number of its colour; None for its place among the curves.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    dashed: bool = False
+    colour: int | None = None
+
+    @property
+    def points(self) -> list[tuple[float, float]]:
+        """The finite points."""
+        pairs = zip(map(float, self.x), map(float, self.y), strict=True)
+        return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The range of a chart."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    @classmethod
+    def around(cls, curves: Sequence[Curve], highest: float | None = None) -> "Axes | None":
+        """The range of all points; None without points.
+
+        Args:
+            curves: the curves.
+            highest: the highest value to show, so that the beginning of a curve does not flatten
+                the rest.
+        """
+        points = [point for curve in curves for point in curve.points]
+        if not points:
+            return None
+        xs, ys = zip(*points, strict=True)
+        top = max(ys) if highest is None else min(max(ys), max(highest, min(ys)))
+        low, high = min(ys), top
+        if high <= low:
+            low, high = low - abs(low) / 2 - 1e-12, high + abs(high) / 2 + 1e-12
+        return cls((min(xs), max(max(xs), min(xs) + 1e-12)), (low, high))
+
+    def place(self, x: float, y: float, width: float, height: float) -> tuple[float, float]:
+        """A point within a rectangle, from its upper left corner; higher values are at the top."""
+        (x0, x1), (y0, y1) = self.x, self.y
+        return (x - x0) / (x1 - x0) * width, (1 - min(1.0, (y - y0) / (y1 - y0))) * height
+
+
+def typical_top(curves: Sequence[Curve]) -> float | None:
+    """A value above which only the first tenth of a falling curve lies."""
+    tops = [
+        sorted(y for _, y in curve.points)[-1 - len(curve.points) // 10]
+        for curve in curves
+        if curve.points
+    ]
+    return max(tops, default=None)
+
+
+def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
+    """About ``count`` round numbers from ``low`` to ``high``."""
+    rough = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(rough))
+    step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * (1 - 1e-9))
+    first = math.ceil(low / step - 1e-9)
+    return [n * step for n in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def short(value: float) -> str:
+    """A number for an axis: 1500 is 1.5k."""
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.6g}{sign}"
+    return f"{value:.4g}"
+
+
+# ---- SVG
+
+
+def svg(
+    curves: Sequence[Curve],
+    *,
+    x: str,
+    y: str,
+    highest: float | None = None,
+    width: int = WIDTH,
+    height: int = HEIGHT,
+) -> str:
+    """Curves as SVG, without scripts; empty if there are no points.
+
+    Args:
+        curves: the curves.
+        x: what the horizontal axis shows.
+        y: what the vertical axis shows.
+        highest: the highest value to show.
+        width: width in pixels.
+        height: height in pixels.
+    """
+    axes = Axes.around(curves, highest)
+    if axes is None:
+        return ""
+    inner = width - LEFT - RIGHT, height - TOP - BOTTOM
+    label = _escaped(f"{y} by {x}")
+    parts = [*_grid(axes, *inner), *_names(curves, x, y, width, height)]
+    for number, curve in enumerate(curves):
+        colour = COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
+        parts += _drawn(curve, axes, colour, *inner)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
+        f'height="{height}" role="img" aria-label="{label}" font-family="sans-serif" '
+        f'font-size="12">{"".join(parts)}</svg>'
+    )
+
+
+def _escaped(text: str) -> str:
+    return html.escape(printable(text))
+
+
+def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
+    for value in ticks(*axes.y):
+        _, at = axes.place(axes.x[0], value, width, height)
+        yield (
+            f'<path d="M{LEFT} {TOP + at:.1f}h{width}" stroke="#8888" stroke-width="0.5"/>'
+            f'<text x="{LEFT - 6}" y="{TOP + at + 4:.1f}" text-anchor="end" fill="#888">'
+            f"{short(value)}</text>"
+        )
+    for value in ticks(*axes.x):
+        at, _ = axes.place(value, axes.y[0], width, height)
+        yield (
+            f'<text x="{LEFT + at:.1f}" y="{TOP + height + 16:.1f}" text-anchor="middle" '
+            f'fill="#888">{short(value)}</text>'
+        )
+
+
+def _names(curves: Sequence[Curve], x: str, y: str, width: float, height: float) -> Iterator[str]:
+    yield (
+        f'<text x="{width - RIGHT}" y="{height - 6}" text-anchor="end" fill="#888">'
+        f"{_escaped(x)}</text>"
+        f'<text x="{LEFT}" y="{height - 6}" fill="#888">{_escaped(y)}</text>'
+    )
+
+
+def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -> Iterator[str]:
+    places = [axes.place(px, py, width, height) for px, py in curve.points]
+    if not places:
+        return
+    line = " ".join(f"{LEFT + at_x:.1f},{TOP + at_y:.1f}" for at_x, at_y in places)
+    dashes = ' stroke-dasharray="4 3"' * curve.dashed
+    yield (
+        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6" '
+        f'stroke-linejoin="round"{dashes}/>'
+    )
+    name = f"{_escaped(curve.name)}: " * bool(curve.name)
+    for (px, py), (at_x, at_y) in zip(curve.points, places, strict=True):
+        if len(places) <= MARKED:
+            yield (
+                f'<circle cx="{LEFT + at_x:.1f}" cy="{TOP + at_y:.1f}" r="2.5" fill="{colour}">'
+                f"<title>{name}{short(px)}, {py:.4f}</title></circle>"
+            )
+
+
+# ---- text
+
+
+def text(
+    curves: Sequence[Curve],
+    *,
+    width: int,
+    height: int,
+    highest: float | None = None,
+    plain: bool = False,
+) -> list[str]:
+    """Curves as lines of text, in braille dots, or in letters if ``plain``.
+
+    Args:
+        curves: the curves.
+        width: columns of the text, at least 20.
+        height: lines of the chart, without the line of the horizontal axis.
+        highest: the highest value to show.
+        plain: use ASCII characters only: the curves are a, b, c, ...
+    """
+    axes = Axes.around(curves, highest)
+    if axes is None:
+        return []
+    labels = {line: f"{value:.4g}" for line, value in _rows(axes, height)}
+    margin = max(map(len, labels.values())) + 1
+    columns = width - margin - 1
+    cells = (
+        _letters(curves, axes, columns, height) if plain else _dots(curves, axes, columns, height)
+    )
+    edge = "|" if plain else "│"
+    lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in enumerate(cells)]
+    first, last = short(axes.x[0]), short(axes.x[1])
+    return [*lines, f"{'':{margin + 1}}{first}{last:>{columns - len(first)}}"]
+
+
+def _rows(axes: Axes, height: int) -> Iterator[tuple[int, float]]:
+    """The lines that have a label, with their values: the first, the middle and the last."""
+    low, high = axes.y
+    for line in sorted({0, (height - 1) // 2, height - 1}):
+        yield line, high - (high - low) * (line / max(1, height - 1))
+
+
+def _dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+    bits = [[0] * columns for _ in range(height)]
+    for curve in curves:
+        for column, row in _traced(curve, axes, 2 * columns, 4 * height):
+            bits[row // 4][column // 2] |= DOTS[row % 4][column % 2]
+    return ["".join(chr(0x2800 + cell) if cell else " " for cell in row) for row in bits]
+
+
+def _letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+    cells = [[" "] * columns for _ in range(height)]
+    for number, curve in enumerate(curves):
+        for column, row in _traced(curve, axes, columns, height):
+            cells[row][column] = chr(ord("a") + number % 26)
+    return ["".join(row) for row in cells]
+
+
+def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple[int, int]]:
+    """The dots of a curve, with straight lines between its points."""
+    places = [axes.place(px, py, width - 1, height - 1) for px, py in curve.points]
+    for (x0, y0), (x1, y1) in zip(places, places[1:] or places, strict=False):
+        steps = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
+        for n in range(steps + 1):
+            share = n / steps
+            row = round(y0 + share * (y1 - y0))
+            yield round(x0 + share * (x1 - x0)), min(max(row, 0), height - 1)

@@ -1,0 +1,93 @@
+"""``grucli plot``: the curves of runs in the terminal, or in a file."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from grucli import output_files
+from grucli.cli import options, render
+from grucli.errors import UsageError
+
+if TYPE_CHECKING:
+    from grucli.charts import Curve
+
+By = Annotated[
+    Literal["step", "chars", "time"],
+    typer.Option("--by", help="The horizontal axis.", metavar="step|chars|time"),
+]
+COLUMNS = {"step": "step", "chars": "chars", "time": "elapsed_s"}
+AXES = {"step": "step", "chars": "characters", "time": "seconds"}
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+"""What curves are drawn with where there are no braille dots."""
+
+NARROWEST, LINES = 40, 14
+"""Minimum number of columns of a chart, and its lines."""
+
+WIDEST = 100
+"""Maximum number of columns of a chart."""
+
+
+def plot(
+    runs: options.Runs,
+    by: By = "step",
+    output: options.Output = None,
+    force: options.Force = False,
+) -> None:
+    """Draw the losses of runs: one run with training and validation, several with validation.
+
+    With --output, the curves are drawn into a file: .svg, or .png with matplotlib.
+    """
+    from grucli.analysis.report import curves
+    from grucli.charts import Curve
+    from grucli.storage.run import Run
+
+    output_files.check("--output", output, force=force)
+    opened = [Run(path) for path in runs]
+    drawn = [
+        curve if len(opened) == 1 else Curve(run.path.name, curve.x, curve.y)
+        for run in opened
+        for curve in curves(run, by=COLUMNS[by])
+        if len(opened) == 1 or curve.name == "validation"
+    ]
+    if not any(curve.points for curve in drawn):
+        raise UsageError("there are no losses yet; a run writes the first after some steps")
+    if output is None:
+        for line in chart(drawn, AXES[by]):
+            render.write_line(line)
+        return
+    draw_file(output, drawn, AXES[by])
+    render.write_path(output)
+
+
+def chart(drawn: "list[Curve]", x: str) -> Iterator[str]:
+    """The lines of a chart in the width of the terminal, and the names of its curves."""
+    from grucli.charts import text, typical_top
+
+    width = max(NARROWEST, min(render.terminal_width(), WIDEST))
+    plain = not render.has_braille()
+    yield from text(drawn, width=width, height=LINES, highest=typical_top(drawn), plain=plain)
+    named = [(curve.points[-1][1], n, curve.name) for n, curve in enumerate(drawn) if curve.points]
+    ends = ", ".join(
+        f"{LETTERS[n % 26] + ': ' if plain else ''}{name} {last:.4f}"
+        for last, n, name in sorted(named, reverse=True)
+    )
+    yield from render.wrapped(f"loss, nats per character, by {x}; at the end, from the top: {ends}")
+
+
+def draw_file(path: Path, drawn: "list[Curve]", x: str) -> None:
+    """Draw curves into an SVG file, or with matplotlib into a PNG file."""
+    from grucli.analysis import plots
+    from grucli.charts import svg, typical_top
+
+    name, top = "loss, nats per character", typical_top(drawn)
+    if path.suffix.lower() == ".svg":
+        data = svg(drawn, x=x, y=name, highest=top).encode()
+        output_files.write_result(path, "plot", lambda file: file.write(data))
+    elif path.suffix.lower() == ".png":
+        plots.check(path, force=True, option="--output")
+        plots.draw_curves(path, drawn, x, name, top)
+    else:
+        raise UsageError(f"--output {path}: the name must end in .svg or .png")

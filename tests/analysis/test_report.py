@@ -1,0 +1,164 @@
+"""Reports of runs, and the commands ``report`` and ``plot``."""
+
+import re
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from grucli.analysis.report import curves, report
+from grucli.errors import UsageError
+from grucli.storage.run import Run
+from tests.conftest import TINY, Grucli
+
+
+class Page(HTMLParser):
+    """The elements and the text of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.words = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+
+def train(grucli: Grucli, text: Path, *more: str) -> Path:
+    done = grucli("train", text, "--steps", "30", *TINY, *more, "-q")
+    assert done.code == 0, done.err
+    return Path(done.out.strip())
+
+
+def test_a_report_has_curves_settings_samples_surprise_and_origin(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = train(grucli, text_file)
+    done = grucli("report", run)
+    assert done.code == 0, done.err
+    assert Path(done.out.strip()) == run / "report.html"
+    html = (run / "report.html").read_text("utf-8")
+    page = Page(html)
+    assert page.tags.count("svg") == 5
+    assert page.tags.count("pre") >= 3
+    for words in ("model.hidden", "12 (default 256)", "Samples over time", "surprising", "SHA-256"):
+        assert words in page.words, words
+    assert f"{Run(run).info.best.loss:.4f} nats" in page.words
+    assert grucli("report", run).code == 0  # again, over its own page
+
+
+def test_a_report_loads_nothing_and_has_no_scripts(grucli: Grucli, text_file: Path) -> None:
+    page = Page(report(train(grucli, text_file)).html)
+    assert not {"script", "img", "link", "iframe", "object"} & set(page.tags)
+    names = {name for name, _ in page.attributes}
+    assert not {"src", "href", "style"} & names
+    assert not [name for name in names if name.startswith("on")]
+    (policy,) = [
+        value for name, value in page.attributes if name == "content" and "default" in str(value)
+    ]
+    assert str(policy).startswith(
+        "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-"
+    )
+    assert "unsafe" not in str(policy)
+
+
+def test_several_runs_are_sorted_by_their_result_with_what_differs(
+    grucli: Grucli, text_file: Path, tmp_path: Path
+) -> None:
+    runs = [train(grucli, text_file, f"--set=optim.lr={lr}") for lr in (1e-5, 0.02)]
+    assert "needs a name" in grucli("report", *runs).err
+    file = tmp_path / "both.html"
+    assert grucli("report", *runs, "-o", file).code == 0
+    page = Page(file.read_text("utf-8"))
+    assert "optim.lr" in page.words
+    assert "model.hidden" not in page.words
+    best, worst = (page.words.rindex(run.name) for run in reversed(runs))
+    assert best < worst
+    assert grucli("report", *runs, "-o", "-").out.startswith("<!DOCTYPE html>")
+
+
+HOSTILE = "</script><script>alert(1)</script><!-- ]]>\"'&\x00\x1b[31m\u2028\u202e</pre></style>"
+
+
+def test_a_hostile_text_is_shown_as_text(grucli: Grucli, tmp_path: Path) -> None:
+    text = tmp_path / "<script>alert(1)<.txt"
+    text.write_text(f"some words {HOSTILE}\n" * 100, "utf-8")
+    page = Page(report(train(grucli, text), verdict=HOSTILE).html)
+    assert "script" not in page.tags
+    assert "<script>alert(1)</script>" in page.words
+    assert "\x1b" not in page.words
+    assert "\x00" not in page.words
+
+
+def test_a_run_without_its_text_or_without_losses_has_a_report(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = train(grucli, text_file)
+    text_file.unlink()
+    assert "surprising" not in Page(report(run).html).words
+    metrics = run / "metrics.csv"
+    metrics.write_text(metrics.read_text().splitlines()[0] + "\n")  # only the names of the columns
+    assert Page(report(run).html).tags.count("svg") == 0
+    assert "no losses yet" in grucli("plot", run).err
+
+
+def test_no_run_and_no_such_run_are_errors(grucli: Grucli, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        report()
+    assert grucli("report", tmp_path / "none").code == 2
+    assert grucli("plot", tmp_path / "none").code == 2
+
+
+# ---- curves in the terminal and in files
+
+
+def test_curves_are_drawn_in_the_width_of_the_terminal(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(grucli, text_file)
+    for columns in (60, 80, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = grucli("plot", run).out.splitlines()
+        assert max(map(len, lines[:-1])) <= min(columns, 100)
+        assert re.search(r"at the end, from the top: (training|validation) \d\.\d{4}, ", lines[-1])
+        assert "\u2800" < max("".join(lines[:-1])) <= "\u28ff"
+    monkeypatch.setenv("TERM", "dumb")
+    assert grucli("plot", run, "--by", "time").out.isascii()
+
+
+def test_curves_are_written_to_files(grucli: Grucli, text_file: Path, tmp_path: Path) -> None:
+    runs = [train(grucli, text_file, "--seed", seed) for seed in ("1", "2")]
+    file = tmp_path / "curve.svg"
+    assert grucli("plot", *runs, "--by", "chars", "-o", file).code == 0
+    root = ElementTree.fromstring(file.read_text("utf-8"))
+    assert len([one for one in root.iter() if one.tag.endswith("polyline")]) == 2
+    assert "--force" in grucli("plot", *runs, "-o", file).err
+    wrong = grucli("plot", *runs, "-o", tmp_path / "curve.gif")
+    assert wrong.code == 2
+    assert ".svg or .png" in wrong.err
+
+
+def test_curves_as_a_picture_need_matplotlib(
+    grucli: Grucli, text_file: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "curve.png"
+    assert grucli("plot", train(grucli, text_file), "-o", file).code == 0
+    assert file.read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_have_all_rows_of_the_metrics(grucli: Grucli, text_file: Path) -> None:
+    run = Run(train(grucli, text_file))
+    training, validation = curves(run)
+    splits = run.metrics["split"].tolist()
+    assert len(training.points) == splits.count("train")
+    assert len(validation.points) == splits.count("val") == 3
+    (speed,) = curves(run, column="chars_per_s")
+    assert len(speed.points) == splits.count("train")

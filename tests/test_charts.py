@@ -1,0 +1,85 @@
+import re
+import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grucli.charts import Axes, Curve, short, svg, text, ticks, typical_top
+
+FALLING = Curve("falling", range(10), [10.0, *(2 - n / 10 for n in range(9))])
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_round_and_within_the_range(low: float, size: float) -> None:
+    found = ticks(low, low + size)
+    assert 2 <= len(found) <= 8
+    assert all(low - 1e-6 * size <= tick <= low + (1 + 1e-6) * size for tick in found)
+    steps = {round((b - a) / size, 6) for a, b in pairwise(found)}
+    assert len(steps) == 1
+
+
+def test_numbers_of_axes_are_short() -> None:
+    assert [short(value) for value in (0.05, 1.5, 1500, 2e6, 3e9)] == [
+        "0.05",
+        "1.5",
+        "1.5k",
+        "2M",
+        "3G",
+    ]
+
+
+def test_points_that_are_not_finite_are_left_out() -> None:
+    curve = Curve("", [0, 1, 2, float("inf")], [1.0, float("nan"), 2.0, 1.0])
+    assert curve.points == [(0.0, 1.0), (2.0, 2.0)]
+    assert Axes.around([Curve("", [1], [float("nan")])]) is None
+    assert svg([], x="x", y="y") == ""
+    assert text([], width=60, height=5) == []
+
+
+def test_the_beginning_does_not_flatten_the_rest() -> None:
+    top = typical_top([FALLING])
+    assert top == 2.0
+    axes = Axes.around([FALLING], top)
+    assert axes is not None
+    assert axes.y == (pytest.approx(1.2), 2.0)
+    assert typical_top([]) is None
+
+
+def test_svg_is_well_formed_and_holds_every_point_with_its_name() -> None:
+    hostile = Curve('</svg><script>"&\x1b', [0, 1], [1.0, 2.0])
+    drawn = svg([FALLING, hostile], x="<step>", y="loss & more", highest=2.0)
+    root = ElementTree.fromstring(drawn)  # raises if it is not well-formed
+    names = [element.tag.rpartition("}")[2] for element in root.iter()]
+    assert names.count("polyline") == 2
+    assert names.count("circle") == 12
+    assert "script" not in names
+    for points in re.findall(r'points="([^"]+)"', drawn):
+        for point in points.split():
+            x, y = map(float, point.split(","))
+            assert 0 <= x <= 720
+            assert 0 <= y <= 280
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("width", [20, 40, 60, 100])
+def test_text_fits_its_width_and_shows_where_the_curve_is(width: int, plain: bool) -> None:
+    lines = text([FALLING], width=width, height=6, highest=2.0, plain=plain)
+    assert len(lines) == 7
+    assert max(map(len, lines)) <= width
+    assert lines[0].lstrip().startswith("2")
+    assert lines[-1].split() == ["0", "9"]
+    blank = " " if plain else "\u2800"
+    drawn = [re.split("[|│]", line)[1].rstrip(blank) for line in lines[:-1]]
+    assert drawn[0].lstrip()  # the curve begins at the top,
+    assert len(drawn[-1]) > len(drawn[0])  # and ends at the bottom, on the right
+    if plain:
+        assert set("".join(drawn)) <= {"a", " "}
+        assert all(ord(character) < 128 for line in lines for character in line)
+
+
+def test_a_curve_of_one_point_or_of_equal_values_is_drawn() -> None:
+    for curve in (Curve("", [5], [1.0]), Curve("", [0, 1], [0.0, 0.0])):
+        assert text([curve], width=40, height=5)
+        assert ElementTree.fromstring(svg([curve], x="x", y="y")) is not None
