@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,15 @@ class Report:
         output_files.write_result(Path(path), "report", lambda file: file.write(data))
 
 
-def report(*paths: str | os.PathLike[str], verdict: str | None = None) -> Report:
+def report(
+    *paths: str | os.PathLike[str], verdict: str | None = None, passage: bool = True
+) -> Report:
     """Make the report of one run, or of several runs that are compared.
 
     Args:
         paths: the run directories.
         verdict: what to say of the run first.
+        passage: whether validation text is read by the model, and coloured by surprise.
 
     Raises:
         CheckpointError: a path is not a run, or a file of a run is damaged.
@@ -71,7 +75,9 @@ def report(*paths: str | os.PathLike[str], verdict: str | None = None) -> Report
         raise UsageError("name a run")
     runs = [Run(path) for path in paths]
     if len(runs) == 1:
-        return Report(_page(runs[0].path.name, _of_one(runs[0], verdict)))
+        (run,) = runs
+        read = _passage(run) if passage else ()
+        return Report(_page(run.path.name, chain(_of_one(run, verdict), read, _origin(run))))
     return Report(_page(f"{len(runs)} runs", _of_several(runs)))
 
 
@@ -116,9 +122,6 @@ def _of_one(run: Run, verdict: str | None) -> Iterator[str]:
         yield "<h2>Settings that differ from the defaults</h2>"
         yield _table(changed)
     yield from _samples(run)
-    yield from _passage(run)
-    yield "<h2>To repeat it</h2>"
-    yield _table(_origin(run))
 
 
 def _facts(run: Run) -> dict[str, str]:
@@ -188,7 +191,8 @@ def _span(symbol: str, bits: float) -> str:
     return f'<span class="level-{level}" title="{bits:.2f}">{_text(symbol)}</span>'
 
 
-def _origin(run: Run) -> dict[str, str]:
+def _origin(run: Run) -> Iterator[str]:
+    """What repeats the run."""
     info = run.info
     found = {f"command {n}": text for n, text in enumerate(info.commands, 1)}
     if info.corpus.sha256:
@@ -197,7 +201,8 @@ def _origin(run: Run) -> dict[str, str]:
         found["seed"] = str(info.seed)
     if info.workers is not None:
         found["processes"] = str(info.workers)
-    return found | dict(info.versions)
+    yield "<h2>To repeat it</h2>"
+    yield _table(found | dict(info.versions))
 
 
 # ---- several runs

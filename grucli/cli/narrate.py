@@ -3,15 +3,18 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grucli.cli import render
+from grucli.errors import GrucliError
 from grucli.printable import printable
 from grucli.shell import quote, resume_command
 
 if TYPE_CHECKING:
     from grucli.analysis.conclusion import Conclusion, Copied
     from grucli.analysis.known_words import KnownWords
+    from grucli.analysis.verdict import Verdict
     from grucli.config import Model, Values
     from grucli.storage.directory import RunDirectory
     from grucli.training.events import Event, Finished, Started
@@ -24,6 +27,9 @@ LOG_SECONDS = 5.0
 
 TEXT_LINES, LIST_LINES = 3, 5
 """Maximum lines of a sample that are shown: of a text, and of a list."""
+
+SMALL = 8
+"""Lines of the chart at the end of a run."""
 
 LONG = 10**8
 """From this number of bytes on, reading a text takes seconds."""
@@ -286,6 +292,7 @@ def say_goodbye(session: "Session") -> None:
             f"--steps {where.step} instead, the run takes about as long and can be repeated to "
             "the same bits."
         )
+    _show_curves(run, conclusion.verdict)
     path = quote(str(run.path))
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
@@ -294,6 +301,24 @@ def say_goodbye(session: "Session") -> None:
     if conclusion.verdict is not None and conclusion.verdict.longer:
         resume = resume_command(run.path, plan.corpus.sources)
         render.say_command(f"{resume} {_twice_the_budget(plan, where.step)}")
+
+
+def _show_curves(run: "RunDirectory", verdict: "Verdict | None") -> None:
+    """Complete the report of the run, and draw the losses on a terminal."""
+    from grucli.analysis.report import curves, report
+    from grucli.cli.plot import chart
+    from grucli.storage.run import Run
+
+    with suppress(GrucliError):  # the run is complete without them
+        if render.err.is_terminal:
+            render.say()
+            for line in chart(curves(Run(run.path)), "step", lines=SMALL):
+                render.say(line)
+        report(run.path, verdict=None if verdict is None else verdict.text).write(
+            run.path / "report.html"
+        )
+        render.say()
+        render.fact("report", str(run.path / "report.html"))
 
 
 def _twice_the_budget(plan: "Plan", step: int) -> str:

@@ -62,13 +62,13 @@ def plot(
     render.write_path(output)
 
 
-def chart(drawn: "list[Curve]", x: str) -> Iterator[str]:
+def chart(drawn: "list[Curve]", x: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
     from grucli.charts import text, typical_top
 
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
-    yield from text(drawn, width=width, height=LINES, highest=typical_top(drawn), plain=plain)
+    yield from text(drawn, width=width, height=lines, highest=typical_top(drawn), plain=plain)
     named = [(curve.points[-1][1], n, curve.name) for n, curve in enumerate(drawn) if curve.points]
     ends = ", ".join(
         f"{LETTERS[n % 26] + ': ' if plain else ''}{name} {last:.4f}"

@@ -234,6 +234,11 @@ class RunDirectory:
         path = self.path / "samples" / f"{stem(step)}.txt"
         replace_file(path, lambda file: file.write(text))
 
+    def write_report(self, page: str) -> None:
+        """Write or replace report.html."""
+        self._check_lock()
+        replace_text(self.path / "report.html", page)
+
     def drop_after(self, step: int) -> Path | None:
         """Remove rows and samples of steps after ``step``, which a resumed run makes again.
 

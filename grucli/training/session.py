@@ -7,7 +7,7 @@ A resumed run is locked before any of its files is read, and stays locked until 
 import contextlib
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from grucli.analysis.report import report
 from grucli.config import (
     RESUMABLE,
     Data,
@@ -45,7 +46,7 @@ from grucli.shell import quote, resume_command
 from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
-from grucli.training.events import Event, Finished, Started
+from grucli.training.events import Evaluated, Event, Finished, Started
 from grucli.training.plan import Plan, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.trainer import Trainer
@@ -169,6 +170,8 @@ class Session:
             yield _started(trainer, self.notes)
             events = trainer.train(lambda: left or stop())
             while (event := _next(events)) is not None:
+                if isinstance(event, Evaluated):
+                    _write_report(trainer.run)
                 try:
                     yield event
                 except GeneratorExit:
@@ -176,6 +179,7 @@ class Session:
                     while _next(events) is not None:
                         pass
                     raise
+            _write_report(trainer.run, passage=True)
         yield Finished(Run(trainer.run.path), trainer.finished)
         return trainer.finished
 
@@ -282,6 +286,12 @@ def _title(source: str) -> str:
 def _seconds(run: RunDirectory) -> float:
     """Seconds that earlier sessions of the run have used."""
     return run.info.elapsed_s or 0.0
+
+
+def _write_report(run: RunDirectory, *, passage: bool = False) -> None:
+    """Write the report of a run. No trouble with it may end or change the run."""
+    with suppress(Exception):
+        run.write_report(report(run.path, passage=passage).html)
 
 
 # ---- new runs
