@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from grucli.analysis.report import curves, report
-from grucli.errors import UsageError
+from grucli.errors import RunError, UsageError
 from grucli.storage.run import Run
+from grucli.training.api import train_events
+from grucli.training.events import Evaluated
 from tests.conftest import TINY, Grucli
 
 
@@ -162,3 +164,43 @@ def test_curves_have_all_rows_of_the_metrics(grucli: Grucli, text_file: Path) ->
     assert len(validation.points) == splits.count("val") == 3
     (speed,) = curves(run, column="chars_per_s")
     assert len(speed.points) == splits.count("train")
+
+
+# ---- the report of a run in training
+
+
+def test_training_writes_the_report_and_prints_its_path(grucli: Grucli, text_file: Path) -> None:
+    done = grucli("train", text_file, "--steps", "30", *TINY)
+    run = Path(done.out.strip())
+    assert str(run / "report.html") in done.err
+    words = Page((run / "report.html").read_text("utf-8")).words
+    assert "surprising" in words
+    assert "done" in words
+
+
+def test_the_report_is_there_after_the_first_evaluation(text_file: Path) -> None:
+    changes = {"model.hidden": 12, "train.batch": 4, "train.window": 16, "train.eval_every": 10}
+    seen = []
+    for event in train_events(text_file, steps=30, settings=changes):
+        run = next(Path("runs").iterdir())
+        if isinstance(event, Evaluated):
+            seen.append(Page((run / "report.html").read_text("utf-8")).tags.count("circle"))
+    assert len(seen) == 3
+    assert seen == sorted(seen)
+    assert seen[0] > 0
+
+
+def test_no_trouble_with_a_report_ends_a_run(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "no space left on device")
+
+    def fails(*_: object) -> None:
+        raise RunError("no space left on device")
+
+    monkeypatch.setattr("grucli.storage.directory.RunDirectory.write_report", full)
+    monkeypatch.setattr("grucli.output_files.write_result", fails)
+    done = grucli("train", text_file, "--steps", "20", *TINY)
+    assert done.code == 0, done.err
+    assert not (Path(done.out.strip()) / "report.html").exists()
