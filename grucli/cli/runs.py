@@ -29,6 +29,8 @@ def runs(
         render.say(f"there are no runs in {directory} yet; `grucli train CORPUS` makes one")
     records = [asdict(summary) for summary in found]
     answer(records, _lines(records), as_json=as_json)
+    if any((directory / summary.run / "report.html").is_file() for summary in found):
+        render.say("report.html in the directory of a run shows its curves and samples")
 
 
 def _lines(records: list[dict[str, Any]]) -> Iterator[str]:
