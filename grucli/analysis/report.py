@@ -23,6 +23,7 @@ from grucli.printable import printable
 from grucli.storage.loading import load_with_split
 from grucli.storage.run import Run
 from grucli.text_score import SURPRISING
+from grucli.threads import blas_limited_to
 
 SAMPLES = 4
 """Maximum number of samples that are shown side by side."""
@@ -173,7 +174,8 @@ def _passage(run: Run) -> Iterator[str]:
         lm, ids = load_with_split(run.path, "val")
     except (CheckpointError, CorpusError, UsageError):
         return
-    score = lm.score(lm.vocabulary.decode(ids[:PASSAGE]))
+    with blas_limited_to(1):  # the products are small
+        score = lm.score(lm.vocabulary.decode(ids[:PASSAGE]))
     symbols = score.symbols if isinstance(score.symbols, str) else score.symbols.decode("latin-1")
     values = score.bits.tolist()
     spans = "".join(map(_span, symbols, values))
