@@ -4,7 +4,6 @@ A model that is too small for an encyclopedia is large enough to memorize a diar
 user has set, in a file or on the command line, are never changed.
 """
 
-import math
 from collections.abc import Collection
 
 from grucli.config import BUDGETS, Model, Optim, Values
@@ -46,10 +45,10 @@ def suited(chars: int, given: Collection[str]) -> Values:
 
 
 def learning_rate(model: Model) -> float:
-    """The learning rate for a network, 0.04 sqrt(256 / H) / L, and at most 0.04 / L.
+    """The learning rate for a network, 0.04 * 256 / (H L), and at most 0.04 / L.
 
-    Higher ones train better until they diverge, which starts at about twice this value
+    Higher ones train better until they diverge. That starts at about twice this value
     (``docs/benchmarks.md``).
     """
-    lr = Optim().lr * min(1.0, math.sqrt(WIDTH / model.hidden)) / model.layers
+    lr = Optim().lr * min(1.0, WIDTH / model.hidden) / model.layers
     return float(f"{lr:.2g}")
