@@ -11,7 +11,13 @@ from grucli.config import BUDGETS, Model, Optim, Values
 SHORT: Values = {"train.patience": 10}
 """A short text is soon memorized. A run that only memorizes it ends by itself."""
 
-LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "train.epochs": 1.0}
+LONG: Values = {
+    "model.hidden": 512,
+    "model.dropout": 0.0,
+    "optim.lr": 0.012,
+    "train.epochs": 1.0,
+}
+"""A run of many thousand steps takes a lower learning rate than its network could, to be safe."""
 
 SIZES: tuple[tuple[float, Values], ...] = (
     (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0} | SHORT),
@@ -35,10 +41,13 @@ WARM = 0.3
 def suited(chars: int, given: Collection[str]) -> Values:
     """Values for a text of ``chars`` characters, except for the keys that the user has given.
 
-    A budget in any unit replaces the default budget.
+    The learning rate here belongs to the number of units beside it. A budget in any unit replaces
+    the default budget.
     """
     values = next(values for limit, values in SIZES if chars <= limit)
     taken = set(given)
+    if "model.hidden" in taken:
+        taken.add("optim.lr")
     if any(f"train.{budget}" in taken for budget in BUDGETS):
         taken.add("train.epochs")
     return {key: value for key, value in values.items() if key not in taken}

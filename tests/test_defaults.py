@@ -36,3 +36,8 @@ def test_longer_texts_get_more_units_and_less_dropout() -> None:
     dropout = [s.model.dropout for s in settings]
     assert units == sorted(units)
     assert dropout == sorted(dropout, reverse=True)
+
+
+def test_a_learning_rate_goes_with_the_units_beside_it() -> None:
+    assert suited(10**8, [])["optim.lr"] < learning_rate(Model(hidden=512))
+    assert "optim.lr" not in suited(10**8, ["model.hidden"])

@@ -314,7 +314,7 @@ def new(
     data = resolve(layers).data
     text = read_corpus(sources, data) if text is None else text
     values = suited(len(text.ids), _keys(layers))
-    values |= _learning_rate(resolve([("suited to the text", values), *layers]), layers)
+    values = _learning_rate(resolve([("suited to the text", values), *layers]), layers) | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text)
     notes = [*renamed(layers), *list_note(plan)]
     return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)

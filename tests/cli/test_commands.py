@@ -520,3 +520,17 @@ def test_errors_of_the_parser_have_the_style_of_all_errors(grucli: Grucli) -> No
     assert grucli("sample").err.startswith("error: missing argument")
     assert grucli("nonsense").err.startswith("error: no such command")
     assert "Usage:" in grucli().err
+
+
+def test_the_learning_rate_suits_the_network_and_a_warm_start(
+    grucli: Grucli, text_file: Path
+) -> None:
+    wide = grucli("train", text_file, "--dry-run", "--set", "model.hidden=1024")
+    assert "lr 0.01, " in wide.err
+    given = grucli(
+        "train", text_file, "--dry-run", "--set", "model.hidden=1024", "-s", "optim.lr=0.3"
+    )
+    assert " lr " not in given.err
+    first = grucli("train", text_file, "--steps", "3", *TINY, "-q").out.strip()
+    second = grucli("train", text_file, "--steps", "3", "--init-from", first, "-q").out.strip()
+    assert "lr: 0.012\n" in (Path(second) / "config.yaml").read_text("utf-8")
