@@ -11,10 +11,13 @@ from grucli.charts import Curve
 from grucli.errors import UsageError
 from grucli.printable import printable
 
+TABLE = "the table and --json work"
+"""What there is without matplotlib."""
+
 FORMATS = (".svg", ".png", ".pdf")
 
 
-def check(path: Path | None, *, force: bool, option: str = "--plot") -> None:
+def check(path: Path | None, *, force: bool, option: str = "--plot", instead: str = TABLE) -> None:
     """Refuse a plot that cannot be drawn, before anything is computed.
 
     Raises:
@@ -28,7 +31,9 @@ def check(path: Path | None, *, force: bool, option: str = "--plot") -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        raise UsageError(f"{option} {path} needs matplotlib: pip install matplotlib") from None
+        raise UsageError(
+            f"{option} needs matplotlib: pip install matplotlib; {instead} without it"
+        ) from None
 
 
 def draw_shares(path: Path, name: str, shares: Mapping[int, Mapping[str, float]]) -> None:

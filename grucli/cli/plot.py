@@ -87,7 +87,7 @@ def draw_file(path: Path, drawn: "list[Curve]", x: str) -> None:
         data = svg(drawn, x=x, y=name, highest=top).encode()
         output_files.write_result(path, "plot", lambda file: file.write(data))
     elif path.suffix.lower() == ".png":
-        plots.check(path, force=True, option="--output")
+        plots.check(path, force=True, option="--output", instead="a name in .svg works")
         plots.draw_curves(path, drawn, x, name, top)
     else:
         raise UsageError(f"--output {path}: the name must end in .svg or .png")

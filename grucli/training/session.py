@@ -179,7 +179,7 @@ class Session:
                     while _next(events) is not None:
                         pass
                     raise
-            _write_report(trainer.run, passage=True)
+            _write_report(trainer.run)
         yield Finished(Run(trainer.run.path), trainer.finished)
         return trainer.finished
 
@@ -288,10 +288,13 @@ def _seconds(run: RunDirectory) -> float:
     return run.info.elapsed_s or 0.0
 
 
-def _write_report(run: RunDirectory, *, passage: bool = False) -> None:
-    """Write the report of a run. No trouble with it may end or change the run."""
+def _write_report(run: RunDirectory) -> None:
+    """Write the report of a run. No trouble with it may end or change the run.
+
+    It has no passage coloured by surprise: that takes another look at the text.
+    """
     with suppress(Exception):
-        run.write_report(report(run.path, passage=passage).html)
+        run.write_report(report(run.path, passage=False).html)
 
 
 # ---- new runs

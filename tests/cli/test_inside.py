@@ -217,7 +217,7 @@ def test_a_gradient_that_is_broken_on_purpose_is_found(grucli: Grucli) -> None:
     lines = result.out.splitlines()
     assert lines[:3] == [
         "a mistake in grucli.nn.cells.gru: route 2, update",
-        "  right: dh_next += from_z",
+        "  right: add_z(z)",
         "  wrong: pass",
     ]
     assert "of 57 gradients (layer1.W_xz, " in lines[4]
