@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from grucli.analysis.report import report
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.pages import assembly
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import Payload, payload
+from tests.conftest import TINY, Grucli
 from tests.pages.models import KINDS, language_model, some_ids
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -223,6 +225,24 @@ def test_a_hostile_text_is_shown_as_text(opened: Any) -> None:
         assert "<script>alert(1)</script>" in page.text(f"#{tab}-strip")
     assert page.tab.evaluate("document.scripts.length") == 2
     assert page.tab.evaluate("document.images.length") == 0
+    assert page.reports == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (800, "dark"), (1600, "light")])
+def test_a_hostile_text_is_shown_as_text_in_a_report(
+    opened: Any, grucli: Grucli, tmp_path: Path, width: int, scheme: str
+) -> None:
+    text = tmp_path / "<script>alert(1)<.txt"
+    text.write_text(f"some words {HOSTILE}\n" * 100, "utf-8")
+    run = grucli("train", text, "--steps", "30", *TINY, "-q").out.strip()
+    page = opened(report(run, verdict=HOSTILE).html, width, scheme)
+    assert "<script>alert(1)</script>" in page.text("body")
+    assert page.tab.evaluate("document.scripts.length") == 0
+    assert len(page.tab.query_selector_all("svg polyline")) == 7
+    colours = "span => getComputedStyle(span).backgroundColor"
+    spans = page.tab.query_selector_all(".surprise span")
+    assert len({span.evaluate(colours) for span in spans}) > 3  # the policy lets the style in
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
     assert page.reports == []
 
 
