@@ -1,11 +1,10 @@
 """Charts of curves: as SVG for pages and files, and as text for terminals."""
 
-import html
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from grucli.printable import printable
+from grucli.web_page import as_html
 
 COLOURS = ("#1668c7", "#d9541e", "#2f9e66", "#a463c8", "#b9962b", "#4a9aa8", "#c7447e", "#7a7f8a")
 """Colours that differ in lightness too, and can be read on light and dark paper."""
@@ -16,6 +15,9 @@ LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
 
 TICKS = 5
 """About how many marks an axis has."""
+
+KEY_LINE = 15
+"""Pixels from one name of a curve to the next."""
 
 MARKED = 120
 """Points up to which each of a curve has a mark with its numbers."""
@@ -32,14 +34,12 @@ class Curve:
         name: its name in the key; empty for none.
         x: the places of its points, ascending.
         y: their values; points that are not finite are left out.
-        dashed: whether it is drawn with dashes.
         colour: number of its colour; None for its place among the curves.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
-    dashed: bool = False
     colour: int | None = None
 
     @property
@@ -134,20 +134,18 @@ def svg(
     if axes is None:
         return ""
     inner = width - LEFT - RIGHT, height - TOP - BOTTOM
-    label = _escaped(f"{y} by {x}")
-    parts = [*_grid(axes, *inner), *_names(curves, x, y, width, height)]
+    label = as_html(f"{y} by {x}")
+    parts = [*_grid(axes, *inner), _names(x, y, width, height)]
     for number, curve in enumerate(curves):
         colour = COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
         parts += _drawn(curve, axes, colour, *inner)
+        if len(curves) > 1:
+            parts.append(_key(curve.name, number, colour, width))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" role="img" aria-label="{label}" font-family="sans-serif" '
         f'font-size="12">{"".join(parts)}</svg>'
     )
-
-
-def _escaped(text: str) -> str:
-    return html.escape(printable(text))
 
 
 def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
@@ -166,12 +164,18 @@ def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
         )
 
 
-def _names(curves: Sequence[Curve], x: str, y: str, width: float, height: float) -> Iterator[str]:
-    yield (
+def _names(x: str, y: str, width: float, height: float) -> str:
+    return (
         f'<text x="{width - RIGHT}" y="{height - 6}" text-anchor="end" fill="#888">'
-        f"{_escaped(x)}</text>"
-        f'<text x="{LEFT}" y="{height - 6}" fill="#888">{_escaped(y)}</text>'
+        f"{as_html(x)}</text>"
+        f'<text x="{LEFT}" y="{height - 6}" fill="#888">{as_html(y)}</text>'
     )
+
+
+def _key(name: str, number: int, colour: str, width: float) -> str:
+    """The name of a curve, on the upper right, where falling curves leave room."""
+    at = f'x="{width - RIGHT - 4}" y="{TOP + 12 + KEY_LINE * number}"'
+    return f'<text {at} text-anchor="end" fill="{colour}">{as_html(name)}</text>'
 
 
 def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -> Iterator[str]:
@@ -179,18 +183,18 @@ def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -
     if not places:
         return
     line = " ".join(f"{LEFT + at_x:.1f},{TOP + at_y:.1f}" for at_x, at_y in places)
-    dashes = ' stroke-dasharray="4 3"' * curve.dashed
     yield (
         f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6" '
-        f'stroke-linejoin="round"{dashes}/>'
+        'stroke-linejoin="round"/>'
     )
-    name = f"{_escaped(curve.name)}: " * bool(curve.name)
+    if len(places) > MARKED:
+        return
+    name = f"{as_html(curve.name)}: " * bool(curve.name)
     for (px, py), (at_x, at_y) in zip(curve.points, places, strict=True):
-        if len(places) <= MARKED:
-            yield (
-                f'<circle cx="{LEFT + at_x:.1f}" cy="{TOP + at_y:.1f}" r="2.5" fill="{colour}">'
-                f"<title>{name}{short(px)}, {py:.4f}</title></circle>"
-            )
+        yield (
+            f'<circle cx="{LEFT + at_x:.1f}" cy="{TOP + at_y:.1f}" r="2.5" fill="{colour}">'
+            f"<title>{name}{short(px)}, {py:.4f}</title></circle>"
+        )
 
 
 # ---- text
@@ -243,11 +247,16 @@ def _dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> lis
     return ["".join(chr(0x2800 + cell) if cell else " " for cell in row) for row in bits]
 
 
+def letter(number: int) -> str:
+    """The letter that a plain chart draws a curve with."""
+    return chr(ord("a") + number % 26)
+
+
 def _letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
     cells = [[" "] * columns for _ in range(height)]
     for number, curve in enumerate(curves):
         for column, row in _traced(curve, axes, columns, height):
-            cells[row][column] = chr(ord("a") + number % 26)
+            cells[row][column] = letter(number)
     return ["".join(row) for row in cells]
 
 

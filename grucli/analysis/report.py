@@ -1,12 +1,8 @@
 """A report of runs: one HTML page with curves, settings and samples, which needs no scripts."""
 
-import base64
-import hashlib
-import html
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from itertools import chain
@@ -15,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from grucli import output_files
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
 from grucli.errors import CheckpointError, CorpusError, UsageError
-from grucli.printable import printable
 from grucli.storage.loading import load_with_split
-from grucli.storage.run import Run
+from grucli.storage.run import LOSS, Run
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
+from grucli.web_page import WebPage, as_html, policy
 
 SAMPLES = 4
 """Maximum number of samples that are shown side by side."""
@@ -38,29 +33,9 @@ LEVELS = 12
 """Strengths of the colour of surprise."""
 
 
-@dataclass(frozen=True)
-class Report:
-    """A report of one or more runs.
-
-    Attributes:
-        html: the page.
-    """
-
-    html: str
-
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file, completely or not at all.
-
-        Raises:
-            RunError: the file cannot be written.
-        """
-        data = self.html.encode()
-        output_files.write_result(Path(path), "report", lambda file: file.write(data))
-
-
 def report(
     *paths: str | os.PathLike[str], verdict: str | None = None, passage: bool = True
-) -> Report:
+) -> WebPage:
     """Make the report of one run, or of several runs that are compared.
 
     Args:
@@ -78,25 +53,8 @@ def report(
     if len(runs) == 1:
         (run,) = runs
         read = _passage(run) if passage else ()
-        return Report(_page(run.path.name, chain(_of_one(run, verdict), read, _origin(run))))
-    return Report(_page(f"{len(runs)} runs", _of_several(runs)))
-
-
-def curves(run: Run, *, by: str = "step", column: str = "loss") -> list[Curve]:
-    """The curves of a run's metrics: training, and validation if the column has both.
-
-    Args:
-        run: the run.
-        by: the column of the horizontal axis: step, chars or elapsed_s.
-        column: the column of the vertical axis.
-    """
-    metrics = run.metrics
-    found = []
-    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
-        rows = metrics["split"] == split
-        if rows.any() and (column == "loss" or split == "train"):
-            found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
-    return found
+        return WebPage(_page(run.path.name, chain(_of_one(run, verdict), read, _origin(run))))
+    return WebPage(_page(f"{len(runs)} runs", _of_several(runs)))
 
 
 # ---- one run
@@ -104,18 +62,18 @@ def curves(run: Run, *, by: str = "step", column: str = "loss") -> list[Curve]:
 
 def _of_one(run: Run, verdict: str | None) -> Iterator[str]:
     if verdict:
-        yield f"<p>{_text(verdict)}</p>"
+        yield f"<p>{as_html(verdict)}</p>"
     yield _table(_facts(run))
-    losses = curves(run)
-    yield _figure(losses, "step", "loss, nats per character", typical_top(losses))
+    losses = run.curves()
+    yield _figure(losses, "step", LOSS, typical_top(losses))
     yield '<div class="small">'
     for column, name in (
         ("lr", "learning rate"),
         ("grad_norm", "gradient norm"),
         ("chars_per_s", "characters per second"),
     ):
-        yield _figure(curves(run, column=column), "step", name, size=(420, 190))
-    by_time = curves(run, by="elapsed_s")
+        yield _figure(run.curves(column=column), "step", name, size=(420, 190))
+    by_time = run.curves(by="elapsed_s")
     yield _figure(by_time, "seconds", "loss by time", typical_top(by_time), size=(420, 190))
     yield "</div>"
     changed = _changed(run.settings)
@@ -164,7 +122,7 @@ def _samples(run: Run) -> Iterator[str]:
         file = found[place]
         text = file.read_bytes().decode(errors="replace")[:SHOWN]
         step = int(file.stem.removeprefix("step-"))
-        yield f"<figure><figcaption>step {step:,}</figcaption><pre>{_text(text)}</pre></figure>"
+        yield f"<figure><figcaption>step {step:,}</figcaption><pre>{as_html(text)}</pre></figure>"
     yield "</div>"
 
 
@@ -190,7 +148,7 @@ def _passage(run: Run) -> Iterator[str]:
 def _span(symbol: str, bits: float) -> str:
     """A character with its surprise; the policy of the page allows no style of its own."""
     level = min(LEVELS, round(LEVELS * bits / SURPRISING))
-    return f'<span class="level-{level}" title="{bits:.2f}">{_text(symbol)}</span>'
+    return f'<span class="level-{level}" title="{bits:.2f}">{as_html(symbol)}</span>'
 
 
 def _origin(run: Run) -> Iterator[str]:
@@ -215,10 +173,10 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     losses = [
         Curve(run.path.name, curve.x, curve.y, colour=number)
         for number, run in enumerate(ranked)
-        for curve in curves(run)
+        for curve in run.curves()
         if curve.name == "validation"
     ]
-    yield _figure(losses, "step", "validation loss, nats per character", typical_top(losses))
+    yield _figure(losses, "step", f"validation {LOSS}", typical_top(losses))
     settings = [flatten(run.settings) for run in ranked]
     keys = [key for key in settings[0] if len({str(one.get(key)) for one in settings}) > 1]
     heads = ["run", "best loss", "at step", "minutes", "parameters", *keys]
@@ -227,20 +185,17 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
         for run, one in zip(ranked, settings, strict=True)
     ]
     yield "<h2>What differs, and what came of it</h2>"
-    head = "".join(f"<th>{_text(name)}</th>" for name in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td class="colour-{number % len(COLOURS)}">{_text(cell)}</td>'
-            if place == 0
-            else f"<td>{_text(cell)}</td>"
-            for place, cell in enumerate(row)
-        )
-        + "</tr>"
-        for number, row in enumerate(rows)
-    )
+    head = "".join(f"<th>{as_html(name)}</th>" for name in heads)
+    body = "".join(_row(row, number) for number, row in enumerate(rows))
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     yield f'<div class="table">{table}</div>'
+
+
+def _row(cells: Sequence[str], number: int) -> str:
+    """A row of the comparison; its first cell has the colour of the run's curve."""
+    name, *others = map(as_html, cells)
+    rest = "".join(f"<td>{cell}</td>" for cell in others)
+    return f'<tr><td class="colour-{number % len(COLOURS)}">{name}</td>{rest}</tr>'
 
 
 def _result(run: Run) -> list[str]:
@@ -270,24 +225,18 @@ def _style() -> str:
 
 def _page(title: str, parts: Iterable[str]) -> str:
     style = _style()
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
-    policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'"
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{_text(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"<h1>{_text(title)}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(style)}">\n'
+        f"<title>{as_html(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
+        f"<h1>{as_html(title)}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
     )
-
-
-def _text(text: str) -> str:
-    return html.escape(printable(text))
 
 
 def _table(facts: Mapping[str, Any]) -> str:
     rows = "".join(
-        f'<tr><th scope="row">{_text(name)}</th><td>{_text(str(fact))}</td></tr>'
+        f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(str(fact))}</td></tr>'
         for name, fact in facts.items()
     )
     return f'<div class="table"><table>{rows}</table></div>'
@@ -302,13 +251,4 @@ def _figure(
 ) -> str:
     width, height = size or (900, 320)
     chart = svg(drawn, x=x, y=y, highest=highest, width=width, height=height)
-    if not chart:
-        return ""
-    named = [curve for curve in drawn if curve.name]
-    key = "".join(
-        f'<li class="colour-{(n if curve.colour is None else curve.colour) % len(COLOURS)}">'
-        f"{_text(curve.name)}</li>"
-        for n, curve in enumerate(named)
-    )
-    caption = f'<figcaption><ul class="key">{key}</ul></figcaption>' if len(named) > 1 else ""
-    return f"<figure>{chart}{caption}</figure>"
+    return f"<figure>{chart}</figure>" if chart else ""

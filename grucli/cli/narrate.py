@@ -305,14 +305,14 @@ def say_goodbye(session: "Session") -> None:
 
 def _show_curves(run: "RunDirectory", verdict: "Verdict | None") -> None:
     """Complete the report of the run, and draw the losses on a terminal."""
-    from grucli.analysis.report import curves, report
+    from grucli.analysis.report import report
     from grucli.cli.plot import chart
     from grucli.storage.run import Run
 
     with suppress(GrucliError):  # the run is complete without them
         if render.err.is_terminal:
             render.say()
-            for line in chart(curves(Run(run.path)), "step", lines=SMALL):
+            for line in chart(Run(run.path).curves(), "step", lines=SMALL):
                 render.say(line)
         report(run.path, verdict=None if verdict is None else verdict.text).write(
             run.path / "report.html"

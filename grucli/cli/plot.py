@@ -17,11 +17,9 @@ By = Annotated[
     Literal["step", "chars", "time"],
     typer.Option("--by", help="The horizontal axis.", metavar="step|chars|time"),
 ]
+STANDARD_OUTPUT = Path("-")
 COLUMNS = {"step": "step", "chars": "chars", "time": "elapsed_s"}
 AXES = {"step": "step", "chars": "characters", "time": "seconds"}
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
-"""What curves are drawn with where there are no braille dots."""
 
 NARROWEST, LINES = 40, 14
 """Minimum number of columns of a chart, and its lines."""
@@ -38,9 +36,9 @@ def plot(
 ) -> None:
     """Draw the losses of runs: one run with training and validation, several with validation.
 
-    With --output, the curves are drawn into a file: .svg, or .png with matplotlib.
+    With --output, the curves are drawn into a file: .svg, or .png with matplotlib. Standard output
+    gets SVG.
     """
-    from grucli.analysis.report import curves
     from grucli.charts import Curve
     from grucli.storage.run import Run
 
@@ -49,7 +47,7 @@ def plot(
     drawn = [
         curve if len(opened) == 1 else Curve(run.path.name, curve.x, curve.y)
         for run in opened
-        for curve in curves(run, by=COLUMNS[by])
+        for curve in run.curves(COLUMNS[by])
         if len(opened) == 1 or curve.name == "validation"
     ]
     if not any(curve.points for curve in drawn):
@@ -59,35 +57,39 @@ def plot(
             render.write_line(line)
         return
     draw_file(output, drawn, AXES[by])
-    render.write_path(output)
+    if output != STANDARD_OUTPUT:
+        render.write_path(output)
 
 
 def chart(drawn: "list[Curve]", x: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
-    from grucli.charts import text, typical_top
+    from grucli.charts import letter, text, typical_top
 
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
     yield from text(drawn, width=width, height=lines, highest=typical_top(drawn), plain=plain)
     named = [(curve.points[-1][1], n, curve.name) for n, curve in enumerate(drawn) if curve.points]
     ends = ", ".join(
-        f"{LETTERS[n % 26] + ': ' if plain else ''}{name} {last:.4f}"
+        f"{letter(n) + ': ' if plain else ''}{name} {last:.4f}"
         for last, n, name in sorted(named, reverse=True)
     )
     yield from render.wrapped(f"loss, nats per character, by {x}; at the end, from the top: {ends}")
 
 
 def draw_file(path: Path, drawn: "list[Curve]", x: str) -> None:
-    """Draw curves into an SVG file, or with matplotlib into a PNG file."""
+    """Draw curves into an SVG file or standard output, or with matplotlib into a PNG file."""
     from grucli.analysis import plots
     from grucli.charts import svg, typical_top
+    from grucli.storage.run import LOSS
 
-    name, top = "loss, nats per character", typical_top(drawn)
-    if path.suffix.lower() == ".svg":
-        data = svg(drawn, x=x, y=name, highest=top).encode()
+    top = typical_top(drawn)
+    data = svg(drawn, x=x, y=LOSS, highest=top).encode()
+    if path == STANDARD_OUTPUT:
+        render.write(data)
+    elif path.suffix.lower() == ".svg":
         output_files.write_result(path, "plot", lambda file: file.write(data))
     elif path.suffix.lower() == ".png":
         plots.check(path, force=True, option="--output", instead="a name in .svg works")
-        plots.draw_curves(path, drawn, x, name, top)
+        plots.draw_curves(path, drawn, x, LOSS, top)
     else:
         raise UsageError(f"--output {path}: the name must end in .svg or .png")

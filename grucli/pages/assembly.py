@@ -1,7 +1,5 @@
 """Make the page: one HTML file that needs no other file and no network."""
 
-import base64
-import hashlib
 import json
 from dataclasses import dataclass
 from importlib.resources import files
@@ -9,9 +7,7 @@ from string import Template
 from typing import Any
 
 from grucli.pages.payload import Payload
-
-STRICT = "default-src 'none'; base-uri 'none'; form-action 'none'"
-"""Content security policy: nothing is loaded from anywhere."""
+from grucli.web_page import as_html, policy
 
 
 @dataclass(frozen=True)
@@ -40,10 +36,9 @@ def html(held: Payload, about: About) -> str:
     said = {"title": about.title, "subtitle": about.subtitle, "facts": about.facts}
     content = held.content | {"about": said, "passage": about.passage}
     script, style = "\n".join(map(_source, ("engine.js", "app.js"))), _source("style.css")
-    policy = f"{STRICT}; script-src {_hash(script)}; style-src {_hash(style)}"
     return Template(_source("page.html")).substitute(
-        policy=policy,
-        title=_escaped(about.title),
+        policy=policy(style, script),
+        title=as_html(about.title),
         style=style,
         content=in_script(content),
         script=script,
@@ -60,15 +55,3 @@ def in_script(content: Any) -> str:
 
 def _source(name: str) -> str:
     return files("grucli.pages").joinpath(name).read_text("utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-    return f"'sha256-{digest}'"
-
-
-def _escaped(text: str) -> str:
-    """A text as HTML, without control characters."""
-    import html as entities
-
-    return entities.escape("".join(c if c.isprintable() else " " for c in text))

@@ -1,30 +1,27 @@
 """Runs as Python objects: their settings, their results and their models."""
 
-import html
-import math
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from grucli.charts import Curve, svg, typical_top
 from grucli.config import Settings, resolve
 from grucli.errors import CheckpointError
 from grucli.storage.directory import RunDirectory, check_is_run, list_runs, open_checkpoint
 from grucli.storage.run_files import HEADER, RunInfo
 from grucli.storage.summary import DAMAGED
+from grucli.web_page import as_html
 
 if TYPE_CHECKING:
     from grucli.language_model import LanguageModel
 
 Column = npt.NDArray[Any]
 
-CURVE = 480, 160
-"""Width and height of the loss curve in pixels."""
-
-COLORS = {"train": "#888", "val": "#c33"}
+LOSS = "loss, nats per character"
+"""The name of the axis of a loss."""
 
 
 class Run:
@@ -76,6 +73,24 @@ class Run:
             name: np.array([getattr(row, name) for row in rows], _type(name)) for name in HEADER
         }
 
+    def curves(self, by: str = "step", column: str = "loss") -> list[Curve]:
+        """The curves of the metrics: training, and for losses validation.
+
+        Args:
+            by: the column of the horizontal axis: step, chars or elapsed_s.
+            column: the column of the vertical axis.
+
+        Raises:
+            CheckpointError: the file cannot be read.
+        """
+        metrics = self.metrics
+        found = []
+        for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
+            rows = metrics["split"] == split
+            if rows.any() and (column == "loss" or split == "train"):
+                found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
+        return found
+
     def load(self) -> "LanguageModel":
         """Load the model of the best checkpoint.
 
@@ -111,11 +126,12 @@ class Run:
         facts = {"run": self.path.name, **self._facts()}
         rows = "".join(
             f"<tr><th style='text-align:left'>{name}</th>"
-            f"<td style='text-align:left'>{html.escape(fact)}</td></tr>"
+            f"<td style='text-align:left'>{as_html(fact)}</td></tr>"
             for name, fact in facts.items()
         )
         try:
-            curve = _curve(self.metrics)
+            losses = self.curves()
+            curve = svg(losses, x="step", y=LOSS, highest=typical_top(losses))
         except CheckpointError:
             curve = ""
         return f"<div><table>{rows}</table>{curve}</div>"
@@ -134,32 +150,3 @@ def _type(column: str) -> type:
     if column in ("step", "chars"):
         return int
     return str if column == "split" else float
-
-
-def _curve(metrics: dict[str, Column]) -> str:
-    """The loss curve as SVG; empty if there are fewer than two steps."""
-    steps, losses = metrics["step"], metrics["loss"]
-    if len(steps) < 2 or steps.min() == steps.max():
-        return ""
-    width, height = CURVE
-    low, high = float(losses.min()), float(losses.max())
-    x = (steps - steps.min()) / (steps.max() - steps.min()) * (width - 10) + 5
-    y = (high - losses) / ((high - low) or 1.0) * (height - 10) + 5
-    lines = "".join(
-        _line(x[metrics["split"] == split], y[metrics["split"] == split], color)
-        for split, color in COLORS.items()
-    )
-    names = ", ".join(
-        f"<span style='color:{color}'>{name}</span>" for name, color in COLORS.items()
-    )
-    return (
-        f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' "
-        f"viewBox='0 0 {width} {height}' role='img' aria-label='loss over steps'>{lines}</svg>"
-        f"<div>loss {names}: {low:.3f} to {high:.3f} nats per character, "
-        f"{low / math.log(2):.3f} to {high / math.log(2):.3f} bits</div>"
-    )
-
-
-def _line(x: Sequence[float] | Column, y: Sequence[float] | Column, color: str) -> str:
-    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
-    return f"<polyline points='{points}' fill='none' stroke='{color}' stroke-width='1.5'/>"

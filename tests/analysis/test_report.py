@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli.analysis.report import curves, report
+from grucli.analysis.report import report
 from grucli.errors import RunError, UsageError
 from grucli.storage.run import Run
 from grucli.training.api import train_events
@@ -141,6 +141,8 @@ def test_curves_are_written_to_files(grucli: Grucli, text_file: Path, tmp_path: 
     assert grucli("plot", *runs, "--by", "chars", "-o", file).code == 0
     root = ElementTree.fromstring(file.read_text("utf-8"))
     assert len([one for one in root.iter() if one.tag.endswith("polyline")]) == 2
+    assert {run.name for run in runs} <= {one.text for one in root.iter()}  # the key
+    assert grucli("plot", *runs, "--by", "chars", "-o", "-").out == file.read_text("utf-8")
     assert "--force" in grucli("plot", *runs, "-o", file).err
     wrong = grucli("plot", *runs, "-o", tmp_path / "curve.gif")
     assert wrong.code == 2
@@ -158,11 +160,11 @@ def test_curves_as_a_picture_need_matplotlib(
 
 def test_curves_have_all_rows_of_the_metrics(grucli: Grucli, text_file: Path) -> None:
     run = Run(train(grucli, text_file))
-    training, validation = curves(run)
+    training, validation = run.curves()
     splits = run.metrics["split"].tolist()
     assert len(training.points) == splits.count("train")
     assert len(validation.points) == splits.count("val") == 3
-    (speed,) = curves(run, column="chars_per_s")
+    (speed,) = run.curves(column="chars_per_s")
     assert len(speed.points) == splits.count("train")
 
 
