@@ -7,7 +7,7 @@ import typer
 
 from grucli import output_files
 from grucli.cli import options, render
-from grucli.errors import CorpusError, UsageError
+from grucli.errors import ArgumentError, CorpusError, UsageError
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -45,7 +45,10 @@ def page(
 
     output_files.check("--output", output, force=force)
     path = _in_run(run) if output is None else output
-    made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
+    try:
+        made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
+    except ArgumentError as error:
+        raise error.of_option() from None
     if path == Path("-"):
         render.write(made.html.encode())
         return

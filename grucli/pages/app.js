@@ -139,6 +139,7 @@ const page = (() => {
       const job = begin("write");
       busy(true, "Reading …");
       const now = await read($("draft").value, job);
+      if (jobs.write !== job.own) return undefined; // the box has been cleared, or written on again
       if (!now) return busy(false, "Stopped.");
       busy(true, "Writing …");
       const uniform = engine.randomNumbers(Number($("seed").value) + 7919 * now.ids.length);
@@ -157,7 +158,7 @@ const page = (() => {
           put(now.ids);
         }
       }
-      if (jobs.write !== job.own) return undefined; // the box has been cleared
+      if (jobs.write !== job.own) return undefined;
       put(now.ids);
       past = { ...now, text: $("draft").value };
       const speed = (1000 * made) / (performance.now() - begun);
@@ -546,12 +547,12 @@ const page = (() => {
       $("gradient-totals").textContent = found.length
         ? `Loss of “${named(read.symbols[i])}”: ${(read.bits[i] * LN2).toFixed(3)} nats. The stronger the colour of an earlier character, the larger the gradient at the state after it.`
         : `Loss of “${named(read.symbols[i])}”: ${(read.bits[i] * LN2).toFixed(3)} nats. No gradient goes back from here: choose a later character.`;
-      sums(found, start, worst);
+      sums(found, worst);
       chart(found, start);
       shares(found, start);
     }
 
-    function sums(found, start, worst) {
+    function sums(found, worst) {
       const one = found[0];
       const lines = one ? [
         element("h2", {}, "Sum of the routes = backward pass"),

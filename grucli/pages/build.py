@@ -1,19 +1,24 @@
 """Gather what a page shows of a run, and make the page."""
 
+import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from grucli import __version__, output_files
+from grucli import __version__
+from grucli.analysis.conclusion import SEARCHED
 from grucli.analysis.copied_text import longest_copy
-from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.data.text_files import STANDARD_INPUT
+from grucli.data.windows import split
+from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import open_checkpoint, own_corpus, run_of
+from grucli.web_page import WebPage
 
 PROVEN = 200
 """Symbols of the text whose numbers the page checks."""
@@ -32,28 +37,17 @@ NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "
 
 
 @dataclass(frozen=True)
-class Page:
+class Page(WebPage):
     """A page, and what its author should know before sharing it.
 
     Attributes:
-        html: the page.
         type: the type of its weights.
         copied: the longest passage of a sample that is also in the training text; None if the
             training text is not there.
     """
 
-    html: str
     type: Type
     copied: str | None
-
-    def write(self, path: str | os.PathLike[str]) -> None:
-        """Write the page to a file, completely or not at all.
-
-        Raises:
-            RunError: the file cannot be written.
-        """
-        data = self.html.encode()
-        output_files.write_result(Path(path), "page", lambda file: file.write(data))
 
 
 def page(
@@ -70,7 +64,8 @@ def page(
     Raises:
         CheckpointError: there is no checkpoint, or it is damaged.
         UnknownCharacterError: the text has characters that the model never saw.
-        UsageError: a weight is too large for float16, or the page does not know the cell.
+        ArgumentError: a weight is too large for float16.
+        UsageError: the page does not know the cell.
     """
     file, checkpoint = open_checkpoint(Path(run))
     lm = checkpoint.language_model(file)
@@ -78,7 +73,7 @@ def page(
         raise UsageError(f"a page computes {', '.join(NETWORKS)}, and not {lm.model.cell}")
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
-        raise UsageError("--weights float16: a weight of this model is too large; use float32")
+        raise ArgumentError("weights", "must be float32: a weight is too large for float16")
     sample = lm.sample_ids(SAMPLED, seed=SEED)
     copied = _copied(file, checkpoint, sample)
     shown = passage if passage is not None else lm.decode(sample[:SHOWN])
@@ -90,8 +85,9 @@ def page(
 def _copied(file: Path, checkpoint: Checkpoint, sample: Ids) -> str | None:
     """The longest passage of a sample that is also in the training text, if that is there."""
     with suppress(CheckpointError, CorpusError):
-        corpus = own_corpus(file, checkpoint)
-        length, start = longest_copy(sample, corpus.ids)
+        ids = own_corpus(file, checkpoint).ids
+        train = split(ids, checkpoint.settings.data).train[-SEARCHED:]
+        length, start = longest_copy(sample, train)
         return checkpoint.vocabulary.decode(sample[start : start + length]).decode(errors="replace")
     return None
 
@@ -105,13 +101,13 @@ def _about(
     passage: str,
 ) -> About:
     name, noun = _name(file), "bytes" if lm.vocabulary.level == "byte" else "characters"
-    read = f"{checkpoint.corpus['chars']:,} {noun}"
+    length = f"{checkpoint.corpus['chars']:,} {noun}"
     return About(
         title=f"A model that writes like {name}",
-        subtitle=f"It has learned from {read} to predict the next one, and needs nothing but this "
-        "page.",
+        subtitle=f"Trained on a text of {length}, it predicts the next one. It needs nothing but "
+        "this page.",
         passage=passage,
-        facts=tuple(_facts(checkpoint, lm, type_, copied, f"{name}, {read}")),
+        facts=tuple(_facts(checkpoint, lm, type_, copied, f"{name}, {length}")),
     )
 
 
@@ -129,10 +125,10 @@ def _facts(
         ("Training", f"{where.step:,} steps of {train.batch} x {checkpoint.window} characters"),
     ]
     if where.best_loss is not None:
-        bits = where.best_loss / 0.6931471805599453
-        facts.append(
-            ("Held-out text", f"{where.best_loss:.4f} nats = {bits:.4f} bits per character")
-        )
+        held_out = "Held-out text" if checkpoint.settings.data.val else "Training text"
+        symbol = "byte" if lm.vocabulary.level == "byte" else "character"
+        bits = where.best_loss / math.log(2)
+        facts.append((held_out, f"{where.best_loss:.4f} nats = {bits:.4f} bits per {symbol}"))
     if copied is not None:
         found = f"{len(copied):,} characters" if copied else "shorter than 8 characters"
         facts.append(
@@ -146,5 +142,7 @@ def _name(file: Path) -> str:
     run = run_of(file)
     if run is None:
         return file.stem
-    sources = [Path(source).stem for source in run.sources]
-    return sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more"
+    names = [Path(path).stem for path in run.info.corpus.paths or [] if path != STANDARD_INPUT]
+    if not names:
+        return "its training text"
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

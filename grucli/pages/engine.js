@@ -20,7 +20,6 @@ const engine = (() => {
     for (let i = 0; i < a.length; i++) sum += a[i] * b[i];
     return sum;
   };
-  const norm = (a) => Math.sqrt(dot(a, a));
   const scaled = (a, by) => map(a.length, (i) => a[i] * by);
   const sigmoid = (x) => 0.5 * (1 + Math.tanh(0.5 * x));
 
@@ -428,7 +427,7 @@ const engine = (() => {
     return allowed[0];
   }
 
-  return { Model, CELLS, choose, half, logSoftmax, norm, randomNumbers };
+  return { Model, CELLS, choose, half, logSoftmax, randomNumbers };
 })();
 
 if (typeof module !== "undefined") module.exports = engine;

@@ -1,5 +1,6 @@
 """``grucli page`` and ``grucli.page``."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import grucli as library
-from grucli.errors import UsageError
+from grucli.errors import ArgumentError
 from grucli.pages.payload import LARGE, suited_type
 from tests.conftest import TINY, Grucli
 from tests.pages.models import language_model
@@ -34,7 +35,7 @@ def test_a_page_is_written_into_the_run(grucli: Grucli, run: Path) -> None:
 
 def test_only_the_pages_own_script_may_run_and_nothing_is_loaded(grucli: Grucli, run: Path) -> None:
     page = library.page(run).html
-    assert re.search(r"default-src 'none'; base-uri 'none'; form-action 'none'; script-src '", page)
+    assert re.search(r"default-src 'none'; base-uri 'none'; form-action 'none'; style-src '", page)
     assert "unsafe" not in page
     assert not re.search(
         r"""(src|href)\s*=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)""", page
@@ -98,5 +99,20 @@ def test_weights_that_float16_cannot_hold_are_refused(
     lm = language_model()
     lm.model.params.flat[0] = np.float32(1e6)
     monkeypatch.setattr("grucli.storage.checkpoint.Checkpoint.language_model", lambda *_: lm)
-    with pytest.raises(UsageError, match="too large"):
+    with pytest.raises(ArgumentError, match="weights must be float32"):
         build.page(run, weights="float16")
+    assert "--weights must be float32" in grucli("page", run, "--weights", "float16").err
+
+
+def test_a_run_without_validation_text_or_on_standard_input_has_a_page(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = Path(grucli("train", text_file, "--steps", "10", *TINY, "-s", "data.val=0").out.strip())
+    page = library.page(run).html
+    assert '"Training text"' in page
+    assert "Held-out" not in page
+    info = run / "run.json"
+    facts = json.loads(info.read_text())
+    facts["corpus"]["paths"] = ["-"]
+    info.write_text(json.dumps(facts))
+    assert "writes like its training text" in library.page(run).html
