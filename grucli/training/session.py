@@ -344,7 +344,9 @@ def from_weights(
     data = old.settings.data
     kept = Data(level=data.level, min_count=data.min_count, documents=data.documents)
     lr = float(f"{WARM * learning_rate(old.settings.model):.2g}")
-    settings = resolve(layers, Settings(model=old.settings.model, data=kept, optim=Optim(lr=lr)))
+    suited_lr: Values = {} if "optim.lr" in _keys(layers) else {"optim.lr": lr}
+    base = Settings(model=old.settings.model, data=kept)
+    settings = resolve([("suited to the weights", suited_lr), *layers], base)
     fixed = {f"model.{key}" for key in ("cell", "reset", "hidden", "layers")} | {"data.level"}
     if data.min_count > 1 or not origin.extend:
         fixed.add("data.min_count")
@@ -353,7 +355,8 @@ def from_weights(
     plan = make_plan(settings, text)
     notes = renamed(layers) + _what_differs(origin, old, text, settings)
     begin = partial(start, plan, old)
-    return Session(plan, begin, overrides, notes=notes, init_from=_init_from(origin, file))
+    init_from = _init_from(origin, file)
+    return Session(plan, begin, overrides, suited=suited_lr, notes=notes, init_from=init_from)
 
 
 def _init_from(origin: Origin, file: Path) -> dict[str, Any]:

@@ -532,5 +532,6 @@ def test_the_learning_rate_suits_the_network_and_a_warm_start(
     )
     assert " lr " not in given.err
     first = grucli("train", text_file, "--steps", "3", *TINY, "-q").out.strip()
-    second = grucli("train", text_file, "--steps", "3", "--init-from", first, "-q").out.strip()
-    assert "lr: 0.012\n" in (Path(second) / "config.yaml").read_text("utf-8")
+    second = grucli("train", text_file, "--steps", "3", "--init-from", first)
+    assert "lr 0.012: defaults" in second.err
+    assert "lr: 0.012\n" in (Path(second.out.strip()) / "config.yaml").read_text("utf-8")

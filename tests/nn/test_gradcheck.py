@@ -130,3 +130,13 @@ def test_gradients_of_a_single_stream_are_right(cell: str, H: int) -> None:
     rows = [*gradcheck.check_model(model, window, rng), gradcheck.check_input(model, window, rng)]
     rows += gradcheck.check_layer(cell, D=3, H=H, T=3, B=1, rng=rng)
     assert all(row.passed for row in rows)
+
+
+def test_strongly_curved_losses_are_judged_at_half_the_step() -> None:
+    def f(x: float) -> float:
+        return math.exp(60 * x)
+
+    assert gradcheck.relative_error(60.0, gradcheck.derivative(f)) > gradcheck.TOLERANCE
+    assert gradcheck.numeric_error(60.0, f) < gradcheck.TOLERANCE
+    assert gradcheck.numeric_error(60.001, f) > gradcheck.TOLERANCE
+    assert math.isnan(gradcheck.numeric_error(math.nan, f))
