@@ -183,13 +183,15 @@ def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -
     if not places:
         return
     line = " ".join(f"{LEFT + at_x:.1f},{TOP + at_y:.1f}" for at_x, at_y in places)
+    values = " ".join(f"{px:.6g},{py:.5g}" for px, py in curve.points)
+    name = as_html(curve.name)
     yield (
-        f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.6" '
-        'stroke-linejoin="round"/>'
+        f'<polyline points="{line}" data-name="{name}" data-values="{values}" fill="none" '
+        f'stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
     )
     if len(places) > MARKED:
         return
-    name = f"{as_html(curve.name)}: " * bool(curve.name)
+    name = f"{name}: " * bool(name)
     for (px, py), (at_x, at_y) in zip(curve.points, places, strict=True):
         yield (
             f'<circle cx="{LEFT + at_x:.1f}" cy="{TOP + at_y:.1f}" r="2.5" fill="{colour}">'

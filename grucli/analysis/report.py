@@ -1,4 +1,7 @@
-"""A report of runs: one HTML page with curves, settings and samples, which needs no scripts."""
+"""A report of runs: one HTML page with curves, settings and samples.
+
+All of it can be read without scripts; a short one adds the numbers under the pointer.
+"""
 
 import math
 import os
@@ -32,6 +35,9 @@ PASSAGE = 1000
 LEVELS = 12
 """Strengths of the colour of surprise."""
 
+AXES = {"step": "steps", "chars": "characters", "elapsed_s": "seconds"}
+"""What the losses are drawn by: a column of the metrics, and its name."""
+
 
 def report(
     *paths: str | os.PathLike[str], verdict: str | None = None, passage: bool = True
@@ -64,8 +70,7 @@ def _of_one(run: Run, verdict: str | None) -> Iterator[str]:
     if verdict:
         yield f"<p>{as_html(verdict)}</p>"
     yield _table(_facts(run))
-    losses = run.curves()
-    yield _figure(losses, "step", LOSS, typical_top(losses))
+    yield from _losses({by: run.curves(by) for by in AXES}, LOSS)
     yield '<div class="small">'
     for column, name in (
         ("lr", "learning rate"),
@@ -73,8 +78,6 @@ def _of_one(run: Run, verdict: str | None) -> Iterator[str]:
         ("chars_per_s", "characters per second"),
     ):
         yield _figure(run.curves(column=column), "step", name, size=(420, 190))
-    by_time = run.curves(by="elapsed_s")
-    yield _figure(by_time, "seconds", "loss by time", typical_top(by_time), size=(420, 190))
     yield "</div>"
     changed = _changed(run.settings)
     if changed:
@@ -170,13 +173,7 @@ def _origin(run: Run) -> Iterator[str]:
 
 def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
-    losses = [
-        Curve(run.path.name, curve.x, curve.y, colour=number)
-        for number, run in enumerate(ranked)
-        for curve in run.curves()
-        if curve.name == "validation"
-    ]
-    yield _figure(losses, "step", f"validation {LOSS}", typical_top(losses))
+    yield from _losses({by: list(_validation(ranked, by)) for by in AXES}, f"validation {LOSS}")
     settings = [flatten(run.settings) for run in ranked]
     keys = [key for key in settings[0] if len({str(one.get(key)) for one in settings}) > 1]
     heads = ["run", "best loss", "at step", "minutes", "parameters", *keys]
@@ -189,6 +186,14 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     body = "".join(_row(row, number) for number, row in enumerate(rows))
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
     yield f'<div class="table">{table}</div>'
+
+
+def _validation(runs: Sequence[Run], by: str) -> Iterator[Curve]:
+    """The validation losses of runs, each in the run's colour."""
+    for number, run in enumerate(runs):
+        for curve in run.curves(by):
+            if curve.name == "validation":
+                yield Curve(run.path.name, curve.x, curve.y, colour=number)
 
 
 def _row(cells: Sequence[str], number: int) -> str:
@@ -213,24 +218,31 @@ def _result(run: Run) -> list[str]:
 
 @cache
 def _style() -> str:
-    """The style, with a class for the colour of each curve and for each strength of surprise."""
+    """The style, with rules for the curves' colours, the strengths of surprise and the axes."""
     rules = [f".colour-{n} {{ color: {colour}; }}" for n, colour in enumerate(COLOURS)]
     rules += [
         f".level-{n} {{ background: rgb(217 84 30 / {n / LEVELS:.2f}); }}"
         for n in range(LEVELS + 1)
     ]
-    sheet = files("grucli.analysis").joinpath("report.css").read_text("utf-8")
-    return sheet + "\n".join(rules)
+    rules += [f"#by-{axis}:not(:checked) ~ .by-{axis} {{ display: none; }}" for axis in AXES]
+    return _source("report.css") + "\n".join(rules)
+
+
+@cache
+def _source(name: str) -> str:
+    return files("grucli.analysis").joinpath(name).read_text("utf-8")
 
 
 def _page(title: str, parts: Iterable[str]) -> str:
-    style = _style()
+    style, script = _style(), _source("report.js")
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy(style)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy(style, script)}">\n'
         f"<title>{as_html(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"<h1>{as_html(title)}</h1>\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+        f"<h1>{as_html(title)}</h1>\n"
+        + "\n".join(parts)
+        + f"\n<script>{script}</script>\n</body>\n</html>\n"
     )
 
 
@@ -240,6 +252,19 @@ def _table(facts: Mapping[str, Any]) -> str:
         for name, fact in facts.items()
     )
     return f'<div class="table"><table>{rows}</table></div>'
+
+
+def _losses(by_axis: Mapping[str, Sequence[Curve]], name: str) -> Iterator[str]:
+    """Curves of the loss, with a choice of what they are drawn by."""
+    yield '<div class="losses"><span class="soft">Loss by</span>'
+    for axis, title in AXES.items():
+        checked = " checked" * (axis == "step")
+        yield f'<input type="radio" name="axis" id="by-{axis}"{checked}>'
+        yield f'<label for="by-{axis}">{title}</label>'
+    for axis, curves in by_axis.items():
+        chart = _figure(curves, AXES[axis], name, typical_top(curves))
+        yield f'<div class="by-{axis}">{chart}</div>'
+    yield "</div>"
 
 
 def _figure(

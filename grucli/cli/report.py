@@ -10,7 +10,7 @@ from grucli.errors import UsageError
 def report(runs: options.Runs, output: options.Output = None, force: options.Force = False) -> None:
     """Write a report of a run, or of several runs that are compared, as one HTML page.
 
-    The page needs no network and no scripts. Without --output, the report of one run is
+    The page needs no network. Without --output, the report of one run is
     report.html in its directory.
     """
     from grucli.analysis import report as reports

@@ -9,6 +9,22 @@ from typing import Any
 from grucli.pages.payload import Payload
 from grucli.web_page import as_html, policy
 
+SCRIPTS = (
+    "engine.js",
+    "features.js",
+    "symbols.js",
+    "elements.js",
+    "strip.js",
+    "reading.js",
+    "write.js",
+    "surprise.js",
+    "inside.js",
+    "gradient.js",
+    "proof.js",
+    "page.js",
+)
+"""The files of the page's script, in order: one script, so that no file is loaded."""
+
 
 @dataclass(frozen=True)
 class About:
@@ -35,7 +51,7 @@ def html(held: Payload, about: About) -> str:
     """
     said = {"title": about.title, "subtitle": about.subtitle, "facts": about.facts}
     content = held.content | {"about": said, "passage": about.passage}
-    script, style = "\n".join(map(_source, ("engine.js", "app.js"))), _source("style.css")
+    script, style = "\n".join(map(_source, SCRIPTS)), _source("style.css")
     return Template(_source("page.html")).substitute(
         policy=policy(style, script),
         title=as_html(about.title),

@@ -16,6 +16,7 @@ from grucli.nn.cells import CELLS
 from grucli.pages import assembly
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import Payload, payload
+from grucli.storage.run import Run
 from tests.conftest import TINY, Grucli
 from tests.pages.models import KINDS, language_model, some_ids
 
@@ -237,12 +238,36 @@ def test_a_hostile_text_is_shown_as_text_in_a_report(
     run = grucli("train", text, "--steps", "30", *TINY, "-q").out.strip()
     page = opened(report(run, verdict=HOSTILE).html, width, scheme)
     assert "<script>alert(1)</script>" in page.text("body")
-    assert page.tab.evaluate("document.scripts.length") == 0
-    assert len(page.tab.query_selector_all("svg polyline")) == 7
+    assert page.tab.evaluate("document.scripts.length") == 1
+    assert len(page.tab.query_selector_all("svg polyline")) == 9
     colours = "span => getComputedStyle(span).backgroundColor"
     spans = page.tab.query_selector_all(".surprise span")
     assert len({span.evaluate(colours) for span in spans}) > 3  # the policy lets the style in
     assert page.tab.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.reports == []
+
+
+def test_the_curves_of_a_report_show_their_numbers(
+    opened: Any, grucli: Grucli, text_file: Path
+) -> None:
+    run = Path(grucli("train", text_file, "--steps", "30", *TINY, "-q").out.strip())
+    page = opened(report(run).html)
+    (_, validation) = Run(run).curves("chars")
+    assert not page.tab.is_visible(".by-chars svg")
+    page.tab.check("#by-chars")
+    assert not page.tab.is_visible(".by-step svg")
+    page.tab.focus(".by-chars svg")
+    page.tab.keyboard.press("End")
+    shown = page.text(".by-chars .numbers")
+    assert shown.startswith(f"{int(validation.x[-1]):,} · training ")
+    assert f"validation {float(f'{validation.y[-1]:.5g}')}" in shown
+    page.tab.keyboard.press("Home")
+    assert page.text(".by-chars .numbers") != shown
+    page.tab.hover(".by-chars svg")
+    assert "validation" in page.text(".by-chars .numbers")
+    page.tab.mouse.move(0, 0)
+    page.tab.focus("#by-chars")
+    assert page.text(".by-chars .numbers") == ""
     assert page.reports == []
 
 

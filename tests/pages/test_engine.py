@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import grucli.pages
+from grucli.analysis.activations import FEATURES
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.pages.build import NETWORKS
@@ -111,6 +112,22 @@ def test_the_script_has_the_cells_of_the_page() -> None:
         assert [tuple(route) for route in routes] == [
             (route.name, route.start, route.end) for route in cell.ROUTES
         ]
+
+
+def test_the_page_has_the_features_of_the_library() -> None:
+    text = (
+        'He said: "Go (home [now])!"\n\n“Über ﬁne\u0345 Ⅷ”, 漢字 X9y\n\t  in {a\n\n\n b}} '
+        '"open\n\nÀ1Bc'
+    )
+    script = """
+        const {FEATURES} = require(process.argv[1]);
+        const text = Array.from(JSON.parse(require("fs").readFileSync(0, "utf8")));
+        console.log(JSON.stringify(Object.entries(FEATURES).map(([name, of]) => [name, of(text)])));
+    """
+    found = dict(run_engine(script, text, ENGINE.with_name("features.js")))
+    assert list(found) == list(FEATURES)
+    for name, feature in FEATURES.items():
+        assert found[name] == list(feature(text)), name
 
 
 MISTAKES = {

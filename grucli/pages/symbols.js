@@ -1,0 +1,34 @@
+/* Symbols of the model, as they are shown. */
+
+const spec = JSON.parse(document.getElementById("model").textContent);
+let model = null; // set when the page starts
+
+const NAMES = { 9: "tab", 10: "line end", 13: "carriage return", 32: "space", 0xfffd: "another character" };
+/** Whether a code point shows nothing of itself, or changes the direction of others. */
+const hidden = (point) => point < 32 || (point >= 0x7f && point < 0xa0) || point === 0xad
+  || (point >= 0x200b && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e)
+  || (point >= 0x2060 && point <= 0x206f) || (point >= 0xd800 && point <= 0xdfff) || point === 0xfeff;
+
+/** A symbol as it is shown within a text. */
+function shown(symbol) {
+  if (spec.level === "byte" && symbol >= 0x80) return `\\x${symbol.toString(16)}`;
+  if (symbol === 10) return "↵\n";
+  if (symbol === 9) return "\t";
+  return hidden(symbol) ? `⟨${symbol.toString(16)}⟩` : String.fromCodePoint(symbol);
+}
+/** A symbol by name, for lists and for screen readers. */
+function named(symbol) {
+  if (spec.level === "byte" && symbol >= 0x80) return `byte ${symbol.toString(16)}`;
+  return NAMES[symbol] || (hidden(symbol) ? `U+${symbol.toString(16).padStart(4, "0")}` : String.fromCodePoint(symbol));
+}
+
+/** The ids of a text, without what the model does not know, and the characters left out. */
+function known(text) {
+  const ids = model.encode(text);
+  const symbols = spec.level === "byte" ? Array.from(new TextEncoder().encode(text)) : Array.from(text);
+  const out = new Set();
+  ids.forEach((id, i) => { if (id === null) out.add(spec.level === "byte" ? `byte ${symbols[i].toString(16)}` : symbols[i]); });
+  return { ids: ids.filter((id) => id !== null), unknown: [...out] };
+}
+const leftOut = (unknown) => unknown.length === 0 ? ""
+  : ` Left out, since the model never saw ${unknown.length > 1 ? "them" : "it"}: ${unknown.slice(0, 12).join(" ")}${unknown.length > 12 ? " …" : ""}.`;
