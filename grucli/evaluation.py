@@ -93,6 +93,7 @@ def evaluate(
     stop: Callable[[], bool] = lambda: False,
     *,
     first: int | None = None,
+    part: tuple[int, int] = (0, 1),
 ) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
 
@@ -107,15 +108,17 @@ def evaluate(
         workers: the number of threads; it does not change the result.
         stop: called repeatedly; if it returns true, the evaluation stops.
         first: a symbol that is read before the text; then all N >= 1 characters are predicted.
+        part: (k, n): score only part k of n of the text; the parts' scores add up to the whole.
 
     Raises:
         Stopped: ``stop`` returned true.
     """
     ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)
-    groups = _groups(model, ids, first)
+    number, parts = part
+    groups = _groups(model, ids, first)[number::parts]
     workers = min(workers, len(groups))
-    if workers == 1:
+    if workers <= 1:
         return sum(map(total, groups), NOTHING)
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -208,13 +208,17 @@ def show_plan(session: "Session", quiet: bool) -> None:
         f"{uniform:.2f} if all are equally likely",
     )
     render.fact("budget", _budget(plan))
-    processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
-    render.fact("memory", f"{render.size(plan.memory)}, {processes}")
+    render.fact("memory", f"{render.size(plan.memory)}, {_processes(plan)}")
     render.fact("products", _products(plan))
     if corpus.cached_ids is not None:
         render.fact(
             "cache", f"the text is read from {corpus.cached_ids}; you can delete it after training"
         )
+
+
+def _processes(plan: "Plan") -> str:
+    processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
+    return processes if plan.ranks == 1 else f"{processes}; {plan.ranks} ranks share each batch"
 
 
 def _products(plan: "Plan") -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -51,6 +51,10 @@ PrintConfig = Annotated[
     bool, typer.Option("--print-config", help="Print the settings as YAML, and train nothing.")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and train nothing.")]
+Mpi = Annotated[
+    bool,
+    typer.Option("--mpi", help="Train one run with all processes that mpiexec has started."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no samples.")]
 
 
@@ -70,6 +74,7 @@ def train(
     extend_vocabulary: ExtendVocabulary = False,
     print_config: PrintConfig = False,
     dry_run: DryRun = False,
+    mpi: Mpi = False,
     quiet: Quiet = False,
 ) -> None:
     """Train a model on a text and print the path of the run directory.
@@ -77,43 +82,52 @@ def train(
     Settings come from --config; --set and the flags override them. --print-config shows all
     settings.
     """
+    from grucli.training.followers import follow
+    from grucli.training.mpi import joined
+
     began = time.perf_counter()
     flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
-    others = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
-    asked = request(corpus, config, sets, flags, resume=resume, init_from=init_from, **others)
-    if print_config:
-        _print_config(asked)
-        return
-    if resume is not None and (name is not None or runs_dir is not None):
-        raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
-    if not quiet:
-        narrate.say_reading(asked.sources)
-    _train(asked, name, runs_dir or Path("runs"), began, dry_run=dry_run, quiet=quiet)
+    others: dict[str, Any] = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
+    with joined(mpi) as ranks:
+        if ranks.rank:
+            follow(ranks)
+            return
+        others |= {"resume": resume, "init_from": init_from, "ranks": ranks}
+        asked = request(corpus, config, sets, flags, **others)
+        if print_config:
+            _print_config(asked)
+        else:
+            _train(asked, name, runs_dir, began, dry_run=dry_run, quiet=quiet)
 
 
 def _train(
     asked: "Request",
     name: str | None,
-    runs_dir: Path,
+    runs_dir: Path | None,
     began: float,
     *,
     dry_run: bool,
     quiet: bool,
 ) -> None:
+    if asked.resume is not None and (name is not None or runs_dir is not None):
+        raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
+    if not quiet:
+        narrate.say_reading(asked.sources)
     with closing(asked.session()) as session:
         narrate.show_plan(session, quiet)
         if dry_run:
             return
         told, sources = len(session.notes), session.plan.corpus.sources
+        directory = runs_dir or Path("runs")
         finished, signal = carry_out(
-            lambda stop: session.events(name, runs_dir, time.perf_counter() - began, stop),
+            lambda stop: session.events(name, directory, time.perf_counter() - began, stop),
             lambda events: narrate.follow(events, quiet, told),
             lambda: narrate.say_stopped(session.run, sources, at_once=True),
         )
     render.write_path(finished.run.path)
     if not finished.complete:
         narrate.say_stopped(session.run, sources)
-        raise typer.Exit(128 + signal)
+        raise typer.Exit(128 + (signal or asked.ranks.signal))
     if not quiet:
         narrate.say_goodbye(session)
 

@@ -115,7 +115,8 @@ class RunInfo(_Facts):
         status: running, done, interrupted or failed.
         versions: versions of the software and the machine, by name.
         seed: the random seed.
-        workers: number of processes that shared a batch.
+        workers: number of processes that shared a batch, on each rank.
+        ranks: number of ranks, each with its processes.
         corpus: the training text.
         parameters: number of parameters.
         budget: the budget in words.
@@ -133,6 +134,7 @@ class RunInfo(_Facts):
     versions: dict[Words, Words] = {}
     seed: int | None = None
     workers: Count | None = None
+    ranks: Count | None = None
     corpus: TextInfo = TextInfo()
     parameters: Count | None = None
     budget: Words | None = None

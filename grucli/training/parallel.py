@@ -34,11 +34,17 @@ SMALLEST_SHARD = 16
 """Minimum number of streams in a shard. With fewer, a process does not make training faster."""
 
 
-def choose_workers(wanted: int | None, batch: int) -> int:
-    """Number of processes: ``wanted``, or as many as the cores and the batch size allow."""
+def choose_workers(wanted: int | None, batch: int, ranks: int = 1) -> int:
+    """Number of processes: ``wanted``, or as many as the cores and the batch size allow.
+
+    Args:
+        wanted: the number that the user has set, or None.
+        batch: number of streams.
+        ranks: number of ranks that share the cores of this machine.
+    """
     if wanted is not None:
         return min(wanted, batch)
-    return max(1, min(available_cores(), batch // SMALLEST_SHARD))
+    return max(1, min(available_cores() // ranks, batch // SMALLEST_SHARD))
 
 
 RECURRENT = (0, 1)
@@ -133,7 +139,7 @@ class Shard:
 
 
 class Shards:
-    """A batch of ``B`` streams, split into one shard per process; the first is for this process.
+    """Streams of a batch, split into one shard per process; the first is for this process.
 
     Sums are computed in the order of the shards, so results are reproducible for a given number of
     workers. Between different numbers of workers they differ only by rounding. The object must be
@@ -147,15 +153,15 @@ class Shards:
         self,
         model: Model,
         T: int,
-        B: int,
+        streams: range,
         workers: int,
         *,
         dropout: bool,
         weight_dropout: bool = False,
         products: Products = NUMPY,
     ) -> None:
-        self.model = model
-        edges = [B * worker // workers for worker in range(workers + 1)]
+        self.model, self.first, B = model, streams.start, len(streams)
+        edges = [self.first + B * worker // workers for worker in range(workers + 1)]
         own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
         context = multiprocessing.get_context("spawn")
         rows = -(-B // workers)  # streams of the largest shard
@@ -180,6 +186,8 @@ class Shards:
     ) -> tuple[float, Array, Params]:
         """Do the same as ``Model.loss_and_gradients``. The gradients belong to this object.
 
+        ``x``, ``targets`` and ``state`` are those of this object's streams.
+
         Raises:
             RunError: a worker process has died.
         """
@@ -188,7 +196,7 @@ class Shards:
         x, targets = x.astype(small), targets.astype(small)
 
         def task(streams: range) -> Task:
-            part = slice(streams.start, streams.stop)
+            part = slice(streams.start - self.first, streams.stop - self.first)
             return Task(x[:, part], targets[:, part], state[:, part], scale, dropout)
 
         masks = self._drop_recurrent(dropout)

@@ -24,7 +24,13 @@ from grucli.data.windows import (
     repeated_share,
     split,
 )
-from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
+from grucli.errors import (
+    CheckpointError,
+    CorpusError,
+    SettingsError,
+    UnknownCharacterError,
+    UsageError,
+)
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
@@ -34,6 +40,7 @@ from grucli.storage.checkpoint import Checkpoint, model_for, same_text
 from grucli.storage.checkpoint_progress import Progress
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
+from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import Budget, evaluation_interval
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)
@@ -69,6 +76,7 @@ class Plan:
         budget: the amount of training.
         eval_every: number of steps between evaluations.
         products: how matrix products are computed.
+        ranks: number of ranks, each with as many processes.
     """
 
     settings: Settings
@@ -80,6 +88,7 @@ class Plan:
     budget: Budget
     eval_every: int
     products: Products = NUMPY
+    ranks: int = 1
 
     @property
     def parameters(self) -> int:
@@ -117,10 +126,16 @@ class Plan:
         return PROCESS_BYTES * self.workers + text + 4 * numbers
 
 
-def make_plan(settings: Settings, corpus: Corpus) -> Plan:
+def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
     """Split the corpus and make the plan of a run.
 
+    Args:
+        settings: resolved settings.
+        corpus: the text.
+        ranks: the ranks that share each batch; the plan is that of one of them.
+
     Raises:
+        UsageError: there are more ranks than streams.
         CorpusError: the corpus is too small.
         UnknownCharacterError: the prompt of the samples has symbols that are not in the corpus.
         SettingsError: training needs more memory than the machine has.
@@ -138,7 +153,7 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
         splits=splits,
         windows=windows,
         counts=counts,
-        workers=choose_workers(None if train.workers == "auto" else train.workers, windows.B),
+        workers=_workers(train, windows.B, ranks),
         budget=budget,
         eval_every=evaluation_interval(
             train,
@@ -148,7 +163,13 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
             val_chars=len(splits.val),
         ),
         products=_products(train),
+        ranks=ranks.size,
     )
+    _check_memory(plan)
+    return plan
+
+
+def _check_memory(plan: Plan) -> None:
     machine = physical_memory()
     if machine is not None and plan.memory > machine:
         raise SettingsError(
@@ -156,7 +177,20 @@ def make_plan(settings: Settings, corpus: Corpus) -> Plan:
             f"{machine / 2**30:,.1f}: lower model.hidden, train.batch or train.window"
             f"{_fewer_symbols(plan.counts)}"
         )
-    return plan
+
+
+def _workers(train: Train, B: int, ranks: Ranks) -> int:
+    """The number of processes of this rank.
+
+    Raises:
+        UsageError: there are more ranks than streams.
+    """
+    if ranks.size > B:
+        raise UsageError(
+            f"{ranks.size} ranks cannot share {B} streams: start at most {B}, or raise train.batch"
+        )
+    wanted = None if train.workers == "auto" else train.workers
+    return choose_workers(wanted, len(ranks.share(B)), ranks.local)
 
 
 def _products(train: Train) -> Products:
@@ -380,6 +414,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "versions": versions(plan.products),
         "seed": plan.settings.train.seed,
         "workers": plan.workers,
+        "ranks": plan.ranks,
         "corpus": {
             "paths": paths,
             "bytes": corpus.size,

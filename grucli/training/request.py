@@ -6,9 +6,12 @@ from pathlib import Path
 
 from grucli.config import Settings, Values, read_file, resolve
 from grucli.data.corpus import Corpus
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import Unknown
 from grucli.errors import UsageError
 from grucli.training import session
+from grucli.training.followers import agree
+from grucli.training.ranks import ALONE, Ranks
 from grucli.training.session import Layers, Origin, Session
 
 
@@ -26,6 +29,7 @@ class Request:
         unknown: whether characters that these weights do not know are an error or are left out.
         extend_vocabulary: whether such characters are added to the vocabulary.
         command: the command line, for run.json; None for a script.
+        ranks: the ranks that train the run; this process is rank 0.
     """
 
     sources: Sequence[str]
@@ -37,6 +41,7 @@ class Request:
     unknown: Unknown = "error"
     extend_vocabulary: bool = False
     command: str | None = None
+    ranks: Ranks = ALONE
 
     def with_values(self, values: Values) -> "Request":
         """The same request, where these values have priority over all others."""
@@ -61,7 +66,9 @@ class Request:
             UsageError: the request contradicts itself, or is not possible.
         """
         made = self._session(text)
-        made.command = self.command
+        made.command, made.ranks = self.command, self.ranks
+        if self.ranks.size > 1:
+            agree(made.plan, self.ranks)
         return made
 
     def _session(self, text: Corpus | None) -> Session:
@@ -73,13 +80,15 @@ class Request:
             raise UsageError(f"unknown is {self.unknown!r}; it can be 'error' or 'skip'")
         layers = self.layers()
         if self.resume is not None:
-            return session.resumed(self.resume, layers, self.values, self.sources)
+            return session.resumed(self.resume, layers, self.values, self.sources, self.ranks)
+        if self.ranks.size > 1 and STANDARD_INPUT in self.sources:
+            raise UsageError("only one rank has a standard input: give the text as a file")
         if not self.sources:
             raise UsageError(
                 "name a text to train on: grucli train FILE; "
                 "`grucli corpus python-reference` makes one to try"
             )
         if self.init_from is None:
-            return session.new(self.sources, layers, self.values, text)
+            return session.new(self.sources, layers, self.values, text, self.ranks)
         origin = Origin(self.init_from, self.unknown, self.extend_vocabulary)
-        return session.from_weights(origin, self.sources, layers, self.values)
+        return session.from_weights(origin, self.sources, layers, self.values, self.ranks)

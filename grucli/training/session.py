@@ -49,6 +49,7 @@ from grucli.storage.run import Run
 from grucli.training.events import Evaluated, Event, Finished, Started
 from grucli.training.plan import Plan, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
+from grucli.training.ranks import ALONE, Ranks
 from grucli.training.trainer import Trainer
 
 Layers = Sequence[tuple[str, Values]]
@@ -92,6 +93,7 @@ class Session:
         init_from: the entry in run.json for the weights from which the run starts.
         file: the checkpoint file from which a resumed run continues.
         command: the command line, for run.json; None for a script.
+        ranks: the ranks that train the run.
     """
 
     plan: Plan
@@ -103,6 +105,7 @@ class Session:
     init_from: dict[str, Any] | None = None
     file: Path | None = None
     command: str | None = None
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         """Put the notes of the plan first."""
@@ -168,7 +171,7 @@ class Session:
         left = False
         with self.trainer(name, runs_dir, elapsed) as trainer:
             yield _started(trainer, self.notes)
-            events = trainer.train(lambda: left or stop())
+            events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
             while (event := _next(events)) is not None:
                 if isinstance(event, Evaluated):
                     _write_report(trainer.run)
@@ -186,7 +189,7 @@ class Session:
     def _trainer(self, run: RunDirectory, elapsed: float) -> Trainer:
         if self.checkpoint.progress.seconds is None:
             elapsed += _seconds(run)  # time of earlier sessions, which is not in the checkpoint
-        return Trainer(self.plan, self.checkpoint, run, elapsed)
+        return Trainer(self.plan, self.checkpoint, run, elapsed, ranks=self.ranks)
 
     def _created(self, name: str | None, runs_dir: Path) -> RunDirectory:
         plan, model = self.plan, self.plan.settings.model
@@ -301,7 +304,11 @@ def _write_report(run: RunDirectory) -> None:
 
 
 def new(
-    sources: Sequence[str], layers: Layers, overrides: Values, text: Corpus | None = None
+    sources: Sequence[str],
+    layers: Layers,
+    overrides: Values,
+    text: Corpus | None = None,
+    ranks: Ranks = ALONE,
 ) -> Session:
     """A session with random weights. Settings that the user has not given depend on the text.
 
@@ -310,6 +317,7 @@ def new(
         layers: the settings of the user.
         overrides: the settings for overrides.yaml.
         text: the text, if it was already read with the same settings.
+        ranks: the ranks that train the run.
 
     Raises:
         UsageError: the settings or the text are not usable.
@@ -318,7 +326,7 @@ def new(
     text = read_corpus(sources, data) if text is None else text
     values = suited(len(text.ids), _keys(layers))
     values = _learning_rate(resolve([("suited to the text", values), *layers]), layers) | values
-    plan = make_plan(resolve([("suited to the text", values), *layers]), text)
+    plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
     notes = [*renamed(layers), *list_note(plan)]
     return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)
 
@@ -335,7 +343,11 @@ def _learning_rate(settings: Settings, layers: Layers) -> Values:
 
 
 def from_weights(
-    origin: Origin, sources: Sequence[str], layers: Layers, overrides: Values
+    origin: Origin,
+    sources: Sequence[str],
+    layers: Layers,
+    overrides: Values,
+    ranks: Ranks = ALONE,
 ) -> Session:
     """A new run that starts from the weights of another run; arguments and errors as in ``new``."""
     if origin.extend and origin.unknown != "error":
@@ -352,7 +364,7 @@ def from_weights(
         fixed.add("data.min_count")
     _refuse(old.settings, settings, fixed, f"{origin.path} was trained with", layers)
     text = _text_for(origin, old, sources, settings)
-    plan = make_plan(settings, text)
+    plan = make_plan(settings, text, ranks)
     notes = renamed(layers) + _what_differs(origin, old, text, settings)
     begin = partial(start, plan, old)
     init_from = _init_from(origin, file)
@@ -405,7 +417,13 @@ def _text_for(
 # ---- resumed runs
 
 
-def resumed(path: Path, layers: Layers, overrides: Values, sources: Sequence[str] = ()) -> Session:
+def resumed(
+    path: Path,
+    layers: Layers,
+    overrides: Values,
+    sources: Sequence[str] = (),
+    ranks: Ranks = ALONE,
+) -> Session:
     """Resume a run from its last checkpoint, or from its start if it has no checkpoint.
 
     The session holds the lock of the run.
@@ -415,6 +433,7 @@ def resumed(path: Path, layers: Layers, overrides: Values, sources: Sequence[str
         layers: the settings of the user; only some settings may change.
         overrides: those of the settings that are not from a settings file.
         sources: the new location of the text, if it has moved.
+        ranks: the ranks that train the run.
 
     Raises:
         UsageError: another process trains the run, it cannot be resumed, or it has nothing left
@@ -433,14 +452,16 @@ def resumed(path: Path, layers: Layers, overrides: Values, sources: Sequence[str
         raise UsageError(f"{error.filename or path}: cannot be locked: {error.strerror}") from None
     try:
         if run.checkpoints.exist:
-            return _gone_on(run, layers, overrides, sources)
-        return _started_over(run, layers, overrides, sources)
+            return _gone_on(run, layers, overrides, sources, ranks)
+        return _started_over(run, layers, overrides, sources, ranks)
     except BaseException:
         run.release()
         raise
 
 
-def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str]) -> Session:
+def _gone_on(
+    run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
+) -> Session:
     file, old, problem = run.checkpoints.last_sound()
     notes = [f"{problem}; continuing from {file.name}, the newest intact one"] if problem else []
     edited = _edited(run, old.settings)
@@ -450,7 +471,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
     notes += renamed([*_config_layer(run), *layers])
     settings = _resumable(old.settings, all_layers)
     text = _own_text(run, given, settings, old)
-    plan = make_plan(settings, text)
+    plan = make_plan(settings, text, ranks)
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = _seconds(run)
     notes += _changes(run, plan)
@@ -459,7 +480,7 @@ def _gone_on(run: RunDirectory, layers: Layers, overrides: Values, given: Sequen
 
 
 def _started_over(
-    run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str]
+    run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
 ) -> Session:
     """A run that was killed before its first checkpoint. It starts again and gives equal files."""
     sources = _sources(run, given)
@@ -467,11 +488,11 @@ def _started_over(
     origin = _origin_again(run)
     note = "no checkpoint was written before the run was stopped; it starts over"
     if origin is None:
-        plan = make_plan(settings, read_corpus(sources, settings.data))
+        plan = make_plan(settings, read_corpus(sources, settings.data), ranks)
         session = Session(plan, partial(start, plan), overrides)
     else:
         every = [("config.yaml", flatten(settings))]
-        session = from_weights(origin, sources, every, overrides)
+        session = from_weights(origin, sources, every, overrides, ranks)
     _check_same_text(run, session.plan)
     session.run = run
     session.notes += [*renamed([run.config(), *layers]), *_changes(run, session.plan), note]
@@ -584,6 +605,7 @@ def _changes(run: RunDirectory, plan: Plan) -> list[str]:
         f"{name} was {old} and is {new}"
         for name, old, new in [
             ("the number of workers", before.workers, now["workers"]),
+            ("the number of ranks", before.ranks, now["ranks"]),
             *((name, versions.get(name), version) for name, version in now["versions"].items()),
         ]
         if old is not None and old != new

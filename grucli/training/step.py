@@ -10,6 +10,7 @@ from grucli.nn.params import Array
 from grucli.storage.checkpoint import Checkpoint
 from grucli.training.parallel import Dropout, Shards
 from grucli.training.plan import DROPOUT, Plan
+from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import learning_rate
 
 
@@ -42,14 +43,17 @@ class TrainStep:
     Args:
         plan: the plan of the run.
         checkpoint: the state of the run; changed in place.
+        ranks: the ranks that share each batch.
     """
 
-    def __init__(self, plan: Plan, checkpoint: Checkpoint) -> None:
-        self.plan, self.checkpoint = plan, checkpoint
+    def __init__(self, plan: Plan, checkpoint: Checkpoint, ranks: Ranks = ALONE) -> None:
+        self.plan, self.checkpoint, self.ranks = plan, checkpoint, ranks
+        streams = ranks.share(plan.windows.B)
+        self.own = slice(streams.start, streams.stop)
         self.shards = Shards(
             checkpoint.model,
             plan.windows.T,
-            plan.windows.B,
+            streams,
             plan.workers,
             products=plan.products,
             dropout=plan.settings.model.dropout > 0,
@@ -63,7 +67,8 @@ class TrainStep:
     def __call__(self, progress: float = 0.0) -> Update:
         """Train on the next window.
 
-        If its loss or gradient is not finite, the checkpoint stays unchanged.
+        If its loss or gradient is not finite, the window is skipped: the weights stay unchanged,
+        and the next window starts from the zero state.
 
         Args:
             progress: share of the budget that is used, 0 to 1; determines the learning rate.
@@ -73,27 +78,41 @@ class TrainStep:
         number = where.step % self.plan.windows.per_epoch
         if number == 0:
             checkpoint.state[:] = 0.0
-        x, targets = self.plan.windows.window(number)
-        loss, state, grads = self.shards.loss_and_gradients(
-            x,
-            targets,
-            checkpoint.state,
-            1.0 / x.size,  # for the gradient of the mean loss per character
-            self._dropout(where.step),
-        )
-        norm = clip_(grads.flat, optim.clip)
+        chars, loss, state, gradient = self._gradient(number, checkpoint.state, where.step)
+        norm = clip_(gradient, optim.clip)
         lr = where.lr_factor * learning_rate(optim, where.step, progress)
-        update = Update(loss, x.size, lr, norm)
+        update = Update(loss, chars, lr, norm)
         if update.finite:
-            self._apply(update, grads.flat)
-            checkpoint.state = state
+            self._apply(update, gradient)
+            checkpoint.state[:, self.own] = state
+        else:
+            checkpoint.state[:] = 0.0
+            where.note_skipped()
         return update
 
     def rehearse(self) -> None:
         """Compute the gradients of the first window and discard them."""
-        x, targets = self.plan.windows.window(0)
-        state = np.zeros_like(self.checkpoint.state)
-        self.shards.loss_and_gradients(x, targets, state, 1.0, self._dropout(0))
+        self._gradient(0, np.zeros_like(self.checkpoint.state), 0)
+
+    def _gradient(self, number: int, state: Array, step: int) -> tuple[int, float, Array, Array]:
+        """Compute the gradient of the mean loss per character of a window.
+
+        Returns:
+            The number of characters and the sum of their losses, of all ranks; the states of this
+            rank's streams after the window; and the gradient of all ranks, (P,).
+        """
+        x, targets = self.plan.windows.window(number)
+        loss, state, grads = self.shards.loss_and_gradients(
+            x[:, self.own],
+            targets[:, self.own],
+            state[:, self.own],
+            1.0 / x.size,
+            self._dropout(step),
+        )
+        losses = np.array([loss])
+        self.ranks.sum_(losses)
+        self.ranks.sum_(grads.flat)
+        return x.size, float(losses[0]), state, grads.flat
 
     def _apply(self, update: Update, gradient: Array) -> None:
         """Update the weights and the progress."""

@@ -32,8 +32,10 @@ from grucli.training.events import (
     Stepped,
 )
 from grucli.training.plan import SAMPLES, Plan, random_stream
+from grucli.training.ranks import ALONE, Ranks
 from grucli.training.recorder import Recorder
-from grucli.training.step import TrainStep, Update
+from grucli.training.shared_work import SharedWork
+from grucli.training.step import Update
 
 NONFINITE_STEPS = 5
 """Consecutive non-finite steps before the run counts as diverged."""
@@ -51,9 +53,10 @@ class Trainer:
         run: the run directory.
         elapsed: seconds already used that are not in the checkpoint.
         clock: returns monotonic time in seconds.
+        ranks: the ranks that train the run.
 
     Attributes:
-        train_step: the function that makes each update.
+        work: what all ranks do together.
         recorder: the object that writes the results.
         finished: whether the run has reached its end and was not stopped before.
     """
@@ -65,9 +68,10 @@ class Trainer:
         run: RunDirectory,
         elapsed: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
-        self.train_step = TrainStep(plan, checkpoint)
+        self.work = SharedWork(plan, checkpoint, ranks)
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.recorder = Recorder(plan, checkpoint, run, lambda: self.elapsed)
         self.evaluation_seconds, self.evaluated_at = 0.0, self.elapsed
@@ -76,7 +80,7 @@ class Trainer:
 
     def close(self) -> None:
         """End the worker processes."""
-        self.train_step.close()
+        self.work.close()
 
     @property
     def elapsed(self) -> float:
@@ -97,7 +101,7 @@ class Trainer:
         with blas_limited_to(1):
             for _ in range(2):  # the first is slower: it allocates memory
                 began = self.clock()
-                self.train_step.rehearse()
+                self.work.rehearse()
                 step_seconds = self.clock() - began
         windows, evaluation_chars = self.plan.windows, len(self.plan.splits.val)
         step_chars = windows.window(0)[0].size
@@ -181,7 +185,7 @@ class Trainer:
             DivergedError: too many consecutive steps were not finite.
         """
         began = self.clock()
-        update = self.train_step(self.progress)
+        update = self.work.step(self.progress)
         if not update.finite:
             return self._skip(update)
         seconds, step = self.clock() - began, self.checkpoint.progress.step
@@ -191,12 +195,9 @@ class Trainer:
         return Stepped(step, update.loss / chars, chars / seconds, progress, remaining)
 
     def _skip(self, update: Update) -> Skipped:
-        """Skip a window. The next window starts from the zero state."""
         where = self.checkpoint.progress
-        if where.consecutive_nonfinite + 1 >= NONFINITE_STEPS:
-            raise self._diverged(update.loss, update.grad_norm)
-        self.checkpoint.state = np.zeros_like(self.checkpoint.state)
-        where.note_skipped()
+        if where.consecutive_nonfinite >= NONFINITE_STEPS:
+            raise self._diverged(where.step, update.loss, update.grad_norm)
         return Skipped(where.step, update.loss, update.grad_norm)
 
     def _roll_back(self, problem: DivergedError) -> RolledBack:
@@ -216,11 +217,12 @@ class Trainer:
             raise problem from None
         self.recorder.drop_after(where.step)
         where.consecutive_nonfinite, where.lr_factor = 0, LR_FACTOR
+        self.work.synchronize()
         return RolledBack(str(problem), where.step, LR_FACTOR)
 
-    def _diverged(self, loss: float, norm: float) -> DivergedError:
-        where, saved = self.checkpoint.progress, self.run.checkpoints.pointer("last")
-        return diverged(where.step + 1, loss, norm, saved, self.plan.settings.optim.lr)
+    def _diverged(self, step: int, loss: float, norm: float) -> DivergedError:
+        saved = self.run.checkpoints.pointer("last")
+        return diverged(step, loss, norm, saved, self.plan.settings.optim.lr)
 
     def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
         """Evaluate the weights, sample from them and save them."""
@@ -230,7 +232,7 @@ class Trainer:
         yield Evaluating(where.step)
         loss = self._validation_loss()
         if not math.isfinite(loss) or not checkpoint.finite:
-            raise self._diverged(loss, where.grad_norm)
+            raise self._diverged(where.step + 1, loss, where.grad_norm)
         # before the progress changes: after a stop here, a resumed run evaluates again
         text = None if checkpoint.settings.train.sample_every else self._sample_text()
         before = replace(where)
@@ -259,12 +261,7 @@ class Trainer:
         checkpoint, val = self.checkpoint, self.plan.splits.val
         if not len(val):
             return checkpoint.progress.train_loss
-        workers, products = self.plan.workers, self.plan.products.exact
-        models = [checkpoint.model] + [checkpoint.averaged()] * (checkpoint.ema is not None)
-        losses = [
-            evaluation.evaluate(model.with_products(products), val, workers, self.stop).loss
-            for model in models
-        ]
+        losses = self.work.validation_losses(self.stop)
         checkpoint.use_ema = losses[-1] < losses[0]
         return min(losses)
 
@@ -285,8 +282,9 @@ class Trainer:
             DivergedError: the checkpoint has numbers that are not finite.
         """
         where = self.checkpoint.progress
+        self.work.collect_states()
         if not self.checkpoint.finite:
-            raise self._diverged(where.train_loss, where.grad_norm)
+            raise self._diverged(where.step + 1, where.train_loss, where.grad_norm)
         return (yield from self.recorder.save(best=best, last_chance=last_chance))
 
 

@@ -223,7 +223,7 @@ def test_blocks_change_gradients_by_rounding_alone(
 def test_processes_with_unequal_shards_share_the_blocks() -> None:
     model, window = toy(V=7, H=256, L=2, T=3, B=33, dropout=0.0, seed=0)
     expected = gradients_of(model, window)
-    with Shards(model, 3, 33, 2, dropout=False) as shards:
+    with Shards(model, 3, range(33), 2, dropout=False) as shards:
         _, _, grads = shards.loss_and_gradients(window.x, window.targets, window.state, 1.0)
     for name in ("layer1.W_h", "layer2.W_x", "output.W_hc"):
         np.testing.assert_allclose(grads[name], expected_of(expected, name), rtol=1e-8, atol=1e-10)

@@ -235,13 +235,13 @@ def test_the_state_is_carried_and_reset_at_each_epoch(text: str) -> None:
     trainer = trainer_for(plan)
     per_epoch = plan.windows.per_epoch
     states = []
-    original = trainer.train_step.shards.loss_and_gradients
+    original = trainer.work.train_step.shards.loss_and_gradients
 
     def spy(x, targets, state, scale, dropout):  # type: ignore[no-untyped-def]
         states.append(state.copy())
         return original(x, targets, state, scale, dropout)
 
-    trainer.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
+    trainer.work.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
     for _ in range(per_epoch + 2):
         trainer.step()
     assert not states[0].any()
@@ -449,7 +449,7 @@ def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
 
 def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
     """Let the loss of some steps be no number, each so many times."""
-    original, left = trainer.train_step.shards.loss_and_gradients, dict.fromkeys(steps, times)
+    original, left = trainer.work.train_step.shards.loss_and_gradients, dict.fromkeys(steps, times)
 
     def failing(*arguments: Any) -> tuple[float, np.ndarray, Params]:
         loss, state, grads = original(*arguments)
@@ -459,7 +459,7 @@ def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
             return np.nan, state * np.nan, grads
         return loss, state, grads
 
-    trainer.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+    trainer.work.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(text: str) -> None:
@@ -641,7 +641,7 @@ def test_the_memory_announced_covers_what_is_allocated(text: str) -> None:
     plan = plan_for(text)
     trainer = trainer_for(plan)
     workspace, params = (
-        trainer.train_step.shards.own.workspace,
+        trainer.work.train_step.shards.own.workspace,
         trainer.checkpoint.model.params.flat,
     )
     assert plan.memory > workspace.nbytes + 4 * params.nbytes

@@ -1,0 +1,265 @@
+"""The ranks of a run over MPI, the message passing interface. Only this module imports mpi4py.
+
+An ordinary MPI program waits forever for a rank that has gone. So all waiting here is a loop that
+asks whether the operation is complete, and a thread on each rank exchanges messages with rank 0
+several times a second. They tell that both are alive, and whether one was asked to stop.
+"""
+
+import atexit
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from grucli.errors import RunError, UsageError
+from grucli.threads import available_cores
+from grucli.training.ranks import ALONE, Command, Ranks
+
+SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+"""Environment variables in which mpiexec tells a process the number of ranks."""
+
+INTERVAL = 0.25
+"""Seconds between the messages of a rank."""
+
+SILENCE = 8.0
+"""Seconds without a message after which a rank has gone."""
+
+PATIENT = 0.02
+"""Seconds of waiting after which a rank leaves the processor to others between its questions."""
+
+NAP = 0.0005
+"""Seconds between the questions of a rank that has waited for long."""
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def started_ranks() -> int | None:
+    """The number of ranks that mpiexec has started; None if it has not started this process."""
+    found = [os.environ[name] for name in SIZE_VARIABLES if name in os.environ]
+    return int(found[0]) if found and found[0].isdigit() else None
+
+
+def refuse_equal_runs() -> None:
+    """Refuse to train if mpiexec has started several processes that do not know of each other.
+
+    Raises:
+        UsageError: it has.
+    """
+    size = started_ranks()
+    if size is not None and size > 1:
+        raise UsageError(
+            f"mpiexec has started {size} processes, which would train {size} equal runs: add --mpi "
+            "to train one run together"
+        )
+
+
+@contextmanager
+def joined(wanted: bool) -> Iterator[Ranks]:
+    """The ranks that mpiexec has started, with this process among them, until the context ends.
+
+    Args:
+        wanted: whether the user has asked for them; otherwise this process is alone.
+
+    Raises:
+        UsageError: there are no such ranks, or no MPI.
+    """
+    if not wanted:
+        refuse_equal_runs()
+        yield ALONE
+        return
+    ranks = MPIRanks(_mpi())
+    try:
+        with ranks.stop_signals_noted() if ranks.rank else _nothing():
+            yield ranks
+    finally:
+        ranks.close()
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+def _mpi() -> Any:
+    """The module of mpi4py, ready for several threads.
+
+    Raises:
+        UsageError: there is no MPI, or mpiexec is that of another one.
+    """
+    started = started_ranks()
+    if started is None:
+        raise UsageError(
+            "--mpi is for runs that mpiexec starts: mpiexec -n 4 grucli train ... --mpi"
+        )
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise UsageError(
+            f"--mpi needs mpi4py and an MPI ({error}): "
+            '`pip install ".[mpi]" mpich` installs both on Linux and macOS'
+        ) from None
+    if started != MPI.COMM_WORLD.size:
+        raise UsageError(
+            f"mpiexec has started {started} ranks, and mpi4py sees {MPI.COMM_WORLD.size}: mpiexec "
+            f"belongs to another MPI than {_version(MPI)}, which mpi4py has loaded; use its mpiexec"
+        )
+    if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+        raise UsageError(f"{_version(MPI)} was built without support for threads; use another MPI")
+    return MPI
+
+
+def _version(mpi: Any) -> str:
+    """The name and the version of an MPI."""
+    return " ".join(mpi.Get_library_version().split("\n")[0].replace(":", " ").split()[:3])
+
+
+class MPIRanks(Ranks):
+    """The ranks that mpiexec has started. They must be closed.
+
+    Args:
+        mpi: the module ``mpi4py.MPI``.
+    """
+
+    def __init__(self, mpi: Any) -> None:
+        self.mpi, self.comm = mpi, mpi.COMM_WORLD.Dup()
+        self.rank, self.size = self.comm.rank, self.comm.size
+        self.within, self.ended = True, False
+        atexit.register(self._end_the_others)  # before MPI's own handler, which waits for them
+        self.pulse = _Pulse(self.comm.Dup())
+        self.host = mpi.Get_processor_name()
+        self.pulse.hosts = hosts = self.exchange(self.host)
+        self.local = hosts.count(self.host)
+        if available_cores() < (os.cpu_count() or 1):
+            self.local = 1  # mpiexec has given this rank its own cores
+        self.within = False
+
+    @property
+    def library(self) -> str:
+        """The name and the version of the MPI."""
+        return _version(self.mpi)
+
+    @property
+    def signal(self) -> int:  # type: ignore[override]
+        """Number of the signal that asked a rank to stop, or 0."""
+        return self.pulse.signal
+
+    def sum_(self, array: "np.ndarray[Any, Any]") -> None:
+        """Replace a contiguous array by its sum over all ranks; errors as in ``Ranks``."""
+        try:
+            request = self.comm.Iallreduce(self.mpi.IN_PLACE, array)
+            began = time.monotonic()
+            while not request.Test():
+                self.pulse.check()
+                if time.monotonic() - began > PATIENT:
+                    time.sleep(NAP)
+        except self.mpi.Exception as error:
+            raise RunError(f"MPI reports: {error}") from None
+
+    @contextmanager
+    def stop_signals_noted(self) -> Iterator[None]:
+        """In this context, Ctrl-C and SIGTERM ask rank 0 to stop the run."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            del frame
+            self.pulse.signal = number
+
+        before = [signal.signal(number, note) for number in STOP_SIGNALS]
+        try:
+            yield
+        finally:
+            for number, handler in zip(STOP_SIGNALS, before, strict=True):
+                signal.signal(number, handler)
+
+    def close(self) -> None:
+        """End the other ranks if this is rank 0. If they cannot hear it, they end at its exit."""
+        if self.within:
+            return
+        if not self.rank:
+            with self.command(Command.END):
+                pass
+        self.pulse.close()
+        self.ended = True
+
+    def _end_the_others(self) -> None:
+        if not self.ended:
+            self.mpi.COMM_WORLD.Abort(1)
+
+
+class _Pulse(threading.Thread):
+    """Messages between rank 0 and each other rank, which say that both are alive.
+
+    Attributes:
+        signal: number of the signal that asked a rank to stop, or 0.
+        hosts: the machines of the ranks.
+    """
+
+    def __init__(self, comm: Any) -> None:
+        super().__init__(daemon=True)
+        self.signal, self.hosts = 0, ["its machine"] * comm.size
+        self.ending, self.lost = threading.Event(), -1
+        others = range(1, comm.size) if comm.rank == 0 else [0]
+        self.peers = [_Peer(comm, rank) for rank in others]
+        self.start()
+
+    def run(self) -> None:
+        """Send and receive messages, until this object is closed or a rank has gone."""
+        while not self.ending.wait(INTERVAL) and self.lost < 0:
+            for peer in self.peers:
+                self.signal = peer.exchange(self.signal) or self.signal
+                if time.monotonic() - peer.heard > SILENCE:
+                    self.lost = peer.rank
+
+    def check(self) -> None:
+        """Look whether all ranks are there.
+
+        Raises:
+            RunError: one has gone.
+        """
+        if self.lost >= 0:
+            raise RunError(
+                f"rank {self.lost} on {self.hosts[self.lost]} has not answered for {SILENCE:g} "
+                "seconds; the run can be continued from its last checkpoint with --resume"
+            )
+
+    def close(self) -> None:
+        """End the thread."""
+        self.ending.set()
+        self.join()
+        for peer in self.peers:
+            peer.close()
+
+
+class _Peer:
+    """The messages between this rank and another."""
+
+    def __init__(self, comm: Any, rank: int) -> None:
+        self.comm, self.rank, self.heard = comm, rank, time.monotonic()
+        self.outgoing, self.incoming = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        self.sending = None
+        self.receiving = comm.Irecv(self.incoming, rank)
+
+    def exchange(self, signal: int) -> int:
+        """Send a signal number, and return the last one that has come, or 0."""
+        if self.sending is None or self.sending.Test():
+            self.outgoing[0] = signal
+            self.sending = self.comm.Isend(self.outgoing, self.rank)
+        came = 0
+        while self.receiving.Test():
+            self.heard = time.monotonic()
+            came = int(self.incoming[0]) or came
+            self.receiving = self.comm.Irecv(self.incoming, self.rank)
+        return came
+
+    def close(self) -> None:
+        """Withdraw the message that is waited for."""
+        self.receiving.Cancel()
+        self.receiving.Wait()
