@@ -38,6 +38,7 @@ from grucli.cli import (
 from grucli.cli.request import command_line
 from grucli.docstrings import docstring
 from grucli.errors import GrucliError
+from grucli.mpiexec import die_of
 
 app = typer.Typer(
     name="grucli",
@@ -107,6 +108,8 @@ def _ended_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
+        if "mpi4py.MPI" not in sys.modules:
+            die_of(number)
         ended.append(128 + number)
         raise SystemExit(128 + number)
 

@@ -11,18 +11,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from grucli.errors import RunError, UsageError
+from grucli.mpiexec import refuse_equal_runs, started_ranks
 from grucli.threads import available_cores
 from grucli.training.ranks import ALONE, Command, Ranks
-
-SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Environment variables in which mpiexec tells a process the number of ranks."""
 
 INTERVAL = 0.25
 """Seconds between the messages of a rank."""
@@ -39,26 +37,6 @@ NAP = 0.0005
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-def started_ranks() -> int | None:
-    """The number of ranks that mpiexec has started; None if it has not started this process."""
-    found = [os.environ[name] for name in SIZE_VARIABLES if name in os.environ]
-    return int(found[0]) if found and found[0].isdigit() else None
-
-
-def refuse_equal_runs() -> None:
-    """Refuse to train if mpiexec has started several processes that do not know of each other.
-
-    Raises:
-        UsageError: it has.
-    """
-    size = started_ranks()
-    if size is not None and size > 1:
-        raise UsageError(
-            f"mpiexec has started {size} processes, which would train {size} equal runs: add --mpi "
-            "to train one run together"
-        )
-
-
 @contextmanager
 def joined(wanted: bool) -> Iterator[Ranks]:
     """The ranks that mpiexec has started, with this process among them, until the context ends.
@@ -73,17 +51,37 @@ def joined(wanted: bool) -> Iterator[Ranks]:
         refuse_equal_runs()
         yield ALONE
         return
-    ranks = MPIRanks(_mpi())
-    try:
-        with ranks.stop_signals_noted() if ranks.rank else _nothing():
-            yield ranks
-    finally:
-        ranks.close()
+    with _signals_noted() as noted:
+        ranks = MPIRanks(_mpi())  # what interrupts it leaves the other ranks waiting
+        if ranks.rank:
+            ranks.pulse.noted = noted
+            with closing(ranks):
+                yield ranks
+            return
+    with closing(ranks):
+        for number in noted:
+            os.kill(os.getpid(), number)
+        yield ranks
 
 
 @contextmanager
-def _nothing() -> Iterator[None]:
-    yield
+def _signals_noted() -> Iterator[list[int]]:
+    """A list to which Ctrl-C and SIGTERM are added in this context, instead of what they do."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        del frame
+        noted.append(number)
+
+    before = [signal.signal(number, note) for number in STOP_SIGNALS]
+    try:
+        yield noted
+    finally:
+        for number, handler in zip(STOP_SIGNALS, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _mpi() -> Any:
@@ -127,10 +125,10 @@ class MPIRanks(Ranks):
     """
 
     def __init__(self, mpi: Any) -> None:
-        self.mpi, self.comm = mpi, mpi.COMM_WORLD.Dup()
-        self.rank, self.size = self.comm.rank, self.comm.size
-        self.within, self.ended = True, False
+        self.mpi, self.within = mpi, True
         atexit.register(self._end_the_others)  # before MPI's own handler, which waits for them
+        self.comm = mpi.COMM_WORLD.Dup()
+        self.rank, self.size = self.comm.rank, self.comm.size
         self.pulse = _Pulse(self.comm.Dup())
         self.host = mpi.Get_processor_name()
         self.pulse.hosts = hosts = self.exchange(self.host)
@@ -161,36 +159,16 @@ class MPIRanks(Ranks):
         except self.mpi.Exception as error:
             raise RunError(f"MPI reports: {error}") from None
 
-    @contextmanager
-    def stop_signals_noted(self) -> Iterator[None]:
-        """In this context, Ctrl-C and SIGTERM ask rank 0 to stop the run."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            del frame
-            self.pulse.signal = number
-
-        before = [signal.signal(number, note) for number in STOP_SIGNALS]
-        try:
-            yield
-        finally:
-            for number, handler in zip(STOP_SIGNALS, before, strict=True):
-                signal.signal(number, handler)
-
     def close(self) -> None:
         """End the other ranks if this is rank 0. If they cannot hear it, they end at its exit."""
-        if self.within:
-            return
-        if not self.rank:
+        if not self.rank and not self.within:
             with self.command(Command.END):
                 pass
-        self.pulse.close()
-        self.ended = True
+        if self.over:
+            self.pulse.close()
 
     def _end_the_others(self) -> None:
-        if not self.ended:
+        if not self.over:
             self.mpi.COMM_WORLD.Abort(1)
 
 
@@ -199,12 +177,14 @@ class _Pulse(threading.Thread):
 
     Attributes:
         signal: number of the signal that asked a rank to stop, or 0.
+        noted: the signals that have come to this rank.
         hosts: the machines of the ranks.
     """
 
     def __init__(self, comm: Any) -> None:
         super().__init__(daemon=True)
         self.signal, self.hosts = 0, ["its machine"] * comm.size
+        self.noted: list[int] = []
         self.ending, self.lost = threading.Event(), -1
         others = range(1, comm.size) if comm.rank == 0 else [0]
         self.peers = [_Peer(comm, rank) for rank in others]
@@ -213,6 +193,7 @@ class _Pulse(threading.Thread):
     def run(self) -> None:
         """Send and receive messages, until this object is closed or a rank has gone."""
         while not self.ending.wait(INTERVAL) and self.lost < 0:
+            self.signal = self.signal or sum(self.noted[:1])
             for peer in self.peers:
                 self.signal = peer.exchange(self.signal) or self.signal
                 if time.monotonic() - peer.heard > SILENCE:

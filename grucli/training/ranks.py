@@ -42,12 +42,13 @@ class Ranks:
         local: number of ranks on this machine.
         host: name of this machine.
         signal: number of the signal that asked a rank to stop, or 0.
-        within: whether a command has begun whose end all ranks have not reached.
+        within: whether this rank is within a command, so that others wait for its part.
+        over: whether rank 0 has ended the work.
     """
 
     rank, size, local, host = 0, 1, 1, "this machine"
     signal = 0
-    within = False
+    within = over = False
 
     def sum_(self, array: "np.ndarray[Any, Any]") -> None:
         """Replace a contiguous array by its sum over all ranks.
@@ -74,10 +75,11 @@ class Ranks:
         if self.size == 1:
             yield
             return
+        self.within = True
         message = np.zeros(1 + NUMBERS)
         message[: 1 + len(numbers)] = command, *numbers
         self.sum_(message)
-        self.within = True
+        self.over = command == Command.END
         yield
         self.within = False
 
@@ -85,8 +87,10 @@ class Ranks:
         """The next command of rank 0, and the numbers that go with it."""
         message = np.zeros(1 + NUMBERS)
         self.sum_(message)
-        command, *numbers = message.tolist()
-        return Command(int(command)), numbers
+        number, *numbers = message.tolist()
+        command = Command(int(number))
+        self.over = command == Command.END
+        return command, numbers
 
     # ---- data
 
