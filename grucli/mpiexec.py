@@ -24,8 +24,8 @@ def refuse_equal_runs() -> None:
     size = started_ranks()
     if size is not None and size > 1:
         raise UsageError(
-            f"mpiexec has started {size} processes, which would train {size} equal runs: add --mpi "
-            "to train one run together"
+            f"mpiexec has started {size} processes, which would train {size} equal runs: `grucli "
+            "train` with --mpi trains one run together"
         )
 
 

@@ -9,16 +9,18 @@ from pathlib import Path
 from grucli.printable import CONTROLS, to_bytes
 
 
-def resume_command(run: Path, sources: Sequence[str] = ()) -> str:
+def resume_command(run: Path, sources: Sequence[str] = (), ranks: int = 1) -> str:
     """Return the command that resumes a run.
 
     Args:
         run: the run directory.
         sources: the paths of its text. The command repeats them only if one is standard input,
             since a run can read its files again.
+        ranks: the number of ranks that have trained it.
     """
     again = [quote(source) for source in sources] if "-" in sources else []
-    return " ".join(["grucli train", *again, "--resume", quote(str(run))])
+    mpiexec, mpi = ([f"mpiexec -n {ranks}"], ["--mpi"]) if ranks > 1 else ([], [])
+    return " ".join([*mpiexec, "grucli train", *again, "--resume", quote(str(run)), *mpi])
 
 
 def quote(path: str) -> str:

@@ -13,6 +13,7 @@ from grucli.cli.output import answer
 from grucli.cli.request import request
 from grucli.cli.train import carry_out
 from grucli.errors import UsageError
+from grucli.mpiexec import refuse_equal_runs
 from grucli.shell import quote
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def compare(
     that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is half their
     range. Each run gets an ordinary run directory. --runs compares existing runs.
     """
+    refuse_equal_runs()
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     given = [config, sets, seeds, *budget.values()]
     if runs and any(value is not None for value in given):

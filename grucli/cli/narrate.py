@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from grucli.cli import render
 from grucli.errors import GrucliError
 from grucli.printable import printable
-from grucli.shell import quote, resume_command
+from grucli.shell import quote
 
 if TYPE_CHECKING:
     from grucli.analysis.conclusion import Conclusion, Copied
@@ -275,11 +275,11 @@ def say_stopped(
     saved = run.checkpoints.pointer("last")
     if saved is None:
         render.say("stopped before anything was saved; start again with:")
-        render.say_command(resume_command(run.path, sources))
+        render.say_command(run.resume_command(sources))
         return
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
     render.say(f"stopped {done} step {saved.step:,}; resume with:")
-    render.say_command(resume_command(run.path, sources))
+    render.say_command(run.resume_command(sources))
 
 
 def say_goodbye(session: "Session") -> None:
@@ -303,7 +303,7 @@ def say_goodbye(session: "Session") -> None:
     if conclusion.verdict is not None and "-" not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
     if conclusion.verdict is not None and conclusion.verdict.longer:
-        resume = resume_command(run.path, plan.corpus.sources)
+        resume = run.resume_command(plan.corpus.sources)
         render.say_command(f"{resume} {_twice_the_budget(plan, where.step)}")
 
 

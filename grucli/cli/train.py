@@ -13,6 +13,7 @@ import typer
 from grucli.cli import narrate, options, render
 from grucli.cli.request import request
 from grucli.errors import UsageError
+from grucli.mpiexec import refuse_equal_runs
 
 if TYPE_CHECKING:
     from grucli.training.events import Event
@@ -88,6 +89,8 @@ def train(
     began = time.perf_counter()
     flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
     others: dict[str, Any] = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
+    if not mpi:
+        refuse_equal_runs()
     with joined(mpi) as ranks:
         if ranks.rank:
             follow(ranks)

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -150,8 +150,12 @@ class RunDirectory:
             raise RunError(
                 f"{self._lock.path}: was deleted or replaced during training, so another "
                 "process may be training this run; no more files are written. Check the run, "
-                f"and resume it: {resume_command(self.path)}"
+                f"and resume it: {self.resume_command()}"
             )
+
+    def resume_command(self, sources: Sequence[str] = ()) -> str:
+        """Return the command that resumes the run; ``sources`` as in ``shell.resume_command``."""
+        return resume_command(self.path, sources, self.info.ranks or 1)
 
     # ---- run.json
 

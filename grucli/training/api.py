@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from grucli.data.vocabulary import Unknown
 from grucli.errors import RunError, SettingsError, UsageError
 from grucli.storage.run import Run
 from grucli.training.events import Event, Finished
+from grucli.training.followers import follow
+from grucli.training.mpi import joined
 from grucli.training.parallel import GUARD
 from grucli.training.request import Request
 
@@ -38,6 +41,7 @@ def train(
     init_from: PathLike | None = None,
     unknown: Unknown = "error",
     extend_vocabulary: bool = False,
+    mpi: bool = False,
 ) -> Run:
     """Train a model on a text. Arguments and errors are those of ``train_events``.
 
@@ -58,6 +62,7 @@ def train(
         init_from=init_from,
         unknown=unknown,
         extend_vocabulary=extend_vocabulary,
+        mpi=mpi,
     )
     (run,) = (event.run for event in events if isinstance(event, Finished))
     return run
@@ -77,6 +82,7 @@ def train_events(
     init_from: PathLike | None = None,
     unknown: Unknown = "error",
     extend_vocabulary: bool = False,
+    mpi: bool = False,
 ) -> Iterator[Event]:
     """Train a model on a text and yield the events, from ``Started`` to ``Finished``.
 
@@ -98,6 +104,8 @@ def train_events(
         init_from: a run or a checkpoint whose weights a new run starts from.
         unknown: ``"error"``, or ``"skip"``: leave out characters that these weights do not know.
         extend_vocabulary: whether such characters are added to the vocabulary.
+        mpi: whether all processes that mpiexec has started train this run. The script goes on
+            in rank 0; the others end with the run.
 
     Raises:
         UsageError: the request is not possible; nothing has been written.
@@ -107,7 +115,7 @@ def train_events(
     request = _request(
         sources, config, settings, numbers, resume, init_from, unknown, extend_vocabulary
     )
-    return _events(request, name, runs_dir)
+    return _events(request, name, runs_dir, mpi=mpi)
 
 
 def _request(
@@ -133,13 +141,19 @@ def _request(
     )
 
 
-def _events(request: Request, name: str | None, runs_dir: PathLike | None) -> Iterator[Event]:
+def _events(
+    request: Request, name: str | None, runs_dir: PathLike | None, *, mpi: bool
+) -> Iterator[Event]:
     began = time.perf_counter()
     if request.resume is not None and (name is not None or runs_dir is not None):
         raise UsageError("name and runs_dir are for a new run; resume has one")
-    with closing(request.session()) as session:
-        directory = Path("runs" if runs_dir is None else runs_dir)
-        yield from session.events(name, directory, time.perf_counter() - began)
+    with joined(mpi) as ranks:
+        if ranks.rank:
+            follow(ranks)
+            raise SystemExit(0)
+        with closing(replace(request, ranks=ranks).session()) as session:
+            directory = Path("runs" if runs_dir is None else runs_dir)
+            yield from session.events(name, directory, time.perf_counter() - began)
 
 
 def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) -> Values:

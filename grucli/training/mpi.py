@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from grucli.errors import RunError, UsageError
-from grucli.mpiexec import refuse_equal_runs, started_ranks
+from grucli.mpiexec import started_ranks
 from grucli.threads import available_cores
 from grucli.training.ranks import ALONE, Command, Ranks
 
@@ -42,13 +42,12 @@ def joined(wanted: bool) -> Iterator[Ranks]:
     """The ranks that mpiexec has started, with this process among them, until the context ends.
 
     Args:
-        wanted: whether the user has asked for them; otherwise this process is alone.
+        wanted: whether there are such ranks; otherwise this process is alone.
 
     Raises:
         UsageError: there are no such ranks, or no MPI.
     """
     if not wanted:
-        refuse_equal_runs()
         yield ALONE
         return
     with _signals_noted() as noted:

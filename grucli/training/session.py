@@ -42,7 +42,7 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import replace_text, sha256
-from grucli.shell import quote, resume_command
+from grucli.shell import quote
 from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
@@ -272,7 +272,7 @@ def _cannot_write(run: RunDirectory, error: OSError) -> str:
         sources = run.sources
     safe = (
         f"the checkpoint of step {saved.step:,} is safe; after solving the problem, continue with: "
-        f"{resume_command(run.path, sources)}"
+        f"{run.resume_command(sources)}"
         if saved
         else "no checkpoint has been written yet"
     )
@@ -565,7 +565,7 @@ def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
     if STANDARD_INPUT in sources and not given:
         raise UsageError(
             f"{run.path} was trained on standard input; give the same text again: "
-            f"{resume_command(run.path, sources)} < TEXT"
+            f"{run.resume_command(sources)} < TEXT"
         )
     return sources
 

@@ -1,0 +1,173 @@
+"""One run over MPI, started by mpiexec; skipped where there is no MPI."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from grucli.files import sha256
+from grucli.storage.run import Run
+from tests.conftest import TINY
+from tests.texts import prose
+
+pytest.importorskip("mpi4py", reason="mpi4py is not installed")
+BESIDE = Path(sys.executable).with_name("mpiexec")
+MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
+pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed")
+
+GRUCLI = [sys.executable, "-m", "grucli"]
+SLOW = [
+    "--steps=4000",
+    *TINY,
+    "--set=optim.schedule=constant",
+    "--set=train.save_minutes=0.005",
+    "--set=train.eval_every=1000",
+]
+
+
+@pytest.fixture
+def text() -> str:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+    return "text.txt"
+
+
+def begin(*arguments: object, ranks: int = 2) -> "subprocess.Popen[str]":
+    command = [str(MPIEXEC), "-n", str(ranks), *GRUCLI, *map(str, arguments)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def mpirun(*arguments: object, ranks: int = 2) -> tuple[int, str, str]:
+    process = begin(*arguments, ranks=ranks)
+    out, err = process.communicate(timeout=100)
+    return process.returncode, out, err
+
+
+def train(*arguments: object, ranks: int = 2) -> Path:
+    code, out, err = mpirun("train", *arguments, "--mpi", "-q", ranks=ranks)
+    assert code == 0, err
+    return Path(out.strip())
+
+
+def last(run: Path) -> str:
+    """The hash of the last checkpoint."""
+    return sha256(max((run / "checkpoints").glob("step-*.npz")))
+
+
+def ranks_of(process: "subprocess.Popen[str]") -> list[int]:
+    """The processes of the ranks, without their workers."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = status.read_text().rsplit(")", 1)[1].split()
+            command = status.with_name("cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        parents = Path(f"/proc/{words[1]}/stat")
+        if b"grucli" in command and b"mpiexec" not in command[0] and parents.exists():
+            grandparent = int(parents.read_text().rsplit(")", 1)[1].split()[1])
+            if grandparent == process.pid:
+                found.append(int(status.parent.name))
+    return sorted(found)
+
+
+def wait_for_checkpoint(process: "subprocess.Popen[str]") -> Path:
+    end = time.monotonic() + 60
+    while time.monotonic() < end and process.poll() is None:
+        if found := list(Path("runs").glob("*/checkpoints/last.json")):
+            return found[0].parents[1]
+        time.sleep(0.02)
+    raise AssertionError(process.communicate())
+
+
+def test_two_ranks_train_one_run_and_equal_runs_are_equal(text: str) -> None:
+    two = train(text, "--steps", 30, *TINY, "--set", "model.dropout=0.3", "--name", "a")
+    again = train(text, "--steps", 30, *TINY, "--set", "model.dropout=0.3", "--name", "b")
+    assert last(two) == last(again)
+    assert Run(two).info.ranks == 2
+    code, _, err = mpirun("eval", two, "--split", "val", ranks=1)
+    assert code == 0, err
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on(
+    text: str, number: int
+) -> None:
+    process = begin("train", text, *SLOW, "--mpi", "-q", "--name", "stopped")
+    run = wait_for_checkpoint(process)
+    os.kill(ranks_of(process)[-1], number)
+    began = time.monotonic()
+    _, err = process.communicate(timeout=20)
+    assert time.monotonic() - began < 10
+    assert process.returncode != 0
+    if number == signal.SIGTERM:
+        assert process.returncode == 128 + number
+        assert f"mpiexec -n 2 grucli train --resume {run} --mpi" in err
+    reached = Run(run).info.step
+    assert reached is not None
+    assert 0 < reached < 4000
+    steps = str(reached + 40)
+    code, _, err = mpirun("train", "--resume", run, "--steps", steps, "--mpi", "-q")
+    assert code == 0, err
+    whole = train(text, *SLOW, "--steps", steps, "--name", "whole")
+    assert last(run) == last(whole)
+
+
+def test_another_number_of_ranks_goes_on_and_says_so(text: str) -> None:
+    run = train(text, "--steps", 20, *TINY)
+    code, _, err = mpirun("train", "--resume", run, "--steps", 30, "--mpi", ranks=3)
+    assert code == 0, err
+    assert "the number of ranks was 2 and is 3" in " ".join(err.split())
+
+
+def test_what_cannot_be_trained_is_refused_once(text: str) -> None:
+    code, _, err = mpirun("train", text, *TINY)
+    assert code == 2
+    assert "--mpi" in err
+    code, _, err = mpirun("train", "missing.txt", "--mpi")
+    assert code == 2
+    assert err.count("error:") == 1
+    code, _, err = mpirun("train", text, *TINY, "--mpi", ranks=5)
+    assert (code, err.count("error:")) == (2, 1)
+    assert "5 ranks cannot share 4 streams" in err
+    alone = subprocess.run([*GRUCLI, "train", text, "--mpi"], capture_output=True, text=True)
+    assert alone.returncode == 2
+    assert "mpiexec -n 4 grucli train" in alone.stderr
+    assert not Path("runs").exists()
+
+
+def test_another_text_on_another_rank_is_refused(text: str) -> None:
+    for name, content in (("one", prose(4000)), ("two", prose(5000))):
+        Path(name).mkdir()
+        Path(name, "text.txt").write_text(content, encoding="utf-8")
+    command = [*GRUCLI, "train", "text.txt", *TINY, "--mpi"]
+    parts = ["-n", "1", "-wdir", "one", *command, ":", "-n", "1", "-wdir", "two", *command]
+    done = subprocess.run([str(MPIEXEC), *parts], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "rank 1 on" in done.stderr
+    assert "SHA-256" in done.stderr
+    assert not Path("one/runs").exists()
+
+
+def test_a_script_goes_on_in_rank_0_alone(text: str) -> None:
+    Path("script.py").write_text(
+        "import grucli\n"
+        "if __name__ == '__main__':\n"
+        "    settings = {'train.batch': 4, 'train.window': 16, 'model.hidden': 8}\n"
+        "    run = grucli.train('text.txt', steps=10, settings=settings, mpi=True)\n"
+        "    print(run.info.ranks, run.info.step)\n"
+    )
+    done = subprocess.run(
+        [str(MPIEXEC), "-n", "2", sys.executable, "script.py"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (0, "2 10\n"), done.stderr

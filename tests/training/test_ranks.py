@@ -1,0 +1,226 @@
+"""The ranks of a run, here as threads of one process; ``test_mpi.py`` starts them with mpiexec."""
+
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grucli import evaluation
+from grucli.config import resolve
+from grucli.data.corpus import read
+from grucli.errors import RunError
+from grucli.evaluation import Stopped
+from grucli.storage.checkpoint import Checkpoint
+from grucli.training.plan import make_plan, start
+from grucli.training.ranks import ALONE, Command, Ranks
+from grucli.training.shared_work import SharedWork
+from tests.texts import prose
+
+
+class Room:
+    """Where the threads of a run meet."""
+
+    def __init__(self, size: int) -> None:
+        self.arrays: list[Any] = [None] * size
+        self.barrier = threading.Barrier(size, timeout=60)
+
+
+class ThreadRanks(Ranks):
+    """A rank that is a thread."""
+
+    def __init__(self, rank: int, size: int, room: Room) -> None:
+        self.rank, self.size, self.room = rank, size, room
+        self.host = f"host{rank}"
+
+    def sum_(self, array: np.ndarray) -> None:
+        self.room.arrays[self.rank] = array.copy()
+        self.room.barrier.wait()
+        total = self.room.arrays[0].copy()
+        for other in self.room.arrays[1:]:
+            assert other.dtype == total.dtype
+            total += other
+        self.room.barrier.wait()
+        array[:] = total
+
+
+def settings(**values: object) -> Any:
+    base = {
+        "model.hidden": 12,
+        "train.batch": 64,
+        "train.window": 8,
+        "train.workers": 1,
+        "train.products": "numpy",
+    }
+    return resolve([("test", base | {key.replace("__", "."): v for key, v in values.items()})])
+
+
+def together(
+    size: int, lead: Callable[[SharedWork], None], **values: object
+) -> tuple[list[Checkpoint], list[BaseException]]:
+    """The states of all ranks after rank 0 has led, and the errors of all ranks."""
+    Path("text.txt").write_text(prose(9000), encoding="utf-8")
+    corpus = read(["text.txt"], settings(**values).data)
+    room, errors = Room(size), []
+    states: list[Any] = [None] * size
+
+    def run(rank: int) -> None:
+        try:
+            ranks = ThreadRanks(rank, size, room) if size > 1 else ALONE
+            plan = make_plan(settings(**values), corpus, ranks)
+            states[rank] = start(plan)
+            if rank:
+                states[rank].model.params.flat[:] = 0  # what rank 0 knows must come from it
+            with closing(SharedWork(plan, states[rank], ranks)) as work, np.errstate(all="ignore"):
+                if not rank:
+                    lead(work)
+                    with ranks.command(Command.END):
+                        return
+                while (received := ranks.receive())[0] != Command.END:
+                    work.follow(*received)
+        except BaseException as error:
+            errors.append(error)
+            room.barrier.abort()
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(size)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return states, errors
+
+
+def three_steps(work: SharedWork) -> None:
+    for _ in range(3):
+        assert work.step(0.1).finite
+    work.collect_states()
+
+
+@pytest.mark.parametrize("batch", [64, 63])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"model__dropout": 0.4, "model__weight_dropout": 0.3, "model__layers": 2},
+        {"model__cell": "lstm", "optim__ema": 0.9},
+    ],
+)
+def test_any_number_of_ranks_takes_the_same_steps(batch: int, kind: dict[str, object]) -> None:
+    (alone,), errors = together(1, three_steps, train__batch=batch, **kind)
+    assert not errors
+    assert alone.progress.step == 3
+    for size in (2, 3, 5):
+        states, errors = together(size, three_steps, train__batch=batch, **kind)
+        assert not errors
+        for state in states:
+            np.testing.assert_array_equal(state.model.params.flat, states[0].model.params.flat)
+            np.testing.assert_array_equal(state.moments.v, states[0].moments.v)
+            np.testing.assert_array_equal(state.state, states[0].state)
+            assert state.progress.step == 3
+            for found, expected in (
+                (state.model.params.flat, alone.model.params.flat),
+                (state.state, alone.state),
+            ):
+                np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+            if alone.ema is not None and state.ema is not None:
+                np.testing.assert_allclose(state.ema.flat, alone.ema.flat, rtol=1e-6, atol=1e-6)
+        assert states[0].progress.loss_sum == pytest.approx(alone.progress.loss_sum, rel=1e-6)
+        assert states[0].progress.chars == alone.progress.chars
+
+
+def test_equal_ranks_give_equal_bits() -> None:
+    first, _ = together(3, three_steps, model__dropout=0.4)
+    again, _ = together(3, three_steps, model__dropout=0.4)
+    np.testing.assert_array_equal(first[2].model.params.flat, again[0].model.params.flat)
+
+
+def test_each_rank_reads_its_own_streams_with_its_own_masks() -> None:
+    """A rank that read the streams of another, or drew its masks, would change the sum."""
+    found: list[float] = []
+
+    def lead(work: SharedWork) -> None:
+        found.append(work.step(0.0).grad_norm)
+
+    for size in (1, 2, 3):
+        together(size, lead, model__dropout=0.5, train__batch=63)
+    assert found[1:] == pytest.approx([found[0]] * 2, rel=1e-5)
+
+
+def test_ranks_share_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "PIECE", 200)
+    monkeypatch.setattr(evaluation, "GROUP", 1)
+    monkeypatch.setattr(evaluation, "FEWEST", 3)
+    losses: list[list[float]] = []
+
+    def lead(work: SharedWork) -> None:
+        three_steps(work)
+        losses.append(work.validation_losses(lambda: False))
+
+    for size in (1, 2, 4):
+        _, errors = together(size, lead, optim__ema=0.9, data__val=0.3)
+        assert not errors
+    assert len(losses[0]) == 2
+    for other in losses[1:]:
+        assert other == pytest.approx(losses[0], rel=1e-6)
+
+
+def test_a_stop_of_one_rank_stops_the_evaluation_of_all() -> None:
+    def lead(work: SharedWork) -> None:
+        with pytest.raises(Stopped):
+            work.validation_losses(lambda: True)
+        assert work.step(0.0).finite  # the ranks still understand each other
+
+    _, errors = together(2, lead)
+    assert not errors
+
+
+def test_a_step_that_is_not_finite_is_skipped_by_all() -> None:
+    def lead(work: SharedWork) -> None:
+        three_steps(work)
+        params = work.checkpoint.model.params.flat
+        before = params.copy()
+        params[:] = np.nan
+        work.synchronize()
+        assert not work.step(0.0).finite
+        params[:] = before
+        work.synchronize()
+        assert work.step(0.0).finite
+        work.collect_states()
+
+    states, errors = together(3, lead)
+    assert not errors
+    for state in states:
+        assert (state.progress.step, state.progress.skipped) == (5, 1)
+        np.testing.assert_array_equal(state.model.params.flat, states[0].model.params.flat)
+
+
+def test_parameters_that_differ_are_an_error_that_names_the_rank() -> None:
+    def lead(work: SharedWork) -> None:
+        three_steps(work)
+        work.checkpoint.model.params.flat[3] += 1e-4  # as a broken memory would
+        work.validation_losses(lambda: False)
+
+    _, errors = together(3, lead)
+    assert any(
+        isinstance(error, RunError) and "rank 1 on host1 has other parameters" in str(error)
+        for error in errors
+    )
+
+
+def test_a_broadcast_keeps_every_bit() -> None:
+    odd = np.array([-0.0, np.nan, 1e-42, np.inf, -1.5], np.float32)
+    room, found = Room(2), {}
+
+    def run(rank: int) -> None:
+        array = odd.copy() if rank == 0 else np.full(5, 7.0, np.float32)
+        ranks = ThreadRanks(rank, 2, room)
+        ranks.broadcast_(array)
+        found[rank] = array.tobytes(), ranks.exchange(("value", rank))
+
+    threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+    assert found[0] == found[1] == (odd.tobytes(), [("value", 0), ("value", 1)])
