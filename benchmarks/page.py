@@ -16,16 +16,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write(section: str, body: str) -> None:
+def write(section: str, body: str, path: Path = PAGE) -> None:
     """Replace what stands between the marks of a section, with the machine, versions and date."""
     start, end = f"<!-- {section} -->", f"<!-- end of {section} -->"
-    page = PAGE.read_text(encoding="utf-8")
+    page = path.read_text(encoding="utf-8")
     if start not in page:
-        raise SystemExit(f"{PAGE}: has no line {start}")
+        raise SystemExit(f"{path}: has no line {start}")
     new = f"{start}\n\n{body}\n\nMeasured on {machine()}.\n\n{end}"
     pattern = re.escape(start) + ".*?" + re.escape(end)
     page = re.sub(pattern, lambda _: new, page, flags=re.DOTALL)
-    PAGE.write_text(page, encoding="utf-8", newline="\n")
+    path.write_text(page, encoding="utf-8", newline="\n")
     print(body)
 
 
@@ -36,7 +36,7 @@ def machine() -> str:
 
     parts = [f"{date.today():%Y-%m-%d}, {processor()}, {available_cores()} cores"]
     parts += [f"Python {platform.python_version()}", f"grucli {__version__}"]
-    for package in ("numpy", "torch"):
+    for package in ("numpy", "torch", "mpi4py", "mpich"):
         try:
             parts.append(f"{package} {version(package)}")
         except PackageNotFoundError:

@@ -12,9 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from statistics import geometric_mean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.contenders import measure, serve
+
+if TYPE_CHECKING:  # PyTorch's process has nothing of ours
+    from grucli.training.plan import Plan
+    from grucli.training.ranks import Ranks
 
 VOCABULARY = 65
 EMBEDDING = 64
@@ -55,6 +59,34 @@ GRID = [
 # ---- contenders: each returns a function that does one step ----------------------------------
 
 
+def plan_of(
+    size: Size, workers: int, settings: dict[str, Any], ranks: "Ranks | None" = None
+) -> "Plan":
+    """The plan of a run of a size, on random text."""
+    import numpy as np
+
+    from grucli.config import resolve
+    from grucli.data.corpus import Corpus
+    from grucli.data.vocabulary import Vocabulary
+    from grucli.training.plan import make_plan
+    from grucli.training.ranks import ALONE
+
+    values: dict[str, Any] = {
+        "model.hidden": size.H,
+        "model.layers": size.L,
+        "model.dropout": 0.0,
+        "optim.weight_decay": 0.0,
+        "train.batch": size.B,
+        "train.window": size.T,
+        "train.workers": workers,
+    }
+    given = resolve([("benchmark", values | settings)])
+    ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
+    vocabulary = Vocabulary("char", np.arange(32, 32 + VOCABULARY))
+    corpus = Corpus(ids, vocabulary, ("random",), "", len(ids))
+    return make_plan(given, corpus, ranks or ALONE)
+
+
 def grucli_step(
     size: Size,
     cores: int,
@@ -64,38 +96,12 @@ def grucli_step(
 ) -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
     from grucli.threads import limit_blas
-
-    limit_blas(1)
-    import numpy as np
-
-    from grucli.config import resolve
-    from grucli.data.corpus import Corpus
-    from grucli.data.vocabulary import Vocabulary
-    from grucli.training.plan import make_plan, start
+    from grucli.training.plan import start
     from grucli.training.step import TrainStep
 
-    settings = resolve(
-        [
-            (
-                "benchmark",
-                {
-                    "model.cell": cell,
-                    "model.hidden": size.H,
-                    "model.layers": size.L,
-                    "model.dropout": 0.0,
-                    "optim.weight_decay": 0.0,
-                    "train.batch": size.B,
-                    "train.window": size.T,
-                    "train.workers": cores,
-                    "train.products": products,
-                    "train.precision": precision,
-                },
-            )
-        ]
-    )
-    ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
-    vocabulary = Vocabulary("char", np.arange(32, 32 + VOCABULARY))
-    plan = make_plan(settings, Corpus(ids, vocabulary, ("random",), "", len(ids)))
+    limit_blas(1)
+    how = {"model.cell": cell, "train.products": products, "train.precision": precision}
+    plan = plan_of(size, cores, how)
     return TrainStep(plan, start(plan))
 
 

@@ -129,17 +129,12 @@ class MPIRanks(Ranks):
         self.comm = mpi.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
         self.pulse = _Pulse(self.comm.Dup())
-        self.host = mpi.Get_processor_name()
+        self.host, self.library = mpi.Get_processor_name(), _version(mpi)
         self.pulse.hosts = hosts = self.exchange(self.host)
         self.local = hosts.count(self.host)
         if available_cores() < (os.cpu_count() or 1):
             self.local = 1  # mpiexec has given this rank its own cores
         self.within = False
-
-    @property
-    def library(self) -> str:
-        """The name and the version of the MPI."""
-        return _version(self.mpi)
 
     @property
     def signal(self) -> int:  # type: ignore[override]

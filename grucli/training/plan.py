@@ -76,7 +76,8 @@ class Plan:
         budget: the amount of training.
         eval_every: number of steps between evaluations.
         products: how matrix products are computed.
-        ranks: number of ranks, each with as many processes.
+        ranks: number of ranks; ``workers`` are those of this one.
+        mpi: name and version of the MPI that joins them; empty for one rank.
     """
 
     settings: Settings
@@ -89,6 +90,7 @@ class Plan:
     eval_every: int
     products: Products = NUMPY
     ranks: int = 1
+    mpi: str = ""
 
     @property
     def parameters(self) -> int:
@@ -164,6 +166,7 @@ def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
         ),
         products=_products(train),
         ranks=ranks.size,
+        mpi=ranks.library,
     )
     _check_memory(plan)
     return plan
@@ -411,7 +414,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     corpus = plan.corpus
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
-        "versions": versions(plan.products),
+        "versions": versions(plan.products) | ({"mpi": plan.mpi} if plan.mpi else {}),
         "seed": plan.settings.train.seed,
         "workers": plan.workers,
         "ranks": plan.ranks,

@@ -41,12 +41,14 @@ class Ranks:
         size: number of ranks.
         local: number of ranks on this machine.
         host: name of this machine.
+        library: name and version of the library that joins the ranks.
         signal: number of the signal that asked a rank to stop, or 0.
         within: whether this rank is within a command, so that others wait for its part.
         over: whether rank 0 has ended the work.
     """
 
     rank, size, local, host = 0, 1, 1, "this machine"
+    library = ""
     signal = 0
     within = over = False
 
