@@ -128,7 +128,9 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         ".[bench]",
         ".[browser]",
         ".[notebook]",
+        ".[mpi]",
         "matplotlib",
+        "mpich",
     }
     extras = re.compile(r"\bgrucli\[|version\(.grucli.\)")
     assert [name for name, text in texts() if extras.search(text)] == []

@@ -69,7 +69,6 @@ def compare(
     that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is half their
     range. Each run gets an ordinary run directory. --runs compares existing runs.
     """
-    refuse_equal_runs()
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     given = [config, sets, seeds, *budget.values()]
     if runs and any(value is not None for value in given):
@@ -100,7 +99,8 @@ def _cell_names(cells: str | None) -> list[str]:
 def _refuse_what_is_compared(
     corpus: Sequence[str], config: Path | None, sets: Sequence[str]
 ) -> None:
-    """Refuse settings that compare chooses itself, and standard input as the text."""
+    """Refuse settings that compare chooses itself, standard input, and several processes."""
+    refuse_equal_runs()
     for key, option in (("model.cell", "--cells"), ("train.seed", "--seeds")):
         if any(text.partition("=")[0].strip() == key for text in sets):
             raise UsageError(f"--set {key}: compare chooses the value for each run; see {option}")

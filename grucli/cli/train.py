@@ -3,7 +3,7 @@
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -17,6 +17,7 @@ from grucli.mpiexec import refuse_equal_runs
 
 if TYPE_CHECKING:
     from grucli.training.events import Event
+    from grucli.training.ranks import Ranks
     from grucli.training.request import Request
 
 T = TypeVar("T")
@@ -84,14 +85,11 @@ def train(
     settings.
     """
     from grucli.training.followers import follow
-    from grucli.training.mpi import joined
 
     began = time.perf_counter()
     flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
     others: dict[str, Any] = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
-    if not mpi:
-        refuse_equal_runs()
-    with joined(mpi) as ranks:
+    with _joined(mpi) as ranks:
         if ranks.rank:
             follow(ranks)
             return
@@ -101,6 +99,15 @@ def train(
             _print_config(asked)
         else:
             _train(asked, name, runs_dir, began, dry_run=dry_run, quiet=quiet)
+
+
+def _joined(mpi: bool) -> "AbstractContextManager[Ranks]":
+    """The ranks that train the run; several processes without --mpi are refused."""
+    from grucli.training.mpi import joined
+
+    if not mpi:
+        refuse_equal_runs()
+    return joined(mpi)
 
 
 def _train(

@@ -104,18 +104,15 @@ def train_events(
         init_from: a run or a checkpoint whose weights a new run starts from.
         unknown: ``"error"``, or ``"skip"``: leave out characters that these weights do not know.
         extend_vocabulary: whether such characters are added to the vocabulary.
-        mpi: whether all processes that mpiexec has started train this run. The script goes on
-            in rank 0; the others end with the run.
+        mpi: whether all processes of mpiexec train this run; all but rank 0 end with it.
 
     Raises:
         UsageError: the request is not possible; nothing has been written.
         RunError: a file cannot be written, or the run has diverged.
     """
     numbers = {"minutes": minutes, "epochs": epochs, "steps": steps, "seed": seed}
-    request = _request(
-        sources, config, settings, numbers, resume, init_from, unknown, extend_vocabulary
-    )
-    return _events(request, name, runs_dir, mpi=mpi)
+    origin = (resume, init_from, unknown, extend_vocabulary)
+    return _events(_request(sources, config, settings, numbers, *origin), name, runs_dir, mpi=mpi)
 
 
 def _request(
