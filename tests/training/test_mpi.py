@@ -1,7 +1,6 @@
 """One run over MPI, started by mpiexec; skipped where there is no MPI."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +12,11 @@ import pytest
 from grucli.files import sha256
 from grucli.storage.run import Run
 from tests.conftest import TINY
+from tests.faults.ranks import MPIEXEC, ranks_of
+from tests.faults.ranks import mpirun as begin
 from tests.texts import prose
 
 pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-BESIDE = Path(sys.executable).with_name("mpiexec")
-MPIEXEC = str(BESIDE) if BESIDE.exists() else shutil.which("mpiexec")
 pytestmark = pytest.mark.skipif(MPIEXEC is None, reason="mpiexec is not installed")
 
 GRUCLI = [sys.executable, "-m", "grucli"]
@@ -36,13 +35,6 @@ def text() -> str:
     return "text.txt"
 
 
-def begin(*arguments: object, ranks: int = 2) -> "subprocess.Popen[str]":
-    command = [str(MPIEXEC), "-n", str(ranks), *GRUCLI, *map(str, arguments)]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-
-
 def mpirun(*arguments: object, ranks: int = 2) -> tuple[int, str, str]:
     process = begin(*arguments, ranks=ranks)
     out, err = process.communicate(timeout=100)
@@ -58,23 +50,6 @@ def train(*arguments: object, ranks: int = 2) -> Path:
 def last(run: Path) -> str:
     """The hash of the last checkpoint."""
     return sha256(max((run / "checkpoints").glob("step-*.npz")))
-
-
-def ranks_of(process: "subprocess.Popen[str]") -> list[int]:
-    """The processes of the ranks, without their workers."""
-    found = []
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            words = status.read_text().rsplit(")", 1)[1].split()
-            command = status.with_name("cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        parents = Path(f"/proc/{words[1]}/stat")
-        if b"grucli" in command and b"mpiexec" not in command[0] and parents.exists():
-            grandparent = int(parents.read_text().rsplit(")", 1)[1].split()[1])
-            if grandparent == process.pid:
-                found.append(int(status.parent.name))
-    return sorted(found)
 
 
 def wait_for_checkpoint(process: "subprocess.Popen[str]") -> Path:
