@@ -71,8 +71,8 @@ def test_two_ranks_train_one_run_and_equal_runs_are_equal(text: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on(
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP])
+def test_a_rank_that_is_killed_stopped_or_silent_ends_all_and_the_run_goes_on(
     text: str, number: int
 ) -> None:
     process = begin("train", text, *SLOW, "--mpi", "-q", "--name", "stopped")
@@ -85,6 +85,9 @@ def test_a_rank_that_is_killed_or_stopped_ends_all_and_the_run_goes_on(
     if number == signal.SIGTERM:
         assert process.returncode == 128 + number
         assert f"mpiexec -n 2 grucli train --resume {run} --mpi" in err
+    if number == signal.SIGSTOP:
+        assert "rank 1 on" in err
+        assert "has not answered" in err
     reached = Run(run).info.step
     assert reached is not None
     assert 0 < reached < 4000
