@@ -5,14 +5,19 @@ import signal
 
 from grucli.errors import UsageError
 
-SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-"""Environment variables in which mpiexec tells a process the number of ranks."""
+SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+"""Environment variables in which mpiexec, or Slurm's srun, tells a process the number of ranks."""
 
 
 def started_ranks() -> int | None:
     """The number of ranks that mpiexec has started; None if it has not started this process."""
-    found = [os.environ[name] for name in SIZE_VARIABLES if name in os.environ]
-    return int(found[0]) if found and found[0].isdigit() else None
+    told = [os.environ.get(name, "") for name in SIZE_VARIABLES]
+    return next((int(size) for size in told if size.isdigit()), None)
+
+
+def is_a_rank() -> bool:
+    """Whether mpiexec has started this process. PMIx, which newer ones use, tells no size."""
+    return started_ranks() is not None or "PMIX_RANK" in os.environ
 
 
 def refuse_equal_runs() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from grucli.errors import RunError, UsageError
-from grucli.mpiexec import started_ranks
+from grucli.mpiexec import is_a_rank, started_ranks
 from grucli.threads import available_cores
 from grucli.training.ranks import ALONE, Command, Ranks
 
@@ -89,8 +89,7 @@ def _mpi() -> Any:
     Raises:
         UsageError: there is no MPI, or mpiexec is that of another one.
     """
-    started = started_ranks()
-    if started is None:
+    if not is_a_rank():
         raise UsageError(
             "--mpi is for runs that mpiexec starts: mpiexec -n 4 grucli train ... --mpi"
         )
@@ -101,10 +100,11 @@ def _mpi() -> Any:
             f"--mpi needs mpi4py and an MPI ({error}): "
             '`pip install ".[mpi]" mpich` installs both on Linux and macOS'
         ) from None
-    if started != MPI.COMM_WORLD.size:
+    size, started = MPI.COMM_WORLD.size, started_ranks()
+    if started is not None and started != size:
         raise UsageError(
-            f"mpiexec has started {started} ranks, and mpi4py sees {MPI.COMM_WORLD.size}: mpiexec "
-            f"belongs to another MPI than {_version(MPI)}, which mpi4py has loaded; use its mpiexec"
+            f"mpiexec has started {started} ranks, and mpi4py sees {size}: mpiexec belongs to "
+            f"another MPI than {_version(MPI)}, which mpi4py has loaded; use the mpiexec of that"
         )
     if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise UsageError(f"{_version(MPI)} was built without support for threads; use another MPI")
