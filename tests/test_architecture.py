@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1] / "grucli"
 LAYERS = (
     {"cli"},
-    {"pages"},
+    {"pages", "sweeps"},
     {"training", "analysis"},
     {"storage"},
     {"language_model", "samples", "sampling", "evaluation"},
@@ -24,7 +24,7 @@ because they know the names of its cells."""
 BELOW_NN = {"errors", "threads"}
 """What nn/ may import of grucli besides itself."""
 
-HEAVY = {"matplotlib", "torch", "pandas"}
+HEAVY = {"matplotlib", "torch", "pandas", "optuna", "sqlalchemy"}
 LONGEST, LONGEST_IN_CLI, MEDIAN, LARGEST_CLASS = 45, 40, 8, 250
 """Lines from the first line of a definition, decorators not counted, to its last."""
 

@@ -15,10 +15,10 @@ from grucli.cli.request import request
 from grucli.errors import UsageError
 
 if TYPE_CHECKING:
-    from grucli.training.events import Event
     from grucli.training.request import Request
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -129,8 +129,8 @@ def _print_config(asked: "Request") -> None:
 
 
 def carry_out(
-    start: "Callable[[Callable[[], bool]], Generator[Event, None, object]]",
-    show: "Callable[[Generator[Event, None, object]], T]",
+    start: Callable[[Callable[[], bool]], Generator[E, None, object]],
+    show: Callable[[Generator[E, None, object]], T],
     say_stopped: Callable[[], None],
 ) -> tuple[T, int]:
     """Train and show the events, until training ends or a signal stops it.

@@ -121,7 +121,7 @@ def _request(
     extend_vocabulary: bool,
 ) -> Request:
     """The request that the arguments of ``train_events`` make."""
-    _check_not_imported_by_a_worker()
+    check_not_imported_by_a_worker()
     return Request(
         [os.fspath(source) for source in sources],
         None if config is None else Path(config),
@@ -161,7 +161,7 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_not_imported_by_a_worker() -> None:
+def check_not_imported_by_a_worker() -> None:
     """Refuse to train in a worker process that is importing the main script.
 
     Raises:
