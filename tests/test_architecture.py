@@ -45,6 +45,13 @@ def at_import(module: str) -> Iterator[ast.AST]:
     return (node for node in ast.walk(TREES[module]) if id(node) not in inside)
 
 
+def only_for_types(tree: ast.Module) -> Iterator[ast.AST]:
+    """The blocks of a module that only a type checker reads."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from node.body
+
+
 def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
     """The full names that some nodes import."""
     for node in nodes:
@@ -103,7 +110,9 @@ def test_packages_are_imported_where_they_belong() -> None:
             assert packages <= {"numpy", "grucli", *sys.stdlib_module_names}, module
             own = {name.partition(".")[0] for name in own_imports(ast.walk(tree))}
             assert own <= BELOW_NN | {"nn"}, module
-        at_once = {name.partition(".")[0] for name in imports(at_import(module))}
+        for_types = {id(node) for block in only_for_types(tree) for node in ast.walk(block)}
+        nodes = (node for node in at_import(module) if id(node) not in for_types)
+        at_once = {name.partition(".")[0] for name in imports(nodes)}
         assert not at_once & HEAVY, module
 
 

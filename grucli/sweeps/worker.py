@@ -13,7 +13,9 @@ from grucli.errors import CorpusError, DivergedError, GrucliError, UsageError
 from grucli.storage.directory import RunDirectory
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
-from grucli.sweeps.trial import TENTHS, TakenTrial, Trial
+from grucli.sweeps.taken_trial import TakenTrial
+from grucli.sweeps.taking import Taker
+from grucli.sweeps.trial import TENTHS, Trial
 from grucli.training.events import Evaluated, Event, Stepped
 from grucli.training.request import Request
 from grucli.training.session import Session
@@ -85,6 +87,7 @@ class Worker:
         self._text: Corpus = read_corpus(sources, self._data)
         self._sha256 = self._text.sha256
         study.create(space, self._sha256)
+        self._taker = Taker(study, space)
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[SweepEvent, None, None]:
         """Train trials, and yield their events. A trial that is stopped can go on later.
@@ -98,12 +101,12 @@ class Worker:
         """
         told = False
         while not stop():
-            taken = self.study.take()
+            taken = self._taker.take()
             if taken is not None:
                 told = False
                 with closing(taken):
                     yield from self._train(taken, stop)
-            elif not self.study.others_train():
+            elif not self.study.running():
                 yield Complete()
                 return
             else:
