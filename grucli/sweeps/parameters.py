@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+import yaml
+
 from grucli.config import Settings, to_scalar
 
 FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or {log: [1e-3, 3e-2]}"
@@ -180,5 +182,6 @@ def _types(annotation: Any) -> set[Any]:
 
 
 def _shown(value: Any) -> str:
-    text = to_scalar(value).replace("\n", " ")
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**9)
+    text = text.removesuffix("\n...\n").strip()
     return text if len(text) <= 80 else f"{text[:80]}..."
