@@ -94,12 +94,14 @@ def database(url: str) -> "BaseStorage":
     """
     from optuna.storages import RDBStorage
     from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
+    from sqlalchemy.pool import NullPool
 
     with_driver = _with_driver(url)
     for attempt in range(ATTEMPTS):
         try:
-            # a connection that was idle for hours may be broken: try it before it is used
-            return RDBStorage(with_driver, engine_kwargs={"pool_pre_ping": True})
+            # a connection for each transaction: a server allows about a hundred connections, a
+            # worker uses one for moments, and one that was idle for hours may be broken
+            return RDBStorage(with_driver, engine_kwargs={"poolclass": NullPool})
         except (IntegrityError, ProgrammingError):
             if attempt + 1 == ATTEMPTS:
                 raise
