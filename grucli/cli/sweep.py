@@ -1,5 +1,6 @@
 """``grucli sweep``: train many runs whose settings Optuna chooses."""
 
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from grucli.sweeps.summary import Summary
     from grucli.sweeps.trial import Trial
     from grucli.sweeps.worker import SweepEvent, TrialBegun
+
+SILENCE = 30.0
+"""Seconds after which an evaluation of a long trial is shown."""
 
 LEAST_USED = ("step", "run")
 """Columns that a narrow terminal does not show; the first of them goes first."""
@@ -130,7 +134,7 @@ class _Shown:
 
     def __init__(self, space: "Space") -> None:
         self.space, self.best = space, float("inf")
-        self.noted = False
+        self.noted, self.progress, self.said = False, 0.0, time.monotonic()
 
     def follow(self, events: "Iterator[SweepEvent]") -> bool:
         """Show the events; return whether the study is complete."""
@@ -152,21 +156,36 @@ class _Shown:
                 self.noted = True
             else:
                 narrate.warn(event)
+                self._say_progress(event)
         return complete
+
+    def _say_progress(self, event: "SweepEvent") -> None:
+        """Say what a long trial has reached, from time to time."""
+        from grucli.training.events import Evaluated, Stepped
+
+        if isinstance(event, Stepped):
+            self.progress = event.progress
+        if isinstance(event, Evaluated) and time.monotonic() - self.said > SILENCE:
+            loss = "" if event.val_loss is None else f", {event.val_loss:.4f}"
+            self._say(f"  {self.progress:.0%}, step {event.step:,}{loss}")
+
+    def _say(self, text: str) -> None:
+        self.said = time.monotonic()
+        render.say(text)
 
     def _say_begun(self, begun: "TrialBegun") -> None:
         of = "" if self.space.trials is None else f" of {self.space.trials}"
         again = "" if begun.step is None else f", continued from step {begun.step:,}"
-        render.say(f"trial {begun.number}{of}: {_values(begun.values)}{again}")
+        self._say(f"trial {begun.number}{of}: {_values(begun.values)}{again}")
 
     def _say_ended(self, trial: "Trial") -> None:
         if trial.loss is None:
-            render.say(f"trial {trial.number}: {trial.status}: {trial.problem}")
+            self._say(f"trial {trial.number}: {trial.status}: {trial.problem}")
             return
         better = trial.status == "done" and trial.loss < self.best
         self.best = min(self.best, trial.loss if trial.status == "done" else self.best)
         mark = ", the best of this worker" * better
-        render.say(
+        self._say(
             f"trial {trial.number}: {trial.status}, {trial.loss:.4f} at step {trial.step}{mark}"
         )
 

@@ -11,7 +11,7 @@ from grucli.sweeps.space import read_space
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import Summary, summarize
 from grucli.sweeps.worker import Worker
-from grucli.training.api import check_not_imported_by_a_worker
+from grucli.training.api import check_not_imported_by_a_worker, plain
 
 PathLike = str | os.PathLike[str]
 
@@ -48,7 +48,7 @@ def sweep(
     check_optuna()
     check_not_imported_by_a_worker()
     file = None if config is None else Path(config)
-    space = read_space(file, settings or {})
+    space = read_space(file, {key: plain(value) for key, value in (settings or {}).items()})
     study = Study(study_folder(file, name, runs_dir), storage)
     for _ in Worker(study, space, [os.fspath(source) for source in sources]).events():
         pass

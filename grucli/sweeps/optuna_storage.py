@@ -63,7 +63,7 @@ def quietly(place: str) -> Iterator[None]:
             yield
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise RunError(f"{place}: {_first_line(error)}; the same command goes on later") from None
-    except ValueError as error:  # of a line of a journal that is not JSON
+    except (ValueError, KeyError) as error:  # of a line of a journal that is not one of Optuna
         raise RunError(f"{place}: damaged, or not a journal of Optuna: {error}") from error
     finally:
         optuna.logging.set_verbosity(level)
@@ -92,7 +92,7 @@ def database(url: str) -> "BaseStorage":
     Raises:
         UsageError: the database cannot be reached, or no driver is installed.
     """
-    from optuna.storages import RDBStorage
+    from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
     from sqlalchemy.pool import NullPool
 
@@ -101,12 +101,14 @@ def database(url: str) -> "BaseStorage":
         try:
             # a connection for each transaction: a server allows about a hundred connections, a
             # worker uses one for moments, and one that was idle for hours may be broken
-            return RDBStorage(with_driver, engine_kwargs={"poolclass": NullPool})
+            made = RDBStorage(with_driver, engine_kwargs={"poolclass": NullPool})
+            return get_storage(made)  # with the cache that a study would add and keep to itself
         except (IntegrityError, ProgrammingError):
             if attempt + 1 == ATTEMPTS:
                 raise
             time.sleep(0.2)
-        except (ArgumentError, OperationalError) as error:
+        except (ArgumentError, OperationalError, RuntimeError) as error:
+            # RuntimeError: the tables are those of another version of Optuna
             raise UsageError(f"--storage {without_password(url)}: {_first_line(error)}") from None
     raise AssertionError
 

@@ -112,6 +112,8 @@ class Study:
         import optuna
 
         self.space = space
+        if (self.folder / "run.json").exists():
+            raise UsageError(f"{self.folder}: is a run; choose another name with --name")
         try:
             (self.folder / "claims").mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -153,10 +153,10 @@ def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) ->
     for key in given:
         if key in settings:
             raise SettingsError(f"{key} is given by settings and by an argument; keep one")
-    return {key: _plain(value) for key, value in values.items()}
+    return {key: plain(value) for key, value in values.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A NumPy number as a Python number, which a settings file can hold; others unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 

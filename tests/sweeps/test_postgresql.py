@@ -52,7 +52,7 @@ def test_two_workers_one_of_them_killed(text_file: Path, url: str, grucli: Grucl
 def test_a_worker_with_another_folder_takes_no_trials_of_this_one(
     text_file: Path, url: str
 ) -> None:
-    space = read_space(None, {**TINY, **LR, "sweep.trials": 2})
+    space = read_space(None, {**TINY, **LR, "sweep.trials": 2, "sweep.sampler": "random"})
     here, there = (
         Worker(Study(Path(name) / "apart", url), space, [str(text_file)]) for name in "ab"
     )
