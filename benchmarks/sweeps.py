@@ -9,6 +9,7 @@ TEXT`` trains 24 short trials for each sampler and seed, and shows the lowest lo
 import argparse
 import os
 import re
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.page import table, write
 from grucli.sweeps.api import read_study
 from grucli.sweeps.summary import Summary
 from grucli.threads import available_cores
@@ -38,6 +40,8 @@ SAMPLERS: dict[str, Any] = {
     "train": {"workers": 1, "batch": 16, "window": 64, "steps": 150},
     "sample": {"length": 0},
 }
+
+KINDS = ("tpe", "random")
 
 
 class Worker:
@@ -80,54 +84,72 @@ def seconds(words: list[str], logs: Path, *, workers: int, kills: int, every: fl
     return time.monotonic() - began
 
 
-def account(summary: Summary, logs: Path) -> str:
-    """How often trials began, and how often they went on from a checkpoint."""
+def account(summary: Summary, logs: Path) -> list[str]:
+    """How many trials are done, how many went on from a checkpoint, how many began twice."""
     told = "".join(log.read_text() for log in logs.glob("*.log"))
     begun = re.findall(r"^trial (\d+) of .*?(continued from step [\d,]+)?$", told, re.MULTILINE)
     states = [one.status for one in summary.trials]
-    again = [number for number, step in begun if step]
     fresh = [number for number, step in begun if not step]
-    return (
-        f"{len(states)} trials, {states.count('done')} done; {len(again)} continued from a "
-        f"checkpoint ({', '.join(again)}), {len(fresh) - len(set(fresh))} begun twice"
-    )
+    done, twice = states.count("done"), len(fresh) - len(set(fresh))
+    return [f"{done} of {len(states)}", f"{len(begun) - len(fresh)}", f"{twice}"]
+
+
+def study(text: Path, trials: int, each: float, workers: int, url: str | None) -> list[str]:
+    """Train a study, two workers with three kills; the seconds, and the account."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sweep = {"trials": trials, "sampler": "random", "pruner": "none"}
+        settings = {**SPEED, "train": {**SPEED["train"], "minutes": each / 60}}
+        path = file_of(settings, sweep, folder / f"speed-{os.getpid()}-{workers}.yaml")
+        words = [str(path), str(text), "--runs-dir", name]
+        words += ["--storage", url] if url else []
+        kills, every = 3 * (workers > 1), trials * each / 2 / 4
+        took = seconds(words, folder, workers=workers, kills=kills, every=every)
+        return [f"{took:.1f}", str(kills), *account(read_study(folder / path.stem, url), folder)]
 
 
 def speed(text: Path, trials: int, each: float, storage: str | None) -> None:
-    """Print the seconds of one worker, and of two of which one is killed three times."""
-    took = {}
-    for workers, kills in ((1, 0), (2, 3)):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            sweep = {"trials": trials, "sampler": "random", "pruner": "none"}
-            settings = {**SPEED, "train": {**SPEED["train"], "minutes": each / 60}}
-            path = file_of(settings, sweep, folder / f"speed{os.getpid()}{workers}.yaml")
-            words = [str(path), str(text), "--runs-dir", name]
-            words += ["--storage", storage] if storage else []
-            every = trials * each / 2 / 4
-            took[workers] = seconds(words, folder, workers=workers, kills=kills, every=every)
-            summary = read_study(folder / path.stem, storage)
-            print(f"{workers} workers, {kills} kills: {took[workers]:.1f} s; ", end="")
-            print(account(summary, folder), flush=True)
-    print(f"ratio {took[1] / took[2]:.2f}")
+    """Compare one worker with two, one of which is killed three times."""
+    rows = []
+    for name, url in [("journal", None), ("PostgreSQL", storage)][: 1 + bool(storage)]:
+        found = [study(text, trials, each, workers, url) for workers in (1, 2)]
+        one, two = (float(row[0]) for row in found)
+        rows += [[name, "1", found[0][0], "", *found[0][1:]]]
+        rows += [[name, "2", found[1][0], f"**{one / two:.2f}**", *found[1][1:]]]
+    header = ["study in", "workers", "seconds", "times as fast", "kills", "done", "continued"]
+    note = (
+        f"{trials} trials of {each:g} s, each worker on one core. A worker that was killed is "
+        "started again at once."
+    )
+    write("sweep-speed", table([*header, "begun twice"], rows) + f"\n\n{note}")
 
 
 def samplers(text: Path, trials: int, seeds: int) -> None:
-    """Print the lowest loss of each sampler and seed; both samplers run at the same time."""
+    """Compare the lowest losses of the samplers; both of a seed run at the same time."""
+    rows = []
     with tempfile.TemporaryDirectory() as name:
         for seed in range(seeds):
             running = []
-            for core, sampler in enumerate(("tpe", "random")):
+            for core, sampler in enumerate(KINDS):
                 sweep = {"trials": trials, "sampler": sampler, "pruner": "none", "seed": seed}
                 path = file_of(SAMPLERS, sweep, Path(name) / f"{sampler}-{seed}.yaml")
                 words = [str(path), str(text), "--runs-dir", name]
                 log = Path(name) / f"{path.stem}.log"
                 running.append(Worker(words, core % available_cores(), log))
-            for sampler, one in zip(("tpe", "random"), running, strict=True):
+            row = [str(seed)]
+            for sampler, one in zip(KINDS, running, strict=True):
                 assert one.process.wait() == 0, one.log.read_text()
-                best = read_study(Path(name) / f"{sampler}-{seed}").best
-                assert best is not None
-                print(f"seed {seed}, {sampler}: {best.loss:.4f} {best.values}", flush=True)
+                found = read_study(Path(name) / f"{sampler}-{seed}").trials
+                losses = sorted(one.loss for one in found if one.loss is not None)
+                row += [f"{losses[0]:.4f}", f"{statistics.median(losses):.4f}"]
+            rows.append(row)
+            print(row, flush=True)
+    means = [statistics.fmean(float(row[column]) for row in rows) for column in range(1, 5)]
+    rows.append(["mean", *(f"{mean:.4f}" for mean in means)])
+    header = ["seed", *(f"{kind}, {what}" for kind in KINDS for what in ("best", "median"))]
+    size, steps = text.stat().st_size, SAMPLERS["train"]["steps"]
+    note = f"Validation losses of {trials} trials of {steps} steps on a text of {size:,} bytes."
+    write("sweep-samplers", table(header, rows) + f"\n\n{note}")
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -259,7 +258,9 @@ def _say_best(summary: "Summary") -> None:
 
 def _say_written(summary: "Summary") -> None:
     """Write the best settings and the report, and name them."""
-    with suppress(GrucliError):  # of a run that is damaged, or is being written
-        labels = {"best.yaml": "settings", "report.html": "report"}
+    labels = {"best.yaml": "settings", "report.html": "report"}
+    try:
         for path in summary.write():
             render.fact(labels[path.name], str(path))
+    except (GrucliError, OSError) as error:  # the answer is complete without them
+        render.warn(f"the best settings and the report are not written: {error}")

@@ -3,13 +3,14 @@
 import shutil
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 
 from grucli.config import Data, Values, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
-from grucli.errors import CorpusError, DivergedError, GrucliError, UsageError
+from grucli.errors import CheckpointError, DivergedError, GrucliError, RunError, UsageError
+from grucli.files import Lock
 from grucli.storage.directory import RunDirectory
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
@@ -90,10 +91,9 @@ class Worker:
         self._taker = Taker(study, space)
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[SweepEvent, None, None]:
-        """Train trials, and yield their events. A trial that is stopped can go on later.
+        """Train trials until the study is complete or ``stop`` returns True; yield the events.
 
-        Returns:
-            Whether the study is complete; otherwise ``stop`` has returned True.
+        A trial that is stopped goes on when the study does.
 
         Raises:
             SettingsError: all trials so far were impossible.
@@ -124,7 +124,7 @@ class Worker:
         yield TrialBegun(taken.number, taken.values, step)
         if not taken.begin(step):
             taken.refuse("failed", "its workers died again and again; is there too little memory?")
-        elif run is not None and run.info.status == "done":
+        elif run is not None and _is_done(run):
             _tell(taken, complete=True)  # its worker was killed before it told the result
         elif (session := self._session(taken, run)) is not None:
             watch = _Watch(taken, stop)
@@ -142,7 +142,8 @@ class Worker:
                 return resumed.session()
             return self._new_session(taken.values)
         except UsageError as problem:
-            taken.refuse("impossible" if run is None else "failed", str(problem))
+            if Lock(taken.path / "lock").is_free():  # else somebody just continues it by hand
+                taken.refuse("impossible" if run is None else "failed", str(problem))
         except MemoryError:
             taken.refuse("impossible", "there is not enough memory")
         return None
@@ -156,7 +157,7 @@ class Worker:
         if data != self._data:
             self._text, self._data = read_corpus(self.sources, data), data
             if self._text.sha256 != self._sha256:
-                raise CorpusError(f"{', '.join(self.sources)}: has changed during the sweep")
+                raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = request.session(self._text)
         session.own_name = True
         _check_plan(session, {one.key for one in self.space.parameters})
@@ -188,6 +189,12 @@ def _can_go_on(taken: TakenTrial) -> bool:
     if (path / "run.json").exists() or any((path / "checkpoints").glob("*.npz")):
         return True
     shutil.rmtree(path)
+    return False
+
+
+def _is_done(run: RunDirectory) -> bool:
+    with suppress(CheckpointError):  # resuming will say what is wrong
+        return run.info.status == "done"
     return False
 
 

@@ -329,6 +329,18 @@ def test_a_trial_that_kills_its_workers_is_given_up(text_file: Path) -> None:
     assert "its workers died again and again" in str(summary.trials[0].problem)
 
 
+def test_a_run_that_cannot_be_read_is_told(text_file: Path) -> None:
+    one = worker(text_file, {"sweep.trials": 1})
+    events(one, stop=iter([False] * 12 + [True] * 99).__next__)
+    run = S / "trial-0000"
+    (run / "run.json").write_text("[")
+    for file in run.glob("checkpoints/*"):
+        file.write_bytes(b"")
+    (trial,) = train(text_file, {"sweep.trials": 1}).trials
+    assert trial.status == "failed"
+    assert "damaged" in str(trial.problem)
+
+
 def test_a_stop_leaves_the_trial_which_goes_on_first(text_file: Path) -> None:
     path = write_file({"sweep.trials": 2, **LONG})
     process = start(path, text_file)
