@@ -100,6 +100,11 @@ def _sweep(
     space = read_space(config, {})
     study = Study(study_folder(config, name, runs_dir), storage)
     worker = Worker(study, space, corpus, _command(storage))
+    if space.fixed.get("train.workers", "auto") == "auto" and study.trains_here():
+        render.warn(
+            "another worker trains on this machine, and each run takes all cores; set "
+            "train.workers in the file such that all have enough"
+        )
     shown = _Shown(space)
     complete, signal = carry_out(
         worker.events, shown.follow, lambda: _say_stopped(study.folder, _command(storage))

@@ -6,6 +6,7 @@ Optuna is imported when it is used. The extra ``sweep`` installs it.
 import importlib.util
 import time
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,10 @@ JOURNAL = "study.journal"
 
 DRIVERS = ("psycopg", "psycopg2")
 """Packages that talk to PostgreSQL; the first one that is installed is used."""
+
+ONE_CONNECTION = {"pool_size": 1, "pool_pre_ping": True}
+"""Options of SQLAlchemy: a server allows about a hundred connections, so a worker keeps one. It may
+be broken after hours without use, so it is tried first."""
 
 ATTEMPTS = 5
 """Maximum attempts to make the tables: several workers may make them at the same time."""
@@ -94,15 +99,14 @@ def database(url: str) -> "BaseStorage":
     """
     from optuna.storages import RDBStorage, get_storage
     from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
-    from sqlalchemy.pool import NullPool
 
     with_driver = _with_driver(url)
     for attempt in range(ATTEMPTS):
         try:
-            # a connection for each transaction: a server allows about a hundred connections, a
-            # worker uses one for moments, and one that was idle for hours may be broken
-            made = RDBStorage(with_driver, engine_kwargs={"poolclass": NullPool})
-            return get_storage(made)  # with the cache that a study would add and keep to itself
+            made = RDBStorage(with_driver, engine_kwargs=ONE_CONNECTION)
+            storage = get_storage(made)  # with the cache that a study would add and keep to itself
+            weakref.finalize(storage, made.engine.dispose)  # closes the connection
+            return storage
         except (IntegrityError, ProgrammingError):
             if attempt + 1 == ATTEMPTS:
                 raise

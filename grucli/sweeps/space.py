@@ -73,12 +73,6 @@ class Space:
             values[one.key] = points[here]
         return values
 
-    def to_dict(self) -> dict[str, Any]:
-        """What must be equal for all workers of a study, for JSON."""
-        options = self.options.model_dump(include={"sampler", "pruner", "seed"})
-        ranges = {one.key: one.to_dict() for one in self.parameters}
-        return {"parameters": ranges, "fixed": dict(self.fixed), "sweep": options}
-
 
 def read_space(config: Path | None, settings: Mapping[str, Any], place: str = "settings") -> Space:
     """Read and check a sweep file.
@@ -160,8 +154,9 @@ def _of_the_whole(
         problems.append(
             f"{place}: no setting has a range, as in `model: {{hidden: {{choice: [128, 256]}}}}`"
         )
-    given = [f"train.{name}" for name in BUDGETS]
-    budgets = [key for key in given if key in {*fixed, *(one.key for one in parameters)}]
+    given = {key for key, value in fixed.items() if value is not None}
+    given |= {one.key for one in parameters}
+    budgets = [key for key in (f"train.{name}" for name in BUDGETS) if key in given]
     if len(budgets) > 1:
         problems.append(f"{place}: {' and '.join(budgets)} are both given; keep one")
     if fixed.get("data.val") == 0:

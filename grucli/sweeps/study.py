@@ -5,12 +5,14 @@ worker with another folder and the same database does not take it.
 """
 
 import json
+import socket
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grucli.analysis.comparison import NO_EFFECT
 from grucli.config import Values
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, read_small, replace_text
@@ -34,13 +36,17 @@ DEFINITION = "grucli"
 """The attribute of a study that says what it is."""
 
 
+MAY_DIFFER = NO_EFFECT - {"train.seed"} | {"train.products"}
+"""Settings in which workers may differ, such as the number of processes: machines differ, too."""
+
+
 @dataclass(frozen=True)
 class Definition:
     """What all workers of a study must agree on.
 
     Attributes:
         parameters: the parameters.
-        fixed: the other settings, by dotted key.
+        fixed: the other settings, by dotted key, without those that may differ.
         sweep: how values are chosen.
         text: SHA-256 of the text.
     """
@@ -49,6 +55,13 @@ class Definition:
     fixed: Values
     sweep: dict[str, Any]
     text: str
+
+    @classmethod
+    def of(cls, space: Space, text: str) -> "Definition":
+        """The definition of a study on a text with this SHA-256."""
+        fixed = {key: one for key, one in space.fixed.items() if key not in MAY_DIFFER}
+        options = space.options.model_dump(include={"sampler", "pruner", "seed"})
+        return cls(space.parameters, fixed, options, text)
 
     def to_dict(self) -> dict[str, Any]:
         """The definition for JSON."""
@@ -69,7 +82,7 @@ class Study:
     """A study and the folder of its runs.
 
     Args:
-        folder: the folder; its name is the name of the study.
+        folder: the folder; a new study has its name.
         url: the database; None for a journal in the folder.
 
     Attributes:
@@ -127,10 +140,17 @@ class Study:
             self.folder_id = self._own_id()
             self.storage = self.storage or journal(self.folder)
             self.optuna = optuna.create_study(
-                storage=self.storage, study_name=self.folder.name, load_if_exists=True,
+                storage=self.storage, study_name=self._name(), load_if_exists=True,
                 pruner=_pruner(space.options.pruner),
             )  # fmt: skip
-            self._agree(Definition(space.parameters, space.fixed, space.to_dict()["sweep"], text))
+            self._agree(Definition.of(space, text))
+
+    def _name(self) -> str:
+        """The name in the storage. A folder may be renamed, and its journal has a single study."""
+        import optuna
+
+        names = optuna.get_all_study_names(self.storage) if self._url is None else []
+        return names[0] if names else self.folder.name
 
     def _own_id(self) -> str:
         """The id of the folder, made at the first time."""
@@ -163,13 +183,13 @@ class Study:
         none = CheckpointError(f"{self.folder}: there is no such study in {self.place}")
         if self._url is None and not (self.folder / JOURNAL).is_file():
             raise CheckpointError(
-                f"{self.folder}: holds no {JOURNAL}, so it is no study, or one in a database: "
-                "name that with --storage"
+                f"{self.folder}: holds no {JOURNAL}, so it is no study, or one in a database, "
+                "which --storage must name"
             )
         with quietly(self.place):
             self.storage = self.storage or journal(self.folder)
             try:
-                self.optuna = optuna.load_study(study_name=self.folder.name, storage=self.storage)
+                self.optuna = optuna.load_study(study_name=self._name(), storage=self.storage)
             except KeyError:
                 raise none from None
             stored = self.optuna.user_attrs.get(DEFINITION)
@@ -238,13 +258,20 @@ class Study:
 
     def new_trial(self, template: "optuna.trial.FrozenTrial") -> int:
         """Make a trial; return the id that Optuna's storage gives to it."""
-        study = self.storage.get_study_id_from_name(self.folder.name)
+        study = self.storage.get_study_id_from_name(self.optuna.study_name)
         return int(self.storage.create_new_trial(study, template))
 
     def id_of_trial(self, number: int) -> int:
         """The id that Optuna's storage has given to a trial."""
-        study = self.storage.get_study_id_from_name(self.folder.name)
+        study = self.storage.get_study_id_from_name(self.optuna.study_name)
         return int(self.storage.get_trial_id_from_study_id_trial_number(study, number))
+
+    def trains_here(self) -> bool:
+        """Whether a worker on this machine trains a trial of this folder."""
+        with quietly(self.place):
+            found = self.optuna.get_trials(deepcopy=False)
+        here = [one for one in found if Work.of(one.user_attrs).host == socket.gethostname()]
+        return bool({one.number for one in here if not self.claim(one.number).is_free()})
 
     def minutes(self) -> float:
         """Minutes in which at least one worker trained a trial."""

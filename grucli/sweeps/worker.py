@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 
-from grucli.config import Data, Values, resolve
+from grucli.config import Data, Train, Values, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError, DivergedError, GrucliError, RunError, UsageError
@@ -150,8 +150,8 @@ class Worker:
 
     def _new_session(self, values: Values) -> Session:
         request = Request(
-            self.sources, values={**self.space.fixed, **values}, place=self.space.place,
-            command=self.command,
+            self.sources, values=_with_checkpoints({**self.space.fixed, **values}),
+            place=self.space.place, command=self.command,
         )  # fmt: skip
         data = request.settings().data
         if data != self._data:
@@ -162,6 +162,17 @@ class Worker:
         session.own_name = True
         _check_plan(session, {one.key for one in self.space.parameters})
         return session
+
+
+def _with_checkpoints(values: Values) -> Values:
+    """The same settings, with a checkpoint at each tenth of a budget in minutes, if not less often.
+
+    With other budgets, the evaluations are at least as often.
+    """
+    minutes = values.get("train.minutes")
+    if minutes is None or "train.save_minutes" in values:
+        return values
+    return {**values, "train.save_minutes": min(Train().save_minutes, minutes / TENTHS)}
 
 
 def _check_plan(session: Session, chosen: set[str]) -> None:

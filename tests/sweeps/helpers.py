@@ -28,7 +28,7 @@ TINY: dict[str, Any] = {
 """Settings with which a trial takes a moment."""
 
 LR = {"optim.lr": {"log": [1e-3, 1e-1]}}
-LONG = {"train.steps": 1200, "train.eval_every": 120, "train.log_every": 120}
+LONG = {"train.steps": 600, "train.eval_every": 60, "train.log_every": 60}
 """A trial of about a second, with ten checkpoints."""
 
 

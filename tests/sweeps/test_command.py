@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import grucli as library
 from grucli.config import read_file, resolve
 from grucli.errors import UsageError
 from tests.conftest import Grucli, snapshot
-from tests.sweeps.helpers import LR, TINY, train, write_file
+from tests.sweeps.helpers import LR, TINY, train, worker, write_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,12 +66,33 @@ def test_the_best_settings_and_the_report(study: Path, grucli: Grucli) -> None:
     assert best["run"] in page
 
 
+def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
+    before = grucli("sweep", "--show", study).out
+    moved = study.rename("elsewhere")
+    assert grucli("sweep", "--show", moved).out == before
+
+
 def test_what_mattered(text_file: Path, grucli: Grucli) -> None:
     ranges = {"model.hidden": {"range": [4, 12]}, "sweep.trials": 5}
     summary = train(text_file, ranges)
     assert set(summary.importances) == {"model.hidden", "optim.lr"}
     assert sum(summary.importances.values()) == pytest.approx(1)
     assert "what mattered (PED-ANOVA" in grucli("sweep", "--show", "s").out
+
+
+def test_two_workers_on_one_machine_are_warned(text_file: Path, grucli: Grucli) -> None:
+    settings = {"train.workers": "auto", "sweep.trials": 2}
+    path, one = write_file(settings), worker(text_file, settings)
+    taken = one._taker.take()
+    assert taken is not None
+    taken.begin(None)
+    other = threading.Timer(3, taken.close)  # the command would wait for it
+    other.start()
+    told = grucli("sweep", path, text_file)
+    assert "note: another worker trains on this machine" in told.err
+    other.join()
+    assert told.code == 0
+    assert "another worker" not in grucli("sweep", path, text_file).err
 
 
 def test_the_library(text_file: Path) -> None:

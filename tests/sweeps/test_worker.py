@@ -61,6 +61,9 @@ def test_four_trials_are_runs_like_any_other(text_file: Path) -> None:
         assert run.settings.optim.lr == one.values["optim.lr"]
     losses = [one.loss for one in summary.trials]
     assert losses == sorted(losses)  # type: ignore[type-var]
+    stored = worker(text_file, {}).study.optuna
+    assert stored.best_value == losses[0]
+    assert all(set(one.intermediate_values) == set(range(1, 11)) for one in stored.trials)
     assert 0 < summary.minutes < 1
 
 
@@ -71,7 +74,7 @@ def test_a_complete_study_does_nothing_and_may_grow(text_file: Path) -> None:
 
 
 def test_one_worker_can_be_repeated(text_file: Path) -> None:
-    settings = {"sweep.trials": 10, "model.hidden": {"range": [4, 9]}, "train.steps": 5}
+    settings = {"sweep.trials": 9, "model.hidden": {"range": [4, 9]}, "train.steps": 5}
     found = [train(text_file, settings, Path(name) / "s") for name in ("a", "b")]
     first, second = ([(one.values, one.loss) for one in each.trials] for each in found)
     assert first == second
@@ -96,6 +99,12 @@ def test_another_file_or_text_is_refused(text_file: Path, tmp_path: Path) -> Non
         worker(other, {})
 
 
+def test_settings_without_an_effect_may_differ(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    changed = {"train.workers": 2, "train.keep": 0, "sample.length": 5, "train.products": "numpy"}
+    assert len(train(text_file, {"sweep.trials": 2, **changed}).trials) == 2
+
+
 def test_a_grid_is_visited_once(text_file: Path) -> None:
     grid = {
         "optim.lr": {"choice": [0.01, 0.02]},
@@ -110,6 +119,14 @@ def test_the_time_of_the_study_ends_it(text_file: Path) -> None:
     summary = train(text_file, {"sweep.trials": None, "sweep.minutes": 0.02})
     assert summary.minutes >= 0.02
     assert 1 <= len(summary.trials) < 50
+
+
+def test_a_budget_in_minutes_has_checkpoints_at_its_tenths(text_file: Path) -> None:
+    minutes = {"train.steps": None, "train.minutes": 0.01, "sweep.trials": 1}
+    train(text_file, minutes)
+    assert Run(S / "trial-0000").settings.train.save_minutes == 0.001
+    train(text_file, {**minutes, "train.save_minutes": 2}, Path("runs/t"))
+    assert Run("runs/t/trial-0000").settings.train.save_minutes == 2
 
 
 def test_the_time_of_several_workers_counts_once() -> None:
@@ -204,13 +221,13 @@ def test_losses_are_reported_at_tenths_of_the_budget() -> None:
 
 
 def test_two_workers_share_a_study(text_file: Path) -> None:
-    path = write_file({"sweep.trials": 6, "train.steps": 400, "train.eval_every": 200})
+    path = write_file({"sweep.trials": 4, "train.steps": 400, "train.eval_every": 200})
     end([start(path, text_file), start(path, text_file)])
     summary = summarize(
-        worker(text_file, {"sweep.trials": 6, "train.steps": 400, "train.eval_every": 200}).study
+        worker(text_file, {"sweep.trials": 4, "train.steps": 400, "train.eval_every": 200}).study
     )
-    assert [one.status for one in summary.trials] == ["done"] * 6
-    assert all(len(info(number)["commands"]) == 1 for number in range(6))
+    assert [one.status for one in summary.trials] == ["done"] * 4
+    assert all(len(info(number)["commands"]) == 1 for number in range(4))
     stored = (S / "study.journal").read_text()
     assert len({json.loads(line)["worker_id"] for line in stored.splitlines()}) >= 2
 
@@ -229,7 +246,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(text_file: Path) -> Non
     # the rows up to the checkpoint are those of the first worker, with its times
     assert rows(0)[1 : len(before) + 1] == before
     steps = [int(row[0]) for row in rows(0)[1:] if row[3] == "val"]
-    assert steps == list(range(120, 1201, 120))
+    assert steps == list(range(60, 601, 60))
     assert [one.trial.status for one in told if isinstance(one, TrialEnded)] == ["done", "done"]
 
 
