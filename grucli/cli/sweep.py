@@ -34,10 +34,6 @@ SweepFile = Annotated[
         show_default=False,
     ),
 ]
-Name = Annotated[
-    str | None,
-    typer.Option("--name", help="The name of the study [the name of the file].", metavar="NAME"),
-]
 Storage = Annotated[
     str | None,
     typer.Option(
@@ -60,7 +56,7 @@ Show = Annotated[
 def sweep(
     config: SweepFile = None,
     corpus: options.Corpus = None,
-    name: Name = None,
+    name: options.Name = None,
     runs_dir: options.RunsDir = None,
     storage: Storage = None,
     show: Show = None,

@@ -22,12 +22,6 @@ E = TypeVar("E")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-Name = Annotated[
-    str | None,
-    typer.Option(
-        "--name", help="Suffix of the run directory's name [the name of the text].", metavar="NAME"
-    ),
-]
 Resume = Annotated[
     Path | None,
     typer.Option("--resume", help="Continue this run from its last checkpoint.", metavar="RUN"),
@@ -58,7 +52,7 @@ def train(
     corpus: options.Corpus = None,
     config: options.Config = None,
     sets: options.Sets = None,
-    name: Name = None,
+    name: options.Name = None,
     runs_dir: options.RunsDir = None,
     seed: options.Seed = None,
     steps: options.Steps = None,
