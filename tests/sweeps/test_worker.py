@@ -79,6 +79,7 @@ def test_one_worker_can_be_repeated(text_file: Path) -> None:
     first, second = ([(one.values, one.loss) for one in each.trials] for each in found)
     assert first == second
     assert len({one.values["model.hidden"] for one in found[0].trials}) > 1
+    assert len({one.values["optim.lr"] for one in found[0].trials}) == 9
     other = train(text_file, {**settings, "sweep.trials": 1, "sweep.seed": 1}, Path("c/s"))
     assert other.trials[0].values not in [one.values for one in found[0].trials]
 
@@ -320,6 +321,13 @@ def test_no_trial_is_taken_twice(text_file: Path) -> None:
     assert again is not None
     assert again.number == 0
     again.close()
+
+
+def test_a_trial_that_ends_while_it_is_looked_at_is_not_taken(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    one = worker(text_file, {"sweep.trials": 1})
+    assert one._taker._taken_over(0) is None
+    assert one.study.claim(0).is_free()
 
 
 def test_a_run_that_somebody_continues_by_hand_is_left_alone(text_file: Path) -> None:
