@@ -396,6 +396,21 @@ def test_leaving_the_loop_saves_the_run(text_file: Path) -> None:
 # ---- the storage
 
 
+def test_if_the_storage_does_not_answer_the_run_is_saved(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> bool:
+        raise RunError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(TakenTrial, "report", fail)
+        with pytest.raises(RunError, match="no answer"):
+            train(text_file, {"sweep.trials": 1})
+    assert info(0)["status"] == "interrupted"
+    assert info(0)["step"] == 11  # the step in which it stops
+    assert [one.status for one in train(text_file, {"sweep.trials": 1}).trials] == ["done"]
+
+
 def test_a_file_system_without_locks_is_refused(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
