@@ -6,12 +6,13 @@ The names in ``__all__`` are loaded when they are first used, so that ``import g
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["load", "page", "runs", "train", "train_events"]
+__all__ = ["load", "page", "runs", "sweep", "train", "train_events"]
 
 MODULES = {
     "load": "grucli.storage.loading",
     "page": "grucli.pages.build",
     "runs": "grucli.storage.run",
+    "sweep": "grucli.sweeps.api",
     "train": "grucli.training.api",
     "train_events": "grucli.training.api",
 }
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from grucli.pages.build import page
     from grucli.storage.loading import load
     from grucli.storage.run import runs
+    from grucli.sweeps.api import sweep
     from grucli.training.api import train, train_events
 else:
 

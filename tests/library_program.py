@@ -11,6 +11,7 @@ from grucli.errors import GrucliError
 from grucli.evaluation import Score
 from grucli.language_model import LanguageModel
 from grucli.storage.run import Run
+from grucli.sweeps.summary import Summary
 from grucli.text_score import TextScore
 
 
@@ -53,6 +54,11 @@ def main(trained: str, text: str) -> None:
     for event in grucli.train_events(resume=run.path, steps=4):
         print(type(event).__name__)
     assert [one.path for one in grucli.runs("runs")] == [run.path]
+    ranges = {"optim.lr": {"choice": [0.01, 0.02]}, "sweep.sampler": "grid", "train.steps": 3}
+    summary = grucli.sweep(text, settings={**ranges, "model.hidden": 8, "train.workers": 1})
+    assert_type(summary, Summary)
+    assert summary.best is not None
+    assert_type(summary.best.loss, float | None)
     try:
         grucli.load("nothing")
     except GrucliError as error:

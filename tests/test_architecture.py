@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1] / "grucli"
 LAYERS = (
     {"cli"},
-    {"pages"},
+    {"pages", "sweeps"},
     {"training", "analysis"},
     {"storage"},
     {"language_model", "samples", "sampling", "evaluation"},
@@ -24,7 +24,7 @@ because they know the names of its cells."""
 BELOW_NN = {"errors", "threads"}
 """What nn/ may import of grucli besides itself."""
 
-HEAVY = {"matplotlib", "torch", "pandas"}
+HEAVY = {"matplotlib", "torch", "pandas", "optuna", "sqlalchemy"}
 LONGEST, LONGEST_IN_CLI, MEDIAN, LARGEST_CLASS = 45, 40, 8, 250
 """Lines from the first line of a definition, decorators not counted, to its last."""
 
@@ -43,6 +43,13 @@ def at_import(module: str) -> Iterator[ast.AST]:
     functions = [node for node in ast.walk(TREES[module]) if isinstance(node, FUNCTION)]
     inside = {id(node) for function in functions for node in ast.walk(function)}
     return (node for node in ast.walk(TREES[module]) if id(node) not in inside)
+
+
+def only_for_types(tree: ast.Module) -> Iterator[ast.AST]:
+    """The blocks of a module that only a type checker reads."""
+    for node in tree.body:
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            yield from node.body
 
 
 def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
@@ -103,7 +110,9 @@ def test_packages_are_imported_where_they_belong() -> None:
             assert packages <= {"numpy", "grucli", *sys.stdlib_module_names}, module
             own = {name.partition(".")[0] for name in own_imports(ast.walk(tree))}
             assert own <= BELOW_NN | {"nn"}, module
-        at_once = {name.partition(".")[0] for name in imports(at_import(module))}
+        for_types = {id(node) for block in only_for_types(tree) for node in ast.walk(block)}
+        nodes = (node for node in at_import(module) if id(node) not in for_types)
+        at_once = {name.partition(".")[0] for name in imports(nodes)}
         assert not at_once & HEAVY, module
 
 

@@ -64,7 +64,7 @@ def test_the_parameters_of_every_cell_are_described(name: str) -> None:
 def test_settings_named_in_documents_exist() -> None:
     known = flatten(Settings())
     sections = "|".join(Settings.model_fields)
-    for name in ("README.md", "docs/run-directory.md"):
+    for name in ("README.md", "docs/run-directory.md", "docs/sweeps.md"):
         for key in re.findall(rf"\b(?:{sections})\.[a-z_]+\b", page(name)):
             assert key in known or key.endswith(".py"), f"{name}: {key}"
 
@@ -72,7 +72,7 @@ def test_settings_named_in_documents_exist() -> None:
 PATHS = re.compile(r"(?:grucli|tests|docs|configs|benchmarks|data|runs)/[\w/.-]+\.(?:py|md|yaml)\b")
 LINKS = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 NAMES = re.compile(r"`([\w-]+\.(?:py|md|yaml))`")
-RUN_FILES = {"config.yaml", "overrides.yaml", "mine.yaml"}
+RUN_FILES = {"config.yaml", "overrides.yaml", "mine.yaml", "sweep.yaml", "best.yaml"}
 DOCUMENTS = ["README.md", "data/README.md", "runs/README.md", "CHANGELOG.md"]
 DOCUMENTS += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
 
@@ -131,6 +131,8 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         ".[mpi]",
         "matplotlib",
         "mpich",
+        ".[sweep]",
+        "psycopg[binary]",
     }
     extras = re.compile(r"\bgrucli\[|version\(.grucli.\)")
     assert [name for name, text in texts() if extras.search(text)] == []

@@ -33,6 +33,7 @@ from grucli.cli import (
     routes,
     runs,
     sample,
+    sweep,
     train,
 )
 from grucli.cli.request import command_line
@@ -61,6 +62,7 @@ app.command("corpus")(corpus.corpus)
 app.command("page")(page.page)
 app.command("report")(report.report)
 app.command("plot")(plot.plot)
+app.command("sweep")(sweep.sweep)
 app.command("runs")(runs.runs)
 
 

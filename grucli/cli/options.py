@@ -69,6 +69,15 @@ Epochs = Annotated[
 Minutes = Annotated[
     float | None, typer.Option("--minutes", help="Training budget in minutes.", metavar="X")
 ]
+Name = Annotated[
+    str | None,
+    typer.Option(
+        "--name",
+        help="Suffix of the run directory's name [the name of the text]; of a sweep, the name of "
+        "its directory [the name of the file].",
+        metavar="NAME",
+    ),
+]
 RunsDir = Annotated[
     Path | None,
     typer.Option("--runs-dir", help="The directory for run directories [runs].", metavar="DIR"),

@@ -16,20 +16,14 @@ from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 
 if TYPE_CHECKING:
-    from grucli.training.events import Event
     from grucli.training.ranks import Ranks
     from grucli.training.request import Request
 
 T = TypeVar("T")
+E = TypeVar("E")
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-Name = Annotated[
-    str | None,
-    typer.Option(
-        "--name", help="Suffix of the run directory's name [the name of the text].", metavar="NAME"
-    ),
-]
 Resume = Annotated[
     Path | None,
     typer.Option("--resume", help="Continue this run from its last checkpoint.", metavar="RUN"),
@@ -64,7 +58,7 @@ def train(
     corpus: options.Corpus = None,
     config: options.Config = None,
     sets: options.Sets = None,
-    name: Name = None,
+    name: options.Name = None,
     runs_dir: options.RunsDir = None,
     seed: options.Seed = None,
     steps: options.Steps = None,
@@ -153,8 +147,8 @@ def _print_config(asked: "Request") -> None:
 
 
 def carry_out(
-    start: "Callable[[Callable[[], bool]], Generator[Event, None, object]]",
-    show: "Callable[[Generator[Event, None, object]], T]",
+    start: Callable[[Callable[[], bool]], Generator[E, None, object]],
+    show: Callable[[Generator[E, None, object]], T],
     say_stopped: Callable[[], None],
 ) -> tuple[T, int]:
     """Train and show the events, until training ends or a signal stops it.

@@ -78,6 +78,8 @@ class RunDirectory:
         settings: Settings,
         overrides: Mapping[str, Any],
         info: Mapping[str, Any],
+        *,
+        timed: bool = True,
     ) -> "RunDirectory":
         """Make and lock a new run directory.
 
@@ -89,15 +91,16 @@ class RunDirectory:
             settings: resolved settings.
             overrides: the settings for overrides.yaml.
             info: the content of run.json.
+            timed: whether the name begins with the time.
 
         Raises:
             UsageError: the directory cannot be made.
         """
-        timed = f"{datetime.now():%Y%m%d-%H%M%S}-{_file_name(name)}"
+        whole = f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
         made = None
         try:
             root.mkdir(parents=True, exist_ok=True)
-            made = _make_new(root, timed)
+            made = _make_new(root, whole)
             run = cls(made)
             run.lock()
             run.make_ready()

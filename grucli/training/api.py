@@ -126,7 +126,7 @@ def _request(
     extend_vocabulary: bool,
 ) -> Request:
     """The request that the arguments of ``train_events`` make."""
-    _check_not_imported_by_a_worker()
+    check_not_imported_by_a_worker()
     return Request(
         [os.fspath(source) for source in sources],
         None if config is None else Path(config),
@@ -164,15 +164,15 @@ def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) ->
     for key in given:
         if key in settings:
             raise SettingsError(f"{key} is given by settings and by an argument; keep one")
-    return {key: _plain(value) for key, value in values.items()}
+    return {key: plain(value) for key, value in values.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A NumPy number as a Python number, which a settings file can hold; others unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _check_not_imported_by_a_worker() -> None:
+def check_not_imported_by_a_worker() -> None:
     """Refuse to train in a worker process that is importing the main script.
 
     Raises:

@@ -94,6 +94,7 @@ class Session:
         file: the checkpoint file from which a resumed run continues.
         command: the command line, for run.json; None for a script.
         ranks: the ranks that train the run.
+        own_name: whether the name of a new run directory is the given one, without the time.
     """
 
     plan: Plan
@@ -106,6 +107,7 @@ class Session:
     file: Path | None = None
     command: str | None = None
     ranks: Ranks = ALONE
+    own_name: bool = False
 
     def __post_init__(self) -> None:
         """Put the notes of the plan first."""
@@ -199,7 +201,9 @@ class Session:
             info |= {"init_from": self.init_from}
         info |= {"step": 0, "best": {"step": None, "loss": None}}
         title = name or _title(plan.corpus.sources[0])
-        return RunDirectory.create(runs_dir, title, plan.settings, self.overrides, info)
+        return RunDirectory.create(
+            runs_dir, title, plan.settings, self.overrides, info, timed=not self.own_name
+        )
 
     def _commands(self, before: Sequence[str]) -> list[str]:
         """The command lines of all sessions of the run, as far as they are known."""

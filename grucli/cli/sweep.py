@@ -1,0 +1,267 @@
+"""``grucli sweep``: train many runs whose settings Optuna chooses."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from grucli.cli import narrate, options, render
+from grucli.cli.output import answer
+from grucli.cli.request import command_line
+from grucli.cli.train import carry_out
+from grucli.errors import GrucliError, UsageError
+from grucli.shell import quote, word
+
+if TYPE_CHECKING:
+    from grucli.sweeps.space import Space
+    from grucli.sweeps.summary import Summary
+    from grucli.sweeps.trial import Trial
+    from grucli.sweeps.worker import SweepEvent, TrialBegun
+
+SILENCE = 30.0
+"""Seconds after which an evaluation of a long trial is shown."""
+
+LEAST_USED = ("step", "run")
+"""Columns that a narrow terminal does not show; the first of them goes first."""
+
+SweepFile = Annotated[
+    Path | None,
+    typer.Argument(
+        help="A settings file whose values may be ranges; docs/sweeps.md describes it.",
+        metavar="SWEEP.yaml",
+        show_default=False,
+    ),
+]
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        "--storage",
+        help="Keep the study in this database, such as postgresql://user@host/name [a journal "
+        "beside the runs].",
+        metavar="URL",
+    ),
+]
+Show = Annotated[
+    Path | None,
+    typer.Option(
+        "--show",
+        help="Show what came of a study, such as runs/sweep, and train nothing.",
+        metavar="STUDY",
+    ),
+]
+
+
+def sweep(
+    config: SweepFile = None,
+    corpus: options.Corpus = None,
+    name: options.Name = None,
+    runs_dir: options.RunsDir = None,
+    storage: Storage = None,
+    show: Show = None,
+    as_json: options.Json = False,
+) -> None:
+    """Train many runs whose settings Optuna chooses, and print the path of their directory.
+
+    The same command, started any number of times, also on other machines that share the
+    directory, works on the same study. If a worker is killed, another one continues its run.
+    --show prints the trials, the best one first, and writes the best settings and a report.
+    """
+    if show is not None:
+        if config is not None or name is not None:
+            raise UsageError("--show shows a study; leave out the file, the text and --name")
+        _show(_folder(show, runs_dir), storage, as_json)
+        return
+    if as_json:
+        raise UsageError("--json is for --show")
+    if config is None:
+        raise UsageError(
+            "name a sweep file and a text: grucli sweep SWEEP.yaml FILE; --show STUDY shows a study"
+        )
+    _sweep(config, corpus or [], name, runs_dir, storage)
+
+
+def _sweep(
+    config: Path, corpus: list[str], name: str | None, runs_dir: Path | None, storage: str | None
+) -> None:
+    from grucli.sweeps.api import study_folder
+    from grucli.sweeps.optuna_storage import check_optuna
+    from grucli.sweeps.space import read_space
+    from grucli.sweeps.study import Study
+    from grucli.sweeps.summary import summarize
+    from grucli.sweeps.worker import Worker
+
+    check_optuna()
+    space = read_space(config, {})
+    study = Study(study_folder(config, name, runs_dir), storage)
+    worker = Worker(study, space, corpus, _command(storage))
+    if space.fixed.get("train.workers", "auto") == "auto" and study.trains_here():
+        render.warn(
+            "another worker trains on this machine, and each run takes all cores; set "
+            "train.workers in the file such that all have enough"
+        )
+    shown = _Shown(space)
+    complete, signal = carry_out(
+        worker.events, shown.follow, lambda: _say_stopped(study.folder, _command(storage))
+    )
+    render.write_path(study.folder)
+    if not complete:
+        _say_stopped(study.folder, _command(storage))
+        raise typer.Exit(128 + signal)
+    summary = summarize(study)
+    _say_best(summary)
+    _say_written(summary)
+    secret = "" if storage is None else f" --storage {word(_shown_url(storage))}"
+    render.say("\nnext")
+    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{secret}")
+
+
+def _command(storage: str | None) -> str:
+    """The command line for run.json and messages, without a password."""
+    words = [one.replace(storage, _shown_url(storage)) if storage else one for one in command_line]
+    return " ".join(map(word, words))
+
+
+def _shown_url(storage: str) -> str:
+    from grucli.sweeps.optuna_storage import without_password
+
+    return without_password(storage)
+
+
+class _Shown:
+    """The display of the trials of one worker."""
+
+    def __init__(self, space: "Space") -> None:
+        self.space, self.best = space, float("inf")
+        self.noted, self.progress, self.said = False, 0.0, time.monotonic()
+
+    def follow(self, events: "Iterator[SweepEvent]") -> bool:
+        """Show the events; return whether the study is complete."""
+        from grucli.sweeps.worker import Complete, TrialBegun, TrialEnded, Waiting
+        from grucli.training.events import Started
+
+        complete = False
+        for event in events:
+            if isinstance(event, TrialBegun):
+                self._say_begun(event)
+            elif isinstance(event, TrialEnded):
+                self._say_ended(event.trial)
+            elif isinstance(event, Waiting):
+                render.say("no trial is left to begin; waiting for those of other workers")
+            elif isinstance(event, Complete):
+                complete = True
+            elif isinstance(event, Started):
+                narrate.say_notes(() if self.noted else event.notes)
+                self.noted = True
+            else:
+                narrate.warn(event)
+                self._say_progress(event)
+        return complete
+
+    def _say_progress(self, event: "SweepEvent") -> None:
+        """Say what a long trial has reached, from time to time."""
+        from grucli.training.events import Evaluated, Stepped
+
+        if isinstance(event, Stepped):
+            self.progress = event.progress
+        if isinstance(event, Evaluated) and time.monotonic() - self.said > SILENCE:
+            loss = "" if event.val_loss is None else f", {event.val_loss:.4f}"
+            self._say(f"  {self.progress:.0%}, step {event.step:,}{loss}")
+
+    def _say(self, text: str) -> None:
+        self.said = time.monotonic()
+        render.say(text)
+
+    def _say_begun(self, begun: "TrialBegun") -> None:
+        of = "" if self.space.trials is None else f" of {self.space.trials}"
+        again = "" if begun.step is None else f", continued from step {begun.step:,}"
+        self._say(f"trial {begun.number}{of}: {_values(begun.values)}{again}")
+
+    def _say_ended(self, trial: "Trial") -> None:
+        if trial.loss is None:
+            self._say(f"trial {trial.number}: {trial.status}: {trial.problem}")
+            return
+        better = trial.status == "done" and trial.loss < self.best
+        self.best = min(self.best, trial.loss if trial.status == "done" else self.best)
+        mark = ", the best of this worker" * better
+        self._say(
+            f"trial {trial.number}: {trial.status}, {trial.loss:.4f} at step {trial.step}{mark}"
+        )
+
+
+def _values(values: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {_cell(value)}" for key, value in values.items())
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "-" if value is None else str(value)
+
+
+def _say_stopped(folder: Path, command: str) -> None:
+    render.say(f"stopped; {folder} is as it was, and the same command goes on with it:")
+    render.say_command(command)
+
+
+# ---- --show
+
+
+def _folder(show: Path, runs_dir: Path | None) -> Path:
+    """The directory of a study, which may be named without its parent."""
+    if show.is_dir() or show != Path(show.name):
+        return show
+    return (runs_dir or Path("runs")) / show
+
+
+def _show(folder: Path, storage: str | None, as_json: bool) -> None:
+    from grucli.sweeps.api import read_study
+
+    summary = read_study(folder, storage)
+    answer(summary.to_dict(), _lines(summary), as_json=as_json)
+    _say_written(summary)
+
+
+def _lines(summary: "Summary") -> Iterator[str]:
+    if not summary.trials:
+        yield "there are no trials yet"
+        return
+    keys = list(dict.fromkeys(key for one in summary.trials for key in one.values))
+    header = ["trial", "status", "loss", "step", *keys]
+    yield from render.table(
+        [header, *(_row(one, keys) for one in summary.trials)], words=True, drop=LEAST_USED
+    )
+    for one in summary.trials:
+        if one.problem:
+            yield from render.wrapped(f"{one.number}: {one.problem}")
+    if summary.importances:
+        yield ""
+        yield "what mattered (PED-ANOVA, shares of 1)"
+        rows = [[key, f"{share:.2f}"] for key, share in summary.importances.items()]
+        yield from render.table(rows)
+
+
+def _row(trial: "Trial", keys: list[str]) -> list[str]:
+    loss = "-" if trial.loss is None else f"{trial.loss:.4f}"
+    values = [_cell(trial.values.get(key)) for key in keys]
+    return [str(trial.number), trial.status, loss, _cell(trial.step), *values]
+
+
+def _say_best(summary: "Summary") -> None:
+    best = summary.best
+    if best is None or best.loss is None:
+        render.say("no trial is done")
+        return
+    text = f"\nbest of {len(summary.trials)} trials: {best.number}, {best.loss:.4f} nats"
+    render.say(f"{text} at step {best.step}: {_values(best.values)}", style="bold")
+
+
+def _say_written(summary: "Summary") -> None:
+    """Write the best settings and the report, and name them."""
+    labels = {"best.yaml": "settings", "report.html": "report"}
+    try:
+        for path in summary.write():
+            render.fact(labels[path.name], str(path))
+    except (GrucliError, OSError) as error:  # the answer is complete without them
+        render.warn(f"the best settings and the report are not written: {error}")

@@ -1,0 +1,112 @@
+"""What came of a study: its trials by result, the best settings, and what mattered."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grucli.analysis.report import report
+from grucli.config import read_file, resolve, to_yaml
+from grucli.errors import CheckpointError
+from grucli.files import replace_text
+from grucli.storage.run import Run
+from grucli.sweeps.study import Study
+from grucli.sweeps.trial import Trial
+
+BEST, REPORT = "best.yaml", "report.html"
+"""The files that ``Summary.write`` makes in the folder of the study."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a study.
+
+    Attributes:
+        path: the folder of the study.
+        trials: its trials, those that are done first, and the lowest loss first.
+        importances: the share of each parameter in the differences of the results; empty if there
+            are too few results.
+        minutes: minutes in which at least one worker trained.
+        fixed: the settings that all trials have in common, by dotted key.
+    """
+
+    path: Path
+    trials: Sequence[Trial]
+    importances: Mapping[str, float]
+    minutes: float
+    fixed: Mapping[str, Any]
+
+    @property
+    def best(self) -> Trial | None:
+        """The trial with the lowest loss; None if none is done."""
+        return next((one for one in self.trials if one.status == "done"), None)
+
+    @property
+    def settings(self) -> str:
+        """The settings of the best trial, as YAML for ``--config``; empty if none is done."""
+        best = self.best
+        if best is None:
+            return ""
+        config = self.path / best.run / "config.yaml"
+        values = read_file(config) if config.exists() else {**self.fixed, **best.values}
+        return (
+            f"# Trial {best.number} of the sweep {self.path.name}: validation loss "
+            f"{best.loss:.4f} nats per character at step {best.step}.\n\n"
+            + to_yaml(resolve([(str(config), values)]))
+        )
+
+    @property
+    def runs(self) -> list[Path]:
+        """The run directories that are here, the best trial first."""
+        return [
+            self.path / one.run
+            for one in self.trials
+            if (self.path / one.run / "run.json").exists()
+        ]
+
+    def write(self) -> list[Path]:
+        """Write the best settings and the report of all runs; return the files.
+
+        Raises:
+            CheckpointError: a file of a run is damaged.
+            OSError: a file cannot be written.
+        """
+        written = []
+        if self.settings:
+            written.append(self.path / BEST)
+            replace_text(written[0], self.settings)
+        runs = [path for path in self.runs if _has_losses(path)]
+        if runs:
+            written.append(self.path / REPORT)
+            report(*runs, passage=False).write(written[-1])
+        return written
+
+    def to_dict(self) -> dict[str, Any]:
+        """The summary for JSON."""
+        return {
+            "study": str(self.path),
+            "trials": [one.to_dict() for one in self.trials],
+            "best": None if self.best is None else self.best.number,
+            "importances": dict(self.importances),
+            "minutes": self.minutes,
+        }
+
+
+def summarize(study: Study) -> Summary:
+    """What came of a study so far."""
+    trials = sorted(study.trials(), key=_rank)
+    fixed = study.definition.fixed
+    return Summary(study.folder, trials, study.importances(), study.minutes(), fixed)
+
+
+def _rank(trial: Trial) -> tuple[bool, float, int]:
+    loss = math.inf if trial.loss is None else trial.loss
+    return trial.status != "done", loss, trial.number
+
+
+def _has_losses(path: Path) -> bool:
+    try:
+        return any(curve.name == "validation" for curve in Run(path).curves())
+    except CheckpointError:
+        return False

@@ -1,0 +1,170 @@
+import json
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import grucli as library
+from grucli.config import read_file, resolve
+from grucli.errors import UsageError
+from tests.conftest import Grucli, snapshot
+from tests.sweeps.helpers import LR, TINY, train, worker, write_file
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def study(text_file: Path) -> Path:
+    windows = {"train.window": {"choice": [8, 60_000]}, "sweep.sampler": "grid"}
+    train(text_file, {**windows, "optim.lr": {"choice": [0.01, 0.02, 0.03]}, "sweep.trials": 9})
+    return Path("runs/s")
+
+
+def test_a_sweep_of_four_trials(text_file: Path, grucli: Grucli) -> None:
+    told = grucli("sweep", write_file({}), text_file)
+    assert (told.code, told.out) == (0, "runs/s\n")
+    for line in ("trial 3 of 4: optim.lr ", "trial 3: done, ", "best of 4 trials: ", "settings "):
+        assert line in told.err
+    assert "grucli sweep --show runs/s\n" in told.err
+    info = json.loads(Path("runs/s/trial-0000/run.json").read_text())
+    assert info["commands"] == [f"grucli sweep s.yaml {text_file}"]
+    assert Path("runs/s/report.html").exists()
+    again = grucli("train", text_file, "--config", "runs/s/best.yaml", "--steps=5", "--quiet")
+    assert again.code == 0
+
+
+def test_the_table(study: Path, grucli: Grucli) -> None:
+    told = grucli("sweep", "--show", study)
+    lines = told.out.splitlines()
+    assert lines[0].split() == ["trial", "status", "loss", "step", "train.window", "optim.lr"]
+    assert [line.split()[1] for line in lines[1:7]] == ["done"] * 3 + ["impossible"] * 3
+    losses = [float(line.split()[2]) for line in lines[1:4]]
+    assert losses == sorted(losses)
+    assert "the text is too short for train.batch x train.window = 4 x 60000" in lines[7]
+    assert told.err.splitlines() == [f"settings {study}/best.yaml", f"report   {study}/report.html"]
+    assert grucli("sweep", "--show", "s").out == told.out
+
+
+def test_the_table_as_json(study: Path, grucli: Grucli) -> None:
+    shown = json.loads(grucli("sweep", "--show", study, "--json").out)
+    assert shown["study"] == str(study)
+    assert shown["best"] == shown["trials"][0]["number"]
+    assert shown["trials"][-1]["status"] == "impossible"
+    assert shown["trials"][0]["values"] == {"train.window": 8, "optim.lr": pytest.approx(0.02, 1)}
+
+
+def test_the_best_settings_and_the_report(study: Path, grucli: Grucli) -> None:
+    grucli("sweep", "--show", study)
+    best = json.loads(grucli("sweep", "--show", study, "--json").out)["trials"][0]
+    settings = resolve([("best", read_file(study / "best.yaml"))])
+    assert settings.optim.lr == best["values"]["optim.lr"]
+    assert settings.model.hidden == 8
+    page = (study / "report.html").read_text()
+    assert "<title>3 runs</title>" in page
+    assert best["run"] in page
+
+
+def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
+    before = grucli("sweep", "--show", study).out
+    moved = study.rename("elsewhere")
+    assert grucli("sweep", "--show", moved).out == before
+
+
+def test_what_mattered(text_file: Path, grucli: Grucli) -> None:
+    ranges = {"model.hidden": {"range": [4, 12]}, "sweep.trials": 5}
+    summary = train(text_file, ranges)
+    assert set(summary.importances) == {"model.hidden", "optim.lr"}
+    assert sum(summary.importances.values()) == pytest.approx(1)
+    assert "what mattered (PED-ANOVA" in grucli("sweep", "--show", "s").out
+
+
+def test_two_workers_on_one_machine_are_warned(text_file: Path, grucli: Grucli) -> None:
+    settings = {"train.workers": "auto", "sweep.trials": 2}
+    path, one = write_file(settings), worker(text_file, settings)
+    taken = one._taker.take()
+    assert taken is not None
+    taken.begin(None)
+    other = threading.Timer(3, taken.close)  # the command would wait for it
+    other.start()
+    told = grucli("sweep", path, text_file)
+    assert "note: another worker trains on this machine" in told.err
+    other.join()
+    assert told.code == 0
+    assert "another worker" not in grucli("sweep", path, text_file).err
+
+
+def test_the_library(text_file: Path) -> None:
+    settings = {**TINY, **LR, "sweep.trials": 2}
+    summary = library.sweep(text_file, settings=settings, name="mine", runs_dir="here")
+    assert summary.path == Path("here/mine")
+    assert summary.best is not None
+    assert summary.best.loss == min(one.loss for one in summary.trials if one.loss)
+    for name in ("a/b", "..", ".x"):
+        with pytest.raises(UsageError, match="must be the name of a directory"):
+            library.sweep(text_file, settings=settings, name=name)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ((), "name a sweep file and a text: grucli sweep SWEEP.yaml FILE"),
+        (("s.yaml",), "name a text to train on: grucli sweep SWEEP.yaml FILE"),
+        (("s.yaml", "-"), "-: each trial reads the text; name a file"),
+        (("s.yaml", "none.txt"), "none.txt: "),
+        (("none.yaml", "TEXT"), "none.yaml: cannot read the settings file"),
+        (("s.yaml", "TEXT", "--name=a/b"), "name 'a/b': must be the name of a directory"),
+        (("s.yaml", "TEXT", "--json"), "--json is for --show"),
+        (("s.yaml", "--show", "s"), "--show shows a study; leave out the file"),
+        (("--show", "none"), "runs/none: holds no study.journal"),
+        (("s.yaml", "TEXT", "--runs-dir", "s.yaml"), "s.yaml/s: cannot be made"),
+    ],
+)
+def test_misuse(words: tuple[str, ...], expected: str, text_file: Path, grucli: Grucli) -> None:
+    write_file({})
+    before = snapshot(Path())
+    told = grucli("sweep", *(str(text_file) if one == "TEXT" else one for one in words))
+    assert (told.code, told.out) == (2, "")
+    assert told.err.startswith(f"error: {expected}")
+    assert snapshot(Path()) == before
+
+
+BLOCKED = """
+import sys
+sys.modules["optuna"] = None
+from grucli.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("words", [("s.yaml", "TEXT"), ("--show", "s")])
+def test_without_optuna_one_message_tells_how_to_get_it(
+    words: tuple[str, ...], text_file: Path
+) -> None:
+    write_file({})
+    given = [str(text_file) if one == "TEXT" else one for one in words]
+    told = subprocess.run(
+        [sys.executable, "-c", BLOCKED, "sweep", *given],
+        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert told.returncode == 2
+    assert told.stderr == (
+        'error: a sweep needs Optuna: in the clone of grucli, pip install ".[sweep]"; all other '
+        "commands work without it\n"
+    )
+    assert not Path("runs").exists()
+
+
+def test_nothing_else_imports_optuna(text_file: Path) -> None:
+    program = (
+        "import sys, grucli.cli, grucli\n"
+        f"grucli.train({str(text_file)!r}, steps=2, settings={TINY | {'train.steps': 2}!r})\n"
+        "from grucli.sweeps import api, space, study, summary, taking, worker\n"
+        "assert grucli.sweep is api.sweep\n"
+        "sys.exit(bool({'optuna', 'sqlalchemy'} & set(sys.modules)))\n"
+    ).replace("steps=2, ", "")
+    done = subprocess.run(
+        [sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT)}, check=False
+    )
+    assert done.returncode == 0
