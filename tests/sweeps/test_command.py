@@ -9,6 +9,8 @@ import pytest
 import grucli as library
 from grucli.config import read_file, resolve
 from grucli.errors import UsageError
+from grucli.sweeps.summary import _rank
+from grucli.sweeps.trial import Trial
 from tests.conftest import Grucli, snapshot
 from tests.sweeps.helpers import LR, TINY, train, worker, write_file
 
@@ -64,6 +66,12 @@ def test_the_best_settings_and_the_report(study: Path, grucli: Grucli) -> None:
     page = (study / "report.html").read_text()
     assert "<title>3 runs</title>" in page
     assert best["run"] in page
+
+
+def test_only_trials_that_are_done_can_be_the_best() -> None:
+    kinds = [("pruned", 1.0), ("done", 2.0), ("impossible", None), ("done", 1.5)]
+    trials = [Trial(n, kind, loss, 1, {}, None, "") for n, (kind, loss) in enumerate(kinds)]
+    assert [one.number for one in sorted(trials, key=_rank)] == [3, 1, 0, 2]
 
 
 def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
