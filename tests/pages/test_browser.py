@@ -1,6 +1,7 @@
 """The page in a real browser; skipped without playwright (the extra ``browser``) or Chromium."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -236,7 +237,7 @@ def test_a_hostile_text_is_shown_as_text_in_a_report(
     text = tmp_path / "<script>alert(1)<.txt"
     text.write_text(f"some words {HOSTILE}\n" * 100, "utf-8")
     run = grucli("train", text, "--steps", "30", *TINY, "-q").out.strip()
-    page = opened(report(run, verdict=HOSTILE).html, width, scheme)
+    page = opened(report(run, said=[HOSTILE]).html, width, scheme)
     assert "<script>alert(1)</script>" in page.text("body")
     assert page.tab.evaluate("document.scripts.length") == 1
     assert len(page.tab.query_selector_all("svg polyline")) == 9
@@ -259,16 +260,78 @@ def test_the_curves_of_a_report_show_their_numbers(
     page.tab.focus(".by-chars svg")
     page.tab.keyboard.press("End")
     shown = page.text(".by-chars .numbers")
-    assert shown.startswith(f"{int(validation.x[-1]):,} · training ")
+    assert shown.startswith(f"{int(validation.x[-1]):,} characters · training ")
     assert f"validation {float(f'{validation.y[-1]:.5g}')}" in shown
+    assert "(at" not in shown
     page.tab.keyboard.press("Home")
     assert page.text(".by-chars .numbers") != shown
     page.tab.hover(".by-chars svg")
     assert "validation" in page.text(".by-chars .numbers")
+    page.tab.check("#by-step")
+    page.tab.focus(".by-step svg")
+    page.tab.keyboard.press("Home")
+    training, validation = Run(run).curves()
+    first, later = int(training.x[0]), int(validation.x[0])
+    assert first < later
+    assert page.text(".by-step .numbers").startswith(f"step {first} · ")
+    assert page.text(".by-step .numbers").endswith(f"(at {later})")  # it was not measured here
+    page.tab.check("#by-chars")
     page.tab.mouse.move(0, 0)
     page.tab.focus("#by-chars")
     assert page.text(".by-chars .numbers") == ""
     assert page.reports == []
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, each as "rgb(r, g, b)" (WCAG 2.1)."""
+
+    def luminance(colour: str) -> float:
+        parts = np.array([float(n) for n in re.findall(r"[\d.]+", colour)[:3]]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+STRONGEST = """selector => {
+  const style = getComputedStyle(document.querySelector(selector));
+  return [style.color, style.backgroundColor];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_report_can_be_read(opened: Any, grucli: Grucli, text_file: Path, scheme: str) -> None:
+    run = grucli("train", text_file, "--steps", "10", *TINY, "-q").out.strip()
+    page = opened(report(run).html, 360, scheme)
+    page.tab.evaluate("document.querySelector('.surprise span').className = 'level-12'")
+    assert contrast(*page.tab.evaluate(STRONGEST, ".surprise span")) >= 4.5
+    paper = page.tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    soft = page.tab.evaluate("getComputedStyle(document.querySelector('svg text')).fill")
+    assert contrast(soft, paper) >= 4.5
+    for chart in page.tab.query_selector_all("figure > svg"):
+        if chart.is_visible():
+            assert chart.query_selector("text").bounding_box()["height"] >= 9
+    for label in page.tab.query_selector_all(".losses label"):
+        assert label.bounding_box()["height"] < 30  # a button and its word are on one line
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_comparison_shows_all_of_its_table(opened: Any, grucli: Grucli, text_file: Path) -> None:
+    options = ("--steps", "10", "-q", *TINY, "--name", "a-rather-long-name-for-a-run")
+    runs = [grucli("train", text_file, *options, "--seed", n).out.strip() for n in ("1", "2")]
+    page = opened(report(*runs).html, 1000)
+    name = page.tab.query_selector(".runs tbody th")
+    assert name.bounding_box()["height"] < 40  # on one line
+    for width, media in ((360, "screen"), (700, "print")):
+        page.tab.set_viewport_size({"width": width, "height": 800})
+        page.tab.emulate_media(media=media)
+        for cell in page.tab.query_selector_all(".runs tbody th, .runs td"):
+            box = cell.bounding_box()
+            assert box["x"] + box["width"] <= width
+        assert page.tab.is_visible(".axes") == (media == "screen")
+    surprise = "getComputedStyle(document.body).printColorAdjust"
+    assert page.tab.evaluate(surprise) == "exact"
 
 
 def test_a_model_of_bytes_writes_and_reads_any_bytes(opened: Any) -> None:
