@@ -151,25 +151,29 @@ def svg(
         return ""
     names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
     inner = width - LEFT - RIGHT, height - TOP - BOTTOM
-    drawn = "".join(
-        part
-        for number, curve in enumerate(curves)
-        for part in _drawn(curve, axes, colour_of(curve, number), *inner)
-    )
-    box = f"{LEFT - EDGE} {TOP - EDGE} {inner[0] + 2 * EDGE} {inner[1] + 2 * EDGE}"
-    left, top, *size = box.split()
-    # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
-    plot = (
-        f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" viewBox="{box}">'
-        f"{drawn}</svg>"
-    )
     grid = "".join(_grid(axes, *inner)) + _names(x, y, width, height)
+    plot = _plot(curves, axes, *inner)
     whole = f'{names}<g transform="translate(0 {room})">{grid}{plot}</g>' if room else grid + plot
     label = as_html(f"{y} by {x}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
         f'width="{width}" height="{height + room}" role="img" aria-label="{label}" '
         f'data-x="{as_html(x)}" font-family="sans-serif" font-size="12">{whole}</svg>'
+    )
+
+
+def _plot(curves: Sequence[Curve], axes: Axes, width: float, height: float) -> str:
+    """The curves; what lies outside of the axes is cut off."""
+    drawn = "".join(
+        part
+        for number, curve in enumerate(curves)
+        for part in _drawn(curve, axes, colour_of(curve, number), width, height)
+    )
+    left, top, size = LEFT - EDGE, TOP - EDGE, (width + 2 * EDGE, height + 2 * EDGE)
+    # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
+    return (
+        f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" '
+        f'viewBox="{left} {top} {size[0]} {size[1]}">{drawn}</svg>'
     )
 
 
