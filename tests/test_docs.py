@@ -127,6 +127,7 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         ".[fast,test]",
         ".[bench]",
         ".[browser]",
+        ".[mpi]",
         ".[notebook]",
         "matplotlib",
     }
