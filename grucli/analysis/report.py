@@ -17,6 +17,7 @@ import numpy as np
 from grucli.analysis.verdict import uncertain
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.storage.directory import open_checkpoint
 from grucli.storage.loading import load_with_split
@@ -70,9 +71,16 @@ def report(
 # ---- one run
 
 
+def _names_of(text: TextInfo) -> list[str]:
+    """The names of the files of a text."""
+    names = (Path(path).name for path in text.paths or [])
+    return ["standard input" if name == STANDARD_INPUT else name for name in names]
+
+
 def _text_of(run: Run) -> str:
-    """The names of the files of a run's text."""
-    return ", ".join(Path(path).name for path in run.info.corpus.paths or [])
+    """A text in few words: its first file, and how many more there are."""
+    first, *more = _names_of(run.info.corpus) or [""]
+    return f"{first} and {len(more)} more" if more else first
 
 
 def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
@@ -102,7 +110,7 @@ def _facts(run: Run) -> dict[str, str]:
     info = run.info
     facts = {
         "status": run.status,
-        "text": _text_with_size(info.corpus),
+        "text": _text_with_size(run),
         "network": info.model or "",
         "parameters": "" if info.parameters is None else f"{info.parameters:,}",
         "budget": info.budget or "",
@@ -121,9 +129,10 @@ def _symbol(settings: Settings) -> str:
     return "byte" if settings.data.level == "byte" else "character"
 
 
-def _text_with_size(text: TextInfo) -> str:
-    size = "" if text.chars is None else f", {text.chars:,} characters"
-    return ", ".join(Path(path).name for path in text.paths or []) + size
+def _text_with_size(run: Run) -> str:
+    text = run.info.corpus
+    size = [] if text.chars is None else [f"{text.chars:,} {_symbol(run.settings)}s"]
+    return ", ".join(_names_of(text) + size)
 
 
 def _time(seconds: float) -> str:
@@ -205,7 +214,8 @@ def _origin(run: Run) -> Iterator[str]:
 
 def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
-    if len({run.info.corpus.sha256 for run in ranked}) > 1:
+    texts = _texts(ranked)
+    if len(set(texts)) > 1:
         yield (
             "<p>The runs have different texts. A loss depends on the text, so losses on different "
             "texts cannot be compared.</p>"
@@ -214,10 +224,18 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     columns = {name: list(map(of, ranked)) for name, of in RESULTS.items()}
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
-    others = {"text": list(map(_text_of, ranked)), PORTION: list(map(_portion, ranked))} | others
+    others = {"text": texts, PORTION: list(map(_portion, ranked))} | others
     columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
     yield _comparison([run.path.name for run in ranked], columns)
+
+
+def _texts(runs: Sequence[Run]) -> list[str]:
+    """The texts of runs by name; different texts with one name have their hashes too."""
+    names, hashes = [_text_of(run) for run in runs], [run.info.corpus.sha256 or "" for run in runs]
+    if len(set(zip(names, hashes, strict=True))) == len(set(names)):
+        return names
+    return [f"{name} {text[:8]}" for name, text in zip(names, hashes, strict=True)]
 
 
 PORTION = "batch x window"

@@ -91,6 +91,7 @@ const gradient = (() => {
     const y = (value) => height - bottom - (height - bottom - 12) * (value / high);
     make("text", { x: left - 6, y: y(high) + 4, "text-anchor": "end" }, percent(high));
     make("text", { x: left - 6, y: y(0) + 4, "text-anchor": "end" }, "0");
+    let labelled = -Infinity;
     found.forEach(({ shares: of }, k) => {
       const positive = names.map((name) => Math.max(0, of[name] || 0));
       const total = positive.reduce((a, b) => a + b, 0) || 1;
@@ -100,8 +101,10 @@ const gradient = (() => {
         make("rect", { class: `route-${route}`, x: left + k * step, width: Math.max(1, step - 1), y: y(below + part), height: Math.max(0, y(below) - y(below + part)) });
         below += part;
       });
-      if ([1, 2, 4, 8, 16, 32, 64].includes(k + 1)) {
-        make("text", { x: left + (k + 0.5) * step, y: height - bottom + 16, "text-anchor": "middle" }, k + 1);
+      const middle = left + (k + 0.5) * step;
+      if ([1, 2, 4, 8, 16, 32, 64].includes(k + 1) && middle - labelled > 14) {
+        labelled = middle;
+        make("text", { x: middle, y: height - bottom + 16, "text-anchor": "middle" }, k + 1);
       }
     });
     const caption = element("p", { class: "aside" }, "From left to right: 1, 2, 3 … characters further back. Height: how much of the gradient is left there (100 % is what the loss gives to the last state). Colours: the routes that carry it over that step.");

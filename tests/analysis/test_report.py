@@ -118,6 +118,12 @@ def test_runs_with_different_texts_are_not_compared_by_their_losses(
     for run in runs:
         _, checkpoint = open_checkpoint(run)
         assert f"{checkpoint.batch} x {checkpoint.window}" in page.words
+    longer.write_text(longer.read_text("utf-8") + "more", "utf-8")
+    runs.append(Path(grucli("train", longer, "--steps", "5", *TINY, "-q").out.strip()))
+    page = Page(report(*runs[1:]).html)  # of one name
+    for run in runs[1:]:
+        assert f"longer.txt {str(Run(run).info.corpus.sha256)[:8]}" in page.words
+    assert "losses on different texts cannot be compared" in page.words
 
 
 def test_a_report_says_how_good_the_model_is(grucli: Grucli, text_file: Path) -> None:

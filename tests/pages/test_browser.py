@@ -331,8 +331,9 @@ def test_a_comparison_shows_all_of_its_table(opened: Any, grucli: Grucli, text_f
             box = cell.bounding_box()
             assert box["x"] + box["width"] <= width
         assert page.tab.is_visible(".axes") == (media == "screen")
-    surprise = "getComputedStyle(document.body).printColorAdjust"
-    assert page.tab.evaluate(surprise) == "exact"
+    style = "getComputedStyle(document.querySelector('h2'))"
+    assert page.tab.evaluate(f"{style}.printColorAdjust") == "exact"
+    assert page.tab.evaluate(f"{style}.breakAfter") == "avoid"
 
 
 def test_a_model_of_bytes_writes_and_reads_any_bytes(opened: Any) -> None:
@@ -765,6 +766,11 @@ def test_text_and_gradient_are_seen_together(opened: Any, width: int, height: in
     table = page.tab.query_selector("#gradient-table table").bounding_box()
     assert table["x"] + table["width"] <= width
     assert page.tab.query_selector("#gradient-chart text").bounding_box()["height"] >= 9
+    right = 0
+    for label in page.tab.query_selector_all("#gradient-chart text[text-anchor=middle]"):
+        box = label.bounding_box()
+        assert box["x"] > right  # no number is on another
+        right = box["x"] + box["width"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
