@@ -88,11 +88,13 @@ const writing = (() => {
     const draft = $("draft");
     const atEnd = draft.scrollTop + draft.clientHeight >= draft.scrollHeight - 40;
     draft.value = base + model.decode(made);
+    marks.add(base.length, draft.value);
     if (atEnd) draft.scrollTop = draft.scrollHeight;
   }
 
   function busy(now, message) {
     working = now;
+    typed = -Infinity; // what is typed next has a way back of its own
     $("go").setAttribute("aria-disabled", now);
     $("stop").setAttribute("aria-disabled", !now);
     $("undo").setAttribute("aria-disabled", now || !back.length);
@@ -104,14 +106,16 @@ const writing = (() => {
 
   function remember() {
     const text = $("draft").value;
-    if (back[back.length - 1] !== text) back.push(text);
+    if (!back.length || back[back.length - 1].text !== text) back.push({ text, parts: marks.parts });
     if (back.length > REMEMBERED) back.shift();
     forth.length = 0;
   }
   function replace(from, to) {
     if (working || !from.length) return;
-    to.push($("draft").value);
-    $("draft").value = from.pop();
+    to.push({ text: $("draft").value, parts: marks.parts });
+    const { text, parts } = from.pop();
+    $("draft").value = text;
+    marks.show(text, parts);
     changed();
     busy(false, "");
   }
@@ -120,7 +124,6 @@ const writing = (() => {
 
   /** Say what the model will not read, before it writes. */
   function changed() {
-    typed = -Infinity;
     const { unknown } = known($("draft").value);
     $("write-notice").textContent = unknown.length === 0 ? ""
       : `The model never saw ${some(unknown)}: it reads the text without ${unknown.length > 1 ? "them" : "it"}.`;
@@ -131,6 +134,7 @@ const writing = (() => {
     remember();
     past = null;
     $("draft").value = "";
+    marks.show("", []);
     changed();
     busy(false, "");
     $("draft").focus();
@@ -166,7 +170,13 @@ const writing = (() => {
     $("clear").addEventListener("click", clear);
     $("draft").addEventListener("keydown", keys);
     $("draft").addEventListener("beforeinput", typing);
-    $("draft").addEventListener("input", () => { changed(); typed = performance.now(); });
+    $("draft").addEventListener("input", () => {
+      marks.edited($("draft").value);
+      changed();
+      $("write-status").textContent = ""; // it was of another text
+      typed = performance.now();
+    });
+    marks.prepare();
     $("write").addEventListener("keydown", (event) => { if (event.key === "Escape") end("write"); });
   }
   return { begin: () => go(FIRST), prepare };

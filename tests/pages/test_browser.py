@@ -423,6 +423,45 @@ def test_every_change_of_the_text_has_a_way_back(opened: Any) -> None:
     assert page.reports == []
 
 
+MARKED = "[...document.querySelectorAll('#marks mark')].map((mark) => mark.textContent)"
+
+
+def test_what_the_model_wrote_is_marked(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.written()
+    page.tab.fill("#draft", "Mine. ")
+    assert page.tab.evaluate(MARKED) == []
+    page.tab.fill("#length", "30")
+    page.tab.click("#go")
+    text = page.written()
+    assert page.tab.evaluate(MARKED) == [text[6:]]
+    page.tab.click("#go")
+    longer = page.written()
+    assert page.tab.evaluate(MARKED) == [longer[6:]]
+    edited = f"{longer[:20]}HERE{longer[25:]}"
+    page.tab.fill("#draft", edited)
+    assert page.tab.evaluate(MARKED) == [longer[6:20], longer[25:]]
+    page.tab.click("#undo")
+    assert page.tab.evaluate(MARKED) == [longer[6:]]
+    page.tab.click("#clear")
+    assert page.tab.evaluate(MARKED) == []
+
+
+@pytest.mark.parametrize("width", [360, 1000])
+def test_the_marks_lie_behind_their_letters(opened: Any, width: int) -> None:
+    page = opened(page_of(language_model()), width)
+    page.written()
+    text = "Some words of a text, " * 20 + "x" * 200 + "\n\n\tafter  a tab" + " " * 150 + "end\n\n"
+    page.tab.fill("#draft", text)
+    page.tab.fill("#length", "1000")
+    page.tab.click("#go")
+    page.written()
+    for field in ("scrollHeight", "clientWidth", "clientHeight", "scrollTop"):
+        both = f"['draft', 'marks'].map((id) => document.getElementById(id).{field})"
+        page.until(f"new Set({both}).size === 1")
+    assert page.tab.evaluate("document.getElementById('marks').scrollTop") > 0
+
+
 def test_writing_by_keys_keeps_the_focus(opened: Any) -> None:
     page = opened(page_of(language_model()))
     page.written()
@@ -448,6 +487,7 @@ def test_the_first_screen_has_the_text_and_its_button(opened: Any, width: int, h
     assert box["y"] + box["height"] <= height
     assert "The model wrote all 150 characters" in page.text("#write-status")
     page.tab.fill("#draft", "Mine")
+    assert page.text("#write-status") == ""
     page.tab.click("#go")
     page.written()
     assert "The model wrote the last 500 characters" in page.text("#write-status")
