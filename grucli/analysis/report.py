@@ -85,10 +85,11 @@ def _text_of(run: Run) -> str:
 
 def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     yield f'<p class="soft">{as_html(run.path.name)}</p>'
-    best, symbol = run.info.best.loss, _symbol(run.settings)
+    best, settings = run.info.best.loss, run.settings  # training writes reports, so they are quick
+    symbol = "byte" if settings.data.level == "byte" else "character"
     for sentence in said or ([] if best is None else [uncertain(best, symbol)]):
         yield f'<p class="said">{as_html(sentence)}</p>'
-    yield _table(_facts(run))
+    yield _table(_facts(run, symbol))
     yield from _losses({by: run.curves(by) for by in AXES}, LOSS)
     yield '<div class="small">'
     for column, name in (
@@ -99,18 +100,18 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
         drawn = [Curve(name, curve.x, curve.y) for curve in run.curves(column=column)]
         yield _figure(drawn, "step", name, size=(420, 190))
     yield "</div>"
-    changed = _changed(run.settings)
+    changed = _changed(settings)
     if changed:
         yield "<h2>Settings that differ from the defaults</h2>"
         yield _table(changed)
     yield from _samples(run)
 
 
-def _facts(run: Run) -> dict[str, str]:
+def _facts(run: Run, symbol: str) -> dict[str, str]:
     info = run.info
     facts = {
         "status": run.status,
-        "text": _text_with_size(run),
+        "text": _text_with_size(info.corpus, symbol),
         "network": info.model or "",
         "parameters": "" if info.parameters is None else f"{info.parameters:,}",
         "budget": info.budget or "",
@@ -120,18 +121,13 @@ def _facts(run: Run) -> dict[str, str]:
     if info.best.loss is not None and info.best.step is not None:
         facts["best loss"] = (
             f"{info.best.loss:.4f} nats = {info.best.loss / math.log(2):.4f} bits per "
-            f"{_symbol(run.settings)}, at step {info.best.step:,}"
+            f"{symbol}, at step {info.best.step:,}"
         )
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _symbol(settings: Settings) -> str:
-    return "byte" if settings.data.level == "byte" else "character"
-
-
-def _text_with_size(run: Run) -> str:
-    text = run.info.corpus
-    size = [] if text.chars is None else [f"{text.chars:,} {_symbol(run.settings)}s"]
+def _text_with_size(text: TextInfo, symbol: str) -> str:
+    size = [] if text.chars is None else [f"{text.chars:,} {symbol}s"]
     return ", ".join(_names_of(text) + size)
 
 

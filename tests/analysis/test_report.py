@@ -10,7 +10,7 @@ import pytest
 
 from grucli.analysis.report import report
 from grucli.errors import RunError, UsageError
-from grucli.storage.directory import open_checkpoint
+from grucli.storage.directory import RunDirectory, open_checkpoint
 from grucli.storage.run import Run
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated
@@ -243,6 +243,17 @@ def test_training_writes_the_report_and_prints_its_path(grucli: Grucli, text_fil
     words = Page((run / "report.html").read_text("utf-8")).words
     assert "surprising" in words
     assert "done" in words
+
+
+def test_the_report_of_training_reads_the_settings_once_and_no_text(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, read = train(grucli, text_file), []
+    config = RunDirectory.config
+    monkeypatch.setattr(RunDirectory, "config", lambda self: read.append(1) or config(self))
+    monkeypatch.setattr("grucli.analysis.report.load_with_split", None)
+    report(run, passage=False)
+    assert read == [1]
 
 
 def test_the_report_is_there_after_the_first_evaluation(text_file: Path) -> None:
