@@ -320,8 +320,10 @@ def test_a_report_can_be_read(opened: Any, grucli: Grucli, text_file: Path, sche
 
 def test_a_comparison_shows_all_of_its_table(opened: Any, grucli: Grucli, text_file: Path) -> None:
     options = ("--steps", "10", "-q", *TINY, "--name", "a-rather-long-name-for-a-run")
-    runs = [grucli("train", text_file, *options, "--seed", n).out.strip() for n in ("1", "2")]
-    page = opened(report(*runs).html, 1000)
+    many = ("model.dropout=0.1", "optim.lr=0.001", "optim.ema=0.5", "optim.clip=2")
+    others = [part for one in many for part in ("--set", one)]
+    runs = [grucli("train", text_file, *options, *more).out.strip() for more in ((), others)]
+    page = opened(report(*runs).html, 700)
     name = page.tab.query_selector(".runs tbody th")
     assert name.bounding_box()["height"] < 40  # on one line
     for width, media in ((360, "screen"), (700, "print")):
@@ -790,7 +792,8 @@ def test_a_tab_has_an_address(opened: Any) -> None:
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 720), (360, 740)])
 def test_text_and_gradient_are_seen_together(opened: Any, width: int, height: int) -> None:
-    page = opened(page_of(language_model("list", "lstm")), width)
+    lm = language_model("text", "lstm")
+    page = opened(page_of(lm, passage=lm.decode(some_ids(lm, 900))), width)
     page.tab.set_viewport_size({"width": width, "height": height})
     page.wait()
     page.tab.click("#tab-gradient")
