@@ -10,20 +10,34 @@ COLOURS = ("#1668c7", "#d9541e", "#2f9e66", "#a463c8", "#b9962b", "#4a9aa8", "#c
 """Colours that differ in lightness too, and can be read on light and dark paper."""
 
 WIDTH, HEIGHT = 720, 280
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 40
-"""Margins of the axes in pixels."""
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 48
+"""Margins of the axes in pixels, without the key."""
+
+GREY = "#757575"
+"""Colour of the texts: contrast 4.5 on white. A page overrules it by its style."""
 
 TICKS = 5
 """About how many marks an axis has."""
 
-KEY_LINE = 15
-"""Pixels from one name of a curve to the next."""
+KEY_LINE, SWATCH, CHARACTER, GAP = 18, 18, 7.5, 16
+"""Of the key, in pixels: the height of a line, the width of a colour, about the width of a
+character, and the room after a name."""
+
+EDGE = 4
+"""Pixels around the plot where curves and their marks are still drawn."""
+
+FARTHEST = 1e5
+"""Largest coordinate that is written; beyond it, a curve is far outside of the plot."""
 
 MARKED = 120
 """Points up to which each of a curve has a mark with its numbers."""
 
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 """Bits of the dots of a braille character, by row and column (Unicode, chapter 21.1)."""
+
+
+Place = tuple[float, float]
+"""A point of a chart, from the upper left corner of its plot."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +90,9 @@ class Axes:
         return cls((min(xs), max(max(xs), min(xs) + 1e-12)), (low, high))
 
     def place(self, x: float, y: float, width: float, height: float) -> tuple[float, float]:
-        """A point within a rectangle, from its upper left corner; higher values are at the top."""
+        """A point of a rectangle, from its upper left corner; values above the range are above."""
         (x0, x1), (y0, y1) = self.x, self.y
-        return (x - x0) / (x1 - x0) * width, (1 - min(1.0, (y - y0) / (y1 - y0))) * height
+        return (x - x0) / (x1 - x0) * width, (1 - (y - y0) / (y1 - y0)) * height
 
 
 def typical_top(curves: Sequence[Curve]) -> float | None:
@@ -119,6 +133,7 @@ def svg(
     highest: float | None = None,
     width: int = WIDTH,
     height: int = HEIGHT,
+    key: bool = True,
 ) -> str:
     """Curves as SVG, without scripts; empty if there are no points.
 
@@ -126,26 +141,45 @@ def svg(
         curves: the curves.
         x: what the horizontal axis shows.
         y: what the vertical axis shows.
-        highest: the highest value to show.
+        highest: the highest value to show; curves leave the plot above it.
         width: width in pixels.
-        height: height in pixels.
+        height: height in pixels of the plot and its axes; the key is added to it.
+        key: whether the names of several curves are above the plot.
     """
     axes = Axes.around(curves, highest)
     if axes is None:
         return ""
+    names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
     inner = width - LEFT - RIGHT, height - TOP - BOTTOM
+    grid = "".join(_grid(axes, *inner)) + _names(x, y, width, height)
+    plot = _plot(curves, axes, *inner)
+    whole = f'{names}<g transform="translate(0 {room})">{grid}{plot}</g>' if room else grid + plot
     label = as_html(f"{y} by {x}")
-    parts = [*_grid(axes, *inner), _names(x, y, width, height)]
-    for number, curve in enumerate(curves):
-        colour = COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
-        parts += _drawn(curve, axes, colour, *inner)
-        if len(curves) > 1:
-            parts.append(_key(curve.name, number, colour, width))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
-        f'height="{height}" role="img" aria-label="{label}" font-family="sans-serif" '
-        f'font-size="12">{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
+        f'width="{width}" height="{height + room}" role="img" aria-label="{label}" '
+        f'data-x="{as_html(x)}" font-family="sans-serif" font-size="12">{whole}</svg>'
     )
+
+
+def _plot(curves: Sequence[Curve], axes: Axes, width: float, height: float) -> str:
+    """The curves; what lies outside of the axes is cut off."""
+    drawn = "".join(
+        part
+        for number, curve in enumerate(curves)
+        for part in _drawn(curve, axes, colour_of(curve, number), width, height)
+    )
+    left, top, size = LEFT - EDGE, TOP - EDGE, (width + 2 * EDGE, height + 2 * EDGE)
+    # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
+    return (
+        f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" '
+        f'viewBox="{left} {top} {size[0]} {size[1]}">{drawn}</svg>'
+    )
+
+
+def colour_of(curve: Curve, number: int) -> str:
+    """The colour of a curve at a place among others."""
+    return COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
 
 
 def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
@@ -153,37 +187,49 @@ def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
         _, at = axes.place(axes.x[0], value, width, height)
         yield (
             f'<path d="M{LEFT} {TOP + at:.1f}h{width}" stroke="#8888" stroke-width="0.5"/>'
-            f'<text x="{LEFT - 6}" y="{TOP + at + 4:.1f}" text-anchor="end" fill="#888">'
+            f'<text x="{LEFT - 6}" y="{TOP + at + 4:.1f}" text-anchor="end" fill="{GREY}">'
             f"{short(value)}</text>"
         )
     for value in ticks(*axes.x):
         at, _ = axes.place(value, axes.y[0], width, height)
         yield (
-            f'<text x="{LEFT + at:.1f}" y="{TOP + height + 16:.1f}" text-anchor="middle" '
-            f'fill="#888">{short(value)}</text>'
+            f'<text x="{LEFT + at:.1f}" y="{TOP + height + 18:.1f}" text-anchor="middle" '
+            f'fill="{GREY}">{short(value)}</text>'
         )
 
 
 def _names(x: str, y: str, width: float, height: float) -> str:
     return (
-        f'<text x="{width - RIGHT}" y="{height - 6}" text-anchor="end" fill="#888">'
+        f'<text x="{width - RIGHT}" y="{height - 6}" text-anchor="end" fill="{GREY}">'
         f"{as_html(x)}</text>"
-        f'<text x="{LEFT}" y="{height - 6}" fill="#888">{as_html(y)}</text>'
+        f'<text x="{LEFT}" y="{height - 6}" fill="{GREY}">{as_html(y)}</text>'
     )
 
 
-def _key(name: str, number: int, colour: str, width: float) -> str:
-    """The name of a curve, on the upper right, where falling curves leave room."""
-    at = f'x="{width - RIGHT - 4}" y="{TOP + 12 + KEY_LINE * number}"'
-    return f'<text {at} text-anchor="end" fill="{colour}">{as_html(name)}</text>'
+def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
+    """The names of the curves with their colours, in lines above the plot, and their height."""
+    parts, at, line = [], float(LEFT), 1
+    for number, curve in enumerate(curves):
+        size = SWATCH + GAP + CHARACTER * len(curve.name)
+        if at > LEFT and at + size > width:
+            at, line = float(LEFT), line + 1
+        y = TOP + KEY_LINE * line - 8
+        parts.append(
+            f'<path d="M{at:.0f} {y - 4}h{SWATCH - 5}" stroke="{colour_of(curve, number)}" '
+            f'stroke-width="3"/><text x="{at + SWATCH:.0f}" y="{y}" fill="{GREY}">'
+            f"{as_html(curve.name)}</text>"
+        )
+        at += size
+    return "".join(parts), KEY_LINE * line
 
 
 def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -> Iterator[str]:
     places = [axes.place(px, py, width, height) for px, py in curve.points]
     if not places:
         return
-    line = " ".join(f"{LEFT + at_x:.1f},{TOP + at_y:.1f}" for at_x, at_y in places)
-    values = " ".join(f"{px:.6g},{py:.5g}" for px, py in curve.points)
+    places = [(LEFT + at_x, max(-FARTHEST, TOP + at_y)) for at_x, at_y in places]
+    line = " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in places)
+    values = " ".join(f"{_exact(px)},{py:.5g}" for px, py in curve.points)
     name = as_html(curve.name)
     yield (
         f'<polyline points="{line}" data-name="{name}" data-values="{values}" fill="none" '
@@ -194,9 +240,14 @@ def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -
     name = f"{name}: " * bool(name)
     for (px, py), (at_x, at_y) in zip(curve.points, places, strict=True):
         yield (
-            f'<circle cx="{LEFT + at_x:.1f}" cy="{TOP + at_y:.1f}" r="2.5" fill="{colour}">'
+            f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="2.5" fill="{colour}">'
             f"<title>{name}{short(px)}, {py:.4f}</title></circle>"
         )
+
+
+def _exact(place: float) -> str:
+    """A place on the horizontal axis: a step or a number of characters is not rounded."""
+    return f"{place:.0f}" if place.is_integer() else f"{place:.6g}"
 
 
 # ---- text
@@ -265,9 +316,24 @@ def _letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> 
 def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple[int, int]]:
     """The dots of a curve, with straight lines between its points."""
     places = [axes.place(px, py, width - 1, height - 1) for px, py in curve.points]
-    for (x0, y0), (x1, y1) in zip(places, places[1:] or places, strict=False):
+    for start, end in zip(places, places[1:] or places, strict=False):
+        cut = _below_the_top(start, end)
+        if cut is None:
+            continue
+        (x0, y0), (x1, y1) = cut
         steps = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
         for n in range(steps + 1):
             share = n / steps
             row = round(y0 + share * (y1 - y0))
             yield round(x0 + share * (x1 - x0)), min(max(row, 0), height - 1)
+
+
+def _below_the_top(a: Place, b: Place) -> tuple[Place, Place] | None:
+    """The part of a line between two points that is not above the chart, if there is one."""
+    (x0, y0), (x1, y1) = a, b
+    if y0 < 0 and y1 < 0:
+        return None
+    if y0 >= 0 and y1 >= 0:
+        return a, b
+    top = x0 + (x1 - x0) * (y0 / (y0 - y1)), 0.0
+    return (top, b) if y0 < 0 else (a, top)

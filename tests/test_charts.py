@@ -59,7 +59,39 @@ def test_svg_is_well_formed_and_holds_every_point_with_its_name() -> None:
         for point in points.split():
             x, y = map(float, point.split(","))
             assert 0 <= x <= 720
-            assert 0 <= y <= 280
+            assert y <= 280
+
+
+def test_a_curve_leaves_the_plot_upwards_where_it_is_above_the_range() -> None:
+    root = ElementTree.fromstring(svg([FALLING], x="step", y="loss", highest=2.0))
+    (plot,) = (one for one in root if one.tag.endswith("svg"))  # it cuts what is outside
+    _, top, _, _ = map(float, plot.attrib["viewBox"].split())
+    (line,) = (one for one in plot if one.tag.endswith("polyline"))
+    heights = [float(point.partition(",")[2]) for point in line.attrib["points"].split()]
+    assert heights[0] < top - 100
+    assert min(heights[1:]) > top
+    assert line.attrib["data-values"].startswith("0,10 1,2 ")
+    plateau = Curve("", range(20), [10.0] * 10 + [2 - n / 10 for n in range(10)])
+    lines = text([plateau], width=60, height=6, highest=2.0, plain=True)
+    assert not lines[0].partition("|")[2][:20].strip()  # nothing that lies above is drawn
+    for value in (1e30, 1e300):
+        assert text([Curve("", [0, 1, 2], [value, 1, 2])], width=60, height=6, highest=2.0)
+
+
+def test_the_names_of_curves_are_above_the_plot() -> None:
+    curves = [Curve(f"a long name of a run, number {n}", [0, 1], [1.0, 2.0]) for n in range(6)]
+    root = ElementTree.fromstring(svg(curves, x="step", y="loss"))
+    (group,) = (one for one in root if one.tag.endswith("}g"))
+    (room,) = map(float, re.findall(r"translate\(0 (\d+)\)", group.attrib["transform"]))
+    names = [one for one in root if one.tag.endswith("text")]
+    assert [one.text for one in names] == [curve.name for curve in curves]
+    assert all(0 < float(one.attrib["y"]) <= room + 4 for one in names)
+    assert len({one.attrib["y"] for one in names}) > 1  # in lines
+    assert not svg(curves, x="step", y="loss", key=False).count("number 3</text>")
+
+
+def test_steps_and_characters_are_not_rounded() -> None:
+    assert 'data-values="1234567,1 ' in svg([Curve("", [1234567, 1234568], [1, 2])], x="x", y="y")
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -72,7 +104,7 @@ def test_text_fits_its_width_and_shows_where_the_curve_is(width: int, plain: boo
     assert lines[-1].split() == ["0", "9"]
     blank = " " if plain else "\u2800"
     drawn = [re.split("[|│]", line)[1].rstrip(blank) for line in lines[:-1]]
-    assert drawn[0].lstrip()  # the curve begins at the top,
+    assert drawn[0].lstrip()  # the curve comes in from above,
     assert len(drawn[-1]) > len(drawn[0])  # and ends at the bottom, on the right
     if plain:
         assert set("".join(drawn)) <= {"a", " "}

@@ -1,11 +1,12 @@
 """Summarize a finished run: its losses, what to change, and how much a sample copies."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from grucli.analysis.copied_text import longest_copy
 from grucli.analysis.known_words import KnownWords, known_words
-from grucli.analysis.verdict import Losses, Verdict, judge
+from grucli.analysis.verdict import Losses, Verdict, judge, uncertain
 from grucli.evaluation import baselines, evaluate
 from grucli.nn.params import Ids
 from grucli.storage import checkpoint as checkpoints
@@ -141,3 +142,49 @@ def _copied(ids: Ids, best: Checkpoint, plan: Plan) -> Copied:
     text = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
     whole = len(searched) == len(plan.splits.train)
     return Copied(len(ids), length, text, len(searched), whole)
+
+
+def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
+    """What a conclusion says in words.
+
+    Args:
+        conclusion: the conclusion.
+        symbol: what the model predicts: character or byte.
+    """
+    said = []
+    if conclusion.verdict is not None and conclusion.best_loss is not None:
+        said.append(
+            f"{uncertain(conclusion.best_loss, symbol)} Guessing by frequency: among "
+            f"{math.exp(conclusion.unigram):.1f} ({conclusion.unigram / math.log(2):.3f} bits per "
+            f"{symbol})."
+        )
+        said.append(conclusion.verdict.text)
+    if conclusion.words is not None:
+        said.append(_known(conclusion.words))
+    if conclusion.copied is not None:
+        said.append(_copies(conclusion.copied))
+    return said
+
+
+def _known(words: KnownWords) -> str:
+    return (
+        f"Of the words of a sample, {words.known / words.words:.0%} occur in the training text "
+        f"({words.known:,} of {words.words:,}); of the words of the validation text, "
+        f"{words.held_out:.0%}."
+    )
+
+
+def _copies(copied: Copied) -> str:
+    """Say how much a sample copies from the training text."""
+    where = "the corpus"
+    if not copied.whole:
+        where = f"the last {copied.searched:,} characters of the text"
+    if not copied.chars:
+        return (
+            f"A sample of {copied.sample_chars} characters copies no passage of 8 or more "
+            f"characters from {where}."
+        )
+    return (
+        f"The longest passage that a sample of {copied.sample_chars} characters copies from "
+        f"{where} has {copied.chars} characters: {copied.text!r}."
+    )

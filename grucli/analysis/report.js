@@ -13,6 +13,8 @@
     return pairs(line.getAttribute("points")).map(([x, y], i) => ({ x, y, values: values[i] }));
   }
   const nearest = (all, x) => all.reduce((a, b) => (Math.abs(b.x - x) < Math.abs(a.x - x) ? b : a));
+  const number = (n) => n.toLocaleString("en-US");
+  const place = (unit, n) => (unit.startsWith("step") ? `step ${number(n)}` : `${number(n)} ${n === 1 ? unit.replace(/s$/, "") : unit}`);
 
   function follow(chart) {
     const curves = [...chart.querySelectorAll("polyline")].map((line) => ({ name: line.dataset.name, all: points(line) }));
@@ -23,18 +25,23 @@
     const numbers = document.createElement("figcaption");
     numbers.className = "numbers";
     numbers.setAttribute("role", "status");
-    chart.append(rule);
+    const plot = chart.querySelector("svg");
+    plot.prepend(rule);
     chart.after(numbers);
     chart.tabIndex = 0;
     let at = places[0];
 
+    /** A curve's number where it has one; the nearest with its own place. */
+    function said({ name, values: [x, y] }, here) {
+      return `${name} ${y}`.trim() + (x === here ? "" : ` (at ${number(x)})`);
+    }
     function show(x) {
       const found = curves.map(({ name, all }) => ({ name, ...nearest(all, x) }));
       const point = nearest(found, x);
+      const here = point.values[0];
       at = point.x;
-      rule.setAttribute("d", `M${at} 12V${chart.viewBox.baseVal.height - 40}`);
-      numbers.textContent = [point.values[0].toLocaleString("en-US"),
-        ...found.map(({ name, values }) => `${name} ${values[1]}`.trim())].join(" · ");
+      rule.setAttribute("d", `M${at} 0v${chart.viewBox.baseVal.height}`);
+      numbers.textContent = [place(chart.dataset.x, here), ...found.map((one) => said(one, here))].join(" · ");
     }
     function hide() {
       rule.removeAttribute("d");

@@ -5,7 +5,7 @@ All of it can be read without scripts; a short one adds the numbers under the po
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import chain
@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 
+from grucli.analysis.verdict import uncertain
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.storage.directory import open_checkpoint
 from grucli.storage.loading import load_with_split
 from grucli.storage.run import LOSS, Run
+from grucli.storage.run_files import TextInfo
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
 from grucli.web_page import WebPage, as_html, policy
@@ -40,13 +44,13 @@ AXES = {"step": "steps", "chars": "characters", "elapsed_s": "seconds"}
 
 
 def report(
-    *paths: str | os.PathLike[str], verdict: str | None = None, passage: bool = True
+    *paths: str | os.PathLike[str], said: Sequence[str] = (), passage: bool = True
 ) -> WebPage:
     """Make the report of one run, or of several runs that are compared.
 
     Args:
         paths: the run directories.
-        verdict: what to say of the run first.
+        said: sentences that the report of one run begins with.
         passage: whether validation text is read by the model, and coloured by surprise.
 
     Raises:
@@ -59,17 +63,33 @@ def report(
     if len(runs) == 1:
         (run,) = runs
         read = _passage(run) if passage else ()
-        return WebPage(_page(run.path.name, chain(_of_one(run, verdict), read, _origin(run))))
+        title, parts = _text_of(run) or run.path.name, chain(_of_one(run, said), read, _origin(run))
+        return WebPage(_page(title, parts))
     return WebPage(_page(f"{len(runs)} runs", _of_several(runs)))
 
 
 # ---- one run
 
 
-def _of_one(run: Run, verdict: str | None) -> Iterator[str]:
-    if verdict:
-        yield f"<p>{as_html(verdict)}</p>"
-    yield _table(_facts(run))
+def _names_of(text: TextInfo) -> list[str]:
+    """The names of the files of a text."""
+    names = (Path(path).name for path in text.paths or [])
+    return ["standard input" if name == STANDARD_INPUT else name for name in names]
+
+
+def _text_of(run: Run) -> str:
+    """A text in few words: its first file, and how many more there are."""
+    first, *more = _names_of(run.info.corpus) or [""]
+    return f"{first} and {len(more)} more" if more else first
+
+
+def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
+    yield f'<p class="soft">{as_html(run.path.name)}</p>'
+    best, settings = run.info.best.loss, run.settings  # training writes reports, so they are quick
+    symbol = "byte" if settings.data.level == "byte" else "character"
+    for sentence in said or ([] if best is None else [uncertain(best, symbol)]):
+        yield f'<p class="said">{as_html(sentence)}</p>'
+    yield _table(_facts(run, symbol))
     yield from _losses({by: run.curves(by) for by in AXES}, LOSS)
     yield '<div class="small">'
     for column, name in (
@@ -77,38 +97,55 @@ def _of_one(run: Run, verdict: str | None) -> Iterator[str]:
         ("grad_norm", "gradient norm"),
         ("chars_per_s", "characters per second"),
     ):
-        yield _figure(run.curves(column=column), "step", name, size=(420, 190))
+        drawn = [Curve(name, curve.x, curve.y) for curve in run.curves(column=column)]
+        yield _figure(drawn, "step", name, size=(420, 190))
     yield "</div>"
-    changed = _changed(run.settings)
+    changed = _changed(settings)
     if changed:
         yield "<h2>Settings that differ from the defaults</h2>"
         yield _table(changed)
     yield from _samples(run)
 
 
-def _facts(run: Run) -> dict[str, str]:
+def _facts(run: Run, symbol: str) -> dict[str, str]:
     info = run.info
     facts = {
         "status": run.status,
-        "text": ", ".join(Path(path).name for path in info.corpus.paths or []),
+        "text": _text_with_size(info.corpus, symbol),
         "network": info.model or "",
         "parameters": "" if info.parameters is None else f"{info.parameters:,}",
         "budget": info.budget or "",
         "step": "" if info.step is None else f"{info.step:,}",
-        "time": "" if info.elapsed_s is None else f"{info.elapsed_s / 60:.1f} minutes",
+        "time": "" if info.elapsed_s is None else _time(info.elapsed_s),
     }
     if info.best.loss is not None and info.best.step is not None:
         facts["best loss"] = (
-            f"{info.best.loss:.4f} nats = {info.best.loss / math.log(2):.4f} bits per character, "
-            f"at step {info.best.step:,}"
+            f"{info.best.loss:.4f} nats = {info.best.loss / math.log(2):.4f} bits per "
+            f"{symbol}, at step {info.best.step:,}"
         )
     return {name: fact for name, fact in facts.items() if fact}
+
+
+def _text_with_size(text: TextInfo, symbol: str) -> str:
+    size = [] if text.chars is None else [f"{text.chars:,} {symbol}s"]
+    return ", ".join(_names_of(text) + size)
+
+
+def _time(seconds: float) -> str:
+    """A time in words: seconds below two minutes."""
+    if seconds < 120:
+        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
+    return f"{seconds / 60:.1f} minutes"
+
+
+def _setting(value: object) -> str:
+    return "not set" if value is None else str(value)
 
 
 def _changed(settings: Settings) -> dict[str, str]:
     defaults = flatten(Settings())
     return {
-        key: f"{value} (default {defaults[key]})"
+        key: f"{_setting(value)} (default: {_setting(defaults[key])})"
         for key, value in flatten(settings).items()
         if value != defaults[key]
     }
@@ -173,19 +210,57 @@ def _origin(run: Run) -> Iterator[str]:
 
 def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
+    texts = _texts(ranked)
+    if len(set(texts)) > 1:
+        yield (
+            "<p>The runs have different texts. A loss depends on the text, so losses on different "
+            "texts cannot be compared.</p>"
+        )
     yield from _losses({by: list(_validation(ranked, by)) for by in AXES}, f"validation {LOSS}")
+    columns = {name: list(map(of, ranked)) for name, of in RESULTS.items()}
     settings = [flatten(run.settings) for run in ranked]
-    keys = [key for key in settings[0] if len({str(one.get(key)) for one in settings}) > 1]
-    heads = ["run", "best loss", "at step", "minutes", "parameters", *keys]
-    rows = [
-        [run.path.name, *_result(run), *(str(one.get(key, "")) for key in keys)]
-        for run, one in zip(ranked, settings, strict=True)
-    ]
+    others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
+    others = {"text": texts, PORTION: list(map(_portion, ranked))} | others
+    columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
-    head = "".join(f"<th>{as_html(name)}</th>" for name in heads)
-    body = "".join(_row(row, number) for number, row in enumerate(rows))
-    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    yield f'<div class="table">{table}</div>'
+    yield _comparison([run.path.name for run in ranked], columns)
+
+
+def _texts(runs: Sequence[Run]) -> list[str]:
+    """The texts of runs by name; different texts with one name have their hashes too."""
+    names, hashes = [_text_of(run) for run in runs], [run.info.corpus.sha256 or "" for run in runs]
+    if len(set(zip(names, hashes, strict=True))) == len(set(names)):
+        return names
+    return [f"{name} {text[:8]}" for name, text in zip(names, hashes, strict=True)]
+
+
+PORTION = "batch x window"
+
+
+def _portion(run: Run) -> str:
+    """What a step reads: less than the settings say if the text is short."""
+    try:
+        _, checkpoint = open_checkpoint(run.path)
+    except CheckpointError:
+        return ""
+    return f"{checkpoint.batch} x {checkpoint.window}"
+
+
+RESULTS: Mapping[str, Callable[[Run], str]] = {
+    "best loss": lambda run: _shown(run.info.best.loss, ".4f"),
+    "at step": lambda run: _shown(run.info.best.step, ","),
+    "minutes": lambda run: _shown(_minutes(run.info.elapsed_s), ".1f"),
+    "parameters": lambda run: _shown(run.info.parameters, ","),
+}
+"""What came of a run, by the names of the columns."""
+
+
+def _minutes(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds / 60
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
 
 
 def _validation(runs: Sequence[Run], by: str) -> Iterator[Curve]:
@@ -196,21 +271,24 @@ def _validation(runs: Sequence[Run], by: str) -> Iterator[Curve]:
                 yield Curve(run.path.name, curve.x, curve.y, colour=number)
 
 
-def _row(cells: Sequence[str], number: int) -> str:
-    """A row of the comparison; its first cell has the colour of the run's curve."""
-    name, *others = map(as_html, cells)
-    rest = "".join(f"<td>{cell}</td>" for cell in others)
-    return f'<tr><td class="colour-{number % len(COLOURS)}">{name}</td>{rest}</tr>'
+def _comparison(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
+    """A table with a row for each run, whose name has the colour of its curve."""
+    heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in ("run", *columns))
+    rows = "".join(
+        f'<tr role="row"><th scope="row" role="rowheader">{_swatch(number)}{as_html(name)}</th>'
+        + "".join(
+            f'<td role="cell" data-name="{as_html(column)}">{as_html(cells[number])}</td>'
+            for column, cells in columns.items()
+        )
+        + "</tr>"
+        for number, name in enumerate(names)
+    )
+    table = f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
+    return f'<div class="table" tabindex="0"><table class="runs" role="table">{table}</table></div>'
 
 
-def _result(run: Run) -> list[str]:
-    info = run.info
-    return [
-        "" if info.best.loss is None else f"{info.best.loss:.4f}",
-        "" if info.best.step is None else f"{info.best.step:,}",
-        "" if info.elapsed_s is None else f"{info.elapsed_s / 60:.1f}",
-        "" if info.parameters is None else f"{info.parameters:,}",
-    ]
+def _swatch(number: int) -> str:
+    return f'<i class="swatch colour-{number % len(COLOURS)}"></i>'
 
 
 # ---- HTML
@@ -219,12 +297,14 @@ def _result(run: Run) -> list[str]:
 @cache
 def _style() -> str:
     """The style, with rules for the curves' colours, the strengths of surprise and the axes."""
-    rules = [f".colour-{n} {{ color: {colour}; }}" for n, colour in enumerate(COLOURS)]
+    rules = [f".colour-{n} {{ background: {colour}; }}" for n, colour in enumerate(COLOURS)]
     rules += [
-        f".level-{n} {{ background: rgb(217 84 30 / {n / LEVELS:.2f}); }}"
+        f".level-{n} {{ background: rgb(var(--hot) / {n / LEVELS:.2f}); }}"
         for n in range(LEVELS + 1)
     ]
-    rules += [f"#by-{axis}:not(:checked) ~ .by-{axis} {{ display: none; }}" for axis in AXES]
+    rules += [
+        f".losses:has(#by-{axis}:not(:checked)) .by-{axis} {{ display: none; }}" for axis in AXES
+    ]
     return _source("report.css") + "\n".join(rules)
 
 
@@ -256,11 +336,12 @@ def _table(facts: Mapping[str, Any]) -> str:
 
 def _losses(by_axis: Mapping[str, Sequence[Curve]], name: str) -> Iterator[str]:
     """Curves of the loss, with a choice of what they are drawn by."""
-    yield '<div class="losses"><span class="soft">Loss by</span>'
+    yield '<div class="losses"><p class="axes"><span class="soft">Loss by</span>'
     for axis, title in AXES.items():
         checked = " checked" * (axis == "step")
-        yield f'<input type="radio" name="axis" id="by-{axis}"{checked}>'
-        yield f'<label for="by-{axis}">{title}</label>'
+        radio = f'<input type="radio" name="axis" id="by-{axis}"{checked}>'
+        yield f"<label>{radio} {title}</label>"
+    yield "</p>"
     for axis, curves in by_axis.items():
         chart = _figure(curves, AXES[axis], name, typical_top(curves))
         yield f'<div class="by-{axis}">{chart}</div>'
@@ -272,8 +353,14 @@ def _figure(
     x: str,
     y: str,
     highest: float | None = None,
-    size: tuple[int, int] | None = None,
+    size: tuple[int, int] = (720, 300),
 ) -> str:
-    width, height = size or (900, 320)
-    chart = svg(drawn, x=x, y=y, highest=highest, width=width, height=height)
-    return f"<figure>{chart}</figure>" if chart else ""
+    """A chart with its key, which is not in the picture, so that it has room on a phone."""
+    chart = svg(drawn, x=x, y=y, highest=highest, width=size[0], height=size[1], key=False)
+    if not chart:
+        return ""
+    names = "".join(
+        f"<li>{_swatch(curve.colour or 0)}{as_html(curve.name)}</li>" for curve in drawn
+    )
+    key = f'<ul class="key">{names}</ul>' if len(drawn) > 1 else ""
+    return f"<figure>{key}{chart}</figure>"

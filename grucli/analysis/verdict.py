@@ -1,5 +1,6 @@
 """Judge a finished run in plain words: what its losses mean, and what to change."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,14 @@ class Losses:
         near = [loss - self.best <= WORTH_MENTIONING for loss in self.val]
         flat = len(self.val) - near.index(True) - 1
         return flat if flat >= len(self.val) // 3 else 0
+
+
+def uncertain(loss: float, symbol: str) -> str:
+    """Say in words what a loss, in nats, means."""
+    return (
+        f"The model is as uncertain about each {symbol} as about a choice among "
+        f"{math.exp(loss):.1f} equally likely ones."
+    )
 
 
 def judge(losses: Losses, dropout: float, hidden: int, copied: float = 0.0) -> Verdict:

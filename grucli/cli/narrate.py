@@ -12,9 +12,7 @@ from grucli.printable import printable
 from grucli.shell import quote
 
 if TYPE_CHECKING:
-    from grucli.analysis.conclusion import Conclusion, Copied
-    from grucli.analysis.known_words import KnownWords
-    from grucli.analysis.verdict import Verdict
+    from grucli.analysis.conclusion import Conclusion
     from grucli.config import Model, Values
     from grucli.storage.directory import RunDirectory
     from grucli.training.events import Event, Finished, Started
@@ -284,19 +282,20 @@ def say_stopped(
 
 def say_goodbye(session: "Session") -> None:
     """Show the result, and useful next commands."""
-    from grucli.analysis.conclusion import conclude
+    from grucli.analysis.conclusion import conclude, sentences
 
     run, plan, where = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion = conclude(plan, run, where)
-    _say_result(conclusion, "byte" if plan.settings.data.level == "byte" else "character")
+    symbol = "byte" if plan.settings.data.level == "byte" else "character"
+    _say_result(conclusion, symbol)
     if plan.budget.seconds is not None:
         render.say(
             "A budget in minutes gives other results each time. With "
             f"--steps {where.step} instead, the run takes about as long and can be repeated to "
             "the same bits."
         )
-    _show_curves(run, conclusion.verdict)
+    _show_curves(run, sentences(conclusion, symbol))
     path = quote(str(run.path))
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
@@ -307,7 +306,7 @@ def say_goodbye(session: "Session") -> None:
         render.say_command(f"{resume} {_twice_the_budget(plan, where.step)}")
 
 
-def _show_curves(run: "RunDirectory", verdict: "Verdict | None") -> None:
+def _show_curves(run: "RunDirectory", said: "Sequence[str]") -> None:
     """Complete the report of the run, and draw the losses on a terminal."""
     from grucli.analysis.report import report
     from grucli.cli.plot import chart
@@ -318,9 +317,7 @@ def _show_curves(run: "RunDirectory", verdict: "Verdict | None") -> None:
             render.say()
             for line in chart(Run(run.path).curves(), "step", lines=SMALL):
                 render.say(line)
-        report(run.path, verdict=None if verdict is None else verdict.text).write(
-            run.path / "report.html"
-        )
+        report(run.path, said=said).write(run.path / "report.html")
         render.say()
         render.fact("report", str(run.path / "report.html"))
 
@@ -336,6 +333,8 @@ def _twice_the_budget(plan: "Plan", step: int) -> str:
 
 
 def _say_result(conclusion: "Conclusion", symbol: str) -> None:
+    from grucli.analysis.conclusion import sentences
+
     count, loss, step = conclusion.stopped_early, conclusion.best_loss, conclusion.best_step
     if count:
         render.say(
@@ -350,42 +349,5 @@ def _say_result(conclusion: "Conclusion", symbol: str) -> None:
             f"at step {step:,}",
             style="bold",
         )
-        render.say(_meaning(loss, conclusion.unigram, symbol))
-        render.say(conclusion.verdict.text)
-    if conclusion.words is not None:
-        render.say(_words_line(conclusion.words))
-    if conclusion.copied is not None:
-        render.say(_copied_line(conclusion.copied))
-
-
-def _meaning(loss: float, unigram: float, symbol: str) -> str:
-    """Say in words what a loss means."""
-    return (
-        f"The model is as uncertain about each {symbol} as about a choice among "
-        f"{math.exp(loss):.1f} equally likely ones. Guessing by frequency: among "
-        f"{math.exp(unigram):.1f} ({unigram / math.log(2):.3f} bits per {symbol})."
-    )
-
-
-def _words_line(words: "KnownWords") -> str:
-    return (
-        f"Of the words of a sample, {words.known / words.words:.0%} occur in the training text "
-        f"({words.known:,} of {words.words:,}); of the words of the validation text, "
-        f"{words.held_out:.0%}."
-    )
-
-
-def _copied_line(copied: "Copied") -> str:
-    """Say how much a sample copies from the training text."""
-    where = "the corpus"
-    if not copied.whole:
-        where = f"the last {copied.searched:,} characters of the text"
-    if not copied.chars:
-        return (
-            f"A sample of {copied.sample_chars} characters copies no passage of 8 or more "
-            f"characters from {where}."
-        )
-    return (
-        f"The longest passage that a sample of {copied.sample_chars} characters copies from "
-        f"{where} has {copied.chars} characters: {copied.text!r}."
-    )
+    for sentence in sentences(conclusion, symbol):
+        render.say(sentence)

@@ -18,7 +18,7 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     output_files.check("--output", output, force=force)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
-    made = reports.report(*runs, verdict=_verdict(runs[0]) if len(runs) == 1 else None)
+    made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
     path = runs[0] / "report.html" if output is None else output
     if path == Path("-"):
         render.write(made.html.encode())
@@ -27,13 +27,14 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     render.write_path(path)
 
 
-def _verdict(run: Path) -> str | None:
-    """The verdict on a finished run, if its text is still there."""
-    from grucli.analysis.conclusion import conclude_run
+def _said(run: Path) -> list[str]:
+    """What the end of a run says of it, if its text is still there."""
+    from grucli.analysis.conclusion import conclude_run, sentences
     from grucli.errors import GrucliError
+    from grucli.storage.run import Run
 
     try:
-        verdict = conclude_run(run).verdict
+        level = Run(run).settings.data.level
+        return sentences(conclude_run(run), "byte" if level == "byte" else "character")
     except GrucliError:
-        return None
-    return None if verdict is None else verdict.text
+        return []

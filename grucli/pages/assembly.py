@@ -16,6 +16,7 @@ SCRIPTS = (
     "elements.js",
     "strip.js",
     "reading.js",
+    "marks.js",
     "write.js",
     "surprise.js",
     "inside.js",

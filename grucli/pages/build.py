@@ -114,7 +114,9 @@ def _about(
 def _facts(
     checkpoint: Checkpoint, lm: LanguageModel, type_: Type, copied: str | None, text: str
 ) -> list[tuple[str, str]]:
-    model, where, train = lm.model, checkpoint.progress, checkpoint.settings.train
+    model, where = lm.model, checkpoint.progress
+    steps = f"{where.step:,} step{'s' * (where.step != 1)}"
+    noun = "bytes" if lm.vocabulary.level == "byte" else "characters"
     facts = [
         ("Text", f"{text}, {model.V:,} different"),
         (
@@ -122,7 +124,7 @@ def _facts(
             f"{NETWORKS[model.cell]}, {model.L} x {model.H:,} units, {lm.parameters:,} parameters "
             f"({type_} here)",
         ),
-        ("Training", f"{where.step:,} steps of {train.batch} x {checkpoint.window} characters"),
+        ("Training", f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}"),
     ]
     if where.best_loss is not None:
         held_out = "Held-out text" if checkpoint.settings.data.val else "Training text"

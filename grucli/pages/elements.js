@@ -42,9 +42,31 @@ const number = (x, digits = 3) => {
   return size !== 0 && (size < 1e-3 || size >= 1e5) ? x.toExponential(2) : x.toFixed(digits);
 };
 const count = (n) => n.toLocaleString("en-US");
-const percent = (x) => `${(100 * x).toFixed(1)} %`;
+/** Hundredths with one digit; never a zero below zero. */
+const hundredths = (x) => (100 * x).toFixed(1).replace(/^-(0\.0)$/, "$1");
+const percent = (x) => `${hundredths(x)} %`;
+const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 
 function table(heads, rows) {
   const head = element("tr", {}, ...heads.map((name, i) => element("th", { scope: "col", class: i ? "number" : "" }, name)));
   return element("table", {}, element("thead", {}, head), element("tbody", {}, ...rows));
+}
+
+/** Correct a number that a field does not allow, and say so. */
+function correct(field) {
+  const { min, max, step, dataset } = field;
+  const typed = Number(field.value);
+  const whole = step ? typed : Math.round(typed);
+  const allowed = Math.min(max === "" ? Infinity : Number(max), Math.max(min === "" ? -Infinity : Number(min), whole));
+  const note = field.closest(".settings").querySelector(".correction");
+  note.textContent = "";
+  if (field.value === "" || !Number.isFinite(typed)) field.value = dataset.default || "";
+  else if (allowed !== typed) {
+    note.textContent = `${field.value} is not possible here: ${count(allowed)} is used.`;
+    field.value = allowed;
+  }
+}
+function prepareFields() {
+  for (const settings of document.querySelectorAll(".settings")) settings.append(element("span", { class: "correction", role: "status" }));
+  for (const field of document.querySelectorAll('input[type="number"]')) field.addEventListener("change", () => correct(field));
 }

@@ -13,12 +13,13 @@ const gradient = (() => {
   let strip = null;
   let drawn = null;
 
-  function show(read, anew) {
-    if (drawn === read && !anew) return;
-    drawn = read;
-    strip.show(read.symbols);
-    for (const id of ["gradient-detail", "gradient-chart", "gradient-table"]) $(id).replaceChildren();
-    if (read.ids.length > 1) strip.choose(Math.min(read.ids.length - 1, 100));
+  function show(read) {
+    if (drawn !== read) {
+      drawn = read;
+      strip.show(read.symbols);
+      for (const id of ["gradient-detail", "gradient-chart", "gradient-table"]) $(id).replaceChildren();
+    }
+    if (read.ids.length > 1) strip.resume(Math.min(read.ids.length - 1, 100));
     else $("gradient-totals").textContent = "The gradient needs two characters or more.";
   }
 
@@ -46,9 +47,10 @@ const gradient = (() => {
     found.forEach(({ norm }, k) => { if (i - 2 - k >= 0) strengths[i - 2 - k] = Math.sqrt(norm / largest); });
     strip.colour(strengths);
     const worst = Math.max(0, ...found.map(({ difference }) => difference));
-    $("gradient-totals").textContent = found.length
-      ? `Loss of “${named(read.symbols[i])}”: ${(read.bits[i] * LN2).toFixed(3)} nats. The stronger the colour of an earlier character, the larger the gradient at the state after it.`
-      : `Loss of “${named(read.symbols[i])}”: ${(read.bits[i] * LN2).toFixed(3)} nats. No gradient goes back from here: choose a later character.`;
+    const loss = `The model gave “${named(read.symbols[i])}” a probability of ${percent(2 ** -read.bits[i])}: its loss is ${(read.bits[i] * LN2).toFixed(3)} nats. `;
+    $("gradient-totals").textContent = loss + (found.length
+      ? "The colours are the size of its gradient at the state after each earlier character."
+      : "No gradient goes back from here: choose a later character.");
     sums(found, worst);
     chart(found, start);
     shares(found, start);
@@ -57,17 +59,21 @@ const gradient = (() => {
   function sums(found, worst) {
     const one = found[0];
     const lines = one ? [
-      element("h2", {}, "Sum of the routes = backward pass"),
-      element("p", {}, `One step back, for a gradient of norm 1: the sum of the routes has norm ${one.sum.toPrecision(12)}, the backward pass ${one.backward.toPrecision(12)}.`),
-      element("p", { class: "aside" }, `Over ${found.length} steps the largest difference is ${worst === 0 ? "exactly 0" : worst.toExponential(1)}.`)] : [];
-    $("gradient-detail").replaceChildren(
-      ...lines, element("p", { class: "equation" }, ROUTES[spec.cell]));
+      element("p", {}, `Training computes the gradient as a whole, in its backward pass. The sum of the routes must be the same. One step back, for a gradient of norm 1: the sum of the routes has norm ${one.sum.toPrecision(12)}, the backward pass ${one.backward.toPrecision(12)}.`),
+      element("p", { class: "aside" }, `Over ${plural(found.length, "step")}, the largest difference is ${worst === 0 ? "exactly 0" : worst.toExponential(1)}.`)] : [];
+    const direct = spec.cell === "rnn"
+      ? "The only route goes through the matrix W_h at every step, so the gradient shrinks or grows quickly."
+      : `Only the direct route goes through no matrix: it multiplies each number by ${spec.cell === "lstm" ? "f" : "1 − z"} alone, so what it carries can last for many steps.`;
+    $("gradient-detail").replaceChildren(element("p", {}, `Each term of this sum is a route. ${direct}`),
+      element("p", { class: "equation" }, ROUTES[spec.cell]), ...lines);
   }
 
   /** How far the gradient reaches, and which routes carry it: bars by steps back. */
   function chart(found, start) {
     const names = routeNames();
-    const [width, height, left, bottom] = [720, 220, 58, 34];
+    // as wide as its place, so that its text has the size of text
+    const width = Math.min(760, Math.max(280, $("gradient-chart").clientWidth || 560));
+    const [height, left, bottom] = [230, 58, 24];
     const svg = document.createElementNS(SVG, "svg");
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("role", "img");
@@ -85,6 +91,7 @@ const gradient = (() => {
     const y = (value) => height - bottom - (height - bottom - 12) * (value / high);
     make("text", { x: left - 6, y: y(high) + 4, "text-anchor": "end" }, percent(high));
     make("text", { x: left - 6, y: y(0) + 4, "text-anchor": "end" }, "0");
+    let labelled = -Infinity;
     found.forEach(({ shares: of }, k) => {
       const positive = names.map((name) => Math.max(0, of[name] || 0));
       const total = positive.reduce((a, b) => a + b, 0) || 1;
@@ -94,34 +101,32 @@ const gradient = (() => {
         make("rect", { class: `route-${route}`, x: left + k * step, width: Math.max(1, step - 1), y: y(below + part), height: Math.max(0, y(below) - y(below + part)) });
         below += part;
       });
-      if ([1, 2, 4, 8, 16, 32, 64].includes(k + 1)) {
-        make("text", { x: left + (k + 0.5) * step, y: height - bottom + 16, "text-anchor": "middle" }, k + 1);
+      const middle = left + (k + 0.5) * step;
+      if ([1, 2, 4, 8, 16, 32, 64].includes(k + 1) && middle - labelled > 14) {
+        labelled = middle;
+        make("text", { x: middle, y: height - bottom + 16, "text-anchor": "middle" }, k + 1);
       }
     });
-    make("text", { x: left, y: height - 4 }, "steps back; height: norm of the gradient there, relative to its start; colours: routes of that step");
+    const caption = element("p", { class: "aside" }, "From left to right: 1, 2, 3 … characters further back. Height: how much of the gradient is left there (100 % is what the loss gives to the last state). Colours: the routes that carry it over that step.");
     const key = element("ul", { class: "key" }, ...names.map((name, route) => element("li", {}, element("i", { class: `route-${route}` }), name)));
-    $("gradient-chart").replaceChildren(...(found.length ? [svg, key] : []));
+    $("gradient-chart").replaceChildren(...(found.length ? [key, svg, caption] : []));
   }
 
   function shares(found, start) {
     const names = routeNames();
     const rows = [1, 2, 4, 8, 16, 32, 64].filter((k) => k <= found.length).map((k) => {
       const { norm, shares: of } = found[k - 1];
-      return element("tr", {}, element("td", { class: "number" }, k), element("td", { class: "number" }, percent(norm / start)),
-        ...names.map((name) => element("td", { class: "number" }, percent(of[name] || 0))));
+      return element("tr", {}, element("td", { class: "number" }, k), element("td", { class: "number" }, hundredths(norm / start)),
+        ...names.map((name) => element("td", { class: "number" }, hundredths(of[name] || 0))));
     });
-    const made = table(["steps back", "gradient that is left", ...names], rows);
+    const made = table(["steps back", "left", ...names], rows);
     $("gradient-table").replaceChildren(...(rows.length ? [made, element("p", { class: "aside" },
-      "A share is the part of the gradient that a route carries over this step, along the whole; shares add up to 100 %, and one below zero points against the whole. A stack shows the positive shares.")] : []));
+      "In per cent: what is left of the gradient, and the part of it that each route carries over that step. The parts add up to 100. A part below zero works against the others, and the chart leaves it out.")] : []));
   }
 
   function prepare() {
     strip = new Strip($("gradient-strip"), "Text, coloured by the gradient that arrives; arrow keys choose the character whose loss is followed", detail);
-    const direct = spec.cell === "rnn"
-      ? "Its only route goes through the matrix W_h at every step, so the gradient shrinks or grows quickly."
-      : `Only the direct route goes through no matrix: it multiplies each number by ${spec.cell === "lstm" ? "f" : "1 − z"} alone, so what it carries can last for many steps.`;
-    $("gradient-lead").append(
-      `Choose a character: the gradient of its loss flows back through the state, character by character, along ${routeNames().length === 1 ? "one route" : `${{ 4: "four", 5: "five" }[routeNames().length]} kinds of routes`}. ${direct}`);
+    $("gradient-lead").textContent = "How far back does the model look? Choose a character: the stronger the colour of an earlier one, the more the model's memory of it counts for this prediction. Training follows the same ways back: where no gradient arrives, it learns nothing.";
   }
   return { prepare, show };
 })();

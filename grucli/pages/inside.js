@@ -16,33 +16,57 @@ const MEANING = {
 if (spec.cell === "lstm") MEANING.u = "tanh(c)";
 if (spec.cell === "gru-after") MEANING.u = "input of the reset gate";
 
+const BELOW_ZERO = ["h", "n", "g", "u", "c"]; // quantities that are not gates between 0 and 1
+
 const inside = (() => {
   let strip = null;
   let drawn = null;
+  let followed = ""; // what the unit was found by
 
   const layer = () => Number($("layer").value) - 1;
   const quantity = () => $("quantity").value;
   const unit = () => Math.min(model.H - 1, Math.max(0, Math.floor(Number($("unit").value) || 0)));
   const values = (read) => read.ids.map((_, i) => read.states[i + 1][layer()][quantity()][unit()]);
 
-  function show(read, anew) {
-    if (drawn !== read || anew) {
+  function show(read) {
+    if (drawn !== read) {
+      const first = drawn === null;
       drawn = read;
       strip.show(read.symbols);
-      if (read.ids.length) strip.choose(Math.min(read.ids.length - 1, 20));
-      else $("inside-detail").replaceChildren();
+      offer(first);
+      if ($("feature").value) find();
+      else colour();
+      if (!read.ids.length) $("inside-detail").replaceChildren();
     }
-    colour();
+    if (read.ids.length) strip.resume(Math.min(read.ids.length - 1, 20));
   }
-  function colour() {
+  /** Only what varies in this text can be followed; the first view begins with the first of these. */
+  function offer(first) {
+    const text = characters();
+    for (const option of $("feature").options) {
+      if (!option.value) continue;
+      const wanted = features.FEATURES[option.value](text);
+      option.disabled = !wanted.some((x) => x !== wanted[0]);
+      option.textContent = option.value + (option.disabled ? " (not here)" : "");
+    }
+    const possible = [...$("feature").options].filter((option) => option.value && !option.disabled).map((option) => option.value);
+    if (first) $("feature").value = possible.includes("position in line") ? "position in line" : possible[0] || "";
+    else if (!possible.includes($("feature").value)) $("feature").value = "";
+  }
+  const characters = () => reading.read.symbols.map((symbol) => String.fromCodePoint(symbol < 0 ? 0xfffd : symbol));
+
+  function colour(found = "") {
     const read = reading.read;
     if (!read) return;
-    const found = values(read);
-    const full = ["h", "n", "g", "u", "c"].includes(quantity()) ? Math.max(1e-9, ...found.map(Math.abs)) : 1;
-    strip.colour(found.map((x) => x / full));
-    $("inside-totals").textContent = found.length
-      ? `${quantity()} of unit ${unit()}, layer ${layer() + 1}: from ${number(Math.min(...found))} to ${number(Math.max(...found))}. Warm colours are above zero, cold ones below.${leftOut(read.unknown)}`
-      : "There is nothing to read.";
+    followed = found;
+    const numbers = values(read);
+    const signed = BELOW_ZERO.includes(quantity());
+    const full = signed ? Math.max(1e-9, ...numbers.map(Math.abs)) : 1;
+    strip.colour(numbers.map((x) => x / full));
+    const legend = signed ? "Warm colours are above zero, cold ones below." : "The stronger the colour, the nearer the gate is to 1, where it is open.";
+    $("inside-totals").textContent = numbers.length
+      ? `${followed}${quantity()} of unit ${unit()}, layer ${layer() + 1}: from ${number(Math.min(...numbers))} to ${number(Math.max(...numbers))}. ${legend}${leftOut(read.unknown)}`
+      : `There is nothing to read.${leftOut(read.unknown)}`;
     if (strip.at >= 0) detail(strip.at);
   }
 
@@ -64,8 +88,7 @@ const inside = (() => {
   /** The units whose value follows a feature of the text most closely, by correlation. */
   function followers(feature) {
     const read = reading.read;
-    const text = read.symbols.map((symbol) => String.fromCodePoint(symbol));
-    const wanted = features.FEATURES[feature](text);
+    const wanted = features.FEATURES[feature](characters());
     const found = [];
     for (let k = 0; k < model.H; k++) {
       const r = features.correlation(wanted, read.ids.map((_, i) => read.states[i + 1][layer()].h[k]));
@@ -75,17 +98,19 @@ const inside = (() => {
   }
   function find() {
     const feature = $("feature").value;
-    if (!feature || !reading.read) return;
+    if (!feature || !reading.read) return colour();
     const found = followers(feature);
-    if (!found.length) {
-      $("inside-totals").textContent = `“${feature}” does not vary in this text: give it another text.`;
-      return;
-    }
+    if (!found.length) return colour();
+    const [[best, r], ...others] = found;
     $("quantity").value = "h";
-    $("unit").value = found[0][0];
+    $("unit").value = best;
+    const next = others.slice(0, 3).map(([k, other]) => `${k} (${other.toFixed(2)})`).join(", ");
+    return colour(`Of the ${plural(model.H, "unit")} of this layer, unit ${best} follows the feature “${feature}” best (correlation ${r.toFixed(2)})${next ? `, then ${next}` : ""}. `);
+  }
+  /** A person chooses a unit or a value: it follows nothing that was asked for. */
+  function byHand() {
+    $("feature").value = "";
     colour();
-    $("inside-totals").textContent = `Units that follow “${feature}” most closely: `
-      + found.slice(0, 4).map(([k, r]) => `${k} (correlation ${r.toFixed(2)})`).join(", ") + ". The first is shown.";
   }
 
   function prepare() {
@@ -96,11 +121,11 @@ const inside = (() => {
     for (const name of names) $("quantity").append(element("option", { value: name }, `${name}${MEANING[name] ? `, ${MEANING[name]}` : ""}`));
     $("feature").append(element("option", { value: "" }, "choose …"), ...Object.keys(features.FEATURES).map((name) => element("option", { value: name }, name)));
     $("unit").max = model.H - 1;
-    for (const id of ["layer", "quantity", "unit"]) $(id).addEventListener("input", colour);
-    $("feature").addEventListener("input", find);
-    $("inside-lead").append(
-      `A model of ${count(model.H)} units a layer keeps what it has read in a state of ${count(model.H)} numbers, and updates it at every character. The text is coloured by one of them; choose a character to see the numbers before and after it.`,
-      element("span", { class: "equation" }, [...EQUATIONS[spec.cell], "", "h⁻ is the state before the character x, σ(a) = 1 / (1 + e⁻ᵃ), and * multiplies elementwise."].join("\n")));
+    for (const id of ["quantity", "unit"]) $(id).addEventListener("input", byHand);
+    $("unit").addEventListener("change", () => colour(followed));
+    for (const id of ["layer", "feature"]) $(id).addEventListener("input", find);
+    $("inside-lead").textContent = `What the model has read is kept in ${plural(model.H, "number")} ${model.L > 1 ? "in each layer" : ""}, one for each unit, and every character changes them. The text is coloured by one of them. Choose a character to see the numbers before and after it.`.replace(" ,", ",");
+    $("equations").textContent = [...EQUATIONS[spec.cell], "", "h⁻ is the state before the character x. W and b are the weights that training has found. σ(a) = 1 / (1 + e⁻ᵃ), and * multiplies elementwise."].join("\n");
   }
   return { prepare, show };
 })();

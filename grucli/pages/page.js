@@ -10,6 +10,14 @@ function choose(tab, focus = false) {
   }
   if (focus) tab.focus();
   if (tab.id !== "tab-write") reading.show();
+  try {
+    history.replaceState(null, "", `#${tab.getAttribute("aria-controls")}`);
+  } catch { /* a page within another page has no address */ }
+}
+/** The tab that the address names, such as #read. */
+function chooseByAddress() {
+  const tab = tabs.find((one) => `#${one.getAttribute("aria-controls")}` === location.hash);
+  if (tab) choose(tab);
 }
 function prepareTabs() {
   tabs.forEach((tab, i) => {
@@ -42,8 +50,11 @@ async function start() {
     about();
     model = new engine.Model(spec);
     prepareTabs();
+    prepareFields();
     for (const view of [writing, reading, surprise, inside, gradient]) view.prepare();
-    writing.go();
+    chooseByAddress();
+    addEventListener("hashchange", chooseByAddress);
+    writing.begin();
     show(await prove());
   } catch (error) {
     fail(error);

@@ -10,17 +10,20 @@ const reading = (() => {
   function prepare() {
     for (const holder of document.querySelectorAll(".source")) {
       const label = `Text (the first ${count(LONGEST)} characters are read)`;
-      const box = element("textarea", { rows: "5", spellcheck: "false", dir: "auto", "aria-label": label });
+      const box = element("textarea", { spellcheck: "false", dir: "auto", "aria-label": label });
       box.value = text;
-      const details = element("details", {}, element("summary", {}, "Another text"), box);
-      box.addEventListener("input", () => {
-        text = box.value;
-        for (const other of boxes) if (other !== box) other.value = text;
-        show();
-      });
+      const written = element("button", { class: "written" }, "Read what is in Write");
+      written.addEventListener("click", () => take($("draft").value));
+      box.addEventListener("input", () => take(box.value));
       boxes.push(box);
-      holder.append(details);
+      holder.append(element("details", {}, element("summary", {}, "Your own text"), box), written);
     }
+  }
+
+  function take(another) {
+    text = another;
+    for (const box of boxes) if (box.value !== text) box.value = text;
+    show();
   }
 
   /** Read the text with the model, unless it has been read. */
@@ -28,10 +31,10 @@ const reading = (() => {
     if (read && read.text === text) return draw();
     const job = begin("read");
     const { ids, unknown } = known(text);
-    const some = ids.slice(0, LONGEST);
-    const now = { text, ids: some, unknown, cut: ids.length - some.length, states: [], logProbs: [] };
+    const first = ids.slice(0, LONGEST);
+    const now = { text, ids: first, unknown, cut: ids.length - first.length, states: [], logProbs: [] };
     let { state, logProbs } = model.begin();
-    for (const id of some) {
+    for (const id of first) {
       now.states.push(state);
       now.logProbs.push(logProbs);
       state = model.step(id, state);
@@ -39,14 +42,18 @@ const reading = (() => {
       if (!(await job.breathe())) return undefined;
     }
     now.states.push(state);
+    now.symbols = first.map((id) => spec.symbols[id]);
+    now.bits = first.map((id, i) => -now.logProbs[i][id] / LN2);
     read = now;
-    now.symbols = some.map((id) => spec.symbols[id]);
-    now.bits = some.map((id, i) => -now.logProbs[i][id] / LN2);
-    return draw(true);
+    reading.at = null;
+    return draw();
   }
 
-  function draw(anew = false) {
-    for (const view of [surprise, inside, gradient]) view.show(read, anew);
+  /** Draw the view that is seen; the others are drawn when they are. */
+  function draw() {
+    for (const [id, view] of [["read", surprise], ["inside", inside], ["gradient", gradient]]) {
+      if (!$(id).hidden) view.show(read);
+    }
   }
-  return { prepare, show, get read() { return read; } };
+  return { prepare, show, at: null, get read() { return read; } };
 })();

@@ -8,18 +8,18 @@ const surprise = (() => {
   let drawn = null;
 
   function show(read) {
-    if (drawn === read) return;
+    if (drawn === read) return strip.resume(0);
     drawn = read;
     strip.show(read.symbols);
     strip.colour(read.bits.map((bits) => bits / FULL));
     const total = read.bits.reduce((a, b) => a + b, 0);
-    const noun = spec.level === "byte" ? "byte" : "character";
     $("read-totals").textContent = read.ids.length
-      ? `${count(read.ids.length)} ${noun}s, ${total.toFixed(1)} bits: ${(total / read.ids.length).toFixed(3)} bits a ${noun}.`
+      ? `${plural(read.ids.length, NOUN)}, ${total.toFixed(1)} bits: ${(total / read.ids.length).toFixed(3)} bits per ${NOUN}.`
         + (read.cut ? ` The rest, ${count(read.cut)}, was not read.` : "") + leftOut(read.unknown)
       : `There is nothing to read.${leftOut(read.unknown)}`;
-    if (read.ids.length) strip.choose(hardest(read.bits));
+    if (read.ids.length) strip.resume(hardest(read.bits));
     else $("read-detail").replaceChildren();
+    return undefined;
   }
   const hardest = (bits) => bits.indexOf(Math.max(...bits));
 

@@ -22,6 +22,8 @@ function named(symbol) {
   return NAMES[symbol] || (hidden(symbol) ? `U+${symbol.toString(16).padStart(4, "0")}` : String.fromCodePoint(symbol));
 }
 
+const NOUN = spec.level === "byte" ? "byte" : "character";
+
 /** The ids of a text, without what the model does not know, and the characters left out. */
 function known(text) {
   const ids = model.encode(text);
@@ -30,5 +32,6 @@ function known(text) {
   ids.forEach((id, i) => { if (id === null) out.add(spec.level === "byte" ? `byte ${symbols[i].toString(16)}` : symbols[i]); });
   return { ids: ids.filter((id) => id !== null), unknown: [...out] };
 }
+const some = (unknown) => unknown.slice(0, 12).join(" ") + (unknown.length > 12 ? " …" : "");
 const leftOut = (unknown) => unknown.length === 0 ? ""
-  : ` Left out, since the model never saw ${unknown.length > 1 ? "them" : "it"}: ${unknown.slice(0, 12).join(" ")}${unknown.length > 12 ? " …" : ""}.`;
+  : ` Left out, since the model never saw ${unknown.length > 1 ? "them" : "it"}: ${some(unknown)}.`;

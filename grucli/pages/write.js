@@ -1,24 +1,40 @@
 /* The view that writes. */
 
-const REDRAWN = 40; // milliseconds between two pictures of a growing text
+const REDRAWN = 40; // milliseconds between two pictures of a growing text, at least
+const SHARE = 8; // one part in so many of the time goes to pictures
+const FIRST = 150; // characters that are written when the page is opened
+const REMEMBERED = 100; // texts that can be brought back
 
 const writing = (() => {
-  let past = null; // {text, ids, state, logProbs}: what has been read and made
+  let past = null; // what has been read and made: {text, base, made, length, state, logProbs}
+  let working = false;
+  let typed = -Infinity; // when a person last typed
+  const back = [];
+  const forth = [];
 
   /** Read the text in the box; what was read before is not read again. */
   async function read(text, job) {
-    const begun = past && text.startsWith(past.text) ? past : { text: "", ids: [], ...model.begin() };
-    const { ids, unknown } = known(text.slice(begun.text.length));
+    const begun = past && text.startsWith(past.text) ? past : { text: "", base: "", made: [], length: 0, ...model.begin() };
+    const { ids } = known(text.slice(begun.text.length));
     let { state, logProbs } = begun;
     if (!text && !spec.lists && spec.lineEnd !== null) {
       state = model.step(spec.lineEnd, state); // a text without a beginning begins a line
       logProbs = model.next(state);
     }
-    for (const id of ids) {
+    let said = performance.now();
+    for (const [i, id] of ids.entries()) {
       state = model.step(id, state);
       if (!(await job.breathe())) return null;
+      if (performance.now() - said > 300) {
+        said = performance.now();
+        busy(true, `Reading ${count(i + 1)} of ${count(ids.length)} …`);
+      }
     }
-    return { ids: [...begun.ids, ...ids], unknown, state, logProbs: ids.length ? model.next(state) : logProbs };
+    const same = text === begun.text;
+    return {
+      base: same ? begun.base : text, made: same ? begun.made : [], length: begun.length + ids.length,
+      state, logProbs: ids.length ? model.next(state) : logProbs,
+    };
   }
 
   function options() {
@@ -26,70 +42,142 @@ const writing = (() => {
     return { temperature: value("temperature"), topK: value("top-k"), topP: value("top-p"), never: spec.unknown };
   }
 
-  async function go() {
+  async function go(length = Number($("length").value) || 500) {
+    if (working) return undefined;
     const job = begin("write");
     busy(true, "Reading …");
-    const now = await read($("draft").value, job);
-    if (jobs.write !== job.own) return undefined; // the box has been cleared, or written on again
+    const text = $("draft").value;
+    const now = await read(text, job);
+    if (jobs.write !== job.own) return undefined; // the box has been cleared
     if (!now) return busy(false, "Stopped.");
+    if (text && !now.length) return busy(false, "The model knows no character of this text, so it writes nothing.");
+    remember();
     busy(true, "Writing …");
-    const uniform = engine.randomNumbers(Number($("seed").value) + 7919 * now.ids.length);
-    const length = Number($("length").value) || 500;
+    const seed = $("seed").value === "" ? Math.floor(1e6 * Math.random()) : Number($("seed").value);
+    const made = await make(now, length, engine.randomNumbers(seed + 7919 * now.length), job);
+    if (jobs.write !== job.own) return undefined;
+    put(now);
+    past = { ...now, text: $("draft").value };
+    const part = text ? `the last ${plural(made.count, NOUN)}` : `all ${plural(made.count, NOUN)}`;
+    return busy(false, `The model wrote ${part}: ${count(Math.round(made.speed))} per second, seed ${seed}.`);
+  }
+
+  async function make(now, length, uniform, job) {
     const begun = performance.now();
     let made = 0;
-    let drawn = 0;
+    let next = 0;
+    now.made = [...now.made];
     while (made < length && (await job.breathe())) {
       const id = engine.choose(now.logProbs, options(), uniform());
-      now.ids.push(id);
+      now.made.push(id);
+      now.length++;
       now.state = model.step(id, now.state);
       now.logProbs = model.next(now.state);
       made++;
-      if (performance.now() - drawn > REDRAWN) {
-        drawn = performance.now();
-        put(now.ids);
+      const start = performance.now();
+      if (start > next) {
+        put(now);
+        next = start + Math.max(REDRAWN, SHARE * (performance.now() - start)); // a long box takes long
       }
     }
-    if (jobs.write !== job.own) return undefined;
-    put(now.ids);
-    past = { ...now, text: $("draft").value };
-    const speed = (1000 * made) / (performance.now() - begun);
-    return busy(false, `${count(made)} characters, ${speed.toFixed(0)} a second.${leftOut(now.unknown)}`);
+    return { count: made, speed: (1000 * made) / Math.max(1, performance.now() - begun) };
   }
 
-  function put(ids) {
+  /** What a person has typed stays as it is, also what the model does not know. */
+  function put({ base, made }) {
     const draft = $("draft");
     const atEnd = draft.scrollTop + draft.clientHeight >= draft.scrollHeight - 40;
-    draft.value = model.decode(ids);
+    draft.value = base + model.decode(made);
+    marks.add(base.length, draft.value);
     if (atEnd) draft.scrollTop = draft.scrollHeight;
   }
 
   function busy(now, message) {
-    $("go").disabled = now;
-    $("stop").disabled = !now;
+    working = now;
+    typed = -Infinity; // what is typed next has a way back of its own
+    $("go").setAttribute("aria-disabled", now);
+    $("stop").setAttribute("aria-disabled", !now);
+    $("undo").setAttribute("aria-disabled", now || !back.length);
     $("draft").readOnly = now;
     $("write-status").textContent = message;
   }
 
+  // ---- the way back: a browser's own goes wrong where the text has grown by itself
+
+  function remember() {
+    const text = $("draft").value;
+    if (!back.length || back[back.length - 1].text !== text) back.push({ text, parts: marks.parts });
+    if (back.length > REMEMBERED) back.shift();
+    forth.length = 0;
+  }
+  function replace(from, to) {
+    if (working || !from.length) return;
+    to.push({ text: $("draft").value, parts: marks.parts });
+    const { text, parts } = from.pop();
+    $("draft").value = text;
+    marks.show(text, parts);
+    changed();
+    busy(false, "");
+  }
+  const undo = () => replace(back, forth);
+  const redo = () => replace(forth, back);
+
+  /** Say what the model will not read, before it writes. */
+  function changed() {
+    const { unknown } = known($("draft").value);
+    $("write-notice").textContent = unknown.length === 0 ? ""
+      : `The model never saw ${some(unknown)}: it reads the text without ${unknown.length > 1 ? "them" : "it"}.`;
+  }
+
+  function clear() {
+    begin("write"); // ends what is being written
+    remember();
+    past = null;
+    $("draft").value = "";
+    marks.show("", []);
+    changed();
+    busy(false, "");
+    $("draft").focus();
+  }
+
+  function keys(event) {
+    const command = event.ctrlKey || event.metaKey;
+    const key = event.key.toLowerCase();
+    const act = command && { enter: () => go(), z: event.shiftKey ? redo : undo, y: redo }[key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  }
+  function typing(event) {
+    const act = { historyUndo: undo, historyRedo: redo }[event.inputType];
+    if (act) {
+      event.preventDefault();
+      act();
+    } else if (performance.now() - typed > 1000) remember();
+    $("undo").setAttribute("aria-disabled", working || !back.length);
+  }
+
   function prepare() {
     $("write-lead").textContent = spec.lists
-      ? "Press Write on, and the model continues the list in the box, line by line. Begin a line yourself, and it completes it."
-      : "Press Write on, and the model continues the text in the box, character by character. Change the text as you like: it goes on from there.";
+      ? "The model continues the list in the box, line by line. Change it as you like, and press Write on."
+      : "The model continues the text in the box. Change the text as you like, and press Write on.";
     const temperature = () => { $("temperature-shown").textContent = Number($("temperature").value).toFixed(2); };
     $("temperature").addEventListener("input", temperature);
     temperature();
-    $("go").addEventListener("click", go);
+    $("go").addEventListener("click", () => go());
     $("stop").addEventListener("click", () => end("write"));
-    $("clear").addEventListener("click", () => {
-      begin("write"); // ends what is being written
-      past = null;
-      $("draft").value = "";
-      busy(false, "");
-      $("draft").focus();
+    $("undo").addEventListener("click", undo);
+    $("clear").addEventListener("click", clear);
+    $("draft").addEventListener("keydown", keys);
+    $("draft").addEventListener("beforeinput", typing);
+    $("draft").addEventListener("input", () => {
+      marks.edited($("draft").value);
+      changed();
+      $("write-status").textContent = ""; // it was of another text
+      typed = performance.now();
     });
-    $("draft").addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); go(); }
-      if (event.key === "Escape") end("write");
-    });
+    marks.prepare();
+    $("write").addEventListener("keydown", (event) => { if (event.key === "Escape") end("write"); });
   }
-  return { go, prepare };
+  return { begin: () => go(FIRST), prepare };
 })();

@@ -76,6 +76,11 @@ class Checkpoint:
     progress: Progress = field(default_factory=Progress)
 
     @property
+    def batch(self) -> int:
+        """Number of windows in a batch; fewer than in the settings if the text is short."""
+        return int(self.state.shape[1])
+
+    @property
     def unknown(self) -> Unknown:
         """How unknown characters of the corpus were treated: an error, or skipped."""
         return "skip" if self.corpus.get("skipped") else "error"

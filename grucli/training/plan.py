@@ -438,7 +438,8 @@ def _budget(plan: Plan) -> str:
     """The budget in words, such as "3 minutes"."""
     train = plan.settings.train
     (budget,) = (key for key in BUDGETS if getattr(train, key) is not None)
-    return f"{getattr(train, budget):.6g} {budget}"
+    size = getattr(train, budget)
+    return f"{size:.6g} {budget.removesuffix('s') if size == 1 else budget}"
 
 
 def versions(products: Products = NUMPY) -> dict[str, str]:

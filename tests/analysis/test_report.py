@@ -1,5 +1,6 @@
 """Reports of runs, and the commands ``report`` and ``plot``."""
 
+import json
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
@@ -9,6 +10,7 @@ import pytest
 
 from grucli.analysis.report import report
 from grucli.errors import RunError, UsageError
+from grucli.storage.directory import RunDirectory, open_checkpoint
 from grucli.storage.run import Run
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated
@@ -34,7 +36,8 @@ class Page(HTMLParser):
 
 
 def train(grucli: Grucli, text: Path, *more: str) -> Path:
-    done = grucli("train", text, "--steps", "30", *TINY, *more, "-q")
+    steps = () if "--minutes" in more else ("--steps", "30")
+    done = grucli("train", text, *steps, *TINY, *more, "-q")
     assert done.code == 0, done.err
     return Path(done.out.strip())
 
@@ -48,10 +51,16 @@ def test_a_report_has_curves_settings_samples_surprise_and_origin(
     assert Path(done.out.strip()) == run / "report.html"
     html = (run / "report.html").read_text("utf-8")
     page = Page(html)
-    assert page.tags.count("svg") == 6
+    assert page.tags.count("polyline") == 9  # losses by three axes, and three small charts
     assert page.tags.count("input") == 3  # losses by steps, characters or seconds
     assert page.tags.count("pre") >= 3
-    for words in ("model.hidden", "12 (default 256)", "Samples over time", "surprising", "SHA-256"):
+    for words in (
+        "model.hidden",
+        "12 (default: 256)",
+        "Samples over time",
+        "surprising",
+        "SHA-256",
+    ):
         assert words in page.words, words
     assert f"{Run(run).info.best.loss:.4f} nats" in page.words
     assert grucli("report", run).code == 0  # again, over its own page
@@ -85,10 +94,61 @@ def test_several_runs_are_sorted_by_their_result_with_what_differs(
     assert grucli("report", *runs, "-o", file).code == 0
     page = Page(file.read_text("utf-8"))
     assert "optim.lr" in page.words
-    assert "model.hidden" not in page.words
+    for equal in ("model.hidden", "text.txt", "batch x window", "cannot be compared"):
+        assert equal not in page.words
     best, worst = (page.words.rindex(run.name) for run in reversed(runs))
     assert best < worst
     assert grucli("report", *runs, "-o", "-").out.startswith("<!DOCTYPE html>")
+
+
+def test_runs_with_different_texts_are_not_compared_by_their_losses(
+    grucli: Grucli, text_file: Path
+) -> None:
+    longer = text_file.with_name("longer.txt")
+    longer.write_text(text_file.read_text("utf-8") * 30, "utf-8")
+    runs = [
+        Path(grucli("train", text, "--steps", "5", "-s", "model.hidden=8", "-q").out.strip())
+        for text in (text_file, longer)
+    ]
+    page = Page(report(*runs).html)
+    assert "losses on different texts cannot be compared" in page.words
+    columns = [value for name, value in page.attributes if name == "data-name"]
+    assert {"text", "batch x window"} <= set(columns)
+    assert "longer.txt" in page.words
+    for run in runs:
+        _, checkpoint = open_checkpoint(run)
+        assert f"{checkpoint.batch} x {checkpoint.window}" in page.words
+    longer.write_text(longer.read_text("utf-8") + "more", "utf-8")
+    runs.append(Path(grucli("train", longer, "--steps", "5", *TINY, "-q").out.strip()))
+    page = Page(report(*runs[1:]).html)  # of one name
+    for run in runs[1:]:
+        assert f"longer.txt {str(Run(run).info.corpus.sha256)[:8]}" in page.words
+    assert "losses on different texts cannot be compared" in page.words
+
+
+def test_a_report_says_how_good_the_model_is(grucli: Grucli, text_file: Path) -> None:
+    run = train(grucli, text_file)
+    assert grucli("report", run).code == 0
+    page = Page((run / "report.html").read_text("utf-8"))
+    assert f"\n{text_file.name}\n{run.name}\n" in page.words  # the text is its title
+    for words in ("equally likely ones. Guessing by frequency", "of a sample", "copies"):
+        assert page.words.index(words) < page.words.index("parameters")
+    assert "as uncertain about each character" in Page(report(run).html).words  # while it trains
+
+
+def test_a_report_names_what_is_not_set_and_counts_in_good_english(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = train(grucli, text_file, "--minutes", "0.01")
+    words = Page(report(run).html).words
+    assert "None" not in words
+    assert "train.steps" not in words
+    assert "train.epochsnot set (default: 16.0)" in words
+    info = run / "run.json"
+    facts = json.loads(info.read_text())
+    for seconds, said in ((1.0, "1 second"), (60.0, "60 seconds"), (150.0, "2.5 minutes")):
+        info.write_text(json.dumps(facts | {"elapsed_s": seconds}))
+        assert f"time{said}" in Page(report(run).html).words
 
 
 HOSTILE = "</script><script>alert(1)</script><!-- ]]>\"'&\x00\x1b[31m\u2028\u202e</pre></style>"
@@ -97,7 +157,7 @@ HOSTILE = "</script><script>alert(1)</script><!-- ]]>\"'&\x00\x1b[31m\u2028\u202
 def test_a_hostile_text_is_shown_as_text(grucli: Grucli, tmp_path: Path) -> None:
     text = tmp_path / "<script>alert(1)<.txt"
     text.write_text(f"some words {HOSTILE}\n" * 100, "utf-8")
-    page = Page(report(train(grucli, text), verdict=HOSTILE).html)
+    page = Page(report(train(grucli, text), said=[HOSTILE]).html)
     assert page.tags.count("script") == 1
     assert "<script>alert(1)</script>" in page.words
     assert "\x1b" not in page.words
@@ -183,6 +243,17 @@ def test_training_writes_the_report_and_prints_its_path(grucli: Grucli, text_fil
     words = Page((run / "report.html").read_text("utf-8")).words
     assert "surprising" in words
     assert "done" in words
+
+
+def test_the_report_of_training_reads_the_settings_once_and_no_text(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, read = train(grucli, text_file), []
+    config = RunDirectory.config
+    monkeypatch.setattr(RunDirectory, "config", lambda self: read.append(1) or config(self))
+    monkeypatch.setattr("grucli.analysis.report.load_with_split", None)
+    report(run, passage=False)
+    assert read == [1]
 
 
 def test_the_report_is_there_after_the_first_evaluation(text_file: Path) -> None:

@@ -1,6 +1,7 @@
 """The page in a real browser; skipped without playwright (the extra ``browser``) or Chromium."""
 
 import json
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from grucli.analysis.activations import FEATURES
 from grucli.analysis.report import report
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
@@ -73,7 +75,7 @@ class Opened:
 
     def written(self) -> str:
         """Wait until the page has stopped writing; the text in the box."""
-        self.until("!document.getElementById('go').disabled")
+        self.until("document.getElementById('go').getAttribute('aria-disabled') === 'false'")
         return str(self.tab.input_value("#draft"))
 
     def text(self, selector: str) -> str:
@@ -236,7 +238,7 @@ def test_a_hostile_text_is_shown_as_text_in_a_report(
     text = tmp_path / "<script>alert(1)<.txt"
     text.write_text(f"some words {HOSTILE}\n" * 100, "utf-8")
     run = grucli("train", text, "--steps", "30", *TINY, "-q").out.strip()
-    page = opened(report(run, verdict=HOSTILE).html, width, scheme)
+    page = opened(report(run, said=[HOSTILE]).html, width, scheme)
     assert "<script>alert(1)</script>" in page.text("body")
     assert page.tab.evaluate("document.scripts.length") == 1
     assert len(page.tab.query_selector_all("svg polyline")) == 9
@@ -259,16 +261,81 @@ def test_the_curves_of_a_report_show_their_numbers(
     page.tab.focus(".by-chars svg")
     page.tab.keyboard.press("End")
     shown = page.text(".by-chars .numbers")
-    assert shown.startswith(f"{int(validation.x[-1]):,} · training ")
+    assert shown.startswith(f"{int(validation.x[-1]):,} characters · training ")
     assert f"validation {float(f'{validation.y[-1]:.5g}')}" in shown
+    assert "(at" not in shown
     page.tab.keyboard.press("Home")
     assert page.text(".by-chars .numbers") != shown
     page.tab.hover(".by-chars svg")
     assert "validation" in page.text(".by-chars .numbers")
+    page.tab.check("#by-step")
+    page.tab.focus(".by-step svg")
+    page.tab.keyboard.press("Home")
+    training, validation = Run(run).curves()
+    first, later = int(training.x[0]), int(validation.x[0])
+    assert first < later
+    assert page.text(".by-step .numbers").startswith(f"step {first} · ")
+    assert page.text(".by-step .numbers").endswith(f"(at {later})")  # it was not measured here
+    page.tab.check("#by-chars")
     page.tab.mouse.move(0, 0)
     page.tab.focus("#by-chars")
     assert page.text(".by-chars .numbers") == ""
     assert page.reports == []
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast of two colours, each as "rgb(r, g, b)" (WCAG 2.1)."""
+
+    def luminance(colour: str) -> float:
+        parts = np.array([float(n) for n in re.findall(r"[\d.]+", colour)[:3]]) / 255
+        linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+        return float(linear @ (0.2126, 0.7152, 0.0722))
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+STRONGEST = """selector => {
+  const style = getComputedStyle(document.querySelector(selector));
+  return [style.color, style.backgroundColor];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_report_can_be_read(opened: Any, grucli: Grucli, text_file: Path, scheme: str) -> None:
+    run = grucli("train", text_file, "--steps", "10", *TINY, "-q").out.strip()
+    page = opened(report(run).html, 360, scheme)
+    page.tab.evaluate("document.querySelector('.surprise span').className = 'level-12'")
+    assert contrast(*page.tab.evaluate(STRONGEST, ".surprise span")) >= 4.5
+    paper = page.tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    soft = page.tab.evaluate("getComputedStyle(document.querySelector('svg text')).fill")
+    assert contrast(soft, paper) >= 4.5
+    for chart in page.tab.query_selector_all("figure > svg"):
+        if chart.is_visible():
+            assert chart.query_selector("text").bounding_box()["height"] >= 9
+    for label in page.tab.query_selector_all(".losses label"):
+        assert label.bounding_box()["height"] < 30  # a button and its word are on one line
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def test_a_comparison_shows_all_of_its_table(opened: Any, grucli: Grucli, text_file: Path) -> None:
+    options = ("--steps", "10", "-q", *TINY, "--name", "a-rather-long-name-for-a-run")
+    many = ("model.dropout=0.1", "optim.lr=0.001", "optim.ema=0.5", "optim.clip=2")
+    others = [part for one in many for part in ("--set", one)]
+    runs = [grucli("train", text_file, *options, *more).out.strip() for more in ((), others)]
+    page = opened(report(*runs).html, 700)
+    name = page.tab.query_selector(".runs tbody th")
+    assert name.bounding_box()["height"] < 40  # on one line
+    for width, media in ((360, "screen"), (700, "print")):
+        page.tab.set_viewport_size({"width": width, "height": 800})
+        page.tab.emulate_media(media=media)
+        for cell in page.tab.query_selector_all(".runs tbody th, .runs td"):
+            box = cell.bounding_box()
+            assert box["x"] + box["width"] <= width
+        assert page.tab.is_visible(".axes") == (media == "screen")
+    style = "getComputedStyle(document.querySelector('h2'))"
+    assert page.tab.evaluate(f"{style}.printColorAdjust") == "exact"
+    assert page.tab.evaluate(f"{style}.breakAfter") == "avoid"
 
 
 def test_a_model_of_bytes_writes_and_reads_any_bytes(opened: Any) -> None:
@@ -286,7 +353,7 @@ def test_a_model_of_bytes_writes_and_reads_any_bytes(opened: Any) -> None:
 
 def test_a_text_is_written_stopped_edited_and_continued(opened: Any) -> None:
     page = opened(page_of(language_model(H=64)))
-    assert len(page.written()) == 500
+    assert len(page.written()) == 150
     page.tab.click("#clear")
     assert page.tab.input_value("#draft") == ""
     page.tab.fill("#draft", "Some words")
@@ -306,26 +373,235 @@ def test_a_text_is_written_stopped_edited_and_continued(opened: Any) -> None:
     assert page.reports == []
 
 
+def written_anew(page: Opened, **fields: str) -> str:
+    page.tab.click("#clear")
+    for field, value in fields.items():
+        page.tab.fill(f"#{field}", value)
+    page.tab.click("#go")
+    return page.written()
+
+
 def test_equal_seeds_write_equal_texts(opened: Any) -> None:
     page = opened(page_of(language_model()))
-    first = page.written()
+    page.written()
+    texts = [written_anew(page, seed=seed) for seed in ("1", "1", "2")]
+    assert texts[0] == texts[1] != texts[2]
+    assert "seed 2." in page.text("#write-status")
+
+
+def test_each_continuation_has_a_seed_of_its_own_that_repeats_it(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.written()
     texts = []
-    for seed in ("1", "1", "2"):
-        page.tab.click("#clear")
-        page.tab.fill("#seed", seed)
-        page.tab.click("#go")
-        texts.append(page.written())
-    assert first == texts[0] == texts[1] != texts[2]
+    for _ in range(3):
+        texts.append(written_anew(page))
+        said = re.search(r"seed ([0-9]+)", page.text("#write-status"))
+        assert said is not None
+    assert len(set(texts)) == 3
+    assert written_anew(page, seed=said[1]) == texts[-1]
+    assert page.text("#clear") == "Clear"
 
 
-def test_unknown_characters_are_named_and_left_out(opened: Any) -> None:
+def test_every_change_of_the_text_has_a_way_back(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    first = page.written()
+    page.tab.fill("#length", "20")
+    page.tab.click("#go")
+    second = page.written()
+    assert second.startswith(first)
+    page.tab.focus("#draft")
+    page.tab.keyboard.press("Control+End")
+    page.tab.keyboard.type("typed")
+    page.tab.click("#clear")
+    assert page.tab.input_value("#draft") == ""
+    for text in (second + "typed", second, first, ""):
+        page.tab.click("#undo")
+        assert page.tab.input_value("#draft") == text
+    assert page.tab.get_attribute("#undo", "aria-disabled") == "true"
+    page.tab.focus("#draft")
+    for keys, text in (("Shift+Z", first), ("y", second), ("z", first), ("z", "")):
+        page.tab.keyboard.press(f"Control+{keys}")
+        assert page.tab.input_value("#draft") == text
+    assert page.reports == []
+
+
+MARKED = "[...document.querySelectorAll('#marks mark')].map((mark) => mark.textContent)"
+
+
+def test_what_the_model_wrote_is_marked(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.written()
+    page.tab.fill("#draft", "Mine. ")
+    assert page.tab.evaluate(MARKED) == []
+    page.tab.fill("#length", "30")
+    page.tab.click("#go")
+    text = page.written()
+    assert page.tab.evaluate(MARKED) == [text[6:]]
+    page.tab.click("#go")
+    longer = page.written()
+    assert page.tab.evaluate(MARKED) == [longer[6:]]
+    edited = f"{longer[:20]}HERE{longer[25:]}"
+    page.tab.fill("#draft", edited)
+    assert page.tab.evaluate(MARKED) == [longer[6:20], longer[25:]]
+    page.tab.click("#undo")
+    assert page.tab.evaluate(MARKED) == [longer[6:]]
+    page.tab.click("#clear")
+    assert page.tab.evaluate(MARKED) == []
+
+
+@pytest.mark.parametrize("width", [360, 1000])
+def test_the_marks_lie_behind_their_letters(opened: Any, width: int) -> None:
+    page = opened(page_of(language_model()), width)
+    page.written()
+    text = "Some words of a text, " * 20 + "x" * 200 + "\n\n\tafter  a tab" + " " * 150 + "end\n\n"
+    page.tab.fill("#draft", text)
+    page.tab.fill("#length", "1000")
+    page.tab.click("#go")
+    page.written()
+    for field in ("scrollHeight", "clientWidth", "clientHeight", "scrollTop"):
+        both = f"['draft', 'marks'].map((id) => document.getElementById(id).{field})"
+        page.until(f"new Set({both}).size === 1")
+    assert page.tab.evaluate("document.getElementById('marks').scrollTop") > 0
+
+
+def test_writing_by_keys_keeps_the_focus(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.written()
+    page.tab.focus("#go")
+    page.tab.keyboard.press("Enter")
+    page.written()
+    assert page.tab.evaluate("document.activeElement.id") == "go"
+    page.tab.fill("#length", "100000")
+    page.tab.focus("#go")
+    page.tab.keyboard.press("Enter")
+    page.tab.keyboard.press("Enter")  # it is writing already
+    page.tab.keyboard.press("Escape")
+    assert len(page.written()) < 100_000
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (360, 740)])
+def test_the_first_screen_has_the_text_and_its_button(opened: Any, width: int, height: int) -> None:
+    page = opened(page_of(language_model()), width)
+    page.tab.set_viewport_size({"width": width, "height": height})
+    text = page.written()
+    assert 0 < len(text) <= 200
+    box = page.tab.query_selector("#go").bounding_box()
+    assert box["y"] + box["height"] <= height
+    assert "The model wrote all 150 characters" in page.text("#write-status")
+    page.tab.fill("#draft", "Mine")
+    assert page.text("#write-status") == ""
+    page.tab.click("#go")
+    page.written()
+    assert "The model wrote the last 500 characters" in page.text("#write-status")
+
+
+def test_a_box_that_is_slow_to_draw_is_drawn_rarely(opened: Any) -> None:
+    page = opened(page_of(language_model(H=192)))
+    page.written()
+    page.tab.evaluate("""() => {
+      const value = Object.getOwnPropertyDescriptor(HTMLTextAreaElement.prototype, "value");
+      window.drawn = 0;
+      Object.defineProperty(document.getElementById("draft"), "value", {
+        get() { return value.get.call(this); },
+        set(text) {
+          const until = performance.now() + 50;
+          while (performance.now() < until);
+          window.drawn++;
+          value.set.call(this, text);
+        },
+      });
+    }""")
+    page.tab.fill("#length", "1000000")
+    page.tab.click("#go")
+    page.tab.wait_for_timeout(3000)
+    assert 2 <= page.tab.evaluate("window.drawn") <= 10
+    page.tab.click("#stop")
+    page.written()
+
+
+def test_a_long_text_is_read_with_its_progress(opened: Any) -> None:
+    page = opened(page_of(language_model(H=192, L=2)))
+    page.written()
+    page.tab.fill("#draft", "Some words. " * 3000)
+    page.tab.fill("#length", "300")
+    page.tab.evaluate("""() => {
+      const status = document.getElementById("write-status");
+      window.said = [];
+      new MutationObserver(() => window.said.push(status.textContent))
+        .observe(status, { childList: true });
+    }""")
+    page.tab.click("#go")
+    page.until("window.said.some((text) => /^Reading [0-9,]+ of 36,000/.test(text))")
+    page.tab.click("#stop")
+    page.written()
+
+
+def test_numbers_that_are_not_possible_are_corrected(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.written()
+    wanted = {
+        "top-k": ("0", "1"), "top-p": ("-1", "0.01"), "length": ("0", "1"), "seed": ("-5", "0"),
+    }  # fmt: skip
+    for field, (typed, used) in wanted.items():
+        page.tab.fill(f"#{field}", typed)
+        page.tab.press(f"#{field}", "Tab")
+        assert page.tab.input_value(f"#{field}") == used
+        assert f"{typed} is not possible" in page.text("#write .correction")
+    page.tab.fill("#length", "")
+    page.tab.press("#length", "Tab")
+    assert page.tab.input_value("#length") == "500"
+    assert page.text("#write .correction") == ""
+    page.tab.click("#tab-inside")
+    page.tab.fill("#unit", "999")
+    page.tab.press("#unit", "Tab")
+    assert page.tab.input_value("#unit") == "11"
+    assert "unit 11," in page.text("#inside-totals")
+
+
+def test_one_of_a_thing_is_not_many(opened: Any) -> None:
+    page = opened(page_of(language_model(), passage="a"))
+    page.written()
+    assert "the last 1 character:" in (written_one(page), page.text("#write-status"))[1]
+    page.tab.click("#tab-read")
+    page.until("document.querySelectorAll('#read-strip span').length === 1")
+    assert page.text("#read-totals").startswith("1 character, ")
+    page.tab.click("#read summary")
+    page.tab.fill("#read .source textarea", "ab")
+    page.until("document.querySelectorAll('#read-strip span').length === 2")
+    page.tab.click("#tab-gradient")
+    page.until("document.querySelectorAll('#gradient-table tbody tr').length === 1")
+    page.tab.click("#gradient > .fold summary")
+    assert "Over 1 step, " in page.text("#gradient-detail")
+    zero = page.tab.evaluate("[hundredths(-1e-9), percent(-1e-9), percent(-0.5)]")
+    assert zero == ["0.0", "0.0 %", "-50.0 %"]
+
+
+def written_one(page: Opened) -> str:
+    page.tab.fill("#draft", "Some")
+    page.tab.fill("#length", "1")
+    page.tab.click("#go")
+    return page.written()
+
+
+def test_unknown_characters_are_named_first_and_stay_in_the_box(opened: Any) -> None:
     page = opened(page_of(language_model("list")))
     page.written()
     page.tab.fill("#draft", "annaÄ漢")
+    assert "never saw Ä 漢" in page.text("#write-notice")  # before it writes
+    page.tab.fill("#seed", "3")
     page.tab.click("#go")
-    assert page.written().startswith("anna")
-    assert "Ä" in page.text("#write-status")
-    assert "漢" in page.text("#write-status")
+    written = page.written()
+    assert written.startswith("annaÄ漢")
+    page.tab.click("#go")
+    assert page.written().startswith(written)
+    page.tab.fill("#draft", "anna")
+    assert page.text("#write-notice") == ""
+    page.tab.click("#go")
+    assert page.written()[4:] == written[6:]  # they were not read
+    page.tab.fill("#draft", "Ä漢")
+    page.tab.click("#go")
+    assert page.written() == "Ä漢"
+    assert "writes nothing" in page.text("#write-status")
 
 
 def test_everything_can_be_done_with_keys_alone(opened: Any) -> None:
@@ -336,21 +612,25 @@ def test_everything_can_be_done_with_keys_alone(opened: Any) -> None:
     page.tab.wait_for_selector("#read-strip span.chosen")
     before = page.text("#read-detail")
     page.tab.focus("#read-strip .strip")
-    for key in ("Home", "ArrowRight", "ArrowDown", "End", "ArrowLeft", "ArrowUp", "Home"):
+    for key in ("Home", "ArrowRight", "ArrowDown", "End", "ArrowLeft", "ArrowUp", "Home", "End"):
         page.tab.keyboard.press(key)
     assert page.text("#read-detail") != before
     assert len(page.tab.query_selector_all("#read-detail tbody tr")) >= 10
     page.tab.focus("#tab-read")
     page.tab.keyboard.press("ArrowRight")
     page.tab.wait_for_selector("#inside-strip span.chosen")
+    assert "follows the feature" in page.text("#inside-totals")
+    page.tab.fill("#unit", "0")
     page.tab.focus("#unit")
     page.tab.keyboard.press("ArrowUp")
-    assert "unit 1" in page.text("#inside-totals")
-    page.tab.select_option("#feature", index=3)
+    assert page.text("#inside-totals").startswith("h of unit 1,")
+    page.tab.select_option("#feature", "position in word")
     assert "correlation" in page.text("#inside-totals")
     page.tab.focus("#tab-inside")
     page.tab.keyboard.press("End")
     page.tab.wait_for_selector("#gradient-table tbody tr")
+    page.tab.focus("#gradient > .fold summary")
+    page.tab.keyboard.press("Enter")
     assert "backward pass" in page.text("#gradient-detail")
     assert page.reports == []
 
@@ -363,7 +643,7 @@ def test_the_shares_of_the_routes_add_up(opened: Any) -> None:
         page.tab.wait_for_selector("#gradient-table tbody tr")
         for row in page.tab.query_selector_all("#gradient-table tbody tr"):
             cells = [cell.inner_text() for cell in row.query_selector_all("td")]
-            shares = [float(cell.removesuffix(" %")) for cell in cells[2:]]
+            shares = [float(cell) for cell in cells[2:]]
             assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares) + 0.01)
 
 
@@ -416,6 +696,142 @@ def test_layer_value_and_unit_are_chosen(opened: Any) -> None:
     assert f"{values.max():.3f}" in said
     names = [cell.inner_text() for cell in page.tab.query_selector_all("#inside-detail td.symbol")]
     assert names == ["h⁻", "c⁻", "i", "f", "o", "g", "u", "c", "h"]
+    assert "the nearer the gate is to 1" in said
+    assert "below" not in said
+    page.tab.select_option("#quantity", "c")
+    assert "cold ones below" in page.text("#inside-totals")
+
+
+def test_look_inside_begins_with_a_unit_that_means_something(opened: Any) -> None:
+    lm = language_model(H=16)
+    text = "Some (words) of a line\nand others of the next line"
+    page = opened(page_of(lm, passage=text))
+    page.wait()
+    page.tab.click("#tab-inside")
+    page.tab.wait_for_selector("#inside-strip span.chosen")
+    place = FEATURES["position in line"](text)
+    states = lm.states(text)["h"]
+    correlations = [abs(np.corrcoef(place, states[:, k])[0, 1]) for k in range(16)]
+    best = str(int(np.argmax(correlations)))
+    assert page.tab.input_value("#unit") == best
+    assert f"unit {best} follows the feature “position in line” best" in page.text("#inside-totals")
+    assert not page.tab.is_visible("#equations")
+    disabled = page.tab.evaluate(
+        "[...document.querySelectorAll('#feature option:disabled')].map((o) => o.value)"
+    )
+    varying = {name for name, of in FEATURES.items() if len(set(of(text))) > 1}
+    assert set(disabled) == FEATURES.keys() - varying
+    page.tab.fill("#unit", "3")
+    assert page.tab.input_value("#feature") == ""  # what is shown follows nothing that was asked
+    page.tab.click("#inside summary")
+    assert "tanh" in page.text("#equations")
+
+
+def test_a_chosen_character_stays_chosen_and_is_seen_in_all_views(opened: Any) -> None:
+    page = opened(page_of(language_model("list"), passage="anna\nbert\n" * 60))
+    page.wait()
+    page.tab.click("#tab-read")
+    page.tab.wait_for_selector("#read-strip span.chosen")
+    page.tab.evaluate("document.querySelectorAll('#read-strip span')[400].click()")
+    for view in ("inside", "gradient", "read"):
+        page.tab.click(f"#tab-{view}")
+        page.tab.wait_for_selector(f"#{view}-strip span.chosen")
+        chosen = """view => {
+          const strip = document.querySelector(`#${view}-strip .strip`);
+          const span = strip.querySelector(".chosen"), [a, b] = [span, strip].map((one) => one.getBoundingClientRect());
+          return [[...strip.children].indexOf(span), a.top >= b.top && a.bottom <= b.bottom];
+        }"""
+        assert page.tab.evaluate(chosen, view) == [400, True]
+    page.tab.evaluate("document.querySelector('#read-strip .strip').scrollTop = 0")
+    page.tab.click("#tab-write")
+    page.tab.click("#tab-read")
+    assert page.tab.evaluate(chosen, "read") == [400, True]
+
+
+def test_arrows_go_to_the_next_line(opened: Any) -> None:
+    page = opened(page_of(language_model(), passage="short\na longer line\nthe last line\n"))
+    page.wait()
+    page.tab.click("#tab-read")
+    page.tab.wait_for_selector("#read-strip span.chosen")
+    page.tab.focus("#read-strip .strip")
+    page.tab.keyboard.press("Home")
+    for _ in range(10):
+        page.tab.keyboard.press("ArrowRight")
+    at = """() => [...document.querySelectorAll("#read-strip span")]
+        .findIndex((span) => span.matches(".chosen"))"""
+    places = [page.tab.evaluate(at)]
+    for key in ("ArrowUp", "ArrowDown", "ArrowDown", "ArrowDown"):
+        page.tab.keyboard.press(key)
+        places.append(page.tab.evaluate(at))
+    assert places == [10, 4, 10, 24, 24]
+
+
+def test_what_is_in_write_is_read(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.written()
+    page.tab.fill("#draft", "This is mine")
+    page.tab.click("#tab-read")
+    page.tab.click("#read .written")
+    page.until("document.querySelectorAll('#read-strip span').length === 12")
+    assert page.text("#read-strip") == "This is mine"
+
+
+def test_a_tab_has_an_address(opened: Any) -> None:
+    page = opened(page_of(language_model()))
+    page.wait()
+    page.tab.click("#tab-inside")
+    assert page.tab.url.endswith("#inside")
+    page.tab.reload()
+    page.wait()
+    assert page.tab.is_visible("#inside")
+    assert not page.tab.is_visible("#write")
+    page.tab.evaluate("location.hash = '#gradient'")
+    page.tab.wait_for_selector("#gradient-table tbody tr")
+    assert page.reports == []
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (360, 740)])
+def test_text_and_gradient_are_seen_together(opened: Any, width: int, height: int) -> None:
+    lm = language_model("text", "lstm")
+    page = opened(page_of(lm, passage=lm.decode(some_ids(lm, 900))), width)
+    page.tab.set_viewport_size({"width": width, "height": height})
+    page.wait()
+    page.tab.click("#tab-gradient")
+    page.tab.wait_for_selector("#gradient-table tbody tr")
+    assert page.text("#gradient-lead").startswith("How far back does the model look?")
+    assert not page.tab.is_visible("#gradient-detail")
+    if width < 800:
+        page.tab.evaluate("document.querySelector('#gradient-totals').scrollIntoView()")
+    for part in ("#gradient-strip", "#gradient-chart svg"):
+        box = page.tab.query_selector(part).bounding_box()
+        assert box["y"] >= 0
+        assert box["y"] + box["height"] <= height
+    table = page.tab.query_selector("#gradient-table table").bounding_box()
+    assert table["x"] + table["width"] <= width
+    assert page.tab.query_selector("#gradient-chart text").bounding_box()["height"] >= 9
+    right = 0
+    for label in page.tab.query_selector_all("#gradient-chart text[text-anchor=middle]"):
+        box = label.bounding_box()
+        assert box["x"] > right  # no number is on another
+        right = box["x"] + box["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_coloured_text_can_be_read(opened: Any, scheme: str) -> None:
+    page = opened(page_of(language_model()), scheme=scheme)
+    page.wait()
+    page.tab.click("#tab-read")
+    page.tab.wait_for_selector("#read-strip span.chosen")
+    for colour in ("hot", "cold"):
+        page.tab.evaluate(
+            """colour => {
+              const span = document.querySelector("#read-strip span");
+              span.className = colour;
+              span.style.setProperty("--strength", 1);
+            }""",
+            colour,
+        )
+        assert contrast(*page.tab.evaluate(STRONGEST, "#read-strip span")) >= 4.5
 
 
 def test_settings_of_sampling_have_an_effect(opened: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 import grucli as library
 from grucli.errors import ArgumentError
 from grucli.pages.payload import LARGE, suited_type
+from grucli.storage.directory import open_checkpoint
 from tests.conftest import TINY, Grucli
 from tests.pages.models import language_model
 
@@ -40,6 +41,16 @@ def test_only_the_pages_own_script_may_run_and_nothing_is_loaded(grucli: Grucli,
     assert not re.search(
         r"""(src|href)\s*=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)""", page
     )
+
+
+def test_it_says_what_a_step_really_read(grucli: Grucli, tmp_path: Path) -> None:
+    text = tmp_path / "names.txt"
+    text.write_text("anna\nbert\nclara\n" * 100, "utf-8")
+    run = grucli("train", text, "--steps", "1", "-s", "model.hidden=8", "-q").out.strip()
+    _, checkpoint = open_checkpoint(Path(run))
+    assert checkpoint.batch < checkpoint.settings.train.batch
+    said = f'"Training","1 step of {checkpoint.batch} x {checkpoint.window} characters"'
+    assert said in library.page(run).html
 
 
 def test_it_goes_to_a_file_or_to_standard_output(grucli: Grucli, run: Path, tmp_path: Path) -> None:
