@@ -29,7 +29,10 @@ from grucli.training.ranks import Command, Ranks
 from grucli.training.shared_work import SharedWork
 
 B, T = 64, 128
-HIDDEN = (256, 512, 1024, 2048)
+HIDDEN = (256, 512, 1024)
+LARGEST = 2048
+"""Units of a network that is not trained over a link: a step takes seconds."""
+
 MACHINES = (1, 2, 4, 8, 16, 32, 64)
 LINKS = {"1 Gbit/s": (1e9, 2e-4), "10 Gbit/s": (1e10, 5e-5), "25 Gbit/s": (2.5e10, 2e-5)}
 """Bits a second, and seconds of latency."""
@@ -88,10 +91,11 @@ def as_rank(hidden: Sequence[int], workers: int, turns: int, *, mpi: bool) -> No
     """Measure, and print the results on rank 0."""
     with joined(mpi) as ranks:
         sizes = {H: Size(B, T, H, 1) for H in hidden}
+        few = {H: max(3, turns * min(H, 512) // H) for H in hidden}
         found = {
             "sums": {n: sum_seconds(n, ranks, 4 * turns) for n in NUMBERS if mpi},
-            "compute": {H: compute_seconds(s, workers, ranks, turns) for H, s in sizes.items()},
-            "step": {H: step_seconds(s, workers, ranks, turns) for H, s in sizes.items()},
+            "compute": {H: compute_seconds(s, workers, ranks, few[H]) for H, s in sizes.items()},
+            "step": {H: step_seconds(s, workers, ranks, few[H]) for H, s in sizes.items()},
         }
         if ranks.rank:
             assert ranks.receive()[0] == Command.END
@@ -207,6 +211,7 @@ class Link:
                 _run("ip", "-n", name, "link", "set", device, "up")
             rate = "tc qdisc add dev link0 root tbf rate 1gbit burst 128kb latency 50ms"
             _run("ip", "netns", "exec", name, *rate.split())
+        time.sleep(3)  # until both ends have found each other
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -294,6 +299,7 @@ def report(results: dict[str, list[Any]], link: dict[str, dict[int, float]] | No
     write("ranks", speed, SCALING)
     write("scale model", f"{fits}\n\n{table(header, proofs)}", SCALING)
     compute = middle(results["workers"], "compute")
+    compute |= answer_of(command([LARGEST], 2, 3))["compute"]
     write("scale forecast", forecast(compute, efficiency), SCALING)
 
 
@@ -313,11 +319,11 @@ def main() -> None:
     if given.rank:
         as_rank(given.rank, given.workers, given.turns, mpi=given.mpi)
         return
-    results = side_by_side(HIDDEN, given.rounds)
     link = None
     if given.link:
         with Link() as between:
             link = parsed(between.run(command(HIDDEN, 1, 9, "--mpi")))
+    results = side_by_side(HIDDEN, given.rounds)
     report(results, link)
 
 
