@@ -4,9 +4,10 @@ A model that is too small for an encyclopedia is large enough to memorize a diar
 user has set, in a file or on the command line, are never changed.
 """
 
+import math
 from collections.abc import Collection
 
-from grucli.config import BUDGETS, Model, Optim, Values
+from grucli.config import BUDGETS, Model, Optim, Train, Values
 
 SHORT: Values = {"train.patience": 10}
 """A short text is soon memorized. A run that only memorizes it ends by itself."""
@@ -34,6 +35,9 @@ validation text are enough; with more, evaluations would take time from training
 WIDTH = 256
 """Units up to which a single layer takes the default learning rate."""
 
+BATCH = Train().batch
+"""Number of streams up to which the learning rate does not depend on it."""
+
 WARM = 0.3
 """Factor of the learning rate for training that starts from trained weights."""
 
@@ -53,11 +57,17 @@ def suited(chars: int, given: Collection[str]) -> Values:
     return {key: value for key, value in values.items() if key not in taken}
 
 
-def learning_rate(model: Model) -> float:
+def learning_rate(model: Model, batch: int = BATCH) -> float:
     """The learning rate for a network, 0.04 * 256 / (H L), and at most 0.04 / L.
 
     Higher ones train better until they diverge. That starts at about twice this value
-    (``docs/benchmarks.md``).
+    (``docs/benchmarks.md``). From 64 to 256 streams, the rate grows with the square root of their
+    number (``docs/scaling.md``).
     """
     lr = Optim().lr * min(1.0, WIDTH / model.hidden) / model.layers
-    return float(f"{lr:.2g}")
+    return float(f"{lr * math.sqrt(min(max(batch, BATCH), 4 * BATCH) / BATCH):.2g}")
+
+
+def warmup(batch: int) -> int:
+    """The steps of the warm-up: as many characters as with the default batch, or five steps."""
+    return max(5, round(Optim().warmup * min(1.0, BATCH / batch)))

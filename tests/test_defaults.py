@@ -1,7 +1,7 @@
 import pytest
 
 from grucli.config import Model, Settings, resolve
-from grucli.defaults import SIZES, learning_rate, suited
+from grucli.defaults import SIZES, learning_rate, suited, warmup
 
 
 def test_a_middling_text_takes_the_defaults() -> None:
@@ -28,6 +28,16 @@ def test_wider_and_deeper_networks_get_lower_learning_rates() -> None:
     rates = [learning_rate(Model(hidden=H, layers=L)) for H, L in ((256, 1), (512, 1), (512, 2))]
     assert rates == [0.04, 0.02, 0.01]
     assert learning_rate(Model(hidden=256, layers=2)) == 0.02
+
+
+def test_larger_batches_get_higher_rates_and_a_shorter_warmup() -> None:
+    assert [learning_rate(Model(), batch) for batch in (1, 64, 256, 1024)] == [
+        0.04,
+        0.04,
+        0.08,
+        0.08,
+    ]
+    assert [warmup(batch) for batch in (1, 64, 256, 1024)] == [50, 50, 12, 5]
 
 
 def test_longer_texts_get_more_units_and_less_dropout() -> None:

@@ -19,7 +19,6 @@ from grucli.analysis.report import report
 from grucli.config import (
     RESUMABLE,
     Data,
-    Optim,
     Settings,
     Values,
     changed_keys,
@@ -32,7 +31,7 @@ from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import Unknown
-from grucli.defaults import WARM, learning_rate, suited
+from grucli.defaults import WARM, learning_rate, suited, warmup
 from grucli.errors import (
     CheckpointError,
     CorpusError,
@@ -341,9 +340,14 @@ def _keys(layers: Layers) -> set[str]:
 
 
 def _learning_rate(settings: Settings, layers: Layers) -> Values:
-    """The learning rate that suits the network, unless it is the default or has been given."""
-    lr = learning_rate(settings.model)
-    return {} if "optim.lr" in _keys(layers) or lr == Optim().lr else {"optim.lr": lr}
+    """Learning rate and warm-up for network and batch, unless they are defaults or were given."""
+    batch, given = settings.train.batch, _keys(layers)
+    values = {
+        "optim.lr": learning_rate(settings.model, batch),
+        "optim.warmup": warmup(batch),
+    }
+    defaults = flatten(Settings())
+    return {key: one for key, one in values.items() if key not in given and one != defaults[key]}
 
 
 def from_weights(
