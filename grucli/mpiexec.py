@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Sequence
 
 from grucli.errors import UsageError
 
@@ -9,25 +10,41 @@ SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SL
 """Environment variables in which mpiexec, or Slurm's srun, tells a process the number of ranks."""
 
 
+RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK")
+"""Environment variables in which mpiexec tells a process its number among the ranks."""
+
+
 def started_ranks() -> int | None:
     """The number of ranks that mpiexec has started; None if it has not started this process."""
-    told = [os.environ.get(name, "") for name in SIZE_VARIABLES]
-    return next((int(size) for size in told if size.isdigit()), None)
+    return _told(SIZE_VARIABLES)
+
+
+def _told(variables: Sequence[str]) -> int | None:
+    """The number in the first of some environment variables that has one."""
+    values = [os.environ.get(name, "") for name in variables]
+    return next((int(value) for value in values if value.isdigit()), None)
+
+
+def speaks() -> bool:
+    """Whether this process should say what all ranks would say, such as a wrong command line."""
+    return (_told(RANK_VARIABLES) or 0) == 0
 
 
 def is_a_rank() -> bool:
     """Whether mpiexec has started this process. PMIx, which newer ones use, tells no size."""
-    return started_ranks() is not None or "PMIX_RANK" in os.environ
+    return started_ranks() is not None or _told(RANK_VARIABLES) is not None
 
 
 def refuse_equal_runs() -> None:
     """Refuse to go on if mpiexec has started several processes that do not know of each other.
 
     Raises:
-        UsageError: it has.
+        UsageError: it has; one of the processes raises it, the others end.
     """
     size = started_ranks()
     if size is not None and size > 1:
+        if not speaks():
+            raise SystemExit(UsageError.exit_code)
         raise UsageError(
             f"mpiexec has started {size} processes, which would train {size} equal runs: `grucli "
             "train` with --mpi trains one run together"

@@ -39,7 +39,7 @@ from grucli.cli import (
 from grucli.cli.request import command_line
 from grucli.docstrings import docstring
 from grucli.errors import GrucliError
-from grucli.mpiexec import die_of
+from grucli.mpiexec import die_of, speaks
 
 app = typer.Typer(
     name="grucli",
@@ -155,6 +155,8 @@ def main(args: list[str] | None = None) -> None:
 
 def _tell_misuse(error: Any) -> int:
     """Show typer's message about wrong usage in our form; return the exit code."""
+    if not speaks():
+        return int(error.exit_code)
     if isinstance(error, NoArgsIsHelpError):
         render.say(error.format_message())
         return int(error.exit_code)

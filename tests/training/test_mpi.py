@@ -107,8 +107,10 @@ def test_another_number_of_ranks_goes_on_and_says_so(text: str) -> None:
 
 def test_what_cannot_be_trained_is_refused_once(text: str) -> None:
     code, _, err = mpirun("train", text, *TINY)
-    assert code == 2
+    assert (code, err.count("error:")) == (2, 1)
     assert "--mpi" in err
+    code, _, err = mpirun("train", text, "--wrong", "--mpi")
+    assert (code, err.count("error:")) == (2, 1)
     code, _, err = mpirun("train", "missing.txt", "--mpi")
     assert code == 2
     assert err.count("error:") == 1
