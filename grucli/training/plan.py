@@ -107,7 +107,7 @@ class Plan:
 
     @property
     def memory(self) -> int:
-        """Estimated memory that training needs, in bytes."""
+        """Estimated memory that training needs on the machine of one rank, in bytes."""
         model, windows = self.settings.model, self.windows
         # parameters, packed weights (two), m, v; gradients per process, ema; masked copy and masks
         buffers = 5 + self.workers + bool(self.settings.optim.ema)
@@ -120,7 +120,7 @@ class Plan:
             cell=model.variant,
             resets=self.settings.data.documents is not None,
         )
-        workspaces = size(windows.T, windows.B, dropout=bool(model.dropout))
+        workspaces = size(windows.T, -(-windows.B // self.ranks), dropout=bool(model.dropout))
         workspaces += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = buffers * self.parameters + workspaces + 2 * self.workers * logits
