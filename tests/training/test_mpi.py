@@ -98,6 +98,13 @@ def test_a_rank_that_is_killed_stopped_or_silent_ends_all_and_the_run_goes_on(
     assert last(run) == last(whole)
 
 
+def test_one_rank_alone_is_a_run_too(text: str) -> None:
+    one = train(text, "--steps", 20, *TINY, "--set", "train.workers=1", ranks=1)
+    command = [*GRUCLI, "train", text, "--steps", "20", *TINY, "--set", "train.workers=1", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert last(one) == last(Path(done.stdout.strip()))
+
+
 def test_another_number_of_ranks_goes_on_and_says_so(text: str) -> None:
     run = train(text, "--steps", 20, *TINY)
     code, _, err = mpirun("train", "--resume", run, "--steps", 30, "--mpi", ranks=3)
