@@ -53,7 +53,7 @@ def of_list(**named: object) -> LanguageModel:
 
 
 def test_the_public_names_are_these() -> None:
-    assert library.__all__ == ["load", "page", "runs", "train", "train_events"]
+    assert library.__all__ == ["load", "page", "runs", "sweep", "train", "train_events"]
     assert set(library.__all__) <= set(dir(library))
 
 
