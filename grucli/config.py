@@ -147,7 +147,7 @@ class Train(_Section):
     products: Literal["auto", "numpy", "onednn"] = "auto"
     """Library of the matrix products; auto: oneDNN if it is installed and the CPU has AVX-512."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the factors of products; their sums and all else are float32. auto: float32."""
+    """Precision of the factors of products; auto: bfloat16 if oneDNN is used and the CPU has it."""
     log_every: int = Field(default=50, ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = Field(default=None, ge=1, le=MANY)

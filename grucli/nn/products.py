@@ -41,7 +41,8 @@ def choose(
 
     Args:
         library: auto takes oneDNN if it can be used here.
-        precision: auto is float32.
+        precision: auto takes bfloat16 if the processor has instructions for it. The losses are
+            then as low as in float32 (``docs/benchmarks.md``).
 
     Raises:
         Unavailable: what was asked for is not to be had here.
@@ -58,7 +59,9 @@ def choose(
         return NUMPY
     if precision == "bfloat16" and not found.has_bfloat16:
         raise Unavailable("the processor has no instructions for bfloat16 (AVX512-BF16)")
-    return Products("onednn", "bfloat16" if precision == "bfloat16" else "float32")
+    if precision == "auto":
+        precision = "bfloat16" if found.has_bfloat16 else "float32"
+    return Products("onednn", precision)
 
 
 def float32_products(library: Literal["auto"] | LibraryName) -> Products:

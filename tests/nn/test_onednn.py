@@ -203,11 +203,14 @@ def test_another_major_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_what_was_asked_for_is_chosen_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose("numpy", "auto") == NUMPY
-    assert choose("auto", "auto") == choose("onednn", "float32") == Products("onednn")
+    assert choose("auto", "float32") == choose("onednn", "float32") == Products("onednn")
     with pytest.raises(Unavailable, match="need oneDNN"):
         choose("numpy", "bfloat16")
     found = onednn.load()
+    monkeypatch.setattr(onednn, "load", lambda: found._replace(isa=onednn.HAS_BFLOAT16 | 0x27))
+    assert choose("auto", "auto") == Products("onednn", "bfloat16")
     monkeypatch.setattr(onednn, "load", lambda: found._replace(isa=0x27))
+    assert choose("auto", "auto") == Products("onednn", "float32")
     with pytest.raises(Unavailable, match="AVX512-BF16"):
         choose("auto", "bfloat16")
     monkeypatch.setattr(onednn, "load", lambda: found._replace(isa=0x7))
