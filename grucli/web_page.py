@@ -36,16 +36,14 @@ def as_html(text: str) -> str:
     return entities.escape(printable(text))
 
 
-def policy(style: str, script: str | None = None) -> str:
+def policy(style: str, script: str) -> str:
     """A content security policy: nothing is loaded, and only this style and this script count.
 
     Args:
         style: the content of the page's style element.
-        script: the content of its script element; None for a page without scripts.
+        script: the content of its script element.
     """
-    allowed = [f"style-src {_hash(style)}"] + (
-        [] if script is None else [f"script-src {_hash(script)}"]
-    )
+    allowed = [f"style-src {_hash(style)}", f"script-src {_hash(script)}"]
     return "; ".join(["default-src 'none'", "base-uri 'none'", "form-action 'none'", *allowed])
 
 

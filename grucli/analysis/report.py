@@ -201,6 +201,8 @@ def _origin(run: Run) -> Iterator[str]:
         found["seed"] = str(info.seed)
     if info.workers is not None:
         found["processes"] = str(info.workers)
+    if info.ranks is not None and info.ranks > 1:
+        found["ranks"] = str(info.ranks)
     yield "<h2>To repeat it</h2>"
     yield _table(found | dict(info.versions))
 

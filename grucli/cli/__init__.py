@@ -110,7 +110,7 @@ def _ended_by_signals() -> Iterator[None]:
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
-        if "mpi4py.MPI" not in sys.modules:
+        if "--mpi" in command_line and "mpi4py.MPI" not in sys.modules:
             die_of(number)
         ended.append(128 + number)
         raise SystemExit(128 + number)

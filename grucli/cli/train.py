@@ -2,8 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -14,6 +14,7 @@ from grucli.cli import narrate, options, render
 from grucli.cli.request import request
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
+from grucli.stop_signals import STOP_SIGNALS, stop_signals
 
 if TYPE_CHECKING:
     from grucli.training.ranks import Ranks
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 E = TypeVar("E")
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 Resume = Annotated[
     Path | None,
@@ -167,7 +166,8 @@ def carry_out(
     """
     from grucli.training.session import StoppedAtOnce
 
-    with _stop_signals(StoppedAtOnce) as stop:
+    stop = _Stop(StoppedAtOnce)
+    with stop_signals(stop.handle):
         events = start(stop)
         try:
             try:
@@ -198,14 +198,3 @@ class _Stop:
             raise self.at_once
         self.signal = number
         render.say("\nstopping after this step and saving; press Ctrl-C again to stop at once")
-
-
-@contextmanager
-def _stop_signals(at_once: type[BaseException]) -> Iterator[_Stop]:
-    stop = _Stop(at_once)
-    before = [signal.signal(number, stop.handle) for number in STOP_SIGNALS]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(STOP_SIGNALS, before, strict=True):
-            signal.signal(number, handler)

@@ -127,11 +127,6 @@ class Taker:
             f"{self.study.folder} cannot change)"
         )
 
-    def reported(self, number: int) -> list[int]:
-        """The tenths of a trial whose losses were reported."""
-        with quietly(self.study.place):
-            return list(self.study.optuna.get_trials(deepcopy=False)[number].intermediate_values)
-
 
 def _suggest(trial: "optuna.Trial", one: Parameter) -> Any:
     """The label of the value that the sampler chooses, or has chosen before."""

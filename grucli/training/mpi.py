@@ -7,18 +7,17 @@ several times a second. They tell that both are alive, and whether one was asked
 
 import atexit
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from types import FrameType
 from typing import Any
 
 import numpy as np
 
 from grucli.errors import RunError, UsageError
 from grucli.mpiexec import is_a_rank, started_ranks
+from grucli.stop_signals import stop_signals
 from grucli.threads import available_cores
 from grucli.training.ranks import ALONE, Command, Ranks
 
@@ -34,8 +33,6 @@ PATIENT = 0.02
 NAP = 0.0005
 """Seconds between the questions of a rank that has waited for long."""
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
 
 @contextmanager
 def joined(wanted: bool) -> Iterator[Ranks]:
@@ -50,7 +47,8 @@ def joined(wanted: bool) -> Iterator[Ranks]:
     if not wanted:
         yield ALONE
         return
-    with _signals_noted() as noted:
+    noted: list[int] = []
+    with stop_signals(lambda number, _: noted.append(number)):
         ranks = MPIRanks(_mpi())  # what interrupts it leaves the other ranks waiting
         if ranks.rank:
             ranks.pulse.noted = noted
@@ -63,31 +61,11 @@ def joined(wanted: bool) -> Iterator[Ranks]:
         yield ranks
 
 
-@contextmanager
-def _signals_noted() -> Iterator[list[int]]:
-    """A list to which Ctrl-C and SIGTERM are added in this context, instead of what they do."""
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        del frame
-        noted.append(number)
-
-    before = [signal.signal(number, note) for number in STOP_SIGNALS]
-    try:
-        yield noted
-    finally:
-        for number, handler in zip(STOP_SIGNALS, before, strict=True):
-            signal.signal(number, handler)
-
-
 def _mpi() -> Any:
     """The module of mpi4py, ready for several threads.
 
     Raises:
-        UsageError: there is no MPI, or mpiexec is that of another one.
+        UsageError: there is no MPI, mpiexec is that of another one, or its ranks have ended.
     """
     if not is_a_rank():
         raise UsageError(
@@ -100,6 +78,10 @@ def _mpi() -> Any:
             f"--mpi needs mpi4py and an MPI ({error}): "
             '`pip install ".[mpi]" mpich` installs both on Linux and macOS'
         ) from None
+    if MPIRanks.made:
+        raise UsageError(
+            "the other ranks have ended with the first run: a script trains one run over MPI"
+        )
     size, started = MPI.COMM_WORLD.size, started_ranks()
     if started is not None and started != size:
         raise UsageError(
@@ -123,8 +105,11 @@ class MPIRanks(Ranks):
         mpi: the module ``mpi4py.MPI``.
     """
 
+    made = False  # whether this process has had such an object
+
     def __init__(self, mpi: Any) -> None:
         self.mpi, self.within = mpi, True
+        MPIRanks.made = True
         atexit.register(self._end_the_others)  # before MPI's own handler, which waits for them
         self.comm = mpi.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size

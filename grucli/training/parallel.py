@@ -12,9 +12,6 @@ import atexit
 import ctypes
 import multiprocessing
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
@@ -28,6 +25,7 @@ from grucli.nn.model import Model, Workspace
 from grucli.nn.packed_weights import Packed, packed_size, packed_weights
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.nn.products import NUMPY, Products
+from grucli.stop_signals import STOP_SIGNALS, stop_signals
 from grucli.threads import available_cores, limit_blas
 
 SMALLEST_SHARD = 16
@@ -55,9 +53,6 @@ GUARD = (
     'if __name__ == "__main__":; with settings={"train.workers": 1} it needs no such line'
 )
 """Advice for scripts that train with worker processes."""
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Signals that ask the program to stop. Often the whole process group receives them."""
 
 
 class Dropout(NamedTuple):
@@ -260,7 +255,7 @@ class _Process:
             args=(theirs, memory, _arguments(model), rows, place, streams, T, dropout),
             daemon=True,
         )
-        with _stop_signals_ignored():
+        with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
         atexit.register(self.close)  # before multiprocessing's handler, which waits forever
@@ -336,17 +331,3 @@ def _serve(
             connection.send(shard.run(connection.recv()))
         except (EOFError, OSError):
             return
-
-
-@contextmanager
-def _stop_signals_ignored() -> Iterator[None]:
-    """Let a process that is started in this context ignore Ctrl-C and SIGTERM from the start."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = [signal.signal(number, signal.SIG_IGN) for number in STOP_SIGNALS]
-    try:
-        yield
-    finally:
-        for number, handler in zip(STOP_SIGNALS, before, strict=True):
-            signal.signal(number, handler)

@@ -95,6 +95,7 @@ class Ranks:
 
     def broadcast_(self, array: Array) -> None:
         """Replace a contiguous array by that of rank 0, to the bit."""
+        assert array.flags.c_contiguous  # else the next line would make a copy
         bits = array.reshape(-1).view(np.uint8)  # sums of integers are exact, also of -0.0
         if self.rank:
             bits[:] = 0
@@ -126,8 +127,8 @@ class Ranks:
             if found != first[0]:
                 raise RunError(
                     f"rank {rank} on {host} has other parameters than rank 0 on {first[1]}: a "
-                    "machine or the network has changed a number; the last checkpoint is the one "
-                    "of the last evaluation, where they were equal"
+                    "machine or the network has changed a number; they were equal at the "
+                    "evaluation before, whose checkpoint --init-from can start a new run from"
                 )
 
 

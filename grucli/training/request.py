@@ -67,8 +67,11 @@ class Request:
         """
         made = self._session(text)
         made.command, made.ranks = self.command, self.ranks
-        if self.ranks.size > 1:
+        try:
             agree(made.plan, self.ranks)
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def _session(self, text: Corpus | None) -> Session:
@@ -78,11 +81,11 @@ class Request:
             raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
         if self.unknown not in ("error", "skip"):
             raise UsageError(f"unknown is {self.unknown!r}; it can be 'error' or 'skip'")
+        if self.ranks.size > 1 and STANDARD_INPUT in self.sources:
+            raise UsageError("only one rank has a standard input: give the text as a file")
         layers = self.layers()
         if self.resume is not None:
             return session.resumed(self.resume, layers, self.values, self.sources, self.ranks)
-        if self.ranks.size > 1 and STANDARD_INPUT in self.sources:
-            raise UsageError("only one rank has a standard input: give the text as a file")
         if not self.sources:
             raise UsageError(
                 "name a text to train on: grucli train FILE; "
