@@ -23,7 +23,7 @@ LONG: Values = {
 SIZES: tuple[tuple[float, Values], ...] = (
     (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0} | SHORT),
     (400e3, {"model.dropout": 0.4, "model.weight_dropout": 0.2, "train.epochs": 24.0} | SHORT),
-    (3e6, {}),
+    (3e6, {"model.weight_dropout": 0.1}),
     (30e6, {"model.hidden": 384, "model.dropout": 0.0, "train.epochs": 2.0}),
     (300e6, LONG | {"data.val": 0.01}),
     (float("inf"), LONG | {"data.val": 0.001}),

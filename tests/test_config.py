@@ -22,6 +22,7 @@ from grucli.config import (
     resolve,
     to_yaml,
 )
+from grucli.defaults import suited
 from grucli.errors import SettingsError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -64,9 +65,10 @@ def test_shipped_settings_are_valid_and_complete(path: Path) -> None:
     ]
 
 
-def test_small_is_the_default() -> None:
+def test_small_is_the_default_for_a_million_characters() -> None:
     small = next(path for path in CONFIGS if path.stem == "small")
-    assert resolve([("small", read_file(small))]) == Settings()
+    default = resolve([("suited", suited(1_000_000, []))])
+    assert resolve([("small", read_file(small))]) == default
 
 
 def test_later_layers_win_and_a_budget_replaces_another() -> None:

@@ -4,8 +4,8 @@ from grucli.config import Model, Settings, resolve
 from grucli.defaults import SIZES, learning_rate, suited, warmup
 
 
-def test_a_middling_text_takes_the_defaults() -> None:
-    assert suited(1_000_000, []) == {}
+def test_a_middling_text_takes_the_defaults_and_weight_dropout() -> None:
+    assert suited(1_000_000, []) == {"model.weight_dropout": 0.1}
 
 
 @pytest.mark.parametrize("chars", [1, 50_000, 10_000_000, 10**9])
