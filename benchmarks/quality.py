@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.page import table, write
-from grucli.data.windows import split
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
@@ -57,7 +56,7 @@ def judge(path: Path) -> list[str]:
     file = run.checkpoints.find("best")
     checkpoint = checkpoints.read(file)
     model, settings = checkpoint.model_to_use(), checkpoint.settings
-    val = split(own_corpus(file, checkpoint).ids, settings.data).val
+    val = checkpoint.splits(own_corpus(file, checkpoint).ids).val
     carried = evaluate(model, val, available_cores()).loss
     shape = settings.model
     kind = "locked dropout" if shape.locked else "dropout"

@@ -12,7 +12,6 @@ import numpy as np
 
 from grucli.config import Values, flatten
 from grucli.data.corpus import Corpus
-from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
@@ -263,7 +262,7 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
         CorpusError: no validation text was held out.
     """
     settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model_to_use()
-    splits = split(text.ids, settings.data)
+    splits = checkpoint.splits(text.ids)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]

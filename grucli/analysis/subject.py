@@ -10,7 +10,6 @@ from grucli.config import Data
 from grucli.data import builtin
 from grucli.data.corpus import read
 from grucli.data.vocabulary import Vocabulary
-from grucli.data.windows import split
 from grucli.errors import CorpusError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import basic
@@ -56,7 +55,7 @@ def of_run(path: Path, text: str | None = None) -> Subject:
     file, checkpoint = open_checkpoint(path)
     ids = text_of(file, checkpoint, text)
     if text is None:
-        parts = split(ids, checkpoint.settings.data)
+        parts = checkpoint.splits(ids)
         ids = parts.val if len(parts.val) else parts.train
     return Subject(path.name, checkpoint.language_model(file), ids)
 

@@ -24,6 +24,9 @@ WINDOWS_PER_RELEASE = 64
 SEARCHED = 2**24
 """Maximum number of ids of the training text that are searched for repeated lines."""
 
+LONGEST_LINE = 2**16
+"""Characters before a boundary of a list in which a line end is searched."""
+
 SHORT, LONGEST = 30, 80
 """Maximum mean length of the lines of a list, and maximum length of nearly all of them."""
 
@@ -40,8 +43,15 @@ class Splits:
     test: Ids
 
 
-def split(ids: Ids, data: Data) -> Splits:
+def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
     """Split a text by position. Each part needs one character to read and one to predict.
+
+    The parts of a list begin with a whole line.
+
+    Args:
+        ids: the text.
+        data: the shares of the parts, and whether the text is a list.
+        line_end: the id of the line end, if the text has any.
 
     Raises:
         CorpusError: the text has only one symbol, or is too small.
@@ -62,7 +72,17 @@ def split(ids: Ids, data: Data) -> Splits:
             "Each part needs 2 characters (one to read, one to predict): give a longer text, or "
             "set data.val or data.test to 0"
         )
-    return Splits(ids[:train], ids[train : train + val], ids[train + val :])
+    ends = [train, train + val]
+    if data.documents and line_end is not None:
+        ends = [_line_start(ids, end, line_end) for end in ends]
+    return Splits(ids[: ends[0]], ids[ends[0] : ends[1]], ids[ends[1] :])
+
+
+def _line_start(ids: Ids, position: int, line_end: int) -> int:
+    """The start of the line at a position, or the position, if the line is long or the first."""
+    first = max(0, position - LONGEST_LINE)
+    (ends,) = np.nonzero(ids[first:position] == line_end)
+    return first + int(ends[-1]) + 1 if len(ends) else position
 
 
 def chunks(ids: Ids) -> Iterator[Ids]:

@@ -10,7 +10,6 @@ from grucli import __version__
 from grucli.analysis.conclusion import SEARCHED
 from grucli.analysis.copied_text import longest_copy
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.data.windows import split
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
@@ -86,7 +85,7 @@ def _copied(file: Path, checkpoint: Checkpoint, sample: Ids) -> str | None:
     """The longest passage of a sample that is also in the training text, if that is there."""
     with suppress(CheckpointError, CorpusError):
         ids = own_corpus(file, checkpoint).ids
-        train = split(ids, checkpoint.settings.data).train[-SEARCHED:]
+        train = checkpoint.splits(ids).train[-SEARCHED:]
         length, start = longest_copy(sample, train)
         return checkpoint.vocabulary.decode(sample[start : start + length]).decode(errors="replace")
     return None

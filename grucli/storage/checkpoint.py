@@ -21,12 +21,13 @@ from grucli import __version__
 from grucli.config import Settings
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.data.windows import Splits, split
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
 from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array, Params
+from grucli.nn.params import Array, Ids, Params
 from grucli.storage.checkpoint_archive import Archive, Shape, read_back
 from grucli.storage.checkpoint_format1 import MEMBERS_RENAMED, of_today
 from grucli.storage.checkpoint_progress import Progress, read_progress
@@ -84,6 +85,10 @@ class Checkpoint:
     def unknown(self) -> Unknown:
         """How unknown characters of the corpus were treated: an error, or skipped."""
         return "skip" if self.corpus.get("skipped") else "error"
+
+    def splits(self, ids: Ids) -> Splits:
+        """The parts of the run's corpus, or of another text that is read in the same way."""
+        return split(ids, self.settings.data, self.vocabulary.line_end)
 
     def model_to_use(self) -> Model:
         """The model for sampling and evaluation: the averaged one if its loss is lower."""

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.data.windows import split as cut
 from grucli.errors import ArgumentError, CheckpointError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
@@ -77,8 +76,7 @@ def load_with_split(path: str | os.PathLike[str], split: str) -> tuple[LanguageM
     file, checkpoint = open_checkpoint(Path(path))
     if split not in SPLITS:
         raise ArgumentError("split", f"must be train, val or test, not {split}")
-    data = checkpoint.settings.data
-    ids: Ids = getattr(cut(own_corpus(file, checkpoint).ids, data), split)
+    ids: Ids = getattr(checkpoint.splits(own_corpus(file, checkpoint).ids), split)
     if len(ids) < 2:
         raise UsageError(f"the run did not hold out {split} text: data.{split} was 0")
     return checkpoint.language_model(file), ids

@@ -143,7 +143,7 @@ def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
         SettingsError: training needs more memory than the machine has.
     """
     _check_prompt(settings, corpus)
-    splits = split(corpus.ids, settings.data)
+    splits = split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
     train = settings.train

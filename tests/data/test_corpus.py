@@ -231,19 +231,34 @@ def ids(n: int) -> np.ndarray:
 
 
 def test_splits_follow_one_another() -> None:
-    parts = split(ids(1000), Data(val=0.1, test=0.05))
+    parts = split(ids(1000), Data(val=0.1, test=0.05), None)
     assert [len(parts.train), len(parts.val), len(parts.test)] == [850, 100, 50]
     np.testing.assert_array_equal(np.concatenate([parts.train, parts.val, parts.test]), ids(1000))
 
 
+def test_the_parts_of_a_list_begin_with_whole_lines() -> None:
+    text = np.frombuffer(b"".join(b"name %03d\n" % number for number in range(100)), np.uint8)
+    data = Data(val=0.105, test=0.052, documents="line")
+    parts = split(text, data, ord("\n"))
+    assert [len(part) for part in (parts.train, parts.val, parts.test)] == [756, 90, 54]
+    assert all(bytes(part).startswith(b"name ") for part in (parts.val, parts.test))
+    whole = [len(part) for part in vars(split(text, Data(val=0.105), ord("\n"))).values()]
+    assert whole == [806, 94, 0]  # a text that is not a list is split where it is
+
+
+def test_a_list_of_one_line_is_split_inside_it() -> None:
+    text = np.frombuffer(b"one line and no other\n", np.uint8)
+    assert len(split(text, Data(val=0.1, documents="line"), ord("\n")).val) == 2
+
+
 def test_no_validation_text_is_allowed() -> None:
-    parts = split(ids(10), Data(val=0.0))
+    parts = split(ids(10), Data(val=0.0), None)
     assert (len(parts.train), len(parts.val)) == (10, 0)
 
 
 def test_too_small_shows_the_arithmetic() -> None:
     with pytest.raises(CorpusError) as caught:
-        split(ids(9), Data(val=0.1))
+        split(ids(9), Data(val=0.1), None)
     assert "9 characters, of which data.val=0.1 takes 1" in str(caught.value)
     assert "8 remain for training" in str(caught.value)
     assert "set data.val or data.test to 0" in str(caught.value)
@@ -251,7 +266,7 @@ def test_too_small_shows_the_arithmetic() -> None:
 
 def test_one_symbol_only() -> None:
     with pytest.raises(CorpusError, match="only one symbol, 50 times"):
-        split(np.zeros(50, np.uint8), Data())
+        split(np.zeros(50, np.uint8), Data(), None)
 
 
 @given(st.integers(2, 3000), st.integers(1, 70), st.integers(1, 140))
