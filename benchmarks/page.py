@@ -36,7 +36,7 @@ def machine() -> str:
 
     parts = [f"{date.today():%Y-%m-%d}, {processor()}, {available_cores()} cores"]
     parts += [f"Python {platform.python_version()}", f"grucli {__version__}"]
-    for package in ("numpy", "torch", "mpi4py", "mpich"):
+    for package in ("numpy", "torch", "jax", "mpi4py", "mpich"):
         try:
             parts.append(f"{package} {version(package)}")
         except PackageNotFoundError:

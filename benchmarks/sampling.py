@@ -29,13 +29,22 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     import numpy as np
 
     from grucli.nn.model import Model
-    from grucli.sampling import Sampler, choose_threads, generate, product_threads
+    from grucli.nn.products import float32_products
+    from grucli.sampling import (
+        MANY_SAMPLES,
+        Sampler,
+        choose_threads,
+        generate,
+        product_threads,
+    )
     from grucli.threads import limit_blas
 
     limit_blas(product_threads(samples))
 
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))
+    if samples >= MANY_SAMPLES:
+        model = model.with_products(float32_products("auto"))
     counts, prompt = np.ones(VOCABULARY, np.int64), np.zeros(1, np.intp)
 
     def turn() -> None:

@@ -1,4 +1,4 @@
-"""Training throughput of grucli against PyTorch, and against what the processor can do.
+"""Training throughput of grucli against PyTorch and JAX, and against what the processor can do.
 
 Steps of all contenders are interleaved one by one. Needs the extra ``bench``:
 ``pip install ".[bench]"``, then ``python -m benchmarks.training``.
@@ -23,8 +23,14 @@ if TYPE_CHECKING:  # PyTorch's process has nothing of ours
 VOCABULARY = 65
 EMBEDDING = 64
 OURS = ("grucli numpy float32", "grucli onednn float32", "grucli onednn bfloat16")
-THEIRS = ("torch float32", "torch bfloat16")
-CEILINGS = ("ceiling numpy float32", "ceiling onednn float32", "ceiling onednn bfloat16")
+THEIRS = ("torch float32", "torch bfloat16", "jax float32", "jax bfloat16")
+CEILINGS = (
+    "ceiling numpy float32",
+    "ceiling onednn float32",
+    "ceiling onednn bfloat16",
+    "ceiling torch float32",
+    "ceiling torch bfloat16",
+)
 
 
 @dataclass(frozen=True)
@@ -147,6 +153,8 @@ def ceiling_step(
     cores: int, products: str = "numpy", precision: str = "float32"
 ) -> Callable[[], object]:
     """A product of square matrices: the most that a library gives on all cores."""
+    if products == "torch":
+        return torch_product(cores, precision)
     import numpy as np
 
     a, b = np.random.default_rng(0).standard_normal((2, 2048, 2048), np.float32)
@@ -172,6 +180,16 @@ def ceiling_step(
     return lambda: list(pool.map(part, range(cores)))
 
 
+def torch_product(cores: int, precision: str) -> Callable[[], object]:
+    """The same product by PyTorch."""
+    import torch
+
+    torch.set_num_threads(cores)
+    a, b = torch.randn(2, 2048, 2048).to(getattr(torch, precision))
+    out = torch.empty_like(a)
+    return lambda: torch.matmul(a, b, out=out)
+
+
 def build(contender: str, size: Size, cores: int) -> Callable[[], object]:
     """The step of a contender."""
     kind, *how = contender.split()
@@ -179,6 +197,10 @@ def build(contender: str, size: Size, cores: int) -> Callable[[], object]:
         return grucli_step(size, cores, "gru", *how)
     if kind == "ceiling":
         return ceiling_step(cores, *how)
+    if kind == "jax":
+        from benchmarks.jax_gru import jax_step
+
+        return jax_step(size, VOCABULARY, EMBEDDING, *how)
     return torch_step(size, cores, bfloat16=how == ["bfloat16"])
 
 
@@ -223,7 +245,8 @@ def report(results: dict[Size, Results], cores: int, steps: int) -> None:
     from benchmarks.page import table, write
 
     header = ["B x T, size", "NumPy", "oneDNN float32", "oneDNN bfloat16"]
-    header += ["PyTorch float32", "PyTorch bfloat16", "float32: PyTorch / grucli"]
+    header += ["PyTorch float32", "PyTorch bfloat16", "JAX float32", "JAX bfloat16"]
+    header += ["float32: PyTorch / grucli"]
     header += ["bfloat16: PyTorch / grucli", "share of ceiling, float32", "bfloat16"]
     header += ["peak memory, grucli / PyTorch, float32"]
     singles = [
