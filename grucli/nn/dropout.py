@@ -18,11 +18,36 @@ def dropout_masks(
     drawn in half the time of a random number.
     """
     count = math.prod(shape)
-    words = rng.integers(0, 2**64 - 1, -(-count // 4), np.uint64, endpoint=True)
+    words = rng.integers(0, 2**64 - 1, _words(count), np.uint64, endpoint=True)
     bits = words.view(np.uint16)[:count].reshape(tuple(shape))
     dropped = min(round(rate * 2**16), 2**16 - 1)
     masks: Array = np.multiply(bits >= dropped, 1.0 / (1.0 - dropped / 2**16), dtype=dtype)
     return masks
+
+
+def _words(count: int) -> int:
+    """Random numbers of 64 bits for ``count`` values."""
+    return -(-count // 4)
+
+
+def draw_masks_(masks: Array, rate: float, seed: Sequence[int], streams: range) -> None:
+    """Draw masks for some streams of a batch.
+
+    A stream's masks depend on the seed and its index: all streams share a sequence of random
+    numbers, and each has a part of it.
+
+    Args:
+        masks: overwritten, (L, T, B, H).
+        rate: share of values that is set to zero.
+        seed: seed of the sequence.
+        streams: indices of the B streams.
+    """
+    L, T, _, H = masks.shape
+    generator = np.random.PCG64(seed)
+    generator.advance(streams.start * _words(L * T * H))
+    rng = np.random.Generator(generator)
+    for place in range(len(streams)):
+        masks[:, :, place] = dropout_masks(rng, rate, (L, T, H), masks.dtype)
 
 
 def recurrent_masks(rng: np.random.Generator, rate: float, params: Params) -> dict[str, Array]:

@@ -5,7 +5,8 @@ would need no copies, but a recurrent network makes many short array operations,
 compete for Python's global interpreter lock. At 128 units, two threads are hardly faster than one,
 while two processes halve the time (``benchmarks/training.py``). Parameters and gradients are in
 shared memory, so all processes read one copy. The rest of a task is small: a window of ids and a
-state.
+state. Between two tasks the other processes wait while the first one updates the weights; threads
+that shared this work were not faster.
 """
 
 import atexit
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grucli.errors import RunError
-from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
+from grucli.nn.dropout import draw_masks_, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
 from grucli.nn.packed_weights import Packed, packed_size, packed_weights
 from grucli.nn.params import Array, Ids, Params, count
@@ -46,7 +47,7 @@ def choose_workers(wanted: int | None, batch: int, ranks: int = 1) -> int:
 
 
 RECURRENT = (0, 1)
-"""End of the seed of recurrent masks. The seed of a stream's masks ends with its index."""
+"""End of the seed of recurrent masks; the seed of the outputs' masks has no such end."""
 
 GUARD = (
     "each worker process imports the script that starts it, so a script must train below "
@@ -124,12 +125,8 @@ class Shard:
     def _masks(self, T: int, dropout: Dropout | None) -> Array | None:
         if dropout is None or not dropout.rate:
             return None
-        T = 1 if dropout.locked else T
-        model, masks = self.model, self.masks[:, :T]
-        for place, stream in enumerate(self.streams):
-            rng = np.random.default_rng([*dropout.seed, stream])
-            shape = (model.L, T, model.H)
-            masks[:, :, place] = dropout_masks(rng, dropout.rate, shape, masks.dtype)
+        masks = self.masks[:, : 1 if dropout.locked else T]
+        draw_masks_(masks, dropout.rate, dropout.seed, self.streams)
         return masks
 
 
