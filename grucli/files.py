@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-ATTEMPTS, PAUSE = 5, 0.01
+ATTEMPTS, PAUSE = 20, 0.01
 """Attempts to take a lock, and the seconds between them: ``is_free`` holds it for a moment."""
 
 LOCKED_BYTE = 1024
