@@ -79,10 +79,16 @@ def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
 
 
 def _line_start(ids: Ids, position: int, line_end: int) -> int:
-    """The start of the line at a position, or the position, if the line is long or the first."""
+    """The start of the line at a position.
+
+    The position itself, if it is the end of the text, or the line is long or begins the text.
+    """
+    if position == len(ids):  # no part follows
+        return position
     first = max(0, position - LONGEST_LINE)
     (ends,) = np.nonzero(ids[first:position] == line_end)
-    return first + int(ends[-1]) + 1 if len(ends) else position
+    start = first + int(ends[-1]) + 1 if len(ends) else 0
+    return start if start >= 2 else position  # the part before needs two characters
 
 
 def chunks(ids: Ids) -> Iterator[Ids]:

@@ -246,6 +246,18 @@ def test_the_parts_of_a_list_begin_with_whole_lines() -> None:
     assert whole == [806, 94, 0]  # a text that is not a list is split where it is
 
 
+@pytest.mark.parametrize(("val", "sizes"), [(0.0, [22, 0, 0]), (0.3, [12, 10, 0])])
+def test_the_last_line_of_a_list_needs_no_line_end(val: float, sizes: list[int]) -> None:
+    text = np.frombuffer(b"one\ntwo\nsix\nmany words", np.uint8)
+    parts = split(text, Data(val=val, documents="line"), ord("\n"))
+    assert [len(part) for part in vars(parts).values()] == sizes
+
+
+def test_a_part_of_a_list_keeps_two_characters() -> None:
+    text = np.frombuffer(b"\nlong enough line", np.uint8)
+    assert len(split(text, Data(val=0.5, documents="line"), ord("\n")).train) == 9
+
+
 def test_a_list_of_one_line_is_split_inside_it() -> None:
     text = np.frombuffer(b"one line and no other\n", np.uint8)
     assert len(split(text, Data(val=0.1, documents="line"), ord("\n")).val) == 2
