@@ -12,9 +12,15 @@ from grucli.errors import ArgumentError
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.sampling import Made, Sampler, choose_threads, generate, product_threads
+from grucli.sampling import (
+    Made,
+    Sampler,
+    choose_threads,
+    generate,
+    product_threads,
+    with_product_threads,
+)
 from grucli.text_score import TextScore
-from grucli.threads import blas_limited_to
 
 SIDE_BY_SIDE = 1024
 """Maximum number of samples that are computed in parallel."""
@@ -190,7 +196,7 @@ class Samples:
         for first in range(0, self.count, size):
             samples = min(size, self.count - first)
             filters = [StopFilter(self.stops) for _ in range(samples)]
-            made = generate(
+            computed = generate(
                 self.model,
                 self.counts,
                 self.prompt,
@@ -201,8 +207,8 @@ class Samples:
                 first=first,
                 threads=choose_threads(samples, self.model.H),
             )
-            with blas_limited_to(product_threads(size)):
-                yield first, filters, _until_all_end(filters, made) if self.stops else made
+            made = with_product_threads(computed, product_threads(size))
+            yield first, filters, _until_all_end(filters, made) if self.stops else made
 
     def _data(self, ids: Ids, number: int) -> bytes:
         return self.vocabulary.decode(ids[number : number + 1])

@@ -16,7 +16,7 @@ from grucli.evaluation import Stopped
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
-from grucli.threads import available_cores
+from grucli.threads import available_cores, blas_limited_to
 
 PROMPT_WINDOW = 128
 """Characters of the prompt read at a time. It changes the result by rounding errors only."""
@@ -34,7 +34,7 @@ SMALLEST_PART = 2**13
 """Minimum samples x units per thread."""
 
 TOGETHER = 16
-"""Characters per thread between synchronizations."""
+"""Characters computed between synchronizations of threads, or changes of their number."""
 
 COLDEST, HOTTEST = 1e20, 1e-20
 """Largest and smallest factor of the logits, so that the products stay in float32's range."""
@@ -238,8 +238,25 @@ def choose_threads(samples: int, H: int) -> int:
 
 
 def product_threads(samples: int) -> int:
-    """Return the number of threads to share each product of ``samples`` samples in parallel."""
-    return 1 if samples >= MANY_SAMPLES else min(available_cores(), PRODUCT_THREADS)
+    """Return the number of threads to share each product of ``samples`` samples in parallel.
+
+    It is a power of two, with which the products have equal bits (``matmul.GROUPED``).
+    """
+    if samples >= MANY_SAMPLES:
+        return 1
+    return 1 << (min(available_cores(), PRODUCT_THREADS).bit_length() - 1)
+
+
+def with_product_threads(made: Made, threads: int) -> Made:
+    """Yield the same; while it is computed, but not in between, ``threads`` share each product."""
+    ahead = 1
+    while True:
+        with blas_limited_to(threads):
+            some = list(islice(made, ahead))
+        if not some:
+            return
+        yield from some
+        ahead = min(2 * ahead, TOGETHER)  # a stop text may end the samples soon
 
 
 def read_prompt(

@@ -7,6 +7,7 @@ user has set OPENBLAS_NUM_THREADS or a similar variable, the setting is kept.
 """
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -62,18 +63,33 @@ def limit_blas(threads: int) -> None:
         library.set_num_threads(threads)
 
 
+_LOCK = threading.Lock()
+_LIMITS: dict[object, int] = {}  # of all contexts that are open, the newest last
+_BEFORE: list[int] = []  # the numbers of threads while no context is open
+
+
 @contextmanager
 def blas_limited_to(threads: int) -> Iterator[None]:
     """Set the number of threads that share each product in this context.
 
-    The number is for the whole process, not only for this thread. It is not changed if the user
+    The number is for the whole process, not only for this thread. Contexts may end in any order:
+    the newest open one counts, and the last one restores the number. It is not changed if the user
     has set it. Entering the context takes some microseconds.
     """
-    before = [] if user_has_set_threads() else [(lib, lib.num_threads) for lib in _libraries()]
+    if user_has_set_threads():
+        yield
+        return
+    libraries, context = _libraries(), object()
+    with _LOCK:
+        if not _LIMITS:
+            _BEFORE[:] = [library.num_threads for library in libraries]
+        _LIMITS[context] = threads
+        limit_blas(threads)
     try:
-        for library, _ in before:
-            library.set_num_threads(threads)
         yield
     finally:
-        for library, number in before:
-            library.set_num_threads(number)
+        with _LOCK:
+            del _LIMITS[context]
+            numbers = [*_LIMITS.values()][-1:] * len(libraries) or _BEFORE
+            for library, number in zip(libraries, numbers, strict=True):
+                library.set_num_threads(number)

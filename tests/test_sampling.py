@@ -1,4 +1,5 @@
 import tracemalloc
+from itertools import product
 
 import numpy as np
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import strategies as st
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
+from grucli.nn.products import NUMPY, Products, float32_products
 from grucli.samples import HELD, SIDE_BY_SIDE, StopFilter, side_by_side
 from grucli.sampling import Sampler, generate, read_prompt, sample_ids
+from grucli.threads import blas_limited_to
 
 
 @pytest.fixture
@@ -22,7 +25,8 @@ def model() -> Model:
 
 
 COUNTS = np.array([5, 3, 0, 1, 1, 1])
-NO_PROMPT = np.zeros(0, np.intp)
+NO_PROMPT, PROMPT = np.zeros(0, np.intp), np.array([3, 4, 5])
+AVAILABLE = [NUMPY, *{float32_products("auto")} - {NUMPY}]
 
 
 def frequencies(sampler: Sampler, p: list[float], draws: int = 20_000) -> np.ndarray:
@@ -79,7 +83,7 @@ def test_any_top_p_and_top_k_leave_a_character_to_draw(
 
 
 def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: Model) -> None:
-    settings = {"length": 20, "sampler": Sampler(1.0), "seed": 3}
+    settings = {"length": 12, "sampler": Sampler(1.0), "seed": 3}
     alone = sample_ids(model, COUNTS, NO_PROMPT, **settings)
     np.testing.assert_array_equal(alone, sample_ids(model, COUNTS, NO_PROMPT, **settings))
     together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=3, **settings)]
@@ -88,7 +92,7 @@ def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: 
 
 
 def test_later_samples_can_be_made_by_themselves(model: Model) -> None:
-    settings = {"length": 20, "sampler": Sampler(1.0), "seed": 3}
+    settings = {"length": 12, "sampler": Sampler(1.0), "seed": 3}
     together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=5, **settings)]
     later = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=2, first=3, **settings)]
     np.testing.assert_array_equal(np.array(together)[:, 3:], later)
@@ -201,3 +205,32 @@ def test_stop_filters_agree_with_a_search(text: str, stops: list[str]) -> None:
     else:
         ending = [stop for stop in stops if text[:first_end].endswith(stop)]
         assert passed.decode() == text[: first_end - max(map(len, ending))]
+
+
+@pytest.mark.parametrize("products", AVAILABLE, ids=str)
+@pytest.mark.parametrize(("cell", "H"), [("gru", 64), ("lstm", 256), ("gru", 512)])
+def test_samples_depend_neither_on_threads_nor_on_their_number(
+    products: Products, cell: str, H: int
+) -> None:
+    model = Model(40, H, 2, cell=cell, products=products)
+    model.initialize(np.random.default_rng(0))
+    model.params["output.W_hc"][:] *= 50
+    settings = {"length": 6, "sampler": Sampler(1.0), "seed": 5}
+
+    def made(samples: int, threads: int, shared: int) -> list[bytes]:
+        with blas_limited_to(shared):
+            steps = list(
+                generate(
+                    model, np.ones(40, int), PROMPT, samples=samples, threads=threads, **settings
+                )
+            )
+        ids, logits = (np.array(arrays) for arrays in zip(*steps, strict=True))
+        return [ids[:, n].tobytes() + logits[:, n].tobytes() for n in range(samples)]
+
+    one = made(1, 1, 1)
+    assert one == made(1, 1, 2) == made(1, 1, 4)
+    many = made(80, 1, 1)
+    for samples, threads in product((16, 48, 80), (1, 2, 4)):
+        for _ in range(3):
+            again = made(samples, threads, 1)
+            assert again == many[:samples], (samples, threads)

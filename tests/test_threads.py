@@ -52,6 +52,28 @@ def test_a_limit_holds_in_its_context_alone() -> None:
     assert threads.blas_threads() == 3
 
 
+def test_contexts_end_in_any_order() -> None:
+    first, second = threads.blas_limited_to(1), threads.blas_limited_to(2)
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert threads.blas_threads() == 2
+    second.__exit__(None, None, None)
+    assert threads.blas_threads() == 3
+
+
+def test_samples_that_are_not_read_to_their_end_limit_nothing(trained: Path) -> None:
+    lm = grucli.load(trained)
+    some, others = iter(lm.samples(2, 5)), iter(lm.samples(16, 5))
+    text = lm.stream(50)
+    for iterator in (some, others, text):
+        next(iterator)
+        assert threads.blas_threads() == 3
+    del some
+    next(others)
+    assert threads.blas_threads() == 3
+
+
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "user_has_set_threads", lambda: True)
     with threads.blas_limited_to(1):

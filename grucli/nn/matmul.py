@@ -26,11 +26,14 @@ from grucli.nn.onednn.library import Activation
 from grucli.nn.onednn.packed_matrices import PackedMatrices
 from grucli.nn.onednn.products import transposed_product
 from grucli.nn.params import Array
-from grucli.threads import blas_threads
 
 NARROWEST, WIDE = 16, 64
 """Columns of the narrowest block, which fill a register of AVX-512, and columns from which a wider
 block is not faster."""
+
+SHARED, GROUPED = 2**18, 16
+"""Numbers from which a BLAS shares a matrix among threads in the product with a single row; and
+columns of it that 1, 2 or 4 threads divide into whole groups of the four computed at a time."""
 
 ACTIVATIONS: dict[Activation, Callable[[Array], object]] = {"sigmoid": sigmoid_, "tanh": tanh_}
 """The functions that ``activated_sum`` can apply."""
@@ -64,8 +67,9 @@ def sizes_in_pairs(config: Any, core: str) -> range:
     Since 0.3.27, OpenBLAS shares a matrix-vector product among threads if the matrix has at least
     460,800 real numbers, or 4,096 complex numbers (``interface/gemv.c``, ``interface/zgemv.c``).
     Between these sizes, several threads with complex numbers are faster than one thread with real
-    numbers. For small matrices the gain is too small, because threads are slow beside other
-    work. This was measured only on processors with AVX-512 (``benchmarks/pairs.py``).
+    numbers. One thread takes 1.1 times as long with complex numbers, but a sample must not depend
+    on the number of threads. For small matrices the gain is too small, because threads are slow
+    beside other work. This was measured only on processors with AVX-512 (``benchmarks/pairs.py``).
     """
     blas = config.get("Build Dependencies", {}).get("blas", {})
     version = [int(number) for number in re.findall(r"\d+", str(blas.get("version", "")))]
@@ -188,11 +192,31 @@ def _one_row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]
 def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
     """A function of a row x, (K,), that writes its products with ``columns``, (N, K), to ``out``.
 
+    Its results are the same with 1, 2 and 4 threads: rows of zeros give each thread whole groups.
+    """
+    N, K = columns.shape
+    extra = -N % GROUPED if columns.size >= SHARED else 0
+    if not extra:
+        return _whole_row_multiplier(columns, out)
+    columns = np.concatenate([columns, np.zeros((extra, K), columns.dtype)])
+    products: Array = np.empty(N + extra, out.dtype)
+    multiply_all = _whole_row_multiplier(columns, products)
+
+    def multiply_row(x: Array) -> None:
+        multiply_all(x)
+        out[:] = products[:N]
+
+    return multiply_row
+
+
+def _whole_row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
+    """As ``_row_multiplier``, without rows of zeros.
+
     Two real numbers can be read as one complex number: a c + b d is the real part of
     (a + i b) (c - i d). The result differs only by rounding.
     """
     N, K = columns.shape
-    if columns.size not in PAIRED or K % 2 or blas_threads() == 1:
+    if columns.size not in PAIRED or K % 2:
         return lambda x: columns.dot(x, out)
     signs, conjugate = np.ones(K, columns.dtype), np.empty(K, columns.dtype)
     signs[1::2] = -1.0
@@ -225,7 +249,7 @@ def activated_sum(
         A function of x, (B, K), and a, (..., B, N).
     """
     if isinstance(W, PackedMatrices):
-        return W.activated_sum(scratch.shape[-2], activation)
+        return W.activated_sum(scratch, activation)
     multiply_x, activate_ = multiplier(W, scratch), ACTIVATIONS[activation]
 
     def replace(x: Array, a: Array) -> None:
@@ -260,7 +284,10 @@ def multiply(x: Array, W: Matrix, out: Array | None = None) -> Array:
     if out is None:
         out = np.empty((*x.shape[:-1], columns_of(W)), x.dtype)
     assert x.shape[-2:] == (out.shape[-2], rows_of(W))
-    multiplier(W, out)(x)
+    if isinstance(W, PackedMatrices):
+        W.multiply(x, out)
+    else:
+        multiplier(W, out)(x)
     return out
 
 

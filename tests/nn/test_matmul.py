@@ -17,6 +17,7 @@ from grucli.nn.matmul import (
     sizes_in_pairs,
 )
 from grucli.nn.stepper import Stepper
+from grucli.threads import blas_limited_to
 from grucli.training.parallel import Shards
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
@@ -110,21 +111,17 @@ def test_where_one_row_is_multiplied_in_pairs() -> None:
     assert not sizes_in_pairs({}, "")
 
 
-@pytest.mark.parametrize(("threads", "in_pairs"), [(1, False), (2, True), (None, True)])
-def test_whether_there_are_threads_is_asked_when_a_multiplier_is_made(
-    threads: int | None, in_pairs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matmul, "PAIRED", range(10**6))
+@pytest.mark.parametrize("K", [503, 512, 600, 678])
+@pytest.mark.parametrize("gates", [1, 2, 3])
+def test_the_product_with_one_row_does_not_depend_on_the_threads(gates: int, K: int) -> None:
     rng = np.random.default_rng(0)
-    x, matrix = rng.normal(size=(1, 64)), rng.normal(size=(64, 32))
-    W, out = for_one_row(matrix[None, None]), np.zeros((1, 1, 32))
-    monkeypatch.setattr(matmul, "blas_threads", lambda: threads)
-    multiply_row = matmul.multiplier(W, out)
-    monkeypatch.setattr(matmul, "blas_threads", lambda: 3 - (threads or 2))
-    multiply_row(x)
-    np.testing.assert_allclose(out[0], x @ matrix, rtol=1e-12, atol=1e-14)
-    columns = np.ascontiguousarray(matrix.T)
-    assert np.array_equal(out[0, 0], columns.dot(x[0])) is not in_pairs
+    W = for_one_row(rng.standard_normal((gates, 1, K, K)).astype(np.float32))
+    x = rng.standard_normal((1, K)).astype(np.float32)
+    results = set()
+    for threads in (1, 2, 4):
+        with blas_limited_to(threads):
+            results.add(multiply(x, W, np.empty((gates, 1, K), np.float32)).tobytes())
+    assert len(results) == 1
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -152,7 +149,6 @@ def test_products_with_one_row(
     G: int, K: int, N: int, paired: range, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(matmul, "PAIRED", paired)
-    monkeypatch.setattr(matmul, "blas_threads", lambda: 2)
     rng = np.random.default_rng(0)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         W = rng.normal(size=(G, K, N)).astype(dtype)
@@ -166,7 +162,6 @@ def test_products_with_one_row(
 
 def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul, "PAIRED", range(2**18, 460_800))
-    monkeypatch.setattr(matmul, "blas_threads", lambda: 2)
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(1, 512)), rng.normal(size=(1, 512, 512))
     out = multiply(x.astype(np.float32), for_one_row(W[:, None].astype(np.float32)))
@@ -177,7 +172,6 @@ def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyP
 def test_pairs_change_a_step_by_rounding_alone(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, window = toy(V=7, H=8, L=2, T=5, B=1, dropout=0.0, seed=0, cell=cell)
     stepped = []
-    monkeypatch.setattr(matmul, "blas_threads", lambda: 2)
     for paired in (range(0), range(10**6)):
         monkeypatch.setattr(matmul, "PAIRED", paired)
         stepper = Stepper(model, 1)

@@ -20,6 +20,7 @@ from grucli.nn.onednn.packed_matrices import PackedMatrices, layout
 from grucli.nn.packed_weights import packed_size
 from grucli.nn.params import Array
 from grucli.nn.products import NUMPY, Products, choose, usable, why_not_used
+from grucli.nn.stepper import Stepper
 
 try:
     HAS_BFLOAT16 = usable().has_bfloat16
@@ -146,6 +147,24 @@ def test_threads_have_scratch_memory_of_their_own(products: Products) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(product, xs))
     assert all(map(np.array_equal, alone, together))
+
+
+@pytest.mark.parametrize("products", ALL, ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+def test_steppers_of_equal_weights_compute_at_the_same_time(products: Products, cell: str) -> None:
+    model = Model(30, 64, 2, cell=cell, products=products)
+    model.initialize(np.random.default_rng(0))
+    shared = model.packed(16, backward=False)
+    ids = np.random.default_rng(1).integers(0, 30, (4, 60, 16))
+
+    def read(stepper: Stepper, x: Array) -> bytes:
+        return b"".join(stepper.step(one).tobytes() for one in x)
+
+    alone = [read(Stepper(model, 16, shared), x) for x in ids]
+    for _ in range(3):
+        steppers = [Stepper(model, 16, shared) for _ in ids]  # all of them made in this thread
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(read, steppers, ids)) == alone
 
 
 def test_equal_products_have_equal_bits_in_other_memory() -> None:

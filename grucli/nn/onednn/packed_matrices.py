@@ -1,9 +1,7 @@
 """Weight matrices in the layout of oneDNN, and their products with a few rows."""
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any
 
 from grucli.nn.onednn.library import Activation, Precision, check
 from grucli.nn.onednn.primitives import (
@@ -12,15 +10,17 @@ from grucli.nn.onednn.primitives import (
     SRC,
     TO,
     WEIGHTS,
+    WEIGHTS_DESC,
     Memory,
     address,
     call,
     description,
     matmul,
+    of_thread,
     primitive,
+    query,
     reorder,
     size_in_bytes,
-    weights_description,
 )
 from grucli.nn.onednn.products import Factor, place
 from grucli.nn.params import Array
@@ -43,7 +43,7 @@ class Layout:
         dst = description((rows, N), "float32", (N, 1))
         weights = description((K, N), precision, (N, 1) if plain else None)
         self._described = matmul(src, weights.value, dst)
-        self.desc = weights_description(self._described)
+        self.desc = query(self._described, WEIGHTS_DESC)
         self.bytes = size_in_bytes(self.desc)
 
     @property
@@ -70,7 +70,7 @@ class PackedMatrices:
         self.layout, self.buffers = layout, buffers
         self.memories = [Memory(layout.desc, address(buffer)) for buffer in buffers]
         self._parts: dict[tuple[int, int], PackedMatrices] = {}
-        self._of_thread = _Products()
+        self._bound: dict[tuple[object, ...], ProductsOfRows] = {}
 
     def __len__(self) -> int:
         return len(self.buffers)
@@ -88,9 +88,12 @@ class PackedMatrices:
     def pack(self, matrices: Array) -> None:
         """Copy matrices (G, K, N) with any strides."""
         form, (_, K, N) = self.layout, matrices.shape
-        strides = [step // matrices.itemsize for step in matrices.strides[1:]]
+        strides = (
+            matrices.strides[1] // matrices.itemsize,
+            matrices.strides[2] // matrices.itemsize,
+        )
         plain = description((K, N), "float32", strides)
-        key = "pack", id(form), K, N, tuple(strides)
+        key = "pack", id(form), K, N, strides
         copy = primitive(key, lambda: reorder(plain.value, form.desc))
         for matrix, memory in zip(matrices, self.memories, strict=True):
             at = int(matrix.__array_interface__["data"][0])
@@ -104,9 +107,25 @@ class PackedMatrices:
         """As ``matmul.add_multiplier``."""
         return self._multiplier(out, adds=True)
 
-    def activated_sum(self, rows: int, activation: Activation) -> Callable[[Array, Array], object]:
-        """As ``matmul.activated_sum``, for ``rows`` rows."""
-        multiply = self._products(rows, activation, adds=True)
+    def multiply(self, x: Array, out: Array) -> None:
+        """Write x W to ``out`` at once, with objects that this thread keeps."""
+        form, G, rows = self.layout, len(self), out.shape[-2]
+        assert (x.shape[-1], out.shape[-1], out.size // (rows * form.N)) == (form.K, form.N, G)
+
+        def make() -> tuple[list[Memory], ProductsOfRows]:
+            anywhere = [Memory(form.desc) for _ in range(G)]
+            return anywhere, ProductsOfRows(form, anywhere, rows, None, adds=False)
+
+        memories, product = of_thread((id(form), G, rows), make)
+        for memory, buffer in zip(memories, self.buffers, strict=True):
+            check(place(memory)(address(buffer)))
+        product(x, addresses(out))
+
+    def activated_sum(
+        self, scratch: Array, activation: Activation
+    ) -> Callable[[Array, Array], object]:
+        """As ``matmul.activated_sum``; ``scratch`` tells whose products these are."""
+        multiply = self._products(scratch, activation, adds=True)
 
         def replace(x: Array, a: Array, kept: object = self) -> None:
             multiply(x, addresses(a))
@@ -114,9 +133,9 @@ class PackedMatrices:
         return replace
 
     def _multiplier(self, out: Array, *, adds: bool) -> Callable[[Array], object]:
-        *others, rows, N = out.shape
+        *others, _, N = out.shape
         assert (len(self), self.layout.N) == (others[0] if others else 1, N)
-        multiply, where = self._products(rows, adds=adds), addresses(out)
+        multiply, where = self._products(out, adds=adds), addresses(out)
 
         def multiply_to(x: Array, kept: object = (self, out)) -> None:
             multiply(x, where)
@@ -124,47 +143,51 @@ class PackedMatrices:
         return multiply_to
 
     def _products(
-        self, rows: int, activation: Activation | None = None, *, adds: bool
+        self, memory: Array, activation: Activation | None = None, *, adds: bool
     ) -> "ProductsOfRows":
-        """The products of this thread."""
-        known, key = self._of_thread.known, (rows, activation, adds)
-        if key not in known:
-            known[key] = ProductsOfRows(self, rows, activation, adds=adds)
-        return known[key]
-
-
-class _Products(threading.local):
-    """The products of matrices that belong to one thread."""
-
-    def __init__(self) -> None:
-        self.known: dict[Any, ProductsOfRows] = {}
+        """The products of whoever owns some memory, so that others can compute at the same time."""
+        rows = memory.shape[-2]
+        key = address(memory), rows, activation, adds
+        if key not in self._bound:
+            self._bound[key] = ProductsOfRows(
+                self.layout, self.memories, rows, activation, adds=adds
+            )
+        return self._bound[key]
 
 
 class ProductsOfRows:
-    """The products of x with matrices, in one thread; x, matrices and results must be kept.
+    """The products of x with matrices; they belong to one thread at a time.
+
+    The matrices, x and the results must be kept.
 
     Args:
-        W: the matrices.
+        form: the layout of the matrices.
+        memories: the matrices.
         rows: rows M of x.
         activation: applied to the results.
         adds: whether the products are added to what is there, before the activation.
     """
 
     def __init__(
-        self, W: PackedMatrices, rows: int, activation: Activation | None, *, adds: bool
+        self,
+        form: Layout,
+        memories: Sequence[Memory],
+        rows: int,
+        activation: Activation | None,
+        *,
+        adds: bool,
     ) -> None:
-        form = W.layout
         x = Factor((rows, form.K), (form.K, 1), form.precision)
         desc = description((rows, form.N), "float32", (form.N, 1))
         product = primitive(
             ("matmul", id(form), rows, activation, adds),
             lambda: matmul(x.desc, form.desc, desc, activation, accumulate=adds),
         )
-        outs = [Memory(desc.value) for _ in W.memories]
+        outs = [Memory(desc.value) for _ in memories]
         self._x, self._read = x, x.read
         self._products = [
             (place(out), call(product, (SRC, x.memory), (WEIGHTS, memory), (DST, out)))
-            for memory, out in zip(W.memories, outs, strict=True)
+            for memory, out in zip(memories, outs, strict=True)
         ]
 
     def __call__(self, x: Array, where: Sequence[int]) -> None:

@@ -1,11 +1,13 @@
 """Objects of oneDNN: descriptions of matrices, matrices in memory, and primitives that compute.
 
-A primitive has scratch memory, so each thread has primitives of its own.
+Descriptions and primitives never change, and all threads share them. A call of a primitive has
+objects that change: the addresses of its arguments, its scratch memory and its stream. They belong
+to the call, and a call to whoever made it. Two threads must not execute the same call.
 """
 
 import ctypes
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -14,9 +16,11 @@ from grucli.nn.onednn.library import Activation, Precision, check, load
 FLOAT32, BFLOAT16 = 3, 2  # dnnl_data_type_t
 TYPES: dict[Precision, int] = {"float32": FLOAT32, "bfloat16": BFLOAT16}
 ANY = 1  # dnnl_format_tag_t
-SRC, DST, WEIGHTS, FROM, TO = 1, 17, 33, 1, 17  # DNNL_ARG_*
+SRC, DST, WEIGHTS, FROM, TO, SCRATCH = 1, 17, 33, 1, 17, 80  # DNNL_ARG_*
 IN_ORDER = 1  # dnnl_stream_flags_t
-WEIGHTS_DESC = 131  # dnnl_query_t: dnnl_query_weights_md
+OF_CALLER = 1  # dnnl_scratchpad_mode_t: dnnl_scratchpad_mode_user
+WEIGHTS_DESC, SCRATCH_DESC = 131, 136  # dnnl_query_t: dnnl_query_weights_md, ..._scratchpad_md
+ALLOCATE = -1  # DNNL_MEMORY_ALLOCATE
 ELTWISE: dict[Activation, int] = {"tanh": 0x21, "sigmoid": 0x29}  # dnnl_alg_kind_t
 
 Call = Callable[[], int]
@@ -36,8 +40,9 @@ class Handle:
             self._destroy(self.value)
 
 
+@cache
 def description(
-    shape: Sequence[int], precision: Precision, strides: Sequence[int] | None
+    shape: tuple[int, ...], precision: Precision, strides: tuple[int, ...] | None
 ) -> Handle:
     """The description of a matrix: its strides in numbers, or None for any layout."""
     c, type_, n = load().c, TYPES[precision], len(shape)
@@ -68,50 +73,59 @@ def address(array: Any) -> int:
         return int(array.ctypes.data)
 
 
-class _Thread(threading.local):
-    """What belongs to one thread: a stream, and objects by their keys."""
+_PRIMITIVES: dict[Any, "Primitive"] = {}
 
+
+class Primitive(Handle):
+    """A primitive that uses the scratch memory of its caller.
+
+    Args:
+        described: its description.
+    """
+
+    def __init__(self, described: Handle) -> None:
+        create = load().c.dnnl_primitive_create
+        self.described, self.scratch = described, query(described, SCRATCH_DESC)
+        super().__init__("primitive", lambda out: create(out, described.value))
+
+
+def primitive(key: Any, describe: Callable[[], Handle]) -> Primitive:
+    """The primitive for a key; it is made from its description the first time."""
+    if key not in _PRIMITIVES:
+        _PRIMITIVES[key] = Primitive(describe())
+    return _PRIMITIVES[key]
+
+
+class _OfThread(threading.local):
     def __init__(self) -> None:
-        library = load()
-        create, engine = library.c.dnnl_stream_create, library.engine
-        self.stream = Handle("stream", lambda out: create(out, engine, IN_ORDER))
         self.known: dict[Any, Any] = {}
 
 
-@cache
-def _thread() -> _Thread:
-    return _Thread()
+_OF_THREAD = _OfThread()
 
 
 def of_thread(key: Any, make: Callable[[], Any]) -> Any:
-    """The object of this thread for a key; it is made the first time."""
-    known = _thread().known
+    """The object of this thread for a key, made the first time; it must not leave the caller."""
+    known = _OF_THREAD.known
     if key not in known:
         known[key] = make()
     return known[key]
-
-
-def primitive(key: Any, describe: Callable[[], Handle]) -> Handle:
-    """The primitive of this thread for a key; it is made from its description the first time."""
-
-    def make() -> Handle:
-        desc, create = describe(), load().c.dnnl_primitive_create
-        return Handle("primitive", lambda out: create(out, desc.value))
-
-    found: Handle = of_thread(key, make)
-    return found
 
 
 class _Arg(ctypes.Structure):
     _fields_ = [("arg", ctypes.c_int), ("memory", ctypes.c_void_p)]
 
 
-def call(of: Handle, *arguments: tuple[int, Memory]) -> Call:
+def call(of: Primitive, *arguments: tuple[int, Memory]) -> Call:
     """A function that executes a primitive with arguments, which live as long as the function."""
-    args: Any = (_Arg * len(arguments))(*[_Arg(arg, memory.value) for arg, memory in arguments])
-    args.kept = of, arguments
-    execute, stream = load().c.dnnl_primitive_execute, _thread().stream.value
-    return partial(execute, of.value, stream, len(args), args)
+    library = load()
+    create, engine = library.c.dnnl_stream_create, library.engine
+    stream = Handle("stream", lambda out: create(out, engine, IN_ORDER))
+    scratch = [(SCRATCH, Memory(of.scratch, ALLOCATE))] if size_in_bytes(of.scratch) else []
+    given = *arguments, *scratch
+    args: Any = (_Arg * len(given))(*[_Arg(arg, memory.value) for arg, memory in given])
+    args.kept = of, stream, given
+    return partial(library.c.dnnl_primitive_execute, of.value, stream.value, len(args), args)
 
 
 def matmul(
@@ -139,6 +153,7 @@ def _attributes(activation: Activation | None, *, accumulate: bool) -> Handle:
     one, zero = ctypes.c_float(1.0), ctypes.c_float(0.0)
     if accumulate:
         check(c.dnnl_post_ops_append_sum(operations.value, one, ctypes.c_int32(0), 0))
+    check(c.dnnl_primitive_attr_set_scratchpad_mode(attr.value, OF_CALLER))
     if activation is not None:
         kind = ELTWISE[activation]
         check(c.dnnl_post_ops_append_eltwise(operations.value, kind, zero, zero))
@@ -146,10 +161,9 @@ def _attributes(activation: Activation | None, *, accumulate: bool) -> Handle:
     return attr
 
 
-def weights_description(described: Handle) -> ctypes.c_void_p:
-    """The layout that a described product has chosen for its weights; it lives as long as that."""
-    query = load().c.dnnl_primitive_desc_query_md
-    return ctypes.c_void_p(query(described.value, WEIGHTS_DESC, 0))
+def query(described: Handle, what: int) -> ctypes.c_void_p:
+    """The description of an argument of a described primitive; it lives as long as that."""
+    return ctypes.c_void_p(load().c.dnnl_primitive_desc_query_md(described.value, what, 0))
 
 
 def size_in_bytes(desc: ctypes.c_void_p) -> int:
@@ -159,6 +173,8 @@ def size_in_bytes(desc: ctypes.c_void_p) -> int:
 
 def reorder(before: ctypes.c_void_p, after: ctypes.c_void_p) -> Handle:
     """Describe a copy to another layout or precision."""
-    library = load()
+    library, attr = load(), _attributes(None, accumulate=False)
     create, engine = library.c.dnnl_reorder_primitive_desc_create, library.engine
-    return Handle("primitive_desc", lambda out: create(out, before, engine, after, engine, None))
+    return Handle(
+        "primitive_desc", lambda out: create(out, before, engine, after, engine, attr.value)
+    )
