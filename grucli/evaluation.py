@@ -41,12 +41,12 @@ WARM_UP = 256
 
 @dataclass(frozen=True)
 class Score:
-    """Sums over the characters predicted; divide only at the end.
+    """Sums over the symbols predicted, characters or bytes; divide only at the end.
 
     Attributes:
-        chars: characters predicted.
+        chars: symbols predicted: characters, or bytes for a model of bytes.
         nats: sum of -log p.
-        correct: number of characters that the model considered most probable.
+        correct: number of symbols that the model considered most probable.
     """
 
     chars: int
@@ -58,22 +58,22 @@ class Score:
 
     @property
     def loss(self) -> float:
-        """Nats per character."""
+        """Nats per symbol: per character, or per byte for a model of bytes."""
         return self.nats / self.chars
 
     @property
     def bits(self) -> float:
-        """Bits per character."""
+        """Bits per symbol."""
         return self.loss / math.log(2)
 
     @property
     def perplexity(self) -> float:
-        """exp(loss): the number of equally likely characters that gives the same loss."""
+        """exp(loss): the number of equally likely symbols that gives the same loss."""
         return math.exp(min(self.loss, 700.0))
 
     @property
     def accuracy(self) -> float:
-        """Share of the characters that the model considered most probable."""
+        """Share of the symbols that the model considered most probable."""
         return self.correct / self.chars
 
 

@@ -168,11 +168,11 @@ class LanguageModel(TextReader):
         return int(self.model.params.flat.size)
 
     def __repr__(self) -> str:
-        model, noun = self.model, "bytes" if self.vocabulary.level == "byte" else "characters"
+        model, vocabulary = self.model, self.vocabulary
         of = "" if self.path is None else f" {self.path}"
         return (
             f"<LanguageModel{of}: {model.cell}, {model.L} x {model.H} units, "
-            f"{len(self.vocabulary):,} {noun}, {self.parameters:,} parameters>"
+            f"{len(vocabulary):,} {vocabulary.noun}s, {self.parameters:,} parameters>"
         )
 
     # ---- sampling

@@ -54,8 +54,8 @@ class TextScore:
         return (0.0 - self.log_probs) / math.log(2)
 
     @property
-    def bits_per_char(self) -> float:
-        """Bits per symbol; NaN for an empty text."""
+    def bits_per_symbol(self) -> float:
+        """Bits per character, or per byte for a model of bytes; NaN for an empty text."""
         return float(self.bits.mean()) if len(self) else math.nan
 
     def __len__(self) -> int:
@@ -87,7 +87,7 @@ class TextScore:
         count = f"{len(self):,} {noun}{'' if len(self) == 1 else 's'}"
         if not len(self):
             return count
-        return f"{count}, {self.nats:.2f} nats, {self.bits_per_char:.3f} bits per {noun}"
+        return f"{count}, {self.nats:.2f} nats, {self.bits_per_symbol:.3f} bits per {noun}"
 
     def _not_shown(self) -> list[str]:
         more = len(self) - SHOWN

@@ -50,7 +50,7 @@ NO_EFFECT = frozenset(
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run; losses are in nats per character.
+    """The result of one run; losses are in nats per symbol.
 
     Attributes:
         run: name of the run directory.

@@ -56,7 +56,7 @@ class Copied:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The summary of a finished run; losses are in nats per character.
+    """The summary of a finished run; losses are in nats per symbol.
 
     Attributes:
         stopped_early: number of evaluations without a better loss that ended the run; None if it

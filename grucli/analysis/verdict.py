@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WORTH_MENTIONING = 0.01
-"""If two losses differ by less, in nats per character, they count as equal."""
+"""If two losses differ by less, in nats per symbol, they count as equal."""
 
 WIDE_GAP = 0.3
-"""If validation minus training loss, in nats per character, is larger, the model overfits."""
+"""If validation minus training loss, in nats per symbol, is larger, the model overfits."""
 
 NARROW_GAP = 0.03
-"""If validation minus training loss, in nats per character, is smaller, the model underfits."""
+"""If validation minus training loss, in nats per symbol, is smaller, the model underfits."""
 
 LITTLE = 0.9
 """If the loss is above this fraction of the loss of guessing, the model has learned little."""
@@ -41,7 +41,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of a run, in nats per character.
+    """The losses of a run, in nats per symbol.
 
     Attributes:
         train: loss of the best weights on training text, without dropout.

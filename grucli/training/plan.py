@@ -215,9 +215,10 @@ def _products(train: Train) -> Products:
 def notes(plan: Plan) -> list[str]:
     """Notes for the user: adapted settings, and possible mistakes in the text."""
     found, windows, train = plan.corpus.notes(plan.settings.data), plan.windows, plan.settings.train
+    noun = plan.settings.data.noun
     if (train.batch, train.window) != (windows.B, windows.T):
         found.append(
-            f"the text is short, so each step reads {windows.B} x {windows.T} characters instead "
+            f"the text is short, so each step reads {windows.B} x {windows.T} {noun}s instead "
             f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
             f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
         )
@@ -368,7 +369,8 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
     if not same_text(plan.corpus, checkpoint):
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
-            f"({len(plan.corpus.ids):,} characters now, {checkpoint.corpus['chars']:,} then); "
+            f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
+            f"{checkpoint.corpus['chars']:,} then); "
             "give the old text, or start a new run from these weights with --init-from"
         )
     if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
@@ -422,6 +424,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "paths": paths,
             "bytes": corpus.size,
             "chars": len(corpus.ids),
+            "level": plan.settings.data.level,
             "symbols": len(corpus.vocabulary),
             "skipped": corpus.skipped,
             "rare": corpus.rare,
