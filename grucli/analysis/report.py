@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.analysis.verdict import uncertain
+from grucli.analysis.verdict import about_dropout, uncertain
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
 from grucli.data.text_files import STANDARD_INPUT
@@ -90,7 +90,10 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     for sentence in said or ([] if best is None else [uncertain(best, noun)]):
         yield f'<p class="said">{as_html(sentence)}</p>'
     yield _table(_facts(run, noun))
-    yield from _losses({by: run.curves(by) for by in AXES}, noun)
+    drawn_by = {by: run.curves(by) for by in AXES}
+    yield from _losses(drawn_by, noun)
+    for sentence in about_dropout(settings.model, drawn_by["step"]):
+        yield f'<p class="soft">{as_html(sentence)}</p>'
     yield '<div class="small">'
     for column, name in (
         ("lr", "learning rate"),

@@ -197,7 +197,8 @@ def show_plan(session: "Session", quiet: bool) -> None:
     settings, corpus = plan.settings, plan.corpus
     if quiet:
         return
-    uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
+    uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts, plan.splits.judged))
+    noun = settings.data.noun
     _say_corpus(plan)
     if suited:
         render.fact(
@@ -206,7 +207,7 @@ def show_plan(session: "Session", quiet: bool) -> None:
     render.fact("model", f"{_model(settings.model)}, {plan.parameters:,} parameters")
     render.fact(
         "guess",
-        f"without a model: {unigram:.2f} bits per character by the characters' frequencies, "
+        f"without a model: {unigram:.2f} bits per {noun} by the frequencies in the training text, "
         f"{uniform:.2f} if all are equally likely",
     )
     render.fact("budget", _budget(plan))
@@ -312,13 +313,18 @@ def say_goodbye(session: "Session") -> None:
 def _show_curves(run: "RunDirectory", said: "Sequence[str]", noun: str) -> None:
     """Complete the report of the run, and draw the losses on a terminal."""
     from grucli.analysis.report import report
+    from grucli.analysis.verdict import about_dropout
     from grucli.cli.plot import chart
     from grucli.storage.run import Run
 
     with suppress(GrucliError):  # the run is complete without them
+        opened = Run(run.path)
+        curves = opened.curves()
+        for sentence in about_dropout(opened.settings.model, curves):
+            render.say(sentence)
         if render.err.is_terminal:
             render.say()
-            for line in chart(Run(run.path).curves(), "step", noun, lines=SMALL):
+            for line in chart(curves, "step", noun, lines=SMALL):
                 render.say(line)
         report(run.path, said=said).write(run.path / "report.html")
         render.say()

@@ -40,6 +40,7 @@ def plot(
     With --output, the curves are drawn into a file: .svg, or .png with matplotlib. Standard output
     gets SVG.
     """
+    from grucli.analysis.verdict import about_dropout
     from grucli.storage.run import Run, common_noun
 
     output_files.check("--output", output, force=force)
@@ -55,6 +56,8 @@ def plot(
     if output is None:
         for line in chart(drawn, AXES[by].format(noun), noun):
             render.write_line(line)
+        for sentence in about_dropout(opened[0].settings.model, drawn):
+            render.say(sentence)
         return
     draw_file(output, drawn, AXES[by].format(noun), noun)
     if output != STANDARD_OUTPUT:

@@ -42,6 +42,11 @@ class Splits:
     val: Ids
     test: Ids
 
+    @property
+    def judged(self) -> Ids:
+        """The part whose loss decides which checkpoint is best: validation text, or training."""
+        return self.val if len(self.val) else self.train
+
 
 def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
     """Split a text by position. Each part needs one character to read and one to predict.

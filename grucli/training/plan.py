@@ -31,6 +31,7 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
+from grucli.evaluation import differ_in_kind
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
@@ -226,6 +227,12 @@ def notes(plan: Plan) -> list[str]:
         found.append(f"products are computed by NumPy: {reason}")
     line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
     documents = plan.settings.data.documents
+    if differ_in_kind(plan.counts, plan.splits.val):
+        found.append(
+            "the validation text, which comes last, is of another kind than the training text: "
+            f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
+            "mix the parts of the text, or give a text of one kind"
+        )
     if line_end is not None and len(plan.splits.val):
         found += _repeated(plan, 1 if documents else LINE)
     if documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
