@@ -44,6 +44,11 @@ class TextScore:
         return self.symbols.decode(errors="replace")
 
     @property
+    def noun(self) -> str:
+        """What a symbol is: "character" or "byte"."""
+        return "character" if isinstance(self.symbols, str) else "byte"
+
+    @property
     def nats(self) -> float:
         """Sum of -log p over all symbols, in nats."""
         return 0.0 - float(self.log_probs.sum())
@@ -83,11 +88,10 @@ class TextScore:
         return f'<div>{facts}</div><pre style="{style}">{"".join(spans)}</pre>{rest}'
 
     def _facts(self) -> str:
-        noun = "character" if isinstance(self.symbols, str) else "byte"
-        count = f"{len(self):,} {noun}{'' if len(self) == 1 else 's'}"
+        count = f"{len(self):,} {self.noun}{'' if len(self) == 1 else 's'}"
         if not len(self):
             return count
-        return f"{count}, {self.nats:.2f} nats, {self.bits_per_symbol:.3f} bits per {noun}"
+        return f"{count}, {self.nats:.2f} nats, {self.bits_per_symbol:.3f} bits per {self.noun}"
 
     def _not_shown(self) -> list[str]:
         more = len(self) - SHOWN

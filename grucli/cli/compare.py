@@ -64,11 +64,10 @@ def compare(
 ) -> None:
     """Train each cell on a text with the same budget, and compare the results.
 
-    Losses are of the best checkpoint, in nats per character, or per byte of a model of bytes. The
-    gap (validation minus training loss) measures overfitting; the rise is the last validation loss
-    minus the lowest one. Runs that differ only in the seed (0, 1, ...) share a row; the number
-    after plus-minus is their sample standard deviation. Each run gets an ordinary run directory.
-    --runs compares existing runs.
+    Losses are of the best checkpoint, in nats per character or byte. The gap (validation minus
+    training loss) measures overfitting; the rise is the last validation loss minus the lowest one.
+    Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
+    sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     given = [config, sets, seeds, *budget.values()]
