@@ -67,7 +67,7 @@ CELLS = [
         "characters are coloured by surprise.",
     ),
     ("code", 's = lm.score("The function returns a string. The zebra returns a xylophone.")\ns'),
-    ("code", "s.bits_per_char, s[4:12].bits_per_char"),
+    ("code", "s.bits_per_symbol, s[4:12].bits_per_symbol"),
     (
         "markdown",
         "## States\n\n`lm.states` gives the state and the gates of a layer while it reads a text, "

@@ -43,6 +43,10 @@ RESUMABLE = frozenset(
 than the rounding of products."""
 
 
+NOUNS = {"char": "character", "byte": "byte"}
+"""What a symbol of a model is, by ``data.level``: what its losses are per."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
@@ -68,6 +72,11 @@ class Data(_Section):
     """Fraction of the corpus for validation. It comes last, or just before the test text."""
     test: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of the corpus, at its end, for `grucli eval RUN --split test`."""
+
+    @property
+    def noun(self) -> str:
+        """What a symbol is: "character" or "byte"."""
+        return NOUNS[self.level]
 
     @model_validator(mode="after")
     def _check(self) -> "Data":

@@ -68,6 +68,11 @@ def learning_rate(model: Model, batch: int = BATCH) -> float:
     return float(f"{lr * math.sqrt(min(max(batch, BATCH), 4 * BATCH) / BATCH):.2g}")
 
 
+def lower_rate(lr: float) -> str:
+    """The option for a new run after one whose learning rate was too high."""
+    return f"--set optim.lr={min(lr / 2, 0.01):g}"
+
+
 def warmup(batch: int) -> int:
     """The steps of the warm-up: as many characters as with the default batch, or five steps."""
     return max(5, round(Optim().warmup * min(1.0, BATCH / batch)))

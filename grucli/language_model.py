@@ -28,7 +28,7 @@ from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
-from grucli.evaluation import Score, log_probs_side_by_side, nats_of
+from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
@@ -43,9 +43,6 @@ SORTED = 2**16
 
 WINDOW = 128
 """Number of characters whose states are computed at a time; it does not change the result."""
-
-UNSEEN = 0.5
-"""Count of a first character that does not occur in the training text."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -168,11 +165,11 @@ class LanguageModel(TextReader):
         return int(self.model.params.flat.size)
 
     def __repr__(self) -> str:
-        model, noun = self.model, "bytes" if self.vocabulary.level == "byte" else "characters"
+        model, vocabulary = self.model, self.vocabulary
         of = "" if self.path is None else f" {self.path}"
         return (
             f"<LanguageModel{of}: {model.cell}, {model.L} x {model.H} units, "
-            f"{len(self.vocabulary):,} {noun}, {self.parameters:,} parameters>"
+            f"{len(vocabulary):,} {vocabulary.noun}s, {self.parameters:,} parameters>"
         )
 
     # ---- sampling

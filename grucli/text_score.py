@@ -44,6 +44,11 @@ class TextScore:
         return self.symbols.decode(errors="replace")
 
     @property
+    def noun(self) -> str:
+        """What a symbol is: "character" or "byte"."""
+        return "character" if isinstance(self.symbols, str) else "byte"
+
+    @property
     def nats(self) -> float:
         """Sum of -log p over all symbols, in nats."""
         return 0.0 - float(self.log_probs.sum())
@@ -54,8 +59,8 @@ class TextScore:
         return (0.0 - self.log_probs) / math.log(2)
 
     @property
-    def bits_per_char(self) -> float:
-        """Bits per symbol; NaN for an empty text."""
+    def bits_per_symbol(self) -> float:
+        """Bits per character, or per byte for a model of bytes; NaN for an empty text."""
         return float(self.bits.mean()) if len(self) else math.nan
 
     def __len__(self) -> int:
@@ -83,11 +88,10 @@ class TextScore:
         return f'<div>{facts}</div><pre style="{style}">{"".join(spans)}</pre>{rest}'
 
     def _facts(self) -> str:
-        noun = "character" if isinstance(self.symbols, str) else "byte"
-        count = f"{len(self):,} {noun}{'' if len(self) == 1 else 's'}"
+        count = f"{len(self):,} {self.noun}{'' if len(self) == 1 else 's'}"
         if not len(self):
             return count
-        return f"{count}, {self.nats:.2f} nats, {self.bits_per_char:.3f} bits per {noun}"
+        return f"{count}, {self.nats:.2f} nats, {self.bits_per_symbol:.3f} bits per {self.noun}"
 
     def _not_shown(self) -> list[str]:
         more = len(self) - SHOWN

@@ -29,7 +29,7 @@ def use(lm: LanguageModel) -> None:
     s = lm.score("the river", unknown="skip")
     assert_type(s, TextScore)
     assert_type(s[3:9], TextScore)
-    assert_type(s.nats + s.bits_per_char, float)
+    assert_type(s.nats + s.bits_per_symbol, float)
     assert_type(s.text, str)
     assert_type(s.bits, npt.NDArray[np.float64])
     totals: npt.NDArray[np.float64] = lm.score_lines(["the river", "the garden"])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grucli import evaluation
-from grucli.evaluation import Score, baselines, evaluate
+from grucli.evaluation import Score, baselines, differ_in_kind, evaluate
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.nn.stepper import Stepper
@@ -93,9 +93,28 @@ def test_scores_add_up() -> None:
 
 
 def test_baselines() -> None:
-    uniform, unigram = baselines(np.array([2, 1, 1, 0]))
-    assert uniform == pytest.approx(math.log(4))
+    uniform, unigram = baselines(np.array([2, 1, 1]), np.array([0, 1, 2, 0]))
+    assert uniform == pytest.approx(math.log(3))
     assert unigram == pytest.approx(1.5 * math.log(2))
+
+
+def test_the_guess_is_judged_on_the_text_of_the_loss() -> None:
+    counts = np.array([4, 2, 2])
+    assert baselines(counts, np.array([0, 0]))[1] == pytest.approx(math.log(2))
+    assert baselines(counts, np.array([2, 2]))[1] == pytest.approx(math.log(4))
+    unseen = baselines(np.array([4, 4, 0]), np.array([2]))[1]  # it counts as half an occurrence
+    assert unseen == pytest.approx(-math.log(0.5 / 8.5))
+
+
+def test_texts_differ_in_kind_by_more_than_chance() -> None:
+    rng = np.random.default_rng(0)
+    for V, N in ((60, 200), (60, 10**5), (3000, 400), (3000, 10**5)):
+        p = 1 / np.arange(1, V + 1) / (1 / np.arange(1, V + 1)).sum()
+        train, held = rng.choice(V, 9 * N, p=p), rng.choice(V, N, p=p)
+        counts = np.bincount(train, minlength=V)
+        assert not differ_in_kind(counts, held)
+        assert differ_in_kind(counts, V - 1 - held)
+    assert not differ_in_kind(counts, np.array([], np.intp))
 
 
 @pytest.mark.usefixtures("_many_groups")

@@ -24,7 +24,7 @@ def columns(line: str) -> int:
 def test_sums() -> None:
     score = TextScore("abcd", np.log([0.5, 0.25, 1.0, 0.125]))
     assert score.nats == pytest.approx(6 * math.log(2))
-    assert score.bits_per_char == pytest.approx(1.5)
+    assert score.bits_per_symbol == pytest.approx(1.5)
     np.testing.assert_allclose(score.bits, [1, 2, 0, 3])
     assert len(score) == 4
 
@@ -53,7 +53,7 @@ def test_bytes_are_cut_as_bytes() -> None:
 def test_an_empty_text() -> None:
     assert str(of("")) == "0 characters"
     assert of("").nats == 0
-    assert math.isnan(of("").bits_per_char)
+    assert math.isnan(of("").bits_per_symbol)
 
 
 def test_it_prints_each_character_above_its_bits() -> None:

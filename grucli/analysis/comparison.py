@@ -28,6 +28,8 @@ LATE = 0.9
 """If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
 of consecutive evaluations differ a little anyway."""
 
+UNEQUAL = 1.1
+"""If one run made this many times the steps of another, their work is not equal."""
 
 SHOWN = frozenset(["model.cell", "model.reset", "model.hidden", "model.layers"])
 """Settings that the name of a model shows."""
@@ -50,7 +52,7 @@ NO_EFFECT = frozenset(
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run; losses are in nats per character.
+    """The result of one run; losses are in nats per symbol.
 
     Attributes:
         run: name of the run directory.
@@ -58,6 +60,7 @@ class Outcome:
         hidden: number of units of a layer.
         layers: number of layers.
         seed: the random seed.
+        steps: number of updates that the run made.
         parameters: number of parameters.
         chars_per_s: training speed in characters per second, median over metrics.csv.
         train: loss of the best checkpoint on training text, without dropout.
@@ -75,6 +78,7 @@ class Outcome:
     hidden: int
     layers: int
     seed: int
+    steps: int
     parameters: int
     chars_per_s: float
     train: float
@@ -130,9 +134,8 @@ class Group:
         return statistics.fmean(map(of, self.outcomes))
 
     def spread(self, of: Callable[[Outcome], float]) -> float:
-        """Return half the range of a figure over the seeds."""
-        values = list(map(of, self.outcomes))
-        return (max(values) - min(values)) / 2
+        """Return the sample standard deviation of a figure over the seeds; there are several."""
+        return statistics.stdev(map(of, self.outcomes))
 
 
 def groups(outcomes: Sequence[Outcome]) -> list[Group]:
@@ -145,6 +148,21 @@ def groups(outcomes: Sequence[Outcome]) -> list[Group]:
         Group(same, {key: same[0].conditions[key] for key in differ}) for same in kinds.values()
     ]
     return sorted(found, key=lambda group: group.mean(lambda one: one.val))
+
+
+def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
+    """A note if one budget in minutes gave runs different numbers of steps."""
+    made: dict[float, list[int]] = {}
+    for one in outcomes:
+        if minutes := one.settings.get("train.minutes"):
+            made.setdefault(minutes, []).append(one.steps)
+    for minutes, steps in made.items():
+        if max(steps) > UNEQUAL * min(steps):
+            return (
+                f"in {minutes:g} minutes, the runs made from {min(steps):,} to {max(steps):,} "
+                "steps, as cells and the load of the machine differ; --steps gives equal work"
+            )
+    return None
 
 
 def differences(conditions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
@@ -276,6 +294,7 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
         hidden=model.H,
         layers=model.L,
         seed=settings.train.seed,
+        steps=max((row.step for row in rows), default=where.step),
         parameters=model.params.flat.size,
         chars_per_s=statistics.median(speeds) if speeds else 0.0,
         train=evaluate(model, seen, available_cores()).loss,

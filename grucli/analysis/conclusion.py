@@ -6,8 +6,8 @@ from pathlib import Path
 
 from grucli.analysis.copied_text import longest_copy
 from grucli.analysis.known_words import KnownWords, known_words
-from grucli.analysis.verdict import Losses, Verdict, judge, uncertain
-from grucli.evaluation import baselines, evaluate
+from grucli.analysis.verdict import Losses, Verdict, choices, judge, uncertain
+from grucli.evaluation import baselines, differ_in_kind, evaluate
 from grucli.nn.params import Ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
@@ -56,13 +56,14 @@ class Copied:
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The summary of a finished run; losses are in nats per character.
+    """The summary of a finished run; losses are in nats per symbol.
 
     Attributes:
         stopped_early: number of evaluations without a better loss that ended the run; None if it
             ended for another reason.
-        uniform: loss of guessing all characters with equal probability.
-        unigram: loss of guessing characters by their frequency.
+        uniform: loss of guessing all symbols with equal probability.
+        unigram: loss of guessing by the frequencies in the training text; as the best loss, it is
+            of the validation text, if there is any.
         best_step: step of the best evaluation.
         best_loss: its validation loss; None without validation text.
         train_loss: loss of the same weights on training text, without dropout.
@@ -104,14 +105,15 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
         where: the progress of the run.
     """
     best, val = checkpoints.read(run.checkpoints.find("best")), run.validation_losses()
-    uniform, unigram = baselines(plan.counts)
+    uniform, unigram = baselines(plan.counts, plan.splits.judged)
     copied, words = _examine_sample(best, plan) if plan.settings.sample.length else (None, None)
     train = said = None
     if val and where.best_loss is not None:
         seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
         train = evaluate(best.model_to_use(), seen, plan.workers).loss
-        model, share = plan.settings.model, copied.share if copied else 0.0
-        said = judge(Losses(train, val, unigram), model.dropout, model.hidden, share)
+        unlike = differ_in_kind(plan.counts, plan.splits.val)
+        losses = Losses(train, val, uniform, unigram, unlike)
+        said = judge(losses, plan.settings, copied.share if copied else 0.0)
     out_of_patience = where.out_of_patience(plan.settings.train.patience)
     return Conclusion(
         where.evaluations_since_best if out_of_patience else None,
@@ -155,14 +157,14 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
     if conclusion.verdict is not None and conclusion.best_loss is not None:
         said.append(
             f"{uncertain(conclusion.best_loss, symbol)} Guessing by frequency: among "
-            f"{math.exp(conclusion.unigram):.1f} ({conclusion.unigram / math.log(2):.3f} bits per "
+            f"{choices(conclusion.unigram)} ({conclusion.unigram / math.log(2):.3f} bits per "
             f"{symbol})."
         )
         said.append(conclusion.verdict.text)
     if conclusion.words is not None:
         said.append(_known(conclusion.words))
     if conclusion.copied is not None:
-        said.append(_copies(conclusion.copied))
+        said.append(_copies(conclusion.copied, symbol))
     return said
 
 
@@ -174,17 +176,17 @@ def _known(words: KnownWords) -> str:
     )
 
 
-def _copies(copied: Copied) -> str:
+def _copies(copied: Copied, symbol: str) -> str:
     """Say how much a sample copies from the training text."""
     where = "the corpus"
     if not copied.whole:
-        where = f"the last {copied.searched:,} characters of the text"
+        where = f"the last {copied.searched:,} {symbol}s of the text"
     if not copied.chars:
         return (
-            f"A sample of {copied.sample_chars} characters copies no passage of 8 or more "
-            f"characters from {where}."
+            f"A sample of {copied.sample_chars} {symbol}s copies no passage of 8 or more "
+            f"{symbol}s from {where}."
         )
     return (
-        f"The longest passage that a sample of {copied.sample_chars} characters copies from "
-        f"{where} has {copied.chars} characters: {copied.text!r}."
+        f"The longest passage that a sample of {copied.sample_chars} {symbol}s copies from "
+        f"{where} has {copied.chars} {symbol}s: {copied.text!r}."
     )

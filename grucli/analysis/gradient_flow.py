@@ -14,6 +14,9 @@ from grucli.threads import blas_limited_to
 LIMITS = (1e-2, 1e-3)
 """Relative norms. The report gives the distance at which the median falls below each."""
 
+FEWEST = 8
+"""Minimum number of positions at a distance, unless fewer are asked for."""
+
 PERCENTILES = (10, 50, 90)
 """Percentiles over the positions of the text."""
 
@@ -22,11 +25,14 @@ PERCENTILES = (10, 50, 90)
 class GradientFlow:
     """Norm of the gradient k steps back, relative to that at step t, over positions of a text.
 
+    Only positions whose document has k characters or more before them count at distance k. So a
+    list of short lines has fewer distances than were asked for.
+
     Attributes:
         name: the name of the model.
-        low: the 10th percentile for k = 0, 1, ..., (distance+1,).
-        median: the median, (distance+1,).
-        high: the 90th percentile, (distance+1,).
+        low: the 10th percentile for k = 0, 1, ..., K, (K+1,).
+        median: the median, (K+1,).
+        high: the 90th percentile, (K+1,).
     """
 
     name: str
@@ -68,11 +74,13 @@ def measure(
     flows: dict[str, GradientFlow] = {}
     for subject in subjects:
         name = _free_name(subject.name, flows)
-        norms = norms_by_distance(
-            look_back_in_text(subject.lm.model, subject.ids, distance, positions)
-        )
+        history = look_back_in_text(subject.lm.model, subject.ids, distance, positions)
+        norms, within = norms_by_distance(history), history.within()
         relative = norms / np.maximum(norms[0], 1e-300)
-        flows[name] = GradientFlow(name, *np.percentile(relative, PERCENTILES, axis=1))
+        counted = within.sum(axis=1) >= min(FEWEST, within.shape[1])  # at first, then no more
+        rows = [row[here] for row, here in zip(relative[counted], within[counted], strict=True)]
+        percentiles = np.array([np.percentile(row, PERCENTILES) for row in rows])
+        flows[name] = GradientFlow(name, *percentiles.T)
     return list(flows.values())
 
 

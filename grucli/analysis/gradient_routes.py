@@ -83,6 +83,15 @@ class History:
     gradient: Gradient
     by_backward: Array
 
+    def within(self) -> npt.NDArray[np.bool_]:
+        """Whether the document of each position goes back k steps or more, (S+1, B), for S steps.
+
+        A document that begins at step t does not go back: the state before it is zero.
+        """
+        here = np.ones((len(self.by_backward), 1))
+        kept = [here, *(here * mask for mask in self.reset_mask)]
+        return np.cumprod(kept, axis=0)[..., 0] > 0
+
     def gradients(self) -> Iterator[Gradient]:
         """Yield the gradients of L_t with respect to the states at t, t-1, ..., over all routes."""
         gradient = self.gradient

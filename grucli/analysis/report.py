@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from grucli.analysis.verdict import uncertain
+from grucli.analysis.verdict import about_dropout, uncertain
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.storage.directory import open_checkpoint
 from grucli.storage.loading import load_with_split
-from grucli.storage.run import LOSS, Run
+from grucli.storage.run import Run, common_noun, loss_axis
 from grucli.storage.run_files import TextInfo
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
@@ -39,8 +39,8 @@ PASSAGE = 1000
 LEVELS = 12
 """Strengths of the colour of surprise."""
 
-AXES = {"step": "steps", "chars": "characters", "elapsed_s": "seconds"}
-"""What the losses are drawn by: a column of the metrics, and its name."""
+AXES = {"step": "steps", "chars": "{}s", "elapsed_s": "seconds"}
+"""What the losses are drawn by: a column of the metrics, and its name with what a symbol is."""
 
 
 def report(
@@ -55,7 +55,7 @@ def report(
 
     Raises:
         CheckpointError: a path is not a run, or a file of a run is damaged.
-        UsageError: no run is named.
+        UsageError: no run is named, or runs of characters and of bytes are.
     """
     if not paths:
         raise UsageError("name a run")
@@ -86,16 +86,19 @@ def _text_of(run: Run) -> str:
 def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     yield f'<p class="soft">{as_html(run.path.name)}</p>'
     best, settings = run.info.best.loss, run.settings  # training writes reports, so they are quick
-    symbol = "byte" if settings.data.level == "byte" else "character"
-    for sentence in said or ([] if best is None else [uncertain(best, symbol)]):
+    noun = settings.data.noun
+    for sentence in said or ([] if best is None else [uncertain(best, noun)]):
         yield f'<p class="said">{as_html(sentence)}</p>'
-    yield _table(_facts(run, symbol))
-    yield from _losses({by: run.curves(by) for by in AXES}, LOSS)
+    yield _table(_facts(run, noun))
+    drawn_by = {by: run.curves(by) for by in AXES}
+    yield from _losses(drawn_by, noun)
+    for sentence in about_dropout(settings.model, drawn_by["step"]):
+        yield f'<p class="soft">{as_html(sentence)}</p>'
     yield '<div class="small">'
     for column, name in (
         ("lr", "learning rate"),
         ("grad_norm", "gradient norm"),
-        ("chars_per_s", "characters per second"),
+        ("chars_per_s", f"{noun}s per second"),
     ):
         drawn = [Curve(name, curve.x, curve.y) for curve in run.curves(column=column)]
         yield _figure(drawn, "step", name, size=(420, 190))
@@ -107,11 +110,11 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     yield from _samples(run)
 
 
-def _facts(run: Run, symbol: str) -> dict[str, str]:
+def _facts(run: Run, noun: str) -> dict[str, str]:
     info = run.info
     facts = {
         "status": run.status,
-        "text": _text_with_size(info.corpus, symbol),
+        "text": _text_with_size(info.corpus, noun),
         "network": info.model or "",
         "parameters": "" if info.parameters is None else f"{info.parameters:,}",
         "budget": info.budget or "",
@@ -121,13 +124,13 @@ def _facts(run: Run, symbol: str) -> dict[str, str]:
     if info.best.loss is not None and info.best.step is not None:
         facts["best loss"] = (
             f"{info.best.loss:.4f} nats = {info.best.loss / math.log(2):.4f} bits per "
-            f"{symbol}, at step {info.best.step:,}"
+            f"{noun}, at step {info.best.step:,}"
         )
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _text_with_size(text: TextInfo, symbol: str) -> str:
-    size = [] if text.chars is None else [f"{text.chars:,} {symbol}s"]
+def _text_with_size(text: TextInfo, noun: str) -> str:
+    size = [] if text.chars is None else [f"{text.chars:,} {noun}s"]
     return ", ".join(_names_of(text) + size)
 
 
@@ -180,7 +183,8 @@ def _passage(run: Run) -> Iterator[str]:
     yield "<h2>How surprising the text is to the model</h2>"
     yield (
         '<p class="soft">The beginning of the validation text. The stronger the colour of a '
-        f"character, the less the model expected it; full colour at {SURPRISING:g} bits.</p>"
+        f"{lm.vocabulary.noun}, the less the model expected it; full colour at {SURPRISING:g} "
+        "bits.</p>"
     )
     yield f'<pre class="surprise">{spans}</pre>'
 
@@ -212,13 +216,19 @@ def _origin(run: Run) -> Iterator[str]:
 
 def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
-    texts = _texts(ranked)
+    texts, noun = _texts(ranked), common_noun(runs)
     if len(set(texts)) > 1:
         yield (
             "<p>The runs have different texts. A loss depends on the text, so losses on different "
             "texts cannot be compared.</p>"
         )
-    yield from _losses({by: list(_validation(ranked, by)) for by in AXES}, f"validation {LOSS}")
+    without = [run.path.name for run in ranked if run.info.best.split == "train"]
+    if without:
+        yield as_html(
+            f"Without validation text, and so with a training loss as best loss and without a "
+            f"curve: {', '.join(without)}."
+        ).join(["<p>", "</p>"])
+    yield from _losses({by: list(_validation(ranked, by)) for by in AXES}, noun, "validation ")
     columns = {name: list(map(of, ranked)) for name, of in RESULTS.items()}
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
@@ -336,16 +346,17 @@ def _table(facts: Mapping[str, Any]) -> str:
     return f'<div class="table"><table>{rows}</table></div>'
 
 
-def _losses(by_axis: Mapping[str, Sequence[Curve]], name: str) -> Iterator[str]:
+def _losses(by_axis: Mapping[str, Sequence[Curve]], noun: str, of: str = "") -> Iterator[str]:
     """Curves of the loss, with a choice of what they are drawn by."""
     yield '<div class="losses"><p class="axes"><span class="soft">Loss by</span>'
     for axis, title in AXES.items():
         checked = " checked" * (axis == "step")
         radio = f'<input type="radio" name="axis" id="by-{axis}"{checked}>'
-        yield f"<label>{radio} {title}</label>"
+        yield f"<label>{radio} {title.format(noun)}</label>"
     yield "</p>"
     for axis, curves in by_axis.items():
-        chart = _figure(curves, AXES[axis], name, typical_top(curves))
+        x, y = AXES[axis].format(noun), of + loss_axis(noun)
+        chart = _figure(curves, x, y, typical_top(curves))
         yield f'<div class="by-{axis}">{chart}</div>'
     yield "</div>"
 

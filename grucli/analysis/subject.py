@@ -55,8 +55,7 @@ def of_run(path: Path, text: str | None = None) -> Subject:
     file, checkpoint = open_checkpoint(path)
     ids = text_of(file, checkpoint, text)
     if text is None:
-        parts = checkpoint.splits(ids)
-        ids = parts.val if len(parts.val) else parts.train
+        ids = checkpoint.splits(ids).judged
     return Subject(path.name, checkpoint.language_model(file), ids)
 
 

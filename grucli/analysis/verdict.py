@@ -4,23 +4,33 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grucli.charts import Curve
+from grucli.config import Model, Settings
+from grucli.defaults import lower_rate
+
 WORTH_MENTIONING = 0.01
-"""If two losses differ by less, in nats per character, they count as equal."""
+"""If two losses differ by less, in nats per symbol, they count as equal."""
 
 WIDE_GAP = 0.3
-"""If validation minus training loss, in nats per character, is larger, the model overfits."""
+"""If validation minus training loss, in nats per symbol, is larger, the model overfits."""
 
 NARROW_GAP = 0.03
-"""If validation minus training loss, in nats per character, is smaller, the model underfits."""
+"""If validation minus training loss, in nats per symbol, is smaller, the model underfits."""
 
 LITTLE = 0.9
 """If the loss is above this fraction of the loss of guessing, the model has learned little."""
+
+WORSE = 0.1
+"""If a loss is above that of guessing uniformly by more, in nats per symbol, training did harm."""
 
 PREDICTABLE = 0.1
 """If the loss is below this fraction of the loss of guessing, there is little more to learn."""
 
 MEMORIZED = 0.5
 """If a sample copies one passage that is a larger part of it, the model recites its text."""
+
+MANY = 14.0
+"""From this loss on, the number of choices is told as a power of ten."""
 
 FEW = 6
 """With fewer evaluations than this, a loss has not been flat for long."""
@@ -41,17 +51,21 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of a run, in nats per character.
+    """The losses of a run, in nats per symbol.
 
     Attributes:
         train: loss of the best weights on training text, without dropout.
         val: validation losses in the order of the evaluations, at least one.
-        unigram: loss of guessing characters by their frequency.
+        uniform: loss of guessing all symbols with equal probability.
+        unigram: loss of guessing the validation text by the frequencies in the training text.
+        unlike: whether the validation text is of another kind than the training text.
     """
 
     train: float
     val: Sequence[float]
+    uniform: float
     unigram: float
+    unlike: bool = False
 
     @property
     def best(self) -> float:
@@ -67,6 +81,11 @@ class Losses:
     def risen(self) -> float:
         """The last validation loss minus the lowest one."""
         return self.val[-1] - self.best
+
+    @property
+    def diverged(self) -> bool:
+        """Whether training has made the model worse than one that knows nothing."""
+        return min(self.train, self.best) > self.uniform + WORSE
 
     @property
     def falling(self) -> bool:
@@ -87,21 +106,42 @@ def uncertain(loss: float, symbol: str) -> str:
     """Say in words what a loss, in nats, means."""
     return (
         f"The model is as uncertain about each {symbol} as about a choice among "
-        f"{math.exp(loss):.1f} equally likely ones."
+        f"{choices(loss)} equally likely ones."
     )
 
 
-def judge(losses: Losses, dropout: float, hidden: int, copied: float = 0.0) -> Verdict:
+def choices(loss: float) -> str:
+    """The number of equally likely symbols that gives a loss, in nats."""
+    return f"{math.exp(loss):.1f}" if loss < MANY else f"10^{loss / math.log(10):.0f}"
+
+
+def about_dropout(model: Model, curves: Sequence[Curve]) -> list[str]:
+    """A sentence on the curves of a run whose training loss is the higher one, due to dropout."""
+    last = {curve.name: curve.points[-1][1] for curve in curves if curve.points}
+    higher = last.get("training", 0.0) > last.get("validation", math.inf)
+    if not higher or not (model.dropout or model.weight_dropout):
+        return []
+    return [
+        "The training loss is above the validation loss: it is measured with dropout, which makes "
+        "each prediction harder, and the validation loss without."
+    ]
+
+
+def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
     """Say whether a model overfits or underfits, and which setting to change.
 
     Args:
         losses: the losses of the run.
-        dropout: the dropout of the model.
-        hidden: the number of units of a layer.
+        settings: the settings of the run.
         copied: the longest passage that a sample copies, as a fraction of the sample.
     """
+    noun, dropout = settings.data.noun, settings.model.dropout
+    if losses.diverged:
+        return Verdict(_diverged(losses, settings), longer=False)
+    if losses.unlike:
+        return Verdict(_of_another_kind(noun), longer=losses.falling)
     if losses.best > LITTLE * losses.unigram:
-        return _little_learned(losses)
+        return _little_learned(losses, noun)
     more_dropout = f"--set model.dropout={max(dropout, min(0.7, round(dropout + 0.2, 2))):g}"
     if losses.risen > WORTH_MENTIONING:
         return Verdict(_risen(losses, more_dropout), longer=False)
@@ -119,25 +159,43 @@ def judge(losses: Losses, dropout: float, hidden: int, copied: float = 0.0) -> V
         )
     if losses.gap > WIDE_GAP:
         return Verdict(
-            f"Overfitting begins: the loss is {losses.gap:.3f} nats per character lower on "
+            f"Overfitting begins: the loss is {losses.gap:.3f} nats per {noun} lower on "
             f"training text than on new text. More text helps most; a new run with {more_dropout} "
             "and more --epochs may help.",
             longer=False,
         )
     if losses.gap < NARROW_GAP:
-        return _underfitting(losses, hidden)
+        return _underfitting(losses, settings.model.hidden)
     text = "A good fit: there are no clear signs of overfitting or underfitting."
     return Verdict(text, longer=not losses.flat_for)
 
 
-def _little_learned(losses: Losses) -> Verdict:
-    better = 1 - losses.best / losses.unigram
-    if losses.best > losses.unigram - WORTH_MENTIONING:
-        text = "Nothing learned yet: guessing characters by their frequency gives the same loss."
+def _diverged(losses: Losses, settings: Settings) -> str:
+    return (
+        f"Worse than guessing: the loss is {losses.best - losses.unigram:,.3f} nats per "
+        f"{settings.data.noun} above that of guessing by frequency. The run has diverged, or its "
+        f"learning rate is too high: train a new run with {lower_rate(settings.optim.lr)}."
+    )
+
+
+def _of_another_kind(noun: str) -> str:
+    return (
+        "The validation text is of another kind than the training text: its "
+        f"{noun}s have other frequencies. So its loss does not show how well the model fits. "
+        "Train a new run on a text whose parts are mixed, or of one kind."
+    )
+
+
+def _little_learned(losses: Losses, noun: str) -> Verdict:
+    worse = losses.best - losses.unigram
+    if worse > WORTH_MENTIONING:
+        text = f"Nothing learned yet: guessing {noun}s by their frequency gives a lower loss."
+    elif worse > -WORTH_MENTIONING:
+        text = f"Nothing learned yet: guessing {noun}s by their frequency gives the same loss."
     else:
         text = (
-            f"Little learned: the loss is only {better:.1%} lower than that of guessing characters "
-            "by their frequency."
+            f"Little learned: the loss is only {-worse / losses.unigram:.1%} lower than that of "
+            f"guessing {noun}s by their frequency."
         )
     if losses.risen > WORTH_MENTIONING:
         advice = "The loss has risen: lower optim.lr, or use more text."

@@ -88,7 +88,8 @@ def _correlation_lines(found: "list[Correlation]", reading: "Reading") -> Iterat
         units = [one for one in found if one.feature == feature]
         cells = "  ".join(f"{one.unit:>5} {one.correlation:+.2f}" for one in units)
         yield f"{feature:<18} {cells or 'not in this text'}"
-    yield f"computed over {len(reading.characters):,} characters; --unit N colours the text"
+    read = f"{len(reading.score):,} {reading.score.noun}s"
+    yield f"computed over {read}; --unit N colours the text"
 
 
 def _console() -> "Console":

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from grucli.training.events import Event, Finished
     from grucli.training.request import Request
 
-HEADER = ("model", "seeds", "params", "chars/s", "train", "val", "gap", "rise", "best at")
-LEAST_USED = ("chars/s", "best at", "rise", "params")
+HEADER = ("model", "seeds", "steps", "params", "{}s/s", "train", "val", "gap", "rise", "best at")
+LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
 """Columns that a narrow terminal does not show; the first of them goes first."""
 
 
@@ -64,10 +64,10 @@ def compare(
 ) -> None:
     """Train each cell on a text with the same budget, and compare the results.
 
-    Losses are of the best checkpoint, in nats per character. The gap (validation minus training
-    loss) measures overfitting; the rise is the last validation loss minus the lowest one. Runs
-    that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is half their
-    range. Each run gets an ordinary run directory. --runs compares existing runs.
+    Losses are of the best checkpoint, in nats per character or byte. The gap (validation minus
+    training loss) measures overfitting; the rise is the last validation loss minus the lowest one.
+    Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
+    sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
     budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
     given = [config, sets, seeds, *budget.values()]
@@ -197,7 +197,10 @@ class _Shown:
 
 def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
     from grucli.analysis.claims import claims
+    from grucli.analysis.comparison import unequal_work
 
+    if note := unequal_work(outcomes):
+        render.warn(note)
     found = claims(outcomes)
     runs = [asdict(one) | {"gap": one.gap} for one in outcomes]
     records = {"runs": runs, "claims": [asdict(claim) for claim in found]}
@@ -207,8 +210,11 @@ def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
 def _lines(outcomes: "Sequence[Outcome]", found: "Sequence[Claim]") -> Iterator[str]:
     from grucli.analysis.comparison import groups
 
-    rows = [_cells(group) for group in groups(outcomes)]
-    yield from render.table([HEADER, *rows], drop=LEAST_USED)
+    grouped, level = groups(outcomes), outcomes[0].settings["data.level"]
+    header = [name.format(level) for name in HEADER]
+    yield from render.table([header, *map(_cells, grouped)], drop=LEAST_USED)
+    if any(len(group.outcomes) > 1 for group in grouped):
+        yield "\N{PLUS-MINUS SIGN}: the sample standard deviation over the seeds"
     for claim in found:
         yield ""
         yield from render.wrapped(f"{claim.text}: {claim.verdict}")
@@ -227,6 +233,7 @@ def _cells(group: "Group") -> tuple[str, ...]:
     return (
         ", ".join([f"{first.cell.upper()} {first.layers} x {first.hidden}", *differ]),
         _seeds([one.seed for one in group.outcomes]),
+        _steps([one.steps for one in group.outcomes]),
         f"{first.parameters:,}",
         f"{group.mean(lambda one: one.chars_per_s):,.0f}",
         figure(lambda one: one.train),
@@ -240,6 +247,11 @@ def _cells(group: "Group") -> tuple[str, ...]:
 def _told(group: "Group") -> Iterator[tuple[str, Any]]:
     """Yield the settings that tell this group from the others, without those that are not set."""
     return ((key, value) for key, value in group.differences.items() if value is not None)
+
+
+def _steps(steps: Sequence[int]) -> str:
+    """Return the number of steps of some runs, or the lowest and the highest number."""
+    return "-".join(f"{number:,}" for number in sorted({min(steps), max(steps)}))
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -11,12 +11,12 @@ from grucli.cli.request import overrides
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
+    from grucli.data.vocabulary import Vocabulary
     from grucli.evaluation import Score
     from grucli.language_model import LanguageModel
     from grucli.storage.loading import OwnText
 
-COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
-
+    Scored = tuple[LanguageModel, list[tuple[str, Score]]]
 
 Files = Annotated[
     list[str] | None,
@@ -42,6 +42,7 @@ def evaluate(
 ) -> None:
     """Evaluate how well a model predicts texts: bits per character, perplexity, accuracy.
 
+    Figures of a model of bytes are per byte, and its columns say so.
     Each text is read from the zero state. The first character is not predicted, except by a model
     of a list. A long text is cut into pieces that are read in parallel; each piece first reads the
     256 characters before it. --set accepts only data.encoding, for texts whose encoding differs
@@ -51,41 +52,41 @@ def evaluate(
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
     from grucli.evaluation import NOTHING
 
-    scores = [(split, _of_split(run, split))] if split else _of_files(run, files, sets, unknown)
-    total = sum((score for _, score in scores), NOTHING)
-    rows = [{"file": file} | _figures(score) for file, score in scores]
-    table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores)]
+    lm, scores = _of_split(run, split) if split else _of_files(run, files, sets, unknown)
+    total, symbols = sum((score for _, score in scores), NOTHING), lm.vocabulary
+    rows = [{"file": file} | _figures(score, symbols) for file, score in scores]
+    units = (f"{symbols.noun}s", f"nats/{symbols.level}", f"bits/{symbols.level}")
+    header = (*units, "perplexity", "accuracy")
+    table = [("file", *header), *((file, *_cells(score)) for file, score in scores)]
     if len(scores) > 1:
         table.append(("total", *_cells(total)))
     answer(
-        {"files": rows, "total": _figures(total)},
+        {"files": rows, "total": _figures(total, symbols)},
         render.table(table, drop=["perplexity"]),
         as_json=as_json,
     )
 
 
-def _of_split(run: Path, split: str) -> "Score":
-    """Return the score on a part of the corpus that the run was trained on."""
+def _of_split(run: Path, split: str) -> "Scored":
+    """Return the model, and its score on a part of the corpus that the run was trained on."""
     from grucli.storage.loading import load_with_split
 
     try:
         lm, ids = load_with_split(run, split)
     except ArgumentError as error:
         raise error.of_option() from None
-    return lm.evaluate(ids, begins=False)
+    return lm, [(split, lm.evaluate(ids, begins=False))]
 
 
-def _of_files(
-    run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any
-) -> list[tuple[str, "Score"]]:
-    """Return the score on each file, read like the corpus or in the given encoding."""
+def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> "Scored":
+    """Return the model, and its score on each file, read as the corpus or as --set says."""
     from grucli.storage.loading import load_with_own_text
 
     files, (lm, own) = files or [], load_with_own_text(run)
     if files.count("-") > 1:
         raise UsageError("- (standard input) is named twice; it can be read only once")
     encoding = _encoding(lm, sets or [])
-    return [(file, _of_file(lm, own, file, encoding, unknown)) for file in files]
+    return lm, [(file, _of_file(lm, own, file, encoding, unknown)) for file in files]
 
 
 def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
@@ -124,11 +125,11 @@ def _of_file(
     return score
 
 
-def _figures(score: "Score") -> dict[str, float]:
+def _figures(score: "Score", symbols: "Vocabulary") -> dict[str, float]:
     return {
-        "characters": score.chars,
-        "nats_per_char": score.loss,
-        "bits_per_char": score.bits,
+        f"{symbols.noun}s": score.chars,
+        f"nats_per_{symbols.level}": score.loss,
+        f"bits_per_{symbols.level}": score.bits,
         "perplexity": score.perplexity,
         "accuracy": score.accuracy,
     }

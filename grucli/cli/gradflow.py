@@ -36,7 +36,8 @@ def gradflow(
 
     The table shows the norm of the gradient of L_t with respect to the top layer's state at t-k,
     relative to the norm at t. (The state of an LSTM is h and c together.) It shows the median over
-    positions of the text, and the 10th and the 90th percentile. Without runs, the command compares
+    positions of the text, and the 10th and the 90th percentile. In a list, a position counts as far
+    back as its line goes. Without runs, the command compares
     untrained models of the cells in --cells (rnn,lstm,gru).
     """
     from grucli.analysis import gradient_flow, plots
@@ -46,10 +47,10 @@ def gradflow(
     flows = gradient_flow.measure(looked_at, distance, positions)
     if plot is not None:
         plots.draw_flows(plot, flows)
-    answer([flow.to_dict() for flow in flows], _lines(flows), as_json=as_json)
+    answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)
 
 
-def _lines(flows: "Iterable[GradientFlow]") -> Iterator[str]:
+def _lines(flows: "Iterable[GradientFlow]", distance: int) -> Iterator[str]:
     for flow in flows:
         yield flow.name
         yield from render.wrapped(
@@ -63,6 +64,8 @@ def _lines(flows: "Iterable[GradientFlow]") -> Iterator[str]:
                 yield f"  the median stays above {limit:.1%} for all {last} steps"
             else:
                 yield f"  the median falls below {limit:.1%} {reach} steps back"
+        if last < distance:
+            yield f"  few lines of the text go back farther than {last} steps, where the table ends"
         yield ""
 
 
@@ -73,7 +76,7 @@ def _rows(flow: "GradientFlow") -> Iterator[str]:
     header = f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}  "
     each = render.bar_width(len(header)) // DECADES  # blocks for a power of ten
     yield (header + _scale(each)).rstrip()
-    for k in [0, *doubling_distances(len(flow.median) - 1)]:
+    for k in sorted({0, *doubling_distances(len(flow.median) - 1)}):
         line = f"  {k:>5} {flow.median[k]:9.1e} {flow.low[k]:9.1e} {flow.high[k]:9.1e}  "
         decades = DECADES + math.log10(max(flow.median[k], 1e-99))
         yield line + render.blocks(round(each * min(DECADES, max(0.0, decades))))

@@ -33,8 +33,11 @@ LONG = 10**8
 """From this number of bytes on, reading a text takes seconds."""
 
 
-def follow(events: "Iterator[Event]", quiet: bool, told: int) -> "Finished":
-    """Show the events of a run; the first ``told`` notes were already shown."""
+def follow(events: "Iterator[Event]", quiet: bool, told: int, level: str) -> "Finished":
+    """Show the events of a run; the first ``told`` notes were already shown.
+
+    ``level`` is that of the text; figures are per char or per byte.
+    """
     from grucli.training.events import Started
 
     started = next(events)
@@ -44,8 +47,8 @@ def follow(events: "Iterator[Event]", quiet: bool, told: int) -> "Finished":
     if quiet:
         return _show_each(events, warn)
     if render.err.is_terminal:
-        return _show_on_terminal(events)
-    return _show_in_log(events)
+        return _show_on_terminal(events, level)
+    return _show_in_log(events, level)
 
 
 def _show_each(events: "Iterator[Event]", show: "Callable[[Event], None]") -> "Finished":
@@ -54,12 +57,12 @@ def _show_each(events: "Iterator[Event]", show: "Callable[[Event], None]") -> "F
     return _last(event)
 
 
-def _show_in_log(events: "Iterator[Event]") -> "Finished":
+def _show_in_log(events: "Iterator[Event]", level: str) -> "Finished":
     """Show events as lines, but losses of training at most every ``LOG_SECONDS``."""
     shown = -math.inf
     for event in events:
         due = time.monotonic() - shown >= LOG_SECONDS
-        if _show(event, log=due):
+        if _show(event, level, log=due):
             shown = time.monotonic()
     return _last(event)
 
@@ -71,7 +74,7 @@ def _last(event: "Event") -> "Finished":
     return event
 
 
-def _show_on_terminal(events: "Iterator[Event]") -> "Finished":
+def _show_on_terminal(events: "Iterator[Event]", level: str) -> "Finished":
     from rich.progress import BarColumn, Progress, TextColumn
 
     from grucli.training.events import Evaluating, Stepped
@@ -84,12 +87,13 @@ def _show_on_terminal(events: "Iterator[Event]") -> "Finished":
             if isinstance(event, Evaluating):
                 bar.update(task, status="evaluating")
             if not isinstance(event, Stepped):
-                _show(event, log=False)
+                _show(event, level, log=False)
                 continue
             smooth = event.loss if not smooth else 0.95 * smooth + 0.05 * event.loss
             status = (
-                f"loss {smooth:.3f} {smooth / math.log(2):.2f} bpc "
-                f"{event.chars_per_s / 1000:.0f}k chars/s {render.duration(event.remaining_s)} left"
+                f"loss {smooth:.3f} {smooth / math.log(2):.2f} bp{level[0]} "
+                f"{event.chars_per_s / 1000:.0f}k {level}s/s "
+                f"{render.duration(event.remaining_s)} left"
             )
             bar.update(task, completed=event.progress, status=status)
     return _last(event)
@@ -116,7 +120,7 @@ def warn(event: "Event") -> None:
         )
 
 
-def _show(event: "Event", *, log: bool) -> bool:
+def _show(event: "Event", level: str, *, log: bool) -> bool:
     """Show an event; with ``log``, also losses of training. Return whether a loss was shown."""
     from grucli.training.events import Evaluated, Logged, Sampled
 
@@ -124,11 +128,11 @@ def _show(event: "Event", *, log: bool) -> bool:
     if isinstance(event, Logged) and log:
         row = event.row
         render.say(
-            f"step {row.step:>6,}  loss {row.loss:.4f}  {row.bpc:.3f} bpc  "
-            f"{row.chars_per_s / 1000:.0f}k chars/s  {render.duration(row.elapsed_s)}"
+            f"step {row.step:>6,}  loss {row.loss:.4f}  {row.bpc:.3f} bp{level[0]}  "
+            f"{row.chars_per_s / 1000:.0f}k {level}s/s  {render.duration(row.elapsed_s)}"
         )
     elif isinstance(event, Evaluated):
-        render.say(_evaluation_line(event), style="bold")
+        render.say(_evaluation_line(event, level), style="bold")
     elif isinstance(event, Sampled):
         for line in _sample_lines(event.text.decode(errors="replace"), documents=event.documents):
             render.say(f"  | {line}", style="dim")
@@ -144,7 +148,7 @@ def _sample_lines(text: str, *, documents: bool) -> list[str]:
     return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
 
 
-def _evaluation_line(event: "Event") -> str:
+def _evaluation_line(event: "Event", level: str) -> str:
     from grucli.training.events import Evaluated
 
     assert isinstance(event, Evaluated)
@@ -153,7 +157,7 @@ def _evaluation_line(event: "Event") -> str:
     bits = (event.train_loss if event.val_loss is None else event.val_loss) / math.log(2)
     return (
         f"step {event.step:>6,}  epoch {event.epoch:5.2f}  train {event.train_loss:.4f}  "
-        f"{val}({bits:.3f} bpc){marks}"
+        f"{val}({bits:.3f} bp{level[0]}){marks}"
     )
 
 
@@ -193,7 +197,8 @@ def show_plan(session: "Session", quiet: bool) -> None:
     settings, corpus = plan.settings, plan.corpus
     if quiet:
         return
-    uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts))
+    uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts, plan.splits.judged))
+    noun = settings.data.noun
     _say_corpus(plan)
     if suited:
         render.fact(
@@ -202,7 +207,7 @@ def show_plan(session: "Session", quiet: bool) -> None:
     render.fact("model", f"{_model(settings.model)}, {plan.parameters:,} parameters")
     render.fact(
         "guess",
-        f"without a model: {unigram:.2f} bits per character by the characters' frequencies, "
+        f"without a model: {unigram:.2f} bits per {noun} by the frequencies in the training text, "
         f"{uniform:.2f} if all are equally likely",
     )
     render.fact("budget", _budget(plan))
@@ -226,14 +231,13 @@ def _products(plan: "Plan") -> str:
 
 def _say_corpus(plan: "Plan") -> None:
     corpus, data, splits = plan.corpus, plan.settings.data, plan.splits
-    unit = "bytes" if data.level == "byte" else "characters"
     parts = [(len(splits.train), "to train"), (len(splits.val), "to validate")]
     parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.fact("corpus", f"{', '.join(corpus.sources)}{files}")
     lines = "; each line is a document" if data.documents else ""
     symbols = f"a vocabulary of {len(corpus.vocabulary):,}{lines}"
-    render.fact("", f"{len(corpus.ids):,} {unit}, {symbols}")
+    render.fact("", f"{len(corpus.ids):,} {data.noun}s, {symbols}")
     if corpus.rare:
         render.fact("", f"{corpus.rare:,} of them are rare and read as one unknown character")
     render.fact("", f"{', '.join(f'{count:,} {use}' for count, use in parts)}")
@@ -255,7 +259,7 @@ def _suited(values: "Values") -> str:
 
 def _budget(plan: "Plan") -> str:
     windows = plan.windows
-    portion = f"{windows.B} x {windows.T} characters"
+    portion = f"{windows.B} x {windows.T} {plan.settings.data.noun}s"
     if plan.budget.seconds is not None:
         return f"{render.duration(plan.budget.seconds)}, in steps of {portion}"
     assert plan.budget.steps is not None
@@ -287,15 +291,15 @@ def say_goodbye(session: "Session") -> None:
     run, plan, where = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion = conclude(plan, run, where)
-    symbol = "byte" if plan.settings.data.level == "byte" else "character"
-    _say_result(conclusion, symbol)
+    noun = plan.settings.data.noun
+    _say_result(conclusion, noun)
     if plan.budget.seconds is not None:
         render.say(
             "A budget in minutes gives other results each time. With "
             f"--steps {where.step} instead, the run takes about as long and can be repeated to "
             "the same bits."
         )
-    _show_curves(run, sentences(conclusion, symbol))
+    _show_curves(run, sentences(conclusion, noun), noun)
     path = quote(str(run.path))
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
@@ -306,16 +310,21 @@ def say_goodbye(session: "Session") -> None:
         render.say_command(f"{resume} {_twice_the_budget(plan, where.step)}")
 
 
-def _show_curves(run: "RunDirectory", said: "Sequence[str]") -> None:
+def _show_curves(run: "RunDirectory", said: "Sequence[str]", noun: str) -> None:
     """Complete the report of the run, and draw the losses on a terminal."""
     from grucli.analysis.report import report
+    from grucli.analysis.verdict import about_dropout
     from grucli.cli.plot import chart
     from grucli.storage.run import Run
 
     with suppress(GrucliError):  # the run is complete without them
+        opened = Run(run.path)
+        curves = opened.curves()
+        for sentence in about_dropout(opened.settings.model, curves):
+            render.say(sentence)
         if render.err.is_terminal:
             render.say()
-            for line in chart(Run(run.path).curves(), "step", lines=SMALL):
+            for line in chart(curves, "step", noun, lines=SMALL):
                 render.say(line)
         report(run.path, said=said).write(run.path / "report.html")
         render.say()

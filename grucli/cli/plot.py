@@ -1,6 +1,6 @@
 """``grucli plot``: the curves of runs in the terminal, or in a file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -12,6 +12,7 @@ from grucli.errors import UsageError
 
 if TYPE_CHECKING:
     from grucli.charts import Curve
+    from grucli.storage.run import Run
 
 By = Annotated[
     Literal["step", "chars", "time"],
@@ -19,7 +20,7 @@ By = Annotated[
 ]
 STANDARD_OUTPUT = Path("-")
 COLUMNS = {"step": "step", "chars": "chars", "time": "elapsed_s"}
-AXES = {"step": "step", "chars": "characters", "time": "seconds"}
+AXES = {"step": "step", "chars": "{}s", "time": "seconds"}
 
 NARROWEST, LINES = 40, 14
 """Minimum number of columns of a chart, and its lines."""
@@ -39,31 +40,50 @@ def plot(
     With --output, the curves are drawn into a file: .svg, or .png with matplotlib. Standard output
     gets SVG.
     """
-    from grucli.charts import Curve
-    from grucli.storage.run import Run
+    from grucli.analysis.verdict import about_dropout
+    from grucli.storage.run import Run, common_noun
 
     output_files.check("--output", output, force=force)
-    opened = [Run(path) for path in runs]
-    drawn = [
-        curve if len(opened) == 1 else Curve(run.path.name, curve.x, curve.y)
-        for run in opened
-        for curve in run.curves(COLUMNS[by])
-        if len(opened) == 1 or curve.name == "validation"
-    ]
+    opened = list({path.resolve(): Run(path) for path in runs}.values())
+    noun = common_noun(opened)
+    drawn = opened[0].curves(COLUMNS[by]) if len(opened) == 1 else _validation(opened, by)
     if not any(curve.points for curve in drawn):
-        raise UsageError("there are no losses yet; a run writes the first after some steps")
+        raise UsageError(
+            "there are no losses yet; a run writes the first after some steps"
+            if len(opened) == 1
+            else "none of these runs has a validation loss, so they cannot be compared"
+        )
     if output is None:
-        for line in chart(drawn, AXES[by]):
+        for line in chart(drawn, AXES[by].format(noun), noun):
             render.write_line(line)
+        for sentence in about_dropout(opened[0].settings.model, drawn):
+            render.say(sentence)
         return
-    draw_file(output, drawn, AXES[by])
+    draw_file(output, drawn, AXES[by].format(noun), noun)
     if output != STANDARD_OUTPUT:
         render.write_path(output)
 
 
-def chart(drawn: "list[Curve]", x: str, lines: int = LINES) -> Iterator[str]:
+def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
+    """The validation losses of several runs; runs without any are named."""
+    from grucli.charts import Curve
+
+    drawn = []
+    for run in runs:
+        found = [curve for curve in run.curves(COLUMNS[by]) if curve.name == "validation"]
+        drawn += [Curve(run.path.name, curve.x, curve.y) for curve in found]
+        if not found:
+            render.warn(
+                f"{run.path}: has no validation loss, so it is not drawn; named alone, it is drawn "
+                "with its training loss"
+            )
+    return drawn
+
+
+def chart(drawn: "list[Curve]", x: str, noun: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
     from grucli.charts import letter, text, typical_top
+    from grucli.storage.run import loss_axis
 
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
@@ -73,23 +93,23 @@ def chart(drawn: "list[Curve]", x: str, lines: int = LINES) -> Iterator[str]:
         f"{letter(n) + ': ' if plain else ''}{name} {last:.4f}"
         for last, n, name in sorted(named, reverse=True)
     )
-    yield from render.wrapped(f"loss, nats per character, by {x}; at the end, from the top: {ends}")
+    yield from render.wrapped(f"{loss_axis(noun)}, by {x}; at the end, from the top: {ends}")
 
 
-def draw_file(path: Path, drawn: "list[Curve]", x: str) -> None:
+def draw_file(path: Path, drawn: "list[Curve]", x: str, noun: str) -> None:
     """Draw curves into an SVG file or standard output, or with matplotlib into a PNG file."""
     from grucli.analysis import plots
     from grucli.charts import svg, typical_top
-    from grucli.storage.run import LOSS
+    from grucli.storage.run import loss_axis
 
-    top = typical_top(drawn)
-    data = svg(drawn, x=x, y=LOSS, highest=top).encode()
+    y, top = loss_axis(noun), typical_top(drawn)
+    data = svg(drawn, x=x, y=y, highest=top).encode()
     if path == STANDARD_OUTPUT:
         render.write(data)
     elif path.suffix.lower() == ".svg":
         output_files.write_result(path, "plot", lambda file: file.write(data))
     elif path.suffix.lower() == ".png":
         plots.check(path, force=True, option="--output", instead="a name in .svg works")
-        plots.draw_curves(path, drawn, x, LOSS, top)
+        plots.draw_curves(path, drawn, x, y, top)
     else:
         raise UsageError(f"--output {path}: the name must end in .svg or .png")

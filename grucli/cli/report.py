@@ -34,7 +34,6 @@ def _said(run: Path) -> list[str]:
     from grucli.storage.run import Run
 
     try:
-        level = Run(run).settings.data.level
-        return sentences(conclude_run(run), "byte" if level == "byte" else "character")
+        return sentences(conclude_run(run), Run(run).settings.data.noun)
     except GrucliError:
         return []

@@ -13,6 +13,7 @@ from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 
 if TYPE_CHECKING:
+    from grucli.data.vocabulary import Vocabulary
     from grucli.samples import Sample, Samples
 
 LONGEST_PROMPT = 2**22
@@ -173,17 +174,17 @@ def _write(samples: "Samples", separator: bytes, *, echo: bool, raw: bool) -> No
 def _write_json(samples: "Samples", *, documents: bool) -> None:
     """Write the prompt and all samples, with the log probability of each symbol in nats."""
     prompt = samples.prompt_data.decode(errors="replace")
-    rows = [_figures(sample, documents=documents) for sample in samples]
+    symbols = samples.vocabulary
+    rows = [_figures(sample, symbols, documents=documents) for sample in samples]
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
 
 
-def _figures(sample: "Sample", *, documents: bool) -> dict[str, Any]:
+def _figures(sample: "Sample", symbols: "Vocabulary", *, documents: bool) -> dict[str, Any]:
     """Return a sample for JSON; a document has the log probability of its end, too."""
-    key = "char" if isinstance(sample.symbols, str) else "byte"
     pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
     figures: dict[str, Any] = {
         "text": sample.text,
-        "characters": [{key: symbol, "log_prob": log_prob} for symbol, log_prob in pairs],
+        f"{symbols.noun}s": [{symbols.level: one, "log_prob": log_prob} for one, log_prob in pairs],
     }
     return figures | {"end_log_prob": sample.end_log_prob} if documents else figures
 

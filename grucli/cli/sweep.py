@@ -254,7 +254,8 @@ def _say_best(summary: "Summary") -> None:
         render.say("no trial is done")
         return
     text = f"\nbest of {len(summary.trials)} trials: {best.number}, {best.loss:.4f} nats"
-    render.say(f"{text} at step {best.step}: {_values(best.values)}", style="bold")
+    where = f"per {summary.noun} at step {best.step}"
+    render.say(f"{text} {where}: {_values(best.values)}", style="bold")
 
 
 def _say_written(summary: "Summary") -> None:

@@ -121,10 +121,11 @@ def _train(
         if dry_run:
             return
         told, sources = len(session.notes), session.plan.corpus.sources
+        level = session.plan.settings.data.level
         directory = runs_dir or Path("runs")
         finished, signal = carry_out(
             lambda stop: session.events(name, directory, time.perf_counter() - began, stop),
-            lambda events: narrate.follow(events, quiet, told),
+            lambda events: narrate.follow(events, quiet, told, level),
             lambda: narrate.say_stopped(session.run, sources, at_once=True),
         )
     render.write_path(finished.run.path)

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from grucli.config import Data
+from grucli.config import NOUNS, Data
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
@@ -78,6 +78,11 @@ class Vocabulary:
         return 0 if self.unknown_id is None else int(np.count_nonzero(ids == self.unknown_id))
 
     @property
+    def noun(self) -> str:
+        """What a symbol is: "character" or "byte"."""
+        return NOUNS[self.level]
+
+    @property
     def line_end(self) -> int | None:
         """The id of the character that ends a line, if it is among them."""
         (place,) = self.find(np.array([LINE_END], np.uint32), "skip")
@@ -134,9 +139,8 @@ class Vocabulary:
         else:
             names = [describe_character(chr(point)) for point in unknown[:LISTED].tolist()]
         more = f" and {len(unknown) - LISTED:,} more" if len(unknown) > LISTED else ""
-        noun = "character" if self.level == "char" else "byte"
         plural = "s" if len(unknown) > 1 else ""
-        return f"the model never saw the {noun}{plural} {', '.join(names)}{more}"
+        return f"the model never saw the {self.noun}{plural} {', '.join(names)}{more}"
 
 
 def _decoded(text: str | bytes) -> str:

@@ -42,6 +42,11 @@ class Splits:
     val: Ids
     test: Ids
 
+    @property
+    def judged(self) -> Ids:
+        """The part whose loss decides which checkpoint is best: validation text, or training."""
+        return self.val if len(self.val) else self.train
+
 
 def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
     """Split a text by position. Each part needs one character to read and one to predict.
@@ -67,9 +72,9 @@ def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
     shares = [("train", train, 1.0), ("val", val, data.val), ("test", test, data.test)]
     if any(share > 0 and part < 2 for _, part, share in shares):
         raise CorpusError(
-            f"the corpus is too small: {N:,} characters, of which data.val={data.val} takes "
+            f"the corpus is too small: {N:,} {data.noun}s, of which data.val={data.val} takes "
             f"{val:,} and data.test={data.test} takes {test:,}; {train:,} remain for training. "
-            "Each part needs 2 characters (one to read, one to predict): give a longer text, or "
+            f"Each part needs 2 {data.noun}s (one to read, one to predict): give a longer text, or "
             "set data.val or data.test to 0"
         )
     ends = [train, train + val]

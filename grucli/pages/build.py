@@ -99,8 +99,7 @@ def _about(
     copied: str | None,
     passage: str,
 ) -> About:
-    name, noun = _name(file), "bytes" if lm.vocabulary.level == "byte" else "characters"
-    length = f"{checkpoint.corpus['chars']:,} {noun}"
+    name, length = _name(file), f"{checkpoint.corpus['chars']:,} {lm.vocabulary.noun}s"
     return About(
         title=f"A model that writes like {name}",
         subtitle=f"Trained on a text of {length}, it predicts the next one. It needs nothing but "
@@ -115,7 +114,7 @@ def _facts(
 ) -> list[tuple[str, str]]:
     model, where = lm.model, checkpoint.progress
     steps = f"{where.step:,} step{'s' * (where.step != 1)}"
-    noun = "bytes" if lm.vocabulary.level == "byte" else "characters"
+    noun = lm.vocabulary.noun
     facts = [
         ("Text", f"{text}, {model.V:,} different"),
         (
@@ -123,15 +122,14 @@ def _facts(
             f"{NETWORKS[model.cell]}, {model.L} x {model.H:,} units, {lm.parameters:,} parameters "
             f"({type_} here)",
         ),
-        ("Training", f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}"),
+        ("Training", f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s"),
     ]
     if where.best_loss is not None:
         held_out = "Held-out text" if checkpoint.settings.data.val else "Training text"
-        symbol = "byte" if lm.vocabulary.level == "byte" else "character"
         bits = where.best_loss / math.log(2)
-        facts.append((held_out, f"{where.best_loss:.4f} nats = {bits:.4f} bits per {symbol}"))
+        facts.append((held_out, f"{where.best_loss:.4f} nats = {bits:.4f} bits per {noun}"))
     if copied is not None:
-        found = f"{len(copied):,} characters" if copied else "shorter than 8 characters"
+        found = f"{len(copied):,} characters" if copied else f"shorter than 8 {noun}s"
         facts.append(
             ("Recitation", f"longest passage of a sample that is in the training text: {found}")
         )

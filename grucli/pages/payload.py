@@ -8,7 +8,8 @@ import numpy as np
 
 from grucli.analysis.gradient_routes import History, look_back
 from grucli.analysis.route_shares import shares_by_distance
-from grucli.language_model import UNSEEN, LanguageModel
+from grucli.evaluation import UNSEEN
+from grucli.language_model import LanguageModel
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 

@@ -34,6 +34,6 @@ function show({ worst, characters, steps }) {
   document.documentElement.dataset.selftest = passed ? "passed" : "failed";
   $("proof").className = passed ? "passed" : "failed";
   $("proof").textContent = passed
-    ? `✓ This page computes what NumPy computed: ${characters} characters and ${steps} steps of gradient differ by ${worst.toExponential(0)} at most.`
+    ? `✓ This page computes what NumPy computed: ${characters} ${NOUN}s and ${steps} steps of gradient differ by ${worst.toExponential(0)} at most.`
     : `✗ This page does not compute what NumPy computed (difference ${number(worst)}): the file may be damaged, or the browser computes differently. Do not rely on its numbers.`;
 }

@@ -20,7 +20,7 @@ class Progress:
         loss_sum: sum of the losses since the last row with the training loss, in nats.
         chars: number of characters in ``loss_sum``.
         best_step: step of the evaluation with the lowest loss so far; None before the first.
-        best_loss: loss of that evaluation, in nats per character.
+        best_loss: loss of that evaluation, in nats per symbol.
         evaluations_since_best: number of evaluations since then.
         evaluated_step: step of the last evaluation whose checkpoint was written, or None.
         evaluated_loss: loss of that evaluation.
@@ -57,7 +57,7 @@ class Progress:
 
     @property
     def loss(self) -> float | None:
-        """Validation loss at this step, in nats per character; None if there was no evaluation."""
+        """Validation loss at this step, in nats per symbol; None if there was no evaluation."""
         return self.evaluated_loss if self.of_evaluation else None
 
     def note_skipped(self) -> None:

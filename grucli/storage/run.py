@@ -1,6 +1,7 @@
 """Runs as Python objects: their settings, their results and their models."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from grucli.charts import Curve, svg, typical_top
 from grucli.config import Settings, resolve
-from grucli.errors import CheckpointError
+from grucli.errors import CheckpointError, UsageError
 from grucli.storage.directory import RunDirectory, check_is_run, list_runs, open_checkpoint
 from grucli.storage.run_files import HEADER, RunInfo
 from grucli.storage.summary import DAMAGED
@@ -20,8 +21,25 @@ if TYPE_CHECKING:
 
 Column = npt.NDArray[Any]
 
-LOSS = "loss, nats per character"
-"""The name of the axis of a loss."""
+
+def loss_axis(noun: str) -> str:
+    """The name of the axis of a loss per character or per byte."""
+    return f"loss, nats per {noun}"
+
+
+def common_noun(runs: "Sequence[Run]") -> str:
+    """What all runs predict: "character" or "byte".
+
+    Raises:
+        UsageError: some predict characters and some bytes, so their losses have no common axis.
+    """
+    nouns = {run.settings.data.noun: run.path for run in runs}
+    if len(nouns) > 1:
+        one, other = (f"{path} predicts {noun}s" for noun, path in nouns.items())
+        raise UsageError(
+            f"{one} and {other}, so that their losses cannot be compared; name one kind only"
+        )
+    return next(iter(nouns))
 
 
 class Run:
@@ -110,7 +128,7 @@ class Run:
         except CheckpointError:
             return {"status": DAMAGED}
         best = info.best
-        loss = "" if best.loss is None else f"{best.loss:.4f} nats per character"
+        loss = "" if best.loss is None else f"{best.loss:.4f} nats per {info.corpus.noun}"
         facts = {
             "status": status,
             "text": ", ".join(Path(path).name for path in info.corpus.paths or []),
@@ -131,7 +149,9 @@ class Run:
         )
         try:
             losses = self.curves()
-            curve = svg(losses, x="step", y=LOSS, highest=typical_top(losses))
+            curve = svg(
+                losses, x="step", y=loss_axis(self.info.corpus.noun), highest=typical_top(losses)
+            )
         except CheckpointError:
             curve = ""
         return f"<div><table>{rows}</table>{curve}</div>"

@@ -27,6 +27,7 @@ from pydantic import (
     field_validator,
 )
 
+from grucli.config import NOUNS
 from grucli.errors import CheckpointError
 from grucli.files import open_file, read_json
 
@@ -71,15 +72,24 @@ class _Facts(BaseModel):
 
 
 class TextInfo(_Facts):
-    """The training text of a run; ``bytes`` and ``sha256`` are those of all its files together."""
+    """The training text of a run; ``bytes`` and ``sha256`` are those of all its files together.
+
+    At level byte, ``chars`` is the number of its bytes that were read.
+    """
 
     paths: Annotated[list[FilePath], Field(min_length=1)] | None = None
     bytes: Count | None = None
     chars: Count | None = None
+    level: Literal["char", "byte"] | None = None
     symbols: Count | None = None
     skipped: Count | None = None
     rare: Count | None = None
     sha256: Words | None = None
+
+    @property
+    def noun(self) -> str:
+        """What a symbol of the text is: "character" or "byte", or "symbol" if this is unknown."""
+        return NOUNS.get(self.level or "", "symbol")
 
 
 class Best(_Facts):
@@ -225,10 +235,11 @@ class Metrics:
     Attributes:
         step: number of updates done.
         epoch: number of passes over the training text.
-        chars: number of characters trained on.
+        chars: number of characters trained on; of bytes, in a model of bytes.
         split: train or val.
-        loss: nats per character; for train, the mean since the previous row, with dropout.
-        bpc: the same loss in bits per character.
+        loss: nats per character, or per byte in a model of bytes; for train, the mean since the
+            previous row, with dropout.
+        bpc: the same loss in bits.
         lr: learning rate of the last update.
         grad_norm: norm of the last gradient before clipping.
         chars_per_s: training speed since the previous row, without evaluation.

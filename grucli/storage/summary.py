@@ -18,7 +18,8 @@ class RunSummary:
     Attributes:
         run: name of its directory.
         status: running, done, interrupted, failed, died, or ``DAMAGED``.
-        loss: best validation loss, in nats per character.
+        loss: best validation loss, in nats per symbol.
+        level: what a symbol is: char or byte.
         step: number of updates done at the last checkpoint.
         model: cell, layers and units.
         lr: the learning rate.
@@ -30,6 +31,7 @@ class RunSummary:
     run: str
     status: str
     loss: float | None
+    level: str | None
     step: int | None
     model: str | None
     lr: float | None
@@ -48,7 +50,8 @@ def summarize(run: RunDirectory) -> RunSummary:
     return RunSummary(
         run=run.path.name,
         status=status,
-        loss=info.best.loss,
+        loss=None if info.best.split == "train" else info.best.loss,
+        level=info.corpus.level,
         step=info.step,
         model=info.model,
         lr=info.lr,

@@ -161,6 +161,11 @@ def _of_the_whole(
         problems.append(f"{place}: {' and '.join(budgets)} are both given; keep one")
     if fixed.get("data.val") == 0:
         problems.append(f"{place}: data.val is 0; a sweep needs validation text")
+    if any(one.key == "data.level" for one in parameters):
+        problems.append(
+            f"{place}: data.level has a range, but a loss per byte cannot be compared with one per "
+            "character; give it one value"
+        )
     if options.sampler == "grid":
         endless = [one.key for one in parameters if one.points is None]
         problems += [f"{place}: {key}: a grid needs a choice or a step" for key in endless]

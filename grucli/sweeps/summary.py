@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from grucli.analysis.report import report
-from grucli.config import read_file, resolve, to_yaml
+from grucli.config import Data, read_file, resolve, to_yaml
 from grucli.errors import CheckpointError
 from grucli.files import replace_text
 from grucli.storage.run import Run
@@ -43,6 +43,11 @@ class Summary:
         return next((one for one in self.trials if one.status == "done"), None)
 
     @property
+    def noun(self) -> str:
+        """What all trials predict: "character" or "byte"."""
+        return Data(level=self.fixed.get("data.level", Data().level)).noun
+
+    @property
     def settings(self) -> str:
         """The settings of the best trial, as YAML for ``--config``; empty if none is done."""
         best = self.best
@@ -52,7 +57,7 @@ class Summary:
         values = read_file(config) if config.exists() else {**self.fixed, **best.values}
         return (
             f"# Trial {best.number} of the sweep {self.path.name}: validation loss "
-            f"{best.loss:.4f} nats per character at step {best.step}.\n\n"
+            f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n"
             + to_yaml(resolve([(str(config), values)]))
         )
 

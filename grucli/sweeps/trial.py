@@ -31,7 +31,7 @@ class Trial:
         number: its number, from 0.
         status: done, pruned, impossible, diverged, failed, running, stopped (the next worker goes
             on with it), or elsewhere (a worker with another folder has it).
-        loss: its lowest validation loss, in nats per character.
+        loss: its lowest validation loss, in nats per symbol.
         step: the step of this loss.
         values: the values of the parameters, by dotted key.
         problem: why it has no result.

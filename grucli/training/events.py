@@ -14,7 +14,7 @@ class Started:
     Attributes:
         path: the run directory.
         step: number of updates that were made before.
-        best_loss: the lowest evaluation loss so far, in nats per character.
+        best_loss: the lowest evaluation loss so far, in nats per symbol.
         expected_s: estimated time that training will take, in seconds.
         notes: notes for the user.
     """

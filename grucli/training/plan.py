@@ -31,6 +31,7 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
+from grucli.evaluation import differ_in_kind
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
@@ -215,9 +216,10 @@ def _products(train: Train) -> Products:
 def notes(plan: Plan) -> list[str]:
     """Notes for the user: adapted settings, and possible mistakes in the text."""
     found, windows, train = plan.corpus.notes(plan.settings.data), plan.windows, plan.settings.train
+    noun = plan.settings.data.noun
     if (train.batch, train.window) != (windows.B, windows.T):
         found.append(
-            f"the text is short, so each step reads {windows.B} x {windows.T} characters instead "
+            f"the text is short, so each step reads {windows.B} x {windows.T} {noun}s instead "
             f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
             f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
         )
@@ -225,6 +227,12 @@ def notes(plan: Plan) -> list[str]:
         found.append(f"products are computed by NumPy: {reason}")
     line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
     documents = plan.settings.data.documents
+    if differ_in_kind(plan.counts, plan.splits.val):
+        found.append(
+            "the validation text, which comes last, is of another kind than the training text: "
+            f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
+            "mix the parts of the text, or give a text of one kind"
+        )
     if line_end is not None and len(plan.splits.val):
         found += _repeated(plan, 1 if documents else LINE)
     if documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
@@ -368,7 +376,8 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
     if not same_text(plan.corpus, checkpoint):
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
-            f"({len(plan.corpus.ids):,} characters now, {checkpoint.corpus['chars']:,} then); "
+            f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
+            f"{checkpoint.corpus['chars']:,} then); "
             "give the old text, or start a new run from these weights with --init-from"
         )
     if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
@@ -422,6 +431,7 @@ def describe(plan: Plan) -> dict[str, Any]:
             "paths": paths,
             "bytes": corpus.size,
             "chars": len(corpus.ids),
+            "level": plan.settings.data.level,
             "symbols": len(corpus.vocabulary),
             "skipped": corpus.skipped,
             "rare": corpus.rare,

@@ -392,12 +392,12 @@ def _init_from(origin: Origin, file: Path) -> dict[str, Any]:
 
 def _what_differs(origin: Origin, old: Checkpoint, text: Corpus, settings: Settings) -> list[str]:
     """Notes on differences between the new text and the text of the old run."""
-    notes = []
+    notes, noun = [], settings.data.noun
     if text.skipped:
-        notes.append(f"{text.skipped:,} characters that {origin.path} does not know are left out")
+        notes.append(f"{text.skipped:,} {noun}s that {origin.path} does not know are left out")
     if origin.extend:
         count = len(text.vocabulary) - len(old.vocabulary)
-        notes.append(f"{count:,} characters are new to {origin.path} and start from random weights")
+        notes.append(f"{count:,} {noun}s are new to {origin.path} and start from random weights")
     now, before = settings.data.documents, old.settings.data.documents
     if now != before:
         notes.append(

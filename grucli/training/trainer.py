@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import evaluation
+from grucli.defaults import lower_rate
 from grucli.errors import CheckpointError, DivergedError
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
@@ -295,7 +296,7 @@ def diverged(
     kept = f"; the checkpoint of step {saved.step:,} was saved before that" if saved else ""
     return DivergedError(
         f"step {step:,}: the loss is {loss:.4g} and the norm of its gradient {norm:.4g}{kept}; "
-        f"start again with a lower learning rate, such as --set optim.lr={min(lr / 2, 0.01):g}"
+        f"start again with a lower learning rate, such as {lower_rate(lr)}"
     )
 
 

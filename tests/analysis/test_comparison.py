@@ -2,16 +2,17 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from grucli.analysis import comparison
 from grucli.analysis.claims import claims
-from grucli.analysis.comparison import Outcome, groups
+from grucli.analysis.comparison import Outcome, groups, unequal_work
 from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.storage.directory import RunDirectory
 
-GRU = Outcome("a", "gru", 64, 1, 0, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
+GRU = Outcome("a", "gru", 64, 1, 0, 100, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)
 
 
@@ -98,6 +99,21 @@ def test_groups_are_ordered_by_loss() -> None:
     assert [(group.first.cell, len(group.outcomes)) for group in found] == [("gru", 2), ("lstm", 1)]
     assert found[0].spread(lambda one: one.val) == 0.0
     assert found[0].differences == {}
+    spread = groups([replace(GRU, seed=n, val=1.0 + n) for n in range(3)])[0].spread
+    assert spread(lambda one: one.val) == pytest.approx(1.0)  # half the range is 1, too
+    assert spread(lambda one: one.val**2) == pytest.approx(np.std([1, 4, 9], ddof=1))
+
+
+def test_unequal_work_is_noted() -> None:
+    slow, fast = (replace(GRU, steps=steps, settings={"train.minutes": 1.0}) for steps in (39, 113))
+    note = unequal_work([slow, fast])
+    assert note is not None
+    assert "in 1 minutes, the runs made from 39 to 113 steps" in note
+    assert "--steps gives equal work" in note
+    longer = replace(fast, steps=500, settings={"train.minutes": 5.0})
+    assert unequal_work([fast, longer]) is None
+    assert unequal_work([fast, replace(fast, steps=105)]) is None
+    assert unequal_work([GRU, replace(GRU, steps=50)]) is None  # it ran out of patience
 
 
 def test_only_runs_that_differ_in_the_seed_share_a_group() -> None:

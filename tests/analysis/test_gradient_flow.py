@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 
 from grucli.analysis import gradient_flow
-from grucli.analysis.gradient_routes import look_back_in_text
-from grucli.analysis.subject import untrained
+from grucli.analysis.gradient_routes import look_back, look_back_in_text, windows_before
+from grucli.analysis.subject import Subject, untrained
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import UsageError
+from grucli.language_model import LanguageModel
+from grucli.nn.gradcheck import toy
+from grucli.nn.model import Model
+from grucli.nn.params import Ids
 
 
 def test_the_median_and_its_range_are_relative_to_step_t(text_file: Path) -> None:
@@ -22,6 +27,30 @@ def test_the_median_and_its_range_are_relative_to_step_t(text_file: Path) -> Non
         assert (flow.low <= flow.median).all()
         assert (flow.median <= flow.high).all()
         assert flow.to_dict()["median"] == flow.median.tolist()
+
+
+def a_list() -> tuple[Ids, Model]:
+    """Lines of 3 to 12 letters, and a model that reads each of them by itself."""
+    rng = np.random.default_rng(0)
+    lines = [[0, *rng.integers(1, 7, rng.integers(3, 13))] for _ in range(400)]
+    model, _ = toy(7, 6, 1, 2, 2, 0.0, 0, "gru")
+    model.separator = 0
+    return np.concatenate(lines), model
+
+
+def test_in_a_list_only_places_within_their_line_count() -> None:
+    ids, model = a_list()
+    lm = LanguageModel(model, Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    (flow,) = gradient_flow.measure([Subject("list", lm, ids)], 40, 200)
+    assert 9 <= len(flow.median) - 1 <= 12  # no line goes back farther
+    windows = windows_before(ids, 40, 200)
+    for k, median in enumerate(flow.median):
+        inside = (windows[-1 - k : -1] != 0).all(axis=0)  # what is read after the state at t-k
+        plain = look_back(model, windows[:, inside], 40)
+        norms = gradient_flow.norms_by_distance(plain)
+        assert median == pytest.approx(np.median(norms[k] / norms[0]))
+        assert median > 0
+    assert flow.falls_below()[1e-2] is None
 
 
 def test_equal_names_are_told_apart_and_other_vocabularies_refused(text_file: Path) -> None:

@@ -66,6 +66,38 @@ def test_a_report_has_curves_settings_samples_surprise_and_origin(
     assert grucli("report", run).code == 0  # again, over its own page
 
 
+def test_a_training_loss_above_the_validation_loss_is_explained(
+    grucli: Grucli, text_file: Path
+) -> None:
+    words = "it is measured with dropout"
+    asked = ["train", text_file, "--steps=10", *TINY, "--set=model.hidden=32"]
+    for dropout, explained in ((0.7, True), (0.0, False)):
+        without = [f"--set=model.dropout={dropout}", "--set=model.weight_dropout=0"]
+        done = grucli(*asked, *without)
+        run = Path(done.out.strip())
+        training, validation = (curve.y[-1] for curve in Run(run).curves())
+        assert training > validation
+        assert (words in done.err, words in grucli("plot", run).err) == (explained,) * 2
+        html = (run / "report.html").read_text("utf-8")
+        assert html.count(words) == explained
+
+
+def test_runs_without_validation_text_are_named(grucli: Grucli, text_file: Path) -> None:
+    one, other = train(grucli, text_file), train(grucli, text_file, "--set=data.val=0")
+    drawn = grucli("plot", one, other)
+    assert drawn.code == 0
+    assert f"note: {other}: has no validation loss, so it is not drawn" in drawn.err
+    assert grucli("plot", other, other).out == grucli("plot", other).out
+    third = train(grucli, text_file, "--set=data.val=0")
+    none = grucli("plot", other, third)
+    assert (none.code, none.out) == (2, "")
+    assert "none of these runs has a validation loss" in none.err
+    page = grucli("report", one, other, "-o", "-").out
+    assert f"a training loss as best loss and without a curve: {other.name}." in page
+    losses = {row["run"]: row["loss"] for row in json.loads(grucli("runs", "--json").out)}
+    assert losses[other.name] is None
+
+
 def test_a_report_loads_nothing_and_runs_only_its_own_script(
     grucli: Grucli, text_file: Path
 ) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from grucli import __version__
+from grucli import __version__, load
+from grucli.storage.run import Run
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 
@@ -37,7 +39,7 @@ def test_train_prints_the_run_directory_and_says_what_it_does(
         "4,000 characters",
         "3,600 to train, 400 to validate",
         "GRU, 1 x 12 units, ",
-        "bits per character by the characters' frequencies",
+        "bits per character by the frequencies in the training text",
         "20 steps of 4 x 16 characters",
         "memory ",
         "time     about",
@@ -328,8 +330,43 @@ def test_byte_level_from_end_to_end(grucli: Grucli) -> None:
     assert "5,120 bytes" in result.err
     run = result.out.strip()
     answer = json.loads(grucli("sample", run, "-n", "4", "--json").out)
-    assert all(0 <= item["byte"] < 256 for item in answer["samples"][0]["characters"])
+    assert all(0 <= item["byte"] < 256 for item in answer["samples"][0]["bytes"])
+    assert "characters" not in answer["samples"][0]
     assert grucli("eval", run, "data.bin").code == 0
+
+
+def test_figures_of_a_model_of_bytes_are_per_byte_everywhere(
+    grucli: Grucli, text_file: Path, trained: Path
+) -> None:
+    text_file.write_text(text_file.read_text("utf-8").replace("a", "\u00e4"), "utf-8")
+    asked = ["train", text_file, "--set=data.level=byte", "--set=train.window=900", *TINY[:2]]
+    result = grucli(*asked, "--set=train.log_every=1", "--steps=20", "--set=train.eval_every=10")
+    run = Path(result.out.strip())
+    shown = [result.err, (run / "report.html").read_text("utf-8"), repr(Run(run))]
+    shown += [Run(run)._repr_html_(), repr(load(run).score("quiet"))]
+    for command in (
+        ["eval"],
+        ["plot"],
+        ["plot", "--by", "chars", "-o", "-"],
+        ["report", "-o", "-"],
+    ):
+        done = grucli(command[0], run, *command[1:], *["text.txt"] * (command == ["eval"]))
+        assert done.code == 0
+        shown.append(done.out)
+    for words in shown:
+        plain = re.sub(r"<(style|script)>.*?</\1>", "", words, flags=re.DOTALL)
+        assert not re.search(r"characters?\b|nats/char|bits/char|chars/s|bpc", plain), plain
+        assert "byte" in plain
+    for words in ("bpb", "bytes/s", "bits per byte by the frequencies", "nats = "):
+        assert words in result.err, words
+    answer = json.loads(grucli("eval", run, "text.txt", "--json").out)["total"]
+    assert list(answer)[:3] == ["bytes", "nats_per_byte", "bits_per_byte"]
+    (row,) = [one for one in json.loads(grucli("runs", "--json").out) if one["run"] == run.name]
+    assert (row["level"], row["loss"] is not None) == ("byte", True)
+    for command in ("plot", "report"):
+        mixed = grucli(command, run, trained, "-o", "-")
+        assert (mixed.code, mixed.out) == (2, "")
+        assert f"{run} predicts bytes and {trained} predicts characters" in mixed.err
 
 
 # ---- eval, gradcheck, corpus, runs
@@ -452,7 +489,7 @@ def test_corpus_writes_and_prints_its_path(grucli: Grucli) -> None:
 def test_runs_lists_the_newest_first(grucli: Grucli, trained: Path) -> None:
     line = grucli("runs", trained.parent).out.splitlines()[1].split()
     assert line[:2] == [trained.name, "done"]
-    assert line[4:] == ["gru", "1x12", "0.04", "0.5", "30", "steps", "text.txt"]
+    assert line[3:] == ["char", "30", "gru", "1x12", "0.04", "0.5", "30", "steps", "text.txt"]
     assert json.loads(grucli("runs", trained.parent, "--json").out)[0]["step"] == 30
     Path("runs/broken").mkdir(parents=True)
     Path("runs/broken/run.json").write_text("{", encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from grucli.analysis import comparison
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 
@@ -83,19 +84,32 @@ def test_cells_are_compared_and_the_runs_compared_again(grucli: Grucli, text_fil
     assert again.out == result.out
     rows = json.loads(grucli("compare", "--runs", runs[0], "--json").out)["runs"]
     assert rows[0]["gap"] == pytest.approx(rows[0]["val"] - rows[0]["train"])
-    assert rows[0]["settings"]["model.hidden"] == 12
+    assert (rows[0]["settings"]["model.hidden"], rows[0]["steps"]) == (12, 6)
 
 
 def test_runs_of_different_settings_are_not_averaged(grucli: Grucli, text_file: Path) -> None:
     for lr, seed in ((0.001, 0), (0.01, 0), (0.01, 1)):
         asked = ("--steps", 6, "--seed", seed, "--set", f"optim.lr={lr}", *TINY)
         assert grucli("train", text_file, *asked).code == 0
-    lines = grucli("compare", "--runs", *sorted(Path("runs").iterdir())).out.splitlines()
-    assert sorted(line.split("  ")[0] for line in lines[1:]) == [
+    header, *lines, told = grucli(
+        "compare", "--runs", *sorted(Path("runs").iterdir())
+    ).out.splitlines()
+    assert header.split()[:4] == ["model", "seeds", "steps", "params"]
+    assert sorted(line.split("  ")[0] for line in lines) == [
         "GRU 1 x 12, lr 0.001",
         "GRU 1 x 12, lr 0.01",
     ]
     assert sum("\N{PLUS-MINUS SIGN}" in line for line in lines) == 1
+    assert told == "\N{PLUS-MINUS SIGN}: the sample standard deviation over the seeds"
+
+
+def test_runs_of_unequal_work_are_noted(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(comparison, "UNEQUAL", 0.5)  # a run is unequal to itself
+    for budget, noted in (("--minutes=0.005", True), ("--steps=2", False)):
+        said = grucli("compare", text_file, "--cells=gru", budget, *TINY).err
+        assert ("--steps gives equal work" in said) is noted
 
 
 def test_cells_of_equally_many_parameters(grucli: Grucli, text_file: Path) -> None:

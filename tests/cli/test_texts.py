@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -100,6 +101,20 @@ def test_the_first_character_of_a_list_is_predicted(grucli: Grucli) -> None:
     write("one.txt", "night\n")
     total = json.loads(grucli("eval", run, "one.txt", "--json").out)["total"]
     assert total["characters"] == 6
+
+
+def test_a_validation_text_of_another_kind_is_noticed(grucli: Grucli) -> None:
+    write("text.txt", prose(4000) + "\u0416\u0424\u0429 \u042f\u042d\u042e\n" * 50)
+    said = grucli("train", "text.txt", "--steps=20", *TINY).err
+    assert "note: the validation text, which comes last, is of another kind" in said
+    guess = float(re.search(r"model: ([\d.]+) bits per character by the freq", said)[1])  # type: ignore[index]
+    best = float(re.search(r"Guessing by frequency: among [\d.]+ \(([\d.]+) bits", said)[1])  # type: ignore[index]
+    assert guess == pytest.approx(best, abs=0.005)
+    assert guess > 9  # by the entropy of the training text it would be 4.3
+    assert "So its loss does not show how well the model fits" in said
+    assert "model.dropout=" not in said
+    write("text.txt", prose(4400))
+    assert "another kind" not in grucli("train", "text.txt", "--steps=20", *TINY).err
 
 
 def test_a_sorted_list_is_noticed(grucli: Grucli) -> None:

@@ -15,6 +15,6 @@ def test_runs_are_summarized_newest_first_and_damaged_ones_too(trained: Path) ->
     assert (new.run, new.status, new.loss) == ("20270101-000000-new", summary.DAMAGED, None)
     assert (old.run, old.status, old.step) == ("20260101-000000-old", "done", 30)
     assert (old.model, old.corpus) == ("gru 1x12", "text.txt")
-    assert old.loss is not None
+    assert (old.loss is not None, old.level) == (True, "char")
     with pytest.raises(UsageError, match="no such directory"):
         summary.summaries(Path("nowhere"))

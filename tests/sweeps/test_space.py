@@ -117,6 +117,10 @@ def test_a_wrong_range(key: str, given: Any, expected: str) -> None:
         (HIDDEN | {"train.batch": 0}, "train.batch: must be greater than or equal to 1, not 0"),
         (HIDDEN | {"data.val": 0.0}, "data.val is 0; a sweep needs validation text"),
         (
+            {"data.level": {"choice": ["char", "byte"]}},
+            "data.level has a range, but a loss per byte cannot be compared with one per character",
+        ),
+        (
             HIDDEN | {"train.steps": 5, "train.minutes": {"range": [1, 2]}},
             "train.steps and train.minutes are both given; keep one",
         ),

@@ -135,10 +135,10 @@ def test_the_time_of_several_workers_counts_once() -> None:
 
 
 def test_data_settings_can_be_chosen(text_file: Path) -> None:
-    choice = {"data.level": {"choice": ["char", "byte"]}, "sweep.sampler": "grid"}
+    choice = {"data.min_count": {"choice": [1, 5]}, "sweep.sampler": "grid"}
     summary = train(text_file, {**choice, "optim.lr": 0.01})
     assert [one.status for one in summary.trials] == ["done", "done"]
-    assert {Run(S / one.run).settings.data.level for one in summary.trials} == {"char", "byte"}
+    assert {Run(S / one.run).settings.data.min_count for one in summary.trials} == {1, 5}
 
 
 # ---- results that are none

@@ -225,7 +225,7 @@ def test_training_learns(text: str) -> None:
     )
     trainer = trainer_for(plan)
     follow(trainer)
-    _, unigram = baselines(plan.counts)
+    _, unigram = baselines(plan.counts, plan.splits.val)
     assert trainer.checkpoint.progress.best_loss is not None
     assert trainer.checkpoint.progress.best_loss < 0.7 * unigram
 
