@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from grucli.language_model import LanguageModel
     from grucli.storage.loading import OwnText
 
-COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy")
+COLUMNS = ("characters", "nats/char", "bits/char", "perplexity", "accuracy", "skipped")
 
 
 Files = Annotated[
@@ -36,7 +36,7 @@ def evaluate(
     run: options.Run,
     files: Files = None,
     split: Split = None,
-    unknown: options.Unknown = "error",
+    unknown: options.UnknownInScore = "error",
     sets: options.Sets = None,
     as_json: options.Json = False,
 ) -> None:
@@ -54,12 +54,13 @@ def evaluate(
     scores = [(split, _of_split(run, split))] if split else _of_files(run, files, sets, unknown)
     total = sum((score for _, score in scores), NOTHING)
     rows = [{"file": file} | _figures(score) for file, score in scores]
-    table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores)]
     if len(scores) > 1:
-        table.append(("total", *_cells(total)))
+        scores.append(("total", total))
+    table = [("file", *COLUMNS), *((file, *_cells(score)) for file, score in scores)]
+    shown = [cells if total.skipped else cells[:-1] for cells in table]
     answer(
         {"files": rows, "total": _figures(total)},
-        render.table(table, drop=["perplexity"]),
+        render.table(shown, drop=["perplexity"]),
         as_json=as_json,
     )
 
@@ -103,9 +104,11 @@ def _of_file(
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(f"{file}: {error}; --unknown skip leaves them out") from None
+        raise UnknownCharacterError(
+            f"{file}: {error}; --unknown floor charges for them, --unknown skip leaves them out"
+        ) from None
     try:
-        score = lm.evaluate(text.ids)
+        score = lm.evaluate(text, unknown=unknown)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
     if own.includes(text):
@@ -118,9 +121,8 @@ def _of_file(
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
     if text.skipped:
-        render.warn(
-            f"{file}: {text.skipped:,} characters that the model does not know are left out"
-        )
+        treated = "are left out" if unknown == "skip" else "count as half an occurrence each"
+        render.warn(f"{file}: {text.skipped:,} characters that the model does not know {treated}")
     return score
 
 
@@ -131,6 +133,7 @@ def _figures(score: "Score") -> dict[str, float]:
         "bits_per_char": score.bits,
         "perplexity": score.perplexity,
         "accuracy": score.accuracy,
+        "skipped": score.skipped,
     }
 
 
@@ -141,4 +144,5 @@ def _cells(score: "Score") -> tuple[str, ...]:
         f"{score.bits:.4f}",
         f"{score.perplexity:.3f}",
         f"{score.accuracy:.2%}",
+        f"{score.skipped:,}",
     )

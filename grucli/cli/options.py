@@ -40,6 +40,15 @@ Unknown = Annotated[
         metavar="error|skip",
     ),
 ]
+UnknownInScore = Annotated[
+    Literal["error", "skip", "floor"],
+    typer.Option(
+        "--unknown",
+        help="What to do with characters that the model never saw: error stops the command, skip "
+        "leaves them out, floor charges for each as for half an occurrence in the training text.",
+        metavar="error|skip|floor",
+    ),
+]
 Length = Annotated[
     int, typer.Option("--length", "-n", min=0, help="Number of characters.", metavar="N")
 ]

@@ -110,6 +110,8 @@ def sample(
             stop=[_unescape(text) for text in stop or []],
             unknown=unknown,
         )
+    if unknown == "skip" and (new := lm.count_unknown(given)):
+        render.warn(f"prompt: {new:,} characters that the model does not know are left out")
     with nullcontext() if as_json else _ended(samples.seed, drawn=seed is None):
         _show(samples, separator, documents=lm.documents, echo=echo, as_json=as_json, raw=raw)
 

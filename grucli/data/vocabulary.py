@@ -6,11 +6,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from grucli.arguments import check_choice
 from grucli.config import Data
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
 Unknown = Literal["error", "skip"]
+
+UnknownInScore = Literal["error", "skip", "floor"]
+"""A score can also charge for unknown symbols: floor, as for half an occurrence."""
 
 UNK = 0xFFFD
 """What stands for all characters that are too rare for a symbol of their own: U+FFFD, the
@@ -94,7 +98,9 @@ class Vocabulary:
         Raises:
             UnknownCharacterError: naming each symbol that is not known, unless they are to be left
                 out or one symbol stands for them.
+            ArgumentError: ``unknown`` is neither.
         """
+        check_choice("unknown", unknown, Unknown)
         places = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(places, len(self) - 1)] == symbols
         if unknown == "skip":
@@ -106,24 +112,29 @@ class Vocabulary:
         return places
 
     def encode(self, text: str | bytes, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of a text.
+        """Ids of a text; errors as of ``points`` and ``find``."""
+        return self.number(self.points(text), unknown)
+
+    def points(self, text: str | bytes) -> Ids:
+        """The code points or byte values of a text, (N,).
 
         At byte level a string is read in its UTF-8 form. At character level bytes are read as
         UTF-8, without a byte order mark at their start.
 
         Raises:
             CorpusError: bytes are not UTF-8, and the symbols are characters.
-            UnknownCharacterError: as of ``find``.
         """
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
-            return self.number(np.frombuffer(raw, np.uint8), unknown)
-        points = _decoded(text).encode("utf-32-le", "replace")
-        return self.number(np.frombuffer(points, "<u4"), unknown)
+            return np.frombuffer(raw, np.uint8)
+        return np.frombuffer(_decoded(text).encode("utf-32-le", "replace"), "<u4")
 
     def decode(self, ids: Ids) -> bytes:
         """The UTF-8 form of characters, or the bytes themselves."""
-        symbols = self.symbols[ids]
+        return self.text_of(self.symbols[ids])
+
+    def text_of(self, symbols: Ids) -> bytes:
+        """The UTF-8 form of code points (N,), or the bytes themselves."""
         if self.level == "byte":
             return symbols.astype(np.uint8).tobytes()
         return symbols.astype("<u4").tobytes().decode("utf-32-le", "replace").encode()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import grucli as library
 from grucli import __version__
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
@@ -375,7 +377,22 @@ def test_eval_of_a_part_of_the_runs_own_corpus(grucli: Grucli, text_file: Path) 
 
 def test_eval_can_skip_unknown_characters(grucli: Grucli, trained: Path) -> None:
     Path("odd.txt").write_text("thé éthe", encoding="utf-8")
-    assert grucli("eval", trained, "odd.txt", "--unknown", "skip").code == 0
+    result = grucli("eval", trained, "odd.txt", "--unknown", "skip")
+    assert [line.split()[-1] for line in result.out.splitlines()] == ["skipped", "2"]
+    assert "odd.txt: 2 characters that the model does not know are left out" in result.err
+    skipped = grucli("eval", trained, "odd.txt", "--unknown", "skip", "--json")
+    floor = grucli("eval", trained, "odd.txt", "--unknown", "floor", "--json")
+    assert "2 characters that the model does not know count as half an occurrence" in floor.err
+    skipped, floor = (json.loads(result.out)["total"] for result in (skipped, floor))
+    assert (skipped["characters"], skipped["skipped"]) == (5, 2)
+    assert (floor["characters"], floor["skipped"]) == (7, 0)
+    charged = floor["nats_per_char"] * 7 - skipped["nats_per_char"] * 5
+    assert charged == pytest.approx(2 * math.log(library.load(trained).counts.sum() / 0.5))
+
+
+def test_a_prompt_without_its_unknown_characters_is_noticed(grucli: Grucli, trained: Path) -> None:
+    result = grucli("sample", trained, "-p", "thé é", "--unknown", "skip", "-n", 3)
+    assert "prompt: 2 characters that the model does not know are left out" in result.err
 
 
 def test_gradcheck_needs_no_arguments(grucli: Grucli) -> None:
