@@ -15,6 +15,7 @@ This module has all rules for reading a text. A text is a string or bytes.
 
 import codecs
 import math
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +26,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import InstanceOf
 
 from grucli import evaluation
-from grucli.arguments import check_choice
+from grucli.arguments import Lines, PathLike, Several, checked
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary
@@ -95,13 +97,15 @@ class TextReader:
         """
         return self.vocabulary.encode(text, unknown)
 
-    def decode(self, ids: Ids) -> str:
+    @checked
+    def decode(self, ids: Ids | Sequence[int]) -> str:
         """The text of ids (N,); bytes that are not UTF-8 become U+FFFD."""
-        return self.vocabulary.decode(ids).decode(errors="replace")
+        return self.vocabulary.decode(np.asarray(ids, np.intp)).decode(errors="replace")
 
+    @checked
     def read(
         self,
-        files: Sequence[str | Path],
+        files: Several[PathLike],
         *,
         encoding: str | None = None,
         unknown: UnknownInScore = "error",
@@ -109,7 +113,8 @@ class TextReader:
         """Read files with the settings of the training text.
 
         Args:
-            files: paths of files or directories, read as one text; - is standard input.
+            files: paths of files or directories, or one path, read as one text; - is standard
+                input.
             encoding: encoding of the files, if it differs from that of the training text.
             unknown: as in ``score``; the ids are without the new symbols, which are counted.
 
@@ -120,7 +125,9 @@ class TextReader:
         """
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
-        return read([str(file) for file in files], data, self.vocabulary, self._to_find(unknown))
+        return read(
+            [os.fspath(file) for file in files], data, self.vocabulary, self._to_find(unknown)
+        )
 
     def count_unknown(self, text: str | bytes) -> int:
         """The number of symbols of a text that the model never saw."""
@@ -128,7 +135,6 @@ class TextReader:
 
     def _to_find(self, unknown: UnknownInScore) -> Unknown:
         """What to do with new symbols when the ids of a text are searched."""
-        check_choice("unknown", unknown, UnknownInScore)
         if unknown != "floor":
             return unknown
         return "skip" if self.vocabulary.unknown_id is None else "error"
@@ -141,10 +147,15 @@ class TextReader:
         places = self.vocabulary.find(points, unknown)
         return points, places, places >= 0
 
+    def _text_of(self, points: Ids) -> str | bytes:
+        """The text of code points or bytes, (N,)."""
+        data = self.vocabulary.text_of(points)
+        return data if self.vocabulary.level == "byte" else data.decode()
+
     def _ids_and_charge(
-        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore
+        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
     ) -> tuple[Ids, Score]:
-        """The ids of a text, and the score of the symbols that have none."""
+        """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
         find = self._to_find(unknown)
         if isinstance(text, Corpus):
             ids, new = text.ids, text.skipped
@@ -154,6 +165,11 @@ class TextReader:
         else:
             ids, new = text, 0
         charged = new if unknown == "floor" else 0
+        if len(ids) < least and not charged:
+            raise CorpusError(
+                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
+                "predict"
+            )
         return ids, Score(charged, -charged * self._floor, 0, skipped=new - charged)
 
     @cached_property
@@ -229,7 +245,7 @@ class LanguageModel(TextReader):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: Several[str] = (),
         unknown: Unknown = "error",
         echo: bool = True,
     ) -> str:
@@ -257,7 +273,7 @@ class LanguageModel(TextReader):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: Several[str] = (),
         unknown: Unknown = "error",
         echo: bool = True,
     ) -> Iterator[str]:
@@ -273,7 +289,7 @@ class LanguageModel(TextReader):
             top_k: sample only from the k most probable symbols.
             top_p: sample only from the fewest symbols whose total probability reaches p.
             seed: the random seed; None draws a new one.
-            stop: texts that end the sample; the text that ends it is not part of it.
+            stop: texts that end the sample, or one text; the text that ends it is not part of it.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
             echo: whether the prompt comes first.
 
@@ -294,6 +310,7 @@ class LanguageModel(TextReader):
         )
         return _decoded(samples, samples.prompt_data if echo else b"")
 
+    @checked
     def samples(
         self,
         count: int,
@@ -304,7 +321,7 @@ class LanguageModel(TextReader):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: Several[str] = (),
         unknown: Unknown = "error",
     ) -> Samples:
         """Make ``count`` samples of one prompt in parallel, when the result is iterated over.
@@ -356,6 +373,7 @@ class LanguageModel(TextReader):
 
     # ---- scoring
 
+    @checked
     def score(self, text: str | bytes, *, unknown: UnknownInScore = "error") -> TextScore:
         """Score each symbol of a text, predicted from all symbols before it.
 
@@ -374,18 +392,18 @@ class LanguageModel(TextReader):
         log_probs = np.full(len(points), self._floor)
         log_probs[read] = np.concatenate([first, *rest])
         scored = read | (unknown == "floor")
-        data = self.vocabulary.text_of(points[scored])
-        symbols = data if self.vocabulary.level == "byte" else data.decode()
+        symbols = self._text_of(points[scored])
         return TextScore(symbols, log_probs[scored], int((~scored).sum()))
 
+    @checked
     def score_lines(
-        self, lines: Iterable[str | bytes], *, unknown: UnknownInScore = "error"
+        self, lines: Lines, *, unknown: UnknownInScore = "error"
     ) -> npt.NDArray[np.float64]:
         """The nats of each line, scored separately, (N,); faster than ``score`` on each line.
 
         Args:
-            lines: N lines. A model of documents also predicts the end of each line. It adds a
-                line end if there is none.
+            lines: N lines, or one line. A model of documents also predicts the end of each line.
+                It adds a line end if there is none.
             unknown: as in ``score``; errors also. ``count_unknown`` counts the symbols left out.
         """
         texts, nats = self._lines(lines, unknown), [np.zeros(0)]
@@ -394,9 +412,10 @@ class LanguageModel(TextReader):
             nats.append(nats_of(self.batch_model, [ids for ids, _ in some]) - others)
         return np.concatenate(nats)
 
+    @checked
     def evaluate(
         self,
-        text: str | bytes | Ids | Corpus,
+        text: str | bytes | Ids | InstanceOf[Corpus],
         *,
         unknown: UnknownInScore = "error",
         begins: bool = True,
@@ -417,19 +436,17 @@ class LanguageModel(TextReader):
             CorpusError: there is nothing to predict.
             Stopped: ``stop`` has returned True.
         """
-        ids, score = self._ids_and_charge(text, unknown)
         first = self.model.separator if begins else None
-        if len(ids) >= (2 if first is None else 1):
-            cores = available_cores() if workers is None else workers
-            return score + evaluation.evaluate(self.batch_model, ids, cores, stop, first=first)
-        if score.chars:
+        least = 2 if first is None else 1
+        ids, score = self._ids_and_charge(text, unknown, least)
+        if len(ids) < least:
             return score
-        raise CorpusError(
-            f"the model knows {len(ids)} of its characters; it needs one to read and one to predict"
-        )
+        cores = available_cores() if workers is None else workers
+        return score + evaluation.evaluate(self.batch_model, ids, cores, stop, first=first)
 
     # ---- states
 
+    @checked
     def states(
         self, text: str | bytes, *, layer: int = 1, unknown: Unknown = "error"
     ) -> dict[str, Array]:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import InstanceOf
 
+from grucli.arguments import Several, checked
 from grucli.config import Values, flatten
 from grucli.data.corpus import Corpus
 from grucli.errors import CorpusError, UsageError
@@ -192,8 +194,13 @@ class Comparison:
                 return
 
 
+@checked
 def plan_comparison(
-    request: Request, cells: Sequence[str], seeds: int = 1, *, equal_parameters: bool = False
+    request: InstanceOf[Request],
+    cells: Several[str],
+    seeds: int = 1,
+    *,
+    equal_parameters: bool = False,
 ) -> Comparison:
     """Plan the runs that compare cells, and check the settings and the text of all of them.
 

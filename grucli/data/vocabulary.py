@@ -1,12 +1,12 @@
 """The symbols of a model: characters or bytes, in sorted order."""
 
+import reprlib
 import unicodedata
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from grucli.arguments import check_choice
 from grucli.config import Data
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
@@ -98,9 +98,7 @@ class Vocabulary:
         Raises:
             UnknownCharacterError: naming each symbol that is not known, unless they are to be left
                 out or one symbol stands for them.
-            ArgumentError: ``unknown`` is neither.
         """
-        check_choice("unknown", unknown, Unknown)
         places = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(places, len(self) - 1)] == symbols
         if unknown == "skip":
@@ -122,8 +120,10 @@ class Vocabulary:
         UTF-8, without a byte order mark at their start.
 
         Raises:
-            CorpusError: bytes are not UTF-8, and the symbols are characters.
+            CorpusError: bytes are not UTF-8, and the symbols are characters; or it is no text.
         """
+        if not isinstance(text, str | bytes):
+            raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
             return np.frombuffer(raw, np.uint8)

@@ -4,7 +4,6 @@ These functions print nothing. Notes for the user are in the event ``Started``.
 """
 
 import multiprocessing
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -12,8 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from grucli.arguments import PathLike, checked, file_names, plain
 from grucli.config import Values
 from grucli.data.vocabulary import Unknown
 from grucli.errors import RunError, SettingsError, UsageError
@@ -23,8 +21,6 @@ from grucli.training.followers import follow
 from grucli.training.mpi import joined
 from grucli.training.parallel import GUARD
 from grucli.training.request import Request
-
-PathLike = str | os.PathLike[str]
 
 
 def train(
@@ -68,6 +64,7 @@ def train(
     return run
 
 
+@checked
 def train_events(
     *sources: PathLike,
     minutes: float | None = None,
@@ -128,7 +125,7 @@ def _request(
     """The request that the arguments of ``train_events`` make."""
     check_not_imported_by_a_worker()
     return Request(
-        [os.fspath(source) for source in sources],
+        file_names(sources),
         None if config is None else Path(config),
         _values(settings or {}, numbers),
         resume=None if resume is None else Path(resume),
@@ -165,11 +162,6 @@ def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) ->
         if key in settings:
             raise SettingsError(f"{key} is given by settings and by an argument; keep one")
     return {key: plain(value) for key, value in values.items()}
-
-
-def plain(value: Any) -> Any:
-    """A NumPy number as a Python number, which a settings file can hold; others unchanged."""
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def check_not_imported_by_a_worker() -> None:

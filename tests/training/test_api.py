@@ -83,7 +83,7 @@ def test_what_makes_no_sense_is_an_error_of_grucli_and_writes_nothing() -> None:
     ]:
         with pytest.raises(UsageError, match=problem):
             train("diary.txt", **words)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="unknown is 'no'"):
+    with pytest.raises(UsageError, match="unknown must be 'error' or 'skip', not 'no'"):
         train("diary.txt", init_from="x", unknown="no")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="name a text"):
         train()
