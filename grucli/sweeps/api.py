@@ -12,7 +12,7 @@ from grucli.sweeps.space import read_space
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import Summary, summarize
 from grucli.sweeps.worker import Worker
-from grucli.training.api import check_not_imported_by_a_worker
+from grucli.training.parallel import check_not_imported_by_a_worker
 
 
 @checked

@@ -3,7 +3,6 @@
 These functions print nothing. Notes for the user are in the event ``Started``.
 """
 
-import multiprocessing
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -14,12 +13,11 @@ from typing import Any
 from grucli.arguments import PathLike, checked, file_names, plain
 from grucli.config import Values
 from grucli.data.vocabulary import Unknown
-from grucli.errors import RunError, SettingsError, UsageError
+from grucli.errors import SettingsError, UsageError
 from grucli.storage.run import Run
 from grucli.training.events import Event, Finished
 from grucli.training.followers import follow
 from grucli.training.mpi import joined
-from grucli.training.parallel import GUARD
 from grucli.training.request import Request
 
 
@@ -123,7 +121,6 @@ def _request(
     extend_vocabulary: bool,
 ) -> Request:
     """The request that the arguments of ``train_events`` make."""
-    check_not_imported_by_a_worker()
     return Request(
         file_names(sources),
         None if config is None else Path(config),
@@ -162,14 +159,3 @@ def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) ->
         if key in settings:
             raise SettingsError(f"{key} is given by settings and by an argument; keep one")
     return {key: plain(value) for key, value in values.items()}
-
-
-def check_not_imported_by_a_worker() -> None:
-    """Refuse to train in a worker process that is importing the main script.
-
-    Raises:
-        RunError: this is such a process; the message tells how to write the script.
-    """
-    # multiprocessing makes the same check before it starts a process
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RunError(f"a worker process began to train by itself: {GUARD}")

@@ -12,6 +12,7 @@ from grucli.data.vocabulary import Unknown
 from grucli.errors import UsageError
 from grucli.training import session
 from grucli.training.followers import agree
+from grucli.training.parallel import check_not_imported_by_a_worker, check_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.session import Layers, Origin, Session
 
@@ -46,6 +47,7 @@ class Request:
 
     def __post_init__(self) -> None:
         """Keep the sources as a list of strings."""
+        check_not_imported_by_a_worker()
         object.__setattr__(self, "sources", file_names(self.sources))
 
     def with_values(self, values: Values) -> "Request":
@@ -69,10 +71,12 @@ class Request:
 
         Raises:
             UsageError: the request contradicts itself, or is not possible.
+            RunError: this process cannot start the worker processes of the settings.
         """
         made = self._session(text)
         made.command, made.ranks = self.command, self.ranks
         try:
+            check_workers(made.plan.workers)
             agree(made.plan, self.ranks)
         except BaseException:
             made.close()
