@@ -22,7 +22,7 @@ from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory, own_corpus
 from grucli.threads import available_cores
-from grucli.training.events import Event
+from grucli.training.events import Event, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session
 
@@ -176,6 +176,7 @@ class Comparison:
         """The text that all runs are trained on."""
         return self.first.plan.corpus
 
+    @closed_at_exit
     def train(
         self, runs_dir: Path = Path("runs"), stop: Callable[[], bool] = lambda: False
     ) -> Generator[Event, None, None]:

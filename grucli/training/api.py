@@ -4,7 +4,7 @@ These functions print nothing. Notes for the user are in the event ``Started``.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from grucli.config import Values
 from grucli.data.vocabulary import Unknown
 from grucli.errors import SettingsError, UsageError
 from grucli.storage.run import Run
-from grucli.training.events import Event, Finished
+from grucli.training.events import Event, Finished, closed_at_exit
 from grucli.training.followers import follow
 from grucli.training.mpi import joined
 from grucli.training.request import Request
@@ -78,11 +78,12 @@ def train_events(
     unknown: Unknown = "error",
     extend_vocabulary: bool = False,
     mpi: bool = False,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Train a model on a text and yield the events, from ``Started`` to ``Finished``.
 
-    Nothing is read or written before the first event is requested. If the caller leaves the loop,
-    the run stops after its current step: it is saved, marked as interrupted, and can be resumed.
+    Nothing is read or written before the first event is requested. If the caller closes the
+    generator, or leaves the loop and does not keep it, the run stops after its current step: it is
+    saved, marked as interrupted, and can be resumed. A generator that is kept is closed at exit.
     An exception inside a step, such as KeyboardInterrupt, also marks it, but saves nothing.
 
     Args:
@@ -132,9 +133,10 @@ def _request(
     )
 
 
+@closed_at_exit
 def _events(
     request: Request, name: str | None, runs_dir: PathLike | None, *, mpi: bool
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     began = time.perf_counter()
     if request.resume is not None and (name is not None or runs_dir is not None):
         raise UsageError("name and runs_dir are for a new run; resume has one")

@@ -264,6 +264,56 @@ if __name__ == "__main__":
     ]
 
 
+LEFT = """
+def left():
+    for event in events:
+        if getattr(event, "step", 0) == 3:
+            return
+
+if __name__ == "__main__":
+    events = EVENTS
+    LEAVE
+"""
+EVENTS = {
+    "train": "train_events('diary.txt', **words)",
+    "compare": "plan_comparison(Request('diary.txt', values=words), 'gru').train()",
+    "sweep": (
+        "Worker(Study(Path('runs')), read_space(None, words | {'optim.lr': {'choice': [0.1]}, 'sweep.trials': 1}), "
+        "['diary.txt']).events()"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_events_that_are_left_in_a_variable_end_with_the_program(kind: str, workers: int) -> None:
+    words = {"train.steps": 500, "train.workers": workers, "train.batch": 32, "model.hidden": 8}
+    made = script(
+        "from pathlib import Path\nfrom grucli.training.api import train_events\n"
+        "from grucli.training.request import Request\nfrom grucli.sweeps.study import Study\n"
+        "from grucli.sweeps.space import read_space\nfrom grucli.sweeps.worker import Worker\n"
+        "from grucli.analysis.comparison import plan_comparison\n"
+        f"words = {{'settings': {words}}} if {kind == 'train'} else {words}\n"
+        + LEFT.replace("EVENTS", EVENTS[kind]).replace("LEAVE", "left()"),
+        workers=workers,
+    )
+    assert (made.stdout, made.stderr, made.returncode) == ("", "", 0)
+    (run,) = (Run(path.parent) for path in Path("runs").glob("*/run.json"))
+    assert (run.status, run.info.step) == ("interrupted", 3)
+
+
+def test_events_in_a_thread_that_the_program_leaves_are_no_error() -> None:
+    thread = "Thread(target=lambda: list(events), daemon=True).start(); time.sleep(0.5)"
+    made = script(
+        "import time\nfrom threading import Thread\nfrom grucli.training.api import train_events\n"
+        + LEFT.replace(
+            "EVENTS", "train_events('diary.txt', minutes=9, settings={'train.workers': 1})"
+        ).replace("LEAVE", thread),
+        workers=1,
+    )
+    assert (made.stderr, made.returncode) == ("", 0)
+
+
 def test_a_script_needs_no_guard_for_one_worker() -> None:
     assert script(CALL, workers=1).stdout == "done\n"
 
