@@ -24,6 +24,13 @@ def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, **(pipes | options))  # type: ignore[call-overload, no-any-return]
 
 
+def test_without_a_command_it_shows_help_and_fails(grucli: Grucli) -> None:
+    result = grucli()
+    assert (result.code, result.out) == (2, "")
+    assert result.err == grucli("--help").out
+    assert result.err.startswith("Usage: grucli [OPTIONS] COMMAND")
+
+
 # ---- train
 
 
