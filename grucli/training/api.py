@@ -81,10 +81,9 @@ def train_events(
 ) -> Generator[Event, None, None]:
     """Train a model on a text and yield the events, from ``Started`` to ``Finished``.
 
-    Nothing is read or written before the first event is requested. If the caller closes the
-    generator, or leaves the loop and does not keep it, the run stops after its current step: it is
-    saved, marked as interrupted, and can be resumed. A generator that is kept is closed at exit.
-    An exception inside a step, such as KeyboardInterrupt, also marks it, but saves nothing.
+    Nothing is read or written before the first event is requested. If the generator is closed, as
+    by leaving the loop, or at exit, the run stops after its step: it is saved, and can be resumed.
+    An exception inside a step, such as KeyboardInterrupt, saves nothing.
 
     Args:
         sources: files and directories, read as one text; a resumed run reads its own text.

@@ -278,8 +278,8 @@ EVENTS = {
     "train": "train_events('diary.txt', **words)",
     "compare": "plan_comparison(Request('diary.txt', values=words), 'gru').train()",
     "sweep": (
-        "Worker(Study(Path('runs')), read_space(None, words | {'optim.lr': {'choice': [0.1]}, 'sweep.trials': 1}), "
-        "['diary.txt']).events()"
+        "Worker(Study(Path('runs')), read_space(None, words | {'optim.lr': {'choice': [0.1]}, "
+        "'sweep.trials': 1}), ['diary.txt']).events()"
     ),
 }
 
