@@ -33,8 +33,9 @@ Text = Annotated[
 ]
 _UNKNOWN = typer.Option(
     "--unknown",
-    help="What to do with characters that the model never saw: error stops the command, skip leaves "
-    "them out, floor (of eval) charges for each as for half an occurrence in the training text.",
+    help="What to do with characters that the model never saw: error stops the command, skip "
+    "leaves them out, floor (of eval) charges for each as for half an occurrence in the training "
+    "text.",
     metavar="HOW",
 )
 Unknown = Annotated[Literal["error", "skip"], _UNKNOWN]

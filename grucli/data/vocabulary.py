@@ -2,6 +2,7 @@
 
 import reprlib
 import unicodedata
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -25,6 +26,10 @@ LINE_END = 0x0A
 
 CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
 """Names of characters that Unicode has not named."""
+
+CURLY = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
+QUOTES = {**CURLY, **{straight: curly for curly, straight in CURLY.items()}}
+"""Quotes by those that may stand in their place: straight ones by curly ones, and vice versa."""
 
 LISTED = 8
 """Unknown symbols that a message names before it counts the rest."""
@@ -143,11 +148,31 @@ class Vocabulary:
         if self.level == "byte":
             names = [f"0x{byte:02x}" for byte in unknown[:LISTED].tolist()]
         else:
-            names = [describe_character(chr(point)) for point in unknown[:LISTED].tolist()]
+            characters = [chr(point) for point in unknown[:LISTED].tolist()]
+            names = list(map(describe_character, characters))
         more = f" and {len(unknown) - LISTED:,} more" if len(unknown) > LISTED else ""
         noun = "character" if self.level == "char" else "byte"
         plural = "s" if len(unknown) > 1 else ""
-        return f"the model never saw the {noun}{plural} {', '.join(names)}{more}"
+        proposed = self._proposals(characters) if self.level == "char" else ""
+        return f"the model never saw the {noun}{plural} {', '.join(names)}{more}{proposed}"
+
+    def _proposals(self, unknown: Sequence[str]) -> str:
+        """What to write instead of unknown characters, as far as similar ones are known."""
+        known = set(map(chr, self.symbols.tolist()))
+        marks = set(filter(unicodedata.combining, unknown))
+        parts = {character: unicodedata.normalize("NFD", character) for character in unknown}
+        instead = [
+            f"{other!r} for {character!r}"
+            for character in unknown
+            for other in (character.swapcase(), QUOTES.get(character, character))
+            if other in known
+        ]
+        proposed = f"; it knows {', '.join(instead)}" if instead else ""
+        if any(marks & set(unicodedata.normalize("NFD", one)) for one in known - marks):
+            return f"{proposed}; it knows composed letters: compose the text (Unicode form NFC)"
+        if any(len(part) > 1 and set(part) <= known for part in parts.values()):
+            return f"{proposed}; it knows letters and marks: decompose the text (Unicode form NFD)"
+        return proposed
 
 
 def _decoded(text: str | bytes) -> str:
