@@ -289,7 +289,7 @@ class LanguageModel(TextReader):
             top_k: sample only from the k most probable symbols.
             top_p: sample only from the fewest symbols whose total probability reaches p.
             seed: the random seed; None draws a new one.
-            stop: texts that end the sample, or one text; the text that ends it is not part of it.
+            stop: texts, or one text, before which the sample ends; they begin after the prompt.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
             echo: whether the prompt comes first.
 

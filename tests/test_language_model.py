@@ -148,6 +148,13 @@ def test_a_stop_text_ends_a_sample() -> None:
     assert make().sample(200, seed=1, stop=["b", "cc"]) == whole[: min(whole.find("b"), 200)]
 
 
+def test_a_stop_text_that_begins_in_the_prompt_does_not_end_a_sample() -> None:
+    rest = make().sample(50, seed=1, prompt="ab", echo=False)
+    stops = ["b" + rest[:6], "ab" + rest[:4]]
+    assert not any(stop in rest for stop in stops)
+    assert make().sample(50, seed=1, prompt="ab", echo=False, stop=stops) == rest
+
+
 def test_samples_are_the_same_in_any_company() -> None:
     lm = make()
     texts = [sample.text for sample in lm.samples(5, 30, seed=2)]

@@ -341,6 +341,29 @@ def test_byte_level_from_end_to_end(grucli: Grucli) -> None:
     assert grucli("eval", run, "data.bin").code == 0
 
 
+def test_a_sample_of_bytes_has_no_others(text_file: Path) -> None:
+    run, _ = start(
+        "train", text_file, "-q", "--set=data.level=byte", "--steps=4", *TINY
+    ).communicate()
+    made = ["sample", run.decode().strip(), "--seed", 1, "-n", 60]
+    one, _ = start(*made).communicate()
+    assert len(one) == 60
+    assert start(*made, "--separator", "").communicate()[0] == one
+    two, _ = start(*made, "--separator", "", "-c", 2).communicate()
+    assert (two[:60], len(two)) == (one, 120)
+    assert start(*made, "-p", "the").communicate()[0].startswith(b"the")
+
+
+def test_log_probabilities_in_json_are_at_temperature_one(grucli: Grucli, trained: Path) -> None:
+    made = ["sample", trained, "-p", "the", "-n", 20, "--seed", 1, "--json"]
+    for options in (["-t", 0.3], ["--top-k", 2], ["--top-p", 0.5]):
+        (sample,) = json.loads(grucli(*made, *options).out)["samples"]
+        scored = library.load(trained).score("the" + sample["text"]).log_probs[3:]
+        assert [one["log_prob"] for one in sample["characters"]] == pytest.approx(scored, rel=1e-4)
+        said = " ".join(grucli("sample", "--help").out.split())
+        assert "the log probability of each character is the model's own, at temperature 1" in said
+
+
 # ---- eval, gradcheck, corpus, runs
 
 
