@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import partial
 from threading import Event
 from typing import NamedTuple
@@ -58,14 +58,16 @@ class Score:
         chars: symbols predicted: characters, or bytes for a model of bytes.
         nats: sum of -log p.
         correct: number of symbols that the model considered most probable.
+        skipped: number of symbols that were left out because the model never saw them.
     """
 
     chars: int
     nats: float
     correct: int
+    skipped: int = 0
 
     def __add__(self, other: "Score") -> "Score":
-        return Score(self.chars + other.chars, self.nats + other.nats, self.correct + other.correct)
+        return Score(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def loss(self) -> float:

@@ -4,7 +4,9 @@ This module has all rules for reading a text. A text is a string or bytes.
 
 - A model of characters reads bytes as UTF-8. A model of bytes reads a string in its UTF-8 form.
 - New symbols, which are not in the vocabulary, are left out with ``unknown="skip"``. Otherwise they
-  are read as the unknown character if the model has one, and are an error if it has none.
+  are read as the unknown character if the model has one, and are an error if it has none. With
+  ``unknown="floor"`` a score charges for each of them instead of the error: as for half an
+  occurrence in the training text. The model does not read them.
 - A model of documents (``data.documents``) reads the separator before a text, so the first symbol
   is predicted like the first symbol of any document. Other models start from the zero state. Their
   probability of the first symbol is its frequency in the training text.
@@ -12,6 +14,8 @@ This module has all rules for reading a text. A text is a string or bytes.
 """
 
 import codecs
+import math
+import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +26,13 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import InstanceOf
 
 from grucli import evaluation
+from grucli.arguments import Lines, PathLike, Several, checked
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
-from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
 from grucli.nn.cells import CELLS
@@ -88,23 +94,26 @@ class TextReader:
         """
         return self.vocabulary.encode(text, unknown)
 
-    def decode(self, ids: Ids) -> str:
+    @checked
+    def decode(self, ids: Ids | Sequence[int]) -> str:
         """The text of ids (N,); bytes that are not UTF-8 become U+FFFD."""
-        return self.vocabulary.decode(ids).decode(errors="replace")
+        return self.vocabulary.decode(np.asarray(ids, np.intp)).decode(errors="replace")
 
+    @checked
     def read(
         self,
-        files: Sequence[str | Path],
+        files: Several[PathLike],
         *,
         encoding: str | None = None,
-        unknown: Unknown = "error",
+        unknown: UnknownInScore = "error",
     ) -> Corpus:
         """Read files with the settings of the training text.
 
         Args:
-            files: paths of files or directories, read as one text; - is standard input.
+            files: paths of files or directories, or one path, read as one text; - is standard
+                input.
             encoding: encoding of the files, if it differs from that of the training text.
-            unknown: "error", or "skip" to leave out new symbols.
+            unknown: as in ``score``; the ids are without the new symbols, which are counted.
 
         Raises:
             CorpusError: a file is missing, empty, or not in the encoding.
@@ -113,15 +122,57 @@ class TextReader:
         """
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
-        return read([str(file) for file in files], data, self.vocabulary, unknown)
+        return read(
+            [os.fspath(file) for file in files], data, self.vocabulary, self._to_find(unknown)
+        )
 
-    def _as_read(self, text: str | bytes, ids: Ids, unknown: Unknown) -> bytes:
-        """The text that the model reads, as bytes: without skipped symbols and a text's BOM."""
-        if unknown == "skip" or self.vocabulary.level == "byte":
-            return self.vocabulary.decode(ids)
-        if isinstance(text, str):
-            return text.encode(errors="replace")
-        return text.removeprefix(codecs.BOM_UTF8)
+    def count_unknown(self, text: str | bytes) -> int:
+        """The number of symbols of a text that the model never saw."""
+        return int((self._places(text, "skip")[1] < 0).sum())
+
+    def _to_find(self, unknown: UnknownInScore) -> Unknown:
+        """What to do with new symbols when the ids of a text are searched."""
+        if unknown != "floor":
+            return unknown
+        return "skip" if self.vocabulary.unknown_id is None else "error"
+
+    def _places(
+        self, text: str | bytes, unknown: Unknown
+    ) -> tuple[Ids, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
+        """The code points or bytes of a text, their ids, and which of them are read, each (N,)."""
+        points = self.vocabulary.points(text)
+        places = self.vocabulary.find(points, unknown)
+        return points, places, places >= 0
+
+    def _text_of(self, points: Ids) -> str | bytes:
+        """The text of code points or bytes, (N,)."""
+        data = self.vocabulary.text_of(points)
+        return data if self.vocabulary.level == "byte" else data.decode()
+
+    def _ids_and_charge(
+        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
+    ) -> tuple[Ids, Score]:
+        """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
+        find = self._to_find(unknown)
+        if isinstance(text, Corpus):
+            ids, new = text.ids, text.skipped
+        elif isinstance(text, str | bytes):
+            _, places, read = self._places(text, find)
+            ids, new = places[read], int((~read).sum())
+        else:
+            ids, new = text, 0
+        charged = new if unknown == "floor" else 0
+        if len(ids) < least and not charged:
+            raise CorpusError(
+                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
+                "predict"
+            )
+        return ids, Score(charged, -charged * self._floor, 0, skipped=new - charged)
+
+    @cached_property
+    def _floor(self) -> float:
+        """Log probability of a symbol that does not occur in the training text, in nats."""
+        return math.log(UNSEEN / int(self.counts.sum()))
 
     def _begin(self, ids: Ids) -> tuple[Array, Ids]:
         """Prepare the start of a text.
@@ -142,17 +193,25 @@ class TextReader:
             return prompt
         return np.array([end])
 
-    def _lines(self, lines: Iterable[str | bytes], unknown: Unknown) -> Iterator[Ids]:
-        """Yield the ids of each line; a model of documents adds a missing line end."""
+    def _lines(
+        self, lines: Iterable[str | bytes], unknown: UnknownInScore
+    ) -> Iterator[tuple[Ids, float]]:
+        """Yield the ids to read of each line, and the log probability of what is not predicted.
+
+        A model of documents adds a missing line end.
+        """
         end = self.model.separator
         for number, line in enumerate(lines, 1):
             try:
-                ids = self.encode(line, unknown=unknown)
+                _, places, read = self._places(line, self._to_find(unknown))
             except (CorpusError, UnknownCharacterError) as error:
                 raise type(error)(f"line {number:,}: {error}") from None
+            ids: Ids = places[read]
+            charged = int((~read).sum()) if unknown == "floor" else 0
             if end is not None and not (len(ids) and ids[-1] == end):
                 ids = np.append(ids, end)
-            yield ids
+            first, ids = self._begin(ids)
+            yield ids, float(first.sum()) + charged * self._floor
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -183,23 +242,24 @@ class LanguageModel(TextReader):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: Several[str] = (),
         unknown: Unknown = "error",
         echo: bool = True,
     ) -> str:
         """Make a text like the training text; arguments and errors as in ``stream``."""
-        pieces = self.stream(
-            length,
-            prompt=prompt,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-            unknown=unknown,
-            echo=echo,
+        return "".join(
+            self.stream(
+                length,
+                prompt=prompt,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                seed=seed,
+                stop=stop,
+                unknown=unknown,
+                echo=echo,
+            )
         )
-        return "".join(pieces)
 
     def stream(
         self,
@@ -210,7 +270,7 @@ class LanguageModel(TextReader):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: Several[str] = (),
         unknown: Unknown = "error",
         echo: bool = True,
     ) -> Iterator[str]:
@@ -226,7 +286,7 @@ class LanguageModel(TextReader):
             top_k: sample only from the k most probable symbols.
             top_p: sample only from the fewest symbols whose total probability reaches p.
             seed: the random seed; None draws a new one.
-            stop: texts that end the sample; the text that ends it is not part of it.
+            stop: texts, or one text, before which the sample ends; they begin after the prompt.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
             echo: whether the prompt comes first.
 
@@ -247,6 +307,7 @@ class LanguageModel(TextReader):
         )
         return _decoded(samples, samples.prompt_data if echo else b"")
 
+    @checked
     def samples(
         self,
         count: int,
@@ -257,7 +318,7 @@ class LanguageModel(TextReader):
         top_k: int | None = None,
         top_p: float | None = None,
         seed: int | None = None,
-        stop: Sequence[str] = (),
+        stop: Several[str] = (),
         unknown: Unknown = "error",
     ) -> Samples:
         """Make ``count`` samples of one prompt in parallel, when the result is iterated over.
@@ -268,17 +329,17 @@ class LanguageModel(TextReader):
         Other arguments and errors are those of ``stream``.
         """
         check_stops(stop)
-        ids = self.encode(prompt, unknown=unknown)
+        points, places, read = self._places(prompt, unknown)
         stops = [text.encode(errors="replace") for text in stop]
         return Samples(
             model=self.model if count < MANY_SAMPLES else self.batch_model,
             vocabulary=self.vocabulary,
             counts=self.counts,
-            prompt=self._before_sample(ids),
-            prompt_data=self._as_read(prompt, ids, unknown),
+            prompt=self._before_sample(places[read]),
+            prompt_data=self.vocabulary.text_of(points[read]),
             count=count,
             length=length,
-            sampler=self._sampler(temperature, top_k, top_p),
+            sampler=Sampler(temperature, top_k, top_p, self.vocabulary.unknown_id),
             seed=secrets.randbits(32) if seed is None else seed,
             stops=[*stops, b"\n"] if self.documents else stops,
         )
@@ -302,56 +363,58 @@ class LanguageModel(TextReader):
             self.counts,
             self._before_sample(self.encode(prompt)),
             length=length,
-            sampler=self._sampler(temperature),
+            sampler=Sampler(temperature, never=self.vocabulary.unknown_id),
             seed=seed,
             stop=stop,
         )
 
-    def _sampler(
-        self, temperature: float, top_k: int | None = None, top_p: float | None = None
-    ) -> Sampler:
-        return Sampler(temperature, top_k, top_p, never=self.vocabulary.unknown_id)
-
     # ---- scoring
 
-    def score(self, text: str | bytes, *, unknown: Unknown = "error") -> TextScore:
+    @checked
+    def score(self, text: str | bytes, *, unknown: UnknownInScore = "error") -> TextScore:
         """Score each symbol of a text, predicted from all symbols before it.
 
         Args:
             text: a string or bytes.
-            unknown: "error", or "skip" to score the text without new symbols.
+            unknown: "error"; "skip" to score the text without new symbols; or "floor" to charge
+                for each of them as for half an occurrence in the training text.
 
         Raises:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        ids = self.encode(text, unknown=unknown)
-        data = self._as_read(text, ids, unknown)
-        symbols = data if self.vocabulary.level == "byte" else data.decode()
-        first, after = self._begin(ids)
+        points, places, read = self._places(text, self._to_find(unknown))
+        first, after = self._begin(places[read])
         rest = [log_probs[:, 0] for log_probs in log_probs_side_by_side(self.model, [after])]
-        return TextScore(symbols, np.concatenate([first, *rest], dtype=np.float64))
+        log_probs = np.full(len(points), self._floor)
+        log_probs[read] = np.concatenate([first, *rest])
+        scored = read | (unknown == "floor")
+        symbols = self._text_of(points[scored])
+        return TextScore(symbols, log_probs[scored], int((~scored).sum()))
 
+    @checked
     def score_lines(
-        self, lines: Iterable[str | bytes], *, unknown: Unknown = "error"
+        self, lines: Lines, *, unknown: UnknownInScore = "error"
     ) -> npt.NDArray[np.float64]:
         """The nats of each line, scored separately, (N,); faster than ``score`` on each line.
 
         Args:
-            lines: N lines. A model of documents also predicts the end of each line. It adds a
-                line end if there is none.
-            unknown: as in ``score``; errors also.
+            lines: N lines, or one line. A model of documents also predicts the end of each line.
+                It adds a line end if there is none.
+            unknown: as in ``score``; errors also. ``count_unknown`` counts the symbols left out.
         """
         texts, nats = self._lines(lines, unknown), [np.zeros(0)]
-        while begun := list(map(self._begin, islice(texts, SORTED))):
-            first = [log_probs.sum() for log_probs, _ in begun]
-            nats.append(nats_of(self.batch_model, [ids for _, ids in begun]) - first)
+        while some := list(islice(texts, SORTED)):
+            others = np.array([log_prob for _, log_prob in some])
+            nats.append(nats_of(self.batch_model, [ids for ids, _ in some]) - others)
         return np.concatenate(nats)
 
+    @checked
     def evaluate(
         self,
-        text: str | bytes | Ids,
+        text: str | bytes | Ids | InstanceOf[Corpus],
         *,
+        unknown: UnknownInScore = "error",
         begins: bool = True,
         workers: int | None = None,
         stop: Callable[[], bool] = lambda: False,
@@ -359,7 +422,9 @@ class LanguageModel(TextReader):
         """Score a long text as sums; only a model of documents predicts its first symbol.
 
         Args:
-            text: a text, or its ids (N,), in memory or mapped from a file.
+            text: a text; a text that ``read`` has returned; or ids (N,), in memory or mapped.
+            unknown: as in ``score``. For the result of ``read``, "floor" charges for the symbols
+                that it left out.
             begins: False for a part of a longer text: no separator is read before it.
             workers: number of threads that share the work; None takes all cores.
             stop: called repeatedly; the evaluation stops when it returns True.
@@ -368,18 +433,17 @@ class LanguageModel(TextReader):
             CorpusError: there is nothing to predict.
             Stopped: ``stop`` has returned True.
         """
-        ids = self.encode(text) if isinstance(text, str | bytes) else text
         first = self.model.separator if begins else None
-        if len(ids) < (2 if first is None else 1):
-            raise CorpusError(
-                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
-                "predict"
-            )
+        least = 2 if first is None else 1
+        ids, score = self._ids_and_charge(text, unknown, least)
+        if len(ids) < least:
+            return score
         cores = available_cores() if workers is None else workers
-        return evaluation.evaluate(self.batch_model, ids, cores, stop, first=first)
+        return score + evaluation.evaluate(self.batch_model, ids, cores, stop, first=first)
 
     # ---- states
 
+    @checked
     def states(
         self, text: str | bytes, *, layer: int = 1, unknown: Unknown = "error"
     ) -> dict[str, Array]:
@@ -400,11 +464,7 @@ class LanguageModel(TextReader):
         """
         if not 1 <= layer <= self.model.L:
             raise ArgumentError("layer", f"must be from 1 to {self.model.L}, not {layer}")
-        ids = self.encode(text, unknown=unknown)
-        if self.model.separator is None:
-            return _states(self.model, ids, layer)
-        begun = np.concatenate([[self.model.separator], ids])
-        return {name: array[1:] for name, array in _states(self.model, begun, layer).items()}
+        return _states(self.model, self.encode(text, unknown=unknown), layer)
 
 
 def _decoded(samples: Samples, prompt: bytes) -> Iterator[str]:
@@ -419,8 +479,10 @@ def _decoded(samples: Samples, prompt: bytes) -> Iterator[str]:
 
 
 def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
-    """The states and gates of a layer while it reads ids (T,) from the zero state, each (T, H)."""
-    cell, state = CELLS[model.cell], model.zero_state(1)
+    """The states and gates of a layer while it reads ids (T,) from their start, each (T, H)."""
+    cell, state, begin = CELLS[model.cell], model.zero_state(1), model.separator is not None
+    if begin:
+        ids = np.concatenate([[model.separator], ids])
     names = (*cell.STATE, *cell.GATES, *cell.SAVED)
     workspace = model.workspace(WINDOW, 1)
     arrays = np.empty((len(names), len(ids), model.H), state.dtype)
@@ -431,4 +493,4 @@ def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
         cache = used.caches[layer - 1]
         values = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])
         arrays[:, lo : lo + WINDOW] = values[:, :, 0]
-    return {name: array for name, array in zip(names, arrays, strict=True) if name}
+    return {name: array[begin:] for name, array in zip(names, arrays, strict=True) if name}

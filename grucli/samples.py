@@ -219,7 +219,7 @@ class Samples:
         N, end = len(symbols), None
         if len(ids) > N and self.vocabulary.symbols[ids[N]] == LINE_END:
             end = log_probs[N]
-        return Sample(symbols, np.array(log_probs[:N], np.float64), end)
+        return Sample(symbols, np.array(log_probs[:N], np.float64), end_log_prob=end)
 
 
 def _until_all_end(filters: Sequence[StopFilter], made: Made) -> Made:

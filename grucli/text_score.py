@@ -31,10 +31,13 @@ class TextScore:
     Attributes:
         symbols: the text: N characters, or N bytes for a model of bytes.
         log_probs: log probability of each symbol given all symbols before it, in nats, (N,).
+        skipped: number of symbols that were left out because the model never saw them; 0 for a
+            part of a score.
     """
 
     symbols: str | bytes
     log_probs: npt.NDArray[np.float64]
+    skipped: int = 0
 
     @property
     def text(self) -> str:
@@ -73,10 +76,10 @@ class TextScore:
         return TextScore(self.symbols[span], self.log_probs[span])
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
+        return "\n".join([self._facts(), *self._lines()])
 
     def __repr__(self) -> str:
-        return "\n".join([*self[:SHOWN]._lines(), *self._not_shown()])
+        return "\n".join([self._facts(), *self[:SHOWN]._lines(), *self._not_shown()])
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the text, coloured by the bits of each symbol."""
@@ -89,6 +92,8 @@ class TextScore:
 
     def _facts(self) -> str:
         count = f"{len(self):,} {self.noun}{'' if len(self) == 1 else 's'}"
+        if self.skipped:
+            count += f" (and {self.skipped:,} left out, which the model never saw)"
         if not len(self):
             return count
         return f"{count}, {self.nats:.2f} nats, {self.bits_per_symbol:.3f} bits per {self.noun}"
@@ -104,8 +109,7 @@ class TextScore:
         return (visible(chr(byte)) if byte < 0x80 else f"{byte:02x}" for byte in self.symbols)
 
     def _lines(self) -> Iterator[str]:
-        """Yield a summary, then pairs of lines: symbols, and their bits below them."""
-        yield self._facts()
+        """Yield pairs of lines: symbols, and their bits below them."""
         cells = list(zip(self._visible(), self.bits.tolist(), strict=True))
         for lo in range(0, len(cells), COLUMNS // CELL):
             row = cells[lo : lo + COLUMNS // CELL]

@@ -3,11 +3,11 @@
 import base64
 import hashlib
 import html as entities
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from grucli import output_files
+from grucli.arguments import PathLike, checked
 from grucli.printable import printable
 
 
@@ -21,7 +21,8 @@ class WebPage:
 
     html: str
 
-    def write(self, path: str | os.PathLike[str]) -> None:
+    @checked
+    def write(self, path: PathLike) -> None:
         """Write the page to a file, completely or not at all.
 
         Raises:

@@ -1,6 +1,7 @@
 """The direction of imports, and the sizes of functions and classes, read from the source."""
 
 import ast
+import re
 import statistics
 import sys
 from collections.abc import Iterable, Iterator
@@ -114,6 +115,12 @@ def test_packages_are_imported_where_they_belong() -> None:
         nodes = (node for node in at_import(module) if id(node) not in for_types)
         at_once = {name.partition(".")[0] for name in imports(nodes)}
         assert not at_once & HEAVY, module
+
+
+def test_no_private_module_or_name_of_another_package_is_imported() -> None:
+    names = {name for tree in TREES.values() for name in imports(ast.walk(tree))}
+    private = [name for name in names if any(map(re.compile("_[^_]").match, name.split(".")))]
+    assert not private
 
 
 def test_functions_are_short() -> None:

@@ -148,6 +148,13 @@ def test_a_stop_text_ends_a_sample() -> None:
     assert make().sample(200, seed=1, stop=["b", "cc"]) == whole[: min(whole.find("b"), 200)]
 
 
+def test_a_stop_text_that_begins_in_the_prompt_does_not_end_a_sample() -> None:
+    rest = make().sample(50, seed=1, prompt="ab", echo=False)
+    stops = ["b" + rest[:6], "ab" + rest[:4]]
+    assert not any(stop in rest for stop in stops)
+    assert make().sample(50, seed=1, prompt="ab", echo=False, stop=stops) == rest
+
+
 def test_samples_are_the_same_in_any_company() -> None:
     lm = make()
     texts = [sample.text for sample in lm.samples(5, 30, seed=2)]
@@ -247,6 +254,63 @@ def test_unknown_characters_of_a_score() -> None:
     rare = make("ab\ufffd", min_count=2)
     assert rare.score("axb").text == "axb"
     np.testing.assert_array_equal(rare.score("axb").log_probs, rare.score("a\ufffdb").log_probs)
+
+
+@pytest.mark.parametrize("kind", [make, of_list, lambda: make(level="byte")])
+def test_the_floor_charges_half_an_occurrence_for_each_unknown_character(kind: Make) -> None:
+    lm, text, known = kind(), "xaéyb\u0663", "aéb"
+    new = len(text.encode()) - len(known.encode()) if lm.data.level == "byte" else 3
+    floor = math.log(0.5 / lm.counts.sum())
+    score = lm.score(text, unknown="floor")
+    places = [0, 3, 5] if new == 3 else [0, 4, 6, 7]
+    assert (score.text, score.skipped) == (text, 0)
+    assert score.log_probs[places].tolist() == [floor] * new
+    np.testing.assert_array_equal(np.delete(score.log_probs, places), lm.score(known).log_probs)
+    charged = lm.score_lines([text, known], unknown="floor")
+    assert charged[0] == pytest.approx(charged[1] - new * floor)
+    whole, part = lm.evaluate(text, unknown="floor"), lm.evaluate(known)
+    assert (whole.chars, whole.correct, whole.skipped) == (part.chars + new, part.correct, 0)
+    assert whole.nats == pytest.approx(part.nats - new * floor)
+    assert lm.evaluate("xy", unknown="floor").nats == pytest.approx(-2 * floor)
+
+
+def test_characters_that_are_skipped_are_counted(grucli: Grucli) -> None:
+    lm, text = make(), "axb xx"
+    score, whole = lm.score(text, unknown="skip"), lm.evaluate(text, unknown="skip")
+    assert (score.skipped, whole.skipped, lm.count_unknown(text)) == (3, 3, 3)
+    assert (whole + whole).skipped == 6
+    assert (score[1:3].skipped, lm.score("ab").skipped) == (0, 0)
+    assert "3 characters (and 3 left out, which the model never saw)" in repr(score)
+    Path("text.txt").write_text(text, encoding="utf-8")
+    read_skipping, read_charging = (lm.read(["text.txt"], unknown=how) for how in ("skip", "floor"))
+    assert lm.evaluate(read_skipping, unknown="skip") == whole
+    assert lm.evaluate(read_charging, unknown="floor") == lm.evaluate(text, unknown="floor")
+
+
+def test_an_unknown_symbol_is_predicted_where_there_is_one() -> None:
+    rare = make("ab\ufffd", min_count=2)
+    assert rare.score("axb", unknown="floor").nats == rare.score("axb").nats
+    assert rare.evaluate("axb", unknown="floor") == rare.evaluate("axb")
+    assert rare.count_unknown("axb") == 1
+
+
+@pytest.mark.parametrize("text", ["x", "\u0663\u0663"])
+def test_a_line_of_unknown_characters_is_not_the_most_normal_one(text: str) -> None:
+    lm = make()
+    lines = ["abcde", "deed", "a cab", text + " a", text]
+    assert lm.score_lines(lines, unknown="skip").argmin() == 4
+    per_character = lm.score_lines(lines, unknown="floor") / [len(line) for line in lines]
+    assert per_character.argmax() == 4
+
+
+@pytest.mark.parametrize("ask", ["score", "score_lines", "evaluate", "sample"])
+def test_there_is_no_other_way_with_unknown_characters(ask: str) -> None:
+    lm = make()
+    given = {"prompt": "ax"} if ask == "sample" else {}
+    ways = ("floor", "guess") if ask == "sample" else ("guess",)
+    for unknown in ways:
+        with pytest.raises(ArgumentError, match=f"unknown must be 'error'.*, not '{unknown}'"):
+            getattr(lm, ask)(*([] if given else ["ax"]), **given, unknown=unknown)
 
 
 def test_bytes_are_read_as_utf8_by_a_model_of_characters() -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import InstanceOf
 
+from grucli.arguments import Several, checked
 from grucli.config import Values, flatten
 from grucli.data.corpus import Corpus
 from grucli.errors import CorpusError, UsageError
@@ -20,7 +22,7 @@ from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory, own_corpus
 from grucli.threads import available_cores
-from grucli.training.events import Event
+from grucli.training.events import Event, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session
 
@@ -192,6 +194,7 @@ class Comparison:
         """The text that all runs are trained on."""
         return self.first.plan.corpus
 
+    @closed_at_exit
     def train(
         self, runs_dir: Path = Path("runs"), stop: Callable[[], bool] = lambda: False
     ) -> Generator[Event, None, None]:
@@ -210,8 +213,13 @@ class Comparison:
                 return
 
 
+@checked
 def plan_comparison(
-    request: Request, cells: Sequence[str], seeds: int = 1, *, equal_parameters: bool = False
+    request: InstanceOf[Request],
+    cells: Several[str],
+    seeds: int = 1,
+    *,
+    equal_parameters: bool = False,
 ) -> Comparison:
     """Plan the runs that compare cells, and check the settings and the text of all of them.
 

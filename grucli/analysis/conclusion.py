@@ -2,11 +2,11 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 from grucli.analysis.copied_text import longest_copy
 from grucli.analysis.known_words import KnownWords, known_words
 from grucli.analysis.verdict import Losses, Verdict, choices, judge, uncertain
+from grucli.arguments import FilePath, checked
 from grucli.evaluation import baselines, differ_in_kind, evaluate
 from grucli.nn.params import Ids
 from grucli.storage import checkpoint as checkpoints
@@ -83,7 +83,8 @@ class Conclusion:
     words: KnownWords | None = None
 
 
-def conclude_run(path: Path) -> Conclusion:
+@checked
+def conclude_run(path: FilePath) -> Conclusion:
     """Conclude a run from its directory; its text must still be there.
 
     Raises:

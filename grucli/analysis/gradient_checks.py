@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from grucli import config
 from grucli.analysis.mistakes import find, made
 from grucli.analysis.subject import text_of
+from grucli.arguments import FilePath, checked
 from grucli.errors import UsageError
 from grucli.nn.gradcheck import (
     TOLERANCE,
@@ -115,6 +115,7 @@ def worst(rows: Sequence[Row]) -> float:
 
 
 @blas_limited_to(1)  # the products are small
+@checked
 def check_settings(
     values: config.Values, mistake: str | None = None, products: LibraryName | None = None
 ) -> Report:
@@ -209,7 +210,10 @@ def _check(settings: config.Settings) -> Report:
 
 
 @blas_limited_to(1)  # the products are small
-def check_run(path: Path, text: str | None = None, products: LibraryName | None = None) -> Report:
+@checked
+def check_run(
+    path: FilePath, text: str | None = None, products: LibraryName | None = None
+) -> Report:
     """Check the gradients of a run's best checkpoint, in float64.
 
     Args:

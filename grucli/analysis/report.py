@@ -4,7 +4,6 @@ All of it can be read without scripts; a short one adds the numbers under the po
 """
 
 import math
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from grucli.analysis.verdict import about_dropout, uncertain
+from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
 from grucli.data.text_files import STANDARD_INPUT
@@ -43,9 +43,8 @@ AXES = {"step": "steps", "chars": "{}s", "elapsed_s": "seconds"}
 """What the losses are drawn by: a column of the metrics, and its name with what a symbol is."""
 
 
-def report(
-    *paths: str | os.PathLike[str], said: Sequence[str] = (), passage: bool = True
-) -> WebPage:
+@checked
+def report(*paths: PathLike, said: Several[str] = (), passage: bool = True) -> WebPage:
     """Make the report of one run, or of several runs that are compared.
 
     Args:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from grucli.arguments import FilePath, Several, checked
 from grucli.config import Data
 from grucli.data import builtin
 from grucli.data.corpus import read
@@ -40,7 +41,8 @@ class Subject:
     ids: Ids
 
 
-def of_run(path: Path, text: str | None = None) -> Subject:
+@checked
+def of_run(path: FilePath, text: str | None = None) -> Subject:
     """Load the best checkpoint of a run, and a text.
 
     Args:
@@ -59,7 +61,8 @@ def of_run(path: Path, text: str | None = None) -> Subject:
     return Subject(path.name, checkpoint.language_model(file), ids)
 
 
-def untrained(cells: Sequence[str], text: str | None = None, hidden: int = UNITS) -> list[Subject]:
+@checked
+def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS) -> list[Subject]:
     """Make models with initial weights, one of each cell, with one layer of the same width.
 
     Args:

@@ -15,7 +15,6 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer._click.exceptions import NoArgsIsHelpError
 
 from grucli import __version__
 from grucli.cli import (
@@ -43,7 +42,7 @@ from grucli.mpiexec import die_of, speaks
 
 app = typer.Typer(
     name="grucli",
-    no_args_is_help=True,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -74,6 +73,7 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def top(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
@@ -90,6 +90,10 @@ def top(
 
     grucli gradcheck                          check that the gradients are right
     """
+    if context.invoked_subcommand is None:
+        if speaks():
+            render.say(context.get_help())
+        raise typer.Exit(2)
 
 
 for command in (*app.registered_commands, app.registered_callback):
@@ -156,9 +160,6 @@ def main(args: list[str] | None = None) -> None:
 def _tell_misuse(error: Any) -> int:
     """Show typer's message about wrong usage in our form; return the exit code."""
     if not speaks():
-        return int(error.exit_code)
-    if isinstance(error, NoArgsIsHelpError):
-        render.say(error.format_message())
         return int(error.exit_code)
     message = error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)

@@ -36,7 +36,7 @@ def evaluate(
     run: options.Run,
     files: Files = None,
     split: Split = None,
-    unknown: options.Unknown = "error",
+    unknown: options.UnknownInScore = "error",
     sets: options.Sets = None,
     as_json: options.Json = False,
 ) -> None:
@@ -56,13 +56,14 @@ def evaluate(
     total, symbols = sum((score for _, score in scores), NOTHING), lm.vocabulary
     rows = [{"file": file} | _figures(score, symbols) for file, score in scores]
     units = (f"{symbols.noun}s", f"nats/{symbols.level}", f"bits/{symbols.level}")
-    header = (*units, "perplexity", "accuracy")
-    table = [("file", *header), *((file, *_cells(score)) for file, score in scores)]
+    header = (*units, "perplexity", "accuracy", "skipped")
     if len(scores) > 1:
-        table.append(("total", *_cells(total)))
+        scores.append(("total", total))
+    table = [("file", *header), *((file, *_cells(score)) for file, score in scores)]
+    shown = [cells if total.skipped else cells[:-1] for cells in table]
     answer(
         {"files": rows, "total": _figures(total, symbols)},
-        render.table(table, drop=["perplexity"]),
+        render.table(shown, drop=["perplexity"]),
         as_json=as_json,
     )
 
@@ -104,9 +105,11 @@ def _of_file(
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(f"{file}: {error}; --unknown skip leaves them out") from None
+        raise UnknownCharacterError(
+            f"{file}: {error}; --unknown floor charges for them, --unknown skip leaves them out"
+        ) from None
     try:
-        score = lm.evaluate(text.ids)
+        score = lm.evaluate(text, unknown=unknown)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
     if own.includes(text):
@@ -119,9 +122,8 @@ def _of_file(
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
     if text.skipped:
-        render.warn(
-            f"{file}: {text.skipped:,} characters that the model does not know are left out"
-        )
+        treated = "are left out" if unknown == "skip" else "count as half an occurrence each"
+        render.warn(f"{file}: {text.skipped:,} characters that the model does not know {treated}")
     return score
 
 
@@ -132,6 +134,7 @@ def _figures(score: "Score", symbols: "Vocabulary") -> dict[str, float]:
         f"bits_per_{symbols.level}": score.bits,
         "perplexity": score.perplexity,
         "accuracy": score.accuracy,
+        "skipped": score.skipped,
     }
 
 
@@ -142,4 +145,5 @@ def _cells(score: "Score") -> tuple[str, ...]:
         f"{score.bits:.4f}",
         f"{score.perplexity:.3f}",
         f"{score.accuracy:.2%}",
+        f"{score.skipped:,}",
     )

@@ -31,15 +31,15 @@ Text = Annotated[
         metavar="FILE",
     ),
 ]
-Unknown = Annotated[
-    Literal["error", "skip"],
-    typer.Option(
-        "--unknown",
-        help="What to do with characters that the model never saw: error stops the "
-        "command, skip leaves them out.",
-        metavar="error|skip",
-    ),
-]
+_UNKNOWN = typer.Option(
+    "--unknown",
+    help="What to do with characters that the model never saw: error stops the command, skip "
+    "leaves them out, floor (of eval) charges for each as for half an occurrence in the training "
+    "text.",
+    metavar="HOW",
+)
+Unknown = Annotated[Literal["error", "skip"], _UNKNOWN]
+UnknownInScore = Annotated[Literal["error", "skip", "floor"], _UNKNOWN]
 Length = Annotated[
     int, typer.Option("--length", "-n", min=0, help="Number of characters.", metavar="N")
 ]

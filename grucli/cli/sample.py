@@ -14,6 +14,7 @@ from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, Usa
 
 if TYPE_CHECKING:
     from grucli.data.vocabulary import Vocabulary
+    from grucli.language_model import LanguageModel
     from grucli.samples import Sample, Samples
 
 LONGEST_PROMPT = 2**22
@@ -56,7 +57,8 @@ Stop = Annotated[
     list[str] | None,
     typer.Option(
         "--stop",
-        help="End a sample before this text; \\n, \\t and \\\\ are escapes.",
+        help="End a sample before this text, which must begin after the prompt; \\n, \\t and \\\\ "
+        "are escapes.",
         metavar="TEXT",
     ),
 ]
@@ -93,7 +95,10 @@ def sample(
     as_json: options.Json = False,
     raw: Raw = False,
 ) -> None:
-    """Generate text like the corpus. If the corpus is a list, each sample is one line."""
+    """Generate text like the corpus. If the corpus is a list, each sample is one line.
+
+    With --json, the log probability of each character is the model's own, at temperature 1.
+    """
     _check_held(count, length, as_json)
     given = _given(prompt, prompt_file)
     from grucli.storage.loading import load
@@ -111,17 +116,23 @@ def sample(
             stop=[_unescape(text) for text in stop or []],
             unknown=unknown,
         )
-    with nullcontext() if as_json else _ended(samples.seed, drawn=seed is None):
-        _show(samples, separator, documents=lm.documents, echo=echo, as_json=as_json, raw=raw)
+    with nullcontext() if as_json else _ended(samples.seed, _last_end(lm), drawn=seed is None):
+        _show(samples, lm, given, separator, echo=echo, as_json=as_json, raw=raw)
+
+
+def _last_end(lm: "LanguageModel") -> bytes:
+    """What follows the last sample: a line end, but nothing after bytes that go to a file."""
+    exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
+    return b"" if exact else b"\n"
 
 
 @contextmanager
-def _ended(seed: int, *, drawn: bool) -> Iterator[None]:
+def _ended(seed: int, end: bytes, *, drawn: bool) -> Iterator[None]:
     """Say a seed that was drawn after the samples; after Ctrl-C or SIGTERM, first end the line."""
     try:
         yield
     except SystemExit:
-        render.write_raw(b"\n")
+        render.write_raw(end)
         raise
     finally:
         if drawn:
@@ -130,20 +141,23 @@ def _ended(seed: int, *, drawn: bool) -> Iterator[None]:
 
 def _show(
     samples: "Samples",
+    lm: "LanguageModel",
+    given: bytes,
     separator: str | None,
     *,
-    documents: bool,
     echo: bool,
     as_json: bool,
     raw: bool,
 ) -> None:
     if rare := samples.vocabulary.count_unknown(samples.prompt):
         render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
+    if (skipped := lm.count_unknown(given) - rare) > 0:
+        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
     if as_json:
-        _write_json(samples, documents=documents)
+        _write_json(samples, documents=lm.documents)
         return
-    between = ("\\n" if documents else "\\n---\\n") if separator is None else separator
-    _write(samples, _unescape(between).encode(), echo=echo, raw=raw)
+    between = ("\\n" if lm.documents else "\\n---\\n") if separator is None else separator
+    _write(samples, _unescape(between).encode(), _last_end(lm), echo=echo, raw=raw)
 
 
 @contextmanager
@@ -159,7 +173,7 @@ def _options_named(source: str) -> Iterator[None]:
         raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
 
 
-def _write(samples: "Samples", separator: bytes, *, echo: bool, raw: bool) -> None:
+def _write(samples: "Samples", separator: bytes, end: bytes, *, echo: bool, raw: bool) -> None:
     """Write samples while they are computed; each follows the prompt."""
     put = render.write if render.on_terminal() and not raw else render.write_raw
     before, number = samples.prompt_data if echo else b"", -1
@@ -168,7 +182,7 @@ def _write(samples: "Samples", separator: bytes, *, echo: bool, raw: bool) -> No
             put((separator if piece.number else b"") + before)
             number = piece.number
         put(piece.data)
-    put(b"\n")
+    put(end)
 
 
 def _write_json(samples: "Samples", *, documents: bool) -> None:

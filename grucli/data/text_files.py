@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from grucli.arguments import check_path
 from grucli.data.file_types import START, FileType, recognize
 from grucli.errors import CorpusError
 
@@ -29,12 +30,13 @@ def expand(sources: Sequence[str]) -> list[str]:
 
     Raises:
         CorpusError: standard input is named twice, or a directory holds no text.
+        UsageError: a text stands in the place of a path.
     """
     if sources.count(STANDARD_INPUT) > 1:
         raise CorpusError("- (standard input) is named twice; it can be read only once")
     files: list[str] = []
     for source in sources:
-        if source == STANDARD_INPUT or not Path(source).is_dir():
+        if source == STANDARD_INPUT or not Path(check_path(source)).is_dir():
             files.append(source)
             continue
         inside = sorted(_files_below(source), key=lambda path: Path(path).parts)

@@ -1,6 +1,8 @@
 """The symbols of a model: characters or bytes, in sorted order."""
 
+import reprlib
 import unicodedata
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -12,6 +14,9 @@ from grucli.nn.params import Ids
 
 Unknown = Literal["error", "skip"]
 
+UnknownInScore = Literal["error", "skip", "floor"]
+"""A score can also charge for unknown symbols: floor, as for half an occurrence."""
+
 UNK = 0xFFFD
 """What stands for all characters that are too rare for a symbol of their own: U+FFFD, the
 replacement character, which Unicode has for what cannot be represented."""
@@ -21,6 +26,10 @@ LINE_END = 0x0A
 
 CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
 """Names of characters that Unicode has not named."""
+
+CURLY = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
+QUOTES = {**CURLY, **{straight: curly for curly, straight in CURLY.items()}}
+"""Quotes by those that may stand in their place: straight ones by curly ones, and vice versa."""
 
 LISTED = 8
 """Unknown symbols that a message names before it counts the rest."""
@@ -111,24 +120,31 @@ class Vocabulary:
         return places
 
     def encode(self, text: str | bytes, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of a text.
+        """Ids of a text; errors as of ``points`` and ``find``."""
+        return self.number(self.points(text), unknown)
+
+    def points(self, text: str | bytes) -> Ids:
+        """The code points or byte values of a text, (N,).
 
         At byte level a string is read in its UTF-8 form. At character level bytes are read as
         UTF-8, without a byte order mark at their start.
 
         Raises:
-            CorpusError: bytes are not UTF-8, and the symbols are characters.
-            UnknownCharacterError: as of ``find``.
+            CorpusError: bytes are not UTF-8, and the symbols are characters; or it is no text.
         """
+        if not isinstance(text, str | bytes):
+            raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
-            return self.number(np.frombuffer(raw, np.uint8), unknown)
-        points = _decoded(text).encode("utf-32-le", "replace")
-        return self.number(np.frombuffer(points, "<u4"), unknown)
+            return np.frombuffer(raw, np.uint8)
+        return np.frombuffer(_decoded(text).encode("utf-32-le", "replace"), "<u4")
 
     def decode(self, ids: Ids) -> bytes:
         """The UTF-8 form of characters, or the bytes themselves."""
-        symbols = self.symbols[ids]
+        return self.text_of(self.symbols[ids])
+
+    def text_of(self, symbols: Ids) -> bytes:
+        """The UTF-8 form of code points (N,), or the bytes themselves."""
         if self.level == "byte":
             return symbols.astype(np.uint8).tobytes()
         return symbols.astype("<u4").tobytes().decode("utf-32-le", "replace").encode()
@@ -137,10 +153,30 @@ class Vocabulary:
         if self.level == "byte":
             names = [f"0x{byte:02x}" for byte in unknown[:LISTED].tolist()]
         else:
-            names = [describe_character(chr(point)) for point in unknown[:LISTED].tolist()]
+            characters = [chr(point) for point in unknown[:LISTED].tolist()]
+            names = list(map(describe_character, characters))
         more = f" and {len(unknown) - LISTED:,} more" if len(unknown) > LISTED else ""
         plural = "s" if len(unknown) > 1 else ""
-        return f"the model never saw the {self.noun}{plural} {', '.join(names)}{more}"
+        proposed = self._proposals(characters) if self.level == "char" else ""
+        return f"the model never saw the {self.noun}{plural} {', '.join(names)}{more}{proposed}"
+
+    def _proposals(self, unknown: Sequence[str]) -> str:
+        """What to write instead of unknown characters, as far as similar ones are known."""
+        known = set(map(chr, self.symbols.tolist()))
+        marks = set(filter(unicodedata.combining, unknown))
+        parts = {character: unicodedata.normalize("NFD", character) for character in unknown}
+        instead = [
+            f"{other!r} for {character!r}"
+            for character in unknown
+            for other in (character.swapcase(), QUOTES.get(character, character))
+            if other in known
+        ]
+        proposed = f"; it knows {', '.join(instead)}" if instead else ""
+        if any(marks & set(unicodedata.normalize("NFD", one)) for one in known - marks):
+            return f"{proposed}; it knows composed letters: compose the text (Unicode form NFC)"
+        if any(len(part) > 1 and set(part) <= known for part in parts.values()):
+            return f"{proposed}; it knows letters and marks: decompose the text (Unicode form NFD)"
+        return proposed
 
 
 def _decoded(text: str | bytes) -> str:

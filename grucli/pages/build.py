@@ -1,7 +1,6 @@
 """Gather what a page shows of a run, and make the page."""
 
 import math
-import os
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from grucli import __version__
 from grucli.analysis.conclusion import SEARCHED
 from grucli.analysis.copied_text import longest_copy
+from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
 from grucli.language_model import LanguageModel
@@ -49,9 +49,8 @@ class Page(WebPage):
     copied: str | None
 
 
-def page(
-    run: str | os.PathLike[str], *, passage: str | None = None, weights: Type | None = None
-) -> Page:
+@checked
+def page(run: PathLike, *, passage: str | None = None, weights: Type | None = None) -> Page:
     """Make a page that holds the model of a run and runs it in a browser.
 
     Args:

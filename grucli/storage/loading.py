@@ -1,11 +1,11 @@
 """Functions that load models from run directories and checkpoint files."""
 
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from grucli.arguments import PathLike, checked
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, UsageError
@@ -17,7 +17,8 @@ SPLITS = ("train", "val", "test")
 """Names of the parts of a text."""
 
 
-def load(path: str | os.PathLike[str]) -> LanguageModel:
+@checked
+def load(path: PathLike) -> LanguageModel:
     """Load the model of a checkpoint file, or of the best checkpoint of a run.
 
     Args:
@@ -49,7 +50,7 @@ class OwnText:
         return own or text.sha256 == self.sha256
 
 
-def load_with_own_text(path: str | os.PathLike[str]) -> tuple[LanguageModel, OwnText]:
+def load_with_own_text(path: PathLike) -> tuple[LanguageModel, OwnText]:
     """Load a model as ``load`` does, and the identity of its training text."""
     file, checkpoint = open_checkpoint(Path(path))
     run, paths = run_of(file), list[str]()
@@ -60,7 +61,7 @@ def load_with_own_text(path: str | os.PathLike[str]) -> tuple[LanguageModel, Own
     return checkpoint.language_model(file), own
 
 
-def load_with_split(path: str | os.PathLike[str], split: str) -> tuple[LanguageModel, Ids]:
+def load_with_split(path: PathLike, split: str) -> tuple[LanguageModel, Ids]:
     """Load a model as ``load`` does, and the ids of a part of its training text, (N,).
 
     Args:

@@ -1,6 +1,5 @@
 """Runs as Python objects: their settings, their results and their models."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from grucli.arguments import PathLike, checked
 from grucli.charts import Curve, svg, typical_top
 from grucli.config import Settings, resolve
 from grucli.errors import CheckpointError, UsageError
@@ -55,7 +55,8 @@ class Run:
         CheckpointError: this is not a run directory.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    @checked
+    def __init__(self, path: PathLike) -> None:
         self.path = Path(path)
         check_is_run(self.path)
         self._directory = RunDirectory(self.path)
@@ -157,7 +158,8 @@ class Run:
         return f"<div><table>{rows}</table>{curve}</div>"
 
 
-def runs(directory: str | os.PathLike[str] = "runs") -> list[Run]:
+@checked
+def runs(directory: PathLike = "runs") -> list[Run]:
     """All runs in a directory, newest first.
 
     Raises:

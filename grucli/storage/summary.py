@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from grucli.arguments import FilePath, checked
 from grucli.errors import CheckpointError
 from grucli.storage.directory import RunDirectory, list_runs
 from grucli.storage.run_files import RunInfo
@@ -61,7 +62,8 @@ def summarize(run: RunDirectory) -> RunSummary:
     )
 
 
-def summaries(root: Path) -> list[RunSummary]:
+@checked
+def summaries(root: FilePath) -> list[RunSummary]:
     """Summarize all runs under ``root``, newest first.
 
     Raises:

@@ -5,17 +5,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from grucli.arguments import PathLike, check_path, checked, plain
 from grucli.errors import UsageError
 from grucli.sweeps.optuna_storage import check_optuna
 from grucli.sweeps.space import read_space
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import Summary, summarize
 from grucli.sweeps.worker import Worker
-from grucli.training.api import check_not_imported_by_a_worker, plain
-
-PathLike = str | os.PathLike[str]
+from grucli.training.parallel import check_not_imported_by_a_worker
 
 
+@checked
 def sweep(
     *sources: PathLike,
     config: PathLike | None = None,
@@ -64,9 +64,10 @@ def study_folder(config: Path | None, name: str | None, runs_dir: PathLike | Non
     chosen = name or (config.stem if config else "sweep")
     if chosen != Path(chosen).name or chosen.startswith(".") or not chosen.isprintable():
         raise UsageError(f"name {chosen!r}: must be the name of a directory, without its path")
-    return Path("runs" if runs_dir is None else runs_dir) / chosen
+    return Path(check_path(Path("runs" if runs_dir is None else runs_dir) / chosen))
 
 
+@checked
 def read_study(folder: PathLike, storage: str | None = None) -> Summary:
     """Return what came of a study so far.
 

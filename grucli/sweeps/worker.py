@@ -17,7 +17,7 @@ from grucli.sweeps.study import Study
 from grucli.sweeps.taken_trial import TakenTrial
 from grucli.sweeps.taking import Taker
 from grucli.sweeps.trial import TENTHS, Trial
-from grucli.training.events import Evaluated, Event, Stepped
+from grucli.training.events import Evaluated, Event, Stepped, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session
 
@@ -90,6 +90,7 @@ class Worker:
         study.create(space, self._sha256)
         self._taker = Taker(study, space)
 
+    @closed_at_exit
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[SweepEvent, None, None]:
         """Train trials until the study is complete or ``stop`` returns True; yield the events.
 

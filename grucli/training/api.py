@@ -3,28 +3,22 @@
 These functions print nothing. Notes for the user are in the event ``Started``.
 """
 
-import multiprocessing
-import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from grucli.arguments import PathLike, checked, file_names, plain
 from grucli.config import Values
 from grucli.data.vocabulary import Unknown
-from grucli.errors import RunError, SettingsError, UsageError
+from grucli.errors import SettingsError, UsageError
 from grucli.storage.run import Run
-from grucli.training.events import Event, Finished
+from grucli.training.events import Event, Finished, closed_at_exit
 from grucli.training.followers import follow
 from grucli.training.mpi import joined
-from grucli.training.parallel import GUARD
 from grucli.training.request import Request
-
-PathLike = str | os.PathLike[str]
 
 
 def train(
@@ -68,6 +62,7 @@ def train(
     return run
 
 
+@checked
 def train_events(
     *sources: PathLike,
     minutes: float | None = None,
@@ -83,12 +78,12 @@ def train_events(
     unknown: Unknown = "error",
     extend_vocabulary: bool = False,
     mpi: bool = False,
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Train a model on a text and yield the events, from ``Started`` to ``Finished``.
 
-    Nothing is read or written before the first event is requested. If the caller leaves the loop,
-    the run stops after its current step: it is saved, marked as interrupted, and can be resumed.
-    An exception inside a step, such as KeyboardInterrupt, also marks it, but saves nothing.
+    Nothing is read or written before the first event is requested. If the generator is closed, as
+    by leaving the loop, or at exit, the run stops after its step: it is saved, and can be resumed.
+    An exception inside a step, such as KeyboardInterrupt, saves nothing.
 
     Args:
         sources: files and directories, read as one text; a resumed run reads its own text.
@@ -126,9 +121,8 @@ def _request(
     extend_vocabulary: bool,
 ) -> Request:
     """The request that the arguments of ``train_events`` make."""
-    check_not_imported_by_a_worker()
     return Request(
-        [os.fspath(source) for source in sources],
+        file_names(sources),
         None if config is None else Path(config),
         _values(settings or {}, numbers),
         resume=None if resume is None else Path(resume),
@@ -138,9 +132,10 @@ def _request(
     )
 
 
+@closed_at_exit
 def _events(
     request: Request, name: str | None, runs_dir: PathLike | None, *, mpi: bool
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     began = time.perf_counter()
     if request.resume is not None and (name is not None or runs_dir is not None):
         raise UsageError("name and runs_dir are for a new run; resume has one")
@@ -165,19 +160,3 @@ def _values(settings: Mapping[str, Any], numbers: Mapping[str, float | None]) ->
         if key in settings:
             raise SettingsError(f"{key} is given by settings and by an argument; keep one")
     return {key: plain(value) for key, value in values.items()}
-
-
-def plain(value: Any) -> Any:
-    """A NumPy number as a Python number, which a settings file can hold; others unchanged."""
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def check_not_imported_by_a_worker() -> None:
-    """Refuse to train in a worker process that is importing the main script.
-
-    Raises:
-        RunError: this is such a process; the message tells how to write the script.
-    """
-    # multiprocessing makes the same check before it starts a process
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RunError(f"a worker process began to train by itself: {GUARD}")

@@ -1,10 +1,40 @@
 """The events of a training run, which ``Session.events`` yields."""
 
+import atexit
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import wraps
+from inspect import GEN_RUNNING, getgeneratorstate
 from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 from grucli.storage.run import Run
 from grucli.storage.run_files import Metrics
+
+P = ParamSpec("P")
+G = TypeVar("G", bound=Generator[Any, None, Any])
+
+_OPEN: WeakSet[Generator[Any, None, Any]] = WeakSet()
+
+
+def closed_at_exit(function: Callable[P, G]) -> Callable[P, G]:
+    """Close the generators of a function when the program ends, while it can still save a run."""
+
+    @wraps(function)
+    def begin(*args: P.args, **named: P.kwargs) -> G:
+        generator = function(*args, **named)
+        _OPEN.add(generator)
+        return generator
+
+    return begin
+
+
+@atexit.register
+def _close_all() -> None:
+    for generator in list(_OPEN):
+        if getgeneratorstate(generator) != GEN_RUNNING:  # in a thread that is left behind
+            generator.close()
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import atexit
 import ctypes
 import multiprocessing
 import signal
+import sys
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
@@ -43,7 +44,35 @@ def choose_workers(wanted: int | None, batch: int, ranks: int = 1) -> int:
     """
     if wanted is not None:
         return min(wanted, batch)
+    if _no_workers():
+        return 1
     return max(1, min(available_cores() // ranks, batch // SMALLEST_SHARD))
+
+
+def _no_workers() -> str | None:
+    """Why this process cannot start worker processes; None if it can."""
+    if multiprocessing.current_process().daemon:
+        return "a daemonic process, such as one of multiprocessing.Pool, cannot start processes"
+    if getattr(sys.modules["__main__"], "__file__", None) == "<stdin>":
+        return "worker processes cannot import a script on standard input; save it as a file"
+    return None
+
+
+def check_workers(workers: int) -> None:
+    """Refuse worker processes that this process cannot start.
+
+    Raises:
+        RunError: the message says why.
+    """
+    if workers > 1 and (problem := _no_workers()):
+        raise RunError(f"train.workers is {workers}, but {problem}; 1 or auto needs none")
+
+
+def check_not_imported_by_a_worker() -> None:
+    """End a worker process that begins to train while it imports the main script."""
+    # multiprocessing makes the same check before it starts a process
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(UNGUARDED)
 
 
 RECURRENT = (0, 1)
@@ -54,6 +83,12 @@ GUARD = (
     'if __name__ == "__main__":; with settings={"train.workers": 1} it needs no such line'
 )
 """Advice for scripts that train with worker processes."""
+
+UNGUARDED = 70
+"""Exit code of a worker process that such a script has started without the line."""
+
+LESS = "lower train.batch or model.hidden; --set train.workers=1 uses no worker process"
+"""Advice for worker processes that have run out of memory."""
 
 
 class Dropout(NamedTuple):
@@ -245,7 +280,7 @@ class _Process:
         T: int,
         dropout: bool,
     ) -> None:
-        self.streams, self.served = streams, False
+        self.streams = streams
         self.connection, theirs = context.Pipe()
         self.process = context.Process(
             target=_serve,
@@ -267,19 +302,26 @@ class _Process:
     def end(self) -> Result:
         """Wait for the result of the task, and return it."""
         try:
-            result: Result = self.connection.recv()
+            result: Result | MemoryError = self.connection.recv()
         except (EOFError, OSError):
             raise self._died() from None
-        self.served = True
+        if isinstance(result, MemoryError):
+            raise RunError(f"a worker process has run out of memory; {LESS}")
         return result
 
     def _died(self) -> RunError:
         self.process.join(timeout=1)
-        if not self.served and self.process.exitcode == 1:
+        code = self.process.exitcode
+        if code == UNGUARDED:
             return RunError(f"a worker process could not begin: {GUARD}")
+        if code is not None and code < 0:
+            return RunError(
+                f"a worker process has ended by signal {-code} ({signal.strsignal(-code)}), which "
+                f"systems send when memory runs out; if it has, {LESS}"
+            )
         return RunError(
-            f"a worker process has ended with exit code {self.process.exitcode}; if memory ran "
-            "out, lower train.batch or model.hidden; --set train.workers=1 uses no worker process"
+            f"a worker process has ended with exit code {code}, and its own message says why; if "
+            f"memory has run out, {LESS}"
         )
 
     def close(self) -> None:
@@ -315,16 +357,21 @@ def _serve(
     T: int,
     dropout: bool,
 ) -> None:
-    """Run the tasks from a connection, and send their results, until the other end closes."""
+    """Run the tasks from a connection, and send their results, until the other end closes.
+
+    A lack of memory is sent, too.
+    """
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
-    model = Model(*arguments)
-    packed, model.params, grads = _map(memory, model, rows)
-    shard = Shard(model, packed, grads[place], streams, T, dropout=dropout)
-    while True:
-        try:
+    try:
+        model = Model(*arguments)
+        packed, model.params, grads = _map(memory, model, rows)
+        shard = Shard(model, packed, grads[place], streams, T, dropout=dropout)
+        while True:
             connection.send(shard.run(connection.recv()))
-        except (EOFError, OSError):
-            return
+    except MemoryError:
+        connection.send(MemoryError())
+    except (EOFError, OSError):
+        return

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from grucli.arguments import file_names
 from grucli.config import Settings, Values, read_file, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
@@ -11,6 +12,7 @@ from grucli.data.vocabulary import Unknown
 from grucli.errors import UsageError
 from grucli.training import session
 from grucli.training.followers import agree
+from grucli.training.parallel import check_not_imported_by_a_worker, check_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.session import Layers, Origin, Session
 
@@ -20,7 +22,7 @@ class Request:
     """A request for a new or a resumed run.
 
     Attributes:
-        sources: files and directories, read as one text.
+        sources: files and directories, or one of them, read as one text.
         config: a settings file.
         values: settings by dotted key, with priority over the file.
         place: the origin of the values, for messages.
@@ -43,6 +45,11 @@ class Request:
     command: str | None = None
     ranks: Ranks = ALONE
 
+    def __post_init__(self) -> None:
+        """Keep the sources as a list of strings."""
+        check_not_imported_by_a_worker()
+        object.__setattr__(self, "sources", file_names(self.sources))
+
     def with_values(self, values: Values) -> "Request":
         """The same request, where these values have priority over all others."""
         return replace(self, values={**self.values, **values})
@@ -64,10 +71,12 @@ class Request:
 
         Raises:
             UsageError: the request contradicts itself, or is not possible.
+            RunError: this process cannot start the worker processes of the settings.
         """
         made = self._session(text)
         made.command, made.ranks = self.command, self.ranks
         try:
+            check_workers(made.plan.workers)
             agree(made.plan, self.ranks)
         except BaseException:
             made.close()
@@ -79,8 +88,6 @@ class Request:
             raise UsageError("--resume continues a run, --init-from starts a new one; keep one")
         if self.init_from is None and (self.extend_vocabulary or self.unknown != "error"):
             raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
-        if self.unknown not in ("error", "skip"):
-            raise UsageError(f"unknown is {self.unknown!r}; it can be 'error' or 'skip'")
         if self.ranks.size > 1 and STANDARD_INPUT in self.sources:
             raise UsageError("only one rank has a standard input: give the text as a file")
         layers = self.layers()

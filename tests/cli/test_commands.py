@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import grucli as library
 from grucli import __version__, load
 from grucli.storage.run import Run
 from tests.conftest import TINY, Grucli, snapshot
@@ -22,6 +24,13 @@ def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "grucli", *map(str, args)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(command, **(pipes | options))  # type: ignore[call-overload, no-any-return]
+
+
+def test_without_a_command_it_shows_help_and_fails(grucli: Grucli) -> None:
+    result = grucli()
+    assert (result.code, result.out) == (2, "")
+    assert result.err == grucli("--help").out
+    assert result.err.startswith("Usage: grucli [OPTIONS] COMMAND")
 
 
 # ---- train
@@ -369,6 +378,29 @@ def test_figures_of_a_model_of_bytes_are_per_byte_everywhere(
         assert f"{run} predicts bytes and {trained} predicts characters" in mixed.err
 
 
+def test_a_sample_of_bytes_has_no_others(text_file: Path) -> None:
+    run, _ = start(
+        "train", text_file, "-q", "--set=data.level=byte", "--steps=4", *TINY
+    ).communicate()
+    made = ["sample", run.decode().strip(), "--seed", 1, "-n", 60]
+    one, _ = start(*made).communicate()
+    assert len(one) == 60
+    assert start(*made, "--separator", "").communicate()[0] == one
+    two, _ = start(*made, "--separator", "", "-c", 2).communicate()
+    assert (two[:60], len(two)) == (one, 120)
+    assert start(*made, "-p", "the").communicate()[0].startswith(b"the")
+
+
+def test_log_probabilities_in_json_are_at_temperature_one(grucli: Grucli, trained: Path) -> None:
+    made = ["sample", trained, "-p", "the", "-n", 20, "--seed", 1, "--json"]
+    for options in (["-t", 0.3], ["--top-k", 2], ["--top-p", 0.5]):
+        (sample,) = json.loads(grucli(*made, *options).out)["samples"]
+        scored = library.load(trained).score("the" + sample["text"]).log_probs[3:]
+        assert [one["log_prob"] for one in sample["characters"]] == pytest.approx(scored, rel=1e-4)
+        said = " ".join(grucli("sample", "--help").out.split())
+        assert "the log probability of each character is the model's own, at temperature 1" in said
+
+
 # ---- eval, gradcheck, corpus, runs
 
 
@@ -412,7 +444,22 @@ def test_eval_of_a_part_of_the_runs_own_corpus(grucli: Grucli, text_file: Path) 
 
 def test_eval_can_skip_unknown_characters(grucli: Grucli, trained: Path) -> None:
     Path("odd.txt").write_text("thé éthe", encoding="utf-8")
-    assert grucli("eval", trained, "odd.txt", "--unknown", "skip").code == 0
+    result = grucli("eval", trained, "odd.txt", "--unknown", "skip")
+    assert [line.split()[-1] for line in result.out.splitlines()] == ["skipped", "2"]
+    assert "odd.txt: 2 characters that the model does not know are left out" in result.err
+    skipped = grucli("eval", trained, "odd.txt", "--unknown", "skip", "--json")
+    floor = grucli("eval", trained, "odd.txt", "--unknown", "floor", "--json")
+    assert "2 characters that the model does not know count as half an occurrence" in floor.err
+    skipped, floor = (json.loads(result.out)["total"] for result in (skipped, floor))
+    assert (skipped["characters"], skipped["skipped"]) == (5, 2)
+    assert (floor["characters"], floor["skipped"]) == (7, 0)
+    charged = floor["nats_per_char"] * 7 - skipped["nats_per_char"] * 5
+    assert charged == pytest.approx(2 * math.log(library.load(trained).counts.sum() / 0.5))
+
+
+def test_a_prompt_without_its_unknown_characters_is_noticed(grucli: Grucli, trained: Path) -> None:
+    result = grucli("sample", trained, "-p", "thé é", "--unknown", "skip", "-n", 3)
+    assert "prompt: 2 characters that the model does not know are left out" in result.err
 
 
 def test_gradcheck_needs_no_arguments(grucli: Grucli) -> None:

@@ -36,7 +36,40 @@ def test_unknown_characters_are_named() -> None:
 
 def test_many_unknown_characters_are_counted() -> None:
     with pytest.raises(UnknownCharacterError, match=r" and 12 more$"):
-        of("ab").encode("ABCDEFGHIJKLMNOPQRST")
+        of("ab").encode("CDEFGHIJKLMNOPQRSTUV")
+
+
+@pytest.mark.parametrize(
+    ("known", "text", "proposed"),
+    [
+        (
+            "acef\u00e9",
+            "cafe\u0301",
+            "it knows composed letters: compose the text (Unicode form NFC)",
+        ),
+        (
+            "acef\u0301",
+            "caf\u00e9",
+            "it knows letters and marks: decompose the text (Unicode form NFD)",
+        ),
+        ("am", "aMa", "it knows 'm' for 'M'"),
+        ("AM", "mA", "it knows 'M' for 'm'"),
+        ("a'", "a\u2019", "it knows \"'\" for '\u2019'"),
+        ("a\u2019", "a'", "it knows '\u2019' for \"'\""),
+        ('a"', "\u201ca\u201d", "it knows '\"' for '\u201c', '\"' for '\u201d'"),
+        ("ae", "ae\u0301", None),
+        ("a", "M\u00e9\u2019", None),
+    ],
+)
+def test_a_similar_character_that_is_known_is_proposed(
+    known: str, text: str, proposed: str | None
+) -> None:
+    with pytest.raises(UnknownCharacterError) as caught:
+        of(known).encode(text)
+    if proposed is None:
+        assert "it knows" not in str(caught.value)
+    else:
+        assert str(caught.value).endswith(f"; {proposed}")
 
 
 def test_unknown_characters_can_be_skipped() -> None:

@@ -83,7 +83,7 @@ def test_what_makes_no_sense_is_an_error_of_grucli_and_writes_nothing() -> None:
     ]:
         with pytest.raises(UsageError, match=problem):
             train("diary.txt", **words)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="unknown is 'no'"):
+    with pytest.raises(UsageError, match="unknown must be 'error' or 'skip', not 'no'"):
         train("diary.txt", init_from="x", unknown="no")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="name a text"):
         train()
@@ -178,7 +178,7 @@ CALL = (
 )
 
 
-def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
+def python(*arguments: str, input: str | None = None) -> "subprocess.CompletedProcess[str]":
     environment = {**os.environ, "PYTHONPATH": str(Path(grucli.__file__).parents[1])}
     return subprocess.run(
         [sys.executable, *arguments],
@@ -187,6 +187,7 @@ def python(*arguments: str) -> "subprocess.CompletedProcess[str]":
         env=environment,
         timeout=120,
         check=False,
+        input=input,
     )
 
 
@@ -203,6 +204,114 @@ def test_a_script_without_the_guard_is_told_of_it() -> None:
     assert 'if __name__ == "__main__":' in message
     assert '{"train.workers": 1}' in message
     assert len(list(Path("runs").iterdir())) == 1  # the workers began none of their own
+
+
+@pytest.mark.parametrize(
+    ("failure", "said"),
+    [
+        ("raise MemoryError", "a worker process has run out of memory; lower train.batch"),
+        ("os.kill(os.getpid(), 9)", "ended by signal 9 (Killed), which systems send when memory"),
+        ("raise ValueError('odd')", "ended with exit code 1, and its own message says why"),
+    ],
+)
+@pytest.mark.parametrize("name", ["Shard.__init__", "Shard.run"])
+@pytest.mark.skipif(os.name == "nt", reason="needs signals")
+def test_what_ends_a_worker_in_its_first_step_is_named(name: str, failure: str, said: str) -> None:
+    made = script(
+        f"import os\nfrom grucli.training import parallel\ndef fail(*_, **__):\n    {failure}\n"
+        f'if __name__ == "__mp_main__":\n    parallel.{name} = fail\n'
+        f'if __name__ == "__main__":\n    {CALL}',
+        workers=2,
+    )
+    message = made.stderr.strip().splitlines()[-1]
+    assert said in message
+    assert "__main__" not in message
+
+
+def test_a_script_on_standard_input_has_no_workers() -> None:
+    guarded = f'{BODY}if __name__ == "__main__":\n    {CALL}'
+    auto = python("-", input=guarded.replace("WORKERS", '"auto"'))
+    assert (auto.stdout, auto.stderr) == ("done\n", "")
+    made = python("-", input=guarded.replace("WORKERS", "2"))
+    assert made.stderr.splitlines()[-1] == (
+        "grucli.errors.RunError: train.workers is 2, but worker processes cannot import a script "
+        "on standard input; save it as a file; 1 or auto needs none"
+    )
+    assert len(list(Path("runs").iterdir())) == 1  # the run that was refused left nothing
+
+
+def test_a_process_of_a_pool_has_no_workers() -> None:
+    one = CALL.removeprefix("print(").removesuffix(".status)\n")
+    body = f"""
+def train_with(workers):
+    try:
+        return {one.replace("WORKERS", "workers")}.info.workers
+    except GrucliError as error:
+        return str(error)
+
+if __name__ == "__main__":
+    from multiprocessing import get_context
+    with get_context("spawn").Pool(1) as pool:
+        print(*pool.map(train_with, ["auto", 1, 2]), sep="\\n")
+"""
+    made = script(body, workers=0)
+    assert made.stderr == ""
+    assert made.stdout.splitlines() == [
+        "1",
+        "1",
+        "train.workers is 2, but a daemonic process, such as one of multiprocessing.Pool, cannot "
+        "start processes; 1 or auto needs none",
+    ]
+
+
+LEFT = """
+def left():
+    for event in events:
+        if getattr(event, "step", 0) == 3:
+            return
+
+if __name__ == "__main__":
+    events = EVENTS
+    LEAVE
+"""
+EVENTS = {
+    "train": "train_events('diary.txt', **words)",
+    "compare": "plan_comparison(Request('diary.txt', values=words), 'gru').train()",
+    "sweep": (
+        "Worker(Study(Path('runs')), read_space(None, words | {'optim.lr': {'choice': [0.1]}, "
+        "'sweep.trials': 1}), ['diary.txt']).events()"
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_events_that_are_left_in_a_variable_end_with_the_program(kind: str, workers: int) -> None:
+    words = {"train.steps": 500, "train.workers": workers, "train.batch": 32, "model.hidden": 8}
+    made = script(
+        "from pathlib import Path\nfrom grucli.training.api import train_events\n"
+        "from grucli.training.request import Request\nfrom grucli.sweeps.study import Study\n"
+        "from grucli.sweeps.space import read_space\nfrom grucli.sweeps.worker import Worker\n"
+        "from grucli.analysis.comparison import plan_comparison\n"
+        f"words = {{'settings': {words}}} if {kind == 'train'} else {words}\n"
+        + LEFT.replace("EVENTS", EVENTS[kind]).replace("LEAVE", "left()"),
+        workers=workers,
+    )
+    assert (made.stdout, made.stderr, made.returncode) == ("", "", 0)
+    (run,) = (Run(path.parent) for path in Path("runs").glob("*/run.json"))
+    assert (run.status, run.info.step) == ("interrupted", 3)
+
+
+def test_events_in_a_thread_that_the_program_leaves_are_no_error() -> None:
+    thread = "Thread(target=lambda: list(events), daemon=True).start(); time.sleep(0.5)"
+    made = script(
+        "import time\nfrom threading import Thread\nfrom grucli.training.api import train_events\n"
+        + LEFT.replace(
+            "EVENTS", "train_events('diary.txt', minutes=9, settings={'train.workers': 1})"
+        ).replace("LEAVE", thread),
+        workers=1,
+    )
+    assert (made.stderr, made.returncode) == ("", 0)
 
 
 def test_a_script_needs_no_guard_for_one_worker() -> None:

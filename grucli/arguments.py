@@ -1,0 +1,132 @@
+"""Arguments of public functions, checked against their annotations."""
+
+import errno
+import os
+import reprlib
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache, wraps
+from inspect import getfullargspec, signature
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import numpy as np
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    ValidationError,
+    validate_call,
+)
+
+from grucli.errors import ArgumentError, UsageError
+
+P = ParamSpec("P")
+S = TypeVar("S", str, Path, os.PathLike[str])
+R = TypeVar("R")
+T = TypeVar("T")
+
+WORDS = {
+    "string_type": "a string",
+    "bytes_type": "bytes",
+    "path_type": "a path",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "True or False",
+    "bool_parsing": "True or False",
+}
+"""What an argument must be, by the type of pydantic's error, where pydantic has no plain words."""
+
+
+def check_path(path: S) -> S:
+    """Return a path, which need not exist; refuse a text that stands in its place.
+
+    Raises:
+        UsageError: no file can have this name.
+    """
+    name = os.fspath(path)
+    try:
+        os.stat(name)
+    except ValueError:  # it contains U+0000 or half of a surrogate pair
+        raise UsageError(f"{reprlib.repr(name)}: no file can have this name") from None
+    except OSError as error:
+        missing = error.errno == errno.ENOENT and "\n" in name
+        if missing or error.errno == errno.ENAMETOOLONG:
+            raise UsageError(
+                f"{reprlib.repr(name)}: this is a text, and the path of a file belongs here; "
+                "write the text to a file, and give the path of that file"
+            ) from None
+    return path
+
+
+def _one_or_more(value: Any) -> Any:
+    """A list of the one text or path that was given instead of a list; others unchanged."""
+    return [value] if isinstance(value, str | bytes | os.PathLike) else value
+
+
+def _iterable(value: Any) -> Any:
+    lines = _one_or_more(value)
+    if not isinstance(lines, Iterable):
+        raise ArgumentError("lines", f"must be a list of texts, not {reprlib.repr(value)}")
+    return lines
+
+
+PathLike = Annotated[str | os.PathLike[str], AfterValidator(check_path)]
+FilePath = Annotated[Path, AfterValidator(check_path)]
+Several = Annotated[Sequence[T], BeforeValidator(_one_or_more)]
+Lines = Annotated[Iterable[str | bytes], PlainValidator(_iterable)]
+
+
+def plain(value: Any) -> Any:
+    """A NumPy number as a Python number, which a settings file can hold; others unchanged."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Check the arguments of a function, and convert them, before it is called.
+
+    NumPy's numbers become Python's, and one text or path of ``Several`` becomes a list.
+
+    Raises:
+        ArgumentError: an argument is not what its annotation says.
+    """
+
+    @cache  # made by the first call, so that imports are fast
+    def check() -> Callable[..., tuple[Any, Any]]:
+        taken = wraps(function)(lambda *args, **named: (args, named))
+        return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(taken)
+
+    @wraps(function)
+    def call(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            args, named = check()(
+                *map(plain, args), **{name: plain(value) for name, value in named.items()}
+            )
+        except ValidationError as error:
+            signature(function).bind(*args, **named)  # raises Python's own TypeError
+            raise _explained(function, error) from None
+        return function(*args, **named)
+
+    return call
+
+
+def _explained(function: Callable[..., Any], error: ValidationError) -> ArgumentError:
+    """The first problem in plain words."""
+    first, *others = error.errors()
+    name, spec = first["loc"][0], getfullargspec(function)
+    names = [*spec.args, spec.varargs]
+    items = [first, *(item for item in others if item["loc"][0] == first["loc"][0])]
+    wanted = [WORDS.get(one["type"], one["msg"].removeprefix("Input should be ")) for one in items]
+    return ArgumentError(
+        str(names[min(name, len(spec.args))] if isinstance(name, int) else name),
+        f"must be {' or '.join(dict.fromkeys(wanted))}, not {reprlib.repr(first['input'])}",
+    )
+
+
+@checked
+def file_names(sources: Several[PathLike]) -> list[str]:
+    """The names of files and directories, or of one of them."""
+    return [os.fspath(source) for source in sources]
