@@ -3,6 +3,7 @@
 This module has all rules for reading a text. A text is a string or bytes.
 
 - A model of characters reads bytes as UTF-8. A model of bytes reads a string in its UTF-8 form.
+- Line ends are read like those of the training text (``data.newlines``).
 - New symbols, which are not in the vocabulary, are left out with ``unknown="skip"``. Otherwise they
   are read as the unknown character if the model has one, and are an error if it has none.
 - A model of documents (``data.documents``) reads the separator before a text, so the first symbol
@@ -26,7 +27,7 @@ import numpy.typing as npt
 from grucli import evaluation
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
-from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.data.vocabulary import Unknown, Vocabulary, decoded, unified
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import Score, log_probs_side_by_side, nats_of
 from grucli.nn.cells import CELLS
@@ -89,7 +90,11 @@ class TextReader:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        return self.vocabulary.encode(text, unknown)
+        return self.vocabulary.encode(self._unified(text), unknown)
+
+    def _unified(self, text: str | bytes) -> str | bytes:
+        """The text with the line ends of the training text; a string, unless symbols are bytes."""
+        return text if self.vocabulary.level == "byte" else unified(decoded(text), self.data)
 
     def decode(self, ids: Ids) -> str:
         """The text of ids (N,); bytes that are not UTF-8 become U+FFFD."""
@@ -120,11 +125,10 @@ class TextReader:
 
     def _as_read(self, text: str | bytes, ids: Ids, unknown: Unknown) -> bytes:
         """The text that the model reads, as bytes: without skipped symbols and a text's BOM."""
-        if unknown == "skip" or self.vocabulary.level == "byte":
+        text = self._unified(text)
+        if unknown == "skip" or isinstance(text, bytes):
             return self.vocabulary.decode(ids)
-        if isinstance(text, str):
-            return text.encode(errors="replace")
-        return text.removeprefix(codecs.BOM_UTF8)
+        return text.encode(errors="replace")
 
     def _begin(self, ids: Ids) -> tuple[Array, Ids]:
         """Prepare the start of a text.
@@ -272,7 +276,7 @@ class LanguageModel(TextReader):
         """
         check_stops(stop)
         ids = self.encode(prompt, unknown=unknown)
-        stops = [text.encode(errors="replace") for text in stop]
+        stops = [unified(text, self.data).encode(errors="replace") for text in stop]
         return Samples(
             model=self.model if count < MANY_SAMPLES else self.batch_model,
             vocabulary=self.vocabulary,

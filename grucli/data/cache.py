@@ -37,7 +37,7 @@ from grucli.nn.params import Ids
 IN_MEMORY = 2**25
 """Maximum bytes of ids that stay in memory; longer texts are written to the cache."""
 
-FORMAT = 1
+FORMAT = 2
 
 ENTRY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}\.(ids|json)")
 """Names of files in the cache."""

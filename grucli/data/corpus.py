@@ -8,6 +8,7 @@ which is one byte per character for an ordinary alphabet. The ids of long texts 
 """
 
 import codecs
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +42,7 @@ CODE_POINTS = 0x110000
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as ids.
+    r"""A text as ids.
 
     Attributes:
         ids: the text, (N,), in the smallest unsigned type that fits the vocabulary; the ids of a
@@ -56,6 +57,7 @@ class Corpus:
         repeated: files with the content of an earlier file, each with that file.
         skipped: number of symbols that were skipped because the vocabulary lacks them.
         rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
+        unified: number of line ends that were read as \n and are \r\n or \r in the files.
         cached_ids: the file from which the ids are mapped; None if they are in memory.
     """
 
@@ -69,6 +71,7 @@ class Corpus:
     repeated: tuple[tuple[str, str], ...] = ()
     skipped: int = 0
     rare: int = 0
+    unified: int = 0
     cached_ids: Path | None = None
 
     def notes(self, data: Data) -> list[str]:
@@ -86,6 +89,11 @@ class Corpus:
                 f"the text contains files twice: {named}; what is twice in a text can be in both "
                 "the training part and the validation part, whose loss is then too low: leave it "
                 "out"
+            )
+        if self.unified:
+            notes.append(
+                f"{self.unified:,} line ends are \\r\\n or \\r in the file and are read as \\n "
+                "(data.newlines: unify)"
             )
         return notes
 
@@ -132,13 +140,12 @@ def read(
         ids=encoded.ids,
         vocabulary=_vocabulary_of(facts, data),
         sources=tuple(sources),
-        sha256=facts["sha256"],
-        size=facts["size"],
+        sha256=text.sha256,
+        size=sum(text.sizes),
         files=len(files),
         not_text=tuple((file, kind.name) for file, kind in not_text.items()),
         repeated=tuple(text.repeated),
-        skipped=facts["skipped"],
-        rare=facts["rare"],
+        **{name: facts[name] for name in ("skipped", "rare", "unified")},
         cached_ids=encoded.file,
     )
 
@@ -205,9 +212,10 @@ class _Reading:
                 numbering.add(np.array([LINE_END], np.uint32))  # the end of a file ends a document
                 before += 1
             text.begin_file()
-            for raw, points in _chunks(file, self.data):
+            for raw, points, unified in _chunks(file, self.data):
                 text.update(raw)
                 numbering.add(points)
+                numbering.unified += unified
             if numbering.count == before and file in named:
                 raise CorpusError(f"{file}: the file is empty; give a text to read")
         if not numbering.count:
@@ -227,11 +235,10 @@ class _Reading:
         rare = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
         skipped = int(numbering.counts[table < 0].sum())
         facts = {
-            "sha256": text.sha256,
-            "size": sum(text.sizes),
             "symbols": vocabulary.symbols.tolist(),
             "skipped": skipped,
             "rare": int(numbering.counts[rare].sum()),
+            "unified": numbering.unified,
         }
         dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
         chunks = numbering.chunks(table, dtype)
@@ -259,9 +266,9 @@ class _Reading:
         The sizes of the files are part of the name, since each file is decoded by itself.
         """
         data = self.data
-        encoding = "" if data.level == "byte" else codecs.lookup(data.encoding).name
-        how: list[object] = [data.level, encoding, data.min_count]
-        how += [data.documents, text.sizes[1:]]
+        how: list[object] = [data.level, data.min_count, data.documents, text.sizes[1:]]
+        if data.level == "char":
+            how += [codecs.lookup(data.encoding).name, data.newlines]
         if vocabulary is not None:
             how += [vocabulary.symbols.tolist(), vocabulary.unknown_id, self.unknown]
         return cache.entry_name(text.sha256, how)
@@ -281,6 +288,7 @@ class _Numbering:
         self.counts = np.zeros(0, np.int64)  # how often each of them occurs
         self.lengths: list[tuple[np.dtype[Any], int]] = []  # type and length of each chunk
         self.last: int | None = None  # the last symbol read
+        self.unified = 0  # line ends that were read as \n
 
     @property
     def count(self) -> int:
@@ -347,13 +355,18 @@ def _joined(chunks: Iterator[Ids], count: int, dtype: npt.DTypeLike) -> Ids:
     return ids
 
 
-def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
-    """Raw bytes and the symbols that are complete with them, chunk by chunk."""
+def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
+    r"""Raw bytes, the symbols that are complete with them, and the number of \r, chunk by chunk.
+
+    With ``data.newlines`` keep, that number is 0. Each file is decoded by itself.
+    """
     if data.level == "byte":
         for raw in raw_chunks(file):
-            yield raw, np.frombuffer(raw, np.uint8)
+            yield raw, np.frombuffer(raw, np.uint8), 0
         return
     decoder = codecs.getincrementaldecoder(_with_bom(data.encoding))("strict")
+    unify = data.newlines == "unify"
+    line_ends = io.IncrementalNewlineDecoder(None, translate=unify)
     offset = lines = 0  # bytes and line ends before the current chunk
     for raw in _and_end(raw_chunks(file)):
         if not offset and (kind := recognize(raw[:START], data.encoding)):  # standard input
@@ -373,8 +386,10 @@ def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
                 "--set data.encoding=..., or read bytes with --set data.level=byte"
             ) from None
         offset += len(raw)
+        unified = text.count("\r") if unify else 0  # each \r begins or is one line end
+        text = line_ends.decode(text, final=not raw)
         lines += text.count("\n")
-        yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), unified
 
 
 def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:

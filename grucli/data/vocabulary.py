@@ -118,7 +118,7 @@ class Vocabulary:
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
             return self.number(np.frombuffer(raw, np.uint8), unknown)
-        points = _decoded(text).encode("utf-32-le", "replace")
+        points = decoded(text).encode("utf-32-le", "replace")
         return self.number(np.frombuffer(points, "<u4"), unknown)
 
     def decode(self, ids: Ids) -> bytes:
@@ -139,7 +139,19 @@ class Vocabulary:
         return f"the model never saw the {noun}{plural} {', '.join(names)}{more}"
 
 
-def _decoded(text: str | bytes) -> str:
+def unified(text: str, data: Data) -> str:
+    r"""A text as a model reads it: \r\n and \r become \n if that is how the corpus was read."""
+    if data.level == "byte" or data.newlines == "keep":
+        return text
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(text: str | bytes) -> str:
+    """A text as a string; a byte order mark at the start of bytes is left out.
+
+    Raises:
+        CorpusError: bytes are not UTF-8.
+    """
     if isinstance(text, str):
         return text
     try:

@@ -8,6 +8,7 @@ import numpy as np
 
 from grucli.analysis.gradient_routes import History, look_back
 from grucli.analysis.route_shares import shares_by_distance
+from grucli.data.vocabulary import unified
 from grucli.language_model import UNSEEN, LanguageModel
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
@@ -69,6 +70,7 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> Payload:
             "lists": lm.documents,
             "lineEnd": lm.vocabulary.line_end,
             "level": lm.vocabulary.level,
+            "unify": unified("\r", lm.data) == "\n",
             "symbols": lm.vocabulary.symbols.tolist(),
             "counts": lm.counts.tolist(),
             "type": type_,

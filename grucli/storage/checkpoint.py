@@ -8,7 +8,7 @@ The reader checks every name, shape and type against the settings before it allo
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -255,7 +255,7 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
-        settings = Settings.model_validate_json(json.dumps(meta["settings"]))
+        settings = _settings(meta)
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
         vocabulary = Vocabulary.of(symbols, settings.data)
@@ -325,6 +325,15 @@ class _Reader:
         member = MEMBERS[name]
         shape: Shape = tuple(map(self.sizes.get, member.shape))
         return self.archive.read(name, member.dtype, shape)
+
+
+def _settings(meta: Mapping[str, Any]) -> Settings:
+    """The settings of a run; one that began before ``data.newlines`` has kept all line ends."""
+    settings = Settings.model_validate_json(json.dumps(meta["settings"]))
+    if "newlines" in settings.data.model_fields_set:
+        return settings
+    data = settings.data.model_copy(update={"newlines": "keep"})
+    return settings.model_copy(update={"data": data})
 
 
 def _in_range_or_refused(name: str, weights: Array) -> Array:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from grucli import __version__, evaluation, threads
 from grucli.config import BUDGETS, Settings, Train
 from grucli.data.corpus import Corpus
+from grucli.data.vocabulary import unified
 from grucli.data.windows import (
     Splits,
     Windows,
@@ -259,7 +260,7 @@ def _repeated(plan: Plan, shortest: int) -> list[str]:
 
 def _check_prompt(settings: Settings, corpus: Corpus) -> None:
     try:
-        corpus.vocabulary.encode(settings.sample.prompt)
+        corpus.vocabulary.encode(unified(settings.sample.prompt, settings.data))
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"sample.prompt: {error}") from None
 

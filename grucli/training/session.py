@@ -362,7 +362,12 @@ def from_weights(
         raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
     file, old = open_checkpoint(origin.path)
     data = old.settings.data
-    kept = Data(level=data.level, min_count=data.min_count, documents=data.documents)
+    kept = Data(
+        level=data.level,
+        newlines=data.newlines,
+        min_count=data.min_count,
+        documents=data.documents,
+    )
     lr = float(f"{WARM * learning_rate(old.settings.model):.2g}")
     suited_lr: Values = {} if "optim.lr" in _keys(layers) else {"optim.lr": lr}
     base = Settings(model=old.settings.model, data=kept)

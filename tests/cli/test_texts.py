@@ -16,6 +16,7 @@ from grucli.config import Data
 from grucli.data import cache
 from grucli.data.corpus import read
 from grucli.errors import CorpusError
+from grucli.files import sha256
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import RunDirectory
 from grucli.training.plan import make_plan, resume
@@ -38,6 +39,75 @@ def trained_on(grucli: Grucli, *args: object) -> Path:
 
 def last(run: Path) -> checkpoints.Checkpoint:
     return checkpoints.read(RunDirectory(run).checkpoints.find("last"))
+
+
+# ---- line ends
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+@pytest.mark.parametrize("documents", ["line", "null"])
+def test_a_line_end_is_a_line_end(grucli: Grucli, line_end: str, documents: str) -> None:
+    asked = ("--steps=2", f"--set=data.documents={documents}", *TINY)
+    results = [
+        grucli("train", write(name, LIST.replace("\n", ending)), *asked)
+        for name, ending in (("unix.txt", "\n"), ("other.txt", line_end))
+    ]
+    note = f"{LIST.count(chr(10)):,} line ends are \\r\\n or \\r in the file and are read as \\n"
+    assert [note in " ".join(result.err.split()) for result in results] == [False, True]
+    unix, other = (Path(result.out.strip()) for result in results)
+    assert last(unix).vocabulary == last(other).vocabulary
+    np.testing.assert_array_equal(last(unix).model.params.flat, last(other).model.params.flat)
+    for command in (("sample", "--seed=1"), ("eval", "--split=val")):
+        assert (
+            grucli(command[0], unix, *command[1:]).out
+            == grucli(command[0], other, *command[1:]).out
+        )
+    scores = [
+        json.loads(grucli("eval", unix, name, "--json").out)["total"]
+        for name in ("unix.txt", "other.txt")
+    ]
+    assert scores[0] == scores[1]
+    resumed = grucli("train", "--resume", other, "--steps=4", "-q")
+    assert resumed.code == 0, resumed.err
+    warm = grucli("train", "other.txt", "--init-from", unix, "--steps=2", "-q", *TINY[3:])
+    assert warm.code == 0, warm.err
+
+
+def test_line_ends_can_be_kept(grucli: Grucli) -> None:
+    write("other.txt", LIST.replace("\n", "\r\n"))
+    run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
+    assert ord("\r") in last(run).vocabulary.symbols
+    warm = grucli("train", "other.txt", "--init-from", run, "--steps=2", "--dry-run", *TINY[3:])
+    assert warm.code == 0
+    assert "are read as" not in warm.err
+
+
+def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> None:
+    write("other.txt", LIST.replace("\n", "\r\n"))
+    run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
+    file = RunDirectory(run).checkpoints.find("last")
+    checkpoint = last(run)
+    data = checkpoint.settings.data.model_dump(exclude={"newlines"})
+
+    def without(self: object, **_: object) -> dict[str, object]:
+        return {**flat, "data": data}
+
+    flat = checkpoint.settings.model_dump(mode="json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(checkpoint.settings), "model_dump", without)
+        checkpoints.write(file, checkpoint)
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace("  newlines: keep\n", ""), encoding="utf-8")
+    for pointer in ("best", "last"):
+        path = run / "checkpoints" / f"{pointer}.json"
+        told = json.loads(path.read_text(encoding="utf-8"))
+        told["sha256"] = sha256(file)
+        path.write_text(json.dumps(told), encoding="utf-8")
+    assert last(run).settings.data.newlines == "keep"
+    assert grucli("eval", run, "--split=val").code == 0
+    resumed = grucli("train", "--resume", run, "--steps=4", "-q")
+    assert resumed.code == 0, resumed.err
+    assert last(run).settings.data.newlines == "keep"
 
 
 # ---- lists

@@ -1,4 +1,5 @@
 import gzip
+import io
 import subprocess
 import sys
 import tracemalloc
@@ -29,22 +30,39 @@ def problem(*sources: object, **data: object) -> str:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), chunk=st.integers(1, 9))
-def test_any_text_survives_whatever_the_chunks(text: str, chunk: int) -> None:
+@given(
+    text=st.text(
+        st.one_of(st.sampled_from("\r\n"), st.characters(exclude_categories=["Cs"])), min_size=1
+    ),
+    chunk=st.integers(1, 9),
+    newlines=st.sampled_from(["unify", "keep"]),
+)
+def test_any_text_survives_whatever_the_chunks(text: str, chunk: int, newlines: str) -> None:
     text = text.removeprefix("\ufeff") or "x"
     Path("t.txt").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "CHUNK", chunk)
-        result = read(["t.txt"], Data())
-    assert text_of(result) == text
-    assert list(result.vocabulary.symbols) == sorted(map(ord, set(text)))
+        result = read(["t.txt"], Data.model_validate({"newlines": newlines}))
+    expected = text if newlines == "keep" else io.StringIO(text, newline=None).getvalue()
+    assert text_of(result) == expected
+    assert list(result.vocabulary.symbols) == sorted(map(ord, set(expected)))
     assert result.size == len(text.encode())
+    assert result.unified == (0 if newlines == "keep" else text.count("\r"))
 
 
-def test_line_ends_and_emoji_and_chinese_are_kept() -> None:
+def test_emoji_and_chinese_are_kept_and_a_line_end_is_a_line_end() -> None:
     text = "Zeile\r\n零\U0001f600 mit\rallem\n"
     Path("t.txt").write_bytes(text.encode())
-    assert text_of(read(["t.txt"], Data())) == text
+    assert text_of(read(["t.txt"], Data())) == "Zeile\n零\U0001f600 mit\nallem\n"
+    assert text_of(read(["t.txt"], Data(newlines="keep"))) == text
+    assert text_of(read(["t.txt"], Data(level="byte"))) == text
+
+
+def test_each_file_has_line_ends_of_its_own() -> None:
+    Path("a.txt").write_bytes(b"a\r")
+    Path("b.txt").write_bytes(b"\nb\r")
+    assert text_of(read(["a.txt", "b.txt"], Data())) == "a\n\nb\n"
+    assert text_of(read(["a.txt", "b.txt"], Data(documents="line"))) == "a\n\nb\n"
 
 
 def test_a_byte_order_mark_is_dropped() -> None:
