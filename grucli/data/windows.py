@@ -63,18 +63,20 @@ def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
             "give a text with at least two different characters"
         )
     val, test = round(N * data.val), round(N * data.test)
-    train = N - val - test
-    shares = [("train", train, 1.0), ("val", val, data.val), ("test", test, data.test)]
-    if any(share > 0 and part < 2 for _, part, share in shares):
+    ends = [N - val - test, N - test]
+    if data.documents and line_end is not None:
+        ends = [_line_start(ids, end, line_end) for end in ends]
+    train, val, test = np.diff([0, *ends, N]).tolist()
+    if any(
+        share > 0 and part < 2 for part, share in ((train, 1), (val, data.val), (test, data.test))
+    ):
         raise CorpusError(
             f"the corpus is too small: {N:,} characters, of which data.val={data.val} takes "
             f"{val:,} and data.test={data.test} takes {test:,}; {train:,} remain for training. "
-            "Each part needs 2 characters (one to read, one to predict): give a longer text, or "
+            "Each part needs 2 characters (one to read, one to predict)"
+            f"{' and begins with a whole line' if data.documents else ''}: give a longer text, or "
             "set data.val or data.test to 0"
         )
-    ends = [train, train + val]
-    if data.documents and line_end is not None:
-        ends = [_line_start(ids, end, line_end) for end in ends]
     return Splits(ids[: ends[0]], ids[ends[0] : ends[1]], ids[ends[1] :])
 
 

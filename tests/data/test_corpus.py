@@ -271,6 +271,34 @@ def test_the_last_line_of_a_list_needs_no_line_end(val: float, sizes: list[int])
     assert [len(part) for part in vars(parts).values()] == sizes
 
 
+@given(
+    lengths=st.lists(st.integers(0, 60), min_size=1, max_size=12),
+    val=st.floats(0, 0.5),
+    test=st.floats(0, 0.45),
+)
+def test_the_parts_of_a_list_have_two_characters_or_are_refused(
+    lengths: list[int], val: float, test: float
+) -> None:
+    text = np.frombuffer(b"".join(b"x" * length + b"\n" for length in lengths), np.uint8)
+    data = Data(val=val, test=test, documents="line")
+    try:
+        parts = split(text, data, ord("\n"))
+    except CorpusError:
+        return
+    np.testing.assert_array_equal(np.concatenate(list(vars(parts).values())), text)
+    assert len(parts.train) >= 2
+    for part, share in ((parts.val, val), (parts.test, test)):
+        assert len(part) >= 2 if share else len(part) == 0
+
+
+def test_lines_that_are_longer_than_a_part_are_refused() -> None:
+    text = np.frombuffer((b"x" * 61 + b"\n") * 2, np.uint8)
+    with pytest.raises(CorpusError) as caught:
+        split(text, Data(val=0.2, test=0.2, documents="line"), ord("\n"))
+    assert "data.val=0.2 takes 0 and data.test=0.2 takes 62; 62 remain" in str(caught.value)
+    assert "begins with a whole line" in str(caught.value)
+
+
 def test_a_part_of_a_list_keeps_two_characters() -> None:
     text = np.frombuffer(b"\nlong enough line", np.uint8)
     assert len(split(text, Data(val=0.5, documents="line"), ord("\n")).train) == 9
