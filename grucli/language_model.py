@@ -376,14 +376,13 @@ class LanguageModel(TextReader):
             Stopped: ``stop`` has returned True.
         """
         ids = self.encode(text) if isinstance(text, str | bytes) else text
-        first = self.model.separator if begins else None
-        if len(ids) < (2 if first is None else 1):
+        if len(ids) < (1 if begins and self.documents else 2):
             raise CorpusError(
                 f"the model knows {len(ids)} of its characters; it needs one to read and one to "
                 "predict"
             )
         cores = available_cores() if workers is None else workers
-        return evaluation.evaluate(self.batch_model, ids, cores, stop, first=first)
+        return evaluation.evaluate(self.batch_model, ids, cores, stop, begins=begins)
 
     # ---- states
 

@@ -109,7 +109,7 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
     train = said = None
     if val and where.best_loss is not None:
         seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
-        train = evaluate(best.model_to_use(), seen, plan.workers).loss
+        train = evaluate(best.model_to_use(), seen, plan.workers, begins=False).loss
         model, share = plan.settings.model, copied.share if copied else 0.0
         said = judge(Losses(train, val, unigram), model.dropout, model.hidden, share)
     out_of_patience = where.out_of_patience(plan.settings.train.patience)

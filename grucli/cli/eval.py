@@ -72,7 +72,7 @@ def _of_split(run: Path, split: str) -> "Score":
         lm, ids = load_with_split(run, split)
     except ArgumentError as error:
         raise error.of_option() from None
-    return lm.evaluate(ids, begins=False)
+    return lm.evaluate(ids)
 
 
 def _of_files(

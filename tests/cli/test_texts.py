@@ -141,6 +141,20 @@ def test_samples_of_a_list_end_by_themselves(grucli: Grucli) -> None:
         assert grucli(*command).code == 0
 
 
+def test_the_first_character_of_a_lists_validation_text_is_predicted(grucli: Grucli) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=10")
+    checkpoint = last(run)
+    val = checkpoint.splits(read(["list.txt"], checkpoint.settings.data).ids).val
+    Path("val.txt").write_bytes(checkpoint.vocabulary.decode(val))
+    of_split = json.loads(grucli("eval", run, "--split=val", "--json").out)["total"]
+    of_file = json.loads(grucli("eval", run, "val.txt", "--json").out)["total"]
+    assert of_split == of_file
+    assert of_split["characters"] == len(val)
+    in_training = RunDirectory(run).info.best.loss
+    assert in_training == pytest.approx(of_split["nats_per_char"], rel=1e-6)
+
+
 def test_a_stopped_run_of_a_list_ends_as_the_uninterrupted_one(grucli: Grucli) -> None:
     write("list.txt", LIST)
     settings = ["--set=data.documents=line", "--set=optim.schedule=constant"]
