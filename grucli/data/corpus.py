@@ -368,6 +368,7 @@ def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
     unify = data.newlines == "unify"
     line_ends = io.IncrementalNewlineDecoder(None, translate=unify)
     offset = lines = 0  # bytes and line ends before the current chunk
+    wide = 0  # line of the first character beyond ASCII, from 1; 0 before there is one
     for raw in _and_end(raw_chunks(file)):
         if not offset and (kind := recognize(raw[:START], data.encoding)):  # standard input
             raise _not_a_text(file, kind)
@@ -379,13 +380,15 @@ def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
             at = offset - len(pending) + error.start
             if not offset and raw.startswith(codecs.BOM_UTF8):
                 at += len(codecs.BOM_UTF8)  # the decoder does not count it
-            raise _not_decodable(file, data.encoding, at, line, error) from None
+            known = wide or _line_beyond_ascii(error.object[: error.start].decode("latin-1"), lines)
+            raise _not_decodable(file, data.encoding, at, line, known, error) from None
         except UnicodeError as error:  # this codec does not tell the position
             raise CorpusError(
                 f"{file}: is not {data.encoding}: {error}; name its encoding with "
                 "--set data.encoding=..., or read bytes with --set data.level=byte"
             ) from None
         offset += len(raw)
+        wide = wide or _line_beyond_ascii(text, lines)
         unified = text.count("\r") if unify else 0  # each \r begins or is one line end
         text = line_ends.decode(text, final=not raw)
         lines += text.count("\n")
@@ -402,16 +405,30 @@ def _with_bom(encoding: str) -> str:
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
+def _line_beyond_ascii(text: str, lines: int) -> int:
+    """The line of the first character beyond ASCII; 0 if there is none. ``lines`` are before."""
+    if text.isascii():
+        return 0
+    first = next(place for place, one in enumerate(text) if one > "\x7f")
+    return lines + text.count("\n", 0, first) + 1
+
+
 def _not_decodable(
-    file: str, encoding: str, offset: int, line: int, error: UnicodeDecodeError
+    file: str, encoding: str, offset: int, line: int, wide: int, error: UnicodeDecodeError
 ) -> CorpusError:
+    """The error for a byte; ``wide`` is the line of the first character beyond ASCII before it."""
     byte = f"0x{error.object[error.start]:02x}"
-    working = _encoding_that_reads(file)
-    advice = (
-        f"--set data.encoding={working} reads this file"
-        if working
-        else "if it is text, name its encoding with --set data.encoding=..."
-    )
+    if wide and codecs.lookup(encoding).name == "utf-8":
+        advice = (
+            f"from line {wide:,} on there are UTF-8 characters, which another encoding would "
+            "garble: the file seems to have two encodings, so convert what is not UTF-8 (often "
+            f"cp1252), from line {line:,} on; if it has only one, name it with --set "
+            "data.encoding=..."
+        )
+    elif working := _encoding_that_reads(file):
+        advice = f"--set data.encoding={working} reads this file"
+    else:
+        advice = "if it is text, name its encoding with --set data.encoding=..."
     return CorpusError(
         f"{file}: byte {byte} at offset {offset:,} (line {line:,}) is not {encoding} "
         f"({error.reason}); {advice}"

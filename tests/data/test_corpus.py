@@ -209,8 +209,22 @@ def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
     Path("t.txt").write_bytes(bad)
     message = problem("t.txt")
     assert "t.txt: byte 0x92 at offset 20 (line 2) is not utf-8 (invalid start byte)" in message
-    assert "--set data.encoding=latin-1 reads this file" in message  # \x9d is not in cp1252
+    assert "from line 1 on there are UTF-8 characters" in message
+    assert "reads this file" not in message, "another encoding would garble the first line"
+    Path("t.txt").write_bytes(bad := b"ein\nund it\x92s \x9d\n")
+    assert "--set data.encoding=latin-1 reads this file" in problem("t.txt")  # \x9d: not in cp1252
     assert read(["t.txt"], Data(encoding="latin-1")).size == len(bad)
+
+
+@pytest.mark.parametrize("chunk", [5, 2**20])
+def test_where_each_of_two_encodings_begins(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    first = "plain\r\nfirst café\r\nthen Größe\r\n"
+    Path("t.txt").write_bytes(first.encode() + b"later\r\nM\xfcller\r\n")
+    message = problem("t.txt")
+    assert f"byte 0xfc at offset {len(first.encode()) + 8} (line 5)" in message
+    assert "from line 2 on there are UTF-8 characters" in message
+    assert "convert what is not UTF-8 (often cp1252), from line 5 on" in message
 
 
 def test_the_encoding_suggested_is_the_first_that_reads_the_whole_file() -> None:
