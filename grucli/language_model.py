@@ -60,6 +60,7 @@ class TextReader:
         data: how the training text was read: level, encoding, documents.
         path: the checkpoint file, for display.
         library: which library computes products with many rows; auto: oneDNN if it can be used.
+        unseen: ids of symbols that occur in held-out text alone; they count as new in ``encode``.
     """
 
     model: Model
@@ -68,6 +69,7 @@ class TextReader:
     data: Data = field(default_factory=Data)
     path: Path | None = None
     library: Literal["auto"] | LibraryName = "numpy"
+    unseen: Sequence[int] = ()
 
     @cached_property
     def batch_model(self) -> Model:
@@ -90,7 +92,7 @@ class TextReader:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        return self.vocabulary.encode(self._unified(text), unknown)
+        return self.vocabulary.encode(self._unified(text), unknown, self.unseen)
 
     def _unified(self, text: str | bytes) -> str | bytes:
         """The text with the line ends of the training text; a string, unless symbols are bytes."""
@@ -123,12 +125,15 @@ class TextReader:
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
         return read([str(file) for file in files], data, self.vocabulary, unknown)
 
-    def _as_read(self, text: str | bytes, ids: Ids, unknown: Unknown) -> bytes:
+    def _ids(self, text: str | bytes) -> npt.NDArray[np.intp]:
+        """The ids of a text that may have symbols of the held-out text, as files may."""
+        return self.vocabulary.encode(self._unified(text))
+
+    def _as_read(self, text: str | bytes | Ids, ids: Ids, unknown: Unknown) -> bytes:
         """The text that the model reads, as bytes: without skipped symbols and a text's BOM."""
-        text = self._unified(text)
-        if unknown == "skip" or isinstance(text, bytes):
-            return self.vocabulary.decode(ids)
-        return text.encode(errors="replace")
+        if isinstance(text, str | bytes) and unknown != "skip" and self.vocabulary.level == "char":
+            return unified(decoded(text), self.data).encode(errors="replace")
+        return self.vocabulary.decode(ids)
 
     def _begin(self, ids: Ids) -> tuple[Array, Ids]:
         """Prepare the start of a text.
@@ -321,18 +326,18 @@ class LanguageModel(TextReader):
 
     # ---- scoring
 
-    def score(self, text: str | bytes, *, unknown: Unknown = "error") -> TextScore:
+    def score(self, text: str | bytes | Ids, *, unknown: Unknown = "error") -> TextScore:
         """Score each symbol of a text, predicted from all symbols before it.
 
         Args:
-            text: a string or bytes.
+            text: a text, or its ids (N,).
             unknown: "error", or "skip" to score the text without new symbols.
 
         Raises:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        ids = self.encode(text, unknown=unknown)
+        ids = self.encode(text, unknown=unknown) if isinstance(text, str | bytes) else text
         data = self._as_read(text, ids, unknown)
         symbols = data if self.vocabulary.level == "byte" else data.decode()
         first, after = self._begin(ids)
@@ -366,7 +371,7 @@ class LanguageModel(TextReader):
         """Score a long text as sums; only a model of documents predicts its first symbol.
 
         Args:
-            text: a text, or its ids (N,), in memory or mapped from a file.
+            text: a text, or its ids (N,), in memory or mapped from a file; ``unseen`` ones, too.
             begins: False for a part of a longer text: no separator is read before it.
             workers: number of threads that share the work; None takes all cores.
             stop: called repeatedly; the evaluation stops when it returns True.
@@ -375,7 +380,7 @@ class LanguageModel(TextReader):
             CorpusError: there is nothing to predict.
             Stopped: ``stop`` has returned True.
         """
-        ids = self.encode(text) if isinstance(text, str | bytes) else text
+        ids = self._ids(text) if isinstance(text, str | bytes) else text
         if len(ids) < (1 if begins and self.documents else 2):
             raise CorpusError(
                 f"the model knows {len(ids)} of its characters; it needs one to read and one to "

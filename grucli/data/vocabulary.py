@@ -1,6 +1,7 @@
 """The symbols of a model: characters or bytes, in sorted order."""
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -83,13 +84,15 @@ class Vocabulary:
         (place,) = self.find(np.array([LINE_END], np.uint32), "skip")
         return int(place) if place >= 0 else None
 
-    def number(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of symbols, without those to be left out; errors as of ``find``."""
-        places = self.find(symbols, unknown)
-        return places[places >= 0]
-
-    def find(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
+    def find(
+        self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
+    ) -> npt.NDArray[np.intp]:
         """Ids of symbols, -1 for those to be left out; as long as ``symbols``.
+
+        Args:
+            symbols: code points or byte values, (N,).
+            unknown: "error", or "skip" to leave out symbols that are not known.
+            unseen: ids of symbols that count as unknown.
 
         Raises:
             UnknownCharacterError: naming each symbol that is not known, unless they are to be left
@@ -97,6 +100,8 @@ class Vocabulary:
         """
         places = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(places, len(self) - 1)] == symbols
+        if len(unseen):
+            known &= ~np.isin(places, unseen)
         if unknown == "skip":
             return np.where(known, places, -1)
         if self.unknown_id is not None:
@@ -105,8 +110,10 @@ class Vocabulary:
             raise UnknownCharacterError(self._describe(np.unique(symbols[~known])))
         return places
 
-    def encode(self, text: str | bytes, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of a text.
+    def encode(
+        self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
+    ) -> npt.NDArray[np.intp]:
+        """Ids of a text; other arguments as of ``find``.
 
         At byte level a string is read in its UTF-8 form. At character level bytes are read as
         UTF-8, without a byte order mark at their start.
@@ -117,9 +124,11 @@ class Vocabulary:
         """
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
-            return self.number(np.frombuffer(raw, np.uint8), unknown)
-        points = decoded(text).encode("utf-32-le", "replace")
-        return self.number(np.frombuffer(points, "<u4"), unknown)
+            symbols: Ids = np.frombuffer(raw, np.uint8)
+        else:
+            symbols = np.frombuffer(decoded(text).encode("utf-32-le", "replace"), "<u4")
+        places = self.find(symbols, unknown, unseen)
+        return places[places >= 0]
 
     def decode(self, ids: Ids) -> bytes:
         """The UTF-8 form of characters, or the bytes themselves."""
@@ -129,10 +138,11 @@ class Vocabulary:
         return symbols.astype("<u4").tobytes().decode("utf-32-le", "replace").encode()
 
     def _describe(self, unknown: Ids) -> str:
-        if self.level == "byte":
-            names = [f"0x{byte:02x}" for byte in unknown[:LISTED].tolist()]
-        else:
-            names = [describe_character(chr(point)) for point in unknown[:LISTED].tolist()]
+        names = [
+            (f"0x{symbol:02x}" if self.level == "byte" else describe_character(chr(symbol)))
+            + " (in the held-out text alone)" * (symbol in self.symbols)
+            for symbol in unknown[:LISTED].tolist()
+        ]
         more = f" and {len(unknown) - LISTED:,} more" if len(unknown) > LISTED else ""
         noun = "character" if self.level == "char" else "byte"
         plural = "s" if len(unknown) > 1 else ""

@@ -251,7 +251,8 @@ const engine = (() => {
       [this.b_c] = named["output.b_c"];
       const total = spec.counts.reduce((a, b) => a + b, 0);
       this.first = Float64Array.from(spec.counts, (n) => Math.log(Math.max(n, 0.5) / total));
-      this.idOf = new Map(spec.symbols.map((symbol, id) => [symbol, id]));
+      const unseen = new Set(spec.unseen);
+      this.idOf = new Map(spec.symbols.map((symbol, id) => [symbol, id]).filter(([, id]) => !unseen.has(id)));
     }
 
     /** The state before any text: for each layer, its parts. */

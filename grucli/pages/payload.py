@@ -66,6 +66,7 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> Payload:
             "H": model.H,
             "L": model.L,
             "separator": model.separator,
+            "unseen": list(lm.unseen),
             "unknown": lm.vocabulary.unknown_id,
             "lists": lm.documents,
             "lineEnd": lm.vocabulary.line_end,

@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,6 +80,7 @@ class Plan:
         products: how matrix products are computed.
         ranks: number of ranks; ``workers`` are those of this one.
         mpi: name and version of the MPI that joins them; empty for one rank.
+        unseen: ids of symbols that occur in held-out text alone.
     """
 
     settings: Settings
@@ -92,6 +94,7 @@ class Plan:
     products: Products = NUMPY
     ranks: int = 1
     mpi: str = ""
+    unseen: Sequence[int] = ()
 
     @property
     def parameters(self) -> int:
@@ -129,21 +132,22 @@ class Plan:
         return PROCESS_BYTES * self.workers + text + 4 * numbers
 
 
-def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
+def make_plan(
+    settings: Settings, corpus: Corpus, ranks: Ranks = ALONE, old: Checkpoint | None = None
+) -> Plan:
     """Split the corpus and make the plan of a run.
 
     Args:
         settings: resolved settings.
         corpus: the text.
         ranks: the ranks that share each batch; the plan is that of one of them.
+        old: the weights from which the run starts or continues; None if they are random.
 
     Raises:
         UsageError: there are more ranks than streams.
         CorpusError: the corpus is too small.
-        UnknownCharacterError: the prompt of the samples has symbols that are not in the corpus.
         SettingsError: training needs more memory than the machine has.
     """
-    _check_prompt(settings, corpus)
     splits = split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
@@ -168,6 +172,7 @@ def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
         products=_products(train),
         ranks=ranks.size,
         mpi=ranks.library,
+        unseen=_unseen(counts, corpus, old),
     )
     _check_memory(plan)
     return plan
@@ -258,9 +263,24 @@ def _repeated(plan: Plan, shortest: int) -> list[str]:
     ]
 
 
-def _check_prompt(settings: Settings, corpus: Corpus) -> None:
+def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | None) -> list[int]:
+    """Ids of symbols that neither the training text nor that of the old weights has."""
+    unseen = np.flatnonzero(counts == 0)
+    if old is not None:
+        seen = corpus.vocabulary.find(np.delete(old.vocabulary.symbols, old.unseen))
+        unseen = np.setdiff1d(unseen, seen)
+    return unseen.tolist()
+
+
+def check_prompt(plan: Plan) -> None:
+    """Refuse a prompt of the samples that has symbols which training does not see.
+
+    Raises:
+        UnknownCharacterError: it has such symbols, which the message names.
+    """
+    prompt = unified(plan.settings.sample.prompt, plan.settings.data)
     try:
-        corpus.vocabulary.encode(unified(settings.sample.prompt, settings.data))
+        plan.corpus.vocabulary.encode(prompt, unseen=plan.unseen)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"sample.prompt: {error}") from None
 
@@ -329,6 +349,7 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
             "sha256": plan.corpus.sha256,
             "chars": len(plan.corpus.ids),
             "skipped": plan.corpus.skipped,
+            "unseen": plan.unseen,
         },
         progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
     )

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import grucli as library
 from grucli.config import Data
 from grucli.data import cache
 from grucli.data.corpus import read
-from grucli.errors import CorpusError
+from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.files import sha256
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import RunDirectory
@@ -108,6 +109,55 @@ def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> No
     resumed = grucli("train", "--resume", run, "--steps=4", "-q")
     assert resumed.code == 0, resumed.err
     assert last(run).settings.data.newlines == "keep"
+
+
+# ---- letters in the held-out text alone
+
+
+def test_a_letter_in_the_held_out_text_alone_is_one_that_the_model_never_saw(
+    grucli: Grucli,
+) -> None:
+    write("text.txt", prose(3000) + " A ž here. " + prose(200))
+    run = trained_on(grucli, "text.txt", "--steps=10")
+    named = "never saw the character 'ž' LATIN SMALL LETTER Z WITH CARON (U+017E) (in the held-out"
+    write("line.txt", "A ž here.")
+    for refused in (
+        ("sample", run, "--prompt", "A ž"),
+        ("page", run, "--passage", "line.txt"),
+        ("train", "text.txt", "--steps=2", "--set=sample.prompt=A ž", *TINY),
+        ("train", "--resume", run, "--steps=20", "--set=sample.prompt=A ž"),
+    ):
+        result = grucli(*refused)
+        assert result.code == 2
+        assert named in result.err
+    assert len(list(Path("runs").iterdir())) == 1, "nothing is written before the prompt is checked"
+    lm = library.load(run)
+    for function in (lm.score, lm.states, lambda text: lm.score_lines([text])):
+        with pytest.raises(UnknownCharacterError, match="held-out text alone"):
+            function("A ž")
+    assert lm.score("A ž here", unknown="skip").text == "A  here"
+    losses = [
+        json.loads(grucli("eval", run, *which, "--json").out)["total"]
+        for which in (["--split=val"], ["line.txt"])
+    ]
+    assert losses[0]["nats_per_char"] == pytest.approx(RunDirectory(run).info.best.loss, rel=1e-6)
+    assert losses[1]["characters"] == len("A ž here.") - 1
+    for command in (("report", run), ("page", run), ("train", "--resume", run, "--steps=20")):
+        assert grucli(*command).code == 0
+    assert "surprising the text is" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_letter_that_the_old_weights_have_learned_stays_known(grucli: Grucli) -> None:
+    write("old.txt", prose(3000) + " Ž and ž" + prose(900))
+    old = trained_on(grucli, "old.txt", "--steps=5")
+    write("new.txt", prose(2000, seed=1) + " a č" + prose(30))
+    asked = ("--init-from", old, "--extend-vocabulary", "--set=sample.prompt=Žž", "--steps=5")
+    result = grucli("train", "new.txt", *asked, "-q", *TINY[1:])
+    assert result.code == 0, result.err
+    new = result.out.strip()
+    assert grucli("train", "--resume", new, "--steps=8", "-q").code == 0
+    assert grucli("sample", new, "--prompt", "Žž").code == 0
+    assert "never saw the character 'č'" in grucli("sample", new, "--prompt", "č").err
 
 
 # ---- lists
@@ -318,7 +368,7 @@ def test_weights_of_another_text_and_characters_they_never_saw(
         extended.model.params["layer1.W_h"], old.model_to_use().params["layer1.W_h"], atol=1e-6
     )
     assert extended.model.params["layer1.W_x"][
-        :, extended.vocabulary.number(np.array([0x2603]))
+        :, extended.vocabulary.find(np.array([0x2603]))
     ].any()
     assert grucli("train", "--resume", result.out.strip(), "--steps=2", "-q").code == 0
 
