@@ -129,6 +129,7 @@ def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
     They do if the two distributions of first characters overlap by less than half.
     """
     train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
+    train[line_end] = val[line_end] = 0  # empty lines have no first character
     if min(train.sum(), val.sum()) < FEW_LINES:
         return False
     return bool(np.abs(train / train.sum() - val / val.sum()).sum() / 2 > 0.5)
@@ -149,11 +150,17 @@ def looks_like_list(ids: Ids, line_end: int | None) -> int:
     return len(lengths) if short else 0
 
 
+def empty_share(ids: Ids, line_end: int, V: int) -> float:
+    """The share of the lines that are empty."""
+    first = _first_of_lines(ids, line_end, V)
+    return float(first[line_end] / max(1, first.sum()))
+
+
 def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
+    """How often each symbol follows a line end, (V,)."""
     counts = np.zeros(V, np.int64)
     for chunk in chunks(ids):
         counts += np.bincount(chunk[1:][chunk[:-1] == line_end], minlength=V)
-    counts[line_end] = 0  # empty lines have no first character
     return counts
 
 

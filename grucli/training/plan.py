@@ -20,6 +20,7 @@ from grucli.data.windows import (
     Splits,
     Windows,
     count_symbols,
+    empty_share,
     fit_windows,
     looks_like_list,
     looks_sorted,
@@ -51,6 +52,9 @@ WEIGHTS, DROPOUT, SAMPLES = range(3)
 
 MANY_SYMBOLS, FREQUENT = 1000, 10
 """Vocabulary size from which a higher ``data.min_count`` is advised, and the advised value."""
+
+EMPTY = 0.05
+"""Share of empty lines of a list from which a note says so."""
 
 LINE = 20
 """Minimum length of a line that is not expected twice in a text, in bytes."""
@@ -233,10 +237,23 @@ def notes(plan: Plan) -> list[str]:
     documents = plan.settings.data.documents
     if line_end is not None and len(plan.splits.val):
         found += _repeated(plan, 1 if documents else LINE)
-    if documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
+    if documents and line_end is not None:
+        found += _about_list(plan, line_end, V)
+    return found
+
+
+def _about_list(plan: Plan, line_end: int, V: int) -> list[str]:
+    """Notes on a list that is sorted or has empty lines."""
+    found = []
+    if looks_sorted(plan.splits, line_end, V):
         found.append(
             "the validation lines begin with other characters than the training lines: if the list "
             "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
+        )
+    if (share := empty_share(plan.splits.train, line_end, V)) >= EMPTY:
+        found.append(
+            f"{share:.0%} of the lines are empty, so that about as many samples will be empty: if "
+            "they do not belong to the list, remove them, as in `grep . list.txt > filled.txt`"
         )
     return found
 

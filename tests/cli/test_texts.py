@@ -205,6 +205,36 @@ def test_the_first_character_of_a_lists_validation_text_is_predicted(grucli: Gru
     assert in_training == pytest.approx(of_split["nats_per_char"], rel=1e-6)
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_prompt_file_of_a_list_begins_a_line(grucli: Grucli, line_end: str) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=10")
+    write("prompt.txt", "night" + line_end)
+    asked = ("sample", run, "-n", 30, "-c", 3, "--seed", 1)
+    result = grucli(*asked, "--prompt-file", "prompt.txt")
+    assert result.out == grucli(*asked, "--prompt", "night").out
+    assert len(result.out.splitlines()) == 3
+    assert "prompt.txt: its last line end is left out" in result.err
+    write("prompt.txt", "night")
+    assert "line end" not in grucli(*asked, "--prompt-file", "prompt.txt").err
+    verse = trained_on(grucli, write("verse.txt", LIST), "--steps=5")
+    write("prompt.txt", "night" + line_end)
+    whole = grucli("sample", verse, "--prompt-file", "prompt.txt", "--seed", 1)
+    assert whole.out.startswith("night\n")
+    assert "line end" not in whole.err
+
+
+@pytest.mark.parametrize(("every", "share"), [(1, "50%"), (100, None)])
+def test_empty_lines_of_a_list_are_noted(grucli: Grucli, every: int, share: str | None) -> None:
+    lines = LIST.splitlines()
+    lines = [line + "\n" * (number % every == 0) for number, line in enumerate(lines)]
+    write("list.txt", "\n".join(lines) + "\n")
+    told = grucli("train", "list.txt", "--dry-run", "--set=data.documents=line", *TINY).err
+    assert ("of the lines are empty" in told) == (share is not None)
+    assert share is None or f"{share} of the lines are empty" in " ".join(told.split())
+    assert "are empty" not in grucli("train", "list.txt", "--dry-run", *TINY).err
+
+
 def test_a_stopped_run_of_a_list_ends_as_the_uninterrupted_one(grucli: Grucli) -> None:
     write("list.txt", LIST)
     settings = ["--set=data.documents=line", "--set=optim.schedule=constant"]
