@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from grucli.data.cache import release_pages
+from grucli.data.cache import check_file, release_pages
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.threads import blas_limited_to
@@ -192,6 +192,7 @@ def _evaluate_pieces(
     for lo in range(0, length, WINDOW):
         steps = np.arange(lo, min(lo + WINDOW, length))[:, None]  # (T, 1)
         indices = starts + steps  # (T, pieces)
+        check_file(text.ids)
         x, targets = text.at(indices), text.at(indices + 1)
         log_probs, correct, state = model.score(x, targets, state, workspace.first(len(x)), packed)
         if lo % (HELD * WINDOW) == 0:

@@ -11,6 +11,7 @@ import codecs
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from grucli.data.text_files import (
     size_on_disk,
 )
 from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
-from grucli.errors import CorpusError
+from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
 LISTED = 5
@@ -190,16 +191,28 @@ class _Reading:
 
     def known(self, text: Digest) -> cache.Encoded | None:
         """The ids of a text that was read in this way before, or None."""
-        own = cache.find(self._name(text, None))
+        own = self._found(text, None)
         if own is None:
             if self.given is None or self.extend:
                 return None  # the symbols of the text are not known
-            return cache.find(self._name(text, self.given))
+            return self._found(text, self.given)
         vocabulary = _vocabulary_of(own.facts, self.data)
         wanted = self._wanted(vocabulary)
-        if self._is_own(wanted, vocabulary):
-            return own
-        return cache.find(self._name(text, wanted))
+        return own if self._is_own(wanted, vocabulary) else self._found(text, wanted)
+
+    def _found(self, text: Digest, vocabulary: Vocabulary | None) -> cache.Encoded | None:
+        """A cache entry that begins as the text does; to compare the rest would be to encode it."""
+        found = cache.find(self._name(text, vocabulary))
+        if found is None:
+            return None
+        _, points, _ = next(_chunks(text.files[0], self.data))
+        unknown: Unknown = "error" if vocabulary is None else self.unknown
+        try:
+            ids = _vocabulary_of(found.facts, self.data).find(points, unknown)
+        except UnknownCharacterError:
+            return None
+        ids = ids[ids >= 0]
+        return found if np.array_equal(ids, found.ids[: len(ids)]) else None
 
     def read(
         self, text: Digest, named: Sequence[str], provisional: cache.TemporaryIds
@@ -241,11 +254,11 @@ class _Reading:
             "unified": numbering.unified,
         }
         dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
-        chunks = numbering.chunks(table, dtype)
+        chunks = partial(numbering.chunks, table, dtype)
         if count * dtype.itemsize <= cache.IN_MEMORY:
-            return cache.Encoded(_joined(chunks, count, dtype), facts)
+            return cache.Encoded(_joined(chunks(), count, dtype), facts)
         name = self._name(text, None if self._is_own(vocabulary, own) else vocabulary)
-        return cache.find(name) or cache.store(name, chunks, dtype, facts)
+        return cache.store(name, chunks, facts)
 
     def _wanted(self, own: Vocabulary | None) -> Vocabulary | None:
         """The vocabulary of the ids; ``own`` has the text's own symbols."""

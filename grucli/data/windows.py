@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.config import Data
-from grucli.data.cache import release_pages
+from grucli.data.cache import check_file, release_pages
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
@@ -96,6 +96,7 @@ def _line_start(ids: Ids, position: int, line_end: int) -> int:
 def chunks(ids: Ids) -> Iterator[Ids]:
     """The ids, chunk by chunk; the memory of mapped ids is released after each chunk."""
     for lo in range(0, len(ids), CHUNK):
+        check_file(ids)
         yield ids[lo : lo + CHUNK]
         release_pages(ids)
 
@@ -199,6 +200,7 @@ class Windows:
 
     def window(self, number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """The inputs and the targets of window ``number`` of an epoch, each (T, B)."""
+        check_file(self.ids)
         S, B = self.stream_length, self.B
         lo, hi = (S * edge // self.per_epoch for edge in (number, number + 1))
         x, targets = (
