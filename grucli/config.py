@@ -64,6 +64,8 @@ class Data(_Section):
     """Symbols of the model: the characters of a text, or the bytes of any file."""
     encoding: str = "utf-8"
     """Encoding of the corpus; ignored at level byte."""
+    newlines: Literal["unify", "keep"] = "unify"
+    r"""unify: \r\n and \r are read as \n; keep: they are symbols. Level byte keeps every byte."""
     min_count: int = Field(default=1, ge=1, le=MANY)
     """Characters with fewer occurrences in the text are all read as one unknown character."""
     documents: Literal["line"] | None = None

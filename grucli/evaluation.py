@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from grucli.data.cache import release_pages
+from grucli.data.cache import check_file, release_pages
 from grucli.data.windows import count_symbols
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
@@ -105,7 +105,7 @@ def evaluate(
     workers: int = 1,
     stop: Callable[[], bool] = lambda: False,
     *,
-    first: int | None = None,
+    begins: bool = True,
     part: tuple[int, int] = (0, 1),
 ) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
@@ -117,10 +117,11 @@ def evaluate(
 
     Args:
         model: the model.
-        ids: the text, (N,); its first character is read but not predicted, and so N >= 2.
+        ids: the text, (N,). A model of documents reads its separator before it, and predicts all
+            N >= 1 characters. Others read the first character and predict the rest, so N >= 2.
         workers: the number of threads; it does not change the result.
         stop: called repeatedly; if it returns true, the evaluation stops.
-        first: a symbol that is read before the text; then all N >= 1 characters are predicted.
+        begins: whether a document begins with the text; otherwise no separator is read before it.
         part: (k, n): score only part k of n of the text; the parts' scores add up to the whole.
 
     Raises:
@@ -129,7 +130,7 @@ def evaluate(
     ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)
     number, parts = part
-    groups = _groups(model, ids, first)[number::parts]
+    groups = _groups(model, ids, model.separator if begins else None)[number::parts]
     workers = min(workers, len(groups))
     if workers <= 1:
         return sum(map(total, groups), NOTHING)
@@ -204,6 +205,7 @@ def _evaluate_pieces(
     for lo in range(0, length, WINDOW):
         steps = np.arange(lo, min(lo + WINDOW, length))[:, None]  # (T, 1)
         indices = starts + steps  # (T, pieces)
+        check_file(text.ids)
         x, targets = text.at(indices), text.at(indices + 1)
         log_probs, correct, state = model.score(x, targets, state, workspace.first(len(x)), packed)
         if lo % (HELD * WINDOW) == 0:

@@ -3,6 +3,7 @@
 This module has all rules for reading a text. A text is a string or bytes.
 
 - A model of characters reads bytes as UTF-8. A model of bytes reads a string in its UTF-8 form.
+- Line ends are read like those of the training text (``data.newlines``).
 - New symbols, which are not in the vocabulary, are left out with ``unknown="skip"``. Otherwise they
   are read as the unknown character if the model has one, and are an error if it has none. With
   ``unknown="floor"`` a score charges for each of them instead of the error: as for half an
@@ -32,7 +33,7 @@ from grucli import evaluation
 from grucli.arguments import Lines, PathLike, Several, checked
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
-from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
 from grucli.nn.cells import CELLS
@@ -62,6 +63,7 @@ class TextReader:
         data: how the training text was read: level, encoding, documents.
         path: the checkpoint file, for display.
         library: which library computes products with many rows; auto: oneDNN if it can be used.
+        unseen: ids of symbols that occur in held-out text alone; they count as new in ``encode``.
     """
 
     model: Model
@@ -70,6 +72,7 @@ class TextReader:
     data: Data = field(default_factory=Data)
     path: Path | None = None
     library: Literal["auto"] | LibraryName = "numpy"
+    unseen: Sequence[int] = ()
 
     @cached_property
     def batch_model(self) -> Model:
@@ -92,7 +95,11 @@ class TextReader:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        return self.vocabulary.encode(text, unknown)
+        return self.vocabulary.encode(self._unified(text), unknown, self.unseen)
+
+    def _unified(self, text: str | bytes) -> str | bytes:
+        """The text with the line ends of the training text; a string, unless symbols are bytes."""
+        return text if self.vocabulary.level == "byte" else unified(decoded(text), self.data)
 
     @checked
     def decode(self, ids: Ids | Sequence[int]) -> str:
@@ -140,8 +147,8 @@ class TextReader:
         self, text: str | bytes, unknown: Unknown
     ) -> tuple[Ids, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         """The code points or bytes of a text, their ids, and which of them are read, each (N,)."""
-        points = self.vocabulary.points(text)
-        places = self.vocabulary.find(points, unknown)
+        points = self.vocabulary.points(self._unified(text))
+        places = self.vocabulary.find(points, unknown, self.unseen)
         return points, places, places >= 0
 
     def _text_of(self, points: Ids) -> str | bytes:
@@ -157,8 +164,9 @@ class TextReader:
         if isinstance(text, Corpus):
             ids, new = text.ids, text.skipped
         elif isinstance(text, str | bytes):
-            _, places, read = self._places(text, find)
-            ids, new = places[read], int((~read).sum())
+            points = self.vocabulary.points(self._unified(text))
+            ids = self.vocabulary.number(points, find)  # of unseen symbols too, as of a file
+            new = len(points) - len(ids)
         else:
             ids, new = text, 0
         charged = new if unknown == "floor" else 0
@@ -330,7 +338,7 @@ class LanguageModel(TextReader):
         """
         check_stops(stop)
         points, places, read = self._places(prompt, unknown)
-        stops = [text.encode(errors="replace") for text in stop]
+        stops = [unified(text, self.data).encode(errors="replace") for text in stop]
         return Samples(
             model=self.model if count < MANY_SAMPLES else self.batch_model,
             vocabulary=self.vocabulary,
@@ -371,11 +379,11 @@ class LanguageModel(TextReader):
     # ---- scoring
 
     @checked
-    def score(self, text: str | bytes, *, unknown: UnknownInScore = "error") -> TextScore:
+    def score(self, text: str | bytes | Ids, *, unknown: UnknownInScore = "error") -> TextScore:
         """Score each symbol of a text, predicted from all symbols before it.
 
         Args:
-            text: a string or bytes.
+            text: a text, or its ids (N,).
             unknown: "error"; "skip" to score the text without new symbols; or "floor" to charge
                 for each of them as for half an occurrence in the training text.
 
@@ -383,7 +391,11 @@ class LanguageModel(TextReader):
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        points, places, read = self._places(text, self._to_find(unknown))
+        if isinstance(text, str | bytes):
+            points, places, read = self._places(text, self._to_find(unknown))
+        else:
+            places = np.asarray(text, np.intp)
+            points, read = self.vocabulary.symbols[places], places >= 0
         first, after = self._begin(places[read])
         rest = [log_probs[:, 0] for log_probs in log_probs_side_by_side(self.model, [after])]
         log_probs = np.full(len(points), self._floor)
@@ -422,7 +434,8 @@ class LanguageModel(TextReader):
         """Score a long text as sums; only a model of documents predicts its first symbol.
 
         Args:
-            text: a text; a text that ``read`` has returned; or ids (N,), in memory or mapped.
+            text: a text; a text that ``read`` has returned; or ids (N,), in memory or mapped. It
+                may have symbols of the held-out text, ``unseen`` ones.
             unknown: as in ``score``. For the result of ``read``, "floor" charges for the symbols
                 that it left out.
             begins: False for a part of a longer text: no separator is read before it.
@@ -433,13 +446,12 @@ class LanguageModel(TextReader):
             CorpusError: there is nothing to predict.
             Stopped: ``stop`` has returned True.
         """
-        first = self.model.separator if begins else None
-        least = 2 if first is None else 1
+        least = 1 if begins and self.documents else 2
         ids, score = self._ids_and_charge(text, unknown, least)
         if len(ids) < least:
             return score
         cores = available_cores() if workers is None else workers
-        return score + evaluation.evaluate(self.batch_model, ids, cores, stop, first=first)
+        return score + evaluation.evaluate(self.batch_model, ids, cores, stop, begins=begins)
 
     # ---- states
 

@@ -49,6 +49,35 @@ def of_list(**named: object) -> LanguageModel:
     return make(documents="line", **named)
 
 
+# ---- line ends
+
+
+def test_texts_have_the_line_ends_of_the_training_text() -> None:
+    lm, texts = make(), ("ab\ncd\n\na", "ab\r\ncd\r\n\r\na", "ab\rcd\r\ra")
+    for text in (*texts, *(text.encode() for text in texts)):
+        score = lm.score(text)
+        assert score.symbols == texts[0]
+        np.testing.assert_array_equal(score.log_probs, lm.score(texts[0]).log_probs)
+        np.testing.assert_array_equal(lm.score_lines([text]), lm.score_lines([texts[0]]))
+        assert lm.evaluate(text) == lm.evaluate(texts[0])
+        assert lm.sample(9, prompt=text, seed=1) == lm.sample(9, prompt=texts[0], seed=1)
+        np.testing.assert_array_equal(lm.states(text)["h"], lm.states(texts[0])["h"])
+    whole = lm.sample(50, seed=1)
+    assert "\n" in whole
+    assert lm.sample(50, seed=1, stop=["\r\n"]) == whole[: whole.index("\n")]
+    np.testing.assert_array_equal(
+        of_list().score_lines(["ab\r\n", "cd\r", "d\r\n"]), of_list().score_lines(["ab", "cd", "d"])
+    )
+
+
+def test_line_ends_that_are_kept_are_characters() -> None:
+    lm = make("\n\r ab", newlines="keep")
+    assert lm.score("a\r\nb\r").symbols == "a\r\nb\r"
+    with pytest.raises(UnknownCharacterError, match="CARRIAGE RETURN"):
+        make(newlines="keep").encode("a\r\n")
+    assert make("\n\r ab", level="byte").score("a\r\nb").symbols == b"a\r\nb"
+
+
 # ---- the public names
 
 

@@ -305,7 +305,7 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
         steps=max((row.step for row in rows), default=where.step),
         parameters=model.params.flat.size,
         chars_per_s=statistics.median(speeds) if speeds else 0.0,
-        train=evaluate(model, seen, available_cores()).loss,
+        train=evaluate(model, seen, available_cores(), begins=False).loss,
         val=evaluate(model, splits.val, available_cores()).loss,
         seconds_to_best=judged.get(where.step, 0.0),
         rise=losses[-1] - min(losses) if losses else 0.0,

@@ -111,7 +111,7 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
     train = said = None
     if val and where.best_loss is not None:
         seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
-        train = evaluate(best.model_to_use(), seen, plan.workers).loss
+        train = evaluate(best.model_to_use(), seen, plan.workers, begins=False).loss
         unlike = differ_in_kind(plan.counts, plan.splits.val)
         losses = Losses(train, val, uniform, unigram, unlike)
         said = judge(losses, plan.settings, copied.share if copied else 0.0)

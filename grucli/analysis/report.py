@@ -175,7 +175,7 @@ def _passage(run: Run) -> Iterator[str]:
     except (CheckpointError, CorpusError, UsageError):
         return
     with blas_limited_to(1):  # the products are small
-        score = lm.score(lm.vocabulary.decode(ids[:PASSAGE]))
+        score = lm.score(ids[:PASSAGE])
     symbols = score.symbols if isinstance(score.symbols, str) else score.symbols.decode("latin-1")
     values = score.bits.tolist()
     spans = "".join(map(_span, symbols, values))

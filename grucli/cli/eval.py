@@ -76,7 +76,7 @@ def _of_split(run: Path, split: str) -> "Scored":
         lm, ids = load_with_split(run, split)
     except ArgumentError as error:
         raise error.of_option() from None
-    return lm, [(split, lm.evaluate(ids, begins=False))]
+    return lm, [(split, lm.evaluate(ids))]
 
 
 def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> "Scored":

@@ -104,6 +104,8 @@ def sample(
     from grucli.storage.loading import load
 
     lm = load(run)
+    if lm.documents and prompt_file is not None:
+        given = _without_line_end(given, prompt_file)
     with _options_named(prompt_file or "--prompt"):
         samples = lm.samples(
             count,
@@ -230,6 +232,14 @@ def _read_prompt(source: str) -> bytes:
             "which has the most effect"
         )
     return raw
+
+
+def _without_line_end(prompt: bytes, source: str) -> bytes:
+    """Return a prompt without the line end that would end the line which it begins."""
+    begun = prompt.removesuffix(b"\n").removesuffix(b"\r")
+    if begun and begun != prompt:
+        render.warn(f"{source}: its last line end is left out, so that a sample continues the line")
+    return begun
 
 
 def _open_prompt(source: str) -> AbstractContextManager[BinaryIO]:

@@ -16,20 +16,19 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from grucli.errors import CorpusError
+from grucli.data.vocabulary import smallest_unsigned
+from grucli.errors import CorpusError, RunError
 from grucli.files import (
     open_file,
     read_json,
     replace_file,
     replace_text,
-    sha256,
     temporary_for,
 )
 from grucli.nn.params import Ids
@@ -37,7 +36,7 @@ from grucli.nn.params import Ids
 IN_MEMORY = 2**25
 """Maximum bytes of ids that stay in memory; longer texts are written to the cache."""
 
-FORMAT = 1
+FORMAT = 2
 
 ENTRY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}\.(ids|json)")
 """Names of files in the cache."""
@@ -101,8 +100,12 @@ def find(name: str) -> Encoded | None:
     _sweep(ids_file.parent)
     try:
         facts = read_json(facts_file)
-        if facts.pop("check") == _check(facts) and sha256(ids_file) == facts["ids_sha256"]:
-            return Encoded(_map(ids_file, np.dtype(facts["dtype"])), facts, ids_file)
+        dtype = smallest_unsigned(len(facts["symbols"]))
+        with open_file(ids_file) as file:
+            content, largest = _hash_and_largest(file, dtype)
+            sound = facts.pop("check") == _check(facts) and content == facts["ids_sha256"]
+            if sound and largest < len(facts["symbols"]):
+                return Encoded(_map(file, dtype), facts, ids_file)
     except OSError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -112,29 +115,40 @@ def find(name: str) -> Encoded | None:
     return None
 
 
-def store(name: str, chunks: Iterator[Ids], dtype: npt.DTypeLike, facts: dict[str, Any]) -> Encoded:
-    """Write an entry, chunk by chunk, and return what ``find`` returns from now on.
+def store(name: str, chunks: Callable[[], Iterator[Ids]], facts: dict[str, Any]) -> Encoded:
+    """Write an entry, unless there is an equal one; return what ``find`` returns from now on.
+
+    Args:
+        name: the name of the entry.
+        chunks: gives the ids, chunk by chunk; called several times.
+        facts: facts about them, with the ``symbols`` that they stand for.
 
     Raises:
         CorpusError: it cannot be written; nothing of it stays on the disk.
     """
+    if (found := _equal_entry(name, chunks())) is not None:
+        return found
     ids_file, facts_file = _files(name)
     content = hashlib.sha256()
 
     def write(file: Any) -> None:
-        for chunk in chunks:
-            raw = chunk.astype(dtype, copy=False).tobytes()
+        for chunk in chunks():
+            raw = chunk.tobytes()
             content.update(raw)
             file.write(raw)
 
     try:
         ids_file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(ids_file, write)
-        facts = {**facts, "dtype": np.dtype(dtype).str, "ids_sha256": content.hexdigest()}
+        dtype = smallest_unsigned(len(facts["symbols"]))
+        facts = {**facts, "dtype": dtype.str, "ids_sha256": content.hexdigest()}
         replace_text(facts_file, json.dumps({**facts, "check": _check(facts)}) + "\n")
-        return Encoded(_map(ids_file, np.dtype(dtype)), facts, ids_file)
+        with open_file(ids_file) as file:
+            return Encoded(_map(file, dtype), facts, ids_file)
     except OSError as error:
-        if (found := find(name)) is not None:  # another process has written it in the meantime
+        if (
+            found := _equal_entry(name, chunks())
+        ) is not None:  # another process has written it in the meantime
             return found
         with contextlib.suppress(OSError):
             ids_file.unlink()  # ids without facts are useless
@@ -156,13 +170,54 @@ def release_pages(ids: Ids) -> None:
 
     Ids that are not mapped from a file stay in memory.
     """
+    mapped = _mapping(ids)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def check_file(ids: Ids) -> None:
+    """Check that the file of mapped ids still has its length; call this before reading them.
+
+    Raises:
+        RunError: it is shorter. To read the ids would end the program (SIGBUS).
+    """
+    mapped = _mapping(ids)
+    if mapped is not None and mapped.size() < len(mapped):
+        raise RunError(
+            f"{directory()}: the file with the encoded text was cut while it was in use; start "
+            "again (--resume continues a run from its last checkpoint): the text is encoded anew"
+        )
+
+
+def _mapping(ids: Ids) -> mmap.mmap | None:
+    """The mapped file that ids are in; None if they are in memory."""
     base: object = ids
     while isinstance(base, np.ndarray):
         base = base.base
     if isinstance(base, memoryview):
         base = base.obj
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
+    return base if isinstance(base, mmap.mmap) else None
+
+
+def _equal_entry(name: str, chunks: Iterator[Ids]) -> Encoded | None:
+    """The entry of a name if it holds these ids."""
+    if (found := find(name)) is None:
+        return None
+    end = 0
+    for chunk in chunks:
+        if not np.array_equal(found.ids[end : end + len(chunk)], chunk):
+            return None
+        end += len(chunk)
+    return found if end == len(found.ids) else None
+
+
+def _hash_and_largest(file: BinaryIO, dtype: np.dtype[Any]) -> tuple[str, int]:
+    """The SHA-256 of a file of ids, and the largest of them."""
+    content, largest = hashlib.sha256(), 0
+    while chunk := file.read(2**20):
+        content.update(chunk)
+        largest = max(largest, int(np.frombuffer(chunk, dtype).max()))
+    return content.hexdigest(), largest
 
 
 def _check(facts: dict[str, Any]) -> str:
@@ -170,10 +225,8 @@ def _check(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _map(path: Path, dtype: np.dtype[Any]) -> Ids:
-    with open_file(path) as file:
-        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    ids: Ids = np.frombuffer(mapped, dtype)
+def _map(file: BinaryIO, dtype: np.dtype[Any]) -> Ids:
+    ids: Ids = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), dtype)
     return ids
 
 

@@ -8,8 +8,10 @@ which is one byte per character for an ordinary alphabet. The ids of long texts 
 """
 
 import codecs
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ from grucli.data.text_files import (
     size_on_disk,
 )
 from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
-from grucli.errors import CorpusError
+from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
 LISTED = 5
@@ -41,7 +43,7 @@ CODE_POINTS = 0x110000
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text as ids.
+    r"""A text as ids.
 
     Attributes:
         ids: the text, (N,), in the smallest unsigned type that fits the vocabulary; the ids of a
@@ -56,6 +58,7 @@ class Corpus:
         repeated: files with the content of an earlier file, each with that file.
         skipped: number of symbols that were skipped because the vocabulary lacks them.
         rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
+        unified: number of line ends that were read as \n and are \r\n or \r in the files.
         cached_ids: the file from which the ids are mapped; None if they are in memory.
     """
 
@@ -69,6 +72,7 @@ class Corpus:
     repeated: tuple[tuple[str, str], ...] = ()
     skipped: int = 0
     rare: int = 0
+    unified: int = 0
     cached_ids: Path | None = None
 
     def notes(self, data: Data) -> list[str]:
@@ -86,6 +90,11 @@ class Corpus:
                 f"the text contains files twice: {named}; what is twice in a text can be in both "
                 "the training part and the validation part, whose loss is then too low: leave it "
                 "out"
+            )
+        if self.unified:
+            notes.append(
+                f"{self.unified:,} line ends are \\r\\n or \\r in the file and are read as \\n "
+                "(data.newlines: unify)"
             )
         return notes
 
@@ -132,13 +141,12 @@ def read(
         ids=encoded.ids,
         vocabulary=_vocabulary_of(facts, data),
         sources=tuple(sources),
-        sha256=facts["sha256"],
-        size=facts["size"],
+        sha256=text.sha256,
+        size=sum(text.sizes),
         files=len(files),
         not_text=tuple((file, kind.name) for file, kind in not_text.items()),
         repeated=tuple(text.repeated),
-        skipped=facts["skipped"],
-        rare=facts["rare"],
+        **{name: facts[name] for name in ("skipped", "rare", "unified")},
         cached_ids=encoded.file,
     )
 
@@ -183,16 +191,28 @@ class _Reading:
 
     def known(self, text: Digest) -> cache.Encoded | None:
         """The ids of a text that was read in this way before, or None."""
-        own = cache.find(self._name(text, None))
+        own = self._found(text, None)
         if own is None:
             if self.given is None or self.extend:
                 return None  # the symbols of the text are not known
-            return cache.find(self._name(text, self.given))
+            return self._found(text, self.given)
         vocabulary = _vocabulary_of(own.facts, self.data)
         wanted = self._wanted(vocabulary)
-        if self._is_own(wanted, vocabulary):
-            return own
-        return cache.find(self._name(text, wanted))
+        return own if self._is_own(wanted, vocabulary) else self._found(text, wanted)
+
+    def _found(self, text: Digest, vocabulary: Vocabulary | None) -> cache.Encoded | None:
+        """A cache entry that begins as the text does; to compare the rest would be to encode it."""
+        found = cache.find(self._name(text, vocabulary))
+        if found is None:
+            return None
+        _, points, _ = next(_chunks(text.files[0], self.data))
+        unknown: Unknown = "error" if vocabulary is None else self.unknown
+        try:
+            ids = _vocabulary_of(found.facts, self.data).find(points, unknown)
+        except UnknownCharacterError:
+            return None
+        ids = ids[ids >= 0]
+        return found if np.array_equal(ids, found.ids[: len(ids)]) else None
 
     def read(
         self, text: Digest, named: Sequence[str], provisional: cache.TemporaryIds
@@ -205,9 +225,10 @@ class _Reading:
                 numbering.add(np.array([LINE_END], np.uint32))  # the end of a file ends a document
                 before += 1
             text.begin_file()
-            for raw, points in _chunks(file, self.data):
+            for raw, points, unified in _chunks(file, self.data):
                 text.update(raw)
                 numbering.add(points)
+                numbering.unified += unified
             if numbering.count == before and file in named:
                 raise CorpusError(f"{file}: the file is empty; give a text to read")
         if not numbering.count:
@@ -227,18 +248,17 @@ class _Reading:
         rare = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
         skipped = int(numbering.counts[table < 0].sum())
         facts = {
-            "sha256": text.sha256,
-            "size": sum(text.sizes),
             "symbols": vocabulary.symbols.tolist(),
             "skipped": skipped,
             "rare": int(numbering.counts[rare].sum()),
+            "unified": numbering.unified,
         }
         dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
-        chunks = numbering.chunks(table, dtype)
+        chunks = partial(numbering.chunks, table, dtype)
         if count * dtype.itemsize <= cache.IN_MEMORY:
-            return cache.Encoded(_joined(chunks, count, dtype), facts)
+            return cache.Encoded(_joined(chunks(), count, dtype), facts)
         name = self._name(text, None if self._is_own(vocabulary, own) else vocabulary)
-        return cache.find(name) or cache.store(name, chunks, dtype, facts)
+        return cache.store(name, chunks, facts)
 
     def _wanted(self, own: Vocabulary | None) -> Vocabulary | None:
         """The vocabulary of the ids; ``own`` has the text's own symbols."""
@@ -259,9 +279,9 @@ class _Reading:
         The sizes of the files are part of the name, since each file is decoded by itself.
         """
         data = self.data
-        encoding = "" if data.level == "byte" else codecs.lookup(data.encoding).name
-        how: list[object] = [data.level, encoding, data.min_count]
-        how += [data.documents, text.sizes[1:]]
+        how: list[object] = [data.level, data.min_count, data.documents, text.sizes[1:]]
+        if data.level == "char":
+            how += [codecs.lookup(data.encoding).name, data.newlines]
         if vocabulary is not None:
             how += [vocabulary.symbols.tolist(), vocabulary.unknown_id, self.unknown]
         return cache.entry_name(text.sha256, how)
@@ -281,6 +301,7 @@ class _Numbering:
         self.counts = np.zeros(0, np.int64)  # how often each of them occurs
         self.lengths: list[tuple[np.dtype[Any], int]] = []  # type and length of each chunk
         self.last: int | None = None  # the last symbol read
+        self.unified = 0  # line ends that were read as \n
 
     @property
     def count(self) -> int:
@@ -347,14 +368,20 @@ def _joined(chunks: Iterator[Ids], count: int, dtype: npt.DTypeLike) -> Ids:
     return ids
 
 
-def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
-    """Raw bytes and the symbols that are complete with them, chunk by chunk."""
+def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
+    r"""Raw bytes, the symbols that are complete with them, and the number of \r, chunk by chunk.
+
+    With ``data.newlines`` keep, that number is 0. Each file is decoded by itself.
+    """
     if data.level == "byte":
         for raw in raw_chunks(file):
-            yield raw, np.frombuffer(raw, np.uint8)
+            yield raw, np.frombuffer(raw, np.uint8), 0
         return
     decoder = codecs.getincrementaldecoder(_with_bom(data.encoding))("strict")
+    unify = data.newlines == "unify"
+    line_ends = io.IncrementalNewlineDecoder(None, translate=unify)
     offset = lines = 0  # bytes and line ends before the current chunk
+    wide = 0  # line of the first character beyond ASCII, from 1; 0 before there is one
     for raw in _and_end(raw_chunks(file)):
         if not offset and (kind := recognize(raw[:START], data.encoding)):  # standard input
             raise _not_a_text(file, kind)
@@ -366,15 +393,19 @@ def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids]]:
             at = offset - len(pending) + error.start
             if not offset and raw.startswith(codecs.BOM_UTF8):
                 at += len(codecs.BOM_UTF8)  # the decoder does not count it
-            raise _not_decodable(file, data.encoding, at, line, error) from None
+            known = wide or _line_beyond_ascii(error.object[: error.start].decode("latin-1"), lines)
+            raise _not_decodable(file, data.encoding, at, line, known, error) from None
         except UnicodeError as error:  # this codec does not tell the position
             raise CorpusError(
                 f"{file}: is not {data.encoding}: {error}; name its encoding with "
                 "--set data.encoding=..., or read bytes with --set data.level=byte"
             ) from None
         offset += len(raw)
+        wide = wide or _line_beyond_ascii(text, lines)
+        unified = text.count("\r") if unify else 0  # each \r begins or is one line end
+        text = line_ends.decode(text, final=not raw)
         lines += text.count("\n")
-        yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
+        yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), unified
 
 
 def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -387,16 +418,30 @@ def _with_bom(encoding: str) -> str:
     return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
 
 
+def _line_beyond_ascii(text: str, lines: int) -> int:
+    """The line of the first character beyond ASCII; 0 if there is none. ``lines`` are before."""
+    if text.isascii():
+        return 0
+    first = next(place for place, one in enumerate(text) if one > "\x7f")
+    return lines + text.count("\n", 0, first) + 1
+
+
 def _not_decodable(
-    file: str, encoding: str, offset: int, line: int, error: UnicodeDecodeError
+    file: str, encoding: str, offset: int, line: int, wide: int, error: UnicodeDecodeError
 ) -> CorpusError:
+    """The error for a byte; ``wide`` is the line of the first character beyond ASCII before it."""
     byte = f"0x{error.object[error.start]:02x}"
-    working = _encoding_that_reads(file)
-    advice = (
-        f"--set data.encoding={working} reads this file"
-        if working
-        else "if it is text, name its encoding with --set data.encoding=..."
-    )
+    if wide and codecs.lookup(encoding).name == "utf-8":
+        advice = (
+            f"from line {wide:,} on there are UTF-8 characters, which another encoding would "
+            "garble: the file seems to have two encodings, so convert what is not UTF-8 (often "
+            f"cp1252), from line {line:,} on; if it has only one, name it with --set "
+            "data.encoding=..."
+        )
+    elif working := _encoding_that_reads(file):
+        advice = f"--set data.encoding={working} reads this file"
+    else:
+        advice = "if it is text, name its encoding with --set data.encoding=..."
     return CorpusError(
         f"{file}: byte {byte} at offset {offset:,} (line {line:,}) is not {encoding} "
         f"({error.reason}); {advice}"

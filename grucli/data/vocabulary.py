@@ -97,13 +97,22 @@ class Vocabulary:
         (place,) = self.find(np.array([LINE_END], np.uint32), "skip")
         return int(place) if place >= 0 else None
 
-    def number(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """Ids of symbols, without those to be left out; errors as of ``find``."""
-        places = self.find(symbols, unknown)
+    def number(
+        self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
+    ) -> npt.NDArray[np.intp]:
+        """Ids of symbols, without those to be left out; arguments and errors as of ``find``."""
+        places = self.find(symbols, unknown, unseen)
         return places[places >= 0]
 
-    def find(self, symbols: Ids, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
+    def find(
+        self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
+    ) -> npt.NDArray[np.intp]:
         """Ids of symbols, -1 for those to be left out; as long as ``symbols``.
+
+        Args:
+            symbols: code points or byte values, (N,).
+            unknown: "error", or "skip" to leave out symbols that are not known.
+            unseen: ids of symbols that count as unknown.
 
         Raises:
             UnknownCharacterError: naming each symbol that is not known, unless they are to be left
@@ -111,6 +120,8 @@ class Vocabulary:
         """
         places = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(places, len(self) - 1)] == symbols
+        if len(unseen):
+            known &= ~np.isin(places, unseen)
         if unknown == "skip":
             return np.where(known, places, -1)
         if self.unknown_id is not None:
@@ -119,9 +130,11 @@ class Vocabulary:
             raise UnknownCharacterError(self._describe(np.unique(symbols[~known])))
         return places
 
-    def encode(self, text: str | bytes, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
+    def encode(
+        self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
+    ) -> npt.NDArray[np.intp]:
         """Ids of a text; errors as of ``points`` and ``find``."""
-        return self.number(self.points(text), unknown)
+        return self.number(self.points(text), unknown, unseen)
 
     def points(self, text: str | bytes) -> Ids:
         """The code points or byte values of a text, (N,).
@@ -137,7 +150,7 @@ class Vocabulary:
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
             return np.frombuffer(raw, np.uint8)
-        return np.frombuffer(_decoded(text).encode("utf-32-le", "replace"), "<u4")
+        return np.frombuffer(decoded(text).encode("utf-32-le", "replace"), "<u4")
 
     def decode(self, ids: Ids) -> bytes:
         """The UTF-8 form of characters, or the bytes themselves."""
@@ -150,11 +163,12 @@ class Vocabulary:
         return symbols.astype("<u4").tobytes().decode("utf-32-le", "replace").encode()
 
     def _describe(self, unknown: Ids) -> str:
-        if self.level == "byte":
-            names = [f"0x{byte:02x}" for byte in unknown[:LISTED].tolist()]
-        else:
-            characters = [chr(point) for point in unknown[:LISTED].tolist()]
-            names = list(map(describe_character, characters))
+        characters = list(map(chr, unknown[:LISTED].tolist()))
+        names = [
+            (f"0x{ord(one):02x}" if self.level == "byte" else describe_character(one))
+            + " (in the held-out text alone)" * (ord(one) in self.symbols)
+            for one in characters
+        ]
         more = f" and {len(unknown) - LISTED:,} more" if len(unknown) > LISTED else ""
         plural = "s" if len(unknown) > 1 else ""
         proposed = self._proposals(characters) if self.level == "char" else ""
@@ -179,7 +193,19 @@ class Vocabulary:
         return proposed
 
 
-def _decoded(text: str | bytes) -> str:
+def unified(text: str, data: Data) -> str:
+    r"""A text as a model reads it: \r\n and \r become \n if that is how the corpus was read."""
+    if data.level == "byte" or data.newlines == "keep":
+        return text
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def decoded(text: str | bytes) -> str:
+    """A text as a string; a byte order mark at the start of bytes is left out.
+
+    Raises:
+        CorpusError: bytes are not UTF-8.
+    """
     if isinstance(text, str):
         return text
     try:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.config import Data
-from grucli.data.cache import release_pages
+from grucli.data.cache import check_file, release_pages
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
@@ -68,18 +68,20 @@ def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
             "give a text with at least two different characters"
         )
     val, test = round(N * data.val), round(N * data.test)
-    train = N - val - test
-    shares = [("train", train, 1.0), ("val", val, data.val), ("test", test, data.test)]
-    if any(share > 0 and part < 2 for _, part, share in shares):
+    ends = [N - val - test, N - test]
+    if data.documents and line_end is not None:
+        ends = [_line_start(ids, end, line_end) for end in ends]
+    train, val, test = np.diff([0, *ends, N]).tolist()
+    if any(
+        share > 0 and part < 2 for part, share in ((train, 1), (val, data.val), (test, data.test))
+    ):
         raise CorpusError(
             f"the corpus is too small: {N:,} {data.noun}s, of which data.val={data.val} takes "
             f"{val:,} and data.test={data.test} takes {test:,}; {train:,} remain for training. "
-            f"Each part needs 2 {data.noun}s (one to read, one to predict): give a longer text, or "
+            f"Each part needs 2 {data.noun}s (one to read, one to predict)"
+            f"{' and begins with a whole line' if data.documents else ''}: give a longer text, or "
             "set data.val or data.test to 0"
         )
-    ends = [train, train + val]
-    if data.documents and line_end is not None:
-        ends = [_line_start(ids, end, line_end) for end in ends]
     return Splits(ids[: ends[0]], ids[ends[0] : ends[1]], ids[ends[1] :])
 
 
@@ -99,6 +101,7 @@ def _line_start(ids: Ids, position: int, line_end: int) -> int:
 def chunks(ids: Ids) -> Iterator[Ids]:
     """The ids, chunk by chunk; the memory of mapped ids is released after each chunk."""
     for lo in range(0, len(ids), CHUNK):
+        check_file(ids)
         yield ids[lo : lo + CHUNK]
         release_pages(ids)
 
@@ -132,6 +135,7 @@ def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
     They do if the two distributions of first characters overlap by less than half.
     """
     train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
+    train[line_end] = val[line_end] = 0  # empty lines have no first character
     if min(train.sum(), val.sum()) < FEW_LINES:
         return False
     return bool(np.abs(train / train.sum() - val / val.sum()).sum() / 2 > 0.5)
@@ -152,11 +156,17 @@ def looks_like_list(ids: Ids, line_end: int | None) -> int:
     return len(lengths) if short else 0
 
 
+def empty_share(ids: Ids, line_end: int, V: int) -> float:
+    """The share of the lines that are empty."""
+    first = _first_of_lines(ids, line_end, V)
+    return float(first[line_end] / max(1, first.sum()))
+
+
 def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
+    """How often each symbol follows a line end, (V,)."""
     counts = np.zeros(V, np.int64)
     for chunk in chunks(ids):
         counts += np.bincount(chunk[1:][chunk[:-1] == line_end], minlength=V)
-    counts[line_end] = 0  # empty lines have no first character
     return counts
 
 
@@ -195,6 +205,7 @@ class Windows:
 
     def window(self, number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """The inputs and the targets of window ``number`` of an epoch, each (T, B)."""
+        check_file(self.ids)
         S, B = self.stream_length, self.B
         lo, hi = (S * edge // self.per_epoch for edge in (number, number + 1))
         x, targets = (

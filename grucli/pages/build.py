@@ -76,7 +76,8 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
     copied = _copied(file, checkpoint, sample)
     shown = passage if passage is not None else lm.decode(sample[:SHOWN])
     held = payload(lm, sample[:PROVEN], type_)
-    lm.encode(shown)  # a character that the model never saw is an error here, not in the page
+    if passage is not None:
+        lm.encode(passage)  # a character that the model never saw is an error here, not in the page
     return Page(html(held, _about(file, checkpoint, lm, type_, copied, shown)), type_, copied)
 
 

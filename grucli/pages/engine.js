@@ -251,7 +251,8 @@ const engine = (() => {
       [this.b_c] = named["output.b_c"];
       const total = spec.counts.reduce((a, b) => a + b, 0);
       this.first = Float64Array.from(spec.counts, (n) => Math.log(Math.max(n, 0.5) / total));
-      this.idOf = new Map(spec.symbols.map((symbol, id) => [symbol, id]));
+      const unseen = new Set(spec.unseen);
+      this.idOf = new Map(spec.symbols.map((symbol, id) => [symbol, id]).filter(([, id]) => !unseen.has(id)));
     }
 
     /** The state before any text: for each layer, its parts. */
@@ -295,12 +296,17 @@ const engine = (() => {
       return { logProbs: this.next(state), state };
     }
 
+    /** The symbols of a text: bytes, or code points with the line ends of the training text. */
+    symbolsOf(text) {
+      if (this.spec.level === "byte") return Array.from(new TextEncoder().encode(text));
+      const read = this.spec.unify ? text.replace(/\r\n?/g, "\n") : text;
+      return Array.from(read, (character) => character.codePointAt(0));
+    }
+
     /** The ids of a text; characters that the model does not know are its unknown one, or null. */
     encode(text) {
-      const symbols = this.spec.level === "byte" ? Array.from(new TextEncoder().encode(text))
-        : Array.from(text, (character) => character.codePointAt(0));
       const { unknown } = this.spec;
-      return symbols.map((symbol) => this.idOf.has(symbol) ? this.idOf.get(symbol) : unknown);
+      return this.symbolsOf(text).map((symbol) => this.idOf.has(symbol) ? this.idOf.get(symbol) : unknown);
     }
 
     /** The text of ids; bytes that are not UTF-8 become U+FFFD. */

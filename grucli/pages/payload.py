@@ -8,6 +8,7 @@ import numpy as np
 
 from grucli.analysis.gradient_routes import History, look_back
 from grucli.analysis.route_shares import shares_by_distance
+from grucli.data.vocabulary import unified
 from grucli.evaluation import UNSEEN
 from grucli.language_model import LanguageModel
 from grucli.nn.model import Model
@@ -66,10 +67,12 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> Payload:
             "H": model.H,
             "L": model.L,
             "separator": model.separator,
+            "unseen": list(lm.unseen),
             "unknown": lm.vocabulary.unknown_id,
             "lists": lm.documents,
             "lineEnd": lm.vocabulary.line_end,
             "level": lm.vocabulary.level,
+            "unify": unified("\r", lm.data) == "\n",
             "symbols": lm.vocabulary.symbols.tolist(),
             "counts": lm.counts.tolist(),
             "type": type_,

@@ -27,9 +27,9 @@ const NOUN = spec.level === "byte" ? "byte" : "character";
 /** The ids of a text, without what the model does not know, and the characters left out. */
 function known(text) {
   const ids = model.encode(text);
-  const symbols = spec.level === "byte" ? Array.from(new TextEncoder().encode(text)) : Array.from(text);
+  const symbols = model.symbolsOf(text);
   const out = new Set();
-  ids.forEach((id, i) => { if (id === null) out.add(spec.level === "byte" ? `byte ${symbols[i].toString(16)}` : symbols[i]); });
+  ids.forEach((id, i) => { if (id === null) out.add(spec.level === "byte" ? `byte ${symbols[i].toString(16)}` : String.fromCodePoint(symbols[i])); });
   return { ids: ids.filter((id) => id !== null), unknown: [...out] };
 }
 const some = (unknown) => unknown.slice(0, 12).join(" ") + (unknown.length > 12 ? " …" : "");

@@ -8,7 +8,7 @@ The reader checks every name, shape and type against the settings before it allo
 import json
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -60,7 +60,8 @@ class Checkpoint:
         use_ema: whether the moving average has the lower loss and is used for sampling.
         state: carried hidden states, (L, B, S H).
         window: characters in a window; fewer than in the settings if the text is short.
-        corpus: {"sha256", "chars", "skipped"} of the corpus; "chars" excludes skipped ones.
+        corpus: {"sha256", "chars", "skipped", "unseen"} of the corpus; "chars" excludes skipped
+            ones, "unseen" has the ids of symbols that occur in held-out text alone.
         progress: the progress of the run.
     """
 
@@ -86,6 +87,11 @@ class Checkpoint:
         """How unknown characters of the corpus were treated: an error, or skipped."""
         return "skip" if self.corpus.get("skipped") else "error"
 
+    @property
+    def unseen(self) -> list[int]:
+        """Ids of symbols that occur in the held-out text alone; not recorded by old versions."""
+        return list(self.corpus.get("unseen", []))
+
     def splits(self, ids: Ids) -> Splits:
         """The parts of the run's corpus, or of another text that is read in the same way."""
         return split(ids, self.settings.data, self.vocabulary.line_end)
@@ -96,9 +102,15 @@ class Checkpoint:
 
     def language_model(self, path: Path | None = None) -> LanguageModel:
         """The model to use, with its vocabulary; ``path`` is displayed as its name."""
-        library = self.settings.train.products
+        settings = self.settings
         return LanguageModel(
-            self.model_to_use(), self.vocabulary, self.counts, self.settings.data, path, library
+            self.model_to_use(),
+            self.vocabulary,
+            self.counts,
+            settings.data,
+            path,
+            settings.train.products,
+            self.unseen,
         )
 
     def averaged(self) -> Model:
@@ -255,7 +267,7 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
-        settings = Settings.model_validate_json(json.dumps(meta["settings"]))
+        settings = _settings(meta)
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
         vocabulary = Vocabulary.of(symbols, settings.data)
@@ -327,6 +339,15 @@ class _Reader:
         return self.archive.read(name, member.dtype, shape)
 
 
+def _settings(meta: Mapping[str, Any]) -> Settings:
+    """The settings of a run; one that began before ``data.newlines`` has kept all line ends."""
+    settings = Settings.model_validate_json(json.dumps(meta["settings"]))
+    if "newlines" in settings.data.model_fields_set:
+        return settings
+    data = settings.data.model_copy(update={"newlines": "keep"})
+    return settings.model_copy(update={"data": data})
+
+
 def _in_range_or_refused(name: str, weights: Array) -> Array:
     if not _in_range(weights):
         raise ValueError(f"{name} holds weights above {LARGEST_WEIGHT:g}: the run has diverged")
@@ -349,6 +370,8 @@ def _check(checkpoint: Checkpoint) -> None:
     if tuple(map(type, facts)) != (str, int, int):
         raise ValueError("meta does not identify the corpus")
     counts = checkpoint.counts
+    if not all(type(id_) is int and 0 <= id_ < len(counts) for id_ in checkpoint.unseen):
+        raise ValueError("corpus.unseen in meta has ids that no symbol has")
     if counts.min() < 0 or not 0 < sum(counts.tolist()) <= corpus["chars"]:
         raise ValueError("counts are not those of a text")
     if type(window) is not int or not 1 <= window <= train.window:

@@ -3,6 +3,7 @@
 import math
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,12 @@ import numpy.typing as npt
 from grucli import __version__, evaluation, threads
 from grucli.config import BUDGETS, Settings, Train
 from grucli.data.corpus import Corpus
+from grucli.data.vocabulary import unified
 from grucli.data.windows import (
     Splits,
     Windows,
     count_symbols,
+    empty_share,
     fit_windows,
     looks_like_list,
     looks_sorted,
@@ -51,6 +54,9 @@ WEIGHTS, DROPOUT, SAMPLES = range(3)
 MANY_SYMBOLS, FREQUENT = 1000, 10
 """Vocabulary size from which a higher ``data.min_count`` is advised, and the advised value."""
 
+EMPTY = 0.05
+"""Share of empty lines of a list from which a note says so."""
+
 LINE = 20
 """Minimum length of a line that is not expected twice in a text, in bytes."""
 
@@ -79,6 +85,7 @@ class Plan:
         products: how matrix products are computed.
         ranks: number of ranks; ``workers`` are those of this one.
         mpi: name and version of the MPI that joins them; empty for one rank.
+        unseen: ids of symbols that occur in held-out text alone.
     """
 
     settings: Settings
@@ -92,6 +99,7 @@ class Plan:
     products: Products = NUMPY
     ranks: int = 1
     mpi: str = ""
+    unseen: Sequence[int] = ()
 
     @property
     def parameters(self) -> int:
@@ -129,21 +137,22 @@ class Plan:
         return PROCESS_BYTES * self.workers + text + 4 * numbers
 
 
-def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
+def make_plan(
+    settings: Settings, corpus: Corpus, ranks: Ranks = ALONE, old: Checkpoint | None = None
+) -> Plan:
     """Split the corpus and make the plan of a run.
 
     Args:
         settings: resolved settings.
         corpus: the text.
         ranks: the ranks that share each batch; the plan is that of one of them.
+        old: the weights from which the run starts or continues; None if they are random.
 
     Raises:
         UsageError: there are more ranks than streams.
         CorpusError: the corpus is too small.
-        UnknownCharacterError: the prompt of the samples has symbols that are not in the corpus.
         SettingsError: training needs more memory than the machine has.
     """
-    _check_prompt(settings, corpus)
     splits = split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
@@ -168,6 +177,7 @@ def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
         products=_products(train),
         ranks=ranks.size,
         mpi=ranks.library,
+        unseen=_unseen(counts, corpus, old),
     )
     _check_memory(plan)
     return plan
@@ -235,10 +245,23 @@ def notes(plan: Plan) -> list[str]:
         )
     if line_end is not None and len(plan.splits.val):
         found += _repeated(plan, 1 if documents else LINE)
-    if documents and line_end is not None and looks_sorted(plan.splits, line_end, V):
+    if documents and line_end is not None:
+        found += _about_list(plan, line_end, V)
+    return found
+
+
+def _about_list(plan: Plan, line_end: int, V: int) -> list[str]:
+    """Notes on a list that is sorted or has empty lines."""
+    found = []
+    if looks_sorted(plan.splits, line_end, V):
         found.append(
             "the validation lines begin with other characters than the training lines: if the list "
             "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
+        )
+    if (share := empty_share(plan.splits.train, line_end, V)) >= EMPTY:
+        found.append(
+            f"{share:.0%} of the lines are empty, so that about as many samples will be empty: if "
+            "they do not belong to the list, remove them, as in `grep . list.txt > filled.txt`"
         )
     return found
 
@@ -265,9 +288,24 @@ def _repeated(plan: Plan, shortest: int) -> list[str]:
     ]
 
 
-def _check_prompt(settings: Settings, corpus: Corpus) -> None:
+def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | None) -> list[int]:
+    """Ids of symbols that neither the training text nor that of the old weights has."""
+    unseen = np.flatnonzero(counts == 0)
+    if old is not None:
+        seen = corpus.vocabulary.find(np.delete(old.vocabulary.symbols, old.unseen))
+        unseen = np.setdiff1d(unseen, seen)
+    return unseen.tolist()
+
+
+def check_prompt(plan: Plan) -> None:
+    """Refuse a prompt of the samples that has symbols which training does not see.
+
+    Raises:
+        UnknownCharacterError: it has such symbols, which the message names.
+    """
+    prompt = unified(plan.settings.sample.prompt, plan.settings.data)
     try:
-        corpus.vocabulary.encode(settings.sample.prompt)
+        plan.corpus.vocabulary.encode(prompt, unseen=plan.unseen)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"sample.prompt: {error}") from None
 
@@ -336,6 +374,7 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
             "sha256": plan.corpus.sha256,
             "chars": len(plan.corpus.ids),
             "skipped": plan.corpus.skipped,
+            "unseen": plan.unseen,
         },
         progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
     )

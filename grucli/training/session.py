@@ -46,7 +46,7 @@ from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
 from grucli.training.events import Evaluated, Event, Finished, Started
-from grucli.training.plan import Plan, describe, list_note, make_plan, resume, start
+from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.trainer import Trainer
@@ -109,7 +109,8 @@ class Session:
     own_name: bool = False
 
     def __post_init__(self) -> None:
-        """Put the notes of the plan first."""
+        """Check the plan, and put its notes first."""
+        check_prompt(self.plan)
         self.notes = [*notes_of(self.plan), *self.notes]
 
     @cached_property
@@ -362,7 +363,12 @@ def from_weights(
         raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
     file, old = open_checkpoint(origin.path)
     data = old.settings.data
-    kept = Data(level=data.level, min_count=data.min_count, documents=data.documents)
+    kept = Data(
+        level=data.level,
+        newlines=data.newlines,
+        min_count=data.min_count,
+        documents=data.documents,
+    )
     lr = float(f"{WARM * learning_rate(old.settings.model):.2g}")
     suited_lr: Values = {} if "optim.lr" in _keys(layers) else {"optim.lr": lr}
     base = Settings(model=old.settings.model, data=kept)
@@ -372,7 +378,7 @@ def from_weights(
         fixed.add("data.min_count")
     _refuse(old.settings, settings, fixed, f"{origin.path} was trained with", layers)
     text = _text_for(origin, old, sources, settings)
-    plan = make_plan(settings, text, ranks)
+    plan = make_plan(settings, text, ranks, old)
     notes = renamed(layers) + _what_differs(origin, old, text, settings)
     begin = partial(start, plan, old)
     init_from = _init_from(origin, file)
@@ -479,7 +485,7 @@ def _gone_on(
     notes += renamed([*_config_layer(run), *layers])
     settings = _resumable(old.settings, all_layers)
     text = _own_text(run, given, settings, old)
-    plan = make_plan(settings, text, ranks)
+    plan = make_plan(settings, text, ranks, old)
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = _seconds(run)
     notes += _changes(run, plan)

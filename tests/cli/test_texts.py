@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import grucli as library
 from grucli.config import Data
 from grucli.data import cache
 from grucli.data.corpus import read
-from grucli.errors import CorpusError
+from grucli.errors import CorpusError, UnknownCharacterError
+from grucli.files import sha256
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import RunDirectory
 from grucli.training.plan import make_plan, resume
@@ -39,6 +41,124 @@ def trained_on(grucli: Grucli, *args: object) -> Path:
 
 def last(run: Path) -> checkpoints.Checkpoint:
     return checkpoints.read(RunDirectory(run).checkpoints.find("last"))
+
+
+# ---- line ends
+
+
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+@pytest.mark.parametrize("documents", ["line", "null"])
+def test_a_line_end_is_a_line_end(grucli: Grucli, line_end: str, documents: str) -> None:
+    asked = ("--steps=2", f"--set=data.documents={documents}", *TINY)
+    results = [
+        grucli("train", write(name, LIST.replace("\n", ending)), *asked)
+        for name, ending in (("unix.txt", "\n"), ("other.txt", line_end))
+    ]
+    note = f"{LIST.count(chr(10)):,} line ends are \\r\\n or \\r in the file and are read as \\n"
+    assert [note in " ".join(result.err.split()) for result in results] == [False, True]
+    unix, other = (Path(result.out.strip()) for result in results)
+    assert last(unix).vocabulary == last(other).vocabulary
+    np.testing.assert_array_equal(last(unix).model.params.flat, last(other).model.params.flat)
+    for command in (("sample", "--seed=1"), ("eval", "--split=val")):
+        assert (
+            grucli(command[0], unix, *command[1:]).out
+            == grucli(command[0], other, *command[1:]).out
+        )
+    scores = [
+        json.loads(grucli("eval", unix, name, "--json").out)["total"]
+        for name in ("unix.txt", "other.txt")
+    ]
+    assert scores[0] == scores[1]
+    resumed = grucli("train", "--resume", other, "--steps=4", "-q")
+    assert resumed.code == 0, resumed.err
+    warm = grucli("train", "other.txt", "--init-from", unix, "--steps=2", "-q", *TINY[3:])
+    assert warm.code == 0, warm.err
+
+
+def test_line_ends_can_be_kept(grucli: Grucli) -> None:
+    write("other.txt", LIST.replace("\n", "\r\n"))
+    run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
+    assert ord("\r") in last(run).vocabulary.symbols
+    warm = grucli("train", "other.txt", "--init-from", run, "--steps=2", "--dry-run", *TINY[3:])
+    assert warm.code == 0
+    assert "are read as" not in warm.err
+
+
+def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> None:
+    write("other.txt", LIST.replace("\n", "\r\n"))
+    run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
+    file = RunDirectory(run).checkpoints.find("last")
+    checkpoint = last(run)
+    data = checkpoint.settings.data.model_dump(exclude={"newlines"})
+
+    def without(self: object, **_: object) -> dict[str, object]:
+        return {**flat, "data": data}
+
+    flat = checkpoint.settings.model_dump(mode="json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(checkpoint.settings), "model_dump", without)
+        checkpoints.write(file, checkpoint)
+    config = (run / "config.yaml").read_text(encoding="utf-8")
+    (run / "config.yaml").write_text(config.replace("  newlines: keep\n", ""), encoding="utf-8")
+    for pointer in ("best", "last"):
+        path = run / "checkpoints" / f"{pointer}.json"
+        told = json.loads(path.read_text(encoding="utf-8"))
+        told["sha256"] = sha256(file)
+        path.write_text(json.dumps(told), encoding="utf-8")
+    assert last(run).settings.data.newlines == "keep"
+    assert grucli("eval", run, "--split=val").code == 0
+    resumed = grucli("train", "--resume", run, "--steps=4", "-q")
+    assert resumed.code == 0, resumed.err
+    assert last(run).settings.data.newlines == "keep"
+
+
+# ---- letters in the held-out text alone
+
+
+def test_a_letter_in_the_held_out_text_alone_is_one_that_the_model_never_saw(
+    grucli: Grucli,
+) -> None:
+    write("text.txt", prose(3000) + " A ž here. " + prose(200))
+    run = trained_on(grucli, "text.txt", "--steps=10")
+    named = "never saw the character 'ž' LATIN SMALL LETTER Z WITH CARON (U+017E) (in the held-out"
+    write("line.txt", "A ž here.")
+    for refused in (
+        ("sample", run, "--prompt", "A ž"),
+        ("page", run, "--passage", "line.txt"),
+        ("train", "text.txt", "--steps=2", "--set=sample.prompt=A ž", *TINY),
+        ("train", "--resume", run, "--steps=20", "--set=sample.prompt=A ž"),
+    ):
+        result = grucli(*refused)
+        assert result.code == 2
+        assert named in result.err
+    assert len(list(Path("runs").iterdir())) == 1, "nothing is written before the prompt is checked"
+    lm = library.load(run)
+    for function in (lm.score, lm.states, lambda text: lm.score_lines([text])):
+        with pytest.raises(UnknownCharacterError, match="held-out text alone"):
+            function("A ž")
+    assert lm.score("A ž here", unknown="skip").text == "A  here"
+    losses = [
+        json.loads(grucli("eval", run, *which, "--json").out)["total"]
+        for which in (["--split=val"], ["line.txt"])
+    ]
+    assert losses[0]["nats_per_char"] == pytest.approx(RunDirectory(run).info.best.loss, rel=1e-6)
+    assert losses[1]["characters"] == len("A ž here.") - 1
+    for command in (("report", run), ("page", run), ("train", "--resume", run, "--steps=20")):
+        assert grucli(*command).code == 0
+    assert "surprising the text is" in (run / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_letter_that_the_old_weights_have_learned_stays_known(grucli: Grucli) -> None:
+    write("old.txt", prose(3000) + " Ž and ž" + prose(900))
+    old = trained_on(grucli, "old.txt", "--steps=5")
+    write("new.txt", prose(2000, seed=1) + " a č" + prose(30))
+    asked = ("--init-from", old, "--extend-vocabulary", "--set=sample.prompt=Žž", "--steps=5")
+    result = grucli("train", "new.txt", *asked, "-q", *TINY[1:])
+    assert result.code == 0, result.err
+    new = result.out.strip()
+    assert grucli("train", "--resume", new, "--steps=8", "-q").code == 0
+    assert grucli("sample", new, "--prompt", "Žž").code == 0
+    assert "never saw the character 'č'" in grucli("sample", new, "--prompt", "č").err
 
 
 # ---- lists
@@ -70,6 +190,50 @@ def test_samples_of_a_list_end_by_themselves(grucli: Grucli) -> None:
     assert (run / "samples").exists()
     for command in (("eval", run, "list.txt"), ("gradcheck", run), ("routes", run)):
         assert grucli(*command).code == 0
+
+
+def test_the_first_character_of_a_lists_validation_text_is_predicted(grucli: Grucli) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=10")
+    checkpoint = last(run)
+    val = checkpoint.splits(read(["list.txt"], checkpoint.settings.data).ids).val
+    Path("val.txt").write_bytes(checkpoint.vocabulary.decode(val))
+    of_split = json.loads(grucli("eval", run, "--split=val", "--json").out)["total"]
+    of_file = json.loads(grucli("eval", run, "val.txt", "--json").out)["total"]
+    assert of_split == of_file
+    assert of_split["characters"] == len(val)
+    in_training = RunDirectory(run).info.best.loss
+    assert in_training == pytest.approx(of_split["nats_per_char"], rel=1e-6)
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_prompt_file_of_a_list_begins_a_line(grucli: Grucli, line_end: str) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=10")
+    write("prompt.txt", "night" + line_end)
+    asked = ("sample", run, "-n", 30, "-c", 3, "--seed", 1)
+    result = grucli(*asked, "--prompt-file", "prompt.txt")
+    assert result.out == grucli(*asked, "--prompt", "night").out
+    assert len(result.out.splitlines()) == 3
+    assert "prompt.txt: its last line end is left out" in result.err
+    write("prompt.txt", "night")
+    assert "line end" not in grucli(*asked, "--prompt-file", "prompt.txt").err
+    verse = trained_on(grucli, write("verse.txt", LIST), "--steps=5")
+    write("prompt.txt", "night" + line_end)
+    whole = grucli("sample", verse, "--prompt-file", "prompt.txt", "--seed", 1)
+    assert whole.out.startswith("night\n")
+    assert "line end" not in whole.err
+
+
+@pytest.mark.parametrize(("every", "share"), [(1, "50%"), (100, None)])
+def test_empty_lines_of_a_list_are_noted(grucli: Grucli, every: int, share: str | None) -> None:
+    lines = LIST.splitlines()
+    lines = [line + "\n" * (number % every == 0) for number, line in enumerate(lines)]
+    write("list.txt", "\n".join(lines) + "\n")
+    told = grucli("train", "list.txt", "--dry-run", "--set=data.documents=line", *TINY).err
+    assert ("of the lines are empty" in told) == (share is not None)
+    assert share is None or f"{share} of the lines are empty" in " ".join(told.split())
+    assert "are empty" not in grucli("train", "list.txt", "--dry-run", *TINY).err
 
 
 def test_a_stopped_run_of_a_list_ends_as_the_uninterrupted_one(grucli: Grucli) -> None:
@@ -249,7 +413,7 @@ def test_weights_of_another_text_and_characters_they_never_saw(
         extended.model.params["layer1.W_h"], old.model_to_use().params["layer1.W_h"], atol=1e-6
     )
     assert extended.model.params["layer1.W_x"][
-        :, extended.vocabulary.number(np.array([0x2603]))
+        :, extended.vocabulary.find(np.array([0x2603]))
     ].any()
     assert grucli("train", "--resume", result.out.strip(), "--steps=2", "-q").code == 0
 

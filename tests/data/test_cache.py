@@ -1,4 +1,6 @@
 import errno
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -35,7 +37,7 @@ def entries() -> list[Path]:
 
 
 def no_reading(*_: object) -> None:
-    raise AssertionError("was read again")
+    raise AssertionError("was encoded again")
 
 
 def test_a_long_text_is_kept_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +45,7 @@ def test_a_long_text_is_kept_and_found_again(monkeypatch: pytest.MonkeyPatch) ->
     assert [path.suffix for path in entries()] == [".ids", ".json"]
     assert first.cached_ids == entries()[0]
     with monkeypatch.context() as patch:
-        patch.setattr(corpus, "_chunks", no_reading)
+        patch.setattr(corpus._Numbering, "add", no_reading)
         again = read(["t.txt"], Data())
     monkeypatch.setattr(cache, "IN_MEMORY", 10**6)
     whole = read(["t.txt"], Data())
@@ -119,7 +121,7 @@ def test_an_extended_vocabulary_is_found_again(monkeypatch: pytest.MonkeyPatch) 
     resumed = read(["t.txt"], Data(), first.vocabulary)
     assert (resumed.cached_ids, resumed.vocabulary) == (first.cached_ids, first.vocabulary)
     read(["t.txt"], Data())  # now its own symbols are known
-    monkeypatch.setattr(corpus, "_chunks", no_reading)
+    monkeypatch.setattr(corpus._Numbering, "add", no_reading)
     again = read(["t.txt"], Data(), old, extend=True)
     assert (again.cached_ids, again.vocabulary) == (first.cached_ids, first.vocabulary)
     few = read(["t.txt"], Data(), read(["t.txt"], Data()).vocabulary, extend=True)
@@ -184,6 +186,75 @@ def test_a_damaged_entry_is_made_anew(damage: str) -> None:
         facts_file.write_text(changed, encoding="utf-8")
     assert text_of(read(["t.txt"], Data())) == TEXT
     assert ids_file.read_bytes() == raw
+
+
+@pytest.mark.parametrize("change", ["other ids", "too large ids", "too few symbols", "cut"])
+@pytest.mark.parametrize("source", ["t.txt", "-"])
+def test_an_entry_that_does_not_belong_to_the_text_is_made_anew(
+    change: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its hashes are right: another program or another user has written it."""
+    original = read(["t.txt"], Data())
+    ids_file, facts_file = entries()
+    raw, ids = ids_file.read_bytes(), original.ids.copy()
+    facts = json.loads(facts_file.read_text(encoding="utf-8"))
+    if change == "other ids":
+        ids[:] = ids[::-1].copy()
+    elif change == "too large ids":
+        ids[-1] = len(facts["symbols"])
+    elif change == "too few symbols":
+        facts["symbols"].remove(ord("ß"))
+    else:
+        ids = ids[:100]
+    ids_file.unlink()  # the old file is still mapped
+    ids_file.write_bytes(ids.tobytes())
+    facts["ids_sha256"] = hashlib.sha256(ids.tobytes()).hexdigest()
+    facts["check"] = cache._check({key: facts[key] for key in facts if key != "check"})
+    facts_file.write_text(json.dumps(facts), encoding="utf-8")
+    if source == "-":
+        monkeypatch.setattr(corpus, "size_on_disk", lambda _: None)  # as if it were a pipe
+    assert text_of(read(["t.txt"], Data())) == TEXT
+    assert ids_file.read_bytes() == raw
+
+
+CUT = """
+import os, sys
+import numpy as np
+from grucli.config import Data
+from grucli.data import cache
+from grucli.data.corpus import read
+from grucli.data.windows import count_symbols, fit_windows
+from grucli.errors import RunError
+from grucli.evaluation import evaluate
+from grucli.nn.model import Model
+cache.IN_MEMORY = 1000
+text = read(["long.txt"], Data())
+model = Model(len(text.vocabulary), 3, 1)
+os.truncate(text.cached_ids, int(sys.argv[1]))
+for use in (
+    lambda: count_symbols(text.ids, 99),
+    lambda: fit_windows(text.ids, 2, 10).window(0),
+    lambda: evaluate(model, text.ids),
+):
+    try:
+        use()
+    except RunError as error:
+        assert "encoded anew" in str(error)
+    else:
+        raise AssertionError("ids were read that are not there")
+print(len(read(["long.txt"], Data()).ids))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows refuses to cut a mapped file")
+@pytest.mark.parametrize("left", [0, 9000])
+def test_a_file_that_is_cut_while_it_is_mapped_ends_nothing(left: int) -> None:
+    Path("long.txt").write_text(4 * TEXT, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", CUT, str(left)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == 4 * len(TEXT)
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EACCES])

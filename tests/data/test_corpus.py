@@ -1,4 +1,5 @@
 import gzip
+import io
 import subprocess
 import sys
 import tracemalloc
@@ -29,22 +30,39 @@ def problem(*sources: object, **data: object) -> str:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(exclude_categories=["Cs"]), min_size=1), chunk=st.integers(1, 9))
-def test_any_text_survives_whatever_the_chunks(text: str, chunk: int) -> None:
+@given(
+    text=st.text(
+        st.one_of(st.sampled_from("\r\n"), st.characters(exclude_categories=["Cs"])), min_size=1
+    ),
+    chunk=st.integers(1, 9),
+    newlines=st.sampled_from(["unify", "keep"]),
+)
+def test_any_text_survives_whatever_the_chunks(text: str, chunk: int, newlines: str) -> None:
     text = text.removeprefix("\ufeff") or "x"
     Path("t.txt").write_bytes(text.encode())
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "CHUNK", chunk)
-        result = read(["t.txt"], Data())
-    assert text_of(result) == text
-    assert list(result.vocabulary.symbols) == sorted(map(ord, set(text)))
+        result = read(["t.txt"], Data.model_validate({"newlines": newlines}))
+    expected = text if newlines == "keep" else io.StringIO(text, newline=None).getvalue()
+    assert text_of(result) == expected
+    assert list(result.vocabulary.symbols) == sorted(map(ord, set(expected)))
     assert result.size == len(text.encode())
+    assert result.unified == (0 if newlines == "keep" else text.count("\r"))
 
 
-def test_line_ends_and_emoji_and_chinese_are_kept() -> None:
+def test_emoji_and_chinese_are_kept_and_a_line_end_is_a_line_end() -> None:
     text = "Zeile\r\n零\U0001f600 mit\rallem\n"
     Path("t.txt").write_bytes(text.encode())
-    assert text_of(read(["t.txt"], Data())) == text
+    assert text_of(read(["t.txt"], Data())) == "Zeile\n零\U0001f600 mit\nallem\n"
+    assert text_of(read(["t.txt"], Data(newlines="keep"))) == text
+    assert text_of(read(["t.txt"], Data(level="byte"))) == text
+
+
+def test_each_file_has_line_ends_of_its_own() -> None:
+    Path("a.txt").write_bytes(b"a\r")
+    Path("b.txt").write_bytes(b"\nb\r")
+    assert text_of(read(["a.txt", "b.txt"], Data())) == "a\n\nb\n"
+    assert text_of(read(["a.txt", "b.txt"], Data(documents="line"))) == "a\n\nb\n"
 
 
 def test_a_byte_order_mark_is_dropped() -> None:
@@ -191,8 +209,22 @@ def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
     Path("t.txt").write_bytes(bad)
     message = problem("t.txt")
     assert "t.txt: byte 0x92 at offset 20 (line 2) is not utf-8 (invalid start byte)" in message
-    assert "--set data.encoding=latin-1 reads this file" in message  # \x9d is not in cp1252
+    assert "from line 1 on there are UTF-8 characters" in message
+    assert "reads this file" not in message, "another encoding would garble the first line"
+    Path("t.txt").write_bytes(bad := b"ein\nund it\x92s \x9d\n")
+    assert "--set data.encoding=latin-1 reads this file" in problem("t.txt")  # \x9d: not in cp1252
     assert read(["t.txt"], Data(encoding="latin-1")).size == len(bad)
+
+
+@pytest.mark.parametrize("chunk", [5, 2**20])
+def test_where_each_of_two_encodings_begins(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    first = "plain\r\nfirst café\r\nthen Größe\r\n"
+    Path("t.txt").write_bytes(first.encode() + b"later\r\nM\xfcller\r\n")
+    message = problem("t.txt")
+    assert f"byte 0xfc at offset {len(first.encode()) + 8} (line 5)" in message
+    assert "from line 2 on there are UTF-8 characters" in message
+    assert "convert what is not UTF-8 (often cp1252), from line 5 on" in message
 
 
 def test_the_encoding_suggested_is_the_first_that_reads_the_whole_file() -> None:
@@ -251,6 +283,34 @@ def test_the_last_line_of_a_list_needs_no_line_end(val: float, sizes: list[int])
     text = np.frombuffer(b"one\ntwo\nsix\nmany words", np.uint8)
     parts = split(text, Data(val=val, documents="line"), ord("\n"))
     assert [len(part) for part in vars(parts).values()] == sizes
+
+
+@given(
+    lengths=st.lists(st.integers(0, 60), min_size=1, max_size=12),
+    val=st.floats(0, 0.5),
+    test=st.floats(0, 0.45),
+)
+def test_the_parts_of_a_list_have_two_characters_or_are_refused(
+    lengths: list[int], val: float, test: float
+) -> None:
+    text = np.frombuffer(b"".join(b"x" * length + b"\n" for length in lengths), np.uint8)
+    data = Data(val=val, test=test, documents="line")
+    try:
+        parts = split(text, data, ord("\n"))
+    except CorpusError:
+        return
+    np.testing.assert_array_equal(np.concatenate(list(vars(parts).values())), text)
+    assert len(parts.train) >= 2
+    for part, share in ((parts.val, val), (parts.test, test)):
+        assert len(part) >= 2 if share else len(part) == 0
+
+
+def test_lines_that_are_longer_than_a_part_are_refused() -> None:
+    text = np.frombuffer((b"x" * 61 + b"\n") * 2, np.uint8)
+    with pytest.raises(CorpusError) as caught:
+        split(text, Data(val=0.2, test=0.2, documents="line"), ord("\n"))
+    assert "data.val=0.2 takes 0 and data.test=0.2 takes 62; 62 remain" in str(caught.value)
+    assert "begins with a whole line" in str(caught.value)
 
 
 def test_a_part_of_a_list_keeps_two_characters() -> None:

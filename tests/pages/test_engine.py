@@ -97,6 +97,14 @@ def test_log_probs_of_a_text_are_those_of_the_library(kind: str) -> None:
     np.testing.assert_allclose(found, expected, atol=NEAR)
 
 
+def test_a_page_reads_line_ends_as_the_library_does() -> None:
+    lm = language_model()
+    held = payload(lm, some_ids(lm), "float32")
+    same = LanguageModel(held.model, lm.vocabulary, lm.counts, lm.data)
+    found = run_engine(CHECK, {"spec": held.content, "text": "one\r\ntwo\rthree"})["text"]
+    np.testing.assert_allclose(found, same.score("one\ntwo\nthree").log_probs, atol=NEAR)
+
+
 def test_the_script_has_the_cells_of_the_page() -> None:
     script = """
         const engine = require(process.argv[1]);
