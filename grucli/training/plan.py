@@ -146,17 +146,18 @@ def make_plan(
         settings: resolved settings.
         corpus: the text.
         ranks: the ranks that share each batch; the plan is that of one of them.
-        old: the weights from which the run starts or continues; None if they are random.
+        old: the run whose weights it starts from or continues, if there is one.
 
     Raises:
         UsageError: there are more ranks than streams.
         CorpusError: the corpus is too small.
+        UnknownCharacterError: the prompt of the samples has symbols that are not in the corpus.
         SettingsError: training needs more memory than the machine has.
     """
-    splits = split(corpus.ids, settings.data, corpus.vocabulary.line_end)
+    check_prompt(settings, corpus)
+    train, splits = settings.train, split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
-    train = settings.train
     windows = fit_windows(splits.train, train.batch, train.window)
     budget = Budget.of(train, windows.per_epoch)
     plan = Plan(
@@ -297,15 +298,14 @@ def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | Non
     return unseen.tolist()
 
 
-def check_prompt(plan: Plan) -> None:
-    """Refuse a prompt of the samples that has symbols which training does not see.
+def check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int] = ()) -> None:
+    """Refuse a prompt of the samples that has unknown or ``unseen`` symbols.
 
     Raises:
         UnknownCharacterError: it has such symbols, which the message names.
     """
-    prompt = unified(plan.settings.sample.prompt, plan.settings.data)
     try:
-        plan.corpus.vocabulary.encode(prompt, unseen=plan.unseen)
+        corpus.vocabulary.encode(unified(settings.sample.prompt, settings.data), unseen=unseen)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"sample.prompt: {error}") from None
 

@@ -110,7 +110,7 @@ class Session:
 
     def __post_init__(self) -> None:
         """Check the plan, and put its notes first."""
-        check_prompt(self.plan)
+        check_prompt(self.plan.settings, self.plan.corpus, self.plan.unseen)
         self.notes = [*notes_of(self.plan), *self.notes]
 
     @cached_property

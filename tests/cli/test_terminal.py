@@ -66,8 +66,9 @@ def hostile_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("hostile")
     text = home / "a\x1b[31mred\x07.txt"
     text.write_text((prose(200) + HOSTILE + HARMLESS) * 20, encoding="utf-8", newline="")
+    asked = ["--steps=5", "-q", "--set=data.newlines=keep", "--runs-dir", str(home / "runs")]
     with pytest.raises(SystemExit) as stopped:
-        main(["train", str(text), "--steps=5", "-q", "--runs-dir", str(home / "runs"), *TINY])
+        main(["train", str(text), *asked, *TINY])
     assert not stopped.value.code
     run = next((home / "runs").iterdir())
     return run.rename(run.with_name("a\x1b[31mred\x07-run"))
