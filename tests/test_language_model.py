@@ -98,15 +98,10 @@ def test_there_are_no_other_names() -> None:
 
 def test_importing_the_library_loads_nothing() -> None:
     code = (
-        "import time; began = time.perf_counter(); import grucli; "
-        "print(time.perf_counter() - began); import sys; "
+        "import sys; import grucli; "
         "assert not {'numpy', 'yaml', 'pydantic', 'typer', 'rich'} & set(sys.modules)"
     )
-    times = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
-        for _ in range(5)
-    ]
-    assert min(times) < 0.03
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_load_takes_a_run_or_a_checkpoint(trained: Path) -> None:

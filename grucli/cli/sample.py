@@ -100,10 +100,9 @@ def sample(
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     _check_held(count, length, as_json)
-    given = _given(prompt, prompt_file)
     from grucli.storage.loading import load
 
-    lm = load(run)
+    given, lm = _given(prompt, prompt_file), load(run)
     if lm.documents and prompt_file is not None:
         given = _without_line_end(given, prompt_file)
     with _options_named(prompt_file or "--prompt"):

@@ -16,7 +16,7 @@ from grucli.data import corpus, windows
 from grucli.data import text_files as sources
 from grucli.data.corpus import Corpus, read
 from grucli.data.windows import fit_windows, split
-from grucli.errors import CorpusError, UnknownCharacterError
+from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 
 def text_of(read_corpus: Corpus) -> str:
@@ -403,5 +403,5 @@ def test_a_corpus_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 @pytest.mark.parametrize("name", ["a\0b", "\ud800"])
 def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
-    with pytest.raises(CorpusError, match="no file can have this name"):
+    with pytest.raises(UsageError, match="no file can have this name"):
         read([name], Data())
