@@ -17,11 +17,11 @@ import numpy as np
 from grucli.analysis.verdict import uncertain
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
+from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
-from grucli.storage.directory import open_checkpoint
-from grucli.storage.loading import load_with_split
-from grucli.storage.run import LOSS, Run
+from grucli.storage.directory import open_checkpoint, own_corpus
+from grucli.storage.run import LOSS, Column, Run, curves
 from grucli.storage.run_files import TextInfo
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
@@ -44,7 +44,10 @@ AXES = {"step": "steps", "chars": "characters", "elapsed_s": "seconds"}
 
 
 def report(
-    *paths: str | os.PathLike[str], said: Sequence[str] = (), passage: bool = True
+    *paths: str | os.PathLike[str],
+    said: Sequence[str] = (),
+    passage: bool = True,
+    text: Corpus | None = None,
 ) -> WebPage:
     """Make the report of one run, or of several runs that are compared.
 
@@ -52,6 +55,7 @@ def report(
         paths: the run directories.
         said: sentences that the report of one run begins with.
         passage: whether validation text is read by the model, and coloured by surprise.
+        text: the text of the run for the passage; None reads it again.
 
     Raises:
         CheckpointError: a path is not a run, or a file of a run is damaged.
@@ -62,7 +66,7 @@ def report(
     runs = [Run(path) for path in paths]
     if len(runs) == 1:
         (run,) = runs
-        read = _passage(run) if passage else ()
+        read = _passage(run, text) if passage else ()
         title, parts = _text_of(run) or run.path.name, chain(_of_one(run, said), read, _origin(run))
         return WebPage(_page(title, parts))
     return WebPage(_page(f"{len(runs)} runs", _of_several(runs)))
@@ -90,14 +94,15 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     for sentence in said or ([] if best is None else [uncertain(best, symbol)]):
         yield f'<p class="said">{as_html(sentence)}</p>'
     yield _table(_facts(run, symbol))
-    yield from _losses({by: run.curves(by) for by in AXES}, LOSS)
+    metrics = run.metrics
+    yield from _losses({by: curves(metrics, by) for by in AXES}, LOSS)
     yield '<div class="small">'
     for column, name in (
         ("lr", "learning rate"),
         ("grad_norm", "gradient norm"),
         ("chars_per_s", "characters per second"),
     ):
-        drawn = [Curve(name, curve.x, curve.y) for curve in run.curves(column=column)]
+        drawn = [Curve(name, curve.x, curve.y) for curve in curves(metrics, column=column)]
         yield _figure(drawn, "step", name, size=(420, 190))
     yield "</div>"
     changed = _changed(settings)
@@ -166,11 +171,16 @@ def _samples(run: Run) -> Iterator[str]:
     yield "</div>"
 
 
-def _passage(run: Run) -> Iterator[str]:
-    """The beginning of the validation text, coloured by surprise, if the text is there."""
+def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
+    """The beginning of the validation text, coloured by surprise, or why it is not."""
     try:
-        lm, ids = load_with_split(run.path, "val")
-    except (CheckpointError, CorpusError, UsageError):
+        file, checkpoint = open_checkpoint(run.path)
+        text = own_corpus(file, checkpoint) if text is None else text
+    except (CheckpointError, CorpusError) as error:
+        yield f'<p class="soft">{as_html(f"No validation text is shown: {error}")}</p>'
+        return
+    ids, lm = checkpoint.splits(text.ids).val, checkpoint.language_model(file)
+    if len(ids) < 2:
         return
     with blas_limited_to(1):  # the products are small
         score = lm.score(lm.vocabulary.decode(ids[:PASSAGE]))
@@ -218,7 +228,8 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
             "<p>The runs have different texts. A loss depends on the text, so losses on different "
             "texts cannot be compared.</p>"
         )
-    yield from _losses({by: list(_validation(ranked, by)) for by in AXES}, f"validation {LOSS}")
+    metrics = [(run.path.name, run.metrics) for run in ranked]
+    yield from _losses({by: list(_validation(metrics, by)) for by in AXES}, f"validation {LOSS}")
     columns = {name: list(map(of, ranked)) for name, of in RESULTS.items()}
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
@@ -265,12 +276,12 @@ def _shown(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _validation(runs: Sequence[Run], by: str) -> Iterator[Curve]:
+def _validation(metrics: Sequence[tuple[str, Mapping[str, Column]]], by: str) -> Iterator[Curve]:
     """The validation losses of runs, each in the run's colour."""
-    for number, run in enumerate(runs):
-        for curve in run.curves(by):
+    for number, (name, columns) in enumerate(metrics):
+        for curve in curves(columns, by):
             if curve.name == "validation":
-                yield Curve(run.path.name, curve.x, curve.y, colour=number)
+                yield Curve(name, curve.x, curve.y, colour=number)
 
 
 def _comparison(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
@@ -344,8 +355,8 @@ def _losses(by_axis: Mapping[str, Sequence[Curve]], name: str) -> Iterator[str]:
         radio = f'<input type="radio" name="axis" id="by-{axis}"{checked}>'
         yield f"<label>{radio} {title}</label>"
     yield "</p>"
-    for axis, curves in by_axis.items():
-        chart = _figure(curves, AXES[axis], name, typical_top(curves))
+    for axis, drawn in by_axis.items():
+        chart = _figure(drawn, AXES[axis], name, typical_top(drawn))
         yield f'<div class="by-{axis}">{chart}</div>'
     yield "</div>"
 

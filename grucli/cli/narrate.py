@@ -3,11 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grucli.cli import render
-from grucli.errors import GrucliError
 from grucli.printable import printable
 from grucli.shell import quote
 
@@ -97,7 +95,7 @@ def _show_on_terminal(events: "Iterator[Event]") -> "Finished":
 
 def warn(event: "Event") -> None:
     """Show an event that the user must know about, even with --quiet."""
-    from grucli.training.events import NotWritten, RolledBack, Skipped
+    from grucli.training.events import NotReported, NotWritten, RolledBack, Skipped
 
     if isinstance(event, Skipped):
         render.warn(
@@ -114,6 +112,8 @@ def warn(event: "Event") -> None:
             f"{event.path}: cannot be written: {event.reason}; training continues and "
             f"will try again (the checkpoint of step {event.safe_step:,} is safe)"
         )
+    elif isinstance(event, NotReported):
+        render.warn(f"{event.problem}; this has no effect on the run")
 
 
 def _show(event: "Event", *, log: bool) -> bool:
@@ -282,44 +282,45 @@ def say_stopped(
 
 def say_goodbye(session: "Session") -> None:
     """Show the result, and useful next commands."""
-    from grucli.analysis.conclusion import conclude, sentences
-
-    run, plan, where = session.run, session.plan, session.checkpoint.progress
+    run, plan, step = session.run, session.plan, session.checkpoint.progress.step
     assert run is not None
-    conclusion = conclude(plan, run, where)
-    symbol = "byte" if plan.settings.data.level == "byte" else "character"
-    _say_result(conclusion, symbol)
+    conclusion = session.conclusion
+    if conclusion is not None:
+        _say_result(conclusion, "byte" if plan.settings.data.level == "byte" else "character")
     if plan.budget.seconds is not None:
         render.say(
             "A budget in minutes gives other results each time. With "
-            f"--steps {where.step} instead, the run takes about as long and can be repeated to "
+            f"--steps {step} instead, the run takes about as long and can be repeated to "
             "the same bits."
         )
-    _show_curves(run, sentences(conclusion, symbol))
-    path = quote(str(run.path))
+    if render.err.is_terminal:
+        _show_curves(run)
+    if not session.unreported:
+        render.say()
+        render.fact("report", str(run.path / "report.html"))
+    path, verdict = quote(str(run.path)), conclusion.verdict if conclusion is not None else None
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
-    if conclusion.verdict is not None and "-" not in plan.corpus.sources:
+    if verdict is not None and "-" not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
-    if conclusion.verdict is not None and conclusion.verdict.longer:
+    if verdict is not None and verdict.longer:
         resume = run.resume_command(plan.corpus.sources)
-        render.say_command(f"{resume} {_twice_the_budget(plan, where.step)}")
+        render.say_command(f"{resume} {_twice_the_budget(plan, step)}")
 
 
-def _show_curves(run: "RunDirectory", said: "Sequence[str]") -> None:
-    """Complete the report of the run, and draw the losses on a terminal."""
-    from grucli.analysis.report import report
+def _show_curves(run: "RunDirectory") -> None:
+    """Draw the losses of a run, which is complete without that."""
     from grucli.cli.plot import chart
     from grucli.storage.run import Run
 
-    with suppress(GrucliError):  # the run is complete without them
-        if render.err.is_terminal:
-            render.say()
-            for line in chart(Run(run.path).curves(), "step", lines=SMALL):
-                render.say(line)
-        report(run.path, said=said).write(run.path / "report.html")
-        render.say()
-        render.fact("report", str(run.path / "report.html"))
+    try:
+        lines = list(chart(Run(run.path).curves(), "step", lines=SMALL))
+    except Exception as error:
+        render.warn(f"the curves cannot be drawn: {error!r}")
+        return
+    render.say()
+    for line in lines:
+        render.say(line)
 
 
 def _twice_the_budget(plan: "Plan", step: int) -> str:

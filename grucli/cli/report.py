@@ -28,7 +28,7 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
 
 
 def _said(run: Path) -> list[str]:
-    """What the end of a run says of it, if its text is still there."""
+    """What the end of a run says of it, or why it is not said."""
     from grucli.analysis.conclusion import conclude_run, sentences
     from grucli.errors import GrucliError
     from grucli.storage.run import Run
@@ -36,5 +36,6 @@ def _said(run: Path) -> list[str]:
     try:
         level = Run(run).settings.data.level
         return sentences(conclude_run(run), "byte" if level == "byte" else "character")
-    except GrucliError:
+    except GrucliError as error:
+        render.warn(f"the report does not say what the losses mean: {error}")
         return []

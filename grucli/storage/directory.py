@@ -24,7 +24,14 @@ from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
+from grucli.errors import (
+    CheckpointError,
+    CorpusError,
+    RunError,
+    SettingsError,
+    UnknownCharacterError,
+    UsageError,
+)
 from grucli.files import (
     Lock,
     append_line,
@@ -342,12 +349,12 @@ def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
         )
     if STANDARD_INPUT in run.sources:
         raise CheckpointError(f"{run.path}: was trained on standard input; name a text")
-    corpus = read_corpus(
-        run.sources, checkpoint.settings.data, checkpoint.vocabulary, checkpoint.unknown
-    )
-    if not checkpoints.same_text(corpus, checkpoint):
-        raise CorpusError(f"{', '.join(run.sources)}: has changed since training; name a text")
-    return corpus
+    data, unknown = checkpoint.settings.data, checkpoint.unknown
+    with contextlib.suppress(UnknownCharacterError):
+        corpus = read_corpus(run.sources, data, checkpoint.vocabulary, unknown)
+        if checkpoints.same_text(corpus, checkpoint):
+            return corpus
+    raise CorpusError(f"{', '.join(run.sources)}: has changed since training; name a text")
 
 
 def list_runs(root: Path) -> list[RunDirectory]:

@@ -1,6 +1,7 @@
 """Runs as Python objects: their settings, their results and their models."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +84,7 @@ class Run:
         Raises:
             CheckpointError: the file cannot be read.
         """
-        metrics = self.metrics
-        found = []
-        for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
-            rows = metrics["split"] == split
-            if rows.any() and (column == "loss" or split == "train"):
-                found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
-        return found
+        return curves(self.metrics, by, column)
 
     def load(self) -> "LanguageModel":
         """Load the model of the best checkpoint.
@@ -135,6 +130,16 @@ class Run:
         except CheckpointError:
             curve = ""
         return f"<div><table>{rows}</table>{curve}</div>"
+
+
+def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
+    """The curves of ``Run.metrics``, as of ``Run.curves``."""
+    found = []
+    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
+        rows = metrics["split"] == split
+        if rows.any() and (column == "loss" or split == "train"):
+            found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
+    return found
 
 
 def runs(directory: str | os.PathLike[str] = "runs") -> list[Run]:

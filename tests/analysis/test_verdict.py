@@ -1,3 +1,5 @@
+from collections.abc import Iterator
+
 import pytest
 
 from grucli.analysis.verdict import Losses, Verdict, judge
@@ -29,6 +31,19 @@ def test_verdict(train: float, val: list[float], expected: str, longer: bool) ->
     verdict = said(train, val)
     assert expected in verdict.text
     assert verdict.longer is longer
+
+
+def test_a_verdict_reads_the_losses_of_a_long_run_a_few_times() -> None:
+    class Counted(list[float]):
+        read = 0
+
+        def __iter__(self) -> Iterator[float]:
+            self.read += 1
+            return super().__iter__()
+
+    losses = Counted([1.6, *[1.5] * 999])
+    assert "Underfitting" in judge(Losses(1.49, losses, 3.0), 0.3, 64).text
+    assert losses.read < 30
 
 
 def test_a_model_that_recites_its_text_is_not_called_too_small() -> None:
