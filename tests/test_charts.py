@@ -50,7 +50,7 @@ def test_the_beginning_does_not_flatten_the_rest() -> None:
 
 
 def test_svg_is_well_formed_and_holds_every_point_with_its_name() -> None:
-    hostile = Curve('</svg><script>"&\x1b', [0, 1], [1.0, 2.0])
+    hostile = Curve('</svg><script>"&\x1b\ufffe\uffff', [0, 1], [1.0, 2.0])
     drawn = svg([FALLING, hostile], x="<step>", y="loss & more", highest=2.0)
     root = ElementTree.fromstring(drawn)  # raises if it is not well-formed
     names = [element.tag.rpartition("}")[2] for element in root.iter()]
