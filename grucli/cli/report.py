@@ -1,5 +1,6 @@
 """``grucli report``: curves, settings and samples of runs on one page."""
 
+from itertools import chain
 from pathlib import Path
 
 from grucli import output_files
@@ -14,8 +15,10 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     report.html in its directory.
     """
     from grucli.analysis import report as reports
+    from grucli.storage.directory import inputs
 
-    output_files.check("--output", output, force=force)
+    reads = chain.from_iterable(map(inputs, runs))
+    output_files.check("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
     made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())

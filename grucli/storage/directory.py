@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -333,6 +333,19 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
         if (path / "run.json").is_file():
             return RunDirectory(path)
     return None
+
+
+def inputs(path: Path) -> Iterator[Path]:
+    """The files that are read for a run or a checkpoint: those of its run, and its text.
+
+    Raises:
+        CheckpointError: run.json is damaged.
+    """
+    yield path
+    run = run_of(path)
+    if run is not None:
+        yield from (file for file in run.path.rglob("*") if _is_own(file.name))
+        yield from map(Path, run.info.corpus.paths or [])
 
 
 def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
