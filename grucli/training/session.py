@@ -87,7 +87,7 @@ class Origin:
 
 @dataclass
 class Session:
-    """A run that is ready to start or to continue. It must be closed if it is not trained.
+    """A run that is ready to start or to continue. It must be closed; ``events`` does that.
 
     Attributes:
         plan: the plan of the run.
@@ -139,7 +139,8 @@ class Session:
     ) -> Iterator[Trainer]:
         """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
 
-        At the end of the context, ``run.json`` and the report say how the run has ended.
+        At the end of the context, the status in ``run.json`` says how the run has ended. The run
+        stays locked.
 
         Args:
             name: suffix of a new directory's name; None takes the name of the text.
@@ -150,15 +151,11 @@ class Session:
             UsageError: the run directory is not writable.
             RunError: a file could not be written during training, or the run has diverged.
         """
-        try:
-            run = self.run = self._created(name, runs_dir) if self.run is None else self._reopened()
-            with _status(run), closing(self._trainer(run, elapsed)) as trainer:
-                yield trainer
-                trainer.recorder.catch_up()
-                run.update_info(status="done" if trainer.finished else "interrupted")
-            self._report_the_end(trainer)
-        finally:
-            self.close()
+        run = self.run = self._created(name, runs_dir) if self.run is None else self._reopened()
+        with _status(run), closing(self._trainer(run, elapsed)) as trainer:
+            yield trainer
+            trainer.recorder.catch_up()
+            run.update_info(status="done" if trainer.finished else "interrupted")
 
     def events(
         self,
@@ -182,20 +179,22 @@ class Session:
             Whether the run has reached its end.
         """
         left = False
-        with self.trainer(name, runs_dir, elapsed) as trainer:
-            yield _started(trainer, self.notes)
-            events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
-            reports = _Reports(trainer)
-            while (event := _next(events)) is not None:
-                try:
-                    if isinstance(event, Evaluated):
-                        yield from reports.at_evaluation()
-                    yield event
-                except GeneratorExit:
-                    left = True
-                    while _next(events) is not None:
-                        pass
-                    raise
+        with closing(self):
+            with self.trainer(name, runs_dir, elapsed) as trainer:
+                yield _started(trainer, self.notes)
+                events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
+                reports = _Reports(trainer)
+                while (event := _next(events)) is not None:
+                    try:
+                        if isinstance(event, Evaluated):
+                            yield from reports.at_evaluation()
+                        yield event
+                    except GeneratorExit:
+                        left = True
+                        while _next(events) is not None:
+                            pass
+                        raise
+            self._report_the_end(trainer)
         if self.unreported not in ("", reports.told):
             yield NotReported(self.unreported)
         yield Finished(Run(trainer.run.path), trainer.finished)
