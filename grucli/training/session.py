@@ -200,15 +200,15 @@ class Session:
         yield Finished(Run(trainer.run.path), trainer.finished)
         return trainer.finished
 
+    @np.errstate(all="ignore")
     def _report_the_end(self, trainer: Trainer) -> None:
         """Conclude a run that has reached its end, and write the last report."""
         run, text, said = trainer.run, self.plan.corpus, list[str]()
         try:
             if trainer.finished:
-                with np.errstate(all="ignore"):
-                    self.conclusion = conclude_run(run.path, text, trainer.stop)
+                conclusion = conclude_run(run.path, text, trainer.stop)
                 symbol = "byte" if self.plan.settings.data.level == "byte" else "character"
-                said = sentences(self.conclusion, symbol)
+                said, self.conclusion = sentences(conclusion, symbol), conclusion
         except Stopped:
             pass
         except Exception as error:

@@ -410,14 +410,15 @@ def test_trouble_with_a_report_is_told_and_ends_no_run(
     ]
 
 
+@pytest.mark.parametrize("part", ["conclude_run", "sentences"])
 def test_trouble_with_the_conclusion_or_the_chart_is_told_and_ends_no_run(
-    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch, part: str
 ) -> None:
     def fails(*_: object, **named: object) -> None:
         raise OverflowError("math range error")
 
     with monkeypatch.context() as patched:
-        patched.setattr("grucli.training.session.conclude_run", fails)
+        patched.setattr(f"grucli.training.session.{part}", fails)
         done = grucli("train", text_file, "--steps", "20", *TINY)
     run = Path(done.out.strip())
     assert done.code == 0, done.err
