@@ -1,8 +1,10 @@
 """Charts of curves: as SVG for pages and files, and as text for terminals."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from grucli.web_page import as_html
 
@@ -27,7 +29,14 @@ EDGE = 4
 """Pixels around the plot where curves and their marks are still drawn."""
 
 FARTHEST = 1e5
-"""Largest coordinate that is written; beyond it, a curve is far outside of the plot."""
+"""Largest distance of a point above the plot; a point that is farther away is drawn there."""
+
+SMALLEST, CLOSEST = 1e-290, 1e-12
+"""An axis shows smaller numbers as 0, and numbers as equal that differ by a smaller share of
+themselves: a float has only 15 digits, and no number below 5e-324."""
+
+PARTS = 200
+"""A longer curve is cut into so many parts, and drawn from the lowest and highest point of each."""
 
 MARKED = 120
 """Points up to which each of a curve has a mark with its numbers."""
@@ -37,7 +46,7 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 
 Place = tuple[float, float]
-"""A point of a chart, from the upper left corner of its plot."""
+"""A point of a curve, or of a chart from the upper left corner of its plot."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +65,23 @@ class Curve:
     y: Sequence[float]
     colour: int | None = None
 
-    @property
-    def points(self) -> list[tuple[float, float]]:
+    @cached_property
+    def points(self) -> list[Place]:
         """The finite points."""
         pairs = zip(map(float, self.x), map(float, self.y), strict=True)
         return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
+
+    @cached_property
+    def drawn(self) -> list[Place]:
+        """The points that are drawn: of a long curve its ends, and what is lowest and highest."""
+        points, size = self.points, -(-len(self.points) // PARTS)
+        if size < 3:
+            return points
+        kept = {0, len(points) - 1}
+        for start in range(0, len(points), size):
+            part = range(start, min(start + size, len(points)))
+            kept |= {choose(part, key=lambda n: points[n][1]) for choose in (min, max)}
+        return [points[n] for n in sorted(kept)]
 
 
 @dataclass(frozen=True)
@@ -84,15 +105,27 @@ class Axes:
             return None
         xs, ys = zip(*points, strict=True)
         top = max(ys) if highest is None else min(max(ys), max(highest, min(ys)))
-        low, high = min(ys), top
-        if high <= low:
-            low, high = low - abs(low) / 2 - 1e-12, high + abs(high) / 2 + 1e-12
-        return cls((min(xs), max(max(xs), min(xs) + 1e-12)), (low, high))
+        return cls(_range(min(xs), max(xs)), _range(min(ys), top))
 
-    def place(self, x: float, y: float, width: float, height: float) -> tuple[float, float]:
+    def place(self, x: float, y: float, width: float, height: float) -> Place:
         """A point of a rectangle, from its upper left corner; values above the range are above."""
-        (x0, x1), (y0, y1) = self.x, self.y
-        return (x - x0) / (x1 - x0) * width, (1 - (y - y0) / (y1 - y0)) * height
+        top = (1 - _share(y, *self.y)) * height
+        return _share(x, *self.x) * width, max(-FARTHEST, top)
+
+
+def _range(low: float, high: float) -> tuple[float, float]:
+    """The range of an axis; numbers that it cannot tell apart are in its middle."""
+    size = max(abs(low), abs(high))
+    size = 1.0 if size < SMALLEST else size
+    if high - low > CLOSEST * size:
+        return low, high
+    largest = sys.float_info.max
+    return max(low - size / 2, -largest), min(high + size / 2, largest)
+
+
+def _share(value: float, low: float, high: float) -> float:
+    """Where a value is between the ends of a range, from 0 to 1; their difference may overflow."""
+    return (value / 4 - low / 4) / (high / 4 - low / 4)
 
 
 def typical_top(curves: Sequence[Curve]) -> float | None:
@@ -107,7 +140,7 @@ def typical_top(curves: Sequence[Curve]) -> float | None:
 
 def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
     """About ``count`` round numbers from ``low`` to ``high``."""
-    rough = (high - low) / count
+    rough = high / count - low / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
@@ -117,7 +150,7 @@ def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
 def short(value: float) -> str:
     """A number for an axis: 1500 is 1.5k."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
+        if size <= abs(value) < 1e15:
             return f"{value / size:.6g}{sign}"
     return f"{value:.4g}"
 
@@ -224,12 +257,12 @@ def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
 
 
 def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -> Iterator[str]:
-    places = [axes.place(px, py, width, height) for px, py in curve.points]
+    places = [axes.place(px, py, width, height) for px, py in curve.drawn]
     if not places:
         return
-    places = [(LEFT + at_x, max(-FARTHEST, TOP + at_y)) for at_x, at_y in places]
+    places = [(LEFT + at_x, TOP + at_y) for at_x, at_y in places]
     line = " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in places)
-    values = " ".join(f"{_exact(px)},{py:.5g}" for px, py in curve.points)
+    values = " ".join(f"{_exact(px)},{py:.5g}" for px, py in curve.drawn)
     name = as_html(curve.name)
     yield (
         f'<polyline points="{line}" data-name="{name}" data-values="{values}" fill="none" '
@@ -238,7 +271,7 @@ def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -
     if len(places) > MARKED:
         return
     name = f"{name}: " * bool(name)
-    for (px, py), (at_x, at_y) in zip(curve.points, places, strict=True):
+    for (px, py), (at_x, at_y) in zip(curve.drawn, places, strict=True):
         yield (
             f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="2.5" fill="{colour}">'
             f"<title>{name}{short(px)}, {py:.4f}</title></circle>"
@@ -282,14 +315,15 @@ def text(
     edge = "|" if plain else "│"
     lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in enumerate(cells)]
     first, last = short(axes.x[0]), short(axes.x[1])
-    return [*lines, f"{'':{margin + 1}}{first}{last:>{columns - len(first)}}"]
+    return [*lines, f"{'':{margin + 1}}{first}{last:>{max(1, columns - len(first))}}"]
 
 
 def _rows(axes: Axes, height: int) -> Iterator[tuple[int, float]]:
     """The lines that have a label, with their values: the first, the middle and the last."""
     low, high = axes.y
     for line in sorted({0, (height - 1) // 2, height - 1}):
-        yield line, high - (high - low) * (line / max(1, height - 1))
+        share = line / max(1, height - 1)
+        yield line, high * (1 - share) + low * share
 
 
 def _dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
@@ -315,7 +349,7 @@ def _letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> 
 
 def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple[int, int]]:
     """The dots of a curve, with straight lines between its points."""
-    places = [axes.place(px, py, width - 1, height - 1) for px, py in curve.points]
+    places = [axes.place(px, py, width - 1, height - 1) for px, py in curve.drawn]
     for start, end in zip(places, places[1:] or places, strict=False):
         cut = _below_the_top(start, end)
         if cut is None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,17 +13,18 @@ STREAMS = (1, 2)
 """Standard output and standard error, which are open when the program starts."""
 
 
-def check(option: str, path: Path | None, *, force: bool) -> None:
+def check(option: str, path: Path | None, *, force: bool, reads: Iterable[Path] = ()) -> None:
     """Refuse a path that cannot or must not be written, before anything is computed.
 
     Args:
         option: the option that names the file, for messages.
         path: the file, or None for no file.
         force: whether an existing file may be overwritten.
+        reads: the files that the command reads, which are never overwritten.
 
     Raises:
-        UsageError: the path is a directory, its directory is missing, or the file exists and
-            ``force`` is false.
+        UsageError: the path is a directory, its directory is missing, the command reads the file,
+            or the file exists and ``force`` is false.
     """
     if path is None:
         return
@@ -31,6 +32,8 @@ def check(option: str, path: Path | None, *, force: bool) -> None:
         raise UsageError(f"{option} {path}: this is a directory; name a file")
     if not path.parent.is_dir():
         raise UsageError(f"{option} {path}: there is no directory {path.parent}")
+    if exists(path) and path.resolve() in (one.resolve() for one in reads):
+        raise UsageError(f"{option} {path}: the command reads this file; name another file")
     if exists(path) and not force:
         raise UsageError(
             f"{option} {path}: this file exists; name another file, or overwrite it with --force"

@@ -6,6 +6,7 @@ import unicodedata
 CONTROLS = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufff9-\ufffb"  # direction, line ends, annotation
+    "\ufffe\uffff"  # what no XML may hold
     "\ud800-\udfff]"  # surrogates: a byte of a file name that is not UTF-8
 )
 """Characters that control a terminal or change the order of its text. Joiners and variation

@@ -3,12 +3,13 @@ import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grucli.charts import Axes, Curve, short, svg, text, ticks, typical_top
+from grucli.charts import PARTS, Axes, Curve, short, svg, text, ticks, typical_top
 
 FALLING = Curve("falling", range(10), [10.0, *(2 - n / 10 for n in range(9))])
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
 
 
 @given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
@@ -28,6 +29,7 @@ def test_numbers_of_axes_are_short() -> None:
         "2M",
         "3G",
     ]
+    assert short(1e15) == "1e+15"
 
 
 def test_points_that_are_not_finite_are_left_out() -> None:
@@ -48,7 +50,7 @@ def test_the_beginning_does_not_flatten_the_rest() -> None:
 
 
 def test_svg_is_well_formed_and_holds_every_point_with_its_name() -> None:
-    hostile = Curve('</svg><script>"&\x1b', [0, 1], [1.0, 2.0])
+    hostile = Curve('</svg><script>"&\x1b\ufffe\uffff', [0, 1], [1.0, 2.0])
     drawn = svg([FALLING, hostile], x="<step>", y="loss & more", highest=2.0)
     root = ElementTree.fromstring(drawn)  # raises if it is not well-formed
     names = [element.tag.rpartition("}")[2] for element in root.iter()]
@@ -111,7 +113,46 @@ def test_text_fits_its_width_and_shows_where_the_curve_is(width: int, plain: boo
         assert all(ord(character) < 128 for line in lines for character in line)
 
 
-def test_a_curve_of_one_point_or_of_equal_values_is_drawn() -> None:
-    for curve in (Curve("", [5], [1.0]), Curve("", [0, 1], [0.0, 0.0])):
-        assert text([curve], width=40, height=5)
-        assert ElementTree.fromstring(svg([curve], x="x", y="y")) is not None
+@given(st.lists(st.tuples(FINITE, FINITE), min_size=1, max_size=8), st.booleans())
+@example([(20.0, 3.9)], False)
+@example([(30720.0, 3.9)], False)
+@example([(0.0, 0.0), (1.0, 0.0)], True)
+@example([(1e15, 1e15), (1e15 + 0.125, 1e15 + 0.125)], False)
+@example([(1e308, 1e308), (1.7e308, 1e308)], True)
+@example([(-1.7e308, 1.7e308), (1.7e308, -1.7e308)], False)
+@example([(5e-324, 5e-324), (1.0, 5e-324)], False)
+@example([(0.0, 1e308), (1.0, 5e-324), (2.0, 5e-324)], True)
+def test_any_finite_points_are_drawn(points: list[tuple[float, float]], plain: bool) -> None:
+    x, y = zip(*sorted(points), strict=True)
+    curve = Curve("", x, y)
+    for highest in (None, typical_top([curve])):
+        root = ElementTree.fromstring(svg([curve], x="x", y="y", highest=highest))
+        marks = [one for one in root.iter() if one.tag.endswith("circle")]
+        assert len(marks) == len(points)
+        places = [(float(one.attrib["cx"]), float(one.attrib["cy"])) for one in marks]
+        assert all(50 <= at_x <= 720 and at_y <= 280 for at_x, at_y in places)
+        assert highest is not None or min(at_y for _, at_y in places) >= 0
+        lines = text([curve], width=60, height=6, highest=highest, plain=plain)
+        assert len(lines) == 7
+        assert max(map(len, lines)) <= 60
+        assert any(re.split("[|│]", line)[1].strip() for line in lines[:-1])
+
+
+def test_equal_values_and_a_single_step_are_in_the_middle() -> None:
+    for value in (3.9, 1e15, -1e15, 1e308, 5e-324, 0.0):
+        axes = Axes.around([Curve("", [20], [value])])
+        assert axes is not None
+        assert axes.place(20, value, 100, 100) == pytest.approx((50, 50), abs=1)
+        assert len(ticks(*axes.y)) >= 2
+
+
+def test_a_long_curve_is_drawn_from_few_points_with_its_ends_and_its_extremes() -> None:
+    y = [2 - n / 20000 for n in range(20000)]
+    y[777], y[12345] = 0.1, 9.0
+    curve = Curve("", range(20000), y)
+    assert len(curve.points) == 20000
+    assert len(curve.drawn) <= 2 * PARTS + 2
+    assert {(777.0, 0.1), (12345.0, 9.0), curve.points[0], curve.points[-1]} <= set(curve.drawn)
+    assert curve.drawn == sorted(curve.drawn)
+    assert len(svg([curve], x="step", y="loss")) < 20000
+    assert FALLING.drawn == FALLING.points

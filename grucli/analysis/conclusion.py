@@ -1,21 +1,23 @@
 """Summarize a finished run: its losses, what to change, and how much a sample copies."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from pydantic import InstanceOf
 
 from grucli.analysis.copied_text import longest_copy
 from grucli.analysis.known_words import KnownWords, known_words
 from grucli.analysis.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.arguments import FilePath, checked
+from grucli.data.corpus import Corpus
+from grucli.data.windows import Splits
 from grucli.evaluation import baselines, differ_in_kind, evaluate
 from grucli.nn.params import Ids
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.checkpoint_progress import Progress
 from grucli.storage.directory import RunDirectory, own_corpus
-from grucli.threads import blas_limited_to
-from grucli.training.plan import Plan, make_plan
-from grucli.training.trainer import make_sample
+from grucli.threads import available_cores, blas_limited_to
 
 SAMPLED = 1000
 """Number of characters of the sample that is examined."""
@@ -84,38 +86,37 @@ class Conclusion:
 
 
 @checked
-def conclude_run(path: FilePath) -> Conclusion:
-    """Conclude a run from its directory; its text must still be there.
-
-    Raises:
-        CheckpointError: the run has no checkpoint, or the checkpoint is damaged.
-        CorpusError: the text has changed.
-    """
-    run = RunDirectory(path)
-    file = run.checkpoints.find("last")
-    last = checkpoints.read(file)
-    return conclude(make_plan(last.settings, own_corpus(file, last)), run, last.progress)
-
-
-def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
+def conclude_run(
+    path: FilePath, text: InstanceOf[Corpus] | None = None, stop: Callable[[], bool] = lambda: False
+) -> Conclusion:
     """Evaluate the best weights of a run on training text, and sample from them.
 
     Args:
-        plan: the plan of the run.
-        run: the run directory.
-        where: the progress of the run.
+        path: the run directory.
+        text: the text of the run; None reads it again.
+        stop: called repeatedly; if it returns true, nothing is concluded.
+
+    Raises:
+        CheckpointError: the run has no checkpoint, or a checkpoint or the metrics are damaged.
+        CorpusError: the text is not there, or has changed.
+        Stopped: ``stop`` returned true.
     """
-    best, val = checkpoints.read(run.checkpoints.find("best")), run.validation_losses()
-    uniform, unigram = baselines(plan.counts, plan.splits.judged)
-    copied, words = _examine_sample(best, plan) if plan.settings.sample.length else (None, None)
-    train = said = None
+    run = RunDirectory(path)
+    file = run.checkpoints.find("last")
+    last, best = checkpoints.read(file), checkpoints.read(run.checkpoints.find("best"))
+    where, settings = last.progress, last.settings
+    splits = last.splits((own_corpus(file, last) if text is None else text).ids)
+    uniform, unigram = baselines(last.counts, splits.judged)
+    copied = words = train = said = None
+    if settings.sample.length:
+        copied, words = _examine_sample(best, settings.train.seed, splits, stop)
+    val = run.validation_losses()
     if val and where.best_loss is not None:
-        seen = plan.splits.train[-max(2, len(plan.splits.val)) :]
-        train = evaluate(best.model_to_use(), seen, plan.workers, begins=False).loss
-        unlike = differ_in_kind(plan.counts, plan.splits.val)
-        losses = Losses(train, val, uniform, unigram, unlike)
-        said = judge(losses, plan.settings, copied.share if copied else 0.0)
-    out_of_patience = where.out_of_patience(plan.settings.train.patience)
+        seen = splits.train[-max(2, len(splits.val)) :]
+        train = evaluate(best.model_to_use(), seen, available_cores(), stop, begins=False).loss
+        losses = Losses(train, val, uniform, unigram, differ_in_kind(last.counts, splits.val))
+        said = judge(losses, settings, copied.share if copied else 0.0)
+    out_of_patience = where.out_of_patience(settings.train.patience)
     return Conclusion(
         where.evaluations_since_best if out_of_patience else None,
         uniform,
@@ -129,22 +130,26 @@ def conclude(plan: Plan, run: RunDirectory, where: Progress) -> Conclusion:
     )
 
 
-def _examine_sample(best: Checkpoint, plan: Plan) -> tuple[Copied, KnownWords | None]:
+def _examine_sample(
+    best: Checkpoint, seed: int, splits: Splits, stop: Callable[[], bool]
+) -> tuple[Copied, KnownWords | None]:
     """Sample from the best weights; find what the sample copies, and which words it knows."""
+    asked = best.settings.sample
     with blas_limited_to(1):  # as while training
-        ids, _ = make_sample(best, plan.settings.train.seed, length=SAMPLED)
-    texts = ids, plan.splits.train[-WORDS_OF:], plan.splits.val[:HELD_OUT]
+        ids = best.language_model().sample_ids(
+            SAMPLED, prompt=asked.prompt, temperature=asked.temperature, seed=seed, stop=stop
+        )
+    texts = ids, splits.train[-WORDS_OF:], splits.val[:HELD_OUT]
     words = known_words(*(best.vocabulary.decode(part).decode(errors="replace") for part in texts))
-    return _copied(ids, best, plan), words
+    return _copied(ids, best, splits.train), words
 
 
-def _copied(ids: Ids, best: Checkpoint, plan: Plan) -> Copied:
+def _copied(ids: Ids, best: Checkpoint, train: Ids) -> Copied:
     """Find the longest passage that a sample copies from the training text."""
-    searched = plan.splits.train[-SEARCHED:]
+    searched = train[-SEARCHED:]
     length, start = longest_copy(ids, searched)
     text = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
-    whole = len(searched) == len(plan.splits.train)
-    return Copied(len(ids), length, text, len(searched), whole)
+    return Copied(len(ids), length, text, len(searched), len(searched) == len(train))
 
 
 def sentences(conclusion: Conclusion, symbol: str) -> list[str]:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from grucli import output_files
 from grucli.analysis.gradient_flow import LIMITS, GradientFlow
 from grucli.charts import Curve
@@ -15,6 +17,9 @@ TABLE = "the table and --json work"
 """What there is without matplotlib."""
 
 FORMATS = (".svg", ".png", ".pdf")
+
+LARGEST = 1e300
+"""Largest value that is drawn; matplotlib fails near the largest float."""
 
 
 def check(path: Path | None, *, force: bool, option: str = "--plot", instead: str = TABLE) -> None:
@@ -83,9 +88,9 @@ def draw_curves(path: Path, curves: Sequence[Curve], x: str, y: str, highest: fl
     """
     with _figure(path, "", x, y) as axes:
         for curve in curves:
-            xs, ys = zip(*curve.points, strict=True) if curve.points else ((), ())
-            axes.plot(xs, ys, label=_plain(curve.name))
-        axes.set_ylim(top=highest)
+            points = np.clip(np.array(curve.points).reshape(-1, 2), -LARGEST, LARGEST)
+            axes.plot(*points.T, label=_plain(curve.name))
+        axes.set_ylim(top=None if highest is None else min(highest, LARGEST))
 
 
 @contextmanager

@@ -12,16 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import InstanceOf
 
 from grucli.analysis.verdict import about_dropout, uncertain
 from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
+from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
-from grucli.storage.directory import open_checkpoint
-from grucli.storage.loading import load_with_split
-from grucli.storage.run import Run, common_noun, loss_axis
+from grucli.storage.directory import open_checkpoint, own_corpus
+from grucli.storage.run import Column, Run, common_noun, curves, loss_axis
 from grucli.storage.run_files import TextInfo
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
@@ -44,13 +45,19 @@ AXES = {"step": "steps", "chars": "{}s", "elapsed_s": "seconds"}
 
 
 @checked
-def report(*paths: PathLike, said: Several[str] = (), passage: bool = True) -> WebPage:
+def report(
+    *paths: PathLike,
+    said: Several[str] = (),
+    passage: bool = True,
+    text: InstanceOf[Corpus] | None = None,
+) -> WebPage:
     """Make the report of one run, or of several runs that are compared.
 
     Args:
         paths: the run directories.
         said: sentences that the report of one run begins with.
         passage: whether validation text is read by the model, and coloured by surprise.
+        text: the text of the run for the passage; None reads it again.
 
     Raises:
         CheckpointError: a path is not a run, or a file of a run is damaged.
@@ -61,7 +68,7 @@ def report(*paths: PathLike, said: Several[str] = (), passage: bool = True) -> W
     runs = [Run(path) for path in paths]
     if len(runs) == 1:
         (run,) = runs
-        read = _passage(run) if passage else ()
+        read = _passage(run, text) if passage else ()
         title, parts = _text_of(run) or run.path.name, chain(_of_one(run, said), read, _origin(run))
         return WebPage(_page(title, parts))
     return WebPage(_page(f"{len(runs)} runs", _of_several(runs)))
@@ -89,7 +96,8 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     for sentence in said or ([] if best is None else [uncertain(best, noun)]):
         yield f'<p class="said">{as_html(sentence)}</p>'
     yield _table(_facts(run, noun))
-    drawn_by = {by: run.curves(by) for by in AXES}
+    metrics = run.metrics
+    drawn_by = {by: curves(metrics, by) for by in AXES}
     yield from _losses(drawn_by, noun)
     for sentence in about_dropout(settings.model, drawn_by["step"]):
         yield f'<p class="soft">{as_html(sentence)}</p>'
@@ -99,7 +107,7 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
         ("grad_norm", "gradient norm"),
         ("chars_per_s", f"{noun}s per second"),
     ):
-        drawn = [Curve(name, curve.x, curve.y) for curve in run.curves(column=column)]
+        drawn = [Curve(name, curve.x, curve.y) for curve in curves(metrics, column=column)]
         yield _figure(drawn, "step", name, size=(420, 190))
     yield "</div>"
     changed = _changed(settings)
@@ -168,11 +176,16 @@ def _samples(run: Run) -> Iterator[str]:
     yield "</div>"
 
 
-def _passage(run: Run) -> Iterator[str]:
-    """The beginning of the validation text, coloured by surprise, if the text is there."""
+def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
+    """The beginning of the validation text, coloured by surprise, or why it is not."""
     try:
-        lm, ids = load_with_split(run.path, "val")
-    except (CheckpointError, CorpusError, UsageError):
+        file, checkpoint = open_checkpoint(run.path)
+        text = own_corpus(file, checkpoint) if text is None else text
+    except (CheckpointError, CorpusError) as error:
+        yield f'<p class="soft">{as_html(f"No validation text is shown: {error}")}</p>'
+        return
+    ids, lm = checkpoint.splits(text.ids).val, checkpoint.language_model(file)
+    if len(ids) < 2:
         return
     with blas_limited_to(1):  # the products are small
         score = lm.score(ids[:PASSAGE])
@@ -227,7 +240,8 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
             f"Without validation text, and so with a training loss as best loss and without a "
             f"curve: {', '.join(without)}."
         ).join(["<p>", "</p>"])
-    yield from _losses({by: list(_validation(ranked, by)) for by in AXES}, noun, "validation ")
+    metrics = [(run.path.name, run.metrics) for run in ranked]
+    yield from _losses({by: list(_validation(metrics, by)) for by in AXES}, noun, "validation ")
     columns = {name: list(map(of, ranked)) for name, of in RESULTS.items()}
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
@@ -274,12 +288,12 @@ def _shown(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
-def _validation(runs: Sequence[Run], by: str) -> Iterator[Curve]:
+def _validation(metrics: Sequence[tuple[str, Mapping[str, Column]]], by: str) -> Iterator[Curve]:
     """The validation losses of runs, each in the run's colour."""
-    for number, run in enumerate(runs):
-        for curve in run.curves(by):
+    for number, (name, columns) in enumerate(metrics):
+        for curve in curves(columns, by):
             if curve.name == "validation":
-                yield Curve(run.path.name, curve.x, curve.y, colour=number)
+                yield Curve(name, curve.x, curve.y, colour=number)
 
 
 def _comparison(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
@@ -353,9 +367,9 @@ def _losses(by_axis: Mapping[str, Sequence[Curve]], noun: str, of: str = "") -> 
         radio = f'<input type="radio" name="axis" id="by-{axis}"{checked}>'
         yield f"<label>{radio} {title.format(noun)}</label>"
     yield "</p>"
-    for axis, curves in by_axis.items():
+    for axis, drawn in by_axis.items():
         x, y = AXES[axis].format(noun), of + loss_axis(noun)
-        chart = _figure(curves, x, y, typical_top(curves))
+        chart = _figure(drawn, x, y, typical_top(drawn))
         yield f'<div class="by-{axis}">{chart}</div>'
     yield "</div>"
 

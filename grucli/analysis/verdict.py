@@ -97,7 +97,8 @@ class Losses:
         """For how many evaluations the loss has not fallen; 0 if there were too few of them."""
         if len(self.val) < FEW:
             return 0
-        near = [loss - self.best <= WORTH_MENTIONING for loss in self.val]
+        best = self.best  # computed once: a long run has many evaluations
+        near = [loss - best <= WORTH_MENTIONING for loss in self.val]
         flat = len(self.val) - near.index(True) - 1
         return flat if flat >= len(self.val) // 3 else 0
 

@@ -1,6 +1,7 @@
 """``grucli activations``: a text coloured by the values of one unit."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,10 +63,12 @@ def activations(
         raise UsageError("--unit, --top and --surprisal cannot be combined; keep one")
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
-    output_files.check("--html", page, force=force)
     from grucli.analysis.activations import read
     from grucli.analysis.subject import of_run
+    from grucli.storage.directory import inputs
 
+    reads = chain(inputs(run), [Path(text)] if text else [])
+    output_files.check("--html", page, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:
         found = reading.correlations(top or 3)

@@ -3,11 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from grucli.cli import render
-from grucli.errors import GrucliError
 from grucli.printable import printable
 from grucli.shell import quote
 
@@ -101,7 +99,7 @@ def _show_on_terminal(events: "Iterator[Event]", level: str) -> "Finished":
 
 def warn(event: "Event") -> None:
     """Show an event that the user must know about, even with --quiet."""
-    from grucli.training.events import NotWritten, RolledBack, Skipped
+    from grucli.training.events import NotReported, NotWritten, RolledBack, Skipped
 
     if isinstance(event, Skipped):
         render.warn(
@@ -118,6 +116,8 @@ def warn(event: "Event") -> None:
             f"{event.path}: cannot be written: {event.reason}; training continues and "
             f"will try again (the checkpoint of step {event.safe_step:,} is safe)"
         )
+    elif isinstance(event, NotReported):
+        render.warn(f"{event.problem}; this has no effect on the run")
 
 
 def _show(event: "Event", level: str, *, log: bool) -> bool:
@@ -286,49 +286,47 @@ def say_stopped(
 
 def say_goodbye(session: "Session") -> None:
     """Show the result, and useful next commands."""
-    from grucli.analysis.conclusion import conclude, sentences
-
-    run, plan, where = session.run, session.plan, session.checkpoint.progress
+    run, plan, step = session.run, session.plan, session.checkpoint.progress.step
     assert run is not None
-    conclusion = conclude(plan, run, where)
-    noun = plan.settings.data.noun
-    _say_result(conclusion, noun)
+    conclusion, noun = session.conclusion, plan.settings.data.noun
+    if conclusion is not None:
+        _say_result(conclusion, noun)
     if plan.budget.seconds is not None:
         render.say(
             "A budget in minutes gives other results each time. With "
-            f"--steps {where.step} instead, the run takes about as long and can be repeated to "
+            f"--steps {step} instead, the run takes about as long and can be repeated to "
             "the same bits."
         )
-    _show_curves(run, sentences(conclusion, noun), noun)
-    path = quote(str(run.path))
+    _show_curves(run, noun)
+    if not session.unreported:
+        render.say()
+        render.fact("report", str(run.path / "report.html"))
+    path, verdict = quote(str(run.path)), conclusion.verdict if conclusion is not None else None
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
-    if conclusion.verdict is not None and "-" not in plan.corpus.sources:
+    if verdict is not None and "-" not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
-    if conclusion.verdict is not None and conclusion.verdict.longer:
+    if verdict is not None and verdict.longer:
         resume = run.resume_command(plan.corpus.sources)
-        render.say_command(f"{resume} {_twice_the_budget(plan, where.step)}")
+        render.say_command(f"{resume} {_twice_the_budget(plan, step)}")
 
 
-def _show_curves(run: "RunDirectory", said: "Sequence[str]", noun: str) -> None:
-    """Complete the report of the run, and draw the losses on a terminal."""
-    from grucli.analysis.report import report
+def _show_curves(run: "RunDirectory", noun: str) -> None:
+    """Explain the losses of a run, and draw them on a terminal; it is complete without that."""
     from grucli.analysis.verdict import about_dropout
     from grucli.cli.plot import chart
     from grucli.storage.run import Run
 
-    with suppress(GrucliError):  # the run is complete without them
+    try:
         opened = Run(run.path)
         curves = opened.curves()
-        for sentence in about_dropout(opened.settings.model, curves):
-            render.say(sentence)
-        if render.err.is_terminal:
-            render.say()
-            for line in chart(curves, "step", noun, lines=SMALL):
-                render.say(line)
-        report(run.path, said=said).write(run.path / "report.html")
-        render.say()
-        render.fact("report", str(run.path / "report.html"))
+        said = about_dropout(opened.settings.model, curves)
+        lines = list(chart(curves, "step", noun, lines=SMALL)) if render.err.is_terminal else []
+    except Exception as error:
+        render.warn(f"the curves cannot be drawn: {error!r}")
+        return
+    for line in [*said, *([""] if lines else []), *lines]:
+        render.say(line)
 
 
 def _twice_the_budget(plan: "Plan", step: int) -> str:

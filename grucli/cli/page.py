@@ -1,5 +1,6 @@
 """``grucli page``: the model in one HTML file."""
 
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ import typer
 from grucli import output_files
 from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UsageError
+from grucli.files import read_small
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -21,7 +23,7 @@ Passage = Annotated[
     str | None,
     typer.Option(
         "--passage",
-        help="A text that the page shows first [a sample of the model].",
+        help="A text that the page shows first; - reads standard input [a sample of the model].",
         metavar="FILE",
     ),
 ]
@@ -42,8 +44,10 @@ def page(
     --output it is page.html in the run directory.
     """
     from grucli.pages import build
+    from grucli.storage.directory import inputs
 
-    output_files.check("--output", output, force=force)
+    reads = chain(inputs(run), [Path(passage)] if passage else [])
+    output_files.check("--output", output, force=force, reads=reads)
     path = _in_run(run) if output is None else output
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
@@ -81,8 +85,12 @@ def _in_run(run: Path) -> Path:
 
 
 def _read(path: str) -> str:
+    """A text in a file or from standard input, without a byte order mark."""
+    from grucli.data.text_files import STANDARD_INPUT, raw_chunks
+
     try:
-        return Path(path).read_text("utf-8")
+        raw = b"".join(raw_chunks(path)) if path == STANDARD_INPUT else read_small(Path(path))
+        return raw.decode("utf-8-sig")
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

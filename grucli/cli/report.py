@@ -1,5 +1,6 @@
 """``grucli report``: curves, settings and samples of runs on one page."""
 
+from itertools import chain
 from pathlib import Path
 
 from grucli import output_files
@@ -14,8 +15,10 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     report.html in its directory.
     """
     from grucli.analysis import report as reports
+    from grucli.storage.directory import inputs
 
-    output_files.check("--output", output, force=force)
+    reads = chain.from_iterable(map(inputs, runs))
+    output_files.check("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
     made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
@@ -28,12 +31,13 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
 
 
 def _said(run: Path) -> list[str]:
-    """What the end of a run says of it, if its text is still there."""
+    """What the end of a run says of it, or why it is not said."""
     from grucli.analysis.conclusion import conclude_run, sentences
     from grucli.errors import GrucliError
     from grucli.storage.run import Run
 
     try:
         return sentences(conclude_run(run), Run(run).settings.data.noun)
-    except GrucliError:
+    except GrucliError as error:
+        render.warn(f"the report does not say what the losses mean: {error}")
         return []

@@ -103,8 +103,7 @@ def sample(
     from grucli.storage.loading import load
 
     given, lm = _given(prompt, prompt_file), load(run)
-    if lm.documents and prompt_file is not None:
-        given = _without_line_end(given, prompt_file)
+    given = _without_line_end(given, prompt_file) if lm.documents and prompt_file else given
     with _options_named(prompt_file or "--prompt"):
         samples = lm.samples(
             count,

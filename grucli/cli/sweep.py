@@ -264,5 +264,6 @@ def _say_written(summary: "Summary") -> None:
     try:
         for path in summary.write():
             render.fact(labels[path.name], str(path))
-    except (GrucliError, OSError) as error:  # the answer is complete without them
-        render.warn(f"the best settings and the report are not written: {error}")
+    except Exception as error:  # the answer is complete without them
+        reason = error if isinstance(error, GrucliError | OSError) else repr(error)
+        render.warn(f"the best settings and the report are not written: {reason}")

@@ -74,7 +74,9 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
         raise ArgumentError("weights", "must be float32: a weight is too large for float16")
     sample = lm.sample_ids(SAMPLED, seed=SEED)
     copied = _copied(file, checkpoint, sample)
-    shown = passage if passage is not None else lm.decode(sample[:SHOWN])
+    # without bytes that are no text: U+FFFD for them would be text that the model never saw
+    shown = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
+    shown = shown if passage is None else passage
     held = payload(lm, sample[:PROVEN], type_)
     if passage is not None:
         lm.encode(passage)  # a character that the model never saw is an error here, not in the page

@@ -14,7 +14,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +24,14 @@ from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
+from grucli.errors import (
+    CheckpointError,
+    CorpusError,
+    RunError,
+    SettingsError,
+    UnknownCharacterError,
+    UsageError,
+)
 from grucli.files import (
     Lock,
     append_line,
@@ -328,6 +335,19 @@ def run_of(checkpoint: Path) -> RunDirectory | None:
     return None
 
 
+def inputs(path: Path) -> Iterator[Path]:
+    """The files that are read for a run or a checkpoint: those of its run, and its text.
+
+    Raises:
+        CheckpointError: run.json is damaged.
+    """
+    yield path
+    run = run_of(path)
+    if run is not None:
+        yield from (file for file in run.path.rglob("*") if _is_own(file.name))
+        yield from map(Path, run.info.corpus.paths or [])
+
+
 def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
     """Read the training text of a checkpoint again.
 
@@ -342,12 +362,12 @@ def own_corpus(checkpoint_file: Path, checkpoint: Checkpoint) -> Corpus:
         )
     if STANDARD_INPUT in run.sources:
         raise CheckpointError(f"{run.path}: was trained on standard input; name a text")
-    corpus = read_corpus(
-        run.sources, checkpoint.settings.data, checkpoint.vocabulary, checkpoint.unknown
-    )
-    if not checkpoints.same_text(corpus, checkpoint):
-        raise CorpusError(f"{', '.join(run.sources)}: has changed since training; name a text")
-    return corpus
+    data, unknown = checkpoint.settings.data, checkpoint.unknown
+    with contextlib.suppress(UnknownCharacterError):
+        corpus = read_corpus(run.sources, data, checkpoint.vocabulary, unknown)
+        if checkpoints.same_text(corpus, checkpoint):
+            return corpus
+    raise CorpusError(f"{', '.join(run.sources)}: has changed since training; name a text")
 
 
 def list_runs(root: Path) -> list[RunDirectory]:

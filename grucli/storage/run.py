@@ -1,6 +1,6 @@
 """Runs as Python objects: their settings, their results and their models."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,13 +102,7 @@ class Run:
         Raises:
             CheckpointError: the file cannot be read.
         """
-        metrics = self.metrics
-        found = []
-        for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
-            rows = metrics["split"] == split
-            if rows.any() and (column == "loss" or split == "train"):
-                found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
-        return found
+        return curves(self.metrics, by, column)
 
     def load(self) -> "LanguageModel":
         """Load the model of the best checkpoint.
@@ -156,6 +150,16 @@ class Run:
         except CheckpointError:
             curve = ""
         return f"<div><table>{rows}</table>{curve}</div>"
+
+
+def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
+    """The curves of ``Run.metrics``, as of ``Run.curves``."""
+    found = []
+    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
+        rows = metrics["split"] == split
+        if rows.any() and (column == "loss" or split == "train"):
+            found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
+    return found
 
 
 @checked

@@ -248,7 +248,7 @@ class Metrics:
 
     step: Count
     epoch: FiniteFloat
-    chars: Annotated[int, Field(ge=0)]
+    chars: Count
     split: Literal["train", "val"]
     loss: FiniteFloat
     bpc: FiniteFloat

@@ -95,6 +95,13 @@ class NotWritten:
 
 
 @dataclass(frozen=True)
+class NotReported:
+    """The report could not be written, or is not complete; this has no effect on the run."""
+
+    problem: str
+
+
+@dataclass(frozen=True)
 class Logged:
     """A row with the training loss was added to the metrics."""
 
@@ -161,6 +168,7 @@ Event = (
     | Skipped
     | RolledBack
     | NotWritten
+    | NotReported
     | Logged
     | Evaluating
     | Evaluated

@@ -7,7 +7,7 @@ A resumed run is locked before any of its files is read, and stays locked until 
 import contextlib
 import json
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from grucli.analysis.conclusion import Conclusion, conclude_run, sentences
 from grucli.analysis.report import report
 from grucli.config import (
     RESUMABLE,
@@ -35,17 +36,19 @@ from grucli.defaults import WARM, learning_rate, suited, warmup
 from grucli.errors import (
     CheckpointError,
     CorpusError,
+    GrucliError,
     RunError,
     SettingsError,
     UnknownCharacterError,
     UsageError,
 )
+from grucli.evaluation import Stopped
 from grucli.files import replace_text, sha256
 from grucli.shell import quote
 from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
-from grucli.training.events import Evaluated, Event, Finished, Started
+from grucli.training.events import Evaluated, Event, Finished, NotReported, Started
 from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.ranks import ALONE, Ranks
@@ -61,6 +64,10 @@ class StoppedAtOnce(BaseException):
 
 STOPS = (StoppedAtOnce, KeyboardInterrupt, SystemExit, GeneratorExit)
 """Exceptions that interrupt a run but are not errors."""
+
+REPORTS_SHARE = 0.01
+"""Largest share of the time of a run that its reports take; only the first and the last are always
+written. A report of a long run takes longer."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,7 @@ class Origin:
 
 @dataclass
 class Session:
-    """A run that is ready to start or to continue. It must be closed if it is not trained.
+    """A run that is ready to start or to continue. It must be closed; ``events`` does that.
 
     Attributes:
         plan: the plan of the run.
@@ -94,6 +101,8 @@ class Session:
         command: the command line, for run.json; None for a script.
         ranks: the ranks that train the run.
         own_name: whether the name of a new run directory is the given one, without the time.
+        conclusion: what a run that has reached its end has come to; None before.
+        unreported: why the last report could not be written, or is not complete; empty if it is.
     """
 
     plan: Plan
@@ -107,6 +116,8 @@ class Session:
     command: str | None = None
     ranks: Ranks = ALONE
     own_name: bool = False
+    conclusion: Conclusion | None = None
+    unreported: str = ""
 
     def __post_init__(self) -> None:
         """Check the plan, and put its notes first."""
@@ -129,7 +140,8 @@ class Session:
     ) -> Iterator[Trainer]:
         """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
 
-        At the end of the context, the status in ``run.json`` says how the run has ended.
+        At the end of the context, the status in ``run.json`` says how the run has ended. The run
+        stays locked.
 
         Args:
             name: suffix of a new directory's name; None takes the name of the text.
@@ -140,14 +152,11 @@ class Session:
             UsageError: the run directory is not writable.
             RunError: a file could not be written during training, or the run has diverged.
         """
-        try:
-            run = self.run = self._created(name, runs_dir) if self.run is None else self._reopened()
-            with _status(run), closing(self._trainer(run, elapsed)) as trainer:
-                yield trainer
-                trainer.recorder.catch_up()
-                run.update_info(status="done" if trainer.finished else "interrupted")
-        finally:
-            self.close()
+        run = self.run = self._created(name, runs_dir) if self.run is None else self._reopened()
+        with _status(run), closing(self._trainer(run, elapsed)) as trainer:
+            yield trainer
+            trainer.recorder.catch_up()
+            run.update_info(status="done" if trainer.finished else "interrupted")
 
     def events(
         self,
@@ -171,22 +180,43 @@ class Session:
             Whether the run has reached its end.
         """
         left = False
-        with self.trainer(name, runs_dir, elapsed) as trainer:
-            yield _started(trainer, self.notes)
-            events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
-            while (event := _next(events)) is not None:
-                if isinstance(event, Evaluated):
-                    _write_report(trainer.run)
-                try:
-                    yield event
-                except GeneratorExit:
-                    left = True
-                    while _next(events) is not None:
-                        pass
-                    raise
-            _write_report(trainer.run)
+        with closing(self):
+            with self.trainer(name, runs_dir, elapsed) as trainer:
+                yield _started(trainer, self.notes)
+                events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
+                reports = _Reports(trainer)
+                while (event := _next(events)) is not None:
+                    try:
+                        if isinstance(event, Evaluated):
+                            yield from reports.at_evaluation()
+                        yield event
+                    except GeneratorExit:
+                        left = True
+                        while _next(events) is not None:
+                            pass
+                        raise
+            self._report_the_end(trainer)
+        if self.unreported not in ("", reports.told):
+            yield NotReported(self.unreported)
         yield Finished(Run(trainer.run.path), trainer.finished)
         return trainer.finished
+
+    @np.errstate(all="ignore")
+    def _report_the_end(self, trainer: Trainer) -> None:
+        """Conclude a run that has reached its end, and write the last report."""
+        run, text, said = trainer.run, self.plan.corpus, list[str]()
+        try:
+            if trainer.finished:
+                conclusion = conclude_run(run.path, text, trainer.stop)
+                symbol = "byte" if self.plan.settings.data.level == "byte" else "character"
+                said, self.conclusion = sentences(conclusion, symbol), conclusion
+        except Stopped:
+            pass
+        except Exception as error:
+            self.unreported = f"{run.path}: nothing is concluded from this run: {_reason(error)}"
+        finally:
+            problem = _write_report(run, said, text if trainer.finished else None)
+            self.unreported = problem or self.unreported
 
     def _trainer(self, run: RunDirectory, elapsed: float) -> Trainer:
         if self.checkpoint.progress.seconds is None:
@@ -267,6 +297,7 @@ def _note_status(run: RunDirectory, status: str) -> None:
     """Write a status, and ignore failures: the user must see the error that ended the run."""
     with contextlib.suppress(OSError, RunError, CheckpointError):
         run.update_info(status=status)
+    _write_report(run)
 
 
 def _cannot_write(run: RunDirectory, error: OSError) -> str:
@@ -295,13 +326,45 @@ def _seconds(run: RunDirectory) -> float:
     return run.info.elapsed_s or 0.0
 
 
-def _write_report(run: RunDirectory) -> None:
-    """Write the report of a run. No trouble with it may end or change the run.
+class _Reports:
+    """The reports of a run in training.
 
-    It has no passage coloured by surprise: that takes another look at the text.
+    Attributes:
+        told: what was wrong with the last one, if anything.
     """
-    with suppress(Exception):
-        run.write_report(report(run.path, passage=False).html)
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.trainer, self.due, self.told = trainer, 0.0, ""
+
+    def at_evaluation(self) -> Iterator[NotReported]:
+        """Write a report, if ``REPORTS_SHARE`` allows it; tell once what is wrong."""
+        began = self.trainer.elapsed
+        if began < self.due:
+            return
+        problem, before = _write_report(self.trainer.run), self.told
+        ended = self.trainer.elapsed
+        self.due, self.told = ended + (ended - began) / REPORTS_SHARE, problem
+        if problem not in ("", before):
+            yield NotReported(problem)
+
+
+def _write_report(run: RunDirectory, said: Sequence[str] = (), text: Corpus | None = None) -> str:
+    """Write the report of a run; return what is wrong, since no trouble with it may end a run.
+
+    Only with a text it has a passage coloured by surprise: that takes another look at the text.
+    """
+    try:
+        made = report(run.path, said=said, passage=text is not None, text=text)
+        run.write_report(made.html)
+    except Exception as error:
+        return f"{run.path / 'report.html'}: cannot be written: {_reason(error)}"
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, GrucliError):
+        return str(error)
+    return getattr(error, "strerror", None) or repr(error)
 
 
 # ---- new runs

@@ -12,7 +12,6 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli import evaluation
 from grucli.defaults import lower_rate
@@ -272,7 +271,7 @@ class Trainer:
             return None
         step = self.checkpoint.progress.step
         seed = int(random_stream(self.plan.settings.train.seed, SAMPLES, step).integers(2**63))
-        return make_sample(self.checkpoint, seed, self.stop)[1]
+        return make_sample(self.checkpoint, seed, self.stop)
 
     def _save(
         self, *, best: bool, last_chance: bool = False
@@ -300,26 +299,18 @@ def diverged(
     )
 
 
-def make_sample(
-    checkpoint: Checkpoint,
-    seed: int,
-    stop: Callable[[], bool] = lambda: False,
-    length: int | None = None,
-) -> tuple[npt.NDArray[np.intp], bytes]:
-    """Make a sample according to the settings, except for another ``length``.
-
-    Returns:
-        The ids of the sample without the prompt, and the bytes of the prompt and the sample.
+def make_sample(checkpoint: Checkpoint, seed: int, stop: Callable[[], bool]) -> bytes:
+    """Make a sample according to the settings: the bytes of the prompt and the sample.
 
     Raises:
         Stopped: ``stop``, which is called at each character, has returned True.
     """
     lm, sample = checkpoint.language_model(), checkpoint.settings.sample
     ids = lm.sample_ids(
-        sample.length if length is None else length,
+        sample.length,
         prompt=sample.prompt,
         temperature=sample.temperature,
         seed=seed,
         stop=stop,
     )
-    return ids, lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), ids]))
+    return lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), ids]))

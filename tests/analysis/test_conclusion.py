@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from grucli.analysis.comparison import judge_all, plan_comparison
-from grucli.analysis.conclusion import Conclusion, conclude, conclude_run
+from grucli.analysis.conclusion import Conclusion, conclude_run
 from grucli.data import corpus
 from grucli.errors import UsageError
 from grucli.storage.directory import RunDirectory
@@ -34,8 +34,8 @@ def conclusion(**changes: Any) -> Conclusion:
     session = sessions.new(["text.txt"], [("test", values)], {})
     for _ in session.events():
         pass
-    assert session.run is not None
-    return conclude(session.plan, session.run, session.checkpoint.progress)
+    assert session.conclusion is not None
+    return session.conclusion
 
 
 def test_what_a_run_has_come_to() -> None:
@@ -103,5 +103,4 @@ def test_a_run_is_concluded_from_its_directory_as_at_its_end() -> None:
     for _ in session.events():
         pass
     assert session.run is not None
-    at_its_end = conclude(session.plan, session.run, session.checkpoint.progress)
-    assert conclude_run(session.run.path) == at_its_end
+    assert conclude_run(session.run.path) == session.conclusion

@@ -6,6 +6,7 @@ import pytest
 
 from grucli.analysis import plots
 from grucli.analysis.gradient_flow import GradientFlow
+from grucli.charts import Curve
 from grucli.errors import RunError, UsageError
 
 SHARES = {1: {"direct": 0.9, "update": 0.1}, 2: {"direct": 1.2, "update": -0.2}}
@@ -25,6 +26,14 @@ def test_plots_are_drawn_and_equal_ones_have_equal_bytes() -> None:
     if Path("/dev/full").exists():
         with pytest.raises(RunError, match="cannot write the plot"):
             plots.draw_shares(Path("pipe.svg"), "run", SHARES)
+
+
+def test_curves_of_any_finite_values_are_drawn() -> None:
+    pytest.importorskip("matplotlib")
+    for value in (1e308, 5e-324):
+        curves = [Curve("a", [0, 1], [value, value]), Curve("b", [-value, value], [-value, value])]
+        plots.draw_curves(Path("a.png"), curves, "step", "loss", value)
+        assert Path("a.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_cannot_be_drawn_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,18 +2,24 @@
 
 import json
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from itertools import count, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from grucli.analysis.report import report
-from grucli.errors import RunError, UsageError
+from grucli.errors import DivergedError, UsageError
+from grucli.storage import run_files
 from grucli.storage.directory import RunDirectory, open_checkpoint
 from grucli.storage.run import Run
+from grucli.training import session as sessions
 from grucli.training.api import train_events
-from grucli.training.events import Evaluated
+from grucli.training.events import Evaluated, Finished, NotReported, Saved, Stepped
+from grucli.training.trainer import Trainer
 from tests.conftest import TINY, Grucli
 
 
@@ -283,7 +289,7 @@ def test_the_report_of_training_reads_the_settings_once_and_no_text(
     run, read = train(grucli, text_file), []
     config = RunDirectory.config
     monkeypatch.setattr(RunDirectory, "config", lambda self: read.append(1) or config(self))
-    monkeypatch.setattr("grucli.analysis.report.load_with_split", None)
+    monkeypatch.setattr("grucli.analysis.report.own_corpus", None)
     report(run, passage=False)
     assert read == [1]
 
@@ -300,17 +306,230 @@ def test_the_report_is_there_after_the_first_evaluation(text_file: Path) -> None
     assert seen[0] > 0
 
 
-def test_no_trouble_with_a_report_ends_a_run(
+SMALL = {"model.hidden": 12, "train.batch": 4, "train.window": 16, "train.workers": 1}
+
+
+class Clock:
+    """A clock on which only the reading of a row of metrics takes time, and what a test adds."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now, self.read = 0.0, 0
+        line = run_files._line
+
+        def reading(*arguments: Any) -> run_files.Line:
+            self.now, self.read = self.now + 0.001, self.read + 1
+            return line(*arguments)
+
+        monkeypatch.setattr(run_files, "_line", reading)
+        monkeypatch.setattr(
+            sessions, "Trainer", lambda *a, **named: Trainer(*a, **named, clock=self.tell)
+        )
+
+    def tell(self) -> float:
+        self.now += 1e-9
+        return self.now
+
+
+def test_reports_at_evaluations_take_a_hundredth_of_the_time(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, rows, reports = Clock(monkeypatch), list[int](), list[float]()
+    changes = SMALL | {"model.hidden": 4, "train.eval_every": 1, "sample.length": 0}
+    path = Path()
+    for event in train_events(text_file, steps=200, settings=changes | {"train.keep": 0}):
+        if isinstance(event, Stepped):
+            path = next(Path("runs").iterdir())
+            clock.now += 0.25
+        if isinstance(event, Evaluated):
+            if clock.read > sum(rows):
+                reports.append(clock.now)
+            rows.append(clock.read - sum(rows))
+    assert sum(rows) * 0.001 < 0.01 * clock.now + 0.4  # a hundredth, and one report
+    assert 5 < len(reports) < 60
+    early, *_, late = (after - before for before, after in pairwise(reports))
+    assert late > early  # the longer the metrics are, the rarer are the reports
+    assert clock.read - sum(rows) == 2 * 400  # at the end: for the verdict, and for the curves
+    assert len(Run(path).metrics["step"]) == 400
+
+
+def test_a_report_reads_each_row_of_the_metrics_once(
     grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "no space left on device")
+    runs = [train(grucli, text_file), train(grucli, text_file)]
+    clock, rows = Clock(monkeypatch), [len(Run(run).metrics["step"]) for run in runs]
+    assert clock.read == sum(rows)
+    report(runs[0])
+    assert clock.read == sum(rows) + rows[0]
+    report(*runs)
+    assert clock.read == 2 * sum(rows) + rows[0]
 
-    def fails(*_: object) -> None:
-        raise RunError("no space left on device")
 
-    monkeypatch.setattr("grucli.storage.directory.RunDirectory.write_report", full)
-    monkeypatch.setattr("grucli.output_files.write_result", fails)
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_run_with_one_row_ends_with_its_report(
+    grucli: Grucli, tmp_path: Path, quiet: bool
+) -> None:
+    text = tmp_path / "long.txt"
+    text.write_text("A line of a text that is long enough.\n" * 2000, "utf-8")
+    shape = ("model.hidden=4", "train.batch=16", "train.window=64", "sample.length=0")
+    sets = [f"--set={one}" for one in shape]
+    done = grucli("train", text, "--steps", "20", *sets, *["--quiet"] * quiet)
+    assert done.code == 0, done.err
+    run = Path(done.out.strip())
+    assert len(set(Run(run).metrics["chars"].tolist())) == 1
+    assert quiet or "\nnext\n" in done.err
+    assert Page((run / "report.html").read_text("utf-8")).tags.count("polyline") == 9
+    for by in ("step", "chars", "time"):
+        assert grucli("plot", run, "--by", by).code == 0
+    assert "polyline" in Run(run)._repr_html_()
+
+
+@pytest.mark.parametrize("value", [0.0, -1e15, 1e308, 5e-324, sys.float_info.max])
+def test_any_finite_rows_are_drawn(grucli: Grucli, text_file: Path, value: float) -> None:
+    run = train(grucli, text_file)
+    row = ("train", *[f"{value!r}"] * 6)
+    rows = [(str(step), "1", str(chars), *row) for step, chars in ((5, 2**49), (10, 2**49 + 1))]
+    rows += [(*rows[0][:3], "val", *rows[0][4:])]
+    (run / "metrics.csv").write_text(
+        "\n".join(",".join(cells) for cells in [tuple(run_files.HEADER), *rows]) + "\n"
+    )
+    assert Page(report(run).html).tags.count("polyline") == 9
+    assert grucli("report", run).code == 0
+    for by in ("step", "chars", "time"):
+        assert grucli("plot", run, "--by", by).code == 0
+        assert "polyline" in grucli("plot", run, "--by", by, "-o", "-").out
+
+
+def test_a_number_of_characters_that_no_run_can_have_is_no_row(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = train(grucli, text_file)
+    metrics = run / "metrics.csv"
+    head, first, *rest = metrics.read_text().splitlines(keepends=True)
+    before, _, after = first.split(",", 3)[:2], 0, first.split(",", 3)[3]
+    metrics.write_text("".join([head, ",".join([*before, "1" + 400 * "0", after]), *rest]))
+    assert len(Run(run).metrics["chars"]) == len(rest)
+    assert grucli("report", run).code == 0
+    assert grucli("plot", run, "--by", "chars").code == 0
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+@pytest.mark.parametrize("error", [OSError(28, "no space left"), ZeroDivisionError("by zero")])
+def test_trouble_with_a_report_is_told_and_ends_no_run(
+    grucli: Grucli,
+    text_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    quiet: bool,
+    error: Exception,
+) -> None:
+    def fails(*_: object, **named: object) -> None:
+        raise error
+
+    monkeypatch.setattr("grucli.training.session.report", fails)
+    done = grucli("train", text_file, "--steps", "20", *TINY, *["--quiet"] * quiet)
+    assert done.code == 0, done.err
+    run = Path(done.out.strip())
+    assert not (run / "report.html").exists()
+    assert Run(run).status == "done"
+    told = [line for line in done.err.splitlines() if "report.html" in line]
+    assert len(told) == 1
+    assert f"{run / 'report.html'}: cannot be written: " in told[0]
+    assert ("no space left" if isinstance(error, OSError) else "ZeroDivisionError") in told[0]
+    assert quiet or f"\nnext\n  grucli sample {run}\n" in done.err
+    events = list(train_events(text_file, steps=20, settings=SMALL | {"train.eval_every": 10}))
+    assert [type(one) for one in events if isinstance(one, NotReported | Finished)] == [
+        NotReported,
+        Finished,
+    ]
+
+
+@pytest.mark.parametrize("part", ["conclude_run", "sentences"])
+def test_trouble_with_the_conclusion_or_the_chart_is_told_and_ends_no_run(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def fails(*_: object, **named: object) -> None:
+        raise OverflowError("math range error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"grucli.training.session.{part}", fails)
+        done = grucli("train", text_file, "--steps", "20", *TINY)
+    run = Path(done.out.strip())
+    assert done.code == 0, done.err
+    assert f"{run}: nothing is concluded from this run: OverflowError" in done.err
+    assert f"\nnext\n  grucli sample {run}\n" in done.err
+    words = Page((run / "report.html").read_text("utf-8")).words
+    assert "statusdone" in words
+    monkeypatch.setattr("grucli.charts.text", fails)
+    monkeypatch.setattr("rich.console.Console.is_terminal", True)
     done = grucli("train", text_file, "--steps", "20", *TINY)
     assert done.code == 0, done.err
-    assert not (Path(done.out.strip()) / "report.html").exists()
+    assert "the curves cannot be drawn: OverflowError" in done.err
+    assert "grucli sample" in done.err
+
+
+def test_the_last_report_says_how_the_run_has_ended(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = SMALL | {"train.eval_every": 10}
+
+    def shown(run: Path) -> str:
+        return Page((run / "report.html").read_text("utf-8")).words
+
+    *_, last = train_events(text_file, steps=20, settings=changes, name="whole")
+    assert isinstance(last, Finished)
+    words = shown(last.run.path)
+    for said in ("statusdone", "step20", "Guessing by frequency", "copies", "surprising"):
+        assert said in words, said
+    for event in train_events(text_file, steps=20, settings=changes, name="left"):
+        if isinstance(event, Stepped) and event.step == 15:
+            break
+    (left,) = Path("runs").glob("*-left")
+    assert Run(left).status == "interrupted"
+    assert "statusinterrupted" in shown(left)
+    step = Trainer.step
+    steps = count()
+
+    def diverges(self: Trainer) -> object:
+        if next(steps) == 15:
+            raise DivergedError("the loss is nan")
+        return step(self)
+
+    monkeypatch.setattr(Trainer, "step", diverges)
+    monkeypatch.setattr(Trainer, "_roll_back", lambda self, problem: (_ for _ in ()).throw(problem))
+    with pytest.raises(DivergedError):
+        list(train_events(text_file, steps=20, settings=changes, name="wrong"))
+    (wrong,) = Path("runs").glob("*-wrong")
+    assert "statusfailed" in shown(wrong)
+
+
+def test_a_signal_ends_the_conclusion_of_a_run_that_is_done(text_file: Path) -> None:
+    asked = sessions.new([str(text_file)], [("small", SMALL | {"train.steps": 5})], {})
+    seen = list[type]()
+    for last in asked.events(stop=lambda: Saved in seen):
+        seen.append(type(last))
+    assert isinstance(last, Finished)
+    assert last.complete
+    assert (asked.conclusion, asked.unreported) == (None, "")
+    words = Page((last.run.path / "report.html").read_text("utf-8")).words
+    assert "statusdone" in words
+    assert "Guessing by frequency" not in words
+
+
+def test_a_report_on_a_smaller_machine_says_what_the_losses_mean(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train(grucli, text_file)
+    monkeypatch.setattr("grucli.training.plan.physical_memory", lambda: 1)
+    assert grucli("train", text_file, *TINY, "--dry-run").code == 2
+    done = grucli("report", run)
+    assert (done.code, done.err) == (0, "")
+    assert "Guessing by frequency" in Page((run / "report.html").read_text("utf-8")).words
+
+
+def test_a_report_without_the_text_says_what_is_missing(grucli: Grucli, text_file: Path) -> None:
+    run = train(grucli, text_file)
+    text_file.write_text("another text")
+    done = grucli("report", run)
+    assert done.code == 0
+    assert "the report does not say what the losses mean: " in done.err
+    assert f"{text_file}: has changed since training" in done.err
+    assert "No validation text is shown: " in Page((run / "report.html").read_text("utf-8")).words

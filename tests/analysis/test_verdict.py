@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -42,6 +43,19 @@ def test_verdict(train: float, val: list[float], expected: str, longer: bool) ->
     verdict = said(train, val)
     assert expected in verdict.text
     assert verdict.longer is longer
+
+
+def test_a_verdict_reads_the_losses_of_a_long_run_a_few_times() -> None:
+    class Counted(list[float]):
+        read = 0
+
+        def __iter__(self) -> Iterator[float]:
+            self.read += 1
+            return super().__iter__()
+
+    losses = Counted([1.6, *[1.5] * 999])
+    assert "Underfitting" in judge(Losses(1.49, losses, 4.0, 3.0), settings()).text
+    assert losses.read < 30
 
 
 def test_a_model_that_recites_its_text_is_not_called_too_small() -> None:

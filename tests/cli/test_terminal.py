@@ -82,7 +82,7 @@ def test_every_control_character_has_a_symbol_and_nothing_else_changes() -> None
     marks = {"\u200c", "\u200d", "\u00ad", "\ufe0f", "\u00a0", "\u3000", "\u06dd"}
     assert not controls & marks
     assert {"\x00", "\x85", "\u061c", "\u200f", "\u2029", "\u2069", "\ud800"} < controls
-    assert len(controls) == 30 + 1 + 32 + 1 + 2 + 7 + 10 + 3 + 2048
+    assert len(controls) == 30 + 1 + 32 + 1 + 2 + 7 + 10 + 3 + 2 + 2048
 
 
 def test_a_sample_on_a_terminal_shows_what_a_pipe_gets_as_it_is(hostile_run: Path) -> None:

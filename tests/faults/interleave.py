@@ -9,7 +9,7 @@ import random
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -121,7 +121,7 @@ class Scheduler:
     def _resume(self, steps: int) -> str:
         try:
             session = sessions.resumed(self.run, [("test", {"train.steps": steps})], {})
-            with session.trainer() as trainer:
+            with closing(session), session.trainer() as trainer:
                 for _ in trainer.train():
                     pass
         except GrucliError as error:
@@ -168,7 +168,7 @@ OS = ("fsync", "truncate")
 def begun(folder: Path, text: Path) -> Path:
     """A run that was stopped, for all to resume."""
     session = sessions.new([str(text)], [("test", BASE)], {})
-    with session.trainer(runs_dir=folder) as trainer:
+    with closing(session), session.trainer(runs_dir=folder) as trainer:
         for _ in trainer.train(lambda: trainer.checkpoint.progress.step >= BEGUN):
             pass
     return trainer.run.path
@@ -179,7 +179,7 @@ def wholes(folder: Path, text: Path) -> dict[int, tuple[Any, Any]]:
     found = {}
     for steps in BUDGETS:
         session = sessions.new([str(text)], [("test", BASE | {"train.steps": steps})], {})
-        with session.trainer(runs_dir=folder) as trainer:
+        with closing(session), session.trainer(runs_dir=folder) as trainer:
             list(trainer.train())
         found[steps] = standing(trainer.run.path)
     return found

@@ -68,6 +68,17 @@ def test_the_best_settings_and_the_report(study: Path, grucli: Grucli) -> None:
     assert best["run"] in page
 
 
+def test_trouble_with_the_report_ends_no_sweep(
+    text_file: Path, grucli: Grucli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grucli.charts.svg", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("grucli.analysis.report.svg", lambda *_, **__: 1 / 0)
+    told = grucli("sweep", write_file({"sweep.trials": 1}), text_file)
+    assert (told.code, told.out) == (0, "runs/s\n")
+    assert "the report are not written: ZeroDivisionError" in told.err
+    assert "next\n" in told.err
+
+
 def test_only_trials_that_are_done_can_be_the_best() -> None:
     kinds = [("pruned", 1.0), ("done", 2.0), ("impossible", None), ("done", 1.5)]
     trials = [Trial(n, kind, loss, 1, {}, None, "") for n, (kind, loss) in enumerate(kinds)]

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ def train(
     session: Session, stop_at: int | None = None, prepare: Prepare = lambda _: None
 ) -> tuple[Path, list[object]]:
     """Train to the end or to a step; the run and its events."""
-    with session.trainer() as trainer:
+    with closing(session), session.trainer() as trainer:
         prepare(trainer)
         where = trainer.checkpoint.progress
         events = list(trainer.train(lambda: stop_at is not None and where.step >= stop_at))
@@ -237,7 +238,7 @@ def test_where_the_best_checkpoint_is_lost_the_best_of_the_others_takes_its_plac
     best, second, *_ = sorted(losses, key=losses.__getitem__)
     best.write_bytes(b"rubbish")
     session = again(run, train__steps=36)
-    with session.trainer():
+    with closing(session), session.trainer():
         assert sample_of(run, "best")["file"] == second.name
         assert session.checkpoint.progress.best_loss == losses[second]
 
@@ -262,7 +263,7 @@ def test_only_what_the_program_wrote_is_deleted() -> None:
 def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes() -> None:
     whole, _ = train(new())
     session = new()
-    with session.trainer() as trainer:
+    with closing(session), session.trainer() as trainer:
         steps = trainer.train()
         for event in steps:
             if isinstance(event, Stepped) and event.step == 7:
@@ -285,7 +286,7 @@ def unborn(origin: Origin | None = None) -> Path:
         if origin is None
         else sessions.from_weights(origin, ["text.txt"], base, {})
     )
-    with session.trainer() as trainer:
+    with closing(session), session.trainer() as trainer:
         return trainer.run.path
 
 
