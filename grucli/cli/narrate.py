@@ -312,12 +312,12 @@ def _show_curves(run: "RunDirectory", said: "Sequence[str]") -> None:
     from grucli.cli.plot import chart
     from grucli.storage.run import Run
 
-    with suppress(GrucliError):  # the run is complete without them
+    with suppress(GrucliError, OSError):  # the run is complete without them
         if render.err.is_terminal:
             render.say()
             for line in chart(Run(run.path).curves(), "step", lines=SMALL):
                 render.say(line)
-        report(run.path, said=said).write(run.path / "report.html")
+        run.write_report(report(run.path, said=said).html)
         render.say()
         render.fact("report", str(run.path / "report.html"))
 

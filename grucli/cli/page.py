@@ -8,6 +8,7 @@ import typer
 from grucli import output_files
 from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UsageError
+from grucli.files import read_small, replace_text
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -44,7 +45,7 @@ def page(
     from grucli.pages import build
 
     output_files.check("--output", output, force=force)
-    path = _in_run(run) if output is None else output
+    path = output or _in_run(run)
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
     except ArgumentError as error:
@@ -52,7 +53,10 @@ def page(
     if path == Path("-"):
         render.write(made.html.encode())
         return
-    made.write(path)
+    if output is None:
+        replace_text(path, made.html)
+    else:
+        made.write(path)
     render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
     _say_copied(made.copied)
     render.write_path(path)
@@ -82,7 +86,7 @@ def _in_run(run: Path) -> Path:
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text("utf-8")
+        return read_small(Path(path)).decode()
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:

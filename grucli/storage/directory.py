@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
@@ -29,6 +30,7 @@ from grucli.files import (
     Lock,
     append_line,
     open_file,
+    refuse_link,
     replace_file,
     replace_text,
     temporary_for,
@@ -53,6 +55,9 @@ OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
 )
 """The files that the program writes into a run directory, except those named by step."""
+
+NO_LINKS = OWN_FILES | {"lock", "samples", "checkpoints"}
+"""What must not be a link where a run is written."""
 
 
 class RunDirectory:
@@ -132,7 +137,11 @@ class RunDirectory:
 
         Raises:
             UsageError: another process is training the run.
+            OSError: the lock is no file, or cannot be written; or a file or directory of the run
+                is a link.
         """
+        for name in NO_LINKS:
+            refuse_link(self.path / name)
         if not self._lock.acquire():
             raise UsageError(
                 f"{self.path}: process {self._lock.holder()} is training this run; "
@@ -240,6 +249,13 @@ class RunDirectory:
         self._check_lock()
         path = self.path / "samples" / f"{stem(step)}.txt"
         replace_file(path, lambda file: file.write(text))
+
+    def samples(self) -> list[tuple[int, Path]]:
+        """The samples with their steps, in order, without what is not a file."""
+        folder = self.path / "samples"
+        found = [] if folder.is_symlink() else folder.glob("step-*.txt")
+        named = [(step_in(path.name), path) for path in found if S_ISREG(path.lstat().st_mode)]
+        return sorted((step, path) for step, path in named if step is not None)
 
     def write_report(self, page: str) -> None:
         """Write or replace report.html."""

@@ -45,7 +45,7 @@ from grucli.shell import quote
 from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
-from grucli.training.events import Evaluated, Event, Finished, Started
+from grucli.training.events import Event, Finished, Saved, Started
 from grucli.training.plan import Plan, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.ranks import ALONE, Ranks
@@ -174,7 +174,7 @@ class Session:
             yield _started(trainer, self.notes)
             events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
             while (event := _next(events)) is not None:
-                if isinstance(event, Evaluated):
+                if isinstance(event, Saved):
                     _write_report(trainer.run)
                 try:
                     yield event
@@ -457,7 +457,7 @@ def resumed(
     try:
         run.lock()  # before reading: no other process may change the files later
     except OSError as error:
-        raise UsageError(f"{error.filename or path}: cannot be locked: {error.strerror}") from None
+        raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:
         if run.checkpoints.exist:
             return _gone_on(run, layers, overrides, sources, ranks)
