@@ -13,7 +13,7 @@ from grucli.errors import RunError, UsageError
 from grucli.storage.directory import RunDirectory, open_checkpoint
 from grucli.storage.run import Run
 from grucli.training.api import train_events
-from grucli.training.events import Evaluated
+from grucli.training.events import Saved
 from tests.conftest import TINY, Grucli
 
 
@@ -261,7 +261,7 @@ def test_the_report_is_there_after_the_first_evaluation(text_file: Path) -> None
     seen = []
     for event in train_events(text_file, steps=30, settings=changes):
         run = next(Path("runs").iterdir())
-        if isinstance(event, Evaluated):
+        if isinstance(event, Saved):
             seen.append(Page((run / "report.html").read_text("utf-8")).tags.count("circle"))
     assert len(seen) == 3
     assert seen == sorted(seen)
