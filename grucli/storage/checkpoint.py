@@ -9,7 +9,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from grucli import __version__
-from grucli.config import Settings
+from grucli.config import Settings, flatten
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.data.windows import Splits, split
@@ -255,6 +255,7 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
+        self._check_known(meta)
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
@@ -300,6 +301,17 @@ class _Reader:
                 f"this is grucli {__version__}, which reads formats up to {FORMAT}: upgrade grucli"
             )
         return of_today(meta) if meta["format"] == 1 else meta
+
+    def _check_known(self, meta: dict[str, Any]) -> None:
+        """Refuse settings and progress of another version of the program."""
+        given = {f"{part}.{key}" for part, keys in meta["settings"].items() for key in dict(keys)}
+        unknown = sorted(given - {*flatten(Settings())})
+        unknown += sorted(meta["progress"].keys() - {one.name for one in fields(Progress)})
+        if unknown:
+            raise CheckpointError(
+                f"{self.path}: has {', '.join(unknown)}, which this grucli {__version__} does not "
+                f"know; it was written by grucli {meta.get('grucli')}: use that version"
+            )
 
     def _symbols(self, settings: Settings) -> npt.NDArray[np.uint32]:
         symbols = self._member("vocabulary")
