@@ -74,6 +74,7 @@ class RunDirectory:
         self.path = path
         self.checkpoints = CheckpointFolder(path / "checkpoints", self._check_lock)
         self._lock = Lock(path / "lock")
+        self._written: RunInfo | None = None
 
     @classmethod
     def create(
@@ -151,6 +152,7 @@ class RunDirectory:
     def release(self) -> None:
         """Release the lock."""
         self._lock.release()
+        self._written = None
 
     def _check_lock(self) -> None:
         """Check that no other process may be writing.
@@ -173,8 +175,12 @@ class RunDirectory:
 
     @property
     def info(self) -> RunInfo:
-        """The content of run.json; errors as in ``read_info``."""
-        return read_info(self.path / "run.json")
+        """The content of run.json; errors as in ``read_info``.
+
+        While this object has the lock, it is what this object has written, whatever has happened
+        to the file since then.
+        """
+        return self._written or read_info(self.path / "run.json")
 
     @property
     def sources(self) -> list[str]:
@@ -203,7 +209,9 @@ class RunDirectory:
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace run.json."""
         self._check_lock()
-        replace_text(self.path / "run.json", json.dumps(dict(info), indent=2) + "\n")
+        text = json.dumps(dict(info), indent=2)
+        replace_text(self.path / "run.json", text + "\n")
+        self._written = RunInfo.model_validate(json.loads(text))
 
     def update_info(self, **changes: Any) -> None:
         """Change some keys of run.json."""

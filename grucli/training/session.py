@@ -236,13 +236,14 @@ def _status(run: RunDirectory) -> Iterator[None]:
     """Write the status to run.json if an exception ends the run.
 
     Raises:
-        RunError: a file cannot be written; replaces the OSError.
+        RunError: a file cannot be written, or the system refuses something else; replaces the
+            OSError.
     """
     try:
         yield
     except OSError as error:
         _note_status(run, "failed")
-        raise RunError(_cannot_write(run, error)) from error
+        raise RunError(_ended_by(run, error)) from error
     except BaseException as error:
         _note_status(run, "interrupted" if isinstance(error, STOPS) else "failed")
         raise
@@ -268,8 +269,9 @@ def _note_status(run: RunDirectory, status: str) -> None:
         run.update_info(status=status)
 
 
-def _cannot_write(run: RunDirectory, error: OSError) -> str:
-    saved, sources = None, []
+def _ended_by(run: RunDirectory, error: OSError) -> str:
+    """What an error of the system means for a run: only its own files are written."""
+    name, saved, sources = str(error.filename or ""), None, []
     with contextlib.suppress(CheckpointError):
         saved = run.checkpoints.pointer("last")
         sources = run.sources
@@ -279,7 +281,11 @@ def _cannot_write(run: RunDirectory, error: OSError) -> str:
         if saved
         else "no checkpoint has been written yet"
     )
-    return f"{error.filename or run.path}: cannot be written: {error.strerror or error}; {safe}"
+    if name.startswith(str(run.path)):
+        problem = f"{name}: cannot be written"
+    else:
+        problem = "the system ended the training" + f": {name}" * bool(name)
+    return f"{problem}: {error.strerror or error}; {safe}"
 
 
 def _title(source: str) -> str:
@@ -491,6 +497,11 @@ def _started_over(
     run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
 ) -> Session:
     """A run that was killed before its first checkpoint. It starts again and gives equal files."""
+    if not (run.path / "run.json").exists():
+        raise CheckpointError(
+            f"{run.path}: holds neither a checkpoint nor run.json, so it was stopped before its "
+            "training began; start a new run"
+        )
     sources = _sources(run, given)
     settings = _resumable(resolve([run.config()]), layers)
     origin = _origin_again(run)
