@@ -5,13 +5,15 @@ compressed. Equal content gives equal bytes, so the hashes of two files tell whe
 The reader checks every name, shape and type against the settings before it allocates memory.
 """
 
+import io
 import json
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -198,19 +200,41 @@ MEMBERS = {member.name: member for member in BEFORE_PARAMETERS + AFTER_PARAMETER
 """All members except the parameters. Each parameter is a float32 member under its own name."""
 
 
-def write(path: Path, checkpoint: Checkpoint) -> None:
+@dataclass(frozen=True)
+class Copy:
+    """A checkpoint that waits to be written while training goes on: its file, and its progress."""
+
+    content: bytes
+    progress: Progress
+
+
+def copied(checkpoint: Checkpoint) -> Copy:
+    """A copy of a checkpoint."""
+    file = io.BytesIO()
+    _fill(file, checkpoint)
+    return Copy(file.getvalue(), replace(checkpoint.progress))
+
+
+def write(path: Path, checkpoint: Checkpoint | Copy) -> None:
     """Write a checkpoint, completely or not at all. It is verified before it replaces a file.
 
     Raises:
         OSError: it cannot be written; an older file of this name is unchanged.
     """
+    replace_file(path, partial(_fill, checkpoint=checkpoint), read_back)
+
+
+def _fill(file: BinaryIO, checkpoint: Checkpoint | Copy) -> None:
+    if isinstance(checkpoint, Copy):
+        file.write(checkpoint.content)
+        return
     arrays = (
         {member.name: member.of(checkpoint) for member in BEFORE_PARAMETERS}
         | dict(checkpoint.model.params.items())
         | {member.name: member.of(checkpoint) for member in AFTER_PARAMETERS}
     )
     held = {name: array for name, array in arrays.items() if array is not None}
-    replace_file(path, lambda file: np.savez(file, **held), read_back)  # type: ignore[arg-type]
+    np.savez(file, **held)  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Checkpoint:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from grucli.errors import CheckpointError
 from grucli.files import replace_text, sha256
 from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.checkpoint import Checkpoint, Copy
 from grucli.storage.checkpoint_progress import Progress
 from grucli.storage.run_files import Pointer, read_pointer
 
@@ -31,7 +31,7 @@ class CheckpointFolder:
         self.path, self._check_writable = path, check_writable
         self._written: dict[Which, Pointer] = {}
 
-    def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
+    def save(self, checkpoint: Checkpoint | Copy, *, best: bool, keep: int) -> Path:
         """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept.
 
         Raises:
