@@ -18,8 +18,18 @@ def _leave(number: int, frame: object) -> None:
     os._exit(128 + number)
 
 
+def _open_standard_streams() -> None:
+    """Open those that are closed on nothing: the next file would become standard error."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+
+
 def main() -> None:
     """Run the command line."""
+    _open_standard_streams()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 ATTEMPTS, PAUSE = 20, 0.01
 """Attempts to take a lock, and the seconds between them: ``is_free`` holds it for a moment."""
@@ -40,16 +40,37 @@ _AT_ONCE = sum(getattr(os, flag, 0) for flag in _FLAGS)
 
 
 class NotAFileError(OSError):
-    """A directory, a pipe, a device or a socket has the name of an expected file."""
+    """A directory, a pipe, a device, a socket or a link has the name of an expected file."""
 
 
-def _descriptor(path: Path, flags: int) -> int:
-    """Open a regular file, or a link to one, without waiting.
+def refuse_link(path: Path) -> None:
+    """Refuse a link that has the name of a file or directory of the program's own.
+
+    Only a path that the user names may be a link: a run directory can come from a stranger, and
+    its links could lead to any file of the user.
+
+    Raises:
+        NotAFileError: it is a link.
+    """
+    if path.is_symlink():
+        raise NotAFileError(
+            errno.ELOOP,
+            "a link stands where the program has a file or directory of its own; remove it, or "
+            "copy the whole directory with `cp -rL`",
+            str(path),
+        )
+
+
+def _descriptor(path: Path, flags: int, *, links: bool = False) -> int:
+    """Open a regular file without waiting, or a link to one if ``links`` is true.
 
     Raises:
         NotAFileError: it is something else.
         OSError: it cannot be opened.
     """
+    if not links:
+        refuse_link(path)
+        flags |= getattr(os, "O_NOFOLLOW", 0)  # it may become a link now
     no_file = NotAFileError(
         errno.EINVAL, "a pipe, a device or a directory stands where a file should", str(path)
     )
@@ -67,8 +88,17 @@ def _descriptor(path: Path, flags: int) -> int:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file to read its bytes; raises as ``_descriptor`` does."""
-    return os.fdopen(_descriptor(path, os.O_RDONLY), "rb")
+    """Open a regular file, or a link to one, to read its bytes; raises as ``_descriptor`` does."""
+    return os.fdopen(_descriptor(path, os.O_RDONLY, links=True), "rb")
+
+
+def open_own(path: Path, mode: str = "rb", buffering: int = -1) -> BinaryIO:
+    """Open a file of the program's own, which is never a link; raises as ``_descriptor`` does."""
+
+    def opener(_: str, flags: int) -> int:
+        return _descriptor(path, flags)
+
+    return cast("BinaryIO", open(path, mode, buffering, opener=opener))
 
 
 def read_small(path: Path, limit: int = SMALL) -> bytes:
@@ -176,7 +206,7 @@ def append_line(path: Path, line: str) -> None:
         OSError: writing failed; the file is unchanged.
     """
     data = line.encode()
-    with path.open("ab", buffering=0) as file:
+    with open_own(path, "ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
         try:
             if file.write(data) < len(data):

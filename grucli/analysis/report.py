@@ -21,7 +21,8 @@ from grucli.config import Settings, flatten
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
-from grucli.storage.directory import open_checkpoint, own_corpus
+from grucli.files import open_own
+from grucli.storage.directory import RunDirectory, open_checkpoint, own_corpus
 from grucli.storage.run import Column, Run, common_noun, curves, loss_axis
 from grucli.storage.run_files import TextInfo
 from grucli.text_score import SURPRISING
@@ -31,8 +32,8 @@ from grucli.web_page import WebPage, as_html, policy
 SAMPLES = 4
 """Maximum number of samples that are shown side by side."""
 
-SHOWN = 1200
-"""Characters of each sample."""
+SHOWN, LONGEST_CHARACTER = 1200, 4
+"""Characters of each sample, and the bytes of one."""
 
 PASSAGE = 1000
 """Characters of the validation text that are coloured by surprise."""
@@ -163,15 +164,15 @@ def _changed(settings: Settings) -> dict[str, str]:
 
 def _samples(run: Run) -> Iterator[str]:
     """Samples over time, side by side."""
-    found = sorted((run.path / "samples").glob("step-*.txt"))
+    found = RunDirectory(run.path).samples()
     if not found:
         return
     places = np.unique(np.linspace(0, len(found) - 1, SAMPLES).round().astype(int))
     yield '<h2>Samples over time</h2><div class="small">'
     for place in places:
-        file = found[place]
-        text = file.read_bytes().decode(errors="replace")[:SHOWN]
-        step = int(file.stem.removeprefix("step-"))
+        step, path = found[place]
+        with open_own(path) as file:
+            text = file.read(LONGEST_CHARACTER * SHOWN).decode(errors="replace")[:SHOWN]
         yield f"<figure><figcaption>step {step:,}</figcaption><pre>{as_html(text)}</pre></figure>"
     yield "</div>"
 

@@ -40,6 +40,10 @@ from grucli.docstrings import docstring
 from grucli.errors import GrucliError
 from grucli.mpiexec import die_of, speaks
 
+OF_MEMORY, NOT_LOADED = (SystemError, ImportError), "failed to map segment"
+"""Errors that Python and the system's loader raise, too, where memory is missing, and the words of
+the loader."""
+
 app = typer.Typer(
     name="grucli",
     invoke_without_command=True,
@@ -151,7 +155,9 @@ def main(args: list[str] | None = None) -> None:
         with _ended_by_signals():
             words = [arg for arg in args if arg != "--debug"]
             sys.exit(app(words, prog_name="grucli", standalone_mode=False))
-    except (typer.TyperException, GrucliError, OSError, MemoryError) as error:
+    except (typer.TyperException, GrucliError, OSError, MemoryError, *OF_MEMORY) as error:
+        if isinstance(error, ImportError) and NOT_LOADED not in str(error):
+            raise
         if debug:
             render.say(traceback.format_exc())
         sys.exit(_tell(error))

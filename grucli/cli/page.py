@@ -9,7 +9,7 @@ import typer
 from grucli import output_files
 from grucli.cli import options, render
 from grucli.errors import ArgumentError, CorpusError, UsageError
-from grucli.files import read_small
+from grucli.files import read_small, replace_text
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -56,7 +56,10 @@ def page(
     if path == Path("-"):
         render.write(made.html.encode())
         return
-    made.write(path)
+    if output is None:
+        replace_text(path, made.html)
+    else:
+        made.write(path)
     render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
     _say_copied(made.copied)
     render.write_path(path)

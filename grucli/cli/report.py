@@ -6,6 +6,7 @@ from pathlib import Path
 from grucli import output_files
 from grucli.cli import options, render
 from grucli.errors import UsageError
+from grucli.files import replace_text
 
 
 def report(runs: options.Runs, output: options.Output = None, force: options.Force = False) -> None:
@@ -22,11 +23,14 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
     made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
-    path = runs[0] / "report.html" if output is None else output
+    path = output or runs[0] / "report.html"
     if path == Path("-"):
         render.write(made.html.encode())
         return
-    made.write(path)
+    if output is None:
+        replace_text(path, made.html)
+    else:
+        made.write(path)
     render.write_path(path)
 
 

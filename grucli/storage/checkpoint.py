@@ -5,20 +5,22 @@ compressed. Equal content gives equal bytes, so the hashes of two files tell whe
 The reader checks every name, shape and type against the settings before it allocates memory.
 """
 
+import io
 import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
 from grucli import __version__
-from grucli.config import Settings
+from grucli.config import Settings, flatten
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.data.windows import Splits, split
@@ -210,19 +212,41 @@ MEMBERS = {member.name: member for member in BEFORE_PARAMETERS + AFTER_PARAMETER
 """All members except the parameters. Each parameter is a float32 member under its own name."""
 
 
-def write(path: Path, checkpoint: Checkpoint) -> None:
+@dataclass(frozen=True)
+class Copy:
+    """A checkpoint that waits to be written while training goes on: its file, and its progress."""
+
+    content: bytes
+    progress: Progress
+
+
+def copied(checkpoint: Checkpoint) -> Copy:
+    """A copy of a checkpoint."""
+    file = io.BytesIO()
+    _fill(file, checkpoint)
+    return Copy(file.getvalue(), replace(checkpoint.progress))
+
+
+def write(path: Path, checkpoint: Checkpoint | Copy) -> None:
     """Write a checkpoint, completely or not at all. It is verified before it replaces a file.
 
     Raises:
         OSError: it cannot be written; an older file of this name is unchanged.
     """
+    replace_file(path, partial(_fill, checkpoint=checkpoint), read_back)
+
+
+def _fill(file: BinaryIO, checkpoint: Checkpoint | Copy) -> None:
+    if isinstance(checkpoint, Copy):
+        file.write(checkpoint.content)
+        return
     arrays = (
         {member.name: member.of(checkpoint) for member in BEFORE_PARAMETERS}
         | dict(checkpoint.model.params.items())
         | {member.name: member.of(checkpoint) for member in AFTER_PARAMETERS}
     )
     held = {name: array for name, array in arrays.items() if array is not None}
-    replace_file(path, lambda file: np.savez(file, **held), read_back)  # type: ignore[arg-type]
+    np.savez(file, **held)  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Checkpoint:
@@ -267,6 +291,7 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
+        self._check_known(meta)
         settings = _settings(meta)
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
@@ -312,6 +337,17 @@ class _Reader:
                 f"this is grucli {__version__}, which reads formats up to {FORMAT}: upgrade grucli"
             )
         return of_today(meta) if meta["format"] == 1 else meta
+
+    def _check_known(self, meta: dict[str, Any]) -> None:
+        """Refuse settings and progress of another version of the program."""
+        given = {f"{part}.{key}" for part, keys in meta["settings"].items() for key in dict(keys)}
+        unknown = sorted(given - {*flatten(Settings())})
+        unknown += sorted(meta["progress"].keys() - {one.name for one in fields(Progress)})
+        if unknown:
+            raise CheckpointError(
+                f"{self.path}: has {', '.join(unknown)}, which this grucli {__version__} does not "
+                f"know; it was written by grucli {meta.get('grucli')}: use that version"
+            )
 
     def _symbols(self, settings: Settings) -> npt.NDArray[np.uint32]:
         symbols = self._member("vocabulary")

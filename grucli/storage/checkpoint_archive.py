@@ -49,12 +49,12 @@ class Archive:
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
         with self.archive.open(info) as file:
-            found, fortran, found_type = _read_header(file)
+            found, _, found_type = _read_header(file)
             start = file.tell()
         fits = len(found) == len(shape) and all(
             want in (None, have) for want, have in zip(shape, found, strict=True)
         )
-        if not fits or fortran or found_type != np.dtype(dtype):
+        if not fits or found_type != np.dtype(dtype):
             raise ValueError(
                 f"{name} is {found_type}{list(found)}, not {np.dtype(dtype)}"
                 f"{['any' if want is None else want for want in shape]}"
@@ -66,7 +66,11 @@ class Archive:
             )
 
     def read(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> npt.NDArray[Any]:
-        """Read an array. Raise errors as in ``check``, or if a number is not finite."""
+        """Read an array, in any order of memory; return it in C order.
+
+        Raises:
+            ValueError: as ``check``, or a number is not finite.
+        """
         self.check(name, dtype, shape)
         with self.archive.open(self.members[name]) as file:
             array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
@@ -74,7 +78,7 @@ class Archive:
                 raise ValueError(f"{name} is longer than its header says")
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
-        return array
+        return np.ascontiguousarray(array)
 
 
 def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

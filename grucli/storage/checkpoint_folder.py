@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from grucli.errors import CheckpointError
 from grucli.files import replace_text, sha256
 from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
+from grucli.storage.checkpoint import Checkpoint, Copy
 from grucli.storage.checkpoint_progress import Progress
 from grucli.storage.run_files import Pointer, read_pointer
 
@@ -29,8 +29,9 @@ class CheckpointFolder:
 
     def __init__(self, path: Path, check_writable: Callable[[], object]) -> None:
         self.path, self._check_writable = path, check_writable
+        self._written: dict[Which, Pointer] = {}
 
-    def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
+    def save(self, checkpoint: Checkpoint | Copy, *, best: bool, keep: int) -> Path:
         """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept.
 
         Raises:
@@ -58,7 +59,7 @@ class CheckpointFolder:
     def _point(self, pointers: Iterable[Which], path: Path, where: Progress) -> None:
         """Write pointers to a checkpoint, whose progress is ``where``."""
         self._check_writable()
-        content = {
+        content: dict[str, Any] = {
             "file": path.name,
             "step": where.step,
             "loss": where.loss,
@@ -66,10 +67,20 @@ class CheckpointFolder:
         }
         for which in pointers:
             replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
+            self._written[which] = Pointer(**content)
 
     def pointer(self, which: Which) -> Pointer | None:
-        """The content of ``best.json`` or ``last.json``; None before the first checkpoint."""
-        return read_pointer(self.path / f"{which}.json")
+        """The content of ``best.json`` or ``last.json``; None before the first checkpoint.
+
+        Raises:
+            CheckpointError: the file is damaged, and was not written by this object.
+        """
+        try:
+            return read_pointer(self.path / f"{which}.json")
+        except CheckpointError:
+            if which not in self._written:
+                raise
+            return self._written[which]
 
     def find(self, which: Which) -> Path:
         """The verified file of the best or last checkpoint; the last if there is no best one.

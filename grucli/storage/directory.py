@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from grucli.config import Settings, Values, read_file, to_scalar, to_yaml
@@ -36,6 +37,7 @@ from grucli.files import (
     Lock,
     append_line,
     open_file,
+    refuse_link,
     replace_file,
     replace_text,
     temporary_for,
@@ -61,6 +63,9 @@ OWN_FILES = frozenset(
 )
 """The files that the program writes into a run directory, except those named by step."""
 
+NO_LINKS = OWN_FILES | {"lock", "samples", "checkpoints"}
+"""What must not be a link where a run is written."""
+
 
 class RunDirectory:
     """The files of one run.
@@ -76,6 +81,7 @@ class RunDirectory:
         self.path = path
         self.checkpoints = CheckpointFolder(path / "checkpoints", self._check_lock)
         self._lock = Lock(path / "lock")
+        self._written: RunInfo | None = None
 
     @classmethod
     def create(
@@ -139,7 +145,11 @@ class RunDirectory:
 
         Raises:
             UsageError: another process is training the run.
+            OSError: the lock is no file, or cannot be written; or a file or directory of the run
+                is a link.
         """
+        for name in NO_LINKS:
+            refuse_link(self.path / name)
         if not self._lock.acquire():
             raise UsageError(
                 f"{self.path}: process {self._lock.holder()} is training this run; "
@@ -149,6 +159,7 @@ class RunDirectory:
     def release(self) -> None:
         """Release the lock."""
         self._lock.release()
+        self._written = None
 
     def _check_lock(self) -> None:
         """Check that no other process may be writing.
@@ -171,8 +182,12 @@ class RunDirectory:
 
     @property
     def info(self) -> RunInfo:
-        """The content of run.json; errors as in ``read_info``."""
-        return read_info(self.path / "run.json")
+        """The content of run.json; errors as in ``read_info``.
+
+        While this object has the lock, it is what this object has written, whatever has happened
+        to the file since then.
+        """
+        return self._written or read_info(self.path / "run.json")
 
     @property
     def sources(self) -> list[str]:
@@ -201,7 +216,9 @@ class RunDirectory:
     def write_info(self, info: Mapping[str, Any]) -> None:
         """Replace run.json."""
         self._check_lock()
-        replace_text(self.path / "run.json", json.dumps(dict(info), indent=2) + "\n")
+        text = json.dumps(dict(info), indent=2)
+        replace_text(self.path / "run.json", text + "\n")
+        self._written = RunInfo.model_validate(json.loads(text))
 
     def update_info(self, **changes: Any) -> None:
         """Change some keys of run.json."""
@@ -247,6 +264,13 @@ class RunDirectory:
         self._check_lock()
         path = self.path / "samples" / f"{stem(step)}.txt"
         replace_file(path, lambda file: file.write(text))
+
+    def samples(self) -> list[tuple[int, Path]]:
+        """The samples with their steps, in order, without what is not a file."""
+        folder = self.path / "samples"
+        found = [] if folder.is_symlink() else folder.glob("step-*.txt")
+        named = [(step_in(path.name), path) for path in found if S_ISREG(path.lstat().st_mode)]
+        return sorted((step, path) for step, path in named if step is not None)
 
     def write_report(self, page: str) -> None:
         """Write or replace report.html."""

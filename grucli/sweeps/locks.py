@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from grucli.errors import RunError
-from grucli.files import Lock
+from grucli.files import Lock, open_own
 
 PATIENCE = 120.0
 """Seconds to wait for a lock that is only held for moments."""
@@ -84,7 +84,7 @@ class JournalLock(WaitingLock):
 
 
 def _cut_torn_line(path: Path) -> None:
-    with path.open("rb+") as file:
+    with open_own(path, "rb+") as file:
         end = file.seek(0, os.SEEK_END)
         if not end:
             return

@@ -8,6 +8,7 @@ import json
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from grucli.analysis.comparison import NO_EFFECT
 from grucli.config import Values
 from grucli.errors import CheckpointError, SettingsError, UsageError
-from grucli.files import Lock, read_small, replace_text
+from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.sweeps.locks import WaitingLock, locks_work
 from grucli.sweeps.optuna_storage import (
     JOURNAL,
@@ -131,6 +132,7 @@ class Study:
             (self.folder / "claims").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.folder}: cannot be made: {error.strerror}") from None
+        _check_files(self.folder)
         with self.lock, quietly(self.place):
             if not locks_work(self.lock.path):
                 raise UsageError(
@@ -181,6 +183,7 @@ class Study:
         import optuna
 
         none = CheckpointError(f"{self.folder}: there is no such study in {self.place}")
+        _check_files(self.folder)
         if self._url is None and not (self.folder / JOURNAL).is_file():
             raise CheckpointError(
                 f"{self.folder}: holds no {JOURNAL}, so it is no study, or one in a database, "
@@ -279,6 +282,22 @@ class Study:
             found = self.optuna.get_trials(deepcopy=False)
         sessions = [one for trial in found for one in Work.of(trial.user_attrs).sessions]
         return _union(sessions) / 60
+
+
+def _check_files(folder: Path) -> None:
+    """Refuse links and what is no file: Optuna would follow them, or wait for the end of a pipe.
+
+    Raises:
+        UsageError: there is such a thing.
+    """
+    try:
+        for name in (JOURNAL, "journal.lock", "study.lock", "folder"):
+            with suppress(FileNotFoundError, NotADirectoryError):
+                open_own(folder / name).close()
+        for path in [folder / "claims", *folder.glob("claims/*"), *folder.glob("trial-*")]:
+            refuse_link(path)
+    except OSError as error:
+        raise UsageError(f"{error.filename}: {error.strerror}") from None
 
 
 def _pruner(name: str) -> "optuna.pruners.BasePruner":

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from grucli.analysis.report import report
-from grucli.config import Data, read_file, resolve, to_yaml
+from grucli.config import Data, resolve, to_yaml
 from grucli.errors import CheckpointError
 from grucli.files import replace_text
+from grucli.storage.directory import RunDirectory
 from grucli.storage.run import Run
 from grucli.sweeps.study import Study
 from grucli.sweeps.trial import Trial
@@ -53,12 +54,15 @@ class Summary:
         best = self.best
         if best is None:
             return ""
-        config = self.path / best.run / "config.yaml"
-        values = read_file(config) if config.exists() else {**self.fixed, **best.values}
+        run = RunDirectory(self.path / best.run)
+        if (run.path / "config.yaml").exists():
+            source, values = run.config()
+        else:
+            source, values = str(self.path), {**self.fixed, **best.values}
         return (
             f"# Trial {best.number} of the sweep {self.path.name}: validation loss "
             f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n"
-            + to_yaml(resolve([(str(config), values)]))
+            + to_yaml(resolve([(source, values)]))
         )
 
     @property
@@ -84,7 +88,7 @@ class Summary:
         runs = [path for path in self.runs if _has_losses(path)]
         if runs:
             written.append(self.path / REPORT)
-            report(*runs, passage=False).write(written[-1])
+            replace_text(written[-1], report(*runs, passage=False).html)
         return written
 
     def to_dict(self) -> dict[str, Any]:

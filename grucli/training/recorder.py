@@ -1,17 +1,18 @@
 """The files that a run writes during training: metrics, samples, checkpoints and run.json.
 
-A disk may be full for some time. Rows and samples then wait in a queue, and the run continues if
-at least one checkpoint has been written.
+A disk may be full for some time. Rows, samples and the checkpoints of evaluations then wait in a
+queue, and the run continues if at least one checkpoint has been written.
 """
 
 import math
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from grucli.files import TRANSIENT
+from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
 from grucli.storage.run_files import Metrics
@@ -132,17 +133,12 @@ class Recorder:
 
     # ---- checkpoints
 
-    def save(
-        self, *, best: bool, last_chance: bool = False
-    ) -> Generator[Saved | NotWritten, None, bool]:
-        """Write a checkpoint, after all waiting rows and samples.
+    def save(self, *, best: bool, last_chance: bool = False) -> Iterator[Saved | NotWritten]:
+        """Write a checkpoint, after all that waits. That of an evaluation may have to wait, too.
 
         Args:
             best: whether the checkpoint is the best so far.
             last_chance: whether a failure is final, because there is no later attempt.
-
-        Returns:
-            Whether the checkpoint was written. run.json may still have to wait.
 
         Raises:
             OSError: the error is not temporary, or there is no later attempt.
@@ -155,11 +151,23 @@ class Recorder:
             wait = self.plan.settings.train.save_minutes - RETRY_MINUTES
             self.saved_at = self.elapsed() - 60 * wait
             yield self._not_written(error)
-            return False
+            if self.checkpoint.progress.of_evaluation:
+                self._let_wait(best)
+            return
         self.saved_at, self.saved_step = self.elapsed(), self.checkpoint.progress.step
         yield Saved(path)
         yield from self._write(partial(self.run.update_info, **self._standing()))
-        return True
+
+    def _let_wait(self, best: bool) -> None:
+        """Put a copy of the checkpoint into the queue; of many, only those that would be kept."""
+        keep, save = self.plan.settings.train.keep, self.run.checkpoints.save
+        copy = checkpoints.copied(self.checkpoint)
+        self.unwritten.append(partial(save, copy, best=best, keep=keep))
+        waiting = [one for one in self.unwritten if isinstance(one, partial) and one.func == save]
+        kept = waiting[-keep - 2 :] + [one for one in waiting if one.keywords["best"]][-1:]
+        for one in waiting:
+            if one not in kept:
+                self.unwritten.remove(one)
 
     def _twice(self, save: Callable[[], Path]) -> Path:
         """Save, and try a second time after a temporary error."""

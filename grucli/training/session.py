@@ -48,7 +48,7 @@ from grucli.shell import quote
 from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
-from grucli.training.events import Evaluated, Event, Finished, NotReported, Started
+from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.ranks import ALONE, Ranks
@@ -187,8 +187,8 @@ class Session:
                 reports = _Reports(trainer)
                 while (event := _next(events)) is not None:
                     try:
-                        if isinstance(event, Evaluated):
-                            yield from reports.at_evaluation()
+                        if isinstance(event, Saved):
+                            yield from reports.when_due()
                         yield event
                     except GeneratorExit:
                         left = True
@@ -267,13 +267,14 @@ def _status(run: RunDirectory) -> Iterator[None]:
     """Write the status to run.json if an exception ends the run.
 
     Raises:
-        RunError: a file cannot be written; replaces the OSError.
+        RunError: a file cannot be written, or the system refuses something else; replaces the
+            OSError.
     """
     try:
         yield
     except OSError as error:
         _note_status(run, "failed")
-        raise RunError(_cannot_write(run, error)) from error
+        raise RunError(_ended_by(run, error)) from error
     except BaseException as error:
         _note_status(run, "interrupted" if isinstance(error, STOPS) else "failed")
         raise
@@ -300,8 +301,9 @@ def _note_status(run: RunDirectory, status: str) -> None:
     _write_report(run)
 
 
-def _cannot_write(run: RunDirectory, error: OSError) -> str:
-    saved, sources = None, []
+def _ended_by(run: RunDirectory, error: OSError) -> str:
+    """What an error of the system means for a run: only its own files are written."""
+    name, saved, sources = str(error.filename or ""), None, []
     with contextlib.suppress(CheckpointError):
         saved = run.checkpoints.pointer("last")
         sources = run.sources
@@ -311,7 +313,11 @@ def _cannot_write(run: RunDirectory, error: OSError) -> str:
         if saved
         else "no checkpoint has been written yet"
     )
-    return f"{error.filename or run.path}: cannot be written: {error.strerror or error}; {safe}"
+    if name.startswith(str(run.path)):
+        problem = f"{name}: cannot be written"
+    else:
+        problem = "the system ended the training" + f": {name}" * bool(name)
+    return f"{problem}: {error.strerror or error}; {safe}"
 
 
 def _title(source: str) -> str:
@@ -336,7 +342,7 @@ class _Reports:
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.due, self.told = trainer, 0.0, ""
 
-    def at_evaluation(self) -> Iterator[NotReported]:
+    def when_due(self) -> Iterator[NotReported]:
         """Write a report, if ``REPORTS_SHARE`` allows it; tell once what is wrong."""
         began = self.trainer.elapsed
         if began < self.due:
@@ -526,7 +532,7 @@ def resumed(
     try:
         run.lock()  # before reading: no other process may change the files later
     except OSError as error:
-        raise UsageError(f"{error.filename or path}: cannot be locked: {error.strerror}") from None
+        raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:
         if run.checkpoints.exist:
             return _gone_on(run, layers, overrides, sources, ranks)
@@ -560,6 +566,11 @@ def _started_over(
     run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
 ) -> Session:
     """A run that was killed before its first checkpoint. It starts again and gives equal files."""
+    if not (run.path / "run.json").exists():
+        raise CheckpointError(
+            f"{run.path}: holds neither a checkpoint nor run.json, so it was stopped before its "
+            "training began; start a new run"
+        )
     sources = _sources(run, given)
     settings = _resumable(resolve([run.config()]), layers)
     origin = _origin_again(run)

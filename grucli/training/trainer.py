@@ -8,8 +8,7 @@ resumed run draws the same numbers as an uninterrupted run.
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -235,14 +234,12 @@ class Trainer:
             raise self._diverged(where.step + 1, loss, where.grad_norm)
         # before the progress changes: after a stop here, a resumed run evaluates again
         text = None if checkpoint.settings.train.sample_every else self._sample_text()
-        before = replace(where)
         best = where.note_evaluation(loss)
         if len(self.plan.splits.val):
             yield from self.recorder.write_validation(loss)
         yield self._evaluated(loss, best=best)
         yield from self.recorder.write_sample(text)
-        if not (yield from self._save(best=best, last_chance=last_chance)):
-            vars(where).update(vars(before))  # a checkpoint that is not saved cannot be the best
+        yield from self._save(best=best, last_chance=last_chance)
         self.evaluation_seconds, self.evaluated_at = self.clock() - began, self.elapsed
 
     def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
@@ -273,10 +270,8 @@ class Trainer:
         seed = int(random_stream(self.plan.settings.train.seed, SAMPLES, step).integers(2**63))
         return make_sample(self.checkpoint, seed, self.stop)
 
-    def _save(
-        self, *, best: bool, last_chance: bool = False
-    ) -> Generator[Saved | NotWritten, None, bool]:
-        """Write a checkpoint; arguments, result and errors as in ``Recorder.save``.
+    def _save(self, *, best: bool, last_chance: bool = False) -> Iterator[Saved | NotWritten]:
+        """Write a checkpoint; arguments and errors as in ``Recorder.save``.
 
         Raises:
             DivergedError: the checkpoint has numbers that are not finite.
@@ -285,7 +280,7 @@ class Trainer:
         self.work.collect_states()
         if not self.checkpoint.finite:
             raise self._diverged(where.step + 1, where.train_loss, where.grad_norm)
-        return (yield from self.recorder.save(best=best, last_chance=last_chance))
+        yield from self.recorder.save(best=best, last_chance=last_chance)
 
 
 def diverged(

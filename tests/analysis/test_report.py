@@ -299,7 +299,7 @@ def test_the_report_is_there_after_the_first_evaluation(text_file: Path) -> None
     seen = []
     for event in train_events(text_file, steps=30, settings=changes):
         run = next(Path("runs").iterdir())
-        if isinstance(event, Evaluated):
+        if isinstance(event, Saved):
             seen.append(Page((run / "report.html").read_text("utf-8")).tags.count("circle"))
     assert len(seen) == 3
     assert seen == sorted(seen)

@@ -253,3 +253,23 @@ def test_debug_shows_a_traceback(grucli: Grucli) -> None:
     assert result.code == 2
     assert "Traceback" in result.err
     assert "error: nothing.txt: there is no such file" in result.err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        SystemError("error return without exception set"),
+        ImportError("numpy/random/mtrand.so: failed to map segment from shared object"),
+    ],
+)
+def test_too_little_memory_is_told_in_words(
+    grucli: Grucli, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(_: Path) -> None:
+        raise error
+
+    monkeypatch.setattr("grucli.storage.summary.summaries", fails)
+    result = grucli("runs")
+    assert (result.code, result.out) == (1, "")
+    assert "error: there is not enough memory" in result.err

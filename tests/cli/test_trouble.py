@@ -1,5 +1,6 @@
 """What happens when things go wrong in the middle, and how to go on."""
 
+import errno
 import json
 import os
 import re
@@ -7,11 +8,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from grucli.storage import checkpoint as checkpoints
+from grucli.training.api import train_events
+from grucli.training.events import Finished, Saved
 from tests.cli.test_commands import start
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
@@ -133,6 +137,58 @@ def test_a_full_disk_names_what_is_safe(
     assert info(run)["status"] == "failed"
     monkeypatch.setattr(checkpoints, "write", original)
     assert grucli("train", "--resume", run).code == 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.EROFS, "Read-only file system", "/dev/shm/pym-1"),
+    ],
+)
+def test_only_files_of_the_run_are_said_to_be_unwritable(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("grucli.training.step.Shards", fails)
+    result = grucli("train", text_file, "--steps=30", *TINY)
+    assert result.code == 1
+    name = f": {error.filename}" if error.filename else ""
+    told = f"the system ended the training{name}: {error.strerror}; no checkpoint has been written"
+    assert told in " ".join(result.err.split())
+    assert "cannot be written" not in result.err
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, None])
+def test_a_run_json_that_is_damaged_during_training_is_written_again(
+    text_file: Path, content: str | None
+) -> None:
+    changes = {"model.hidden": 4, "train.batch": 4, "train.window": 16, "train.eval_every": 10}
+    for event in train_events(text_file, steps=30, settings=changes):
+        path = next(Path("runs").iterdir()) / "run.json"
+        for damaged in [path, path.parent / "checkpoints/last.json"] * isinstance(event, Saved):
+            damaged.unlink()
+            if content is not None:
+                damaged.write_text(content, encoding="utf-8")
+    assert isinstance(event, Finished)
+    assert (info(path.parent)["status"], info(path.parent)["step"]) == ("done", 30)
+    assert info(path.parent)["corpus"]["paths"] == [str(text_file)]  # type: ignore[index]
+
+
+def test_a_run_that_was_killed_while_it_was_made_is_started_again(
+    grucli: Grucli, text_file: Path
+) -> None:
+    run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
+    (run / "run.json").unlink()
+    shutil.rmtree(run / "checkpoints")
+    (run / "checkpoints").mkdir()
+    for text in ([], [text_file]):
+        result = grucli("train", *text, "--resume", run)
+        assert result.code == 2
+        told = f"{run}: holds neither a checkpoint nor run.json, so it was stopped before"
+        assert told in " ".join(result.err.split())
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "missing"])
@@ -415,6 +471,24 @@ def test_a_file_name_that_is_not_utf8() -> None:
     )
     _, err = again.communicate()
     assert again.returncode == 0, err
+
+
+@posix
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs /proc")
+def test_closed_streams_do_not_become_files_of_the_run(text_file: Path) -> None:
+    words = f"{sys.executable} -m grucli train {text_file} --steps=400000 {' '.join(TINY)}"
+    process = subprocess.Popen(f"exec {words} <&- >&- 2>&-", shell=True)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(Path("runs").glob("*/checkpoints/last.json")):
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+        opened = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in range(3)]
+    finally:
+        process.kill()
+        process.wait()
+    assert opened == [os.devnull] * 3
 
 
 @posix

@@ -177,7 +177,7 @@ def damaged_directories(folder: Path) -> Row:
     folders = [folder / f"directories-{number}" for number in range(PROCESSES)]
     with ProcessPoolExecutor(PROCESSES, initializer=fuzz.limit_memory) as processes:
         codes = sum(processes.map(directories.campaign, folders, shares), Counter())
-    what = "damaged run directories for runs, sample, eval, compare and --resume"
+    what = "damaged run directories, also with links and pipes, for seven commands"
     note = f"{codes[0]:,} commands succeeded, {codes[1] + codes[2]:,} were refused in words"
     ends = f"0 tracebacks, none longer than {directories.SECONDS:g} s"
     return [what, f"{INPUTS:,} directories", f"{note}; {ends}"]

@@ -7,6 +7,7 @@ that error, once; "count" lets all pass and tells on stderr how many there were.
 """
 
 import atexit
+import builtins
 import errno
 import os
 import signal
@@ -76,6 +77,7 @@ if __name__ == "__main__":
     for name in ("replace", "unlink", "mkdir"):
         setattr(Path, name, faulty(getattr(Path, name)))
     Path.open = faulty_open(Path.open)  # type: ignore[method-assign, assignment]
+    builtins.open = faulty_open(open)
     if FAULT == "count":
         atexit.register(lambda: print(f"operations: {seen}", file=sys.stderr))
     from grucli.cli import main

@@ -21,6 +21,7 @@ import typer.main
 
 from grucli import cli
 from grucli.storage.directory import RunDirectory
+from tests.conftest import snapshot
 from tests.faults.fuzz import mutated
 from tests.texts import prose
 
@@ -37,6 +38,8 @@ COMMANDS = (
     "sample {run} -n 4 --seed 1 --json",
     "eval {run} text.txt --json",
     "compare --runs {run} --json",
+    "report {run}",
+    "page {run}",
     "train{text} --resume {run} --steps 8 --set sample.length=5 -q",
 )
 
@@ -63,12 +66,23 @@ NUMBERS = (0.0, -1.0, 3e38, -3e38, 1e31, 1e29, np.inf, np.nan, 1e-45)
 COUNTS = (0, -1, 1, 2**31, 2**62, 2**63 - 1)
 
 
+OUTSIDE, SECRET = Path("outside"), "what lies outside"
+"""A directory like a run, to which links lead, and what its samples say: nothing may change there,
+and no report may show it."""
+
+
 def sound_run() -> Path:
     """Train a tiny model in the working directory; its run."""
     Path("text.txt").write_text(prose(300), encoding="utf-8")
     code, told, _ = call(MADE_WITH.split())
     assert code == 0, told
     (run,) = Path("sound").iterdir()
+    shutil.copytree(run, OUTSIDE)
+    for folder, ending in [("samples", "txt"), ("checkpoints", "npz")]:
+        (OUTSIDE / folder / f"step-00000099.{ending}").touch()
+        (OUTSIDE / folder / f".step-00000099.{ending}.tmp-1-00000000").touch()
+    for sample in [*(OUTSIDE / "samples").iterdir(), OUTSIDE / "lock", OUTSIDE / "page.html"]:
+        sample.write_text(SECRET, encoding="utf-8")
     return run
 
 
@@ -210,9 +224,31 @@ def _no_directory(path: Path, rng: random.Random) -> None:
         folder.symlink_to(rng.choice(["nowhere", folder.name, "/dev/zero", "."]))
 
 
+def _way_out(path: Path, rng: random.Random) -> None:
+    """In the place of something that the program writes a link out of the run, or a pipe."""
+    run = path.parent.parent if path.parent.name in ("samples", "checkpoints") else path.parent
+    names = ["lock", "report.html", "page.html", "samples", "checkpoints"]
+    names += ["samples/step-00000002.txt", "samples/step-00000099.txt", "metrics.csv"]
+    path = rng.choice([path, *(run / name for name in names)])
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    kind = rng.choice(["out", "out", "out", "pipe", "endless"])
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        out = OUTSIDE.resolve() / path.relative_to(run)
+        path.symlink_to(out if kind == "out" else "/dev/zero")
+
+
 DAMAGES: tuple[Callable[[Path, random.Random], None], ...] = (
     _bytes, _bit, _cut, _replaced, _other_kind, _other_kind, _field, _field, _field, _name,
+    _way_out, _way_out,
 )  # fmt: skip
+
+
+UNSUITED = ValueError, IndexError, OSError, EOFError, RecursionError, BadZipFile
+"""Errors of damages that do not suit what an earlier one has left."""
 
 
 def _files(run: Path) -> list[Path]:
@@ -230,8 +266,8 @@ def damage(run: Path, rng: random.Random) -> list[str]:
         path, how = rng.choice(files + 2 * matter), rng.choice(DAMAGES)
         if path.parent != run and rng.random() < 0.05:
             how = _no_directory
-        # a second damage may find no field in what the first has left
-        with contextlib.suppress(ValueError, OSError, EOFError, RecursionError, BadZipFile):
+        # a second damage may find no field or no other file in what the first has left
+        with contextlib.suppress(*UNSUITED):
             how(path, rng)
         done.append(f"{how.__name__} {path.relative_to(run)}")
     return done
@@ -302,7 +338,7 @@ def trial(sound: Path, seed: int, place: Path = Path("damaged")) -> list[int]:
     shutil.rmtree(place, ignore_errors=True)
     run = Path(shutil.copytree(sound, place / sound.name))
     shutil.copytree(sound, place / "20260101-000000-other")
-    done, codes = damage(run, random.Random(seed)), []
+    done, codes, outside = damage(run, random.Random(seed)), [], snapshot(OUTSIDE)
     either = {"json": " --json" * (seed % 2), "text": " text.txt" * (seed // 2 % 2)}
     for command in COMMANDS:
         words = command.format(run=run, **either).split()
@@ -311,6 +347,10 @@ def trial(sound: Path, seed: int, place: Path = Path("damaged")) -> list[int]:
         except BaseException as error:
             raise AssertionError(f"seed {seed}: {done}: {command}: {error!r}") from error
     assert codes[0] == 0, f"seed {seed}: {done}: one damaged run hides the others"
+    assert snapshot(OUTSIDE) == outside, f"seed {seed}: {done}: changed outside of the run"
+    for page in (run / "report.html", run / "page.html"):
+        written = page.read_bytes() if page.is_file() and not page.is_symlink() else b""
+        assert SECRET.encode() not in written, (seed, done)
     if codes[-1] == 0:  # it has gone on: then it is sound again
         assert RunDirectory(run).info.status == "done", (seed, done)
         assert RunDirectory(run).checkpoints.last_sound()[2] is None, (seed, done)

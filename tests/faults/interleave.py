@@ -4,6 +4,7 @@ They are threads here, of which one at a time goes on; a scheduler decides at ea
 A process may also be killed at one of its operations: it does nothing more, and its locks are free.
 """
 
+import builtins
 import json
 import random
 import shutil
@@ -150,6 +151,7 @@ class Scheduler:
 
         patches = [mock.patch.object(Path, name, hook(getattr(Path, name))) for name in PATH]
         patches += [mock.patch.object(files.os, name, hook(getattr(files.os, name))) for name in OS]
+        patches.append(mock.patch.object(builtins, "open", hook(open)))
         patches.append(mock.patch.object(files, "_try_lock", hook(files._try_lock)))
         patches.append(mock.patch("grucli.storage.checkpoint_folder.replace_text", replace_text))
         for patch in patches:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grucli import __version__
 from grucli.config import resolve
 from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError
@@ -149,7 +150,25 @@ def test_members_must_be_what_the_settings_promise(path: Path) -> None:
     assert "adam.m is float64" in refusal(rewrite(path, adam__m=np.zeros(3)))
     assert "state is float32[1]" in refusal(rewrite(path, state=np.zeros(1, np.float32)))
     assert "damaged" in refusal(rewrite(path, settings={"model": {"hidden": "x"}}))
-    assert "damaged" in refusal(rewrite(path, progress={"nonsense": 1}))
+
+
+def test_settings_of_another_version_are_named(path: Path, checkpoint: Checkpoint) -> None:
+    settings = checkpoint.settings.model_dump(mode="json")
+    settings["model"]["wings"] = 2
+    told = refusal(rewrite(path, settings=settings, grucli="99.1"))
+    assert f"has model.wings, which this grucli {__version__} does not know" in told
+    assert "written by grucli 99.1: use that version" in told
+    assert "has nonsense, which" in refusal(rewrite(path, progress={"nonsense": 1}))
+
+
+def test_arrays_are_read_in_any_order_of_memory(path: Path, checkpoint: Checkpoint) -> None:
+    weights = np.asfortranarray(checkpoint.model.params["layer1.W_h"])
+    state = np.asfortranarray(checkpoint.state)
+    assert not state.flags.c_contiguous
+    loaded = checkpoints.read(rewrite(path, layer1__W_h=weights, state=state))
+    np.testing.assert_array_equal(loaded.model.params["layer1.W_h"], weights)
+    np.testing.assert_array_equal(loaded.state, checkpoint.state)
+    assert loaded.state.flags.c_contiguous
 
 
 def test_values_must_be_finite(path: Path, checkpoint: Checkpoint) -> None:

@@ -37,6 +37,7 @@ from grucli.training.events import (
 from grucli.training.plan import Plan, make_plan, resume, start
 from grucli.training.step import TrainStep
 from grucli.training.trainer import LR_FACTOR, Trainer
+from tests.conftest import snapshot
 from tests.texts import prose
 
 TRAJECTORY = Path(__file__).with_name("trajectory.json")
@@ -576,6 +577,35 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(
         checkpoints.read(t.run.checkpoints.find("last")).model.params.flat for t in (part, whole)
     ]
     np.testing.assert_array_equal(*parameters)
+
+
+@pytest.mark.parametrize(("keep", "best"), [(0, 16), (1, 40), (3, 20)])
+def test_after_a_full_disk_the_same_checkpoints_are_kept(
+    text: str, keep: int, best: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"train__keep": keep, "train__steps": 40, "train__eval_every": 4}
+    plan = plan_for(text, **changes)
+    whole, part = trainer_for(plan), trainer_for(plan)
+    for trainer in (whole, part):
+        where = trainer.checkpoint.progress
+        monkeypatch.setattr(
+            trainer, "_validation_loss", lambda where=where: 1.0 + abs(where.step - best)
+        )
+    original = checkpoints.write
+
+    def full(path: Path, checkpoint: Any) -> None:
+        if 10 < part.checkpoint.progress.step < 39:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(path, checkpoint)
+
+    follow(whole)
+    monkeypatch.setattr(checkpoints, "write", full)
+    assert any(isinstance(event, NotWritten) for event in follow(part))
+    assert len(part.recorder.unwritten) == 0
+    assert snapshot(part.run.path / "checkpoints") == {
+        name.replace(str(whole.run.path), str(part.run.path)): content
+        for name, content in snapshot(whole.run.path / "checkpoints").items()
+    }
 
 
 def test_an_error_of_writing_that_will_not_pass_ends_the_run(
