@@ -1,7 +1,8 @@
 """A study: its trials in Optuna's storage, and the folder with their runs.
 
-The workers that share the folder see its locks. Each trial carries the id of its folder, so that a
-worker with another folder and the same database does not take it.
+The workers that share the folder see its locks. A folder belongs to one study, which knows its id.
+Each trial carries the id of its folder, so that a worker with another folder and the same database
+does not take it, and each run carries it, so that no other study takes the run for one of its own.
 """
 
 import json
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 DEFINITION = "grucli"
 """The attribute of a study that says what it is."""
 
+FOLDER = "folder"
+"""The attribute of a study for each of its folders, followed by the id of the folder."""
 
 MAY_DIFFER = NO_EFFECT - {"train.seed"} | {"train.products"}
 """Settings in which workers may differ, such as the number of processes: machines differ, too."""
@@ -87,7 +90,7 @@ class Study:
 
     Attributes:
         folder: the folder.
-        folder_id: its id, which all its trials carry.
+        folder_id: its id, which all its trials and runs carry; empty before the study is made.
         place: the storage, for messages.
         lock: the lock under which trials are made and taken.
         storage: Optuna's storage.
@@ -120,7 +123,7 @@ class Study:
 
         Raises:
             SettingsError: the study was started with another file or another text.
-            UsageError: the folder cannot be used.
+            UsageError: the folder cannot be used, or belongs to another study.
         """
         import optuna
 
@@ -137,27 +140,45 @@ class Study:
                     f"{self.folder}: its file system has no locks, so that two workers could train "
                     "the same trial; choose another directory with --runs-dir"
                 )
-            self.folder_id = self._own_id()
+            name = self._name()
+            if name is None:
+                raise UsageError(
+                    f"{self.folder}: belongs to a study that is not in {self.place}; choose another "
+                    "name with --name, or move this directory away"
+                )
             self.storage = self.storage or journal(self.folder)
             self.optuna = optuna.create_study(
-                storage=self.storage, study_name=self._name(), load_if_exists=True,
+                storage=self.storage, study_name=name, load_if_exists=True,
                 pruner=_pruner(space.options.pruner),
             )  # fmt: skip
             self._agree(Definition.of(space, text))
+            self._own_folder()
 
-    def _name(self) -> str:
-        """The name in the storage. A folder may be renamed, and its journal has a single study."""
-        import optuna
+    def _name(self) -> str | None:
+        """The name in the storage of the study of this folder, which may have been renamed.
 
-        names = optuna.get_all_study_names(self.storage) if self._url is None else []
-        return names[0] if names else self.folder.name
-
-    def _own_id(self) -> str:
-        """The id of the folder, made at the first time."""
+        None if the folder belongs to a study that is not there.
+        """
+        if self._url is None and not (self.folder / JOURNAL).exists():
+            studies = []
+        else:
+            self.storage = self.storage or journal(self.folder)
+            studies = self.storage.get_all_studies()
         path = self.folder / "folder"
-        if not path.exists():
-            replace_text(path, uuid.uuid4().hex + "\n")
-        return read_small(path, 100).decode().strip()
+        if not path.exists():  # it is new here; a journal has a single study
+            names = [one.study_name for one in studies if self._url is None]
+            return names[0] if names else self.folder.name
+        self.folder_id = read_small(path, 100).decode(errors="replace").strip()
+        known = f"{FOLDER} {self.folder_id}"
+        return next((one.study_name for one in studies if known in one.user_attrs), None)
+
+    def _own_folder(self) -> None:
+        """Give a new folder its id. The study knows it first, so that a kill leaves none unknown."""
+        if not self.folder_id:
+            new = uuid.uuid4().hex
+            self.optuna.set_user_attr(f"{FOLDER} {new}", True)
+            replace_text(self.folder / "folder", new + "\n")
+            self.folder_id = new
 
     def _agree(self, mine: Definition) -> None:
         """Store the definition of a new study; compare it with that of an old one."""
@@ -187,17 +208,17 @@ class Study:
                 "which --storage must name"
             )
         with quietly(self.place):
-            self.storage = self.storage or journal(self.folder)
+            name = self._name()
+            if name is None:
+                raise none
             try:
-                self.optuna = optuna.load_study(study_name=self._name(), storage=self.storage)
+                self.optuna = optuna.load_study(study_name=name, storage=self.storage)
             except KeyError:
                 raise none from None
             stored = self.optuna.user_attrs.get(DEFINITION)
         if stored is None:
             raise none
         self.definition = _read_definition(stored)
-        if (self.folder / "folder").exists():
-            self.folder_id = self._own_id()
 
     # ---- read
 

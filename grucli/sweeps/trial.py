@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from grucli.config import Values
+from grucli.config import Values, flatten, resolve
+from grucli.storage.directory import RunDirectory
 
 TENTHS = 10
 """Losses are reported at each tenth of a trial's budget: trials with other batches or other speeds
@@ -21,6 +23,28 @@ dies again and again or its run cannot be read."""
 def trial_name(number: int) -> str:
     """The name of the run directory and of the claim of a trial."""
     return f"trial-{number:04d}"
+
+
+def why_foreign(path: Path, study: str, values: Values) -> str | None:
+    """Why a run directory is not that of a trial; None if it is.
+
+    Args:
+        path: a run directory, which may have the name of the trial for other reasons.
+        study: the id of the study's folder.
+        values: the settings of the trial, by dotted key; None stands for any value.
+
+    Raises:
+        CheckpointError: run.json is damaged.
+        SettingsError: config.yaml is damaged.
+    """
+    run = RunDirectory(path)
+    if run.info.study != study:
+        return f"{path}: is not a run of this study"
+    asked, trained = flatten(resolve([("", values)])), flatten(resolve([run.config()]))
+    for key in values:
+        if asked[key] is not None and trained[key] != asked[key]:
+            return f"{path}: its run has {key} {trained[key]}, and the trial {asked[key]}"
+    return None
 
 
 @dataclass(frozen=True)

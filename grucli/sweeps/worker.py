@@ -3,20 +3,28 @@
 import shutil
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from grucli.config import Data, Train, Values, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
-from grucli.errors import CheckpointError, DivergedError, GrucliError, RunError, UsageError
-from grucli.files import Lock
-from grucli.storage.directory import RunDirectory
+from grucli.errors import (
+    CheckpointError,
+    DivergedError,
+    GrucliError,
+    RunError,
+    SettingsError,
+    UsageError,
+)
+from grucli.files import Lock, temporary_for
+from grucli.storage.directory import OWN_FILES, RunDirectory
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
 from grucli.sweeps.taken_trial import TakenTrial
 from grucli.sweeps.taking import Taker
-from grucli.sweeps.trial import TENTHS, Trial
+from grucli.sweeps.trial import TENTHS, Trial, why_foreign
 from grucli.training.events import Evaluated, Event, Stepped
 from grucli.training.request import Request
 from grucli.training.session import Session
@@ -119,12 +127,14 @@ class Worker:
         self, taken: TakenTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
         began = time.perf_counter()
-        run = RunDirectory(taken.path) if _can_go_on(taken) else None
+        run, damage = self._run_of(taken)
         step = None if run is None else _saved_step(run)
         yield TrialBegun(taken.number, taken.values, step)
         if not taken.begin(step):
             taken.refuse("failed", "its workers died again and again; is there too little memory?")
-        elif run is not None and _is_done(run):
+        elif damage is not None:
+            taken.refuse("failed", damage)
+        elif run is not None and run.info.status == "done":
             _tell(taken, complete=True)  # its worker was killed before it told the result
         elif (session := self._session(taken, run)) is not None:
             watch = _Watch(taken, stop)
@@ -133,6 +143,24 @@ class Worker:
                 yield from _train(session, taken, watch, elapsed)
         if taken.told:
             yield TrialEnded(self.study.trials()[taken.number])
+
+    def _run_of(self, taken: TakenTrial) -> tuple[RunDirectory | None, str | None]:
+        """The run directory of a trial, None if it has none yet, and what is damaged there.
+
+        Raises:
+            UsageError: what has its name is something else.
+        """
+        path, foreign = taken.path, None
+        if not path.exists() or _removed(path):
+            return None, None
+        try:
+            values = {**self.study.definition.fixed, **taken.values}
+            foreign = why_foreign(path, self.study.folder_id, values)
+        except (CheckpointError, SettingsError) as damage:
+            return RunDirectory(path), str(damage)
+        if foreign is not None:
+            raise UsageError(f"{foreign}; move it away, or choose another name with --name")
+        return RunDirectory(path), None
 
     def _session(self, taken: TakenTrial, run: RunDirectory | None) -> Session | None:
         """The session of a new or a resumed run; None if that is not possible, which is told."""
@@ -159,7 +187,7 @@ class Worker:
             if self._text.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = request.session(self._text)
-        session.own_name = True
+        session.study = self.study.folder_id
         _check_plan(session, {one.key for one in self.space.parameters})
         return session
 
@@ -192,21 +220,14 @@ def _check_plan(session: Session, chosen: set[str]) -> None:
         )
 
 
-def _can_go_on(taken: TakenTrial) -> bool:
-    """Whether a trial has a run directory. Remains of one that was never complete are removed."""
-    path = taken.path
-    if not path.exists():
+def _removed(path: Path) -> bool:
+    """Remove what was left of a run directory that was never complete; whether it was that."""
+    own = OWN_FILES | {"lock", "samples", "checkpoints"}
+    names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
+    if path.is_symlink() or not path.is_dir() or (path / "run.json").exists() or {*names} - own:
         return False
-    if (path / "run.json").exists() or any((path / "checkpoints").glob("*.npz")):
-        return True
     shutil.rmtree(path)
-    return False
-
-
-def _is_done(run: RunDirectory) -> bool:
-    with suppress(CheckpointError):  # resuming will say what is wrong
-        return run.info.status == "done"
-    return False
+    return True
 
 
 def _saved_step(run: RunDirectory) -> int | None:

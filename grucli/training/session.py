@@ -93,7 +93,7 @@ class Session:
         file: the checkpoint file from which a resumed run continues.
         command: the command line, for run.json; None for a script.
         ranks: the ranks that train the run.
-        own_name: whether the name of a new run directory is the given one, without the time.
+        study: the id of the study whose trial the run is; its directory has no time in its name.
     """
 
     plan: Plan
@@ -106,7 +106,7 @@ class Session:
     file: Path | None = None
     command: str | None = None
     ranks: Ranks = ALONE
-    own_name: bool = False
+    study: str | None = None
 
     def __post_init__(self) -> None:
         """Put the notes of the plan first."""
@@ -198,10 +198,12 @@ class Session:
         info |= {"model": f"{model.variant} {model.layers}x{model.hidden}"}
         if self.init_from is not None:
             info |= {"init_from": self.init_from}
+        if self.study is not None:
+            info |= {"study": self.study}
         info |= {"step": 0, "best": {"step": None, "loss": None}}
         title = name or _title(plan.corpus.sources[0])
         return RunDirectory.create(
-            runs_dir, title, plan.settings, self.overrides, info, timed=not self.own_name
+            runs_dir, title, plan.settings, self.overrides, info, timed=self.study is None
         )
 
     def _commands(self, before: Sequence[str]) -> list[str]:

@@ -13,11 +13,13 @@ from grucli.storage.directory import RunDirectory
 from grucli.storage.run import Run
 from grucli.sweeps import study as studies
 from grucli.sweeps import worker as workers
+from grucli.sweeps.api import read_study
 from grucli.sweeps.summary import summarize
 from grucli.sweeps.taken_trial import LOST, TakenTrial
 from grucli.sweeps.worker import Complete, TrialBegun, TrialEnded, Waiting
 from grucli.training import plan
 from grucli.training.events import Evaluated, Stepped
+from tests.conftest import snapshot
 from tests.sweeps.helpers import (
     LONG,
     end,
@@ -391,6 +393,85 @@ def test_leaving_the_loop_saves_the_run(text_file: Path) -> None:
     assert info(0)["status"] == "interrupted"
     assert info(0)["step"] == 7
     assert one.study.trials()[0].status == "stopped"
+
+
+# ---- runs of others
+
+
+OTHER = {"optim.lr": {"log": [1e-5, 1e-4]}, "sweep.trials": 3}
+
+
+def test_a_study_without_its_journal_leaves_its_directory_to_nobody_else(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 3})
+    (S / "study.journal").unlink()
+    before = snapshot(S)
+    for settings in (OTHER, {"sweep.trials": 3}):
+        with pytest.raises(UsageError, match="runs/s: belongs to a study that is not in runs/s/st"):
+            train(text_file, settings)
+    assert snapshot(S) == before
+
+
+def test_a_journal_of_another_study_does_not_take_the_runs(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    other = train(text_file, OTHER, Path("runs/other"))
+    (S / "study.journal").write_bytes((other.path / "study.journal").read_bytes())
+    with pytest.raises(UsageError, match="belongs to a study that is not in"):
+        train(text_file, OTHER)
+    with pytest.raises(UsageError, match="there is no such study"):
+        read_study(S)
+
+
+def test_an_old_journal_gets_the_runs_with_its_values_and_no_others(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    journal = (S / "study.journal").read_bytes()
+    losses = {one.number: one.loss for one in train(text_file, {"sweep.trials": 4}).trials}
+    (S / "trial-0002").rename("away")
+    (S / "trial-0003").rename(S / "trial-0002")
+    (S / "study.journal").write_bytes(journal)
+    before = snapshot(S / "trial-0002")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"trial-0002: its run has optim\.lr .*move it away"):
+            train(text_file, {"sweep.trials": 4})
+    shown = read_study(S)
+    assert {one.number: one.loss for one in shown.trials if one.loss} == {
+        number: losses[number] for number in (0, 1)
+    }
+    assert {path.name for path in shown.runs} == {"trial-0000", "trial-0001"}
+    assert snapshot(S / "trial-0002") == before
+    (S / "trial-0002").rename(S / "trial-0003")
+    again = {one.number: one.loss for one in train(text_file, {"sweep.trials": 4}).trials}
+    assert again == losses
+
+
+def test_a_run_of_other_settings_is_not_the_result_of_a_trial(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(TakenTrial, "tell", lambda *_, **__: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            train(text_file, {"sweep.trials": 1})
+    config = S / "trial-0000" / "config.yaml"
+    config.write_text(config.read_text().replace("steps: 20", "steps: 30"))
+    with pytest.raises(UsageError, match=r"its run has train\.steps 30, and the trial 20"):
+        train(text_file, {"sweep.trials": 1})
+
+
+def test_the_best_settings_are_those_of_the_trial(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    config = S / "trial-0000" / "config.yaml"
+    config.write_text(config.read_text().replace("hidden: 8", "hidden: 9"))
+    shown = read_study(S)
+    assert "hidden: 8" in shown.settings
+    assert shown.runs == []
+
+
+def test_a_directory_with_the_name_of_a_trial_is_not_removed(text_file: Path) -> None:
+    (S / "trial-0000" / "samples").mkdir(parents=True)
+    (S / "trial-0000" / "notes.txt").write_text("mine")
+    before = snapshot(S / "trial-0000")
+    with pytest.raises(UsageError, match="trial-0000: is not a run of this study; move it away"):
+        train(text_file, {"sweep.trials": 1})
+    assert snapshot(S / "trial-0000") == before
 
 
 # ---- the storage
