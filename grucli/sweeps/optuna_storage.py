@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grucli.errors import RunError, UsageError
+from grucli.files import NO_LOCKS, LockError
 from grucli.sweeps.locks import JournalLock
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def quietly(place: str) -> Iterator[None]:
         place: the storage, for messages.
 
     Raises:
-        RunError: the storage cannot be read or written.
+        RunError: the storage cannot be read, written or locked.
+        UsageError: its file system has no locks.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -66,6 +68,16 @@ def quietly(place: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except LockError as error:
+        raise (UsageError if error.errno in NO_LOCKS else RunError)(
+            f"{error.filename}: cannot be locked: {error.strerror}; without locks, two workers "
+            "could train the same trial. Try again, or choose another directory with --runs-dir"
+        ) from None
+    except OSError as error:
+        what = error.strerror or error
+        raise RunError(
+            f"{error.filename or place}: {what}; the same command goes on later"
+        ) from None
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         raise RunError(f"{place}: {_first_line(error)}; the same command goes on later") from None
     except (ValueError, KeyError) as error:  # of a line of a journal that is not one of Optuna

@@ -134,7 +134,7 @@ class Study:
             (self.folder / "claims").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"{self.folder}: cannot be made: {error.strerror}") from None
-        with self.lock, quietly(self.place):
+        with quietly(self.place), self.lock:
             if not locks_work(self.lock.path):
                 raise UsageError(
                     f"{self.folder}: its file system has no locks, so that two workers could train "
@@ -143,8 +143,8 @@ class Study:
             name = self._name()
             if name is None:
                 raise UsageError(
-                    f"{self.folder}: belongs to a study that is not in {self.place}; choose another "
-                    "name with --name, or move this directory away"
+                    f"{self.folder}: belongs to a study that is not in {self.place}; choose "
+                    "another name with --name, or move this directory away"
                 )
             self.storage = self.storage or journal(self.folder)
             self.optuna = optuna.create_study(
@@ -173,7 +173,7 @@ class Study:
         return next((one.study_name for one in studies if known in one.user_attrs), None)
 
     def _own_folder(self) -> None:
-        """Give a new folder its id. The study knows it first, so that a kill leaves none unknown."""
+        """Give a new folder its id, of which the study knows first, in case of a kill."""
         if not self.folder_id:
             new = uuid.uuid4().hex
             self.optuna.set_user_attr(f"{FOLDER} {new}", True)

@@ -40,7 +40,7 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
-from grucli.files import replace_text, sha256
+from grucli.files import LockError, replace_text, sha256
 from grucli.shell import quote
 from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
@@ -448,6 +448,7 @@ def resumed(
     Raises:
         UsageError: another process trains the run, it cannot be resumed, or it has nothing left
             to do.
+        RunError: it cannot be locked now.
     """
     if not path.is_dir() or not is_run(path):
         find_checkpoint(path, "last")  # raises an error if the path does not exist
@@ -458,6 +459,12 @@ def resumed(
     run = RunDirectory(path)
     try:
         run.lock()  # before reading: no other process may change the files later
+    except LockError as error:
+        raise RunError(
+            f"{error.filename}: cannot be locked: {error.strerror}; another process may be "
+            "training this run. Try again; if there is certainly none, write interrupted as the "
+            f"status in {path / 'run.json'}"
+        ) from None
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be locked: {error.strerror}") from None
     try:

@@ -1,7 +1,9 @@
 import csv
+import errno
 import json
 import signal
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from grucli.sweeps.taken_trial import LOST, TakenTrial
 from grucli.sweeps.worker import Complete, TrialBegun, TrialEnded, Waiting
 from grucli.training import plan
 from grucli.training.events import Evaluated, Stepped
-from tests.conftest import snapshot
+from tests.conftest import refused_locks, snapshot
 from tests.sweeps.helpers import (
     LONG,
     end,
@@ -495,9 +497,46 @@ def test_if_the_storage_does_not_answer_the_run_is_saved(
 def test_a_file_system_without_locks_is_refused(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_try_lock", lambda *_, **__: True)
-    with pytest.raises(UsageError, match="its file system has no locks"):
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_try_lock", lambda *_, **__: True)
+        with pytest.raises(UsageError, match="its file system has no locks"):
+            worker(text_file, {})
+    with refused_locks(monkeypatch, errno.ENOSYS), pytest.raises(UsageError, match="cannot be lo"):
         worker(text_file, {})
+
+
+def test_locks_that_fail_later_end_a_worker_and_not_the_trial_of_another(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = worker(text_file, {"sweep.trials": 1}), worker(text_file, {"sweep.trials": 1})
+    taken = first._taker.take()
+    assert taken is not None
+    with refused_locks(monkeypatch, errno.ENOLCK):
+        for one in (lambda: events(second), lambda: worker(text_file, {}), lambda: taken.begin(1)):
+            with pytest.raises(RunError, match="cannot be locked: No locks available; without"):
+                one()
+        assert [one.status for one in second.study.trials()] == ["running"]
+        monkeypatch.setattr(second.study, "lock", nullcontext())  # only the claim cannot be locked
+        assert second._taker.take() is None
+    taken.close()
+    events(second)
+    assert [one.status for one in second.study.trials()] == ["done"]
+
+
+def test_a_run_that_cannot_be_locked_is_not_the_end_of_its_trial(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = worker(text_file, {"sweep.trials": 1})
+    events(one, stop=iter([False] * 12 + [True] * 99).__next__)
+    with monkeypatch.context() as patched:
+
+        def lock(*_: object) -> None:
+            raise files.LockError(errno.EIO, "no", "lock")
+
+        patched.setattr(RunDirectory, "lock", lock)
+        with pytest.raises(RunError, match="cannot be locked"):
+            events(one)
+    assert [trial.status for trial in train(text_file, {"sweep.trials": 1}).trials] == ["done"]
 
 
 def test_a_damaged_journal_is_one_message(text_file: Path) -> None:
