@@ -98,7 +98,7 @@ class Study:
         definition: what all workers agree on.
 
     Raises:
-        UsageError: Optuna is missing, or the database cannot be reached.
+        UsageError: Optuna is missing, or the database cannot be used.
     """
 
     def __init__(self, folder: Path, url: str | None = None) -> None:
@@ -216,17 +216,16 @@ class Study:
             except KeyError:
                 raise none from None
             stored = self.optuna.user_attrs.get(DEFINITION)
-        if stored is None:
-            raise none
-        self.definition = _read_definition(stored)
+            if stored is None:
+                raise none
+            self.definition = _read_definition(stored)
 
     # ---- read
 
     def trials(self) -> list[Trial]:
         """All trials, in their order."""
         with quietly(self.place):
-            found = self.optuna.get_trials(deepcopy=False)
-        return [self._described(one) for one in found]
+            return [self._described(one) for one in self.optuna.get_trials(deepcopy=False)]
 
     def importances(self) -> dict[str, float]:
         """How much each parameter mattered, with the sum 1; empty if there are too few trials."""
@@ -275,7 +274,7 @@ class Study:
 
         with quietly(self.place):
             found = self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [one.number for one in found if Work.of(one.user_attrs).folder == self.folder_id]
+            return [one.number for one in found if Work.of(one.user_attrs).folder == self.folder_id]
 
     def new_trial(self, template: "optuna.trial.FrozenTrial") -> int:
         """Make a trial; return the id that Optuna's storage gives to it."""
@@ -291,14 +290,14 @@ class Study:
         """Whether a worker on this machine trains a trial of this folder."""
         with quietly(self.place):
             found = self.optuna.get_trials(deepcopy=False)
-        here = [one for one in found if Work.of(one.user_attrs).host == socket.gethostname()]
+            here = [one for one in found if Work.of(one.user_attrs).host == socket.gethostname()]
         return bool({one.number for one in here if not self.claim(one.number).is_free()})
 
     def minutes(self) -> float:
         """Minutes in which at least one worker trained a trial."""
         with quietly(self.place):
             found = self.optuna.get_trials(deepcopy=False)
-        sessions = [one for trial in found for one in Work.of(trial.user_attrs).sessions]
+            sessions = [one for trial in found for one in Work.of(trial.user_attrs).sessions]
         return _union(sessions) / 60
 
 

@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ConfigDict, TypeAdapter
+
 from grucli.config import Values, flatten, resolve
 from grucli.storage.directory import RunDirectory
 
@@ -93,6 +95,8 @@ class Work:
         problem: why it has no result.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
     folder: str = ""
     host: str = ""
     pid: int = 0
@@ -105,11 +109,14 @@ class Work:
     kind: Kind | None = None
     problem: str | None = None
 
-    @classmethod
-    def of(cls, attributes: dict[str, Any]) -> "Work":
-        """The work that the attributes of a trial tell."""
-        return cls(**attributes.get(ATTRIBUTE, {}))
+    @staticmethod
+    def of(attributes: dict[str, Any]) -> "Work":
+        """The work that the attributes of a trial tell; ValueError if they cannot be its own."""
+        return _WORK.validate_python(attributes.get(ATTRIBUTE, {}))
 
     def to_attributes(self) -> dict[str, Any]:
         """The attributes of a trial that tell this work."""
         return {ATTRIBUTE: asdict(self)}
+
+
+_WORK = TypeAdapter(Work)

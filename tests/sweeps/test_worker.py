@@ -539,10 +539,32 @@ def test_a_run_that_cannot_be_locked_is_not_the_end_of_its_trial(
     assert [trial.status for trial in train(text_file, {"sweep.trials": 1}).trials] == ["done"]
 
 
-def test_a_damaged_journal_is_one_message(text_file: Path) -> None:
-    train(text_file, {"sweep.trials": 1})
-    path = S / "study.journal"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join([*lines[:3], "garbage\n", *lines[3:]]))
-    with pytest.raises(RunError, match="damaged, or not a journal of Optuna"):
-        worker(text_file, {})
+@pytest.mark.parametrize(
+    "line",
+    [
+        "garbage",
+        "[]",
+        "1",
+        "null",
+        '{"op_code":99,"worker_id":"a"}',
+        '{"op_code":-1,"worker_id":"a"}',
+        '{"op_code":4,"worker_id":"a"}',
+        "[" * 100_000,
+        '{"op_code":8,"worker_id":"a","trial_id":0,"user_attr":{"grucli":{"sessions":["a"]}}}',
+        '{"op_code":8,"worker_id":"a","trial_id":0,"user_attr":{"grucli":{"loss":NaN}}}',
+        '{"op_code":8,"worker_id":"a","trial_id":0,"user_attr":{"grucli":{"other":1}}}',
+        '{"op_code":2,"worker_id":"a","study_id":0,"user_attr":{"grucli":[]}}',
+        '{"op_code":2,"worker_id":"a","study_id":0,"user_attr":{"grucli":{"parameters":{"a":1}}}}',
+    ],
+)
+def test_a_damaged_journal_is_one_message(text_file: Path, line: str) -> None:
+    one = worker(text_file, {"sweep.trials": 1})
+    events(one, stop=iter([False] * 12 + [True] * 99).__next__)
+    with (S / "study.journal").open("a") as file:
+        file.write(f"{line}\n")
+        file.write('{"op_code":3,"worker_id":"a","study_id":0,"system_attr":{"a":1}}\n')
+    for command in (lambda: read_study(S), lambda: train(text_file, {"sweep.trials": 1})):
+        with pytest.raises(RunError) as caught:
+            command()
+        message = "runs/s/study.journal: damaged, or not a study of Optuna and grucli"
+        assert str(caught.value) == message
