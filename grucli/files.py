@@ -259,7 +259,7 @@ class Lock:
             descriptor = _descriptor(self.path, os.O_RDWR)
             free = self._locked(descriptor, shared=True)
         except OSError as error:
-            return isinstance(error, FileNotFoundError | NotAFileError)
+            return isinstance(error, FileNotFoundError | NotADirectoryError | NotAFileError)
         os.close(descriptor)
         return free
 

@@ -48,6 +48,7 @@ def test_what_is_not_a_file_is_no_lock(no_file: Path) -> None:
     with pytest.raises(NotAFileError):
         Lock(no_file).acquire()
     assert Lock(no_file).is_free()
+    assert Lock(no_file / "lock").is_free()
     assert Lock(no_file).holder() == "unknown"
 
 
