@@ -370,6 +370,18 @@ def test_a_run_that_cannot_be_read_is_told(text_file: Path) -> None:
     assert "damaged" in str(trial.problem)
 
 
+def test_a_trial_that_is_refused_has_no_loss(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("optuna.Study.tell", lambda *_, **__: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            train(text_file, {"sweep.trials": 1})
+    (S / "trial-0000" / "run.json").write_text("[")
+    (trial,) = train(text_file, {"sweep.trials": 1}).trials
+    assert (trial.status, trial.loss, trial.step) == ("failed", None, None)
+
+
 def test_a_stop_leaves_the_trial_which_goes_on_first(text_file: Path) -> None:
     path = write_file({"sweep.trials": 2, **LONG})
     process = start(path, text_file)
