@@ -146,7 +146,6 @@ class Study:
                     f"{self.folder}: belongs to a study that is not in {self.place}; choose "
                     "another name with --name, or move this directory away"
                 )
-            self.storage = self.storage or journal(self.folder)
             self.optuna = optuna.create_study(
                 storage=self.storage, study_name=name, load_if_exists=True,
                 pruner=_pruner(space.options.pruner),
@@ -159,13 +158,12 @@ class Study:
 
         None if the folder belongs to a study that is not there.
         """
-        if self._url is None and not (self.folder / JOURNAL).exists():
-            studies = []
-        else:
-            self.storage = self.storage or journal(self.folder)
-            studies = self.storage.get_all_studies()
-        path = self.folder / "folder"
-        if not path.exists():  # it is new here; a journal has a single study
+        path, is_new = self.folder / "folder", not (self.folder / "folder").exists()
+        if not is_new and self._url is None and not (self.folder / JOURNAL).exists():
+            return None
+        self.storage = self.storage or journal(self.folder)
+        studies = self.storage.get_all_studies()
+        if is_new:  # a journal has a single study
             names = [one.study_name for one in studies if self._url is None]
             return names[0] if names else self.folder.name
         self.folder_id = read_small(path, 100).decode(errors="replace").strip()

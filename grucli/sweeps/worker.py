@@ -127,8 +127,12 @@ class Worker:
         self, taken: TakenTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
         began = time.perf_counter()
-        run, damage = self._run_of(taken)
+        run, damage = _run_directory(taken.path), None
         step = None if run is None else _saved_step(run)
+        try:
+            self._check_own(taken, run)
+        except (CheckpointError, SettingsError) as problem:
+            damage = str(problem)
         yield TrialBegun(taken.number, taken.values, step)
         if not taken.begin(step):
             taken.refuse("failed", "its workers died again and again; is there too little memory?")
@@ -144,23 +148,11 @@ class Worker:
         if taken.told:
             yield TrialEnded(self.study.trials()[taken.number])
 
-    def _run_of(self, taken: TakenTrial) -> tuple[RunDirectory | None, str | None]:
-        """The run directory of a trial, None if it has none yet, and what is damaged there.
-
-        Raises:
-            UsageError: what has its name is something else.
-        """
-        path, foreign = taken.path, None
-        if not path.exists() or _removed(path):
-            return None, None
-        try:
-            values = {**self.study.definition.fixed, **taken.values}
-            foreign = why_foreign(path, self.study.folder_id, values)
-        except (CheckpointError, SettingsError) as damage:
-            return RunDirectory(path), str(damage)
-        if foreign is not None:
-            raise UsageError(f"{foreign}; move it away, or choose another name with --name")
-        return RunDirectory(path), None
+    def _check_own(self, taken: TakenTrial, run: RunDirectory | None) -> None:
+        """Refuse a run that is not that of its trial; errors as in ``why_foreign``."""
+        values = {**self.study.definition.fixed, **taken.values}
+        if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
+            raise UsageError(f"{why}; move it away, or choose another name with --name")
 
     def _session(self, taken: TakenTrial, run: RunDirectory | None) -> Session | None:
         """The session of a new or a resumed run; None if that is not possible, which is told."""
@@ -220,14 +212,13 @@ def _check_plan(session: Session, chosen: set[str]) -> None:
         )
 
 
-def _removed(path: Path) -> bool:
-    """Remove what was left of a run directory that was never complete; whether it was that."""
+def _run_directory(path: Path) -> RunDirectory | None:
+    """A run directory, if it is there. Remains of one that was never complete are removed."""
     own = OWN_FILES | {"lock", "samples", "checkpoints"}
     names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
-    if path.is_symlink() or not path.is_dir() or (path / "run.json").exists() or {*names} - own:
-        return False
-    shutil.rmtree(path)
-    return True
+    if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
+        shutil.rmtree(path)
+    return RunDirectory(path) if path.exists() else None
 
 
 def _saved_step(run: RunDirectory) -> int | None:
