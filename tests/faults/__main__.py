@@ -199,8 +199,7 @@ def damaged_studies(folder: Path) -> Row:
 
 def disturbed_sweeps() -> Row:
     """Two workers of a sweep that are killed and whose locks fail, until there were enough."""
-    assert trials.worker(Path("whole-sweep")).wait() == 0
-    whole, events, number = trials.swept(Path("whole-sweep")), 0, 0
+    whole, events, number = trials.undisturbed_sweep(Path("whole-sweep")), 0, 0
     while events < EVENTS:
         runs, number = Path(f"swept-{number}"), number + 1
         events += trials.disturbed_sweep(runs, random.Random(number), most=8)

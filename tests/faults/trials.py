@@ -127,11 +127,11 @@ def met(runs: Path, fault: str, at: int) -> tuple[int, str, Path]:
 # ---- two workers of a sweep
 
 SWEEP = """\
-sweep: {trials: 30, sampler: random, pruner: none}
-optim: {lr: {log: [1e-3, 1e-1]}, warmup: 0}
-model: {hidden: 8}
-train: {batch: 4, window: 16, steps: 60, eval_every: 20, keep: 1, workers: 1, products: numpy}
-sample: {length: 0}
+sweep: {{trials: {trials}, sampler: random, pruner: none}}
+optim: {{lr: {{log: [1e-3, 1e-1]}}, warmup: 0}}
+model: {{hidden: 8}}
+train: {{batch: 4, window: 16, steps: 60, eval_every: 20, keep: 1, workers: 1, products: numpy}}
+sample: {{length: 0}}
 """
 
 
@@ -143,11 +143,17 @@ class Swept(NamedTuple):
 
 
 def worker(runs: Path) -> subprocess.Popen[bytes]:
-    """A worker of a sweep whose locks fail while ``no-locks`` exists in the folder of its study."""
-    Path("sweep.yaml").write_text(SWEEP, encoding="utf-8")
-    words = ("sweep", "sweep.yaml", "text.txt", "--runs-dir", runs)
-    os.environ["NO_LOCKS"] = ENVIRONMENT["NO_LOCKS"] = str(runs / "no-locks")
-    return grucli(*words, fault=("locks", 0))
+    """A worker of the sweep in sweep.yaml, whose locks fail while ``no-locks`` is in ``runs``."""
+    ENVIRONMENT["NO_LOCKS"] = str(runs / "no-locks")
+    return grucli("sweep", "sweep.yaml", "text.txt", "--runs-dir", runs, fault=("locks", 0))
+
+
+def undisturbed_sweep(runs: Path, trials: int = 30) -> Swept:
+    """A sweep of one worker, and its file sweep.yaml for others."""
+    Path("sweep.yaml").write_text(SWEEP.format(trials=trials), encoding="utf-8")
+    told = worker(runs).communicate()[1].decode()
+    assert "best of" in told, told
+    return swept(runs)
 
 
 def swept(runs: Path) -> Swept:
