@@ -120,7 +120,7 @@ def database(url: str) -> "BaseStorage":
             name = getattr(error.__cause__, "name", None) or parsed.get_driver_name()
             package = "psycopg[binary]" if name == "psycopg" else name
             raise UsageError(
-                f'--storage {shown}: the driver {name} is not installed: pip install "{package}"'
+                f"--storage {shown}: the driver {name} is not installed; install {package} with pip"
             ) from None
         except Exception as error:  # drivers raise many kinds for options that they do not know
             if attempt == ATTEMPTS or not isinstance(error, IntegrityError | ProgrammingError):

@@ -446,8 +446,7 @@ def resumed(
         ranks: the ranks that train the run.
 
     Raises:
-        UsageError: another process trains the run, it cannot be resumed, or it has nothing left
-            to do.
+        UsageError: another process trains the run, it cannot be resumed, or it is done.
         RunError: it cannot be locked now.
     """
     if not path.is_dir() or not is_run(path):
@@ -462,8 +461,7 @@ def resumed(
     except LockError as error:
         raise RunError(
             f"{error.filename}: cannot be locked: {error.strerror}; another process may be "
-            "training this run. Try again; if there is certainly none, write interrupted as the "
-            f"status in {path / 'run.json'}"
+            "training this run. Try again, or if none is, set status in run.json to interrupted"
         ) from None
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be locked: {error.strerror}") from None

@@ -147,7 +147,7 @@ def test_a_missing_driver_is_named(
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError) as caught:
         Study(Path("runs/s"), url)
-    assert f'the driver {name} is not installed: pip install "{package}"' in str(caught.value)
+    assert f"the driver {name} is not installed; install {package} with pip" in str(caught.value)
     assert "SECRET" not in str(caught.value)
 
 
