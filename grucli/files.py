@@ -24,6 +24,9 @@ LOCKED_BYTE = 1024
 TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
 """The name of a temporary file: the name of the final file, the process id, a random number."""
 
+NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP}
+"""Errors of a file system that has no locks. ENOLCK is another, but may be gone in a moment."""
+
 TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
 """Errors of writing that may be gone in a minute: somebody can free space on a full disk, and a
 network can come back. A missing permission is not among them."""
@@ -217,6 +220,10 @@ def append_line(path: Path, line: str) -> None:
             raise OSError(error.errno, error.strerror, str(path)) from error
 
 
+class LockError(OSError):
+    """A file cannot be locked, and not because another process has locked it."""
+
+
 class Lock:
     """A lock file for one process at a time; the system releases it when the process ends.
 
@@ -229,7 +236,12 @@ class Lock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if another process has it."""
+        """Take the lock; False if another process has it.
+
+        Raises:
+            LockError: the system cannot lock it, so nobody knows whether another process has it.
+            OSError: the file cannot be opened or written.
+        """
         for _ in range(ATTEMPTS):
             if self._acquire():
                 return True
@@ -238,7 +250,7 @@ class Lock:
 
     def _acquire(self) -> bool:
         descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
-        if not _try_lock(descriptor):
+        if not self._locked(descriptor):
             os.close(descriptor)
             return False
         self._descriptor = descriptor
@@ -248,6 +260,13 @@ class Lock:
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         return True
+
+    def _locked(self, descriptor: int, *, shared: bool = False) -> bool:
+        try:
+            return _try_lock(descriptor, shared=shared)
+        except OSError as error:
+            os.close(descriptor)
+            raise LockError(error.errno, error.strerror, str(self.path)) from None
 
     def release(self) -> None:
         """Release the lock."""
@@ -265,12 +284,12 @@ class Lock:
             return True
 
     def is_free(self) -> bool:
-        """Whether no process has the lock."""
+        """Whether certainly no process has the lock."""
         try:
             descriptor = _descriptor(self.path, os.O_RDWR)
+            free = self._locked(descriptor, shared=True)
         except OSError as error:
-            return isinstance(error, FileNotFoundError | NotAFileError)
-        free = _try_lock(descriptor, shared=True)
+            return isinstance(error, FileNotFoundError | NotADirectoryError | NotAFileError)
         os.close(descriptor)
         return free
 
@@ -282,7 +301,13 @@ class Lock:
 
 
 def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Try to lock an open file. Several processes may hold a shared lock, but not on Windows."""
+    """Try to lock an open file; False if another process has locked it.
+
+    Several processes may hold a shared lock, but not on Windows.
+
+    Raises:
+        OSError: any other error of the system.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -296,8 +321,9 @@ def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
-        # training must also be possible on a file system that has no locks
-        return error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK)
+        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            raise
+        return False
     return True
 
 

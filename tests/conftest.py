@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,3 +84,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def snapshot(directory: Path) -> dict[str, bytes]:
     """Every file below a directory, to see that nothing was written."""
     return {str(p): p.read_bytes() for p in sorted(directory.rglob("*")) if p.is_file()}
+
+
+@contextmanager
+def refused_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[None]:
+    """A system that answers each request of a lock with an error."""
+
+    def flock(*_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fcntl.flock", flock)
+        yield

@@ -1,3 +1,4 @@
+import errno
 import os
 import socket
 from pathlib import Path
@@ -6,9 +7,10 @@ import pytest
 
 from grucli.data import cache
 from grucli.errors import CheckpointError
-from grucli.files import Lock, NotAFileError, open_file, read_json, read_small, sha256
+from grucli.files import Lock, LockError, NotAFileError, open_file, read_json, read_small, sha256
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.run_files import read_info, read_pointer
+from tests.conftest import refused_locks
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs pipes and devices")
 
@@ -46,7 +48,21 @@ def test_what_is_not_a_file_is_no_lock(no_file: Path) -> None:
     with pytest.raises(NotAFileError):
         Lock(no_file).acquire()
     assert Lock(no_file).is_free()
+    assert Lock(no_file / "lock").is_free()
     assert Lock(no_file).holder() == "unknown"
+
+
+@posix
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EIO])
+def test_a_lock_that_the_system_refuses_is_neither_taken_nor_free(
+    number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with refused_locks(monkeypatch, number):
+        with pytest.raises(LockError, match=os.strerror(number)):
+            Lock(Path("lock")).acquire()
+        assert not Lock(Path("lock")).is_free()
+    assert Lock(Path("lock")).is_free()
+    assert Lock(Path("lock")).acquire()
 
 
 @posix

@@ -8,6 +8,7 @@ runs/20260131-101500-corpus/
 
 import contextlib
 import csv
+import errno
 import io
 import itertools
 import json
@@ -34,7 +35,9 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import (
+    NO_LOCKS,
     Lock,
+    LockError,
     append_line,
     open_file,
     refuse_link,
@@ -143,14 +146,24 @@ class RunDirectory:
     def lock(self) -> None:
         """Lock the run for writing. The system releases the lock when the process ends.
 
+        On a file system without locks, the run is used unlocked.
+
         Raises:
             UsageError: another process is training the run.
+            LockError: nobody knows whether another process is training the run.
             OSError: the lock is no file, or cannot be written; or a file or directory of the run
                 is a link.
         """
         for name in NO_LINKS:
             refuse_link(self.path / name)
-        if not self._lock.acquire():
+        try:
+            taken = self._lock.acquire()
+        except LockError as error:
+            idle = error.errno == errno.ENOLCK and self.info.status != "running"
+            if error.errno not in NO_LOCKS and not idle:
+                raise
+            return
+        if not taken:
             raise UsageError(
                 f"{self.path}: process {self._lock.holder()} is training this run; "
                 "wait for it or stop it"
@@ -208,7 +221,7 @@ class RunDirectory:
 
     @property
     def status(self) -> str:
-        """The status. It is "died" if run.json says "running" but no process holds the lock."""
+        """The status. It is "died" if run.json says "running" but the lock is certainly free."""
         status = self.info.status or "unknown"
         died = status == "running" and Lock(self.path / "lock").is_free()
         return "died" if died else status

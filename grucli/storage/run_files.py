@@ -135,6 +135,7 @@ class RunInfo(_Facts):
         commands: the command lines of all sessions of the run.
         model: cell, layers and units.
         init_from: the checkpoint with the initial weights, if they were not random.
+        study: the id of the study whose trial the run is, if it is one.
         step: number of updates done at the last checkpoint.
         best: the best evaluation up to the last checkpoint.
         elapsed_s: seconds used up to the last checkpoint.
@@ -153,6 +154,7 @@ class RunInfo(_Facts):
     commands: list[Annotated[str, Field(max_length=2**17)]] = []
     model: Words | None = None
     init_from: InitFrom | None = None
+    study: Words | None = None
     step: Count | None = None
     best: Best = Best()
     elapsed_s: Annotated[float, Field(ge=0)] | None = None

@@ -36,7 +36,7 @@ def sweep(
             "sweep.trials": 8}``; they have priority over the file.
         name: the name of the study; None takes the name of the file, or "sweep".
         runs_dir: the directory in which the study has its directory; None means ``runs``.
-        storage: the URL of a PostgreSQL database; None keeps the study beside its runs.
+        storage: the URL of a database, as for SQLAlchemy; None keeps the study beside its runs.
 
     Returns:
         What came of the study.

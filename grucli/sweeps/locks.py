@@ -32,6 +32,7 @@ class WaitingLock:
 
         Raises:
             RunError: another process holds it for minutes.
+            OSError: the system cannot lock the file, or the file cannot be written.
         """
         end = time.monotonic() + PATIENCE
         while not self._lock.acquire():

@@ -1,9 +1,9 @@
-"""The storage of a study: Optuna's journal beside the runs, or a PostgreSQL database.
+"""The storage of a study: Optuna's journal beside the runs, or a database.
 
 Optuna is imported when it is used. The extra ``sweep`` installs it.
 """
 
-import importlib.util
+import re
 import time
 import warnings
 import weakref
@@ -12,21 +12,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grucli.errors import RunError, UsageError
+from grucli.errors import GrucliError, RunError, UsageError
+from grucli.files import NO_LOCKS, LockError
 from grucli.sweeps.locks import JournalLock
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from sqlalchemy.engine import URL
 
 JOURNAL = "study.journal"
 """The file of a study that lies beside its runs."""
 
-DRIVERS = ("psycopg", "psycopg2")
-"""Packages that talk to PostgreSQL; the first one that is installed is used."""
+TRIED = {"pool_pre_ping": True}
+"""Options of SQLAlchemy: a connection that was not used for hours may be broken, so it is tried."""
 
-ONE_CONNECTION = {"pool_size": 1, "pool_pre_ping": True}
-"""Options of SQLAlchemy: a server allows about a hundred connections, so a worker keeps one. It may
-be broken after hours without use, so it is tried first."""
+PLAIN = re.compile(r"[\w+]+://([\w.-]*(:\*\*\*)?@)?[\w.:\[\]-]*(/[\w./ -]*)?")
+"""URLs that are shown. In any other, a part of a password may stand in another place."""
 
 ATTEMPTS = 5
 """Maximum attempts to make the tables: several workers may make them at the same time."""
@@ -55,7 +56,8 @@ def quietly(place: str) -> Iterator[None]:
         place: the storage, for messages.
 
     Raises:
-        RunError: the storage cannot be read or written.
+        RunError: the storage cannot be read, written or locked.
+        UsageError: its file system has no locks.
     """
     import optuna
     from sqlalchemy.exc import SQLAlchemyError
@@ -66,19 +68,24 @@ def quietly(place: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
+    except LockError as error:
+        raise (UsageError if error.errno in NO_LOCKS else RunError)(
+            f"{error.filename}: cannot be locked: {error.strerror}; without locks, two workers "
+            "could train the same trial. Try again, or choose another directory with --runs-dir"
+        ) from None
+    except OSError as error:
+        what = error.strerror or error
+        raise RunError(
+            f"{error.filename or place}: {what}; the same command goes on later"
+        ) from None
+    except (GrucliError, MemoryError):
+        raise
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise RunError(f"{place}: {_first_line(error)}; the same command goes on later") from None
-    except (ValueError, KeyError) as error:  # of a line of a journal that is not one of Optuna
-        raise RunError(f"{place}: damaged, or not a journal of Optuna: {error}") from error
+        raise RunError(f"{place}: {_reason(error)}; the same command goes on later") from None
+    except Exception as error:  # Optuna raises many kinds for lines that it has not written
+        raise RunError(f"{place}: damaged, or not a study of Optuna and grucli") from error
     finally:
         optuna.logging.set_verbosity(level)
-
-
-def _first_line(error: BaseException) -> str:
-    """The first line of the reason; the others are about SQLAlchemy."""
-    reason = getattr(error, "orig", None) or error.__cause__ or error
-    reason = getattr(reason, "orig", None) or reason
-    return (str(reason).strip().splitlines() or [type(reason).__name__])[0]
 
 
 def journal(folder: Path) -> "BaseStorage":
@@ -92,52 +99,68 @@ def journal(folder: Path) -> "BaseStorage":
 
 
 def database(url: str) -> "BaseStorage":
-    """The storage in a PostgreSQL database; its tables are made if there are none.
+    """The storage in a database; its tables are made if there are none.
 
     Raises:
-        UsageError: the database cannot be reached, or no driver is installed.
+        UsageError: it is no URL, no driver is installed, or the database cannot be used.
     """
     from optuna.storages import RDBStorage, get_storage
-    from sqlalchemy.exc import ArgumentError, IntegrityError, OperationalError, ProgrammingError
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
 
-    with_driver = _with_driver(url)
-    for attempt in range(ATTEMPTS):
+    parsed, shown = _parsed(url), without_password(url)
+    if parsed.drivername in ("postgresql", "postgres"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    for attempt in range(1, ATTEMPTS + 1):
         try:
-            made = RDBStorage(with_driver, engine_kwargs=ONE_CONNECTION)
+            made = RDBStorage(parsed.render_as_string(hide_password=False), engine_kwargs=TRIED)
             storage = get_storage(made)  # with the cache that a study would add and keep to itself
             weakref.finalize(storage, made.engine.dispose)  # closes the connection
             return storage
-        except (IntegrityError, ProgrammingError):
-            if attempt + 1 == ATTEMPTS:
-                raise
+        except ImportError as error:
+            name = getattr(error.__cause__, "name", None) or parsed.get_driver_name()
+            package = "psycopg[binary]" if name == "psycopg" else name
+            raise UsageError(
+                f"--storage {shown}: the driver {name} is not installed; install {package} with pip"
+            ) from None
+        except Exception as error:  # drivers raise many kinds for options that they do not know
+            if attempt == ATTEMPTS or not isinstance(error, IntegrityError | ProgrammingError):
+                raise UsageError(f"--storage {shown}: {_reason(error)}") from None
             time.sleep(0.2)
-        except (ArgumentError, OperationalError, RuntimeError) as error:
-            # RuntimeError: the tables are those of another version of Optuna
-            raise UsageError(f"--storage {without_password(url)}: {_first_line(error)}") from None
     raise AssertionError
 
 
-def _with_driver(url: str) -> str:
-    """The URL with the driver that is installed, unless it names one."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
+def _parsed(url: str) -> "URL":
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):  # the message shows nothing of it: it may be a password
         raise UsageError(
-            f"--storage {without_password(url)}: write a URL such as "
-            "postgresql://user@host/database; without --storage, the study lies beside its runs"
-        )
-    if "+" in scheme:
-        return url
-    for driver in DRIVERS:
-        if importlib.util.find_spec(driver):
-            return f"postgresql+{driver}://{rest}"
-    raise UsageError('--storage needs a driver for PostgreSQL: pip install "psycopg[binary]"')
+            "--storage: write a URL such as postgresql://user@host/database; without --storage, "
+            "the study lies beside its runs"
+        ) from None
 
 
 def without_password(url: str) -> str:
-    """A URL for messages and files, whose password is replaced by stars."""
-    scheme, separator, rest = url.partition("://")
-    name, at, host = rest.rpartition("@")
-    user, colon, _ = name.partition(":")
-    options = "?***" if "password" in host.partition("?")[2] else ""
-    shown = host.partition("?")[0] + options if options else host
-    return f"{scheme}{separator}{user}{':***' if colon else ''}{at}{shown}"
+    """A URL for messages and files, without password and options.
+
+    Raises:
+        UsageError: it is no URL.
+    """
+    parsed = _parsed(url).set(query={})
+    text = parsed.render_as_string()
+    plain = PLAIN.fullmatch(text) and not {*"/?#@"} & {*(parsed.password or "")}
+    return text if plain else f"{parsed.drivername}://***"
+
+
+def _reason(error: BaseException) -> str:
+    """What is wrong, without the text of the driver, which may contain a password."""
+    from sqlalchemy.exc import OperationalError
+
+    cause = error if hasattr(error, "orig") else error.__cause__ or error
+    if isinstance(cause, OperationalError):
+        return "does not answer, or does not accept the user, the password or the database"
+    if isinstance(cause, RuntimeError):
+        return "its tables are those of another version of Optuna"
+    return f"cannot be used ({type(getattr(cause, 'orig', None) or cause).__name__})"

@@ -14,6 +14,10 @@ FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or 
 """What a file can give instead of a value."""
 
 
+MOST = 10**9
+"""Maximum number of steps in a range; Optuna computes with them in decimal numbers."""
+
+
 class RangeError(ValueError):
     """A range that is none of ``FORMS``, or does not suit its setting."""
 
@@ -155,6 +159,8 @@ def _range(key: str, ends: Any, step: Any, *, log: bool) -> Range:
         raise RangeError("step belongs to range, not to log")
     if step is not None and not (_is_number(step) and 0 < step <= high - low):
         raise RangeError(f"step must be a number above 0 that fits the range, not {_shown(step)}")
+    if step is not None and step < (high - low) / MOST:
+        raise RangeError(f"step {_shown(step)} divides the range into more than {MOST:,} parts")
     if whole and any(not isinstance(one, int) for one in (low, high, step or 1)):
         raise RangeError(f"is an integer, so the numbers of {name} and step must be integers")
     if step is not None:  # Optuna wants ends that a whole number of steps connects
@@ -164,7 +170,8 @@ def _range(key: str, ends: Any, step: Any, *, log: bool) -> Range:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # beyond this, the difference of two numbers may be infinite
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _is_whole(key: str) -> bool | None:

@@ -1,7 +1,8 @@
 """A study: its trials in Optuna's storage, and the folder with their runs.
 
-The workers that share the folder see its locks. Each trial carries the id of its folder, so that a
-worker with another folder and the same database does not take it.
+The workers that share the folder see its locks. A folder belongs to one study, which knows its id.
+Each trial carries the id of its folder, so that a worker with another folder and the same database
+does not take it, and each run carries it, so that no other study takes the run for one of its own.
 """
 
 import json
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 DEFINITION = "grucli"
 """The attribute of a study that says what it is."""
 
+FOLDER = "folder"
+"""The attribute of a study for each of its folders, followed by the id of the folder."""
 
 MAY_DIFFER = NO_EFFECT - {"train.seed"} | {"train.products"}
 """Settings in which workers may differ, such as the number of processes: machines differ, too."""
@@ -88,7 +91,7 @@ class Study:
 
     Attributes:
         folder: the folder.
-        folder_id: its id, which all its trials carry.
+        folder_id: its id, which all its trials and runs carry; empty before the study is made.
         place: the storage, for messages.
         lock: the lock under which trials are made and taken.
         storage: Optuna's storage.
@@ -96,7 +99,7 @@ class Study:
         definition: what all workers agree on.
 
     Raises:
-        UsageError: Optuna is missing, or the database cannot be reached.
+        UsageError: Optuna is missing, or the database cannot be used.
     """
 
     def __init__(self, folder: Path, url: str | None = None) -> None:
@@ -121,7 +124,7 @@ class Study:
 
         Raises:
             SettingsError: the study was started with another file or another text.
-            UsageError: the folder cannot be used.
+            UsageError: the folder cannot be used, or belongs to another study.
         """
         import optuna
 
@@ -133,33 +136,49 @@ class Study:
         except OSError as error:
             raise UsageError(f"{self.folder}: cannot be made: {error.strerror}") from None
         _check_files(self.folder)
-        with self.lock, quietly(self.place):
+        with quietly(self.place), self.lock:
             if not locks_work(self.lock.path):
                 raise UsageError(
                     f"{self.folder}: its file system has no locks, so that two workers could train "
                     "the same trial; choose another directory with --runs-dir"
                 )
-            self.folder_id = self._own_id()
-            self.storage = self.storage or journal(self.folder)
+            name = self._name()
+            if name is None:
+                raise UsageError(
+                    f"{self.folder}: belongs to a study that is not in {self.place}; choose "
+                    "another name with --name, or move this directory away"
+                )
             self.optuna = optuna.create_study(
-                storage=self.storage, study_name=self._name(), load_if_exists=True,
+                storage=self.storage, study_name=name, load_if_exists=True,
                 pruner=_pruner(space.options.pruner),
             )  # fmt: skip
             self._agree(Definition.of(space, text))
+            self._own_folder()
 
-    def _name(self) -> str:
-        """The name in the storage. A folder may be renamed, and its journal has a single study."""
-        import optuna
+    def _name(self) -> str | None:
+        """The name in the storage of the study of this folder, which may have been renamed.
 
-        names = optuna.get_all_study_names(self.storage) if self._url is None else []
-        return names[0] if names else self.folder.name
+        None if the folder belongs to a study that is not there.
+        """
+        path, is_new = self.folder / "folder", not (self.folder / "folder").exists()
+        if not is_new and self._url is None and not (self.folder / JOURNAL).exists():
+            return None
+        self.storage = self.storage or journal(self.folder)
+        studies = self.storage.get_all_studies()
+        if is_new:  # a journal has a single study
+            names = [one.study_name for one in studies if self._url is None]
+            return names[0] if names else self.folder.name
+        self.folder_id = read_small(path, 100).decode(errors="replace").strip()
+        known = f"{FOLDER} {self.folder_id}"
+        return next((one.study_name for one in studies if known in one.user_attrs), None)
 
-    def _own_id(self) -> str:
-        """The id of the folder, made at the first time."""
-        path = self.folder / "folder"
-        if not path.exists():
-            replace_text(path, uuid.uuid4().hex + "\n")
-        return read_small(path, 100).decode().strip()
+    def _own_folder(self) -> None:
+        """Give a new folder its id, of which the study knows first, in case of a kill."""
+        if not self.folder_id:
+            new = uuid.uuid4().hex
+            self.optuna.set_user_attr(f"{FOLDER} {new}", True)
+            replace_text(self.folder / "folder", new + "\n")
+            self.folder_id = new
 
     def _agree(self, mine: Definition) -> None:
         """Store the definition of a new study; compare it with that of an old one."""
@@ -190,25 +209,24 @@ class Study:
                 "which --storage must name"
             )
         with quietly(self.place):
-            self.storage = self.storage or journal(self.folder)
+            name = self._name()
+            if name is None:
+                raise none
             try:
-                self.optuna = optuna.load_study(study_name=self._name(), storage=self.storage)
+                self.optuna = optuna.load_study(study_name=name, storage=self.storage)
             except KeyError:
                 raise none from None
             stored = self.optuna.user_attrs.get(DEFINITION)
-        if stored is None:
-            raise none
-        self.definition = _read_definition(stored)
-        if (self.folder / "folder").exists():
-            self.folder_id = self._own_id()
+            if stored is None:
+                raise none
+            self.definition = _read_definition(stored)
 
     # ---- read
 
     def trials(self) -> list[Trial]:
         """All trials, in their order."""
         with quietly(self.place):
-            found = self.optuna.get_trials(deepcopy=False)
-        return [self._described(one) for one in found]
+            return [self._described(one) for one in self.optuna.get_trials(deepcopy=False)]
 
     def importances(self) -> dict[str, float]:
         """How much each parameter mattered, with the sum 1; empty if there are too few trials."""
@@ -257,7 +275,7 @@ class Study:
 
         with quietly(self.place):
             found = self.optuna.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [one.number for one in found if Work.of(one.user_attrs).folder == self.folder_id]
+            return [one.number for one in found if Work.of(one.user_attrs).folder == self.folder_id]
 
     def new_trial(self, template: "optuna.trial.FrozenTrial") -> int:
         """Make a trial; return the id that Optuna's storage gives to it."""
@@ -273,14 +291,14 @@ class Study:
         """Whether a worker on this machine trains a trial of this folder."""
         with quietly(self.place):
             found = self.optuna.get_trials(deepcopy=False)
-        here = [one for one in found if Work.of(one.user_attrs).host == socket.gethostname()]
+            here = [one for one in found if Work.of(one.user_attrs).host == socket.gethostname()]
         return bool({one.number for one in here if not self.claim(one.number).is_free()})
 
     def minutes(self) -> float:
         """Minutes in which at least one worker trained a trial."""
         with quietly(self.place):
             found = self.optuna.get_trials(deepcopy=False)
-        sessions = [one for trial in found for one in Work.of(trial.user_attrs).sessions]
+            sessions = [one for trial in found for one in Work.of(trial.user_attrs).sessions]
         return _union(sessions) / 60
 
 

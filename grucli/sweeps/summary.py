@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grucli.analysis.report import report
 from grucli.config import Data, resolve, to_yaml
-from grucli.errors import CheckpointError
+from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
 from grucli.storage.directory import RunDirectory
 from grucli.storage.run import Run
 from grucli.sweeps.study import Study
-from grucli.sweeps.trial import Trial
+from grucli.sweeps.trial import Trial, why_foreign
 
 BEST, REPORT = "best.yaml", "report.html"
 """The files that ``Summary.write`` makes in the folder of the study."""
@@ -30,6 +31,7 @@ class Summary:
             are too few results.
         minutes: minutes in which at least one worker trained.
         fixed: the settings that all trials have in common, by dotted key.
+        folder_id: the id of the folder, which its runs carry.
     """
 
     path: Path
@@ -37,6 +39,7 @@ class Summary:
     importances: Mapping[str, float]
     minutes: float
     fixed: Mapping[str, Any]
+    folder_id: str
 
     @property
     def best(self) -> Trial | None:
@@ -55,7 +58,7 @@ class Summary:
         if best is None:
             return ""
         run = RunDirectory(self.path / best.run)
-        if (run.path / "config.yaml").exists():
+        if self._is_here(best):
             source, values = run.config()
         else:
             source, values = str(self.path), {**self.fixed, **best.values}
@@ -68,11 +71,14 @@ class Summary:
     @property
     def runs(self) -> list[Path]:
         """The run directories that are here, the best trial first."""
-        return [
-            self.path / one.run
-            for one in self.trials
-            if (self.path / one.run / "run.json").exists()
-        ]
+        return [self.path / one.run for one in self.trials if self._is_here(one)]
+
+    def _is_here(self, trial: Trial) -> bool:
+        """Whether the directory with the name of a trial holds its run."""
+        values = {**self.fixed, **trial.values}
+        with suppress(CheckpointError, SettingsError):
+            return why_foreign(self.path / trial.run, self.folder_id, values) is None
+        return False
 
     def write(self) -> list[Path]:
         """Write the best settings and the report of all runs; return the files.
@@ -105,8 +111,10 @@ class Summary:
 def summarize(study: Study) -> Summary:
     """What came of a study so far."""
     trials = sorted(study.trials(), key=_rank)
-    fixed = study.definition.fixed
-    return Summary(study.folder, trials, study.importances(), study.minutes(), fixed)
+    return Summary(
+        study.folder, trials, study.importances(), study.minutes(),
+        study.definition.fixed, study.folder_id,
+    )  # fmt: skip
 
 
 def _rank(trial: Trial) -> tuple[bool, float, int]:

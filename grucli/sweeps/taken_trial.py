@@ -103,7 +103,7 @@ class TakenTrial:
         """
         from optuna.trial import TrialState
 
-        self._note_time(kind=kind, problem=problem)
+        self._note_time(kind=kind, problem=problem, loss=None, step=None)
         with quietly(self._place):
             self._trial.study.tell(self.number, None, TrialState.PRUNED)
         self.told = True

@@ -45,8 +45,9 @@ class Taker:
 
         Raises:
             SettingsError: all trials so far were impossible.
+            RunError: the study or a claim cannot be locked, read or written.
         """
-        with self.study.lock:
+        with quietly(self.study.place), self.study.lock:
             for number in self.study.running():
                 if (taken := self._taken_over(number)) is not None:
                     return taken

@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Literal
 
-from grucli.config import Values
+from pydantic import ConfigDict, TypeAdapter
+
+from grucli.config import Values, flatten, resolve
+from grucli.storage.directory import RunDirectory
 
 TENTHS = 10
 """Losses are reported at each tenth of a trial's budget: trials with other batches or other speeds
@@ -21,6 +25,28 @@ dies again and again or its run cannot be read."""
 def trial_name(number: int) -> str:
     """The name of the run directory and of the claim of a trial."""
     return f"trial-{number:04d}"
+
+
+def why_foreign(path: Path, study: str, values: Values) -> str | None:
+    """Why a run directory is not that of a trial; None if it is.
+
+    Args:
+        path: a run directory, which may have the name of the trial for other reasons.
+        study: the id of the study's folder.
+        values: the settings of the trial, by dotted key; None stands for any value.
+
+    Raises:
+        CheckpointError: run.json is damaged.
+        SettingsError: config.yaml is damaged.
+    """
+    run = RunDirectory(path)
+    if run.info.study != study:
+        return f"{path}: is not a run of this study"
+    asked, trained = flatten(resolve([("", values)])), flatten(resolve([run.config()]))
+    for key in values:
+        if asked[key] is not None and trained[key] != asked[key]:
+            return f"{path}: its run has {key} {trained[key]}, and the trial {asked[key]}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -69,6 +95,8 @@ class Work:
         problem: why it has no result.
     """
 
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
     folder: str = ""
     host: str = ""
     pid: int = 0
@@ -81,11 +109,14 @@ class Work:
     kind: Kind | None = None
     problem: str | None = None
 
-    @classmethod
-    def of(cls, attributes: dict[str, Any]) -> "Work":
-        """The work that the attributes of a trial tell."""
-        return cls(**attributes.get(ATTRIBUTE, {}))
+    @staticmethod
+    def of(attributes: dict[str, Any]) -> "Work":
+        """The work that the attributes of a trial tell; ValueError if they cannot be its own."""
+        return _WORK.validate_python(attributes.get(ATTRIBUTE, {}))
 
     def to_attributes(self) -> dict[str, Any]:
         """The attributes of a trial that tell this work."""
         return {ATTRIBUTE: asdict(self)}
+
+
+_WORK = TypeAdapter(Work)

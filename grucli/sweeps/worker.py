@@ -3,20 +3,28 @@
 import shutil
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from grucli.config import Data, Train, Values, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
-from grucli.errors import CheckpointError, DivergedError, GrucliError, RunError, UsageError
-from grucli.files import Lock
-from grucli.storage.directory import RunDirectory
+from grucli.errors import (
+    CheckpointError,
+    DivergedError,
+    GrucliError,
+    RunError,
+    SettingsError,
+    UsageError,
+)
+from grucli.files import Lock, temporary_for
+from grucli.storage.directory import OWN_FILES, RunDirectory
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
 from grucli.sweeps.taken_trial import TakenTrial
 from grucli.sweeps.taking import Taker
-from grucli.sweeps.trial import TENTHS, Trial
+from grucli.sweeps.trial import TENTHS, Trial, why_foreign
 from grucli.training.events import Evaluated, Event, Stepped, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session
@@ -120,12 +128,18 @@ class Worker:
         self, taken: TakenTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
         began = time.perf_counter()
-        run = RunDirectory(taken.path) if _can_go_on(taken) else None
+        run, damage = _run_directory(taken.path), None
         step = None if run is None else _saved_step(run)
+        try:
+            self._check_own(taken, run)
+        except (CheckpointError, SettingsError) as problem:
+            damage = str(problem)
         yield TrialBegun(taken.number, taken.values, step)
         if not taken.begin(step):
             taken.refuse("failed", "its workers died again and again; is there too little memory?")
-        elif run is not None and _is_done(run):
+        elif damage is not None:
+            taken.refuse("failed", damage)
+        elif run is not None and run.info.status == "done":
             _tell(taken, complete=True)  # its worker was killed before it told the result
         elif (session := self._session(taken, run)) is not None:
             watch = _Watch(taken, stop)
@@ -134,6 +148,12 @@ class Worker:
                 yield from _train(session, taken, watch, elapsed)
         if taken.told:
             yield TrialEnded(self.study.trials()[taken.number])
+
+    def _check_own(self, taken: TakenTrial, run: RunDirectory | None) -> None:
+        """Refuse a run that is not that of its trial; errors as in ``why_foreign``."""
+        values = {**self.study.definition.fixed, **taken.values}
+        if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
+            raise UsageError(f"{why}; move it away, or choose another name with --name")
 
     def _session(self, taken: TakenTrial, run: RunDirectory | None) -> Session | None:
         """The session of a new or a resumed run; None if that is not possible, which is told."""
@@ -160,7 +180,7 @@ class Worker:
             if self._text.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = request.session(self._text)
-        session.own_name = True
+        session.study = self.study.folder_id
         _check_plan(session, {one.key for one in self.space.parameters})
         return session
 
@@ -193,21 +213,13 @@ def _check_plan(session: Session, chosen: set[str]) -> None:
         )
 
 
-def _can_go_on(taken: TakenTrial) -> bool:
-    """Whether a trial has a run directory. Remains of one that was never complete are removed."""
-    path = taken.path
-    if not path.exists():
-        return False
-    if (path / "run.json").exists() or any((path / "checkpoints").glob("*.npz")):
-        return True
-    shutil.rmtree(path)
-    return False
-
-
-def _is_done(run: RunDirectory) -> bool:
-    with suppress(CheckpointError):  # resuming will say what is wrong
-        return run.info.status == "done"
-    return False
+def _run_directory(path: Path) -> RunDirectory | None:
+    """A run directory, if it is there. Remains of one that was never complete are removed."""
+    own = OWN_FILES | {"lock", "samples", "checkpoints"}
+    names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
+    if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
+        shutil.rmtree(path)
+    return RunDirectory(path) if path.exists() else None
 
 
 def _saved_step(run: RunDirectory) -> int | None:

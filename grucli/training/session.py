@@ -43,7 +43,7 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.evaluation import Stopped
-from grucli.files import replace_text, sha256
+from grucli.files import LockError, replace_text, sha256
 from grucli.shell import quote
 from grucli.storage.checkpoint import Checkpoint, same_text
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
@@ -100,9 +100,9 @@ class Session:
         file: the checkpoint file from which a resumed run continues.
         command: the command line, for run.json; None for a script.
         ranks: the ranks that train the run.
-        own_name: whether the name of a new run directory is the given one, without the time.
         conclusion: what a run that has reached its end has come to; None before.
         unreported: why the last report could not be written, or is not complete; empty if it is.
+        study: the id of the study whose trial the run is; its directory has no time in its name.
     """
 
     plan: Plan
@@ -115,9 +115,9 @@ class Session:
     file: Path | None = None
     command: str | None = None
     ranks: Ranks = ALONE
-    own_name: bool = False
     conclusion: Conclusion | None = None
     unreported: str = ""
+    study: str | None = None
 
     def __post_init__(self) -> None:
         """Check the plan, and put its notes first."""
@@ -229,10 +229,12 @@ class Session:
         info |= {"model": f"{model.variant} {model.layers}x{model.hidden}"}
         if self.init_from is not None:
             info |= {"init_from": self.init_from}
+        if self.study is not None:
+            info |= {"study": self.study}
         info |= {"step": 0, "best": {"step": None, "loss": None}}
         title = name or _title(plan.corpus.sources[0])
         return RunDirectory.create(
-            runs_dir, title, plan.settings, self.overrides, info, timed=not self.own_name
+            runs_dir, title, plan.settings, self.overrides, info, timed=self.study is None
         )
 
     def _commands(self, before: Sequence[str]) -> list[str]:
@@ -519,8 +521,8 @@ def resumed(
         ranks: the ranks that train the run.
 
     Raises:
-        UsageError: another process trains the run, it cannot be resumed, or it has nothing left
-            to do.
+        UsageError: another process trains the run, it cannot be resumed, or it is done.
+        RunError: it cannot be locked now.
     """
     if not path.is_dir() or not is_run(path):
         find_checkpoint(path, "last")  # raises an error if the path does not exist
@@ -531,6 +533,11 @@ def resumed(
     run = RunDirectory(path)
     try:
         run.lock()  # before reading: no other process may change the files later
+    except LockError as error:
+        raise RunError(
+            f"{error.filename}: cannot be locked: {error.strerror}; another process may be "
+            "training this run. Try again, or if none is, set status in run.json to interrupted"
+        ) from None
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:

@@ -1,7 +1,8 @@
 """The whole campaign: ``python -m tests.faults --minutes N``; writes docs/reliability.md.
 
 Runs are killed at random and at each operation on files, operations are made to fail, every bit
-of a checkpoint is flipped, readers are given invented files and commands damaged run directories.
+of a checkpoint is flipped, readers are given invented files, and commands damaged run directories
+and studies.
 After each accident the run is resumed, and must end with the bytes of the undisturbed one.
 """
 
@@ -22,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.page import machine, table
 from grucli.storage import checkpoint as checkpoints
-from tests.faults import directories, fuzz, interleave, trials
+from tests.faults import directories, fuzz, interleave, studies, trials
 from tests.texts import prose
 
 PAGE = trials.ROOT / "docs" / "reliability.md"
@@ -38,6 +39,8 @@ KILLS = 200
 STOPPED = 200
 INTERLEAVINGS = 2_000
 INPUTS = 10_000
+STUDIES = 2_000
+EVENTS = 40
 FAULTS = ("kill", "ENOSPC", "EIO", "EACCES")
 READERS = ("checkpoint", "settings", "corpus")
 PROCESSES = os.cpu_count() or 1
@@ -183,6 +186,28 @@ def damaged_directories(folder: Path) -> Row:
     return [what, f"{INPUTS:,} directories", f"{note}; {ends}"]
 
 
+def damaged_studies(folder: Path) -> Row:
+    """Damaged studies for the commands of sweeps, in processes with little memory."""
+    shares = [range(number, STUDIES, PROCESSES) for number in range(PROCESSES)]
+    folders = [folder / f"studies-{number}" for number in range(PROCESSES)]
+    with ProcessPoolExecutor(PROCESSES, initializer=fuzz.limit_memory) as processes:
+        codes = sum(processes.map(studies.campaign, folders, shares), Counter())
+    note = f"{codes[0]:,} commands succeeded, {codes[1] + codes[2]:,} were refused in words"
+    what = "damaged studies for sweep --show, runs and sweep"
+    return [what, f"{STUDIES:,} studies", f"{note}; 0 tracebacks, no file outside changed"]
+
+
+def disturbed_sweeps() -> Row:
+    """Two workers of a sweep that are killed and whose locks fail, until there were enough."""
+    whole, events, number = trials.undisturbed_sweep(Path("whole-sweep")), 0, 0
+    while events < EVENTS:
+        runs, number = Path(f"swept-{number}"), number + 1
+        events += trials.disturbed_sweep(runs, random.Random(number), most=8)
+        assert trials.swept(runs) == whole, number
+    what = f"{events} kills and failures of all locks in {number} sweeps"
+    return ["two workers of a sweep", what, "all the same results and bytes"]
+
+
 def guided(reader: str) -> list[Row]:
     """Inputs of one reader that coverage has guided, where atheris is installed."""
     if find_spec("atheris") is None:
@@ -215,6 +240,8 @@ def main() -> None:
         add(interleavings(Path(folder)))
         add(stops(seconds / 5))
         add(damaged_directories(Path(folder)))
+        add(damaged_studies(Path(folder)))
+        add(disturbed_sweeps())
         add(random_kills(seconds / 5))
         whole = trials.undisturbed(Path("few"), trials.few)
         for fault in FAULTS:

@@ -3,7 +3,8 @@
 Each opening, writing, syncing, renaming and removing of a file counts; the N-th, counted from
 the start, meets FAULT: "kill" ends the process as SIGKILL does, before the operation or, if it
 is a write, in the middle of it; the name of an error number, such as ENOSPC, makes it fail with
-that error, once; "count" lets all pass and tells on stderr how many there were.
+that error, once; "count" lets all pass and tells on stderr how many there were. With "locks", no
+file can be locked while the file exists that NO_LOCKS in the environment names.
 """
 
 import atexit
@@ -72,7 +73,17 @@ def faulty_open(original: Callable[..., Any]) -> Callable[..., Any]:
     return opened
 
 
+def failing_flock(descriptor: int, operation: int) -> None:
+    if os.path.exists(os.environ["NO_LOCKS"]):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+    original(descriptor, operation)
+
+
 if __name__ == "__main__":
+    if FAULT == "locks":
+        import fcntl
+
+        original, fcntl.flock = fcntl.flock, failing_flock
     os.fsync = faulty(os.fsync)
     for name in ("replace", "unlink", "mkdir"):
         setattr(Path, name, faulty(getattr(Path, name)))

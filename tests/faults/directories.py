@@ -294,14 +294,14 @@ def _limited(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def call(words: list[str]) -> tuple[int, str, str]:
+def call(words: list[str], seconds: float = SECONDS) -> tuple[int, str, str]:
     """Run a command in this process: its exit code, what it told, its answer."""
     streams = sys.stdout, sys.stderr
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
     sys.stdout, sys.stderr = out, err
     code: Any = None
     try:
-        with _limited(SECONDS):
+        with _limited(seconds):
             cli.main(words)
     except SystemExit as end:
         code = end.code or 0

@@ -11,7 +11,7 @@ import pytest
 
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import open_checkpoint
-from tests.faults import directories, fuzz, interleave, trials
+from tests.faults import directories, fuzz, interleave, studies, trials
 from tests.texts import prose
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
@@ -92,6 +92,19 @@ def test_invented_files_end_in_documented_errors(reader: str) -> None:
 def test_every_command_takes_damaged_run_directories() -> None:
     codes = directories.campaign(Path("directories"), range(-100, 0))
     assert codes[0] > codes[2] > 0
+
+
+@posix
+def test_every_command_takes_damaged_studies() -> None:
+    codes = studies.campaign(Path("studies"), range(-15, 0))
+    assert codes[0] > codes[2] > 0
+
+
+@posix
+def test_two_workers_whose_locks_fail_and_that_are_killed_give_the_same_bytes() -> None:
+    whole = trials.undisturbed_sweep(Path("whole"), trials=6)
+    assert trials.disturbed_sweep(Path("disturbed"), random.Random(1), most=2)
+    assert trials.swept(Path("disturbed")) == whole
 
 
 @posix

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from grucli.sweeps.api import read_study
+
 ROOT = Path(__file__).parents[2]
 CLOCKS = ("chars_per_s", "elapsed_s")
 TRAIN = (
@@ -120,6 +122,79 @@ def met(runs: Path, fault: str, at: int) -> tuple[int, str, Path]:
     told = process.communicate(timeout=120)[1].decode()
     assert "Traceback" not in told, told
     return process.returncode, told, finish(runs, few)
+
+
+# ---- two workers of a sweep
+
+SWEEP = """\
+sweep: {{trials: {trials}, sampler: random, pruner: none}}
+optim: {{lr: {{log: [1e-3, 1e-1]}}, warmup: 0}}
+model: {{hidden: 8}}
+train: {{batch: 4, window: 16, steps: 60, eval_every: 20, keep: 1, workers: 1, products: numpy}}
+sample: {{length: 0}}
+"""
+
+
+class Swept(NamedTuple):
+    """What a sweep leaves behind: its results by trial, and the remains of its runs."""
+
+    results: dict[int, tuple[object, ...]]
+    remains: dict[str, dict[str, object]]
+
+
+def worker(runs: Path) -> subprocess.Popen[bytes]:
+    """A worker of the sweep in sweep.yaml, whose locks fail while ``no-locks`` is in ``runs``."""
+    ENVIRONMENT["NO_LOCKS"] = str(runs / "no-locks")
+    return grucli("sweep", "sweep.yaml", "text.txt", "--runs-dir", runs, fault=("locks", 0))
+
+
+def undisturbed_sweep(runs: Path, trials: int = 30) -> Swept:
+    """A sweep of one worker, and its file sweep.yaml for others."""
+    Path("sweep.yaml").write_text(SWEEP.format(trials=trials), encoding="utf-8")
+    told = worker(runs).communicate()[1].decode()
+    assert "best of" in told, told
+    return swept(runs)
+
+
+def swept(runs: Path) -> Swept:
+    """What is left of a sweep that is complete."""
+    trials = read_study(runs / "sweep").trials
+    results = {one.number: (one.status, one.loss, one.step, one.values) for one in trials}
+    return Swept(results, {one.run: remains(runs / "sweep" / one.run) for one in trials})
+
+
+def disturbed_sweep(runs: Path, rng: random.Random, most: int) -> int:
+    """Two workers that are killed and whose locks fail; started again until all is complete.
+
+    Returns:
+        The number of such events, at most ``most``.
+    """
+    workers, events, ended, begun = [worker(runs), worker(runs)], 0, list[int](), 0
+    while len(ended) < 100:
+        time.sleep(rng.uniform(0.1, 0.5))
+        trials = len(list(runs.glob("sweep/trial-*")))
+        if events < most and trials > begun + 1:  # both workers train, or one has just begun
+            events, begun = events + 1, trials
+            if rng.random() < 0.4:
+                rng.choice(workers).kill()
+            else:
+                (runs / "no-locks").touch()
+                time.sleep(rng.uniform(0.5, 3.0))
+                (runs / "no-locks").unlink()
+        for number, one in enumerate(workers):
+            if one.poll() is not None:
+                told = one.communicate()[1].decode()
+                assert one.returncode in (0, 1, -signal.SIGKILL), told
+                assert "Traceback" not in told, told
+                assert one.returncode != 1 or "cannot be locked: No locks" in told, told
+                ended.append(one.returncode)
+                workers[number] = worker(runs)
+        if ended[-2:] == [0, 0]:
+            break
+    for one in workers:
+        told = one.communicate(timeout=300)[1].decode()
+        assert one.returncode == 0, told
+    return events
 
 
 def runs_below(runs: Path) -> list[Path]:

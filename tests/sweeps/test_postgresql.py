@@ -1,17 +1,19 @@
 import importlib.util
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from grucli.errors import CheckpointError, UsageError
+from grucli.sweeps.api import read_study
 from grucli.sweeps.optuna_storage import without_password
 from grucli.sweeps.space import read_space
 from grucli.sweeps.study import Study
 from grucli.sweeps.worker import Worker
 from tests.conftest import Grucli
-from tests.sweeps.helpers import LONG, LR, TINY, end, kill, start, wait_for, write_file
+from tests.sweeps.helpers import LONG, LR, TINY, end, events, kill, start, wait_for, write_file
 from tests.sweeps.postgresql import server, why_not
 
 needs_server = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
@@ -78,25 +80,88 @@ def test_a_database_that_does_not_answer() -> None:
     with pytest.raises(UsageError) as caught:
         Study(Path("runs/s"), "postgresql://me:secret@127.0.0.1:1/none")
     message = str(caught.value)
-    assert message.startswith("--storage postgresql://me:***@127.0.0.1:1/none: ")
-    assert "\n" not in message
+    assert message == (
+        "--storage postgresql://me:***@127.0.0.1:1/none: does not answer, or does not accept the "
+        "user, the password or the database"
+    )
     assert not Path("runs").exists()
 
 
-@pytest.mark.parametrize("url", ["sqlite:///a.db", "runs/a", "mysql://a/b", "postgresql"])
-def test_another_kind_of_storage(url: str) -> None:
-    with pytest.raises(UsageError, match="write a URL such as postgresql://user@host/database"):
+def test_a_study_in_another_database(text_file: Path) -> None:
+    space = read_space(None, {**TINY, **LR, "sweep.trials": 1})
+    for _ in range(2):
+        events(Worker(Study(Path("runs/s"), "sqlite:///a.db"), space, [str(text_file)]))
+    (trial,) = read_study("runs/s", "sqlite:///a.db").trials
+    assert trial.status == "done"
+    for storage, error in (("sqlite:///b.db", UsageError), (None, UsageError)):
+        with pytest.raises(error, match="belongs to a study that is not in"):
+            Worker(Study(Path("runs/s"), storage), space, [str(text_file)])
+    Path("a.db").unlink()
+    with pytest.raises(UsageError, match="not in sqlite:///a"):
+        Worker(Study(Path("runs/s"), "sqlite:///a.db"), space, [str(text_file)])
+
+
+SECRETS = [
+    "me:SECRET@host/x",
+    "postgresql:me:SECRET@host/x",
+    "postgresql://me:SECRET",
+    "postgresql://me:SECRET/x",
+    "postgresql://me:5432a@SECRET@127.0.0.1:1/x",
+    "postgresql://me/SECRET@127.0.0.1:1",
+    "postgresql://127.0.0.1:1/x;password=SECRET",
+    "postgresql://127.0.0.1:1/x?user=u&password=a@SECRET",
+    "postgresql://127.0.0.1:1/x?user=u&%70assword=SECRET",
+    "postgresql://127.0.0.1:1/x?SECRET=SECRET",
+    "postgresql://me:SECRET@127.0.0.1:1SECRET/x",
+    "postgresql://me:SECRET@[::1]:1/x",
+    "postgresql://me:SECRET@\n127.0.0.1:1/x",
+    "postgresql://me:SECRET@127.0.0.1:99999999/x",
+    "postgresql+none://me:SECRET@127.0.0.1/x",
+    "none://me:SECRET@127.0.0.1/x",
+    "SECRET",
+]
+
+
+@needs_driver
+@pytest.mark.parametrize("url", SECRETS)
+def test_no_message_shows_a_password(url: str, text_file: Path, grucli: Grucli) -> None:
+    write_file({})
+    for words in (("s.yaml", text_file), ("--show", "s")):
+        told = grucli("--debug", "sweep", *words, "--storage", url)
+        assert told.code == 2
+        assert "SECRET" not in told.out + told.err
+        assert "error: --storage" in told.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "package"),
+    [
+        ("postgresql://me:SECRET@h/x", "psycopg", "psycopg[binary]"),
+        ("postgresql+psycopg2://me:SECRET@h/x", "psycopg2", "psycopg2"),
+    ],
+)
+def test_a_missing_driver_is_named(
+    url: str, name: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(UsageError) as caught:
         Study(Path("runs/s"), url)
+    assert f"the driver {name} is not installed; install {package} with pip" in str(caught.value)
+    assert "SECRET" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
         ("postgresql://a:b@h/d", "postgresql://a:***@h/d"),
-        ("postgresql://a:b@c@h/d", "postgresql://a:***@h/d"),
+        ("postgresql+psycopg://a:b@[::1]:5/d", "postgresql+psycopg://a:***@[::1]:5/d"),
+        ("postgresql://a:b@c@h/d", "postgresql://***"),
+        ("postgresql://h:5/d?password=a@b", "postgresql://***"),
         ("postgresql://a@h:5/d", "postgresql://a@h:5/d"),
-        ("postgresql:///d?user=a&password=b", "postgresql:///d?***"),
-        ("postgresql:///d?host=/run", "postgresql:///d?host=/run"),
+        ("postgresql:///d?user=a&password=b", "postgresql:///d"),
+        ("postgresql:///d?host=/run", "postgresql:///d"),
+        ("sqlite:////a/b c.db", "sqlite:////a/b c.db"),
     ],
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:

@@ -1,7 +1,9 @@
 import csv
+import errno
 import json
 import signal
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from grucli.storage.directory import RunDirectory
 from grucli.storage.run import Run
 from grucli.sweeps import study as studies
 from grucli.sweeps import worker as workers
+from grucli.sweeps.api import read_study
 from grucli.sweeps.summary import summarize
 from grucli.sweeps.taken_trial import LOST, TakenTrial
 from grucli.sweeps.worker import Complete, TrialBegun, TrialEnded, Waiting
 from grucli.training import plan
 from grucli.training.events import Evaluated, Stepped
+from tests.conftest import refused_locks, snapshot
 from tests.sweeps.helpers import (
     LONG,
     end,
@@ -366,6 +370,18 @@ def test_a_run_that_cannot_be_read_is_told(text_file: Path) -> None:
     assert "damaged" in str(trial.problem)
 
 
+def test_a_trial_that_is_refused_has_no_loss(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("optuna.Study.tell", lambda *_, **__: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            train(text_file, {"sweep.trials": 1})
+    (S / "trial-0000" / "run.json").write_text("[")
+    (trial,) = train(text_file, {"sweep.trials": 1}).trials
+    assert (trial.status, trial.loss, trial.step) == ("failed", None, None)
+
+
 def test_a_stop_leaves_the_trial_which_goes_on_first(text_file: Path) -> None:
     path = write_file({"sweep.trials": 2, **LONG})
     process = start(path, text_file)
@@ -393,6 +409,85 @@ def test_leaving_the_loop_saves_the_run(text_file: Path) -> None:
     assert one.study.trials()[0].status == "stopped"
 
 
+# ---- runs of others
+
+
+OTHER = {"optim.lr": {"log": [1e-5, 1e-4]}, "sweep.trials": 3}
+
+
+def test_a_study_without_its_journal_leaves_its_directory_to_nobody_else(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 3})
+    (S / "study.journal").unlink()
+    before = snapshot(S)
+    for settings in (OTHER, {"sweep.trials": 3}):
+        with pytest.raises(UsageError, match="runs/s: belongs to a study that is not in runs/s/st"):
+            train(text_file, settings)
+    assert snapshot(S) == before
+
+
+def test_a_journal_of_another_study_does_not_take_the_runs(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    other = train(text_file, OTHER, Path("runs/other"))
+    (S / "study.journal").write_bytes((other.path / "study.journal").read_bytes())
+    with pytest.raises(UsageError, match="belongs to a study that is not in"):
+        train(text_file, OTHER)
+    with pytest.raises(UsageError, match="there is no such study"):
+        read_study(S)
+
+
+def test_an_old_journal_gets_the_runs_with_its_values_and_no_others(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    journal = (S / "study.journal").read_bytes()
+    losses = {one.number: one.loss for one in train(text_file, {"sweep.trials": 4}).trials}
+    (S / "trial-0002").rename("away")
+    (S / "trial-0003").rename(S / "trial-0002")
+    (S / "study.journal").write_bytes(journal)
+    before = snapshot(S / "trial-0002")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"trial-0002: its run has optim\.lr .*move it away"):
+            train(text_file, {"sweep.trials": 4})
+    shown = read_study(S)
+    assert {one.number: one.loss for one in shown.trials if one.loss} == {
+        number: losses[number] for number in (0, 1)
+    }
+    assert {path.name for path in shown.runs} == {"trial-0000", "trial-0001"}
+    assert snapshot(S / "trial-0002") == before
+    (S / "trial-0002").rename(S / "trial-0003")
+    again = {one.number: one.loss for one in train(text_file, {"sweep.trials": 4}).trials}
+    assert again == losses
+
+
+def test_a_run_of_other_settings_is_not_the_result_of_a_trial(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(TakenTrial, "tell", lambda *_, **__: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            train(text_file, {"sweep.trials": 1})
+    config = S / "trial-0000" / "config.yaml"
+    config.write_text(config.read_text().replace("steps: 20", "steps: 30"))
+    with pytest.raises(UsageError, match=r"its run has train\.steps 30, and the trial 20"):
+        train(text_file, {"sweep.trials": 1})
+
+
+def test_the_best_settings_are_those_of_the_trial(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    config = S / "trial-0000" / "config.yaml"
+    config.write_text(config.read_text().replace("hidden: 8", "hidden: 9"))
+    shown = read_study(S)
+    assert "hidden: 8" in shown.settings
+    assert shown.runs == []
+
+
+def test_a_directory_with_the_name_of_a_trial_is_not_removed(text_file: Path) -> None:
+    (S / "trial-0000" / "samples").mkdir(parents=True)
+    (S / "trial-0000" / "notes.txt").write_text("mine")
+    before = snapshot(S / "trial-0000")
+    with pytest.raises(UsageError, match="trial-0000: is not a run of this study; move it away"):
+        train(text_file, {"sweep.trials": 1})
+    assert snapshot(S / "trial-0000") == before
+
+
 # ---- the storage
 
 
@@ -414,15 +509,74 @@ def test_if_the_storage_does_not_answer_the_run_is_saved(
 def test_a_file_system_without_locks_is_refused(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "_try_lock", lambda *_, **__: True)
-    with pytest.raises(UsageError, match="its file system has no locks"):
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "_try_lock", lambda *_, **__: True)
+        with pytest.raises(UsageError, match="its file system has no locks"):
+            worker(text_file, {})
+    with refused_locks(monkeypatch, errno.ENOSYS), pytest.raises(UsageError, match="cannot be lo"):
         worker(text_file, {})
 
 
-def test_a_damaged_journal_is_one_message(text_file: Path) -> None:
-    train(text_file, {"sweep.trials": 1})
-    path = S / "study.journal"
-    lines = path.read_text().splitlines(keepends=True)
-    path.write_text("".join([*lines[:3], "garbage\n", *lines[3:]]))
-    with pytest.raises(RunError, match="damaged, or not a journal of Optuna"):
-        worker(text_file, {})
+def test_locks_that_fail_later_end_a_worker_and_not_the_trial_of_another(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = worker(text_file, {"sweep.trials": 1}), worker(text_file, {"sweep.trials": 1})
+    taken = first._taker.take()
+    assert taken is not None
+    with refused_locks(monkeypatch, errno.ENOLCK):
+        for one in (lambda: events(second), lambda: worker(text_file, {}), lambda: taken.begin(1)):
+            with pytest.raises(RunError, match="cannot be locked: No locks available; without"):
+                one()
+        assert [one.status for one in second.study.trials()] == ["running"]
+        monkeypatch.setattr(second.study, "lock", nullcontext())  # only the claim cannot be locked
+        assert second._taker.take() is None
+    taken.close()
+    events(second)
+    assert [one.status for one in second.study.trials()] == ["done"]
+
+
+def test_a_run_that_cannot_be_locked_is_not_the_end_of_its_trial(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = worker(text_file, {"sweep.trials": 1})
+    events(one, stop=iter([False] * 12 + [True] * 99).__next__)
+    with monkeypatch.context() as patched:
+
+        def lock(*_: object) -> None:
+            raise files.LockError(errno.EIO, "no", "lock")
+
+        patched.setattr(RunDirectory, "lock", lock)
+        with pytest.raises(RunError, match="cannot be locked"):
+            events(one)
+    assert [trial.status for trial in train(text_file, {"sweep.trials": 1}).trials] == ["done"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "garbage",
+        "[]",
+        "1",
+        "null",
+        '{"op_code":99,"worker_id":"a"}',
+        '{"op_code":-1,"worker_id":"a"}',
+        '{"op_code":4,"worker_id":"a"}',
+        "[" * 100_000,
+        '{"op_code":8,"worker_id":"a","trial_id":0,"user_attr":{"grucli":{"sessions":["a"]}}}',
+        '{"op_code":8,"worker_id":"a","trial_id":0,"user_attr":{"grucli":{"loss":NaN}}}',
+        '{"op_code":8,"worker_id":"a","trial_id":0,"user_attr":{"grucli":{"other":1}}}',
+        '{"op_code":2,"worker_id":"a","study_id":0,"user_attr":{"grucli":[]}}',
+        '{"op_code":2,"worker_id":"a","study_id":0,"user_attr":{"grucli":{"parameters":{"a":1}}}}',
+    ],
+)
+def test_a_damaged_journal_is_one_message(text_file: Path, line: str) -> None:
+    one = worker(text_file, {"sweep.trials": 1})
+    events(one, stop=iter([False] * 12 + [True] * 99).__next__)
+    with (S / "study.journal").open("a") as file:
+        file.write(f"{line}\n")
+        file.write('{"op_code":3,"worker_id":"a","study_id":0,"system_attr":{"a":1}}\n')
+    for command in (lambda: read_study(S), lambda: train(text_file, {"sweep.trials": 1})):
+        with pytest.raises(RunError) as caught:
+            command()
+        message = "runs/s/study.journal: damaged, or not a study of Optuna and grucli"
+        assert str(caught.value) == message

@@ -1,5 +1,6 @@
 """Runs that are resumed: by two at once, after stops, kills, edits and damage."""
 
+import errno
 import json
 import os
 import threading
@@ -22,7 +23,7 @@ from grucli.training import session as sessions
 from grucli.training.events import RolledBack, Stepped
 from grucli.training.session import Origin, Session
 from grucli.training.trainer import Trainer
-from tests.conftest import Grucli
+from tests.conftest import Grucli, refused_locks, snapshot
 from tests.faults.trials import remains
 from tests.texts import prose
 
@@ -110,6 +111,40 @@ def test_a_run_is_locked_before_anything_of_it_is_read() -> None:
     thread.join(30)
     train(waiting[0])
     assert sample_of(run, "last")["step"] == 40
+
+
+@posix
+def test_on_a_file_system_without_locks_runs_are_trained_and_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for number in (errno.ENOSYS, errno.ENOLCK):
+        with refused_locks(monkeypatch, number):
+            run, _ = train(new(), 15)
+            assert RunDirectory(run).status == "interrupted"
+            RunDirectory(run).update_info(status="running")
+            assert RunDirectory(run).status == "running"
+            RunDirectory(run).update_info(status="interrupted")
+            train(again(run))
+            assert RunDirectory(run).status == "done"
+
+
+@posix
+def test_a_run_that_may_be_trained_is_not_resumed_without_its_lock(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    run, _ = train(new(), 15)
+    RunDirectory(run).update_info(status="running")
+    before = snapshot(run)
+    with refused_locks(monkeypatch, errno.ENOLCK), pytest.raises(RunError) as caught:
+        again(run)
+    assert "another process may be training this run" in str(caught.value)
+    with refused_locks(monkeypatch, errno.EIO), pytest.raises(RunError, match="cannot be locked"):
+        again(run)
+    with refused_locks(monkeypatch, errno.EIO), pytest.raises(UsageError, match="cannot make a"):
+        train(new(), 15)
+    assert snapshot(run) == before
+    assert [path for path in run.parent.iterdir() if path.is_dir()] == [run]
+    again(run).close()
 
 
 @posix
