@@ -31,7 +31,7 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
-from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
+from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
@@ -306,12 +306,15 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     settings = plan.settings
     model = model_for(settings, plan.corpus.vocabulary)
     model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    frequencies = np.maximum(plan.counts, 0.5) / plan.counts.sum()
+    if model.L > 1:  # to learn the frequencies, upper layers would saturate
+        model.output(model.params).b_c[:] = np.log(frequencies)
     if old is not None:
         known = plan.corpus.vocabulary.find(old.vocabulary.symbols)
         model.copy_from(old.model_to_use(), known)
-        b_c = model.output(model.params).b_c
         new = np.setdiff1d(np.arange(model.V), known)
-        b_c[new] = _biases_of_new(plan.counts, known, b_c)[new]
+        if len(new):
+            _set_biases_of_new(model, new, frequencies[new], plan.windows.window(0)[0])
     ema = None
     if settings.optim.ema:
         ema = model.params.astype(np.float32)
@@ -333,22 +336,30 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     )
 
 
-def _biases_of_new(counts: npt.NDArray[np.int64], known: npt.NDArray[np.intp], b_c: Array) -> Array:
-    """Output biases that give new characters their unigram frequency.
+def _set_biases_of_new(
+    model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: npt.NDArray[np.intp]
+) -> None:
+    """Set output biases so that new characters are predicted with their frequencies, on average.
 
     Args:
-        counts: how often each character occurs in the new text, (V,).
-        known: ids of the characters that the old model knew.
-        b_c: the old output biases, (V,); values of new characters are not used.
-
-    Returns:
-        Biases of all characters, (V,): log frequencies, shifted to the mean of the old biases.
+        model: the model; it knows all other characters.
+        new: ids of the new characters, (N,).
+        frequencies: shares of the new characters of the text, (N,).
+        x: a part of the text, (T, B).
     """
-    log_p = np.log(np.maximum(counts, 0.5) / counts.sum())
-    occur = counts[known]
-    level = np.average(b_c[known] - log_p[known], weights=occur) if occur.any() else 0.0
-    biases: Array = log_p + level
-    return biases
+    share = min(frequencies.sum(), 0.99)  # of all new characters; a model always keeps some others
+    b_c = model.output(model.params).b_c
+    b_c[new], b_c[new[0]] = -np.inf, 0.0
+    log_p, _, _ = model.score(
+        x, np.full_like(x, new[0]), model.zero_state(x.shape[1]), model.workspace(*x.shape)
+    )
+    others = -np.log(np.expm1(np.maximum(-log_p.astype(np.float64), 1e-9)))  # new / known, log
+    low, high = -700.0, 700.0
+    for _ in range(60):
+        level = (low + high) / 2
+        too_much = (1 / (1 + np.exp(-(level + others).clip(-700, 700)))).mean() > share
+        low, high = (low, level) if too_much else (level, high)
+    b_c[new] = level + np.log(frequencies / frequencies.sum())
 
 
 def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:
