@@ -14,7 +14,7 @@ class Progress:
     """The progress of a run.
 
     Attributes:
-        step: number of updates done.
+        step: number of steps done, which are updates and skipped steps.
         seconds: time used, if the budget is in minutes, because it then determines the learning
             rate; otherwise None, so that equal runs have equal checkpoints.
         loss_sum: sum of the losses since the last row with the training loss, in nats.
@@ -48,7 +48,13 @@ class Progress:
     due: bool = False
     skipped: Count = 0
     consecutive_nonfinite: Count = 0
+    consecutive_absurd: Count = 0
     lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def updates(self) -> int:
+        """Number of updates done."""
+        return self.step - self.skipped
 
     @property
     def of_evaluation(self) -> bool:

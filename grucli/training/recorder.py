@@ -88,11 +88,10 @@ class Recorder:
 
     def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
         where, windows = self.checkpoint.progress, self.plan.windows
-        epoch = where.step / windows.per_epoch
         return Metrics(
             step=where.step,
-            epoch=epoch,
-            chars=round(epoch * windows.chars_per_epoch),
+            epoch=where.step / windows.per_epoch,
+            chars=windows.chars_until(where.step),
             split=split,
             loss=loss,
             bpc=loss / math.log(2),

@@ -52,11 +52,16 @@ class Budget:
 
 
 def learning_rate(optim: Optim, step: int, progress: float) -> float:
-    """Learning rate of update ``step`` (from 0) at ``progress`` (0 to 1) of the budget."""
+    """Learning rate of step ``step`` (from 0) at ``progress`` (0 to 1) of the budget.
+
+    The cosine begins at the end of the warm-up, so that a run that gets there reaches ``optim.lr``.
+    """
     warm = min(1.0, (step + 1) / optim.warmup) if optim.warmup else 1.0
     if optim.schedule == "constant":
         return optim.lr * warm
-    falling = 0.5 * (1 + math.cos(math.pi * progress))
+    begin = progress * optim.warmup / max(step, optim.warmup, 1)  # of a time, an estimate
+    after = (progress - begin) / (1 - begin) if begin < 1 else 1.0
+    falling = 0.5 * (1 + math.cos(math.pi * after))
     return optim.lr * warm * (optim.final_lr + (1 - optim.final_lr) * falling)
 
 
