@@ -30,7 +30,8 @@ class Progress:
         due: whether a row, evaluation or sample of this step has still to be made after a stop.
         skipped: number of steps skipped because their loss or gradient was not finite.
         consecutive_nonfinite: number of skipped steps since the last update.
-        lr_factor: factor for the learning rates; below 1 after the run went back.
+        consecutive_absurd: number of steps in a row, up to now, whose loss was absurdly high.
+        lr_factor: factor for the learning rates; it is halved each time the run goes back.
     """
 
     step: Count = 0

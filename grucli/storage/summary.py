@@ -19,7 +19,7 @@ class RunSummary:
         run: name of its directory.
         status: running, done, interrupted, failed, died, or ``DAMAGED``.
         loss: best validation loss, in nats per character.
-        step: number of updates done at the last checkpoint.
+        step: number of steps done at the last checkpoint.
         model: cell, layers and units.
         lr: the learning rate.
         dropout: the dropout.

@@ -3,7 +3,7 @@
 import math
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,12 @@ from grucli.storage.checkpoint_progress import Progress
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.ranks import ALONE, Ranks
-from grucli.training.schedules import Budget, evaluation_interval
+from grucli.training.schedules import (
+    Budget,
+    early_evaluation,
+    evaluation_interval,
+    is_early_evaluation,
+)
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)
 """Purposes of random numbers."""
@@ -75,6 +80,7 @@ class Plan:
         workers: number of processes.
         budget: the amount of training.
         eval_every: number of steps between evaluations.
+        early: step of the first evaluation, if ``eval_every`` is much later.
         products: how matrix products are computed.
         ranks: number of ranks; ``workers`` are those of this one.
         mpi: name and version of the MPI that joins them; empty for one rank.
@@ -88,6 +94,7 @@ class Plan:
     workers: int
     budget: Budget
     eval_every: int
+    early: int = 1
     products: Products = NUMPY
     ranks: int = 1
     mpi: str = ""
@@ -98,12 +105,23 @@ class Plan:
         model = self.settings.model
         return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
-    def evaluates(self, step: int, waited: float) -> bool:
-        """Whether an evaluation is due at ``step``, ``waited`` seconds after the last one."""
-        if step % self.eval_every:
-            return False
-        asked = self.settings.train.eval_every is not None
-        return asked or waited >= self.budget.seconds_per_evaluation
+    def evaluates(self, step: int, waited: float, early: float) -> bool:
+        """Whether an evaluation is due at ``step``.
+
+        The first evaluations come early, each after twice the time of the one before. If the budget
+        is a number of steps, they depend on the step alone.
+
+        Args:
+            step: the step.
+            waited: seconds since the last evaluation.
+            early: seconds after which an early evaluation is due.
+        """
+        on_time = step % self.eval_every == 0
+        if self.settings.train.eval_every is not None:
+            return on_time
+        if self.budget.seconds is None:
+            return on_time or is_early_evaluation(step, self.early, self.eval_every)
+        return waited >= early or (on_time and waited >= self.budget.seconds_per_evaluation)
 
     @property
     def memory(self) -> int:
@@ -148,7 +166,7 @@ def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
     _check_symbols(settings, corpus, counts)
     train = settings.train
     windows = fit_windows(splits.train, train.batch, train.window)
-    budget = Budget.of(train, windows.per_epoch)
+    budget, step_chars = Budget.of(train, windows.per_epoch), windows.B * windows.T
     plan = Plan(
         settings=settings,
         corpus=corpus,
@@ -161,7 +179,7 @@ def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
             train,
             budget,
             steps_per_epoch=windows.per_epoch,
-            step_chars=windows.B * windows.T,
+            step_chars=step_chars,
             val_chars=len(splits.val),
         ),
         products=_products(train),
@@ -169,7 +187,7 @@ def make_plan(settings: Settings, corpus: Corpus, ranks: Ranks = ALONE) -> Plan:
         mpi=ranks.library,
     )
     _check_memory(plan)
-    return plan
+    return replace(plan, early=early_evaluation(plan.parameters, step_chars, len(splits.val)))
 
 
 def _check_memory(plan: Plan) -> None:

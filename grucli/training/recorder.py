@@ -14,7 +14,7 @@ from typing import Any, Literal
 from grucli.files import TRANSIENT
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
-from grucli.storage.run_files import Metrics
+from grucli.storage.run_files import Metrics, WentBack
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
@@ -186,7 +186,20 @@ class Recorder:
             "elapsed_s": round(self.elapsed(), 1),
         }
 
-    def drop_after(self, step: int) -> None:
-        """Delete all rows and samples of steps after ``step``, written or waiting."""
+    def note_return(self, problem: str, step: int) -> Iterator[NotWritten]:
+        """Delete all rows and samples after the present step, and note in run.json why.
+
+        Args:
+            problem: why the run went back.
+            step: the step from which it went back.
+        """
+        where = self.checkpoint.progress
         self.unwritten.clear()
-        self.run.drop_after(step)
+        self.run.drop_after(where.step)
+        note = WentBack(step=step, to=where.step, lr_factor=where.lr_factor, problem=problem)
+
+        def add() -> None:
+            notes = [*self.run.info.went_back, note]
+            self.run.update_info(went_back=[one.to_dict() for one in notes])
+
+        yield from self._write(add)

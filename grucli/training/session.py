@@ -91,6 +91,7 @@ class Session:
     Attributes:
         plan: the plan of the run.
         begin: makes the checkpoint from which the run starts or continues.
+        initial: makes the initial state of a resumed run; that of a new run is ``begin``'s.
         overrides: settings that the user has given.
         run: the locked run directory; None if the run is new.
         suited: settings that were chosen to suit the length of the text.
@@ -106,6 +107,7 @@ class Session:
     begin: Callable[[], Checkpoint]
     overrides: Values
     run: RunDirectory | None = None
+    initial: Callable[[], Checkpoint] | None = None
     suited: Values = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     init_from: dict[str, Any] | None = None
@@ -196,7 +198,8 @@ class Session:
     def _trainer(self, run: RunDirectory, elapsed: float) -> Trainer:
         if self.checkpoint.progress.seconds is None:
             elapsed += _seconds(run)  # time of earlier sessions, which is not in the checkpoint
-        return Trainer(self.plan, self.checkpoint, run, elapsed, ranks=self.ranks)
+        initial = self.initial or self.begin
+        return Trainer(self.plan, self.checkpoint, run, elapsed, ranks=self.ranks, initial=initial)
 
     def _created(self, name: str | None, runs_dir: Path) -> RunDirectory:
         plan, model = self.plan, self.plan.settings.model
@@ -540,8 +543,8 @@ def _origin_again(run: RunDirectory) -> Origin | None:
         if sha256(file) == told.sha256:
             return Origin(file, told.unknown, told.extend_vocabulary)
     raise CheckpointError(
-        f"{run.path}: was stopped before its first checkpoint, and its initial weights "
-        "(init_from in run.json) have changed since then; start a new run"
+        f"{run.path}: has to start again, but its initial weights (init_from in run.json) have "
+        "changed since then; start a new run"
     )
 
 
