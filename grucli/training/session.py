@@ -339,8 +339,8 @@ def new(
     values = suited(len(text.ids), _keys(layers))
     for_network = _learning_rate(resolve([("suited to the text", values), *layers]), layers)
     if "optim.lr" in values:
-        for_network["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
-    values = values | for_network
+        values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
+    values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
     notes = [*renamed(layers), *list_note(plan)]
     return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)

@@ -430,6 +430,14 @@ def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> No
     assert chosen(optim__lr=0.5) == {}
 
 
+def test_a_long_text_and_a_long_budget_take_the_lower_of_their_rates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512})
+    for given, rate in [({"train.steps": 9}, 0.012), ({"train.minutes": 480.0}, 0.0071)]:
+        assert sessions.new(["text.txt"], [("t", given)], {}).suited["optim.lr"] == rate
+
+
 def test_new_characters_are_predicted_with_their_frequencies() -> None:
     common = prose(4000)
     Path("text.txt").write_text(common.replace("a", "e").replace("o", "e"), encoding="utf-8")

@@ -318,6 +318,17 @@ def test_a_long_budget_in_minutes_is_evaluated_early_and_then_rarely(text: str) 
     assert 20 <= elapsed[0] < 45
 
 
+def test_a_long_budget_in_steps_is_evaluated_early_at_equal_steps(text: str) -> None:
+    plan = replace(plan_for(text, train__eval_every=None), eval_every=20, early=4)
+    whole, part = trainer_for(plan), trainer_for(plan, "part")
+    steps = [event.step for event in follow(whole) if isinstance(event, Evaluated)]
+    assert steps == [4, 8, 20, 24]
+    follow(part, 7)
+    part = resumed(part, plan)
+    assert [e.step for e in follow(part) if isinstance(e, Evaluated)] == [8, 20, 24]
+    assert last(part) == last(whole)
+
+
 def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
     now = [100.0]
 
