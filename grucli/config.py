@@ -37,10 +37,11 @@ MOST_TOLD = 50
 RESUMABLE = frozenset(
     [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
     + ["train.patience", "train.keep", "train.save_minutes", "train.products", "train.precision"]
+    + ["train.workers", "optim.lr", "optim.schedule", "optim.final_lr"]
     + ["sample.length", "sample.temperature", "sample.prompt"]
 )
-"""Keys that may change when a run is resumed. All other keys have influenced the weights by more
-than the rounding of products."""
+"""Keys that may change when a run is resumed. Budgets and learning rates change only what follows;
+all other keys have influenced the weights by more than the rounding of products."""
 
 
 NOUNS = {"char": "character", "byte": "byte"}
@@ -162,7 +163,7 @@ class Train(_Section):
     log_every: int = Field(default=50, ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = Field(default=None, ge=1, le=MANY)
-    """Steps between evaluations; null: once per epoch, but 10 to 50 times in a whole run."""
+    """Steps between evaluations; null: early, then once per epoch, 10 to 50 times in a run."""
     sample_every: int | None = Field(default=None, ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
     save_minutes: float = Field(default=5.0, gt=0)

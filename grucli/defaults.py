@@ -35,8 +35,14 @@ validation text are enough; with more, evaluations would take time from training
 WIDTH = 256
 """Units up to which a single layer takes the default learning rate."""
 
-BATCH = Train().batch
+TRAIN = Train()
+"""The default batch and budget."""
+
+BATCH = TRAIN.batch
 """Number of streams up to which the learning rate does not depend on it."""
+
+LONG_MINUTES, LONG_STEPS = 60.0, 30_000
+"""Budgets up to which the learning rate does not depend on them."""
 
 WARM = 0.3
 """Factor of the learning rate for training that starts from trained weights."""
@@ -57,15 +63,24 @@ def suited(chars: int, given: Collection[str]) -> Values:
     return {key: value for key, value in values.items() if key not in taken}
 
 
-def learning_rate(model: Model, batch: int = BATCH) -> float:
+def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> float:
     """The learning rate for a network, 0.04 * 256 / (H L), and at most 0.04 / L.
 
     Higher ones train better until they diverge. That starts at about twice this value
     (``docs/benchmarks.md``). From 64 to 256 streams, the rate grows with the square root of their
-    number (``docs/scaling.md``).
+    number (``docs/scaling.md``). A long run stays near its highest rate for long, so from
+    ``LONG_MINUTES`` or ``LONG_STEPS`` on, the rate falls with the square root of the budget, at
+    most to a quarter.
+
+    Args:
+        model: the network.
+        train: the batch and the budget.
+        share: a factor.
     """
-    lr = Optim().lr * min(1.0, WIDTH / model.hidden) / model.layers
-    return float(f"{lr * math.sqrt(min(max(batch, BATCH), 4 * BATCH) / BATCH):.2g}")
+    streams = min(max(train.batch, BATCH), 4 * BATCH) / BATCH
+    length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS)
+    lr = share * Optim().lr * min(1.0, WIDTH / model.hidden) / model.layers
+    return float(f"{lr * math.sqrt(streams / min(max(length, 1.0), 16.0)):.2g}")
 
 
 def lower_rate(lr: float) -> str:

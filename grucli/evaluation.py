@@ -265,7 +265,7 @@ def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:
         counts: how often each symbol occurs in the training text, (V,).
         ids: the text whose symbols are guessed, (N,).
     """
-    return math.log(len(counts)), _guessed(counts, count_symbols(ids, len(counts)))
+    return math.log(len(counts)), guessed(counts, count_symbols(ids, len(counts)))
 
 
 def differ_in_kind(counts: Counts, ids: Ids) -> bool:
@@ -277,10 +277,10 @@ def differ_in_kind(counts: Counts, ids: Ids) -> bool:
     held = count_symbols(ids, len(counts))
     own = held[held > 0]
     by_chance = BY_CHANCE * len(own) / max(1, len(ids))
-    return bool(len(own)) and _guessed(counts, held) - _guessed(own, own) > OTHER_KIND + by_chance
+    return bool(len(own)) and guessed(counts, held) - guessed(own, own) > OTHER_KIND + by_chance
 
 
-def _guessed(counts: Counts, held: Counts) -> float:
+def guessed(counts: Counts, held: Counts) -> float:
     """The loss of guessing a text, with counts ``held``, by the frequencies in another."""
     seen = np.maximum(counts, UNSEEN)
     return -float(held @ np.log(seen / seen.sum())) / float(held.sum())

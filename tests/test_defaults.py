@@ -1,6 +1,6 @@
 import pytest
 
-from grucli.config import Model, Settings, resolve
+from grucli.config import Model, Settings, Train, resolve
 from grucli.defaults import SIZES, learning_rate, suited, warmup
 
 
@@ -31,13 +31,20 @@ def test_wider_and_deeper_networks_get_lower_learning_rates() -> None:
 
 
 def test_larger_batches_get_higher_rates_and_a_shorter_warmup() -> None:
-    assert [learning_rate(Model(), batch) for batch in (1, 64, 256, 1024)] == [
+    assert [learning_rate(Model(), Train(batch=batch)) for batch in (1, 64, 256, 1024)] == [
         0.04,
         0.04,
         0.08,
         0.08,
     ]
     assert [warmup(batch) for batch in (1, 64, 256, 1024)] == [50, 50, 12, 5]
+
+
+def test_long_budgets_get_lower_rates() -> None:
+    minutes = [learning_rate(Model(), Train(minutes=m, epochs=None)) for m in (1, 60, 240, 480)]
+    assert minutes == [0.04, 0.04, 0.02, 0.014]
+    steps = [learning_rate(Model(), Train(steps=s, epochs=None)) for s in (1, 30_000, 10**7)]
+    assert steps == [0.04, 0.04, 0.01]
 
 
 def test_longer_texts_get_more_units_and_less_dropout() -> None:

@@ -108,7 +108,7 @@ def warn(event: "Event") -> None:
         )
     elif isinstance(event, RolledBack):
         render.warn(
-            f"{event.problem.partition(';')[0]}; training continues from step {event.step:,}, with "
+            f"{event.problem}; training continues from step {event.step:,}, with "
             f"learning rates multiplied by {event.lr_factor:g}"
         )
     elif isinstance(event, NotWritten):

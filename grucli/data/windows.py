@@ -203,11 +203,20 @@ class Windows:
         """Characters predicted in an epoch."""
         return self.stream_length * self.B
 
+    def chars_until(self, step: int) -> int:
+        """Characters predicted in the first ``step`` windows."""
+        epochs, number = divmod(step, self.per_epoch)
+        return self.B * (self.stream_length * epochs + self._edge(number))
+
+    def _edge(self, number: int) -> int:
+        """Where window ``number`` begins in each stream."""
+        return self.stream_length * number // self.per_epoch
+
     def window(self, number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
         """The inputs and the targets of window ``number`` of an epoch, each (T, B)."""
         check_file(self.ids)
         S, B = self.stream_length, self.B
-        lo, hi = (S * edge // self.per_epoch for edge in (number, number + 1))
+        lo, hi = self._edge(number), self._edge(number + 1)
         x, targets = (
             self.ids[shift : shift + B * S].reshape(B, S)[:, lo:hi].T.astype(np.intp)
             for shift in (0, 1)

@@ -132,14 +132,15 @@ class Checkpoint:
         others = [self.moments.m, self.moments.v, self.state]
         return all(map(_in_range, weights)) and all(bool(np.isfinite(x).all()) for x in others)
 
-    def go_back_to(self, earlier: "Checkpoint") -> None:
-        """Return to an earlier checkpoint of the same run, in place."""
+    def go_back_to(self, earlier: "Checkpoint", lr_factor: float) -> None:
+        """Return to an earlier checkpoint of the same run, in place, with other learning rates."""
         self.model.params.flat[:] = earlier.model.params.flat
         self.moments.m[:], self.moments.v[:] = earlier.moments.m, earlier.moments.v
         if self.ema is not None and earlier.ema is not None:
             self.ema.flat[:] = earlier.ema.flat
         self.state, self.use_ema = earlier.state, earlier.use_ema
-        vars(self.progress).update(vars(earlier.progress))
+        vars(self.progress).update(vars(earlier.progress), lr_factor=lr_factor)
+        self.progress.consecutive_nonfinite = self.progress.consecutive_absurd = 0
 
 
 def same_text(corpus: Corpus, checkpoint: Checkpoint) -> bool:

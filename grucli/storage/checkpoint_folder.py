@@ -172,6 +172,14 @@ class CheckpointFolder:
                     best, best_loss, then = file, loss, progress
         return best, then
 
+    def drop_after(self, step: int) -> None:
+        """Remove all checkpoints of steps after ``step``, to which the run has gone back."""
+        self._check_writable()
+        for path in self.files():
+            if (step_in(path.name) or 0) > step:
+                with contextlib.suppress(OSError):  # a later checkpoint replaces it
+                    path.unlink()
+
     def prune(self, keep: int, evaluated_step: int | None) -> None:
         """Remove checkpoints that are no longer kept.
 

@@ -14,7 +14,7 @@ class Progress:
     """The progress of a run.
 
     Attributes:
-        step: number of updates done.
+        step: number of steps done, which are updates and skipped steps.
         seconds: time used, if the budget is in minutes, because it then determines the learning
             rate; otherwise None, so that equal runs have equal checkpoints.
         loss_sum: sum of the losses since the last row with the training loss, in nats.
@@ -30,7 +30,8 @@ class Progress:
         due: whether a row, evaluation or sample of this step has still to be made after a stop.
         skipped: number of steps skipped because their loss or gradient was not finite.
         consecutive_nonfinite: number of skipped steps since the last update.
-        lr_factor: factor for the learning rates; below 1 after the run went back.
+        consecutive_absurd: number of steps in a row, up to now, whose loss was absurdly high.
+        lr_factor: factor for the learning rates; it is halved each time the run goes back.
     """
 
     step: Count = 0
@@ -48,7 +49,13 @@ class Progress:
     due: bool = False
     skipped: Count = 0
     consecutive_nonfinite: Count = 0
+    consecutive_absurd: Count = 0
     lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def updates(self) -> int:
+        """Number of updates done."""
+        return self.step - self.skipped
 
     @property
     def of_evaluation(self) -> bool:

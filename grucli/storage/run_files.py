@@ -70,6 +70,10 @@ class _Facts(BaseModel):
             assert info.field_name is not None
             return cls.model_fields[info.field_name].get_default(call_default_factory=True)
 
+    def to_dict(self) -> dict[str, Any]:
+        """All known values and all other keys, as a dictionary for JSON."""
+        return self.model_dump(exclude_unset=True)
+
 
 class TextInfo(_Facts):
     """The training text of a run; ``bytes`` and ``sha256`` are those of all its files together.
@@ -118,6 +122,22 @@ class InitFrom(_Facts):
     extend_vocabulary: bool = False
 
 
+class WentBack(_Facts):
+    """A time that the run diverged.
+
+    Attributes:
+        step: the step at which it diverged.
+        to: the step to which it went back.
+        lr_factor: the factor for the learning rates from then on.
+        problem: how it diverged.
+    """
+
+    step: Count | None = None
+    to: Count | None = None
+    lr_factor: float | None = None
+    problem: Words | None = None
+
+
 class RunInfo(_Facts):
     """The content of run.json.
 
@@ -136,9 +156,10 @@ class RunInfo(_Facts):
         model: cell, layers and units.
         init_from: the checkpoint with the initial weights, if they were not random.
         study: the id of the study whose trial the run is, if it is one.
-        step: number of updates done at the last checkpoint.
+        step: number of steps done at the last checkpoint.
         best: the best evaluation up to the last checkpoint.
         elapsed_s: seconds used up to the last checkpoint.
+        went_back: the times that the run diverged and went back.
     """
 
     status: Words | None = None
@@ -158,10 +179,7 @@ class RunInfo(_Facts):
     step: Count | None = None
     best: Best = Best()
     elapsed_s: Annotated[float, Field(ge=0)] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """All known values and all other keys, as a dictionary for JSON."""
-        return self.model_dump(exclude_unset=True)
+    went_back: list[WentBack] = []
 
 
 def read_info(path: Path) -> RunInfo:
@@ -235,7 +253,7 @@ class Metrics:
     """One row of metrics.csv; the field names are its header.
 
     Attributes:
-        step: number of updates done.
+        step: number of steps done.
         epoch: number of passes over the training text.
         chars: number of characters trained on; of bytes, in a model of bytes.
         split: train or val.

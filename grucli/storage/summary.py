@@ -21,7 +21,7 @@ class RunSummary:
         status: running, done, interrupted, failed, died, or ``DAMAGED``.
         loss: best validation loss, in nats per symbol.
         level: what a symbol is: char or byte.
-        step: number of updates done at the last checkpoint.
+        step: number of steps done at the last checkpoint.
         model: cell, layers and units.
         lr: the learning rate.
         dropout: the dropout.

@@ -25,7 +25,7 @@ from grucli.sweeps.study import Study
 from grucli.sweeps.taken_trial import TakenTrial
 from grucli.sweeps.taking import Taker
 from grucli.sweeps.trial import TENTHS, Trial, why_foreign
-from grucli.training.events import Evaluated, Event, Stepped, closed_at_exit
+from grucli.training.events import Evaluated, Event, RolledBack, Stepped, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session
 
@@ -252,7 +252,13 @@ class _Watch:
         return self.pruned or self.asked()
 
     def see(self, event: Event) -> None:
-        """Report a loss if an evaluation has reached another tenth of the budget."""
+        """Report a loss if an evaluation has reached another tenth of the budget.
+
+        Raises:
+            DivergedError: the run goes on with another learning rate than that of its trial.
+        """
+        if isinstance(event, RolledBack):
+            raise DivergedError(event.problem)
         if isinstance(event, Stepped):
             self.progress = event.progress
         if not isinstance(event, Evaluated) or event.val_loss is None or self.progress is None:

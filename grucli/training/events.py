@@ -78,7 +78,13 @@ class Skipped:
 
 @dataclass(frozen=True)
 class RolledBack:
-    """The run went back to its last evaluation and continues with lower learning rates."""
+    """The run diverged. It went back to its last evaluation, or started again (step 0).
+
+    Attributes:
+        problem: how it diverged.
+        step: the step from which it continues.
+        lr_factor: factor for the learning rates from now on.
+    """
 
     problem: str
     step: int

@@ -4,7 +4,7 @@ import math
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.evaluation import differ_in_kind
-from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
+from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
@@ -45,7 +45,12 @@ from grucli.storage.checkpoint_progress import Progress
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.ranks import ALONE, Ranks
-from grucli.training.schedules import Budget, evaluation_interval
+from grucli.training.schedules import (
+    Budget,
+    early_evaluation,
+    evaluation_interval,
+    is_early_evaluation,
+)
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)
 """Purposes of random numbers."""
@@ -82,6 +87,7 @@ class Plan:
         workers: number of processes.
         budget: the amount of training.
         eval_every: number of steps between evaluations.
+        early: step of the first evaluation, if ``eval_every`` is much later.
         products: how matrix products are computed.
         ranks: number of ranks; ``workers`` are those of this one.
         mpi: name and version of the MPI that joins them; empty for one rank.
@@ -96,6 +102,7 @@ class Plan:
     workers: int
     budget: Budget
     eval_every: int
+    early: int = 1
     products: Products = NUMPY
     ranks: int = 1
     mpi: str = ""
@@ -107,12 +114,23 @@ class Plan:
         model = self.settings.model
         return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
-    def evaluates(self, step: int, waited: float) -> bool:
-        """Whether an evaluation is due at ``step``, ``waited`` seconds after the last one."""
-        if step % self.eval_every:
-            return False
-        asked = self.settings.train.eval_every is not None
-        return asked or waited >= self.budget.seconds_per_evaluation
+    def evaluates(self, step: int, waited: float, early: float) -> bool:
+        """Whether an evaluation is due at ``step``.
+
+        The first evaluations come early, each after twice the time of the one before. If the budget
+        is a number of steps, they depend on the step alone.
+
+        Args:
+            step: the step.
+            waited: seconds since the last evaluation.
+            early: seconds after which an early evaluation is due.
+        """
+        on_time = step % self.eval_every == 0
+        if self.settings.train.eval_every is not None:
+            return on_time
+        if self.budget.seconds is None:
+            return on_time or is_early_evaluation(step, self.early, self.eval_every)
+        return waited >= early or (on_time and waited >= self.budget.seconds_per_evaluation)
 
     @property
     def memory(self) -> int:
@@ -159,7 +177,7 @@ def make_plan(
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
     windows = fit_windows(splits.train, train.batch, train.window)
-    budget = Budget.of(train, windows.per_epoch)
+    budget, step_chars = Budget.of(train, windows.per_epoch), windows.B * windows.T
     plan = Plan(
         settings=settings,
         corpus=corpus,
@@ -172,7 +190,7 @@ def make_plan(
             train,
             budget,
             steps_per_epoch=windows.per_epoch,
-            step_chars=windows.B * windows.T,
+            step_chars=step_chars,
             val_chars=len(splits.val),
         ),
         products=_products(train),
@@ -181,7 +199,7 @@ def make_plan(
         unseen=_unseen(counts, corpus, old),
     )
     _check_memory(plan)
-    return plan
+    return replace(plan, early=early_evaluation(plan.parameters, step_chars, len(splits.val)))
 
 
 def _check_memory(plan: Plan) -> None:
@@ -352,12 +370,15 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     settings = plan.settings
     model = model_for(settings, plan.corpus.vocabulary)
     model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    frequencies = np.maximum(plan.counts, 0.5) / plan.counts.sum()
+    if model.L > 1:  # to learn the frequencies, upper layers would saturate
+        model.output(model.params).b_c[:] = np.log(frequencies)
     if old is not None:
         known = plan.corpus.vocabulary.find(old.vocabulary.symbols)
         model.copy_from(old.model_to_use(), known)
-        b_c = model.output(model.params).b_c
         new = np.setdiff1d(np.arange(model.V), known)
-        b_c[new] = _biases_of_new(plan.counts, known, b_c)[new]
+        if len(new):
+            _set_biases_of_new(model, new, frequencies[new], plan.windows.window(0)[0])
     ema = None
     if settings.optim.ema:
         ema = model.params.astype(np.float32)
@@ -380,22 +401,30 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     )
 
 
-def _biases_of_new(counts: npt.NDArray[np.int64], known: npt.NDArray[np.intp], b_c: Array) -> Array:
-    """Output biases that give new characters their unigram frequency.
+def _set_biases_of_new(
+    model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: npt.NDArray[np.intp]
+) -> None:
+    """Set output biases so that new characters are predicted with their frequencies, on average.
 
     Args:
-        counts: how often each character occurs in the new text, (V,).
-        known: ids of the characters that the old model knew.
-        b_c: the old output biases, (V,); values of new characters are not used.
-
-    Returns:
-        Biases of all characters, (V,): log frequencies, shifted to the mean of the old biases.
+        model: the model; it knows all other characters.
+        new: ids of the new characters, (N,).
+        frequencies: shares of the new characters of the text, (N,).
+        x: a part of the text, (T, B).
     """
-    log_p = np.log(np.maximum(counts, 0.5) / counts.sum())
-    occur = counts[known]
-    level = np.average(b_c[known] - log_p[known], weights=occur) if occur.any() else 0.0
-    biases: Array = log_p + level
-    return biases
+    share = min(frequencies.sum(), 0.99)  # of all new characters; a model always keeps some others
+    b_c = model.output(model.params).b_c
+    b_c[new], b_c[new[0]] = -np.inf, 0.0
+    log_p, _, _ = model.score(
+        x, np.full_like(x, new[0]), model.zero_state(x.shape[1]), model.workspace(*x.shape)
+    )
+    others = -np.log(np.expm1(np.maximum(-log_p.astype(np.float64), 1e-9)))  # new / known, log
+    low, high = -700.0, 700.0
+    for _ in range(60):
+        level = (low + high) / 2
+        too_much = (1 / (1 + np.exp(-(level + others).clip(-700, 700)))).mean() > share
+        low, high = (low, level) if too_much else (level, high)
+    b_c[new] = level + np.log(frequencies / frequencies.sum())
 
 
 def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:

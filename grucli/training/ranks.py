@@ -17,7 +17,7 @@ import numpy as np
 from grucli.errors import RunError
 from grucli.nn.params import Array
 
-NUMBERS = 2
+NUMBERS = 3
 """Numbers that go with a command."""
 
 

@@ -15,7 +15,7 @@ from grucli.files import TRANSIENT
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
-from grucli.storage.run_files import Metrics
+from grucli.storage.run_files import Metrics, WentBack
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
@@ -89,11 +89,10 @@ class Recorder:
 
     def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
         where, windows = self.checkpoint.progress, self.plan.windows
-        epoch = where.step / windows.per_epoch
         return Metrics(
             step=where.step,
-            epoch=epoch,
-            chars=round(epoch * windows.chars_per_epoch),
+            epoch=where.step / windows.per_epoch,
+            chars=windows.chars_until(where.step),
             split=split,
             loss=loss,
             bpc=loss / math.log(2),
@@ -195,7 +194,20 @@ class Recorder:
             "elapsed_s": round(self.elapsed(), 1),
         }
 
-    def drop_after(self, step: int) -> None:
-        """Delete all rows and samples of steps after ``step``, written or waiting."""
+    def note_return(self, problem: str, step: int) -> Iterator[NotWritten]:
+        """Delete all rows and samples after the present step, and note in run.json why.
+
+        Args:
+            problem: why the run went back.
+            step: the step from which it went back.
+        """
+        where = self.checkpoint.progress
         self.unwritten.clear()
-        self.run.drop_after(step)
+        self.run.drop_after(where.step)
+        note = WentBack(step=step, to=where.step, lr_factor=where.lr_factor, problem=problem)
+
+        def add() -> None:
+            notes = [*self.run.info.went_back, note]
+            self.run.update_info(went_back=[one.to_dict() for one in notes])
+
+        yield from self._write(add)

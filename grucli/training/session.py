@@ -20,6 +20,7 @@ from grucli.analysis.report import report
 from grucli.config import (
     RESUMABLE,
     Data,
+    Optim,
     Settings,
     Values,
     changed_keys,
@@ -46,12 +47,14 @@ from grucli.evaluation import Stopped
 from grucli.files import LockError, replace_text, sha256
 from grucli.shell import quote
 from grucli.storage.checkpoint import Checkpoint, same_text
+from grucli.storage.checkpoint_progress import Progress
 from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
 from grucli.storage.run import Run
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.ranks import ALONE, Ranks
+from grucli.training.schedules import learning_rate as scheduled_rate
 from grucli.training.trainer import Trainer
 
 Layers = Sequence[tuple[str, Values]]
@@ -61,6 +64,9 @@ Layers = Sequence[tuple[str, Values]]
 class StoppedAtOnce(BaseException):
     """The user wants training to end immediately, without saving."""
 
+
+MUCH_HIGHER = 1.2
+"""Factor from which a note tells that a learning rate rises."""
 
 STOPS = (StoppedAtOnce, KeyboardInterrupt, SystemExit, GeneratorExit)
 """Exceptions that interrupt a run but are not errors."""
@@ -92,6 +98,7 @@ class Session:
     Attributes:
         plan: the plan of the run.
         begin: makes the checkpoint from which the run starts or continues.
+        initial: makes the initial state of a resumed run; that of a new run is ``begin``'s.
         overrides: settings that the user has given.
         run: the locked run directory; None if the run is new.
         suited: settings that were chosen to suit the length of the text.
@@ -109,6 +116,7 @@ class Session:
     begin: Callable[[], Checkpoint]
     overrides: Values
     run: RunDirectory | None = None
+    initial: Callable[[], Checkpoint] | None = None
     suited: Values = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     init_from: dict[str, Any] | None = None
@@ -221,7 +229,8 @@ class Session:
     def _trainer(self, run: RunDirectory, elapsed: float) -> Trainer:
         if self.checkpoint.progress.seconds is None:
             elapsed += _seconds(run)  # time of earlier sessions, which is not in the checkpoint
-        return Trainer(self.plan, self.checkpoint, run, elapsed, ranks=self.ranks)
+        initial = self.initial or self.begin
+        return Trainer(self.plan, self.checkpoint, run, elapsed, ranks=self.ranks, initial=initial)
 
     def _created(self, name: str | None, runs_dir: Path) -> RunDirectory:
         plan, model = self.plan, self.plan.settings.model
@@ -400,7 +409,10 @@ def new(
     data = resolve(layers).data
     text = read_corpus(sources, data) if text is None else text
     values = suited(len(text.ids), _keys(layers))
-    values = _learning_rate(resolve([("suited to the text", values), *layers]), layers) | values
+    for_network = _learning_rate(resolve([("suited to the text", values), *layers]), layers)
+    if "optim.lr" in values:
+        values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
+    values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
     notes = [*renamed(layers), *list_note(plan)]
     return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)
@@ -411,12 +423,15 @@ def _keys(layers: Layers) -> set[str]:
     return {key for _, given in layers for key in given}
 
 
-def _learning_rate(settings: Settings, layers: Layers) -> Values:
-    """Learning rate and warm-up for network and batch, unless they are defaults or were given."""
-    batch, given = settings.train.batch, _keys(layers)
+def _learning_rate(settings: Settings, layers: Layers, share: float = 1.0) -> Values:
+    """Learning rate and warm-up for network, batch and budget, unless they are defaults or given.
+
+    ``share`` is a factor for the rate.
+    """
+    given = _keys(layers)
     values = {
-        "optim.lr": learning_rate(settings.model, batch),
-        "optim.warmup": warmup(batch),
+        "optim.lr": learning_rate(settings.model, settings.train, share),
+        "optim.warmup": warmup(settings.train.batch),
     }
     defaults = flatten(Settings())
     return {key: one for key, one in values.items() if key not in given and one != defaults[key]}
@@ -440,10 +455,9 @@ def from_weights(
         min_count=data.min_count,
         documents=data.documents,
     )
-    lr = float(f"{WARM * learning_rate(old.settings.model):.2g}")
-    suited_lr: Values = {} if "optim.lr" in _keys(layers) else {"optim.lr": lr}
     base = Settings(model=old.settings.model, data=kept)
-    settings = resolve([("suited to the weights", suited_lr), *layers], base)
+    values = _learning_rate(resolve(layers, base), layers, WARM)
+    settings = resolve([("suited to the weights", values), *layers], base)
     fixed = {f"model.{key}" for key in ("cell", "reset", "hidden", "layers")} | {"data.level"}
     if data.min_count > 1 or not origin.extend:
         fixed.add("data.min_count")
@@ -453,7 +467,7 @@ def from_weights(
     notes = renamed(layers) + _what_differs(origin, old, text, settings)
     begin = partial(start, plan, old)
     init_from = _init_from(origin, file)
-    return Session(plan, begin, overrides, suited=suited_lr, notes=notes, init_from=init_from)
+    return Session(plan, begin, overrides, suited=values, notes=notes, init_from=init_from)
 
 
 def _init_from(origin: Origin, file: Path) -> dict[str, Any]:
@@ -566,7 +580,15 @@ def _gone_on(
         old.progress.seconds = _seconds(run)
     notes += _changes(run, plan)
     checkpoint = resume(plan, old, done=run.info.status == "done")
-    return Session(plan, lambda: checkpoint, overrides, run, notes=notes, file=file)
+    notes += _higher_rate(plan, checkpoint.progress)
+    initial = partial(_initial, run, plan)
+    return Session(plan, lambda: checkpoint, overrides, run, initial, notes=notes, file=file)
+
+
+def _initial(run: RunDirectory, plan: Plan) -> Checkpoint:
+    """The state that a run has started from; errors as in ``_origin_again``."""
+    origin = _origin_again(run)
+    return start(plan, None if origin is None else open_checkpoint(origin.path)[1])
 
 
 def _started_over(
@@ -608,8 +630,8 @@ def _origin_again(run: RunDirectory) -> Origin | None:
         if sha256(file) == told.sha256:
             return Origin(file, told.unknown, told.extend_vocabulary)
     raise CheckpointError(
-        f"{run.path}: was stopped before its first checkpoint, and its initial weights "
-        "(init_from in run.json) have changed since then; start a new run"
+        f"{run.path}: has to start again, but its initial weights (init_from in run.json) have "
+        "changed since then; start a new run"
     )
 
 
@@ -710,6 +732,21 @@ def _changes(run: RunDirectory, plan: Plan) -> list[str]:
     return [
         f"{'; '.join(changes)}: the run continues, but without these changes its results "
         "might have been different in the last bits"
+    ]
+
+
+def _higher_rate(plan: Plan, progress: Progress) -> list[str]:
+    """A note if a longer budget raises the learning rate of a resumed run."""
+    optim, factor, step = plan.settings.optim, progress.lr_factor, progress.step
+    used = plan.budget.progress(step, progress.seconds or 0.0)
+    lr = factor * scheduled_rate(optim, step, used)
+    if step <= optim.warmup or lr < MUCH_HIGHER * progress.lr:
+        return []
+    low = f"--set optim.schedule=constant --set optim.lr={progress.lr / factor:.2g}"
+    return [
+        f"with this budget, the learning rate rises from {progress.lr:.2g} to {lr:.2g}: the loss "
+        "rises at first, and falls again with the rate, in the rest of the budget; to go on with "
+        f"the low rate, add {low}"
     ]
 
 

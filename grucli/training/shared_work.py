@@ -51,7 +51,8 @@ class SharedWork:
     def synchronize(self) -> None:
         """Give all ranks the state of the run as rank 0 has it."""
         where = self.checkpoint.progress
-        with self.ranks.command(Command.SYNCHRONIZE, where.step, where.consecutive_nonfinite):
+        counts = where.step, where.skipped, where.consecutive_nonfinite
+        with self.ranks.command(Command.SYNCHRONIZE, *counts):
             self._send()
 
     def collect_states(self) -> None:
@@ -78,12 +79,12 @@ class SharedWork:
         """Carry out a command of rank 0."""
         where = self.checkpoint.progress
         if command == Command.STEP:
-            progress, where.lr_factor = numbers
+            progress, where.lr_factor, _ = numbers
             self.train_step(progress)
         elif command == Command.REHEARSE:
             self.train_step.rehearse()
         elif command == Command.SYNCHRONIZE:
-            where.step, where.consecutive_nonfinite = map(int, numbers)
+            where.step, where.skipped, where.consecutive_nonfinite = map(int, numbers)
             self._send()
         elif command == Command.COLLECT:
             self._collect()

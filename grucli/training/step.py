@@ -125,13 +125,13 @@ class TrainStep:
             params.flat,
             gradient,
             checkpoint.moments,
-            step=where.step,
+            step=where.updates,
             lr=lr,
             betas=optim.betas,
             eps=optim.eps,
         )
         if checkpoint.ema is not None:
-            ema_(checkpoint.ema.flat, params.flat, optim.ema, where.step)
+            ema_(checkpoint.ema.flat, params.flat, optim.ema, where.updates)
         where.consecutive_nonfinite = 0
         where.loss_sum += update.loss
         where.chars += update.chars

@@ -9,17 +9,25 @@ resumed run draws the same numbers as an uninterrupted run.
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 
 from grucli import evaluation
-from grucli.defaults import lower_rate
 from grucli.errors import CheckpointError, DivergedError
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint import Checkpoint
 from grucli.storage.directory import RunDirectory
-from grucli.storage.run_files import Pointer
 from grucli.threads import blas_limited_to
+from grucli.training.divergence import (
+    LEAST_FACTOR,
+    LR_FACTOR,
+    check_learning,
+    check_step,
+    diverged,
+    ended,
+)
 from grucli.training.events import (
     Evaluated,
     Evaluating,
@@ -30,17 +38,11 @@ from grucli.training.events import (
     Skipped,
     Stepped,
 )
-from grucli.training.plan import SAMPLES, Plan, random_stream
+from grucli.training.plan import SAMPLES, Plan, random_stream, start
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.recorder import Recorder
+from grucli.training.schedules import EARLY_SECONDS
 from grucli.training.shared_work import SharedWork
-from grucli.training.step import Update
-
-NONFINITE_STEPS = 5
-"""Consecutive non-finite steps before the run counts as diverged."""
-
-LR_FACTOR = 0.25
-"""Factor for the learning rates after a run went back to its last evaluation."""
 
 
 class Trainer:
@@ -53,6 +55,7 @@ class Trainer:
         elapsed: seconds already used that are not in the checkpoint.
         clock: returns monotonic time in seconds.
         ranks: the ranks that train the run.
+        initial: makes the initial state of the run; by default, random weights.
 
     Attributes:
         work: what all ranks do together.
@@ -68,12 +71,14 @@ class Trainer:
         elapsed: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
         ranks: Ranks = ALONE,
+        initial: Callable[[], Checkpoint] | None = None,
     ) -> None:
+        self.initial = initial or partial(start, plan)
         self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
         self.work = SharedWork(plan, checkpoint, ranks)
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.recorder = Recorder(plan, checkpoint, run, lambda: self.elapsed)
-        self.evaluation_seconds, self.evaluated_at = 0.0, self.elapsed
+        self.evaluation_seconds, self.began_at, self.evaluated_at = 0.0, *[self.elapsed] * 2
         self.stop: Callable[[], bool] = lambda: False
         self.finished = False
 
@@ -115,10 +120,11 @@ class Trainer:
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget or patience is used up, or ``stop`` returns True; then save.
 
-        A run that diverges goes back to its last evaluation, once, with lower learning rates.
+        A run that diverges goes back to its last evaluation, or to its start, with half the
+        learning rates, as often as needed.
 
         Raises:
-            RunError: it diverged again, or before its first evaluation; or the lock is lost.
+            RunError: it diverges with the lowest rates, too; or the lock is lost.
             OSError: a file cannot be written, and the error is permanent or the run has ended.
         """
         self.stop = stop
@@ -136,7 +142,7 @@ class Trainer:
                 yield from self._train()
                 return
             except DivergedError as problem:
-                yield self._roll_back(problem)
+                yield from self._go_back(problem)
             except evaluation.Stopped:
                 yield from self._save_what_is_due()
                 return
@@ -172,7 +178,9 @@ class Trainer:
             yield from self.recorder.log()
         if train.sample_every and where.step % train.sample_every == 0:
             yield from self.recorder.write_sample(self._sample_text())
-        if self.plan.evaluates(where.step, self.elapsed - self.evaluated_at):
+        early = max(EARLY_SECONDS, 4 * self.evaluation_seconds, self.evaluated_at - self.began_at)
+        due = self.plan.evaluates(where.step, self.elapsed - self.evaluated_at, early)
+        if due and not where.consecutive_absurd:
             yield from self._evaluate(last_chance=self.progress >= 1)
         elif self.recorder.save_is_due:
             yield from self._save(best=False)
@@ -181,47 +189,48 @@ class Trainer:
         """Train on the next window, or skip it if its loss or gradient is not finite.
 
         Raises:
-            DivergedError: too many consecutive steps were not finite.
+            DivergedError: too many consecutive steps were not finite, or absurd.
         """
-        began = self.clock()
+        began, where = self.clock(), self.checkpoint.progress
         update = self.work.step(self.progress)
+        check_step(self.plan, where, update)
         if not update.finite:
-            return self._skip(update)
-        seconds, step = self.clock() - began, self.checkpoint.progress.step
+            return Skipped(where.step, update.loss, update.grad_norm)
+        seconds = self.clock() - began
         self.recorder.count(update, seconds)
         progress, chars = self.progress, update.chars
         remaining = self.elapsed / max(progress, 1e-9) * (1 - progress)
-        return Stepped(step, update.loss / chars, chars / seconds, progress, remaining)
+        return Stepped(where.step, update.loss / chars, chars / seconds, progress, remaining)
 
-    def _skip(self, update: Update) -> Skipped:
-        where = self.checkpoint.progress
-        if where.consecutive_nonfinite >= NONFINITE_STEPS:
-            raise self._diverged(where.step, update.loss, update.grad_norm)
-        return Skipped(where.step, update.loss, update.grad_norm)
-
-    def _roll_back(self, problem: DivergedError) -> RolledBack:
-        """Go back to the last evaluation, once.
+    def _go_back(self, problem: DivergedError) -> Iterator[Event]:
+        """Go back to the last evaluation, or to the start, and halve the learning rates.
 
         Later checkpoints, which were written at a stop or by the clock, are ignored, so that
         equal runs go back to equal steps.
         """
-        where = self.checkpoint.progress
-        if where.evaluated_step is None or where.lr_factor < 1:
-            raise problem
-        try:
-            self.checkpoint.go_back_to(
-                checkpoints.read(self.run.checkpoints.file_of(where.evaluated_step))
-            )
-        except CheckpointError:
-            raise problem from None
-        self.recorder.drop_after(where.step)
-        where.consecutive_nonfinite, where.lr_factor = 0, LR_FACTOR
+        where, folder = self.checkpoint.progress, self.run.checkpoints
+        step, factor = where.step, LR_FACTOR * where.lr_factor
+        earlier = self._earlier() if factor >= LEAST_FACTOR else None
+        if earlier is None:
+            raise ended(problem, folder.pointer("last"), self.plan.settings.optim.lr * factor)
+        self.checkpoint.go_back_to(earlier, factor)
         self.work.synchronize()
-        return RolledBack(str(problem), where.step, LR_FACTOR)
+        self.began_at = self.evaluated_at = self.elapsed
+        yield RolledBack(str(problem), where.step, factor)
+        yield from self._save(best=where.best_step in (None, where.step))
+        if self.recorder.saved_step == where.step:
+            folder.drop_after(where.step)
+        yield from self.recorder.note_return(str(problem), step)
 
-    def _diverged(self, step: int, loss: float, norm: float) -> DivergedError:
-        saved = self.run.checkpoints.pointer("last")
-        return diverged(step, loss, norm, saved, self.plan.settings.optim.lr)
+    def _earlier(self) -> Checkpoint | None:
+        """The state at the last evaluation, or the initial one; None if there is neither."""
+        evaluated = self.checkpoint.progress.evaluated_step
+        with suppress(CheckpointError):
+            if evaluated is not None:
+                return checkpoints.read(self.run.checkpoints.file_of(evaluated))
+        with suppress(CheckpointError):
+            return self.initial()
+        return None
 
     def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
         """Evaluate the weights, sample from them and save them."""
@@ -231,7 +240,9 @@ class Trainer:
         yield Evaluating(where.step)
         loss = self._validation_loss()
         if not math.isfinite(loss) or not checkpoint.finite:
-            raise self._diverged(where.step + 1, loss, where.grad_norm)
+            raise diverged(where.step + 1, loss, where.grad_norm)
+        if self.progress < 1:
+            check_learning(self.plan, where, loss)
         # before the progress changes: after a stop here, a resumed run evaluates again
         text = None if checkpoint.settings.train.sample_every else self._sample_text()
         best = where.note_evaluation(loss)
@@ -279,19 +290,8 @@ class Trainer:
         where = self.checkpoint.progress
         self.work.collect_states()
         if not self.checkpoint.finite:
-            raise self._diverged(where.step + 1, where.train_loss, where.grad_norm)
+            raise diverged(where.step + 1, where.train_loss, where.grad_norm)
         yield from self.recorder.save(best=best, last_chance=last_chance)
-
-
-def diverged(
-    step: int, loss: float, norm: float, saved: Pointer | None, lr: float
-) -> DivergedError:
-    """The error for a run that has diverged at ``step`` with the learning rate ``lr``."""
-    kept = f"; the checkpoint of step {saved.step:,} was saved before that" if saved else ""
-    return DivergedError(
-        f"step {step:,}: the loss is {loss:.4g} and the norm of its gradient {norm:.4g}{kept}; "
-        f"start again with a lower learning rate, such as {lower_rate(lr)}"
-    )
 
 
 def make_sample(checkpoint: Checkpoint, seed: int, stop: Callable[[], bool]) -> bytes:

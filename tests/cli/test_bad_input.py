@@ -187,11 +187,11 @@ def test_eval(grucli: Grucli, trained: Path) -> None:
 def test_resume_with_a_changed_architecture_names_the_keys(grucli: Grucli, trained: Path) -> None:
     before = snapshot(trained)
     message = refused(
-        grucli, "train", "--resume", trained, "--set=model.hidden=8", "--set=optim.lr=0.1",
+        grucli, "train", "--resume", trained, "--set=model.hidden=8", "--set=optim.clip=9",
         "--set=train.log_every=9", "--steps=60",
     )  # fmt: skip
     assert "model.hidden: the run was started with 12; it cannot become 8" in message
-    assert "optim.lr: the run was started with 0.0" in message
+    assert "optim.clip: the run was started with 1.0; it cannot become 9.0" in message
     assert "log_every" not in message
     assert snapshot(trained) == before
 

@@ -33,7 +33,7 @@ GOES_BACK = (
     "--steps=120 --set optim.lr=6 --set optim.schedule=constant --set optim.warmup=40 "
     "--set optim.weight_decay=1"
 ).split()
-"""What makes the run diverge at step 78 and go back to the evaluation at step 70."""
+"""What makes the run diverge at step 37 and again later, and go back each time."""
 
 
 def words(runs: Path, steps: int = STEPS) -> list[str]:

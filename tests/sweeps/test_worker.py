@@ -177,6 +177,7 @@ def test_a_trial_that_diverges_is_told(text_file: Path) -> None:
     summary = train(text_file, {**rates, "optim.weight_decay": 0.0})
     assert [one.status for one in summary.trials] == ["done", "diverged"]
     assert "the loss is" in str(summary.trials[1].problem)
+    assert len(Run(S / "trial-0001").info.went_back) == 1  # it has not gone on to another rate
 
 
 def test_pruned_trials_are_stopped_and_saved(

@@ -1,7 +1,13 @@
 import pytest
 
 from grucli.config import Optim, Train, resolve
-from grucli.training.schedules import Budget, evaluation_interval, learning_rate
+from grucli.training.schedules import (
+    Budget,
+    early_evaluation,
+    evaluation_interval,
+    is_early_evaluation,
+    learning_rate,
+)
 
 
 def train(**values: object) -> Train:
@@ -26,8 +32,17 @@ def test_the_learning_rate_warms_up_and_falls_to_near_zero() -> None:
     optim = Optim(lr=0.01, warmup=10, final_lr=0.01)
     assert learning_rate(optim, 0, 0.0) == pytest.approx(0.001)
     assert learning_rate(optim, 9, 0.0) == pytest.approx(0.01)
-    assert learning_rate(optim, 500, 0.5) == pytest.approx(0.01 * 0.505)
+    assert learning_rate(optim, 505, 505 / 1000) == pytest.approx(0.01 * 0.505)
     assert learning_rate(optim, 1000, 1.0) == pytest.approx(0.0001)
+
+
+@pytest.mark.parametrize("steps", [12, 150, 10**6])
+def test_the_cosine_begins_after_the_warmup(steps: int) -> None:
+    optim = Optim(lr=0.01, warmup=10)
+    rates = [learning_rate(optim, step, step / steps) for step in range(min(steps, 200))]
+    assert max(rates) == rates[9] == rates[10] == 0.01
+    assert rates == sorted(rates[:10]) + sorted(rates[10:], reverse=True)
+    assert learning_rate(optim, 3, 1.0) == pytest.approx(0.004 * 0.01)  # the time is over
 
 
 def test_a_constant_rate_stays() -> None:
@@ -51,6 +66,16 @@ def test_when_to_evaluate(budget: Budget, val_chars: int, expected: int) -> None
         train(), budget, steps_per_epoch=100, step_chars=1000, val_chars=val_chars
     )
     assert interval == expected
+
+
+def test_early_evaluations_come_after_powers_of_two_of_the_first() -> None:
+    assert [step for step in range(1, 3000) if is_early_evaluation(step, 70, 1200)] == [
+        70, 140, 280, 560,
+    ]  # fmt: skip
+    assert not any(is_early_evaluation(step, 70, 110) for step in range(1, 300))
+    assert early_evaluation(264_001, 64 * 128, 100_000) == 232  # about 15 seconds
+    assert early_evaluation(10**9, 64 * 128, 0) == 1
+    assert early_evaluation(10**9, 64 * 128, 10**6) == 123  # no more often than that costs
 
 
 def test_the_interval_asked_for_wins() -> None:

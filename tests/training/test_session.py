@@ -226,6 +226,41 @@ def diverge(trainer: Trainer, first: int = 14) -> None:
     trainer.work.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
 
 
+@pytest.mark.parametrize("stop", [3, 5, 6, 12])
+@pytest.mark.parametrize("weights", [False, True])
+def test_a_stop_does_not_change_where_a_run_starts_again_from(stop: int, weights: bool) -> None:
+    origin, _ = train(new(model__hidden=12), 15)
+    prepare = partial(diverge, first=2)
+
+    def begin(lr: float = 0.02) -> Session:
+        if not weights:
+            return new(train__keep=0, optim__lr=lr)
+        given = {key: one for key, one in SMALL.items() if not key.startswith("model.")}
+        every = [("small", given | {"optim.lr": lr})]
+        return sessions.from_weights(Origin(origin), ["text.txt"], every, {})
+
+    whole, events = train(begin(), prepare=prepare)
+    assert [event.step for event in events if isinstance(event, RolledBack)] == [0]
+    lower, _ = train(begin(0.01))
+    assert [row.loss for row in RunDirectory(whole).metrics()] == [
+        row.loss for row in RunDirectory(lower).metrics()
+    ]
+    run, _ = train(begin(), stop, prepare)
+    train(again(run), prepare=prepare)
+    assert remains(run) == remains(whole)
+
+
+def test_a_run_whose_first_weights_are_gone_cannot_start_again() -> None:
+    origin, _ = train(new(), 15)
+    given = {key: one for key, one in SMALL.items() if not key.startswith("model.")}
+    run, _ = train(sessions.from_weights(Origin(origin), ["text.txt"], [("s", given)], {}), 2)
+    train(again(origin))  # a checkpoint of it changes
+    for file in RunDirectory(origin).checkpoints.files():
+        file.unlink()
+    with pytest.raises(RunError, match="start again with a lower learning rate"):
+        train(again(run), prepare=partial(diverge, first=3))
+
+
 @pytest.mark.parametrize("stop", [11, 13, 16, 20, 27, 33])
 def test_a_stop_does_not_change_where_a_run_goes_back_to(stop: int) -> None:
     whole, events = train(new(train__keep=0), prepare=diverge)
@@ -384,6 +419,79 @@ def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
     config.unlink()
     train(again(run))
     assert flatten(resolve([RunDirectory(run).config()]))["model.hidden"] == 8
+
+
+def test_a_longer_budget_that_raises_the_learning_rate_says_so() -> None:
+    changes = {"optim__warmup": 5, "optim__lr": 0.01}
+    run, _ = train(new(**changes))
+    low = RunDirectory(run).metrics()[-1].lr
+    session = again(run, train__steps=80)
+    (note,) = [note for note in session.notes if "learning rate rises" in note]
+    assert f"rises from {low:.2g} to 0.0056" in note
+    session.close()
+    low_rate = f"--set optim.schedule=constant --set optim.lr={low:.2g}"
+    assert low_rate in note
+    constant = {"optim__schedule": "constant", "optim__lr": float(f"{low:.2g}")}
+    session = again(run, train__steps=80, **constant)
+    assert not any("learning rate rises" in note for note in session.notes)
+    train(session)
+    assert RunDirectory(run).metrics()[-1].lr == float(f"{low:.2g}")
+    other, _ = train(new(**changes), 20)
+    session = again(other)  # as planned
+    assert not any("learning rate rises" in note for note in session.notes)
+    session.close()
+
+
+def test_the_number_of_workers_may_change() -> None:
+    run, _ = train(new(train__batch=32), 15)
+    session = again(run, train__workers=2)
+    assert any("the number of workers was 1 and is 2" in note for note in session.notes)
+    train(session)
+    assert RunDirectory(run).info.workers == 2
+    assert RunDirectory(run).metrics()[-1].step == 40
+
+
+# ---- weights of another run
+
+
+def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> None:
+    origin, _ = train(new(), 15)
+
+    def chosen(**changes: Any) -> Values:
+        return sessions.from_weights(Origin(origin), ["text.txt"], layers(**changes), {}).suited
+
+    assert chosen() == {"optim.lr": 0.012}
+    assert chosen(train__batch=256) == {"optim.lr": 0.024, "optim.warmup": 12}
+    assert chosen(train__minutes=240) == {"optim.lr": 0.006}
+    assert chosen(optim__lr=0.5) == {}
+
+
+def test_a_long_text_and_a_long_budget_take_the_lower_of_their_rates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sessions, "suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512})
+    for given, rate in [({"train.steps": 9}, 0.012), ({"train.minutes": 480.0}, 0.0071)]:
+        assert sessions.new(["text.txt"], [("t", given)], {}).suited["optim.lr"] == rate
+
+
+def test_new_characters_are_predicted_with_their_frequencies() -> None:
+    common = prose(4000)
+    Path("text.txt").write_text(common.replace("a", "e").replace("o", "e"), encoding="utf-8")
+    origin, _ = train(new(train__steps=150, optim__warmup=10, model__hidden=32))
+    Path("text.txt").write_text(common, encoding="utf-8")
+    session = sessions.from_weights(Origin(origin, extend=True), ["text.txt"], [], {})
+    model, plan = session.checkpoint.model, session.plan
+    x = plan.windows.window(1)[0]
+    for letter in "ao":
+        new_id = int(plan.corpus.vocabulary.encode(letter)[0])
+        log_p, _, _ = model.score(
+            x,
+            np.full_like(x, new_id),
+            model.zero_state(x.shape[1]),
+            model.workspace(*x.shape),
+        )
+        frequency = plan.counts[new_id] / plan.counts.sum()
+        assert np.exp(log_p).mean() == pytest.approx(frequency, rel=0.25)
 
 
 # ---- bits

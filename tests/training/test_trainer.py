@@ -3,17 +3,21 @@ import errno
 import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from grucli.config import Settings, resolve
+from grucli.config import Model, Settings, resolve
 from grucli.data.corpus import read
+from grucli.defaults import learning_rate
 from grucli.errors import (
     CheckpointError,
     CorpusError,
+    DivergedError,
     RunError,
     SettingsError,
     UnknownCharacterError,
@@ -23,7 +27,9 @@ from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.checkpoint_folder import CheckpointFolder
+from grucli.storage.checkpoint_progress import Progress
 from grucli.storage.directory import RunDirectory
+from grucli.training.divergence import check_learning
 from grucli.training.events import (
     Evaluated,
     Evaluating,
@@ -36,7 +42,7 @@ from grucli.training.events import (
 )
 from grucli.training.plan import Plan, make_plan, resume, start
 from grucli.training.step import TrainStep
-from grucli.training.trainer import LR_FACTOR, Trainer
+from grucli.training.trainer import Trainer
 from tests.conftest import snapshot
 from tests.texts import prose
 
@@ -231,6 +237,31 @@ def test_training_learns(text: str) -> None:
     assert trainer.checkpoint.progress.best_loss < 0.7 * unigram
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_narrow_stacks_learn_at_their_default_rate(text: str, cell: str) -> None:
+    """Their upper layers would saturate while they learn the frequencies of characters."""
+    Path(text).write_text(prose(20_000), encoding="utf-8")
+    plan = plan_for(
+        text,
+        model__cell=cell,
+        model__layers=3,
+        model__hidden=32,
+        model__dropout=0.5,
+        optim__lr=learning_rate(Model(layers=3, hidden=32)),
+        optim__warmup=50,
+        train__batch=16,
+        train__window=32,
+        train__steps=150,
+        train__eval_every=150,
+        sample__length=0,
+    )
+    trainer = trainer_for(plan)
+    follow(trainer)
+    best, guess = trainer.checkpoint.progress.best_loss, baselines(plan.counts)[1]
+    assert best is not None
+    assert best < 0.85 * guess
+
+
 def test_the_state_is_carried_and_reset_at_each_epoch(text: str) -> None:
     plan = plan_for(text, model__dropout=0.0)
     trainer = trainer_for(plan)
@@ -262,6 +293,41 @@ def test_a_training_step_needs_no_run_directory(text: str) -> None:
     np.testing.assert_array_equal(
         train_step.checkpoint.model.params.flat, trainer.checkpoint.model.params.flat
     )
+
+
+def test_a_long_budget_in_minutes_is_evaluated_early_and_then_rarely(text: str) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.4
+        return now[0]
+
+    changes: dict[str, Any] = {"train__eval_every": None, "sample__length": 0}
+    plan = plan_for(text, train__steps=None, train__minutes=480, **changes)
+    plan = replace(plan, eval_every=10**6)  # an epoch of a long text
+    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
+    trainer, times = Trainer(plan, start(plan), run, clock=clock), []
+    for event in trainer.train(lambda: now[0] > 2000):
+        times += [now[0]] if isinstance(event, Evaluating) else []
+    assert 20 <= times[0] < 30
+    assert all(1.8 < later / time < 2.5 for time, later in pairwise(times))
+    saved = checkpoints.read(trainer.run.checkpoints.find("last"))
+    begun, now[0] = now[0], 0.0  # the clock of another process
+    again = Trainer(plan, resume(plan, saved), trainer.run, clock=clock)
+    events = again.train(lambda: again.elapsed > begun + 300)
+    elapsed = [again.elapsed - begun for event in events if isinstance(event, Evaluating)]
+    assert 20 <= elapsed[0] < 45
+
+
+def test_a_long_budget_in_steps_is_evaluated_early_at_equal_steps(text: str) -> None:
+    plan = replace(plan_for(text, train__eval_every=None), eval_every=20, early=4)
+    whole, part = trainer_for(plan), trainer_for(plan, "part")
+    steps = [event.step for event in follow(whole) if isinstance(event, Evaluated)]
+    assert steps == [4, 8, 20, 24]
+    follow(part, 7)
+    part = resumed(part, plan)
+    assert [e.step for e in follow(part) if isinstance(e, Evaluated)] == [8, 20, 24]
+    assert last(part) == last(whole)
 
 
 def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
@@ -491,6 +557,29 @@ def test_a_skipped_step_changes_neither_weights_nor_moments(text: str) -> None:
     np.testing.assert_array_equal(trainer.checkpoint.state, 0.0)
 
 
+def test_skipped_steps_do_not_weaken_the_first_update(text: str) -> None:
+    trainer = trainer_for(plan_for(text, optim__weight_decay=0.0, optim__warmup=0))
+    fails_at(trainer, 1, 2, 3, 4)
+    for _ in range(4):
+        trainer.step()
+    before = trainer.checkpoint.model.params.flat.copy()
+    trainer.step()
+    change = np.abs(trainer.checkpoint.model.params.flat - before).max()
+    assert change == pytest.approx(trainer.checkpoint.progress.lr, rel=1e-3)
+
+
+def test_characters_are_counted_exactly(text: str) -> None:
+    plan = plan_for(text, train__log_every=1, train__steps=80)
+    trainer = trainer_for(plan)
+    events = follow(trainer)
+    assert plan.windows.chars_per_epoch % plan.windows.per_epoch
+    read = np.cumsum(
+        [plan.windows.window(step % plan.windows.per_epoch)[0].size for step in range(80)]
+    )
+    assert len([event for event in events if isinstance(event, Stepped)]) == 80
+    assert all(int(row["chars"]) == read[int(row["step"]) - 1] for row in rows(trainer))
+
+
 def test_a_run_with_skipped_steps_resumes_to_the_same_bits(text: str) -> None:
     whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
     fails_at(whole, 6, 7)
@@ -503,7 +592,7 @@ def test_a_run_with_skipped_steps_resumes_to_the_same_bits(text: str) -> None:
     assert last(again) == last(whole)
 
 
-def test_a_run_that_diverges_goes_back_once_with_lower_learning_rates(text: str) -> None:
+def test_a_run_that_diverges_goes_back_with_half_the_learning_rates(text: str) -> None:
     trainer = trainer_for(plan_for(text))
     fails_at(trainer, 13, 14, 15, 16, 17)
     events = follow(trainer)
@@ -513,7 +602,7 @@ def test_a_run_that_diverges_goes_back_once_with_lower_learning_rates(text: str)
     steps = [event.step for event in events if isinstance(event, Stepped)]
     assert steps == [*range(1, 13), *range(11, 25)]
     saved = checkpoints.read(trainer.run.checkpoints.find("last"))
-    assert (saved.progress.step, saved.progress.lr_factor) == (24, LR_FACTOR)
+    assert (saved.progress.step, saved.progress.lr_factor) == (24, 0.5)
     written = [(int(row["step"]), row["split"]) for row in rows(trainer)]
     assert written == sorted(set(written), key=written.index)
     assert [step for step, _ in written] == sorted(step for step, _ in written)
@@ -521,28 +610,134 @@ def test_a_run_that_diverges_goes_back_once_with_lower_learning_rates(text: str)
     assert rates[20] < 0.5 * rates[10]
 
 
-def test_a_run_that_diverges_again_stops_with_the_old_checkpoint(text: str) -> None:
+def returns(events: Iterable[Event]) -> list[tuple[int, float]]:
+    return [(event.step, event.lr_factor) for event in events if isinstance(event, RolledBack)]
+
+
+def test_a_run_goes_back_as_often_as_needed_and_run_json_tells(text: str) -> None:
     trainer = trainer_for(plan_for(text))
-    fails_at(trainer, *range(13, 25), times=9)
-    with pytest.raises(RunError, match=r"the checkpoint of step 10 .* --set optim\.lr=0\.00"):
-        follow(trainer)
+    fails_at(trainer, *range(13, 18), times=2)
+    fails_at(trainer, *range(20, 25))
+    assert returns(follow(trainer)) == [(10, 0.5), (10, 0.25), (20, 0.125)]
+    assert trainer.finished
+    told = trainer.run.info.went_back
+    assert [(one.step, one.to, one.lr_factor) for one in told] == [
+        (17, 10, 0.5),
+        (17, 10, 0.25),
+        (24, 20, 0.125),
+    ]
+    assert all("the loss is nan" in str(one.problem) for one in told)
+
+
+def test_a_run_that_diverges_at_any_rate_ends_with_the_old_checkpoint(text: str) -> None:
+    trainer, events = trainer_for(plan_for(text)), []
+    fails_at(trainer, *range(13, 25), times=99)
+    with pytest.raises(RunError, match=r"the checkpoint of step 10 .* --set optim\.lr=[0-9.]+e-0"):
+        events.extend(trainer.train())
+    assert [one.lr_factor for one in trainer.run.info.went_back] == [0.5**n for n in range(1, 11)]
     assert checkpoints.read(trainer.run.checkpoints.find("last")).progress.step == 10
+
+
+def test_a_run_that_diverges_before_its_first_evaluation_starts_again(text: str) -> None:
+    trainer = trainer_for(plan_for(text))
+    fails_at(trainer, *range(4, 9))
+    assert returns(follow(trainer)) == [(0, 0.5)]
+    lower = trainer_for(plan_for(text, optim__lr=0.005), "lower")
+    follow(lower)
+    clock = ("chars_per_s", "elapsed_s")
+    assert rows(trainer, *clock) == rows(lower, *clock)
+    ends = [checkpoints.read(t.run.checkpoints.find("last")) for t in (trainer, lower)]
+    np.testing.assert_array_equal(*(end.model.params.flat for end in ends))
+
+
+def test_what_went_back_has_no_later_files(text: str) -> None:
+    trainer = trainer_for(plan_for(text, train__keep=9))
+    fails_at(trainer, *range(13, 18))
+    events = trainer.train(lambda: trainer.checkpoint.progress.step == 15)
+    list(events)  # a stop, which writes a later checkpoint
+    for event in trainer.train():
+        if isinstance(event, Stepped) and event.step == 11:
+            break
+    names = {path.name for path in trainer.run.path.rglob("step-*")}
+    assert names == {"step-00000010.npz", "step-00000010.txt"}
+    saved = checkpoints.read(trainer.run.checkpoints.find("last"))
+    assert (saved.progress.step, saved.progress.lr_factor) == (10, 0.5)
+
+
+def test_losses_that_are_finite_but_absurd_are_a_divergence(text: str) -> None:
+    """Twenty in a row; a shorter outburst passes, but no evaluation counts while it lasts."""
+    for count, expected in [(19, []), (20, [(10, 0.5)])]:
+        trainer = trainer_for(plan_for(text, train__steps=60))
+        original, where = (
+            trainer.work.train_step.shards.loss_and_gradients,
+            trainer.checkpoint.progress,
+        )
+
+        def absurd(
+            *arguments: Any, count: int = count, where: Any = where, original: Any = original
+        ) -> Any:
+            loss, state, grads = original(*arguments)
+            bad = where.lr_factor == 1 and 12 <= where.step + 1 < 12 + count
+            return (loss + 2e4 if bad else loss), state, grads
+
+        trainer.work.train_step.shards.loss_and_gradients = absurd  # type: ignore[method-assign]
+        events = follow(trainer)
+        assert returns(events) == expected
+        evaluated = [event.step for event in events if isinstance(event, Evaluated)]
+        assert evaluated == [10, *((20, 30) if expected else ()), 40, 50, 60]
+
+
+def learning(**values: Any) -> Progress:
+    return Progress(step=300, train_loss=3.5, evaluated_step=250, evaluated_loss=3.5, **values)
+
+
+def test_what_is_no_better_than_a_guess_has_learned_nothing(text: str) -> None:
+    plan = plan_for(text, optim__lr=0.02)
+    guess = baselines(plan.counts)[1]
+    assert guess < 3
+    stuck = learning()
+    with pytest.raises(DivergedError, match="by their frequency gives 2"):
+        check_learning(plan, stuck, 3.4)
+    assert stuck.evaluated_step is None
+    lost = replace(learning(), evaluated_loss=2.0, lr_factor=0.01, step=50)
+    with pytest.raises(DivergedError):
+        check_learning(plan, lost, 3.4)
+    assert lost.evaluated_step == 250
+    for sound, loss in [
+        (replace(learning(), step=199), 3.5),  # it has just begun
+        (replace(learning(), lr_factor=0.125), 3.5),  # its rate is not too high
+        (replace(learning(), train_loss=1.0), 9.9),  # it memorizes its text
+        (learning(), 2.0),
+        (replace(lost, lr_factor=2.0**-10), 3.4),  # it cannot be helped
+    ]:
+        check_learning(plan, sound, loss)
+        assert sound.evaluated_step == 250
+
+
+def test_a_run_that_stays_at_the_frequencies_starts_again_by_itself(text: str) -> None:
+    changes = {"optim__lr": 3.0, "train__steps": 500, "train__eval_every": 50}
+    trainer = trainer_for(plan_for(text, sample__length=0, **changes))
+    back = returns(follow(trainer))
+    assert len(back) > 1
+    best = trainer.checkpoint.progress.best_loss
+    assert best is not None
+    assert best < 0.95 * baselines(trainer.plan.counts)[1]
 
 
 def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
     trainer = trainer_for(plan_for(text))
     follow(trainer, 12)
-    for attempt in range(2):
-        before = last(trainer)
+    for attempt in range(11):
         trainer.checkpoint.model.params.flat[:] = np.nan
-        if attempt:
+        if attempt == 10:
+            before = last(trainer)
             with np.errstate(all="ignore"), pytest.raises(RunError, match="was saved before that"):
                 list(trainer.train(lambda: True))
             assert last(trainer) == before
         else:  # mended by going back, even though it is about to stop
             with np.errstate(all="ignore"):
                 events = list(trainer.train(lambda: True))
-            assert any(isinstance(event, RolledBack) for event in events)
+            assert returns(events) == [(10, 0.5 ** (attempt + 1))]
             assert checkpoints.read(trainer.run.checkpoints.find("last")).finite
 
 

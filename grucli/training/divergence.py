@@ -1,0 +1,94 @@
+"""When a run has diverged: its losses are no numbers, absurd, or no better than a guess.
+
+The trainer then goes back and continues with lower learning rates. All decisions depend only on
+losses and steps, so that a resumed run makes the same ones.
+"""
+
+import math
+
+from grucli.defaults import learning_rate
+from grucli.errors import DivergedError
+from grucli.evaluation import guessed
+from grucli.storage.checkpoint_progress import Progress
+from grucli.storage.run_files import Pointer
+from grucli.training.plan import Plan
+from grucli.training.step import Update
+
+NONFINITE_STEPS = 5
+"""Consecutive non-finite steps before the run counts as diverged."""
+
+ABSURD, ABSURD_STEPS = 2.0, 20
+"""A loss is absurd above this many times that of guessing all characters with equal probability;
+and the consecutive absurd steps before the run counts as diverged."""
+
+FIRST_STEPS = 200
+"""Steps after which a network that learns anything is better than the frequencies of characters."""
+
+LR_FACTOR = 0.5
+"""Factor for the learning rates each time a run goes back."""
+
+LEAST_FACTOR = 2.0**-10
+"""The smallest product of these factors. A run that diverges with it ends."""
+
+LEARNED = 0.95
+"""A network has learned something if its loss is lower than this share of that guess."""
+
+SLOW = 1 / 8
+"""Share of the default learning rate that is too low to be why a run has learned nothing."""
+
+
+def check_step(plan: Plan, progress: Progress, update: Update) -> None:
+    """Count the steps in a row whose losses are no numbers or absurd.
+
+    Raises:
+        DivergedError: there are too many.
+    """
+    absurd = update.loss > ABSURD * math.log(len(plan.counts)) * update.chars
+    progress.consecutive_absurd = progress.consecutive_absurd + 1 if absurd else 0
+    too_many = progress.consecutive_absurd >= ABSURD_STEPS
+    if too_many or progress.consecutive_nonfinite >= NONFINITE_STEPS:
+        raise diverged(progress.step, update.loss / update.chars, update.grad_norm)
+
+
+def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
+    """Compare the losses at an evaluation with guessing characters by their frequency.
+
+    Both must be higher: a validation loss alone also rises where a network memorizes its text. A
+    run that has not learned anything yet may need time, or a learning rate that is not as low.
+
+    Args:
+        plan: the plan of the run.
+        progress: its progress; it forgets the evaluation before if that was not better.
+        loss: the loss of this evaluation.
+
+    Raises:
+        DivergedError: the run has not learned anything, or has lost it again.
+    """
+    guess, factor, settings = guessed(plan.counts, plan.counts), progress.lr_factor, plan.settings
+    before = progress.evaluated_loss
+    had_learned = before is not None and before < LEARNED * guess
+    slow = factor * settings.optim.lr <= SLOW * learning_rate(settings.model, settings.train)
+    too_early = not had_learned and (slow or progress.step < FIRST_STEPS)
+    if too_early or factor <= LEAST_FACTOR or min(loss, progress.train_loss) < guess:
+        return
+    if not had_learned:
+        progress.evaluated_step = None  # that evaluation is not worth going back to
+    raise DivergedError(
+        f"step {progress.step:,}: the loss is {progress.train_loss:.4g}, and guessing characters "
+        f"by their frequency gives {guess:.4g}"
+    )
+
+
+def diverged(step: int, loss: float, norm: float) -> DivergedError:
+    """The error for a loss or a gradient that is not finite, or is absurd."""
+    return DivergedError(
+        f"step {step:,}: the loss is {loss:.4g} and the norm of its gradient {norm:.4g}"
+    )
+
+
+def ended(problem: DivergedError, saved: Pointer | None, lr: float) -> DivergedError:
+    """The error that ends a run; it advises the learning rate ``lr``."""
+    kept = f"; the checkpoint of step {saved.step:,} was saved before that" if saved else ""
+    return DivergedError(
+        f"{problem}{kept}; start again with a lower learning rate, such as --set optim.lr={lr:.2g}"
+    )
