@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.page import machine, table
 from grucli.data import builtin
-from grucli.evaluation import baselines
+from grucli.evaluation import guessed
 from grucli.storage import checkpoint as checkpoints
 from grucli.storage.directory import RunDirectory
 from grucli.training.divergence import FIRST_STEPS, LEARNED
@@ -92,7 +92,7 @@ def standing(name: str, path: Path, *, resumed: bool) -> Row:
     """
     run = RunDirectory(path)
     last = checkpoints.read(run.checkpoints.find("last"))
-    guess, progress = baselines(last.counts)[1], last.progress
+    guess, progress = guessed(last.counts, last.counts), last.progress
     loss = progress.loss_sum / progress.chars if progress.chars else progress.train_loss
     stuck = progress.step >= FIRST_STEPS and loss > LEARNED * guess
     assert not stuck, (name, progress)
