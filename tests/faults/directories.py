@@ -349,8 +349,8 @@ def trial(sound: Path, seed: int, place: Path = Path("damaged")) -> list[int]:
     assert codes[0] == 0, f"seed {seed}: {done}: one damaged run hides the others"
     assert snapshot(OUTSIDE) == outside, f"seed {seed}: {done}: changed outside of the run"
     for page in (run / "report.html", run / "page.html"):
-        written = page.read_bytes() if page.is_file() and not page.is_symlink() else b""
-        assert SECRET.encode() not in written, (seed, done)
+        if page.is_file() and not page.is_symlink() and page.stat().st_size < 2**24:
+            assert SECRET.encode() not in page.read_bytes(), (seed, done)
     if codes[-1] == 0:  # it has gone on: then it is sound again
         assert RunDirectory(run).info.status == "done", (seed, done)
         assert RunDirectory(run).checkpoints.last_sound()[2] is None, (seed, done)
