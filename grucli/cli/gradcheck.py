@@ -63,8 +63,9 @@ def gradcheck(
     for example with model.layers=3 or model.reset=after. With a run, the command checks the weights
     of its best checkpoint on its text. --break makes a known mistake, for example route-2-update.
 
-    Where rounding alone can explain an error, the gradient "cannot be decided here", which is no
-    failure. The command then checks the initial weights of the run, too.
+    On extreme weights, gradients can vanish, and rounding can explain errors as large as those of
+    a mistake. They "cannot be decided here", which is no failure; the command then checks the
+    initial weights of the run, too.
     """
     for option, value in (("--set", sets), ("--break", mistake)):
         if run is not None and value:
@@ -134,7 +135,8 @@ def _verdict(report: "Report") -> Iterator[str]:
     if report.undecided:
         yield (
             f"cannot be decided here: {len(report.undecided)} of {total} gradients "
-            f"({_named(report.undecided)}); on these weights, rounding alone explains their errors"
+            f"({_named(report.undecided)}); on these weights they vanish, or rounding explains "
+            "errors as large as those of a mistake"
         )
 
 

@@ -40,14 +40,18 @@ FLOOR = 1e-5
 EPSILON = 4e-3
 """Step of the differences. Their high order allows a wide one, so rounding, O(1/e), is small."""
 
-COMPLEX_STEP = 1e-30
-"""Length of a complex step. Its square, and with it the error, is nothing beside 1."""
+COMPLEX_STEP = 1e-100
+"""Length of a complex step. Its square, and with it the error, is nothing beside any number."""
 
 SAMPLES, SAFETY = 3, 10.0
 """How often rounding is sampled, and how many times the largest sample rounding can explain."""
 
 DECIDABLE = 0.1
-"""Where rounding explains a larger relative error than this, a mistake could not be seen."""
+"""Where rounding explains a larger relative error than this, nothing can be said: it may change the
+whole course of the states, and then no sample tells how far."""
+
+VANISHING = FLOOR * TOLERANCE
+"""Gradients below this would be called right with any mistake."""
 
 FLOAT32, TINY = 2.0**-24, 1e-30
 """Relative error of a number in float32, and a size below which there is nothing to compare."""
@@ -69,6 +73,7 @@ class Row:
         error: the largest relative error found.
         allowed: the largest relative error that counts as right.
         explained: the largest relative error that rounding explains, if it is above ``allowed``.
+        vanishes: whether the gradient is too small to be compared.
     """
 
     name: str
@@ -77,13 +82,15 @@ class Row:
     error: float
     allowed: float = TOLERANCE
     explained: float = 0.0
+    vanishes: bool = False
 
     @property
     def verdict(self) -> Verdict:
         """Whether the gradient is right; an error that is not a number is wrong."""
         if self.error <= self.allowed:
-            return "right"
-        return "undecided" if self.error <= self.explained else "WRONG"
+            return "undecided" if self.vanishes else "right"
+        explained = self.error <= self.explained or self.error > self.explained > DECIDABLE
+        return "undecided" if explained else "WRONG"
 
     @property
     def passed(self) -> bool:
@@ -144,7 +151,8 @@ def check_entries(
         doubt: decides where they disagree.
     """
     entries = np.arange(array.size) if entries is None else entries
-    worst = Row(name, array.shape, f"{len(entries)} of {array.size}", 0.0)
+    vanishes = float(np.abs(gradient.flat[entries]).max()) <= VANISHING
+    worst = Row(name, array.shape, f"{len(entries)} of {array.size}", 0.0, vanishes=vanishes)
     for entry in entries:
         index = np.unravel_index(entry, array.shape)
         centre = float(array[index])
@@ -185,12 +193,13 @@ def check_direction(
 
     def moved(distance: float) -> float:
         array[...] = centre + distance * direction
-        return loss()
+        value = loss()
+        array[...] = centre
+        return value
 
-    row = Row(name, array.shape, "1 direction", 0.0)
-    row = _compared(row, gradient, direction, moved, doubt)
-    array[...] = centre
-    return row
+    vanishes = float(np.linalg.norm(gradient)) <= VANISHING
+    row = Row(name, array.shape, "1 direction", 0.0, vanishes=vanishes)
+    return _compared(row, gradient, direction, moved, doubt)
 
 
 def _compared(
@@ -222,18 +231,20 @@ class Doubt:
         error = relative_error(analytic, exact)
         if error <= TOLERANCE:
             return replace(row, error=error)
-        moved = [
-            abs(analytic - sum(float(np.vdot(sample[name], v)) for name, v in directions.items()))
-            for sample in self.samples
+        slopes = [
+            sum(float(np.vdot(gradients[name], v)) for name, v in directions.items())
+            for gradients in self.samples
         ]
+        moved = max(abs(slope - slopes[0]) for slope in slopes)
         size = max(abs(analytic), abs(exact), FLOOR)
-        return replace(row, error=error, explained=SAFETY * max(moved) / size)
+        return replace(row, error=error, explained=SAFETY * moved / size)
 
     @cached_property
     def samples(self) -> list[dict[str, Array]]:
-        """The gradients with other rounding errors."""
+        """The gradients, then the same with other rounding errors."""
         model, window, rounding = self.model, self.window, ROUNDING["float64"]
-        return [gradients_of(model, window, (rounding, seed)) for seed in range(SAMPLES)]
+        rounded = (gradients_of(model, window, (rounding, seed)) for seed in range(SAMPLES))
+        return [gradients_of(model, window), *rounded]
 
 
 def complex_derivative(model: Model, window: Window, directions: Mapping[str, Array]) -> float:
@@ -556,11 +567,12 @@ def check_reference(
 
 
 def _weighted(gradient: Array, rng: np.random.Generator) -> Array:
-    """A direction along each row, half of it random, divided by the norm of the row."""
-    norms = np.linalg.norm(gradient, axis=-1, keepdims=True)
+    """A direction along each row, or each entry of a vector, half of it random, by its norm."""
+    rows = gradient if gradient.ndim > 1 else gradient[:, None]
+    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     norms = np.maximum(norms, max(1e-3 * float(np.sqrt(np.mean(norms**2))), FLOOR))
-    random = rng.standard_normal(gradient.shape) / math.sqrt(gradient.shape[-1])
-    direction: Array = (gradient / norms + random) / norms
+    random = rng.standard_normal(rows.shape) / math.sqrt(rows.shape[-1])
+    direction: Array = ((rows / norms + random) / norms).reshape(gradient.shape)
     return direction
 
 
@@ -591,12 +603,12 @@ def check_step(
             errors = errors / size
             worst = int(np.argmax(errors / explained))
             error, limit = float(errors[worst]), float(explained[worst])
-            whole = block == "whole"
-            compared = block if whole else f"{block} {worst + 1}"
+            compared = block if block == "whole" else f"{block} {worst + 1}"
             row = Row(name, right.shape, compared, error, min(limit, DECIDABLE), limit)
-            if whole or row.verdict == "WRONG":
-                rows.append(row)
-        yield max(rows, key=lambda row: row.gravity)
+            rows.append(replace(row, vanishes=not right.any()))
+        whole, *blocks = rows
+        worse = [row for row in blocks if row.verdict == "WRONG" and whole.verdict != "undecided"]
+        yield max([whole, *worse], key=lambda row: row.gravity)
 
 
 def _norms(array: Array) -> dict[str, Array]:

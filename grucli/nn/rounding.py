@@ -39,9 +39,9 @@ def rounded(model: Model, rounding: Rounding, seed: int) -> Model:
     Args:
         model: in float64.
         rounding: how.
-        seed: chooses the number to whose multiples is rounded.
+        seed: chooses the number to whose multiples is rounded; 0 rounds as training does.
     """
-    unit = float(np.random.default_rng(seed).uniform(1.0, 2.0))
+    unit = float(np.random.default_rng(seed).uniform(1.0, 2.0)) if seed else 1.0
 
     def cut(array: Array, bits: float) -> Array:
         scaled = array * unit
