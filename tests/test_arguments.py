@@ -139,7 +139,9 @@ def test_what_is_no_path_is_refused_in_words(
         call(value)
 
 
-@pytest.mark.parametrize("value", [3, 2.5, None, ["a"], object()], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value", [3, 2.5, None, ["a"], object()], ids=lambda one: type(one).__name__
+)
 def test_what_is_no_text_is_refused_in_words(value: object) -> None:
     lm: Any = make()
     for call in (lm.score, lm.encode, lm.count_unknown, lm.states, lm.decode):

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from grucli.errors import UsageError
 from grucli.nn import gradcheck, input_projection
 from grucli.nn import model as model_module
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, Cell
 
 Changes = dict[str, tuple[str, str]]
 """For each mistake its name, a place of the source that occurs once, and what to put there."""
@@ -46,7 +48,11 @@ def mistakes(cell: str) -> list[Mistake]:
     """Return the mistakes that can be made with a cell: its own, and those of the whole model."""
     own = inspect.getmodule(type(CELLS[cell]))
     assert own is not None
-    changes = [(own, _OF_CELLS.get(cell, {})), (input_projection, _INPUT), (model_module, _MODEL)]
+    changes = [
+        (own, _OF_CELLS.get(cell, {})),
+        (input_projection, _biases(CELLS[cell]) | _INPUT),
+        (model_module, _MODEL),
+    ]
     return [
         Mistake(name, module, right, wrong)
         for module, of_module in changes
@@ -162,11 +168,15 @@ _AFTER: Changes = {
     ),
 }
 
+
+def _biases(cell: Cell) -> Changes:
+    """The bias of each gate left out."""
+    right, names = "np.sum(dw.W_x, axis=1, out=dw.b)", cell.by_gate("b", np.zeros(len(cell.GATES)))
+    return {name: (right, f"{right}; dw.b[{g}] = 0") for g, (name, _) in enumerate(names)}
+
+
 _INPUT: Changes = {
-    "b_z": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[1:] = dw.W_x[1:].sum(axis=1)"),
-    "b_r": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[::2] = dw.W_x[::2].sum(axis=1)"),
-    "b_n": ("np.sum(dw.W_x, axis=1, out=dw.b)", "dw.b[:2] = dw.W_x[:2].sum(axis=1)"),
-    "b of a higher layer": ("np.sum(da, axis=(1, 2), out=dw.b)", "dw.b[:2] = da[:2].sum((1, 2))"),
+    "b of a higher layer": ("np.sum(da, axis=(1, 2), out=dw.b)", "dw.b[:-1] = da[:-1].sum((1, 2))"),
     "input weights of a repeated character": (
         "np.matmul(ones[start:end], rows[start - lo : end - lo], out=dW_xg[v])",
         "dW_xg[v] = rows[start - lo]",

@@ -24,6 +24,9 @@ from grucli.threads import blas_limited_to
 MOST_COMPOSITIONS = 20_000
 """Maximum number of compositions to enumerate. It takes some seconds with 128 units."""
 
+ROUNDING = 1e-9
+"""Largest relative error of a sum of contributions in float64; wrong gradients differ by more."""
+
 COUNTED = range(1, 5)
 """Steps back for which routes are counted."""
 
@@ -54,11 +57,19 @@ class Enumeration:
         contributions: the contributions, the one with the largest share first.
         difference: norm of the difference between their sum and the gradient of the backward
             pass, relative to the norm of that gradient.
+        allowed: the largest difference that rounding can cause. It grows where contributions are
+            large and cancel.
     """
 
     k: int
     contributions: list[Contribution]
     difference: float
+    allowed: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether their sum is the gradient; a difference that is not a number says no."""
+        return self.difference <= self.allowed
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,7 @@ class RouteShares:
             "steps_back": self.enumeration.k,
             "compositions": [asdict(one) for one in self.enumeration.contributions],
             "relative_difference": self.enumeration.difference,
+            "agrees": self.enumeration.agrees,
             "shares_by_distance": self.shown(),
         }
 
@@ -145,9 +157,11 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
     parts = np.split(history.by_backward, len(history.gradient), axis=-1)
     whole = dict(zip(history.gradient, parts, strict=True))
     rest = history.by_backward.copy()  # the part of the gradient that is not explained yet
-    contributions = []
+    contributions, lengths = [], 0.0
     for composition, gradient in history.follow(k):
-        rest -= joined(summed([gradient], history.gradient))
+        part = joined(summed([gradient], history.gradient))
+        rest -= part
+        lengths += float(np.linalg.norm(part))
         norm, share = _mean_norm(gradient), _share(gradient, whole)
         contributions.append(Contribution(label(composition), norm, share))
     length = max(float(np.linalg.norm(history.by_backward)), 1e-300)
@@ -155,6 +169,7 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
         k=k,
         contributions=sorted(contributions, key=lambda one: -abs(one.share)),
         difference=float(np.linalg.norm(rest)) / length,
+        allowed=ROUNDING * max(1.0, lengths / length),
     )
 
 

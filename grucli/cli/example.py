@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import typer
+
 from grucli.cli import options, render
 from grucli.cli.output import answer
 
@@ -18,12 +20,14 @@ SYMBOL, FORMULA = 10, 43
 def example(as_json: options.Json = False) -> None:
     """Show every number of the forward and the backward pass of a very small GRU.
 
-    The GRU has two units and reads two characters. Each number can be checked by hand.
+    The GRU has two units and reads two characters. Each number can be checked by hand. The exit
+    code is 1 if the gradients of the program are not those of the example.
     """
     from grucli.analysis.worked_example import worked_example
 
     found = worked_example()
     answer(found.to_dict(), _lines(found), as_json=as_json)
+    raise typer.Exit(0 if found.agrees else 1)
 
 
 def _lines(found: "WorkedExample") -> Iterator[str]:
@@ -36,8 +40,9 @@ def _lines(found: "WorkedExample") -> Iterator[str]:
         for quantity in quantities:
             yield from _quantity_lines(quantity)
     yield ""
+    same = "are the same" if found.agrees else "are WRONG"
     yield from render.wrapped(
-        "The gradients of the program's backward pass are the same; the largest difference is "
+        f"The gradients of the program's backward pass {same}; the largest difference is "
         f"{found.difference:.0e}."
     )
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
 from rich.text import Text
@@ -73,17 +72,19 @@ def on_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def write(data: bytes) -> None:
-    """Write part of the answer at once; on a terminal, replace control characters by symbols.
+def write(data: bytes) -> bool:
+    """As ``write_raw``; on a terminal, replace control characters by symbols.
 
     Raises:
         RunError: standard output is closed, or its disk is full.
     """
-    write_raw(_terminal.encode(data) if on_terminal() else data)
+    return write_raw(_terminal.encode(data) if on_terminal() else data)
 
 
-def write_raw(data: bytes) -> None:
-    """Write part of the answer unchanged; if the reader has closed the pipe, exit with code 0.
+def write_raw(data: bytes) -> bool:
+    """Write part of the answer unchanged; return False if the reader has just closed the pipe.
+
+    The command then goes on, so that its exit code is the same for any reader.
 
     Raises:
         RunError: standard output is closed, or its disk is full.
@@ -97,10 +98,11 @@ def write_raw(data: bytes) -> None:
     except BrokenPipeError:
         # otherwise Python's flush at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
+        return False
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise RunError(f"standard output: cannot be written: {error.strerror}") from None
+    return True
 
 
 def write_line(text: str) -> None:

@@ -52,6 +52,8 @@ def routes(
     A composition is one route per step, the latest step first. A GRU has 4^k compositions. The
     share of a composition is the component of its gradient along the whole gradient, mean over
     positions of the text. All shares add up to 100 %. Only the top layer is analysed.
+
+    The exit code is 1 if the compositions do not add up to the gradient of the backward pass.
     """
     from grucli.analysis import plots, route_shares
 
@@ -64,6 +66,7 @@ def routes(
     if plot is not None:
         plots.draw_shares(plot, found.name, found.shares)
     answer(found.to_dict(), _lines(found, rows), as_json=as_json)
+    raise typer.Exit(0 if found.enumeration.agrees else 1)
 
 
 def _lines(found: "RouteShares", rows: int) -> Iterator[str]:
@@ -101,10 +104,12 @@ def _composition_lines(enumeration: "Enumeration", rows: int) -> Iterator[str]:
         "gradient: norm of what the composition carries; share: its part of the whole gradient, "
         "negative if it points against the whole; both are means over positions of the text"
     )
-    yield from render.wrapped(
-        "sum of all compositions = gradient of the backward pass, with a relative difference of "
-        f"{enumeration.difference:.1e}"
+    is_sum = (
+        "sum of all compositions = gradient of the backward pass, with"
+        if enumeration.agrees
+        else "WRONG: the sum of all compositions is not the gradient of the backward pass:"
     )
+    yield from render.wrapped(f"{is_sum} a relative difference of {enumeration.difference:.1e}")
 
 
 def _share_lines(found: "RouteShares") -> Iterator[str]:

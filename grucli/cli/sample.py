@@ -178,10 +178,10 @@ def _write(samples: "Samples", separator: bytes, end: bytes, *, echo: bool, raw:
     put = render.write if render.on_terminal() and not raw else render.write_raw
     before, number = samples.prompt_data if echo else b"", -1
     for piece in samples.pieces():
-        if piece.number != number:
-            put((separator if piece.number else b"") + before)
-            number = piece.number
-        put(piece.data)
+        begins, number = piece.number != number, piece.number
+        start = (separator if number else b"") + before if begins else b""
+        if not put(start + piece.data):
+            return
     put(end)
 
 

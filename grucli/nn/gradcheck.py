@@ -6,12 +6,18 @@ A derivative is taken by central differences of sixth order, d_k = f(a + k e) - 
 
 entry by entry, or along a random direction v, where it must equal <gradient, v>. The loss is
 computed by a forward pass alone, which shares nothing with the backward pass but the cell.
+
+On extreme weights these differences are not exact: the loss is curved, and a large loss is rounded.
+Where they disagree, a complex step decides (Squire and Trapp 1998): f'(a) = Im f(a + i d) / d has
+neither a difference nor, for a tiny d, an error of curvature. A difference that remains is wrong,
+unless rounding explains it (``nn/rounding``).
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +28,8 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.input_projection import project, project_backward
 from grucli.nn.matmul import best_width, blocks
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids, Input
-from grucli.nn.products import Products
+from grucli.nn.params import Array, Ids, Input, chunks
+from grucli.nn.rounding import ROUNDING, Rounding, rounded
 
 TOLERANCE = 1e-6
 """Largest relative error that counts as right."""
@@ -33,6 +39,27 @@ FLOOR = 1e-5
 
 EPSILON = 4e-3
 """Step of the differences. Their high order allows a wide one, so rounding, O(1/e), is small."""
+
+COMPLEX_STEP = 1e-100
+"""Length of a complex step. Its square, and with it the error, is nothing beside any number."""
+
+SAMPLES, SAFETY = 3, 10.0
+"""How often rounding is sampled, and how many times the largest sample rounding can explain."""
+
+DECIDABLE = 0.1
+"""Where rounding explains a larger relative error than this, nothing can be said: it may change the
+whole course of the states, and then no sample tells how far."""
+
+VANISHING = FLOOR * TOLERANCE
+"""Gradients below this would be called right with any mistake."""
+
+FLOAT32, TINY = 2.0**-24, 1e-30
+"""Relative error of a number in float32, and a size below which there is nothing to compare."""
+
+STREAMS_AT_ONCE = 16
+"""Streams of a complex loss that are in memory at a time."""
+
+Verdict = Literal["right", "undecided", "WRONG"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +72,8 @@ class Row:
         compared: how many entries or directions of its gradient were compared.
         error: the largest relative error found.
         allowed: the largest relative error that counts as right.
+        explained: the largest relative error that rounding explains, if it is above ``allowed``.
+        vanishes: whether the gradient is too small to be compared.
     """
 
     name: str
@@ -52,11 +81,27 @@ class Row:
     compared: str
     error: float
     allowed: float = TOLERANCE
+    explained: float = 0.0
+    vanishes: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the gradient is right; an error that is not a number is wrong."""
+        if self.error <= self.allowed:
+            return "undecided" if self.vanishes else "right"
+        explained = self.error <= self.explained or self.error > self.explained > DECIDABLE
+        return "undecided" if explained else "WRONG"
 
     @property
     def passed(self) -> bool:
-        """Whether the gradient is right; an error that is not a number is wrong."""
-        return self.error <= self.allowed
+        """Whether the gradient is not wrong."""
+        return self.verdict != "WRONG"
+
+    @property
+    def gravity(self) -> tuple[bool, bool, float]:
+        """The order of rows: wrong ones are the greatest, then the undecided, then by error."""
+        error = math.inf if math.isnan(self.error) else self.error
+        return self.verdict == "WRONG", self.verdict == "undecided", error
 
 
 @dataclass(frozen=True)
@@ -68,6 +113,12 @@ class Window:
     state: Array  # (L, B, S H)
     masks: Array | None  # (L, T or 1, B, H)
     recurrent: Mapping[str, Array] = field(default_factory=dict)  # masks of recurrent weights
+
+    def streams(self, some: slice) -> "Window":
+        """The same window of some streams."""
+        masks = None if self.masks is None else self.masks[:, :, some]
+        x, targets, state = self.x[:, some], self.targets[:, some], self.state[:, some]
+        return Window(x, targets, state, masks, self.recurrent)
 
 
 def relative_error(analytic: float, numeric: float) -> float:
@@ -81,24 +132,13 @@ def derivative(f: Callable[[float], float], e: float = EPSILON) -> float:
     return (45 * d1 - 9 * d2 + d3) / (60 * e)
 
 
-def numeric_error(analytic: float, f: Callable[[float], float]) -> float:
-    """The relative error of f'(0).
-
-    Large weights can curve the loss so strongly that a wide step is not exact. If it disagrees,
-    half the step decides.
-    """
-    error = relative_error(analytic, derivative(f))
-    if error <= TOLERANCE:
-        return error
-    return min(error, relative_error(analytic, derivative(f, EPSILON / 2)))  # NaN stays NaN
-
-
 def check_entries(
     name: str,
     array: Array,
     gradient: Array,
     loss: Callable[[], float],
     entries: npt.NDArray[np.intp] | None = None,
+    doubt: "Doubt | None" = None,
 ) -> Row:
     """Compare entries of a gradient, all of them if none are named, with differences of ``loss``.
 
@@ -108,28 +148,37 @@ def check_entries(
         gradient: of the loss with respect to the array.
         loss: computes the loss from the present values of the array.
         entries: flat indices to compare.
+        doubt: decides where they disagree.
     """
     entries = np.arange(array.size) if entries is None else entries
-    worst = 0.0
+    vanishes = float(np.abs(gradient.flat[entries]).max()) <= VANISHING
+    worst = Row(name, array.shape, f"{len(entries)} of {array.size}", 0.0, vanishes=vanishes)
     for entry in entries:
-        place = np.unravel_index(entry, array.shape)
-        centre = float(array[place])
+        index = np.unravel_index(entry, array.shape)
+        centre = float(array[index])
 
-        def moved(distance: float, place: tuple[np.intp, ...] = place, at: float = centre) -> float:
-            array[place] = at + distance
+        def moved(distance: float, index: tuple[np.intp, ...] = index, at: float = centre) -> float:
+            array[index] = at + distance
             value = loss()
-            array[place] = at
+            array[index] = at
             return value
 
-        error = numeric_error(float(gradient[place]), moved)
-        worst = error if math.isnan(error) else max(worst, error)
-        if math.isnan(worst):
+        direction = np.zeros(array.shape)
+        direction[index] = 1.0
+        row = _compared(worst, gradient, direction, moved, doubt)
+        worst = max(worst, row, key=lambda row: row.gravity)
+        if math.isnan(worst.error):
             break
-    return Row(name, array.shape, f"{len(entries)} of {array.size}", worst)
+    return worst
 
 
 def check_direction(
-    name: str, array: Array, gradient: Array, loss: Callable[[], float], rng: np.random.Generator
+    name: str,
+    array: Array,
+    gradient: Array,
+    loss: Callable[[], float],
+    rng: np.random.Generator,
+    doubt: "Doubt | None" = None,
 ) -> Row:
     """Compare <gradient, v> with the derivative along a random direction v of length 1.
 
@@ -144,41 +193,124 @@ def check_direction(
 
     def moved(distance: float) -> float:
         array[...] = centre + distance * direction
-        return loss()
+        value = loss()
+        array[...] = centre
+        return value
 
-    error = numeric_error(float(np.vdot(gradient, direction)), moved)
-    array[...] = centre
-    return Row(name, array.shape, "1 direction", error)
+    vanishes = float(np.linalg.norm(gradient)) <= VANISHING
+    row = Row(name, array.shape, "1 direction", 0.0, vanishes=vanishes)
+    return _compared(row, gradient, direction, moved, doubt)
+
+
+def _compared(
+    row: Row,
+    gradient: Array,
+    direction: Array,
+    f: Callable[[float], float],
+    doubt: "Doubt | None",
+) -> Row:
+    """The row of the comparison of <gradient, direction> with f'(0)."""
+    analytic = float(np.vdot(gradient, direction))
+    error = relative_error(analytic, derivative(f))
+    if error <= TOLERANCE or doubt is None:
+        return replace(row, error=error)
+    return doubt.judge(row, analytic, {row.name: direction})
+
+
+class Doubt:
+    """What decides where central differences disagree with the gradients of a model."""
+
+    def __init__(self, model: Model, window: Window) -> None:
+        self.model, self.window = model, window
+
+    def judge(self, row: Row, analytic: float, directions: Mapping[str, Array]) -> Row:
+        """The row of the comparison with a complex step along directions of some arrays."""
+        streams = chunks(self.window.targets.shape[1], STREAMS_AT_ONCE)
+        parts = map(self.window.streams, streams) if len(streams) > 1 else [self.window]
+        exact = sum(complex_derivative(self.model, part, directions) for part in parts)
+        error = relative_error(analytic, exact)
+        if error <= TOLERANCE:
+            return replace(row, error=error)
+        slopes = [
+            sum(float(np.vdot(gradients[name], v)) for name, v in directions.items())
+            for gradients in self.samples
+        ]
+        moved = max(abs(slope - slopes[0]) for slope in slopes)
+        size = max(abs(analytic), abs(exact), FLOOR)
+        return replace(row, error=error, explained=SAFETY * moved / size)
+
+    @cached_property
+    def samples(self) -> list[dict[str, Array]]:
+        """The gradients, then the same with other rounding errors."""
+        model, window, rounding = self.model, self.window, ROUNDING["float64"]
+        rounded = (gradients_of(model, window, (rounding, seed)) for seed in range(SAMPLES))
+        return [gradients_of(model, window), *rounded]
+
+
+def complex_derivative(model: Model, window: Window, directions: Mapping[str, Array]) -> float:
+    """The derivative of L along directions of some arrays, added up, by one complex step."""
+    shadow, real = model.astype(np.complex128), window.x.ndim == 3
+    window = replace(
+        window,
+        x=window.x.astype(np.complex128) if real else window.x,
+        state=window.state.astype(np.complex128),
+    )
+    for name, array in _arguments(shadow, window):
+        if name in directions:
+            array.imag += COMPLEX_STEP * directions[name]
+    return float(_loss(shadow, window).imag / COMPLEX_STEP)
 
 
 def loss_of(model: Model, window: Window) -> float:
     """The loss L of a window, by a forward pass alone."""
+    return float(_loss(model, window))
+
+
+def _loss(model: Model, window: Window) -> Any:
     T, B = window.targets.shape
     model = _masked(model, window)
     workspace = model.workspace(T, B, dropout=window.masks is not None)
     inputs, _ = model.run(window.x, window.state, workspace, window.masks)
     w = model.output(model.params)
     log_y = log_softmax(inputs[-1] @ w.W_hc + w.b_c)  # (T, B, V)
-    return -float(np.take_along_axis(log_y, window.targets[..., None], axis=-1).sum())
+    return -np.take_along_axis(log_y, window.targets[..., None], axis=-1).sum()
 
 
-def gradients_of(model: Model, window: Window, dx: Array | None = None) -> dict[str, Array]:
-    """Gradients of L from the backward pass, by name: parameters by gate, and initial states."""
+def gradients_of(
+    model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
+) -> dict[str, Array]:
+    """Gradients of L from the backward pass, by name: parameters by gate, states, a real input.
+
+    Args:
+        model: the model.
+        window: the window.
+        rounding: errors of all operations, and their seed.
+    """
+    return both_passes(model, window, rounding)[2]
+
+
+def both_passes(
+    model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
+) -> tuple[float, Array, dict[str, Array]]:
+    """The loss L, the last state, and the gradients, as for ``gradients_of``."""
     T, B = window.targets.shape
-    grads = model.params.like()
-    workspace = model.workspace(T, B, dropout=window.masks is not None)
-    _, _, dstate = _masked(model, window).loss_and_gradients(
+    grads, dx = model.params.like(), np.zeros_like(window.x) if window.x.ndim == 3 else None
+    used = _masked(model, window)
+    if rounding is not None:
+        used = rounded(used, *rounding)
+    loss, last, dstate = used.loss_and_gradients(
         window.x,
         window.targets,
         window.state,
-        workspace,
+        used.workspace(T, B, dropout=window.masks is not None),
         grads,
         scale=1.0,
         masks=window.masks,
         dx=dx,
     )
     mask_(grads, window.recurrent)
-    return dict(_named(model, grads.items(), dstate))
+    gradients = dict(named(model, grads.items(), list(dstate)))
+    return loss, last, gradients if dx is None else gradients | {"x": dx}
 
 
 def _masked(model: Model, window: Window) -> Model:
@@ -190,29 +322,38 @@ def _masked(model: Model, window: Window) -> Model:
     return model
 
 
-def _named(
-    model: Model, arrays: Iterator[tuple[str, Array]], state: Array
+def _arguments(model: Model, window: Window) -> Iterator[tuple[str, Array]]:
+    """The arrays that the loss depends on, by name, as views."""
+    yield from named(model, model.params.items(), list(window.state))
+    if window.x.ndim == 3:
+        yield "x", window.x
+
+
+def named(
+    model: Model, arrays: Iterator[tuple[str, Array]], states: Sequence[Array], time: str = "0"
 ) -> Iterator[tuple[str, Array]]:
     """Parameters or their gradients, gate by gate, then states, in the same order for both."""
     for full_name, array in arrays:
         owner, name = full_name.split(".")
         blocks = CELLS[model.cell].by_gate(name, array) if owner != "output" else [(name, array)]
         yield from ((f"{owner}.{block_name}", block) for block_name, block in blocks)
-    for layer in range(model.L):
-        yield from _named_state(CELLS[model.cell], f"layer{layer + 1}", state[layer])
+    for number, state in enumerate(states, start=1):
+        yield from _named_state(CELLS[model.cell], f"layer{number}", state, time)
 
 
-def _named_state(cell: Cell, owner: str, state: Array) -> Iterator[tuple[str, Array]]:
-    """The parts of one layer's initial state, as views."""
+def _named_state(
+    cell: Cell, owner: str, state: Array, time: str = "0"
+) -> Iterator[tuple[str, Array]]:
+    """The parts of one layer's state, as views."""
     parts = np.split(state, len(cell.STATE), axis=-1)
     for name, part in zip(cell.STATE, parts, strict=True):
-        yield f"{owner}.{name}_0", part
+        yield f"{owner}.{name}_{time}", part
 
 
 def check_model(
     model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
 ) -> Iterator[Row]:
-    """Check every parameter array and every layer's initial state.
+    """Check every parameter array, every layer's initial state, and a real-valued input.
 
     Args:
         model: in float64.
@@ -221,10 +362,21 @@ def check_model(
         entries: how many entries to compare in each array, a quarter of them those with the
             largest gradients; None for all.
     """
-    gradients = gradients_of(model, window)
-    for name, array in _named(model, model.params.items(), window.state):
+    gradients, doubt = gradients_of(model, window), Doubt(model, window)
+    loss = partial(loss_of, model, window)
+    for name, array in _arguments(model, window):
         chosen = _choose(gradients[name], rng, entries)
-        yield check_entries(name, array, gradients[name], lambda: loss_of(model, window), chosen)
+        yield check_entries(name, array, gradients[name], loss, chosen, doubt)
+
+
+def check_input(
+    model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
+) -> Row:
+    """Check the gradient of the input x, given as a real-valued array of one-hot rows."""
+    dense = replace(window, x=np.eye(model.V)[window.x])
+    gradient = gradients_of(model, dense)["x"]
+    loss, chosen = partial(loss_of, model, dense), _choose(gradient, rng, entries)
+    return check_entries("x", dense.x, gradient, loss, chosen, Doubt(model, dense))
 
 
 def _choose(
@@ -240,20 +392,10 @@ def _choose(
 
 def check_directions(model: Model, window: Window, rng: np.random.Generator) -> Iterator[Row]:
     """Check each array along one random direction."""
-    gradients = gradients_of(model, window)
-    for name, array in _named(model, model.params.items(), window.state):
-        yield check_direction(name, array, gradients[name], lambda: loss_of(model, window), rng)
-
-
-def check_input(
-    model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
-) -> Row:
-    """Check the gradient of the input x, given as a real-valued array of one-hot rows."""
-    x: Array = np.eye(model.V)[window.x]  # (T, B, V)
-    dense = replace(window, x=x)
-    dx = np.zeros_like(x)
-    gradients_of(model, dense, dx)
-    return check_entries("x", x, dx, lambda: loss_of(model, dense), _choose(dx, rng, entries))
+    gradients, doubt = gradients_of(model, window), Doubt(model, window)
+    loss = partial(loss_of, model, window)
+    for name, array in _arguments(model, window):
+        yield check_direction(name, array, gradients[name], loss, rng, doubt)
 
 
 def check_layer(
@@ -270,7 +412,7 @@ def check_layer(
     size = len(cell.STATE) * H
     x, state = rng.standard_normal((T, B, D)), rng.standard_normal((B, size))
     R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, size))
-    cache = cell.allocate(T, B, H, np.float64, resets=resets)
+    cache = cell.allocate(T, B, H, x, resets=resets)
     cache.reset_mask[:] = (np.add.outer(np.arange(T), np.arange(B)) % 2)[
         : len(cache.reset_mask), :, None
     ]
@@ -400,65 +542,78 @@ def check_trained(
     yield from ((title, row) for row in check_directions(model, window, rng))
 
 
-# ---- the products that train, against NumPy in float64
-
-ROUNDING = {"float32": 0.0, "bfloat16": 2.0**-8}
-"""Relative error of a factor that is rounded, at most: half of the last of its 8 bits."""
-
-FLOAT32 = 2.0**-24
-"""Relative error of an operation in float32, at most."""
-
-OPERATIONS = 8
-"""Elementwise operations between two products, about; each rounds its result."""
+# ---- one step of training, against the same step in float64
 
 
-def limit(products: Products, T: int, longest: int) -> float:
-    """Largest relative error of a gradient, in the norm of its array, that rounding explains.
+def check_reference(
+    model: Model, window: Window, gradients: Mapping[str, Array], rng: np.random.Generator
+) -> Row:
+    """Check the gradients of all parameters of a large window along one direction.
 
-    A gradient is the end of a chain of up to 2 T + 1 products: T forward, one at the output, T
-    backward. Each product has the error of its rounded factors, that of a sum of ``longest`` terms
-    in float32, and those of the operations around it. The errors are independent, so they grow
-    with the root of their number.
-
-    Args:
-        products: how the products are computed.
-        T: steps of the window.
-        longest: terms of the longest sum: units, or characters of the window.
-    """
-    sums = FLOAT32 * OPERATIONS * math.sqrt(longest)
-    return math.sqrt(2 * T + 1) * (ROUNDING[products.precision] + sums)
-
-
-def check_products(
-    model: Model,
-    window: Window,
-    products: Products,
-    reference: Mapping[str, Array] | None = None,
-) -> Iterator[Row]:
-    """Compare every gradient of the path that trains with the reference, array by array.
-
-    The reference is the backward pass with NumPy in float64, which the other checks prove.
+    The direction gives each row of each array about the same weight, so that a mistake in a few
+    rows shows, too.
 
     Args:
         model: in float64.
-        window: the text, and the state to start from.
-        products: the products to check.
-        reference: the gradients to compare with, if they are already known.
+        window: the window.
+        gradients: those of ``gradients_of``.
+        rng: draws the direction.
+    """
+    arrays = named(model, model.params.items(), states=())
+    directions = {name: _weighted(gradients[name], rng) for name, _ in arrays}
+    analytic = sum(float(np.vdot(gradients[name], v)) for name, v in directions.items())
+    row = Row("all parameters", model.params.flat.shape, "1 direction", 0.0)
+    return Doubt(model, window).judge(row, analytic, directions)
+
+
+def _weighted(gradient: Array, rng: np.random.Generator) -> Array:
+    """A direction along each row, or each entry of a vector, half of it random, by its norm."""
+    rows = gradient if gradient.ndim > 1 else gradient[:, None]
+    norms = np.linalg.norm(rows, axis=-1, keepdims=True)
+    norms = np.maximum(norms, max(1e-3 * float(np.sqrt(np.mean(norms**2))), FLOOR))
+    random = rng.standard_normal(rows.shape) / math.sqrt(rows.shape[-1])
+    direction: Array = ((rows / norms + random) / norms).reshape(gradient.shape)
+    return direction
+
+
+def check_step(
+    trained: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    samples: Sequence[Mapping[str, Array]],
+) -> Iterator[Row]:
+    """Compare the results of a step of training with those in float64, array by array.
+
+    Args:
+        trained: the results as training computes them.
+        reference: the results in float64.
+        samples: the results in float64 with the rounding of training, several times.
 
     Yields:
-        The result of each array, whose error is that of its norm.
+        The comparison of each array as a whole, or of its row or column with the largest error if
+        rounding does not explain it.
     """
-    reference = gradients_of(model, window) if reference is None else reference
-    trains = model.astype(np.float32).with_products(products)
-    single = replace(
-        window,
-        state=window.state.astype(np.float32),
-        masks=None if window.masks is None else window.masks.astype(np.float32),
-        recurrent={name: mask.astype(np.float32) for name, mask in window.recurrent.items()},
-    )
-    T, B = window.targets.shape
-    allowed = limit(products, T, max(model.H, T * B))
-    for name, gradient in gradients_of(trains, single).items():
-        error = float(np.linalg.norm(gradient - reference[name]))
-        size = max(float(np.linalg.norm(reference[name])), FLOOR)
-        yield Row(name, gradient.shape, "whole", error / size, allowed)
+    for name, found in trained.items():
+        rows, right = [], reference[name]
+        moved = [_norms(sample[name] - right) for sample in samples]
+        sizes = _norms(right)
+        for block, errors in _norms(found - right).items():
+            size = np.maximum(sizes[block], TINY)
+            explained = np.max([sample[block] for sample in moved], axis=0) / size
+            explained = SAFETY * np.maximum(explained, FLOAT32)
+            errors = errors / size
+            worst = int(np.argmax(errors / explained))
+            error, limit = float(errors[worst]), float(explained[worst])
+            compared = block if block == "whole" else f"{block} {worst + 1}"
+            row = Row(name, right.shape, compared, error, min(limit, DECIDABLE), limit)
+            rows.append(replace(row, vanishes=not right.any()))
+        whole, *blocks = rows
+        worse = [row for row in blocks if row.verdict == "WRONG" and whole.verdict != "undecided"]
+        yield max([whole, *worse], key=lambda row: row.gravity)
+
+
+def _norms(array: Array) -> dict[str, Array]:
+    """The norms of an array as a whole, and of its rows and columns if it is a matrix."""
+    norms = {"whole": np.linalg.norm(array.reshape(1, -1), axis=1)}
+    if array.ndim == 2:
+        norms |= {"row": np.linalg.norm(array, axis=1), "column": np.linalg.norm(array, axis=0)}
+    return norms

@@ -282,7 +282,7 @@ def add_multiplier(W: Matrix, out: Array, scratch: Array) -> Callable[[Array], o
 def multiply(x: Array, W: Matrix, out: Array | None = None) -> Array:
     """The product x W, (..., B, N), of x (..., B, K); W and ``out`` as for ``multiplier``."""
     if out is None:
-        out = np.empty((*x.shape[:-1], columns_of(W)), x.dtype)
+        out = np.empty_like(x, shape=(*x.shape[:-1], columns_of(W)))
     assert x.shape[-2:] == (out.shape[-2], rows_of(W))
     if isinstance(W, PackedMatrices):
         W.multiply(x, out)

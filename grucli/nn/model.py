@@ -154,14 +154,14 @@ class Model:
 
     def workspace(self, T: int, B: int, *, dropout: bool = False) -> Workspace:
         """Memory for windows of up to ``T`` steps of ``B`` streams."""
-        dtype = self.params.flat.dtype
+        like = self.params.flat
         return Workspace(
             [
-                CELLS[self.cell].allocate(T, B, self.H, dtype, resets=self.separator is not None)
+                CELLS[self.cell].allocate(T, B, self.H, like, resets=self.separator is not None)
                 for _ in range(self.L)
             ],
-            np.zeros((self.L, T, B, self.H) if dropout else 0, dtype),
-            np.zeros((T, B, self.H), dtype),
+            np.zeros_like(like, shape=(self.L, T, B, self.H) if dropout else 0),
+            np.zeros_like(like, shape=(T, B, self.H)),
         )
 
     def packed(self, rows: int, *, backward: bool = True) -> Packed:

@@ -82,7 +82,7 @@ class Stepper:
 
 def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
     cell = CELLS[model.cell]
-    cache = cell.allocate(1, B, model.H, model.params.flat.dtype)
+    cache = cell.allocate(1, B, model.H, model.params.flat)
     a = cache.a[:, 0]  # (G, B, H), read and overwritten by a step
     project: Callable[[Any], object] = (
         _select(w.W_x[:, 0] + w.b[:, None], a)

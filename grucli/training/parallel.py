@@ -99,6 +99,21 @@ class Dropout(NamedTuple):
     locked: bool = False  # one mask for all steps of the window (Gal and Ghahramani 2016)
     recurrent: float = 0.0  # share of recurrent weights that is dropped
 
+    def of_outputs(self, masks: Array, T: int, streams: range) -> Array | None:
+        """Masks of ``T`` steps of some streams, drawn into ``masks`` (L, T, B, H), or None."""
+        if not self.rate:
+            return None
+        masks = masks[:, : 1 if self.locked else T]
+        draw_masks_(masks, self.rate, self.seed, streams)
+        return masks
+
+    def of_weights(self, params: Params) -> dict[str, Array]:
+        """The masks of the recurrent weights, by name."""
+        if not self.recurrent:
+            return {}
+        rng = np.random.default_rng([*self.seed, *RECURRENT])
+        return recurrent_masks(rng, self.recurrent, params)
+
 
 class Task(NamedTuple):
     """One shard of one training step."""
@@ -152,17 +167,10 @@ class Shard:
             self.workspace.first(len(task.x)),
             self.grads,
             scale=task.scale,
-            masks=self._masks(len(task.x), task.dropout),
+            masks=task.dropout and task.dropout.of_outputs(self.masks, len(task.x), self.streams),
             packed=self.packed,
         )
         return Result(loss, state)
-
-    def _masks(self, T: int, dropout: Dropout | None) -> Array | None:
-        if dropout is None or not dropout.rate:
-            return None
-        masks = self.masks[:, : 1 if dropout.locked else T]
-        draw_masks_(masks, dropout.rate, dropout.seed, self.streams)
-        return masks
 
 
 class Shards:
@@ -247,10 +255,7 @@ class Shards:
         if self.used is self.model.params:
             return {}
         self.used.flat[:] = self.model.params.flat
-        if dropout is None or not dropout.recurrent:
-            return {}
-        rng = np.random.default_rng([*dropout.seed, *RECURRENT])
-        masks = recurrent_masks(rng, dropout.recurrent, self.used)
+        masks = {} if dropout is None else dropout.of_weights(self.used)
         mask_(self.used, masks)
         return masks
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from grucli.config import Settings
 from grucli.nn.optim import adam_, clip_, decay_, ema_
 from grucli.nn.params import Array
 from grucli.storage.checkpoint import Checkpoint
@@ -107,7 +108,7 @@ class TrainStep:
             targets[:, self.own],
             state[:, self.own],
             1.0 / x.size,
-            self._dropout(step),
+            dropout_of(self.plan.settings, step),
         )
         losses = np.array([loss])
         self.ranks.sum_(losses)
@@ -137,9 +138,11 @@ class TrainStep:
         where.chars += update.chars
         where.lr, where.grad_norm = lr, update.grad_norm
 
-    def _dropout(self, step: int) -> Dropout | None:
-        model = self.plan.settings.model
-        if not model.dropout and not model.weight_dropout:
-            return None
-        seed = (self.plan.settings.train.seed, DROPOUT, step)
-        return Dropout(model.dropout, seed, model.locked, model.weight_dropout)
+
+def dropout_of(settings: Settings, step: int) -> Dropout | None:
+    """The dropout of a step; None if the settings have none."""
+    model = settings.model
+    if not model.dropout and not model.weight_dropout:
+        return None
+    seed = (settings.train.seed, DROPOUT, step)
+    return Dropout(model.dropout, seed, model.locked, model.weight_dropout)

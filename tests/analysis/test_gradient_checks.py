@@ -2,9 +2,12 @@ from pathlib import Path
 
 import pytest
 
+from grucli.analysis import gradient_checks
 from grucli.analysis.gradient_checks import Report, check_run, check_settings
+from grucli.analysis.mistakes import find, made
 from grucli.errors import SettingsError, UsageError
 from grucli.nn.gradcheck import Row
+from grucli.storage.directory import open_checkpoint
 
 
 def test_a_model_that_settings_describe() -> None:
@@ -35,3 +38,26 @@ def test_a_wrong_gradient_fails_the_report() -> None:
     assert (report.passed, report.wrong, report.worst) == (False, ["b"], 0.5)
     assert [one["passed"] for one in report.to_dict()["checks"]] == [True, False]
     assert not Report([("section", Row("a", (1,), "1 of 1", float("nan")))]).passed
+
+
+def test_what_cannot_be_decided_is_checked_on_the_initial_weights(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, checkpoint = open_checkpoint(trained)
+    checkpoint.model.params.flat *= 1000.0
+    monkeypatch.setattr(gradient_checks, "open_checkpoint", lambda _: (file, checkpoint))
+    report = check_run(trained, products="numpy")
+    assert (report.passed, report.wrong) == (True, [])
+    initial = [row for title, row in report.rows if title.startswith("initial weights")]
+    assert {row.verdict for row in initial} == {"right"}
+    assert len(report.undecided) > 10
+    assert {one["verdict"] for one in report.to_dict()["checks"]} == {"right", "undecided"}
+    with made("gru", find("gru", "route 2, update")):
+        assert not check_run(trained).passed
+
+
+def test_a_step_of_training_is_checked_at_full_size() -> None:
+    report = check_settings({"model.hidden": 3, "model.layers": 1}, products="numpy")
+    title = "as in training, numpy float32, 2 processes, against float64: V=100 H=256 L=1 T=24 B=48"
+    assert {row.verdict for row in report.sections[title]} == {"right"}
+    assert "a step of training in float64: V=100 H=256 L=1 T=24 B=48" in report.sections

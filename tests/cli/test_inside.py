@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from grucli.analysis import comparison
+from grucli.analysis.mistakes import find, made
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 
@@ -239,6 +240,29 @@ def test_a_gradient_that_is_broken_on_purpose_is_found(grucli: Grucli) -> None:
     right = grucli("gradcheck", "--brief")
     assert (right.code, right.out.splitlines()[0]) == (0, "all gradients are right")
     assert len(right.out.splitlines()) == 10
+
+
+@pytest.mark.parametrize("command", [["routes", "--distance=2"], ["example"]])
+def test_a_wrong_backward_pass_fails_the_command(grucli: Grucli, command: list[str]) -> None:
+    assert grucli(*command).code == 0
+    with made("gru", find("gru", "route-2-update")):
+        result = grucli(*command)
+        records = json.loads(grucli(*command, "--json").out)
+    assert result.code == 1
+    assert "WRONG" in result.out
+    assert records["agrees"] is False
+
+
+def test_a_mistake_that_does_not_apply_is_refused(grucli: Grucli) -> None:
+    for name in ("b-r", "b-n"):
+        result = grucli("gradcheck", "--set=model.cell=rnn", "--break", name)
+        assert (result.code, result.out) == (2, "")
+        assert f"there is no mistake {name!r} for the cell rnn" in result.err
+    for name in ("b", "b-of-a-higher-layer"):
+        assert grucli("gradcheck", "--set=model.cell=rnn", "--break", name, "--brief").code == 1
+    without = grucli("gradcheck", "--set=model.dropout=0", "--break", "dropout")
+    assert (without.code, without.out) == (2, "")
+    assert "no check sees this mistake in this model" in without.err
 
 
 def test_mistakes_are_listed_by_cell(grucli: Grucli) -> None:

@@ -1,6 +1,7 @@
 """Files that commands write where the user says: none is overwritten unasked."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_commands import start
-from tests.conftest import Grucli
+from tests.cli.test_trouble import wait_for
+from tests.conftest import TINY, Grucli
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs pipes and links with names")
 MINE = "what somebody has written"
@@ -97,3 +99,44 @@ def test_streams_and_pipes_are_written_without_asking(grucli: Grucli, trained: P
 def test_a_link_that_leads_to_itself(grucli: Grucli) -> None:
     Path("loop.txt").symlink_to("loop.txt")
     assert "Traceback" not in grucli("corpus", "python-reference", "-o", "loop.txt").err
+
+
+# ---- a reader who leaves
+
+
+def without_reader(*args: object) -> subprocess.Popen[bytes]:
+    """A command whose standard output nobody reads any more."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return start(*args, stdout=writer)
+    finally:
+        os.close(writer)
+
+
+@posix
+def test_a_verdict_is_the_same_for_a_reader_who_leaves(trained: Path) -> None:
+    wrong = without_reader("gradcheck", "--break", "route-2-update")
+    _, said = wrong.communicate()
+    assert (wrong.returncode, said) == (1, b"")
+    for asked in (["runs", trained.parent], ["routes", trained, "--distance=2", "--positions=2"]):
+        right = without_reader(*asked)
+        right.communicate()
+        assert right.returncode == 0
+
+
+@posix
+def test_a_stopped_run_says_so_to_a_reader_who_has_left(text_file: Path) -> None:
+    run = without_reader("train", text_file, "--steps=100000", *TINY)
+    wait_for(run, "best")
+    run.send_signal(signal.SIGTERM)
+    said = run.communicate()[1].decode()
+    assert run.returncode == 143
+    assert "--resume" in said
+
+
+@posix
+def test_samples_end_where_the_reader_leaves(trained: Path) -> None:
+    endless = without_reader("sample", trained, "--length=1000000000", "--seed=1")
+    endless.communicate(timeout=300)
+    assert endless.returncode == 0

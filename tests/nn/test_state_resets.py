@@ -78,7 +78,7 @@ def test_no_route_leads_into_the_document_before(cell: str) -> None:
 
 def test_without_documents_nothing_is_copied() -> None:
     for cell in CELLS.values():
-        cache = cell.allocate(3, 2, 4, np.float32)
+        cache = cell.allocate(3, 2, 4, np.zeros(0, np.float32))
         assert cache.reset_mask.size == 0
         assert cache.before.base is not None
         assert np.shares_memory(cache.before, cache.h)

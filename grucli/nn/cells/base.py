@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.nn.matmul import Matrix, weight_gradient
 from grucli.nn.params import Array, Shapes, as_rows
@@ -164,25 +163,22 @@ class Cell(ABC):
         """Numbers in a cache per unit and step."""
         return len(self.GATES) + len(self.STATE) + len(self.SAVED)
 
-    def allocate(
-        self, T: int, B: int, H: int, dtype: npt.DTypeLike, *, resets: bool = False
-    ) -> Cache:
+    def allocate(self, T: int, B: int, H: int, like: Array, *, resets: bool = False) -> Cache:
         """Memory for a window of up to ``T`` steps of ``B`` streams.
 
         Args:
             T: number of steps.
             B: number of streams.
             H: number of units.
-            dtype: type of all arrays.
+            like: an array of the type that all arrays shall have.
             resets: whether documents may begin within the window.
         """
         G, S, K = len(self.GATES), len(self.STATE), len(self.SAVED)
-        states, a = np.zeros((S, T + 1, B, H), dtype), np.zeros((G, T, B, H), dtype)
-        saved = np.zeros((K, T, B, H), dtype)
-        before = np.zeros((S, T, B, H), dtype) if resets else states[:, :-1]
-        reset_mask = np.ones((T if resets else 0, B, 1), dtype)
+        shapes = (S, T + 1, B, H), (G, T, B, H), (K, T, B, H), (G, B, H)
+        states, a, saved, scratch = (np.zeros_like(like, shape=shape) for shape in shapes)
+        before = np.zeros_like(like, shape=(S, T, B, H)) if resets else states[:, :-1]
+        reset_mask = np.ones((T if resets else 0, B, 1), like.dtype)
         steps = [self.views(before[:, t], states[:, t + 1], a[:, t], saved[:, t]) for t in range(T)]
-        scratch = np.zeros((G, B, H), dtype)
         return Cache(states, a, saved, before, reset_mask, scratch, steps)
 
     def forward(self, w: Any, state: Array, cache: Cache) -> Array:

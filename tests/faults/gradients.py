@@ -1,0 +1,363 @@
+"""Mistakes in the code that trains, each of which the check of one training step must see.
+
+``python -m tests.faults.gradients`` trains a short run of full size (256 units, 64 streams, two
+processes, all masks), makes each mistake in a copy of the package, and checks the run with it.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from shutil import copytree
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = {
+    "model.hidden": 256,
+    "model.layers": 2,
+    "model.dropout": 0.3,
+    "model.weight_dropout": 0.2,
+    "train.window": 32,
+    "train.workers": 2,
+    "sample.length": 0,
+}
+
+
+class Mutation(NamedTuple):
+    """A mistake: what is wrong, the module, a place in its source that occurs once, and the wrong
+    text for it; and the library whose products it concerns."""
+
+    what: str
+    module: str
+    right: str
+    wrong: str
+    products: str = "numpy"
+
+
+PACKED, WEIGHTS = "nn/packed_weights.py", "nn/onednn/weights.py"
+MATMUL, PARALLEL, MODEL = "nn/matmul.py", "training/parallel.py", "nn/model.py"
+PROJECTION, MATRICES = "nn/input_projection.py", "nn/onednn/packed_matrices.py"
+ONEDNN = "nn/onednn/products.py"
+
+PACKING = [
+    Mutation(
+        "blocks in reverse order",
+        PACKED,
+        "copy[:] = blocks(matrix, copy.shape[-1])",
+        "copy[:] = blocks(matrix, copy.shape[-1])[..., ::-1, :, :]",
+    ),
+    Mutation(
+        "transposed blocks in reverse order",
+        PACKED,
+        "copy.shape[-1]), copy)",
+        "copy.shape[-1]), copy[..., ::-1, :, :])",
+    ),
+    Mutation(
+        "rows of W_hc^T in reverse order",
+        PACKED,
+        "copy_transposed(matrix.T, copy)",
+        "copy_transposed(matrix.T[::-1], copy)",
+    ),
+    Mutation(
+        "W_h of the first layer for all layers",
+        PACKED,
+        'f"layer{number}.W_h{suffix}"',
+        'f"layer1.W_h{suffix}"',
+    ),
+    Mutation(
+        "strips of a transposed matrix in reverse order",
+        MATMUL,
+        "out=blocks(out[..., :whole], STRIP))",
+        "out=blocks(out[..., :whole], STRIP)[..., ::-1, :, :])",
+    ),
+    Mutation("packed weights of the step before", PARALLEL, "self.packed.update()", "pass"),
+    Mutation(
+        "gates packed in reverse order",
+        MATRICES,
+        "zip(matrices, self.memories, strict=True)",
+        "zip(matrices[::-1], self.memories, strict=True)",
+        "onednn",
+    ),
+    Mutation(
+        "the first gates instead of those asked for",
+        MATRICES,
+        "self.buffers[start:stop]",
+        "self.buffers[: stop - start]",
+        "onednn",
+    ),
+    Mutation(
+        "recurrent matrices not transposed",
+        WEIGHTS,
+        'self.matrices[f"layer{number}.W_h{suffix}"]',
+        'self.matrices[f"layer{number}.W_h"]',
+        "onednn",
+    ),
+    Mutation(
+        "the first gate packed for all gates",
+        WEIGHTS,
+        "matrix[None] if matrix.ndim == 2 else matrix",
+        "matrix[None] if matrix.ndim == 2 else matrix[:1].repeat(len(matrix), 0)",
+        "onednn",
+    ),
+]
+PRODUCTS = [
+    Mutation(
+        "dW from rows in reverse order",
+        MATMUL,
+        "np.matmul(rows.T, gradient, out=out)",
+        "np.matmul(rows[::-1].T, gradient, out=out)",
+    ),
+    Mutation(
+        "dW_hc from the last rows only",
+        MATMUL,
+        "out += rows.T @ gradient",
+        "out[:] = rows.T @ gradient",
+    ),
+    Mutation(
+        "gradient of a state replaced instead of added to",
+        MATMUL,
+        "np.add(out, scratch, out=out)",
+        "out[:] = scratch",
+    ),
+    Mutation("gates without the recurrent product", MATMUL, "a += scratch", "pass"),
+    Mutation(
+        "the product without the input projection",
+        MATRICES,
+        "self._products(rows, activation, adds=True)",
+        "self._products(rows, activation, adds=False)",
+        "onednn",
+    ),
+    Mutation(
+        "the first gate's factor for all gates",
+        MATRICES,
+        "self._read(address(x[g]))",
+        "self._read(address(x[0]))",
+        "onednn",
+    ),
+    Mutation(
+        "every gradient of weights added to that of the step before",
+        ONEDNN,
+        "lambda: matmul(left.desc, right.desc.value, desc, accumulate=accumulate)",
+        "lambda: matmul(left.desc, right.desc.value, desc, accumulate=True)",
+        "onednn",
+    ),
+    Mutation(
+        "factors in bfloat16 that are not rounded again",
+        ONEDNN,
+        "self.read = lambda at: set_address(at) or round_()",
+        "self.read = lambda at, done=[]: set_address(at) or "
+        "(0 if done else done.append(1) or round_())",
+        "onednn",
+    ),
+    Mutation(
+        "the left factor of a gradient at another address",
+        ONEDNN,
+        "self._left.read(address(rows))",
+        "self._left.read(address(rows) + 4)",
+        "onednn",
+    ),
+]
+PROCESSES = [
+    Mutation(
+        "the second process's gradient halved",
+        PARALLEL,
+        "total.flat += grads.flat",
+        "total.flat += 0.5 * grads.flat",
+    ),
+    Mutation(
+        "the first process's streams for all processes",
+        PARALLEL,
+        "process.begin(task(process.streams))",
+        "process.begin(task(self.own.streams))",
+    ),
+    Mutation(
+        "the first streams' states for all processes",
+        PARALLEL,
+        "targets[:, part], state[:, part]",
+        "targets[:, part], state[:, : part.stop - part.start]",
+    ),
+    Mutation(
+        "the states of the processes in reverse order",
+        PARALLEL,
+        "[result.state for result in results]",
+        "[result.state for result in results[::-1]]",
+    ),
+    Mutation(
+        "the loss of the first process only",
+        PARALLEL,
+        "for result in results),",
+        "for result in results[:1]),",
+    ),
+    Mutation(
+        "all processes write the first gradient",
+        PARALLEL,
+        "shard = Shard(model, packed, grads[place],",
+        "shard = Shard(model, packed, grads[0],",
+    ),
+    Mutation(
+        "the gradient of a sum of two batches",
+        PARALLEL,
+        "state[:, part], scale, dropout)",
+        "state[:, part], scale / 2, dropout)",
+    ),
+    Mutation(
+        "a process with other weights",
+        PARALLEL,
+        "packed, model.params, grads = _map(memory, model, rows)",
+        "packed, model.params, grads = _map(memory, model, rows); "
+        "model.params = model.params.astype('f4')",
+    ),
+]
+MASKS = [
+    Mutation("recurrent masks not applied to the sum", PARALLEL, "mask_(total, masks)", "pass"),
+    Mutation(
+        "recurrent masks not applied to the weights", PARALLEL, "mask_(self.used, masks)", "pass"
+    ),
+    Mutation(
+        "recurrent masks of several steps",
+        PARALLEL,
+        "self.used.flat[:] = self.model.params.flat",
+        "pass",
+    ),
+    Mutation(
+        "the first streams' masks for all processes",
+        PARALLEL,
+        "draw_masks_(masks, self.rate, self.seed, streams)",
+        "draw_masks_(masks, self.rate, self.seed, range(len(streams)))",
+    ),
+    Mutation(
+        "no masks of outputs",
+        PARALLEL,
+        "masks=task.dropout and ",
+        "masks=None and ",
+    ),
+    Mutation(
+        "the last layer's masks in every backward pass",
+        MODEL,
+        "workspace.dh[:] *= masks[number]",
+        "workspace.dh[:] *= masks[-1]",
+    ),
+    Mutation(
+        "the first layer's masks in every forward pass",
+        MODEL,
+        "np.multiply(h, masks[number], out",
+        "np.multiply(h, masks[0], out",
+    ),
+]
+W_HC = "weight_gradient(W_hc_T, h_rows[rows], c, dw.W_hc, accumulate=True)"
+SUMS = [
+    Mutation("dW_hc from the first 512 rows", MODEL, W_HC, f"rows.start or {W_HC}"),
+    Mutation(
+        "db_c of the last 512 rows",
+        MODEL,
+        "dw.b_c[:] += c.sum(axis=0)",
+        "dw.b_c[:] = c.sum(axis=0)",
+    ),
+    Mutation(
+        "the loss of the last 512 rows",
+        MODEL,
+        "loss += softmax_cross_entropy_",
+        "loss = softmax_cross_entropy_",
+    ),
+    Mutation(
+        "one group of rows by character", PROJECTION, "for few in groups:", "for few in groups[:1]:"
+    ),
+    Mutation(
+        "each character without its first place",
+        PROJECTION,
+        "np.matmul(ones[start:end], rows[start - lo : end - lo]",
+        "np.matmul(ones[start + 1 : end], rows[start + 1 - lo : end - lo]",
+    ),
+    Mutation(
+        "biases of the first eight steps",
+        PROJECTION,
+        "a_rows += b[:, None]",
+        "a_rows += b[:, None] * (some.start == 0)",
+    ),
+    Mutation(
+        "the gradient of a layer's input from the first eight steps",
+        PROJECTION,
+        "multiply(_rows(da[:, some]), W_x_T, out=parts)",
+        "multiply(_rows(da[:, : some.stop - some.start]), W_x_T, out=parts)",
+    ),
+    Mutation(
+        "dW_h without the first step",
+        "nn/cells/base.py",
+        "weight_gradient(W_h, as_rows(rows), as_rows(gradient), dW)",
+        "weight_gradient(W_h, as_rows(rows[1:]), as_rows(gradient[1:]), dW)",
+    ),
+]
+MUTATIONS = [
+    (kind, one)
+    for kind, some in {
+        "packing": PACKING,
+        "products": PRODUCTS,
+        "processes": PROCESSES,
+        "masks": MASKS,
+        "sums": SUMS,
+    }.items()
+    for one in some
+]
+CHECK = """
+import sys
+from pathlib import Path
+from grucli.analysis.gradient_checks import precisions
+from grucli.analysis.subject import text_of
+from grucli.analysis.training_step import check_training, next_step
+from grucli.storage.directory import open_checkpoint
+from grucli.threads import limit_blas
+
+if __name__ == "__main__":
+    limit_blas(1)
+    file, checkpoint = open_checkpoint(Path(sys.argv[1]))
+    text = checkpoint.splits(text_of(file, checkpoint, None)).train
+    step = next_step(checkpoint, text, resumes=True)
+    for title, row in check_training(step, precisions(sys.argv[2])):
+        if row.verdict == "WRONG":
+            sys.exit(f"{title.partition(':')[0]}: {row.name} {row.compared} {row.error:.1e}")
+"""
+"""What ``grucli gradcheck RUN --products`` does with a training step, up to the first WRONG."""
+
+
+def mutated(mutation: Mutation, folder: Path) -> Path:
+    """A copy of the package with the mistake, and a script that checks a run with it."""
+    copytree(ROOT / "grucli", folder / "grucli")
+    path = folder / "grucli" / mutation.module
+    source = path.read_text("utf-8")
+    assert source.count(mutation.right) == 1, mutation.what
+    path.write_text(source.replace(mutation.right, mutation.wrong), "utf-8")
+    script = folder / "check.py"
+    script.write_text(CHECK, "utf-8")
+    return script
+
+
+def seen(mutation: Mutation, run: Path) -> str:
+    """The first wrong row with the mistake; empty if there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = mutated(mutation, Path(folder))
+        command = [sys.executable, str(script), str(run), mutation.products]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        last = done.stderr.strip().rpartition("\n")[2]
+        return (last or f"exit code {done.returncode}") if done.returncode else ""
+
+
+def main() -> None:
+    """Train a run, make each mistake, and print a table."""
+    home = Path(tempfile.mkdtemp())
+    text = home / "text.txt"
+    grucli = [sys.executable, "-m", "grucli"]
+    subprocess.run([*grucli, "corpus", "python-reference", "-o", text], check=True)
+    text.write_text(text.read_text("utf-8")[:120_000], "utf-8")
+    settings = [f"--set={key}={value}" for key, value in SETTINGS.items()]
+    train = [*grucli, "train", text, "--steps", "40", "-q", "--runs-dir", home / "runs", *settings]
+    run = subprocess.run(train, check=True, capture_output=True, text=True).stdout.strip()
+    for library in ("numpy", "onednn"):
+        right = Mutation("nothing", MODEL, "class Model:", "class Model:", library)
+        print(f"none | {library} | nothing | {seen(right, Path(run)) or 'all right'}", flush=True)
+    for kind, one in MUTATIONS:
+        first = seen(one, Path(run)) or "NOT SEEN"
+        print(f"{kind} | {one.products} | {one.what} | {first}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
