@@ -129,7 +129,7 @@ def test_a_full_disk_names_what_is_safe(
     assert "Traceback" not in result.err
     assert "step-00000020.npz: cannot be written: No space left on device; training" in result.err
     assert "will try again (the checkpoint of step 10 is safe)" in result.err
-    assert "step-00000030.npz: cannot be written: No space left on device; the" in result.err
+    assert "step-00000020.npz: cannot be written: No space left on device; the" in result.err
     assert (
         "the checkpoint of step 10 is safe; after solving the problem, continue with" in result.err
     )
