@@ -99,7 +99,9 @@ class TextReader:
 
     def _unified(self, text: str | bytes) -> str | bytes:
         """The text with the line ends of the training text; a string, unless symbols are bytes."""
-        return text if self.vocabulary.level == "byte" else unified(decoded(text), self.data)
+        if self.vocabulary.level == "byte" or not isinstance(text, str | bytes):
+            return text  # what is no text is refused later
+        return unified(decoded(text), self.data)
 
     @checked
     def decode(self, ids: Ids | Sequence[int]) -> str:

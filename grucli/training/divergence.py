@@ -6,7 +6,7 @@ losses and steps, so that a resumed run makes the same ones.
 
 import math
 
-from grucli.defaults import learning_rate
+from grucli.defaults import learning_rate, lower_rate
 from grucli.errors import DivergedError
 from grucli.evaluation import guessed
 from grucli.storage.checkpoint_progress import Progress
@@ -87,8 +87,8 @@ def diverged(step: int, loss: float, norm: float) -> DivergedError:
 
 
 def ended(problem: DivergedError, saved: Pointer | None, lr: float) -> DivergedError:
-    """The error that ends a run; it advises the learning rate ``lr``."""
+    """The error that ends a run; it advises a rate below ``lr``."""
     kept = f"; the checkpoint of step {saved.step:,} was saved before that" if saved else ""
     return DivergedError(
-        f"{problem}{kept}; start again with a lower learning rate, such as --set optim.lr={lr:.2g}"
+        f"{problem}{kept}; start again with a lower learning rate, such as {lower_rate(lr)}"
     )

@@ -494,7 +494,7 @@ def test_the_last_report_says_how_the_run_has_ended(
         return step(self)
 
     monkeypatch.setattr(Trainer, "step", diverges)
-    monkeypatch.setattr(Trainer, "_roll_back", lambda self, problem: (_ for _ in ()).throw(problem))
+    monkeypatch.setattr(Trainer, "_go_back", lambda self, problem: (_ for _ in ()).throw(problem))
     with pytest.raises(DivergedError):
         list(train_events(text_file, steps=20, settings=changes, name="wrong"))
     (wrong,) = Path("runs").glob("*-wrong")

@@ -123,8 +123,8 @@ PRODUCTS = [
     Mutation(
         "the product without the input projection",
         MATRICES,
-        "self._products(rows, activation, adds=True)",
-        "self._products(rows, activation, adds=False)",
+        "self._products(scratch, activation, adds=True)",
+        "self._products(scratch, activation, adds=False)",
         "onednn",
     ),
     Mutation(
