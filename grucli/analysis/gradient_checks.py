@@ -123,6 +123,7 @@ def worst(rows: Sequence[Row]) -> float:
     return float(np.max([row.error for row in rows]))
 
 
+@np.errstate(all="ignore")  # an error that is not finite is a wrong gradient
 @blas_limited_to(1)  # the products are small
 def check_settings(
     values: config.Values, mistake: str | None = None, products: LibraryName | None = None
@@ -203,11 +204,11 @@ def _check(settings: config.Settings) -> Report:
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
-    with np.errstate(all="ignore"):  # an error that is not finite is a wrong gradient
-        return Report(list(checks))
+    return Report(list(checks))
 
 
-@blas_limited_to(1)  # the products are small
+@np.errstate(all="ignore")
+@blas_limited_to(1)
 def check_run(path: Path, text: str | None = None, products: LibraryName | None = None) -> Report:
     """Check the gradients of a run's best checkpoint, in float64.
 
