@@ -123,6 +123,7 @@ def worst(rows: Sequence[Row]) -> float:
     return float(np.max([row.error for row in rows]))
 
 
+@np.errstate(all="ignore")  # an error that is not finite is a wrong gradient
 @blas_limited_to(1)  # the products are small
 @checked
 def check_settings(
@@ -204,10 +205,10 @@ def _check(settings: config.Settings) -> Report:
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
-    with np.errstate(all="ignore"):  # an error that is not finite is a wrong gradient
-        return Report(list(checks))
+    return Report(list(checks))
 
 
+@np.errstate(all="ignore")
 @blas_limited_to(1)  # the products are small
 @checked
 def check_run(

@@ -593,16 +593,18 @@ def check_step(
         rounding does not explain it.
     """
     for name, found in trained.items():
-        rows, right = [], reference[name]
+        rows, right, least = [], reference[name], FLOAT32
         moved = [_norms(sample[name] - right) for sample in samples]
         sizes = _norms(right)
         for block, errors in _norms(found - right).items():
             size = np.maximum(sizes[block], TINY)
             explained = np.max([sample[block] for sample in moved], axis=0) / size
-            explained = SAFETY * np.maximum(explained, FLOAT32)
+            explained = np.maximum(explained, least)
             errors = errors / size
+            if block == "whole":  # rows and columns may have as large errors by chance
+                least = float(explained[0])
             worst = int(np.argmax(errors / explained))
-            error, limit = float(errors[worst]), float(explained[worst])
+            error, limit = float(errors[worst]), SAFETY * float(explained[worst])
             compared = block if block == "whole" else f"{block} {worst + 1}"
             row = Row(name, right.shape, compared, error, min(limit, DECIDABLE), limit)
             rows.append(replace(row, vanishes=not right.any()))

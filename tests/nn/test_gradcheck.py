@@ -13,6 +13,8 @@ from grucli.analysis import mistakes
 from grucli.analysis.mistakes import Mistake, changed, made
 from grucli.nn import gradcheck, state_resets
 from grucli.nn.cells import CELLS
+from grucli.nn.gradcheck import Row
+from grucli.nn.params import Array
 from grucli.nn.rounding import ROUNDING
 
 
@@ -225,3 +227,22 @@ def test_an_entry_that_rounding_explains_is_undecided() -> None:
     assert doubt.judge(row, wrong, {row.name: direction}).verdict == "WRONG"
     doubt.samples = [{row.name: gradient * factor} for factor in (0.99, 1.01)]
     assert doubt.judge(row, wrong, {row.name: direction}).verdict == "undecided"
+
+
+def test_a_row_is_allowed_what_rounding_explains_of_it_and_of_the_whole() -> None:
+    rng = np.random.default_rng(0)
+    right, noise = rng.standard_normal((2, 30, 40))
+    small = np.full(30, 1e-4)
+    small[7] = 1e-7  # by chance, the samples do not move this row
+
+    def judged(change: Array) -> Row:
+        samples = [{"W": right + small[:, None] * noise}] * 2
+        (row,) = gradcheck.check_step({"W": right + change}, {"W": right}, samples)
+        return row
+
+    assert judged(1e-4 * noise[::-1]).verdict == "right"
+    lost = np.zeros_like(right)
+    lost[7] = -0.01 * right[7]
+    assert (judged(lost).verdict, judged(lost).compared) == ("WRONG", "row 8")
+    assert judged(lost * np.nan).verdict == "WRONG"
+    assert judged(-right).error == pytest.approx(1.0)
