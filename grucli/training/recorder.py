@@ -154,8 +154,8 @@ class Recorder:
                 self._let_wait(best)
             return
         self.saved_at, self.saved_step = self.elapsed(), self.checkpoint.progress.step
-        yield Saved(path)
         yield from self._write(partial(self.run.update_info, **self._standing()))
+        yield Saved(path)  # after run.json, which a report reads
 
     def _let_wait(self, best: bool) -> None:
         """Put a copy of the checkpoint into the queue; of many, only those that would be kept."""
