@@ -111,6 +111,12 @@ def test_threads_have_scratch_memory_of_their_own(products: Products) -> None:
     assert all(map(np.array_equal, alone, together))
 
 
+def test_memory_that_owns_products_is_not_given_to_another_owner() -> None:
+    W = packed(np.ones((1, 64, 64), np.float32), 16, "float32")
+    owners = [W.activated_sum(np.zeros((1, 16, 64), np.float32), "tanh") for _ in range(5)]
+    assert len(W._bound) == len(owners)
+
+
 @pytest.mark.parametrize("products", ALL, ids=str)
 @pytest.mark.parametrize("cell", CELLS)
 def test_steppers_of_equal_weights_compute_at_the_same_time(products: Products, cell: str) -> None:

@@ -127,7 +127,7 @@ class PackedMatrices:
         """As ``matmul.activated_sum``; ``scratch`` tells whose products these are."""
         multiply = self._products(scratch, activation, adds=True)
 
-        def replace(x: Array, a: Array, kept: object = self) -> None:
+        def replace(x: Array, a: Array, kept: object = (self, scratch)) -> None:
             multiply(x, addresses(a))
 
         return replace
