@@ -112,6 +112,7 @@ def main() -> None:
     """Run the campaign."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--starts", type=int, default=40)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first start")
     parser.add_argument("--seconds", type=float, default=120.0)
     given = parser.parse_args()
     began = time.monotonic()
@@ -121,7 +122,7 @@ def main() -> None:
         with ThreadPoolExecutor(2) as pool:
             pending = [
                 pool.submit(trial, number, made[number % len(made)], given.seconds)
-                for number in range(given.starts)
+                for number in range(given.first, given.first + given.starts)
             ]
             problems = [str(one.exception()) for one in pending if one.exception()]
             rows = [one.result() for one in pending if not one.exception()]
