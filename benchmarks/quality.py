@@ -16,8 +16,8 @@ from benchmarks.page import table, write
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.directory import RunDirectory, own_corpus
+from grucli.run import checkpoint as checkpoints
+from grucli.run.directory import RunDirectory, own_corpus
 from grucli.threads import available_cores
 
 BUDGETS = {"small": 3, "medium": 15, "large": 60}

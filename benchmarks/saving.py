@@ -42,7 +42,7 @@ def train(text: Path, folder: Path) -> dict[str, list[float]]:
     """Seconds of the whole training, of its steps, saves, and waits for the disk in a save."""
     from grucli.config import resolve
     from grucli.data.corpus import read
-    from grucli.storage.directory import RunDirectory
+    from grucli.run.directory import RunDirectory
     from grucli.training.events import Stepped
     from grucli.training.plan import make_plan, start
     from grucli.training.trainer import Trainer

@@ -9,9 +9,9 @@ __version__ = "0.1.0"
 __all__ = ["load", "page", "runs", "sweep", "train", "train_events"]
 
 MODULES = {
-    "load": "grucli.storage.loading",
+    "load": "grucli.run.loading",
     "page": "grucli.pages.build",
-    "runs": "grucli.storage.run",
+    "runs": "grucli.run.run",
     "sweep": "grucli.sweeps.api",
     "train": "grucli.training.api",
     "train_events": "grucli.training.api",
@@ -20,8 +20,8 @@ MODULES = {
 
 if TYPE_CHECKING:
     from grucli.pages.build import page
-    from grucli.storage.loading import load
-    from grucli.storage.run import runs
+    from grucli.run.loading import load
+    from grucli.run.run import runs
     from grucli.sweeps.api import sweep
     from grucli.training.api import train, train_events
 else:

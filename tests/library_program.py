@@ -10,7 +10,7 @@ import grucli
 from grucli.errors import GrucliError
 from grucli.evaluation import Score
 from grucli.language_model import LanguageModel
-from grucli.storage.run import Run
+from grucli.run.run import Run
 from grucli.sweeps.summary import Summary
 from grucli.text_score import TextScore
 

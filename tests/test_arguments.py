@@ -11,13 +11,13 @@ import pytest
 import grucli as library
 from grucli.analysis import subject
 from grucli.analysis.comparison import plan_comparison
-from grucli.analysis.conclusion import conclude_run
 from grucli.analysis.gradient_checks import check_run, check_settings
-from grucli.analysis.report import report
 from grucli.arguments import PathLike, Several, checked
 from grucli.errors import ArgumentError, UsageError
-from grucli.storage.run import Run
-from grucli.storage.summary import summaries
+from grucli.run.conclusion import conclude_run
+from grucli.run.report import report
+from grucli.run.run import Run
+from grucli.run.summary import summaries
 from grucli.training.request import Request
 from tests.conftest import Grucli
 from tests.test_language_model import make

@@ -18,9 +18,9 @@ from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
+from grucli.run import checkpoint as checkpoints
+from grucli.run.directory import RunDirectory
 from grucli.sampling import read_prompt
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.directory import RunDirectory
 from tests.conftest import Grucli
 
 LETTERS = "\n abcdeé"

@@ -18,9 +18,9 @@ from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.directory import RunDirectory, own_corpus
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.directory import RunDirectory, own_corpus
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
 from grucli.training.request import Request

@@ -24,8 +24,8 @@ from grucli.nn.gradcheck import (
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.params import Array, Ids
 from grucli.nn.products import LibraryName, Products, choose
-from grucli.storage.checkpoint import Checkpoint, model_for
-from grucli.storage.directory import open_checkpoint
+from grucli.run.checkpoint import Checkpoint, model_for
+from grucli.run.directory import open_checkpoint
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import Dropout
 from grucli.training.plan import WEIGHTS, random_stream

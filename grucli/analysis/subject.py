@@ -16,8 +16,8 @@ from grucli.language_model import LanguageModel
 from grucli.nn.cells import basic
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.directory import open_checkpoint, own_corpus
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.directory import open_checkpoint, own_corpus
 
 UNITS = 64
 """Default number of units of an untrained model."""

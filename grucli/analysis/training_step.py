@@ -19,7 +19,7 @@ from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.nn.products import Products
 from grucli.nn.rounding import ROUNDING, Rounding
-from grucli.storage.checkpoint import Checkpoint
+from grucli.run.checkpoint import Checkpoint
 from grucli.training.parallel import Dropout, Shards, choose_workers
 from grucli.training.step import dropout_of
 

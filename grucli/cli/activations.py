@@ -65,7 +65,7 @@ def activations(
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
     from grucli.analysis.activations import read
     from grucli.analysis.subject import of_run
-    from grucli.storage.directory import inputs
+    from grucli.run.directory import inputs
 
     reads = chain(inputs(run), [Path(text)] if text else [])
     output_files.check("--html", page, force=force, reads=reads)

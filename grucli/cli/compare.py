@@ -19,7 +19,7 @@ from grucli.shell import quote
 if TYPE_CHECKING:
     from grucli.analysis.claims import Claim
     from grucli.analysis.comparison import Group, Outcome
-    from grucli.storage.directory import RunDirectory
+    from grucli.run.directory import RunDirectory
     from grucli.training.events import Event, Finished
     from grucli.training.request import Request
 
@@ -122,7 +122,7 @@ def _differs_from_default(config: Path, key: str) -> bool:
 
 def _existing(paths: Sequence[Path]) -> "list[Outcome]":
     from grucli.analysis.comparison import check_comparable, judge_all
-    from grucli.storage.directory import RunDirectory, find_checkpoint
+    from grucli.run.directory import RunDirectory, find_checkpoint
 
     for path in paths:
         find_checkpoint(path, "best")  # raises if the path is wrong
@@ -173,7 +173,7 @@ class _Shown:
 
     def follow(self, events: "Iterator[Event]") -> None:
         """Show the events of all runs."""
-        from grucli.storage.directory import RunDirectory
+        from grucli.run.directory import RunDirectory
         from grucli.training.events import Finished, Started
 
         for event in events:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from grucli.data.vocabulary import Vocabulary
     from grucli.evaluation import Score
     from grucli.language_model import LanguageModel
-    from grucli.storage.loading import OwnText
+    from grucli.run.loading import OwnText
 
     Scored = tuple[LanguageModel, list[tuple[str, Score]]]
 
@@ -70,7 +70,7 @@ def evaluate(
 
 def _of_split(run: Path, split: str) -> "Scored":
     """Return the model, and its score on a part of the corpus that the run was trained on."""
-    from grucli.storage.loading import load_with_split
+    from grucli.run.loading import load_with_split
 
     try:
         lm, ids = load_with_split(run, split)
@@ -81,7 +81,7 @@ def _of_split(run: Path, split: str) -> "Scored":
 
 def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> "Scored":
     """Return the model, and its score on each file, read as the corpus or as --set says."""
-    from grucli.storage.loading import load_with_own_text
+    from grucli.run.loading import load_with_own_text
 
     files, (lm, own) = files or [], load_with_own_text(run)
     if files.count("-") > 1:

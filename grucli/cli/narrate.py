@@ -10,9 +10,9 @@ from grucli.printable import printable
 from grucli.shell import quote
 
 if TYPE_CHECKING:
-    from grucli.analysis.conclusion import Conclusion
     from grucli.config import Model, Values
-    from grucli.storage.directory import RunDirectory
+    from grucli.run.conclusion import Conclusion
+    from grucli.run.directory import RunDirectory
     from grucli.training.events import Event, Finished, Started
     from grucli.training.plan import Plan
     from grucli.training.session import Session
@@ -313,9 +313,9 @@ def say_goodbye(session: "Session") -> None:
 
 def _show_curves(run: "RunDirectory", noun: str) -> None:
     """Explain the losses of a run, and draw them on a terminal; it is complete without that."""
-    from grucli.analysis.verdict import about_dropout
     from grucli.cli.plot import chart
-    from grucli.storage.run import Run
+    from grucli.run.run import Run
+    from grucli.run.verdict import about_dropout
 
     try:
         opened = Run(run.path)
@@ -340,7 +340,7 @@ def _twice_the_budget(plan: "Plan", step: int) -> str:
 
 
 def _say_result(conclusion: "Conclusion", symbol: str) -> None:
-    from grucli.analysis.conclusion import sentences
+    from grucli.run.conclusion import sentences
 
     count, loss, step = conclusion.stopped_early, conclusion.best_loss, conclusion.best_step
     if count:

@@ -44,7 +44,7 @@ def page(
     --output it is page.html in the run directory.
     """
     from grucli.pages import build
-    from grucli.storage.directory import inputs
+    from grucli.run.directory import inputs
 
     reads = chain(inputs(run), [Path(passage)] if passage else [])
     output_files.check("--output", output, force=force, reads=reads)

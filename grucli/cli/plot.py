@@ -12,7 +12,7 @@ from grucli.errors import UsageError
 
 if TYPE_CHECKING:
     from grucli.charts import Curve
-    from grucli.storage.run import Run
+    from grucli.run.run import Run
 
 By = Annotated[
     Literal["step", "chars", "time"],
@@ -40,8 +40,8 @@ def plot(
     With --output, the curves are drawn into a file: .svg, or .png with matplotlib. Standard output
     gets SVG.
     """
-    from grucli.analysis.verdict import about_dropout
-    from grucli.storage.run import Run, common_noun
+    from grucli.run.run import Run, common_noun
+    from grucli.run.verdict import about_dropout
 
     output_files.check("--output", output, force=force)
     opened = list({path.resolve(): Run(path) for path in runs}.values())
@@ -83,7 +83,7 @@ def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
 def chart(drawn: "list[Curve]", x: str, noun: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
     from grucli.charts import letter, text, typical_top
-    from grucli.storage.run import loss_axis
+    from grucli.run.run import loss_axis
 
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
@@ -100,7 +100,7 @@ def draw_file(path: Path, drawn: "list[Curve]", x: str, noun: str) -> None:
     """Draw curves into an SVG file or standard output, or with matplotlib into a PNG file."""
     from grucli.analysis import plots
     from grucli.charts import svg, typical_top
-    from grucli.storage.run import loss_axis
+    from grucli.run.run import loss_axis
 
     y, top = loss_axis(noun), typical_top(drawn)
     data = svg(drawn, x=x, y=y, highest=top).encode()

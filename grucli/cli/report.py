@@ -15,8 +15,8 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     The page needs no network. Without --output, the report of one run is
     report.html in its directory.
     """
-    from grucli.analysis import report as reports
-    from grucli.storage.directory import inputs
+    from grucli.run import report as reports
+    from grucli.run.directory import inputs
 
     reads = chain.from_iterable(map(inputs, runs))
     output_files.check("--output", output, force=force, reads=reads)
@@ -36,9 +36,9 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
 
 def _said(run: Path) -> list[str]:
     """What the end of a run says of it, or why it is not said."""
-    from grucli.analysis.conclusion import conclude_run, sentences
     from grucli.errors import GrucliError
-    from grucli.storage.run import Run
+    from grucli.run.conclusion import conclude_run, sentences
+    from grucli.run.run import Run
 
     try:
         return sentences(conclude_run(run), Run(run).settings.data.noun)

@@ -22,7 +22,7 @@ def runs(
     as_json: options.Json = False,
 ) -> None:
     """List the runs, newest first: status, best validation loss, model, settings, corpus."""
-    from grucli.storage.summary import summaries
+    from grucli.run.summary import summaries
 
     found = summaries(directory)
     if not found:

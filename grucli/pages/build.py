@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grucli import __version__
-from grucli.analysis.conclusion import SEARCHED
-from grucli.analysis.copied_text import longest_copy
 from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
@@ -15,8 +13,10 @@ from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.directory import open_checkpoint, own_corpus, run_of
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.conclusion import SEARCHED
+from grucli.run.copied_text import longest_copy
+from grucli.run.directory import open_checkpoint, own_corpus, run_of
 from grucli.web_page import WebPage
 
 PROVEN = 200

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grucli.analysis.report import report
 from grucli.config import Data, resolve, to_yaml
 from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
-from grucli.storage.directory import RunDirectory
-from grucli.storage.run import Run
+from grucli.run.directory import RunDirectory
+from grucli.run.report import report
+from grucli.run.run import Run
 from grucli.sweeps.study import Study
 from grucli.sweeps.trial import Trial, why_foreign
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter
 
 from grucli.config import Values, flatten, resolve
-from grucli.storage.directory import RunDirectory
+from grucli.run.directory import RunDirectory
 
 TENTHS = 10
 """Losses are reported at each tenth of a trial's budget: trials with other batches or other speeds

@@ -19,7 +19,7 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import Lock, temporary_for
-from grucli.storage.directory import OWN_FILES, RunDirectory
+from grucli.run.directory import OWN_FILES, RunDirectory
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
 from grucli.sweeps.taken_trial import TakenTrial

@@ -14,7 +14,7 @@ from grucli.arguments import PathLike, checked, file_names, plain
 from grucli.config import Values
 from grucli.data.vocabulary import Unknown
 from grucli.errors import SettingsError, UsageError
-from grucli.storage.run import Run
+from grucli.run.run import Run
 from grucli.training.events import Event, Finished, closed_at_exit
 from grucli.training.followers import follow
 from grucli.training.mpi import joined

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from grucli.files import TRANSIENT
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.directory import RunDirectory
-from grucli.storage.run_files import Metrics, WentBack
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.directory import RunDirectory
+from grucli.run.run_files import Metrics, WentBack
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update

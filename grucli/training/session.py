@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from grucli.analysis.conclusion import Conclusion, conclude_run, sentences
-from grucli.analysis.report import report
 from grucli.config import (
     RESUMABLE,
     Data,
@@ -45,11 +43,13 @@ from grucli.errors import (
 )
 from grucli.evaluation import Stopped
 from grucli.files import LockError, replace_text, sha256
+from grucli.run.checkpoint import Checkpoint, same_text
+from grucli.run.conclusion import Conclusion, conclude_run, sentences
+from grucli.run.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
+from grucli.run.progress import Progress
+from grucli.run.report import report
+from grucli.run.run import Run
 from grucli.shell import quote
-from grucli.storage.checkpoint import Checkpoint, same_text
-from grucli.storage.checkpoint_progress import Progress
-from grucli.storage.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
-from grucli.storage.run import Run
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of

@@ -8,7 +8,7 @@ import numpy as np
 from grucli import evaluation
 from grucli.evaluation import Score, Stopped
 from grucli.nn.model import Model
-from grucli.storage.checkpoint import Checkpoint
+from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import Plan
 from grucli.training.ranks import ALONE, Command, Ranks
 from grucli.training.step import TrainStep, Update

@@ -8,7 +8,7 @@ import numpy as np
 from grucli.config import Settings
 from grucli.nn.optim import adam_, clip_, decay_, ema_
 from grucli.nn.params import Array
-from grucli.storage.checkpoint import Checkpoint
+from grucli.run.checkpoint import Checkpoint
 from grucli.training.parallel import Dropout, Shards
 from grucli.training.plan import DROPOUT, Plan
 from grucli.training.ranks import ALONE, Ranks

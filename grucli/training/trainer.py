@@ -16,9 +16,9 @@ import numpy as np
 
 from grucli import evaluation
 from grucli.errors import CheckpointError, DivergedError
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.directory import RunDirectory
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.directory import RunDirectory
 from grucli.threads import blas_limited_to
 from grucli.training.divergence import (
     LEAST_FACTOR,

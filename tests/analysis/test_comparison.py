@@ -10,7 +10,7 @@ from grucli.analysis.claims import claims
 from grucli.analysis.comparison import Outcome, groups, unequal_work
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.storage.directory import RunDirectory
+from grucli.run.directory import RunDirectory
 
 GRU = Outcome("a", "gru", 64, 1, 0, 100, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)

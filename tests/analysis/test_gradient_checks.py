@@ -7,7 +7,7 @@ from grucli.analysis.gradient_checks import Report, check_run, check_settings
 from grucli.analysis.mistakes import find, made
 from grucli.errors import SettingsError, UsageError
 from grucli.nn.gradcheck import Row
-from grucli.storage.directory import open_checkpoint
+from grucli.run.directory import open_checkpoint
 
 
 def test_a_model_that_settings_describe() -> None:

@@ -14,7 +14,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import Row
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.products import NUMPY, Products, usable
-from grucli.storage.directory import open_checkpoint
+from grucli.run.directory import open_checkpoint
 from grucli.training import parallel
 from grucli.training.parallel import Dropout, Shards
 from tests.faults.gradients import MUTATIONS, ROOT

@@ -14,7 +14,7 @@ import pytest
 
 import grucli as library
 from grucli import __version__, load
-from grucli.storage.run import Run
+from grucli.run.run import Run
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 

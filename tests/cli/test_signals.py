@@ -60,7 +60,7 @@ def run(code: str, *args: object) -> tuple[int, str]:
 @pytest.mark.parametrize(
     "module",
     ["grucli.cli", "typer", "rich.console", "grucli.cli.compare", "numpy", "numpy.linalg",
-     "pydantic", "yaml", "grucli.storage.checkpoint"],
+     "pydantic", "yaml", "grucli.run.checkpoint"],
 )  # fmt: skip
 def test_a_signal_while_modules_are_imported(
     module: str, number: signal.Signals, trained: Path

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli.storage.directory import NO_LINKS, RunDirectory
+from grucli.run.directory import NO_LINKS, RunDirectory
 from tests.cli.test_commands import start
 from tests.conftest import TINY, Grucli, snapshot
 from tests.sweeps.helpers import train, write_file

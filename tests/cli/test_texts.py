@@ -19,8 +19,8 @@ from grucli.data import cache
 from grucli.data.corpus import read
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.files import sha256
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.directory import RunDirectory
+from grucli.run import checkpoint as checkpoints
+from grucli.run.directory import RunDirectory
 from grucli.training.plan import make_plan, resume
 from tests.conftest import TINY, Grucli
 from tests.texts import WORDS, prose

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli.storage import checkpoint as checkpoints
+from grucli.run import checkpoint as checkpoints
 from grucli.training.api import train_events
 from grucli.training.events import Finished, Saved
 from tests.cli.test_commands import start

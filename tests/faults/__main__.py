@@ -22,7 +22,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.page import machine, table
-from grucli.storage import checkpoint as checkpoints
+from grucli.run import checkpoint as checkpoints
 from tests.faults import directories, fuzz, interleave, studies, trials
 from tests.texts import prose
 

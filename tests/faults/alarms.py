@@ -21,7 +21,7 @@ from grucli.analysis.subject import text_of
 from grucli.nn import gradcheck
 from grucli.nn.gradcheck import Window, gradients_of
 from grucli.nn.model import Model
-from grucli.storage.directory import open_checkpoint
+from grucli.run.directory import open_checkpoint
 from grucli.threads import limit_blas
 from tests.texts import prose
 

@@ -20,7 +20,7 @@ import numpy as np
 import typer.main
 
 from grucli import cli
-from grucli.storage.directory import RunDirectory
+from grucli.run.directory import RunDirectory
 from tests.conftest import snapshot
 from tests.faults.fuzz import mutated
 from tests.texts import prose

@@ -10,8 +10,8 @@ import numpy as np
 from grucli.config import Data, read_file, resolve, to_yaml
 from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import make_plan, start
 from tests.texts import prose
 

@@ -304,7 +304,7 @@ from pathlib import Path
 from grucli.analysis.gradient_checks import precisions
 from grucli.analysis.subject import text_of
 from grucli.analysis.training_step import check_training, next_step
-from grucli.storage.directory import open_checkpoint
+from grucli.run.directory import open_checkpoint
 from grucli.threads import limit_blas
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from grucli import files
 from grucli.config import Values
 from grucli.errors import GrucliError
 from grucli.files import Lock
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.directory import RunDirectory
+from grucli.run import checkpoint as checkpoints
+from grucli.run.directory import RunDirectory
 from grucli.training import session as sessions
 
 BASE: Values = {
@@ -153,7 +153,7 @@ class Scheduler:
         patches += [mock.patch.object(files.os, name, hook(getattr(files.os, name))) for name in OS]
         patches.append(mock.patch.object(builtins, "open", hook(open)))
         patches.append(mock.patch.object(files, "_try_lock", hook(files._try_lock)))
-        patches.append(mock.patch("grucli.storage.checkpoint_folder.replace_text", replace_text))
+        patches.append(mock.patch("grucli.run.checkpoint_folder.replace_text", replace_text))
         for patch in patches:
             patch.start()
         try:

@@ -19,8 +19,8 @@ from pathlib import Path
 from benchmarks.page import machine, table
 from grucli.data import builtin
 from grucli.evaluation import guessed
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.directory import RunDirectory
+from grucli.run import checkpoint as checkpoints
+from grucli.run.directory import RunDirectory
 from grucli.training.divergence import FIRST_STEPS, LEARNED
 from tests.faults import trials
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.directory import open_checkpoint
+from grucli.run import checkpoint as checkpoints
+from grucli.run.directory import open_checkpoint
 from tests.faults import directories, fuzz, interleave, studies, trials
 from tests.texts import prose
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from grucli.analysis.activations import FEATURES
-from grucli.analysis.report import report
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.pages import assembly
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import Payload, payload
-from grucli.storage.run import Run
+from grucli.run.report import report
+from grucli.run.run import Run
 from tests.conftest import TINY, Grucli
 from tests.pages.models import KINDS, language_model, some_ids
 

@@ -10,7 +10,7 @@ import pytest
 import grucli as library
 from grucli.errors import ArgumentError
 from grucli.pages.payload import LARGE, suited_type
-from grucli.storage.directory import open_checkpoint
+from grucli.run.directory import open_checkpoint
 from tests.conftest import TINY, Grucli, snapshot
 from tests.pages.models import language_model
 
@@ -157,7 +157,7 @@ def test_weights_that_float16_cannot_hold_are_refused(
 
     lm = language_model()
     lm.model.params.flat[0] = np.float32(1e6)
-    monkeypatch.setattr("grucli.storage.checkpoint.Checkpoint.language_model", lambda *_: lm)
+    monkeypatch.setattr("grucli.run.checkpoint.Checkpoint.language_model", lambda *_: lm)
     with pytest.raises(ArgumentError, match="weights must be float32"):
         build.page(run, weights="float16")
     assert "--weights must be float32" in grucli("page", run, "--weights", "float16").err

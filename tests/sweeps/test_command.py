@@ -72,7 +72,7 @@ def test_trouble_with_the_report_ends_no_sweep(
     text_file: Path, grucli: Grucli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("grucli.charts.svg", lambda *_, **__: 1 / 0)
-    monkeypatch.setattr("grucli.analysis.report.svg", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("grucli.run.report.svg", lambda *_, **__: 1 / 0)
     told = grucli("sweep", write_file({"sweep.trials": 1}), text_file)
     assert (told.code, told.out) == (0, "runs/s\n")
     assert "the report are not written: ZeroDivisionError" in told.err

@@ -11,8 +11,8 @@ import pytest
 
 from grucli import files
 from grucli.errors import RunError, SettingsError, UsageError
-from grucli.storage.directory import RunDirectory
-from grucli.storage.run import Run
+from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 from grucli.sweeps import study as studies
 from grucli.sweeps import worker as workers
 from grucli.sweeps.api import read_study

@@ -12,8 +12,8 @@ import pytest
 import grucli
 from grucli.errors import UsageError
 from grucli.files import sha256
-from grucli.storage.directory import RunDirectory
-from grucli.storage.run import Run, runs
+from grucli.run.directory import RunDirectory
+from grucli.run.run import Run, runs
 from grucli.training import session as sessions
 from grucli.training.api import train, train_events
 from grucli.training.events import Finished, Saved, Started, Stepped

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grucli.files import sha256
-from grucli.storage.run import Run
+from grucli.run.run import Run
 from tests.conftest import TINY
 from tests.faults.ranks import MPIEXEC, ranks_of
 from tests.faults.ranks import mpirun as begin

@@ -14,7 +14,7 @@ from grucli.config import resolve
 from grucli.data.corpus import read
 from grucli.errors import RunError
 from grucli.evaluation import Stopped
-from grucli.storage.checkpoint import Checkpoint
+from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import make_plan, start
 from grucli.training.ranks import ALONE, Command, Ranks
 from grucli.training.shared_work import SharedWork

@@ -17,8 +17,8 @@ import pytest
 from grucli.config import Values, flatten, resolve
 from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
 from grucli.files import sha256
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.directory import RunDirectory
+from grucli.run import checkpoint as checkpoints
+from grucli.run.directory import RunDirectory
 from grucli.training import session as sessions
 from grucli.training.events import RolledBack, Stepped
 from grucli.training.session import Origin, Session

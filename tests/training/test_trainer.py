@@ -25,10 +25,10 @@ from grucli.errors import (
 from grucli.evaluation import baselines, evaluate, guessed
 from grucli.files import sha256
 from grucli.nn.params import Params
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint_folder import CheckpointFolder
-from grucli.storage.checkpoint_progress import Progress
-from grucli.storage.directory import RunDirectory
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint_folder import CheckpointFolder
+from grucli.run.directory import RunDirectory
+from grucli.run.progress import Progress
 from grucli.training.divergence import check_learning
 from grucli.training.events import (
     Evaluated,

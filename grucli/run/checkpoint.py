@@ -30,9 +30,9 @@ from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids, Params
-from grucli.storage.checkpoint_archive import Archive, Shape, read_back
-from grucli.storage.checkpoint_format1 import MEMBERS_RENAMED, of_today
-from grucli.storage.checkpoint_progress import Progress, read_progress
+from grucli.run.archive import Archive, Shape, read_back
+from grucli.run.checkpoint_format1 import MEMBERS_RENAMED, of_today
+from grucli.run.progress import Progress, read_progress
 
 FORMAT = 2
 """Version of the file format. grucli 0.1.0 wrote format 1, where some names are different."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from grucli.errors import CheckpointError, UsageError
-from grucli.storage.run import Run, runs
-from grucli.storage.run_files import HEADER
+from grucli.run.run import Run, runs
+from grucli.run.run_files import HEADER
 
 
 def test_a_run_tells_its_facts(trained: Path) -> None:

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from grucli.analysis.verdict import Losses, Verdict, about_dropout, judge, uncertain
 from grucli.charts import Curve
 from grucli.config import Data, Model, Settings
+from grucli.run.verdict import Losses, Verdict, about_dropout, judge, uncertain
 
 
 def settings(dropout: float = 0.3, **data: Any) -> Settings:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from grucli.errors import UsageError
-from grucli.storage import summary
+from grucli.run import summary
 
 
 def test_runs_are_summarized_newest_first_and_damaged_ones_too(trained: Path) -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 from pydantic import InstanceOf
 
-from grucli.analysis.copied_text import longest_copy
-from grucli.analysis.known_words import KnownWords, known_words
-from grucli.analysis.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.arguments import FilePath, checked
 from grucli.data.corpus import Corpus
 from grucli.data.windows import Splits
 from grucli.evaluation import baselines, differ_in_kind, evaluate
 from grucli.nn.params import Ids
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.directory import RunDirectory, own_corpus
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.copied_text import longest_copy
+from grucli.run.directory import RunDirectory, own_corpus
+from grucli.run.known_words import KnownWords, known_words
+from grucli.run.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.threads import available_cores, blas_limited_to
 
 SAMPLED = 1000

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from grucli.analysis.comparison import judge_all, plan_comparison
-from grucli.analysis.conclusion import Conclusion, conclude_run
 from grucli.data import corpus
 from grucli.errors import UsageError
-from grucli.storage.directory import RunDirectory
+from grucli.run.conclusion import Conclusion, conclude_run
+from grucli.run.directory import RunDirectory
 from grucli.training import session as sessions
 from grucli.training.events import Finished
 from grucli.training.request import Request
@@ -69,7 +69,7 @@ def test_a_comparison_reads_its_text_once(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(arguments)
         return original(*arguments, **named)
 
-    for module in ("training.session", "storage.directory"):
+    for module in ("training.session", "run.directory"):
         monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
     comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"], seeds=2)
     found = [event.run for event in comparison.train() if isinstance(event, Finished)]

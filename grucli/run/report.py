@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from pydantic import InstanceOf
 
-from grucli.analysis.verdict import about_dropout, uncertain
 from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
@@ -22,9 +21,10 @@ from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
-from grucli.storage.directory import RunDirectory, open_checkpoint, own_corpus
-from grucli.storage.run import Column, Run, common_noun, curves, loss_axis
-from grucli.storage.run_files import TextInfo
+from grucli.run.directory import RunDirectory, open_checkpoint, own_corpus
+from grucli.run.run import Column, Run, common_noun, curves, loss_axis
+from grucli.run.run_files import TextInfo
+from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
 from grucli.web_page import WebPage, as_html, policy
@@ -336,7 +336,7 @@ def _style() -> str:
 
 @cache
 def _source(name: str) -> str:
-    return files("grucli.analysis").joinpath(name).read_text("utf-8")
+    return files("grucli.run").joinpath(name).read_text("utf-8")
 
 
 def _page(title: str, parts: Iterable[str]) -> str:

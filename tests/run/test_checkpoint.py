@@ -13,9 +13,9 @@ from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.checkpoint_folder import CheckpointFolder
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.checkpoint_folder import CheckpointFolder
 from grucli.training.plan import make_plan, start
 from tests.texts import prose
 

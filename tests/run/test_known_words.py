@@ -1,4 +1,4 @@
-from grucli.analysis.known_words import KnownWords, known_words
+from grucli.run.known_words import KnownWords, known_words
 from tests.texts import prose
 
 

@@ -11,10 +11,10 @@ from typing import Any, Literal
 
 from grucli.errors import CheckpointError
 from grucli.files import replace_text, sha256
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint, Copy
-from grucli.storage.checkpoint_progress import Progress
-from grucli.storage.run_files import Pointer, read_pointer
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint, Copy
+from grucli.run.progress import Progress
+from grucli.run.run_files import Pointer, read_pointer
 
 Which = Literal["best", "last"]
 

@@ -45,11 +45,10 @@ from grucli.files import (
     replace_text,
     temporary_for,
 )
-from grucli.shell import resume_command
-from grucli.storage import checkpoint as checkpoints
-from grucli.storage.checkpoint import Checkpoint
-from grucli.storage.checkpoint_folder import CheckpointFolder, Which, stem, step_in
-from grucli.storage.run_files import (
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.checkpoint_folder import CheckpointFolder, Which, stem, step_in
+from grucli.run.run_files import (
     HEADER,
     Metrics,
     RunInfo,
@@ -57,6 +56,7 @@ from grucli.storage.run_files import (
     read_info,
     read_metrics,
 )
+from grucli.shell import resume_command
 
 READS = 20
 """Maximum attempts to read the best checkpoint while another process trains the run."""

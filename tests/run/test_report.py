@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from grucli.analysis.report import report
 from grucli.errors import DivergedError, UsageError
-from grucli.storage import run_files
-from grucli.storage.directory import RunDirectory, open_checkpoint
-from grucli.storage.run import Run
+from grucli.run import run_files
+from grucli.run.directory import RunDirectory, open_checkpoint
+from grucli.run.report import report
+from grucli.run.run import Run
 from grucli.training import session as sessions
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated, Finished, NotReported, Saved, Stepped
@@ -289,7 +289,7 @@ def test_the_report_of_training_reads_the_settings_once_and_no_text(
     run, read = train(grucli, text_file), []
     config = RunDirectory.config
     monkeypatch.setattr(RunDirectory, "config", lambda self: read.append(1) or config(self))
-    monkeypatch.setattr("grucli.analysis.report.own_corpus", None)
+    monkeypatch.setattr("grucli.run.report.own_corpus", None)
     report(run, passage=False)
     assert read == [1]
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from grucli.errors import CheckpointError
-from grucli.storage.run_files import (
+from grucli.run.run_files import (
     HEADER,
     RunInfo,
     metrics_until,

@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grucli.analysis.copied_text import SHORTEST_COPY, longest_copy
 from grucli.nn.params import Ids
+from grucli.run.copied_text import SHORTEST_COPY, longest_copy
 
 
 def longest_copy_slowly(sample: str, corpus: str) -> int:

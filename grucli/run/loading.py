@@ -11,7 +11,7 @@ from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
-from grucli.storage.directory import open_checkpoint, own_corpus, run_of
+from grucli.run.directory import open_checkpoint, own_corpus, run_of
 
 SPLITS = ("train", "val", "test")
 """Names of the parts of a text."""

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from grucli.arguments import FilePath, checked
 from grucli.errors import CheckpointError
-from grucli.storage.directory import RunDirectory, list_runs
-from grucli.storage.run_files import RunInfo
+from grucli.run.directory import RunDirectory, list_runs
+from grucli.run.run_files import RunInfo
 
 DAMAGED = "damaged run.json"
 """The status of a run that cannot be read."""
