@@ -183,7 +183,7 @@ _INPUT: Changes = {
     ),
     "input weights of the wrong character": ("out=dW_xg[v])", "out=dW_xg[v - 1])"),
     "input weights of a higher layer": (
-        "weight_gradient(W_x_T, as_rows(x), as_rows(da_g), dW_xg)",
+        "W_xg.gradient(as_rows(x), as_rows(da_g), dW_xg)",
         "dW_xg[:] = 0.0",
     ),
     "input of a layer": (
@@ -200,8 +200,8 @@ _MODEL: Changes = {
     "dropout": ("workspace.dh[:] *= masks[number]", "pass"),
     "b_c": ("dw.b_c[:] += c.sum(axis=0)", "pass"),
     "W_hc": (
-        "weight_gradient(W_hc_T, h_rows[rows], c, dw.W_hc, accumulate=True)",
-        "weight_gradient(W_hc_T, 0.5 * h_rows[rows], c, dw.W_hc, accumulate=True)",
+        "w.W_hc.gradient(h_rows[rows], c, dw.W_hc, add=True)",
+        "w.W_hc.gradient(0.5 * h_rows[rows], c, dw.W_hc, add=True)",
     ),
 }
 

@@ -35,11 +35,11 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.evaluation import differ_in_kind
+from grucli.nn.backend import NUMPY, Backend, fingerprint, select, why_not_used
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
-from grucli.nn.onednn.library import Unavailable
+from grucli.nn.onednn import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
-from grucli.nn.products import NUMPY, Products, choose, described, why_not_used
 from grucli.run.checkpoint import Checkpoint, model_for, same_text
 from grucli.run.progress import Progress
 from grucli.threads import blas_limited_to
@@ -103,7 +103,7 @@ class Plan:
     budget: Budget
     eval_every: int
     early: int = 1
-    products: Products = NUMPY
+    products: Backend = NUMPY
     ranks: int = 1
     mpi: str = ""
     unseen: Sequence[int] = ()
@@ -226,14 +226,14 @@ def _workers(train: Train, B: int, ranks: Ranks) -> int:
     return choose_workers(wanted, len(ranks.share(B)), ranks.local)
 
 
-def _products(train: Train) -> Products:
+def _products(train: Train) -> Backend:
     """The products that the settings ask for.
 
     Raises:
         SettingsError: they are not to be had here.
     """
     try:
-        return choose(train.products, train.precision)
+        return select(train.products, train.precision)
     except Unavailable as reason:
         raise SettingsError(
             f"train.products={train.products} with train.precision={train.precision}: {reason}; "
@@ -520,7 +520,7 @@ def _budget(plan: Plan) -> str:
     return f"{size:.6g} {budget.removesuffix('s') if size == 1 else budget}"
 
 
-def versions(products: Products = NUMPY) -> dict[str, str]:
+def versions(products: Backend = NUMPY) -> dict[str, str]:
     """The software and the machine, which determine how results are rounded."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     with blas_limited_to(1):  # the same number of threads as in training
@@ -532,6 +532,6 @@ def versions(products: Products = NUMPY) -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "blas kernel": str(loaded.get("architecture", "unknown")),
         "blas threads": str(loaded.get("num_threads", "unknown")),
-        "products": described(products),
+        "products": fingerprint(products),
         "machine": f"{platform.system()} {platform.machine()}",
     }

@@ -110,12 +110,12 @@ class SharedWork:
 
     def _evaluate(self, stop: Callable[[], bool]) -> list[Score] | None:
         """The scores of the weights and of their average; None if a rank was stopped."""
-        checkpoint, exact = self.checkpoint, self.plan.products.exact
+        checkpoint, exact = self.checkpoint, self.plan.products.in_float32
         self.ranks.check_equal(checkpoint.model.params.flat)
         models = [checkpoint.model] + [checkpoint.averaged()] * (checkpoint.ema is not None)
         scores = []
         for model in models:
-            score = self._score(model.with_products(exact), stop)
+            score = self._score(model.on(exact), stop)
             if score is None:
                 return None
             scores.append(score)

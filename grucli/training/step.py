@@ -56,7 +56,7 @@ class TrainStep:
             plan.windows.T,
             streams,
             plan.workers,
-            products=plan.products,
+            backend=plan.products,
             dropout=plan.settings.model.dropout > 0,
             weight_dropout=plan.settings.model.weight_dropout > 0,
         )
