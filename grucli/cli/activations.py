@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from grucli.analysis.activations import Correlation, Reading
-    from grucli.coloured_text import ColouredText
+    from grucli.html import ColouredText
 
 Unit = Annotated[
     int | None,

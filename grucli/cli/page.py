@@ -8,8 +8,9 @@ import typer
 
 from grucli import output_files
 from grucli.cli import options, render
+from grucli.cli.output import STANDARD_OUTPUT, deliver
 from grucli.errors import ArgumentError, CorpusError, UsageError
-from grucli.files import read_small, replace_text
+from grucli.files import read_small
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -48,21 +49,15 @@ def page(
 
     reads = chain(inputs(run), [Path(passage)] if passage else [])
     output_files.check("--output", output, force=force, reads=reads)
-    path = _in_run(run) if output is None else output
+    own = _in_run(run) if output is None else None
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
     except ArgumentError as error:
         raise error.of_option() from None
-    if path == Path("-"):
-        render.write(made.html.encode())
-        return
-    if output is None:
-        replace_text(path, made.html)
-    else:
-        made.write(path)
-    render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
-    _say_copied(made.copied)
-    render.write_path(path)
+    if output != STANDARD_OUTPUT:
+        render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
+        _say_copied(made.copied)
+    deliver(made.html, "page", output, own)
 
 
 def _say_copied(copied: str | None) -> None:

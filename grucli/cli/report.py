@@ -5,8 +5,8 @@ from pathlib import Path
 
 from grucli import output_files
 from grucli.cli import options, render
-from grucli.errors import UsageError
-from grucli.files import replace_text
+from grucli.cli.output import deliver
+from grucli.errors import GrucliError, UsageError
 
 
 def report(runs: options.Runs, output: options.Output = None, force: options.Force = False) -> None:
@@ -22,21 +22,12 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     output_files.check("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
-    made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
-    path = output or runs[0] / "report.html"
-    if path == Path("-"):
-        render.write(made.html.encode())
-        return
-    if output is None:
-        replace_text(path, made.html)
-    else:
-        made.write(path)
-    render.write_path(path)
+    page = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
+    deliver(page.html, "page", output, runs[0] / "report.html")
 
 
 def _said(run: Path) -> list[str]:
-    """What the end of a run says of it, or why it is not said."""
-    from grucli.errors import GrucliError
+    """What the end of a run says of it; a note tells why nothing is said."""
     from grucli.run.conclusion import conclude_run, sentences
     from grucli.run.run import Run
 

@@ -247,18 +247,12 @@ def test_curves_are_written_to_files(grucli: Grucli, text_file: Path, tmp_path: 
     assert {run.name for run in runs} <= {one.text for one in root.iter()}  # the key
     assert grucli("plot", *runs, "--by", "chars", "-o", "-").out == file.read_text("utf-8")
     assert "--force" in grucli("plot", *runs, "-o", file).err
-    wrong = grucli("plot", *runs, "-o", tmp_path / "curve.gif")
-    assert wrong.code == 2
-    assert ".svg or .png" in wrong.err
-
-
-def test_curves_as_a_picture_need_matplotlib(
-    grucli: Grucli, text_file: Path, tmp_path: Path
-) -> None:
-    pytest.importorskip("matplotlib")
-    file = tmp_path / "curve.png"
-    assert grucli("plot", train(grucli, text_file), "-o", file).code == 0
-    assert file.read_bytes().startswith(b"\x89PNG")
+    for name in ("curve.png", "curve.pdf", "curve"):
+        wrong = grucli("plot", *runs, "-o", tmp_path / name)
+        assert wrong.code == 2
+        assert (
+            f"{name}: a plot is an SVG file, so its name must end in .svg; a browser" in wrong.err
+        )
 
 
 def test_curves_have_all_rows_of_the_metrics(grucli: Grucli, text_file: Path) -> None:
