@@ -8,8 +8,11 @@ import typer
 
 from grucli import output_files
 from grucli.cli import options, render
+from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
 from grucli.files import read_small, replace_text
+from grucli.pages import build
+from grucli.run.directory import inputs
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -43,9 +46,6 @@ def page(
     holds the weights and, unless --passage names one, no text but a sample of the model. Without
     --output it is page.html in the run directory.
     """
-    from grucli.pages import build
-    from grucli.run.directory import inputs
-
     reads = chain(inputs(run), [Path(passage)] if passage else [])
     output_files.check("--output", output, force=force, reads=reads)
     path = _in_run(run) if output is None else output
@@ -89,8 +89,6 @@ def _in_run(run: Path) -> Path:
 
 def _read(path: str) -> str:
     """A text in a file or from standard input, without a byte order mark."""
-    from grucli.data.text_files import STANDARD_INPUT, raw_chunks
-
     try:
         raw = b"".join(raw_chunks(path)) if path == STANDARD_INPUT else read_small(Path(path))
         return raw.decode("utf-8-sig")

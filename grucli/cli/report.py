@@ -5,8 +5,12 @@ from pathlib import Path
 
 from grucli import output_files
 from grucli.cli import options, render
-from grucli.errors import UsageError
+from grucli.errors import GrucliError, UsageError
 from grucli.files import replace_text
+from grucli.run import report as reports
+from grucli.run.conclusion import conclude_run, sentences
+from grucli.run.directory import inputs
+from grucli.run.run import Run
 
 
 def report(runs: options.Runs, output: options.Output = None, force: options.Force = False) -> None:
@@ -15,9 +19,6 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     The page needs no network. Without --output, the report of one run is
     report.html in its directory.
     """
-    from grucli.run import report as reports
-    from grucli.run.directory import inputs
-
     reads = chain.from_iterable(map(inputs, runs))
     output_files.check("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
@@ -36,10 +37,6 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
 
 def _said(run: Path) -> list[str]:
     """What the end of a run says of it, or why it is not said."""
-    from grucli.errors import GrucliError
-    from grucli.run.conclusion import conclude_run, sentences
-    from grucli.run.run import Run
-
     try:
         return sentences(conclude_run(run), Run(run).settings.data.noun)
     except GrucliError as error:
