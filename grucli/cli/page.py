@@ -8,9 +8,10 @@ import typer
 
 from grucli import output_files
 from grucli.cli import options, render
+from grucli.cli.output import write_file
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
-from grucli.files import read_small, replace_text
+from grucli.files import read_small
 from grucli.pages import build
 from grucli.run.directory import inputs
 
@@ -48,18 +49,14 @@ def page(
     """
     reads = chain(inputs(run), [Path(passage)] if passage else [])
     output_files.check("--output", output, force=force, reads=reads)
-    path = _in_run(run) if output is None else output
+    own = _in_run(run) if output is None else None
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
     except ArgumentError as error:
         raise error.of_option() from None
-    if path == Path("-"):
-        render.write(made.html.encode())
+    path = write_file(made.html, "page", output, own)
+    if path is None:
         return
-    if output is None:
-        replace_text(path, made.html)
-    else:
-        made.write(path)
     render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
     _say_copied(made.copied)
     render.write_path(path)
