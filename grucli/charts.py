@@ -154,7 +154,7 @@ def _range(low: float, high: float) -> tuple[float, float]:
 
 
 def _power(exponent: float) -> float:
-    return 10.0 ** min(exponent, 308.25)  # a larger one overflows
+    return math.pow(10.0, min(exponent, 308.25))  # a larger one overflows
 
 
 def typical_top(curves: Sequence[Curve]) -> float | None:

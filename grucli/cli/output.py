@@ -26,19 +26,20 @@ def answer(records: object, lines: Iterable[str], *, as_json: bool, coloured: bo
             render.write_line(line)
 
 
-def deliver(text: str, kind: str, output: Path | None, own: Path | None = None) -> None:
-    """Write a page or a plot to the file that the user named, and print its path.
+def write_file(text: str, kind: str, output: Path | None, own: Path | None = None) -> Path | None:
+    """Write a page or a plot to the file that --output names, or to a file of the run's own.
 
-    Without such a file it replaces the run's ``own`` one; - is standard output, without a path.
+    Returns the path, or None if --output is standard output.
     """
     if output == STANDARD_OUTPUT:
         render.write(text.encode())
-        return
-    if output is not None:
-        output_files.write_result(output, kind, text)
-    elif own is not None:
-        replace_text(own, text)
-    render.write_path(output or own or STANDARD_OUTPUT)
+        return None
+    if output is None:
+        assert own is not None
+        replace_text(own, text)  # this replaces a link; a link that the user names is followed
+        return own
+    output_files.write_result(output, kind, text)
+    return output
 
 
 def write_plot(path: Path, picture: str) -> None:

@@ -1,17 +1,16 @@
 """``grucli plot``: the curves of runs in the terminal, or in a file."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from grucli.charts import Curve, letter, svg, text, typical_top
 from grucli.cli import options, render
-from grucli.cli.output import STANDARD_OUTPUT, check_plot, deliver
+from grucli.cli.output import STANDARD_OUTPUT, check_plot, write_file
 from grucli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grucli.charts import Curve
-    from grucli.run.run import Run
+from grucli.run.run import Run, common_noun, loss_axis
+from grucli.run.verdict import about_dropout
 
 By = Annotated[
     Literal["step", "chars", "time"],
@@ -33,10 +32,6 @@ def plot(
 
     With --output, the curves are drawn into an .svg file. Standard output gets SVG.
     """
-    from grucli.charts import svg, typical_top
-    from grucli.run.run import Run, common_noun, loss_axis
-    from grucli.run.verdict import about_dropout
-
     if output != STANDARD_OUTPUT:
         check_plot("--output", output, force=force)
     opened = list({path.resolve(): Run(path) for path in runs}.values())
@@ -51,7 +46,9 @@ def plot(
     x = AXES[by].format(noun)
     if output is not None:
         picture = svg(drawn, x=x, y=loss_axis(noun), highest=typical_top(drawn))
-        deliver(picture, "plot", output)
+        path = write_file(picture, "plot", output)
+        if path is not None:
+            render.write_path(path)
         return
     for line in chart(drawn, x, noun):
         render.write_line(line)
@@ -59,10 +56,8 @@ def plot(
         render.say(sentence)
 
 
-def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
+def _validation(runs: Sequence[Run], by: str) -> list[Curve]:
     """The validation losses of several runs; runs without any are named."""
-    from grucli.charts import Curve
-
     drawn = []
     for run in runs:
         losses = [curve for curve in run.curves(COLUMNS[by]) if curve.name == "validation"]
@@ -75,11 +70,8 @@ def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
     return drawn
 
 
-def chart(drawn: "list[Curve]", x: str, noun: str, lines: int = LINES) -> Iterator[str]:
+def chart(drawn: list[Curve], x: str, noun: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
-    from grucli.charts import letter, text, typical_top
-    from grucli.run.run import loss_axis
-
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
     yield from text(drawn, width=width, height=lines, highest=typical_top(drawn), plain=plain)

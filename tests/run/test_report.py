@@ -452,7 +452,7 @@ def test_trouble_with_the_conclusion_or_the_chart_is_told_and_ends_no_run(
     assert f"\nnext\n  grucli sample {run}\n" in done.err
     words = Page((run / "report.html").read_text("utf-8")).words
     assert "statusdone" in words
-    monkeypatch.setattr("grucli.charts.text", fails)
+    monkeypatch.setattr("grucli.cli.plot.text", fails)
     monkeypatch.setattr("rich.console.Console.is_terminal", True)
     done = grucli("train", text_file, "--steps", "20", *TINY)
     assert done.code == 0, done.err
