@@ -69,8 +69,7 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
-    given = [config, sets, seeds, *budget.values()]
+    given = [config, sets, seeds, steps, epochs, minutes]
     if runs and any(value is not None for value in given):
         raise UsageError(
             "--runs compares existing runs; leave out the budget, the settings and --seeds"
@@ -86,7 +85,7 @@ def compare(
         return
     names = _cell_names(cells)
     _refuse_what_is_compared(corpus, config, sets or [])
-    asked = request(corpus, config, sets, budget)
+    asked = request(corpus, sets, config=config, steps=steps, epochs=epochs, minutes=minutes)
     _report(_train_all(asked, names, match, seeds or 1, runs_dir or Path("runs")), as_json)
 
 
