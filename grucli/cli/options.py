@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+command_line: list[str] = []
+"""The words of the current command, for run.json."""
+
 # ---- runs and texts
 
 Run = Annotated[

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from grucli import output_files
+from grucli.analysis import plots
+from grucli.charts import Curve, letter, svg, text, typical_top
 from grucli.cli import options, render
 from grucli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grucli.charts import Curve
-    from grucli.run.run import Run
+from grucli.run.run import Run, common_noun, loss_axis
+from grucli.run.verdict import about_dropout
 
 By = Annotated[
     Literal["step", "chars", "time"],
@@ -40,9 +40,6 @@ def plot(
     With --output, the curves are drawn into a file: .svg, or .png with matplotlib. Standard output
     gets SVG.
     """
-    from grucli.run.run import Run, common_noun
-    from grucli.run.verdict import about_dropout
-
     output_files.check("--output", output, force=force)
     opened = list({path.resolve(): Run(path) for path in runs}.values())
     noun = common_noun(opened)
@@ -64,10 +61,8 @@ def plot(
         render.write_path(output)
 
 
-def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
+def _validation(runs: Sequence[Run], by: str) -> list[Curve]:
     """The validation losses of several runs; runs without any are named."""
-    from grucli.charts import Curve
-
     drawn = []
     for run in runs:
         found = [curve for curve in run.curves(COLUMNS[by]) if curve.name == "validation"]
@@ -80,11 +75,8 @@ def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
     return drawn
 
 
-def chart(drawn: "list[Curve]", x: str, noun: str, lines: int = LINES) -> Iterator[str]:
+def chart(drawn: list[Curve], x: str, noun: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
-    from grucli.charts import letter, text, typical_top
-    from grucli.run.run import loss_axis
-
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
     yield from text(drawn, width=width, height=lines, highest=typical_top(drawn), plain=plain)
@@ -96,12 +88,8 @@ def chart(drawn: "list[Curve]", x: str, noun: str, lines: int = LINES) -> Iterat
     yield from render.wrapped(f"{loss_axis(noun)}, by {x}; at the end, from the top: {ends}")
 
 
-def draw_file(path: Path, drawn: "list[Curve]", x: str, noun: str) -> None:
+def draw_file(path: Path, drawn: list[Curve], x: str, noun: str) -> None:
     """Draw curves into an SVG file or standard output, or with matplotlib into a PNG file."""
-    from grucli.analysis import plots
-    from grucli.charts import svg, typical_top
-    from grucli.run.run import loss_axis
-
     y, top = loss_axis(noun), typical_top(drawn)
     data = svg(drawn, x=x, y=y, highest=top).encode()
     if path == STANDARD_OUTPUT:

@@ -3,22 +3,24 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grucli.cli import narrate, options, render
+from grucli.cli.options import command_line
 from grucli.cli.output import answer
-from grucli.cli.request import command_line
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
 from grucli.shell import quote, word
-
-if TYPE_CHECKING:
-    from grucli.sweeps.space import Space
-    from grucli.sweeps.summary import Summary
-    from grucli.sweeps.trial import Trial
-    from grucli.sweeps.worker import SweepEvent, TrialBegun
+from grucli.sweeps.api import read_study, study_folder
+from grucli.sweeps.optuna_storage import check_optuna, without_password
+from grucli.sweeps.space import Space, read_space
+from grucli.sweeps.study import Study
+from grucli.sweeps.summary import Summary, summarize
+from grucli.sweeps.trial import Trial
+from grucli.sweeps.worker import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting, Worker
+from grucli.training.events import Evaluated, Started, Stepped
 
 SILENCE = 30.0
 """Seconds after which an evaluation of a long trial is shown."""
@@ -85,13 +87,6 @@ def sweep(
 def _sweep(
     config: Path, corpus: list[str], name: str | None, runs_dir: Path | None, storage: str | None
 ) -> None:
-    from grucli.sweeps.api import study_folder
-    from grucli.sweeps.optuna_storage import check_optuna
-    from grucli.sweeps.space import read_space
-    from grucli.sweeps.study import Study
-    from grucli.sweeps.summary import summarize
-    from grucli.sweeps.worker import Worker
-
     check_optuna()
     space = read_space(config, {})
     study = Study(study_folder(config, name, runs_dir), storage)
@@ -124,23 +119,18 @@ def _command(storage: str | None) -> str:
 
 
 def _shown_url(storage: str) -> str:
-    from grucli.sweeps.optuna_storage import without_password
-
     return without_password(storage)
 
 
 class _Shown:
     """The display of the trials of one worker."""
 
-    def __init__(self, space: "Space") -> None:
+    def __init__(self, space: Space) -> None:
         self.space, self.best = space, float("inf")
         self.noted, self.progress, self.said = False, 0.0, time.monotonic()
 
-    def follow(self, events: "Iterator[SweepEvent]") -> bool:
+    def follow(self, events: Iterator[SweepEvent]) -> bool:
         """Show the events; return whether the study is complete."""
-        from grucli.sweeps.worker import Complete, TrialBegun, TrialEnded, Waiting
-        from grucli.training.events import Started
-
         complete = False
         for event in events:
             if isinstance(event, TrialBegun):
@@ -159,10 +149,8 @@ class _Shown:
                 self._say_progress(event)
         return complete
 
-    def _say_progress(self, event: "SweepEvent") -> None:
+    def _say_progress(self, event: SweepEvent) -> None:
         """Say what a long trial has reached, from time to time."""
-        from grucli.training.events import Evaluated, Stepped
-
         if isinstance(event, Stepped):
             self.progress = event.progress
         if isinstance(event, Evaluated) and time.monotonic() - self.said > SILENCE:
@@ -173,12 +161,12 @@ class _Shown:
         self.said = time.monotonic()
         render.say(text)
 
-    def _say_begun(self, begun: "TrialBegun") -> None:
+    def _say_begun(self, begun: TrialBegun) -> None:
         of = "" if self.space.trials is None else f" of {self.space.trials}"
         again = "" if begun.step is None else f", continued from step {begun.step:,}"
         self._say(f"trial {begun.number}{of}: {_values(begun.values)}{again}")
 
-    def _say_ended(self, trial: "Trial") -> None:
+    def _say_ended(self, trial: Trial) -> None:
         if trial.loss is None:
             self._say(f"trial {trial.number}: {trial.status}: {trial.problem}")
             return
@@ -216,14 +204,12 @@ def _folder(show: Path, runs_dir: Path | None) -> Path:
 
 
 def _show(folder: Path, storage: str | None, as_json: bool) -> None:
-    from grucli.sweeps.api import read_study
-
     summary = read_study(folder, storage)
     answer(summary.to_dict(), _lines(summary), as_json=as_json)
     _say_written(summary)
 
 
-def _lines(summary: "Summary") -> Iterator[str]:
+def _lines(summary: Summary) -> Iterator[str]:
     if not summary.trials:
         yield "there are no trials yet"
         return
@@ -242,13 +228,13 @@ def _lines(summary: "Summary") -> Iterator[str]:
         yield from render.table(rows)
 
 
-def _row(trial: "Trial", keys: list[str]) -> list[str]:
+def _row(trial: Trial, keys: list[str]) -> list[str]:
     loss = "-" if trial.loss is None else f"{trial.loss:.4f}"
     values = [_cell(trial.values.get(key)) for key in keys]
     return [str(trial.number), trial.status, loss, _cell(trial.step), *values]
 
 
-def _say_best(summary: "Summary") -> None:
+def _say_best(summary: Summary) -> None:
     best = summary.best
     if best is None or best.loss is None:
         render.say("no trial is done")
@@ -258,7 +244,7 @@ def _say_best(summary: "Summary") -> None:
     render.say(f"{text} {where}: {_values(best.values)}", style="bold")
 
 
-def _say_written(summary: "Summary") -> None:
+def _say_written(summary: Summary) -> None:
     """Write the best settings and the report, and name them."""
     labels = {"best.yaml": "settings", "report.html": "report"}
     try:

@@ -5,19 +5,21 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from grucli.cli import narrate, options, render
 from grucli.cli.request import request
+from grucli.config import to_yaml
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 from grucli.stop_signals import STOP_SIGNALS, stop_signals
-
-if TYPE_CHECKING:
-    from grucli.training.ranks import Ranks
-    from grucli.training.request import Request
+from grucli.training.followers import follow
+from grucli.training.mpi import joined
+from grucli.training.ranks import Ranks
+from grucli.training.request import Request
+from grucli.training.session import StoppedAtOnce, prepare
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -76,8 +78,6 @@ def train(
     Settings come from --config; --set and the flags override them. --print-config shows all
     settings.
     """
-    from grucli.training.followers import follow
-
     with _joined(mpi) as ranks:
         if ranks.rank:
             follow(ranks)
@@ -103,18 +103,14 @@ def train(
             _train(asked, ranks, dry_run=dry_run, quiet=quiet)
 
 
-def _joined(mpi: bool) -> "AbstractContextManager[Ranks]":
+def _joined(mpi: bool) -> AbstractContextManager[Ranks]:
     """The ranks that train the run; several processes without --mpi are refused."""
-    from grucli.training.mpi import joined
-
     if not mpi:
         refuse_equal_runs()
     return joined(mpi)
 
 
-def _train(asked: "Request", ranks: "Ranks", *, dry_run: bool, quiet: bool) -> None:
-    from grucli.training.session import prepare
-
+def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
     if not quiet:
         narrate.say_reading(asked.sources)
     with closing(prepare(asked, ranks)) as session:
@@ -136,11 +132,8 @@ def _train(asked: "Request", ranks: "Ranks", *, dry_run: bool, quiet: bool) -> N
         narrate.say_goodbye(session)
 
 
-def _print_config(asked: "Request", ranks: "Ranks") -> None:
+def _print_config(asked: Request, ranks: Ranks) -> None:
     """Print all settings; if a corpus is given, they are adapted to it."""
-    from grucli.config import to_yaml
-    from grucli.training.session import prepare
-
     if asked.resume is not None or asked.init_from is not None:
         raise UsageError("--print-config is for a new run; an existing run has a config.yaml")
     settings = prepare(asked, ranks).plan.settings if asked.sources else asked.settings()
@@ -166,8 +159,6 @@ def carry_out(
         RunError: a file cannot be written, or the loss is not finite.
         typer.Exit: a second signal stopped training at once.
     """
-    from grucli.training.session import StoppedAtOnce
-
     stop = _Stop(StoppedAtOnce)
     with stop_signals(stop.handle):
         events = start(stop)
