@@ -18,7 +18,7 @@ from grucli.stop_signals import STOP_SIGNALS, stop_signals
 from grucli.training.followers import follow
 from grucli.training.mpi import joined
 from grucli.training.ranks import Ranks
-from grucli.training.request import Request
+from grucli.training.request import Request, TrainOptions
 from grucli.training.session import StoppedAtOnce, prepare
 
 T = TypeVar("T")
@@ -78,25 +78,16 @@ def train(
     Settings come from --config; --set and the flags override them. --print-config shows all
     settings.
     """
+    budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
+    run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume)
+    weights = TrainOptions(
+        init_from=init_from, unknown=unknown, extend_vocabulary=extend_vocabulary
+    )
     with _joined(mpi) as ranks:
         if ranks.rank:
             follow(ranks)
             return
-        asked = request(
-            corpus,
-            sets,
-            config=config,
-            name=name,
-            runs_dir=runs_dir,
-            seed=seed,
-            steps=steps,
-            epochs=epochs,
-            minutes=minutes,
-            resume=resume,
-            init_from=init_from,
-            unknown=unknown,
-            extend_vocabulary=extend_vocabulary,
-        )
+        asked = request(corpus, sets, **budget, **run, **weights)
         if print_config:
             _print_config(asked, ranks)
         else:
