@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from typing_extensions import Unpack
-
 from grucli.cli import render
 from grucli.cli.options import command_line
 from grucli.config import Values, parse_override
@@ -12,12 +10,12 @@ from grucli.training.request import COMMAND_LINE, Request, TrainOptions
 
 
 def request(
-    corpus: Sequence[str] | None, sets: Sequence[str] | None, **options: Unpack[TrainOptions]
+    corpus: Sequence[str] | None, sets: Sequence[str] | None, options: TrainOptions
 ) -> Request:
     """The request of a command: the corpus, the values of --set, and its options."""
-    options["settings"] = overrides(sets or [])
+    settings = TrainOptions(settings=overrides(sets or []))
     command = " ".join(map(word, command_line)) or None
-    return Request.of(corpus or [], options, COMMAND_LINE, command)
+    return Request.of(corpus or [], options | settings, COMMAND_LINE, command)
 
 
 def overrides(sets: Sequence[str]) -> Values:

@@ -87,7 +87,7 @@ def train(
         if ranks.rank:
             follow(ranks)
             return
-        asked = request(corpus, sets, **budget, **run, **weights)
+        asked = request(corpus, sets, budget | run | weights)
         if print_config:
             _print_config(asked, ranks)
         else:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, with_config
 from typing_extensions import TypedDict
 
 from grucli.arguments import PathLike, file_names, plain
@@ -21,10 +21,9 @@ NUMBERS = ("seed", "steps", "epochs", "minutes")  # settings of `train` with an 
 COMMAND_LINE = "command line"
 
 
+@with_config(ConfigDict(extra="forbid"))
 class TrainOptions(TypedDict, total=False):
     """The options of ``train``. One that is left out is None, False or its first choice."""
-
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
     minutes: float | None  # the training budget as time, in minutes
     epochs: float | None  # the training budget as passes over the text
