@@ -27,7 +27,7 @@ from grucli.sweeps.taking import Taker
 from grucli.sweeps.trial import TENTHS, Trial, why_foreign
 from grucli.training.events import Evaluated, Event, RolledBack, Stepped, closed_at_exit
 from grucli.training.request import Request
-from grucli.training.session import Session
+from grucli.training.session import Session, prepare
 
 PAUSE = 0.5
 """Seconds between two looks at the trials of other workers."""
@@ -127,7 +127,6 @@ class Worker:
     def _train(
         self, taken: TakenTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
-        began = time.perf_counter()
         run, damage = _run_directory(taken.path), None
         step = None if run is None else _saved_step(run)
         try:
@@ -144,8 +143,7 @@ class Worker:
         elif (session := self._session(taken, run)) is not None:
             watch = _Watch(taken, stop)
             with closing(session):
-                elapsed = time.perf_counter() - began
-                yield from _train(session, taken, watch, elapsed)
+                yield from _train(session, taken, watch)
         if taken.told:
             yield TrialEnded(self.study.trials()[taken.number])
 
@@ -159,9 +157,8 @@ class Worker:
         """The session of a new or a resumed run; None if that is not possible, which is told."""
         try:
             if run is not None:
-                resumed = Request(self.sources, resume=taken.path, command=self.command)
-                return resumed.session()
-            return self._new_session(taken.values)
+                return prepare(Request(self.sources, resume=taken.path, command=self.command))
+            return self._new_session(taken)
         except UsageError as problem:
             if Lock(taken.path / "lock").is_free():  # else somebody just continues it by hand
                 taken.refuse("impossible" if run is None else "failed", str(problem))
@@ -169,18 +166,22 @@ class Worker:
             taken.refuse("impossible", "there is not enough memory")
         return None
 
-    def _new_session(self, values: Values) -> Session:
+    def _new_session(self, taken: TakenTrial) -> Session:
         request = Request(
-            self.sources, values=_with_checkpoints({**self.space.fixed, **values}),
-            place=self.space.place, command=self.command,
-        )  # fmt: skip
+            self.sources,
+            values=_with_checkpoints({**self.space.fixed, **taken.values}),
+            origin=self.space.place,
+            name=taken.path.name,
+            runs_dir=taken.path.parent,
+            command=self.command,
+            study=self.study.folder_id,
+        )
         data = request.settings().data
         if data != self._data:
             self._text, self._data = read_corpus(self.sources, data), data
             if self._text.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
-        session = request.session(self._text)
-        session.study = self.study.folder_id
+        session = prepare(request, text=self._text)
         _check_plan(session, {one.key for one in self.space.parameters})
         return session
 
@@ -269,11 +270,9 @@ class _Watch:
             self.tenth = tenth
 
 
-def _train(
-    session: Session, taken: TakenTrial, watch: _Watch, elapsed: float
-) -> Generator[SweepEvent, None, None]:
+def _train(session: Session, taken: TakenTrial, watch: _Watch) -> Generator[SweepEvent, None, None]:
     """Train a run, and tell its result."""
-    events = session.events(taken.path.name, taken.path.parent, elapsed, watch.stop)
+    events = session.events(watch.stop)
     try:
         complete = yield from _seen(events, watch)
     except DivergedError as problem:
