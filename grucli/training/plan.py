@@ -1,6 +1,5 @@
 """The plan of a run and its initial state: all that is known before the first step."""
 
-import math
 import os
 import platform
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation, threads
-from grucli.config import BUDGETS, Settings, Train
+from grucli.config import Settings, Train
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import unified
 from grucli.data.windows import (
@@ -189,7 +188,6 @@ def make_plan(
         eval_every=evaluation_interval(
             train,
             budget,
-            steps_per_epoch=windows.per_epoch,
             step_chars=step_chars,
             val_chars=len(splits.val),
         ),
@@ -472,17 +470,11 @@ def _check_something_is_left(plan: Plan, progress: Progress) -> None:
 
 def _used(plan: Plan, progress: Progress) -> str:
     """What a run has used, in the unit of its budget, and how to give it more."""
-    train = plan.settings.train
-    epochs = progress.step / plan.windows.per_epoch
-    unit, used, budget = "epochs", epochs, train.epochs
-    if train.minutes is not None:
-        unit, used, budget = "minutes", (progress.seconds or 0.0) / 60, train.minutes
-    elif train.steps is not None:
-        unit, used, budget = "steps", float(progress.step), train.steps
-    more = 2 * math.ceil(used) if unit != "minutes" else 2 * max(used, train.minutes or 0.0)
+    budget, step, seconds = plan.budget, progress.step, progress.seconds or 0.0
+    used = budget.used(step, seconds)
     return (
-        f"{used:,.4g} of {budget:,.4g} {unit}; --{unit} counts from the start of the run, not "
-        f"from now: give more, such as --{unit} {more:.6g}"
+        f"{used:,.4g} of {budget.amount:,.4g} {budget.unit}; --{budget.unit} counts from the start "
+        f"of the run, not from now: give more, such as {budget.doubled(step, seconds)}"
     )
 
 
@@ -506,18 +498,10 @@ def describe(plan: Plan) -> dict[str, Any]:
             "sha256": corpus.sha256,
         },
         "parameters": plan.parameters,
-        "budget": _budget(plan),
+        "budget": str(plan.budget),
         "lr": plan.settings.optim.lr,
         "dropout": plan.settings.model.dropout,
     }
-
-
-def _budget(plan: Plan) -> str:
-    """The budget in words, such as "3 minutes"."""
-    train = plan.settings.train
-    (budget,) = (key for key in BUDGETS if getattr(train, key) is not None)
-    size = getattr(train, budget)
-    return f"{size:.6g} {budget.removesuffix('s') if size == 1 else budget}"
 
 
 def versions(products: Products = NUMPY) -> dict[str, str]:
