@@ -2,19 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grucli.cli import render
+from grucli.cli.options import command_line
+from grucli.config import Values, parse_override
 from grucli.errors import SettingsError
 from grucli.shell import word
-
-if TYPE_CHECKING:
-    from grucli.config import Values
-    from grucli.training.request import Request
-
-
-command_line: list[str] = []
-"""The words of the current command, for run.json."""
+from grucli.training.request import Request
 
 
 def request(
@@ -23,7 +18,7 @@ def request(
     sets: Sequence[str] | None,
     flags: Mapping[str, float | None],
     **others: Any,
-) -> "Request":
+) -> Request:
     """Return the request that the options describe.
 
     Args:
@@ -33,25 +28,21 @@ def request(
         flags: the values of flags such as --steps, by the name of the setting under train.
         others: other arguments of ``Request``.
     """
-    from grucli.training.request import Request
-
     given = {f"train.{key}": value for key, value in flags.items() if value is not None}
     values = _merged(overrides(sets or []), given)
     command = " ".join(map(word, command_line)) or None
     return Request(corpus or [], config, values, "command line", command=command, **others)
 
 
-def overrides(sets: Sequence[str]) -> "Values":
+def overrides(sets: Sequence[str]) -> Values:
     """Return the settings that --set gives, by dotted key; the last value of a key counts."""
-    from grucli.config import parse_override
-
     values: Values = {}
     for text in sets:
         values |= parse_override(render.typed(text))
     return values
 
 
-def _merged(values: "Values", flags: "Values") -> "Values":
+def _merged(values: Values, flags: Values) -> Values:
     """Return the settings that --set and the flags give."""
     twice = [key for key in flags if key in values]
     if twice:

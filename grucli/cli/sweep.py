@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from grucli.cli import narrate, options, render
+from grucli.cli.options import command_line
 from grucli.cli.output import answer
-from grucli.cli.request import command_line
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
 from grucli.shell import quote, word

@@ -6,19 +6,21 @@ from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
 
 from grucli.cli import narrate, options, render
 from grucli.cli.request import request
+from grucli.config import to_yaml
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 from grucli.stop_signals import STOP_SIGNALS, stop_signals
-
-if TYPE_CHECKING:
-    from grucli.training.ranks import Ranks
-    from grucli.training.request import Request
+from grucli.training.followers import follow
+from grucli.training.mpi import joined
+from grucli.training.ranks import Ranks
+from grucli.training.request import Request
+from grucli.training.session import StoppedAtOnce
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -77,8 +79,6 @@ def train(
     Settings come from --config; --set and the flags override them. --print-config shows all
     settings.
     """
-    from grucli.training.followers import follow
-
     began = time.perf_counter()
     flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
     others: dict[str, Any] = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
@@ -94,17 +94,15 @@ def train(
             _train(asked, name, runs_dir, began, dry_run=dry_run, quiet=quiet)
 
 
-def _joined(mpi: bool) -> "AbstractContextManager[Ranks]":
+def _joined(mpi: bool) -> AbstractContextManager[Ranks]:
     """The ranks that train the run; several processes without --mpi are refused."""
-    from grucli.training.mpi import joined
-
     if not mpi:
         refuse_equal_runs()
     return joined(mpi)
 
 
 def _train(
-    asked: "Request",
+    asked: Request,
     name: str | None,
     runs_dir: Path | None,
     began: float,
@@ -136,10 +134,8 @@ def _train(
         narrate.say_goodbye(session)
 
 
-def _print_config(asked: "Request") -> None:
+def _print_config(asked: Request) -> None:
     """Print all settings; if a corpus is given, they are adapted to it."""
-    from grucli.config import to_yaml
-
     if asked.resume is not None or asked.init_from is not None:
         raise UsageError("--print-config is for a new run; an existing run has a config.yaml")
     settings = asked.session().plan.settings if asked.sources else asked.settings()
@@ -165,8 +161,6 @@ def carry_out(
         RunError: a file cannot be written, or the loss is not finite.
         typer.Exit: a second signal stopped training at once.
     """
-    from grucli.training.session import StoppedAtOnce
-
     stop = _Stop(StoppedAtOnce)
     with stop_signals(stop.handle):
         events = start(stop)
