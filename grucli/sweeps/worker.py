@@ -26,7 +26,7 @@ from grucli.sweeps.study import Study
 from grucli.sweeps.trial_record import TENTHS, why_foreign
 from grucli.training.events import Evaluated, Event, Finished, RolledBack, Stepped, closed_at_exit
 from grucli.training.request import Request
-from grucli.training.session import Session
+from grucli.training.session import Session, prepare
 
 PAUSE = 0.5  # seconds between two looks at the trials of other workers
 SHAPE = {"train.batch", "train.window"}  # what a run reduces if the text is too short for it
@@ -86,7 +86,6 @@ class Worker:
     def _train(
         self, claimed: ClaimedTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
-        began = time.perf_counter()
         run, damage = _run_directory(claimed.path), None
         step = None if run is None else _saved_step(run)
         try:
@@ -104,8 +103,7 @@ class Worker:
             _tell_best(claimed, complete=True)  # its worker was killed before it told the result
         elif (session := self._session(claimed, run)) is not None:
             with closing(session):
-                elapsed = time.perf_counter() - began
-                yield from _train(session, claimed, PruningMonitor(claimed, stop), elapsed)
+                yield from _train(session, claimed, PruningMonitor(claimed, stop))
         if claimed.ended:
             yield TrialEnded(self.study.trials()[claimed.record.number])
 
@@ -122,8 +120,8 @@ class Worker:
         """
         try:
             if run is not None:
-                return Request(self.sources, resume=claimed.path, command=self.command).session()
-            return self._new_session(claimed.record.values)
+                return prepare(Request(self.sources, resume=claimed.path, command=self.command))
+            return self._new_session(claimed)
         except UsageError as problem:
             if Lock(claimed.path / "lock").is_free():  # else somebody just continues it by hand
                 claimed.refuse("impossible" if run is None else "failed", str(problem))
@@ -131,18 +129,22 @@ class Worker:
             claimed.refuse("impossible", "there is not enough memory")
         return None
 
-    def _new_session(self, values: Values) -> Session:
+    def _new_session(self, claimed: ClaimedTrial) -> Session:
         request = Request(
-            self.sources, values=_with_checkpoints({**self.space.fixed, **values}),
-            place=self.space.source, command=self.command,
-        )  # fmt: skip
+            self.sources,
+            values=_with_checkpoints({**self.space.fixed, **claimed.record.values}),
+            origin=self.space.source,
+            name=claimed.path.name,
+            runs_dir=claimed.path.parent,
+            command=self.command,
+            study=self.study.folder_id,
+        )
         data = request.settings().data
         if data != self._data:
             self._text, self._data = read_corpus(self.sources, data), data
             if self._text.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
-        session = request.session(self._text)
-        session.study = self.study.folder_id
+        session = prepare(request, text=self._text)
         _check_plan(session, bool(SHAPE & self.space.distributions.keys()))
         return session
 
@@ -234,13 +236,12 @@ class PruningMonitor:
 
 
 def _train(
-    session: Session, claimed: ClaimedTrial, monitor: PruningMonitor, elapsed: float
+    session: Session, claimed: ClaimedTrial, monitor: PruningMonitor
 ) -> Generator[SweepEvent, None, None]:
     """Train a run, and tell its result."""
-    folder, name = claimed.path.parent, claimed.path.name
     try:
         # closing saves the run, such as if a database does not answer
-        with closing(session.events(name, folder, elapsed, monitor.stop)) as events:
+        with closing(session.events(monitor.stop)) as events:
             for event in events:
                 monitor.see(event)
                 try:
