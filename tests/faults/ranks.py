@@ -1,7 +1,7 @@
 """Ranks of a run over MPI that are killed or stopped, at random, at random moments.
 
-``python -m tests.faults.ranks`` writes its table into docs/reliability.md. The oracle is that of the
-other trials: the resumed run ends with the bytes of the undisturbed one.
+``python -m tests.faults.ranks`` writes its table into docs/reliability.md. The oracle is that of
+the other trials: the resumed run ends with the bytes of the undisturbed one.
 """
 
 import argparse
