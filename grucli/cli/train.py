@@ -120,7 +120,7 @@ def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
         narrate.say_stopped(session.run, sources)
         raise typer.Exit(128 + (signal or ranks.signal))
     if not quiet:
-        narrate.say_goodbye(session)
+        narrate.show_result(session)
 
 
 def _print_config(asked: Request, ranks: Ranks) -> None:
