@@ -21,31 +21,22 @@ from grucli.safe_yaml import YamlError, is_number, load
 
 BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_EPOCHS = 16.0
-
-LARGEST_FILE = 2**17
-"""Maximum bytes of a settings file: enough for the longest prompt, with every character escaped."""
-
-MANY = 10**12
-"""Upper bound of the counts that have no smaller one."""
-
-LONGEST_SHOWN = 80
-"""Maximum characters of a value in a message."""
-
-MOST_TOLD = 50
-"""Maximum problems that a message lists; it only counts the others."""
-
-RESUMABLE = frozenset(
-    [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
-    + ["train.patience", "train.keep", "train.save_minutes", "train.products", "train.precision"]
-    + ["train.workers", "optim.lr", "optim.schedule", "optim.final_lr"]
-    + ["sample.length", "sample.temperature", "sample.prompt"]
-)
-"""Keys that may change when a run is resumed. Budgets and learning rates change only what follows;
-all other keys have influenced the weights by more than the rounding of products."""
-
+LARGEST_FILE = 2**17  # bytes: enough for the longest prompt, with every character escaped
+MANY = 10**12  # upper bound of the counts that have no smaller one
+LONGEST_SHOWN = 80  # characters of a value in a message
+MOST_SHOWN = 50  # problems in a message, which only counts the others
 
 NOUNS = {"char": "character", "byte": "byte"}
 """What a symbol of a model is, by ``data.level``: what its losses are per."""
+
+Influence = Literal["weights", "later", "rounding", "nothing"]
+"""What a setting influences: the weights; only the weights of later steps, or which of them are
+kept, so that it may change when a run is resumed; only how products and sums are rounded; or
+nothing that a run has learned."""
+
+
+def _setting(default: Any, influences: Influence = "weights", **limits: Any) -> Any:
+    return Field(default=default, json_schema_extra={"influences": influences}, **limits)
 
 
 class _Section(BaseModel):
@@ -146,31 +137,31 @@ class Train(_Section):
     """Number of streams (B): equal parts of the text that are read in parallel."""
     window: int = Field(default=128, ge=1, le=65536)
     """Characters of each stream per update (T); the gradient goes no further back."""
-    steps: int | None = Field(default=None, ge=1, le=MANY)
+    steps: int | None = _setting(None, "later", ge=1, le=MANY)
     """Budget in updates; set only one of steps, epochs and minutes."""
-    epochs: float | None = Field(default=None, gt=0, le=1e6)
+    epochs: float | None = _setting(None, "later", gt=0, le=1e6)
     """Budget in passes over the training text."""
-    minutes: float | None = Field(default=None, gt=0, le=1e7)
+    minutes: float | None = _setting(None, "later", gt=0, le=1e7)
     """Budget in minutes, with the final evaluation; the learning rate follows the clock."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of all random numbers: initial weights, dropout and samples."""
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = _setting("auto", "rounding")
     """Processes that share a batch; auto: one per core, with at least 16 streams each."""
-    products: Literal["auto", "numpy", "onednn"] = "auto"
+    products: Literal["auto", "numpy", "onednn"] = _setting("auto", "rounding")
     """Library of the matrix products; auto: oneDNN if it is installed and the CPU has AVX-512."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = _setting("auto", "rounding")
     """Precision of the factors of products; auto: bfloat16 if oneDNN is used and the CPU has it."""
-    log_every: int = Field(default=50, ge=1, le=MANY)
+    log_every: int = _setting(50, "nothing", ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
-    eval_every: int | None = Field(default=None, ge=1, le=MANY)
+    eval_every: int | None = _setting(None, "later", ge=1, le=MANY)
     """Steps between evaluations; null: early, then once per epoch, 10 to 50 times in a run."""
-    sample_every: int | None = Field(default=None, ge=1, le=MANY)
+    sample_every: int | None = _setting(None, "nothing", ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
-    save_minutes: float = Field(default=5.0, gt=0)
+    save_minutes: float = _setting(5.0, "nothing", gt=0)
     """Maximum minutes between checkpoints; each evaluation also writes one."""
-    keep: int = Field(default=2, ge=0, le=MANY)
+    keep: int = _setting(2, "nothing", ge=0, le=MANY)
     """Number of checkpoints to keep in addition to the best and the last."""
-    patience: int = Field(default=0, ge=0, le=MANY)
+    patience: int = _setting(0, "later", ge=0, le=MANY)
     """Stop after this many evaluations without a new best loss; 0: never."""
 
     @model_validator(mode="before")
@@ -193,7 +184,7 @@ class Optim(_Section):
 
     name: Literal["adam"] = "adam"
     """The optimizer."""
-    lr: float = Field(default=0.04, gt=0)
+    lr: float = _setting(0.04, "later", gt=0)
     """Learning rate after the warm-up; a wider or deeper network needs a lower one."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
@@ -201,11 +192,11 @@ class Optim(_Section):
     """Adam's epsilon, which prevents a division by zero."""
     clip: float = Field(default=1.0, gt=0)
     """Maximum global norm of the gradient; a larger gradient is scaled down to it."""
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant"] = _setting("cosine", "later")
     """Schedule of the learning rate after the warm-up."""
     warmup: int = Field(default=50, ge=0, le=MANY)
     """Steps of the warm-up, in which the learning rate rises from zero to lr."""
-    final_lr: float = Field(default=0.01, ge=0, le=1)
+    final_lr: float = _setting(0.01, "later", ge=0, le=1)
     """Learning rate at the end of the cosine schedule, as a fraction of lr."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     """Decoupled weight decay, as in AdamW; it is multiplied by the learning rate; 0: none."""
@@ -232,11 +223,11 @@ class Optim(_Section):
 class Sample(_Section):
     """The samples written during training."""
 
-    length: int = Field(default=300, ge=0, le=10**6)
+    length: int = _setting(300, "nothing", ge=0, le=10**6)
     """Characters of each sample; 0: no samples."""
-    temperature: float = Field(default=0.8, ge=0)
+    temperature: float = _setting(0.8, "nothing", ge=0)
     """Below 1: more predictable text; above 1: more varied; 0: always the likeliest character."""
-    prompt: str = Field(default="", max_length=10_000)
+    prompt: str = _setting("", "nothing", max_length=10_000)
     """Text that each sample continues."""
 
 
@@ -255,6 +246,17 @@ RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weigh
 
 Values = dict[str, Any]
 """Settings by dotted key, such as ``{"train.batch": 64}``."""
+
+
+def _influences() -> Iterator[tuple[str, Influence]]:
+    for section, values in Settings():
+        for key, field in type(values).model_fields.items():
+            extra: Any = field.json_schema_extra or {"influences": "weights"}
+            yield f"{section}.{key}", extra["influences"]
+
+
+INFLUENCES = dict(_influences())
+"""What each setting influences, by dotted key."""
 
 
 def flatten(settings: Settings) -> Values:
@@ -300,9 +302,9 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     except ValidationError as error:
         problems += _explain(error.errors(), origin)
     if problems:
-        more = problems[MOST_TOLD:]
+        more = problems[MOST_SHOWN:]
         rest = [f"and {len(more)} more problems"] if more else []
-        raise SettingsError("\n".join([*problems[:MOST_TOLD], *rest]))
+        raise SettingsError("\n".join([*problems[:MOST_SHOWN], *rest]))
     return settings
 
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grucli.analysis.comparison import NO_EFFECT
-from grucli.config import Values
+from grucli.config import INFLUENCES, Values
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.sweeps.locks import WaitingLock, locks_work
@@ -40,7 +39,7 @@ DEFINITION = "grucli"
 FOLDER = "folder"
 """The attribute of a study for each of its folders, followed by the id of the folder."""
 
-MAY_DIFFER = NO_EFFECT - {"train.seed"} | {"train.products"}
+MAY_DIFFER = {key for key, one in INFLUENCES.items() if one in ("rounding", "nothing")}
 """Settings in which workers may differ, such as the number of processes: machines differ, too."""
 
 
@@ -79,7 +78,8 @@ def _read_definition(stored: Any) -> Definition:
         parameter(key, one) if "choice" in one else Range(key, **one)
         for key, one in stored["parameters"].items()
     ]
-    return Definition(parameters, stored["fixed"], stored["sweep"], stored["text"])
+    fixed = {key: one for key, one in stored["fixed"].items() if key not in MAY_DIFFER}
+    return Definition(parameters, fixed, stored["sweep"], stored["text"])
 
 
 class Study:

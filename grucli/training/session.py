@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from grucli.config import (
-    RESUMABLE,
+    INFLUENCES,
     Data,
     Optim,
     Settings,
@@ -671,7 +671,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _resumable(old: Settings, layers: Layers) -> Settings:
     """The settings of a resumed run. Settings that have determined its weights cannot change."""
     settings = resolve(layers, old)
-    fixed = set(flatten(settings)) - RESUMABLE
+    fixed = {key for key, influenced in INFLUENCES.items() if influenced == "weights"}
     _refuse(old, settings, fixed, "the run was started with", layers)
     return settings
 
