@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grucli import output_files
-from grucli.printable import printable
+from grucli.text_out import printable
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">

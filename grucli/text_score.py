@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.coloured_text import colour_of, span
-from grucli.printable import visible
+from grucli.text_out import visible
 
 COLUMNS, CELL = 100, 5
 """Maximum number of columns of a printed line, and number of columns for a symbol."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grucli import output_files
 from grucli.arguments import PathLike, checked
-from grucli.printable import printable
+from grucli.text_out import printable
 
 
 @dataclass(frozen=True)

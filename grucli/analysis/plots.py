@@ -11,7 +11,7 @@ from grucli import output_files
 from grucli.analysis.gradient_flow import LIMITS, GradientFlow
 from grucli.charts import Curve
 from grucli.errors import UsageError
-from grucli.printable import printable
+from grucli.text_out import printable
 
 TABLE = "the table and --json work"
 """What there is without matplotlib."""

@@ -8,7 +8,7 @@ import typer
 from grucli import output_files
 from grucli.cli import options, render
 from grucli.data import builtin
-from grucli.shell import quote
+from grucli.text_out import quote
 
 Name = Annotated[
     str,

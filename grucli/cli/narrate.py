@@ -11,12 +11,11 @@ from grucli.cli.plot import chart
 from grucli.config import Model, Values
 from grucli.data.text_files import expand, size_on_disk
 from grucli.evaluation import baselines
-from grucli.printable import printable
 from grucli.run.conclusion import Conclusion, sentences
 from grucli.run.directory import RunDirectory
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
-from grucli.shell import quote
+from grucli.text_out import printable, quote
 from grucli.training.events import (
     Evaluated,
     Evaluating,

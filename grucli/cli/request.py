@@ -8,7 +8,7 @@ from grucli.cli import render
 from grucli.cli.options import command_line
 from grucli.config import Values, parse_override
 from grucli.errors import SettingsError
-from grucli.shell import word
+from grucli.text_out import word
 from grucli.training.request import Request
 
 

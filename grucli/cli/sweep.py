@@ -12,7 +12,6 @@ from grucli.cli.options import command_line
 from grucli.cli.output import answer
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
-from grucli.shell import quote, word
 from grucli.sweeps.api import read_study, study_folder
 from grucli.sweeps.optuna_storage import check_optuna, without_password
 from grucli.sweeps.space import Space, read_space
@@ -20,6 +19,7 @@ from grucli.sweeps.study import Study
 from grucli.sweeps.summary import Summary, summarize
 from grucli.sweeps.trial import Trial
 from grucli.sweeps.worker import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting, Worker
+from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 
 SILENCE = 30.0

@@ -27,8 +27,7 @@ from grucli.nn.model import Model, Workspace
 from grucli.nn.packed_weights import Packed, packed_size, packed_weights
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.nn.products import NUMPY, Products
-from grucli.stop_signals import STOP_SIGNALS, stop_signals
-from grucli.threads import available_cores, limit_blas
+from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16
 """Minimum number of streams in a shard. With fewer, a process does not make training faster."""

@@ -49,7 +49,7 @@ from grucli.run.directory import RunDirectory, find_checkpoint, is_run, open_che
 from grucli.run.progress import Progress
 from grucli.run.report import report
 from grucli.run.run import Run
-from grucli.shell import quote
+from grucli.text_out import quote
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
