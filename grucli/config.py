@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from grucli.docstrings import docstring
 from grucli.errors import SettingsError
 from grucli.nn.cells import basic
 from grucli.safe_yaml import YamlError, is_number, load
@@ -50,8 +50,6 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """The text, and how it is split."""
-
     level: Literal["char", "byte"] = "char"
     """Symbols of the model: the characters of a text, or the bytes of any file."""
     encoding: str = "utf-8"
@@ -94,8 +92,6 @@ class Data(_Section):
 
 
 class Model(_Section):
-    """The network."""
-
     cell: str = "gru"
     """The recurrent cell: gru, lstm or rnn."""
     reset: Literal["before", "after"] = "before"
@@ -131,8 +127,6 @@ class Model(_Section):
 
 
 class Train(_Section):
-    """The length of training and the size of its steps."""
-
     batch: int = Field(default=64, ge=1, le=65536)
     """Number of streams (B): equal parts of the text that are read in parallel."""
     window: int = Field(default=128, ge=1, le=65536)
@@ -180,8 +174,6 @@ class Train(_Section):
 
 
 class Optim(_Section):
-    """The optimizer, its learning rate and its regularization."""
-
     name: Literal["adam"] = "adam"
     """The optimizer."""
     lr: float = _setting(0.04, "later", gt=0)
@@ -221,8 +213,6 @@ class Optim(_Section):
 
 
 class Sample(_Section):
-    """The samples written during training."""
-
     length: int = _setting(300, "nothing", ge=0, le=10**6)
     """Characters of each sample; 0: no samples."""
     temperature: float = _setting(0.8, "nothing", ge=0)
@@ -232,13 +222,16 @@ class Sample(_Section):
 
 
 class Settings(_Section):
-    """All settings of a run."""
-
     data: Data = Data()
+    """The text, and how it is split."""
     model: Model = Model()
+    """The network."""
     train: Train = Train()
+    """The length of training and the size of its steps."""
     optim: Optim = Optim()
+    """The optimizer, its learning rate and its regularization."""
     sample: Sample = Sample()
+    """The samples written during training."""
 
 
 RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weight_dropout"}
@@ -260,7 +253,6 @@ INFLUENCES = dict(_influences())
 
 
 def flatten(settings: Settings) -> Values:
-    """All settings by dotted key."""
     return {
         f"{section}.{key}": value
         for section, keys in settings.model_dump(mode="json").items()
@@ -269,25 +261,22 @@ def flatten(settings: Settings) -> Values:
 
 
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
-    """Merge layers of values into settings; later layers win.
+    """Merge layers into ``base``, or into the defaults; later layers win.
 
-    Args:
-        layers: (source of the values, values by dotted key).
-        base: settings that the layers change; the defaults if omitted.
+    A layer is the source of some values, for messages, and the values by dotted key.
 
     Raises:
         SettingsError: some values are wrong; one message lists all problems.
     """
-    known = flatten(Settings())
     layers = [(where, with_new_names(values)) for where, values in layers]
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
     for where, values in layers:
         problems += [
-            f"{where}: unknown key {_short(key)}{_nearest(key, list(known))}"
+            f"{where}: unknown key {_short(key)}{_nearest(key)}"
             for key in values
-            if key not in known
+            if key not in INFLUENCES
         ]
         budgets = [key for key in values if _is_budget(key) and values[key] is not None]
         if len(budgets) > 1:
@@ -298,7 +287,9 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         merged |= {key: value for key, value in values.items() if not _is_budget(key)}
         origin |= dict.fromkeys(values, where)
     try:
-        settings = Settings.model_validate(_nest({k: v for k, v in merged.items() if k in known}))
+        settings = Settings.model_validate(
+            _nest({k: v for k, v in merged.items() if k in INFLUENCES})
+        )
     except ValidationError as error:
         problems += _explain(error.errors(), origin)
     if problems:
@@ -324,11 +315,7 @@ def renamed(layers: Sequence[tuple[str, Values]]) -> list[str]:
 
 
 def read_file(path: Path) -> Values:
-    """Read the settings in a YAML file, by dotted key.
-
-    Raises:
-        SettingsError: the file is missing, cannot be read, is not YAML, or has no sections of keys.
-    """
+    """Read the settings in a YAML file, by dotted key."""
     try:
         loaded = load(_read(path))
     except YamlError as error:
@@ -373,11 +360,7 @@ def _read(path: Path) -> str:
 
 
 def parse_override(text: str) -> Values:
-    """The key and the value of one ``--set section.key=value``.
-
-    Raises:
-        SettingsError: there is no ``=``, or the value is not YAML.
-    """
+    """The key and the value of one ``--set section.key=value``."""
     key, equals, value = text.partition("=")
     if not equals or key.count(".") != 1:
         raise SettingsError(
@@ -395,18 +378,17 @@ def parse_override(text: str) -> Values:
 def to_yaml(settings: Settings) -> str:
     """YAML that ``read_file`` accepts, with the help of each key above it."""
     lines: list[str] = []
-    for section in Settings.model_fields:
-        values = getattr(settings, section)
-        lines += ["", *_comment(docstring(type(values))), f"{section}:"]
-        for key, described in type(values).model_fields.items():
-            explanation = _comment(described.description, indent="  ")
-            lines += [*explanation, f"  {key}: {to_scalar(getattr(values, key))}"]
+    for section, values in settings:
+        lines += ["", *_comment(Settings.model_fields[section]), f"{section}:"]
+        for key, value in values:
+            comment = _comment(type(values).model_fields[key], indent="  ")
+            lines += [*comment, f"  {key}: {to_scalar(value)}"]
     return "\n".join(lines[1:]) + "\n"
 
 
-def _comment(text: str | None, indent: str = "") -> list[str]:
-    """A help text as a comment; no line if Python has neither docstrings nor sources."""
-    return [f"{indent}# {text}"] if text else []
+def _comment(field: FieldInfo, indent: str = "") -> list[str]:
+    """The help of a field as a comment; no line if Python has no sources."""
+    return [f"{indent}# {field.description}"] if field.description else []
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
@@ -453,7 +435,8 @@ def _source(key: str, origin: Mapping[str, str]) -> str:
     return sources[-1] if sources else "settings"
 
 
-def _nearest(key: str, known: Sequence[str]) -> str:
+def _nearest(key: str) -> str:
+    known = list(INFLUENCES)
     section, _, name = key.partition(".")
     same_name = [other for other in known if other.endswith(f".{name}")]
     siblings = [other for other in known if other.startswith(f"{section}.")]

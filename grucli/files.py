@@ -14,12 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-ATTEMPTS, PAUSE = 20, 0.01
-"""Attempts to take a lock, and the seconds between them: ``is_free`` holds it for a moment."""
-
-LOCKED_BYTE = 1024
-"""Position of the lock in its file on Windows, which locks bytes and not files."""
-
+ATTEMPTS, PAUSE = 20, 0.01  # to take a lock, and seconds: ``is_free`` holds it for a moment
+LOCKED_BYTE = 1024  # position of the lock in its file on Windows, which locks bytes and not files
+SMALL = 2**24  # maximum bytes of a small file, such as settings, pointers or JSON
+LEVELS = 32  # maximum nesting of the lists and objects in a JSON file
 
 TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
 """The name of a temporary file: the name of the final file, the process id, a random number."""
@@ -30,12 +28,6 @@ NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP}
 TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
 """Errors of writing that may be gone in a minute: somebody can free space on a full disk, and a
 network can come back. A missing permission is not among them."""
-
-SMALL = 2**24
-"""Maximum bytes of a small file, such as settings, pointers or JSON; a larger one is refused."""
-
-LEVELS = 32
-"""Maximum nesting of the lists and objects in a JSON file."""
 
 _FLAGS = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")
 _AT_ONCE = sum(getattr(os, flag, 0) for flag in _FLAGS)
@@ -51,9 +43,6 @@ def refuse_link(path: Path) -> None:
 
     Only a path that the user names may be a link: a run directory can come from a stranger, and
     its links could lead to any file of the user.
-
-    Raises:
-        NotAFileError: it is a link.
     """
     if path.is_symlink():
         raise NotAFileError(
@@ -69,7 +58,6 @@ def _descriptor(path: Path, flags: int, *, links: bool = False) -> int:
 
     Raises:
         NotAFileError: it is something else.
-        OSError: it cannot be opened.
     """
     if not links:
         refuse_link(path)
@@ -91,12 +79,12 @@ def _descriptor(path: Path, flags: int, *, links: bool = False) -> int:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file, or a link to one, to read its bytes; raises as ``_descriptor`` does."""
+    """Open a regular file, or a link to one, to read its bytes."""
     return os.fdopen(_descriptor(path, os.O_RDONLY, links=True), "rb")
 
 
 def open_own(path: Path, mode: str = "rb", buffering: int = -1) -> BinaryIO:
-    """Open a file of the program's own, which is never a link; raises as ``_descriptor`` does."""
+    """Open a file of the program's own, which is never a link."""
 
     def opener(_: str, flags: int) -> int:
         return _descriptor(path, flags)
@@ -105,11 +93,7 @@ def open_own(path: Path, mode: str = "rb", buffering: int = -1) -> BinaryIO:
 
 
 def read_small(path: Path, limit: int = SMALL) -> bytes:
-    """The content of a small regular file.
-
-    Raises:
-        OSError: it cannot be opened, is not a regular file, or is longer than ``limit`` bytes.
-    """
+    """The content of a regular file of at most ``limit`` bytes."""
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
@@ -121,7 +105,6 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a small JSON file, which may begin with a byte order mark.
 
     Raises:
-        OSError: as ``read_small``.
         ValueError: the file is not JSON, or holds something other than an object.
     """
     try:
@@ -152,15 +135,9 @@ def replace_file(
     """Write a file completely before it replaces the old one.
 
     The new content is written to a temporary file in the same directory and flushed to the disk.
-    The temporary file is then renamed. The directory is flushed, too, if the system can do that.
-
-    Args:
-        path: the file.
-        write: writes the new content.
-        check: reads the temporary file again, and raises OSError if it is not right.
-
-    Raises:
-        OSError: writing failed; the old file is unchanged, and the temporary one is removed.
+    ``check`` reads it again, and raises OSError if it is not right. The temporary file is then
+    renamed. The directory is flushed, too, if the system can do that. After an error the old file
+    is unchanged, and the temporary one is removed.
     """
     # the process id alone is not unique if containers or machines share a directory
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
@@ -203,11 +180,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, completely or not at all.
-
-    Raises:
-        OSError: writing failed; the file is unchanged.
-    """
+    """Add a line to a text file, completely or not at all."""
     data = line.encode()
     with open_own(path, "ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
@@ -227,8 +200,7 @@ class LockError(OSError):
 class Lock:
     """A lock file for one process at a time; the system releases it when the process ends.
 
-    Args:
-        path: the file. It is created, contains the process id, and is never removed.
+    The file is created, contains the process id, and is never removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -240,7 +212,6 @@ class Lock:
 
         Raises:
             LockError: the system cannot lock it, so nobody knows whether another process has it.
-            OSError: the file cannot be opened or written.
         """
         for _ in range(ATTEMPTS):
             if self._acquire():
@@ -269,7 +240,6 @@ class Lock:
             raise LockError(error.errno, error.strerror, str(self.path)) from None
 
     def release(self) -> None:
-        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -304,9 +274,6 @@ def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Try to lock an open file; False if another process has locked it.
 
     Several processes may hold a shared lock, but not on Windows.
-
-    Raises:
-        OSError: any other error of the system.
     """
     try:
         if sys.platform == "win32":
