@@ -27,7 +27,7 @@ because they know the names of its cells."""
 BELOW_NN = {"errors", "threads"}
 """What nn/ may import of grucli besides itself."""
 
-HEAVY = {"matplotlib", "torch", "pandas", "optuna", "sqlalchemy"}
+HEAVY = {"torch", "pandas", "optuna", "sqlalchemy"}
 LONGEST, LONGEST_IN_CLI, MEDIAN, LARGEST_CLASS = 45, 40, 8, 350
 """Lines from the first line of a definition, decorators not counted, to its last."""
 

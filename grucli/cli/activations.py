@@ -15,8 +15,8 @@ from grucli.analysis.activations import FEATURES, Correlation, Reading, read
 from grucli.analysis.subject import of_run
 from grucli.cli import options, render
 from grucli.cli.output import answer
-from grucli.coloured_text import ColouredText
 from grucli.errors import UsageError
+from grucli.html import ColouredText
 from grucli.run.directory import inputs
 
 Unit = Annotated[

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from grucli.analysis import gradient_flow, plots
+from grucli.analysis import gradient_flow
 from grucli.analysis.gradient_flow import GradientFlow
 from grucli.analysis.gradient_routes import doubling_distances
 from grucli.cli import options, render, subjects
-from grucli.cli.output import answer
+from grucli.cli.output import answer, check_plot, write_plot
 
 Runs = Annotated[
     list[Path] | None,
@@ -40,11 +40,11 @@ def gradflow(
     back as its line goes. Without runs, the command compares
     untrained models of the cells in --cells (rnn,lstm,gru).
     """
-    plots.check(plot, force=force)
+    check_plot("--plot", plot, force=force)
     looked_at = subjects.chosen(runs or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
     flows = gradient_flow.measure(looked_at, distance, positions)
     if plot is not None:
-        plots.draw_flows(plot, flows)
+        write_plot(plot, gradient_flow.chart(flows))
     answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)
 
 

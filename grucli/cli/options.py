@@ -126,7 +126,7 @@ Plot = Annotated[
     Path | None,
     typer.Option(
         "--plot",
-        help="Draw a plot to this .svg, .png or .pdf file; needs matplotlib.",
+        help="Draw a plot to this .svg file.",
         metavar="FILE",
     ),
 ]

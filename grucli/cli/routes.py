@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from grucli.analysis import plots, route_shares
+from grucli.analysis import route_shares
 from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts
 from grucli.cli import options, render, subjects
-from grucli.cli.output import answer
+from grucli.cli.output import answer, check_plot, write_plot
 from grucli.errors import UsageError
 
 CellName = Annotated[
@@ -54,14 +54,14 @@ def routes(
 
     The exit code is 1 if the compositions do not add up to the gradient of the backward pass.
     """
-    plots.check(plot, force=force)
+    check_plot("--plot", plot, force=force)
     if cell is not None and "," in cell:
         raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]
     (subject,) = subjects.chosen(runs, "--cell", cell, "gru", text, hidden)
     found = route_shares.measure(subject, steps_back, distance, positions)
     if plot is not None:
-        plots.draw_shares(plot, found.name, found.shares)
+        write_plot(plot, found.chart())
     answer(found.to_dict(), _lines(found, rows), as_json=as_json)
     raise typer.Exit(0 if found.enumeration.agrees else 1)
 

@@ -9,6 +9,7 @@ from grucli import __version__
 from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
+from grucli.html import WebPage
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
 from grucli.pages.assembly import About, html
@@ -17,7 +18,6 @@ from grucli.run.checkpoint import Checkpoint
 from grucli.run.conclusion import SEARCHED
 from grucli.run.copied_text import longest_copy
 from grucli.run.directory import open_checkpoint, own_corpus, run_of
-from grucli.web_page import WebPage
 
 PROVEN = 200
 """Symbols of the text whose numbers the page checks."""

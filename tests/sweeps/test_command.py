@@ -71,7 +71,6 @@ def test_the_best_settings_and_the_report(study: Path, grucli: Grucli) -> None:
 def test_trouble_with_the_report_ends_no_sweep(
     text_file: Path, grucli: Grucli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grucli.charts.svg", lambda *_, **__: 1 / 0)
     monkeypatch.setattr("grucli.run.report.svg", lambda *_, **__: 1 / 0)
     told = grucli("sweep", write_file({"sweep.trials": 1}), text_file)
     assert (told.code, told.out) == (0, "runs/s\n")
