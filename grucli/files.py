@@ -10,9 +10,11 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+
+from grucli.errors import RunError, UsageError
 
 ATTEMPTS, PAUSE = 20, 0.01  # to take a lock, and seconds: ``is_free`` holds it for a moment
 LOCKED_BYTE = 1024  # position of the lock in its file on Windows, which locks bytes and not files
@@ -312,3 +314,62 @@ def _sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+# ---- files that the user names, such as pages, plots and corpora
+
+
+def check_output(
+    option: str, path: Path | None, *, force: bool, reads: Iterable[Path] = ()
+) -> None:
+    """Refuse a path that cannot or must not be written, before anything is computed.
+
+    The files that the command ``reads`` are never overwritten, others only with ``force``.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: this is a directory; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no directory {path.parent}")
+    if output_exists(path) and path.resolve() in (one.resolve() for one in reads):
+        raise UsageError(f"{option} {path}: the command reads this file; name another file")
+    if output_exists(path) and not force:
+        raise UsageError(
+            f"{option} {path}: this file exists; name another file, or overwrite it with --force"
+        )
+
+
+def output_exists(path: Path) -> bool:
+    """Whether there is a regular file that would be overwritten, not a pipe or a device."""
+    return path.is_file() and _standard_stream(path) is None
+
+
+def write_output(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write a file, completely or not at all; write to a pipe or a device directly."""
+    stream = _standard_stream(path)
+    if stream is not None:
+        with os.fdopen(os.dup(stream), "wb") as file:
+            fill(file)
+    elif path.exists() and not path.is_file():  # a directory is an error here
+        with path.open("wb") as file:
+            fill(file)
+    else:
+        replace_file(Path(os.path.realpath(path)), fill)
+
+
+def write_result(path: Path, kind: str, text: str) -> None:
+    """Write a text as ``write_output`` does; an OSError becomes a RunError that names its kind."""
+    try:
+        write_output(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise RunError(f"{path}: cannot write the {kind}: {error.strerror}") from None
+
+
+def _standard_stream(path: Path) -> int | None:
+    """Standard output or error if a path such as /dev/stdout stands for it; follow links."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(stream)):
+                return stream
+    return None
