@@ -102,8 +102,6 @@ class Model(_Section):
     """Number of layers (L)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Fraction of each layer's outputs that is set to zero at random; reduces overfitting."""
-    locked: bool = False
-    """Use one dropout mask for all steps of a window, instead of a new mask for each step."""
     weight_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of the recurrent weights that is set to zero at random for each window."""
 
@@ -174,8 +172,6 @@ class Train(_Section):
 
 
 class Optim(_Section):
-    name: Literal["adam"] = "adam"
-    """The optimizer."""
     lr: float = _setting(0.04, "later", gt=0)
     """Learning rate after the warm-up; a wider or deeper network needs a lower one."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
@@ -237,6 +233,10 @@ class Settings(_Section):
 RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weight_dropout"}
 """Old keys and their new names; old keys are still read."""
 
+FORMER = [("model.locked", False), ("optim.name", "adam")]
+"""Settings that no longer exist, each with the value that had no effect. It is ignored: files and
+checkpoints have it."""
+
 Values = dict[str, Any]
 """Settings by dotted key, such as ``{"train.batch": 64}``."""
 
@@ -272,7 +272,8 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
-    for where, values in layers:
+    for where, given in layers:
+        values = without_former(given)
         problems += [
             f"{where}: unknown key {_short(key)}{_nearest(key)}"
             for key in values
@@ -297,6 +298,11 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         rest = [f"and {len(more)} more problems"] if more else []
         raise SettingsError("\n".join([*problems[:MOST_SHOWN], *rest]))
     return settings
+
+
+def without_former(values: Mapping[str, Any], section: str = "") -> Values:
+    """The values without former settings; those of a section have keys without its name."""
+    return {key: one for key, one in values.items() if (section + key, one) not in FORMER}
 
 
 def with_new_names(values: Mapping[str, Any]) -> Values:

@@ -171,7 +171,7 @@ def _toy_step(settings: config.Settings) -> Step:
     toy_model, window = toy(
         V, H, model.layers, T, B, 0.0, seed=0, cell=model.variant, documents=documents
     )
-    dropout = Dropout(model.dropout, (0,), model.locked, model.weight_dropout)
+    dropout = Dropout(model.dropout, (0,), model.weight_dropout)
     state = window.state.astype(np.float32)
     return Step(toy_model.astype(np.float32), window.x, window.targets, state, dropout, PROCESSES)
 
@@ -194,7 +194,6 @@ def _check(settings: config.Settings) -> Report:
         layers=model.layers,
         dropout=model.dropout,
         cell=model.variant,
-        locked=model.locked,
         recurrent=model.weight_dropout,
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,

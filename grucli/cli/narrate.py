@@ -243,8 +243,7 @@ def _say_corpus(plan: Plan) -> None:
 def _model(model: Model) -> str:
     """Describe a model by its settings."""
     reset = ", reset after" if model.reset == "after" else ""
-    kind = "locked dropout" if model.locked else "dropout"
-    dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
+    dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     if model.weight_dropout:
         dropout += f", weight dropout {model.weight_dropout:g}"
     return f"{model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}"
