@@ -29,7 +29,7 @@ from grucli.mpiexec import refuse_equal_runs
 from grucli.run.directory import RunDirectory, find_checkpoint
 from grucli.text_out import quote
 from grucli.training.events import Event, Finished, Started
-from grucli.training.request import Request
+from grucli.training.request import Request, TrainOptions
 
 HEADER = ("model", "seeds", "steps", "params", "{}s/s", "train", "val", "gap", "rise", "best at")
 LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
@@ -77,8 +77,7 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
-    given = [config, sets, seeds, *budget.values()]
+    given = [config, sets, seeds, steps, epochs, minutes]
     if runs and any(value is not None for value in given):
         raise UsageError(
             "--runs compares existing runs; leave out the budget, the settings and --seeds"
@@ -94,7 +93,8 @@ def compare(
         return
     names = _cell_names(cells)
     _refuse_what_is_compared(corpus, config, sets or [])
-    asked = request(corpus, config, sets, budget)
+    budget = TrainOptions(config=config, steps=steps, epochs=epochs, minutes=minutes)
+    asked = request(corpus, sets, budget)
     _report(_train_all(asked, names, match, seeds or 1, runs_dir or Path("runs")), as_json)
 
 

@@ -12,21 +12,15 @@ from grucli.cli.options import command_line
 from grucli.cli.output import answer
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
-from grucli.sweeps.api import read_study, study_folder
-from grucli.sweeps.optuna_storage import check_optuna, without_password
-from grucli.sweeps.space import Space, read_space
-from grucli.sweeps.study import Study
-from grucli.sweeps.summary import Summary, summarize
-from grucli.sweeps.trial import Trial
-from grucli.sweeps.worker import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting, Worker
+from grucli.sweeps.api import make_worker, read_study
+from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
+from grucli.sweeps.summary import Summary
+from grucli.sweeps.trial_record import TrialRecord
 from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 
-SILENCE = 30.0
-"""Seconds after which an evaluation of a long trial is shown."""
-
-LEAST_USED = ("step", "run")
-"""Columns that a narrow terminal does not show; the first of them goes first."""
+SILENCE = 30.0  # seconds after which an evaluation of a long trial is shown
+LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
 SweepFile = Annotated[
     Path | None,
@@ -73,7 +67,10 @@ def sweep(
     if show is not None:
         if config is not None or name is not None:
             raise UsageError("--show shows a study; leave out the file, the text and --name")
-        _show(_folder(show, runs_dir), storage, as_json)
+        by_name = show == Path(show.name) and not show.is_dir()
+        summary = read_study((runs_dir or Path("runs")) / show if by_name else show, storage)
+        answer(summary.to_dict(), _lines(summary), as_json=as_json)
+        _say_written(summary)
         return
     if as_json:
         raise UsageError("--json is for --show")
@@ -87,46 +84,36 @@ def sweep(
 def _sweep(
     config: Path, corpus: list[str], name: str | None, runs_dir: Path | None, storage: str | None
 ) -> None:
-    check_optuna()
-    space = read_space(config, {})
-    study = Study(study_folder(config, name, runs_dir), storage)
-    worker = Worker(study, space, corpus, _command(storage))
+    worker = make_worker(corpus, config, {}, name, runs_dir, storage, command_line)
+    study, space = worker.study, worker.space
     if space.fixed.get("train.workers", "auto") == "auto" and study.trains_here():
         render.warn(
             "another worker trains on this machine, and each run takes all cores; set "
             "train.workers in the file such that all have enough"
         )
-    shown = _Shown(space)
-    complete, signal = carry_out(
-        worker.events, shown.follow, lambda: _say_stopped(study.folder, _command(storage))
-    )
+
+    def say_stopped() -> None:
+        render.say(f"stopped; {study.folder} is as it was, and the same command goes on with it:")
+        render.say_command(worker.command or "")
+
+    complete, signal = carry_out(worker.events, SweepDisplay(space.trials).follow, say_stopped)
     render.write_path(study.folder)
     if not complete:
-        _say_stopped(study.folder, _command(storage))
+        say_stopped()
         raise typer.Exit(128 + signal)
-    summary = summarize(study)
+    summary = study.summary()
     _say_best(summary)
     _say_written(summary)
-    secret = "" if storage is None else f" --storage {word(_shown_url(storage))}"
+    database = "" if storage is None else f" --storage {word(study.storage_name)}"
     render.say("\nnext")
-    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{secret}")
+    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{database}")
 
 
-def _command(storage: str | None) -> str:
-    """The command line for run.json and messages, without a password."""
-    words = [one.replace(storage, _shown_url(storage)) if storage else one for one in command_line]
-    return " ".join(map(word, words))
-
-
-def _shown_url(storage: str) -> str:
-    return without_password(storage)
-
-
-class _Shown:
+class SweepDisplay:
     """The display of the trials of one worker."""
 
-    def __init__(self, space: Space) -> None:
-        self.space, self.best = space, float("inf")
+    def __init__(self, trials: int | None) -> None:
+        self.of, self.best = "" if trials is None else f" of {trials}", float("inf")
         self.noted, self.progress, self.said = False, 0.0, time.monotonic()
 
     def follow(self, events: Iterator[SweepEvent]) -> bool:
@@ -162,20 +149,18 @@ class _Shown:
         render.say(text)
 
     def _say_begun(self, begun: TrialBegun) -> None:
-        of = "" if self.space.trials is None else f" of {self.space.trials}"
         again = "" if begun.step is None else f", continued from step {begun.step:,}"
-        self._say(f"trial {begun.number}{of}: {_values(begun.values)}{again}")
+        self._say(f"trial {begun.number}{self.of}: {_values(begun.values)}{again}")
 
-    def _say_ended(self, trial: Trial) -> None:
+    def _say_ended(self, trial: TrialRecord) -> None:
+        result = f"trial {trial.number}: {trial.status}"
         if trial.loss is None:
-            self._say(f"trial {trial.number}: {trial.status}: {trial.problem}")
+            self._say(f"{result}: {trial.problem}")
             return
-        better = trial.status == "done" and trial.loss < self.best
-        self.best = min(self.best, trial.loss if trial.status == "done" else self.best)
-        mark = ", the best of this worker" * better
-        self._say(
-            f"trial {trial.number}: {trial.status}, {trial.loss:.4f} at step {trial.step}{mark}"
-        )
+        mark = ""
+        if trial.status == "done" and trial.loss < self.best:
+            self.best, mark = trial.loss, ", the best of this worker"
+        self._say(f"{result}, {trial.loss:.4f} at step {trial.step}{mark}")
 
 
 def _values(values: dict[str, Any]) -> str:
@@ -188,25 +173,7 @@ def _cell(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _say_stopped(folder: Path, command: str) -> None:
-    render.say(f"stopped; {folder} is as it was, and the same command goes on with it:")
-    render.say_command(command)
-
-
-# ---- --show
-
-
-def _folder(show: Path, runs_dir: Path | None) -> Path:
-    """The directory of a study, which may be named without its parent."""
-    if show.is_dir() or show != Path(show.name):
-        return show
-    return (runs_dir or Path("runs")) / show
-
-
-def _show(folder: Path, storage: str | None, as_json: bool) -> None:
-    summary = read_study(folder, storage)
-    answer(summary.to_dict(), _lines(summary), as_json=as_json)
-    _say_written(summary)
+# ---- the results
 
 
 def _lines(summary: Summary) -> Iterator[str]:
@@ -228,7 +195,7 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield from render.table(rows)
 
 
-def _row(trial: Trial, keys: list[str]) -> list[str]:
+def _row(trial: TrialRecord, keys: list[str]) -> list[str]:
     loss = "-" if trial.loss is None else f"{trial.loss:.4f}"
     values = [_cell(trial.values.get(key)) for key in keys]
     return [str(trial.number), trial.status, loss, _cell(trial.step), *values]
@@ -240,8 +207,8 @@ def _say_best(summary: Summary) -> None:
         render.say("no trial is done")
         return
     text = f"\nbest of {len(summary.trials)} trials: {best.number}, {best.loss:.4f} nats"
-    where = f"per {summary.noun} at step {best.step}"
-    render.say(f"{text} {where}: {_values(best.values)}", style="bold")
+    text += f" per {summary.noun} at step {best.step}: {_values(best.values)}"
+    render.say(text, style="bold")
 
 
 def _say_written(summary: Summary) -> None:

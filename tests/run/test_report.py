@@ -16,9 +16,10 @@ from grucli.run import run_files
 from grucli.run.directory import RunDirectory, open_checkpoint
 from grucli.run.report import report
 from grucli.run.run import Run
-from grucli.training import session as sessions
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated, Finished, NotReported, Saved, Stepped
+from grucli.training.request import Request
+from grucli.training.session import prepare
 from grucli.training.trainer import Trainer
 from tests.conftest import TINY, Grucli
 
@@ -316,7 +317,8 @@ class Clock:
 
         monkeypatch.setattr(run_files, "_line", reading)
         monkeypatch.setattr(
-            sessions, "Trainer", lambda *a, **named: Trainer(*a, **named, clock=self.tell)
+            "grucli.training.session.Trainer",
+            lambda *a, **named: Trainer(*a, **named, clock=self.tell),
         )
 
     def tell(self) -> float:
@@ -496,7 +498,7 @@ def test_the_last_report_says_how_the_run_has_ended(
 
 
 def test_a_signal_ends_the_conclusion_of_a_run_that_is_done(text_file: Path) -> None:
-    asked = sessions.new([str(text_file)], [("small", SMALL | {"train.steps": 5})], {})
+    asked = prepare(Request(str(text_file), values=SMALL | {"train.steps": 5}))
     seen = list[type]()
     for last in asked.events(stop=lambda: Saved in seen):
         seen.append(type(last))
