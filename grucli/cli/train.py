@@ -77,14 +77,14 @@ def train(
     Settings come from --config; --set and the flags override them. --print-config shows all
     settings.
     """
-    from grucli.training.followers import follow
+    from grucli.training.other_ranks import take_part
 
     began = time.perf_counter()
     flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
     others: dict[str, Any] = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
     with _joined(mpi) as ranks:
         if ranks.rank:
-            follow(ranks)
+            take_part(ranks)
             return
         others |= {"resume": resume, "init_from": init_from, "ranks": ranks}
         asked = request(corpus, config, sets, flags, **others)

@@ -16,8 +16,8 @@ from grucli.data.vocabulary import Unknown
 from grucli.errors import SettingsError, UsageError
 from grucli.run.run import Run
 from grucli.training.events import Event, Finished, closed_at_exit
-from grucli.training.followers import follow
 from grucli.training.mpi import joined
+from grucli.training.other_ranks import take_part
 from grucli.training.request import Request
 
 
@@ -141,7 +141,7 @@ def _events(
         raise UsageError("name and runs_dir are for a new run; resume has one")
     with joined(mpi) as ranks:
         if ranks.rank:
-            follow(ranks)
+            take_part(ranks)
             raise SystemExit(0)
         with closing(replace(request, ranks=ranks).session()) as session:
             directory = Path("runs" if runs_dir is None else runs_dir)

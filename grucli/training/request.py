@@ -11,7 +11,7 @@ from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import Unknown
 from grucli.errors import UsageError
 from grucli.training import session
-from grucli.training.followers import agree
+from grucli.training.other_ranks import share_plan
 from grucli.training.parallel import check_not_imported_by_a_worker, check_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.session import Layers, Origin, Session
@@ -77,7 +77,7 @@ class Request:
         made.command, made.ranks = self.command, self.ranks
         try:
             check_workers(made.plan.workers)
-            agree(made.plan, self.ranks)
+            share_plan(made.plan, self.ranks)
         except BaseException:
             made.close()
             raise
