@@ -9,6 +9,7 @@ import typer
 
 from grucli.cli import options, render
 from grucli.cli.output import answer
+from grucli.run.summary import summaries
 
 LEAST_USED = ("step", "corpus", "dropout", "lr", "budget")
 """Columns that a narrow terminal does not show; the first of them goes first."""
@@ -22,8 +23,6 @@ def runs(
     as_json: options.Json = False,
 ) -> None:
     """List the runs, newest first: status, best validation loss, model, settings, corpus."""
-    from grucli.run.summary import summaries
-
     found = summaries(directory)
     if not found:
         render.say(f"there are no runs in {directory} yet; `grucli train CORPUS` makes one")

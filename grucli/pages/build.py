@@ -9,15 +9,14 @@ from grucli import __version__
 from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
+from grucli.html import WebPage
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.conclusion import SEARCHED
-from grucli.run.copied_text import longest_copy
 from grucli.run.directory import open_checkpoint, own_corpus, run_of
-from grucli.web_page import WebPage
+from grucli.run.overlap import find_copy
 
 PROVEN = 200
 """Symbols of the text whose numbers the page checks."""
@@ -86,10 +85,8 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
 def _copied(file: Path, checkpoint: Checkpoint, sample: Ids) -> str | None:
     """The longest passage of a sample that is also in the training text, if that is there."""
     with suppress(CheckpointError, CorpusError):
-        ids = own_corpus(file, checkpoint).ids
-        train = checkpoint.splits(ids).train[-SEARCHED:]
-        length, start = longest_copy(sample, train)
-        return checkpoint.vocabulary.decode(sample[start : start + length]).decode(errors="replace")
+        train = checkpoint.splits(own_corpus(file, checkpoint).ids).train
+        return find_copy(sample, train, checkpoint.vocabulary).text
     return None
 
 

@@ -11,10 +11,10 @@ from grucli.arguments import PathLike, checked
 from grucli.charts import Curve, svg, typical_top
 from grucli.config import Settings, resolve
 from grucli.errors import CheckpointError, UsageError
+from grucli.html import as_html
 from grucli.run.directory import RunDirectory, check_is_run, list_runs, open_checkpoint
 from grucli.run.run_files import HEADER, RunInfo
 from grucli.run.summary import DAMAGED
-from grucli.web_page import as_html
 
 if TYPE_CHECKING:
     from grucli.language_model import LanguageModel
