@@ -52,7 +52,7 @@ from grucli.run.run_files import InitFrom
 from grucli.text_out import quote
 from grucli.training import advice
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
-from grucli.training.followers import agree
+from grucli.training.other_ranks import share_plan
 from grucli.training.parallel import check_workers
 from grucli.training.plan import Plan, describe, make_plan, resume, start
 from grucli.training.ranks import ALONE, Ranks
@@ -338,7 +338,7 @@ def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) 
     session.began = began
     try:
         check_workers(session.plan.workers)
-        agree(session.plan, ranks)
+        share_plan(session.plan, ranks)
     except BaseException:
         session.close()
         raise
