@@ -140,7 +140,7 @@ def _sample_lines(text: str, *, documents: bool) -> list[str]:
     lines = [printable(line).expandtabs(4) for line in text.splitlines() if line.strip()]
     if documents:
         return list(render.in_columns(lines, width))[:LIST_LINES]
-    return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
+    return [piece for line in lines for piece in render.folded(line, width)][:TEXT_LINES]
 
 
 def _evaluation_line(event: Evaluated, level: str) -> str:
