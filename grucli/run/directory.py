@@ -56,7 +56,7 @@ from grucli.run.run_files import (
     read_info,
     read_metrics,
 )
-from grucli.shell import resume_command
+from grucli.text_out import resume_command
 
 READS = 20
 """Maximum attempts to read the best checkpoint while another process trains the run."""
