@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -283,15 +282,9 @@ def _is_number(value: Any) -> bool:
 def _is_whole(key: str) -> bool | None:
     """Whether a setting is an integer; None if it is no number."""
     section, _, name = key.partition(".")
-    types = _types(type(getattr(Settings(), section)).model_fields[name].annotation)
-    return False if float in types else True if int in types else None
-
-
-def _types(annotation: Any) -> set[Any]:
-    """The types that an annotation allows."""
-    if get_origin(annotation) in (Union, UnionType, Annotated):
-        return set().union(*map(_types, get_args(annotation)))
-    return {annotation}
+    schema = type(getattr(Settings(), section)).model_json_schema()["properties"][name]
+    types = {one.get("type") for one in schema.get("anyOf", [schema])}
+    return False if "number" in types else True if "integer" in types else None
 
 
 def _shown(value: Any) -> str:
