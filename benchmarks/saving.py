@@ -42,14 +42,14 @@ def train(text: Path, folder: Path) -> dict[str, list[float]]:
     """Seconds of the whole training, of its steps, saves, and waits for the disk in a save."""
     from grucli.config import resolve
     from grucli.data.corpus import read
-    from grucli.run.directory import RunDirectory
+    from grucli.run.writer import RunWriter
     from grucli.training.events import Stepped
     from grucli.training.plan import make_plan, start
     from grucli.training.trainer import Trainer
 
     settings = resolve([("benchmark", {"train.epochs": float(EPOCHS)})])
     plan = make_plan(settings, read([str(text)], settings.data))
-    run = RunDirectory.create(folder, "saving", settings, {}, {})
+    run = RunWriter.create(folder, "saving", settings, {}, {})
     trainer = Trainer(plan, start(plan), run)
     run.checkpoints.save = save = Timed(run.checkpoints.save)  # type: ignore[method-assign]
     before = os.fsync

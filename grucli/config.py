@@ -250,9 +250,6 @@ class Settings(_Section):
     sample: Sample = Sample()
 
 
-RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weight_dropout"}
-"""Old keys and their new names; old keys are still read."""
-
 Values = dict[str, Any]
 """Settings by dotted key, such as ``{"train.batch": 64}``."""
 
@@ -277,7 +274,6 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         SettingsError: some values are wrong; one message lists all problems.
     """
     known = flatten(Settings())
-    layers = [(where, with_new_names(values)) for where, values in layers]
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
@@ -304,21 +300,6 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         rest = [f"and {len(more)} more problems"] if more else []
         raise SettingsError("\n".join([*problems[:MOST_TOLD], *rest]))
     return settings
-
-
-def with_new_names(values: Mapping[str, Any]) -> Values:
-    """The same values, with old keys replaced by their new names."""
-    return {RENAMED.get(key, key): value for key, value in values.items()}
-
-
-def renamed(layers: Sequence[tuple[str, Values]]) -> list[str]:
-    """A line for each old key, which names the new one."""
-    return [
-        f"{where}: {key} is called {RENAMED[key]} now"
-        for where, values in layers
-        for key in values
-        if key in RENAMED
-    ]
 
 
 def read_file(path: Path) -> Values:

@@ -65,9 +65,9 @@ def activations(
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
     from grucli.analysis.activations import read
     from grucli.analysis.subject import of_run
-    from grucli.run.directory import inputs
+    from grucli.run.run import Run
 
-    reads = chain(inputs(run), [Path(text)] if text else [])
+    reads = chain(Run.open(run).inputs(), [Path(text)] if text else [])
     output_files.check("--html", page, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:

@@ -12,7 +12,7 @@ from grucli.shell import quote
 if TYPE_CHECKING:
     from grucli.config import Model, Values
     from grucli.run.conclusion import Conclusion
-    from grucli.run.directory import RunDirectory
+    from grucli.run.run import Run
     from grucli.training.events import Event, Finished, Started
     from grucli.training.plan import Plan
     from grucli.training.session import Session
@@ -267,9 +267,7 @@ def _budget(plan: "Plan") -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_stopped(
-    run: "RunDirectory | None", sources: Sequence[str], *, at_once: bool = False
-) -> None:
+def say_stopped(run: "Run | None", sources: Sequence[str], *, at_once: bool = False) -> None:
     """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
@@ -311,16 +309,14 @@ def say_goodbye(session: "Session") -> None:
         render.say_command(f"{resume} {_twice_the_budget(plan, step)}")
 
 
-def _show_curves(run: "RunDirectory", noun: str) -> None:
+def _show_curves(run: "Run", noun: str) -> None:
     """Explain the losses of a run, and draw them on a terminal; it is complete without that."""
     from grucli.cli.plot import chart
-    from grucli.run.run import Run
     from grucli.run.verdict import about_dropout
 
     try:
-        opened = Run(run.path)
-        curves = opened.curves()
-        said = about_dropout(opened.settings.model, curves)
+        curves = run.curves()
+        said = about_dropout(run.settings.model, curves)
         lines = list(chart(curves, "step", noun, lines=SMALL)) if render.err.is_terminal else []
     except Exception as error:
         render.warn(f"the curves cannot be drawn: {error!r}")

@@ -44,9 +44,9 @@ def page(
     --output it is page.html in the run directory.
     """
     from grucli.pages import build
-    from grucli.run.directory import inputs
+    from grucli.run.run import Run
 
-    reads = chain(inputs(run), [Path(passage)] if passage else [])
+    reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
     output_files.check("--output", output, force=force, reads=reads)
     path = _in_run(run) if output is None else output
     try:

@@ -16,9 +16,9 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     report.html in its directory.
     """
     from grucli.run import report as reports
-    from grucli.run.directory import inputs
+    from grucli.run.run import Run
 
-    reads = chain.from_iterable(map(inputs, runs))
+    reads = chain.from_iterable(Run.open(run).inputs() for run in runs)
     output_files.check("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
@@ -41,7 +41,7 @@ def _said(run: Path) -> list[str]:
     from grucli.run.run import Run
 
     try:
-        return sentences(conclude_run(run), Run(run).settings.data.noun)
+        return sentences(conclude_run(run), Run(run).noun)
     except GrucliError as error:
         render.warn(f"the report does not say what the losses mean: {error}")
         return []

@@ -100,7 +100,7 @@ def sample(
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     _check_held(count, length, as_json)
-    from grucli.run.loading import load
+    from grucli.run.run import load
 
     given, lm = _given(prompt, prompt_file), load(run)
     given = _without_line_end(given, prompt_file) if lm.documents and prompt_file else given

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grucli.config import BUDGETS, Settings, Values, flatten, read_file, resolve, with_new_names
+from grucli.config import BUDGETS, Settings, Values, flatten, read_file, resolve
 from grucli.errors import SettingsError
 from grucli.sweeps.parameters import Parameter, RangeError, parameter
 
@@ -85,7 +85,7 @@ def read_space(config: Path | None, settings: Mapping[str, Any], place: str = "s
     Raises:
         SettingsError: one message lists all problems, each with file, key and what is allowed.
     """
-    values = with_new_names({**(read_file(config) if config else {}), **settings})
+    values = {**(read_file(config) if config else {}), **settings}
     place = str(config) if config else place
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}

@@ -19,7 +19,8 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import Lock, temporary_for
-from grucli.run.directory import OWN_FILES, RunDirectory
+from grucli.run.records import OWN_FILES
+from grucli.run.run import Run, is_run
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
 from grucli.sweeps.taken_trial import TakenTrial
@@ -149,13 +150,13 @@ class Worker:
         if taken.told:
             yield TrialEnded(self.study.trials()[taken.number])
 
-    def _check_own(self, taken: TakenTrial, run: RunDirectory | None) -> None:
+    def _check_own(self, taken: TakenTrial, run: Run | None) -> None:
         """Refuse a run that is not that of its trial; errors as in ``why_foreign``."""
         values = {**self.study.definition.fixed, **taken.values}
         if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
             raise UsageError(f"{why}; move it away, or choose another name with --name")
 
-    def _session(self, taken: TakenTrial, run: RunDirectory | None) -> Session | None:
+    def _session(self, taken: TakenTrial, run: Run | None) -> Session | None:
         """The session of a new or a resumed run; None if that is not possible, which is told."""
         try:
             if run is not None:
@@ -213,16 +214,20 @@ def _check_plan(session: Session, chosen: set[str]) -> None:
         )
 
 
-def _run_directory(path: Path) -> RunDirectory | None:
+def _run_directory(path: Path) -> Run | None:
     """A run directory, if it is there. Remains of one that was never complete are removed."""
     own = OWN_FILES | {"lock", "samples", "checkpoints"}
     names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
     if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
         shutil.rmtree(path)
-    return RunDirectory(path) if path.exists() else None
+    if path.exists() and not is_run(path):
+        raise UsageError(
+            f"{path}: is not a run of this study; move it away, or choose another name with --name"
+        )
+    return Run(path) if path.exists() else None
 
 
-def _saved_step(run: RunDirectory) -> int | None:
+def _saved_step(run: Run) -> int | None:
     try:
         saved = run.checkpoints.pointer("last")
     except GrucliError:  # resuming will find another checkpoint, or say what is wrong
@@ -232,7 +237,7 @@ def _saved_step(run: RunDirectory) -> int | None:
 
 def _tell(taken: TakenTrial, *, complete: bool) -> None:
     """Tell the lowest validation loss of a run."""
-    best = RunDirectory(taken.path).info.best
+    best = Run(taken.path).info.best
     if best.loss is None or best.split == "train":
         taken.refuse("failed", "run.json has no validation loss")
         return

@@ -23,7 +23,6 @@ from grucli.config import (
     Values,
     changed_keys,
     flatten,
-    renamed,
     resolve,
     to_yaml,
 )
@@ -43,12 +42,11 @@ from grucli.errors import (
 )
 from grucli.evaluation import Stopped
 from grucli.files import LockError, replace_text, sha256
-from grucli.run.checkpoint import Checkpoint, same_text
+from grucli.run.checkpoint import Checkpoint, Progress, same_text
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
-from grucli.run.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
-from grucli.run.progress import Progress
 from grucli.run.report import report
-from grucli.run.run import Run
+from grucli.run.run import Run, is_run
+from grucli.run.writer import RunWriter
 from grucli.shell import quote
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
@@ -115,7 +113,7 @@ class Session:
     plan: Plan
     begin: Callable[[], Checkpoint]
     overrides: Values
-    run: RunDirectory | None = None
+    run: RunWriter | None = None
     initial: Callable[[], Checkpoint] | None = None
     suited: Values = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -226,13 +224,13 @@ class Session:
             problem = _write_report(run, said, text if trainer.finished else None)
             self.unreported = problem or self.unreported
 
-    def _trainer(self, run: RunDirectory, elapsed: float) -> Trainer:
+    def _trainer(self, run: RunWriter, elapsed: float) -> Trainer:
         if self.checkpoint.progress.seconds is None:
             elapsed += _seconds(run)  # time of earlier sessions, which is not in the checkpoint
         initial = self.initial or self.begin
         return Trainer(self.plan, self.checkpoint, run, elapsed, ranks=self.ranks, initial=initial)
 
-    def _created(self, name: str | None, runs_dir: Path) -> RunDirectory:
+    def _created(self, name: str | None, runs_dir: Path) -> RunWriter:
         plan, model = self.plan, self.plan.settings.model
         info = {"status": "running", **describe(plan), "commands": self._commands([])}
         info |= {"model": f"{model.variant} {model.layers}x{model.hidden}"}
@@ -242,7 +240,7 @@ class Session:
             info |= {"study": self.study}
         info |= {"step": 0, "best": {"step": None, "loss": None}}
         title = name or _title(plan.corpus.sources[0])
-        return RunDirectory.create(
+        return RunWriter.create(
             runs_dir, title, plan.settings, self.overrides, info, timed=self.study is None
         )
 
@@ -250,7 +248,7 @@ class Session:
         """The command lines of all sessions of the run, as far as they are known."""
         return [*before, self.command] if self.command else list(before)
 
-    def _reopened(self) -> RunDirectory:
+    def _reopened(self) -> RunWriter:
         """Reset the files of a run to the checkpoint from which it continues."""
         run, where = self.run, self.checkpoint.progress
         assert run is not None
@@ -258,10 +256,7 @@ class Session:
             run.make_ready()
             if self.file is not None:
                 self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
-            if copy := run.drop_after(where.step):
-                self.notes.append(
-                    f"metrics.csv had lines that are not rows; {copy} keeps the original file"
-                )
+            run.drop_after(where.step)
             run.checkpoints.prune(self.plan.settings.train.keep, where.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             commands = self._commands(run.info.commands)
@@ -274,7 +269,7 @@ class Session:
 
 
 @contextmanager
-def _status(run: RunDirectory) -> Iterator[None]:
+def _status(run: RunWriter) -> Iterator[None]:
     """Write the status to run.json if an exception ends the run.
 
     Raises:
@@ -305,14 +300,14 @@ def _next(events: Iterator[Event]) -> Event | None:
         return next(events, None)
 
 
-def _note_status(run: RunDirectory, status: str) -> None:
+def _note_status(run: RunWriter, status: str) -> None:
     """Write a status, and ignore failures: the user must see the error that ended the run."""
     with contextlib.suppress(OSError, RunError, CheckpointError):
         run.update_info(status=status)
     _write_report(run)
 
 
-def _ended_by(run: RunDirectory, error: OSError) -> str:
+def _ended_by(run: RunWriter, error: OSError) -> str:
     """What an error of the system means for a run: only its own files are written."""
     name, saved, sources = str(error.filename or ""), None, []
     with contextlib.suppress(CheckpointError):
@@ -338,7 +333,7 @@ def _title(source: str) -> str:
     return Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
-def _seconds(run: RunDirectory) -> float:
+def _seconds(run: RunWriter) -> float:
     """Seconds that earlier sessions of the run have used."""
     return run.info.elapsed_s or 0.0
 
@@ -365,7 +360,7 @@ class _Reports:
             yield NotReported(problem)
 
 
-def _write_report(run: RunDirectory, said: Sequence[str] = (), text: Corpus | None = None) -> str:
+def _write_report(run: RunWriter, said: Sequence[str] = (), text: Corpus | None = None) -> str:
     """Write the report of a run; return what is wrong, since no trouble with it may end a run.
 
     Only with a text it has a passage coloured by surprise: that takes another look at the text.
@@ -414,7 +409,7 @@ def new(
         values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
     values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
-    notes = [*renamed(layers), *list_note(plan)]
+    notes = list_note(plan)
     return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)
 
 
@@ -447,7 +442,8 @@ def from_weights(
     """A new run that starts from the weights of another run; arguments and errors as in ``new``."""
     if origin.extend and origin.unknown != "error":
         raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
-    file, old = open_checkpoint(origin.path)
+    opened = Run.open(origin.path)
+    file, old = opened.file, opened.checkpoint
     data = old.settings.data
     kept = Data(
         level=data.level,
@@ -464,7 +460,7 @@ def from_weights(
     _refuse(old.settings, settings, fixed, f"{origin.path} was trained with", layers)
     text = _text_for(origin, old, sources, settings)
     plan = make_plan(settings, text, ranks, old)
-    notes = renamed(layers) + _what_differs(origin, old, text, settings)
+    notes = _what_differs(origin, old, text, settings)
     begin = partial(start, plan, old)
     init_from = _init_from(origin, file)
     return Session(plan, begin, overrides, suited=values, notes=notes, init_from=init_from)
@@ -539,12 +535,12 @@ def resumed(
         RunError: it cannot be locked now.
     """
     if not path.is_dir() or not is_run(path):
-        find_checkpoint(path, "last")  # raises an error if the path does not exist
+        Run.open(path)  # raises an error if the path does not exist
         raise UsageError(
             f"{path}: --resume takes a run directory and continues from its last checkpoint; "
             "--init-from starts a new run from any checkpoint"
         )
-    run = RunDirectory(path)
+    run = RunWriter(path)
     try:
         run.lock()  # before reading: no other process may change the files later
     except LockError as error:
@@ -564,7 +560,7 @@ def resumed(
 
 
 def _gone_on(
-    run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
+    run: RunWriter, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
 ) -> Session:
     file, old, problem = run.checkpoints.last_sound()
     notes = [f"{problem}; continuing from {file.name}, the newest intact one"] if problem else []
@@ -572,7 +568,6 @@ def _gone_on(
     if edited:
         notes.append(f"{run.path / 'config.yaml'} asks for {_listed(edited)}")
     all_layers = [(str(run.path / "config.yaml"), edited), *layers]
-    notes += renamed([*_config_layer(run), *layers])
     settings = _resumable(old.settings, all_layers)
     text = _own_text(run, given, settings, old)
     plan = make_plan(settings, text, ranks, old)
@@ -585,14 +580,14 @@ def _gone_on(
     return Session(plan, lambda: checkpoint, overrides, run, initial, notes=notes, file=file)
 
 
-def _initial(run: RunDirectory, plan: Plan) -> Checkpoint:
+def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
     """The state that a run has started from; errors as in ``_origin_again``."""
     origin = _origin_again(run)
-    return start(plan, None if origin is None else open_checkpoint(origin.path)[1])
+    return start(plan, None if origin is None else Run.open(origin.path).checkpoint)
 
 
 def _started_over(
-    run: RunDirectory, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
+    run: RunWriter, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
 ) -> Session:
     """A run that was killed before its first checkpoint. It starts again and gives equal files."""
     if not (run.path / "run.json").exists():
@@ -612,11 +607,11 @@ def _started_over(
         session = from_weights(origin, sources, every, overrides, ranks)
     _check_same_text(run, session.plan)
     session.run = run
-    session.notes += [*renamed([run.config(), *layers]), *_changes(run, session.plan), note]
+    session.notes += [*_changes(run, session.plan), note]
     return session
 
 
-def _origin_again(run: RunDirectory) -> Origin | None:
+def _origin_again(run: RunWriter) -> Origin | None:
     """The weights from which a run was started; None if they were random.
 
     Raises:
@@ -635,7 +630,7 @@ def _origin_again(run: RunDirectory) -> Origin | None:
     )
 
 
-def _check_same_text(run: RunDirectory, plan: Plan) -> None:
+def _check_same_text(run: RunWriter, plan: Plan) -> None:
     if run.info.corpus.sha256 != plan.corpus.sha256:
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began; give "
@@ -643,12 +638,12 @@ def _check_same_text(run: RunDirectory, plan: Plan) -> None:
         )
 
 
-def _config_layer(run: RunDirectory) -> Layers:
+def _config_layer(run: RunWriter) -> Layers:
     """What config.yaml says; nothing if the file is missing."""
     return [run.config()] if (run.path / "config.yaml").exists() else []
 
 
-def _edited(run: RunDirectory, old: Settings) -> Values:
+def _edited(run: RunWriter, old: Settings) -> Values:
     """The settings in config.yaml that differ from those in the checkpoint.
 
     Raises:
@@ -676,7 +671,7 @@ def _resumable(old: Settings, layers: Layers) -> Settings:
     return settings
 
 
-def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
+def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
     """The paths of the text of a run."""
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
@@ -687,9 +682,7 @@ def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
     return sources
 
 
-def _own_text(
-    run: RunDirectory, given: Sequence[str], settings: Settings, old: Checkpoint
-) -> Corpus:
+def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
     """The text of a run that is resumed.
 
     Raises:
@@ -707,14 +700,14 @@ def _own_text(
     return text
 
 
-def _keeps_its_text(run: RunDirectory) -> str:
+def _keeps_its_text(run: RunWriter) -> str:
     return (
         "a resumed run keeps its text, which can be named again only if it has moved; "
         f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
     )
 
 
-def _changes(run: RunDirectory, plan: Plan) -> list[str]:
+def _changes(run: RunWriter, plan: Plan) -> list[str]:
     """A note on changes of software or machine that may change how results are rounded."""
     now, before = describe(plan), run.info
     versions = before.versions
