@@ -66,19 +66,14 @@ def write(path: Path, fill: Callable[[BinaryIO], object]) -> None:
         replace_file(Path(os.path.realpath(path)), fill)
 
 
-def write_result(path: Path, kind: str, fill: Callable[[BinaryIO], object]) -> None:
-    """Write a result to a file, as ``write`` does.
-
-    Args:
-        path: the file.
-        kind: the kind of result, such as "plot", for the message.
-        fill: a function that writes the content.
+def write_result(path: Path, kind: str, text: str) -> None:
+    """Write a result to a file, as ``write`` does; ``kind`` is its name in messages.
 
     Raises:
         RunError: the file cannot be written.
     """
     try:
-        write(path, fill)
+        write(path, lambda file: file.write(text.encode()))
     except OSError as error:
         raise RunError(f"{path}: cannot write the {kind}: {error.strerror}") from None
 

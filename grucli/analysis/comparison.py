@@ -2,9 +2,8 @@
 
 import json
 import statistics
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
 from grucli.training.request import Request
-from grucli.training.session import Session
+from grucli.training.session import Session, prepare
 
 LATE = 0.9
 """If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
@@ -204,12 +203,8 @@ class Comparison:
             RunError: a file cannot be written, or a run has diverged.
         """
         for request in self.requests:
-            began = time.perf_counter()
-            session = request.session(self.text)
-            settings = session.plan.settings
-            name = f"{settings.model.cell}-{settings.train.seed}"
-            elapsed = time.perf_counter() - began
-            if not (yield from session.events(name, runs_dir, elapsed, stop)):
+            session = prepare(replace(request, runs_dir=runs_dir), text=self.text)
+            if not (yield from session.events(stop)):
                 return
 
 
@@ -235,7 +230,7 @@ def plan_comparison(
     Raises:
         UsageError: the settings or the text cannot be used.
     """
-    first = request.session()
+    first = prepare(request)
     plan = first.plan
     V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
     lr = plan.settings.optim.lr
@@ -247,9 +242,9 @@ def plan_comparison(
             change: Values = {"model.cell": cell, "train.seed": seed, "optim.lr": lr}
             if equal_parameters:
                 change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
-            requests.append(request.with_values(change))
+            requests.append(replace(request.with_values(change), name=f"{cell}-{seed}"))
     for one in requests[: len(cells)]:
-        one.session(plan.corpus)
+        prepare(one, text=plan.corpus)
     return Comparison(requests, first)
 
 

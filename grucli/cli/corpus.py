@@ -7,6 +7,7 @@ import typer
 
 from grucli import output_files
 from grucli.cli import options, render
+from grucli.data import builtin
 from grucli.shell import quote
 
 Name = Annotated[
@@ -24,8 +25,6 @@ def corpus(name: Name, output: options.Output = None, force: options.Force = Fal
 
     Without --output the file is data/NAME.txt.
     """
-    from grucli.data import builtin
-
     if output == Path("-"):
         for chunk in builtin.chunks(name):
             render.write(chunk.encode())

@@ -1,22 +1,22 @@
 """``grucli eval``: how well a model predicts texts."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.cli.request import overrides
+from grucli.config import Settings, resolve
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
+from grucli.evaluation import NOTHING, Score
+from grucli.language_model import LanguageModel
+from grucli.run.run import Run
 
-if TYPE_CHECKING:
-    from grucli.data.vocabulary import Vocabulary
-    from grucli.evaluation import Score
-    from grucli.language_model import LanguageModel
-    from grucli.run.run import Run
-
-    Scored = tuple[LanguageModel, list[tuple[str, Score]]]
+Scored = tuple[LanguageModel, list[tuple[str, Score]]]
+"""A model, and its score on each text."""
 
 Files = Annotated[
     list[str] | None,
@@ -32,7 +32,7 @@ Split = Annotated[
 ]
 
 
-def evaluate(
+def eval(
     run: options.Run,
     files: Files = None,
     split: Split = None,
@@ -50,7 +50,6 @@ def evaluate(
     """
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
-    from grucli.evaluation import NOTHING
 
     lm, scores = _of_split(run, split) if split else _of_files(run, files, sets, unknown)
     total, symbols = sum((score for _, score in scores), NOTHING), lm.vocabulary
@@ -68,10 +67,8 @@ def evaluate(
     )
 
 
-def _of_split(run: Path, split: str) -> "Scored":
+def _of_split(run: Path, split: str) -> Scored:
     """Return the model, and its score on a part of the corpus that the run was trained on."""
-    from grucli.run.run import Run
-
     opened = Run.open(run)
     try:
         return opened.lm, [(split, opened.lm.evaluate(opened.split(split)))]
@@ -79,10 +76,8 @@ def _of_split(run: Path, split: str) -> "Scored":
         raise error.of_option() from None
 
 
-def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> "Scored":
+def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> Scored:
     """Return the model, and its score on each file, read as the corpus or as --set says."""
-    from grucli.run.run import Run
-
     opened, files = Run.open(run), files or []
     lm = opened.lm
     if files.count("-") > 1:
@@ -91,16 +86,14 @@ def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknow
     return lm, [(file, _of_file(opened, file, encoding, unknown)) for file in files]
 
 
-def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
-    from grucli.config import Settings, resolve
-
+def _encoding(lm: LanguageModel, sets: list[str]) -> str:
     values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _of_file(run: "Run", file: str, encoding: str, unknown: Any) -> "Score":
+def _of_file(run: Run, file: str, encoding: str, unknown: Any) -> Score:
     lm = run.lm
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
@@ -127,7 +120,7 @@ def _of_file(run: "Run", file: str, encoding: str, unknown: Any) -> "Score":
     return score
 
 
-def _figures(score: "Score", symbols: "Vocabulary") -> dict[str, float]:
+def _figures(score: Score, symbols: Vocabulary) -> dict[str, float]:
     return {
         f"{symbols.noun}s": score.chars,
         f"nats_per_{symbols.level}": score.loss,
@@ -138,7 +131,7 @@ def _figures(score: "Score", symbols: "Vocabulary") -> dict[str, float]:
     }
 
 
-def _cells(score: "Score") -> tuple[str, ...]:
+def _cells(score: Score) -> tuple[str, ...]:
     return (
         f"{score.chars:,}",
         f"{score.loss:.4f}",

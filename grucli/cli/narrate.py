@@ -3,20 +3,35 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+
+from rich.progress import BarColumn, Progress, TextColumn
 
 from grucli.cli import render
+from grucli.cli.plot import chart
+from grucli.config import Model, Values
+from grucli.data.text_files import expand, size_on_disk
+from grucli.evaluation import baselines
 from grucli.printable import printable
+from grucli.run.conclusion import Conclusion, sentences
+from grucli.run.run import Run
+from grucli.run.verdict import about_dropout
 from grucli.shell import quote
-
-if TYPE_CHECKING:
-    from grucli.config import Model, Values
-    from grucli.run.conclusion import Conclusion
-    from grucli.run.run import Run
-    from grucli.training.events import Event, Finished, Started
-    from grucli.training.plan import Plan
-    from grucli.training.session import Session
-
+from grucli.training.events import (
+    Evaluated,
+    Evaluating,
+    Event,
+    Finished,
+    Logged,
+    NotReported,
+    NotWritten,
+    RolledBack,
+    Sampled,
+    Skipped,
+    Started,
+    Stepped,
+)
+from grucli.training.plan import Plan
+from grucli.training.session import Session
 
 LOG_SECONDS = 5.0
 """Minimum seconds between lines with the training loss."""
@@ -31,13 +46,11 @@ LONG = 10**8
 """From this number of bytes on, reading a text takes seconds."""
 
 
-def follow(events: "Iterator[Event]", quiet: bool, told: int, level: str) -> "Finished":
+def follow(events: Iterator[Event], quiet: bool, told: int, level: str) -> Finished:
     """Show the events of a run; the first ``told`` notes were already shown.
 
     ``level`` is that of the text; figures are per char or per byte.
     """
-    from grucli.training.events import Started
-
     started = next(events)
     assert isinstance(started, Started)
     say_notes(started.notes[told:])
@@ -49,13 +62,13 @@ def follow(events: "Iterator[Event]", quiet: bool, told: int, level: str) -> "Fi
     return _show_in_log(events, level)
 
 
-def _show_each(events: "Iterator[Event]", show: "Callable[[Event], None]") -> "Finished":
+def _show_each(events: Iterator[Event], show: Callable[[Event], None]) -> Finished:
     for event in events:
         show(event)
     return _last(event)
 
 
-def _show_in_log(events: "Iterator[Event]", level: str) -> "Finished":
+def _show_in_log(events: Iterator[Event], level: str) -> Finished:
     """Show events as lines, but losses of training at most every ``LOG_SECONDS``."""
     shown = -math.inf
     for event in events:
@@ -65,18 +78,12 @@ def _show_in_log(events: "Iterator[Event]", level: str) -> "Finished":
     return _last(event)
 
 
-def _last(event: "Event") -> "Finished":
-    from grucli.training.events import Finished
-
+def _last(event: Event) -> Finished:
     assert isinstance(event, Finished)
     return event
 
 
-def _show_on_terminal(events: "Iterator[Event]", level: str) -> "Finished":
-    from rich.progress import BarColumn, Progress, TextColumn
-
-    from grucli.training.events import Evaluating, Stepped
-
+def _show_on_terminal(events: Iterator[Event], level: str) -> Finished:
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
         task = bar.add_task("", total=1.0, status="")
@@ -97,10 +104,8 @@ def _show_on_terminal(events: "Iterator[Event]", level: str) -> "Finished":
     return _last(event)
 
 
-def warn(event: "Event") -> None:
+def warn(event: Event) -> None:
     """Show an event that the user must know about, even with --quiet."""
-    from grucli.training.events import NotReported, NotWritten, RolledBack, Skipped
-
     if isinstance(event, Skipped):
         render.warn(
             f"step {event.step:,} was skipped: the loss is {event.loss:.4g} and the norm of its "
@@ -120,10 +125,8 @@ def warn(event: "Event") -> None:
         render.warn(f"{event.problem}; this has no effect on the run")
 
 
-def _show(event: "Event", level: str, *, log: bool) -> bool:
+def _show(event: Event, level: str, *, log: bool) -> bool:
     """Show an event; with ``log``, also losses of training. Return whether a loss was shown."""
-    from grucli.training.events import Evaluated, Logged, Sampled
-
     warn(event)
     if isinstance(event, Logged) and log:
         row = event.row
@@ -148,9 +151,7 @@ def _sample_lines(text: str, *, documents: bool) -> list[str]:
     return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
 
 
-def _evaluation_line(event: "Event", level: str) -> str:
-    from grucli.training.events import Evaluated
-
+def _evaluation_line(event: Event, level: str) -> str:
     assert isinstance(event, Evaluated)
     marks = " best" * event.best + " (averaged weights)" * event.averaged
     val = "" if event.val_loss is None else f"val {event.val_loss:.4f} "
@@ -163,8 +164,6 @@ def _evaluation_line(event: "Event", level: str) -> str:
 
 def say_reading(sources: Sequence[str]) -> None:
     """Say that a long text is being read, since this can take a while."""
-    from grucli.data.text_files import expand, size_on_disk
-
     size = size_on_disk(expand(sources)) or 0
     if size > LONG:
         render.fact(
@@ -178,7 +177,7 @@ def say_notes(notes: Sequence[str]) -> None:
         render.warn(note)
 
 
-def _say_start(started: "Started", quiet: bool) -> None:
+def _say_start(started: Started, quiet: bool) -> None:
     """Show where training starts, and how long it will take."""
     if started.step:
         best = started.best_loss
@@ -188,10 +187,8 @@ def _say_start(started: "Started", quiet: bool) -> None:
         render.fact("time", f"about {render.duration(started.expected_s)}")
 
 
-def show_plan(session: "Session", quiet: bool) -> None:
+def show_plan(session: Session, quiet: bool) -> None:
     """Show what will be done; with --quiet, show only the notes."""
-    from grucli.evaluation import baselines
-
     plan, suited = session.plan, session.suited
     say_notes(session.notes)
     settings, corpus = plan.settings, plan.corpus
@@ -219,17 +216,17 @@ def show_plan(session: "Session", quiet: bool) -> None:
         )
 
 
-def _processes(plan: "Plan") -> str:
+def _processes(plan: Plan) -> str:
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     return processes if plan.ranks == 1 else f"{processes}; {plan.ranks} ranks share each batch"
 
 
-def _products(plan: "Plan") -> str:
+def _products(plan: Plan) -> str:
     library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
     return f"{library}, {plan.products.precision}"
 
 
-def _say_corpus(plan: "Plan") -> None:
+def _say_corpus(plan: Plan) -> None:
     corpus, data, splits = plan.corpus, plan.settings.data, plan.splits
     parts = [(len(splits.train), "to train"), (len(splits.val), "to validate")]
     parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
@@ -243,7 +240,7 @@ def _say_corpus(plan: "Plan") -> None:
     render.fact("", f"{', '.join(f'{count:,} {use}' for count, use in parts)}")
 
 
-def _model(model: "Model") -> str:
+def _model(model: Model) -> str:
     """Describe a model by its settings."""
     reset = ", reset after" if model.reset == "after" else ""
     kind = "locked dropout" if model.locked else "dropout"
@@ -253,11 +250,11 @@ def _model(model: "Model") -> str:
     return f"{model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}"
 
 
-def _suited(values: "Values") -> str:
+def _suited(values: Values) -> str:
     return ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in values.items())
 
 
-def _budget(plan: "Plan") -> str:
+def _budget(plan: Plan) -> str:
     windows = plan.windows
     portion = f"{windows.B} x {windows.T} {plan.settings.data.noun}s"
     if plan.budget.seconds is not None:
@@ -267,7 +264,7 @@ def _budget(plan: "Plan") -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_stopped(run: "Run | None", sources: Sequence[str], *, at_once: bool = False) -> None:
+def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = False) -> None:
     """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
@@ -282,7 +279,7 @@ def say_stopped(run: "Run | None", sources: Sequence[str], *, at_once: bool = Fa
     render.say_command(run.resume_command(sources))
 
 
-def say_goodbye(session: "Session") -> None:
+def say_goodbye(session: Session) -> None:
     """Show the result, and useful next commands."""
     run, plan, step = session.run, session.plan, session.checkpoint.progress.step
     assert run is not None
@@ -309,11 +306,8 @@ def say_goodbye(session: "Session") -> None:
         render.say_command(f"{resume} {_twice_the_budget(plan, step)}")
 
 
-def _show_curves(run: "Run", noun: str) -> None:
+def _show_curves(run: Run, noun: str) -> None:
     """Explain the losses of a run, and draw them on a terminal; it is complete without that."""
-    from grucli.cli.plot import chart
-    from grucli.run.verdict import about_dropout
-
     try:
         curves = run.curves()
         said = about_dropout(run.settings.model, curves)
@@ -325,7 +319,7 @@ def _show_curves(run: "Run", noun: str) -> None:
         render.say(line)
 
 
-def _twice_the_budget(plan: "Plan", step: int) -> str:
+def _twice_the_budget(plan: Plan, step: int) -> str:
     """Return an option that doubles the budget of a run, in the unit of its budget."""
     train = plan.settings.train
     if train.minutes is not None:
@@ -335,9 +329,7 @@ def _twice_the_budget(plan: "Plan", step: int) -> str:
     return f"--epochs {2 * max(1, math.ceil(step / plan.windows.per_epoch))}"
 
 
-def _say_result(conclusion: "Conclusion", symbol: str) -> None:
-    from grucli.run.conclusion import sentences
-
+def _say_result(conclusion: Conclusion, symbol: str) -> None:
     count, loss, step = conclusion.stopped_early, conclusion.best_loss, conclusion.best_step
     if count:
         render.say(

@@ -9,13 +9,12 @@ from grucli import __version__
 from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
+from grucli.html import WebPage
 from grucli.nn.params import Ids
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
-from grucli.run.conclusion import SEARCHED
-from grucli.run.copied_text import longest_copy
+from grucli.run.overlap import find_copy
 from grucli.run.run import Run
-from grucli.web_page import WebPage
 
 PROVEN = 200
 """Symbols of the text whose numbers the page checks."""
@@ -84,8 +83,7 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
 def _copied(run: Run, sample: Ids) -> str | None:
     """The longest passage of a sample that is also in the training text, if that is there."""
     with suppress(CheckpointError, CorpusError):
-        length, start = longest_copy(sample, run.splits.train[-SEARCHED:])
-        return run.lm.decode(sample[start : start + length])
+        return find_copy(sample, run.splits.train, run.lm.vocabulary).text
     return None
 
 

@@ -19,11 +19,11 @@ from grucli.config import Settings, flatten
 from grucli.data.corpus import Corpus
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
+from grucli.html import WebPage, as_html, policy
 from grucli.run.run import Column, Run, common_noun, curves, loss_axis
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
-from grucli.web_page import WebPage, as_html, policy
 
 SAMPLES = 4
 """Maximum number of samples that are shown side by side."""
@@ -179,22 +179,13 @@ def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
         return
     with blas_limited_to(1):  # the products are small
         score = lm.score(ids[:PASSAGE])
-    symbols = score.symbols if isinstance(score.symbols, str) else score.symbols.decode("latin-1")
-    values = score.bits.tolist()
-    spans = "".join(map(_span, symbols, values))
     yield "<h2>How surprising the text is to the model</h2>"
     yield (
         '<p class="soft">The beginning of the validation text. The stronger the colour of a '
         f"{lm.vocabulary.noun}, the less the model expected it; full colour at {SURPRISING:g} "
         "bits.</p>"
     )
-    yield f'<pre class="surprise">{spans}</pre>'
-
-
-def _span(symbol: str, bits: float) -> str:
-    """A character with its surprise; the policy of the page allows no style of its own."""
-    level = min(LEVELS, round(LEVELS * bits / SURPRISING))
-    return f'<span class="level-{level}" title="{bits:.2f}">{as_html(symbol)}</span>'
+    yield f'<pre class="surprise">{score.coloured().to_html(LEVELS)}</pre>'
 
 
 def _origin(run: Run) -> Iterator[str]:

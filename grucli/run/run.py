@@ -27,6 +27,7 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import Lock, open_file, sha256
+from grucli.html import as_html
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
@@ -44,7 +45,6 @@ from grucli.run.records import (
     step_in,
 )
 from grucli.shell import resume_command
-from grucli.web_page import as_html
 
 Column = npt.NDArray[Any]
 Which = Literal["best", "last"]

@@ -6,6 +6,7 @@ A resumed run is locked before any of its files is read, and stays locked until 
 
 import contextlib
 import json
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -49,14 +50,14 @@ from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
 from grucli.shell import quote
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
+from grucli.training.followers import agree
+from grucli.training.parallel import check_workers
 from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
 from grucli.training.plan import notes as notes_of
 from grucli.training.ranks import ALONE, Ranks
+from grucli.training.request import Layers, Request
 from grucli.training.schedules import learning_rate as scheduled_rate
 from grucli.training.trainer import Trainer
-
-Layers = Sequence[tuple[str, Values]]
-"""Origins of settings, and values by dotted key; later layers have priority."""
 
 
 class StoppedAtOnce(BaseException):
@@ -94,36 +95,34 @@ class Session:
     """A run that is ready to start or to continue. It must be closed; ``events`` does that.
 
     Attributes:
+        request: what a person asked for.
+        ranks: the ranks that train the run.
         plan: the plan of the run.
         begin: makes the checkpoint from which the run starts or continues.
         initial: makes the initial state of a resumed run; that of a new run is ``begin``'s.
-        overrides: settings that the user has given.
         run: the locked run directory; None if the run is new.
         suited: settings that were chosen to suit the length of the text.
         notes: notes for the user.
         init_from: the entry in run.json for the weights from which the run starts.
         file: the checkpoint file from which a resumed run continues.
-        command: the command line, for run.json; None for a script.
-        ranks: the ranks that train the run.
+        began: when the preparation of the run began; the time since then is training time.
         conclusion: what a run that has reached its end has come to; None before.
         unreported: why the last report could not be written, or is not complete; empty if it is.
-        study: the id of the study whose trial the run is; its directory has no time in its name.
     """
 
+    request: Request
+    ranks: Ranks
     plan: Plan
     begin: Callable[[], Checkpoint]
-    overrides: Values
     run: RunWriter | None = None
     initial: Callable[[], Checkpoint] | None = None
     suited: Values = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     init_from: dict[str, Any] | None = None
     file: Path | None = None
-    command: str | None = None
-    ranks: Ranks = ALONE
+    began: float = field(default_factory=time.perf_counter)
     conclusion: Conclusion | None = None
     unreported: str = ""
-    study: str | None = None
 
     def __post_init__(self) -> None:
         """Check the plan, and put its notes first."""
@@ -141,53 +140,32 @@ class Session:
             self.run.release()
 
     @contextmanager
-    def trainer(
-        self, name: str | None = None, runs_dir: Path = Path("runs"), elapsed: float = 0.0
-    ) -> Iterator[Trainer]:
+    def trainer(self) -> Iterator[Trainer]:
         """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
 
         At the end of the context, the status in ``run.json`` says how the run has ended. The run
         stays locked.
 
-        Args:
-            name: suffix of a new directory's name; None takes the name of the text.
-            runs_dir: the directory for a new run directory.
-            elapsed: seconds that were already used.
-
         Raises:
             UsageError: the run directory is not writable.
             RunError: a file could not be written during training, or the run has diverged.
         """
-        run = self.run = self._created(name, runs_dir) if self.run is None else self._reopened()
-        with _status(run), closing(self._trainer(run, elapsed)) as trainer:
+        run = self.run = self._created() if self.run is None else self._reopened()
+        with _status(run), closing(self._trainer(run)) as trainer:
             yield trainer
             trainer.recorder.catch_up()
             run.update_info(status="done" if trainer.finished else "interrupted")
 
-    def events(
-        self,
-        name: str | None = None,
-        runs_dir: Path = Path("runs"),
-        elapsed: float = 0.0,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> Generator[Event, None, bool]:
+    def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, bool]:
         """Train, and yield the events from ``Started`` to ``Finished``; errors as in ``trainer``.
 
-        Closing this iterator stops the run, as ``stop`` does: the run is saved and can be resumed.
-        An exception inside the iterator, such as KeyboardInterrupt, ends the run without saving.
-
-        Args:
-            name: suffix of a new directory's name; None takes the name of the text.
-            runs_dir: the directory for a new run directory.
-            elapsed: seconds that were already used.
-            stop: called repeatedly; the run stops when it returns True.
-
-        Returns:
-            Whether the run has reached its end.
+        Closing this iterator stops the run, as soon as ``stop`` returns True, too: the run is saved
+        and can be resumed. An exception inside it, such as KeyboardInterrupt, saves nothing. The
+        result is whether the run has reached its end.
         """
         left = False
         with closing(self):
-            with self.trainer(name, runs_dir, elapsed) as trainer:
+            with self.trainer() as trainer:
                 yield _started(trainer, self.notes)
                 events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
                 reports = _Reports(trainer)
@@ -224,29 +202,35 @@ class Session:
             problem = _write_report(run, said, text if trainer.finished else None)
             self.unreported = problem or self.unreported
 
-    def _trainer(self, run: RunWriter, elapsed: float) -> Trainer:
+    def _trainer(self, run: RunWriter) -> Trainer:
+        elapsed = time.perf_counter() - self.began
         if self.checkpoint.progress.seconds is None:
             elapsed += _seconds(run)  # time of earlier sessions, which is not in the checkpoint
         initial = self.initial or self.begin
         return Trainer(self.plan, self.checkpoint, run, elapsed, ranks=self.ranks, initial=initial)
 
-    def _created(self, name: str | None, runs_dir: Path) -> RunWriter:
-        plan, model = self.plan, self.plan.settings.model
+    def _created(self) -> RunWriter:
+        request, plan, model = self.request, self.plan, self.plan.settings.model
         info = {"status": "running", **describe(plan), "commands": self._commands([])}
         info |= {"model": f"{model.variant} {model.layers}x{model.hidden}"}
         if self.init_from is not None:
             info |= {"init_from": self.init_from}
-        if self.study is not None:
-            info |= {"study": self.study}
+        if request.study is not None:
+            info |= {"study": request.study}
         info |= {"step": 0, "best": {"step": None, "loss": None}}
-        title = name or _title(plan.corpus.sources[0])
+        folder, title = request.runs_dir or Path("runs"), request.name
         return RunWriter.create(
-            runs_dir, title, plan.settings, self.overrides, info, timed=self.study is None
+            folder,
+            title or _title(plan.corpus.sources[0]),
+            plan.settings,
+            request.values,
+            info,
+            timed=request.study is None,
         )
 
     def _commands(self, before: Sequence[str]) -> list[str]:
         """The command lines of all sessions of the run, as far as they are known."""
-        return [*before, self.command] if self.command else list(before)
+        return [*before, self.request.command] if self.request.command else list(before)
 
     def _reopened(self) -> RunWriter:
         """Reset the files of a run to the checkpoint from which it continues."""
@@ -379,30 +363,66 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or repr(error)
 
 
+# ---- the preparation of a run
+
+
+def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) -> Session:
+    """Read the text and prepare the run. No file is written.
+
+    Args:
+        request: what a person asked for.
+        ranks: the ranks that train the run; this process is rank 0.
+        text: the text of a new run, if it was already read with the same settings.
+
+    Raises:
+        UsageError: the request contradicts itself, or is not possible.
+        RunError: this process cannot start the worker processes of the settings.
+    """
+    began = time.perf_counter()
+    _check(request, ranks)
+    if request.resume is not None:
+        session = _resumed(request, ranks, request.resume)
+    elif request.init_from is not None:
+        origin = Origin(request.init_from, request.unknown, request.extend_vocabulary)
+        session = _from_weights(request, ranks, origin, request.sources, request.layers())
+    else:
+        session = _new(request, ranks, text)
+    session.began = began
+    try:
+        check_workers(session.plan.workers)
+        agree(session.plan, ranks)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _check(request: Request, ranks: Ranks) -> None:
+    """Refuse a request that contradicts itself."""
+    resume, init_from = request.resume is not None, request.init_from is not None
+    if resume and (request.name is not None or request.runs_dir is not None):
+        raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
+    if resume and init_from:
+        raise UsageError("--resume continues a run, --init-from starts a new one; keep one")
+    if not init_from and (request.extend_vocabulary or request.unknown != "error"):
+        raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
+    if ranks.size > 1 and STANDARD_INPUT in request.sources:
+        raise UsageError("only one rank has a standard input: give the text as a file")
+    if not resume and not request.sources:
+        raise UsageError(
+            "name a text to train on: grucli train FILE; "
+            "`grucli corpus python-reference` makes one to try"
+        )
+
+
 # ---- new runs
 
 
-def new(
-    sources: Sequence[str],
-    layers: Layers,
-    overrides: Values,
-    text: Corpus | None = None,
-    ranks: Ranks = ALONE,
-) -> Session:
-    """A session with random weights. Settings that the user has not given depend on the text.
-
-    Args:
-        sources: files and directories, read as one text.
-        layers: the settings of the user.
-        overrides: the settings for overrides.yaml.
-        text: the text, if it was already read with the same settings.
-        ranks: the ranks that train the run.
-
-    Raises:
-        UsageError: the settings or the text are not usable.
-    """
+def _new(request: Request, ranks: Ranks, text: Corpus | None) -> Session:
+    """A session with random weights. Settings that the user has not given depend on the text."""
+    layers = request.layers()
     data = resolve(layers).data
-    text = read_corpus(sources, data) if text is None else text
+    text = read_corpus(request.sources, data) if text is None else text
     values = suited(len(text.ids), _keys(layers))
     for_network = _learning_rate(resolve([("suited to the text", values), *layers]), layers)
     if "optim.lr" in values:
@@ -410,7 +430,7 @@ def new(
     values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
     notes = list_note(plan)
-    return Session(plan, partial(start, plan), overrides, suited=values, notes=notes)
+    return Session(request, ranks, plan, partial(start, plan), suited=values, notes=notes)
 
 
 def _keys(layers: Layers) -> set[str]:
@@ -432,14 +452,10 @@ def _learning_rate(settings: Settings, layers: Layers, share: float = 1.0) -> Va
     return {key: one for key, one in values.items() if key not in given and one != defaults[key]}
 
 
-def from_weights(
-    origin: Origin,
-    sources: Sequence[str],
-    layers: Layers,
-    overrides: Values,
-    ranks: Ranks = ALONE,
+def _from_weights(
+    request: Request, ranks: Ranks, origin: Origin, sources: Sequence[str], layers: Layers
 ) -> Session:
-    """A new run that starts from the weights of another run; arguments and errors as in ``new``."""
+    """A new run that starts from the weights of another run."""
     if origin.extend and origin.unknown != "error":
         raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
     opened = Run.open(origin.path)
@@ -463,7 +479,7 @@ def from_weights(
     notes = _what_differs(origin, old, text, settings)
     begin = partial(start, plan, old)
     init_from = _init_from(origin, file)
-    return Session(plan, begin, overrides, suited=values, notes=notes, init_from=init_from)
+    return Session(request, ranks, plan, begin, suited=values, notes=notes, init_from=init_from)
 
 
 def _init_from(origin: Origin, file: Path) -> dict[str, Any]:
@@ -512,23 +528,10 @@ def _text_for(
 # ---- resumed runs
 
 
-def resumed(
-    path: Path,
-    layers: Layers,
-    overrides: Values,
-    sources: Sequence[str] = (),
-    ranks: Ranks = ALONE,
-) -> Session:
+def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
     """Resume a run from its last checkpoint, or from its start if it has no checkpoint.
 
     The session holds the lock of the run.
-
-    Args:
-        path: the run directory.
-        layers: the settings of the user; only some settings may change.
-        overrides: those of the settings that are not from a settings file.
-        sources: the new location of the text, if it has moved.
-        ranks: the ranks that train the run.
 
     Raises:
         UsageError: another process trains the run, it cannot be resumed, or it is done.
@@ -552,16 +555,16 @@ def resumed(
         raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:
         if run.checkpoints.exist:
-            return _gone_on(run, layers, overrides, sources, ranks)
-        return _started_over(run, layers, overrides, sources, ranks)
+            return _continued(run, request, ranks)
+        return _started_over(run, request, ranks)
     except BaseException:
         run.release()
         raise
 
 
-def _gone_on(
-    run: RunWriter, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
-) -> Session:
+def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
+    """A run that goes on from its last checkpoint."""
+    layers = request.layers()
     file, old, problem = run.checkpoints.last_sound()
     notes = [f"{problem}; continuing from {file.name}, the newest intact one"] if problem else []
     edited = _edited(run, old.settings)
@@ -569,7 +572,7 @@ def _gone_on(
         notes.append(f"{run.path / 'config.yaml'} asks for {_listed(edited)}")
     all_layers = [(str(run.path / "config.yaml"), edited), *layers]
     settings = _resumable(old.settings, all_layers)
-    text = _own_text(run, given, settings, old)
+    text = _own_text(run, request.sources, settings, old)
     plan = make_plan(settings, text, ranks, old)
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = _seconds(run)
@@ -577,7 +580,7 @@ def _gone_on(
     checkpoint = resume(plan, old, done=run.info.status == "done")
     notes += _higher_rate(plan, checkpoint.progress)
     initial = partial(_initial, run, plan)
-    return Session(plan, lambda: checkpoint, overrides, run, initial, notes=notes, file=file)
+    return Session(request, ranks, plan, lambda: checkpoint, run, initial, notes=notes, file=file)
 
 
 def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
@@ -586,25 +589,23 @@ def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
     return start(plan, None if origin is None else Run.open(origin.path).checkpoint)
 
 
-def _started_over(
-    run: RunWriter, layers: Layers, overrides: Values, given: Sequence[str], ranks: Ranks
-) -> Session:
+def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     """A run that was killed before its first checkpoint. It starts again and gives equal files."""
     if not (run.path / "run.json").exists():
         raise CheckpointError(
             f"{run.path}: holds neither a checkpoint nor run.json, so it was stopped before its "
             "training began; start a new run"
         )
-    sources = _sources(run, given)
+    sources, layers = _sources(run, request.sources), request.layers()
     settings = _resumable(resolve([run.config()]), layers)
     origin = _origin_again(run)
     note = "no checkpoint was written before the run was stopped; it starts over"
     if origin is None:
         plan = make_plan(settings, read_corpus(sources, settings.data), ranks)
-        session = Session(plan, partial(start, plan), overrides)
+        session = Session(request, ranks, plan, partial(start, plan))
     else:
         every = [("config.yaml", flatten(settings))]
-        session = from_weights(origin, sources, every, overrides, ranks)
+        session = _from_weights(request, ranks, origin, sources, every)
     _check_same_text(run, session.plan)
     session.run = run
     session.notes += [*_changes(run, session.plan), note]

@@ -24,7 +24,8 @@ from grucli.errors import GrucliError
 from grucli.files import Lock
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
-from grucli.training import session as sessions
+from grucli.training.request import Request
+from grucli.training.session import prepare
 
 BASE: Values = {
     "model.hidden": 4,
@@ -121,7 +122,7 @@ class Scheduler:
 
     def _resume(self, steps: int) -> str:
         try:
-            session = sessions.resumed(self.run, [("test", {"train.steps": steps})], {})
+            session = prepare(Request([], values={"train.steps": steps}, resume=self.run))
             with closing(session), session.trainer() as trainer:
                 for _ in trainer.train():
                     pass
@@ -169,8 +170,8 @@ OS = ("fsync", "truncate")
 
 def begun(folder: Path, text: Path) -> Path:
     """A run that was stopped, for all to resume."""
-    session = sessions.new([str(text)], [("test", BASE)], {})
-    with closing(session), session.trainer(runs_dir=folder) as trainer:
+    session = prepare(Request(str(text), values=BASE, runs_dir=folder))
+    with closing(session), session.trainer() as trainer:
         for _ in trainer.train(lambda: trainer.checkpoint.progress.step >= BEGUN):
             pass
     return trainer.run.path
@@ -180,8 +181,8 @@ def wholes(folder: Path, text: Path) -> dict[int, tuple[Any, Any]]:
     """What the run is after each budget if nothing disturbs it: rows and parameters."""
     found = {}
     for steps in BUDGETS:
-        session = sessions.new([str(text)], [("test", BASE | {"train.steps": steps})], {})
-        with closing(session), session.trainer(runs_dir=folder) as trainer:
+        session = prepare(Request(str(text), values=BASE | {"train.steps": steps}, runs_dir=folder))
+        with closing(session), session.trainer() as trainer:
             list(trainer.train())
         found[steps] = standing(trainer.run.path)
     return found

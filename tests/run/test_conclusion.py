@@ -8,9 +8,9 @@ from grucli.data import corpus
 from grucli.errors import UsageError
 from grucli.run.conclusion import Conclusion, conclude_run
 from grucli.run.run import Run
-from grucli.training import session as sessions
 from grucli.training.events import Finished
 from grucli.training.request import Request
+from grucli.training.session import prepare
 from tests.texts import prose
 
 SMALL: dict[str, Any] = {
@@ -31,7 +31,7 @@ def _text() -> None:
 
 def conclusion(**changes: Any) -> Conclusion:
     values = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    session = sessions.new(["text.txt"], [("test", values)], {})
+    session = prepare(Request("text.txt", values=values))
     for _ in session.events():
         pass
     assert session.conclusion is not None
@@ -99,7 +99,7 @@ def test_a_comparison_needs_validation_text() -> None:
 
 
 def test_a_run_is_concluded_from_its_directory_as_at_its_end() -> None:
-    session = sessions.new(["text.txt"], [("test", SMALL)], {})
+    session = prepare(Request("text.txt", values=SMALL))
     for _ in session.events():
         pass
     assert session.run is not None

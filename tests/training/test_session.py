@@ -20,9 +20,9 @@ from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
-from grucli.training import session as sessions
 from grucli.training.events import RolledBack, Stepped
-from grucli.training.session import Origin, Session
+from grucli.training.request import Request
+from grucli.training.session import Session, prepare
 from grucli.training.trainer import Trainer
 from tests.conftest import Grucli, refused_locks, snapshot
 from tests.faults.trials import remains
@@ -62,16 +62,20 @@ def _text() -> None:
     Path("text.txt").write_text(prose(4000), encoding="utf-8")
 
 
-def layers(**changes: Any) -> list[tuple[str, Values]]:
-    return [("test", {key.replace("__", "."): value for key, value in changes.items()})]
+def values(**changes: Any) -> Values:
+    return {key.replace("__", "."): value for key, value in changes.items()}
 
 
 def new(**changes: Any) -> Session:
-    return sessions.new(["text.txt"], [("small", SMALL), *layers(**changes)], {})
+    return prepare(Request("text.txt", values=SMALL | values(**changes), origin="test"))
 
 
-def again(run: Path, **changes: Any) -> Session:
-    return sessions.resumed(run, layers(**changes), {})
+def again(run: Path, *sources: str, **changes: Any) -> Session:
+    return prepare(Request(sources, values=values(**changes), origin="test", resume=run))
+
+
+def from_weights(origin: Path, given: Values, **others: Any) -> Session:
+    return prepare(Request("text.txt", values=given, init_from=origin, **others))
 
 
 def train(
@@ -98,9 +102,7 @@ def test_a_run_is_locked_before_anything_of_it_is_read() -> None:
     os.mkfifo("fifo")
     waiting: list[Session] = []
     text = Path("text.txt").read_bytes()
-    thread = threading.Thread(
-        target=lambda: waiting.append(sessions.resumed(run, [], {}, ["fifo"]))
-    )
+    thread = threading.Thread(target=lambda: waiting.append(again(run, "fifo")))
     thread.start()
     lock = RunWriter(run)._lock
     deadline = time.monotonic() + 10
@@ -237,8 +239,7 @@ def test_a_stop_does_not_change_where_a_run_starts_again_from(stop: int, weights
         if not weights:
             return new(train__keep=0, optim__lr=lr)
         given = {key: one for key, one in SMALL.items() if not key.startswith("model.")}
-        every = [("small", given | {"optim.lr": lr})]
-        return sessions.from_weights(Origin(origin), ["text.txt"], every, {})
+        return from_weights(origin, given | {"optim.lr": lr})
 
     whole, events = train(begin(), prepare=prepare)
     assert [event.step for event in events if isinstance(event, RolledBack)] == [0]
@@ -252,7 +253,7 @@ def test_a_stop_does_not_change_where_a_run_starts_again_from(stop: int, weights
 def test_a_run_whose_first_weights_are_gone_cannot_start_again() -> None:
     origin, _ = train(new(), 15)
     given = {key: one for key, one in SMALL.items() if not key.startswith("model.")}
-    run, _ = train(sessions.from_weights(Origin(origin), ["text.txt"], [("s", given)], {}), 2)
+    run, _ = train(from_weights(origin, given), 2)
     train(again(origin))  # a checkpoint of it changes
     for file in Run(origin).checkpoints.files():
         file.unlink()
@@ -347,14 +348,10 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes(
     assert (killed / "config.yaml").read_text() == (whole / "config.yaml").read_text()
 
 
-def unborn(origin: Origin | None = None) -> Path:
+def unborn(origin: Path | None = None, **others: Any) -> Path:
     """A run that was killed before its first step."""
-    base = [("small", SMALL if origin is None else {"train.steps": 20, "train.workers": 1})]
-    session = (
-        sessions.new(["text.txt"], base, {})
-        if origin is None
-        else sessions.from_weights(origin, ["text.txt"], base, {})
-    )
+    base: Values = {"train.steps": 20, "train.workers": 1}
+    session = new() if origin is None else from_weights(origin, base, **others)
     with closing(session), session.trainer() as trainer:
         return trainer.run.path
 
@@ -364,9 +361,9 @@ def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
     with pytest.raises(SettingsError, match="the run was started with 8; it cannot become 9"):
         again(run, model__hidden=9)
     weights, _ = train(new(), 15)
-    child = unborn(Origin(weights))
+    child = unborn(weights)
     train(again(child), 3)
-    child = unborn(Origin(weights))
+    child = unborn(weights)
     train(again(weights))
     with pytest.raises(CheckpointError, match="its initial weights"):
         again(child)
@@ -378,7 +375,7 @@ def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
 def test_the_notes_of_a_new_run_are_given_again_when_it_starts_over() -> None:
     weights, _ = train(new(), 15)
     Path("text.txt").write_text(prose(4000) + "\N{SNOWMAN}", encoding="utf-8")
-    child = unborn(Origin(weights, unknown="skip"))
+    child = unborn(weights, unknown="skip")
     session = again(child)
     session.close()
     assert len(set(session.notes)) == len(session.notes)
@@ -455,7 +452,7 @@ def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> No
     origin, _ = train(new(), 15)
 
     def chosen(**changes: Any) -> Values:
-        return sessions.from_weights(Origin(origin), ["text.txt"], layers(**changes), {}).suited
+        return from_weights(origin, values(**changes)).suited
 
     assert chosen() == {"optim.lr": 0.012}
     assert chosen(train__batch=256) == {"optim.lr": 0.024, "optim.warmup": 12}
@@ -466,9 +463,11 @@ def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> No
 def test_a_long_text_and_a_long_budget_take_the_lower_of_their_rates(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sessions, "suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512})
+    monkeypatch.setattr(
+        "grucli.training.session.suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512}
+    )
     for given, rate in [({"train.steps": 9}, 0.012), ({"train.minutes": 480.0}, 0.0071)]:
-        assert sessions.new(["text.txt"], [("t", given)], {}).suited["optim.lr"] == rate
+        assert prepare(Request("text.txt", values=given)).suited["optim.lr"] == rate
 
 
 def test_new_characters_are_predicted_with_their_frequencies() -> None:
@@ -476,7 +475,7 @@ def test_new_characters_are_predicted_with_their_frequencies() -> None:
     Path("text.txt").write_text(common.replace("a", "e").replace("o", "e"), encoding="utf-8")
     origin, _ = train(new(train__steps=150, optim__warmup=10, model__hidden=32))
     Path("text.txt").write_text(common, encoding="utf-8")
-    session = sessions.from_weights(Origin(origin, extend=True), ["text.txt"], [], {})
+    session = from_weights(origin, {}, extend_vocabulary=True)
     model, plan = session.checkpoint.model, session.plan
     x = plan.windows.window(1)[0]
     for letter in "ao":
