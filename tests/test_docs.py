@@ -64,7 +64,13 @@ def test_the_parameters_of_every_cell_are_described(name: str) -> None:
 def test_settings_named_in_documents_exist() -> None:
     known = flatten(Settings())
     sections = "|".join(Settings.model_fields)
-    for name in ("README.md", "docs/run-directory.md", "docs/sweeps.md"):
+    for name in (
+        "README.md",
+        "docs/guide.md",
+        "docs/run-directory.md",
+        "docs/reliability.md",
+        "docs/sweeps.md",
+    ):
         for key in re.findall(rf"\b(?:{sections})\.[a-z_]+\b", page(name)):
             assert key in known or key.endswith(".py"), f"{name}: {key}"
 

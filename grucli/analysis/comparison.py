@@ -25,12 +25,10 @@ from grucli.training.events import Event, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session, prepare
 
+# If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
+# of consecutive evaluations differ a little anyway.
 LATE = 0.9
-"""If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
-of consecutive evaluations differ a little anyway."""
-
-UNEQUAL = 1.1
-"""If one run made this many times the steps of another, their work is not equal."""
+UNEQUAL = 1.1  # if one run made this many times the steps of another, their work is not equal
 
 SHOWN = frozenset(["model.cell", "model.reset", "model.hidden", "model.layers"])
 """Settings that the name of a model shows."""
@@ -53,43 +51,24 @@ NO_EFFECT = frozenset(
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run; losses are in nats per symbol.
+    """The result of one run; losses are in nats per symbol."""
 
-    Attributes:
-        run: name of the run directory.
-        cell: the cell; ``gru-after`` is a GRU that applies its reset gate after the product.
-        hidden: number of units of a layer.
-        layers: number of layers.
-        seed: the random seed.
-        steps: number of updates that the run made.
-        parameters: number of parameters.
-        chars_per_s: training speed in characters per second, median over metrics.csv.
-        train: loss of the best checkpoint on training text, without dropout.
-        val: its loss on the validation text.
-        seconds_to_best: seconds from the start to the best checkpoint.
-        rise: last validation loss minus the lowest one.
-        passed: whether the run was evaluated well after its best checkpoint without improving.
-        status: the status of the run.
-        init_from: hash of the checkpoint with the initial weights; None if they were random.
-        settings: all settings of the run, by dotted key.
-    """
-
-    run: str
-    cell: str
+    run: str  # name of the run directory
+    cell: str  # ``gru-after`` is a GRU that applies its reset gate after the product
     hidden: int
     layers: int
     seed: int
-    steps: int
+    steps: int  # updates that the run made
     parameters: int
-    chars_per_s: float
-    train: float
-    val: float
-    seconds_to_best: float
-    rise: float = 0.0
-    passed: bool = True
+    chars_per_s: float  # median over metrics.csv
+    train: float  # loss of the best checkpoint on training text, without dropout
+    val: float  # its loss on the validation text
+    seconds_to_best: float  # from the start to the best checkpoint
+    rise: float = 0.0  # last validation loss minus the lowest one
+    passed: bool = True  # whether it was evaluated well after its best checkpoint, with no better
     status: str = "done"
-    init_from: str | None = None
-    settings: Values = field(default_factory=dict)
+    init_from: str | None = None  # hash of the checkpoint with the initial weights; None: random
+    settings: Values = field(default_factory=dict)  # all of them, by dotted key
 
     @property
     def gap(self) -> float:
@@ -115,15 +94,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in the seed.
-
-    Attributes:
-        outcomes: their results.
-        differences: the settings in which not all groups are equal, with the values of this one.
-    """
+    """Runs that differ only in the seed."""
 
     outcomes: Sequence[Outcome]
-    differences: Values
+    differences: Values  # the settings in which not all groups are equal, with this one's values
 
     @property
     def first(self) -> Outcome:
@@ -131,11 +105,11 @@ class Group:
         return self.outcomes[0]
 
     def mean(self, of: Callable[[Outcome], float]) -> float:
-        """Return the mean of a figure over the seeds."""
+        """The mean of a figure over the seeds."""
         return statistics.fmean(map(of, self.outcomes))
 
     def spread(self, of: Callable[[Outcome], float]) -> float:
-        """Return the sample standard deviation of a figure over the seeds; there are several."""
+        """The sample standard deviation of a figure over the seeds; there are several."""
         return statistics.stdev(map(of, self.outcomes))
 
 
@@ -145,10 +119,10 @@ def groups(outcomes: Sequence[Outcome]) -> list[Group]:
     for outcome in outcomes:
         kinds.setdefault(outcome.kind, []).append(outcome)
     differ = differences([same[0].conditions for same in kinds.values()])
-    found = [
+    grouped = [
         Group(same, {key: same[0].conditions[key] for key in differ}) for same in kinds.values()
     ]
-    return sorted(found, key=lambda group: group.mean(lambda one: one.val))
+    return sorted(grouped, key=lambda group: group.mean(lambda one: one.val))
 
 
 def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
@@ -167,7 +141,7 @@ def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
 
 
 def differences(conditions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the keys whose values differ, with the different values in order of appearance."""
+    """The keys whose values differ, with the different values in order of appearance."""
     values: dict[str, list[Any]] = {}
     for one in conditions:
         for key, value in one.items():
@@ -178,19 +152,13 @@ def differences(conditions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs to train on one text: one run of each cell for each seed.
+    """Runs to train on one text: one run of each cell for each seed."""
 
-    Attributes:
-        requests: the requests for the runs, in the order of training.
-        first: a session of the common request; it has read the text of all runs.
-    """
-
-    requests: Sequence[Request]
-    first: Session
+    requests: Sequence[Request]  # for the runs, in the order of training
+    first: Session  # of the common request; it has read the text of all runs
 
     @property
     def text(self) -> Corpus:
-        """The text that all runs are trained on."""
         return self.first.plan.corpus
 
     @closed_at_exit

@@ -14,6 +14,7 @@ from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, Usa
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
 from grucli.run.run import Run
+from grucli.training.advice import about_files
 
 Scored = tuple[LanguageModel, list[tuple[str, Score]]]
 """A model, and its score on each text."""
@@ -110,7 +111,7 @@ def _of_file(run: Run, file: str, encoding: str, unknown: Any) -> Score:
             f"{file}: the model was trained on this text, so it predicts it better than new text; "
             "--split val scores the part that was held out"
         )
-    for note in text.notes(lm.data):
+    for note in about_files(text, lm.data):
         render.warn(note)
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")

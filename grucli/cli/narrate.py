@@ -281,7 +281,7 @@ def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = Fals
 
 def say_goodbye(session: Session) -> None:
     """Show the result, and useful next commands."""
-    run, plan, step = session.run, session.plan, session.checkpoint.progress.step
+    run, plan, progress = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion, noun = session.conclusion, plan.settings.data.noun
     if conclusion is not None:
@@ -289,7 +289,7 @@ def say_goodbye(session: Session) -> None:
     if plan.budget.seconds is not None:
         render.say(
             "A budget in minutes gives other results each time. With "
-            f"--steps {step} instead, the run takes about as long and can be repeated to "
+            f"--steps {progress.step} instead, the run takes about as long and can be repeated to "
             "the same bits."
         )
     _show_curves(run, noun)
@@ -303,7 +303,9 @@ def say_goodbye(session: Session) -> None:
         render.say_command(f"grucli eval {path} --split val")
     if verdict is not None and verdict.longer:
         resume = run.resume_command(plan.corpus.sources)
-        render.say_command(f"{resume} {_twice_the_budget(plan, step)}")
+        render.say_command(
+            f"{resume} {plan.budget.doubled(progress.step, progress.seconds or 0.0)}"
+        )
 
 
 def _show_curves(run: Run, noun: str) -> None:
@@ -317,16 +319,6 @@ def _show_curves(run: Run, noun: str) -> None:
         return
     for line in [*said, *([""] if lines else []), *lines]:
         render.say(line)
-
-
-def _twice_the_budget(plan: Plan, step: int) -> str:
-    """Return an option that doubles the budget of a run, in the unit of its budget."""
-    train = plan.settings.train
-    if train.minutes is not None:
-        return f"--minutes {2 * train.minutes:g}"
-    if train.steps is not None:
-        return f"--steps {2 * step}"
-    return f"--epochs {2 * max(1, math.ceil(step / plan.windows.per_epoch))}"
 
 
 def _say_result(conclusion: Conclusion, symbol: str) -> None:

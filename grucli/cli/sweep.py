@@ -20,7 +20,7 @@ from grucli.sweeps.trial_record import TrialRecord
 from grucli.training.events import Evaluated, Started, Stepped
 
 SILENCE = 30.0  # seconds after which an evaluation of a long trial is shown
-LEAST_USED = ("step", "run")  # columns that a narrow terminal does not show, in this order
+LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
 SweepFile = Annotated[
     Path | None,

@@ -25,9 +25,6 @@ from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
-LISTED = 5
-"""Maximum number of files that a note names; it only counts the others."""
-
 CODE_POINTS = 0x110000
 """Unicode code points are below this number."""
 
@@ -65,35 +62,6 @@ class Corpus:
     rare: int = 0
     unified: int = 0
     cached_ids: Path | None = None
-
-    def notes(self, data: Data) -> list[str]:
-        """Notes for the user on files that may be mistakes; ``data`` tells how they were read."""
-        notes = []
-        if self.not_text:
-            named = _listed([f"{file} ({kind})" for file, kind in self.not_text])
-            if data.level == "byte":
-                notes.append(f"a model of bytes learns the format of a file, not its text: {named}")
-            else:
-                notes.append(f"files that cannot be read as text were left out: {named}")
-        if self.repeated:
-            named = _listed([f"{file} has the content of {first}" for file, first in self.repeated])
-            notes.append(
-                f"the text contains files twice: {named}; what is twice in a text can be in both "
-                "the training part and the validation part, whose loss is then too low: leave it "
-                "out"
-            )
-        if self.unified:
-            notes.append(
-                f"{self.unified:,} line ends are \\r\\n or \\r in the file and are read as \\n "
-                "(data.newlines: unify)"
-            )
-        return notes
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the first of some names, and the number of the others."""
-    rest = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def read(

@@ -34,23 +34,15 @@ SHAPE = {"train.batch", "train.window"}  # what a run reduces if the text is too
 
 
 class Worker:
-    """Trains trials of a study, one after the other.
-
-    Args:
-        folder: the folder of the study, which is made if there is none.
-        storage: the URL of its database; None for a journal in the folder.
-        space: what the sweep file asks for.
-        sources: files and directories, read as one text.
-        command: the command line, for run.json; None for a script.
-    """
+    """Trains trials of a study, one after the other."""
 
     def __init__(
         self,
         folder: Path,
-        storage: str | None,
+        storage: str | None,  # the URL of a database; None for a journal in the folder
         space: Space,
-        sources: Sequence[str],
-        command: str | None = None,
+        sources: Sequence[str],  # files and directories, read as one text
+        command: str | None = None,  # the command line, for run.json; None for a script
     ) -> None:
         if "-" in sources:
             raise UsageError("-: each trial reads the text; name a file")
@@ -109,16 +101,13 @@ class Worker:
             yield TrialEnded(self.study.trials()[claimed.record.number])
 
     def _check_own(self, claimed: ClaimedTrial, run: Run | None) -> None:
-        """Refuse a run that is not that of its trial; errors as in ``why_foreign``."""
+        """Refuse a run that is not that of its trial."""
         values = {**self.study.definition["fixed"], **claimed.record.values}
         if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
             raise UsageError(f"{why}; move it away, or choose another name with --name")
 
     def _session(self, claimed: ClaimedTrial, run: Run | None) -> Session | None:
-        """The session of a new or a resumed run.
-
-        None if it is impossible; the reason is recorded in the study.
-        """
+        """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
             if run is not None:
                 return prepare(Request(self.sources, resume=claimed.path, command=self.command))

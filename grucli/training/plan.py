@@ -1,6 +1,5 @@
 """The plan of a run and its initial state: all that is known before the first step."""
 
-import math
 import os
 import platform
 from collections.abc import Sequence
@@ -13,18 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation, threads
-from grucli.config import BUDGETS, Settings, Train
+from grucli.config import Settings, Train
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import unified
 from grucli.data.windows import (
     Splits,
     Windows,
     count_symbols,
-    empty_share,
     fit_windows,
-    looks_like_list,
-    looks_sorted,
-    repeated_share,
     split,
 )
 from grucli.errors import (
@@ -34,12 +29,11 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
-from grucli.evaluation import differ_in_kind
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
-from grucli.nn.products import NUMPY, Products, choose, described, why_not_used
+from grucli.nn.products import NUMPY, Products, choose, described
 from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
@@ -57,12 +51,6 @@ WEIGHTS, DROPOUT, SAMPLES = range(3)
 
 MANY_SYMBOLS, FREQUENT = 1000, 10
 """Vocabulary size from which a higher ``data.min_count`` is advised, and the advised value."""
-
-EMPTY = 0.05
-"""Share of empty lines of a list from which a note says so."""
-
-LINE = 20
-"""Minimum length of a line that is not expected twice in a text, in bytes."""
 
 PROCESS_BYTES = 50 * 2**20
 """Bytes of memory of a process that has loaded Python, NumPy and grucli."""
@@ -188,7 +176,6 @@ def make_plan(
         eval_every=evaluation_interval(
             train,
             budget,
-            steps_per_epoch=windows.per_epoch,
             step_chars=step_chars,
             val_chars=len(splits.val),
         ),
@@ -239,71 +226,6 @@ def _products(train: Train) -> Products:
             'oneDNN is installed by `pip install ".[fast]"` (Linux on x86-64); --set '
             "train.products=auto --set train.precision=auto takes what is there"
         ) from None
-
-
-def notes(plan: Plan) -> list[str]:
-    """Notes for the user: adapted settings, and possible mistakes in the text."""
-    found, windows, train = plan.corpus.notes(plan.settings.data), plan.windows, plan.settings.train
-    noun = plan.settings.data.noun
-    if (train.batch, train.window) != (windows.B, windows.T):
-        found.append(
-            f"the text is short, so each step reads {windows.B} x {windows.T} {noun}s instead "
-            f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
-            f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
-        )
-    if train.products == "auto" and (reason := why_not_used()):
-        found.append(f"products are computed by NumPy: {reason}")
-    line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
-    documents = plan.settings.data.documents
-    if differ_in_kind(plan.counts, plan.splits.val):
-        found.append(
-            "the validation text, which comes last, is of another kind than the training text: "
-            f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
-            "mix the parts of the text, or give a text of one kind"
-        )
-    if line_end is not None and len(plan.splits.val):
-        found += _repeated(plan, 1 if documents else LINE)
-    if documents and line_end is not None:
-        found += _about_list(plan, line_end, V)
-    return found
-
-
-def _about_list(plan: Plan, line_end: int, V: int) -> list[str]:
-    """Notes on a list that is sorted or has empty lines."""
-    found = []
-    if looks_sorted(plan.splits, line_end, V):
-        found.append(
-            "the validation lines begin with other characters than the training lines: if the list "
-            "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
-        )
-    if (share := empty_share(plan.splits.train, line_end, V)) >= EMPTY:
-        found.append(
-            f"{share:.0%} of the lines are empty, so that about as many samples will be empty: if "
-            "they do not belong to the list, remove them, as in `grep . list.txt > filled.txt`"
-        )
-    return found
-
-
-def list_note(plan: Plan) -> list[str]:
-    """A note if the text of a new run looks like a list but is not read as one."""
-    lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.line_end)
-    if plan.settings.data.documents or not lines:
-        return []
-    return [
-        f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "
-        "with --set data.documents=line, each line is learned by itself, and a sample is one line"
-    ]
-
-
-def _repeated(plan: Plan, shortest: int) -> list[str]:
-    """A note if most of the validation text also stands in the training text."""
-    share = repeated_share(plan.splits, plan.corpus.vocabulary, shortest)
-    if share < 0.5:
-        return []
-    return [
-        f"{share:.0%} of the validation text are lines that also stand in the training text, so "
-        "its loss will be too low: remove what the text contains twice"
-    ]
 
 
 def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | None) -> list[int]:
@@ -471,17 +393,11 @@ def _check_something_is_left(plan: Plan, progress: Progress) -> None:
 
 def _used(plan: Plan, progress: Progress) -> str:
     """What a run has used, in the unit of its budget, and how to give it more."""
-    train = plan.settings.train
-    epochs = progress.step / plan.windows.per_epoch
-    unit, used, budget = "epochs", epochs, train.epochs
-    if train.minutes is not None:
-        unit, used, budget = "minutes", (progress.seconds or 0.0) / 60, train.minutes
-    elif train.steps is not None:
-        unit, used, budget = "steps", float(progress.step), train.steps
-    more = 2 * math.ceil(used) if unit != "minutes" else 2 * max(used, train.minutes or 0.0)
+    budget, step, seconds = plan.budget, progress.step, progress.seconds or 0.0
+    used = budget.used(step, seconds)
     return (
-        f"{used:,.4g} of {budget:,.4g} {unit}; --{unit} counts from the start of the run, not "
-        f"from now: give more, such as --{unit} {more:.6g}"
+        f"{used:,.4g} of {budget.amount:,.4g} {budget.unit}; --{budget.unit} counts from the start "
+        f"of the run, not from now: give more, such as {budget.doubled(step, seconds)}"
     )
 
 
@@ -505,18 +421,10 @@ def describe(plan: Plan) -> dict[str, Any]:
             "sha256": corpus.sha256,
         },
         "parameters": plan.parameters,
-        "budget": _budget(plan),
+        "budget": str(plan.budget),
         "lr": plan.settings.optim.lr,
         "dropout": plan.settings.model.dropout,
     }
-
-
-def _budget(plan: Plan) -> str:
-    """The budget in words, such as "3 minutes"."""
-    train = plan.settings.train
-    (budget,) = (key for key in BUDGETS if getattr(train, key) is not None)
-    size = getattr(train, budget)
-    return f"{size:.6g} {budget.removesuffix('s') if size == 1 else budget}"
 
 
 def versions(products: Products = NUMPY) -> dict[str, str]:

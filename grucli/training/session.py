@@ -43,29 +43,25 @@ from grucli.errors import (
 )
 from grucli.evaluation import Stopped
 from grucli.files import LockError, replace_text, sha256
-from grucli.run.checkpoint import Checkpoint, Progress, same_text
+from grucli.run.checkpoint import Checkpoint, same_text
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
 from grucli.run.report import report
 from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
 from grucli.shell import quote
+from grucli.training import advice
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.followers import agree
 from grucli.training.parallel import check_workers
-from grucli.training.plan import Plan, check_prompt, describe, list_note, make_plan, resume, start
-from grucli.training.plan import notes as notes_of
+from grucli.training.plan import Plan, check_prompt, describe, make_plan, resume, start
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.request import Layers, Request
-from grucli.training.schedules import learning_rate as scheduled_rate
 from grucli.training.trainer import Trainer
 
 
 class StoppedAtOnce(BaseException):
     """The user wants training to end immediately, without saving."""
 
-
-MUCH_HIGHER = 1.2
-"""Factor from which a note tells that a learning rate rises."""
 
 STOPS = (StoppedAtOnce, KeyboardInterrupt, SystemExit, GeneratorExit)
 """Exceptions that interrupt a run but are not errors."""
@@ -127,7 +123,7 @@ class Session:
     def __post_init__(self) -> None:
         """Check the plan, and put its notes first."""
         check_prompt(self.plan.settings, self.plan.corpus, self.plan.unseen)
-        self.notes = [*notes_of(self.plan), *self.notes]
+        self.notes = [*advice.about_plan(self.plan), *self.notes]
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -429,7 +425,7 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None) -> Session:
         values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
     values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
-    notes = list_note(plan)
+    notes = advice.about_documents(plan)
     return Session(request, ranks, plan, partial(start, plan), suited=values, notes=notes)
 
 
@@ -476,7 +472,7 @@ def _from_weights(
     _refuse(old.settings, settings, fixed, f"{origin.path} was trained with", layers)
     text = _text_for(origin, old, sources, settings)
     plan = make_plan(settings, text, ranks, old)
-    notes = _what_differs(origin, old, text, settings)
+    notes = advice.about_weights(origin.path, old, plan, extended=origin.extend)
     begin = partial(start, plan, old)
     init_from = _init_from(origin, file)
     return Session(request, ranks, plan, begin, suited=values, notes=notes, init_from=init_from)
@@ -491,22 +487,6 @@ def _init_from(origin: Origin, file: Path) -> dict[str, Any]:
         "unknown": origin.unknown,
         "extend_vocabulary": origin.extend,
     }
-
-
-def _what_differs(origin: Origin, old: Checkpoint, text: Corpus, settings: Settings) -> list[str]:
-    """Notes on differences between the new text and the text of the old run."""
-    notes, noun = [], settings.data.noun
-    if text.skipped:
-        notes.append(f"{text.skipped:,} {noun}s that {origin.path} does not know are left out")
-    if origin.extend:
-        count = len(text.vocabulary) - len(old.vocabulary)
-        notes.append(f"{count:,} {noun}s are new to {origin.path} and start from random weights")
-    now, before = settings.data.documents, old.settings.data.documents
-    if now != before:
-        notes.append(
-            f"data.documents is {now or 'null'} here and was {before or 'null'} for {origin.path}"
-        )
-    return notes
 
 
 def _text_for(
@@ -576,9 +556,9 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     plan = make_plan(settings, text, ranks, old)
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = _seconds(run)
-    notes += _changes(run, plan)
+    notes += advice.about_machine(run.info, plan)
     checkpoint = resume(plan, old, done=run.info.status == "done")
-    notes += _higher_rate(plan, checkpoint.progress)
+    notes += advice.about_rate(plan, checkpoint.progress)
     initial = partial(_initial, run, plan)
     return Session(request, ranks, plan, lambda: checkpoint, run, initial, notes=notes, file=file)
 
@@ -608,7 +588,7 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
         session = _from_weights(request, ranks, origin, sources, every)
     _check_same_text(run, session.plan)
     session.run = run
-    session.notes += [*_changes(run, session.plan), note]
+    session.notes += [*advice.about_machine(run.info, session.plan), note]
     return session
 
 
@@ -706,42 +686,6 @@ def _keeps_its_text(run: RunWriter) -> str:
         "a resumed run keeps its text, which can be named again only if it has moved; "
         f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
     )
-
-
-def _changes(run: RunWriter, plan: Plan) -> list[str]:
-    """A note on changes of software or machine that may change how results are rounded."""
-    now, before = describe(plan), run.info
-    versions = before.versions
-    changes = [
-        f"{name} was {old} and is {new}"
-        for name, old, new in [
-            ("the number of workers", before.workers, now["workers"]),
-            ("the number of ranks", before.ranks, now["ranks"]),
-            *((name, versions.get(name), version) for name, version in now["versions"].items()),
-        ]
-        if old is not None and old != new
-    ]
-    if not changes:
-        return []
-    return [
-        f"{'; '.join(changes)}: the run continues, but without these changes its results "
-        "might have been different in the last bits"
-    ]
-
-
-def _higher_rate(plan: Plan, progress: Progress) -> list[str]:
-    """A note if a longer budget raises the learning rate of a resumed run."""
-    optim, factor, step = plan.settings.optim, progress.lr_factor, progress.step
-    used = plan.budget.progress(step, progress.seconds or 0.0)
-    lr = factor * scheduled_rate(optim, step, used)
-    if step <= optim.warmup or lr < MUCH_HIGHER * progress.lr:
-        return []
-    low = f"--set optim.schedule=constant --set optim.lr={progress.lr / factor:.2g}"
-    return [
-        f"with this budget, the learning rate rises from {progress.lr:.2g} to {lr:.2g}: the loss "
-        "rises at first, and falls again with the rate, in the rest of the budget; to go on with "
-        f"the low rate, add {low}"
-    ]
 
 
 def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:
