@@ -11,11 +11,10 @@ from grucli.cli.plot import chart
 from grucli.config import Model, Values
 from grucli.data.text_files import expand, size_on_disk
 from grucli.evaluation import baselines
-from grucli.printable import printable
 from grucli.run.conclusion import Conclusion, sentences
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
-from grucli.shell import quote
+from grucli.text_out import printable, quote
 from grucli.training.events import (
     Evaluated,
     Evaluating,
@@ -243,8 +242,7 @@ def _say_corpus(plan: Plan) -> None:
 def _model(model: Model) -> str:
     """Describe a model by its settings."""
     reset = ", reset after" if model.reset == "after" else ""
-    kind = "locked dropout" if model.locked else "dropout"
-    dropout = f", {kind} {model.dropout:g}" if model.dropout else ""
+    dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     if model.weight_dropout:
         dropout += f", weight dropout {model.weight_dropout:g}"
     return f"{model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}"

@@ -14,7 +14,7 @@ from grucli.cli.request import request
 from grucli.config import to_yaml
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
-from grucli.stop_signals import STOP_SIGNALS, stop_signals
+from grucli.threads import STOP_SIGNALS, stop_signals
 from grucli.training.followers import follow
 from grucli.training.mpi import joined
 from grucli.training.ranks import Ranks

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
-from grucli.config import Settings, flatten
+from grucli.config import Settings, flatten, without_former
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.data.windows import Splits, split
@@ -350,6 +350,10 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
+        meta["settings"] = {
+            section: without_former(values, f"{section}.")
+            for section, values in meta["settings"].items()
+        }
         self._check_known(meta)
         settings = _settings(meta)
         symbols = self._symbols(settings)

@@ -44,7 +44,7 @@ from grucli.run.records import (
     stem,
     step_in,
 )
-from grucli.shell import resume_command
+from grucli.text_out import resume_command
 
 Column = npt.NDArray[Any]
 Which = Literal["best", "last"]

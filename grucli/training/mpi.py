@@ -17,8 +17,7 @@ import numpy as np
 
 from grucli.errors import RunError, UsageError
 from grucli.mpiexec import is_a_rank, started_ranks
-from grucli.stop_signals import stop_signals
-from grucli.threads import available_cores
+from grucli.threads import available_cores, stop_signals
 from grucli.training.ranks import ALONE, Command, Ranks
 
 INTERVAL = 0.25

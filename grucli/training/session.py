@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from grucli.config import (
-    RESUMABLE,
+    INFLUENCES,
     Data,
     Optim,
     Settings,
@@ -48,7 +48,7 @@ from grucli.run.conclusion import Conclusion, conclude_run, sentences
 from grucli.run.report import report
 from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
-from grucli.shell import quote
+from grucli.text_out import quote
 from grucli.training import advice
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.followers import agree
@@ -647,7 +647,7 @@ def _listed(values: Mapping[str, Any]) -> str:
 def _resumable(old: Settings, layers: Layers) -> Settings:
     """The settings of a resumed run. Settings that have determined its weights cannot change."""
     settings = resolve(layers, old)
-    fixed = set(flatten(settings)) - RESUMABLE
+    fixed = {key for key, influenced in INFLUENCES.items() if influenced == "weights"}
     _refuse(old, settings, fixed, "the run was started with", layers)
     return settings
 

@@ -145,4 +145,4 @@ def dropout_of(settings: Settings, step: int) -> Dropout | None:
     if not model.dropout and not model.weight_dropout:
         return None
     seed = (settings.train.seed, DROPOUT, step)
-    return Dropout(model.dropout, seed, model.locked, model.weight_dropout)
+    return Dropout(model.dropout, seed, model.weight_dropout)
