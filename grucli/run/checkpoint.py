@@ -83,6 +83,14 @@ class Progress:
         """Validation loss at this step, in nats per symbol; None if there was no evaluation."""
         return self.evaluated_loss if self.of_evaluation else None
 
+    def end_row(self) -> bool:
+        """Let a row of the metrics end here; return whether there was a step since the last one."""
+        if not self.chars:
+            return False
+        self.train_loss = self.loss_sum / self.chars
+        self.loss_sum, self.chars = 0.0, 0
+        return True
+
     def note_skipped(self) -> None:
         """Record a step that was skipped because its loss or gradient was not finite."""
         self.step += 1
