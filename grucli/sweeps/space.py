@@ -213,8 +213,10 @@ def from_json(stored: Any) -> Distribution:
 
 def _storable(value: Any) -> Any:
     """A value in a form that Optuna can store: a list becomes a text."""
-    if isinstance(value, bool | int | float | str | None):
-        return value
+    return value if isinstance(value, bool | int | float | str | None) else _scalar(value)
+
+
+def _scalar(value: Any) -> str:
     return to_scalar(tuple(value) if isinstance(value, list) else value)
 
 
@@ -241,12 +243,11 @@ def _distribution(key: str, form: Any) -> Distribution:
         raise RangeError(f"choice must be a list of values, not {_shown(values)}")
     if any(isinstance(one, dict) for one in values):
         raise RangeError(f"a choice cannot contain ranges: {_shown(values)}")
-    choices = [_storable(one) for one in values]
-    texts = [to_scalar(one) for one in choices]
+    texts = [_scalar(one) for one in values]
     twice = [text for text in texts if texts.count(text) > 1]
     if twice:
         raise RangeError(f"choice has {twice[0]} twice")
-    return CategoricalDistribution(choices)
+    return from_json({"choice": values})
 
 
 def _read_numbers(key: str, kind: str, ends: Any, step: Any) -> Distribution:
