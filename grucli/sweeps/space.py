@@ -21,7 +21,6 @@ from grucli.config import (
     read_file,
     resolve,
     to_scalar,
-    with_new_names,
 )
 from grucli.errors import SettingsError
 
@@ -95,7 +94,7 @@ def read_space(config: Path | None, settings: Mapping[str, Any]) -> Space:
     Raises:
         SettingsError: one message lists all problems, each with file, key and what is allowed.
     """
-    values = with_new_names({**(read_file(config) if config else {}), **settings})
+    values = {**(read_file(config) if config else {}), **settings}
     source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}

@@ -20,7 +20,7 @@ import numpy as np
 import typer.main
 
 from grucli import cli
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 from tests.conftest import snapshot
 from tests.faults.fuzz import mutated
 from tests.texts import prose
@@ -357,8 +357,8 @@ def trial(sound: Path, seed: int, place: Path = Path("damaged")) -> list[int]:
         if page.is_file() and not page.is_symlink() and page.stat().st_size < 2**24:
             assert SECRET.encode() not in page.read_bytes(), (seed, done)
     if codes[-1] == 0:  # it has gone on: then it is sound again
-        assert RunDirectory(run).info.status == "done", (seed, done)
-        assert RunDirectory(run).checkpoints.last_sound()[2] is None, (seed, done)
+        assert Run(run).info.status == "done", (seed, done)
+        assert Run(run).checkpoints.last_sound()[2] is None, (seed, done)
     return codes
 
 
