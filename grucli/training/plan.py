@@ -34,8 +34,7 @@ from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
 from grucli.nn.products import NUMPY, Products, choose, described
-from grucli.run.checkpoint import Checkpoint, model_for, same_text
-from grucli.run.progress import Progress
+from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.ranks import ALONE, Ranks

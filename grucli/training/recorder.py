@@ -14,8 +14,8 @@ from typing import Any, Literal
 from grucli.files import TRANSIENT
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
-from grucli.run.run_files import Metrics, WentBack
+from grucli.run.records import Metrics, WentBack
+from grucli.run.writer import RunWriter
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
@@ -38,7 +38,7 @@ class Recorder:
     """
 
     def __init__(
-        self, plan: Plan, checkpoint: Checkpoint, run: RunDirectory, elapsed: Callable[[], float]
+        self, plan: Plan, checkpoint: Checkpoint, run: RunWriter, elapsed: Callable[[], float]
     ) -> None:
         self.plan, self.checkpoint, self.run, self.elapsed = plan, checkpoint, run, elapsed
         self.saved_at, self.saved_step = elapsed(), -1
