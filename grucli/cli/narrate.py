@@ -143,7 +143,7 @@ def _sample_lines(text: str, *, documents: bool) -> list[str]:
 
 
 def _evaluation_line(event: Evaluated, level: str) -> str:
-    marks = " best" * event.best + " (averaged weights)" * event.averaged
+    marks = " best" * event.best
     val = "" if event.val_loss is None else f"val {event.val_loss:.4f} "
     bits = (event.train_loss if event.val_loss is None else event.val_loss) / math.log(2)
     return (

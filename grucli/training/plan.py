@@ -99,9 +99,8 @@ class Plan:
     def memory(self) -> int:
         """Estimated memory that training needs on the machine of one rank, in bytes."""
         model, windows = self.settings.model, self.windows
-        # parameters, packed weights (two), m, v; gradients per process, ema; masked copy and masks
-        buffers = 5 + self.workers + bool(self.settings.optim.ema)
-        buffers += 2 * bool(model.weight_dropout)
+        # parameters, packed weights (two), m, v; gradients per process; masked copy and masks
+        buffers = 5 + self.workers + 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
         size = partial(
             workspace_size,
@@ -248,20 +247,16 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
         model.output(model.params).b_c[:] = np.log(frequencies)
     if old is not None:
         known = plan.corpus.vocabulary.find(old.vocabulary.symbols)
-        model.copy_from(old.model_to_use(), known)
+        model.copy_from(old.model, known)
         new = np.setdiff1d(np.arange(model.V), known)
         if len(new):
             _set_biases_of_new(model, new, frequencies[new], plan.windows.window(0)[0])
-    ema = None
-    if settings.optim.ema:
-        ema = model.params.astype(np.float32)
     return Checkpoint(
         settings=settings,
         vocabulary=plan.corpus.vocabulary,
         counts=plan.counts,
         model=model,
         moments=Moments.like(model.params.flat),
-        ema=ema,
         state=model.zero_state(plan.windows.B),
         window=plan.windows.T,
         corpus={

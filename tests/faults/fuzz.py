@@ -73,8 +73,8 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
         for c in (one, other)
     ]
     return all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True)) and (
-        (one.settings, one.progress, one.window, one.corpus, one.use_ema)
-        == (other.settings, other.progress, other.window, other.corpus, other.use_ema)
+        (one.settings, one.progress, one.window, one.corpus)
+        == (other.settings, other.progress, other.window, other.corpus)
     )
 
 
