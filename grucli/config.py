@@ -230,9 +230,6 @@ class Settings(_Section):
     """The samples written during training."""
 
 
-RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weight_dropout"}
-"""Old keys and their new names; old keys are still read."""
-
 FORMER = [("model.locked", False), ("optim.name", "adam")]
 """Settings that no longer exist, each with the value that had no effect. It is ignored: files and
 checkpoints have it."""
@@ -268,7 +265,6 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     Raises:
         SettingsError: some values are wrong; one message lists all problems.
     """
-    layers = [(where, with_new_names(values)) for where, values in layers]
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
@@ -303,21 +299,6 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
 def without_former(values: Mapping[str, Any], section: str = "") -> Values:
     """The values without former settings; those of a section have keys without its name."""
     return {key: one for key, one in values.items() if (section + key, one) not in FORMER}
-
-
-def with_new_names(values: Mapping[str, Any]) -> Values:
-    """The same values, with old keys replaced by their new names."""
-    return {RENAMED.get(key, key): value for key, value in values.items()}
-
-
-def renamed(layers: Sequence[tuple[str, Values]]) -> list[str]:
-    """A line for each old key, which names the new one."""
-    return [
-        f"{where}: {key} is called {RENAMED[key]} now"
-        for where, values in layers
-        for key in values
-        if key in RENAMED
-    ]
 
 
 def read_file(path: Path) -> Values:

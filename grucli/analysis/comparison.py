@@ -19,7 +19,7 @@ from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory, own_corpus
+from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
 from grucli.training.request import Request
@@ -208,7 +208,7 @@ def plan_comparison(
     return Comparison(requests, first)
 
 
-def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[Outcome]:
+def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
     """Return the results of runs. Without ``text``, read their own text, once if it is the same.
 
     Raises:
@@ -217,10 +217,9 @@ def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[
     """
     outcomes = []
     for run in runs:
-        file = run.checkpoints.find("best")
-        checkpoint = checkpoints.read(file)
+        checkpoint = run.checkpoint
         if text is None or not _was_read_so(text, checkpoint):
-            text = own_corpus(file, checkpoint)
+            text = run.text
         outcomes.append(judge(run, checkpoint, text))
     return outcomes
 
@@ -231,7 +230,7 @@ def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
     return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
 
 
-def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
+def judge(run: Run, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     """Return the result of a run.
 
     Args:
@@ -247,7 +246,7 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]
-    rows = run.metrics()
+    rows = run.rows()
     speeds = [row.chars_per_s for row in rows if row.split == "train"]
     judged = {row.step: row.elapsed_s for row in rows if row.split == "val"}
     losses = run.validation_losses()
@@ -271,13 +270,13 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     )
 
 
-def check_comparable(runs: Sequence[RunDirectory]) -> None:
+def check_comparable(runs: Sequence[Run]) -> None:
     """Refuse runs with different texts, or with different ways to read or divide their text.
 
     Raises:
         UsageError: two runs cannot be compared; the message names them.
     """
-    first, *others = [checkpoints.read(run.checkpoints.find("best")) for run in runs]
+    first, *others = [run.checkpoint for run in runs]
     for run, other in zip(runs[1:], others, strict=True):
         why = None
         if other.corpus["sha256"] != first.corpus["sha256"]:

@@ -9,7 +9,6 @@ import numpy as np
 
 from grucli import config
 from grucli.analysis.mistakes import find, made
-from grucli.analysis.subject import text_of
 from grucli.analysis.training_step import Step, check_training, next_step
 from grucli.arguments import FilePath, checked
 from grucli.errors import UsageError
@@ -25,7 +24,7 @@ from grucli.nn.onednn.library import Unavailable
 from grucli.nn.params import Array, Ids
 from grucli.nn.products import LibraryName, Products, choose
 from grucli.run.checkpoint import Checkpoint, model_for
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import Dropout
 from grucli.training.plan import WEIGHTS, random_stream
@@ -221,8 +220,8 @@ def check_run(
         UsageError: these products are not to be had here.
     """
     known = [] if products is None else precisions(products)
-    file, checkpoint = open_checkpoint(path)
-    ids = text_of(file, checkpoint, text)
+    run = Run.open(path)
+    checkpoint, ids = run.checkpoint, run.ids(text)
     report = Report(list(_of_checkpoint(checkpoint, ids, known, own=text is None)))
     if report.undecided:
         rows = _of_checkpoint(_untrained(checkpoint), ids, known, own=False)

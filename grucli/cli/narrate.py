@@ -12,7 +12,6 @@ from grucli.config import Model
 from grucli.data.text_files import expand, size_on_disk
 from grucli.evaluation import baselines
 from grucli.run.conclusion import Conclusion, sentences
-from grucli.run.directory import RunDirectory
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
 from grucli.text_out import printable, quote
@@ -230,7 +229,7 @@ def _budget(plan: Plan) -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_stopped(run: RunDirectory | None, sources: Sequence[str], *, at_once: bool = False) -> None:
+def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = False) -> None:
     """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
@@ -273,12 +272,11 @@ def show_result(session: Session) -> None:
         )
 
 
-def _show_curves(run: RunDirectory, noun: str) -> None:
+def _show_curves(run: Run, noun: str) -> None:
     """Explain the losses of a run, and draw them on a terminal; it is complete without that."""
     try:
-        opened = Run(run.path)
-        curves = opened.curves()
-        said = about_dropout(opened.settings.model, curves)
+        curves = run.curves()
+        said = about_dropout(run.settings.model, curves)
         lines = list(chart(curves, "step", noun, lines=SMALL)) if render.err.is_terminal else []
     except Exception as error:
         render.warn(f"the curves cannot be drawn: {error!r}")

@@ -12,7 +12,7 @@ from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
 from grucli.files import check_output, read_small
 from grucli.pages import build
-from grucli.run.directory import inputs
+from grucli.run.run import Run
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -46,7 +46,7 @@ def page(
     holds the weights and, unless --passage names one, no text but a sample of the model. Without
     --output it is page.html in the run directory.
     """
-    reads = chain(inputs(run), [Path(passage)] if passage else [])
+    reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
     check_output("--output", output, force=force, reads=reads)
     own = _in_run(run) if output is None else None
     try:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter
 
 from grucli.config import Values, flatten, resolve
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 
 TENTHS = 10  # of a budget: trials with other batches or speeds have other steps, but also tenths
 
@@ -78,7 +78,7 @@ def why_foreign(path: Path, study: str, values: Values) -> str | None:
         CheckpointError: run.json is damaged.
         SettingsError: config.yaml is damaged.
     """
-    run = RunDirectory(path)
+    run = Run(path)
     if run.info.study != study:
         return f"{path}: is not a run of this study"
     asked, trained = flatten(resolve([("", values)])), flatten(resolve([run.config()]))

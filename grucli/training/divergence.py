@@ -9,8 +9,8 @@ import math
 from grucli.defaults import learning_rate, lower_rate
 from grucli.errors import DivergedError
 from grucli.evaluation import guessed
-from grucli.run.progress import Progress
-from grucli.run.run_files import Pointer
+from grucli.run.checkpoint import Progress
+from grucli.run.records import Pointer
 from grucli.training.plan import Plan
 from grucli.training.step import Update
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 from weakref import WeakSet
 
+from grucli.run.records import Metrics
 from grucli.run.run import Run
-from grucli.run.run_files import Metrics
 
 P = ParamSpec("P")
 G = TypeVar("G", bound=Generator[Any, None, Any])

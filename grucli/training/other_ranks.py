@@ -1,9 +1,7 @@
 """The ranks of a run besides rank 0: they take over its plan, and train as it does."""
 
-import os
 from contextlib import closing, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +10,7 @@ from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, GrucliError, UsageError
-from grucli.run.directory import RunDirectory
+from grucli.run.writer import RunWriter
 from grucli.training.plan import Plan, make_plan
 from grucli.training.ranks import Ended, Ranks
 from grucli.training.start import start
@@ -44,8 +42,7 @@ def take_part(ranks: Ranks) -> None:
     """Train in the run of rank 0, until it ends. The other ranks call this."""
     with suppress(Ended):
         plan = _shared_plan(ranks)
-        nowhere = RunDirectory(Path(os.devnull))
-        trainer = Trainer(plan, start(plan), nowhere, ranks=ranks)
+        trainer = Trainer(plan, start(plan), RunWriter.nowhere(), ranks=ranks)
         with closing(trainer), np.errstate(all="ignore"):
             trainer.estimate()
             for _ in trainer.train(lambda: ranks.signal != 0):

@@ -14,8 +14,8 @@ from typing import Literal
 from grucli.files import TRANSIENT
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
-from grucli.run.run_files import Metrics, WentBack
+from grucli.run.records import Metrics, WentBack
+from grucli.run.writer import RunWriter
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
@@ -27,7 +27,7 @@ class Recorder:
     """Writes the records of a run into its directory."""
 
     def __init__(
-        self, plan: Plan, checkpoint: Checkpoint, run: RunDirectory, elapsed: Callable[[], float]
+        self, plan: Plan, checkpoint: Checkpoint, run: RunWriter, elapsed: Callable[[], float]
     ) -> None:
         self.plan, self.checkpoint, self.run = plan, checkpoint, run
         self.elapsed = elapsed  # seconds since the run started

@@ -24,7 +24,6 @@ from grucli.config import (
     Values,
     changed_keys,
     flatten,
-    renamed,
     resolve,
     to_yaml,
 )
@@ -45,10 +44,10 @@ from grucli.evaluation import Stopped
 from grucli.files import LockError, replace_text, sha256
 from grucli.run.checkpoint import Checkpoint, same_text
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
-from grucli.run.directory import RunDirectory, find_checkpoint, is_run, open_checkpoint
+from grucli.run.records import InitFrom
 from grucli.run.report import report
-from grucli.run.run import Run
-from grucli.run.run_files import InitFrom
+from grucli.run.run import Run, is_run
+from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
@@ -83,7 +82,7 @@ class Session:
     initial: Callable[[], Checkpoint]  # makes the state that the run starts or has started from
     saved: Checkpoint | None = None  # the state from which a resumed run continues
     file: Path | None = None  # the checkpoint file of that state
-    run: RunDirectory | None = None  # the locked run directory; None if the run is new
+    run: RunWriter | None = None  # the locked run directory; None if the run is new
     suited: Values = field(default_factory=dict)  # settings chosen for the length of the text
     notes: list[str] = field(default_factory=list)  # for the user
     init_from: dict[str, Any] | None = None  # the weights from which the run starts, for run.json
@@ -166,7 +165,7 @@ class Session:
             problem = _write_report(run, said, text if trainer.finished else None)
             self.unreported = problem or self.unreported
 
-    def _trainer(self, run: RunDirectory) -> Trainer:
+    def _trainer(self, run: RunWriter) -> Trainer:
         elapsed = time.perf_counter() - self.began
         if self.checkpoint.progress.seconds is None:
             elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
@@ -174,7 +173,7 @@ class Session:
             self.plan, self.checkpoint, run, elapsed, ranks=self.ranks, initial=self.initial
         )
 
-    def _created(self) -> RunDirectory:
+    def _created(self) -> RunWriter:
         request, plan, model = self.request, self.plan, self.plan.settings.model
         info = {
             "status": "running",
@@ -188,13 +187,13 @@ class Session:
         }
         folder, name = request.runs_dir or Path("runs"), request.name or _title(plan)
         timed = request.study is None
-        return RunDirectory.create(folder, name, plan.settings, request.values, info, timed=timed)
+        return RunWriter.create(folder, name, plan.settings, request.values, info, timed=timed)
 
     def _commands(self, before: Sequence[str]) -> list[str]:
         """The command lines of all sessions of the run, as far as they are known."""
         return [*before, self.request.command] if self.request.command else list(before)
 
-    def _reopened(self) -> RunDirectory:
+    def _reopened(self) -> RunWriter:
         """Reset the files of a run to the checkpoint from which it continues."""
         run, where = self.run, self.checkpoint.progress
         assert run is not None
@@ -202,10 +201,7 @@ class Session:
             run.make_ready()
             if self.file is not None:
                 self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
-            if copy := run.drop_after(where.step):
-                self.notes.append(
-                    f"metrics.csv had lines that are not rows; {copy} keeps the original file"
-                )
+            run.drop_after(where.step)
             run.checkpoints.prune(self.plan.settings.train.keep, where.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             commands = self._commands(run.info.commands)
@@ -218,7 +214,7 @@ class Session:
 
 
 @contextmanager
-def _status(run: RunDirectory) -> Iterator[None]:
+def _status(run: RunWriter) -> Iterator[None]:
     """Write the status to run.json if an exception ends the run. An OSError becomes a RunError."""
     try:
         yield
@@ -244,14 +240,14 @@ def _next(events: Iterator[Event]) -> Event | None:
         return next(events, None)
 
 
-def _note_status(run: RunDirectory, status: str) -> None:
+def _note_status(run: RunWriter, status: str) -> None:
     """Write a status, and ignore failures: the user must see the error that ended the run."""
     with contextlib.suppress(OSError, RunError, CheckpointError):
         run.update_info(status=status)
     _write_report(run)
 
 
-def _ended_by(run: RunDirectory, error: OSError) -> str:
+def _ended_by(run: RunWriter, error: OSError) -> str:
     """What an error of the system means for a run: only its own files are written."""
     name, saved, sources = str(error.filename or ""), None, []
     with contextlib.suppress(CheckpointError):
@@ -297,7 +293,7 @@ class _Reports:
             yield NotReported(problem)
 
 
-def _write_report(run: RunDirectory, said: Sequence[str] = (), text: Corpus | None = None) -> str:
+def _write_report(run: RunWriter, said: Sequence[str] = (), text: Corpus | None = None) -> str:
     """Write the report of a run; return what is wrong, since no trouble with it may end a run.
 
     Only with a text it has a passage coloured by surprise: that takes another look at the text.
@@ -381,13 +377,14 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
         values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
     values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
-    notes = [*renamed(layers), *advice.about_documents(plan)]
+    notes = advice.about_documents(plan)
     return Session(request, ranks, plan, partial(start, plan), suited=values, notes=notes)
 
 
 def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     """A new run that starts from the weights of another run."""
-    file, old = open_checkpoint(path)
+    opened = Run.open(path)
+    file, old = opened.file, opened.checkpoint
     layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
     kept = ("level", "newlines", "min_count", "documents")
     base = Settings(
@@ -401,7 +398,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
         fixed.add("data.min_count")
     _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
     plan = make_plan(settings, _text_for(request, old, settings), ranks, old)
-    notes = [*renamed(layers), *advice.about_weights(path, old, plan, extended=extended)]
+    notes = advice.about_weights(path, old, plan, extended=extended)
     init_from = {
         "path": str(path.resolve()),
         "file": str(file.resolve()),
@@ -432,12 +429,12 @@ def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
 def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
     """A run that goes on from its last checkpoint, or from its start. The session has its lock."""
     if not path.is_dir() or not is_run(path):
-        find_checkpoint(path, "last")  # raises an error if the path does not exist
+        Run.open(path)  # raises an error if the path does not exist
         raise UsageError(
             f"{path}: --resume takes a run directory and continues from its last checkpoint; "
             "--init-from starts a new run from any checkpoint"
         )
-    run = RunDirectory(path)
+    run = RunWriter(path)
     try:
         run.lock()  # before reading: no other process may change the files later
     except LockError as error:
@@ -456,7 +453,7 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
         raise
 
 
-def _continued(run: RunDirectory, request: Request, ranks: Ranks) -> Session:
+def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     """A run that goes on from its last checkpoint."""
     layers, config = request.layers(), run.path / "config.yaml"
     file, old, problem = run.checkpoints.last_sound()
@@ -464,7 +461,6 @@ def _continued(run: RunDirectory, request: Request, ranks: Ranks) -> Session:
     if edited := _edited(run, old.settings):
         listed = ", ".join(f"{key} {json.dumps(value)}" for key, value in edited.items())
         notes.append(f"{config} asks for {listed}")
-    notes += renamed([*_config_layer(run), *layers])
     settings = _resumable(old.settings, [(str(config), edited), *layers])
     plan = make_plan(settings, _own_text(run, request.sources, settings, old), ranks, old)
     if settings.train.minutes is not None and old.progress.seconds is None:
@@ -476,13 +472,13 @@ def _continued(run: RunDirectory, request: Request, ranks: Ranks) -> Session:
     return Session(request, ranks, plan, initial, saved, file, run, notes=notes)
 
 
-def _initial(run: RunDirectory, plan: Plan) -> Checkpoint:
+def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
     """The state that a run has started from."""
     weights = _first_weights(run)
-    return start(plan, None if weights is None else open_checkpoint(Path(weights.file))[1])
+    return start(plan, None if weights is None else Run.open(weights.file).checkpoint)
 
 
-def _started_over(run: RunDirectory, request: Request, ranks: Ranks) -> Session:
+def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     """A run that was killed before its first checkpoint. It starts again and gives equal files."""
     if not (run.path / "run.json").exists():
         raise CheckpointError(
@@ -510,12 +506,12 @@ def _started_over(run: RunDirectory, request: Request, ranks: Ranks) -> Session:
             "the old text, or start a new run"
         )
     session.run = run
-    session.notes += [*renamed([config, *layers]), *advice.about_machine(run.info, session.plan)]
+    session.notes += advice.about_machine(run.info, session.plan)
     session.notes.append("no checkpoint was written before the run was stopped; it starts over")
     return session
 
 
-def _first_weights(run: RunDirectory) -> InitFrom | None:
+def _first_weights(run: RunWriter) -> InitFrom | None:
     """The weights from which a run was started; None if they were random.
 
     Raises:
@@ -533,12 +529,12 @@ def _first_weights(run: RunDirectory) -> InitFrom | None:
     )
 
 
-def _config_layer(run: RunDirectory) -> Layers:
+def _config_layer(run: RunWriter) -> Layers:
     """What config.yaml says; nothing if the file is missing."""
     return [run.config()] if (run.path / "config.yaml").exists() else []
 
 
-def _edited(run: RunDirectory, old: Settings) -> Values:
+def _edited(run: RunWriter, old: Settings) -> Values:
     """The settings in config.yaml that differ from those in the checkpoint."""
     try:
         now = resolve(_config_layer(run), old)
@@ -558,7 +554,7 @@ def _resumable(old: Settings, layers: Layers) -> Settings:
     return settings
 
 
-def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
+def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
     """The paths of the text of a run."""
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
@@ -569,9 +565,7 @@ def _sources(run: RunDirectory, given: Sequence[str]) -> Sequence[str]:
     return sources
 
 
-def _own_text(
-    run: RunDirectory, given: Sequence[str], settings: Settings, old: Checkpoint
-) -> Corpus:
+def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
     sources = _sources(run, given)
     try:
         text = read_corpus(sources, settings.data, old.vocabulary, old.unknown)
@@ -584,7 +578,7 @@ def _own_text(
     return text
 
 
-def _keeps_its_text(run: RunDirectory) -> str:
+def _keeps_its_text(run: RunWriter) -> str:
     return (
         "a resumed run keeps its text, which can be named again only if it has moved; "
         f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"

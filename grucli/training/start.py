@@ -7,8 +7,7 @@ from grucli.errors import CheckpointError, CorpusError, SettingsError
 from grucli.nn.model import Model
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array
-from grucli.run.checkpoint import Checkpoint, model_for, same_text
-from grucli.run.progress import Progress
+from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
 from grucli.training.plan import WEIGHTS, Plan, random_stream
 
 

@@ -18,7 +18,7 @@ from grucli.errors import CheckpointError, DivergedError
 from grucli.evaluation import Stopped
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
+from grucli.run.writer import RunWriter
 from grucli.threads import blas_limited_to
 from grucli.training.divergence import (
     LEAST_FACTOR,
@@ -57,7 +57,7 @@ class Trainer:
         self,
         plan: Plan,
         checkpoint: Checkpoint,
-        run: RunDirectory,
+        run: RunWriter,
         elapsed: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
         ranks: Ranks = ALONE,

@@ -14,7 +14,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import Row
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.products import NUMPY, Products, usable
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.training import parallel
 from grucli.training.parallel import Dropout, Shards
 from tests.faults.gradients import MUTATIONS, ROOT
@@ -134,7 +134,7 @@ def test_weights_that_rounding_makes_undecidable_are_not_wrong() -> None:
 
 
 def test_the_next_step_of_a_run(trained: Path) -> None:
-    _, checkpoint = open_checkpoint(trained)
+    checkpoint = Run.open(trained).checkpoint
     ids = np.tile(np.arange(5), 900)
     following = next_step(checkpoint, ids, resumes=True)
     assert following.x.shape[1] == checkpoint.batch == 4

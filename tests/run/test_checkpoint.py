@@ -15,7 +15,7 @@ from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.checkpoint_folder import CheckpointFolder
+from grucli.run.writer import CheckpointWriter
 from grucli.training.plan import make_plan
 from grucli.training.start import start
 from tests.texts import prose
@@ -149,9 +149,11 @@ def rewrite(path: Path, **changes: object) -> Path:
     return other
 
 
-def test_a_newer_format_asks_for_an_upgrade(path: Path) -> None:
-    assert "written in format 99 by grucli" in refusal(rewrite(path, format=99))
-    assert "upgrade grucli" in refusal(rewrite(path, format=99))
+@pytest.mark.parametrize("number", [1, 99])
+def test_another_format_asks_for_the_version_that_wrote_it(path: Path, number: int) -> None:
+    told = refusal(rewrite(path, format=number))
+    assert f"written in format {number} by grucli" in told
+    assert "use the grucli that wrote it" in told
 
 
 def test_members_must_be_what_the_settings_promise(path: Path) -> None:
@@ -322,7 +324,7 @@ def test_the_table_of_members_is_what_a_file_holds(checkpoint: Checkpoint, path:
 
 def test_a_lost_pointer_to_the_best_checkpoint_is_made_anew(checkpoint: Checkpoint) -> None:
     Path("checkpoints").mkdir()
-    folder, where = CheckpointFolder(Path("checkpoints"), lambda: None), checkpoint.progress
+    folder, where = CheckpointWriter(Path("checkpoints"), lambda: None), checkpoint.progress
     for step, loss in [(10, 0.5), (20, 0.0), (30, 0.25)]:
         where.step = step
         folder.save(checkpoint, best=where.note_evaluation(loss), keep=3)

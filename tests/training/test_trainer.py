@@ -26,9 +26,8 @@ from grucli.evaluation import baselines, evaluate, guessed
 from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.run import checkpoint as checkpoints
-from grucli.run.checkpoint_folder import CheckpointFolder
-from grucli.run.directory import RunDirectory
-from grucli.run.progress import Progress
+from grucli.run.checkpoint import Progress
+from grucli.run.writer import CheckpointWriter, RunWriter
 from grucli.training.divergence import check_learning
 from grucli.training.events import (
     Evaluated,
@@ -83,7 +82,7 @@ def plan_for(text: str, **changes: object) -> Plan:
 
 
 def trainer_for(plan: Plan, name: str = "run") -> Trainer:
-    run = RunDirectory.create(Path("runs"), name, plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
     run.write_info({})
     return Trainer(plan, start(plan), run)
 
@@ -306,7 +305,7 @@ def test_a_long_budget_in_minutes_is_evaluated_early_and_then_rarely(text: str) 
     changes: dict[str, Any] = {"train__eval_every": None, "sample__length": 0}
     plan = plan_for(text, train__steps=None, train__minutes=480, **changes)
     plan = replace(plan, eval_every=10**6)  # an epoch of a long text
-    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
     trainer, times = Trainer(plan, start(plan), run, clock=clock), []
     for event in trainer.train(lambda: now[0] > 2000):
         times += [now[0]] if isinstance(event, Evaluating) else []
@@ -339,7 +338,7 @@ def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0)
-    run = RunDirectory.create(Path("runs"), "minutes", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "minutes", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.estimate()
@@ -358,7 +357,7 @@ def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0, train__eval_every=10**6)
-    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.evaluation_seconds = 30.0
@@ -444,7 +443,7 @@ def test_checkpoints_are_also_written_by_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__eval_every=1000, train__save_minutes=0.2)
-    run = RunDirectory.create(Path("runs"), "saves", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "saves", plan.settings, {}, {})
     run.write_info({})
     saved = [
         e for e in Trainer(plan, start(plan), run, clock=clock).train() if isinstance(e, Saved)
@@ -749,9 +748,9 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(
     whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
     follow(whole)
     owner, name = {
-        "metrics": (RunDirectory, "append_metrics"),
-        "samples": (RunDirectory, "write_sample"),
-        "checkpoints": (CheckpointFolder, "save"),
+        "metrics": (RunWriter, "append_metrics"),
+        "samples": (RunWriter, "write_sample"),
+        "checkpoints": (CheckpointWriter, "save"),
     }[what]
     original = getattr(owner, name)
 
@@ -813,7 +812,7 @@ def test_an_error_of_writing_that_will_not_pass_ends_the_run(
     def denied(*_: object) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(RunDirectory, "append_metrics", denied)
+    monkeypatch.setattr(RunWriter, "append_metrics", denied)
     with pytest.raises(OSError, match="Permission denied"):
         follow(trainer)
 
