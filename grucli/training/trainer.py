@@ -36,10 +36,11 @@ from grucli.training.events import (
     Skipped,
     Stepped,
 )
-from grucli.training.plan import SAMPLES, Plan, random_stream, start
+from grucli.training.plan import SAMPLES, Plan, random_stream
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.recorder import Recorder
 from grucli.training.schedules import EARLY_SECONDS
+from grucli.training.start import start
 from grucli.training.step import TrainStep
 
 

@@ -21,7 +21,8 @@ from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
-from grucli.training.plan import make_plan, resume
+from grucli.training.plan import make_plan
+from grucli.training.start import resume
 from tests.conftest import TINY, Grucli
 from tests.texts import WORDS, prose
 

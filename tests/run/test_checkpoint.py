@@ -16,7 +16,8 @@ from grucli.nn.model import Model
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.writer import CheckpointWriter
-from grucli.training.plan import make_plan, start
+from grucli.training.plan import make_plan
+from grucli.training.start import start
 from tests.texts import prose
 
 

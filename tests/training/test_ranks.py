@@ -15,8 +15,9 @@ from grucli.data.corpus import read
 from grucli.errors import RunError
 from grucli.evaluation import Stopped
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.plan import make_plan, start
+from grucli.training.plan import make_plan
 from grucli.training.ranks import ALONE, Ended, Ranks
+from grucli.training.start import start
 from grucli.training.step import TrainStep
 from tests.texts import prose
 

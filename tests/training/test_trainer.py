@@ -39,7 +39,8 @@ from grucli.training.events import (
     Skipped,
     Stepped,
 )
-from grucli.training.plan import Plan, make_plan, resume, start
+from grucli.training.plan import Plan, make_plan
+from grucli.training.start import resume, start
 from grucli.training.step import TrainStep
 from grucli.training.trainer import Trainer
 from tests.conftest import snapshot
