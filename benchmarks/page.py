@@ -1,4 +1,4 @@
-"""Writing measured tables into docs/benchmarks.md: nobody types a figure."""
+"""Measured tables in docs/: nobody types a figure."""
 
 import platform
 import re

@@ -13,7 +13,8 @@ from benchmarks.page import table, write
 from grucli.config import Model, Values
 from grucli.data import builtin
 from grucli.defaults import learning_rate
-from grucli.training import session
+from grucli.training.request import Request
+from grucli.training.session import prepare
 
 CHARS, STEPS = 120_000, 300
 FACTORS = (0.5, 1.0, 2.0)
@@ -27,10 +28,10 @@ def loss(text: Path, model: Model, factor: float, seed: int) -> float:
     """The validation loss at the end of a run."""
     network = {f"model.{key}": getattr(model, key) for key in ("cell", "layers", "hidden")}
     values = BASE | network | {"train.seed": seed, "optim.lr": factor * learning_rate(model)}
-    new = session.new([str(text)], [("benchmark", values)], {})
-    for _ in new.events("rates", text.parent):
+    session = prepare(Request(str(text), values=values, name="rates", runs_dir=text.parent))
+    for _ in session.events():
         pass
-    loss = new.checkpoint.progress.evaluated_loss
+    loss = session.checkpoint.progress.evaluated_loss
     assert loss is not None
     return loss
 

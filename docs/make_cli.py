@@ -5,7 +5,7 @@ from typing import Any
 
 import typer.main
 
-from grucli.cli import app
+from grucli.cli import COMMANDS, app, load_command
 
 PATH = Path(__file__).with_name("cli.md")
 
@@ -33,7 +33,7 @@ def document() -> str:
     """Return the whole page."""
     top: Any = typer.main.get_command(app)
     parts = [HEAD, section("grucli", top)]
-    parts += [section(f"grucli {name}", command) for name, command in top.commands.items()]
+    parts += [section(f"grucli {name}", load_command(name)) for name in COMMANDS]
     return "\n".join(parts)
 
 

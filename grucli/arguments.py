@@ -5,9 +5,9 @@ import os
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, wraps
-from inspect import getfullargspec, signature
+from inspect import Parameter, Signature, getfullargspec, signature
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import numpy as np
 from pydantic import (
@@ -18,6 +18,7 @@ from pydantic import (
     ValidationError,
     validate_call,
 )
+from typing_extensions import Unpack, get_type_hints
 
 from grucli.errors import ArgumentError, UsageError
 
@@ -88,7 +89,8 @@ def plain(value: Any) -> Any:
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of a function, and convert them, before it is called.
 
-    NumPy's numbers become Python's, and one text or path of ``Several`` becomes a list.
+    NumPy's numbers become Python's, and one text or path of ``Several`` becomes a list. The options
+    of a TypedDict stand in the signature one by one.
 
     Raises:
         ArgumentError: an argument is not what its annotation says.
@@ -106,11 +108,34 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 *map(plain, args), **{name: plain(value) for name, value in named.items()}
             )
         except ValidationError as error:
-            signature(function).bind(*args, **named)  # raises Python's own TypeError
+            shown.bind(*args, **named)  # raises Python's own TypeError
             raise _explained(function, error) from None
         return function(*args, **named)
 
+    shown = _signature(function)
+    call.__signature__ = shown  # type: ignore[attr-defined]
     return call
+
+
+def _signature(function: Callable[..., Any]) -> Signature:
+    """The signature, with the options of a TypedDict one by one."""
+    given = signature(function)
+    parameters = list(given.parameters.values())
+    if not parameters or get_origin(parameters[-1].annotation) is not Unpack:
+        return given
+    (options,) = get_args(parameters.pop().annotation)
+    parameters += [
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=_unset(kind))
+        for name, kind in get_type_hints(options, include_extras=True).items()
+    ]
+    return given.replace(parameters=parameters)
+
+
+def _unset(kind: Any) -> Any:
+    """What an option of a TypedDict means by default: None, False or its first choice."""
+    if kind is bool:
+        return False
+    return get_args(kind)[0] if get_origin(kind) is Literal else None
 
 
 def _explained(function: Callable[..., Any], error: ValidationError) -> ArgumentError:

@@ -2,77 +2,67 @@
 
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from grucli.web_page import as_html
+from grucli.html import as_html
 
+# These colours differ in lightness too, and can be read on light and dark paper.
 COLOURS = ("#1668c7", "#d9541e", "#2f9e66", "#a463c8", "#b9962b", "#4a9aa8", "#c7447e", "#7a7f8a")
-"""Colours that differ in lightness too, and can be read on light and dark paper."""
+GREY = "#757575"  # of the texts: contrast 4.5 on white; a page overrules it by its style
 
+# in pixels
 WIDTH, HEIGHT = 720, 280
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 48
-"""Margins of the axes in pixels, without the key."""
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 48  # margins of the axes, without the key
+EDGE = 4  # around the plot, where curves and their marks are still drawn
+FARTHEST = 1e5  # from the plot; a point that is farther away is drawn there
+KEY_LINE, SWATCH = 18, 18  # the height of a line of the key, and the width of a colour
+CHARACTER, GAP = 7.5, 16  # about the width of a character, and the room after a name
 
-GREY = "#757575"
-"""Colour of the texts: contrast 4.5 on white. A page overrules it by its style."""
+TICKS = 5  # about how many marks an axis has
+PARTS = 200  # a longer curve is drawn from the lowest and highest point of each part
+MARKED = 120  # points up to which each of a curve has a mark with its numbers
 
-TICKS = 5
-"""About how many marks an axis has."""
-
-KEY_LINE, SWATCH, CHARACTER, GAP = 18, 18, 7.5, 16
-"""Of the key, in pixels: the height of a line, the width of a colour, about the width of a
-character, and the room after a name."""
-
-EDGE = 4
-"""Pixels around the plot where curves and their marks are still drawn."""
-
-FARTHEST = 1e5
-"""Largest distance of a point above the plot; a point that is farther away is drawn there."""
-
+# An axis shows smaller numbers as 0, and numbers as equal that differ by a smaller share of
+# themselves: a float has only 15 digits, and no number below 5e-324.
 SMALLEST, CLOSEST = 1e-290, 1e-12
-"""An axis shows smaller numbers as 0, and numbers as equal that differ by a smaller share of
-themselves: a float has only 15 digits, and no number below 5e-324."""
+LEAST, LARGEST = 5e-324, sys.float_info.max
 
-PARTS = 200
-"""A longer curve is cut into so many parts, and drawn from the lowest and highest point of each."""
-
-MARKED = 120
-"""Points up to which each of a curve has a mark with its numbers."""
-
+# Bits of the dots of a braille character, by row and column (Unicode, chapter 21.1).
 DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
-"""Bits of the dots of a braille character, by row and column (Unicode, chapter 21.1)."""
 
-
-Place = tuple[float, float]
-"""A point of a curve, or of a chart from the upper left corner of its plot."""
+Point = tuple[float, float]  # of a curve, or of a plot from its upper left corner
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve.
+    """A curve, and the band around it.
 
     Attributes:
         name: its name in the key; empty for none.
         x: the places of its points, ascending.
         y: their values; points that are not finite are left out.
         colour: number of its colour; None for its place among the curves.
+        low: the lower edge of the band, with a value for each x; empty for no band.
+        high: the upper edge.
     """
 
     name: str
     x: Sequence[float]
     y: Sequence[float]
     colour: int | None = None
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
     @cached_property
-    def points(self) -> list[Place]:
+    def points(self) -> list[Point]:
         """The finite points."""
         pairs = zip(map(float, self.x), map(float, self.y), strict=True)
         return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
 
     @cached_property
-    def drawn(self) -> list[Place]:
+    def drawn(self) -> list[Point]:
         """The points that are drawn: of a long curve its ends, and what is lowest and highest."""
         points, size = self.points, -(-len(self.points) // PARTS)
         if size < 3:
@@ -83,34 +73,75 @@ class Curve:
             kept |= {choose(part, key=lambda n: points[n][1]) for choose in (min, max)}
         return [points[n] for n in sorted(kept)]
 
+    @cached_property
+    def band(self) -> list[Point]:
+        """The outline of the band as it is drawn."""
+        if not len(self.low):
+            return []
+        lower, upper = (Curve("", self.x, edge).drawn for edge in (self.low, self.high))
+        return [*upper, *reversed(lower)]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The range of an axis; of a logarithmic one, between powers of ten."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    @classmethod
+    def around(cls, values: Iterable[float], highest: float | None, *, log: bool) -> "Axis":
+        """The range of all values; a logarithmic axis leaves out those that are not above 0."""
+        shown = [value for value in values if value > 0 or not log] or [1.0]
+        low, high = min(shown), max(shown)
+        if highest is not None:
+            high = min(high, max(highest, low))
+        if log:
+            low, high = math.log10(low), math.log10(high)
+        return cls(*_range(low, high), log)
+
+    def share(self, value: float) -> float:
+        """How far a value is from the low end to the high one, from 0 to 1."""
+        if self.log:
+            value = math.log10(max(value, LEAST))
+        return (value / 4 - self.low / 4) / (self.high / 4 - self.low / 4)  # without an overflow
+
+    def ticks(self) -> list[float]:
+        """About ``TICKS`` round numbers, or powers of ten."""
+        if not self.log:
+            return ticks(self.low, self.high)
+        size = self.high - self.low
+        if size < 1:
+            return ticks(*_range(_power(self.low), _power(self.high)))
+        step, digits = math.ceil(size / TICKS / 2), (1, 2, 5) if size < TICKS / 2 else (1,)
+        powers = range(math.floor(self.low / step) * step, math.floor(self.high) + 1, step)
+        found = [digit * _power(power) for power in powers for digit in digits]
+        return [tick for tick in found if 0 <= self.share(tick) <= 1]
+
 
 @dataclass(frozen=True)
 class Axes:
-    """The range of a chart."""
+    """The axes of a chart."""
 
-    x: tuple[float, float]
-    y: tuple[float, float]
+    x: Axis
+    y: Axis
 
     @classmethod
-    def around(cls, curves: Sequence[Curve], highest: float | None = None) -> "Axes | None":
-        """The range of all points; None without points.
-
-        Args:
-            curves: the curves.
-            highest: the highest value to show, so that the beginning of a curve does not flatten
-                the rest.
-        """
-        points = [point for curve in curves for point in curve.points]
-        if not points:
+    def around(
+        cls, curves: Sequence[Curve], highest: float | None = None, log: str = ""
+    ) -> "Axes | None":
+        """The ranges of all points; None without points."""
+        if not any(curve.points for curve in curves):
             return None
+        points = [point for curve in curves for point in (*curve.points, *curve.band)]
         xs, ys = zip(*points, strict=True)
-        top = max(ys) if highest is None else min(max(ys), max(highest, min(ys)))
-        return cls(_range(min(xs), max(xs)), _range(min(ys), top))
+        return cls(Axis.around(xs, None, log="x" in log), Axis.around(ys, highest, log="y" in log))
 
-    def place(self, x: float, y: float, width: float, height: float) -> Place:
+    def place(self, x: float, y: float, width: float, height: float) -> Point:
         """A point of a rectangle, from its upper left corner; values above the range are above."""
-        top = (1 - _share(y, *self.y)) * height
-        return _share(x, *self.x) * width, max(-FARTHEST, top)
+        top = (1 - self.y.share(y)) * height
+        return self.x.share(x) * width, max(-FARTHEST, min(top, FARTHEST))
 
 
 def _range(low: float, high: float) -> tuple[float, float]:
@@ -119,13 +150,11 @@ def _range(low: float, high: float) -> tuple[float, float]:
     size = 1.0 if size < SMALLEST else size
     if high - low > CLOSEST * size:
         return low, high
-    largest = sys.float_info.max
-    return max(low - size / 2, -largest), min(high + size / 2, largest)
+    return max(low - size / 2, -LARGEST), min(high + size / 2, LARGEST)
 
 
-def _share(value: float, low: float, high: float) -> float:
-    """Where a value is between the ends of a range, from 0 to 1; their difference may overflow."""
-    return (value / 4 - low / 4) / (high / 4 - low / 4)
+def _power(exponent: float) -> float:
+    return math.pow(10.0, min(exponent, 308.25))  # a larger one overflows
 
 
 def typical_top(curves: Sequence[Curve]) -> float | None:
@@ -138,9 +167,9 @@ def typical_top(curves: Sequence[Curve]) -> float | None:
     return max(tops, default=None)
 
 
-def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
-    """About ``count`` round numbers from ``low`` to ``high``."""
-    rough = high / count - low / count
+def ticks(low: float, high: float) -> list[float]:
+    """About ``TICKS`` round numbers from ``low`` to ``high``."""
+    rough = high / TICKS - low / TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= rough * (1 - 1e-9))
     first = math.ceil(low / step - 1e-9)
@@ -164,6 +193,8 @@ def svg(
     x: str,
     y: str,
     highest: float | None = None,
+    log: str = "",
+    levels: Sequence[float] = (),
     width: int = WIDTH,
     height: int = HEIGHT,
     key: bool = True,
@@ -175,17 +206,19 @@ def svg(
         x: what the horizontal axis shows.
         y: what the vertical axis shows.
         highest: the highest value to show; curves leave the plot above it.
+        log: the axes that are logarithmic: "x", "y" or "xy".
+        levels: values of the vertical axis at which a dashed line is drawn.
         width: width in pixels.
         height: height in pixels of the plot and its axes; the key is added to it.
         key: whether the names of several curves are above the plot.
     """
-    axes = Axes.around(curves, highest)
+    axes = Axes.around(curves, highest, log)
     if axes is None:
         return ""
     names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
     inner = width - LEFT - RIGHT, height - TOP - BOTTOM
     grid = "".join(_grid(axes, *inner)) + _names(x, y, width, height)
-    plot = _plot(curves, axes, *inner)
+    plot = _plot(curves, axes, levels, *inner)
     whole = f'{names}<g transform="translate(0 {room})">{grid}{plot}</g>' if room else grid + plot
     label = as_html(f"{y} by {x}")
     return (
@@ -195,18 +228,18 @@ def svg(
     )
 
 
-def _plot(curves: Sequence[Curve], axes: Axes, width: float, height: float) -> str:
+def _plot(
+    curves: Sequence[Curve], axes: Axes, levels: Sequence[float], width: float, height: float
+) -> str:
     """The curves; what lies outside of the axes is cut off."""
-    drawn = "".join(
-        part
-        for number, curve in enumerate(curves)
-        for part in _drawn(curve, axes, colour_of(curve, number), width, height)
-    )
+    parts = [_level(axes, value, width, height) for value in levels]
+    for number, curve in enumerate(curves):
+        parts += _drawn(curve, axes, colour_of(curve, number), width, height)
     left, top, size = LEFT - EDGE, TOP - EDGE, (width + 2 * EDGE, height + 2 * EDGE)
     # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
     return (
         f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" '
-        f'viewBox="{left} {top} {size[0]} {size[1]}">{drawn}</svg>'
+        f'viewBox="{left} {top} {size[0]} {size[1]}">{"".join(parts)}</svg>'
     )
 
 
@@ -216,19 +249,24 @@ def colour_of(curve: Curve, number: int) -> str:
 
 
 def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
-    for value in ticks(*axes.y):
-        _, at = axes.place(axes.x[0], value, width, height)
+    for value in axes.y.ticks():
+        at = TOP + (1 - axes.y.share(value)) * height
         yield (
-            f'<path d="M{LEFT} {TOP + at:.1f}h{width}" stroke="#8888" stroke-width="0.5"/>'
-            f'<text x="{LEFT - 6}" y="{TOP + at + 4:.1f}" text-anchor="end" fill="{GREY}">'
+            f'<path d="M{LEFT} {at:.1f}h{width}" stroke="#8888" stroke-width="0.5"/>'
+            f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="{GREY}">'
             f"{short(value)}</text>"
         )
-    for value in ticks(*axes.x):
-        at, _ = axes.place(value, axes.y[0], width, height)
+    for value in axes.x.ticks():
+        at = LEFT + axes.x.share(value) * width
         yield (
-            f'<text x="{LEFT + at:.1f}" y="{TOP + height + 18:.1f}" text-anchor="middle" '
+            f'<text x="{at:.1f}" y="{TOP + height + 18:.1f}" text-anchor="middle" '
             f'fill="{GREY}">{short(value)}</text>'
         )
+
+
+def _level(axes: Axes, value: float, width: float, height: float) -> str:
+    at = TOP + (1 - axes.y.share(value)) * height
+    return f'<path d="M{LEFT} {at:.1f}h{width}" stroke="{GREY}" stroke-dasharray="5 4"/>'
 
 
 def _names(x: str, y: str, width: float, height: float) -> str:
@@ -257,25 +295,36 @@ def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
 
 
 def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -> Iterator[str]:
-    places = [axes.place(px, py, width, height) for px, py in curve.drawn]
+    """The band of a curve, its line and its marks."""
+
+    def placed(points: Sequence[Point]) -> list[Point]:
+        places = [axes.place(x, y, width, height) for x, y in points]
+        return [(LEFT + at_x, TOP + at_y) for at_x, at_y in places]
+
+    places, name = placed(curve.drawn), as_html(curve.name)
     if not places:
         return
-    places = [(LEFT + at_x, TOP + at_y) for at_x, at_y in places]
-    line = " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in places)
+    if curve.band:
+        outline = _joined(placed(curve.band))
+        yield f'<polygon points="{outline}" fill="{colour}" fill-opacity="0.15"/>'
     values = " ".join(f"{_exact(px)},{py:.5g}" for px, py in curve.drawn)
-    name = as_html(curve.name)
     yield (
-        f'<polyline points="{line}" data-name="{name}" data-values="{values}" fill="none" '
-        f'stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
+        f'<polyline points="{_joined(places)}" data-name="{name}" data-values="{values}" '
+        f'fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
     )
     if len(places) > MARKED:
         return
     name = f"{name}: " * bool(name)
+    form = ".3g" if axes.y.log else ".4f"
     for (px, py), (at_x, at_y) in zip(curve.drawn, places, strict=True):
         yield (
             f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="2.5" fill="{colour}">'
-            f"<title>{name}{short(px)}, {py:.4f}</title></circle>"
+            f"<title>{name}{short(px)}, {py:{form}}</title></circle>"
         )
+
+
+def _joined(places: Sequence[Point]) -> str:
+    return " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in places)
 
 
 def _exact(place: float) -> str:
@@ -297,7 +346,7 @@ def text(
     """Curves as lines of text, in braille dots, or in letters if ``plain``.
 
     Args:
-        curves: the curves.
+        curves: the curves, which are drawn without their bands.
         width: columns of the text, at least 20.
         height: lines of the chart, without the line of the horizontal axis.
         highest: the highest value to show.
@@ -306,24 +355,22 @@ def text(
     axes = Axes.around(curves, highest)
     if axes is None:
         return []
-    labels = {line: f"{value:.4g}" for line, value in _rows(axes, height)}
+    labels = {line: f"{value:.4g}" for line, value in _rows(axes.y, height)}
     margin = max(map(len, labels.values())) + 1
     columns = width - margin - 1
-    cells = (
-        _letters(curves, axes, columns, height) if plain else _dots(curves, axes, columns, height)
-    )
+    draw = _letters if plain else _dots
     edge = "|" if plain else "│"
-    lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in enumerate(cells)]
-    first, last = short(axes.x[0]), short(axes.x[1])
+    rows = enumerate(draw(curves, axes, columns, height))
+    lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in rows]
+    first, last = short(axes.x.low), short(axes.x.high)
     return [*lines, f"{'':{margin + 1}}{first}{last:>{max(1, columns - len(first))}}"]
 
 
-def _rows(axes: Axes, height: int) -> Iterator[tuple[int, float]]:
+def _rows(axis: Axis, height: int) -> Iterator[tuple[int, float]]:
     """The lines that have a label, with their values: the first, the middle and the last."""
-    low, high = axes.y
     for line in sorted({0, (height - 1) // 2, height - 1}):
         share = line / max(1, height - 1)
-        yield line, high * (1 - share) + low * share
+        yield line, axis.high * (1 - share) + axis.low * share
 
 
 def _dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
@@ -351,10 +398,10 @@ def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple
     """The dots of a curve, with straight lines between its points."""
     places = [axes.place(px, py, width - 1, height - 1) for px, py in curve.drawn]
     for start, end in zip(places, places[1:] or places, strict=False):
-        cut = _below_the_top(start, end)
-        if cut is None:
+        visible = _below_the_top(start, end)
+        if visible is None:
             continue
-        (x0, y0), (x1, y1) = cut
+        (x0, y0), (x1, y1) = visible
         steps = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
         for n in range(steps + 1):
             share = n / steps
@@ -362,12 +409,12 @@ def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple
             yield round(x0 + share * (x1 - x0)), min(max(row, 0), height - 1)
 
 
-def _below_the_top(a: Place, b: Place) -> tuple[Place, Place] | None:
+def _below_the_top(start: Point, end: Point) -> tuple[Point, Point] | None:
     """The part of a line between two points that is not above the chart, if there is one."""
-    (x0, y0), (x1, y1) = a, b
+    (x0, y0), (x1, y1) = start, end
     if y0 < 0 and y1 < 0:
         return None
     if y0 >= 0 and y1 >= 0:
-        return a, b
+        return start, end
     top = x0 + (x1 - x0) * (y0 / (y0 - y1)), 0.0
-    return (top, b) if y0 < 0 else (a, top)
+    return (top, end) if y0 < 0 else (start, top)

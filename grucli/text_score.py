@@ -1,25 +1,21 @@
 """Scores of each symbol of a text, as numbers, as aligned lines and as HTML."""
 
-import html
 import math
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
 
-from grucli.coloured_text import colour_of, span
-from grucli.printable import visible
+from grucli.html import ColouredText
+from grucli.text_out import visible
 
-COLUMNS, CELL = 100, 5
-"""Maximum number of columns of a printed line, and number of columns for a symbol."""
-
-SHOWN = 2000
-"""Maximum number of symbols that ``repr`` and a notebook show."""
-
-SURPRISING = 8.0
-"""Minimum bits of a symbol that has the full colour."""
+COLUMNS, CELL = 100, 5  # columns of a printed line, at most, and of a symbol
+SHOWN = 2000  # symbols that ``repr`` and a notebook show, at most
+SURPRISING = 8.0  # bits from which a symbol has the full colour
+SHOWN_AS = {"\N{SYMBOL FOR SPACE}": " ", "\N{SYMBOL FOR LINE FEED}": "\N{SYMBOL FOR LINE FEED}\n"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -47,6 +43,12 @@ class TextScore:
         return self.symbols.decode(errors="replace")
 
     @property
+    def characters(self) -> list[str]:
+        """The symbols; a byte is the character with its number."""
+        symbols = self.symbols
+        return list(symbols if isinstance(symbols, str) else symbols.decode("latin-1"))
+
+    @property
     def noun(self) -> str:
         """What a symbol is: "character" or "byte"."""
         return "character" if isinstance(self.symbols, str) else "byte"
@@ -66,6 +68,13 @@ class TextScore:
         """Bits per character, or per byte for a model of bytes; NaN for an empty text."""
         return float(self.bits.mean()) if len(self) else math.nan
 
+    def coloured(self, name: str = "") -> ColouredText:
+        """The text coloured by the bits of each symbol; ``name`` is the model's."""
+        bits = self.bits.tolist()
+        return ColouredText(
+            name, "surprisal, bits", self.characters, bits, SURPRISING, signed=False
+        )
+
     def __len__(self) -> int:
         return len(self.symbols)
 
@@ -84,11 +93,11 @@ class TextScore:
     def _repr_html_(self) -> str:
         """HTML for notebooks: the text, coloured by the bits of each symbol."""
         shown = self[:SHOWN]
-        spans = map(_span, shown._visible(), shown.bits.tolist())
-        facts = html.escape(self._facts())
-        rest = "".join(f"<div>{html.escape(line)}</div>" for line in self._not_shown())
+        characters = [SHOWN_AS.get(symbol, symbol) for symbol in shown._visible()]
+        spans = replace(shown.coloured(), characters=characters).to_html()
+        rest = "".join(f"<div>{escape(line)}</div>" for line in self._not_shown())
         style = "white-space:pre-wrap;overflow-wrap:anywhere;color:#111"
-        return f'<div>{facts}</div><pre style="{style}">{"".join(spans)}</pre>{rest}'
+        return f'<div>{escape(self._facts())}</div><pre style="{style}">{spans}</pre>{rest}'
 
     def _facts(self) -> str:
         count = f"{len(self):,} {self.noun}{'' if len(self) == 1 else 's'}"
@@ -103,24 +112,21 @@ class TextScore:
         return [f"{more:,} more are not shown; [{SHOWN}:] has them"] if more > 0 else []
 
     def _visible(self) -> Iterator[str]:
-        """The visible form of each symbol."""
         if isinstance(self.symbols, str):
             return map(visible, self.symbols)
         return (visible(chr(byte)) if byte < 0x80 else f"{byte:02x}" for byte in self.symbols)
 
     def _lines(self) -> Iterator[str]:
-        """Yield pairs of lines: symbols, and their bits below them."""
+        """Pairs of lines: symbols, and their bits below them."""
         cells = list(zip(self._visible(), self.bits.tolist(), strict=True))
         for lo in range(0, len(cells), COLUMNS // CELL):
             row = cells[lo : lo + COLUMNS // CELL]
+            numbers = [f"{bits:.1f}" if bits < 100 else f"{bits:.0f}" for _, bits in row]
             yield "".join(_padded(symbol) for symbol, _ in row).rstrip()
-            yield "".join(
-                _padded(f"{bits:.1f}" if bits < 100 else f"{bits:.0f}") for _, bits in row
-            ).rstrip()
+            yield "".join(map(_padded, numbers)).rstrip()
 
 
 def _padded(cell: str) -> str:
-    """A cell, right-aligned in its columns."""
     return " " * (CELL - sum(map(_width, cell))) + cell
 
 
@@ -129,10 +135,3 @@ def _width(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def _span(symbol: str, bits: float) -> str:
-    """HTML of a symbol: the background is white for few bits and red for many."""
-    text = " " if symbol == "\N{SYMBOL FOR SPACE}" else symbol
-    end = "\n" if symbol == "\N{SYMBOL FOR LINE FEED}" else ""
-    return span(text, colour_of(bits, SURPRISING), f"{bits:.2f} bits") + end

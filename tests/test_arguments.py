@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -17,8 +18,7 @@ from grucli.errors import ArgumentError, UsageError
 from grucli.run.conclusion import conclude_run
 from grucli.run.report import report
 from grucli.run.run import Run
-from grucli.run.summary import summaries
-from grucli.training.request import Request
+from grucli.training.request import Request, TrainOptions
 from tests.conftest import Grucli
 from tests.test_language_model import make
 
@@ -70,6 +70,14 @@ def test_a_missing_or_unknown_argument_is_pythons_own_error() -> None:
         library.load()  # type: ignore[call-arg]
 
 
+def test_the_signature_names_each_option_of_train() -> None:
+    options = signature(library.train).parameters
+    assert [*options] == ["sources", *get_type_hints(TrainOptions)]
+    assert (options["steps"].default, options["unknown"].default) == (None, "error")
+    assert options["mpi"].default is False
+    assert options == signature(library.train_events).parameters
+
+
 def test_one_stop_text_one_line_one_file(grucli: Grucli) -> None:
     lm = make()
     whole = lm.sample(200, seed=1, temperature=1)
@@ -97,7 +105,7 @@ READ: dict[str, Callable[[Any], Any]] = {
     "train runs_dir": lambda path: library.train("text.txt", settings=TINY, runs_dir=path),
     "sweep": lambda path: library.sweep(path, settings={**TINY, "sweep.trials": 1}),
     "read": lambda path: make().read(path),
-    "summaries": summaries,
+    "Run.open": lambda path: Run.open(path).checkpoint,
     "check_run": check_run,
     "conclude_run": conclude_run,
     "of_run": subject.of_run,

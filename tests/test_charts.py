@@ -1,4 +1,5 @@
 import re
+import sys
 import xml.etree.ElementTree as ElementTree
 from itertools import pairwise
 
@@ -45,7 +46,7 @@ def test_the_beginning_does_not_flatten_the_rest() -> None:
     assert top == 2.0
     axes = Axes.around([FALLING], top)
     assert axes is not None
-    assert axes.y == (pytest.approx(1.2), 2.0)
+    assert (axes.y.low, axes.y.high) == (pytest.approx(1.2), 2.0)
     assert typical_top([]) is None
 
 
@@ -143,7 +144,7 @@ def test_equal_values_and_a_single_step_are_in_the_middle() -> None:
         axes = Axes.around([Curve("", [20], [value])])
         assert axes is not None
         assert axes.place(20, value, 100, 100) == pytest.approx((50, 50), abs=1)
-        assert len(ticks(*axes.y)) >= 2
+        assert len(axes.y.ticks()) >= 2
 
 
 def test_a_long_curve_is_drawn_from_few_points_with_its_ends_and_its_extremes() -> None:
@@ -156,3 +157,57 @@ def test_a_long_curve_is_drawn_from_few_points_with_its_ends_and_its_extremes() 
     assert curve.drawn == sorted(curve.drawn)
     assert len(svg([curve], x="step", y="loss")) < 20000
     assert FALLING.drawn == FALLING.points
+
+
+def marks(drawn: str) -> list[str]:
+    """The texts of the vertical axis, from below."""
+    return re.findall(
+        r'text-anchor="end" fill="#\d+">([^<]+)</text>', drawn.partition("<svg x=")[0]
+    )
+
+
+def test_a_logarithmic_axis_has_powers_of_ten_and_leaves_out_what_has_none() -> None:
+    curve = Curve("", [0, 1, 2, 3], [1.0, 1e-2, 1e-4, 0.0])
+    axes = Axes.around([curve], log="y")
+    assert axes is not None
+    assert (axes.y.low, axes.y.high, axes.y.log, axes.x.log) == (-4.0, 0.0, True, False)
+    assert axes.y.ticks() == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+    places = [axes.place(x, y, 100, 100) for x, y in curve.points]
+    assert [y for _, y in places[:3]] == pytest.approx([0, 50, 100])
+    assert places[3][1] > 1000  # below the plot, which cuts it off
+    assert marks(svg([curve], x="x", y="y", log="y"))[:5] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+    deep = Axes.around([Curve("", [1, 10, 100], [1.0, 1e-20, 1e-29])], log="xy")
+    assert deep is not None
+    assert deep.y.ticks()[-2:] == pytest.approx([1e-3, 1.0])  # with the power 0
+    assert deep.x.ticks() == pytest.approx([1, 2, 5, 10, 20, 50, 100])
+    assert deep.place(10, 1.0, 100, 100) == pytest.approx((50, 0))
+
+
+@given(st.lists(st.floats(0, sys.float_info.max), min_size=1, max_size=8))
+@example([1e308])
+@example([1e308, sys.float_info.max])
+@example([5e-324, sys.float_info.max])
+@example([0.0])
+def test_any_values_are_drawn_on_a_logarithmic_axis(values: list[float]) -> None:
+    curve = Curve("", range(len(values)), values)
+    root = ElementTree.fromstring(svg([curve], x="x", y="y", log="y", levels=[0.01]))
+    marked = [one for one in root.iter() if one.tag.endswith("circle")]
+    assert len(marked) == len(values)
+    axes = Axes.around([curve], log="y")
+    assert axes is not None
+    assert all(0 <= axes.y.share(tick) <= 1 for tick in axes.y.ticks())
+    assert 0 <= axes.y.share(max(values)) <= 1 or not any(values)
+
+
+def test_a_band_is_drawn_around_a_curve_and_lies_within_the_axes() -> None:
+    y = [2.0, 1.0, 1.5]
+    curve = Curve("c", [0, 1, 2], y, low=[one - 0.5 for one in y], high=[one * 2 for one in y])
+    axes = Axes.around([curve])
+    assert axes is not None
+    assert (axes.y.low, axes.y.high) == (0.5, 4.0)
+    drawn = svg([curve], x="x", y="y", levels=[1.0])
+    (outline,) = re.findall(r'<polygon points="([^"]+)"', drawn)
+    assert len(outline.split()) == 6
+    assert drawn.count("stroke-dasharray") == 1
+    assert drawn.index("polygon") < drawn.index("polyline")  # the curve is above its band
+    assert drawn == svg([curve], x="x", y="y", levels=[1.0])

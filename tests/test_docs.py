@@ -12,7 +12,7 @@ from grucli import __version__
 from grucli.config import Settings, flatten
 from grucli.nn.cells import CELLS
 from grucli.nn.model import shapes
-from grucli.run.directory import HEADER
+from grucli.run.records import HEADER
 
 ROOT = Path(__file__).parents[1]
 
@@ -64,7 +64,13 @@ def test_the_parameters_of_every_cell_are_described(name: str) -> None:
 def test_settings_named_in_documents_exist() -> None:
     known = flatten(Settings())
     sections = "|".join(Settings.model_fields)
-    for name in ("README.md", "docs/run-directory.md", "docs/sweeps.md"):
+    for name in (
+        "README.md",
+        "docs/guide.md",
+        "docs/run-directory.md",
+        "docs/reliability.md",
+        "docs/sweeps.md",
+    ):
         for key in re.findall(rf"\b(?:{sections})\.[a-z_]+\b", page(name)):
             assert key in known or key.endswith(".py"), f"{name}: {key}"
 
@@ -121,7 +127,7 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
     """The registry's package of the command's name is another program."""
     told = {(name, what) for name, text in texts() for what in INSTALL.findall(text)}
     assert ("README.md", ".[fast]") in told
-    assert ("grucli/analysis/plots.py", "matplotlib") in told
+    assert ("grucli/cli/output.py", "resvg-py") in told
     assert {what for _, what in told} == {
         ".[fast]",
         ".[fast,test]",
@@ -129,8 +135,8 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         ".[browser]",
         ".[mpi]",
         ".[notebook]",
-        "matplotlib",
         "mpich",
+        "resvg-py",
         ".[sweep]",
         "psycopg[binary]",
     }

@@ -16,8 +16,9 @@ from grucli.nn.model import Model
 from grucli.nn.stepper import Stepper
 from grucli.sampling import product_threads
 from grucli.threads import VARIABLES
-from grucli.training import session as sessions
 from grucli.training.events import Evaluating, Event, Stepped
+from grucli.training.request import Request
+from grucli.training.session import prepare
 from tests.texts import prose
 
 SMALL: dict[str, Any] = {
@@ -100,7 +101,7 @@ def test_training_limits_threads_while_it_computes_and_not_between(
     watched("grucli.training.step", "clip_")
     watched("grucli.training.trainer", "make_sample")
     watched("grucli.evaluation", "_groups")
-    session = sessions.new(["text.txt"], [("small", SMALL)], {})
+    session = prepare(Request("text.txt", values=SMALL))
     events: list[Event] = []
     for event in session.events():
         events.append(event)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.analysis.subject import Subject
-from grucli.coloured_text import ColouredText
 from grucli.errors import UsageError
+from grucli.html import ColouredText
 from grucli.nn.params import Array
-from grucli.text_score import SURPRISING, TextScore
+from grucli.text_score import TextScore
 from grucli.threads import blas_limited_to
 
 SHORTEST = 2
@@ -52,8 +52,7 @@ class Reading:
     @property
     def characters(self) -> list[str]:
         """The text; a byte is shown as the character with its number."""
-        symbols = self.score.symbols
-        return list(symbols if isinstance(symbols, str) else symbols.decode("latin-1"))
+        return self.score.characters
 
     def unit(self, number: int) -> ColouredText:
         """Return the text coloured by the values of one unit.
@@ -62,20 +61,17 @@ class Reading:
             UsageError: there is no such unit.
         """
         _check_between("unit", number, 0, self.h.shape[1] - 1)
-        values = self.h[:, number]
-        what = f"unit {number} of layer {self.layer}"
-        return self._coloured(what, values, float(abs(values).max()), signed=True)
+        values, what = self.h[:, number], f"unit {number} of layer {self.layer}"
+        full = float(abs(values).max())
+        return ColouredText(self.name, what, self.characters, values.tolist(), full, signed=True)
 
     def surprisal(self) -> ColouredText:
         """Return the text coloured by the surprisal of each character."""
-        return self._coloured("surprisal, bits", self.score.bits, SURPRISING, signed=False)
+        return self.score.coloured(self.name)
 
     def correlations(self, top: int = 3) -> list[Correlation]:
         """Return the units that follow each feature of the text most closely."""
         return correlations(self.h, "".join(self.characters), top)
-
-    def _coloured(self, what: str, values: Array, full: float, *, signed: bool) -> ColouredText:
-        return ColouredText(self.name, what, self.characters, values.tolist(), full, signed)
 
 
 @blas_limited_to(1)  # the products are small

@@ -9,7 +9,6 @@ import numpy as np
 
 from grucli import config
 from grucli.analysis.mistakes import find, made
-from grucli.analysis.subject import text_of
 from grucli.analysis.training_step import Step, check_training, next_step
 from grucli.arguments import FilePath, checked
 from grucli.errors import UsageError
@@ -25,7 +24,7 @@ from grucli.nn.gradcheck import (
 from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
 from grucli.run.checkpoint import Checkpoint, model_for
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import Dropout
 from grucli.training.plan import WEIGHTS, random_stream
@@ -39,13 +38,7 @@ EVERY_ENTRY_UP_TO = 16
 BASE = config.Model(hidden=5, layers=2, dropout=0.25)
 """Default settings of the model to check."""
 
-CHECKED = frozenset(
-    ["data.documents"]
-    + [
-        f"model.{name}"
-        for name in ("cell", "reset", "hidden", "layers", "dropout", "locked", "weight_dropout")
-    ]
-)
+CHECKED = ["data.documents", *(key for key in config.INFLUENCES if key.startswith("model."))]
 """The settings that have an effect on the check."""
 
 V, H, T, B, PROCESSES = 100, 256, 24, 48, 2
@@ -177,14 +170,14 @@ def _toy_step(settings: config.Settings) -> Step:
     toy_model, window = toy(
         V, H, model.layers, T, B, 0.0, seed=0, cell=model.variant, documents=documents
     )
-    dropout = Dropout(model.dropout, (0,), model.locked, model.weight_dropout)
+    dropout = Dropout(model.dropout, (0,), model.weight_dropout)
     state = window.state.astype(np.float32)
     return Step(toy_model.astype(np.float32), window.x, window.targets, state, dropout, PROCESSES)
 
 
 def settings_of(values: config.Values) -> config.Settings:
     """Return the settings of the model that ``check_settings`` checks; errors as there."""
-    unused = sorted((set(values) - CHECKED) & set(config.flatten(config.Settings())))
+    unused = sorted(config.INFLUENCES.keys() & values.keys() - {*CHECKED})
     if unused:
         raise UsageError(
             f"{unused[0]} has no effect on a gradient check; "
@@ -200,7 +193,6 @@ def _check(settings: config.Settings) -> Report:
         layers=model.layers,
         dropout=model.dropout,
         cell=model.variant,
-        locked=model.locked,
         recurrent=model.weight_dropout,
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
@@ -228,8 +220,8 @@ def check_run(
         UsageError: these products are not to be had here.
     """
     known = [] if products is None else precisions(products)
-    file, checkpoint = open_checkpoint(path)
-    ids = text_of(file, checkpoint, text)
+    run = Run.open(path)
+    checkpoint, ids = run.checkpoint, run.ids(text)
     report = Report(list(_of_checkpoint(checkpoint, ids, known, own=text is None)))
     if report.undecided:
         rows = _of_checkpoint(_untrained(checkpoint), ids, known, own=False)
@@ -240,7 +232,7 @@ def check_run(
 def _of_checkpoint(
     checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Backend], *, own: bool
 ) -> Iterator[tuple[str, Row]]:
-    model = checkpoint.model_to_use().astype(np.float64)
+    model = checkpoint.model.astype(np.float64)
     yield from check_trained(model, _window(ids, checkpoint.state), ENTRIES)
     if all_products:
         text = checkpoint.splits(ids).train if own else ids
@@ -252,7 +244,7 @@ def _untrained(checkpoint: Checkpoint) -> Checkpoint:
     model = model_for(checkpoint.settings, checkpoint.vocabulary)
     model.initialize(random_stream(checkpoint.settings.train.seed, WEIGHTS))
     state = np.zeros_like(checkpoint.state)
-    return replace(checkpoint, model=model, state=state, use_ema=False)
+    return replace(checkpoint, model=model, state=state)
 
 
 def _window(ids: Ids, state: Array) -> Window:

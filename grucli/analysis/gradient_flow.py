@@ -8,6 +8,7 @@ import numpy as np
 
 from grucli.analysis.gradient_routes import History, joined, look_back_in_text
 from grucli.analysis.subject import Subject, check_same_vocabulary
+from grucli.charts import Curve, svg
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
 
@@ -82,6 +83,16 @@ def measure(
         percentiles = np.array([np.percentile(row, PERCENTILES) for row in rows])
         flows[name] = GradientFlow(name, *percentiles.T)
     return list(flows.values())
+
+
+def chart(flows: Sequence[GradientFlow]) -> str:
+    """The medians by distance as SVG, on a logarithmic axis, with their percentiles as bands."""
+    curves = []
+    for flow in flows:
+        low, median, high = (row.tolist() for row in (flow.low, flow.median, flow.high))
+        curves.append(Curve(flow.name, range(len(median)), median, low=low, high=high))
+    y = "norm of the gradient, relative to step t"
+    return svg(curves, x="steps back", y=y, log="y", levels=LIMITS)
 
 
 def norms_by_distance(history: History) -> Array:

@@ -17,6 +17,7 @@ from grucli.analysis.gradient_routes import (
     summed,
 )
 from grucli.analysis.subject import Subject
+from grucli.charts import Curve, svg
 from grucli.errors import UsageError
 from grucli.nn.cells import CELLS, Cell, basic
 from grucli.threads import blas_limited_to
@@ -92,6 +93,15 @@ class RouteShares:
     def shown(self) -> dict[int, dict[str, float]]:
         """Return the shares at the distances that a table shows."""
         return {k: self.shares[k] for k in doubling_distances(self.distance) if k in self.shares}
+
+    def chart(self) -> str:
+        """The share of each route by distance, as SVG."""
+        names, distances = self.shares.get(1, {}), list(self.shares)
+        curves = [
+            Curve(name, distances, [shares[name] for shares in self.shares.values()])
+            for name in names
+        ]
+        return svg(curves, x="steps back", y=f"{self.name}: share of the step's gradient")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result, and the numbers of routes of each cell, as a dict for JSON."""

@@ -1,7 +1,6 @@
 """The command line: the only package that imports typer and rich.
 
-Each command has its own file. Slow imports are inside functions, so that ``grucli --help`` is
-fast.
+Each command has its own module, which is imported when the command is called.
 """
 
 import os
@@ -11,32 +10,17 @@ import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from grucli import __version__
-from grucli.cli import (
-    activations,
-    compare,
-    corpus,
-    eval,
-    example,
-    gradcheck,
-    gradflow,
-    page,
-    plot,
-    render,
-    report,
-    routes,
-    runs,
-    sample,
-    sweep,
-    train,
-)
-from grucli.cli.request import command_line
-from grucli.docstrings import docstring
+from grucli.cli import render
+from grucli.cli.options import command_line
 from grucli.errors import GrucliError
 from grucli.mpiexec import die_of, speaks
 
@@ -44,29 +28,56 @@ OF_MEMORY, NOT_LOADED = (SystemError, ImportError), "failed to map segment"
 """Errors that Python and the system's loader raise, too, where memory is missing, and the words of
 the loader."""
 
+COMMANDS = {
+    "train": "Train a model on a text.",
+    "sample": "Generate text like the corpus.",
+    "eval": "Evaluate how well a model predicts texts.",
+    "gradcheck": "Check every gradient against central differences.",
+    "example": "Show every number of the two passes of a very small GRU.",
+    "routes": "Count, name and measure the gradient's ways back in time.",
+    "gradflow": "Show how the gradient shrinks on its way back in time.",
+    "compare": "Train several cells on a text, and compare the results.",
+    "activations": "Colour a text by a unit's values or by surprisal.",
+    "corpus": "Write a text that comes with this Python installation.",
+    "page": "Write the model as one HTML page that runs it.",
+    "report": "Write a report of one or several runs as one HTML page.",
+    "plot": "Draw the losses of runs.",
+    "sweep": "Train many runs whose settings Optuna chooses.",
+    "runs": "List the runs, newest first.",
+}
+"""What each command does. It is the function of its name in the module of its name."""
+
+
+@cache
+def load_command(name: str) -> Any:
+    """Import a command."""
+    only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    only.command(name)(getattr(import_module(f"grucli.cli.{name}"), name))
+    return typer.main.get_command(only)
+
+
+class _Commands(TyperGroup):
+    """All commands. Until one is called, each is only a name and a sentence."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The name, the command and its arguments."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, load_command(name), rest
+
+
 app = typer.Typer(
     name="grucli",
+    cls=_Commands,
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=True,
 )
-app.command("train")(train.train)
-app.command("sample")(sample.sample)
-app.command("eval")(eval.evaluate)
-app.command("gradcheck")(gradcheck.gradcheck)
-app.command("example")(example.example)
-app.command("routes")(routes.routes)
-app.command("gradflow")(gradflow.gradflow)
-app.command("compare")(compare.compare)
-app.command("activations")(activations.activations)
-app.command("corpus")(corpus.corpus)
-app.command("page")(page.page)
-app.command("report")(report.report)
-app.command("plot")(plot.plot)
-app.command("sweep")(sweep.sweep)
-app.command("runs")(runs.runs)
 
 
 def _show_version(wanted: bool) -> None:
@@ -98,11 +109,6 @@ def top(
         if speaks():
             render.say(context.get_help())
         raise typer.Exit(2)
-
-
-for command in (*app.registered_commands, app.registered_callback):
-    if command is not None:
-        command.help = docstring(command.callback)
 
 
 @contextmanager

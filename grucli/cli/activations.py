@@ -3,20 +3,21 @@
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
 
-from grucli import output_files
+from grucli.analysis.activations import FEATURES, Correlation, Reading, read
+from grucli.analysis.subject import of_run
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.errors import UsageError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from grucli.analysis.activations import Correlation, Reading
-    from grucli.coloured_text import ColouredText
+from grucli.files import check_output
+from grucli.html import ColouredText
+from grucli.run.run import Run
 
 Unit = Annotated[
     int | None,
@@ -63,12 +64,8 @@ def activations(
         raise UsageError("--unit, --top and --surprisal cannot be combined; keep one")
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
-    from grucli.analysis.activations import read
-    from grucli.analysis.subject import of_run
-    from grucli.run.directory import inputs
-
-    reads = chain(inputs(run), [Path(text)] if text else [])
-    output_files.check("--html", page, force=force, reads=reads)
+    reads = chain(Run.open(run).inputs(), [Path(text)] if text else [])
+    check_output("--html", page, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:
         found = reading.correlations(top or 3)
@@ -83,9 +80,7 @@ def activations(
         _say_legend(coloured)
 
 
-def _correlation_lines(found: "list[Correlation]", reading: "Reading") -> Iterator[str]:
-    from grucli.analysis.activations import FEATURES
-
+def _correlation_lines(found: list[Correlation], reading: Reading) -> Iterator[str]:
     yield "structure          closest units and their correlations"
     for feature in FEATURES:
         units = [one for one in found if one.feature == feature]
@@ -95,17 +90,12 @@ def _correlation_lines(found: "list[Correlation]", reading: "Reading") -> Iterat
     yield f"computed over {read}; --unit N colours the text"
 
 
-def _console() -> "Console":
-    from rich.console import Console
-
+def _console() -> Console:
     return Console(highlight=False, soft_wrap=True)
 
 
-def _coloured_lines(coloured: "ColouredText") -> Iterator[str]:
+def _coloured_lines(coloured: ColouredText) -> Iterator[str]:
     """Yield the text in colour on a terminal or if FORCE_COLOR is set, else without colour."""
-    from rich.style import Style
-    from rich.text import Text
-
     text = Text()
     for character, _, colour in coloured.coloured():
         text.append(character, Style(color="black", bgcolor="rgb({},{},{})".format(*colour)))
@@ -115,7 +105,7 @@ def _coloured_lines(coloured: "ColouredText") -> Iterator[str]:
     yield captured.get().removesuffix("\n")
 
 
-def _say_legend(coloured: "ColouredText") -> None:
+def _say_legend(coloured: ColouredText) -> None:
     """Say what the colours mean, or why there are none."""
     if _console().color_system is not None:
         render.say(f"{coloured.what}: {coloured.legend}")

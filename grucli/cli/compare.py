@@ -4,24 +4,32 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from grucli.analysis.claims import Claim, claims
+from grucli.analysis.comparison import (
+    Group,
+    Outcome,
+    check_comparable,
+    groups,
+    judge_all,
+    plan_comparison,
+    unequal_work,
+)
+from grucli.analysis.subject import cell_names
 from grucli.cli import narrate, options, render
 from grucli.cli.output import answer
 from grucli.cli.request import request
 from grucli.cli.train import carry_out
+from grucli.config import Settings, flatten, read_file
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
-from grucli.shell import quote
-
-if TYPE_CHECKING:
-    from grucli.analysis.claims import Claim
-    from grucli.analysis.comparison import Group, Outcome
-    from grucli.run.directory import RunDirectory
-    from grucli.training.events import Event, Finished
-    from grucli.training.request import Request
+from grucli.run.run import Run
+from grucli.text_out import quote
+from grucli.training.events import Event, Finished, Started
+from grucli.training.request import Request, TrainOptions
 
 HEADER = ("model", "seeds", "steps", "params", "{}s/s", "train", "val", "gap", "rise", "best at")
 LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
@@ -69,8 +77,7 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    budget = {"steps": steps, "epochs": epochs, "minutes": minutes}
-    given = [config, sets, seeds, *budget.values()]
+    given = [config, sets, seeds, steps, epochs, minutes]
     if runs and any(value is not None for value in given):
         raise UsageError(
             "--runs compares existing runs; leave out the budget, the settings and --seeds"
@@ -86,13 +93,12 @@ def compare(
         return
     names = _cell_names(cells)
     _refuse_what_is_compared(corpus, config, sets or [])
-    asked = request(corpus, config, sets, budget)
+    budget = TrainOptions(config=config, steps=steps, epochs=epochs, minutes=minutes)
+    asked = request(corpus, sets, budget)
     _report(_train_all(asked, names, match, seeds or 1, runs_dir or Path("runs")), as_json)
 
 
 def _cell_names(cells: str | None) -> list[str]:
-    from grucli.analysis.subject import cell_names
-
     return cell_names("gru,lstm,rnn" if cells is None else cells)
 
 
@@ -114,31 +120,23 @@ def _refuse_what_is_compared(
 
 def _differs_from_default(config: Path, key: str) -> bool:
     """Whether a settings file changes a setting; a file from --print-config has all keys."""
-    from grucli.config import Settings, flatten, read_file
-
     default = flatten(Settings())[key]
     return bool(read_file(config).get(key, default) != default)
 
 
-def _existing(paths: Sequence[Path]) -> "list[Outcome]":
-    from grucli.analysis.comparison import check_comparable, judge_all
-    from grucli.run.directory import RunDirectory, find_checkpoint
-
+def _existing(paths: Sequence[Path]) -> list[Outcome]:
     for path in paths:
-        find_checkpoint(path, "best")  # raises if the path is wrong
-        if not path.is_dir():
+        if path.is_file():
             raise UsageError(f"{path}: --runs takes run directories, not files")
-    found = {path.resolve(): RunDirectory(path) for path in paths}
+    found = {path.resolve(): Run.open(path) for path in paths}
     check_comparable(list(found.values()))
     return judge_all(list(found.values()))
 
 
 def _train_all(
-    asked: "Request", cells: Sequence[str], match: str, seeds: int, runs_dir: Path
-) -> "list[Outcome]":
+    asked: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
+) -> list[Outcome]:
     """Train one run of each cell and seed."""
-    from grucli.analysis.comparison import judge_all, plan_comparison
-
     comparison = plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
     shown = _Shown(len(comparison.requests))
     _, signal = carry_out(
@@ -168,24 +166,21 @@ class _Shown:
 
     def __init__(self, total: int) -> None:
         self.total, self.began = total, time.perf_counter()
-        self.run: RunDirectory | None = None
-        self.complete: list[RunDirectory] = []
+        self.run: Run | None = None
+        self.complete: list[Run] = []
 
-    def follow(self, events: "Iterator[Event]") -> None:
+    def follow(self, events: Iterator[Event]) -> None:
         """Show the events of all runs."""
-        from grucli.run.directory import RunDirectory
-        from grucli.training.events import Finished, Started
-
         for event in events:
             narrate.warn(event)
             if isinstance(event, Started):
-                self.run, self.began = RunDirectory(event.path), time.perf_counter()
+                self.run, self.began = Run(event.path), time.perf_counter()
                 narrate.say_notes(event.notes if not self.complete else ())
             elif isinstance(event, Finished):
                 self._say_finished(event)
-                self.complete += [RunDirectory(event.run.path)] * event.complete
+                self.complete += [Run(event.run.path)] * event.complete
 
-    def _say_finished(self, event: "Finished") -> None:
+    def _say_finished(self, event: Finished) -> None:
         settings, taken = event.run.settings, render.duration(time.perf_counter() - self.began)
         model = settings.model
         render.say(
@@ -195,10 +190,7 @@ class _Shown:
         )
 
 
-def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
-    from grucli.analysis.claims import claims
-    from grucli.analysis.comparison import unequal_work
-
+def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     if note := unequal_work(outcomes):
         render.warn(note)
     found = claims(outcomes)
@@ -207,9 +199,7 @@ def _report(outcomes: "Sequence[Outcome]", as_json: bool) -> None:
     answer(records, _lines(outcomes, found), as_json=as_json)
 
 
-def _lines(outcomes: "Sequence[Outcome]", found: "Sequence[Claim]") -> Iterator[str]:
-    from grucli.analysis.comparison import groups
-
+def _lines(outcomes: Sequence[Outcome], found: Sequence[Claim]) -> Iterator[str]:
     grouped, level = groups(outcomes), outcomes[0].settings["data.level"]
     header = [name.format(level) for name in HEADER]
     yield from render.table([header, *map(_cells, grouped)], drop=LEAST_USED)
@@ -221,10 +211,10 @@ def _lines(outcomes: "Sequence[Outcome]", found: "Sequence[Claim]") -> Iterator[
         yield from render.wrapped(claim.figures, indent="  ")
 
 
-def _cells(group: "Group") -> tuple[str, ...]:
+def _cells(group: Group) -> tuple[str, ...]:
     first = group.first
 
-    def figure(of: "Callable[[Outcome], float]") -> str:
+    def figure(of: Callable[[Outcome], float]) -> str:
         several = len(group.outcomes) > 1
         about = f" \N{PLUS-MINUS SIGN} {group.spread(of):.4f}" if several else ""
         return f"{group.mean(of):.4f}{about}"
@@ -244,7 +234,7 @@ def _cells(group: "Group") -> tuple[str, ...]:
     )
 
 
-def _told(group: "Group") -> Iterator[tuple[str, Any]]:
+def _told(group: Group) -> Iterator[tuple[str, Any]]:
     """Yield the settings that tell this group from the others, without those that are not set."""
     return ((key, value) for key, value in group.differences.items() if value is not None)
 

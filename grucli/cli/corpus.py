@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from grucli import output_files
 from grucli.cli import options, render
-from grucli.shell import quote
+from grucli.data import builtin
+from grucli.files import output_exists
+from grucli.text_out import quote
 
 Name = Annotated[
     str,
@@ -24,15 +25,13 @@ def corpus(name: Name, output: options.Output = None, force: options.Force = Fal
 
     Without --output the file is data/NAME.txt.
     """
-    from grucli.data import builtin
-
     if output == Path("-"):
         for chunk in builtin.chunks(name):
             render.write(chunk.encode())
         return
     path = Path("data", f"{name}.txt") if output is None else output
     chars = builtin.write(name, path, force=force)
-    if not output_files.exists(path):  # a pipe or a device: the text was the answer
+    if not output_exists(path):  # a pipe or a device: the text was the answer
         return
     done = f"{path} already holds this text" if chars is None else f"{chars:,} characters"
     render.say(f"{done}; train on it with: grucli train {quote(str(path))}")

@@ -1,22 +1,23 @@
 """``grucli eval``: how well a model predicts texts."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.cli.request import overrides
+from grucli.config import Settings, resolve
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
+from grucli.evaluation import NOTHING, Score
+from grucli.language_model import LanguageModel
+from grucli.run.run import Run
+from grucli.training.advice import about_files
 
-if TYPE_CHECKING:
-    from grucli.data.vocabulary import Vocabulary
-    from grucli.evaluation import Score
-    from grucli.language_model import LanguageModel
-    from grucli.run.loading import OwnText
-
-    Scored = tuple[LanguageModel, list[tuple[str, Score]]]
+Scored = tuple[LanguageModel, list[tuple[str, Score]]]
+"""A model, and its score on each text."""
 
 Files = Annotated[
     list[str] | None,
@@ -32,7 +33,7 @@ Split = Annotated[
 ]
 
 
-def evaluate(
+def eval(
     run: options.Run,
     files: Files = None,
     split: Split = None,
@@ -50,7 +51,6 @@ def evaluate(
     """
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
-    from grucli.evaluation import NOTHING
 
     lm, scores = _of_split(run, split) if split else _of_files(run, files, sets, unknown)
     total, symbols = sum((score for _, score in scores), NOTHING), lm.vocabulary
@@ -68,40 +68,34 @@ def evaluate(
     )
 
 
-def _of_split(run: Path, split: str) -> "Scored":
+def _of_split(run: Path, split: str) -> Scored:
     """Return the model, and its score on a part of the corpus that the run was trained on."""
-    from grucli.run.loading import load_with_split
-
+    opened = Run.open(run)
     try:
-        lm, ids = load_with_split(run, split)
+        return opened.lm, [(split, opened.lm.evaluate(opened.split(split)))]
     except ArgumentError as error:
         raise error.of_option() from None
-    return lm, [(split, lm.evaluate(ids))]
 
 
-def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> "Scored":
+def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> Scored:
     """Return the model, and its score on each file, read as the corpus or as --set says."""
-    from grucli.run.loading import load_with_own_text
-
-    files, (lm, own) = files or [], load_with_own_text(run)
+    opened, files = Run.open(run), files or []
+    lm = opened.lm
     if files.count("-") > 1:
         raise UsageError("- (standard input) is named twice; it can be read only once")
     encoding = _encoding(lm, sets or [])
-    return lm, [(file, _of_file(lm, own, file, encoding, unknown)) for file in files]
+    return lm, [(file, _of_file(opened, file, encoding, unknown)) for file in files]
 
 
-def _encoding(lm: "LanguageModel", sets: list[str]) -> str:
-    from grucli.config import Settings, resolve
-
+def _encoding(lm: LanguageModel, sets: list[str]) -> str:
     values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _of_file(
-    lm: "LanguageModel", own: "OwnText", file: str, encoding: str, unknown: Any
-) -> "Score":
+def _of_file(run: Run, file: str, encoding: str, unknown: Any) -> Score:
+    lm = run.lm
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
@@ -112,12 +106,12 @@ def _of_file(
         score = lm.evaluate(text, unknown=unknown)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
-    if own.includes(text):
+    if run.was_trained_on(text):
         render.warn(
             f"{file}: the model was trained on this text, so it predicts it better than new text; "
             "--split val scores the part that was held out"
         )
-    for note in text.notes(lm.data):
+    for note in about_files(text, lm.data):
         render.warn(note)
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
@@ -127,7 +121,7 @@ def _of_file(
     return score
 
 
-def _figures(score: "Score", symbols: "Vocabulary") -> dict[str, float]:
+def _figures(score: Score, symbols: Vocabulary) -> dict[str, float]:
     return {
         f"{symbols.noun}s": score.chars,
         f"nats_per_{symbols.level}": score.loss,
@@ -138,7 +132,7 @@ def _figures(score: "Score", symbols: "Vocabulary") -> dict[str, float]:
     }
 
 
-def _cells(score: "Score") -> tuple[str, ...]:
+def _cells(score: Score) -> tuple[str, ...]:
     return (
         f"{score.chars:,}",
         f"{score.loss:.4f}",

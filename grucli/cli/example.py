@@ -1,17 +1,13 @@
 """``grucli example``: a GRU computed by hand, with every number."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import typer
 
+from grucli.analysis.worked_example import Quantity, WorkedExample, worked_example
 from grucli.cli import options, render
 from grucli.cli.output import answer
-
-if TYPE_CHECKING:
-    from grucli.analysis.worked_example import Quantity, WorkedExample
-    from grucli.nn.params import Array
-
+from grucli.nn.params import Array
 
 SYMBOL, FORMULA = 10, 43
 """Columns of a symbol, and columns before a value."""
@@ -23,14 +19,12 @@ def example(as_json: options.Json = False) -> None:
     The GRU has two units and reads two characters. Each number can be checked by hand. The exit
     code is 1 if the gradients of the program are not those of the example.
     """
-    from grucli.analysis.worked_example import worked_example
-
     found = worked_example()
     answer(found.to_dict(), _lines(found), as_json=as_json)
     raise typer.Exit(0 if found.agrees else 1)
 
 
-def _lines(found: "WorkedExample") -> Iterator[str]:
+def _lines(found: WorkedExample) -> Iterator[str]:
     yield from render.wrapped(
         "A GRU with two units reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T "
         "transposes, and dx is the gradient of the loss L = L_1 + L_2 with respect to x."
@@ -47,7 +41,7 @@ def _lines(found: "WorkedExample") -> Iterator[str]:
     )
 
 
-def _quantity_lines(quantity: "Quantity") -> Iterator[str]:
+def _quantity_lines(quantity: Quantity) -> Iterator[str]:
     """Yield the lines of a quantity; a narrow terminal shows the value below the formula."""
     head = f"  {quantity.symbol:<{SYMBOL}} {f'= {quantity.formula}' * bool(quantity.formula)}"
     rows = _rows(quantity.value)
@@ -60,7 +54,7 @@ def _quantity_lines(quantity: "Quantity") -> Iterator[str]:
     yield from (f"{'':<{FORMULA}}{row}" for row in rows[1:])
 
 
-def _rows(value: "Array") -> list[str]:
+def _rows(value: Array) -> list[str]:
     """Return a number, a vector, or each row of a matrix, with the digits that a check needs."""
     if value.ndim == 0:
         return [f" {value:.8f}"]

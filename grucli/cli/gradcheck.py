@@ -2,20 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
+from grucli.analysis.gradient_checks import Report, check_run, check_settings, settings_of, worst
+from grucli.analysis.mistakes import find, mistakes
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.cli.request import overrides
+from grucli.config import Values
 from grucli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grucli.analysis.gradient_checks import Report
-    from grucli.config import Values
-    from grucli.nn.gradcheck import Row
-
+from grucli.nn.gradcheck import TOLERANCE, Row
 
 Brief = Annotated[
     bool, typer.Option("--brief", help="Show the verdict, and one line for each part of the check.")
@@ -76,7 +74,6 @@ def gradcheck(
     if mistake == "list":
         _list_mistakes(values, as_json)
         return
-    from grucli.analysis.gradient_checks import check_run, check_settings
 
     if run is None:
         report = check_settings(values, mistake, products)
@@ -87,21 +84,15 @@ def gradcheck(
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _list_mistakes(values: "Values", as_json: bool) -> None:
-    from grucli.analysis.gradient_checks import settings_of
-    from grucli.analysis.mistakes import mistakes
-
+def _list_mistakes(values: Values, as_json: bool) -> None:
     found = mistakes(settings_of(values).model.variant)
     records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in found]
     answer(records, (one.slug for one in found), as_json=as_json)
 
 
-def _mistake_lines(values: "Values", name: str | None) -> Iterator[str]:
+def _mistake_lines(values: Values, name: str | None) -> Iterator[str]:
     if name is None:
         return
-    from grucli.analysis.gradient_checks import settings_of
-    from grucli.analysis.mistakes import find
-
     mistake = find(settings_of(values).model.variant, name)
     yield f"a mistake in {mistake.module.__name__}: {mistake.name}"
     yield f"  right: {mistake.right}"
@@ -109,9 +100,7 @@ def _mistake_lines(values: "Values", name: str | None) -> Iterator[str]:
     yield ""
 
 
-def _lines(report: "Report", brief: bool) -> Iterator[str]:
-    from grucli.nn.gradcheck import TOLERANCE
-
+def _lines(report: Report, brief: bool) -> Iterator[str]:
     for line in _verdict(report):
         yield from render.wrapped(line)
     in_float64 = sum(row.allowed == TOLERANCE for _, row in report.rows)
@@ -126,7 +115,7 @@ def _lines(report: "Report", brief: bool) -> Iterator[str]:
     yield from render.wrapped(LETTERS)
 
 
-def _verdict(report: "Report") -> Iterator[str]:
+def _verdict(report: Report) -> Iterator[str]:
     total = len(report.rows)
     if report.wrong:
         yield f"WRONG: {len(report.wrong)} of {total} gradients ({_named(report.wrong)})"
@@ -140,20 +129,18 @@ def _verdict(report: "Report") -> Iterator[str]:
         )
 
 
-def _named(arrays: "Sequence[str]") -> str:
+def _named(arrays: Sequence[str]) -> str:
     names = list(dict.fromkeys(arrays))
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
-def _brief_line(rows: "Sequence[Row]") -> Iterator[str]:
-    from grucli.analysis.gradient_checks import worst
-
+def _brief_line(rows: Sequence[Row]) -> Iterator[str]:
     right = sum(row.verdict == "right" for row in rows)
     error, allowed = worst(rows), max(row.allowed for row in rows)
     yield f"  {right} of {len(rows)} right, worst error {error:.1e}, allowed {allowed:.1e}"
 
 
-def _row_lines(rows: "Sequence[Row]") -> Iterator[str]:
+def _row_lines(rows: Sequence[Row]) -> Iterator[str]:
     yield f"  {'array':<14} {'shape':<12} {'compared':<11} rel. error    allowed"
     for row in rows:
         shape, verdict = " x ".join(map(str, row.shape)), VERDICTS[row.verdict]

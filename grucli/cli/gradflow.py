@@ -3,15 +3,15 @@
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from grucli.analysis import gradient_flow
+from grucli.analysis.gradient_flow import GradientFlow
+from grucli.analysis.gradient_routes import doubling_distances
 from grucli.cli import options, render, subjects
-from grucli.cli.output import answer
-
-if TYPE_CHECKING:
-    from grucli.analysis.gradient_flow import GradientFlow
+from grucli.cli.output import answer, check_plot, write_plot
 
 Runs = Annotated[
     list[Path] | None,
@@ -40,17 +40,15 @@ def gradflow(
     back as its line goes. Without runs, the command compares
     untrained models of the cells in --cells (rnn,lstm,gru).
     """
-    from grucli.analysis import gradient_flow, plots
-
-    plots.check(plot, force=force)
+    check_plot("--plot", plot, force=force)
     looked_at = subjects.chosen(runs or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
     flows = gradient_flow.measure(looked_at, distance, positions)
     if plot is not None:
-        plots.draw_flows(plot, flows)
+        write_plot(plot, gradient_flow.chart(flows))
     answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)
 
 
-def _lines(flows: "Iterable[GradientFlow]", distance: int) -> Iterator[str]:
+def _lines(flows: Iterable[GradientFlow], distance: int) -> Iterator[str]:
     for flow in flows:
         yield flow.name
         yield from render.wrapped(
@@ -69,10 +67,8 @@ def _lines(flows: "Iterable[GradientFlow]", distance: int) -> Iterator[str]:
         yield ""
 
 
-def _rows(flow: "GradientFlow") -> Iterator[str]:
+def _rows(flow: GradientFlow) -> Iterator[str]:
     """Yield a line for each distance, with a bar whose blocks each stand for a part of a decade."""
-    from grucli.analysis.gradient_routes import doubling_distances
-
     header = f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}  "
     each = render.bar_width(len(header)) // DECADES  # blocks for a power of ten
     yield (header + _scale(each)).rstrip()

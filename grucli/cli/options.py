@@ -5,6 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
+command_line: list[str] = []
+"""The words of the current command, for run.json."""
+
 # ---- runs and texts
 
 Run = Annotated[
@@ -123,7 +126,7 @@ Plot = Annotated[
     Path | None,
     typer.Option(
         "--plot",
-        help="Draw a plot to this .svg, .png or .pdf file; needs matplotlib.",
+        help="Draw a plot to this .svg file.",
         metavar="FILE",
     ),
 ]

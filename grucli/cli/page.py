@@ -6,10 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from grucli import output_files
 from grucli.cli import options, render
+from grucli.cli.output import write_file
+from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
-from grucli.files import read_small, replace_text
+from grucli.files import check_output, read_small
+from grucli.pages import build
+from grucli.run.run import Run
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -43,23 +46,16 @@ def page(
     holds the weights and, unless --passage names one, no text but a sample of the model. Without
     --output it is page.html in the run directory.
     """
-    from grucli.pages import build
-    from grucli.run.directory import inputs
-
-    reads = chain(inputs(run), [Path(passage)] if passage else [])
-    output_files.check("--output", output, force=force, reads=reads)
-    path = _in_run(run) if output is None else output
+    reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
+    check_output("--output", output, force=force, reads=reads)
+    own = _in_run(run) if output is None else None
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
     except ArgumentError as error:
         raise error.of_option() from None
-    if path == Path("-"):
-        render.write(made.html.encode())
+    path = write_file(made.html, "page", output, own)
+    if path is None:
         return
-    if output is None:
-        replace_text(path, made.html)
-    else:
-        made.write(path)
     render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
     _say_copied(made.copied)
     render.write_path(path)
@@ -89,8 +85,6 @@ def _in_run(run: Path) -> Path:
 
 def _read(path: str) -> str:
     """A text in a file or from standard input, without a byte order mark."""
-    from grucli.data.text_files import STANDARD_INPUT, raw_chunks
-
     try:
         raw = b"".join(raw_chunks(path)) if path == STANDARD_INPUT else read_small(Path(path))
         return raw.decode("utf-8-sig")

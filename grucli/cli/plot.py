@@ -1,32 +1,25 @@
 """``grucli plot``: the curves of runs in the terminal, or in a file."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from grucli import output_files
+from grucli.charts import Curve, letter, svg, text, typical_top
 from grucli.cli import options, render
+from grucli.cli.output import STANDARD_OUTPUT, check_plot, write_file
 from grucli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grucli.charts import Curve
-    from grucli.run.run import Run
+from grucli.run.run import Run, common_noun, loss_axis
+from grucli.run.verdict import about_dropout
 
 By = Annotated[
     Literal["step", "chars", "time"],
     typer.Option("--by", help="The horizontal axis.", metavar="step|chars|time"),
 ]
-STANDARD_OUTPUT = Path("-")
 COLUMNS = {"step": "step", "chars": "chars", "time": "elapsed_s"}
 AXES = {"step": "step", "chars": "{}s", "time": "seconds"}
 
-NARROWEST, LINES = 40, 14
-"""Minimum number of columns of a chart, and its lines."""
-
-WIDEST = 100
-"""Maximum number of columns of a chart."""
+NARROWEST, WIDEST, LINES = 40, 100, 14  # columns of a chart, and its lines
 
 
 def plot(
@@ -37,13 +30,10 @@ def plot(
 ) -> None:
     """Draw the losses of runs: one run with training and validation, several with validation.
 
-    With --output, the curves are drawn into a file: .svg, or .png with matplotlib. Standard output
-    gets SVG.
+    With --output, the curves are drawn into an .svg file. Standard output gets SVG.
     """
-    from grucli.run.run import Run, common_noun
-    from grucli.run.verdict import about_dropout
-
-    output_files.check("--output", output, force=force)
+    if output != STANDARD_OUTPUT:
+        check_plot("--output", output, force=force)
     opened = list({path.resolve(): Run(path) for path in runs}.values())
     noun = common_noun(opened)
     drawn = opened[0].curves(COLUMNS[by]) if len(opened) == 1 else _validation(opened, by)
@@ -53,26 +43,26 @@ def plot(
             if len(opened) == 1
             else "none of these runs has a validation loss, so they cannot be compared"
         )
-    if output is None:
-        for line in chart(drawn, AXES[by].format(noun), noun):
-            render.write_line(line)
-        for sentence in about_dropout(opened[0].settings.model, drawn):
-            render.say(sentence)
+    x = AXES[by].format(noun)
+    if output is not None:
+        picture = svg(drawn, x=x, y=loss_axis(noun), highest=typical_top(drawn))
+        path = write_file(picture, "plot", output)
+        if path is not None:
+            render.write_path(path)
         return
-    draw_file(output, drawn, AXES[by].format(noun), noun)
-    if output != STANDARD_OUTPUT:
-        render.write_path(output)
+    for line in chart(drawn, x, noun):
+        render.write_line(line)
+    for sentence in about_dropout(opened[0].settings.model, drawn):
+        render.say(sentence)
 
 
-def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
+def _validation(runs: Sequence[Run], by: str) -> list[Curve]:
     """The validation losses of several runs; runs without any are named."""
-    from grucli.charts import Curve
-
     drawn = []
     for run in runs:
-        found = [curve for curve in run.curves(COLUMNS[by]) if curve.name == "validation"]
-        drawn += [Curve(run.path.name, curve.x, curve.y) for curve in found]
-        if not found:
+        losses = [curve for curve in run.curves(COLUMNS[by]) if curve.name == "validation"]
+        drawn += [Curve(run.path.name, curve.x, curve.y) for curve in losses]
+        if not losses:
             render.warn(
                 f"{run.path}: has no validation loss, so it is not drawn; named alone, it is drawn "
                 "with its training loss"
@@ -80,11 +70,8 @@ def _validation(runs: "Sequence[Run]", by: str) -> "list[Curve]":
     return drawn
 
 
-def chart(drawn: "list[Curve]", x: str, noun: str, lines: int = LINES) -> Iterator[str]:
+def chart(drawn: list[Curve], x: str, noun: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
-    from grucli.charts import letter, text, typical_top
-    from grucli.run.run import loss_axis
-
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
     yield from text(drawn, width=width, height=lines, highest=typical_top(drawn), plain=plain)
@@ -94,22 +81,3 @@ def chart(drawn: "list[Curve]", x: str, noun: str, lines: int = LINES) -> Iterat
         for last, n, name in sorted(named, reverse=True)
     )
     yield from render.wrapped(f"{loss_axis(noun)}, by {x}; at the end, from the top: {ends}")
-
-
-def draw_file(path: Path, drawn: "list[Curve]", x: str, noun: str) -> None:
-    """Draw curves into an SVG file or standard output, or with matplotlib into a PNG file."""
-    from grucli.analysis import plots
-    from grucli.charts import svg, typical_top
-    from grucli.run.run import loss_axis
-
-    y, top = loss_axis(noun), typical_top(drawn)
-    data = svg(drawn, x=x, y=y, highest=top).encode()
-    if path == STANDARD_OUTPUT:
-        render.write(data)
-    elif path.suffix.lower() == ".svg":
-        output_files.write_result(path, "plot", lambda file: file.write(data))
-    elif path.suffix.lower() == ".png":
-        plots.check(path, force=True, option="--output", instead="a name in .svg works")
-        plots.draw_curves(path, drawn, x, y, top)
-    else:
-        raise UsageError(f"--output {path}: the name must end in .svg or .png")

@@ -3,10 +3,13 @@
 from itertools import chain
 from pathlib import Path
 
-from grucli import output_files
 from grucli.cli import options, render
-from grucli.errors import UsageError
-from grucli.files import replace_text
+from grucli.cli.output import write_file
+from grucli.errors import GrucliError, UsageError
+from grucli.files import check_output
+from grucli.run import report as reports
+from grucli.run.conclusion import conclude_run, sentences
+from grucli.run.run import Run
 
 
 def report(runs: options.Runs, output: options.Output = None, force: options.Force = False) -> None:
@@ -15,33 +18,20 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     The page needs no network. Without --output, the report of one run is
     report.html in its directory.
     """
-    from grucli.run import report as reports
-    from grucli.run.directory import inputs
-
-    reads = chain.from_iterable(map(inputs, runs))
-    output_files.check("--output", output, force=force, reads=reads)
+    reads = chain.from_iterable(Run.open(run).inputs() for run in runs)
+    check_output("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
     made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
-    path = output or runs[0] / "report.html"
-    if path == Path("-"):
-        render.write(made.html.encode())
-        return
-    if output is None:
-        replace_text(path, made.html)
-    else:
-        made.write(path)
-    render.write_path(path)
+    path = write_file(made.html, "page", output, runs[0] / "report.html")
+    if path is not None:
+        render.write_path(path)
 
 
 def _said(run: Path) -> list[str]:
     """What the end of a run says of it, or why it is not said."""
-    from grucli.errors import GrucliError
-    from grucli.run.conclusion import conclude_run, sentences
-    from grucli.run.run import Run
-
     try:
-        return sentences(conclude_run(run), Run(run).settings.data.noun)
+        return sentences(conclude_run(run), Run(run).noun)
     except GrucliError as error:
         render.warn(f"the report does not say what the losses mean: {error}")
         return []

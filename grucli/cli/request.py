@@ -1,59 +1,26 @@
 """Make settings and a request for training from the options of a command."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from grucli.cli import render
-from grucli.errors import SettingsError
-from grucli.shell import word
-
-if TYPE_CHECKING:
-    from grucli.config import Values
-    from grucli.training.request import Request
-
-
-command_line: list[str] = []
-"""The words of the current command, for run.json."""
+from grucli.cli.options import command_line
+from grucli.config import Values, parse_override
+from grucli.text_out import word
+from grucli.training.request import COMMAND_LINE, Request, TrainOptions
 
 
 def request(
-    corpus: Sequence[str] | None,
-    config: Path | None,
-    sets: Sequence[str] | None,
-    flags: Mapping[str, float | None],
-    **others: Any,
-) -> "Request":
-    """Return the request that the options describe.
-
-    Args:
-        corpus: files and directories.
-        config: a settings file.
-        sets: the values of --set.
-        flags: the values of flags such as --steps, by the name of the setting under train.
-        others: other arguments of ``Request``.
-    """
-    from grucli.training.request import Request
-
-    given = {f"train.{key}": value for key, value in flags.items() if value is not None}
-    values = _merged(overrides(sets or []), given)
+    corpus: Sequence[str] | None, sets: Sequence[str] | None, options: TrainOptions
+) -> Request:
+    """The request of a command: the corpus, the values of --set, and its options."""
+    settings = TrainOptions(settings=overrides(sets or []))
     command = " ".join(map(word, command_line)) or None
-    return Request(corpus or [], config, values, "command line", command=command, **others)
+    return Request.of(corpus or [], options | settings, COMMAND_LINE, command)
 
 
-def overrides(sets: Sequence[str]) -> "Values":
-    """Return the settings that --set gives, by dotted key; the last value of a key counts."""
-    from grucli.config import parse_override
-
+def overrides(sets: Sequence[str]) -> Values:
+    """The settings that --set gives, by dotted key; the last value of a key counts."""
     values: Values = {}
     for text in sets:
         values |= parse_override(render.typed(text))
     return values
-
-
-def _merged(values: "Values", flags: "Values") -> "Values":
-    """Return the settings that --set and the flags give."""
-    twice = [key for key in flags if key in values]
-    if twice:
-        raise SettingsError(f"{twice[0]} is given by --set and by a flag; keep one")
-    return values | flags

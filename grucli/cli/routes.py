@@ -1,16 +1,15 @@
 """``grucli routes``: show the routes that a gradient takes back through time."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from grucli.analysis import route_shares
+from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts
 from grucli.cli import options, render, subjects
-from grucli.cli.output import answer
+from grucli.cli.output import answer, check_plot, write_plot
 from grucli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grucli.analysis.route_shares import Enumeration, RouteShares
 
 CellName = Annotated[
     str | None,
@@ -55,21 +54,19 @@ def routes(
 
     The exit code is 1 if the compositions do not add up to the gradient of the backward pass.
     """
-    from grucli.analysis import plots, route_shares
-
-    plots.check(plot, force=force)
+    check_plot("--plot", plot, force=force)
     if cell is not None and "," in cell:
         raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]
     (subject,) = subjects.chosen(runs, "--cell", cell, "gru", text, hidden)
     found = route_shares.measure(subject, steps_back, distance, positions)
     if plot is not None:
-        plots.draw_shares(plot, found.name, found.shares)
+        write_plot(plot, found.chart())
     answer(found.to_dict(), _lines(found, rows), as_json=as_json)
     raise typer.Exit(0 if found.enumeration.agrees else 1)
 
 
-def _lines(found: "RouteShares", rows: int) -> Iterator[str]:
+def _lines(found: RouteShares, rows: int) -> Iterator[str]:
     yield from _count_lines()
     yield f"\n{found.name}"
     yield from _composition_lines(found.enumeration, rows)
@@ -77,8 +74,6 @@ def _lines(found: "RouteShares", rows: int) -> Iterator[str]:
 
 
 def _count_lines() -> Iterator[str]:
-    from grucli.analysis.route_shares import COUNTED, counts
-
     yield from render.wrapped(
         "number of routes from the loss of step t to the weights used k steps back, of the update "
         "gate (GRU), the forget gate (LSTM), or the only weights (RNN)"
@@ -88,7 +83,7 @@ def _count_lines() -> Iterator[str]:
         yield f"  {cell.upper():<6}" + "".join(f"{number:>8,}" for number in numbers.values())
 
 
-def _composition_lines(enumeration: "Enumeration", rows: int) -> Iterator[str]:
+def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
     k, contributions = enumeration.k, enumeration.contributions
     shown, rest = contributions[:rows], contributions[rows:]
     yield f"all {len(contributions):,} compositions of {k} step{'s' * (k > 1)} back"
@@ -112,7 +107,7 @@ def _composition_lines(enumeration: "Enumeration", rows: int) -> Iterator[str]:
     yield from render.wrapped(f"{is_sum} a relative difference of {enumeration.difference:.1e}")
 
 
-def _share_lines(found: "RouteShares") -> Iterator[str]:
+def _share_lines(found: RouteShares) -> Iterator[str]:
     shares = found.shown()
     if not shares:
         yield ""

@@ -1,21 +1,21 @@
 """``grucli sample``: generate text with a trained model."""
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
 from grucli.cli import options, render
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
-
-if TYPE_CHECKING:
-    from grucli.data.vocabulary import Vocabulary
-    from grucli.language_model import LanguageModel
-    from grucli.samples import Sample, Samples
+from grucli.language_model import LanguageModel
+from grucli.run.run import load
+from grucli.samples import Sample, Samples
 
 LONGEST_PROMPT = 2**22
 """Maximum number of bytes of a prompt."""
@@ -100,7 +100,6 @@ def sample(
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     _check_held(count, length, as_json)
-    from grucli.run.loading import load
 
     given, lm = _given(prompt, prompt_file), load(run)
     given = _without_line_end(given, prompt_file) if lm.documents and prompt_file else given
@@ -120,7 +119,7 @@ def sample(
         _show(samples, lm, given, separator, echo=echo, as_json=as_json, raw=raw)
 
 
-def _last_end(lm: "LanguageModel") -> bytes:
+def _last_end(lm: LanguageModel) -> bytes:
     """What follows the last sample: a line end, but nothing after bytes that go to a file."""
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
     return b"" if exact else b"\n"
@@ -140,8 +139,8 @@ def _ended(seed: int, end: bytes, *, drawn: bool) -> Iterator[None]:
 
 
 def _show(
-    samples: "Samples",
-    lm: "LanguageModel",
+    samples: Samples,
+    lm: LanguageModel,
     given: bytes,
     separator: str | None,
     *,
@@ -173,7 +172,7 @@ def _options_named(source: str) -> Iterator[None]:
         raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
 
 
-def _write(samples: "Samples", separator: bytes, end: bytes, *, echo: bool, raw: bool) -> None:
+def _write(samples: Samples, separator: bytes, end: bytes, *, echo: bool, raw: bool) -> None:
     """Write samples while they are computed; each follows the prompt."""
     put = render.write if render.on_terminal() and not raw else render.write_raw
     before, number = samples.prompt_data if echo else b"", -1
@@ -185,7 +184,7 @@ def _write(samples: "Samples", separator: bytes, end: bytes, *, echo: bool, raw:
     put(end)
 
 
-def _write_json(samples: "Samples", *, documents: bool) -> None:
+def _write_json(samples: Samples, *, documents: bool) -> None:
     """Write the prompt and all samples, with the log probability of each symbol in nats."""
     prompt = samples.prompt_data.decode(errors="replace")
     symbols = samples.vocabulary
@@ -193,7 +192,7 @@ def _write_json(samples: "Samples", *, documents: bool) -> None:
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
 
 
-def _figures(sample: "Sample", symbols: "Vocabulary", *, documents: bool) -> dict[str, Any]:
+def _figures(sample: Sample, symbols: Vocabulary, *, documents: bool) -> dict[str, Any]:
     """Return a sample for JSON; a document has the log probability of its end, too."""
     pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
     figures: dict[str, Any] = {
@@ -250,6 +249,4 @@ def _open_prompt(source: str) -> AbstractContextManager[BinaryIO]:
 
 def _unescape(text: str) -> str:
     escapes = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
-    import re
-
     return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], render.typed(text))

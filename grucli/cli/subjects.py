@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from grucli.analysis import subject
+from grucli.analysis.subject import Subject
 from grucli.errors import UsageError
-
-if TYPE_CHECKING:
-    from grucli.analysis.subject import Subject
 
 
 def chosen(
@@ -17,7 +15,7 @@ def chosen(
     default: str,
     text: str | None,
     hidden: int | None,
-) -> "list[Subject]":
+) -> list[Subject]:
     """Load the given runs, or make untrained models if there are none.
 
     Args:
@@ -34,7 +32,6 @@ def chosen(
     for name, value in ((option, cells), ("--hidden", hidden)):
         if runs and value is not None:
             raise UsageError(f"{name} is for untrained models; leave it out, or name no run")
-    from grucli.analysis import subject
 
     if runs:
         return [subject.of_run(path, text) for path in runs]

@@ -3,28 +3,24 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from grucli.cli import narrate, options, render
+from grucli.cli.options import command_line
 from grucli.cli.output import answer
-from grucli.cli.request import command_line
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
-from grucli.shell import quote, word
+from grucli.sweeps.api import make_worker, read_study
+from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
+from grucli.sweeps.summary import Summary
+from grucli.sweeps.trial_record import TrialRecord
+from grucli.text_out import quote, word
+from grucli.training.events import Evaluated, Started, Stepped
 
-if TYPE_CHECKING:
-    from grucli.sweeps.space import Space
-    from grucli.sweeps.summary import Summary
-    from grucli.sweeps.trial import Trial
-    from grucli.sweeps.worker import SweepEvent, TrialBegun
-
-SILENCE = 30.0
-"""Seconds after which an evaluation of a long trial is shown."""
-
-LEAST_USED = ("step", "run")
-"""Columns that a narrow terminal does not show; the first of them goes first."""
+SILENCE = 30.0  # seconds after which an evaluation of a long trial is shown
+LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
 SweepFile = Annotated[
     Path | None,
@@ -71,7 +67,10 @@ def sweep(
     if show is not None:
         if config is not None or name is not None:
             raise UsageError("--show shows a study; leave out the file, the text and --name")
-        _show(_folder(show, runs_dir), storage, as_json)
+        by_name = show == Path(show.name) and not show.is_dir()
+        summary = read_study((runs_dir or Path("runs")) / show if by_name else show, storage)
+        answer(summary.to_dict(), _lines(summary), as_json=as_json)
+        _say_written(summary)
         return
     if as_json:
         raise UsageError("--json is for --show")
@@ -85,62 +84,40 @@ def sweep(
 def _sweep(
     config: Path, corpus: list[str], name: str | None, runs_dir: Path | None, storage: str | None
 ) -> None:
-    from grucli.sweeps.api import study_folder
-    from grucli.sweeps.optuna_storage import check_optuna
-    from grucli.sweeps.space import read_space
-    from grucli.sweeps.study import Study
-    from grucli.sweeps.summary import summarize
-    from grucli.sweeps.worker import Worker
-
-    check_optuna()
-    space = read_space(config, {})
-    study = Study(study_folder(config, name, runs_dir), storage)
-    worker = Worker(study, space, corpus, _command(storage))
+    worker = make_worker(corpus, config, {}, name, runs_dir, storage, command_line)
+    study, space = worker.study, worker.space
     if space.fixed.get("train.workers", "auto") == "auto" and study.trains_here():
         render.warn(
             "another worker trains on this machine, and each run takes all cores; set "
             "train.workers in the file such that all have enough"
         )
-    shown = _Shown(space)
-    complete, signal = carry_out(
-        worker.events, shown.follow, lambda: _say_stopped(study.folder, _command(storage))
-    )
+
+    def say_stopped() -> None:
+        render.say(f"stopped; {study.folder} is as it was, and the same command goes on with it:")
+        render.say_command(worker.command or "")
+
+    complete, signal = carry_out(worker.events, SweepDisplay(space.trials).follow, say_stopped)
     render.write_path(study.folder)
     if not complete:
-        _say_stopped(study.folder, _command(storage))
+        say_stopped()
         raise typer.Exit(128 + signal)
-    summary = summarize(study)
+    summary = study.summary()
     _say_best(summary)
     _say_written(summary)
-    secret = "" if storage is None else f" --storage {word(_shown_url(storage))}"
+    database = "" if storage is None else f" --storage {word(study.storage_name)}"
     render.say("\nnext")
-    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{secret}")
+    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{database}")
 
 
-def _command(storage: str | None) -> str:
-    """The command line for run.json and messages, without a password."""
-    words = [one.replace(storage, _shown_url(storage)) if storage else one for one in command_line]
-    return " ".join(map(word, words))
-
-
-def _shown_url(storage: str) -> str:
-    from grucli.sweeps.optuna_storage import without_password
-
-    return without_password(storage)
-
-
-class _Shown:
+class SweepDisplay:
     """The display of the trials of one worker."""
 
-    def __init__(self, space: "Space") -> None:
-        self.space, self.best = space, float("inf")
+    def __init__(self, trials: int | None) -> None:
+        self.of, self.best = "" if trials is None else f" of {trials}", float("inf")
         self.noted, self.progress, self.said = False, 0.0, time.monotonic()
 
-    def follow(self, events: "Iterator[SweepEvent]") -> bool:
+    def follow(self, events: Iterator[SweepEvent]) -> bool:
         """Show the events; return whether the study is complete."""
-        from grucli.sweeps.worker import Complete, TrialBegun, TrialEnded, Waiting
-        from grucli.training.events import Started
-
         complete = False
         for event in events:
             if isinstance(event, TrialBegun):
@@ -159,10 +136,8 @@ class _Shown:
                 self._say_progress(event)
         return complete
 
-    def _say_progress(self, event: "SweepEvent") -> None:
+    def _say_progress(self, event: SweepEvent) -> None:
         """Say what a long trial has reached, from time to time."""
-        from grucli.training.events import Evaluated, Stepped
-
         if isinstance(event, Stepped):
             self.progress = event.progress
         if isinstance(event, Evaluated) and time.monotonic() - self.said > SILENCE:
@@ -173,21 +148,19 @@ class _Shown:
         self.said = time.monotonic()
         render.say(text)
 
-    def _say_begun(self, begun: "TrialBegun") -> None:
-        of = "" if self.space.trials is None else f" of {self.space.trials}"
+    def _say_begun(self, begun: TrialBegun) -> None:
         again = "" if begun.step is None else f", continued from step {begun.step:,}"
-        self._say(f"trial {begun.number}{of}: {_values(begun.values)}{again}")
+        self._say(f"trial {begun.number}{self.of}: {_values(begun.values)}{again}")
 
-    def _say_ended(self, trial: "Trial") -> None:
+    def _say_ended(self, trial: TrialRecord) -> None:
+        result = f"trial {trial.number}: {trial.status}"
         if trial.loss is None:
-            self._say(f"trial {trial.number}: {trial.status}: {trial.problem}")
+            self._say(f"{result}: {trial.problem}")
             return
-        better = trial.status == "done" and trial.loss < self.best
-        self.best = min(self.best, trial.loss if trial.status == "done" else self.best)
-        mark = ", the best of this worker" * better
-        self._say(
-            f"trial {trial.number}: {trial.status}, {trial.loss:.4f} at step {trial.step}{mark}"
-        )
+        mark = ""
+        if trial.status == "done" and trial.loss < self.best:
+            self.best, mark = trial.loss, ", the best of this worker"
+        self._say(f"{result}, {trial.loss:.4f} at step {trial.step}{mark}")
 
 
 def _values(values: dict[str, Any]) -> str:
@@ -200,30 +173,10 @@ def _cell(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _say_stopped(folder: Path, command: str) -> None:
-    render.say(f"stopped; {folder} is as it was, and the same command goes on with it:")
-    render.say_command(command)
+# ---- the results
 
 
-# ---- --show
-
-
-def _folder(show: Path, runs_dir: Path | None) -> Path:
-    """The directory of a study, which may be named without its parent."""
-    if show.is_dir() or show != Path(show.name):
-        return show
-    return (runs_dir or Path("runs")) / show
-
-
-def _show(folder: Path, storage: str | None, as_json: bool) -> None:
-    from grucli.sweeps.api import read_study
-
-    summary = read_study(folder, storage)
-    answer(summary.to_dict(), _lines(summary), as_json=as_json)
-    _say_written(summary)
-
-
-def _lines(summary: "Summary") -> Iterator[str]:
+def _lines(summary: Summary) -> Iterator[str]:
     if not summary.trials:
         yield "there are no trials yet"
         return
@@ -242,23 +195,23 @@ def _lines(summary: "Summary") -> Iterator[str]:
         yield from render.table(rows)
 
 
-def _row(trial: "Trial", keys: list[str]) -> list[str]:
+def _row(trial: TrialRecord, keys: list[str]) -> list[str]:
     loss = "-" if trial.loss is None else f"{trial.loss:.4f}"
     values = [_cell(trial.values.get(key)) for key in keys]
     return [str(trial.number), trial.status, loss, _cell(trial.step), *values]
 
 
-def _say_best(summary: "Summary") -> None:
+def _say_best(summary: Summary) -> None:
     best = summary.best
     if best is None or best.loss is None:
         render.say("no trial is done")
         return
     text = f"\nbest of {len(summary.trials)} trials: {best.number}, {best.loss:.4f} nats"
-    where = f"per {summary.noun} at step {best.step}"
-    render.say(f"{text} {where}: {_values(best.values)}", style="bold")
+    text += f" per {summary.noun} at step {best.step}: {_values(best.values)}"
+    render.say(text, style="bold")
 
 
-def _say_written(summary: "Summary") -> None:
+def _say_written(summary: Summary) -> None:
     """Write the best settings and the report, and name them."""
     labels = {"best.yaml": "settings", "report.html": "report"}
     try:

@@ -1,24 +1,25 @@
 """``grucli train``: train a model on a text."""
 
 import signal
-import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from grucli.cli import narrate, options, render
 from grucli.cli.request import request
+from grucli.config import to_yaml
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
-from grucli.stop_signals import STOP_SIGNALS, stop_signals
-
-if TYPE_CHECKING:
-    from grucli.training.ranks import Ranks
-    from grucli.training.request import Request
+from grucli.threads import STOP_SIGNALS, stop_signals
+from grucli.training.mpi import joined
+from grucli.training.other_ranks import take_part
+from grucli.training.ranks import Ranks
+from grucli.training.request import Request, TrainOptions
+from grucli.training.session import StoppedAtOnce, prepare
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -77,72 +78,56 @@ def train(
     Settings come from --config; --set and the flags override them. --print-config shows all
     settings.
     """
-    from grucli.training.followers import follow
-
-    began = time.perf_counter()
-    flags = {"seed": seed, "steps": steps, "epochs": epochs, "minutes": minutes}
-    others: dict[str, Any] = {"unknown": unknown, "extend_vocabulary": extend_vocabulary}
+    budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
+    run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume)
+    weights = TrainOptions(
+        init_from=init_from, unknown=unknown, extend_vocabulary=extend_vocabulary
+    )
     with _joined(mpi) as ranks:
         if ranks.rank:
-            follow(ranks)
+            take_part(ranks)
             return
-        others |= {"resume": resume, "init_from": init_from, "ranks": ranks}
-        asked = request(corpus, config, sets, flags, **others)
+        asked = request(corpus, sets, budget | run | weights)
         if print_config:
-            _print_config(asked)
+            _print_config(asked, ranks)
         else:
-            _train(asked, name, runs_dir, began, dry_run=dry_run, quiet=quiet)
+            _train(asked, ranks, dry_run=dry_run, quiet=quiet)
 
 
-def _joined(mpi: bool) -> "AbstractContextManager[Ranks]":
+def _joined(mpi: bool) -> AbstractContextManager[Ranks]:
     """The ranks that train the run; several processes without --mpi are refused."""
-    from grucli.training.mpi import joined
-
     if not mpi:
         refuse_equal_runs()
     return joined(mpi)
 
 
-def _train(
-    asked: "Request",
-    name: str | None,
-    runs_dir: Path | None,
-    began: float,
-    *,
-    dry_run: bool,
-    quiet: bool,
-) -> None:
-    if asked.resume is not None and (name is not None or runs_dir is not None):
-        raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
+def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
     if not quiet:
         narrate.say_reading(asked.sources)
-    with closing(asked.session()) as session:
+    with closing(prepare(asked, ranks)) as session:
         narrate.show_plan(session, quiet)
         if dry_run:
             return
         told, sources = len(session.notes), session.plan.corpus.sources
         level = session.plan.settings.data.level
-        directory = runs_dir or Path("runs")
         finished, signal = carry_out(
-            lambda stop: session.events(name, directory, time.perf_counter() - began, stop),
+            session.events,
             lambda events: narrate.follow(events, quiet, told, level),
             lambda: narrate.say_stopped(session.run, sources, at_once=True),
         )
     render.write_path(finished.run.path)
     if not finished.complete:
         narrate.say_stopped(session.run, sources)
-        raise typer.Exit(128 + (signal or asked.ranks.signal))
+        raise typer.Exit(128 + (signal or ranks.signal))
     if not quiet:
-        narrate.say_goodbye(session)
+        narrate.show_result(session)
 
 
-def _print_config(asked: "Request") -> None:
+def _print_config(asked: Request, ranks: Ranks) -> None:
     """Print all settings; if a corpus is given, they are adapted to it."""
-    from grucli.config import to_yaml
-
     if asked.resume is not None or asked.init_from is not None:
         raise UsageError("--print-config is for a new run; an existing run has a config.yaml")
-    settings = asked.session().plan.settings if asked.sources else asked.settings()
+    settings = prepare(asked, ranks).plan.settings if asked.sources else asked.settings()
     render.write(to_yaml(settings).encode())
 
 
@@ -165,8 +150,6 @@ def carry_out(
         RunError: a file cannot be written, or the loss is not finite.
         typer.Exit: a second signal stopped training at once.
     """
-    from grucli.training.session import StoppedAtOnce
-
     stop = _Stop(StoppedAtOnce)
     with stop_signals(stop.handle):
         events = start(stop)

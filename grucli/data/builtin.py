@@ -6,13 +6,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from grucli import output_files
 from grucli.errors import CorpusError, UsageError
+from grucli.files import output_exists, write_output
 
 NAMES = ("python-reference", "python-stdlib")
-
+# directories of the standard library that are not the library itself
 LEFT_OUT = frozenset(["site-packages", "test", "tests", "idle_test", "pydoc_data", "__pycache__"])
-"""Directories of the standard library that are not the library itself."""
 
 
 def chunks(name: str) -> Iterator[str]:
@@ -31,21 +30,12 @@ def chunks(name: str) -> Iterator[str]:
 def write(name: str, path: Path, *, force: bool = False) -> int | None:
     """Write a built-in corpus to a file, and make the directory of the file.
 
-    Args:
-        name: of the corpus.
-        path: the file.
-        force: whether to overwrite a file with another content.
-
-    Returns:
-        The number of characters written; None if the file held this text already.
-
-    Raises:
-        CorpusError: there is no corpus of that name, or this Python lacks it.
-        UsageError: the file exists with another content, or cannot be written.
+    A file with another content is overwritten only with ``force``. The result is the number of
+    characters written, or None if the file held this text already.
     """
     text = chunks(name)
     try:
-        if not output_files.exists(path) or force:
+        if not output_exists(path) or force:
             return _write(path, text)
         if _is_equal(path, text):
             return None
@@ -77,7 +67,7 @@ def _write(path: Path, text: Iterable[str]) -> int:
             file.write(chunk.encode())
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    output_files.write(path, fill)
+    write_output(path, fill)
     return chars
 
 

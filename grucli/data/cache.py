@@ -33,16 +33,10 @@ from grucli.files import (
 )
 from grucli.nn.params import Ids
 
-IN_MEMORY = 2**25
-"""Maximum bytes of ids that stay in memory; longer texts are written to the cache."""
-
+IN_MEMORY = 2**25  # maximum bytes of ids that stay in memory; longer texts go to the cache
 FORMAT = 2
-
-ENTRY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}\.(ids|json)")
-"""Names of files in the cache."""
-
-ABANDONED = 3600
-"""Seconds without a write after which a temporary file is removed: its process has ended."""
+ENTRY = re.compile(r"[0-9a-f]{40}-[0-9a-f]{16}\.(ids|json)")  # names of files in the cache
+ABANDONED = 3600  # seconds without a write after which the process of a temporary file has ended
 
 
 def directory() -> Path:
@@ -75,26 +69,20 @@ class TemporaryIds(tempfile.SpooledTemporaryFile[bytes]):
         super().__init__(max_size=IN_MEMORY, dir=str(directory()))
 
     def rollover(self) -> None:
-        """Move to the disk."""
         directory().mkdir(parents=True, exist_ok=True)
         super().rollover()
 
 
 def entry_name(content: str, how: object) -> str:
-    """The name of an entry.
-
-    Args:
-        content: hash of the text's bytes.
-        how: everything else that the ids depend on, as values of JSON.
-    """
+    """The name of an entry, of the hash of a text and all else that its ids depend on."""
     reading = hashlib.sha256(json.dumps([FORMAT, how]).encode()).hexdigest()
     return f"{content[:40]}-{reading[:16]}"
 
 
 def find(name: str) -> Encoded | None:
-    """The mapped ids of an entry and the facts about them, or None if there is no such entry.
+    """An entry, mapped, or None. A damaged entry is removed.
 
-    A damaged entry is removed.
+    Who can write into the directory is trusted: hashes find damage, not forgery.
     """
     ids_file, facts_file = _files(name)
     _sweep(ids_file.parent)
@@ -118,16 +106,11 @@ def find(name: str) -> Encoded | None:
 def store(name: str, chunks: Callable[[], Iterator[Ids]], facts: dict[str, Any]) -> Encoded:
     """Write an entry, unless there is an equal one; return what ``find`` returns from now on.
 
-    Args:
-        name: the name of the entry.
-        chunks: gives the ids, chunk by chunk; called several times.
-        facts: facts about them, with the ``symbols`` that they stand for.
-
-    Raises:
-        CorpusError: it cannot be written; nothing of it stays on the disk.
+    ``chunks`` gives the ids and is called several times. ``facts`` name the ``symbols`` that the
+    ids stand for. Of an entry that cannot be written, nothing stays on the disk.
     """
-    if (found := _equal_entry(name, chunks())) is not None:
-        return found
+    if (equal := _equal_entry(name, chunks())) is not None:
+        return equal
     ids_file, facts_file = _files(name)
     content = hashlib.sha256()
 
@@ -146,17 +129,14 @@ def store(name: str, chunks: Callable[[], Iterator[Ids]], facts: dict[str, Any])
         with open_file(ids_file) as file:
             return Encoded(_map(file, dtype), facts, ids_file)
     except OSError as error:
-        if (
-            found := _equal_entry(name, chunks())
-        ) is not None:  # another process has written it in the meantime
-            return found
+        if (equal := _equal_entry(name, chunks())) is not None:  # another process has written it
+            return equal
         with contextlib.suppress(OSError):
             ids_file.unlink()  # ids without facts are useless
         raise cannot_store(error) from None
 
 
 def cannot_store(error: OSError) -> CorpusError:
-    """The error for an encoded text that cannot be written to the cache."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT)
     return CorpusError(
         f"{directory()}: the encoded text cannot be kept here: "
@@ -201,18 +181,17 @@ def _mapping(ids: Ids) -> mmap.mmap | None:
 
 def _equal_entry(name: str, chunks: Iterator[Ids]) -> Encoded | None:
     """The entry of a name if it holds these ids."""
-    if (found := find(name)) is None:
+    if (entry := find(name)) is None:
         return None
     end = 0
     for chunk in chunks:
-        if not np.array_equal(found.ids[end : end + len(chunk)], chunk):
+        if not np.array_equal(entry.ids[end : end + len(chunk)], chunk):
             return None
         end += len(chunk)
-    return found if end == len(found.ids) else None
+    return entry if end == len(entry.ids) else None
 
 
 def _hash_and_largest(file: BinaryIO, dtype: np.dtype[Any]) -> tuple[str, int]:
-    """The SHA-256 of a file of ids, and the largest of them."""
     content, largest = hashlib.sha256(), 0
     while chunk := file.read(2**20):
         content.update(chunk)
@@ -221,7 +200,6 @@ def _hash_and_largest(file: BinaryIO, dtype: np.dtype[Any]) -> tuple[str, int]:
 
 
 def _check(facts: dict[str, Any]) -> str:
-    """A hash of the facts about an entry."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 

@@ -8,7 +8,6 @@ which is one byte per character for an ordinary alphabet. The ids of long texts 
 """
 
 import codecs
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,22 +19,11 @@ import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data import cache
-from grucli.data.file_types import START, FileType, recognize
-from grucli.data.text_files import (
-    STANDARD_INPUT,
-    Digest,
-    digest,
-    expand,
-    raw_chunks,
-    recognized,
-    size_on_disk,
-)
+from grucli.data.decoding import FileType, not_a_text, recognized, symbols_of
+from grucli.data.text_files import Digest, digest, expand, size_on_disk
 from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
-
-LISTED = 5
-"""Maximum number of files that a note names; it only counts the others."""
 
 CODE_POINTS = 0x110000
 """Unicode code points are below this number."""
@@ -74,35 +62,6 @@ class Corpus:
     rare: int = 0
     unified: int = 0
     cached_ids: Path | None = None
-
-    def notes(self, data: Data) -> list[str]:
-        """Notes for the user on files that may be mistakes; ``data`` tells how they were read."""
-        notes = []
-        if self.not_text:
-            named = _listed([f"{file} ({kind})" for file, kind in self.not_text])
-            if data.level == "byte":
-                notes.append(f"a model of bytes learns the format of a file, not its text: {named}")
-            else:
-                notes.append(f"files that cannot be read as text were left out: {named}")
-        if self.repeated:
-            named = _listed([f"{file} has the content of {first}" for file, first in self.repeated])
-            notes.append(
-                f"the text contains files twice: {named}; what is twice in a text can be in both "
-                "the training part and the validation part, whose loss is then too low: leave it "
-                "out"
-            )
-        if self.unified:
-            notes.append(
-                f"{self.unified:,} line ends are \\r\\n or \\r in the file and are read as \\n "
-                "(data.newlines: unify)"
-            )
-        return notes
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Return the first of some names, and the number of the others."""
-    rest = len(names) - LISTED
-    return ", ".join(names[:LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def read(
@@ -164,7 +123,7 @@ def _texts(
         return files, found
     for file in named:
         if file in found:
-            raise _not_a_text(file, found[file])
+            raise not_a_text(file, found[file])
     texts = [file for file in files if file not in found]
     if not texts:
         raise CorpusError(
@@ -172,13 +131,6 @@ def _texts(
             f"{next(iter(found.values())).name}"
         )
     return texts, found
-
-
-def _not_a_text(file: str, kind: FileType) -> CorpusError:
-    return CorpusError(
-        f"{file}: this is {kind.name}, not text: {kind.advice} "
-        "(to model the bytes of the file as they are: --set data.level=byte)"
-    )
 
 
 class _Reading:
@@ -205,7 +157,7 @@ class _Reading:
         found = cache.find(self._name(text, vocabulary))
         if found is None:
             return None
-        _, points, _ = next(_chunks(text.files[0], self.data))
+        _, points, _ = next(symbols_of(text.files[0], self.data))
         unknown: Unknown = "error" if vocabulary is None else self.unknown
         try:
             ids = _vocabulary_of(found.facts, self.data).find(points, unknown)
@@ -225,7 +177,7 @@ class _Reading:
                 numbering.add(np.array([LINE_END], np.uint32))  # the end of a file ends a document
                 before += 1
             text.begin_file()
-            for raw, points, unified in _chunks(file, self.data):
+            for raw, points, unified in symbols_of(file, self.data):
                 text.update(raw)
                 numbering.add(points)
                 numbering.unified += unified
@@ -366,107 +318,3 @@ def _joined(chunks: Iterator[Ids], count: int, dtype: npt.DTypeLike) -> Ids:
         ids[end : end + len(chunk)] = chunk
         end += len(chunk)
     return ids
-
-
-def _chunks(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
-    r"""Raw bytes, the symbols that are complete with them, and the number of \r, chunk by chunk.
-
-    With ``data.newlines`` keep, that number is 0. Each file is decoded by itself.
-    """
-    if data.level == "byte":
-        for raw in raw_chunks(file):
-            yield raw, np.frombuffer(raw, np.uint8), 0
-        return
-    decoder = codecs.getincrementaldecoder(_with_bom(data.encoding))("strict")
-    unify = data.newlines == "unify"
-    line_ends = io.IncrementalNewlineDecoder(None, translate=unify)
-    offset = lines = 0  # bytes and line ends before the current chunk
-    wide = 0  # line of the first character beyond ASCII, from 1; 0 before there is one
-    for raw in _and_end(raw_chunks(file)):
-        if not offset and (kind := recognize(raw[:START], data.encoding)):  # standard input
-            raise _not_a_text(file, kind)
-        pending = decoder.getstate()[0]
-        try:
-            text = decoder.decode(raw, final=not raw)
-        except UnicodeDecodeError as error:
-            line = lines + error.object[: error.start].count(b"\n") + 1
-            at = offset - len(pending) + error.start
-            if not offset and raw.startswith(codecs.BOM_UTF8):
-                at += len(codecs.BOM_UTF8)  # the decoder does not count it
-            known = wide or _line_beyond_ascii(error.object[: error.start].decode("latin-1"), lines)
-            raise _not_decodable(file, data.encoding, at, line, known, error) from None
-        except UnicodeError as error:  # this codec does not tell the position
-            raise CorpusError(
-                f"{file}: is not {data.encoding}: {error}; name its encoding with "
-                "--set data.encoding=..., or read bytes with --set data.level=byte"
-            ) from None
-        offset += len(raw)
-        wide = wide or _line_beyond_ascii(text, lines)
-        unified = text.count("\r") if unify else 0  # each \r begins or is one line end
-        text = line_ends.decode(text, final=not raw)
-        lines += text.count("\n")
-        yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), unified
-
-
-def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield from chunks
-    yield b""
-
-
-def _with_bom(encoding: str) -> str:
-    """The same encoding, but with a byte order mark allowed at the start."""
-    return "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
-
-
-def _line_beyond_ascii(text: str, lines: int) -> int:
-    """The line of the first character beyond ASCII; 0 if there is none. ``lines`` are before."""
-    if text.isascii():
-        return 0
-    first = next(place for place, one in enumerate(text) if one > "\x7f")
-    return lines + text.count("\n", 0, first) + 1
-
-
-def _not_decodable(
-    file: str, encoding: str, offset: int, line: int, wide: int, error: UnicodeDecodeError
-) -> CorpusError:
-    """The error for a byte; ``wide`` is the line of the first character beyond ASCII before it."""
-    byte = f"0x{error.object[error.start]:02x}"
-    if wide and codecs.lookup(encoding).name == "utf-8":
-        advice = (
-            f"from line {wide:,} on there are UTF-8 characters, which another encoding would "
-            "garble: the file seems to have two encodings, so convert what is not UTF-8 (often "
-            f"cp1252), from line {line:,} on; if it has only one, name it with --set "
-            "data.encoding=..."
-        )
-    elif working := _encoding_that_reads(file):
-        advice = f"--set data.encoding={working} reads this file"
-    else:
-        advice = "if it is text, name its encoding with --set data.encoding=..."
-    return CorpusError(
-        f"{file}: byte {byte} at offset {offset:,} (line {line:,}) is not {encoding} "
-        f"({error.reason}); {advice}"
-    )
-
-
-def _encoding_that_reads(file: str) -> str | None:
-    """The first of the common encodings that decodes the whole file, or None."""
-    if file == STANDARD_INPUT:
-        return None
-    start = next(raw_chunks(file))
-    if b"\0" in start and not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return None  # this is not a text
-    wide = start[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-    for encoding in ["utf-16"] * wide + ["utf-8", "cp1252", "latin-1"]:
-        if _decodes(file, encoding):
-            return encoding
-    return None
-
-
-def _decodes(file: str, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
-    try:
-        for raw in _and_end(raw_chunks(file)):
-            decoder.decode(raw, final=not raw)
-    except UnicodeError:
-        return False
-    return True

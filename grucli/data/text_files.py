@@ -11,26 +11,17 @@ from pathlib import Path
 from typing import BinaryIO
 
 from grucli.arguments import check_path
-from grucli.data.file_types import START, FileType, recognize
 from grucli.errors import CorpusError
 
-CHUNK = 2**20
-"""Bytes read at a time."""
-
+CHUNK = 2**20  # bytes read at a time
 STANDARD_INPUT = "-"
-
-GZ_RATIO = 5
-"""Estimated size of a text, relative to its ``.gz`` file."""
+GZ_RATIO = 5  # estimated size of a text, relative to its .gz file
 
 
 def expand(sources: Sequence[str]) -> list[str]:
     """The files to read, in order; a directory is replaced by the files below it, sorted by path.
 
     Hidden files, empty files and run directories of grucli are left out.
-
-    Raises:
-        CorpusError: standard input is named twice, or a directory holds no text.
-        UsageError: a text stands in the place of a path.
     """
     if sources.count(STANDARD_INPUT) > 1:
         raise CorpusError("- (standard input) is named twice; it can be read only once")
@@ -82,23 +73,17 @@ def size_on_disk(files: Sequence[str]) -> int | None:
 
 
 class Digest:
-    """The identity of a text: the hash of its bytes, and the sizes of its files.
-
-    Args:
-        files: the files of the text, in order.
-    """
+    """The identity of a text: the hash of its bytes, and the sizes of its files in order."""
 
     def __init__(self, files: Sequence[str]) -> None:
         self.files, self.sizes = files, list[int]()
         self._content, self._of_files = hashlib.sha256(), list["hashlib._Hash"]()
 
     def begin_file(self) -> None:
-        """Begin the next file."""
         self.sizes.append(0)
         self._of_files.append(hashlib.sha256())
 
     def update(self, raw: bytes) -> None:
-        """Add bytes of the current file."""
         self._content.update(raw)
         self.sizes[-1] += len(raw)
         if len(self.files) > 1:
@@ -113,21 +98,17 @@ class Digest:
     def repeated(self) -> list[tuple[str, str]]:
         """The files with the content of an earlier file, each with the first such file."""
         first: dict[bytes, str] = {}
-        found = []
+        repeated = []
         for file, size, content in zip(self.files, self.sizes, self._of_files, strict=True):
             key = content.digest()
             if size and key in first:
-                found.append((file, first[key]))
+                repeated.append((file, first[key]))
             first.setdefault(key, file)
-        return found
+        return repeated
 
 
 def digest(files: Sequence[str]) -> Digest:
-    """The digest of files that can be read again.
-
-    Raises:
-        CorpusError: as ``raw_chunks``.
-    """
+    """The digest of files that can be read again."""
     result = Digest(files)
     for file in files:
         result.begin_file()
@@ -136,31 +117,8 @@ def digest(files: Sequence[str]) -> Digest:
     return result
 
 
-def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
-    """The files that are not text, with their types; only what can be read again is looked at.
-
-    Raises:
-        CorpusError: as ``raw_chunks``.
-    """
-    found: dict[str, FileType] = {}
-    for file in files:
-        if file != STANDARD_INPUT and os.path.isfile(file):
-            start = next(raw_chunks(file, START), b"")
-            if kind := recognize(start, encoding):
-                found[file] = kind
-    return found
-
-
 def raw_chunks(file: str, chunk: int | None = None) -> Iterator[bytes]:
-    """The bytes of a file or of standard input; a ``.gz`` file is decompressed.
-
-    Args:
-        file: path of the file; ``-`` is standard input.
-        chunk: bytes to read at a time; ``CHUNK`` by default.
-
-    Raises:
-        CorpusError: it cannot be read.
-    """
+    """The bytes of a file, or of standard input (``-``); a ``.gz`` file is decompressed."""
     try:
         with _open(file) as opened:
             while raw := opened.read(chunk or CHUNK):

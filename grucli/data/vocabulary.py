@@ -13,26 +13,20 @@ from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
 Unknown = Literal["error", "skip"]
+UnknownInScore = Literal["error", "skip", "floor"]  # floor: charged as for half an occurrence
 
-UnknownInScore = Literal["error", "skip", "floor"]
-"""A score can also charge for unknown symbols: floor, as for half an occurrence."""
-
+# Stands for all characters that are too rare for a symbol of their own: the replacement character,
+# which Unicode has for what cannot be represented.
 UNK = 0xFFFD
-"""What stands for all characters that are too rare for a symbol of their own: U+FFFD, the
-replacement character, which Unicode has for what cannot be represented."""
-
-LINE_END = 0x0A
-"""The character, or the byte, that ends a line."""
-
+LINE_END = 0x0A  # the character, or the byte, that ends a line
+# names of characters that Unicode has not named
 CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
-"""Names of characters that Unicode has not named."""
-
 CURLY = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
-QUOTES = {**CURLY, **{straight: curly for curly, straight in CURLY.items()}}
-"""Quotes by those that may stand in their place: straight ones by curly ones, and vice versa."""
-
-LISTED = 8
-"""Unknown symbols that a message names before it counts the rest."""
+QUOTES = {
+    **CURLY,
+    **{straight: curly for curly, straight in CURLY.items()},
+}  # may replace each other
+LISTED = 8  # unknown symbols that a message names before it counts the rest
 
 
 class Vocabulary:
@@ -41,10 +35,8 @@ class Vocabulary:
     Args:
         level: whether symbols are characters (Unicode code points) or bytes.
         symbols: code points or byte values in ascending order, (V,).
-        has_unk: whether ``UNK``, if it is among them, stands for all others.
-
-    Attributes:
-        unknown_id: the id that stands for all other symbols; a sample never holds it.
+        has_unk: whether ``UNK``, if it is among them, stands for all others. A sample never holds
+            its id, ``unknown_id``.
     """
 
     def __init__(
@@ -52,9 +44,9 @@ class Vocabulary:
     ) -> None:
         self.level: Literal["char", "byte"] = level
         self.symbols = np.asarray(symbols, np.uint32)
-        place = int(np.searchsorted(self.symbols, UNK))
-        among = place < len(self.symbols) and self.symbols[place] == UNK
-        self.unknown_id = place if has_unk and level == "char" and among else None
+        index = int(np.searchsorted(self.symbols, UNK))
+        among = index < len(self.symbols) and self.symbols[index] == UNK
+        self.unknown_id = index if has_unk and level == "char" and among else None
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -70,12 +62,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, symbols: Ids, data: Data) -> "Vocabulary":
-        """The vocabulary of a text that was read with these settings.
-
-        Args:
-            symbols: code points or byte values in ascending order, (V,).
-            data: how the text was read; rare characters became ``UNK`` if there was a lower bound.
-        """
+        """The vocabulary of a text that was read with these settings: rare characters are one."""
         return cls(data.level, symbols, has_unk=data.min_count > 1)
 
     def joined_with(self, other: "Vocabulary", data: Data) -> "Vocabulary":
@@ -94,41 +81,36 @@ class Vocabulary:
     @property
     def line_end(self) -> int | None:
         """The id of the character that ends a line, if it is among them."""
-        (place,) = self.find(np.array([LINE_END], np.uint32), "skip")
-        return int(place) if place >= 0 else None
+        (index,) = self.find(np.array([LINE_END], np.uint32), "skip")
+        return int(index) if index >= 0 else None
 
     def number(
         self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
     ) -> npt.NDArray[np.intp]:
         """Ids of symbols, without those to be left out; arguments and errors as of ``find``."""
-        places = self.find(symbols, unknown, unseen)
-        return places[places >= 0]
+        ids = self.find(symbols, unknown, unseen)
+        return ids[ids >= 0]
 
     def find(
         self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
     ) -> npt.NDArray[np.intp]:
-        """Ids of symbols, -1 for those to be left out; as long as ``symbols``.
-
-        Args:
-            symbols: code points or byte values, (N,).
-            unknown: "error", or "skip" to leave out symbols that are not known.
-            unseen: ids of symbols that count as unknown.
+        """Ids of symbols (N,), -1 for those to be left out; ids in ``unseen`` count as unknown.
 
         Raises:
             UnknownCharacterError: naming each symbol that is not known, unless they are to be left
                 out or one symbol stands for them.
         """
-        places = np.searchsorted(self.symbols, symbols)
-        known = self.symbols[np.minimum(places, len(self) - 1)] == symbols
+        ids = np.searchsorted(self.symbols, symbols)
+        known = self.symbols[np.minimum(ids, len(self) - 1)] == symbols
         if len(unseen):
-            known &= ~np.isin(places, unseen)
+            known &= ~np.isin(ids, unseen)
         if unknown == "skip":
-            return np.where(known, places, -1)
+            return np.where(known, ids, -1)
         if self.unknown_id is not None:
-            return np.where(known, places, self.unknown_id)
+            return np.where(known, ids, self.unknown_id)
         if not known.all():
             raise UnknownCharacterError(self._describe(np.unique(symbols[~known])))
-        return places
+        return ids
 
     def encode(
         self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
@@ -201,11 +183,7 @@ def unified(text: str, data: Data) -> str:
 
 
 def decoded(text: str | bytes) -> str:
-    """A text as a string; a byte order mark at the start of bytes is left out.
-
-    Raises:
-        CorpusError: bytes are not UTF-8.
-    """
+    """A text as a string; a byte order mark at the start of bytes is left out."""
     if isinstance(text, str):
         return text
     try:

@@ -6,8 +6,8 @@ from importlib.resources import files
 from string import Template
 from typing import Any
 
+from grucli.html import as_html, policy
 from grucli.pages.payload import Payload
-from grucli.web_page import as_html, policy
 
 SCRIPTS = (
     "engine.js",

@@ -10,50 +10,15 @@ from grucli.arguments import FilePath, checked
 from grucli.data.corpus import Corpus
 from grucli.data.windows import Splits
 from grucli.evaluation import baselines, differ_in_kind, evaluate
-from grucli.nn.params import Ids
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.copied_text import longest_copy
-from grucli.run.directory import RunDirectory, own_corpus
-from grucli.run.known_words import KnownWords, known_words
+from grucli.run.overlap import Copied, KnownWords, find_copy, known_words
+from grucli.run.run import Run
 from grucli.run.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.threads import available_cores, blas_limited_to
 
-SAMPLED = 1000
-"""Number of characters of the sample that is examined."""
-
-SEARCHED = 10**8
-"""Maximum number of characters that are searched for copies. The search takes seconds."""
-
-WORDS_OF = 3 * 10**6
-"""Maximum number of characters of the training text whose words are collected."""
-
-HELD_OUT = 10**5
-"""Maximum number of characters of the held-out text whose words are looked up."""
-
-
-@dataclass(frozen=True)
-class Copied:
-    """The longest passage that a sample has in common with the training text.
-
-    Attributes:
-        sample_chars: number of characters of the sample.
-        chars: number of characters of the passage; 0 if it is shorter than 8.
-        text: the passage.
-        searched: number of characters at the end of the text that were searched.
-        whole: whether the whole text was searched.
-    """
-
-    sample_chars: int
-    chars: int
-    text: str
-    searched: int
-    whole: bool
-
-    @property
-    def share(self) -> float:
-        """The passage as a fraction of the sample."""
-        return self.chars / self.sample_chars if self.sample_chars else 0.0
+SAMPLED = 1000  # symbols of the sample that is examined
+WORDS_OF = 3 * 10**6  # symbols of the training text whose words are collected, at most
+HELD_OUT = 10**5  # symbols of the held-out text whose words are looked up, at most
 
 
 @dataclass(frozen=True)
@@ -66,23 +31,23 @@ class Conclusion:
         uniform: loss of guessing all symbols with equal probability.
         unigram: loss of guessing by the frequencies in the training text; as the best loss, it is
             of the validation text, if there is any.
+        copied: what a sample copies; None if the settings turn samples off.
+        words: how many words of that sample are words of the text; None if this says nothing.
         best_step: step of the best evaluation.
         best_loss: its validation loss; None without validation text.
         train_loss: loss of the same weights on training text, without dropout.
         verdict: whether the model overfits or underfits, and what to do.
-        copied: what a sample copies; None if the settings turn samples off.
-        words: how many words of that sample are words of the text; None if this says nothing.
     """
 
     stopped_early: int | None
     uniform: float
     unigram: float
+    copied: Copied | None = None
+    words: KnownWords | None = None
     best_step: int | None = None
     best_loss: float | None = None
     train_loss: float | None = None
     verdict: Verdict | None = None
-    copied: Copied | None = None
-    words: KnownWords | None = None
 
 
 @checked
@@ -101,32 +66,32 @@ def conclude_run(
         CorpusError: the text is not there, or has changed.
         Stopped: ``stop`` returned true.
     """
-    run = RunDirectory(path)
-    file = run.checkpoints.find("last")
-    last, best = checkpoints.read(file), checkpoints.read(run.checkpoints.find("best"))
-    where, settings = last.progress, last.settings
-    splits = last.splits((own_corpus(file, last) if text is None else text).ids)
+    run = Run(path)
+    last, best = run.checkpoints.read("last"), run.checkpoint
+    progress, settings = last.progress, last.settings
+    splits = last.splits((run.text if text is None else text).ids)
     uniform, unigram = baselines(last.counts, splits.judged)
-    copied = words = train = said = None
+    copied = words = None
     if settings.sample.length:
         copied, words = _examine_sample(best, settings.train.seed, splits, stop)
+    out_of_patience = progress.out_of_patience(settings.train.patience)
+    stopped_early = progress.evaluations_since_best if out_of_patience else None
     val = run.validation_losses()
-    if val and where.best_loss is not None:
-        seen = splits.train[-max(2, len(splits.val)) :]
-        train = evaluate(best.model_to_use(), seen, available_cores(), stop, begins=False).loss
-        losses = Losses(train, val, uniform, unigram, differ_in_kind(last.counts, splits.val))
-        said = judge(losses, settings, copied.share if copied else 0.0)
-    out_of_patience = where.out_of_patience(settings.train.patience)
+    if not val or progress.best_loss is None:
+        return Conclusion(stopped_early, uniform, unigram, copied, words)
+    seen = splits.train[-max(2, len(splits.val)) :]
+    train = evaluate(best.model, seen, available_cores(), stop, begins=False).loss
+    losses = Losses(train, val, uniform, unigram, differ_in_kind(last.counts, splits.val))
     return Conclusion(
-        where.evaluations_since_best if out_of_patience else None,
+        stopped_early,
         uniform,
         unigram,
-        None if said is None else where.best_step,
-        None if said is None else where.best_loss,
-        train,
-        said,
         copied,
         words,
+        progress.best_step,
+        progress.best_loss,
+        train,
+        judge(losses, settings, copied.share if copied else 0.0),
     )
 
 
@@ -141,24 +106,11 @@ def _examine_sample(
         )
     texts = ids, splits.train[-WORDS_OF:], splits.val[:HELD_OUT]
     words = known_words(*(best.vocabulary.decode(part).decode(errors="replace") for part in texts))
-    return _copied(ids, best, splits.train), words
-
-
-def _copied(ids: Ids, best: Checkpoint, train: Ids) -> Copied:
-    """Find the longest passage that a sample copies from the training text."""
-    searched = train[-SEARCHED:]
-    length, start = longest_copy(ids, searched)
-    text = best.vocabulary.decode(ids[start : start + length]).decode(errors="replace")
-    return Copied(len(ids), length, text, len(searched), len(searched) == len(train))
+    return find_copy(ids, splits.train, best.vocabulary), words
 
 
 def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
-    """What a conclusion says in words.
-
-    Args:
-        conclusion: the conclusion.
-        symbol: what the model predicts: character or byte.
-    """
+    """What a conclusion says in words; the model predicts a ``symbol``, character or byte."""
     said = []
     if conclusion.verdict is not None and conclusion.best_loss is not None:
         said.append(
@@ -167,32 +119,27 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
             f"{symbol})."
         )
         said.append(conclusion.verdict.text)
-    if conclusion.words is not None:
-        said.append(_known(conclusion.words))
+    if words := conclusion.words:
+        said.append(
+            f"Of the words of a sample, {words.known / words.words:.0%} occur in the training text "
+            f"({words.known:,} of {words.words:,}); of the words of the validation text, "
+            f"{words.held_out:.0%}."
+        )
     if conclusion.copied is not None:
         said.append(_copies(conclusion.copied, symbol))
     return said
 
 
-def _known(words: KnownWords) -> str:
-    return (
-        f"Of the words of a sample, {words.known / words.words:.0%} occur in the training text "
-        f"({words.known:,} of {words.words:,}); of the words of the validation text, "
-        f"{words.held_out:.0%}."
-    )
-
-
 def _copies(copied: Copied, symbol: str) -> str:
-    """Say how much a sample copies from the training text."""
-    where = "the corpus"
+    source = "the corpus"
     if not copied.whole:
-        where = f"the last {copied.searched:,} {symbol}s of the text"
+        source = f"the last {copied.searched:,} {symbol}s of the text"
     if not copied.chars:
         return (
             f"A sample of {copied.sample_chars} {symbol}s copies no passage of 8 or more "
-            f"{symbol}s from {where}."
+            f"{symbol}s from {source}."
         )
     return (
         f"The longest passage that a sample of {copied.sample_chars} {symbol}s copies from "
-        f"{where} has {copied.chars} {symbol}s: {copied.text!r}."
+        f"{source} has {copied.chars} {symbol}s: {copied.text!r}."
     )

@@ -8,32 +8,19 @@ from grucli.charts import Curve
 from grucli.config import Model, Settings
 from grucli.defaults import lower_rate
 
-WORTH_MENTIONING = 0.01
-"""If two losses differ by less, in nats per symbol, they count as equal."""
+# in nats per symbol
+WORTH_MENTIONING = 0.01  # losses that differ by less count as equal
+WIDE_GAP = 0.3  # of validation minus training loss; with a wider one the model overfits,
+NARROW_GAP = 0.03  # and with a narrower one it underfits
+WORSE = 0.1  # above the loss of guessing uniformly; training that ends higher did harm
 
-WIDE_GAP = 0.3
-"""If validation minus training loss, in nats per symbol, is larger, the model overfits."""
+# as shares
+LITTLE = 0.9  # of the loss of guessing; a model with a higher loss has learned little,
+PREDICTABLE = 0.1  # and one with a lower loss has little more to learn
+MEMORIZED = 0.5  # of a sample; a model that copies a longer passage recites its text
 
-NARROW_GAP = 0.03
-"""If validation minus training loss, in nats per symbol, is smaller, the model underfits."""
-
-LITTLE = 0.9
-"""If the loss is above this fraction of the loss of guessing, the model has learned little."""
-
-WORSE = 0.1
-"""If a loss is above that of guessing uniformly by more, in nats per symbol, training did harm."""
-
-PREDICTABLE = 0.1
-"""If the loss is below this fraction of the loss of guessing, there is little more to learn."""
-
-MEMORIZED = 0.5
-"""If a sample copies one passage that is a larger part of it, the model recites its text."""
-
-MANY = 14.0
-"""From this loss on, the number of choices is told as a power of ten."""
-
-FEW = 6
-"""With fewer evaluations than this, a loss has not been flat for long."""
+MANY = 14.0  # nats from which the number of choices is told as a power of ten
+FEW = 6  # with fewer evaluations, a loss has not been flat for long
 
 
 @dataclass(frozen=True)
@@ -51,25 +38,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Losses:
-    """The losses of a run, in nats per symbol.
+    """The losses of a run, in nats per symbol."""
 
-    Attributes:
-        train: loss of the best weights on training text, without dropout.
-        val: validation losses in the order of the evaluations, at least one.
-        uniform: loss of guessing all symbols with equal probability.
-        unigram: loss of guessing the validation text by the frequencies in the training text.
-        unlike: whether the validation text is of another kind than the training text.
-    """
-
-    train: float
-    val: Sequence[float]
-    uniform: float
-    unigram: float
-    unlike: bool = False
+    train: float  # of the best weights on training text, without dropout
+    val: Sequence[float]  # in the order of the evaluations, at least one
+    uniform: float  # of guessing all symbols with equal probability
+    unigram: float  # of guessing the validation text by the frequencies in the training text
+    unlike: bool = False  # whether the validation text is of another kind than the training text
 
     @property
     def best(self) -> float:
-        """The lowest validation loss."""
         return min(self.val)
 
     @property
@@ -131,10 +109,7 @@ def about_dropout(model: Model, curves: Sequence[Curve]) -> list[str]:
 def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
     """Say whether a model overfits or underfits, and which setting to change.
 
-    Args:
-        losses: the losses of the run.
-        settings: the settings of the run.
-        copied: the longest passage that a sample copies, as a fraction of the sample.
+    ``copied`` is the longest passage that a sample copies, as a fraction of the sample.
     """
     noun, dropout = settings.data.noun, settings.model.dropout
     if losses.diverged:
@@ -166,7 +141,7 @@ def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
             longer=False,
         )
     if losses.gap < NARROW_GAP:
-        return _underfitting(losses, settings.model.hidden)
+        return Verdict(_underfitting(losses, settings), longer=not losses.flat_for)
     text = "A good fit: there are no clear signs of overfitting or underfitting."
     return Verdict(text, longer=not losses.flat_for)
 
@@ -200,15 +175,15 @@ def _little_learned(losses: Losses, noun: str) -> Verdict:
         )
     if losses.risen > WORTH_MENTIONING:
         advice = "The loss has risen: lower optim.lr, or use more text."
-    elif losses.flat_for:
-        advice = (
-            f"The loss has not fallen in the last {losses.flat_for} evaluations. If the text is "
-            "random, compressed or encrypted, nothing can be learned; otherwise try another "
-            "optim.lr, or more text."
+        return Verdict(f"{text} {advice}", longer=False)
+    if losses.flat_for:
+        return Verdict(
+            f"{text} The loss has not fallen in the last {losses.flat_for} evaluations. If the "
+            "text is random, compressed or encrypted, nothing can be learned; otherwise try "
+            "another optim.lr, or more text.",
+            longer=False,
         )
-    else:
-        advice = "Train longer."
-    return Verdict(f"{text} {advice}", longer=advice == "Train longer.")
+    return Verdict(f"{text} Train longer.", longer=True)
 
 
 def _risen(losses: Losses, more_dropout: str) -> str:
@@ -230,12 +205,11 @@ def _memorized(losses: Losses, copied: float, more_dropout: str) -> str:
     )
 
 
-def _underfitting(losses: Losses, hidden: int) -> Verdict:
+def _underfitting(losses: Losses, settings: Settings) -> str:
     flat = ""
     if losses.flat_for:
         flat = f", and has not fallen in the last {losses.flat_for} evaluations"
-    return Verdict(
+    return (
         f"Underfitting: the loss is as low on new text as on training text{flat}. "
-        f"A larger model may learn more: --set model.hidden={2 * hidden}.",
-        longer=not losses.flat_for,
+        f"A larger model may learn more: --set model.hidden={2 * settings.model.hidden}."
     )

@@ -1,18 +1,20 @@
-"""Sweeps from a script or a notebook: two functions that do what ``grucli sweep`` does."""
+"""Sweeps from a script or a notebook: the library form of ``grucli sweep``.
 
-import os
-from collections.abc import Mapping
+Only its functions import Optuna, with the modules of this package that need it.
+"""
+
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grucli.arguments import PathLike, check_path, checked, plain
+from grucli.arguments import PathLike, check_path, checked, file_names, plain
 from grucli.errors import UsageError
-from grucli.sweeps.optuna_storage import check_optuna
-from grucli.sweeps.space import read_space
-from grucli.sweeps.study import Study
-from grucli.sweeps.summary import Summary, summarize
-from grucli.sweeps.worker import Worker
+from grucli.sweeps.summary import Summary
+from grucli.text_out import word
 from grucli.training.parallel import check_not_imported_by_a_worker
+
+if TYPE_CHECKING:
+    from grucli.sweeps.worker import Worker
 
 
 @checked
@@ -39,37 +41,21 @@ def sweep(
         storage: the URL of a database, as for SQLAlchemy; None keeps the study beside its runs.
 
     Returns:
-        What came of the study.
+        The results of the study.
 
     Raises:
         UsageError: Optuna is missing, or the file, the text or the storage cannot be used.
         RunError: a file or the storage cannot be written.
     """
-    check_optuna()
-    check_not_imported_by_a_worker()
-    file = None if config is None else Path(config)
-    space = read_space(file, {key: plain(value) for key, value in (settings or {}).items()})
-    study = Study(study_folder(file, name, runs_dir), storage)
-    for _ in Worker(study, space, [os.fspath(source) for source in sources]).events():
+    worker = make_worker(file_names(sources), config, settings or {}, name, runs_dir, storage)
+    for _ in worker.events():
         pass
-    return summarize(study)
-
-
-def study_folder(config: Path | None, name: str | None, runs_dir: PathLike | None) -> Path:
-    """The folder of a study; arguments as in ``sweep``.
-
-    Raises:
-        UsageError: the name cannot be that of a folder.
-    """
-    chosen = name or (config.stem if config else "sweep")
-    if chosen != Path(chosen).name or chosen.startswith(".") or not chosen.isprintable():
-        raise UsageError(f"name {chosen!r}: must be the name of a directory, without its path")
-    return Path(check_path(Path("runs" if runs_dir is None else runs_dir) / chosen))
+    return worker.study.summary()
 
 
 @checked
 def read_study(folder: PathLike, storage: str | None = None) -> Summary:
-    """Return what came of a study so far.
+    """Return the results of a study so far.
 
     Args:
         folder: the directory of the study.
@@ -79,6 +65,49 @@ def read_study(folder: PathLike, storage: str | None = None) -> Summary:
         UsageError: Optuna is missing, or there is no such study.
         RunError: the storage cannot be read.
     """
-    study = Study(Path(folder), storage)
-    study.load()
-    return summarize(study)
+    _check_optuna()
+    from grucli.sweeps.study import Study
+
+    return Study.open(Path(folder), storage).summary()
+
+
+def make_worker(
+    sources: Sequence[str],
+    config: PathLike | None,
+    settings: Mapping[str, Any],
+    name: str | None,
+    runs_dir: PathLike | None,
+    storage: str | None,
+    words: Sequence[str] = (),
+) -> "Worker":
+    """A worker of a study, which is made if there is none; ``words`` are the command line."""
+    _check_optuna()
+    from grucli.sweeps.space import read_space
+    from grucli.sweeps.storage import without_password
+    from grucli.sweeps.worker import Worker
+
+    check_not_imported_by_a_worker()
+    file = None if config is None else Path(config)
+    space = read_space(file, {key: plain(value) for key, value in settings.items()})
+    if storage is not None:
+        words = [one.replace(storage, without_password(storage)) for one in words]
+    command = " ".join(map(word, words)) or None
+    return Worker(_study_folder(file, name, runs_dir), storage, space, sources, command)
+
+
+def _check_optuna() -> None:
+    """Refuse a sweep if Optuna is not installed."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise UsageError(
+            'a sweep needs Optuna: in the clone of grucli, pip install ".[sweep]"; '
+            "all other commands work without it"
+        ) from None
+
+
+def _study_folder(config: Path | None, name: str | None, runs_dir: PathLike | None) -> Path:
+    chosen = name or (config.stem if config else "sweep")
+    if chosen != Path(chosen).name or chosen.startswith(".") or not chosen.isprintable():
+        raise UsageError(f"name {chosen!r}: must be the name of a directory, without its path")
+    return Path(check_path(Path("runs" if runs_dir is None else runs_dir) / chosen))

@@ -1,21 +1,41 @@
-"""What a sweep file asks for: parameters, fixed settings, and the sweep's own options."""
+"""What a sweep file asks for: settings with a range of values, fixed settings, and options."""
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import yaml
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grucli.config import BUDGETS, Settings, Values, flatten, read_file, resolve, with_new_names
+from grucli.config import (
+    BUDGETS,
+    Settings,
+    Values,
+    flatten,
+    read_file,
+    resolve,
+    to_scalar,
+)
 from grucli.errors import SettingsError
-from grucli.sweeps.parameters import Parameter, RangeError, parameter
 
-LARGEST_GRID = 10**6
-"""Maximum number of points of a grid."""
+FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or {log: [1e-3, 3e-2]}"
+MOST_STEPS = 10**9  # of a range; Optuna computes with them in decimal numbers
+MOST_POINTS = 10_000  # of a range in a grid
+LARGEST_GRID = 10**6  # points
+ROUNDING = 1e-9  # part of a step by which the end of a range may miss a whole number of steps
+
+Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
+DEFAULTS = flatten(Settings())
+
+
+class RangeError(ValueError):
+    """A range that is none of ``FORMS``, or does not suit its setting."""
 
 
 class Options(BaseModel):
@@ -32,31 +52,22 @@ class Options(BaseModel):
 
 @dataclass(frozen=True)
 class Space:
-    """What a sweep file asks for.
+    """What a sweep file asks for."""
 
-    Attributes:
-        parameters: the settings that have a range.
-        fixed: all other settings, by dotted key.
-        options: the budget of the sweep, and how values are chosen.
-        place: where it was read, for messages.
-    """
-
-    parameters: Sequence[Parameter]
-    fixed: Values
+    distributions: Mapping[str, Distribution]  # the settings that have a range, by dotted key
+    fixed: Values  # all other settings, by dotted key
     options: Options
-    place: str
+    source: str  # for messages
 
     @property
     def trials(self) -> int | None:
         """The number of trials of the whole study; None if only time limits it."""
         grid = self.grid_size if self.options.sampler == "grid" else None
-        limits = [limit for limit in (self.options.trials, grid) if limit is not None]
-        return min(limits, default=None)
+        return min((limit for limit in (self.options.trials, grid) if limit), default=None)
 
     @cached_property
     def grid_size(self) -> int:
-        """The number of points of the grid."""
-        return math.prod(len(one.points or ()) for one in self.parameters)
+        return math.prod(len(points(one) or ()) for one in self.distributions.values())
 
     @cached_property
     def _order(self) -> Any:
@@ -64,116 +75,218 @@ class Space:
         return np.random.default_rng(self.options.seed).permutation(self.grid_size)
 
     def grid_point(self, number: int) -> Values:
-        """The values of trial ``number`` of a grid; numbers after the last point begin anew."""
-        place, values = int(self._order[number % self.grid_size]), {}
-        for one in self.parameters:
-            points = one.points
-            assert points is not None
-            place, here = divmod(place, len(points))
-            values[one.key] = points[here]
+        """What Optuna stores for trial ``number``; numbers after the last point begin anew."""
+        index, values = int(self._order[number % self.grid_size]), {}
+        for key, one in self.distributions.items():
+            of_this = points(one)
+            assert of_this is not None
+            index, at = divmod(index, len(of_this))
+            values[key] = of_this[at]
         return values
 
 
-def read_space(config: Path | None, settings: Mapping[str, Any], place: str = "settings") -> Space:
-    """Read and check a sweep file.
+# ---- the sweep file
 
-    Args:
-        config: the file.
-        settings: values and ranges by dotted key, with priority over those of the file.
-        place: the origin of ``settings``, for messages.
+
+def read_space(config: Path | None, settings: Mapping[str, Any]) -> Space:
+    """Read and check a sweep file, and settings with priority over it.
 
     Raises:
         SettingsError: one message lists all problems, each with file, key and what is allowed.
     """
-    values = with_new_names({**(read_file(config) if config else {}), **settings})
-    place = str(config) if config else place
+    values = {**(read_file(config) if config else {}), **settings}
+    source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}
     fixed = {key: one for key, one in values.items() if key not in own and key not in ranges}
-    options, problems = _options(own, place)
-    problems += _problems([(place, fixed)])
-    parameters, wrong = _parameters(ranges, place)
-    problems += wrong
-    if options is not None and not problems:
-        problems += _of_the_whole(options, parameters, fixed, place)
-    if options is None or problems:
-        raise SettingsError("\n".join(problems))
-    return Space(parameters, fixed, options, place)
-
-
-def _options(own: Mapping[str, Any], place: str) -> tuple[Options | None, list[str]]:
-    """The options, and the problems with them."""
+    options, distributions, problems = Options(), dict[str, Distribution](), list[str]()
     try:
-        values = {key.partition(".")[2]: value for key, value in own.items()}
-        return Options.model_validate(values), []
+        options = Options.model_validate({key.partition(".")[2]: own[key] for key in own})
     except ValidationError as error:
-        return None, [_explained(dict(item), place) for item in error.errors()]
+        problems += [f"{source}: {_explained(dict(item))}" for item in error.errors()]
+    problems += _problems(source, fixed)
+    for key, form in ranges.items():
+        try:
+            distributions[key] = _checked_distribution(key, form, source)
+        except SettingsError as error:
+            problems += str(error).splitlines()
+    space = Space(distributions, fixed, options, source)
+    problems = problems or [f"{source}: {problem}" for problem in _problems_of_the_whole(space)]
+    if problems:
+        raise SettingsError("\n".join(dict.fromkeys(problems)))
+    return space
 
 
-def _explained(item: Mapping[str, Any], place: str) -> str:
+def _explained(item: Mapping[str, Any]) -> str:
     key = ".".join(map(str, item["loc"]))
     if item["type"] == "extra_forbidden":
-        return f"{place}: unknown key sweep.{key}; sweep has {', '.join(Options.model_fields)}"
+        return f"unknown key sweep.{key}; sweep has {', '.join(Options.model_fields)}"
     message = item["msg"].replace("Input should be ", "must be ")
-    return f"{place}: sweep.{key}: {message}, not {item['input']!r}"
+    return f"sweep.{key}: {message}, not {item['input']!r}"
 
 
-def _parameters(ranges: Mapping[str, Any], place: str) -> tuple[list[Parameter], list[str]]:
-    """The parameters, and the problems with them."""
-    known, found, problems = flatten(Settings()), [], []
-    for key, given in ranges.items():
-        if key not in known:
-            problems += _problems([(place, {key: 0})]) if key.count(".") == 1 else []
-            continue
-        try:
-            one = parameter(key, given)
-        except RangeError as error:
-            problems.append(f"{place}: {key}: {error}")
-            continue
-        wrong = [_problems([(place, {key: value})]) for value in one.to_check]
-        problems += dict.fromkeys(line for lines in wrong for line in lines)
-        found.append(one)
-    return found, problems
-
-
-def _problems(layers: Sequence[tuple[str, Values]]) -> list[str]:
+def _problems(source: str, values: Values) -> list[str]:
     """The lines of the message about some settings; no line if they are possible."""
     try:
-        resolve(layers)
+        resolve([(source, values)])
     except SettingsError as error:
         return str(error).splitlines()
     return []
 
 
-def _of_the_whole(
-    options: Options, parameters: Sequence[Parameter], fixed: Values, place: str
-) -> list[str]:
+def _checked_distribution(key: str, form: Any, source: str) -> Distribution:
+    """The distribution of a setting; SettingsError if not all of its values are possible."""
+    if key not in DEFAULTS:
+        resolve([(source, {key: 0})])
+    try:
+        one = _distribution(key, form)
+    except RangeError as error:
+        raise SettingsError(f"{source}: {key}: {error}") from None
+    # what lies between two possible numbers is possible, too
+    values = form["choice"] if isinstance(one, CategoricalDistribution) else (one.low, one.high)
+    problems = [line for value in values for line in _problems(source, {key: value})]
+    if problems:
+        raise SettingsError("\n".join(problems))
+    return one
+
+
+def _problems_of_the_whole(space: Space) -> Iterator[str]:
     """The problems that no key has by itself."""
-    problems, space = [], Space(parameters, fixed, options, place)
-    if not parameters:
-        problems.append(
-            f"{place}: no setting has a range, as in `model: {{hidden: {{choice: [128, 256]}}}}`"
-        )
-    given = {key for key, value in fixed.items() if value is not None}
-    given |= {one.key for one in parameters}
+    if not space.distributions:
+        yield "no setting has a range, as in `model: {hidden: {choice: [128, 256]}}`"
+    given = {key for key, value in space.fixed.items() if value is not None}
+    given |= space.distributions.keys()
     budgets = [key for key in (f"train.{name}" for name in BUDGETS) if key in given]
     if len(budgets) > 1:
-        problems.append(f"{place}: {' and '.join(budgets)} are both given; keep one")
-    if fixed.get("data.val") == 0:
-        problems.append(f"{place}: data.val is 0; a sweep needs validation text")
-    if any(one.key == "data.level" for one in parameters):
-        problems.append(
-            f"{place}: data.level has a range, but a loss per byte cannot be compared with one per "
+        yield f"{' and '.join(budgets)} are both given; keep one"
+    if space.fixed.get("data.val") == 0:
+        yield "data.val is 0; a sweep needs validation text"
+    if "data.level" in space.distributions:
+        yield (
+            "data.level has a range, but a loss per byte cannot be compared with one per "
             "character; give it one value"
         )
-    if options.sampler == "grid":
-        endless = [one.key for one in parameters if one.points is None]
-        problems += [f"{place}: {key}: a grid needs a choice or a step" for key in endless]
+    if space.options.sampler == "grid":
+        endless = [key for key, one in space.distributions.items() if points(one) is None]
+        yield from (f"{key}: a grid needs a choice or a step" for key in endless)
         if not endless and space.grid_size > LARGEST_GRID:
-            problems.append(f"{place}: the grid has {space.grid_size:,} points; that is too many")
-    elif options.trials is None and options.minutes is None:
-        problems.append(
-            f"{place}: the sweep has no end: set sweep.trials, the number of runs, or "
-            "sweep.minutes, or both"
+            yield f"the grid has {space.grid_size:,} points; that is too many"
+    elif space.options.trials is None and space.options.minutes is None:
+        yield (
+            "the sweep has no end: set sweep.trials, the number of runs, or sweep.minutes, or both"
         )
-    return problems
+
+
+# ---- a range
+
+
+def points(one: Distribution) -> Sequence[Any] | None:
+    """All values that Optuna can store, for a grid; None if there are too many to list."""
+    if isinstance(one, CategoricalDistribution):
+        return tuple(one.choices)
+    if one.step is None or (one.high - one.low) / one.step > MOST_POINTS:
+        return None
+    count = 1 + math.floor((one.high - one.low) / one.step + ROUNDING)
+    return [one.low + number * one.step for number in range(count)]
+
+
+def from_optuna(key: str, stored: Any) -> Any:
+    """The value of a setting, by what Optuna stores, where a list is a text."""
+    return tuple(yaml.safe_load(stored)) if isinstance(DEFAULTS.get(key), list) else stored
+
+
+def to_json(one: Distribution) -> dict[str, Any]:
+    """A distribution as a study stores it."""
+    if isinstance(one, CategoricalDistribution):
+        return {"choice": list(one.choices)}
+    whole = isinstance(one, IntDistribution)
+    return {"low": one.low, "high": one.high, "step": one.step, "log": one.log, "whole": whole}
+
+
+def from_json(stored: Any) -> Distribution:
+    """The distribution that a study has stored."""
+    if "choice" in stored:
+        return CategoricalDistribution(list(map(_storable, stored["choice"])))
+    return _numbers(**stored)
+
+
+def _storable(value: Any) -> Any:
+    """A value in a form that Optuna can store: a list becomes a text."""
+    return value if isinstance(value, bool | int | float | str | None) else _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    return to_scalar(tuple(value) if isinstance(value, list) else value)
+
+
+def _numbers(low: Any, high: Any, step: Any, *, log: bool, whole: bool) -> Distribution:
+    with warnings.catch_warnings():  # Optuna lowers the upper end to a whole number of steps
+        warnings.simplefilter("ignore")
+        if whole:
+            return IntDistribution(low, high, log, step or 1)
+        return FloatDistribution(low, high + ROUNDING * (step or 0), log, step)
+
+
+def _distribution(key: str, form: Any) -> Distribution:
+    """Read what a file gives instead of a value; RangeError if it does not suit the setting."""
+    kinds = {"choice", "range", "log"} & set(form)
+    if len(kinds) != 1 or set(form) - kinds - {"step"}:
+        raise RangeError(f"write {FORMS}, not {_shown(form)}")
+    (kind,) = kinds
+    if kind != "choice":
+        return _read_numbers(key, kind, form[kind], form.get("step"))
+    values = form["choice"]
+    if "step" in form:
+        raise RangeError("step belongs to range, not to choice")
+    if not isinstance(values, list) or not values:
+        raise RangeError(f"choice must be a list of values, not {_shown(values)}")
+    if any(isinstance(one, dict) for one in values):
+        raise RangeError(f"a choice cannot contain ranges: {_shown(values)}")
+    texts = [_scalar(one) for one in values]
+    twice = [text for text in texts if texts.count(text) > 1]
+    if twice:
+        raise RangeError(f"choice has {twice[0]} twice")
+    return from_json({"choice": values})
+
+
+def _read_numbers(key: str, kind: str, ends: Any, step: Any) -> Distribution:
+    whole, log = _is_whole(key), kind == "log"
+    if whole is None:
+        raise RangeError(f"is not a number, so it cannot have a {kind}; write a choice")
+    if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
+        raise RangeError(f"{kind} must be two numbers, as in [1, 4], not {_shown(ends)}")
+    low, high = ends
+    if not low < high:
+        raise RangeError(f"the first number of {kind} must be the lower one, not {_shown(ends)}")
+    if log and low <= 0:
+        raise RangeError(f"log needs numbers above 0, not {_shown(ends)}")
+    if step is not None and log:
+        raise RangeError("step belongs to range, not to log")
+    if step is not None and not (_is_number(step) and 0 < step <= high - low):
+        raise RangeError(f"step must be a number above 0 that fits the range, not {_shown(step)}")
+    if step is not None and step < (high - low) / MOST_STEPS:
+        raise RangeError(
+            f"step {_shown(step)} divides the range into more than {MOST_STEPS:,} parts"
+        )
+    if whole and any(not isinstance(one, int) for one in (low, high, step or 1)):
+        raise RangeError(f"is an integer, so the numbers of {kind} and step must be integers")
+    return _numbers(low, high, step, log=log, whole=whole)
+
+
+def _is_number(value: Any) -> bool:
+    # beyond this, the difference of two numbers may be infinite
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _is_whole(key: str) -> bool | None:
+    """Whether a setting is an integer; None if it is no number."""
+    section, _, name = key.partition(".")
+    schema = type(getattr(Settings(), section)).model_json_schema()["properties"][name]
+    types = {one.get("type") for one in schema.get("anyOf", [schema])}
+    return False if "number" in types else True if "integer" in types else None
+
+
+def _shown(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, width=10**9)
+    text = text.removesuffix("\n...\n").strip()
+    return text if len(text) <= 80 else f"{text[:80]}..."

@@ -1,4 +1,4 @@
-"""What came of a study: its trials by result, the best settings, and what mattered."""
+"""Results of a study: its trials, the best settings, and what mattered."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,19 +10,16 @@ from typing import Any
 from grucli.config import Data, resolve, to_yaml
 from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
-from grucli.run.directory import RunDirectory
 from grucli.run.report import report
 from grucli.run.run import Run
-from grucli.sweeps.study import Study
-from grucli.sweeps.trial import Trial, why_foreign
+from grucli.sweeps.trial_record import TrialRecord, why_foreign
 
-BEST, REPORT = "best.yaml", "report.html"
-"""The files that ``Summary.write`` makes in the folder of the study."""
+BEST, REPORT = "best.yaml", "report.html"  # what ``Summary.write`` makes in the study's folder
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What came of a study.
+    """Results of a study.
 
     Attributes:
         path: the folder of the study.
@@ -35,14 +32,14 @@ class Summary:
     """
 
     path: Path
-    trials: Sequence[Trial]
+    trials: Sequence[TrialRecord]
     importances: Mapping[str, float]
     minutes: float
     fixed: Mapping[str, Any]
     folder_id: str
 
     @property
-    def best(self) -> Trial | None:
+    def best(self) -> TrialRecord | None:
         """The trial with the lowest loss; None if none is done."""
         return next((one for one in self.trials if one.status == "done"), None)
 
@@ -57,9 +54,8 @@ class Summary:
         best = self.best
         if best is None:
             return ""
-        run = RunDirectory(self.path / best.run)
         if self._is_here(best):
-            source, values = run.config()
+            source, values = Run(self.path / best.run).config()
         else:
             source, values = str(self.path), {**self.fixed, **best.values}
         return (
@@ -73,7 +69,7 @@ class Summary:
         """The run directories that are here, the best trial first."""
         return [self.path / one.run for one in self.trials if self._is_here(one)]
 
-    def _is_here(self, trial: Trial) -> bool:
+    def _is_here(self, trial: TrialRecord) -> bool:
         """Whether the directory with the name of a trial holds its run."""
         values = {**self.fixed, **trial.values}
         with suppress(CheckpointError, SettingsError):
@@ -108,18 +104,24 @@ class Summary:
         }
 
 
-def summarize(study: Study) -> Summary:
-    """What came of a study so far."""
-    trials = sorted(study.trials(), key=_rank)
-    return Summary(
-        study.folder, trials, study.importances(), study.minutes(),
-        study.definition.fixed, study.folder_id,
-    )  # fmt: skip
-
-
-def _rank(trial: Trial) -> tuple[bool, float, int]:
+def by_result(trial: TrialRecord) -> tuple[bool, float, int]:
+    """The key that sorts trials: those that are done first, and the lowest loss first."""
     loss = math.inf if trial.loss is None else trial.loss
     return trial.status != "done", loss, trial.number
+
+
+def minutes_of_training(trials: Sequence[TrialRecord]) -> float:
+    """Minutes in which at least one worker trained a trial."""
+    return _union([session for one in trials for session in one.sessions]) / 60
+
+
+def _union(sessions: Sequence[tuple[float, float]]) -> float:
+    """The length of the union of some intervals."""
+    total, reached = 0.0, 0.0
+    for begin, end in sorted(sessions):
+        total += max(0.0, end - max(begin, reached))
+        reached = max(reached, end)
+    return total
 
 
 def _has_losses(path: Path) -> bool:

@@ -1,6 +1,5 @@
-"""The plan of a run and its initial state: all that is known before the first step."""
+"""The plan of a run: all that is known before the first step."""
 
-import math
 import os
 import platform
 from collections.abc import Sequence
@@ -13,35 +12,27 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, evaluation, threads
-from grucli.config import BUDGETS, Settings, Train
+from grucli.config import Settings, Train
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import unified
 from grucli.data.windows import (
     Splits,
     Windows,
     count_symbols,
-    empty_share,
     fit_windows,
-    looks_like_list,
-    looks_sorted,
-    repeated_share,
     split,
 )
 from grucli.errors import (
-    CheckpointError,
     CorpusError,
     SettingsError,
     UnknownCharacterError,
     UsageError,
 )
-from grucli.evaluation import differ_in_kind
-from grucli.nn.backend import NUMPY, Backend, fingerprint, select, why_not_used
-from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
+from grucli.nn.backend import NUMPY, Backend, fingerprint, select
+from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.onednn import Unavailable
-from grucli.nn.optim import Moments
-from grucli.nn.params import Array, count
-from grucli.run.checkpoint import Checkpoint, model_for, same_text
-from grucli.run.progress import Progress
+from grucli.nn.params import count
+from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.ranks import ALONE, Ranks
@@ -52,21 +43,12 @@ from grucli.training.schedules import (
     is_early_evaluation,
 )
 
-WEIGHTS, DROPOUT, SAMPLES = range(3)
-"""Purposes of random numbers."""
+WEIGHTS, DROPOUT, SAMPLES = range(3)  # purposes of random numbers
 
+MANY_SYMBOLS = 1000  # vocabulary size from which a higher data.min_count is advised
+FREQUENT = 10  # the advised value
 
-MANY_SYMBOLS, FREQUENT = 1000, 10
-"""Vocabulary size from which a higher ``data.min_count`` is advised, and the advised value."""
-
-EMPTY = 0.05
-"""Share of empty lines of a list from which a note says so."""
-
-LINE = 20
-"""Minimum length of a line that is not expected twice in a text, in bytes."""
-
-PROCESS_BYTES = 50 * 2**20
-"""Bytes of memory of a process that has loaded Python, NumPy and grucli."""
+PROCESS_BYTES = 50 * 2**20  # memory of a process that has loaded Python, NumPy and grucli
 
 
 def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
@@ -76,37 +58,21 @@ def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run, which is complete before any file is written.
-
-    Attributes:
-        settings: resolved settings.
-        corpus: the text.
-        splits: its training, validation and test parts.
-        windows: the windows of the training part.
-        counts: how often each symbol occurs in the training part, (V,).
-        workers: number of processes.
-        budget: the amount of training.
-        eval_every: number of steps between evaluations.
-        early: step of the first evaluation, if ``eval_every`` is much later.
-        products: how matrix products are computed.
-        ranks: number of ranks; ``workers`` are those of this one.
-        mpi: name and version of the MPI that joins them; empty for one rank.
-        unseen: ids of symbols that occur in held-out text alone.
-    """
+    """The plan of a run, which is complete before any file is written."""
 
     settings: Settings
     corpus: Corpus
     splits: Splits
-    windows: Windows
-    counts: npt.NDArray[np.int64]
-    workers: int
+    windows: Windows  # of the training part
+    counts: npt.NDArray[np.int64]  # how often each symbol occurs in the training part, (V,)
+    workers: int  # number of processes of this rank
     budget: Budget
-    eval_every: int
-    early: int = 1
-    products: Backend = NUMPY
+    eval_every: int  # number of steps between evaluations
+    early: int = 1  # step of the first evaluation, if `eval_every` is much later
+    products: Backend = NUMPY  # how matrix products are computed
     ranks: int = 1
-    mpi: str = ""
-    unseen: Sequence[int] = ()
+    mpi: str = ""  # name and version of the MPI that joins the ranks; empty for one rank
+    unseen: Sequence[int] = ()  # ids of symbols that occur in held-out text alone
 
     @property
     def parameters(self) -> int:
@@ -115,15 +81,10 @@ class Plan:
         return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
     def evaluates(self, step: int, waited: float, early: float) -> bool:
-        """Whether an evaluation is due at ``step``.
+        """Whether an evaluation is due at ``step``, ``waited`` seconds after the last one.
 
-        The first evaluations come early, each after twice the time of the one before. If the budget
-        is a number of steps, they depend on the step alone.
-
-        Args:
-            step: the step.
-            waited: seconds since the last evaluation.
-            early: seconds after which an early evaluation is due.
+        The first evaluations come early, each after twice the time of the one before: ``early``
+        seconds. If the budget is a number of steps, they depend on the step alone.
         """
         on_time = step % self.eval_every == 0
         if self.settings.train.eval_every is not None:
@@ -136,9 +97,8 @@ class Plan:
     def memory(self) -> int:
         """Estimated memory that training needs on the machine of one rank, in bytes."""
         model, windows = self.settings.model, self.windows
-        # parameters, packed weights (two), m, v; gradients per process, ema; masked copy and masks
-        buffers = 5 + self.workers + bool(self.settings.optim.ema)
-        buffers += 2 * bool(model.weight_dropout)
+        # parameters, packed weights (two), m, v; gradients per process; masked copy and masks
+        buffers = 5 + self.workers + 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
         size = partial(
             workspace_size,
@@ -158,26 +118,20 @@ class Plan:
 def make_plan(
     settings: Settings, corpus: Corpus, ranks: Ranks = ALONE, old: Checkpoint | None = None
 ) -> Plan:
-    """Split the corpus and make the plan of a run.
-
-    Args:
-        settings: resolved settings.
-        corpus: the text.
-        ranks: the ranks that share each batch; the plan is that of one of them.
-        old: the run whose weights it starts from or continues, if there is one.
+    """The plan of a run on this rank. ``old`` are the weights that it starts from or continues.
 
     Raises:
-        UsageError: there are more ranks than streams.
-        CorpusError: the corpus is too small.
-        UnknownCharacterError: the prompt of the samples has symbols that are not in the corpus.
-        SettingsError: training needs more memory than the machine has.
+        UsageError: the settings do not fit the text, the machine or the number of ranks.
     """
-    check_prompt(settings, corpus)
     train, splits = settings.train, split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
+    unseen = _unseen(counts, corpus, old)
+    if not ranks.rank:  # which knows what the old weights have seen
+        _check_prompt(settings, corpus, unseen)
     windows = fit_windows(splits.train, train.batch, train.window)
     budget, step_chars = Budget.of(train, windows.per_epoch), windows.B * windows.T
+    val_chars = len(splits.val)
     plan = Plan(
         settings=settings,
         corpus=corpus,
@@ -186,20 +140,14 @@ def make_plan(
         counts=counts,
         workers=_workers(train, windows.B, ranks),
         budget=budget,
-        eval_every=evaluation_interval(
-            train,
-            budget,
-            steps_per_epoch=windows.per_epoch,
-            step_chars=step_chars,
-            val_chars=len(splits.val),
-        ),
+        eval_every=evaluation_interval(train, budget, step_chars, val_chars),
         products=_products(train),
         ranks=ranks.size,
         mpi=ranks.library,
-        unseen=_unseen(counts, corpus, old),
+        unseen=unseen,
     )
     _check_memory(plan)
-    return replace(plan, early=early_evaluation(plan.parameters, step_chars, len(splits.val)))
+    return replace(plan, early=early_evaluation(plan.parameters, step_chars, val_chars))
 
 
 def _check_memory(plan: Plan) -> None:
@@ -213,11 +161,7 @@ def _check_memory(plan: Plan) -> None:
 
 
 def _workers(train: Train, B: int, ranks: Ranks) -> int:
-    """The number of processes of this rank.
-
-    Raises:
-        UsageError: there are more ranks than streams.
-    """
+    """The number of processes of this rank."""
     if ranks.size > B:
         raise UsageError(
             f"{ranks.size} ranks cannot share {B} streams: start at most {B}, or raise train.batch"
@@ -227,11 +171,7 @@ def _workers(train: Train, B: int, ranks: Ranks) -> int:
 
 
 def _products(train: Train) -> Backend:
-    """The products that the settings ask for.
-
-    Raises:
-        SettingsError: they are not to be had here.
-    """
+    """The products that the settings ask for."""
     try:
         return select(train.products, train.precision)
     except Unavailable as reason:
@@ -240,71 +180,6 @@ def _products(train: Train) -> Backend:
             'oneDNN is installed by `pip install ".[fast]"` (Linux on x86-64); --set '
             "train.products=auto --set train.precision=auto takes what is there"
         ) from None
-
-
-def notes(plan: Plan) -> list[str]:
-    """Notes for the user: adapted settings, and possible mistakes in the text."""
-    found, windows, train = plan.corpus.notes(plan.settings.data), plan.windows, plan.settings.train
-    noun = plan.settings.data.noun
-    if (train.batch, train.window) != (windows.B, windows.T):
-        found.append(
-            f"the text is short, so each step reads {windows.B} x {windows.T} {noun}s instead "
-            f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
-            f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
-        )
-    if train.products == "auto" and (reason := why_not_used()):
-        found.append(f"products are computed by NumPy: {reason}")
-    line_end, V = plan.corpus.vocabulary.line_end, len(plan.corpus.vocabulary)
-    documents = plan.settings.data.documents
-    if differ_in_kind(plan.counts, plan.splits.val):
-        found.append(
-            "the validation text, which comes last, is of another kind than the training text: "
-            f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
-            "mix the parts of the text, or give a text of one kind"
-        )
-    if line_end is not None and len(plan.splits.val):
-        found += _repeated(plan, 1 if documents else LINE)
-    if documents and line_end is not None:
-        found += _about_list(plan, line_end, V)
-    return found
-
-
-def _about_list(plan: Plan, line_end: int, V: int) -> list[str]:
-    """Notes on a list that is sorted or has empty lines."""
-    found = []
-    if looks_sorted(plan.splits, line_end, V):
-        found.append(
-            "the validation lines begin with other characters than the training lines: if the list "
-            "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
-        )
-    if (share := empty_share(plan.splits.train, line_end, V)) >= EMPTY:
-        found.append(
-            f"{share:.0%} of the lines are empty, so that about as many samples will be empty: if "
-            "they do not belong to the list, remove them, as in `grep . list.txt > filled.txt`"
-        )
-    return found
-
-
-def list_note(plan: Plan) -> list[str]:
-    """A note if the text of a new run looks like a list but is not read as one."""
-    lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.line_end)
-    if plan.settings.data.documents or not lines:
-        return []
-    return [
-        f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "
-        "with --set data.documents=line, each line is learned by itself, and a sample is one line"
-    ]
-
-
-def _repeated(plan: Plan, shortest: int) -> list[str]:
-    """A note if most of the validation text also stands in the training text."""
-    share = repeated_share(plan.splits, plan.corpus.vocabulary, shortest)
-    if share < 0.5:
-        return []
-    return [
-        f"{share:.0%} of the validation text are lines that also stand in the training text, so "
-        "its loss will be too low: remove what the text contains twice"
-    ]
 
 
 def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | None) -> list[int]:
@@ -316,12 +191,8 @@ def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | Non
     return unseen.tolist()
 
 
-def check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int] = ()) -> None:
-    """Refuse a prompt of the samples that has unknown or ``unseen`` symbols.
-
-    Raises:
-        UnknownCharacterError: it has such symbols, which the message names.
-    """
+def _check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int]) -> None:
+    """Refuse a prompt of the samples that has unknown or ``unseen`` symbols."""
     try:
         corpus.vocabulary.encode(unified(settings.sample.prompt, settings.data), unseen=unseen)
     except UnknownCharacterError as error:
@@ -361,131 +232,6 @@ def physical_memory() -> int | None:
         return None
 
 
-def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
-    """The state before the first step, with random weights or the weights of another run.
-
-    The vocabulary must contain all characters of the other run. Weights of characters that are not
-    in the other run are initialized anew.
-    """
-    settings = plan.settings
-    model = model_for(settings, plan.corpus.vocabulary)
-    model.initialize(random_stream(settings.train.seed, WEIGHTS))
-    frequencies = np.maximum(plan.counts, 0.5) / plan.counts.sum()
-    if model.L > 1:  # to learn the frequencies, upper layers would saturate
-        model.output(model.params).b_c[:] = np.log(frequencies)
-    if old is not None:
-        known = plan.corpus.vocabulary.find(old.vocabulary.symbols)
-        model.copy_from(old.model_to_use(), known)
-        new = np.setdiff1d(np.arange(model.V), known)
-        if len(new):
-            _set_biases_of_new(model, new, frequencies[new], plan.windows.window(0)[0])
-    ema = None
-    if settings.optim.ema:
-        ema = model.params.astype(np.float32)
-    return Checkpoint(
-        settings=settings,
-        vocabulary=plan.corpus.vocabulary,
-        counts=plan.counts,
-        model=model,
-        moments=Moments.like(model.params.flat),
-        ema=ema,
-        state=model.zero_state(plan.windows.B),
-        window=plan.windows.T,
-        corpus={
-            "sha256": plan.corpus.sha256,
-            "chars": len(plan.corpus.ids),
-            "skipped": plan.corpus.skipped,
-            "unseen": plan.unseen,
-        },
-        progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
-    )
-
-
-def _set_biases_of_new(
-    model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: npt.NDArray[np.intp]
-) -> None:
-    """Set output biases so that new characters are predicted with their frequencies, on average.
-
-    Args:
-        model: the model; it knows all other characters.
-        new: ids of the new characters, (N,).
-        frequencies: shares of the new characters of the text, (N,).
-        x: a part of the text, (T, B).
-    """
-    share = min(frequencies.sum(), 0.99)  # of all new characters; a model always keeps some others
-    b_c = model.output(model.params).b_c
-    b_c[new], b_c[new[0]] = -np.inf, 0.0
-    log_p, _, _ = model.score(
-        x, np.full_like(x, new[0]), model.zero_state(x.shape[1]), model.workspace(*x.shape)
-    )
-    others = -np.log(np.expm1(np.maximum(-log_p.astype(np.float64), 1e-9)))  # new / known, log
-    low, high = -700.0, 700.0
-    for _ in range(60):
-        level = (low + high) / 2
-        too_much = (1 / (1 + np.exp(-(level + others).clip(-700, 700)))).mean() > share
-        low, high = (low, level) if too_much else (level, high)
-    b_c[new] = level + np.log(frequencies / frequencies.sum())
-
-
-def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:
-    """The state from which a resumed run continues.
-
-    Args:
-        plan: the plan of the run.
-        checkpoint: the state of the run; its settings become those of the plan.
-        done: whether the run has ended. A run that was killed after its last checkpoint has not,
-            and always has something left to do.
-
-    Raises:
-        CorpusError: the checkpoint was made with another corpus.
-        CheckpointError: the state of the checkpoint does not fit the plan.
-        SettingsError: the run has nothing left to do.
-    """
-    if not same_text(plan.corpus, checkpoint):
-        raise CorpusError(
-            f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
-            f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
-            f"{checkpoint.corpus['chars']:,} then); "
-            "give the old text, or start a new run from these weights with --init-from"
-        )
-    if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
-        raise CheckpointError("the checkpoint's hidden states do not fit its settings")
-    checkpoint.settings = plan.settings
-    progress = checkpoint.progress
-    if plan.budget.seconds is None:
-        progress.seconds = None
-    if done:
-        _check_something_is_left(plan, progress)
-    return checkpoint
-
-
-def _check_something_is_left(plan: Plan, progress: Progress) -> None:
-    without_best = progress.evaluations_since_best
-    if progress.out_of_patience(plan.settings.train.patience) and not progress.due:
-        raise SettingsError(
-            f"the run has stopped because its loss did not improve in {without_best} evaluations "
-            "(train.patience); to go on anyway, add --set train.patience=0"
-        )
-    if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1 and not progress.due:
-        raise SettingsError(f"the run has used its budget: {_used(plan, progress)}")
-
-
-def _used(plan: Plan, progress: Progress) -> str:
-    """What a run has used, in the unit of its budget, and how to give it more."""
-    train = plan.settings.train
-    epochs = progress.step / plan.windows.per_epoch
-    unit, used, budget = "epochs", epochs, train.epochs
-    if train.minutes is not None:
-        unit, used, budget = "minutes", (progress.seconds or 0.0) / 60, train.minutes
-    elif train.steps is not None:
-        unit, used, budget = "steps", float(progress.step), train.steps
-    more = 2 * math.ceil(used) if unit != "minutes" else 2 * max(used, train.minutes or 0.0)
-    return (
-        f"{used:,.4g} of {budget:,.4g} {unit}; --{unit} counts from the start of the run, not "
-        f"from now: give more, such as --{unit} {more:.6g}"
-    )
-
-
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
     corpus = plan.corpus
@@ -506,18 +252,10 @@ def describe(plan: Plan) -> dict[str, Any]:
             "sha256": corpus.sha256,
         },
         "parameters": plan.parameters,
-        "budget": _budget(plan),
+        "budget": str(plan.budget),
         "lr": plan.settings.optim.lr,
         "dropout": plan.settings.model.dropout,
     }
-
-
-def _budget(plan: Plan) -> str:
-    """The budget in words, such as "3 minutes"."""
-    train = plan.settings.train
-    (budget,) = (key for key in BUDGETS if getattr(train, key) is not None)
-    size = getattr(train, budget)
-    return f"{size:.6g} {budget.removesuffix('s') if size == 1 else budget}"
 
 
 def versions(products: Backend = NUMPY) -> dict[str, str]:

@@ -1,54 +1,99 @@
-"""The request for a run, from a command line, a script or a notebook."""
+"""What a person asks for: a new run, or that a run goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from grucli.arguments import file_names
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict
+
+from grucli.arguments import PathLike, file_names, plain
 from grucli.config import Settings, Values, read_file, resolve
-from grucli.data.corpus import Corpus
-from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import Unknown
-from grucli.errors import UsageError
-from grucli.training import session
-from grucli.training.followers import agree
-from grucli.training.parallel import check_not_imported_by_a_worker, check_workers
-from grucli.training.ranks import ALONE, Ranks
-from grucli.training.session import Layers, Origin, Session
+from grucli.errors import SettingsError
+from grucli.training.parallel import check_not_imported_by_a_worker
+
+Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later layers have priority
+
+NUMBERS = ("seed", "steps", "epochs", "minutes")  # settings of `train` with an option of their own
+
+COMMAND_LINE = "command line"
+
+
+@with_config(ConfigDict(extra="forbid"))
+class TrainOptions(TypedDict, total=False):
+    """The options of ``train``. One that is left out is None, False or its first choice."""
+
+    minutes: float | None  # the training budget as time, in minutes
+    epochs: float | None  # the training budget as passes over the text
+    steps: int | None  # the training budget as a number of updates
+    seed: int | None
+    settings: Mapping[str, Any] | None  # values by dotted key
+    config: PathLike | None  # a settings file; `settings` have priority over it
+    name: str | None  # suffix of the run directory's name; None takes the name of the text
+    runs_dir: PathLike | None  # the directory for the new run directory; None means `runs`
+    resume: PathLike | None  # a run to resume
+    init_from: PathLike | None  # a run or a checkpoint whose weights a new run starts from
+    unknown: Unknown  # whether characters that these weights do not know are an error or left out
+    extend_vocabulary: bool  # whether such characters are added to the vocabulary
+    mpi: bool  # whether all processes of mpiexec train this run
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request for a new or a resumed run.
+    """What a person asked for. Fields that ``TrainOptions`` has, too, are explained there."""
 
-    Attributes:
-        sources: files and directories, or one of them, read as one text.
-        config: a settings file.
-        values: settings by dotted key, with priority over the file.
-        place: the origin of the values, for messages.
-        resume: a run to resume.
-        init_from: a run or a checkpoint whose weights a new run starts from.
-        unknown: whether characters that these weights do not know are an error or are left out.
-        extend_vocabulary: whether such characters are added to the vocabulary.
-        command: the command line, for run.json; None for a script.
-        ranks: the ranks that train the run; this process is rank 0.
-    """
-
-    sources: Sequence[str]
+    sources: Sequence[str]  # files and directories, or one of them, read as one text
     config: Path | None = None
-    values: Values = field(default_factory=dict)
-    place: str = "settings"
+    values: Values = field(default_factory=dict)  # by dotted key, with priority over the file
+    origin: str = "settings"  # where the values come from, for messages
+    name: str | None = None
+    runs_dir: Path | None = None
     resume: Path | None = None
     init_from: Path | None = None
     unknown: Unknown = "error"
     extend_vocabulary: bool = False
-    command: str | None = None
-    ranks: Ranks = ALONE
+    mpi: bool = False
+    command: str | None = None  # the command line, for run.json; None for a script
+    study: str | None = None  # id of the study whose trial it is: no time in the directory's name
 
     def __post_init__(self) -> None:
         """Keep the sources as a list of strings."""
         check_not_imported_by_a_worker()
         object.__setattr__(self, "sources", file_names(self.sources))
+
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[PathLike],
+        options: TrainOptions,
+        origin: str = "settings",
+        command: str | None = None,
+    ) -> "Request":
+        """The request that the options of ``train`` make.
+
+        Raises:
+            SettingsError: a setting is given twice.
+        """
+        rest: dict[str, Any] = {**options}
+        values = dict(rest.pop("settings", None) or {})
+        for number in NUMBERS:
+            value, key = rest.pop(number, None), f"train.{number}"
+            if value is None:
+                continue
+            if key in values:
+                both = (
+                    "--set and by a flag"
+                    if origin == COMMAND_LINE
+                    else f"{origin} and by an argument"
+                )
+                raise SettingsError(f"{key} is given by {both}; keep one")
+            values[key] = value
+        for path in ("config", "runs_dir", "resume", "init_from"):
+            rest[path] = Path(rest[path]) if rest.get(path) is not None else None
+        values = {key: plain(value) for key, value in values.items()}
+        return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
 
     def with_values(self, values: Values) -> "Request":
         """The same request, where these values have priority over all others."""
@@ -57,48 +102,8 @@ class Request:
     def layers(self) -> Layers:
         """The settings with their origins; later layers have priority."""
         file = [(str(self.config), read_file(self.config))] if self.config else []
-        return [*file, (self.place, self.values)]
+        return [*file, (self.origin, self.values)]
 
     def settings(self) -> Settings:
         """Resolved settings, without those that depend on the text."""
         return resolve(self.layers())
-
-    def session(self, text: Corpus | None = None) -> Session:
-        """Read the text and prepare the run. No file is written.
-
-        Args:
-            text: the text of a new run, if it was already read with the same settings.
-
-        Raises:
-            UsageError: the request contradicts itself, or is not possible.
-            RunError: this process cannot start the worker processes of the settings.
-        """
-        made = self._session(text)
-        made.command, made.ranks = self.command, self.ranks
-        try:
-            check_workers(made.plan.workers)
-            agree(made.plan, self.ranks)
-        except BaseException:
-            made.close()
-            raise
-        return made
-
-    def _session(self, text: Corpus | None) -> Session:
-        if self.resume is not None and self.init_from is not None:
-            raise UsageError("--resume continues a run, --init-from starts a new one; keep one")
-        if self.init_from is None and (self.extend_vocabulary or self.unknown != "error"):
-            raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
-        if self.ranks.size > 1 and STANDARD_INPUT in self.sources:
-            raise UsageError("only one rank has a standard input: give the text as a file")
-        layers = self.layers()
-        if self.resume is not None:
-            return session.resumed(self.resume, layers, self.values, self.sources, self.ranks)
-        if not self.sources:
-            raise UsageError(
-                "name a text to train on: grucli train FILE; "
-                "`grucli corpus python-reference` makes one to try"
-            )
-        if self.init_from is None:
-            return session.new(self.sources, layers, self.values, text, self.ranks)
-        origin = Origin(self.init_from, self.unknown, self.extend_vocabulary)
-        return session.from_weights(origin, self.sources, layers, self.values, self.ranks)

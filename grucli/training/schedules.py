@@ -3,40 +3,59 @@
 import math
 from dataclasses import dataclass
 
-from grucli.config import Optim, Train
+from grucli.config import BUDGETS, Optim, Train
 
+# Number of evaluations of a run, unless the settings give their interval. Early ones are added.
 MOST_EVALUATIONS = 50
-"""Number of evaluations of a run, unless the settings give their interval. Early ones are added."""
 
+# Until the first evaluation: seconds, if the budget is a time; if it is a number of steps,
+# parameters times characters, which take about 15 seconds on two cores.
 EARLY_SECONDS = 20.0
-"""Seconds until the first evaluation of a run whose budget is a time."""
-
 EARLY_PRODUCTS = 5e11
-"""Parameters times characters until the first evaluation of a run whose budget is a number of
-steps: they take about 15 seconds on two cores."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The amount of training: a number of steps, or a time.
+    """The amount of training, in one of three units."""
 
-    Attributes:
-        steps: number of updates; None if the budget is a time.
-        seconds: wall time; None if the budget is a number of steps.
-    """
-
-    steps: int | None
-    seconds: float | None
+    unit: str  # steps, epochs or minutes
+    amount: float
+    steps_per_epoch: int
 
     @classmethod
     def of(cls, train: Train, steps_per_epoch: int) -> "Budget":
-        """The budget in the settings."""
-        if train.minutes is not None:
-            return cls(None, 60 * train.minutes)
-        if train.steps is not None:
-            return cls(train.steps, None)
-        assert train.epochs is not None  # the settings always hold exactly one budget
-        return cls(max(1, round(train.epochs * steps_per_epoch)), None)
+        """The budget in the settings, which always hold exactly one."""
+        (unit,) = (unit for unit in BUDGETS if getattr(train, unit) is not None)
+        return cls(unit, getattr(train, unit), steps_per_epoch)
+
+    def __str__(self) -> str:
+        unit = self.unit.removesuffix("s") if self.amount == 1 else self.unit
+        return f"{self.amount:.6g} {unit}"
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time; None if the budget is a number of steps."""
+        return 60 * self.amount if self.unit == "minutes" else None
+
+    @property
+    def steps(self) -> int | None:
+        """Number of updates; None if the budget is a time."""
+        if self.unit == "minutes":
+            return None
+        return max(1, round(self.amount * (self.steps_per_epoch if self.unit == "epochs" else 1)))
+
+    def used(self, step: int, seconds: float) -> float:
+        """How much of it a run has used, in the same unit."""
+        if self.unit == "minutes":
+            return seconds / 60
+        return step / self.steps_per_epoch if self.unit == "epochs" else step
+
+    def doubled(self, step: int, seconds: float) -> str:
+        """The option that gives a run about twice as much as it has used."""
+        used = self.used(step, seconds)
+        if self.unit == "minutes":
+            used = self.amount * max(1, used // self.amount)  # such as 2 x 0.3, not 2 x 0.317
+        return f"--{self.unit} {2 * (used if self.unit == 'minutes' else math.ceil(used)):.12g}"
 
     @property
     def seconds_per_evaluation(self) -> float:
@@ -44,17 +63,13 @@ class Budget:
         return 0.0 if self.seconds is None else self.seconds / MOST_EVALUATIONS
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
-        """Share of the budget that is used, 0 to 1.
+        """Share of the budget that is used after ``elapsed`` seconds, 0 to 1.
 
-        Args:
-            step: number of steps done.
-            elapsed: seconds since the start.
-            reserve: seconds reserved for the last evaluation and checkpoint.
+        ``reserve`` are seconds that the last evaluation and checkpoint will take.
         """
         if self.steps is not None:
             return min(1.0, step / self.steps)
-        assert self.seconds is not None
-        available = self.seconds - reserve
+        available = 60 * self.amount - reserve
         return min(1.0, elapsed / available) if available > 0 else 1.0
 
 
@@ -83,9 +98,7 @@ def is_early_evaluation(step: int, first: int, interval: int) -> bool:
     return not rest and not times & (times - 1) and 2 * step <= interval
 
 
-def evaluation_interval(
-    train: Train, budget: Budget, *, steps_per_epoch: int, step_chars: int, val_chars: int
-) -> int:
+def evaluation_interval(train: Train, budget: Budget, step_chars: int, val_chars: int) -> int:
     """Number of steps between evaluations.
 
     A run evaluates once per epoch, or ten times if it is shorter than ten epochs, but at most
@@ -96,6 +109,6 @@ def evaluation_interval(
         return train.eval_every
     least = -(-4 * val_chars // step_chars)
     if budget.steps is None:
-        return max(1, steps_per_epoch, least)
+        return max(1, budget.steps_per_epoch, least)
     tenth, fewest = -(-budget.steps // 10), -(-budget.steps // MOST_EVALUATIONS)
-    return max(1, min(steps_per_epoch, tenth), fewest, least)
+    return max(1, min(budget.steps_per_epoch, tenth), fewest, least)

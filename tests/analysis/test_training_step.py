@@ -14,7 +14,7 @@ from grucli.nn.backend import NUMPY, Backend, usable
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import Row
 from grucli.nn.onednn import Unavailable
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.training import parallel
 from grucli.training.parallel import Dropout, Shards
 from tests.faults.gradients import MUTATIONS, ROOT
@@ -44,8 +44,8 @@ OUTPUTS, RECURRENT = Dropout(0.25, (1,)), Dropout(0.0, (1,), recurrent=0.3)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "kind",
-    [{}, {"documents": True}, {"dropout": OUTPUTS._replace(locked=True)}, {"dropout": RECURRENT}],
-    ids=["plain", "documents", "locked", "weight dropout"],
+    [{}, {"documents": True}, {"dropout": OUTPUTS}, {"dropout": RECURRENT}],
+    ids=["plain", "documents", "dropout", "weight dropout"],
 )
 def test_every_gradient_of_training_is_right(
     products: Backend, cell: str, kind: dict[str, Any]
@@ -134,7 +134,7 @@ def test_weights_that_rounding_makes_undecidable_are_not_wrong() -> None:
 
 
 def test_the_next_step_of_a_run(trained: Path) -> None:
-    _, checkpoint = open_checkpoint(trained)
+    checkpoint = Run.open(trained).checkpoint
     ids = np.tile(np.arange(5), 900)
     following = next_step(checkpoint, ids, resumes=True)
     assert following.x.shape[1] == checkpoint.batch == 4

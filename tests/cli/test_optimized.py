@@ -16,12 +16,6 @@ def run(*arguments: object) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("command", ["", "train", "sample", "runs"])
-def test_help_does_not_need_docstrings(command: str) -> None:
-    words = ["-m", "grucli", *command.split(), "--help"]
-    assert run("-OO", *words) == run(*words)
-
-
 @pytest.mark.parametrize("optimization", ["-O", "-OO"])
 def test_a_run_is_the_same(optimization: str, text_file: Path) -> None:
     grucli = ["-m", "grucli"]

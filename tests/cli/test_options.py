@@ -3,35 +3,30 @@
 import inspect
 import typing
 from collections import defaultdict
-from typing import Any
-
-import typer.main
 
 from grucli.analysis import activations, gradient_flow, route_shares, subject
-from grucli.cli import app, options
+from grucli.cli import COMMANDS, load_command, options
 
 
 def test_what_several_commands_have_is_declared_once() -> None:
     declared: dict[str, dict[int, str]] = defaultdict(dict)
-    for command in app.registered_commands:
-        assert command.callback is not None
-        hints = typing.get_type_hints(command.callback, include_extras=True)
-        for parameter in inspect.signature(command.callback).parameters:
+    for command in COMMANDS:
+        callback = load_command(command).callback
+        hints = typing.get_type_hints(callback, include_extras=True)
+        for parameter in inspect.signature(callback).parameters:
             option = typing.get_args(hints[parameter])[1]
             names = (option.default, *(option.param_decls or ()))  # typer takes the first as both
             for name in names:
                 if isinstance(name, str) and name.startswith("--"):
-                    declared[name][id(option)] = str(command.name)
+                    declared[name][id(option)] = command
     twice = {name: sorted(found.values()) for name, found in declared.items() if len(found) > 1}
     assert "--json" in declared
     assert not twice
 
 
 def test_the_librarys_defaults_are_the_commands() -> None:
-    commands: Any = typer.main.get_command(app)
-
     def default(command: str, name: str) -> object:
-        return next(one.default for one in commands.commands[command].params if one.name == name)
+        return next(one.default for one in load_command(command).params if one.name == name)
 
     for command, function, names in (
         ("routes", route_shares.measure, ("steps_back", "distance", "positions")),

@@ -59,7 +59,7 @@ def run(code: str, *args: object) -> tuple[int, str]:
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     "module",
-    ["grucli.cli", "typer", "rich.console", "grucli.cli.compare", "numpy", "numpy.linalg",
+    ["grucli.cli", "typer", "rich.console", "grucli.cli.sample", "numpy", "numpy.linalg",
      "pydantic", "yaml", "grucli.run.checkpoint"],
 )  # fmt: skip
 def test_a_signal_while_modules_are_imported(

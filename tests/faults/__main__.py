@@ -21,20 +21,12 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmarks.page import machine, table
+from benchmarks.page import table, write
 from grucli.run import checkpoint as checkpoints
 from tests.faults import directories, fuzz, interleave, studies, trials
 from tests.texts import prose
 
 PAGE = trials.ROOT / "docs" / "reliability.md"
-HEAD = """# Reliability
-
-What `python -m tests.faults --minutes N` has found, written by it. The trials train one small model
-with a checkpoint every 7 steps, for 60 steps where it is killed at random moments and for 16 where
-an operation on files has its accident. The oracle is the same everywhere: after the accident and
-`grucli train --resume`, the checkpoints, their pointers, the metrics (clocks aside) and the
-samples are, byte for byte, those of a run that nothing happened to.
-"""
 KILLS = 200
 STOPPED = 200
 INTERLEAVINGS = 2_000
@@ -247,8 +239,7 @@ def main() -> None:
         for fault in FAULTS:
             add(accidents(whole, fault, seconds / 5))
         os.chdir(trials.ROOT)
-    text = f"{HEAD}\n{table(['accident', 'tried', 'result'], rows)}\n\nMeasured on {machine()}.\n"
-    PAGE.write_text(text, encoding="utf-8", newline="\n")
+    write("faults", table(["accident", "tried", "result"], rows), PAGE)
     print(f"{len(rows)} passed, 0 failed")
 
 

@@ -23,8 +23,9 @@ from grucli.config import Values
 from grucli.errors import GrucliError
 from grucli.files import Lock
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
-from grucli.training import session as sessions
+from grucli.run.run import Run
+from grucli.training.request import Request
+from grucli.training.session import prepare
 
 BASE: Values = {
     "model.hidden": 4,
@@ -121,7 +122,7 @@ class Scheduler:
 
     def _resume(self, steps: int) -> str:
         try:
-            session = sessions.resumed(self.run, [("test", {"train.steps": steps})], {})
+            session = prepare(Request([], values={"train.steps": steps}, resume=self.run))
             with closing(session), session.trainer() as trainer:
                 for _ in trainer.train():
                     pass
@@ -153,7 +154,7 @@ class Scheduler:
         patches += [mock.patch.object(files.os, name, hook(getattr(files.os, name))) for name in OS]
         patches.append(mock.patch.object(builtins, "open", hook(open)))
         patches.append(mock.patch.object(files, "_try_lock", hook(files._try_lock)))
-        patches.append(mock.patch("grucli.run.checkpoint_folder.replace_text", replace_text))
+        patches.append(mock.patch("grucli.run.writer.replace_text", replace_text))
         for patch in patches:
             patch.start()
         try:
@@ -169,8 +170,8 @@ OS = ("fsync", "truncate")
 
 def begun(folder: Path, text: Path) -> Path:
     """A run that was stopped, for all to resume."""
-    session = sessions.new([str(text)], [("test", BASE)], {})
-    with closing(session), session.trainer(runs_dir=folder) as trainer:
+    session = prepare(Request(str(text), values=BASE, runs_dir=folder))
+    with closing(session), session.trainer() as trainer:
         for _ in trainer.train(lambda: trainer.checkpoint.progress.step >= BEGUN):
             pass
     return trainer.run.path
@@ -180,8 +181,8 @@ def wholes(folder: Path, text: Path) -> dict[int, tuple[Any, Any]]:
     """What the run is after each budget if nothing disturbs it: rows and parameters."""
     found = {}
     for steps in BUDGETS:
-        session = sessions.new([str(text)], [("test", BASE | {"train.steps": steps})], {})
-        with closing(session), session.trainer(runs_dir=folder) as trainer:
+        session = prepare(Request(str(text), values=BASE | {"train.steps": steps}, runs_dir=folder))
+        with closing(session), session.trainer() as trainer:
             list(trainer.train())
         found[steps] = standing(trainer.run.path)
     return found
@@ -189,8 +190,8 @@ def wholes(folder: Path, text: Path) -> dict[int, tuple[Any, Any]]:
 
 def standing(run: Path) -> tuple[Any, Any]:
     """Rows, clocks aside, and parameters of a run."""
-    rows = [replace(row, chars_per_s=0.0, elapsed_s=0.0) for row in RunDirectory(run).metrics()]
-    last = checkpoints.read(RunDirectory(run).checkpoints.find("last"))
+    rows = [replace(row, chars_per_s=0.0, elapsed_s=0.0) for row in Run(run).rows()]
+    last = checkpoints.read(Run(run).checkpoints.find("last"))
     return rows, last.model.params.flat.copy()
 
 
@@ -198,7 +199,7 @@ def check(scheduler: Scheduler, wholes: dict[int, tuple[Any, Any]]) -> None:
     """That one process at a time had the run, and that nothing it had reached is lost."""
     outcomes = [process.outcome for process in scheduler.processes]
     assert set(outcomes) <= {"done", "refused", "nothing left", "killed"}, outcomes
-    run = RunDirectory(scheduler.run)
+    run = Run(scheduler.run)
     assert Lock(scheduler.run / "lock").is_free()
     best, last = run.checkpoints.pointer("best"), run.checkpoints.pointer("last")
     assert best is not None

@@ -1,7 +1,7 @@
 """Ranks of a run over MPI that are killed or stopped, at random, at random moments.
 
-``python -m tests.faults.ranks`` writes what it has found into docs/scaling.md. The oracle is that
-of the other trials: the resumed run ends with the bytes of the undisturbed one.
+``python -m tests.faults.ranks`` writes its table into docs/reliability.md. The oracle is that of
+the other trials: the resumed run ends with the bytes of the undisturbed one.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def main() -> None:
         ]
         os.chdir(trials.ROOT)
     header = ["accident at a random moment", "tried", "longest time until all had ended", "resumed"]
-    write("accidents", table(header, rows), trials.ROOT / "docs" / "scaling.md")
+    write("accidents", table(header, rows), trials.ROOT / "docs" / "reliability.md")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from grucli.analysis.comparison import judge_all, plan_comparison
 from grucli.data import corpus
 from grucli.errors import UsageError
 from grucli.run.conclusion import Conclusion, conclude_run
-from grucli.run.directory import RunDirectory
-from grucli.training import session as sessions
+from grucli.run.run import Run
 from grucli.training.events import Finished
 from grucli.training.request import Request
+from grucli.training.session import prepare
 from tests.texts import prose
 
 SMALL: dict[str, Any] = {
@@ -31,7 +31,7 @@ def _text() -> None:
 
 def conclusion(**changes: Any) -> Conclusion:
     values = SMALL | {key.replace("__", "."): value for key, value in changes.items()}
-    session = sessions.new(["text.txt"], [("test", values)], {})
+    session = prepare(Request("text.txt", values=values))
     for _ in session.events():
         pass
     assert session.conclusion is not None
@@ -69,11 +69,11 @@ def test_a_comparison_reads_its_text_once(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(arguments)
         return original(*arguments, **named)
 
-    for module in ("training.session", "run.directory"):
+    for module in ("training.session", "run.run"):
         monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
     comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"], seeds=2)
     found = [event.run for event in comparison.train() if isinstance(event, Finished)]
-    paths = [RunDirectory(run.path) for run in found]
+    paths = [Run(run.path) for run in found]
     outcomes = judge_all(paths, comparison.text)
     assert len(read) == 1
     assert judge_all(paths) == outcomes
@@ -99,7 +99,7 @@ def test_a_comparison_needs_validation_text() -> None:
 
 
 def test_a_run_is_concluded_from_its_directory_as_at_its_end() -> None:
-    session = sessions.new(["text.txt"], [("test", SMALL)], {})
+    session = prepare(Request("text.txt", values=SMALL))
     for _ in session.events():
         pass
     assert session.run is not None

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from grucli.sweeps.claims import ClaimedTrial, claim_trial
+from grucli.sweeps.events import SweepEvent
 from grucli.sweeps.space import read_space
-from grucli.sweeps.study import Study
-from grucli.sweeps.summary import Summary, summarize
-from grucli.sweeps.worker import SweepEvent, Worker
+from grucli.sweeps.summary import Summary
+from grucli.sweeps.worker import Worker
 
 TINY: dict[str, Any] = {
     "model.hidden": 8,
@@ -34,7 +35,7 @@ LONG = {"train.steps": 600, "train.eval_every": 60, "train.log_every": 60}
 
 def worker(text: Path, settings: dict[str, Any], folder: Path | None = None) -> Worker:
     space = read_space(None, {**TINY, **LR, "sweep.trials": 4, **settings})
-    return Worker(Study(folder or Path("runs/s")), space, [str(text)])
+    return Worker(folder or Path("runs/s"), None, space, [str(text)])
 
 
 def train(
@@ -42,7 +43,11 @@ def train(
 ) -> Summary:
     one = worker(text, settings or {}, folder)
     events(one)
-    return summarize(one.study)
+    return one.study.summary()
+
+
+def claim(one: Worker) -> ClaimedTrial | None:
+    return claim_trial(one.study, one.space)
 
 
 def events(one: Worker, stop: Callable[[], bool] = lambda: False) -> list[SweepEvent]:

@@ -9,10 +9,10 @@ import pytest
 import grucli as library
 from grucli.config import read_file, resolve
 from grucli.errors import UsageError
-from grucli.sweeps.summary import _rank
-from grucli.sweeps.trial import Trial
+from grucli.sweeps.summary import by_result
+from grucli.sweeps.trial_record import TrialRecord
 from tests.conftest import Grucli, snapshot
-from tests.sweeps.helpers import LR, TINY, train, worker, write_file
+from tests.sweeps.helpers import LR, TINY, claim, train, worker, write_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -71,7 +71,6 @@ def test_the_best_settings_and_the_report(study: Path, grucli: Grucli) -> None:
 def test_trouble_with_the_report_ends_no_sweep(
     text_file: Path, grucli: Grucli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("grucli.charts.svg", lambda *_, **__: 1 / 0)
     monkeypatch.setattr("grucli.run.report.svg", lambda *_, **__: 1 / 0)
     told = grucli("sweep", write_file({"sweep.trials": 1}), text_file)
     assert (told.code, told.out) == (0, "runs/s\n")
@@ -81,8 +80,8 @@ def test_trouble_with_the_report_ends_no_sweep(
 
 def test_only_trials_that_are_done_can_be_the_best() -> None:
     kinds = [("pruned", 1.0), ("done", 2.0), ("impossible", None), ("done", 1.5)]
-    trials = [Trial(n, kind, loss, 1, {}, None, "") for n, (kind, loss) in enumerate(kinds)]
-    assert [one.number for one in sorted(trials, key=_rank)] == [3, 1, 0, 2]
+    trials = [TrialRecord(n, kind, {}, loss, 1) for n, (kind, loss) in enumerate(kinds)]
+    assert [one.number for one in sorted(trials, key=by_result)] == [3, 1, 0, 2]
 
 
 def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
@@ -102,7 +101,7 @@ def test_what_mattered(text_file: Path, grucli: Grucli) -> None:
 def test_two_workers_on_one_machine_are_warned(text_file: Path, grucli: Grucli) -> None:
     settings = {"train.workers": "auto", "sweep.trials": 2}
     path, one = write_file(settings), worker(text_file, settings)
-    taken = one._taker.take()
+    taken = claim(one)
     assert taken is not None
     taken.begin(None)
     other = threading.Timer(3, taken.close)  # the command would wait for it
@@ -179,7 +178,7 @@ def test_nothing_else_imports_optuna(text_file: Path) -> None:
     program = (
         "import sys, grucli.cli, grucli\n"
         f"grucli.train({str(text_file)!r}, steps=2, settings={TINY | {'train.steps': 2}!r})\n"
-        "from grucli.sweeps import api, space, study, summary, taking, worker\n"
+        "from grucli.sweeps import api, events, summary, trial_record\n"
         "assert grucli.sweep is api.sweep\n"
         "sys.exit(bool({'optuna', 'sqlalchemy'} & set(sys.modules)))\n"
     ).replace("steps=2, ", "")

@@ -4,13 +4,13 @@ import sys
 import time
 from pathlib import Path
 
-from grucli.sweeps.locks import JournalLock, WaitingLock
-from grucli.sweeps.optuna_storage import journal, quietly
+from grucli.files import Lock
+from grucli.sweeps.storage import JournalLock, WaitingLock, journal, quietly
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from grucli.sweeps.locks import JournalLock
+from grucli.sweeps.storage import JournalLock
 JournalLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
 time.sleep(60)
@@ -33,10 +33,10 @@ def test_a_process_that_is_killed_leaves_no_lock_behind(tmp_path: Path) -> None:
 
 
 def test_a_lock_waits_for_its_holder(tmp_path: Path) -> None:
-    first, second = WaitingLock(tmp_path / "lock"), WaitingLock(tmp_path / "lock")
-    with first:
-        assert not second._lock.acquire()
-    with second:
+    path = tmp_path / "lock"
+    with WaitingLock(path):
+        assert not Lock(path).acquire()
+    with WaitingLock(path):
         pass
 
 

@@ -8,12 +8,22 @@ import pytest
 
 from grucli.errors import CheckpointError, UsageError
 from grucli.sweeps.api import read_study
-from grucli.sweeps.optuna_storage import without_password
 from grucli.sweeps.space import read_space
-from grucli.sweeps.study import Study
+from grucli.sweeps.storage import database, without_password
 from grucli.sweeps.worker import Worker
 from tests.conftest import Grucli
-from tests.sweeps.helpers import LONG, LR, TINY, end, events, kill, start, wait_for, write_file
+from tests.sweeps.helpers import (
+    LONG,
+    LR,
+    TINY,
+    claim,
+    end,
+    events,
+    kill,
+    start,
+    wait_for,
+    write_file,
+)
 from tests.sweeps.postgresql import server, why_not
 
 needs_server = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
@@ -55,10 +65,8 @@ def test_a_worker_with_another_folder_takes_no_trials_of_this_one(
     text_file: Path, url: str
 ) -> None:
     space = read_space(None, {**TINY, **LR, "sweep.trials": 2, "sweep.sampler": "random"})
-    here, there = (
-        Worker(Study(Path(name) / "apart", url), space, [str(text_file)]) for name in "ab"
-    )
-    taken = here._taker.take()
+    here, there = (Worker(Path(name) / "apart", url, space, [str(text_file)]) for name in "ab")
+    taken = claim(here)
     assert taken is not None
     taken._claim.release()  # as if its process had been killed
     assert [type(event).__name__ for event in there.events()][-2:] == ["TrialEnded", "Complete"]
@@ -69,16 +77,15 @@ def test_a_worker_with_another_folder_takes_no_trials_of_this_one(
 @needs_driver
 @needs_server
 def test_a_study_that_is_not_in_the_database(url: str) -> None:
-    study = Study(Path("runs/none"), url)
     with pytest.raises(CheckpointError) as caught:
-        study.load()
+        read_study("runs/none", url)
     assert str(caught.value) == f"runs/none: there is no such study in {without_password(url)}"
 
 
 @needs_driver
 def test_a_database_that_does_not_answer() -> None:
     with pytest.raises(UsageError) as caught:
-        Study(Path("runs/s"), "postgresql://me:secret@127.0.0.1:1/none")
+        read_study("runs/s", "postgresql://me:secret@127.0.0.1:1/none")
     message = str(caught.value)
     assert message == (
         "--storage postgresql://me:***@127.0.0.1:1/none: does not answer, or does not accept the "
@@ -90,15 +97,15 @@ def test_a_database_that_does_not_answer() -> None:
 def test_a_study_in_another_database(text_file: Path) -> None:
     space = read_space(None, {**TINY, **LR, "sweep.trials": 1})
     for _ in range(2):
-        events(Worker(Study(Path("runs/s"), "sqlite:///a.db"), space, [str(text_file)]))
+        events(Worker(Path("runs/s"), "sqlite:///a.db", space, [str(text_file)]))
     (trial,) = read_study("runs/s", "sqlite:///a.db").trials
     assert trial.status == "done"
     for storage, error in (("sqlite:///b.db", UsageError), (None, UsageError)):
         with pytest.raises(error, match="belongs to a study that is not in"):
-            Worker(Study(Path("runs/s"), storage), space, [str(text_file)])
+            Worker(Path("runs/s"), storage, space, [str(text_file)])
     Path("a.db").unlink()
     with pytest.raises(UsageError, match="not in sqlite:///a"):
-        Worker(Study(Path("runs/s"), "sqlite:///a.db"), space, [str(text_file)])
+        Worker(Path("runs/s"), "sqlite:///a.db", space, [str(text_file)])
 
 
 SECRETS = [
@@ -146,7 +153,7 @@ def test_a_missing_driver_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError) as caught:
-        Study(Path("runs/s"), url)
+        database(url)
     assert f"the driver {name} is not installed; install {package} with pip" in str(caught.value)
     assert "SECRET" not in str(caught.value)
 

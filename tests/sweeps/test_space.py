@@ -1,11 +1,12 @@
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from grucli.errors import SettingsError
-from grucli.sweeps.parameters import FORMS, Choice, Range
-from grucli.sweeps.space import Space, read_space
+from grucli.sweeps.space import FORMS, Space, from_json, from_optuna, read_space, to_json
 
 END: dict[str, Any] = {"sweep.trials": 3}
 HIDDEN: dict[str, Any] = {"model.hidden": {"choice": [8, 16]}}
@@ -16,8 +17,7 @@ def read(**values: Any) -> Space:
 
 
 def one(key: str, given: Any) -> Any:
-    (parameter,) = read_space(None, {**END, key: given}).parameters
-    return parameter
+    return read_space(None, {**END, key: given}).distributions[key]
 
 
 def problem(values: dict[str, Any]) -> str:
@@ -37,14 +37,14 @@ def test_a_file(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     space = read_space(path, {})
-    assert space.parameters == [
-        Choice("model.hidden", (128, 256)),
-        Range("model.layers", 1, 3, whole=True),
-        Range("model.dropout", 0.0, pytest.approx(0.6), step=0.2),
-        Range("optim.lr", 1e-3, 3e-2, log=True),
-        Choice("optim.betas", ((0.9, 0.99), (0.9, 0.999))),
-        Range("train.window", 32, 256, log=True, whole=True),
-    ]
+    assert space.distributions == {
+        "model.hidden": CategoricalDistribution([128, 256]),
+        "model.layers": IntDistribution(1, 3),
+        "model.dropout": FloatDistribution(0.0, 0.6, step=0.2),
+        "optim.lr": FloatDistribution(1e-3, 3e-2, log=True),
+        "optim.betas": CategoricalDistribution(["[0.9, 0.99]", "[0.9, 0.999]"]),
+        "train.window": IntDistribution(32, 256, log=True),
+    }
     assert space.fixed == {"train.minutes": 0.5}
     assert space.options.model_dump() == {
         "trials": 24, "minutes": 60, "sampler": "random", "pruner": "hyperband", "seed": 3,
@@ -53,21 +53,69 @@ def test_a_file(tmp_path: Path) -> None:
 
 def test_integers_stay_integers() -> None:
     for given in ({"range": [1, 3]}, {"log": [1, 3]}, {"range": [1, 9], "step": 4}):
-        layers = one("model.layers", given)
-        assert layers.whole
-        assert [type(layers.value(end)) for end in (layers.low, layers.high)] == [int, int]
-    assert not one("model.dropout", {"range": [0, 0.5]}).whole
-    assert type(one("train.minutes", {"range": [1, 2]}).value(1)) is float
+        assert isinstance(one("model.layers", given), IntDistribution)
+    assert isinstance(one("model.dropout", {"range": [0, 0.5]}), FloatDistribution)
+    assert isinstance(one("train.minutes", {"log": [1, 2]}), FloatDistribution)
 
 
 def test_lists_are_stored_as_texts_and_read_back() -> None:
     betas = one("optim.betas", {"choice": [[0.9, 0.99], [0.8, 0.9]]})
-    assert betas.labels == ["[0.9, 0.99]", "[0.8, 0.9]"]
-    assert betas.value("[0.8, 0.9]") == (0.8, 0.9)
+    assert betas.choices == ("[0.9, 0.99]", "[0.8, 0.9]")
+    assert from_optuna("optim.betas", "[0.8, 0.9]") == (0.8, 0.9)
+    assert from_optuna("sample.prompt", "[0.8, 0.9]") == "[0.8, 0.9]"
 
 
 def test_an_upper_end_that_no_step_reaches_is_lowered() -> None:
     assert one("model.layers", {"range": [1, 6], "step": 2}).high == 5
+    assert one("model.dropout", {"range": [0.0, 0.5], "step": 0.2}).high == 0.4
+
+
+def test_an_upper_end_that_a_step_reaches_is_kept() -> None:
+    assert one("model.dropout", {"range": [0.0, 0.9], "step": 0.3}).high == 0.9
+    assert one("model.dropout", {"range": [0.1, 0.7], "step": 0.2}).high == 0.7
+
+
+@pytest.mark.parametrize(
+    ("key", "given"),
+    [
+        ("model.hidden", {"choice": [8, 16]}),
+        ("optim.betas", {"choice": [[0.9, 0.99], [0.8, 0.9]]}),
+        ("train.eval_every", {"choice": [None, 8]}),
+        ("model.layers", {"range": [1, 3]}),
+        ("model.layers", {"range": [1, 6], "step": 2}),
+        ("model.dropout", {"range": [0.0, 0.9], "step": 0.3}),
+        ("optim.lr", {"log": [1e-3, 3e-2]}),
+    ],
+)
+def test_a_distribution_is_stored_and_read_back(key: str, given: Any) -> None:
+    made = one(key, given)
+    assert from_json(json.loads(json.dumps(to_json(made)))) == made
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "stored"),
+    [
+        (
+            "model.dropout",
+            {"range": [0.0, 0.9], "step": 0.3},
+            {"low": 0.0, "high": 0.8999999999999999, "step": 0.3, "log": False, "whole": False},
+        ),
+        (
+            "model.layers",
+            {"range": [1, 3]},
+            {"low": 1, "high": 3, "step": None, "log": False, "whole": True},
+        ),
+        (
+            "optim.betas",
+            {"choice": [[0.9, 0.99], [0.8, 0.9]]},
+            {"choice": [[0.9, 0.99], [0.8, 0.9]]},
+        ),
+    ],
+)
+def test_what_an_older_study_has_stored_is_the_same_range(
+    key: str, given: Any, stored: Any
+) -> None:
+    assert from_json(stored) == one(key, given)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +144,6 @@ def test_an_upper_end_that_no_step_reaches_is_lowered() -> None:
         ("model.hidden", {"log": [8, 64], "step": 8}, "step belongs to range, not to log"),
         ("optim.lr", {"log": [0, 1]}, "log needs numbers above 0, not [0, 1]"),
         ("model.cell", {"range": [1, 2]}, "is not a number, so it cannot have a range"),
-        ("model.locked", {"range": [0, 1]}, "is not a number, so it cannot have a range"),
         ("model.hidden", {"choice": [0, 8]}, "must be greater than or equal to 1, not 0"),
         ("model.dropout", {"range": [0.5, 1.5]}, "must be less than 1, not 1.5"),
         ("model.cell", {"choice": ["gru", "grU"]}, "must be 'gru' or 'lstm' or 'rnn', not 'grU'"),
@@ -161,7 +208,3 @@ def test_a_grid_visits_every_point_once_and_ends() -> None:
     assert len(set(points)) == 12
     assert len({dict(point)["model.hidden"] for point in points[:4]}) > 1  # it is shuffled
     assert read_space(None, {"sweep.sampler": "grid", "sweep.trials": 5, **values}).trials == 5
-
-
-def test_old_names_are_read() -> None:
-    assert one("optim.average", {"range": [0, 0.9]}).key == "optim.ema"

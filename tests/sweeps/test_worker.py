@@ -11,19 +11,22 @@ import pytest
 
 from grucli import files
 from grucli.errors import RunError, SettingsError, UsageError
-from grucli.run.directory import RunDirectory
 from grucli.run.run import Run
+from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
-from grucli.sweeps import worker as workers
 from grucli.sweeps.api import read_study
-from grucli.sweeps.summary import summarize
-from grucli.sweeps.taken_trial import LOST, TakenTrial
-from grucli.sweeps.worker import Complete, TrialBegun, TrialEnded, Waiting
+from grucli.sweeps.claims import LOST, ClaimedTrial, _take_over
+from grucli.sweeps.events import Complete, TrialBegun, TrialEnded, Waiting
+from grucli.sweeps.study import Study
+from grucli.sweeps.summary import _union
+from grucli.sweeps.trial_record import TrialRecord
+from grucli.sweeps.worker import PruningMonitor
 from grucli.training import plan
 from grucli.training.events import Evaluated, Stepped
 from tests.conftest import refused_locks, snapshot
 from tests.sweeps.helpers import (
     LONG,
+    claim,
     end,
     events,
     kill,
@@ -65,7 +68,7 @@ def test_four_trials_are_runs_like_any_other(text_file: Path) -> None:
         assert run.settings.optim.lr == one.values["optim.lr"]
     losses = [one.loss for one in summary.trials]
     assert losses == sorted(losses)  # type: ignore[type-var]
-    stored = worker(text_file, {}).study.optuna
+    stored = worker(text_file, {}).study.optuna_study
     assert stored.best_value == losses[0]
     assert all(set(one.intermediate_values) == set(range(1, 11)) for one in stored.trials)
     assert 0 < summary.minutes < 1
@@ -135,7 +138,7 @@ def test_a_budget_in_minutes_has_checkpoints_at_its_tenths(text_file: Path) -> N
 
 
 def test_the_time_of_several_workers_counts_once() -> None:
-    assert studies._union([(0, 10), (2, 5), (8, 20), (30, 31)]) == 21
+    assert _union([(0, 10), (2, 5), (8, 20), (30, 31)]) == 21
 
 
 def test_data_settings_can_be_chosen(text_file: Path) -> None:
@@ -193,7 +196,7 @@ def test_pruned_trials_are_stopped_and_saved(
         assert run.status == "interrupted"
         assert one.loss == run.info.best.loss
         assert run.info.step == 11  # the evaluation at step 10 is the first; a step follows it
-        assert RunDirectory(run.path).checkpoints.exist
+        assert Run(run.path).checkpoints.exist
     assert summary.best is None
 
 
@@ -208,17 +211,17 @@ def test_pruners(text_file: Path, name: str) -> None:
 
 def test_losses_are_reported_at_tenths_of_the_budget() -> None:
     class Taken:
-        reported, told = 0, list[tuple[float, list[int]]]()
+        record, told = TrialRecord(0, "running", {}), list[tuple[float, list[int]]]()
 
         def report(self, loss: float, tenths: Sequence[int]) -> bool:
             self.told.append((loss, list(tenths)))
             return loss > 3
 
     taken: Any = Taken()
-    watch = workers._Watch(taken, lambda: False)
+    watch = PruningMonitor(taken, lambda: False)
     for progress, loss in [(0.05, 1.0), (0.11, 1.1), (0.15, 1.2), (0.45, 1.3), (0.5, 4.0)]:
         watch.see(Stepped(1, 1.0, 1.0, progress, 1.0))
-        watch.see(Evaluated(1, 1.0, 1.0, loss, False, False))
+        watch.see(Evaluated(1, 1.0, 1.0, loss, False))
         assert watch.stop() == (loss > 3)
     assert taken.told == [(1.1, [1]), (1.3, [2, 3, 4]), (4.0, [5])]
 
@@ -229,9 +232,8 @@ def test_losses_are_reported_at_tenths_of_the_budget() -> None:
 def test_two_workers_share_a_study(text_file: Path) -> None:
     path = write_file({"sweep.trials": 4, "train.steps": 400, "train.eval_every": 200})
     end([start(path, text_file), start(path, text_file)])
-    summary = summarize(
-        worker(text_file, {"sweep.trials": 4, "train.steps": 400, "train.eval_every": 200}).study
-    )
+    settings = {"sweep.trials": 4, "train.steps": 400, "train.eval_every": 200}
+    summary = worker(text_file, settings).study.summary()
     assert [one.status for one in summary.trials] == ["done"] * 4
     assert all(len(info(number)["commands"]) == 1 for number in range(4))
     stored = (S / "study.journal").read_text()
@@ -275,12 +277,12 @@ def test_a_waiting_worker_continues_the_trial_of_one_that_is_killed(text_file: P
 
 def test_a_trial_without_a_run_begins_anew_with_its_values(text_file: Path) -> None:
     one = worker(text_file, {})
-    taken = one._taker.take()
+    taken = claim(one)
     assert taken is not None
     (taken.path / "samples").mkdir(parents=True)  # a run directory that was never complete
     taken._claim.release()  # as the system does when the process is killed
     begun = next(iter(worker(text_file, {}).events()))
-    assert begun == TrialBegun(0, taken.values, None)
+    assert begun == TrialBegun(0, taken.record.values, None)
     assert [one.status for one in train(text_file).trials] == ["done"] * 4
     assert len(list(S.glob("trial-*"))) == 4
 
@@ -293,16 +295,16 @@ def test_a_trial_whose_values_are_not_all_chosen_is_completed(
     with monkeypatch.context() as patched:
         patched.setattr(Trial, "suggest_float", lambda *_, **__: interrupt())
         with pytest.raises(KeyboardInterrupt):
-            worker(text_file, {"model.hidden": {"choice": [7, 9]}})._taker.take()
-    taken = worker(text_file, {"model.hidden": {"choice": [7, 9]}})._taker.take()
+            claim(worker(text_file, {"model.hidden": {"choice": [7, 9]}}))
+    taken = claim(worker(text_file, {"model.hidden": {"choice": [7, 9]}}))
     assert taken is not None
-    assert taken.number == 0
-    assert set(taken.values) == {"model.hidden", "optim.lr"}
+    assert taken.record.number == 0
+    assert set(taken.record.values) == {"model.hidden", "optim.lr"}
 
 
 def test_a_run_that_was_done_is_only_told(text_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(TakenTrial, "tell", lambda *_, **__: interrupt())
+        patched.setattr(ClaimedTrial, "tell", lambda *_, **__: interrupt())
         with pytest.raises(KeyboardInterrupt):
             train(text_file, {"sweep.trials": 1})
     before = (S / "trial-0000" / "metrics.csv").stat().st_mtime_ns
@@ -314,43 +316,44 @@ def test_a_run_that_was_done_is_only_told(text_file: Path, monkeypatch: pytest.M
 
 def test_no_trial_is_taken_twice(text_file: Path) -> None:
     first, second = worker(text_file, {"sweep.trials": 2}), worker(text_file, {"sweep.trials": 2})
-    taken = [first._taker.take(), second._taker.take()]
-    assert [one and one.number for one in taken] == [0, 1]
-    assert first._taker.take() is None
+    taken = [claim(first), claim(second)]
+    assert [one and one.record.number for one in taken] == [0, 1]
+    assert claim(first) is None
     assert [one.status for one in first.study.trials()] == ["running", "running"]
     for one in taken:
         assert one is not None
         one.close()
     assert [one.status for one in first.study.trials()] == ["stopped", "stopped"]
-    again = first._taker.take()
+    again = claim(first)
     assert again is not None
-    assert again.number == 0
+    assert again.record.number == 0
     again.close()
 
 
 def test_a_trial_that_ends_while_it_is_looked_at_is_not_taken(text_file: Path) -> None:
     train(text_file, {"sweep.trials": 1})
     one = worker(text_file, {"sweep.trials": 1})
-    assert one._taker._taken_over(0) is None
-    assert one.study.claim(0).is_free()
+    (record,) = one.study.trials()
+    assert _take_over(one.study, one.space, record) is None
+    assert one.study.claim(record).is_free()
 
 
 def test_a_run_that_somebody_continues_by_hand_is_left_alone(text_file: Path) -> None:
     one = worker(text_file, {"sweep.trials": 1})
     events(one, stop=iter([False] * 12 + [True] * 99).__next__)
     assert one.study.trials()[0].status == "stopped"
-    run = RunDirectory(S / "trial-0000")
+    run = RunWriter(S / "trial-0000")
     run.lock()
-    assert one._taker.take() is None
+    assert claim(one) is None
     run.release()
-    taken = one._taker.take()
+    taken = claim(one)
     assert taken is not None
     taken.close()
 
 
 def test_a_trial_that_kills_its_workers_is_given_up(text_file: Path) -> None:
     for number in range(LOST + 1):
-        taken = worker(text_file, {"sweep.trials": 1})._taker.take()
+        taken = claim(worker(text_file, {"sweep.trials": 1}))
         assert taken is not None
         assert taken.begin(None) == (number < LOST)
         taken._claim.release()
@@ -462,7 +465,7 @@ def test_a_run_of_other_settings_is_not_the_result_of_a_trial(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patched:
-        patched.setattr(TakenTrial, "tell", lambda *_, **__: interrupt())
+        patched.setattr(ClaimedTrial, "tell", lambda *_, **__: interrupt())
         with pytest.raises(KeyboardInterrupt):
             train(text_file, {"sweep.trials": 1})
     config = S / "trial-0000" / "config.yaml"
@@ -499,7 +502,7 @@ def test_if_the_storage_does_not_answer_the_run_is_saved(
         raise RunError("no answer")
 
     with monkeypatch.context() as patched:
-        patched.setattr(TakenTrial, "report", fail)
+        patched.setattr(ClaimedTrial, "report", fail)
         with pytest.raises(RunError, match="no answer"):
             train(text_file, {"sweep.trials": 1})
     assert info(0)["status"] == "interrupted"
@@ -522,15 +525,17 @@ def test_locks_that_fail_later_end_a_worker_and_not_the_trial_of_another(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = worker(text_file, {"sweep.trials": 1}), worker(text_file, {"sweep.trials": 1})
-    taken = first._taker.take()
+    taken = claim(first)
     assert taken is not None
     with refused_locks(monkeypatch, errno.ENOLCK):
         for one in (lambda: events(second), lambda: worker(text_file, {}), lambda: taken.begin(1)):
             with pytest.raises(RunError, match="cannot be locked: No locks available; without"):
                 one()
         assert [one.status for one in second.study.trials()] == ["running"]
-        monkeypatch.setattr(second.study, "lock", nullcontext())  # only the claim cannot be locked
-        assert second._taker.take() is None
+        monkeypatch.setattr(
+            Study, "lock", lambda _: nullcontext()
+        )  # only the claim cannot be locked
+        assert claim(second) is None
     taken.close()
     events(second)
     assert [one.status for one in second.study.trials()] == ["done"]
@@ -546,7 +551,7 @@ def test_a_run_that_cannot_be_locked_is_not_the_end_of_its_trial(
         def lock(*_: object) -> None:
             raise files.LockError(errno.EIO, "no", "lock")
 
-        patched.setattr(RunDirectory, "lock", lock)
+        patched.setattr(RunWriter, "lock", lock)
         with pytest.raises(RunError, match="cannot be locked"):
             events(one)
     assert [trial.status for trial in train(text_file, {"sweep.trials": 1}).trials] == ["done"]

@@ -15,17 +15,36 @@ def train(**values: object) -> Train:
 
 
 def test_budgets() -> None:
-    assert Budget.of(train(steps=70), 50) == Budget(70, None)
-    assert Budget.of(train(epochs=2.5), 50) == Budget(125, None)
-    assert Budget.of(train(epochs=0.001), 50) == Budget(1, None)
-    assert Budget.of(train(minutes=2), 50) == Budget(None, 120.0)
+    budgets = [{"steps": 70}, {"epochs": 2.5}, {"epochs": 0.001}, {"minutes": 2}]
+    found = [Budget.of(train(**one), 50) for one in budgets]
+    assert [(one.steps, one.seconds) for one in found] == [
+        (70, None), (125, None), (1, None), (None, 120.0),
+    ]  # fmt: skip
+
+
+def test_a_budget_describes_measures_and_doubles_itself() -> None:
+    steps, epochs, minutes = (
+        Budget("steps", 70, 50),
+        Budget("epochs", 1, 50),
+        Budget("minutes", 0.3, 50),
+    )
+    assert [*map(str, (steps, epochs, minutes))] == ["70 steps", "1 epoch", "0.3 minutes"]
+    assert [one.used(75, 30.0) for one in (steps, epochs, minutes)] == [75, 1.5, 0.5]
+    assert steps.doubled(70, 0.0) == "--steps 140"
+    assert Budget("steps", 10**7, 50).doubled(10**7, 0.0) == "--steps 20000000"
+    assert [epochs.doubled(step, 0.0) for step in (1, 50, 51)] == [
+        "--epochs 2", "--epochs 2", "--epochs 4",
+    ]  # fmt: skip
+    assert minutes.doubled(9, 18.4) == "--minutes 0.6"
+    assert minutes.doubled(9, 0.0) == "--minutes 0.6"
+    assert minutes.doubled(9, 45.0) == "--minutes 1.2"
 
 
 def test_progress_counts_steps_or_the_clock() -> None:
-    assert Budget(100, None).progress(25, 1e9) == 0.25
-    assert Budget(None, 120.0).progress(10**9, 30.0) == 0.25
-    assert Budget(None, 120.0).progress(0, 50.0, reserve=20.0) == 0.5
-    assert Budget(None, 10.0).progress(0, 0.0, reserve=20.0) == 1.0
+    assert Budget("steps", 100, 9).progress(25, 1e9) == 0.25
+    assert Budget("minutes", 2, 9).progress(10**9, 30.0) == 0.25
+    assert Budget("minutes", 2, 9).progress(0, 50.0, reserve=20.0) == 0.5
+    assert Budget("minutes", 1 / 6, 9).progress(0, 0.0, reserve=20.0) == 1.0
 
 
 def test_the_learning_rate_warms_up_and_falls_to_near_zero() -> None:
@@ -53,18 +72,16 @@ def test_a_constant_rate_stays() -> None:
 @pytest.mark.parametrize(
     ("budget", "val_chars", "expected"),
     [
-        (Budget(1200, None), 100, 100),  # an epoch
-        (Budget(50, None), 100, 5),  # a tenth
-        (Budget(None, 60.0), 100, 100),
-        (Budget(50, None), 5000, 20),  # no more often than the validation text is worth
-        (Budget(5, None), 0, 1),
-        (Budget(40_000, None), 100, 800),  # not more often than fifty times
+        (Budget("steps", 1200, 100), 100, 100),  # an epoch
+        (Budget("steps", 50, 100), 100, 5),  # a tenth
+        (Budget("minutes", 1, 100), 100, 100),
+        (Budget("steps", 50, 100), 5000, 20),  # no more often than the validation text is worth
+        (Budget("steps", 5, 100), 0, 1),
+        (Budget("steps", 40_000, 100), 100, 800),  # not more often than fifty times
     ],
 )
 def test_when_to_evaluate(budget: Budget, val_chars: int, expected: int) -> None:
-    interval = evaluation_interval(
-        train(), budget, steps_per_epoch=100, step_chars=1000, val_chars=val_chars
-    )
+    interval = evaluation_interval(train(), budget, 1000, val_chars)
     assert interval == expected
 
 
@@ -80,9 +97,4 @@ def test_early_evaluations_come_after_powers_of_two_of_the_first() -> None:
 
 def test_the_interval_asked_for_wins() -> None:
     asked = train(eval_every=7)
-    assert (
-        evaluation_interval(
-            asked, Budget(50, None), steps_per_epoch=100, step_chars=1, val_chars=9**9
-        )
-        == 7
-    )
+    assert evaluation_interval(asked, Budget("steps", 50, 100), 1, 9**9) == 7

@@ -2,7 +2,7 @@ import codecs
 
 import pytest
 
-from grucli.data.file_types import recognize
+from grucli.data.decoding import recognize
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grucli.nn.params import Ids
-from grucli.run.copied_text import SHORTEST_COPY, longest_copy
+from grucli.run.overlap import SHORTEST_COPY, KnownWords, known_words, longest_copy
+from tests.texts import prose
 
 
 def longest_copy_slowly(sample: str, corpus: str) -> int:
@@ -39,3 +40,19 @@ def test_a_copy_is_found_across_chunks() -> None:
 def test_a_long_run_of_one_symbol_does_not_take_for_ever() -> None:
     zeros = np.zeros(300_000, np.uint8)
     assert longest_copy(zeros[:300], zeros)[0] == 300
+
+
+def test_words_of_a_sample_are_looked_up_in_the_training_text() -> None:
+    text = "The quiet river doesn\u2019t stop, and the old boat is on it. " * 9
+    sample = "xx " + "the river doesn\u2019t blorp. " * 6 + "yy"
+    assert known_words(sample, text, text) == KnownWords(18, 24, 1.0)
+
+
+def test_nothing_is_said_of_few_words_or_of_writing_without_spaces() -> None:
+    text = prose(4000)
+    assert known_words(text[:200], text, text) is not None
+    assert known_words(text[:40], text, text) is None
+    lines = ["".join(chr(0x4E00 + (7 * i * j) % 5000) for j in range(12)) for i in range(90)]
+    assert (
+        known_words("\n".join(lines[:30]), "\n".join(lines[30:60]), "\n".join(lines[60:])) is None
+    )

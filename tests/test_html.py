@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from grucli.coloured_text import ColouredText, colour_of
 from grucli.errors import RunError
+from grucli.html import ColouredText, colour_of
 
 SIGNED = ColouredText("run", "unit 1", ["a", "<", "\x1b"], [1.0, -2.0, 0.0], full=2.0, signed=True)
 

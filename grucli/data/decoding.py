@@ -1,0 +1,244 @@
+"""From the bytes of a file to its symbols; what is not text is recognized by its first bytes."""
+
+import codecs
+import io
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from grucli.config import Data
+from grucli.data.text_files import STANDARD_INPUT, raw_chunks
+from grucli.errors import CorpusError
+from grucli.nn.params import Ids
+
+START = 2**15  # first bytes that are looked at
+FEW = 16  # with fewer bytes than this, zeros do not show that a file is UTF-16
+CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))  # rare in all encodings of 8 bits
+MANY = 0.05  # with more of them than this share, bytes that are not UTF-8 are binary data
+
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+SAVE_AS_TEXT = "open it in the program that made it, save it as plain text (.txt), and give that"
+UNPACK = "unpack it, and give the text files in it"
+NO_TEXT = "give a text file"
+
+
+class FileType(NamedTuple):
+    """A type of file that is not text."""
+
+    name: str  # with its article
+    advice: str  # how to get a text from such a file
+
+
+IMAGE = FileType("an image", NO_TEXT)
+SOUND = FileType("a sound or video file", NO_TEXT)
+PROGRAM = FileType("a compiled program", NO_TEXT)
+BINARY = FileType("binary data", NO_TEXT)
+
+IN_ZIP = (  # bytes near the start of a zip file
+    (b"word/", FileType("a Word document", SAVE_AS_TEXT)),
+    (b"xl/", FileType("an Excel workbook", "save the sheet as text (.csv or .txt), and give that")),
+    (b"ppt/", FileType("a PowerPoint presentation", SAVE_AS_TEXT)),
+    (b"application/epub+zip", FileType("an EPUB book", "convert it to plain text, and give that")),
+    (b"application/vnd.oasis.opendocument", FileType("an OpenDocument file", SAVE_AS_TEXT)),
+    (b".npy", FileType("a NumPy archive, such as a checkpoint", NO_TEXT)),
+    (b"", FileType("a zip archive", UNPACK)),
+)
+AT_START = (
+    (FileType("a document in Rich Text Format", SAVE_AS_TEXT), (b"{\\rtf",)),
+    (
+        FileType("an Office document of the old format (.doc, .xls, .ppt)", SAVE_AS_TEXT),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+    ),
+    (
+        FileType("a gzip file", "give its name the ending .gz, or unpack it with gunzip"),
+        (b"\x1f\x8b\x08",),
+    ),
+    (FileType("a bzip2 file", "unpack it with bunzip2"), (b"BZh91AY&SY",)),
+    (FileType("an xz file", "unpack it with unxz"), (b"\xfd7zXZ\0",)),
+    (FileType("a zstd file", "unpack it with unzstd"), (b"\x28\xb5\x2f\xfd",)),
+    (FileType("a 7z archive", UNPACK), (b"7z\xbc\xaf\x27\x1c",)),
+    (FileType("a RAR archive", UNPACK), (b"Rar!\x1a\x07",)),
+    (
+        FileType("a database of SQLite", "export its texts, and give those"),
+        (b"SQLite format 3\0",),
+    ),
+    (IMAGE, (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")),
+    (SOUND, (b"ID3\2", b"ID3\3", b"ID3\4", b"OggS\0", b"fLaC\0", b"\xff\xfb", b"\x1aE\xdf\xa3")),
+    (PROGRAM, (b"\x7fELF", b"\xca\xfe\xba\xbe", b"\0asm", b"\xcf\xfa\xed\xfe")),
+    (BINARY, (b"\x93NUMPY", b"\x89HDF\r\n", b"PAR1\x15", b"OTTO\0", b"wOFF\0", b"wOF2\0")),
+)
+
+
+def recognize(start: bytes, encoding: str = "utf-8") -> FileType | None:
+    """The type of a file that is not text, by its first bytes (``START`` of them), or None."""
+    if start.startswith((b"PK\3\4", b"PK\5\6")):
+        return next(kind for part, kind in IN_ZIP if part in start)
+    by_start = next((kind for kind, magic in AT_START if start.startswith(magic)), None)
+    return by_start or _by_structure(start) or _by_controls(start, encoding)
+
+
+def _by_structure(start: bytes) -> FileType | None:
+    """Recognize a file by bytes that are not its first, or by first bytes that text can have."""
+    if start.lstrip().startswith(b"%PDF-"):
+        advice = "extract its text, for example with pdftotext, and give that"
+        return FileType("a PDF document", advice)
+    if start[257:263] in (b"ustar\0", b"ustar "):
+        return FileType("a tar archive", UNPACK)
+    if start[:4] == b"RIFF" and start[8:12] in (b"WAVE", b"AVI ", b"WEBP"):
+        return IMAGE if start[8:12] == b"WEBP" else SOUND
+    if start[:3] == bytes(3) and start[4:8] == b"ftyp":
+        return IMAGE if start[8:12] in (b"heic", b"heix", b"mif1", b"avif") else SOUND
+    if start[:2] == b"BM" and start[6:10] == bytes(4):
+        return IMAGE
+    return PROGRAM if start[:2] == b"MZ" and b"\0" in start[:64] else None
+
+
+def _by_controls(start: bytes, encoding: str) -> FileType | None:
+    """Recognize UTF-16, and binary data: bytes that are not UTF-8, with many control characters."""
+    if not is_utf8(encoding) or start.startswith(UTF16_MARKS):  # the error names the encoding
+        return None
+    for zeros, name in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if len(start) >= FEW and not any(start[zeros::2]) and all(start[1 - zeros :: 2]):
+            advice = f"--set data.encoding={name} reads it"
+            return FileType("UTF-16 text without a byte order mark", advice)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        controls = len(start) - len(start.translate(None, CONTROLS))
+        return BINARY if b"\0" in start or controls > MANY * len(start) else None
+    return None
+
+
+def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
+    """The files that are not text, with their types; only what can be read again is looked at."""
+    types: dict[str, FileType] = {}
+    for file in files:
+        if file != STANDARD_INPUT and os.path.isfile(file):
+            start = next(raw_chunks(file, START), b"")
+            if kind := recognize(start, encoding):
+                types[file] = kind
+    return types
+
+
+def not_a_text(file: str, kind: FileType) -> CorpusError:
+    """The error for a file that is not text."""
+    return CorpusError(
+        f"{file}: this is {kind.name}, not text: {kind.advice} "
+        "(to model the bytes of the file as they are: --set data.level=byte)"
+    )
+
+
+def is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == "utf-8"
+
+
+def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
+    r"""Raw bytes, the symbols that are complete with them, and the number of \r, chunk by chunk.
+
+    With ``data.newlines`` keep, that number is 0. Each file is decoded by itself.
+
+    Raises:
+        CorpusError: it cannot be read, or is not in the encoding.
+    """
+    if data.level == "byte":
+        for raw in raw_chunks(file):
+            yield raw, np.frombuffer(raw, np.uint8), 0
+        return
+    decoder = _Decoder(file, data.encoding)
+    unify = data.newlines == "unify"
+    line_ends = io.IncrementalNewlineDecoder(None, translate=unify)
+    for raw in _and_end(raw_chunks(file)):
+        text = decoder.decode(raw)
+        returns = text.count("\r") if unify else 0  # each \r begins or is one line end
+        text = line_ends.decode(text, final=not raw)
+        decoder.lines += text.count("\n")
+        yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), returns
+
+
+def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield from chunks
+    yield b""
+
+
+class _Decoder:
+    """Decodes a file chunk by chunk; an error tells the byte, its line, and what to do."""
+
+    def __init__(self, file: str, encoding: str) -> None:
+        self.file, self.encoding = file, encoding
+        # a byte order mark is allowed at the start
+        name = "utf-8-sig" if is_utf8(encoding) else encoding
+        self.decoder = codecs.getincrementaldecoder(name)("strict")
+        self.offset = self.lines = 0  # bytes and line ends before the current chunk
+        self.wide = 0  # line of the first character beyond ASCII, from 1; 0 before there is one
+
+    def decode(self, raw: bytes) -> str:
+        if not self.offset and (kind := recognize(raw[:START], self.encoding)):  # standard input
+            raise not_a_text(self.file, kind)
+        pending = len(self.decoder.getstate()[0])
+        try:
+            text = self.decoder.decode(raw, final=not raw)
+        except UnicodeDecodeError as error:
+            offset = self.offset - pending + error.start
+            if not self.offset and raw.startswith(codecs.BOM_UTF8):
+                offset += len(codecs.BOM_UTF8)  # the decoder does not count it
+            raise self._error(offset, error) from None
+        except UnicodeError as error:  # this codec does not tell the position
+            raise CorpusError(
+                f"{self.file}: is not {self.encoding}: {error}; name its encoding with "
+                "--set data.encoding=..., or read bytes with --set data.level=byte"
+            ) from None
+        self.offset += len(raw)
+        self.wide = self.wide or self._line_beyond_ascii(text)
+        return text
+
+    def _line_beyond_ascii(self, text: str) -> int:
+        """The line of the first character beyond ASCII; 0 if there is none."""
+        if text.isascii():
+            return 0
+        first = next(index for index, one in enumerate(text) if one > "\x7f")
+        return self.lines + text.count("\n", 0, first) + 1
+
+    def _error(self, offset: int, error: UnicodeDecodeError) -> CorpusError:
+        before = error.object[: error.start]
+        line = self.lines + before.count(b"\n") + 1
+        wide = self.wide or self._line_beyond_ascii(before.decode("latin-1"))
+        if wide and is_utf8(self.encoding):
+            advice = (
+                f"from line {wide:,} on there are UTF-8 characters, which another encoding would "
+                "garble: the file seems to have two encodings, so convert what is not UTF-8 (often "
+                f"cp1252), from line {line:,} on; if it has only one, name it with --set "
+                "data.encoding=..."
+            )
+        elif working := _encoding_that_reads(self.file):
+            advice = f"--set data.encoding={working} reads this file"
+        else:
+            advice = "if it is text, name its encoding with --set data.encoding=..."
+        return CorpusError(
+            f"{self.file}: byte 0x{error.object[error.start]:02x} at offset {offset:,} "
+            f"(line {line:,}) is not {self.encoding} ({error.reason}); {advice}"
+        )
+
+
+def _encoding_that_reads(file: str) -> str | None:
+    """The first of the common encodings that decodes the whole file, or None."""
+    if file == STANDARD_INPUT:
+        return None
+    start = next(raw_chunks(file))
+    utf16 = start.startswith(UTF16_MARKS)
+    if b"\0" in start and not utf16:
+        return None  # this is not a text
+    common = ["utf-16"] * utf16 + ["utf-8", "cp1252", "latin-1"]
+    return next((encoding for encoding in common if _decodes(file, encoding)), None)
+
+
+def _decodes(file: str, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)("strict")
+    try:
+        for raw in _and_end(raw_chunks(file)):
+            decoder.decode(raw, final=not raw)
+    except UnicodeError:
+        return False
+    return True

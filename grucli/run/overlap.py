@@ -1,0 +1,149 @@
+"""What a sample has in common with the training text: its longest copy, and its known words."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.data.cache import release_pages
+from grucli.data.vocabulary import Vocabulary
+from grucli.nn.params import Ids
+
+SEARCHED = 10**8  # symbols that are searched for copies, at most; this takes seconds
+SHORTEST_COPY = 8  # symbols; shorter copies mean nothing, and are not searched for
+UPPER_BITS = np.uint64(48)  # shift that gives the upper 16 bits of a 64-bit number
+
+WORD = re.compile(r"[^\W\d_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W\d_]+)*")
+FEWEST_WORDS = 20  # with fewer, a share of them means nothing
+
+# If a smaller share of the held-out words occurs in the training text, its writing has no spaces
+# between words, or it is a list of rare words; then known words say nothing about a sample.
+USUAL_SHARE = 0.7
+
+
+@dataclass(frozen=True)
+class Copied:
+    """The longest passage that a sample has in common with the training text.
+
+    Attributes:
+        sample_chars: number of characters of the sample.
+        chars: number of characters of the passage; 0 if it is shorter than 8.
+        text: the passage.
+        searched: number of characters at the end of the text that were searched.
+        whole: whether the whole text was searched.
+    """
+
+    sample_chars: int
+    chars: int
+    text: str
+    searched: int
+    whole: bool
+
+    @property
+    def share(self) -> float:
+        """The passage as a fraction of the sample."""
+        return self.chars / self.sample_chars if self.sample_chars else 0.0
+
+
+def find_copy(sample: Ids, train: Ids, vocabulary: Vocabulary) -> Copied:
+    """Find the longest passage that a sample copies from the training text."""
+    searched = train[-SEARCHED:]
+    length, start = longest_copy(sample, searched)
+    text = vocabulary.decode(sample[start : start + length]).decode(errors="replace")
+    return Copied(len(sample), length, text, len(searched), len(searched) == len(train))
+
+
+def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
+    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``.
+
+    All substrings of ``SHORTEST_COPY`` symbols of both texts are hashed. At each pair with equal
+    hashes, the passage is extended to the right, symbol by symbol.
+    """
+    k = SHORTEST_COPY
+    if len(sample) < k or len(corpus) < k:
+        return 0, 0
+    wanted = _keys(sample, k)
+    order = np.argsort(wanted, kind="stable")
+    perhaps = np.zeros(2**16, np.bool_)  # whether a wanted hash has these upper bits
+    perhaps[wanted >> UPPER_BITS] = True
+    best = (0, 0)
+    for lo in range(0, len(corpus) - k + 1, chunk):
+        keys = _keys(corpus[lo : lo + chunk + k - 1], k)
+        places = np.flatnonzero(perhaps[keys >> UPPER_BITS])
+        first = np.searchsorted(wanted, keys[places], "left", sorter=order)
+        last = np.searchsorted(wanted, keys[places], "right", sorter=order)
+        for offset in range(int((last - first).max(initial=0))):
+            hits = np.flatnonzero(first + offset < last)
+            i, j = order[first[hits] + offset], places[hits] + lo
+            # if the symbols before are equal too, this is part of a longer passage
+            begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
+            best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])
+        release_pages(corpus)
+    return best
+
+
+def _keys(ids: Ids, k: int) -> npt.NDArray[np.uint64]:
+    """A hash of each substring of ``k`` ids; equal substrings have equal hashes."""
+    keys = np.zeros(len(ids) - k + 1, np.uint64)
+    for offset in range(k):
+        keys *= np.uint64(0x9E3779B97F4A7C15)
+        keys += ids[offset : offset + len(keys)].astype(np.uint64) + np.uint64(1)
+    return keys
+
+
+def _extend(
+    sample: Ids, corpus: Ids, i: npt.NDArray[np.intp], j: npt.NDArray[np.intp]
+) -> tuple[int, int]:
+    """Length and start of the longest common passage from a pair (sample[i], corpus[j])."""
+    length, start = 0, 0
+    while i.size:
+        inside = (i + length < len(sample)) & (j + length < len(corpus))
+        i, j = i[inside], j[inside]
+        same = sample[i + length] == corpus[j + length]
+        i, j = i[same], j[same]
+        if i.size:
+            length, start = length + 1, int(i[0])
+    return length, start
+
+
+# ---- words
+
+
+@dataclass(frozen=True)
+class KnownWords:
+    """How many words of a sample occur in the training text.
+
+    Attributes:
+        known: number of words of the sample that occur there.
+        words: number of words of the sample.
+        held_out: share of the words of the held-out text that occur there.
+    """
+
+    known: int
+    words: int
+    held_out: float
+
+
+def known_words(sample: str, train: str, val: str) -> KnownWords | None:
+    """Count the words of a sample that occur in the training text.
+
+    None if the texts have too few words, or no words between spaces.
+    """
+    of_sample, held_out = _words(sample), _words(val)
+    if min(len(of_sample), len(held_out)) < FEWEST_WORDS:
+        return None
+    known = set(_words(train))
+    share = _count(held_out, known) / len(held_out)
+    if share < USUAL_SHARE:
+        return None
+    return KnownWords(_count(of_sample, known), len(of_sample), share)
+
+
+def _words(text: str) -> list[str]:
+    """The words of a text without the first and the last, which may be incomplete."""
+    return [word.casefold() for word in WORD.findall(text)][1:-1]
+
+
+def _count(words: list[str], known: set[str]) -> int:
+    return sum(word in known for word in words)

@@ -1,0 +1,201 @@
+"""Claim trials of a study: those that have lost their worker first, then new ones.
+
+Who trains a trial holds its claim, a lock that vanishes with the process. New trials are made, and
+lost ones are looked for, under the lock of the study. So a trial that is running in the storage and
+whose claim is free has lost its worker: there is no moment in which it has no claim yet.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState, create_trial
+
+from grucli.errors import SettingsError
+from grucli.files import Lock
+from grucli.sweeps.space import Distribution, Space, from_optuna
+from grucli.sweeps.storage import quietly
+from grucli.sweeps.study import Study
+from grucli.sweeps.summary import minutes_of_training
+from grucli.sweeps.trial_record import NOTES, TENTHS, Kind, TrialRecord
+
+LOST = 5  # worker deaths in a row, without a new checkpoint, after which a trial is given up
+STARTUP = 8  # trials with random values before TPE begins to choose
+ALL_IMPOSSIBLE = 5  # if so many trials are the first and are all impossible, the sweep ends
+
+
+class ClaimedTrial:
+    """A trial that this process trains. Closing it releases its claim."""
+
+    def __init__(
+        self, study: Study, trial: optuna.Trial, record: TrialRecord, claim: Lock, *, again: bool
+    ) -> None:
+        self.path = study.folder / record.run  # its run directory, which may not exist
+        self.record = record
+        self.ended = False  # whether its result is in the storage
+        self._study, self._trial, self._claim = study, trial, claim
+        self._again = again  # whether it had a worker before
+
+    def begin(self, step: int | None) -> bool:
+        """Note that this process goes on from the checkpoint at ``step``, or begins.
+
+        The trial may not be trained if this returns False: its workers die again and again.
+        """
+        old, clock = self.record, time.time()
+        died = self._again and not old.left
+        lost = [*old.lost, -1 if step is None else step][-LOST:] if died else list(old.lost)
+        self._note(
+            host=socket.gethostname(), pid=os.getpid(), left=False, lost=lost,
+            sessions=[*old.sessions, (clock, clock)],
+        )  # fmt: skip
+        return len(lost) < LOST or len(set(lost)) > 1 or not died
+
+    def report(self, loss: float, tenths: Sequence[int]) -> bool:
+        """Report the validation loss at some tenths of the budget; whether to prune the trial."""
+        with quietly(self._study.storage_name):
+            for tenth in tenths:
+                self._trial.report(loss, tenth)
+            self._note_time(tenth=max(tenths))
+            return max(tenths) < TENTHS and self._trial.should_prune()
+
+    def tell(self, loss: float, step: int | None, *, complete: bool) -> None:
+        """Tell the result of a trial that is at its end or was pruned."""
+        self._note_time(loss=loss, step=step)
+        self._end(
+            TrialState.COMPLETE if complete else TrialState.PRUNED, loss if complete else None
+        )
+
+    def refuse(self, kind: Kind, problem: str) -> None:
+        """Tell that a trial has no result.
+
+        It counts as pruned: TPE leaves out failed trials, but avoids the values of pruned ones.
+        """
+        self._note_time(kind=kind, problem=problem, loss=None, step=None)
+        self._end(TrialState.PRUNED, None)
+
+    def _end(self, state: TrialState, loss: float | None) -> None:
+        with quietly(self._study.storage_name):
+            self._trial.study.tell(self.record.number, loss, state)
+        self.ended = True
+
+    def close(self) -> None:
+        """Leave the trial, and release its claim. If it has no result, the next worker goes on."""
+        try:
+            if not self.ended:
+                self._note_time(left=True, lost=())
+        finally:
+            self._claim.release()
+
+    def _note_time(self, **changes: Any) -> None:
+        """Note that the worker lives, and other changes."""
+        sessions = list(self.record.sessions)
+        if sessions:
+            sessions[-1] = (sessions[-1][0], time.time())
+        self._note(sessions=sessions, **changes)
+
+    def _note(self, **changes: Any) -> None:
+        self.record = replace(self.record, **changes)
+        with quietly(self._study.storage_name):
+            self._trial.set_user_attr(NOTES, self.record.notes())
+
+
+def claim_trial(study: Study, space: Space) -> ClaimedTrial | None:
+    """Claim a trial that has lost its worker, or else a new one; None if there is none now."""
+    with quietly(study.storage_name), study.lock():
+        trials = study.trials()
+        for record in trials:
+            claimed = _take_over(study, space, record) if record.status == "stopped" else None
+            if claimed is not None:
+                return claimed
+        _check_possible(study, space, trials)
+        limit, minutes = space.trials, space.options.minutes
+        if limit is not None and len(trials) >= limit:
+            return None
+        if minutes is not None and minutes_of_training(trials) >= minutes:
+            return None
+        return _make(study, space)
+
+
+def _take_over(study: Study, space: Space, record: TrialRecord) -> ClaimedTrial | None:
+    claim = study.claim(record)
+    # somebody may go on with the run by hand: the trial waits for its end
+    if not Lock(study.folder / record.run / "lock").is_free() or not claim.acquire():
+        return None
+    return _claimed(study, space, record.number, claim, again=True)
+
+
+def _make(study: Study, space: Space) -> ClaimedTrial | None:
+    new = TrialRecord(0, "running", {}, folder=study.folder_id)
+    # the folder comes with the trial at once, so that no trial lacks it after a kill
+    template = create_trial(state=TrialState.RUNNING, user_attrs={NOTES: new.notes()})
+    id_ = study.storage.create_new_trial(_study_id(study), template)
+    number = study.storage.get_trial(id_).number
+    claim = study.claim(replace(new, number=number))
+    while not claim.acquire():  # ``is_free`` of another process holds it for a moment
+        pass
+    return _claimed(study, space, number, claim, again=False)
+
+
+def _study_id(study: Study) -> int:
+    return study.storage.get_study_id_from_name(study.optuna_study.study_name)
+
+
+def _claimed(
+    study: Study, space: Space, number: int, claim: Lock, *, again: bool
+) -> ClaimedTrial | None:
+    """The trial with its values; None if it has ended in the meantime."""
+    try:
+        id_ = study.storage.get_trial_id_from_study_id_trial_number(_study_id(study), number)
+        stored = study.storage.get_trial(id_)
+        if stored.state.is_finished():
+            claim.release()
+            return None
+        study.optuna_study.sampler = _sampler(space, number)
+        trial = optuna.Trial(study.optuna_study, id_)
+        values = {
+            key: from_optuna(key, _suggest(trial, key, one))
+            for key, one in space.distributions.items()
+        }
+        record = TrialRecord.read(number, "running", values, stored.user_attrs)
+        return ClaimedTrial(study, trial, record, claim, again=again)
+    except BaseException:
+        claim.release()
+        raise
+
+
+def _sampler(space: Space, number: int) -> BaseSampler:
+    """The sampler for one trial. What it draws depends on the seed and on earlier trials."""
+    options = space.options
+    seed = int(np.random.SeedSequence([options.seed, number]).generate_state(1)[0])
+    if options.sampler == "tpe":
+        return TPESampler(seed=seed, n_startup_trials=STARTUP)
+    if options.sampler == "random":
+        return RandomSampler(seed=seed)
+    return PartialFixedSampler(space.grid_point(number), RandomSampler(seed=seed))
+
+
+def _suggest(trial: optuna.Trial, key: str, one: Distribution) -> Any:
+    """The value that the sampler chooses, or has chosen before."""
+    if isinstance(one, CategoricalDistribution):
+        return trial.suggest_categorical(key, one.choices)
+    if isinstance(one, IntDistribution):
+        return trial.suggest_int(key, one.low, one.high, step=one.step, log=one.log)
+    return trial.suggest_float(key, one.low, one.high, step=one.step, log=one.log)
+
+
+def _check_possible(study: Study, space: Space, trials: Sequence[TrialRecord]) -> None:
+    limit = min(ALL_IMPOSSIBLE, space.trials or ALL_IMPOSSIBLE)
+    if len(trials) < limit or any(one.status != "impossible" for one in trials):
+        return
+    raise SettingsError(
+        f"{space.source}: all of the first {len(trials)} trials are impossible; the last: "
+        f"{trials[-1].problem}\n(correct the file, and start another study with --name: "
+        f"{study.folder} cannot change)"
+    )

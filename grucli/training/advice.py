@@ -1,0 +1,160 @@
+"""Notes for the user: what was adapted, what may be a mistake, and what to do about it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grucli.config import Data
+from grucli.data.corpus import Corpus
+from grucli.data.windows import empty_share, looks_like_list, looks_sorted, repeated_share
+from grucli.evaluation import differ_in_kind
+from grucli.nn.backend import why_not_used
+from grucli.run.checkpoint import Checkpoint, Progress
+from grucli.run.records import RunInfo
+from grucli.training.plan import Plan, describe
+from grucli.training.schedules import learning_rate
+
+LISTED = 5  # files that a note names
+
+EMPTY = 0.05  # share of empty lines of a list from which a note says so
+
+LINE = 20  # minimum length of a line that is not expected twice in a text, in bytes
+
+MUCH_HIGHER = 1.2  # factor from which a note tells that a learning rate rises
+
+
+def about_files(corpus: Corpus, data: Data) -> list[str]:
+    """Files that may be mistakes; ``data`` tells how they were read."""
+    notes = []
+    if corpus.not_text:
+        files = _listed([f"{file} ({kind})" for file, kind in corpus.not_text])
+        if data.level == "byte":
+            notes.append(f"a model of bytes learns the format of a file, not its text: {files}")
+        else:
+            notes.append(f"files that cannot be read as text were left out: {files}")
+    if corpus.repeated:
+        files = _listed([f"{file} has the content of {first}" for file, first in corpus.repeated])
+        notes.append(
+            f"the text contains files twice: {files}; what is twice in a text can be in both "
+            "the training part and the validation part, whose loss is then too low: leave it out"
+        )
+    if corpus.unified:
+        notes.append(
+            f"{corpus.unified:,} line ends are \\r\\n or \\r in the file and are read as \\n "
+            "(data.newlines: unify)"
+        )
+    return notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of some names, and the number of the others."""
+    rest = len(names) - LISTED
+    return ", ".join(names[:LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
+
+
+def about_plan(plan: Plan) -> list[str]:
+    """Settings that were adapted, and possible mistakes in the text."""
+    corpus, windows, train = plan.corpus, plan.windows, plan.settings.train
+    notes, noun = about_files(corpus, plan.settings.data), plan.settings.data.noun
+    if (train.batch, train.window) != (windows.B, windows.T):
+        notes.append(
+            f"the text is short, so each step reads {windows.B} x {windows.T} {noun}s instead "
+            f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
+            f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
+        )
+    if train.products == "auto" and (reason := why_not_used()):
+        notes.append(f"products are computed by NumPy: {reason}")
+    if differ_in_kind(plan.counts, plan.splits.val):
+        notes.append(
+            "the validation text, which comes last, is of another kind than the training text: "
+            f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
+            "mix the parts of the text, or give a text of one kind"
+        )
+    line_end = corpus.vocabulary.line_end
+    if line_end is not None:
+        notes += _about_lines(plan, line_end)
+    return notes
+
+
+def _about_lines(plan: Plan, line_end: int) -> list[str]:
+    """Lines that stand in both parts of a text, and a list that is sorted or has empty lines."""
+    notes, splits, vocabulary = [], plan.splits, plan.corpus.vocabulary
+    is_list, V = plan.settings.data.documents is not None, len(vocabulary)
+    shortest = 1 if is_list else LINE
+    if len(splits.val) and (share := repeated_share(splits, vocabulary, shortest)) >= 0.5:
+        notes.append(
+            f"{share:.0%} of the validation text are lines that also stand in the training text, "
+            "so its loss will be too low: remove what the text contains twice"
+        )
+    if is_list and looks_sorted(splits, line_end, V):
+        notes.append(
+            "the validation lines begin with other characters than the training lines: if the list "
+            "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
+        )
+    if is_list and (share := empty_share(splits.train, line_end, V)) >= EMPTY:
+        notes.append(
+            f"{share:.0%} of the lines are empty, so that about as many samples will be empty: if "
+            "they do not belong to the list, remove them, as in `grep . list.txt > filled.txt`"
+        )
+    return notes
+
+
+def about_documents(plan: Plan) -> list[str]:
+    """A text that looks like a list but is not read as one."""
+    lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.line_end)
+    if plan.settings.data.documents or not lines:
+        return []
+    return [
+        f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "
+        "with --set data.documents=line, each line is learned by itself, and a sample is one line"
+    ]
+
+
+def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) -> list[str]:
+    """Differences between a text and that of the run at ``path``, whose weights it starts from."""
+    notes, noun, text = [], plan.settings.data.noun, plan.corpus
+    if text.skipped:
+        notes.append(f"{text.skipped:,} {noun}s that {path} does not know are left out")
+    if extended:
+        count = len(text.vocabulary) - len(old.vocabulary)
+        notes.append(f"{count:,} {noun}s are new to {path} and start from random weights")
+    now, before = plan.settings.data.documents, old.settings.data.documents
+    if now != before:
+        notes.append(
+            f"data.documents is {now or 'null'} here and was {before or 'null'} for {path}"
+        )
+    return notes
+
+
+def about_machine(before: RunInfo, plan: Plan) -> list[str]:
+    """Changes of software or machine since a run was started, which can change its rounding."""
+    now = describe(plan)
+    changes = [
+        f"{name} was {old} and is {new}"
+        for name, old, new in [
+            ("the number of workers", before.workers, now["workers"]),
+            ("the number of ranks", before.ranks, now["ranks"]),
+            *((name, before.versions.get(name), new) for name, new in now["versions"].items()),
+        ]
+        if old is not None and old != new
+    ]
+    if not changes:
+        return []
+    return [
+        f"{'; '.join(changes)}: the run continues, but without these changes its results "
+        "might have been different in the last bits"
+    ]
+
+
+def about_rate(plan: Plan, progress: Progress) -> list[str]:
+    """A longer budget that raises the learning rate of a resumed run."""
+    optim, factor, step = plan.settings.optim, progress.lr_factor, progress.step
+    used = plan.budget.progress(step, progress.seconds or 0.0)
+    lr = factor * learning_rate(optim, step, used)
+    if step <= optim.warmup or lr < MUCH_HIGHER * progress.lr:
+        return []
+    low = f"--set optim.schedule=constant --set optim.lr={progress.lr / factor:.2g}"
+    return [
+        f"with this budget, the learning rate rises from {progress.lr:.2g} to {lr:.2g}: the loss "
+        "rises at first, and falls again with the rate, in the rest of the budget; to go on with "
+        f"the low rate, add {low}"
+    ]
