@@ -57,9 +57,8 @@ def judge(path: Path) -> list[str]:
     val = run.splits.val
     carried = evaluate(model, val, available_cores()).loss
     shape = settings.model
-    kind = "locked dropout" if shape.locked else "dropout"
     return [
-        f"{shape.layers} x {shape.hidden}, {kind} {shape.dropout:g}, "
+        f"{shape.layers} x {shape.hidden}, dropout {shape.dropout:g}, "
         f"recurrent {shape.weight_dropout:g}, lr {settings.optim.lr:g}, "
         f"weight decay {settings.optim.weight_decay:g}",
         f"{model.params.flat.size:,}",

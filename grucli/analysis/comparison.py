@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import InstanceOf
 
 from grucli.arguments import Several, checked
-from grucli.config import Values, flatten
+from grucli.config import INFLUENCES, Values, flatten
 from grucli.data.corpus import Corpus
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
@@ -33,20 +33,9 @@ UNEQUAL = 1.1  # if one run made this many times the steps of another, their wor
 SHOWN = frozenset(["model.cell", "model.reset", "model.hidden", "model.layers"])
 """Settings that the name of a model shows."""
 
-NO_EFFECT = frozenset(
-    [
-        "train.seed",
-        "train.workers",
-        "train.log_every",
-        "train.sample_every",
-        "train.save_minutes",
-        "train.keep",
-        "sample.length",
-        "sample.temperature",
-        "sample.prompt",
-    ]
-)
-"""The seed, and settings that do not change the result of a run."""
+SAME_CONDITIONS = frozenset(["train.seed", "train.workers"])
+"""Settings in which runs of the same conditions may differ, besides those that influence nothing:
+the number of processes only changes the order in which a gradient is summed."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +67,11 @@ class Outcome:
     @property
     def conditions(self) -> Values:
         """All that has an effect on the result, except the seed and the name of the model."""
-        left_out = SHOWN | NO_EFFECT
-        values = {key: value for key, value in self.settings.items() if key not in left_out}
+        values = {
+            key: value
+            for key, value in self.settings.items()
+            if INFLUENCES[key] != "nothing" and key not in SHOWN | SAME_CONDITIONS
+        }
         return values | {"status": self.status, "init_from": self.init_from}
 
     @property

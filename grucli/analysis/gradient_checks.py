@@ -38,13 +38,7 @@ EVERY_ENTRY_UP_TO = 16
 BASE = config.Model(hidden=5, layers=2, dropout=0.25)
 """Default settings of the model to check."""
 
-CHECKED = frozenset(
-    ["data.documents"]
-    + [
-        f"model.{name}"
-        for name in ("cell", "reset", "hidden", "layers", "dropout", "locked", "weight_dropout")
-    ]
-)
+CHECKED = ["data.documents", *(key for key in config.INFLUENCES if key.startswith("model."))]
 """The settings that have an effect on the check."""
 
 V, H, T, B, PROCESSES = 100, 256, 24, 48, 2
@@ -176,14 +170,14 @@ def _toy_step(settings: config.Settings) -> Step:
     toy_model, window = toy(
         V, H, model.layers, T, B, 0.0, seed=0, cell=model.variant, documents=documents
     )
-    dropout = Dropout(model.dropout, (0,), model.locked, model.weight_dropout)
+    dropout = Dropout(model.dropout, (0,), model.weight_dropout)
     state = window.state.astype(np.float32)
     return Step(toy_model.astype(np.float32), window.x, window.targets, state, dropout, PROCESSES)
 
 
 def settings_of(values: config.Values) -> config.Settings:
     """Return the settings of the model that ``check_settings`` checks; errors as there."""
-    unused = sorted((set(values) - CHECKED) & set(config.flatten(config.Settings())))
+    unused = sorted(config.INFLUENCES.keys() & values.keys() - {*CHECKED})
     if unused:
         raise UsageError(
             f"{unused[0]} has no effect on a gradient check; "
@@ -199,7 +193,6 @@ def _check(settings: config.Settings) -> Report:
         layers=model.layers,
         dropout=model.dropout,
         cell=model.variant,
-        locked=model.locked,
         recurrent=model.weight_dropout,
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from grucli import output_files
 from grucli.analysis.activations import FEATURES, Correlation, Reading, read
 from grucli.analysis.subject import of_run
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.errors import UsageError
+from grucli.files import check_output
 from grucli.html import ColouredText
 from grucli.run.run import Run
 
@@ -65,7 +65,7 @@ def activations(
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
     reads = chain(Run.open(run).inputs(), [Path(text)] if text else [])
-    output_files.check("--html", page, force=force, reads=reads)
+    check_output("--html", page, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:
         found = reading.correlations(top or 3)

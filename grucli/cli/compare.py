@@ -28,7 +28,7 @@ from grucli.config import Settings, flatten, read_file
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 from grucli.run.run import Run
-from grucli.shell import quote
+from grucli.text_out import quote
 from grucli.training.events import Event, Finished, Started
 from grucli.training.request import Request, TrainOptions
 

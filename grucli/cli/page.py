@@ -6,12 +6,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from grucli import output_files
 from grucli.cli import options, render
 from grucli.cli.output import write_file
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
-from grucli.files import read_small
+from grucli.files import check_output, read_small
 from grucli.pages import build
 from grucli.run.run import Run
 
@@ -48,7 +47,7 @@ def page(
     --output it is page.html in the run directory.
     """
     reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
-    output_files.check("--output", output, force=force, reads=reads)
+    check_output("--output", output, force=force, reads=reads)
     own = _in_run(run) if output is None else None
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)

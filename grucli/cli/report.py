@@ -3,10 +3,10 @@
 from itertools import chain
 from pathlib import Path
 
-from grucli import output_files
 from grucli.cli import options, render
 from grucli.cli.output import write_file
 from grucli.errors import GrucliError, UsageError
+from grucli.files import check_output
 from grucli.run import report as reports
 from grucli.run.conclusion import conclude_run, sentences
 from grucli.run.run import Run
@@ -19,7 +19,7 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     report.html in its directory.
     """
     reads = chain.from_iterable(Run.open(run).inputs() for run in runs)
-    output_files.check("--output", output, force=force, reads=reads)
+    check_output("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
     made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())

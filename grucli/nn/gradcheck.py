@@ -457,7 +457,6 @@ def toy(
     seed: int,
     cell: str = "gru",
     *,
-    locked: bool = False,
     recurrent: float = 0.0,
     documents: bool = False,
 ) -> tuple[Model, Window]:
@@ -470,8 +469,7 @@ def toy(
     model.initialize(rng)
     model.params.flat += rng.normal(0, 0.5 / math.sqrt(H), model.params.flat.shape)
     model.output(model.params).W_hc[:] = rng.normal(0, 1 / math.sqrt(H), (H, V))
-    shape = (L, 1 if locked else T, B, H)
-    masks = dropout_masks(rng, dropout, shape, np.float64) if dropout else None
+    masks = dropout_masks(rng, dropout, (L, T, B, H), np.float64) if dropout else None
     x, targets = rng.integers(0, V, (2, T, B))
     state = rng.uniform(-0.9, 0.9, (L, B, model.state_size))
     dropped = recurrent_masks(rng, recurrent, model.params) if recurrent else {}
@@ -485,7 +483,6 @@ def check_all(
     layers: int,
     dropout: float,
     cell: str = "gru",
-    locked: bool = False,
     recurrent: float = 0.0,
     documents: bool = False,
     seed: int = 0,
@@ -498,7 +495,6 @@ def check_all(
         layers: its number of layers.
         dropout: share of its outputs that fixed masks set to zero.
         cell: name of the cell.
-        locked: whether the masks are the same at all steps.
         recurrent: share of its recurrent weights that fixed masks set to zero.
         documents: whether the state becomes zero within windows.
         seed: seed of weights, text and directions.
@@ -506,7 +502,7 @@ def check_all(
     """
     rng = np.random.default_rng(seed)
     V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
-    kind: dict[str, Any] = {"cell": cell, "locked": locked, "recurrent": recurrent}
+    kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent}
     kind["documents"] = documents
     model, window = toy(V, hidden, layers, T, B, dropout, seed, **kind)
     title = f"entry by entry: V={V} H={hidden} L={layers} T={T} B={B}"

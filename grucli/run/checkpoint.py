@@ -20,7 +20,7 @@ import numpy.typing as npt
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
-from grucli.config import Settings, flatten
+from grucli.config import Settings, flatten, without_former
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.data.windows import Splits, split
@@ -82,6 +82,14 @@ class Progress:
     def loss(self) -> float | None:
         """Validation loss at this step, in nats per symbol; None if there was no evaluation."""
         return self.evaluated_loss if self.of_evaluation else None
+
+    def end_row(self) -> bool:
+        """Let a row of the metrics end here; return whether there was a step since the last one."""
+        if not self.chars:
+            return False
+        self.train_loss = self.loss_sum / self.chars
+        self.loss_sum, self.chars = 0.0, 0
+        return True
 
     def note_skipped(self) -> None:
         """Record a step that was skipped because its loss or gradient was not finite."""
@@ -350,6 +358,10 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
+        meta["settings"] = {
+            section: without_former(values, f"{section}.")
+            for section, values in meta["settings"].items()
+        }
         self._check_known(meta)
         settings = _settings(meta)
         symbols = self._symbols(settings)

@@ -44,7 +44,7 @@ from grucli.run.records import (
     stem,
     step_in,
 )
-from grucli.shell import resume_command
+from grucli.text_out import resume_command
 
 Column = npt.NDArray[Any]
 Which = Literal["best", "last"]
@@ -241,14 +241,11 @@ class Run:
         }
 
     def curves(self, by: str = "step", column: str = "loss") -> list[Curve]:
-        """The curves of the metrics: training, and for losses validation.
+        """The curves of the metrics: training, and for losses validation; errors as there.
 
         Args:
             by: the column of the horizontal axis: step, chars or elapsed_s.
             column: the column of the vertical axis.
-
-        Raises:
-            CheckpointError: the file cannot be read, or grucli did not write it.
         """
         return curves(self.metrics, by, column)
 
@@ -264,11 +261,7 @@ class Run:
         return sorted((step, path) for step, path in named if step is not None)
 
     def inputs(self) -> Iterator[Path]:
-        """The files that a command may read: those of the run, and its text.
-
-        Raises:
-            CheckpointError: run.json is damaged.
-        """
+        """The files that a command may read: those of the run, and its text."""
         yield from filter(None, (self.path, self._file))
         if not self._is_alone:
             yield from (file for file in self.path.rglob("*") if is_own(file.name))
@@ -315,11 +308,7 @@ class Run:
         return self.checkpoint.language_model(self.file)
 
     def load(self) -> LanguageModel:
-        """Load the model of the best checkpoint, as it is now.
-
-        Raises:
-            CheckpointError: there is no checkpoint, or it is damaged.
-        """
+        """Load the model of the best checkpoint, as it is now; errors as in ``checkpoint``."""
         return Run(self.path, self._file).lm
 
     # ---- the text
@@ -452,9 +441,7 @@ class Run:
     def _described(self) -> dict[str, str]:
         """Facts about the run by name, in words; unknown ones are left out."""
         facts = self.facts()
-        if facts["status"] == DAMAGED:
-            return {"status": DAMAGED}
-        info = self.info
+        info = RunInfo() if facts["status"] == DAMAGED else self.info
         best = info.best
         loss = "" if best.loss is None else f"{best.loss:.4f} nats per {info.corpus.noun}"
         words = {

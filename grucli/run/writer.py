@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import math
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
@@ -188,8 +189,8 @@ class RunWriter(Run):
 
     checkpoints: CheckpointWriter
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, file: Path | None = None) -> None:
+        super().__init__(path, file)
         self.checkpoints = CheckpointWriter(path / "checkpoints", self._check_lock)
         self._lock = Lock(path / "lock")
         self._written: RunInfo | None = None
@@ -240,6 +241,11 @@ class RunWriter(Run):
                 "choose another directory with --runs-dir"
             ) from None
         return run
+
+    @classmethod
+    def nowhere(cls) -> "RunWriter":
+        """The run of a rank that writes no files."""
+        return cls(Path(os.devnull), Path(os.devnull))
 
     def make_ready(self) -> None:
         """Make missing files and remove temporary ones; the run must be locked or new."""

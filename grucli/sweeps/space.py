@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -213,8 +212,10 @@ def from_json(stored: Any) -> Distribution:
 
 def _storable(value: Any) -> Any:
     """A value in a form that Optuna can store: a list becomes a text."""
-    if isinstance(value, bool | int | float | str | None):
-        return value
+    return value if isinstance(value, bool | int | float | str | None) else _scalar(value)
+
+
+def _scalar(value: Any) -> str:
     return to_scalar(tuple(value) if isinstance(value, list) else value)
 
 
@@ -241,12 +242,11 @@ def _distribution(key: str, form: Any) -> Distribution:
         raise RangeError(f"choice must be a list of values, not {_shown(values)}")
     if any(isinstance(one, dict) for one in values):
         raise RangeError(f"a choice cannot contain ranges: {_shown(values)}")
-    choices = [_storable(one) for one in values]
-    texts = [to_scalar(one) for one in choices]
+    texts = [_scalar(one) for one in values]
     twice = [text for text in texts if texts.count(text) > 1]
     if twice:
         raise RangeError(f"choice has {twice[0]} twice")
-    return CategoricalDistribution(choices)
+    return from_json({"choice": values})
 
 
 def _read_numbers(key: str, kind: str, ends: Any, step: Any) -> Distribution:
@@ -281,15 +281,9 @@ def _is_number(value: Any) -> bool:
 def _is_whole(key: str) -> bool | None:
     """Whether a setting is an integer; None if it is no number."""
     section, _, name = key.partition(".")
-    types = _types(type(getattr(Settings(), section)).model_fields[name].annotation)
-    return False if float in types else True if int in types else None
-
-
-def _types(annotation: Any) -> set[Any]:
-    """The types that an annotation allows."""
-    if get_origin(annotation) in (Union, UnionType, Annotated):
-        return set().union(*map(_types, get_args(annotation)))
-    return {annotation}
+    schema = type(getattr(Settings(), section)).model_json_schema()["properties"][name]
+    types = {one.get("type") for one in schema.get("anyOf", [schema])}
+    return False if "number" in types else True if "integer" in types else None
 
 
 def _shown(value: Any) -> str:

@@ -19,7 +19,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from grucli.analysis.comparison import NO_EFFECT
+from grucli.config import INFLUENCES
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.sweeps.space import Space, from_json, from_optuna, to_json
@@ -39,7 +39,7 @@ FOLDER = "folder"  # and one for each of its folders: this word and the id of th
 LOCK, FOLDER_ID = "study.lock", "folder"  # files of the folder
 ENDS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
-MAY_DIFFER = NO_EFFECT - {"train.seed"} | {"train.products"}
+MAY_DIFFER = {key for key, one in INFLUENCES.items() if one in ("rounding", "nothing")}
 """Settings in which workers may differ, such as the number of processes: machines differ, too."""
 
 Definition = dict[str, Any]
@@ -249,7 +249,9 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
     if stored is None:
         return None
     ranges = {key: to_json(from_json(one)) for key, one in stored["parameters"].items()}
-    return {**{key: stored[key] for key in ("fixed", "sweep", "text")}, "parameters": ranges}
+    fixed = {key: one for key, one in stored["fixed"].items() if key not in MAY_DIFFER}
+    rest = {key: stored[key] for key in ("sweep", "text")}
+    return {**rest, "fixed": fixed, "parameters": ranges}
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:

@@ -63,16 +63,12 @@ class Recorder:
         self.row_chars += update.chars
 
     def log(self) -> Iterator[Logged | NotWritten]:
-        """Write the mean training loss since the previous row, if there was a step since then."""
-        where = self.checkpoint.progress
-        if where.chars:
-            speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
-            self.row_seconds, self.row_chars = 0.0, 0
-            where.train_loss = where.loss_sum / where.chars
-            where.loss_sum, where.chars = 0.0, 0
-            row = self._row("train", where.train_loss, speed)
-            yield from self._write(lambda: self.run.append_metrics(row))
-            yield Logged(row)
+        """Write the row that ends here."""
+        speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
+        self.row_seconds, self.row_chars = 0.0, 0
+        row = self._row("train", self.checkpoint.progress.train_loss, speed)
+        yield from self._write(lambda: self.run.append_metrics(row))
+        yield Logged(row)
 
     def write_validation(self, loss: float) -> Iterator[NotWritten]:
         """Write the row of an evaluation."""

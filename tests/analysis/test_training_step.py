@@ -44,8 +44,8 @@ OUTPUTS, RECURRENT = Dropout(0.25, (1,)), Dropout(0.0, (1,), recurrent=0.3)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "kind",
-    [{}, {"documents": True}, {"dropout": OUTPUTS._replace(locked=True)}, {"dropout": RECURRENT}],
-    ids=["plain", "documents", "locked", "weight dropout"],
+    [{}, {"documents": True}, {"dropout": OUTPUTS}, {"dropout": RECURRENT}],
+    ids=["plain", "documents", "dropout", "weight dropout"],
 )
 def test_every_gradient_of_training_is_right(
     products: Products, cell: str, kind: dict[str, Any]

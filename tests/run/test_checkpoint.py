@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grucli import __version__
-from grucli.config import resolve
+from grucli.config import FORMER, resolve
 from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError
 from grucli.evaluation import evaluate
@@ -72,6 +72,18 @@ def test_other_programs_can_read_it(checkpoint: Checkpoint, path: Path) -> None:
     with np.load(path, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["layer1.W_h"], checkpoint.model.params["layer1.W_h"])
         assert json.loads(arrays["meta"].tobytes())["format"] == 2
+
+
+def test_former_settings_are_ignored_where_they_had_no_effect(
+    checkpoint: Checkpoint, path: Path
+) -> None:
+    settings = checkpoint.settings.model_dump()
+    for key, value in FORMER:
+        section, _, name = key.partition(".")
+        settings[section][name] = value
+    assert checkpoints.read(rewrite(path, settings=settings)).settings == checkpoint.settings
+    settings["optim"]["name"] = "sgd"
+    assert "has optim.name, which this grucli" in refusal(rewrite(path, settings=settings))
 
 
 def test_averaged_weights_are_used_where_they_were_better(checkpoint: Checkpoint) -> None:

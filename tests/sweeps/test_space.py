@@ -144,7 +144,6 @@ def test_what_an_older_study_has_stored_is_the_same_range(
         ("model.hidden", {"log": [8, 64], "step": 8}, "step belongs to range, not to log"),
         ("optim.lr", {"log": [0, 1]}, "log needs numbers above 0, not [0, 1]"),
         ("model.cell", {"range": [1, 2]}, "is not a number, so it cannot have a range"),
-        ("model.locked", {"range": [0, 1]}, "is not a number, so it cannot have a range"),
         ("model.hidden", {"choice": [0, 8]}, "must be greater than or equal to 1, not 0"),
         ("model.dropout", {"range": [0.5, 1.5]}, "must be less than 1, not 1.5"),
         ("model.cell", {"choice": ["gru", "grU"]}, "must be 'gru' or 'lstm' or 'rnn', not 'grU'"),

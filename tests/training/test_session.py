@@ -219,14 +219,14 @@ def test_checkpoints_by_the_clock_leave_no_trace_either() -> None:
 
 def diverge(trainer: Trainer, first: int = 14) -> None:
     """Let the loss of five steps be no number, until the run has gone back."""
-    original, where = trainer.work.train_step.shards.loss_and_gradients, trainer.checkpoint.progress
+    original, where = trainer.train_step.shards.loss_and_gradients, trainer.checkpoint.progress
 
     def failing(*arguments: Any) -> Any:
         loss, state, grads = original(*arguments)
         bad = where.lr_factor == 1 and first <= where.step + 1 < first + 5
         return (np.nan if bad else loss), state, grads
 
-    trainer.work.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 12])

@@ -266,13 +266,13 @@ def test_the_state_is_carried_and_reset_at_each_epoch(text: str) -> None:
     trainer = trainer_for(plan)
     per_epoch = plan.windows.per_epoch
     states = []
-    original = trainer.work.train_step.shards.loss_and_gradients
+    original = trainer.train_step.shards.loss_and_gradients
 
     def spy(x, targets, state, scale, dropout):  # type: ignore[no-untyped-def]
         states.append(state.copy())
         return original(x, targets, state, scale, dropout)
 
-    trainer.work.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
     for _ in range(per_epoch + 2):
         trainer.step()
     assert not states[0].any()
@@ -286,7 +286,7 @@ def test_a_training_step_needs_no_run_directory(text: str) -> None:
     trainer, train_step = trainer_for(plan), TrainStep(plan, start(plan))
     with closing(train_step), closing(trainer):
         for _ in range(5):
-            update, event = train_step(trainer.progress), trainer.step()
+            update, event = train_step(trainer.used(trainer.now)), trainer.step()
             assert isinstance(event, Stepped)
             assert update.loss / update.chars == event.loss
     np.testing.assert_array_equal(
@@ -515,7 +515,7 @@ def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
 
 def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
     """Let the loss of some steps be no number, each so many times."""
-    original, left = trainer.work.train_step.shards.loss_and_gradients, dict.fromkeys(steps, times)
+    original, left = trainer.train_step.shards.loss_and_gradients, dict.fromkeys(steps, times)
 
     def failing(*arguments: Any) -> tuple[float, np.ndarray, Params]:
         loss, state, grads = original(*arguments)
@@ -525,7 +525,7 @@ def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
             return np.nan, state * np.nan, grads
         return loss, state, grads
 
-    trainer.work.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(text: str) -> None:
@@ -668,7 +668,7 @@ def test_losses_that_are_finite_but_absurd_are_a_divergence(text: str) -> None:
     for count, expected in [(19, []), (20, [(10, 0.5)])]:
         trainer = trainer_for(plan_for(text, train__steps=60))
         original, where = (
-            trainer.work.train_step.shards.loss_and_gradients,
+            trainer.train_step.shards.loss_and_gradients,
             trainer.checkpoint.progress,
         )
 
@@ -679,7 +679,7 @@ def test_losses_that_are_finite_but_absurd_are_a_divergence(text: str) -> None:
             bad = where.lr_factor == 1 and 12 <= where.step + 1 < 12 + count
             return (loss + 2e4 if bad else loss), state, grads
 
-        trainer.work.train_step.shards.loss_and_gradients = absurd  # type: ignore[method-assign]
+        trainer.train_step.shards.loss_and_gradients = absurd  # type: ignore[method-assign]
         events = follow(trainer)
         assert returns(events) == expected
         evaluated = [event.step for event in events if isinstance(event, Evaluated)]
@@ -865,7 +865,7 @@ def test_the_memory_announced_covers_what_is_allocated(text: str) -> None:
     plan = plan_for(text)
     trainer = trainer_for(plan)
     workspace, params = (
-        trainer.work.train_step.shards.own.workspace,
+        trainer.train_step.shards.own.workspace,
         trainer.checkpoint.model.params.flat,
     )
     assert plan.memory > workspace.nbytes + 4 * params.nbytes
