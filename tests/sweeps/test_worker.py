@@ -154,7 +154,7 @@ def test_losses_are_reported_at_tenths_of_the_budget() -> None:
     watch = PruningMonitor(taken, lambda: False)
     for progress, loss in [(0.05, 1.0), (0.11, 1.1), (0.15, 1.2), (0.45, 1.3), (0.5, 4.0)]:
         watch.see(Stepped(1, 1.0, 1.0, progress, 1.0))
-        watch.see(Evaluated(1, 1.0, 1.0, loss, False, False))
+        watch.see(Evaluated(1, 1.0, 1.0, loss, False))
         assert watch.stop() == (loss > 3)
     assert taken.told == [(1.1, [1]), (1.3, [2, 3, 4]), (4.0, [5])]
 
