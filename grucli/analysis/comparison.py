@@ -232,7 +232,7 @@ def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
 def _judge(run: Run, text: Corpus) -> Outcome:
     checkpoint = run.checkpoint
     settings, best_step = checkpoint.settings, checkpoint.progress.step
-    model, splits = checkpoint.model_to_use(), checkpoint.splits(text.ids)
+    model, splits = checkpoint.model, checkpoint.splits(text.ids)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]
