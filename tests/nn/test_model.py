@@ -172,7 +172,11 @@ def test_the_size_of_a_workspace_is_known_beforehand(
 ) -> None:
     model, T, B = Model(5, 6, 2, cell=cell, separator=0 if documents else None), 700, 3
     room = model.workspace(T, B, dropout=dropout)
-    numbers = room.nbytes // 4 + room.dropped.size  # masks take as much as what they drop
+    arrays = [room.dh, room.dropped, room.dropped]  # masks take as much as what they drop
+    for cache in room.caches:
+        arrays += [cache.states, cache.a, cache.saved, cache.reset_mask, cache.scratch]
+        arrays += [cache.before] * documents
+    numbers = sum(array.size for array in arrays)
     expected = workspace_size(T, B, 6, 2, dropout=dropout, cell=cell, resets=documents)
     assert numbers == pytest.approx(expected, rel=10 / T)
 

@@ -60,13 +60,6 @@ class Cache:
         h: Array = self.states[0]
         return h
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        arrays = [self.states, self.a, self.saved, self.reset_mask, self.scratch]
-        own = self.before.nbytes if len(self.reset_mask) else 0
-        return own + sum(array.nbytes for array in arrays)
-
     def span(self, lo: int, hi: int) -> "Cache":
         """A view of the steps from ``lo`` to ``hi`` - 1."""
         return Cache(
@@ -192,13 +185,9 @@ class Cell(ABC):
 def recurrent_gradients(
     W_h: Matrix, dW_h: Array, before: Iterable[Array], da: Iterable[Array]
 ) -> None:
-    """Write the gradient of each recurrent matrix.
+    """Write the gradient of each recurrent matrix to ``dW_h`` (G, H, H).
 
-    Args:
-        W_h: the matrices, G of them.
-        dW_h: gradients of the matrices, overwritten, (G, H, H).
-        before: the left factor of each product, G arrays (T, B, H).
-        da: the gradient of each product, G arrays (T, B, H).
+    ``before`` has the left factor of each product, and ``da`` its gradient: G arrays (T, B, H).
     """
     for W, dW, rows, gradient in zip(W_h, dW_h, before, da, strict=True):
         W.gradient(as_rows(rows), as_rows(gradient), dW)

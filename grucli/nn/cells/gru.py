@@ -52,11 +52,9 @@ class GRU(Cell):
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
-        """The arrays of one step."""
         return Step._make([*before, *after, a[:2], *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations for given weights."""
         scratch = cache.scratch[:2]
         rh, product = scratch
         sigmoid_of_sum = w.W_h[:2].bind_activated(scratch, "sigmoid")

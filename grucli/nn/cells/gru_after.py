@@ -63,11 +63,9 @@ class GRUAfter(Cell):
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
-        """The arrays of one step."""
         return Step._make([*before, *after, *saved, a[:2], *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations for given weights."""
         zr_product, n_product = cache.scratch[:2], cache.scratch[2]
         multiply_all = w.W_h.bind(cache.scratch)
 
@@ -117,17 +115,7 @@ class GRUAfter(Cell):
         np.sum(du_all, axis=(0, 1), out=dw.b_u)
         return dh_next
 
-    # ---- the routes of the gradient, one by one: h_t to h_{t-1}
-
-    @staticmethod
-    def direct(_: Weights, s: Step, dh: Array) -> Array:
-        """Through (1 - z_t) * h_{t-1}: (5)."""
-        return dh * (1 - s.z)
-
-    @staticmethod
-    def update(w: Weights, s: Step, dh: Array) -> Array:
-        """Through z_t: (5), then (1)."""
-        return (dh * (s.n - s.h_prev) * s.z * (1 - s.z)) @ w.W_h[0].T
+    # ---- the routes of the gradient, one by one: h_t to h_{t-1}; direct and update as in a GRU
 
     @staticmethod
     def candidate(w: Weights, s: Step, dh: Array) -> Array:
@@ -140,8 +128,7 @@ class GRUAfter(Cell):
         return (dh * s.z * (1 - s.n**2) * s.u * s.r * (1 - s.r)) @ w.W_h[1].T
 
     ROUTES = (
-        Route("direct", "h", "h", direct),
-        Route("update", "h", "h", update),
+        *GRU.ROUTES[:2],
         Route("candidate", "h", "h", candidate),
         Route("reset", "h", "h", reset),
     )

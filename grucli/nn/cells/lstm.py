@@ -59,11 +59,9 @@ class LSTM(Cell):
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
-        """The arrays of one step."""
         return Step._make([*before, *after, *saved, a, a[:3], a[3]])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations for given weights."""
         scratch = cache.scratch
         ig, multiply_all = scratch[0], w.W_h.bind(scratch)
 

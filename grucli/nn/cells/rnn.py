@@ -39,11 +39,9 @@ class RNN(Cell):
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
-        """The arrays of one step."""
         return Step._make([*before, *after, *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equation for given weights."""
         (W_h,), (scratch,) = w.W_h, cache.scratch
         multiply_h = W_h.bind(scratch)
 
@@ -55,7 +53,6 @@ class RNN(Cell):
         return step
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        """The backward pass."""
         (W_h_T,) = w.W_h.T
         dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         multiply_a = W_h_T.bind(dh_next)
