@@ -31,23 +31,17 @@ def _words(count: int) -> int:
 
 
 def draw_masks_(masks: Array, rate: float, seed: Sequence[int], streams: range) -> None:
-    """Draw masks for some streams of a batch.
+    """Draw ``masks`` (L, T, B, H) for the B ``streams`` of a batch.
 
     A stream's masks depend on the seed and its index: all streams share a sequence of random
     numbers, and each has a part of it.
-
-    Args:
-        masks: overwritten, (L, T, B, H).
-        rate: share of values that is set to zero.
-        seed: seed of the sequence.
-        streams: indices of the B streams.
     """
     L, T, _, H = masks.shape
     generator = np.random.PCG64(seed)
     generator.advance(streams.start * _words(L * T * H))
     rng = np.random.Generator(generator)
-    for place in range(len(streams)):
-        masks[:, :, place] = dropout_masks(rng, rate, (L, T, H), masks.dtype)
+    for stream in range(len(streams)):
+        masks[:, :, stream] = dropout_masks(rng, rate, (L, T, H), masks.dtype)
 
 
 def recurrent_masks(rng: np.random.Generator, rate: float, params: Params) -> dict[str, Array]:

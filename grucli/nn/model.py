@@ -278,14 +278,7 @@ def _rows_at_once(V: int) -> int:
 
 
 def workspace_size(
-    T: int,
-    B: int,
-    H: int,
-    L: int,
-    *,
-    dropout: bool = False,
-    cell: str = "gru",
-    resets: bool = False,
+    T: int, B: int, H: int, L: int, cell: str, *, dropout: bool = False, resets: bool = False
 ) -> int:
     """Numbers in a workspace and its dropout masks, with a relative error of at most 1 / T.
 

@@ -216,6 +216,14 @@ def call(primitive: Primitive, *arguments: tuple[int, Memory]) -> Call:
     return partial(execute, primitive.value, stream.value, len(args), args)
 
 
+def product_call(product: Primitive, src: Memory, weights: Memory, dst: Memory) -> Call:
+    return call(product, (SRC, src), (WEIGHTS, weights), (DST, dst))
+
+
+def copy_call(copy: Primitive, before: Memory, after: Memory) -> Call:
+    return call(copy, (FROM, before), (TO, after))
+
+
 def matmul(
     src: Handle,
     weights: ctypes.c_void_p,

@@ -177,7 +177,7 @@ def test_the_size_of_a_workspace_is_known_beforehand(
         arrays += [cache.states, cache.a, cache.saved, cache.reset_mask, cache.scratch]
         arrays += [cache.before] * documents
     numbers = sum(array.size for array in arrays)
-    expected = workspace_size(T, B, 6, 2, dropout=dropout, cell=cell, resets=documents)
+    expected = workspace_size(T, B, 6, 2, cell, dropout=dropout, resets=documents)
     assert numbers == pytest.approx(expected, rel=10 / T)
 
 

@@ -1,6 +1,6 @@
 """What all recurrent cells share: parameters, memory for a window, and the forward pass.
 
-A cell adds its gates, its initialization, one step forward, the backward pass, and the routes of
+A cell adds its gates, their biases, one step forward, the backward pass, and the routes of
 its gradient. One step reads the input projection a_t = x_t W_x + b (``nn/input_projection``) and
 the previous state. A state consists of S parts of H numbers, (B, S H): h, which the layer above
 reads, and for an LSTM also c.
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from grucli.nn.matmul import Matrix
-from grucli.nn.params import Array, Shapes, as_rows
+from grucli.nn.params import Array, Shapes, as_rows, orthogonal
 from grucli.nn.state_resets import forward_steps
 
 
@@ -80,6 +80,8 @@ class Cell(ABC):
     """Names of the gates, in the order of the first axis of ``Weights``."""
     STATE: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the parts of the state."""
+    BIAS: ClassVar[tuple[float, ...]]
+    """The bias of each gate before training."""
     SAVED: ClassVar[tuple[str, ...]] = ()
     """Names of other arrays (B, H) of each step that the backward pass needs."""
     ROUTES: ClassVar[tuple[Route, ...]]
@@ -88,16 +90,6 @@ class Cell(ABC):
     """The type of its parameters."""
 
     # ---- what each cell defines
-
-    @abstractmethod
-    def initialize(self, w: Any, rng: np.random.Generator, active: int) -> None:
-        """Draw the parameters of a layer.
-
-        Args:
-            w: the layer's ``Weights``, overwritten.
-            rng: random numbers.
-            active: number of inputs that are not zero: 1 if x is one-hot, D if it is dense.
-        """
 
     @abstractmethod
     def views(
@@ -140,6 +132,19 @@ class Cell(ABC):
         """Shapes of the parameters of a layer with ``D`` inputs and ``H`` units."""
         G = len(self.GATES)
         return {"W_x": (G, D, H), "W_h": (G, H, H), "b": (G, H)}
+
+    def initialize(self, w: Any, rng: np.random.Generator, active: int) -> None:
+        """Draw normal input weights and orthogonal recurrent weights, and set the biases.
+
+        Args:
+            w: the layer's ``Weights``, overwritten.
+            rng: random numbers.
+            active: number of inputs that are not zero: 1 if x is one-hot, D if it is dense. The
+                input weights have variance 1/active, so that x W_x has about the variance of x.
+        """
+        w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
+        orthogonal(w.W_h, rng)
+        w.b[:] = np.array(self.BIAS)[:, None]
 
     def by_gate(self, name: str, array: Array) -> Iterator[tuple[str, Array]]:
         """The part of a parameter for each gate, named as in the equations."""

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.nn.cells import base
 from grucli.nn.cells.base import Cache, Cell, Route, recurrent_gradients
 from grucli.nn.cells.gru import GRU
 from grucli.nn.functional import sigmoid_
@@ -47,7 +46,7 @@ class Step(NamedTuple):
 class GRUAfter(Cell):
     """The gated recurrent unit with the reset gate after the product."""
 
-    GATES = ("z", "r", "n")
+    GATES, BIAS = GRU.GATES, GRU.BIAS
     SAVED = ("u",)  # backward overwrites it with its gradient
     WEIGHTS = Weights
 
@@ -56,8 +55,8 @@ class GRUAfter(Cell):
         return {**super().shapes(D, H), "b_u": (H,)}
 
     def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """As in a GRU; ``b_u`` is zero."""
-        GRU().initialize(base.Weights(w.W_x, w.W_h, w.b), rng, active)
+        """As all cells; ``b_u`` is zero."""
+        super().initialize(w, rng, active)
         w.b_u[:] = 0.0
 
     def views(

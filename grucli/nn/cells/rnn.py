@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
-from grucli.nn.params import Array, orthogonal
+from grucli.nn.params import Array
 from grucli.nn.state_resets import backward_steps
 
 
@@ -29,12 +29,7 @@ class RNN(Cell):
     """The vanilla recurrent network."""
 
     GATES = ("",)  # one gate, without a name
-
-    def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """Normal input weights of variance 1/active, orthogonal recurrent weights, zero bias."""
-        w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
-        orthogonal(w.W_h, rng)
-        w.b[:] = 0.0
+    BIAS = (0.0,)
 
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
