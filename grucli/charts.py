@@ -116,8 +116,8 @@ class Axis:
             return ticks(*_range(_power(self.low), _power(self.high)))
         step, digits = math.ceil(size / TICKS / 2), (1, 2, 5) if size < TICKS / 2 else (1,)
         powers = range(math.floor(self.low / step) * step, math.floor(self.high) + 1, step)
-        found = [digit * _power(power) for power in powers for digit in digits]
-        return [tick for tick in found if 0 <= self.share(tick) <= 1]
+        values = [digit * _power(power) for power in powers for digit in digits]
+        return [value for value in values if 0 <= self.share(value) <= 1]
 
 
 @dataclass(frozen=True)
