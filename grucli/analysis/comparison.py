@@ -22,8 +22,9 @@ from grucli.run.checkpoint import Checkpoint
 from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.session import Session
 
 # If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
 # of consecutive evaluations differ a little anyway.

@@ -26,8 +26,9 @@ from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
 from grucli.sweeps.trial_record import TENTHS, why_foreign
 from grucli.training.events import Evaluated, Event, Finished, RolledBack, Stepped, closed_at_exit
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.session import Session
 
 PAUSE = 0.5  # seconds between two looks at the trials of other workers
 SHAPE = {"train.batch", "train.window"}  # what a run reduces if the text is too short for it

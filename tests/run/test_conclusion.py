@@ -9,8 +9,8 @@ from grucli.errors import UsageError
 from grucli.run.conclusion import Conclusion, conclude_run
 from grucli.run.run import Run
 from grucli.training.events import Finished
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from tests.texts import prose
 
 SMALL: dict[str, Any] = {
@@ -69,7 +69,7 @@ def test_a_comparison_reads_its_text_once(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(arguments)
         return original(*arguments, **named)
 
-    for module in ("training.session", "run.run"):
+    for module in ("training.preparation", "run.run"):
         monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
     comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"], seeds=2)
     found = [event.run for event in comparison.train() if isinstance(event, Finished)]
