@@ -17,7 +17,6 @@ from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.run import Run
 from grucli.threads import available_cores
@@ -227,7 +226,7 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
 def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint was trained on this text with the same vocabulary."""
     known, symbols = text.vocabulary.symbols, checkpoint.vocabulary.symbols
-    return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
+    return text.text_id == checkpoint.text_id and np.array_equal(known, symbols)
 
 
 def judge(run: Run, checkpoint: Checkpoint, text: Corpus) -> Outcome:
@@ -279,12 +278,9 @@ def check_comparable(runs: Sequence[Run]) -> None:
     first, *others = [run.checkpoint for run in runs]
     for run, other in zip(runs[1:], others, strict=True):
         why = None
-        if other.corpus["sha256"] != first.corpus["sha256"]:
+        if other.text_id.sha256 != first.text_id.sha256:
             why = "were trained on different texts"
-        elif (other.settings.data, other.corpus["chars"]) != (
-            first.settings.data,
-            first.corpus["chars"],
-        ):
+        elif (other.settings.data, other.text_id) != (first.settings.data, first.text_id):
             why = "read or divide their text differently (the settings under data, --unknown)"
         if why:
             raise UsageError(

@@ -88,7 +88,7 @@ def _copied(run: Run, sample: Ids) -> str | None:
 
 
 def _about(run: Run, type_: Type, copied: str | None, passage: str) -> About:
-    name, length = _name(run), f"{run.checkpoint.corpus['chars']:,} {run.lm.vocabulary.noun}s"
+    name, length = _name(run), f"{run.checkpoint.text_id.chars:,} {run.lm.vocabulary.noun}s"
     return About(
         title=f"A model that writes like {name}",
         subtitle=f"Trained on a text of {length}, it predicts the next one. It needs nothing but "

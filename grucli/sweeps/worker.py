@@ -51,7 +51,7 @@ class Worker:
         self.space, self.sources, self.command = space, sources, command
         self._data: Data = resolve([(space.source, space.fixed)]).data
         self._text: Corpus = read_corpus(sources, self._data)
-        self._sha256 = self._text.sha256
+        self._sha256 = self._text.text_id.sha256
         self.study = Study.create(folder, storage, space, self._sha256)
 
     @closed_at_exit
@@ -132,7 +132,7 @@ class Worker:
         data = request.settings().data
         if data != self._data:
             self._text, self._data = read_corpus(self.sources, data), data
-            if self._text.sha256 != self._sha256:
+            if self._text.text_id.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = prepare(request, text=self._text)
         _check_plan(session, bool(SHAPE & self.space.distributions.keys()))

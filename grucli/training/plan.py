@@ -34,7 +34,7 @@ from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
 from grucli.nn.products import NUMPY, Products, choose, described
-from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
+from grucli.run.checkpoint import Checkpoint, Progress, model_for
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.ranks import ALONE, Ranks
@@ -264,12 +264,8 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
         ema=ema,
         state=model.zero_state(plan.windows.B),
         window=plan.windows.T,
-        corpus={
-            "sha256": plan.corpus.sha256,
-            "chars": len(plan.corpus.ids),
-            "skipped": plan.corpus.skipped,
-            "unseen": plan.unseen,
-        },
+        text_id=plan.corpus.text_id,
+        unseen=plan.unseen,
         progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
     )
 
@@ -302,11 +298,11 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
 
     A run that was killed after its last checkpoint is not ``done``: it has something left to do.
     """
-    if not same_text(plan.corpus, checkpoint):
+    if plan.corpus.text_id != checkpoint.text_id:
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
             f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
-            f"{checkpoint.corpus['chars']:,} then); "
+            f"{checkpoint.text_id.chars:,} then); "
             "give the old text, or start a new run from these weights with --init-from"
         )
     if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
@@ -338,7 +334,7 @@ def _check_something_is_left(plan: Plan, progress: Progress) -> None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
-    corpus = plan.corpus
+    corpus, text = plan.corpus, plan.corpus.text_id
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
         "versions": versions(plan.products) | ({"mpi": plan.mpi} if plan.mpi else {}),
@@ -347,13 +343,13 @@ def describe(plan: Plan) -> dict[str, Any]:
         "ranks": plan.ranks,
         "corpus": {
             "paths": paths,
-            "bytes": corpus.size,
-            "chars": len(corpus.ids),
+            "bytes": text.bytes,
+            "chars": text.chars,
             "level": plan.settings.data.level,
             "symbols": len(corpus.vocabulary),
-            "skipped": corpus.skipped,
+            "skipped": text.skipped,
             "rare": corpus.rare,
-            "sha256": corpus.sha256,
+            "sha256": text.sha256,
         },
         "parameters": plan.parameters,
         "budget": str(plan.budget),
