@@ -240,7 +240,7 @@ def judge(run: Run, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     Raises:
         CorpusError: no validation text was held out.
     """
-    settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model_to_use()
+    settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model
     splits = checkpoint.splits(text.ids)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")

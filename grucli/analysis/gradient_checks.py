@@ -232,7 +232,7 @@ def check_run(
 def _of_checkpoint(
     checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Products], *, own: bool
 ) -> Iterator[tuple[str, Row]]:
-    model = checkpoint.model_to_use().astype(np.float64)
+    model = checkpoint.model.astype(np.float64)
     yield from check_trained(model, _window(ids, checkpoint.state), ENTRIES)
     if all_products:
         text = checkpoint.splits(ids).train if own else ids
@@ -244,7 +244,7 @@ def _untrained(checkpoint: Checkpoint) -> Checkpoint:
     model = model_for(checkpoint.settings, checkpoint.vocabulary)
     model.initialize(random_stream(checkpoint.settings.train.seed, WEIGHTS))
     state = np.zeros_like(checkpoint.state)
-    return replace(checkpoint, model=model, state=state, use_ema=False)
+    return replace(checkpoint, model=model, state=state)
 
 
 def _window(ids: Ids, state: Array) -> Window:

@@ -47,7 +47,7 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     windows, done = fit_windows(ids, train.batch, train.window), checkpoint.progress.step
     number = done % windows.per_epoch if resumes else 0
     x, targets = windows.window(number)
-    model = checkpoint.model_to_use()
+    model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
     wanted = None if train.workers == "auto" else train.workers
     dropout = dropout_of(checkpoint.settings, done)

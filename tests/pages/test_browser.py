@@ -320,7 +320,7 @@ def test_a_report_can_be_read(opened: Any, grucli: Grucli, text_file: Path, sche
 
 def test_a_comparison_shows_all_of_its_table(opened: Any, grucli: Grucli, text_file: Path) -> None:
     options = ("--steps", "10", "-q", *TINY, "--name", "a-rather-long-name-for-a-run")
-    many = ("model.dropout=0.1", "optim.lr=0.001", "optim.ema=0.5", "optim.clip=2")
+    many = ("model.dropout=0.1", "optim.lr=0.001", "optim.eps=1e-6", "optim.clip=2")
     others = [part for one in many for part in ("--set", one)]
     runs = [grucli("train", text_file, *options, *more).out.strip() for more in ((), others)]
     page = opened(report(*runs).html, 700)
