@@ -24,7 +24,7 @@ from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
-from grucli.sweeps.trial_record import TENTHS, why_foreign
+from grucli.sweeps.summary import TENTHS, why_foreign
 from grucli.training.events import Evaluated, Event, Finished, RolledBack, Stepped, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session, prepare
