@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,15 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
 from grucli.config import Settings, flatten, without_former
-from grucli.data.corpus import Corpus
-from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.data.corpus import TextId
+from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import Splits, split
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
 from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array, Ids, Params
+from grucli.nn.params import Array, Ids
 from grucli.run.archive import Archive, Shape, read_back
 from grucli.run.records import Count
 
@@ -124,12 +124,10 @@ class Checkpoint:
         counts: how often each symbol occurs in the training text, (V,).
         model: the parameters.
         moments: the optimizer's state.
-        ema: exponential moving average of the parameters, or None.
-        use_ema: whether the moving average has the lower loss and is used for sampling.
         state: carried hidden states, (L, B, S H).
         window: characters in a window; fewer than in the settings if the text is short.
-        corpus: {"sha256", "chars", "skipped", "unseen"} of the corpus; "chars" excludes skipped
-            ones, "unseen" has the ids of symbols that occur in held-out text alone.
+        text_id: the identity of the training text.
+        unseen: ids of symbols that occur in held-out text alone.
         progress: the progress of the run.
     """
 
@@ -138,11 +136,10 @@ class Checkpoint:
     counts: npt.NDArray[np.int64]
     model: Model
     moments: Moments
-    ema: Params | None
     state: Array
     window: int
-    corpus: dict[str, Any]
-    use_ema: bool = False
+    text_id: TextId
+    unseen: Sequence[int] = ()
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -150,29 +147,15 @@ class Checkpoint:
         """Number of windows in a batch; fewer than in the settings if the text is short."""
         return int(self.state.shape[1])
 
-    @property
-    def unknown(self) -> Unknown:
-        """How unknown characters of the corpus were treated: an error, or skipped."""
-        return "skip" if self.corpus.get("skipped") else "error"
-
-    @property
-    def unseen(self) -> list[int]:
-        """Ids of symbols that occur in the held-out text alone; not recorded by old versions."""
-        return list(self.corpus.get("unseen", []))
-
     def splits(self, ids: Ids) -> Splits:
         """The parts of the run's corpus, or of another text that is read in the same way."""
         return split(ids, self.settings.data, self.vocabulary.line_end)
 
-    def model_to_use(self) -> Model:
-        """The model for sampling and evaluation: the averaged one if its loss is lower."""
-        return self.averaged() if self.use_ema else self.model
-
     def language_model(self, path: Path | None = None) -> LanguageModel:
-        """The model to use, with its vocabulary; ``path`` is displayed as its name."""
+        """The model with its vocabulary; ``path`` is displayed as its name."""
         settings = self.settings
         return LanguageModel(
-            self.model_to_use(),
+            self.model,
             self.vocabulary,
             self.counts,
             settings.data,
@@ -181,38 +164,19 @@ class Checkpoint:
             self.unseen,
         )
 
-    def averaged(self) -> Model:
-        """The model with averaged weights; the model itself if there is no average."""
-        if self.ema is None:
-            return self.model
-        chosen = self.model.astype(np.float32)
-        chosen.params.flat[:] = self.ema.flat
-        return chosen
-
     @property
     def finite(self) -> bool:
         """Whether all numbers are finite, and the weights small enough to give finite losses."""
-        weights = [self.model.params.flat]
-        if self.ema is not None:
-            weights.append(self.ema.flat)
         others = [self.moments.m, self.moments.v, self.state]
-        return all(map(_in_range, weights)) and all(bool(np.isfinite(x).all()) for x in others)
+        return _in_range(self.model.params.flat) and all(np.isfinite(x).all() for x in others)
 
     def go_back_to(self, earlier: "Checkpoint", lr_factor: float) -> None:
         """Return to an earlier checkpoint of the same run, in place, with other learning rates."""
         self.model.params.flat[:] = earlier.model.params.flat
         self.moments.m[:], self.moments.v[:] = earlier.moments.m, earlier.moments.v
-        if self.ema is not None and earlier.ema is not None:
-            self.ema.flat[:] = earlier.ema.flat
-        self.state, self.use_ema = earlier.state, earlier.use_ema
+        self.state = earlier.state
         vars(self.progress).update(vars(earlier.progress), lr_factor=lr_factor)
         self.progress.consecutive_nonfinite = self.progress.consecutive_absurd = 0
-
-
-def same_text(corpus: Corpus, checkpoint: Checkpoint) -> bool:
-    """Whether a text is the training text of a checkpoint and was read in the same way."""
-    then = checkpoint.corpus
-    return (corpus.sha256, len(corpus.ids)) == (then["sha256"], then["chars"])
 
 
 def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
@@ -244,13 +208,18 @@ class Member(NamedTuple):
 
 
 def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
+    text = checkpoint.text_id
     meta = {
         "format": FORMAT,
         "grucli": __version__,
         "settings": checkpoint.settings.model_dump(mode="json"),
         "window": checkpoint.window,
-        "corpus": checkpoint.corpus,
-        "use_ema": checkpoint.use_ema,
+        "corpus": {
+            "sha256": text.sha256,
+            "chars": text.chars,
+            "skipped": text.skipped,
+            "unseen": list(checkpoint.unseen),
+        },
         "progress": asdict(checkpoint.progress),
     }
     return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
@@ -266,13 +235,6 @@ AFTER_PARAMETERS = (
     Member("adam.v", "float32", ("P",), "moving averages of their squares", lambda c: c.moments.v),
     Member(
         "state", "float32", ("L", "B", "S H"), "carried into the next window", lambda c: c.state
-    ),
-    Member(
-        "ema",
-        "float32",
-        ("P",),
-        "moving average of the parameters, if optim.ema is set",
-        lambda c: None if c.ema is None else c.ema.flat,
     ),
 )
 MEMBERS = {member.name: member for member in BEFORE_PARAMETERS + AFTER_PARAMETERS}
@@ -380,17 +342,13 @@ class _Reader:
             counts=self._member("counts"),
             model=model,
             moments=Moments(self._member("adam.m"), self._member("adam.v")),
-            ema=None,
             state=self._member("state"),
             window=meta["window"],
-            corpus=dict(meta["corpus"]),
-            use_ema=meta["use_ema"],
+            text_id=_text_id(meta["corpus"]),
+            unseen=list(meta["corpus"].get("unseen", [])),
             progress=_progress(meta),
         )
         _check(checkpoint)
-        if settings.optim.ema:
-            checkpoint.ema = model.params.like()
-            checkpoint.ema.flat[:] = _in_range_or_refused("ema", self._member("ema"))
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
@@ -435,7 +393,7 @@ class _Reader:
         """Compare the names of the members with the settings."""
         model = settings.model
         parameters = shapes(V, model.hidden, model.layers, model.variant)
-        expected = {*MEMBERS, *parameters} - (set() if settings.optim.ema else {"ema"})
+        expected = {*MEMBERS, *parameters}
         for name in sorted(expected.symmetric_difference(self.archive.members)):
             raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
         for name, shape in parameters.items():
@@ -454,6 +412,13 @@ def _settings(meta: Mapping[str, Any]) -> Settings:
         return settings
     data = settings.data.model_copy(update={"newlines": "keep"})
     return settings.model_copy(update={"data": data})
+
+
+def _text_id(corpus: Mapping[str, Any]) -> TextId:
+    values = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
+    if tuple(map(type, values)) != (str, int, int):
+        raise ValueError("meta does not identify the corpus")
+    return TextId(corpus["sha256"], corpus["chars"], corpus.get("skipped", 0))
 
 
 def _progress(meta: Mapping[str, Any]) -> Progress:
@@ -479,14 +444,10 @@ def _check(checkpoint: Checkpoint) -> None:
     Raises:
         ValueError: a value is impossible; the message names it.
     """
-    train, corpus, window = checkpoint.settings.train, checkpoint.corpus, checkpoint.window
-    facts = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
-    if tuple(map(type, facts)) != (str, int, int):
-        raise ValueError("meta does not identify the corpus")
-    counts = checkpoint.counts
+    train, window, counts = checkpoint.settings.train, checkpoint.window, checkpoint.counts
     if not all(type(id_) is int and 0 <= id_ < len(counts) for id_ in checkpoint.unseen):
         raise ValueError("corpus.unseen in meta has ids that no symbol has")
-    if counts.min() < 0 or not 0 < sum(counts.tolist()) <= corpus["chars"]:
+    if counts.min() < 0 or not 0 < sum(counts.tolist()) <= checkpoint.text_id.chars:
         raise ValueError("counts are not those of a text")
     if type(window) is not int or not 1 <= window <= train.window:
         raise ValueError("its window does not fit its settings")
@@ -494,8 +455,6 @@ def _check(checkpoint: Checkpoint) -> None:
         raise ValueError("its state does not fit its settings")
     if checkpoint.moments.v.min() < 0:
         raise ValueError("adam.v holds squares below zero")
-    if type(checkpoint.use_ema) is not bool:
-        raise ValueError("use_ema is not true or false")
 
 
 def is_of_evaluation(path: Path) -> bool:

@@ -34,7 +34,7 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import LockError, sha256
-from grucli.run.checkpoint import Checkpoint, same_text
+from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import InitFrom
 from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
@@ -234,7 +234,7 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
         path, extend = Path(weights.file), weights.extend_vocabulary
         again = replace(again, init_from=path, unknown=weights.unknown, extend_vocabulary=extend)
         session = _from_weights(again, ranks, path)
-    if run.info.corpus.sha256 != session.plan.corpus.sha256:
+    if run.info.corpus.sha256 != session.plan.corpus.text_id.sha256:
         raise CorpusError(
             f"{', '.join(again.sources)}: the corpus has changed since the run began; give "
             "the old text, or start a new run"
@@ -302,10 +302,10 @@ def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
 def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
     sources = _sources(run, given)
     try:
-        text = read_corpus(sources, settings.data, old.vocabulary, old.unknown)
+        text = read_corpus(sources, settings.data, old.vocabulary, old.text_id.unknown)
     except UnknownCharacterError as error:
         raise CorpusError(f"{', '.join(sources)}: {error}; {_keeps_its_text(run)}") from None
-    if given and not same_text(text, old):
+    if given and text.text_id != old.text_id:
         raise CorpusError(
             f"{', '.join(given)}: is not the text of {run.path}; {_keeps_its_text(run)}"
         )

@@ -7,7 +7,7 @@ from grucli.errors import CheckpointError, CorpusError, SettingsError
 from grucli.nn.model import Model
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array
-from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
+from grucli.run.checkpoint import Checkpoint, Progress, model_for
 from grucli.training.plan import WEIGHTS, Plan, random_stream
 
 
@@ -25,28 +25,20 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
         model.output(model.params).b_c[:] = np.log(frequencies)
     if old is not None:
         known = plan.corpus.vocabulary.find(old.vocabulary.symbols)
-        model.copy_from(old.model_to_use(), known)
+        model.copy_from(old.model, known)
         new = np.setdiff1d(np.arange(model.V), known)
         if len(new):
             _set_biases_of_new(model, new, frequencies[new], plan.windows.window(0)[0])
-    ema = None
-    if settings.optim.ema:
-        ema = model.params.astype(np.float32)
     return Checkpoint(
         settings=settings,
         vocabulary=plan.corpus.vocabulary,
         counts=plan.counts,
         model=model,
         moments=Moments.like(model.params.flat),
-        ema=ema,
         state=model.zero_state(plan.windows.B),
         window=plan.windows.T,
-        corpus={
-            "sha256": plan.corpus.sha256,
-            "chars": len(plan.corpus.ids),
-            "skipped": plan.corpus.skipped,
-            "unseen": plan.unseen,
-        },
+        text_id=plan.corpus.text_id,
+        unseen=plan.unseen,
         progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
     )
 
@@ -79,11 +71,11 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
 
     A run that was killed after its last checkpoint is not ``done``: it has something left to do.
     """
-    if not same_text(plan.corpus, checkpoint):
+    if plan.corpus.text_id != checkpoint.text_id:
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
             f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
-            f"{checkpoint.corpus['chars']:,} then); "
+            f"{checkpoint.text_id.chars:,} then); "
             "give the old text, or start a new run from these weights with --init-from"
         )
     if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
