@@ -17,13 +17,13 @@ from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.session import Session
 
 # If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
 # of consecutive evaluations differ a little anyway.
@@ -226,9 +226,7 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
 def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint was trained on this text with the same vocabulary."""
     symbols = checkpoint.vocabulary.symbols
-    return checkpoints.same_text(text, checkpoint) and np.array_equal(
-        text.vocabulary.symbols, symbols
-    )
+    return text.text_id == checkpoint.text_id and np.array_equal(text.vocabulary.symbols, symbols)
 
 
 def _judge(run: Run, text: Corpus) -> Outcome:
@@ -269,12 +267,12 @@ def check_comparable(runs: Sequence[Run]) -> None:
     Raises:
         UsageError: two runs cannot be compared; the message names them.
     """
-    texts = [(run.checkpoint.settings.data, run.checkpoint.corpus) for run in runs]
-    data, corpus = texts[0]
+    texts = [(run.checkpoint.settings.data, run.checkpoint.text_id) for run in runs]
+    data, text = texts[0]
     for run, (other_data, other) in zip(runs, texts, strict=True):
-        if other["sha256"] != corpus["sha256"]:
+        if other.sha256 != text.sha256:
             why = "were trained on different texts"
-        elif (other_data, other["chars"]) != (data, corpus["chars"]):
+        elif (other_data, other) != (data, text):
             why = "read or divide their text differently (the settings under data, --unknown)"
         else:
             continue

@@ -120,7 +120,7 @@ def test_a_comparison_reads_its_text_once(text: str, monkeypatch: pytest.MonkeyP
         read.append(arguments)
         return original(*arguments, **named)
 
-    for module in ("training.session", "run.run"):
+    for module in ("training.preparation", "run.run"):
         monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
     comparison = plan_comparison(Request([text], values=SMALL), ["gru", "rnn"], seeds=2)
     found = [event.run for event in comparison.train() if isinstance(event, Finished)]

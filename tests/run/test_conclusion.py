@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 
 from grucli.run.conclusion import Conclusion, conclude_run
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from tests.texts import prose
 
 SMALL: dict[str, Any] = {
