@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grucli.analysis.gradient_checks import Report, _window, check_run
+from grucli.analysis.gradient_checks import Report, check_run, window_of
 from grucli.analysis.mistakes import made, mistakes
 from grucli.analysis.subject import text_of
 from grucli.nn import gradcheck
@@ -111,7 +111,7 @@ def check(number: int, text: Path, home: Path, library: str) -> list[str]:
         report = check_run(run, products=library)  # type: ignore[arg-type]
         file, checkpoint = open_checkpoint(run)
         model = checkpoint.model_to_use().astype(np.float64)
-        window = _window(text_of(file, checkpoint, None), checkpoint.state)
+        window = window_of(text_of(file, checkpoint, None), checkpoint.state)
         exact = "agrees" if agrees(model, window) else "differs"
     largest = float(np.abs(model.params.flat).max())
     lost = ", ".join(missed(model, window, cell, number)) or "all seen"
