@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,8 +25,8 @@ from benchmarks.page import table, write
 from benchmarks.training import Size, plan_of
 from grucli.training.mpi import joined
 from grucli.training.plan import start
-from grucli.training.ranks import Command, Ranks
-from grucli.training.shared_work import SharedWork
+from grucli.training.ranks import Ended, Ranks
+from grucli.training.step import TrainStep
 
 B, T = 64, 128
 HIDDEN = (256, 512, 1024)
@@ -64,20 +64,17 @@ def seconds_of(turn: Callable[[], object], turns: int) -> float:
 def compute_seconds(size: Size, workers: int, ranks: Ranks, turns: int) -> float:
     """The time of a step without its sums, while all ranks compute."""
     plan = plan_of(size, workers, {}, ranks)
-    with closing(SharedWork(plan, start(plan), Silent(ranks))) as work:
+    with closing(TrainStep(plan, start(plan), Silent(ranks))) as step:
         ranks.sum_(np.zeros(1))
-        return seconds_of(lambda: work.train_step(0.0), turns)
+        return seconds_of(step, turns)
 
 
 def step_seconds(size: Size, workers: int, ranks: Ranks, turns: int) -> float:
     """The time of a step of all ranks."""
     plan = plan_of(size, workers, {}, ranks)
-    with closing(SharedWork(plan, start(plan), ranks)) as work:
-        if not ranks.rank:
-            return seconds_of(lambda: work.step(0.0), turns)
-        for _ in range(1 + 2 + turns):  # the first gives all ranks the same state
-            work.follow(*ranks.receive())
-        return 0.0
+    with closing(TrainStep(plan, start(plan), ranks)) as step:
+        step.synchronize()
+        return seconds_of(step, turns)
 
 
 def sum_seconds(numbers: int, ranks: Ranks, turns: int) -> float:
@@ -97,10 +94,11 @@ def as_rank(hidden: Sequence[int], workers: int, turns: int, *, mpi: bool) -> No
             "compute": {H: compute_seconds(s, workers, ranks, few[H]) for H, s in sizes.items()},
             "step": {H: step_seconds(s, workers, ranks, few[H]) for H, s in sizes.items()},
         }
-        if ranks.rank:
-            assert ranks.receive()[0] == Command.END
-        else:
+        if not ranks.rank:
             print(json.dumps(found), flush=True)
+            return
+        with suppress(Ended):
+            ranks.meet()
 
 
 # ---- the model -------------------------------------------------------------------------------

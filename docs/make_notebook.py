@@ -21,9 +21,10 @@ CELLS = [
     (
         "code",
         "from pathlib import Path\n\n"
-        "import matplotlib.pyplot as plt\n"
-        "import numpy as np\n\n"
+        "import numpy as np\n"
+        "from IPython.display import SVG\n\n"
         "import grucli\n"
+        "from grucli.charts import Curve, svg\n"
         "from grucli.data import builtin\n\n"
         'text = Path("python-reference.txt")\n'
         'text.write_text("".join(builtin.chunks("python-reference")), encoding="utf-8")\n'
@@ -47,14 +48,12 @@ CELLS = [
     ),
     (
         "code",
+        "curves = []\n"
         'for name, run in (("256 units, 20 s", large), ("64 units, 10 s", small)):\n'
         "    m = run.metrics\n"
         '    val = m["split"] == "val"\n'
-        '    plt.plot(m["elapsed_s"][val], m["bpc"][val], marker="o", label=name)\n'
-        'plt.xlabel("seconds")\n'
-        'plt.ylabel("validation loss, bits per character")\n'
-        "plt.legend()\n"
-        "plt.show()",
+        '    curves.append(Curve(name, m["elapsed_s"][val], m["bpc"][val]))\n'
+        'SVG(svg(curves, x="seconds", y="validation loss, bits per character"))',
     ),
     ("markdown", "## Sample and score"),
     (
@@ -71,20 +70,19 @@ CELLS = [
     (
         "markdown",
         "## States\n\n`lm.states` gives the state and the gates of a layer while it reads a text, "
-        "each (T, H). The update gate $z$ writes: where it is near zero, a unit keeps its state.",
+        "each (T, H). The update gate $z$ writes: where it is near zero, a unit keeps its state. "
+        "The curves are of the units that write least, as much as half of the others, and most.",
     ),
     (
         "code",
         'sentence = "If the expression is true, the statement is executed."\n'
         "states = lm.states(sentence)\n"
         "print({name: array.shape for name, array in states.items()})\n"
-        "plt.figure(figsize=(9, 3))\n"
-        'order = np.argsort(states["z"].mean(axis=0))  # units that write little first\n'
-        'plt.imshow(states["z"][:, order[::4]].T, aspect="auto", vmin=0, vmax=1)\n'
-        "plt.xticks(range(len(sentence)), list(sentence))\n"
-        'plt.ylabel("unit, by its mean z")\n'
-        'plt.colorbar(label="update gate z")\n'
-        "plt.show()",
+        'z = states["z"]\n'
+        "order = np.argsort(z.mean(axis=0))  # units that write little first\n"
+        "units = order[[0, len(order) // 2, -1]]\n"
+        'curves = [Curve(f"unit {unit}", range(len(z)), z[:, unit]) for unit in units]\n'
+        'SVG(svg(curves, x="characters of the sentence", y="update gate z"))',
     ),
     (
         "markdown",
@@ -104,15 +102,12 @@ CELLS = [
     ),
     (
         "code",
-        "distances = sorted(shares.shares)\n"
-        "for name in shares.shares[1]:\n"
-        "    of_route = [shares.shares[k][name] for k in distances]\n"
-        '    plt.plot(distances, of_route, marker="o", label=name)\n'
-        'plt.xscale("log", base=2)\n'
-        'plt.xlabel("steps back")\n'
-        'plt.ylabel("share of the gradient")\n'
-        "plt.legend()\n"
-        "plt.show()",
+        "distances = list(shares.shares)\n"
+        "curves = [\n"
+        "    Curve(name, distances, [of_step[name] for of_step in shares.shares.values()])\n"
+        "    for name in shares.shares[1]\n"
+        "]\n"
+        'SVG(svg(curves, x="steps back", y="share of the gradient", log="x"))',
     ),
 ]
 

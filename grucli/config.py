@@ -12,40 +12,31 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from grucli.docstrings import docstring
 from grucli.errors import SettingsError
 from grucli.nn.cells import basic
 from grucli.safe_yaml import YamlError, is_number, load
 
 BUDGETS = ("steps", "epochs", "minutes")
 DEFAULT_EPOCHS = 16.0
-
-LARGEST_FILE = 2**17
-"""Maximum bytes of a settings file: enough for the longest prompt, with every character escaped."""
-
-MANY = 10**12
-"""Upper bound of the counts that have no smaller one."""
-
-LONGEST_SHOWN = 80
-"""Maximum characters of a value in a message."""
-
-MOST_TOLD = 50
-"""Maximum problems that a message lists; it only counts the others."""
-
-RESUMABLE = frozenset(
-    [f"train.{key}" for key in (*BUDGETS, "eval_every", "sample_every", "log_every")]
-    + ["train.patience", "train.keep", "train.save_minutes", "train.products", "train.precision"]
-    + ["train.workers", "optim.lr", "optim.schedule", "optim.final_lr"]
-    + ["sample.length", "sample.temperature", "sample.prompt"]
-)
-"""Keys that may change when a run is resumed. Budgets and learning rates change only what follows;
-all other keys have influenced the weights by more than the rounding of products."""
-
+LARGEST_FILE = 2**17  # bytes: enough for the longest prompt, with every character escaped
+MANY = 10**12  # upper bound of the counts that have no smaller one
+LONGEST_SHOWN = 80  # characters of a value in a message
+MOST_SHOWN = 50  # problems in a message, which only counts the others
 
 NOUNS = {"char": "character", "byte": "byte"}
 """What a symbol of a model is, by ``data.level``: what its losses are per."""
+
+Influence = Literal["weights", "later", "rounding", "nothing"]
+"""What a setting influences: the weights; only the weights of later steps, or which of them are
+kept, so that it may change when a run is resumed; only how products and sums are rounded; or
+nothing that a run has learned."""
+
+
+def _setting(default: Any, influences: Influence = "weights", **limits: Any) -> Any:
+    return Field(default=default, json_schema_extra={"influences": influences}, **limits)
 
 
 class _Section(BaseModel):
@@ -59,8 +50,6 @@ class _Section(BaseModel):
 
 
 class Data(_Section):
-    """The text, and how it is split."""
-
     level: Literal["char", "byte"] = "char"
     """Symbols of the model: the characters of a text, or the bytes of any file."""
     encoding: str = "utf-8"
@@ -103,8 +92,6 @@ class Data(_Section):
 
 
 class Model(_Section):
-    """The network."""
-
     cell: str = "gru"
     """The recurrent cell: gru, lstm or rnn."""
     reset: Literal["before", "after"] = "before"
@@ -115,8 +102,6 @@ class Model(_Section):
     """Number of layers (L)."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
     """Fraction of each layer's outputs that is set to zero at random; reduces overfitting."""
-    locked: bool = False
-    """Use one dropout mask for all steps of a window, instead of a new mask for each step."""
     weight_dropout: float = Field(default=0.0, ge=0, lt=1)
     """Fraction of the recurrent weights that is set to zero at random for each window."""
 
@@ -140,37 +125,35 @@ class Model(_Section):
 
 
 class Train(_Section):
-    """The length of training and the size of its steps."""
-
     batch: int = Field(default=64, ge=1, le=65536)
     """Number of streams (B): equal parts of the text that are read in parallel."""
     window: int = Field(default=128, ge=1, le=65536)
     """Characters of each stream per update (T); the gradient goes no further back."""
-    steps: int | None = Field(default=None, ge=1, le=MANY)
+    steps: int | None = _setting(None, "later", ge=1, le=MANY)
     """Budget in updates; set only one of steps, epochs and minutes."""
-    epochs: float | None = Field(default=None, gt=0, le=1e6)
+    epochs: float | None = _setting(None, "later", gt=0, le=1e6)
     """Budget in passes over the training text."""
-    minutes: float | None = Field(default=None, gt=0, le=1e7)
+    minutes: float | None = _setting(None, "later", gt=0, le=1e7)
     """Budget in minutes, with the final evaluation; the learning rate follows the clock."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of all random numbers: initial weights, dropout and samples."""
-    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = "auto"
+    workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = _setting("auto", "rounding")
     """Processes that share a batch; auto: one per core, with at least 16 streams each."""
-    products: Literal["auto", "numpy", "onednn"] = "auto"
+    products: Literal["auto", "numpy", "onednn"] = _setting("auto", "rounding")
     """Library of the matrix products; auto: oneDNN if it is installed and the CPU has AVX-512."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = _setting("auto", "rounding")
     """Precision of the factors of products; auto: bfloat16 if oneDNN is used and the CPU has it."""
-    log_every: int = Field(default=50, ge=1, le=MANY)
+    log_every: int = _setting(50, "nothing", ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
-    eval_every: int | None = Field(default=None, ge=1, le=MANY)
+    eval_every: int | None = _setting(None, "later", ge=1, le=MANY)
     """Steps between evaluations; null: early, then once per epoch, 10 to 50 times in a run."""
-    sample_every: int | None = Field(default=None, ge=1, le=MANY)
+    sample_every: int | None = _setting(None, "nothing", ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
-    save_minutes: float = Field(default=5.0, gt=0)
+    save_minutes: float = _setting(5.0, "nothing", gt=0)
     """Maximum minutes between checkpoints; each evaluation also writes one."""
-    keep: int = Field(default=2, ge=0, le=MANY)
+    keep: int = _setting(2, "nothing", ge=0, le=MANY)
     """Number of checkpoints to keep in addition to the best and the last."""
-    patience: int = Field(default=0, ge=0, le=MANY)
+    patience: int = _setting(0, "later", ge=0, le=MANY)
     """Stop after this many evaluations without a new best loss; 0: never."""
 
     @model_validator(mode="before")
@@ -189,11 +172,7 @@ class Train(_Section):
 
 
 class Optim(_Section):
-    """The optimizer, its learning rate and its regularization."""
-
-    name: Literal["adam"] = "adam"
-    """The optimizer."""
-    lr: float = Field(default=0.04, gt=0)
+    lr: float = _setting(0.04, "later", gt=0)
     """Learning rate after the warm-up; a wider or deeper network needs a lower one."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
@@ -201,11 +180,11 @@ class Optim(_Section):
     """Adam's epsilon, which prevents a division by zero."""
     clip: float = Field(default=1.0, gt=0)
     """Maximum global norm of the gradient; a larger gradient is scaled down to it."""
-    schedule: Literal["cosine", "constant"] = "cosine"
+    schedule: Literal["cosine", "constant"] = _setting("cosine", "later")
     """Schedule of the learning rate after the warm-up."""
     warmup: int = Field(default=50, ge=0, le=MANY)
     """Steps of the warm-up, in which the learning rate rises from zero to lr."""
-    final_lr: float = Field(default=0.01, ge=0, le=1)
+    final_lr: float = _setting(0.01, "later", ge=0, le=1)
     """Learning rate at the end of the cosine schedule, as a fraction of lr."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     """Decoupled weight decay, as in AdamW; it is multiplied by the learning rate; 0: none."""
@@ -230,35 +209,47 @@ class Optim(_Section):
 
 
 class Sample(_Section):
-    """The samples written during training."""
-
-    length: int = Field(default=300, ge=0, le=10**6)
+    length: int = _setting(300, "nothing", ge=0, le=10**6)
     """Characters of each sample; 0: no samples."""
-    temperature: float = Field(default=0.8, ge=0)
+    temperature: float = _setting(0.8, "nothing", ge=0)
     """Below 1: more predictable text; above 1: more varied; 0: always the likeliest character."""
-    prompt: str = Field(default="", max_length=10_000)
+    prompt: str = _setting("", "nothing", max_length=10_000)
     """Text that each sample continues."""
 
 
 class Settings(_Section):
-    """All settings of a run."""
-
     data: Data = Data()
+    """The text, and how it is split."""
     model: Model = Model()
+    """The network."""
     train: Train = Train()
+    """The length of training and the size of its steps."""
     optim: Optim = Optim()
+    """The optimizer, its learning rate and its regularization."""
     sample: Sample = Sample()
+    """The samples written during training."""
 
 
-RENAMED = {"optim.average": "optim.ema", "model.recurrent_dropout": "model.weight_dropout"}
-"""Old keys and their new names; old keys are still read."""
+FORMER = [("model.locked", False), ("optim.name", "adam")]
+"""Settings that no longer exist, each with the value that had no effect. It is ignored: files and
+checkpoints have it."""
 
 Values = dict[str, Any]
 """Settings by dotted key, such as ``{"train.batch": 64}``."""
 
 
+def _influences() -> Iterator[tuple[str, Influence]]:
+    for section, values in Settings():
+        for key, field in type(values).model_fields.items():
+            extra: Any = field.json_schema_extra or {"influences": "weights"}
+            yield f"{section}.{key}", extra["influences"]
+
+
+INFLUENCES = dict(_influences())
+"""What each setting influences, by dotted key."""
+
+
 def flatten(settings: Settings) -> Values:
-    """All settings by dotted key."""
     return {
         f"{section}.{key}": value
         for section, keys in settings.model_dump(mode="json").items()
@@ -267,25 +258,22 @@ def flatten(settings: Settings) -> Values:
 
 
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
-    """Merge layers of values into settings; later layers win.
+    """Merge layers into ``base``, or into the defaults; later layers win.
 
-    Args:
-        layers: (source of the values, values by dotted key).
-        base: settings that the layers change; the defaults if omitted.
+    A layer is the source of some values, for messages, and the values by dotted key.
 
     Raises:
         SettingsError: some values are wrong; one message lists all problems.
     """
-    known = flatten(Settings())
-    layers = [(where, with_new_names(values)) for where, values in layers]
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
-    for where, values in layers:
+    for where, given in layers:
+        values = without_former(given)
         problems += [
-            f"{where}: unknown key {_short(key)}{_nearest(key, list(known))}"
+            f"{where}: unknown key {_short(key)}{_nearest(key)}"
             for key in values
-            if key not in known
+            if key not in INFLUENCES
         ]
         budgets = [key for key in values if _is_budget(key) and values[key] is not None]
         if len(budgets) > 1:
@@ -296,37 +284,25 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         merged |= {key: value for key, value in values.items() if not _is_budget(key)}
         origin |= dict.fromkeys(values, where)
     try:
-        settings = Settings.model_validate(_nest({k: v for k, v in merged.items() if k in known}))
+        settings = Settings.model_validate(
+            _nest({k: v for k, v in merged.items() if k in INFLUENCES})
+        )
     except ValidationError as error:
         problems += _explain(error.errors(), origin)
     if problems:
-        more = problems[MOST_TOLD:]
+        more = problems[MOST_SHOWN:]
         rest = [f"and {len(more)} more problems"] if more else []
-        raise SettingsError("\n".join([*problems[:MOST_TOLD], *rest]))
+        raise SettingsError("\n".join([*problems[:MOST_SHOWN], *rest]))
     return settings
 
 
-def with_new_names(values: Mapping[str, Any]) -> Values:
-    """The same values, with old keys replaced by their new names."""
-    return {RENAMED.get(key, key): value for key, value in values.items()}
-
-
-def renamed(layers: Sequence[tuple[str, Values]]) -> list[str]:
-    """A line for each old key, which names the new one."""
-    return [
-        f"{where}: {key} is called {RENAMED[key]} now"
-        for where, values in layers
-        for key in values
-        if key in RENAMED
-    ]
+def without_former(values: Mapping[str, Any], section: str = "") -> Values:
+    """The values without former settings; those of a section have keys without its name."""
+    return {key: one for key, one in values.items() if (section + key, one) not in FORMER}
 
 
 def read_file(path: Path) -> Values:
-    """Read the settings in a YAML file, by dotted key.
-
-    Raises:
-        SettingsError: the file is missing, cannot be read, is not YAML, or has no sections of keys.
-    """
+    """Read the settings in a YAML file, by dotted key."""
     try:
         loaded = load(_read(path))
     except YamlError as error:
@@ -371,11 +347,7 @@ def _read(path: Path) -> str:
 
 
 def parse_override(text: str) -> Values:
-    """The key and the value of one ``--set section.key=value``.
-
-    Raises:
-        SettingsError: there is no ``=``, or the value is not YAML.
-    """
+    """The key and the value of one ``--set section.key=value``."""
     key, equals, value = text.partition("=")
     if not equals or key.count(".") != 1:
         raise SettingsError(
@@ -393,18 +365,17 @@ def parse_override(text: str) -> Values:
 def to_yaml(settings: Settings) -> str:
     """YAML that ``read_file`` accepts, with the help of each key above it."""
     lines: list[str] = []
-    for section in Settings.model_fields:
-        values = getattr(settings, section)
-        lines += ["", *_comment(docstring(type(values))), f"{section}:"]
-        for key, described in type(values).model_fields.items():
-            explanation = _comment(described.description, indent="  ")
-            lines += [*explanation, f"  {key}: {to_scalar(getattr(values, key))}"]
+    for section, values in settings:
+        lines += ["", *_comment(Settings.model_fields[section]), f"{section}:"]
+        for key, value in values:
+            comment = _comment(type(values).model_fields[key], indent="  ")
+            lines += [*comment, f"  {key}: {to_scalar(value)}"]
     return "\n".join(lines[1:]) + "\n"
 
 
-def _comment(text: str | None, indent: str = "") -> list[str]:
-    """A help text as a comment; no line if Python has neither docstrings nor sources."""
-    return [f"{indent}# {text}"] if text else []
+def _comment(field: FieldInfo, indent: str = "") -> list[str]:
+    """The help of a field as a comment; no line if Python has no sources."""
+    return [f"{indent}# {field.description}"] if field.description else []
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
@@ -451,7 +422,8 @@ def _source(key: str, origin: Mapping[str, str]) -> str:
     return sources[-1] if sources else "settings"
 
 
-def _nearest(key: str, known: Sequence[str]) -> str:
+def _nearest(key: str) -> str:
+    known = list(INFLUENCES)
     section, _, name = key.partition(".")
     same_name = [other for other in known if other.endswith(f".{name}")]
     siblings = [other for other in known if other.startswith(f"{section}.")]

@@ -10,16 +10,16 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-ATTEMPTS, PAUSE = 20, 0.01
-"""Attempts to take a lock, and the seconds between them: ``is_free`` holds it for a moment."""
+from grucli.errors import RunError, UsageError
 
-LOCKED_BYTE = 1024
-"""Position of the lock in its file on Windows, which locks bytes and not files."""
-
+ATTEMPTS, PAUSE = 20, 0.01  # to take a lock, and seconds: ``is_free`` holds it for a moment
+LOCKED_BYTE = 1024  # position of the lock in its file on Windows, which locks bytes and not files
+SMALL = 2**24  # maximum bytes of a small file, such as settings, pointers or JSON
+LEVELS = 32  # maximum nesting of the lists and objects in a JSON file
 
 TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
 """The name of a temporary file: the name of the final file, the process id, a random number."""
@@ -30,12 +30,6 @@ NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP}
 TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
 """Errors of writing that may be gone in a minute: somebody can free space on a full disk, and a
 network can come back. A missing permission is not among them."""
-
-SMALL = 2**24
-"""Maximum bytes of a small file, such as settings, pointers or JSON; a larger one is refused."""
-
-LEVELS = 32
-"""Maximum nesting of the lists and objects in a JSON file."""
 
 _FLAGS = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")
 _AT_ONCE = sum(getattr(os, flag, 0) for flag in _FLAGS)
@@ -51,9 +45,6 @@ def refuse_link(path: Path) -> None:
 
     Only a path that the user names may be a link: a run directory can come from a stranger, and
     its links could lead to any file of the user.
-
-    Raises:
-        NotAFileError: it is a link.
     """
     if path.is_symlink():
         raise NotAFileError(
@@ -69,7 +60,6 @@ def _descriptor(path: Path, flags: int, *, links: bool = False) -> int:
 
     Raises:
         NotAFileError: it is something else.
-        OSError: it cannot be opened.
     """
     if not links:
         refuse_link(path)
@@ -91,12 +81,12 @@ def _descriptor(path: Path, flags: int, *, links: bool = False) -> int:
 
 
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file, or a link to one, to read its bytes; raises as ``_descriptor`` does."""
+    """Open a regular file, or a link to one, to read its bytes."""
     return os.fdopen(_descriptor(path, os.O_RDONLY, links=True), "rb")
 
 
 def open_own(path: Path, mode: str = "rb", buffering: int = -1) -> BinaryIO:
-    """Open a file of the program's own, which is never a link; raises as ``_descriptor`` does."""
+    """Open a file of the program's own, which is never a link."""
 
     def opener(_: str, flags: int) -> int:
         return _descriptor(path, flags)
@@ -105,11 +95,7 @@ def open_own(path: Path, mode: str = "rb", buffering: int = -1) -> BinaryIO:
 
 
 def read_small(path: Path, limit: int = SMALL) -> bytes:
-    """The content of a small regular file.
-
-    Raises:
-        OSError: it cannot be opened, is not a regular file, or is longer than ``limit`` bytes.
-    """
+    """The content of a regular file of at most ``limit`` bytes."""
     with open_file(path) as file:
         content = file.read(limit + 1)
     if len(content) > limit:
@@ -121,7 +107,6 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a small JSON file, which may begin with a byte order mark.
 
     Raises:
-        OSError: as ``read_small``.
         ValueError: the file is not JSON, or holds something other than an object.
     """
     try:
@@ -152,15 +137,9 @@ def replace_file(
     """Write a file completely before it replaces the old one.
 
     The new content is written to a temporary file in the same directory and flushed to the disk.
-    The temporary file is then renamed. The directory is flushed, too, if the system can do that.
-
-    Args:
-        path: the file.
-        write: writes the new content.
-        check: reads the temporary file again, and raises OSError if it is not right.
-
-    Raises:
-        OSError: writing failed; the old file is unchanged, and the temporary one is removed.
+    ``check`` reads it again, and raises OSError if it is not right. The temporary file is then
+    renamed. The directory is flushed, too, if the system can do that. After an error the old file
+    is unchanged, and the temporary one is removed.
     """
     # the process id alone is not unique if containers or machines share a directory
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
@@ -203,11 +182,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a text file, completely or not at all.
-
-    Raises:
-        OSError: writing failed; the file is unchanged.
-    """
+    """Add a line to a text file, completely or not at all."""
     data = line.encode()
     with open_own(path, "ab", buffering=0) as file:
         before = file.seek(0, os.SEEK_END)
@@ -227,8 +202,7 @@ class LockError(OSError):
 class Lock:
     """A lock file for one process at a time; the system releases it when the process ends.
 
-    Args:
-        path: the file. It is created, contains the process id, and is never removed.
+    The file is created, contains the process id, and is never removed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -240,7 +214,6 @@ class Lock:
 
         Raises:
             LockError: the system cannot lock it, so nobody knows whether another process has it.
-            OSError: the file cannot be opened or written.
         """
         for _ in range(ATTEMPTS):
             if self._acquire():
@@ -269,7 +242,6 @@ class Lock:
             raise LockError(error.errno, error.strerror, str(self.path)) from None
 
     def release(self) -> None:
-        """Release the lock."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -304,9 +276,6 @@ def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
     """Try to lock an open file; False if another process has locked it.
 
     Several processes may hold a shared lock, but not on Windows.
-
-    Raises:
-        OSError: any other error of the system.
     """
     try:
         if sys.platform == "win32":
@@ -345,3 +314,62 @@ def _sync_directory(directory: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+# ---- files that the user names, such as pages, plots and corpora
+
+
+def check_output(
+    option: str, path: Path | None, *, force: bool, reads: Iterable[Path] = ()
+) -> None:
+    """Refuse a path that cannot or must not be written, before anything is computed.
+
+    The files that the command ``reads`` are never overwritten, others only with ``force``.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{option} {path}: this is a directory; name a file")
+    if not path.parent.is_dir():
+        raise UsageError(f"{option} {path}: there is no directory {path.parent}")
+    if output_exists(path) and path.resolve() in (one.resolve() for one in reads):
+        raise UsageError(f"{option} {path}: the command reads this file; name another file")
+    if output_exists(path) and not force:
+        raise UsageError(
+            f"{option} {path}: this file exists; name another file, or overwrite it with --force"
+        )
+
+
+def output_exists(path: Path) -> bool:
+    """Whether there is a regular file that would be overwritten, not a pipe or a device."""
+    return path.is_file() and _standard_stream(path) is None
+
+
+def write_output(path: Path, fill: Callable[[BinaryIO], object]) -> None:
+    """Write a file, completely or not at all; write to a pipe or a device directly."""
+    stream = _standard_stream(path)
+    if stream is not None:
+        with os.fdopen(os.dup(stream), "wb") as file:
+            fill(file)
+    elif path.exists() and not path.is_file():  # a directory is an error here
+        with path.open("wb") as file:
+            fill(file)
+    else:
+        replace_file(Path(os.path.realpath(path)), fill)
+
+
+def write_result(path: Path, kind: str, text: str) -> None:
+    """Write a text as ``write_output`` does; an OSError becomes a RunError that names its kind."""
+    try:
+        write_output(path, lambda file: file.write(text.encode()))
+    except OSError as error:
+        raise RunError(f"{path}: cannot write the {kind}: {error.strerror}") from None
+
+
+def _standard_stream(path: Path) -> int | None:
+    """Standard output or error if a path such as /dev/stdout stands for it; follow links."""
+    for stream in (1, 2):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(path.stat(), os.fstat(stream)):
+                return stream
+    return None

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from grucli import output_files
 from grucli.arguments import PathLike, checked
-from grucli.printable import printable
+from grucli.files import write_result
+from grucli.text_out import printable
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -46,7 +46,7 @@ class WebPage:
         Raises:
             RunError: the file cannot be written.
         """
-        output_files.write_result(Path(path), "page", self.html)
+        write_result(Path(path), "page", self.html)
 
 
 def as_html(text: str) -> str:

@@ -10,31 +10,21 @@ from typing import Any
 
 import yaml
 
-DEEPEST = 8
-"""Maximum levels of nesting; settings have three."""
-
-MOST_VALUES = 1000
-"""Maximum number of keys, values and items; settings have about a hundred."""
-
-LONGEST_PROBLEM = 200
-"""Maximum characters of a problem in a message: PyYAML's messages can repeat the whole text."""
-
+DEEPEST = 8  # levels of nesting; settings have three
+MOST_VALUES = 1000  # keys, values and items; settings have about a hundred
+LONGEST_PROBLEM = 200  # characters in a message: PyYAML's messages can repeat the whole text
 
 SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 """Numbers such as 4e-3: YAML 1.1 reads them as text because they have no dot or no sign."""
 
 
 class YamlError(Exception):
-    """A text that is not YAML, or uses a feature of YAML that settings do not allow.
-
-    Attributes:
-        problem: what is wrong.
-        line, column: where it is, counted from 1.
-    """
+    """A text that is not YAML, or uses a feature of YAML that settings do not allow."""
 
     def __init__(self, problem: str, line: int, column: int) -> None:
         super().__init__(problem)
-        self.problem, self.line, self.column = problem[:LONGEST_PROBLEM], line, column
+        self.problem = problem[:LONGEST_PROBLEM]
+        self.line, self.column = line, column  # counted from 1
 
 
 def load(text: str) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.html import ColouredText
-from grucli.printable import visible
+from grucli.text_out import visible
 
 COLUMNS, CELL = 100, 5  # columns of a printed line, at most, and of a symbol
 SHOWN = 2000  # symbols that ``repr`` and a notebook show, at most

@@ -1,4 +1,4 @@
-"""The number of processor cores and the number of threads for NumPy's matrix products.
+"""Processor cores, the threads of NumPy's matrix products, and signals that stop the program.
 
 NumPy computes matrix products with a BLAS library, which shares each product among threads. grucli
 shares its work among processes or threads itself. Therefore it limits the number of BLAS threads
@@ -7,10 +7,12 @@ user has set OPENBLAS_NUM_THREADS or a similar variable, the setting is kept.
 """
 
 import os
+import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from types import FrameType
 from typing import Any
 
 VARIABLES = tuple(
@@ -21,7 +23,7 @@ VARIABLES = tuple(
 
 
 def available_cores() -> int:
-    """Number of cores that this process may use."""
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -51,7 +53,6 @@ def blas_threads() -> int | None:
 
 @cache
 def user_has_set_threads() -> bool:
-    """Whether the user has set the number of BLAS threads in the environment."""
     return any(os.environ.get(variable) for variable in VARIABLES)
 
 
@@ -93,3 +94,23 @@ def blas_limited_to(threads: int) -> Iterator[None]:
             numbers = [*_LIMITS.values()][-1:] * len(libraries) or _BEFORE
             for library, number in zip(libraries, numbers, strict=True):
                 library.set_num_threads(number)
+
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""Ctrl-C and SIGTERM. Often the whole process group receives them."""
+
+
+@contextmanager
+def stop_signals(
+    handler: Callable[[int, FrameType | None], object] | signal.Handlers,
+) -> Iterator[None]:
+    """Let ``handler`` handle these signals in this context; only the main thread can ask for it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = [signal.signal(number, handler) for number in STOP_SIGNALS]
+    try:
+        yield
+    finally:
+        for number, old in zip(STOP_SIGNALS, before, strict=True):
+            signal.signal(number, old)

@@ -154,6 +154,13 @@ def test_numbers_in_scientific_notation_need_no_dot() -> None:
     assert overrides("optim.lr=3e-4").optim.lr == 3e-4
 
 
+def test_former_settings_are_ignored_where_they_had_no_effect() -> None:
+    former = dict(config.FORMER)
+    assert resolve([("file", former)]) == Settings()
+    message = problems(*(f"{key}=0.5" for key in former))
+    assert all(f"--set: unknown key {key}" in message for key in former)
+
+
 def test_changed_keys() -> None:
     assert list(changed_keys(Settings(), overrides("model.hidden=8"))) == ["model.hidden"]
 

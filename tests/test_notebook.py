@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).parents[1] / "docs"
-NEEDED = ("nbclient", "ipykernel", "matplotlib")
+NEEDED = ("nbclient", "ipykernel")
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def test_the_stored_notebook_is_current_and_was_executed(made: dict[str, Any]) -
     assert sources == made["CELLS"], "run: python docs/make_notebook.py"
     outputs = [output for cell in cells() for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output["output_type"] == "error"]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert sum("image/svg+xml" in output.get("data", {}) for output in outputs) == 3
 
 
 @pytest.mark.skipif(

@@ -21,26 +21,26 @@ class Claim:
 
 def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
     """Check the claims; there is nothing to check if a cell has no run, or runs of two kinds."""
-    of_cell = {
-        cell: groups([one for one in outcomes if one.cell.partition("-")[0] == cell])
+    grus, lstms = (
+        groups([one for one in outcomes if one.cell.partition("-")[0] == cell])
         for cell in ("gru", "lstm")
-    }
-    if any(len(found) != 1 for found in of_cell.values()):
+    )
+    if len(grus) != 1 or len(lstms) != 1:
         return []
-    (gru,), (lstm,) = of_cell["gru"], of_cell["lstm"]
-    found = [_overfitting(gru, lstm), _compared(BETTER, gru, lstm, lambda one: one.val, "loss")]
+    (gru,), (lstm,) = grus, lstms
+    checked = [_overfitting(gru, lstm), _compared(BETTER, gru, lstm, lambda one: one.val, "loss")]
     if differ := differences([gru.first.conditions, lstm.first.conditions]):
         named = "; ".join(f"{key}: {a} against {b}" for key, (a, b) in differ.items())
-        found = [replace(one, verdict=f"undecided: the runs differ in {named}") for one in found]
+        verdict = f"undecided: the runs differ in {named}"
+        checked = [replace(claim, verdict=verdict) for claim in checked]
     if gru.first.hidden == lstm.first.hidden:
-        found.insert(0, _fewer_parameters(gru.first, lstm.first))
-    return found
+        checked.insert(0, _fewer_parameters(gru.first, lstm.first))
+    return checked
 
 
 def _fewer_parameters(gru: Outcome, lstm: Outcome) -> Claim:
-    fewer = gru.parameters < lstm.parameters
     figures = f"{gru.parameters:,} against {lstm.parameters:,} at {gru.hidden} units"
-    return Claim(FEWER, "held" if fewer else "did not hold", figures)
+    return Claim(FEWER, _held(gru.parameters < lstm.parameters), figures)
 
 
 def _overfitting(gru: Group, lstm: Group) -> Claim:
@@ -61,10 +61,13 @@ def _compared(
 ) -> Claim:
     """Check whether the GRU's figure is smaller, and by more than the spread over seeds."""
     difference = lstm.mean(of) - gru.mean(of)
-    figures = f"{what} {gru.mean(of):.4f} against {lstm.mean(of):.4f}"
+    verdict = _held(difference > 0)
     if min(len(gru.outcomes), len(lstm.outcomes)) < 2:
-        verdict = "held" if difference > 0 else "did not hold"
-        return Claim(text, f"{verdict}, by one seed", figures)
-    if abs(difference) <= gru.spread(of) + lstm.spread(of):
-        return Claim(text, "undecided: the spread over seeds is larger", figures)
-    return Claim(text, "held" if difference > 0 else "did not hold", figures)
+        verdict += ", by one seed"
+    elif abs(difference) <= gru.spread(of) + lstm.spread(of):
+        verdict = "undecided: the spread over seeds is larger"
+    return Claim(text, verdict, f"{what} {gru.mean(of):.4f} against {lstm.mean(of):.4f}")
+
+
+def _held(holds: bool) -> str:
+    return "held" if holds else "did not hold"

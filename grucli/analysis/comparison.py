@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import InstanceOf
 
 from grucli.arguments import Several, checked
-from grucli.config import Values, flatten
+from grucli.config import INFLUENCES, Values, flatten
 from grucli.data.corpus import Corpus
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
@@ -19,77 +19,45 @@ from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory, own_corpus
+from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
 from grucli.training.request import Request
 from grucli.training.session import Session, prepare
 
+# If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
+# of consecutive evaluations differ a little anyway.
 LATE = 0.9
-"""If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
-of consecutive evaluations differ a little anyway."""
-
-UNEQUAL = 1.1
-"""If one run made this many times the steps of another, their work is not equal."""
+UNEQUAL = 1.1  # if one run made this many times the steps of another, their work is not equal
 
 SHOWN = frozenset(["model.cell", "model.reset", "model.hidden", "model.layers"])
 """Settings that the name of a model shows."""
 
-NO_EFFECT = frozenset(
-    [
-        "train.seed",
-        "train.workers",
-        "train.log_every",
-        "train.sample_every",
-        "train.save_minutes",
-        "train.keep",
-        "sample.length",
-        "sample.temperature",
-        "sample.prompt",
-    ]
-)
-"""The seed, and settings that do not change the result of a run."""
+SAME_CONDITIONS = frozenset(["train.seed", "train.workers"])
+"""Settings in which runs of the same conditions may differ, besides those that influence nothing:
+the number of processes only changes the order in which a gradient is summed."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one run; losses are in nats per symbol.
+    """The result of one run; losses are in nats per symbol."""
 
-    Attributes:
-        run: name of the run directory.
-        cell: the cell; ``gru-after`` is a GRU that applies its reset gate after the product.
-        hidden: number of units of a layer.
-        layers: number of layers.
-        seed: the random seed.
-        steps: number of updates that the run made.
-        parameters: number of parameters.
-        chars_per_s: training speed in characters per second, median over metrics.csv.
-        train: loss of the best checkpoint on training text, without dropout.
-        val: its loss on the validation text.
-        seconds_to_best: seconds from the start to the best checkpoint.
-        rise: last validation loss minus the lowest one.
-        passed: whether the run was evaluated well after its best checkpoint without improving.
-        status: the status of the run.
-        init_from: hash of the checkpoint with the initial weights; None if they were random.
-        settings: all settings of the run, by dotted key.
-    """
-
-    run: str
-    cell: str
+    run: str  # name of the run directory
+    cell: str  # ``gru-after`` is a GRU that applies its reset gate after the product
     hidden: int
     layers: int
     seed: int
-    steps: int
+    steps: int  # updates that the run made
     parameters: int
-    chars_per_s: float
-    train: float
-    val: float
-    seconds_to_best: float
-    rise: float = 0.0
-    passed: bool = True
+    chars_per_s: float  # median over metrics.csv
+    train: float  # loss of the best checkpoint on training text, without dropout
+    val: float  # its loss on the validation text
+    seconds_to_best: float  # from the start to the best checkpoint
+    rise: float = 0.0  # last validation loss minus the lowest one
+    passed: bool = True  # whether it was evaluated well after its best checkpoint, with no better
     status: str = "done"
-    init_from: str | None = None
-    settings: Values = field(default_factory=dict)
+    init_from: str | None = None  # hash of the checkpoint with the initial weights; None: random
+    settings: Values = field(default_factory=dict)  # all of them, by dotted key
 
     @property
     def gap(self) -> float:
@@ -99,8 +67,11 @@ class Outcome:
     @property
     def conditions(self) -> Values:
         """All that has an effect on the result, except the seed and the name of the model."""
-        left_out = SHOWN | NO_EFFECT
-        values = {key: value for key, value in self.settings.items() if key not in left_out}
+        values = {
+            key: value
+            for key, value in self.settings.items()
+            if INFLUENCES[key] != "nothing" and key not in SHOWN | SAME_CONDITIONS
+        }
         return values | {"status": self.status, "init_from": self.init_from}
 
     @property
@@ -115,15 +86,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ only in the seed.
-
-    Attributes:
-        outcomes: their results.
-        differences: the settings in which not all groups are equal, with the values of this one.
-    """
+    """Runs that differ only in the seed."""
 
     outcomes: Sequence[Outcome]
-    differences: Values
+    differences: Values  # the settings in which not all groups are equal, with this one's values
 
     @property
     def first(self) -> Outcome:
@@ -131,11 +97,11 @@ class Group:
         return self.outcomes[0]
 
     def mean(self, of: Callable[[Outcome], float]) -> float:
-        """Return the mean of a figure over the seeds."""
+        """The mean of a figure over the seeds."""
         return statistics.fmean(map(of, self.outcomes))
 
     def spread(self, of: Callable[[Outcome], float]) -> float:
-        """Return the sample standard deviation of a figure over the seeds; there are several."""
+        """The sample standard deviation of a figure over the seeds; there are several."""
         return statistics.stdev(map(of, self.outcomes))
 
 
@@ -145,10 +111,10 @@ def groups(outcomes: Sequence[Outcome]) -> list[Group]:
     for outcome in outcomes:
         kinds.setdefault(outcome.kind, []).append(outcome)
     differ = differences([same[0].conditions for same in kinds.values()])
-    found = [
+    grouped = [
         Group(same, {key: same[0].conditions[key] for key in differ}) for same in kinds.values()
     ]
-    return sorted(found, key=lambda group: group.mean(lambda one: one.val))
+    return sorted(grouped, key=lambda group: group.mean(lambda one: one.val))
 
 
 def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
@@ -167,7 +133,7 @@ def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
 
 
 def differences(conditions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the keys whose values differ, with the different values in order of appearance."""
+    """The keys whose values differ, with the different values in order of appearance."""
     values: dict[str, list[Any]] = {}
     for one in conditions:
         for key, value in one.items():
@@ -178,19 +144,13 @@ def differences(conditions: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Runs to train on one text: one run of each cell for each seed.
+    """Runs to train on one text: one run of each cell for each seed."""
 
-    Attributes:
-        requests: the requests for the runs, in the order of training.
-        first: a session of the common request; it has read the text of all runs.
-    """
-
-    requests: Sequence[Request]
-    first: Session
+    requests: Sequence[Request]  # for the runs, in the order of training
+    first: Session  # of the common request; it has read the text of all runs
 
     @property
     def text(self) -> Corpus:
-        """The text that all runs are trained on."""
         return self.first.plan.corpus
 
     @closed_at_exit
@@ -248,7 +208,7 @@ def plan_comparison(
     return Comparison(requests, first)
 
 
-def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[Outcome]:
+def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
     """Return the results of runs. Without ``text``, read their own text, once if it is the same.
 
     Raises:
@@ -257,10 +217,9 @@ def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[
     """
     outcomes = []
     for run in runs:
-        file = run.checkpoints.find("best")
-        checkpoint = checkpoints.read(file)
+        checkpoint = run.checkpoint
         if text is None or not _was_read_so(text, checkpoint):
-            text = own_corpus(file, checkpoint)
+            text = run.text
         outcomes.append(judge(run, checkpoint, text))
     return outcomes
 
@@ -271,7 +230,7 @@ def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
     return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
 
 
-def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
+def judge(run: Run, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     """Return the result of a run.
 
     Args:
@@ -287,7 +246,7 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]
-    rows = run.metrics()
+    rows = run.rows()
     speeds = [row.chars_per_s for row in rows if row.split == "train"]
     judged = {row.step: row.elapsed_s for row in rows if row.split == "val"}
     losses = run.validation_losses()
@@ -311,13 +270,13 @@ def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
     )
 
 
-def check_comparable(runs: Sequence[RunDirectory]) -> None:
+def check_comparable(runs: Sequence[Run]) -> None:
     """Refuse runs with different texts, or with different ways to read or divide their text.
 
     Raises:
         UsageError: two runs cannot be compared; the message names them.
     """
-    first, *others = [checkpoints.read(run.checkpoints.find("best")) for run in runs]
+    first, *others = [run.checkpoint for run in runs]
     for run, other in zip(runs[1:], others, strict=True):
         why = None
         if other.corpus["sha256"] != first.corpus["sha256"]:

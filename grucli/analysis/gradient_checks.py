@@ -9,7 +9,6 @@ import numpy as np
 
 from grucli import config
 from grucli.analysis.mistakes import find, made
-from grucli.analysis.subject import text_of
 from grucli.arguments import FilePath, checked
 from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
@@ -34,7 +33,7 @@ from grucli.nn.params import Array, Ids
 from grucli.nn.products import LibraryName, Products, choose
 from grucli.nn.rounding import ROUNDING, Rounding
 from grucli.run.checkpoint import Checkpoint, model_for
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import Dropout, Shards, choose_workers
 from grucli.training.plan import WEIGHTS, random_stream
@@ -43,8 +42,7 @@ from grucli.training.step import dropout_of
 ENTRIES = 24  # entries compared in each array of a large or a trained model
 EVERY_ENTRY_UP_TO = 16  # hidden units up to which every entry of every array is compared
 BASE = config.Model(hidden=5, layers=2, dropout=0.25)  # the model to check
-MODEL_SETTINGS = ("cell", "reset", "hidden", "layers", "dropout", "locked", "weight_dropout")
-CHECKED = {"data.documents", *(f"model.{name}" for name in MODEL_SETTINGS)}
+CHECKED = ["data.documents", *(key for key in config.INFLUENCES if key.startswith("model."))]
 """The settings that have an effect on the check."""
 V, H, T, B, PROCESSES = 100, 256, 24, 48, 2
 """Sizes of a step of training without a run, and its number of processes. They are large enough for
@@ -151,7 +149,7 @@ def check_settings(
 
 def settings_of(values: config.Values) -> config.Settings:
     """The settings of the model that ``check_settings`` checks."""
-    unused = sorted((set(values) - CHECKED) & set(config.flatten(config.Settings())))
+    unused = sorted(config.INFLUENCES.keys() & values.keys() - {*CHECKED})
     if unused:
         raise UsageError(
             f"{unused[0]} has no effect on a gradient check; "
@@ -167,7 +165,6 @@ def _of_settings(settings: config.Settings) -> Sections:
         layers=model.layers,
         dropout=model.dropout,
         cell=model.variant,
-        locked=model.locked,
         recurrent=model.weight_dropout,
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
@@ -197,8 +194,8 @@ def check_run(
         UsageError: these products are not available on this machine.
     """
     all_products = [] if products is None else precisions(products)
-    file, checkpoint = open_checkpoint(path)
-    ids = text_of(file, checkpoint, text)
+    run = Run.open(path)
+    checkpoint, ids = run.checkpoint, run.ids(text)
     report = Report(list(_of_checkpoint(checkpoint, ids, all_products, own=text is None)))
     if not report.undecided:
         return report
@@ -275,7 +272,7 @@ def _toy_step(settings: config.Settings) -> Step:
     model, window = toy(
         V, H, size.layers, T, B, 0.0, seed=0, cell=size.variant, documents=documents
     )
-    dropout = Dropout(size.dropout, (0,), size.locked, size.weight_dropout)
+    dropout = Dropout(size.dropout, (0,), size.weight_dropout)
     state = window.state.astype(np.float32)
     return Step(model.astype(np.float32), window.x, window.targets, state, dropout, PROCESSES)
 

@@ -10,14 +10,14 @@ from rich.console import Console
 from rich.style import Style
 from rich.text import Text
 
-from grucli import output_files
 from grucli.analysis.activations import FEATURES, Correlation, Reading, read
 from grucli.analysis.subject import of_run
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.errors import UsageError
+from grucli.files import check_output
 from grucli.html import ColouredText
-from grucli.run.directory import inputs
+from grucli.run.run import Run
 
 Unit = Annotated[
     int | None,
@@ -64,8 +64,8 @@ def activations(
         raise UsageError("--unit, --top and --surprisal cannot be combined; keep one")
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
-    reads = chain(inputs(run), [Path(text)] if text else [])
-    output_files.check("--html", page, force=force, reads=reads)
+    reads = chain(Run.open(run).inputs(), [Path(text)] if text else [])
+    check_output("--html", page, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:
         found = reading.correlations(top or 3)

@@ -26,8 +26,8 @@ from grucli.cli.train import carry_out
 from grucli.config import Settings, flatten, read_file
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
-from grucli.run.directory import RunDirectory, find_checkpoint
-from grucli.shell import quote
+from grucli.run.run import Run
+from grucli.text_out import quote
 from grucli.training.events import Event, Finished, Started
 from grucli.training.request import Request, TrainOptions
 
@@ -126,10 +126,9 @@ def _differs_from_default(config: Path, key: str) -> bool:
 
 def _existing(paths: Sequence[Path]) -> list[Outcome]:
     for path in paths:
-        find_checkpoint(path, "best")  # raises if the path is wrong
-        if not path.is_dir():
+        if path.is_file():
             raise UsageError(f"{path}: --runs takes run directories, not files")
-    found = {path.resolve(): RunDirectory(path) for path in paths}
+    found = {path.resolve(): Run.open(path) for path in paths}
     check_comparable(list(found.values()))
     return judge_all(list(found.values()))
 
@@ -167,19 +166,19 @@ class _Shown:
 
     def __init__(self, total: int) -> None:
         self.total, self.began = total, time.perf_counter()
-        self.run: RunDirectory | None = None
-        self.complete: list[RunDirectory] = []
+        self.run: Run | None = None
+        self.complete: list[Run] = []
 
     def follow(self, events: Iterator[Event]) -> None:
         """Show the events of all runs."""
         for event in events:
             narrate.warn(event)
             if isinstance(event, Started):
-                self.run, self.began = RunDirectory(event.path), time.perf_counter()
+                self.run, self.began = Run(event.path), time.perf_counter()
                 narrate.say_notes(event.notes if not self.complete else ())
             elif isinstance(event, Finished):
                 self._say_finished(event)
-                self.complete += [RunDirectory(event.run.path)] * event.complete
+                self.complete += [Run(event.run.path)] * event.complete
 
     def _say_finished(self, event: Finished) -> None:
         settings, taken = event.run.settings, render.duration(time.perf_counter() - self.began)

@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from grucli import output_files
 from grucli.cli import options, render
 from grucli.data import builtin
-from grucli.shell import quote
+from grucli.files import output_exists
+from grucli.text_out import quote
 
 Name = Annotated[
     str,
@@ -31,7 +31,7 @@ def corpus(name: Name, output: options.Output = None, force: options.Force = Fal
         return
     path = Path("data", f"{name}.txt") if output is None else output
     chars = builtin.write(name, path, force=force)
-    if not output_files.exists(path):  # a pipe or a device: the text was the answer
+    if not output_exists(path):  # a pipe or a device: the text was the answer
         return
     done = f"{path} already holds this text" if chars is None else f"{chars:,} characters"
     render.say(f"{done}; train on it with: grucli train {quote(str(path))}")

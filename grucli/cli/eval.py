@@ -13,7 +13,7 @@ from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
-from grucli.run.loading import OwnText, load_with_own_text, load_with_split
+from grucli.run.run import Run
 from grucli.training.advice import about_files
 
 Scored = tuple[LanguageModel, list[tuple[str, Score]]]
@@ -70,20 +70,21 @@ def eval(
 
 def _of_split(run: Path, split: str) -> Scored:
     """Return the model, and its score on a part of the corpus that the run was trained on."""
+    opened = Run.open(run)
     try:
-        lm, ids = load_with_split(run, split)
+        return opened.lm, [(split, opened.lm.evaluate(opened.split(split)))]
     except ArgumentError as error:
         raise error.of_option() from None
-    return lm, [(split, lm.evaluate(ids))]
 
 
 def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> Scored:
     """Return the model, and its score on each file, read as the corpus or as --set says."""
-    files, (lm, own) = files or [], load_with_own_text(run)
+    opened, files = Run.open(run), files or []
+    lm = opened.lm
     if files.count("-") > 1:
         raise UsageError("- (standard input) is named twice; it can be read only once")
     encoding = _encoding(lm, sets or [])
-    return lm, [(file, _of_file(lm, own, file, encoding, unknown)) for file in files]
+    return lm, [(file, _of_file(opened, file, encoding, unknown)) for file in files]
 
 
 def _encoding(lm: LanguageModel, sets: list[str]) -> str:
@@ -93,7 +94,8 @@ def _encoding(lm: LanguageModel, sets: list[str]) -> str:
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _of_file(lm: LanguageModel, own: OwnText, file: str, encoding: str, unknown: Any) -> Score:
+def _of_file(run: Run, file: str, encoding: str, unknown: Any) -> Score:
+    lm = run.lm
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
@@ -104,7 +106,7 @@ def _of_file(lm: LanguageModel, own: OwnText, file: str, encoding: str, unknown:
         score = lm.evaluate(text, unknown=unknown)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
-    if own.includes(text):
+    if run.was_trained_on(text):
         render.warn(
             f"{file}: the model was trained on this text, so it predicts it better than new text; "
             "--split val scores the part that was held out"

@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from grucli import output_files
 from grucli.cli import render
 from grucli.errors import UsageError
-from grucli.files import replace_text
+from grucli.files import check_output, replace_text, write_result
 
 STANDARD_OUTPUT = Path("-")
 
@@ -38,14 +37,14 @@ def write_file(text: str, kind: str, output: Path | None, own: Path | None = Non
         assert own is not None
         replace_text(own, text)  # this replaces a link; a link that the user names is followed
         return own
-    output_files.write_result(output, kind, text)
+    write_result(output, kind, text)
     return output
 
 
 def write_plot(path: Path, picture: str) -> None:
     """Write a plot beside an answer; a note says if there is nothing to draw."""
     if picture:
-        output_files.write_result(path, "plot", picture)
+        write_result(path, "plot", picture)
     else:
         render.warn(f"{path}: is not written, because there is nothing to draw")
 
@@ -57,4 +56,4 @@ def check_plot(option: str, path: Path | None, *, force: bool) -> None:
             f"{option} {path}: a plot is an SVG file, so its name must end in .svg; a browser "
             "prints it as PDF, and resvg (pip install resvg-py) makes a PNG of it"
         )
-    output_files.check(option, path, force=force)
+    check_output(option, path, force=force)

@@ -6,14 +6,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from grucli import output_files
 from grucli.cli import options, render
 from grucli.cli.output import write_file
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
-from grucli.files import read_small
+from grucli.files import check_output, read_small
 from grucli.pages import build
-from grucli.run.directory import inputs
+from grucli.run.run import Run
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -47,8 +46,8 @@ def page(
     holds the weights and, unless --passage names one, no text but a sample of the model. Without
     --output it is page.html in the run directory.
     """
-    reads = chain(inputs(run), [Path(passage)] if passage else [])
-    output_files.check("--output", output, force=force, reads=reads)
+    reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
+    check_output("--output", output, force=force, reads=reads)
     own = _in_run(run) if output is None else None
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)

@@ -17,8 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grucli.errors import RunError
-from grucli.printable import CONTROLS, printable, to_bytes
-from grucli.shell import never_option
+from grucli.text_out import CONTROLS, never_option, printable, to_bytes
 
 LONGEST_BAR = 28
 """Maximum length of a bar, in columns."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from grucli.cli import render
 from grucli.cli.options import command_line
 from grucli.config import Values, parse_override
-from grucli.shell import word
+from grucli.text_out import word
 from grucli.training.request import COMMAND_LINE, Request, TrainOptions
 
 

@@ -12,15 +12,15 @@ from grucli.cli.options import command_line
 from grucli.cli.output import answer
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
-from grucli.shell import quote, word
 from grucli.sweeps.api import make_worker, read_study
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.summary import Summary
 from grucli.sweeps.trial_record import TrialRecord
+from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 
 SILENCE = 30.0  # seconds after which an evaluation of a long trial is shown
-LEAST_USED = ("step", "run")  # columns that a narrow terminal does not show, in this order
+LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
 SweepFile = Annotated[
     Path | None,

@@ -14,9 +14,9 @@ from grucli.cli.request import request
 from grucli.config import to_yaml
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
-from grucli.stop_signals import STOP_SIGNALS, stop_signals
-from grucli.training.followers import follow
+from grucli.threads import STOP_SIGNALS, stop_signals
 from grucli.training.mpi import joined
+from grucli.training.other_ranks import take_part
 from grucli.training.ranks import Ranks
 from grucli.training.request import Request, TrainOptions
 from grucli.training.session import StoppedAtOnce, prepare
@@ -85,7 +85,7 @@ def train(
     )
     with _joined(mpi) as ranks:
         if ranks.rank:
-            follow(ranks)
+            take_part(ranks)
             return
         asked = request(corpus, sets, budget | run | weights)
         if print_config:
@@ -120,7 +120,7 @@ def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
         narrate.say_stopped(session.run, sources)
         raise typer.Exit(128 + (signal or ranks.signal))
     if not quiet:
-        narrate.say_goodbye(session)
+        narrate.show_result(session)
 
 
 def _print_config(asked: Request, ranks: Ranks) -> None:

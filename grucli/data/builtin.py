@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from grucli import output_files
 from grucli.errors import CorpusError, UsageError
+from grucli.files import output_exists, write_output
 
 NAMES = ("python-reference", "python-stdlib")
 # directories of the standard library that are not the library itself
@@ -35,7 +35,7 @@ def write(name: str, path: Path, *, force: bool = False) -> int | None:
     """
     text = chunks(name)
     try:
-        if not output_files.exists(path) or force:
+        if not output_exists(path) or force:
             return _write(path, text)
         if _is_equal(path, text):
             return None
@@ -67,7 +67,7 @@ def _write(path: Path, text: Iterable[str]) -> int:
             file.write(chunk.encode())
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    output_files.write(path, fill)
+    write_output(path, fill)
     return chars
 
 

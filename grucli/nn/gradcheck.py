@@ -87,7 +87,7 @@ class Window:
     x: Input  # (T, B) ids, or (T, B, V) real-valued
     targets: Ids  # (T, B)
     state: Array  # (L, B, S H)
-    masks: Array | None  # (L, T or 1, B, H)
+    masks: Array | None  # (L, T, B, H)
     recurrent: Mapping[str, Array] = field(default_factory=dict)  # masks of recurrent weights
 
     def streams(self, some: slice) -> "Window":
@@ -430,7 +430,6 @@ def toy(
     seed: int,
     cell: str = "gru",
     *,
-    locked: bool = False,
     recurrent: float = 0.0,
     documents: bool = False,
 ) -> tuple[Model, Window]:
@@ -443,8 +442,7 @@ def toy(
     model.initialize(rng)
     model.params.flat += rng.normal(0, 0.5 / math.sqrt(H), model.params.flat.shape)
     model.output(model.params).W_hc[:] = rng.normal(0, 1 / math.sqrt(H), (H, V))
-    shape = (L, 1 if locked else T, B, H)
-    masks = dropout_masks(rng, dropout, shape, np.float64) if dropout else None
+    masks = dropout_masks(rng, dropout, (L, T, B, H), np.float64) if dropout else None
     x, targets = rng.integers(0, V, (2, T, B))
     state = rng.uniform(-0.9, 0.9, (L, B, model.state_size))
     dropped = recurrent_masks(rng, recurrent, model.params) if recurrent else {}
@@ -458,7 +456,6 @@ def check_all(
     layers: int,
     dropout: float,
     cell: str = "gru",
-    locked: bool = False,
     recurrent: float = 0.0,
     documents: bool = False,
     entries: int | None = None,
@@ -469,7 +466,7 @@ def check_all(
     masks set to zero. ``entries`` as in ``check_model``.
     """
     rng = np.random.default_rng(0)
-    kind: dict[str, Any] = {"cell": cell, "locked": locked, "recurrent": recurrent}
+    kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent}
     kind["documents"] = documents
     V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
     model, window = toy(V, hidden, layers, T, B, dropout, seed=0, **kind)

@@ -10,13 +10,11 @@ from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
 from grucli.html import WebPage
-from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
 from grucli.pages.assembly import About, html
 from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
-from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import open_checkpoint, own_corpus, run_of
 from grucli.run.overlap import find_copy
+from grucli.run.run import Run
 
 PROVEN = 200
 """Symbols of the text whose numbers the page checks."""
@@ -64,53 +62,44 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
         ArgumentError: a weight is too large for float16.
         UsageError: the page does not know the cell.
     """
-    file, checkpoint = open_checkpoint(Path(run))
-    lm = checkpoint.language_model(file)
+    opened = Run.open(run)
+    lm = opened.lm
     if lm.model.cell not in NETWORKS:
         raise UsageError(f"a page computes {', '.join(NETWORKS)}, and not {lm.model.cell}")
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
         raise ArgumentError("weights", "must be float32: a weight is too large for float16")
     sample = lm.sample_ids(SAMPLED, seed=SEED)
-    copied = _copied(file, checkpoint, sample)
+    copied = _copied(opened, sample)
     # without bytes that are no text: U+FFFD for them would be text that the model never saw
     shown = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
     shown = shown if passage is None else passage
     held = payload(lm, sample[:PROVEN], type_)
     if passage is not None:
         lm.encode(passage)  # a character that the model never saw is an error here, not in the page
-    return Page(html(held, _about(file, checkpoint, lm, type_, copied, shown)), type_, copied)
+    return Page(html(held, _about(opened, type_, copied, shown)), type_, copied)
 
 
-def _copied(file: Path, checkpoint: Checkpoint, sample: Ids) -> str | None:
+def _copied(run: Run, sample: Ids) -> str | None:
     """The longest passage of a sample that is also in the training text, if that is there."""
     with suppress(CheckpointError, CorpusError):
-        train = checkpoint.splits(own_corpus(file, checkpoint).ids).train
-        return find_copy(sample, train, checkpoint.vocabulary).text
+        return find_copy(sample, run.splits.train, run.lm.vocabulary).text
     return None
 
 
-def _about(
-    file: Path,
-    checkpoint: Checkpoint,
-    lm: LanguageModel,
-    type_: Type,
-    copied: str | None,
-    passage: str,
-) -> About:
-    name, length = _name(file), f"{checkpoint.corpus['chars']:,} {lm.vocabulary.noun}s"
+def _about(run: Run, type_: Type, copied: str | None, passage: str) -> About:
+    name, length = _name(run), f"{run.checkpoint.corpus['chars']:,} {run.lm.vocabulary.noun}s"
     return About(
         title=f"A model that writes like {name}",
         subtitle=f"Trained on a text of {length}, it predicts the next one. It needs nothing but "
         "this page.",
         passage=passage,
-        facts=tuple(_facts(checkpoint, lm, type_, copied, f"{name}, {length}")),
+        facts=tuple(_facts(run, type_, copied, f"{name}, {length}")),
     )
 
 
-def _facts(
-    checkpoint: Checkpoint, lm: LanguageModel, type_: Type, copied: str | None, text: str
-) -> list[tuple[str, str]]:
+def _facts(run: Run, type_: Type, copied: str | None, text: str) -> list[tuple[str, str]]:
+    lm, checkpoint = run.lm, run.checkpoint
     model, where = lm.model, checkpoint.progress
     steps = f"{where.step:,} step{'s' * (where.step != 1)}"
     noun = lm.vocabulary.noun
@@ -135,11 +124,10 @@ def _facts(
     return [*facts, ("Made with", f"grucli {__version__}")]
 
 
-def _name(file: Path) -> str:
+def _name(run: Run) -> str:
     """The name of the training text, or of the checkpoint without a run."""
-    run = run_of(file)
-    if run is None:
-        return file.stem
+    if run.path == run.file:
+        return run.file.stem
     names = [Path(path).stem for path in run.info.corpus.paths or [] if path != STANDARD_INPUT]
     if not names:
         return "its training text"

@@ -3,6 +3,7 @@
    Text of the model or of the user only ever becomes text. */
 
 const PORTION = 24; // milliseconds of computation between two looks at the keyboard
+const LN2 = Math.log(2); // nats in a bit
 
 const $ = (id) => document.getElementById(id);
 

@@ -124,7 +124,7 @@ const inside = (() => {
     for (const id of ["quantity", "unit"]) $(id).addEventListener("input", byHand);
     $("unit").addEventListener("change", () => colour(followed));
     for (const id of ["layer", "feature"]) $(id).addEventListener("input", find);
-    $("inside-lead").textContent = `What the model has read is kept in ${plural(model.H, "number")} ${model.L > 1 ? "in each layer" : ""}, one for each unit, and every character changes them. The text is coloured by one of them. Choose a character to see the numbers before and after it.`.replace(" ,", ",");
+    $("inside-lead").textContent = `What the model has read is kept in ${plural(model.H, "number")}${model.L > 1 ? " in each layer" : ""}, one for each unit, and every character changes them. The text is coloured by one of them. Choose a character to see the numbers before and after it.`;
     $("equations").textContent = [...EQUATIONS[spec.cell], "", "h⁻ is the state before the character x. W and b are the weights that training has found. σ(a) = 1 / (1 + e⁻ᵃ), and * multiplies elementwise."].join("\n");
   }
   return { prepare, show };

@@ -1,7 +1,7 @@
 /* The page begins: its tabs, what it says of the model, and the first text. */
 
 const tabs = [...document.querySelectorAll('[role="tab"]')];
-function choose(tab, focus = false) {
+function chooseTab(tab, focus = false) {
   for (const one of tabs) {
     const chosen = one === tab;
     one.setAttribute("aria-selected", chosen);
@@ -15,18 +15,18 @@ function choose(tab, focus = false) {
   } catch { /* a page within another page has no address */ }
 }
 /** The tab that the address names, such as #read. */
-function chooseByAddress() {
+function chooseTabByAddress() {
   const tab = tabs.find((one) => `#${one.getAttribute("aria-controls")}` === location.hash);
-  if (tab) choose(tab);
+  if (tab) chooseTab(tab);
 }
 function prepareTabs() {
   tabs.forEach((tab, i) => {
-    tab.addEventListener("click", () => choose(tab));
+    tab.addEventListener("click", () => chooseTab(tab));
     tab.addEventListener("keydown", (event) => {
       const to = { ArrowRight: i + 1, ArrowLeft: i - 1, Home: 0, End: tabs.length - 1 }[event.key];
       if (to === undefined) return;
       event.preventDefault();
-      choose(tabs[(to + tabs.length) % tabs.length], true);
+      chooseTab(tabs[(to + tabs.length) % tabs.length], true);
     });
   });
 }
@@ -52,10 +52,10 @@ async function start() {
     prepareTabs();
     prepareFields();
     for (const view of [writing, reading, surprise, inside, gradient]) view.prepare();
-    chooseByAddress();
-    addEventListener("hashchange", chooseByAddress);
+    chooseTabByAddress();
+    addEventListener("hashchange", chooseTabByAddress);
     writing.begin();
-    show(await prove());
+    showProof(await prove());
   } catch (error) {
     fail(error);
   }

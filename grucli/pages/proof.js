@@ -29,7 +29,7 @@ async function prove() {
   found.forEach(({ difference }) => differ(difference, 0));
   return { worst, characters: ids.length, steps: norms.length };
 }
-function show({ worst, characters, steps }) {
+function showProof({ worst, characters, steps }) {
   const passed = worst <= NEAR;
   document.documentElement.dataset.selftest = passed ? "passed" : "failed";
   $("proof").className = passed ? "passed" : "failed";

@@ -1,7 +1,5 @@
 /* The view that reads: a text coloured by surprise. */
 
-const LN2 = Math.log(2);
-
 const surprise = (() => {
   const FULL = 8; // bits of full colour
   let strip = null;

@@ -13,14 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
-from grucli.config import Settings, flatten
+from grucli.config import Settings, flatten, without_former
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.data.windows import Splits, split
@@ -31,21 +31,87 @@ from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids, Params
 from grucli.run.archive import Archive, Shape, read_back
-from grucli.run.checkpoint_format1 import MEMBERS_RENAMED, of_today
-from grucli.run.progress import Progress, read_progress
+from grucli.run.records import Count
 
-FORMAT = 2
-"""Version of the file format. grucli 0.1.0 wrote format 1, where some names are different."""
-
-META_LIMIT = 2**24
-"""Maximum size of ``meta`` in bytes; a file with a larger one is refused."""
+FORMAT = 2  # version of the file format
+META_LIMIT = 2**24  # bytes of ``meta``; a file with a larger one is refused
 
 LARGEST_WEIGHT = 1e30
 """Maximum absolute value of a parameter. Up to it, sums of products over a whole layer are finite
 in float32, and all losses are finite."""
 
-LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}
-"""The largest symbol of each level."""
+LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}  # the largest symbol of each level
+
+
+@dataclass
+class Progress:
+    """The progress of a run: the part of a checkpoint that is not an array."""
+
+    step: Count = 0  # steps done, which are updates and skipped steps
+    # Time used, if the budget is in minutes, because it then determines the learning rate.
+    # Otherwise None, so that equal runs have equal checkpoints.
+    seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    loss_sum: FiniteFloat = 0.0  # of the losses since the last row with the training loss, in nats
+    chars: Count = 0  # characters in ``loss_sum``
+    best_step: Count | None = None  # of the evaluation with the lowest loss; None before the first
+    best_loss: FiniteFloat | None = None  # of that evaluation, in nats per symbol
+    evaluations_since_best: Count = 0
+    evaluated_step: Count | None = None  # of the last evaluation whose checkpoint was written
+    evaluated_loss: FiniteFloat | None = None  # of that evaluation
+    lr: FiniteFloat = 0.0  # of the last update
+    grad_norm: FiniteFloat = 0.0  # of the last gradient, before clipping
+    train_loss: FiniteFloat = 0.0  # mean training loss in the last row with it
+    due: bool = False  # a row, evaluation or sample of this step has still to be made after a stop
+    skipped: Count = 0  # steps skipped because their loss or gradient was not finite
+    consecutive_nonfinite: Count = 0  # skipped steps since the last update
+    consecutive_absurd: Count = 0  # steps in a row, up to now, whose loss was absurdly high
+    # Factor for the learning rates; it is halved each time the run goes back.
+    lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def updates(self) -> int:
+        """Number of updates done."""
+        return self.step - self.skipped
+
+    @property
+    def of_evaluation(self) -> bool:
+        """Whether the run was evaluated and saved at this step."""
+        return self.step == self.evaluated_step
+
+    @property
+    def loss(self) -> float | None:
+        """Validation loss at this step, in nats per symbol; None if there was no evaluation."""
+        return self.evaluated_loss if self.of_evaluation else None
+
+    def end_row(self) -> bool:
+        """Let a row of the metrics end here; return whether there was a step since the last one."""
+        if not self.chars:
+            return False
+        self.train_loss = self.loss_sum / self.chars
+        self.loss_sum, self.chars = 0.0, 0
+        return True
+
+    def note_skipped(self) -> None:
+        """Record a step that was skipped because its loss or gradient was not finite."""
+        self.step += 1
+        self.skipped += 1
+        self.consecutive_nonfinite += 1
+
+    def note_evaluation(self, loss: float) -> bool:
+        """Record the loss of an evaluation at this step; return whether it is the best so far."""
+        self.evaluated_step, self.evaluated_loss = self.step, loss
+        if self.best_loss is not None and loss >= self.best_loss:
+            self.evaluations_since_best += 1
+            return False
+        self.best_loss, self.best_step, self.evaluations_since_best = loss, self.step, 0
+        return True
+
+    def out_of_patience(self, patience: int) -> bool:
+        """Whether the loss has not improved for ``patience`` evaluations; never if that is 0."""
+        return 0 < patience <= self.evaluations_since_best
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 @dataclass
@@ -287,11 +353,15 @@ class _Reader:
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path = path
-        self.archive = Archive(path, archive, MEMBERS_RENAMED)
+        self.archive = Archive(path, archive)
         self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``Member.shape``
 
     def read(self) -> Checkpoint:
         meta = self.meta()
+        meta["settings"] = {
+            section: without_former(values, f"{section}.")
+            for section, values in meta["settings"].items()
+        }
         self._check_known(meta)
         settings = _settings(meta)
         symbols = self._symbols(settings)
@@ -315,7 +385,7 @@ class _Reader:
             window=meta["window"],
             corpus=dict(meta["corpus"]),
             use_ema=meta["use_ema"],
-            progress=read_progress(meta["progress"]),
+            progress=_progress(meta),
         )
         _check(checkpoint)
         if settings.optim.ema:
@@ -324,7 +394,7 @@ class _Reader:
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
-        """The content of ``meta``, in the present format."""
+        """The content of ``meta``."""
         if "meta" not in self.archive.members:
             raise ValueError("it has no member named meta")
         if self.archive.members["meta"].file_size > META_LIMIT:
@@ -332,12 +402,13 @@ class _Reader:
         meta = json.loads(self._member("meta").tobytes().decode())
         if not isinstance(meta, dict) or type(meta.get("format")) is not int or meta["format"] < 1:
             raise ValueError("meta holds no format number")
-        if meta["format"] > FORMAT:
+        if meta["format"] != FORMAT:
             raise CheckpointError(
                 f"{self.path}: written in format {meta['format']} by grucli {meta.get('grucli')}; "
-                f"this is grucli {__version__}, which reads formats up to {FORMAT}: upgrade grucli"
+                f"this is grucli {__version__}, which reads format {FORMAT}: use the grucli that "
+                "wrote it"
             )
-        return of_today(meta) if meta["format"] == 1 else meta
+        return meta
 
     def _check_known(self, meta: dict[str, Any]) -> None:
         """Refuse settings and progress of another version of the program."""
@@ -385,6 +456,12 @@ def _settings(meta: Mapping[str, Any]) -> Settings:
     return settings.model_copy(update={"data": data})
 
 
+def _progress(meta: Mapping[str, Any]) -> Progress:
+    """The progress of a run, with strict keys and types."""
+    progress = Progress(**meta["progress"])
+    return _PROGRESS.validate_json(json.dumps(asdict(progress)), strict=True)
+
+
 def _in_range_or_refused(name: str, weights: Array) -> Array:
     if not _in_range(weights):
         raise ValueError(f"{name} holds weights above {LARGEST_WEIGHT:g}: the run has diverged")
@@ -425,6 +502,6 @@ def is_of_evaluation(path: Path) -> bool:
     """Whether a checkpoint was written at an evaluation; True if it cannot be read."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return read_progress(_Reader(path, archive).meta()["progress"]).of_evaluation
+            return _progress(_Reader(path, archive).meta()).of_evaluation
     except Exception:  # a later reader of the file gets the error
         return True

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,10 @@ from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
 from grucli.data.corpus import Corpus
-from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, policy
-from grucli.run.directory import RunDirectory, open_checkpoint, own_corpus
 from grucli.run.run import Column, Run, common_noun, curves, loss_axis
-from grucli.run.run_files import TextInfo
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
@@ -78,15 +74,9 @@ def report(
 # ---- one run
 
 
-def _names_of(text: TextInfo) -> list[str]:
-    """The names of the files of a text."""
-    names = (Path(path).name for path in text.paths or [])
-    return ["standard input" if name == STANDARD_INPUT else name for name in names]
-
-
 def _text_of(run: Run) -> str:
     """A text in few words: its first file, and how many more there are."""
-    first, *more = _names_of(run.info.corpus) or [""]
+    first, *more = run.text_names or [""]
     return f"{first} and {len(more)} more" if more else first
 
 
@@ -122,7 +112,7 @@ def _facts(run: Run, noun: str) -> dict[str, str]:
     info = run.info
     facts = {
         "status": run.status,
-        "text": _text_with_size(info.corpus, noun),
+        "text": _text_with_size(run, noun),
         "network": info.model or "",
         "parameters": "" if info.parameters is None else f"{info.parameters:,}",
         "budget": info.budget or "",
@@ -137,9 +127,9 @@ def _facts(run: Run, noun: str) -> dict[str, str]:
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def _text_with_size(text: TextInfo, noun: str) -> str:
-    size = [] if text.chars is None else [f"{text.chars:,} {noun}s"]
-    return ", ".join(_names_of(text) + size)
+def _text_with_size(run: Run, noun: str) -> str:
+    chars = run.info.corpus.chars
+    return ", ".join(run.text_names + ([] if chars is None else [f"{chars:,} {noun}s"]))
 
 
 def _time(seconds: float) -> str:
@@ -164,7 +154,7 @@ def _changed(settings: Settings) -> dict[str, str]:
 
 def _samples(run: Run) -> Iterator[str]:
     """Samples over time, side by side."""
-    found = RunDirectory(run.path).samples()
+    found = run.samples()
     if not found:
         return
     places = np.unique(np.linspace(0, len(found) - 1, SAMPLES).round().astype(int))
@@ -180,12 +170,11 @@ def _samples(run: Run) -> Iterator[str]:
 def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
     """The beginning of the validation text, coloured by surprise, or why it is not."""
     try:
-        file, checkpoint = open_checkpoint(run.path)
-        text = own_corpus(file, checkpoint) if text is None else text
+        lm = run.lm
+        ids = run.checkpoint.splits((run.text if text is None else text).ids).val
     except (CheckpointError, CorpusError) as error:
         yield f'<p class="soft">{as_html(f"No validation text is shown: {error}")}</p>'
         return
-    ids, lm = checkpoint.splits(text.ids).val, checkpoint.language_model(file)
     if len(ids) < 2:
         return
     with blas_limited_to(1):  # the products are small
@@ -257,10 +246,9 @@ PORTION = "batch x window"
 def _portion(run: Run) -> str:
     """What a step reads: less than the settings say if the text is short."""
     try:
-        _, checkpoint = open_checkpoint(run.path)
+        return f"{run.checkpoint.batch} x {run.checkpoint.window}"
     except CheckpointError:
         return ""
-    return f"{checkpoint.batch} x {checkpoint.window}"
 
 
 RESULTS: Mapping[str, Callable[[Run], str]] = {

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from grucli.arguments import PathLike, check_path, checked, file_names, plain
 from grucli.errors import UsageError
-from grucli.shell import word
 from grucli.sweeps.summary import Summary
+from grucli.text_out import word
 from grucli.training.parallel import check_not_imported_by_a_worker
 
 if TYPE_CHECKING:

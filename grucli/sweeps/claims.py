@@ -24,7 +24,7 @@ from grucli.sweeps.space import Distribution, Space, from_optuna
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import minutes_of_training
-from grucli.sweeps.trial_record import TENTHS, Kind, TrialRecord
+from grucli.sweeps.trial_record import NOTES, TENTHS, Kind, TrialRecord
 
 LOST = 5  # worker deaths in a row, without a new checkpoint, after which a trial is given up
 STARTUP = 8  # trials with random values before TPE begins to choose
@@ -44,13 +44,9 @@ class ClaimedTrial:
         self._again = again  # whether it had a worker before
 
     def begin(self, step: int | None) -> bool:
-        """Note that this process works on the trial.
+        """Note that this process goes on from the checkpoint at ``step``, or begins.
 
-        Args:
-            step: the step of its last checkpoint; None if there is none.
-
-        Returns:
-            Whether the trial may be trained: not if its workers die again and again.
+        The trial may not be trained if this returns False: its workers die again and again.
         """
         old, clock = self.record, time.time()
         died = self._again and not old.left
@@ -63,21 +59,18 @@ class ClaimedTrial:
 
     def report(self, loss: float, tenths: Sequence[int]) -> bool:
         """Report the validation loss at some tenths of the budget; whether to prune the trial."""
-        last = max(tenths)
         with quietly(self._study.storage_name):
             for tenth in tenths:
                 self._trial.report(loss, tenth)
-        self._note_time(tenth=last)
-        with quietly(self._study.storage_name):
-            return last < TENTHS and self._trial.should_prune()
+            self._note_time(tenth=max(tenths))
+            return max(tenths) < TENTHS and self._trial.should_prune()
 
     def tell(self, loss: float, step: int | None, *, complete: bool) -> None:
         """Tell the result of a trial that is at its end or was pruned."""
         self._note_time(loss=loss, step=step)
-        if complete:
-            self._end(TrialState.COMPLETE, loss)
-        else:
-            self._end(TrialState.PRUNED)
+        self._end(
+            TrialState.COMPLETE if complete else TrialState.PRUNED, loss if complete else None
+        )
 
     def refuse(self, kind: Kind, problem: str) -> None:
         """Tell that a trial has no result.
@@ -85,9 +78,9 @@ class ClaimedTrial:
         It counts as pruned: TPE leaves out failed trials, but avoids the values of pruned ones.
         """
         self._note_time(kind=kind, problem=problem, loss=None, step=None)
-        self._end(TrialState.PRUNED)
+        self._end(TrialState.PRUNED, None)
 
-    def _end(self, state: TrialState, loss: float | None = None) -> None:
+    def _end(self, state: TrialState, loss: float | None) -> None:
         with quietly(self._study.storage_name):
             self._trial.study.tell(self.record.number, loss, state)
         self.ended = True
@@ -110,8 +103,7 @@ class ClaimedTrial:
     def _note(self, **changes: Any) -> None:
         self.record = replace(self.record, **changes)
         with quietly(self._study.storage_name):
-            for key, value in self.record.attributes().items():
-                self._trial.set_user_attr(key, value)
+            self._trial.set_user_attr(NOTES, self.record.notes())
 
 
 def claim_trial(study: Study, space: Space) -> ClaimedTrial | None:
@@ -137,7 +129,7 @@ def _take_over(study: Study, space: Space, record: TrialRecord) -> ClaimedTrial 
 def _make(study: Study, space: Space) -> ClaimedTrial | None:
     new = TrialRecord(0, "running", {}, folder=study.folder_id)
     # the folder comes with the trial at once, so that no trial lacks it after a kill
-    template = create_trial(state=TrialState.RUNNING, user_attrs=new.attributes())
+    template = create_trial(state=TrialState.RUNNING, user_attrs={NOTES: new.notes()})
     id_ = study.storage.create_new_trial(_study_id(study), template)
     number = study.storage.get_trial(id_).number
     claim = study.claim(replace(new, number=number))

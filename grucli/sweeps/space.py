@@ -22,7 +22,6 @@ from grucli.config import (
     read_file,
     resolve,
     to_scalar,
-    with_new_names,
 )
 from grucli.errors import SettingsError
 
@@ -96,34 +95,27 @@ def read_space(config: Path | None, settings: Mapping[str, Any]) -> Space:
     Raises:
         SettingsError: one message lists all problems, each with file, key and what is allowed.
     """
-    values = with_new_names({**(read_file(config) if config else {}), **settings})
+    values = {**(read_file(config) if config else {}), **settings}
     source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}
     fixed = {key: one for key, one in values.items() if key not in own and key not in ranges}
-    options, problems = _options(own, source)
+    options, distributions, problems = Options(), dict[str, Distribution](), list[str]()
+    try:
+        options = Options.model_validate({key.partition(".")[2]: own[key] for key in own})
+    except ValidationError as error:
+        problems += [f"{source}: {_explained(dict(item))}" for item in error.errors()]
     problems += _problems(source, fixed)
-    distributions: dict[str, Distribution] = {}
-    for key, given in ranges.items():
+    for key, form in ranges.items():
         try:
-            distributions[key] = _checked_distribution(key, given, source)
+            distributions[key] = _checked_distribution(key, form, source)
         except SettingsError as error:
             problems += str(error).splitlines()
-    space = Space(distributions, fixed, options or Options(), source)
-    problems = list(dict.fromkeys(problems)) or [
-        f"{source}: {problem}" for problem in _problems_of_the_whole(space)
-    ]
+    space = Space(distributions, fixed, options, source)
+    problems = problems or [f"{source}: {problem}" for problem in _problems_of_the_whole(space)]
     if problems:
-        raise SettingsError("\n".join(problems))
+        raise SettingsError("\n".join(dict.fromkeys(problems)))
     return space
-
-
-def _options(own: Mapping[str, Any], source: str) -> tuple[Options | None, list[str]]:
-    try:
-        values = {key.partition(".")[2]: value for key, value in own.items()}
-        return Options.model_validate(values), []
-    except ValidationError as error:
-        return None, [f"{source}: {_explained(dict(item))}" for item in error.errors()]
 
 
 def _explained(item: Mapping[str, Any]) -> str:
@@ -143,16 +135,16 @@ def _problems(source: str, values: Values) -> list[str]:
     return []
 
 
-def _checked_distribution(key: str, given: Any, source: str) -> Distribution:
+def _checked_distribution(key: str, form: Any, source: str) -> Distribution:
     """The distribution of a setting; SettingsError if not all of its values are possible."""
     if key not in DEFAULTS:
-        raise SettingsError("\n".join(_problems(source, {key: 0})))
+        resolve([(source, {key: 0})])
     try:
-        one = _distribution(key, given)
+        one = _distribution(key, form)
     except RangeError as error:
         raise SettingsError(f"{source}: {key}: {error}") from None
     # what lies between two possible numbers is possible, too
-    values = given["choice"] if isinstance(one, CategoricalDistribution) else (one.low, one.high)
+    values = form["choice"] if isinstance(one, CategoricalDistribution) else (one.low, one.high)
     problems = [line for value in values for line in _problems(source, {key: value})]
     if problems:
         raise SettingsError("\n".join(problems))
@@ -214,15 +206,18 @@ def to_json(one: Distribution) -> dict[str, Any]:
 
 def from_json(stored: Any) -> Distribution:
     """The distribution that a study has stored."""
-    return _choice(stored["choice"]) if "choice" in stored else _numbers(**stored)
+    if "choice" in stored:
+        return CategoricalDistribution(list(map(_storable, stored["choice"])))
+    return _numbers(**stored)
 
 
-def _choice(values: Sequence[Any]) -> CategoricalDistribution:
-    plain = (bool, int, float, str, type(None))
-    frozen = [tuple(one) if isinstance(one, list) else one for one in values]
-    return CategoricalDistribution(
-        [one if isinstance(one, plain) else to_scalar(one) for one in frozen]
-    )
+def _storable(value: Any) -> Any:
+    """A value in a form that Optuna can store: a list becomes a text."""
+    return value if isinstance(value, bool | int | float | str | None) else _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    return to_scalar(tuple(value) if isinstance(value, list) else value)
 
 
 def _numbers(low: Any, high: Any, step: Any, *, log: bool, whole: bool) -> Distribution:
@@ -233,30 +228,26 @@ def _numbers(low: Any, high: Any, step: Any, *, log: bool, whole: bool) -> Distr
         return FloatDistribution(low, high + ROUNDING * (step or 0), log, step)
 
 
-def _distribution(key: str, given: Any) -> Distribution:
-    """Read what a file gives instead of a value.
-
-    Raises:
-        RangeError: it is none of ``FORMS``, or does not suit the setting.
-    """
-    kinds = {"choice", "range", "log"} & set(given)
-    if len(kinds) != 1 or set(given) - kinds - {"step"}:
-        raise RangeError(f"write {FORMS}, not {_shown(given)}")
+def _distribution(key: str, form: Any) -> Distribution:
+    """Read what a file gives instead of a value; RangeError if it does not suit the setting."""
+    kinds = {"choice", "range", "log"} & set(form)
+    if len(kinds) != 1 or set(form) - kinds - {"step"}:
+        raise RangeError(f"write {FORMS}, not {_shown(form)}")
     (kind,) = kinds
     if kind != "choice":
-        return _read_numbers(key, kind, given[kind], given.get("step"))
-    values = given["choice"]
-    if "step" in given:
+        return _read_numbers(key, kind, form[kind], form.get("step"))
+    values = form["choice"]
+    if "step" in form:
         raise RangeError("step belongs to range, not to choice")
     if not isinstance(values, list) or not values:
         raise RangeError(f"choice must be a list of values, not {_shown(values)}")
     if any(isinstance(one, dict) for one in values):
         raise RangeError(f"a choice cannot contain ranges: {_shown(values)}")
-    texts = [to_scalar(tuple(one) if isinstance(one, list) else one) for one in values]
+    texts = [_scalar(one) for one in values]
     twice = [text for text in texts if texts.count(text) > 1]
     if twice:
         raise RangeError(f"choice has {twice[0]} twice")
-    return _choice(values)
+    return from_json({"choice": values})
 
 
 def _read_numbers(key: str, kind: str, ends: Any, step: Any) -> Distribution:

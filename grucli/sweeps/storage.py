@@ -36,12 +36,7 @@ PLAIN = re.compile(r"[\w+]+://([\w.-]*(:\*\*\*)?@)?[\w.:\[\]-]*(/[\w./ -]*)?")
 
 @contextmanager
 def quietly(storage_name: str) -> Iterator[None]:
-    """Call Optuna without its log and its warnings, and with its errors as ours.
-
-    Raises:
-        RunError: the storage cannot be read, written or locked.
-        UsageError: its file system has no locks.
-    """
+    """Call Optuna without its log and its warnings, and with its errors as ours."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
@@ -54,16 +49,13 @@ def quietly(storage_name: str) -> Iterator[None]:
             "could train the same trial. Try again, or choose another directory with --runs-dir"
         ) from None
     except OSError as error:
-        what = error.strerror or error
-        raise RunError(
-            f"{error.filename or storage_name}: {what}; the same command goes on later"
-        ) from None
+        what = f"{error.filename or storage_name}: {error.strerror or error}"
+        raise RunError(f"{what}; the same command goes on later") from None
     except (GrucliError, MemoryError):
         raise
     except (SQLAlchemyError, StorageInternalError) as error:
-        raise RunError(
-            f"{storage_name}: {_reason(error)}; the same command goes on later"
-        ) from None
+        what = f"{storage_name}: {_reason(error)}"
+        raise RunError(f"{what}; the same command goes on later") from None
     except Exception as error:  # Optuna raises many kinds for lines that it has not written
         raise RunError(f"{storage_name}: damaged, or not a study of Optuna and grucli") from error
     finally:
@@ -118,14 +110,11 @@ class JournalLock(WaitingLock):
 
 def _cut_torn_line(path: Path) -> None:
     with open_own(path, "rb+") as file:
-        end = file.seek(0, os.SEEK_END)
-        if not end:
-            return
-        file.seek(-1, os.SEEK_END)
-        if file.read(1) == b"\n":
-            return
-        file.seek(0)
-        file.truncate(file.read().rfind(b"\n") + 1)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if file.read() not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def journal(folder: Path) -> BaseStorage:
@@ -150,10 +139,8 @@ def database(url: str) -> BaseStorage:
         except ImportError as error:
             driver = getattr(error.__cause__, "name", None) or _parsed(url).get_driver_name()
             package = "psycopg[binary]" if driver == "psycopg" else driver
-            raise UsageError(
-                f"--storage {shown}: the driver {driver} is not installed; install {package} with "
-                "pip"
-            ) from None
+            problem = f"the driver {driver} is not installed; install {package} with pip"
+            raise UsageError(f"--storage {shown}: {problem}") from None
         except Exception as error:  # drivers raise many kinds for options that they do not know
             if attempt == ATTEMPTS or not isinstance(error, IntegrityError | ProgrammingError):
                 raise UsageError(f"--storage {shown}: {_reason(error)}") from None

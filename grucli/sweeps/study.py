@@ -19,7 +19,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from grucli.analysis.comparison import NO_EFFECT
+from grucli.config import INFLUENCES
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.sweeps.space import Space, from_json, from_optuna, to_json
@@ -39,7 +39,7 @@ FOLDER = "folder"  # and one for each of its folders: this word and the id of th
 LOCK, FOLDER_ID = "study.lock", "folder"  # files of the folder
 ENDS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
-MAY_DIFFER = NO_EFFECT - {"train.seed"} | {"train.products"}
+MAY_DIFFER = {key for key, one in INFLUENCES.items() if one in ("rounding", "nothing")}
 """Settings in which workers may differ, such as the number of processes: machines differ, too."""
 
 Definition = dict[str, Any]
@@ -62,14 +62,7 @@ class Study:
 
     @classmethod
     def create(cls, folder: Path, url: str | None, space: Space, text: str) -> "Study":
-        """Make a study, or join it if it is there.
-
-        Args:
-            folder: its folder, whose name a new study has.
-            url: its database; None for a journal in the folder.
-            space: what the sweep file asks for.
-            text: SHA-256 of the text.
-        """
+        """Make a study on a text with this SHA-256, or join it if it is there."""
         storage_name = _storage_name(folder, url)
         with quietly(storage_name):
             storage = None if url is None else database(url)
@@ -77,10 +70,10 @@ class Study:
         with quietly(storage_name), WaitingLock(folder / LOCK) as lock:
             if Lock(lock.path).is_free():
                 raise UsageError(
-                    f"{folder}: its file system has no locks, so that two workers could train "
-                    "the same trial; choose another directory with --runs-dir"
+                    f"{folder}: its file system has no locks, so that two workers could train the "
+                    "same trial; choose another directory with --runs-dir"
                 )
-            if url is None and ((folder / JOURNAL).exists() or not _is_owned(folder)):
+            if url is None and ((folder / JOURNAL).exists() or not (folder / FOLDER_ID).exists()):
                 storage = journal(folder)
             folder_id, name = _names(folder, storage)
             if storage is None or name is None:
@@ -206,18 +199,13 @@ def _check_files(folder: Path) -> None:
         raise UsageError(f"{error.filename}: {error.strerror}") from None
 
 
-def _is_owned(folder: Path) -> bool:
-    """Whether a study has the folder."""
-    return (folder / FOLDER_ID).exists()
-
-
 def _names(folder: Path, storage: BaseStorage | None) -> tuple[str, str | None]:
     """The id of a folder, and the name in the storage of its study, which may have been renamed.
 
     A new folder has no id. The name is None if the folder has a study that is not in the storage.
     """
     studies = [] if storage is None else storage.get_all_studies()
-    if not _is_owned(folder):
+    if not (folder / FOLDER_ID).exists():
         in_journal = isinstance(storage, optuna.storages.JournalStorage)  # which has a single study
         return "", studies[0].study_name if in_journal and studies else folder.name
     folder_id = read_small(folder / FOLDER_ID, 100).decode(errors="replace").strip()
@@ -261,7 +249,9 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
     if stored is None:
         return None
     ranges = {key: to_json(from_json(one)) for key, one in stored["parameters"].items()}
-    return {**{key: stored[key] for key in ("fixed", "sweep", "text")}, "parameters": ranges}
+    fixed = {key: one for key, one in stored["fixed"].items() if key not in MAY_DIFFER}
+    rest = {key: stored[key] for key in ("sweep", "text")}
+    return {**rest, "fixed": fixed, "parameters": ranges}
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:

@@ -10,7 +10,6 @@ from typing import Any
 from grucli.config import Data, resolve, to_yaml
 from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
-from grucli.run.directory import RunDirectory
 from grucli.run.report import report
 from grucli.run.run import Run
 from grucli.sweeps.trial_record import TrialRecord, why_foreign
@@ -55,9 +54,8 @@ class Summary:
         best = self.best
         if best is None:
             return ""
-        run = RunDirectory(self.path / best.run)
         if self._is_here(best):
-            source, values = run.config()
+            source, values = Run(self.path / best.run).config()
         else:
             source, values = str(self.path), {**self.fixed, **best.values}
         return (

@@ -1,6 +1,6 @@
 """A trial of a study: its values, its result, and what its workers have noted about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -8,14 +8,11 @@ from typing import Any, Literal
 from pydantic import ConfigDict, TypeAdapter
 
 from grucli.config import Values, flatten, resolve
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 
-TENTHS = 10
-"""Losses are reported at each tenth of a trial's budget: trials with other batches or other speeds
-have other steps, but all of them have tenths."""
+TENTHS = 10  # of a budget: trials with other batches or speeds have other steps, but also tenths
 
-ATTRIBUTE = "grucli"  # of a trial in Optuna's storage: what workers have noted
-NOT_NOTED = {"number", "status", "values"}  # what the storage itself knows
+NOTES = "grucli"  # the attribute of a trial in Optuna's storage that holds what workers have noted
 SHOWN = ("number", "status", "loss", "step", "values", "problem", "run")
 
 Kind = Literal["impossible", "diverged", "failed"]
@@ -48,17 +45,15 @@ class TrialRecord:
     tenth: int = 0  # the last tenth of the budget whose loss was reported
 
     @staticmethod
-    def read(
-        number: int, status: str, values: Values, attributes: Mapping[str, Any]
-    ) -> "TrialRecord":
+    def read(number: int, status: str, values: Values, attributes: dict[str, Any]) -> "TrialRecord":
         """The record of a trial with these attributes; ValueError if they are damaged."""
         own = {"number": number, "status": status, "values": values}
-        return _RECORD.validate_python({**attributes.get(ATTRIBUTE, {}), **own})
+        return _RECORD.validate_python({**attributes.get(NOTES, {}), **own})
 
-    def attributes(self) -> dict[str, Any]:
-        """The attributes of the trial in the storage."""
-        noted = {name: one for name, one in asdict(self).items() if name not in NOT_NOTED}
-        return {ATTRIBUTE: noted}
+    def notes(self) -> dict[str, Any]:
+        """What workers have noted, and the storage does not know by itself."""
+        own = {"number", "status", "values"}
+        return {name: value for name, value in asdict(self).items() if name not in own}
 
     @property
     def run(self) -> str:
@@ -76,16 +71,14 @@ _RECORD = TypeAdapter(TrialRecord)
 def why_foreign(path: Path, study: str, values: Values) -> str | None:
     """Why a run directory is not that of a trial; None if it is.
 
-    Args:
-        path: a run directory, which may have the name of the trial for other reasons.
-        study: the id of the study's folder.
-        values: the settings of the trial, by dotted key; None stands for any value.
+    The directory may have the name of the trial for other reasons. ``study`` is the id of the
+    study's folder; in ``values``, by dotted key, None stands for any value.
 
     Raises:
         CheckpointError: run.json is damaged.
         SettingsError: config.yaml is damaged.
     """
-    run = RunDirectory(path)
+    run = Run(path)
     if run.info.study != study:
         return f"{path}: is not a run of this study"
     asked, trained = flatten(resolve([("", values)])), flatten(resolve([run.config()]))

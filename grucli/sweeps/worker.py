@@ -18,7 +18,8 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import Lock, temporary_for
-from grucli.run.directory import OWN_FILES, RunDirectory
+from grucli.run.records import OWN_FILES
+from grucli.run.run import Run, is_run
 from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.space import Space
@@ -33,23 +34,15 @@ SHAPE = {"train.batch", "train.window"}  # what a run reduces if the text is too
 
 
 class Worker:
-    """Trains trials of a study, one after the other.
-
-    Args:
-        folder: the folder of the study, which is made if there is none.
-        storage: the URL of its database; None for a journal in the folder.
-        space: what the sweep file asks for.
-        sources: files and directories, read as one text.
-        command: the command line, for run.json; None for a script.
-    """
+    """Trains trials of a study, one after the other."""
 
     def __init__(
         self,
         folder: Path,
-        storage: str | None,
+        storage: str | None,  # the URL of a database; None for a journal in the folder
         space: Space,
-        sources: Sequence[str],
-        command: str | None = None,
+        sources: Sequence[str],  # files and directories, read as one text
+        command: str | None = None,  # the command line, for run.json; None for a script
     ) -> None:
         if "-" in sources:
             raise UsageError("-: each trial reads the text; name a file")
@@ -107,17 +100,14 @@ class Worker:
         if claimed.ended:
             yield TrialEnded(self.study.trials()[claimed.record.number])
 
-    def _check_own(self, claimed: ClaimedTrial, run: RunDirectory | None) -> None:
-        """Refuse a run that is not that of its trial; errors as in ``why_foreign``."""
+    def _check_own(self, claimed: ClaimedTrial, run: Run | None) -> None:
+        """Refuse a run that is not that of its trial."""
         values = {**self.study.definition["fixed"], **claimed.record.values}
         if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
             raise UsageError(f"{why}; move it away, or choose another name with --name")
 
-    def _session(self, claimed: ClaimedTrial, run: RunDirectory | None) -> Session | None:
-        """The session of a new or a resumed run.
-
-        None if it is impossible; the reason is recorded in the study.
-        """
+    def _session(self, claimed: ClaimedTrial, run: Run | None) -> Session | None:
+        """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
             if run is not None:
                 return prepare(Request(self.sources, resume=claimed.path, command=self.command))
@@ -173,16 +163,20 @@ def _check_plan(session: Session, shape_is_chosen: bool) -> None:
         )
 
 
-def _run_directory(path: Path) -> RunDirectory | None:
+def _run_directory(path: Path) -> Run | None:
     """A run directory, if it is there. Remains of one that was never complete are removed."""
     own = OWN_FILES | {"lock", "samples", "checkpoints"}
     names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
     if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
         shutil.rmtree(path)
-    return RunDirectory(path) if path.exists() else None
+    if path.exists() and not is_run(path):
+        raise UsageError(
+            f"{path}: is not a run of this study; move it away, or choose another name with --name"
+        )
+    return Run(path) if path.exists() else None
 
 
-def _saved_step(run: RunDirectory) -> int | None:
+def _saved_step(run: Run) -> int | None:
     try:
         saved = run.checkpoints.pointer("last")
     except GrucliError:  # resuming will find another checkpoint, or say what is wrong
@@ -192,7 +186,7 @@ def _saved_step(run: RunDirectory) -> int | None:
 
 def _tell_best(claimed: ClaimedTrial, *, complete: bool) -> None:
     """Tell the lowest validation loss of a run."""
-    best = RunDirectory(claimed.path).info.best
+    best = Run(claimed.path).info.best
     if best.loss is None or best.split == "train":
         claimed.refuse("failed", "run.json has no validation loss")
         return

@@ -8,9 +8,8 @@ from grucli.data.corpus import Corpus
 from grucli.data.windows import empty_share, looks_like_list, looks_sorted, repeated_share
 from grucli.evaluation import differ_in_kind
 from grucli.nn.products import why_not_used
-from grucli.run.checkpoint import Checkpoint
-from grucli.run.progress import Progress
-from grucli.run.run_files import RunInfo
+from grucli.run.checkpoint import Checkpoint, Progress
+from grucli.run.records import RunInfo
 from grucli.training.plan import Plan, describe
 from grucli.training.schedules import learning_rate
 

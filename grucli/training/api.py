@@ -11,8 +11,8 @@ from typing_extensions import Unpack
 from grucli.arguments import PathLike, checked
 from grucli.run.run import Run
 from grucli.training.events import Event, Finished, closed_at_exit
-from grucli.training.followers import follow
 from grucli.training.mpi import joined
+from grucli.training.other_ranks import take_part
 from grucli.training.request import Request, TrainOptions
 from grucli.training.session import prepare
 
@@ -66,7 +66,7 @@ def train_events(
 def _events(request: Request) -> Generator[Event, None, None]:
     with joined(request.mpi) as ranks:
         if ranks.rank:
-            follow(ranks)
+            take_part(ranks)
             raise SystemExit(0)
         with closing(prepare(request, ranks)) as session:
             yield from session.events()

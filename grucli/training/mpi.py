@@ -17,9 +17,8 @@ import numpy as np
 
 from grucli.errors import RunError, UsageError
 from grucli.mpiexec import is_a_rank, started_ranks
-from grucli.stop_signals import stop_signals
-from grucli.threads import available_cores
-from grucli.training.ranks import ALONE, Command, Ranks
+from grucli.threads import available_cores, stop_signals
+from grucli.training.ranks import ALONE, Ranks
 
 INTERVAL = 0.25
 """Seconds between the messages of a rank."""
@@ -108,7 +107,7 @@ class MPIRanks(Ranks):
     made = False  # whether this process has had such an object
 
     def __init__(self, mpi: Any) -> None:
-        self.mpi, self.within = mpi, True
+        self.mpi, self.apart = mpi, False
         MPIRanks.made = True
         atexit.register(self._end_the_others)  # before MPI's own handler, which waits for them
         self.comm = mpi.COMM_WORLD.Dup()
@@ -119,7 +118,7 @@ class MPIRanks(Ranks):
         self.local = hosts.count(self.host)
         if available_cores() < (os.cpu_count() or 1):
             self.local = 1  # mpiexec has given this rank its own cores
-        self.within = False
+        self.apart = True
 
     @property
     def signal(self) -> int:  # type: ignore[override]
@@ -140,14 +139,13 @@ class MPIRanks(Ranks):
 
     def close(self) -> None:
         """End the other ranks if this is rank 0. If they cannot hear it, they end at its exit."""
-        if not self.rank and not self.within:
-            with self.command(Command.END):
-                pass
-        if self.over:
+        if not self.rank and self.apart:
+            self.end()
+        if self.ended:
             self.pulse.close()
 
     def _end_the_others(self) -> None:
-        if not self.over:
+        if not self.ended:
             self.mpi.COMM_WORLD.Abort(1)
 
 

@@ -27,8 +27,7 @@ from grucli.nn.model import Model, Workspace
 from grucli.nn.packed_weights import Packed, packed_size, packed_weights
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.nn.products import NUMPY, Products
-from grucli.stop_signals import STOP_SIGNALS, stop_signals
-from grucli.threads import available_cores, limit_blas
+from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16
 """Minimum number of streams in a shard. With fewer, a process does not make training faster."""
@@ -96,14 +95,13 @@ class Dropout(NamedTuple):
 
     rate: float  # share of a layer's outputs that is dropped
     seed: tuple[int, ...]
-    locked: bool = False  # one mask for all steps of the window (Gal and Ghahramani 2016)
     recurrent: float = 0.0  # share of recurrent weights that is dropped
 
     def of_outputs(self, masks: Array, T: int, streams: range) -> Array | None:
         """Masks of ``T`` steps of some streams, drawn into ``masks`` (L, T, B, H), or None."""
         if not self.rate:
             return None
-        masks = masks[:, : 1 if self.locked else T]
+        masks = masks[:, :T]
         draw_masks_(masks, self.rate, self.seed, streams)
         return masks
 

@@ -34,8 +34,7 @@ from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, count
 from grucli.nn.products import NUMPY, Products, choose, described
-from grucli.run.checkpoint import Checkpoint, model_for, same_text
-from grucli.run.progress import Progress
+from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.ranks import ALONE, Ranks
@@ -46,15 +45,12 @@ from grucli.training.schedules import (
     is_early_evaluation,
 )
 
-WEIGHTS, DROPOUT, SAMPLES = range(3)
-"""Purposes of random numbers."""
+WEIGHTS, DROPOUT, SAMPLES = range(3)  # purposes of random numbers
 
+MANY_SYMBOLS = 1000  # vocabulary size from which a higher data.min_count is advised
+FREQUENT = 10  # the advised value
 
-MANY_SYMBOLS, FREQUENT = 1000, 10
-"""Vocabulary size from which a higher ``data.min_count`` is advised, and the advised value."""
-
-PROCESS_BYTES = 50 * 2**20
-"""Bytes of memory of a process that has loaded Python, NumPy and grucli."""
+PROCESS_BYTES = 50 * 2**20  # memory of a process that has loaded Python, NumPy and grucli
 
 
 def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
@@ -64,37 +60,21 @@ def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a run, which is complete before any file is written.
-
-    Attributes:
-        settings: resolved settings.
-        corpus: the text.
-        splits: its training, validation and test parts.
-        windows: the windows of the training part.
-        counts: how often each symbol occurs in the training part, (V,).
-        workers: number of processes.
-        budget: the amount of training.
-        eval_every: number of steps between evaluations.
-        early: step of the first evaluation, if ``eval_every`` is much later.
-        products: how matrix products are computed.
-        ranks: number of ranks; ``workers`` are those of this one.
-        mpi: name and version of the MPI that joins them; empty for one rank.
-        unseen: ids of symbols that occur in held-out text alone.
-    """
+    """The plan of a run, which is complete before any file is written."""
 
     settings: Settings
     corpus: Corpus
     splits: Splits
-    windows: Windows
-    counts: npt.NDArray[np.int64]
-    workers: int
+    windows: Windows  # of the training part
+    counts: npt.NDArray[np.int64]  # how often each symbol occurs in the training part, (V,)
+    workers: int  # number of processes of this rank
     budget: Budget
-    eval_every: int
-    early: int = 1
-    products: Products = NUMPY
+    eval_every: int  # number of steps between evaluations
+    early: int = 1  # step of the first evaluation, if `eval_every` is much later
+    products: Products = NUMPY  # how matrix products are computed
     ranks: int = 1
-    mpi: str = ""
-    unseen: Sequence[int] = ()
+    mpi: str = ""  # name and version of the MPI that joins the ranks; empty for one rank
+    unseen: Sequence[int] = ()  # ids of symbols that occur in held-out text alone
 
     @property
     def parameters(self) -> int:
@@ -103,15 +83,10 @@ class Plan:
         return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
     def evaluates(self, step: int, waited: float, early: float) -> bool:
-        """Whether an evaluation is due at ``step``.
+        """Whether an evaluation is due at ``step``, ``waited`` seconds after the last one.
 
-        The first evaluations come early, each after twice the time of the one before. If the budget
-        is a number of steps, they depend on the step alone.
-
-        Args:
-            step: the step.
-            waited: seconds since the last evaluation.
-            early: seconds after which an early evaluation is due.
+        The first evaluations come early, each after twice the time of the one before: ``early``
+        seconds. If the budget is a number of steps, they depend on the step alone.
         """
         on_time = step % self.eval_every == 0
         if self.settings.train.eval_every is not None:
@@ -146,26 +121,19 @@ class Plan:
 def make_plan(
     settings: Settings, corpus: Corpus, ranks: Ranks = ALONE, old: Checkpoint | None = None
 ) -> Plan:
-    """Split the corpus and make the plan of a run.
-
-    Args:
-        settings: resolved settings.
-        corpus: the text.
-        ranks: the ranks that share each batch; the plan is that of one of them.
-        old: the run whose weights it starts from or continues, if there is one.
+    """The plan of a run on this rank. ``old`` are the weights that it starts from or continues.
 
     Raises:
-        UsageError: there are more ranks than streams.
-        CorpusError: the corpus is too small.
-        UnknownCharacterError: the prompt of the samples has symbols that are not in the corpus.
-        SettingsError: training needs more memory than the machine has.
+        UsageError: the settings do not fit the text, the machine or the number of ranks.
     """
-    check_prompt(settings, corpus)
     train, splits = settings.train, split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
+    unseen = _unseen(counts, corpus, old)
+    _check_prompt(settings, corpus, unseen)
     windows = fit_windows(splits.train, train.batch, train.window)
     budget, step_chars = Budget.of(train, windows.per_epoch), windows.B * windows.T
+    val_chars = len(splits.val)
     plan = Plan(
         settings=settings,
         corpus=corpus,
@@ -174,19 +142,14 @@ def make_plan(
         counts=counts,
         workers=_workers(train, windows.B, ranks),
         budget=budget,
-        eval_every=evaluation_interval(
-            train,
-            budget,
-            step_chars=step_chars,
-            val_chars=len(splits.val),
-        ),
+        eval_every=evaluation_interval(train, budget, step_chars, val_chars),
         products=_products(train),
         ranks=ranks.size,
         mpi=ranks.library,
-        unseen=_unseen(counts, corpus, old),
+        unseen=unseen,
     )
     _check_memory(plan)
-    return replace(plan, early=early_evaluation(plan.parameters, step_chars, len(splits.val)))
+    return replace(plan, early=early_evaluation(plan.parameters, step_chars, val_chars))
 
 
 def _check_memory(plan: Plan) -> None:
@@ -200,11 +163,7 @@ def _check_memory(plan: Plan) -> None:
 
 
 def _workers(train: Train, B: int, ranks: Ranks) -> int:
-    """The number of processes of this rank.
-
-    Raises:
-        UsageError: there are more ranks than streams.
-    """
+    """The number of processes of this rank."""
     if ranks.size > B:
         raise UsageError(
             f"{ranks.size} ranks cannot share {B} streams: start at most {B}, or raise train.batch"
@@ -214,11 +173,7 @@ def _workers(train: Train, B: int, ranks: Ranks) -> int:
 
 
 def _products(train: Train) -> Products:
-    """The products that the settings ask for.
-
-    Raises:
-        SettingsError: they are not to be had here.
-    """
+    """The products that the settings ask for."""
     try:
         return choose(train.products, train.precision)
     except Unavailable as reason:
@@ -238,12 +193,8 @@ def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | Non
     return unseen.tolist()
 
 
-def check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int] = ()) -> None:
-    """Refuse a prompt of the samples that has unknown or ``unseen`` symbols.
-
-    Raises:
-        UnknownCharacterError: it has such symbols, which the message names.
-    """
+def _check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int]) -> None:
+    """Refuse a prompt of the samples that has unknown or ``unseen`` symbols."""
     try:
         corpus.vocabulary.encode(unified(settings.sample.prompt, settings.data), unseen=unseen)
     except UnknownCharacterError as error:
@@ -328,11 +279,8 @@ def _set_biases_of_new(
 ) -> None:
     """Set output biases so that new characters are predicted with their frequencies, on average.
 
-    Args:
-        model: the model; it knows all other characters.
-        new: ids of the new characters, (N,).
-        frequencies: shares of the new characters of the text, (N,).
-        x: a part of the text, (T, B).
+    ``new`` are the ids of these characters and ``frequencies`` their shares of the text, both (N,);
+    ``x`` is a part of the text, (T, B). The model knows all other characters.
     """
     share = min(frequencies.sum(), 0.99)  # of all new characters; a model always keeps some others
     b_c = model.output(model.params).b_c
@@ -350,18 +298,9 @@ def _set_biases_of_new(
 
 
 def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:
-    """The state from which a resumed run continues.
+    """The state from which a resumed run continues; its settings become those of the plan.
 
-    Args:
-        plan: the plan of the run.
-        checkpoint: the state of the run; its settings become those of the plan.
-        done: whether the run has ended. A run that was killed after its last checkpoint has not,
-            and always has something left to do.
-
-    Raises:
-        CorpusError: the checkpoint was made with another corpus.
-        CheckpointError: the state of the checkpoint does not fit the plan.
-        SettingsError: the run has nothing left to do.
+    A run that was killed after its last checkpoint is not ``done``: it has something left to do.
     """
     if not same_text(plan.corpus, checkpoint):
         raise CorpusError(
@@ -382,24 +321,19 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
 
 
 def _check_something_is_left(plan: Plan, progress: Progress) -> None:
+    budget, step, seconds = plan.budget, progress.step, progress.seconds or 0.0
     without_best = progress.evaluations_since_best
     if progress.out_of_patience(plan.settings.train.patience) and not progress.due:
         raise SettingsError(
             f"the run has stopped because its loss did not improve in {without_best} evaluations "
             "(train.patience); to go on anyway, add --set train.patience=0"
         )
-    if plan.budget.progress(progress.step, progress.seconds or 0.0) >= 1 and not progress.due:
-        raise SettingsError(f"the run has used its budget: {_used(plan, progress)}")
-
-
-def _used(plan: Plan, progress: Progress) -> str:
-    """What a run has used, in the unit of its budget, and how to give it more."""
-    budget, step, seconds = plan.budget, progress.step, progress.seconds or 0.0
-    used = budget.used(step, seconds)
-    return (
-        f"{used:,.4g} of {budget.amount:,.4g} {budget.unit}; --{budget.unit} counts from the start "
-        f"of the run, not from now: give more, such as {budget.doubled(step, seconds)}"
-    )
+    if budget.progress(step, seconds) >= 1 and not progress.due:
+        raise SettingsError(
+            f"the run has used its budget: {budget.used(step, seconds):,.4g} of "
+            f"{budget.amount:,.4g} {budget.unit}; --{budget.unit} counts from the start of the "
+            f"run, not from now: give more, such as {budget.doubled(step, seconds)}"
+        )
 
 
 def describe(plan: Plan) -> dict[str, Any]:

@@ -1,15 +1,11 @@
 """The ranks of a run: processes, on one or on several machines, that share each batch.
 
-Rank 0 leads: it decides what is done, and it alone writes. The others follow: they receive a
-command, and do their part of it (``followers.py``). All that ranks exchange is built on one
-operation, the sum of an array over all ranks. This module knows no library for it; ``mpi.py`` does.
+All ranks train in the same way. Rank 0 alone writes, and its clock and its user count for all.
+What ranks exchange is built on one operation, the sum of an array over all ranks (``mpi.py``).
 """
 
 import hashlib
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -17,40 +13,22 @@ import numpy as np
 from grucli.errors import RunError
 from grucli.nn.params import Array
 
-NUMBERS = 3
-"""Numbers that go with a command."""
+NUMBERS = 5  # maximum that rank 0 tells the others when the ranks meet
 
 
-class Command(IntEnum):
-    """What rank 0 tells the others to do."""
-
-    END = 0
-    BEGIN = 1
-    SYNCHRONIZE = 2
-    STEP = 3
-    REHEARSE = 4
-    EVALUATE = 5
-    COLLECT = 6
+class Ended(Exception):  # noqa: N818 - nothing is wrong
+    """Rank 0 has ended the run."""
 
 
 class Ranks:
-    """The ranks of a run that has one process. ``mpi.MPIRanks`` has several.
+    """The ranks of a run that has one process. ``mpi.MPIRanks`` has several."""
 
-    Attributes:
-        rank: number of this rank.
-        size: number of ranks.
-        local: number of ranks on this machine.
-        host: name of this machine.
-        library: name and version of the library that joins the ranks.
-        signal: number of the signal that asked a rank to stop, or 0.
-        within: whether this rank is within a command, so that others wait for its part.
-        over: whether rank 0 has ended the work.
-    """
-
-    rank, size, local, host = 0, 1, 1, "this machine"
-    library = ""
-    signal = 0
-    within = over = False
+    rank, size = 0, 1  # number of this rank, and of all ranks
+    local, host = 1, "this machine"  # number of ranks on this machine, and its name
+    library = ""  # name and version of the library that joins the ranks
+    signal = 0  # number of the signal that asked a rank to stop
+    apart = True  # whether rank 0 works alone, and the others wait to meet it
+    ended = False  # whether rank 0 has ended the run
 
     def sum_(self, array: "np.ndarray[Any, Any]") -> None:
         """Replace a contiguous array by its sum over all ranks.
@@ -65,33 +43,28 @@ class Ranks:
         """The streams of this rank: neighbours, and as many as those of the others, or one more."""
         return range(B * self.rank // self.size, B * (self.rank + 1) // self.size)
 
-    # ---- commands
+    def meet(self, *numbers: float) -> list[float]:
+        """Wait for all ranks, and return the numbers of rank 0.
 
-    @contextmanager
-    def command(self, command: Command, *numbers: float) -> Iterator[None]:
-        """Tell the other ranks what to do; in this context, this rank does it too.
-
-        After an exception in this context, the other ranks wait for what does not come, so this
-        process must end them.
+        Raises:
+            Ended: rank 0 has called ``end`` instead.
         """
-        self.within = True
+        self.apart = False
         message = np.zeros(1 + NUMBERS)
-        message[: 1 + len(numbers)] = command, *numbers
+        if not self.rank:
+            message[1 : 1 + len(numbers)] = numbers
         self.sum_(message)
-        self.over = command == Command.END
-        yield
-        self.within = False
+        if message[0]:
+            self.ended = True
+            raise Ended
+        return [float(number) for number in message[1 : 1 + len(numbers)]]
 
-    def receive(self) -> tuple[Command, list[float]]:
-        """The next command of rank 0, and the numbers that go with it."""
+    def end(self) -> None:
+        """End the run for the other ranks, as rank 0, while they wait to meet it."""
         message = np.zeros(1 + NUMBERS)
+        message[0] = 1
         self.sum_(message)
-        number, *numbers = message.tolist()
-        command = Command(int(number))
-        self.over = command == Command.END
-        return command, numbers
-
-    # ---- data
+        self.ended = True
 
     def broadcast_(self, array: Array) -> None:
         """Replace a contiguous array by that of rank 0, to the bit."""
@@ -114,17 +87,13 @@ class Ranks:
         return [pickle.loads(part.tobytes()) for part in np.split(everything, ends[:-1])]
 
     def check_equal(self, parameters: Array) -> None:
-        """Compare the parameters of all ranks.
-
-        Raises:
-            RunError: they are not equal.
-        """
+        """Refuse to go on if the ranks do not have equal parameters."""
         if self.size == 1:
             return
         own = hashlib.sha256(parameters.data).hexdigest()
         first, *others = self.exchange((own, self.host))
-        for rank, (found, host) in enumerate(others, start=1):
-            if found != first[0]:
+        for rank, (digest, host) in enumerate(others, start=1):
+            if digest != first[0]:
                 raise RunError(
                     f"rank {rank} on {host} has other parameters than rank 0 on {first[1]}: a "
                     "machine or the network has changed a number; they were equal at the "
@@ -132,5 +101,4 @@ class Ranks:
                 )
 
 
-ALONE = Ranks()
-"""The ranks of a run without others."""
+ALONE = Ranks()  # the ranks of a run without others

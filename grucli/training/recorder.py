@@ -14,8 +14,8 @@ from typing import Any, Literal
 from grucli.files import TRANSIENT
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
-from grucli.run.run_files import Metrics, WentBack
+from grucli.run.records import Metrics, WentBack
+from grucli.run.writer import RunWriter
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
@@ -38,7 +38,7 @@ class Recorder:
     """
 
     def __init__(
-        self, plan: Plan, checkpoint: Checkpoint, run: RunDirectory, elapsed: Callable[[], float]
+        self, plan: Plan, checkpoint: Checkpoint, run: RunWriter, elapsed: Callable[[], float]
     ) -> None:
         self.plan, self.checkpoint, self.run, self.elapsed = plan, checkpoint, run, elapsed
         self.saved_at, self.saved_step = elapsed(), -1
@@ -63,16 +63,12 @@ class Recorder:
         self.row_chars += update.chars
 
     def log(self) -> Iterator[Logged | NotWritten]:
-        """Write the mean training loss since the previous row, if there was a step since then."""
-        where = self.checkpoint.progress
-        if where.chars:
-            speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
-            self.row_seconds, self.row_chars = 0.0, 0
-            where.train_loss = where.loss_sum / where.chars
-            where.loss_sum, where.chars = 0.0, 0
-            row = self._row("train", where.train_loss, speed)
-            yield from self._write(lambda: self.run.append_metrics(row))
-            yield Logged(row)
+        """Write the row that ends here."""
+        speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
+        self.row_seconds, self.row_chars = 0.0, 0
+        row = self._row("train", self.checkpoint.progress.train_loss, speed)
+        yield from self._write(lambda: self.run.append_metrics(row))
+        yield Logged(row)
 
     def write_validation(self, loss: float) -> Iterator[NotWritten]:
         """Write the row of an evaluation."""

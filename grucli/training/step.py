@@ -1,11 +1,15 @@
-"""One training step: the gradients of a window, and the update of the weights."""
+"""What all processes and ranks of a run do together: a training step, and an evaluation."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from grucli import evaluation
 from grucli.config import Settings
+from grucli.evaluation import Score, Stopped
+from grucli.nn.model import Model
 from grucli.nn.optim import adam_, clip_, decay_, ema_
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
@@ -16,19 +20,12 @@ from grucli.training.schedules import learning_rate
 
 
 class Update(NamedTuple):
-    """The result of training on one window.
+    """The result of training on one window."""
 
-    Attributes:
-        loss: sum of the losses of its characters, in nats.
-        chars: number of characters.
-        lr: learning rate.
-        grad_norm: norm of the gradient before clipping.
-    """
-
-    loss: float
-    chars: int
-    lr: float
-    grad_norm: float
+    loss: float  # sum of the losses of its characters, in nats
+    chars: int  # number of characters
+    lr: float  # learning rate
+    grad_norm: float  # norm of the gradient before clipping
 
     @property
     def finite(self) -> bool:
@@ -37,14 +34,10 @@ class Update(NamedTuple):
 
 
 class TrainStep:
-    """A function that trains on the next window: it updates the weights and returns the loss.
+    """Trains on the next window, which all processes and ranks share. It must be closed.
 
-    It must be closed after use.
-
-    Args:
-        plan: the plan of the run.
-        checkpoint: the state of the run; changed in place.
-        ranks: the ranks that share each batch.
+    Each rank holds all parameters and moments, and applies equal updates to them. It knows the
+    states of its own streams. ``checkpoint`` is changed in place.
     """
 
     def __init__(self, plan: Plan, checkpoint: Checkpoint, ranks: Ranks = ALONE) -> None:
@@ -65,48 +58,41 @@ class TrainStep:
         """End the worker processes."""
         self.shards.close()
 
-    def __call__(self, progress: float = 0.0) -> Update:
-        """Train on the next window.
+    def __call__(self, used: float = 0.0) -> Update:
+        """Train on the next window; ``used``, the share of the budget, determines the rate.
 
         If its loss or gradient is not finite, the window is skipped: the weights stay unchanged,
         and the next window starts from the zero state.
-
-        Args:
-            progress: share of the budget that is used, 0 to 1; determines the learning rate.
         """
         checkpoint, optim = self.checkpoint, self.plan.settings.optim
-        where = checkpoint.progress
-        number = where.step % self.plan.windows.per_epoch
-        if number == 0:
+        progress = checkpoint.progress
+        if progress.step % self.plan.windows.per_epoch == 0:
             checkpoint.state[:] = 0.0
-        chars, loss, state, gradient = self._gradient(number, checkpoint.state, where.step)
+        chars, loss, state, gradient = self.gradient()
         norm = clip_(gradient, optim.clip)
-        lr = where.lr_factor * learning_rate(optim, where.step, progress)
+        lr = progress.lr_factor * learning_rate(optim, progress.step, used)
         update = Update(loss, chars, lr, norm)
         if update.finite:
             self._apply(update, gradient)
             checkpoint.state[:, self.own] = state
         else:
             checkpoint.state[:] = 0.0
-            where.note_skipped()
+            progress.note_skipped()
         return update
 
-    def rehearse(self) -> None:
-        """Compute the gradients of the first window and discard them."""
-        self._gradient(0, np.zeros_like(self.checkpoint.state), 0)
-
-    def _gradient(self, number: int, state: Array, step: int) -> tuple[int, float, Array, Array]:
-        """Compute the gradient of the mean loss per character of a window.
+    def gradient(self) -> tuple[int, float, Array, Array]:
+        """Compute the gradient of the mean loss per character of the next window.
 
         Returns:
             The number of characters and the sum of their losses, of all ranks; the states of this
             rank's streams after the window; and the gradient of all ranks, (P,).
         """
-        x, targets = self.plan.windows.window(number)
+        step, windows = self.checkpoint.progress.step, self.plan.windows
+        x, targets = windows.window(step % windows.per_epoch)
         loss, state, grads = self.shards.loss_and_gradients(
             x[:, self.own],
             targets[:, self.own],
-            state[:, self.own],
+            self.checkpoint.state[:, self.own],
             1.0 / x.size,
             dropout_of(self.plan.settings, step),
         )
@@ -118,25 +104,72 @@ class TrainStep:
     def _apply(self, update: Update, gradient: Array) -> None:
         """Update the weights and the progress."""
         optim, checkpoint = self.plan.settings.optim, self.checkpoint
-        where, params, lr = checkpoint.progress, checkpoint.model.params, update.lr
-        where.step += 1
+        progress, params, lr = checkpoint.progress, checkpoint.model.params, update.lr
+        progress.step += 1
         if optim.weight_decay:
             decay_(params, lr * optim.weight_decay)
         adam_(
             params.flat,
             gradient,
             checkpoint.moments,
-            step=where.updates,
+            step=progress.updates,
             lr=lr,
             betas=optim.betas,
             eps=optim.eps,
         )
         if checkpoint.ema is not None:
-            ema_(checkpoint.ema.flat, params.flat, optim.ema, where.updates)
-        where.consecutive_nonfinite = 0
-        where.loss_sum += update.loss
-        where.chars += update.chars
-        where.lr, where.grad_norm = lr, update.grad_norm
+            ema_(checkpoint.ema.flat, params.flat, optim.ema, progress.updates)
+        progress.consecutive_nonfinite = 0
+        progress.loss_sum += update.loss
+        progress.chars += update.chars
+        progress.lr, progress.grad_norm = lr, update.grad_norm
+
+    def synchronize(self) -> None:
+        """Give all ranks the state of the run as rank 0 has it."""
+        checkpoint, ranks = self.checkpoint, self.ranks
+        if ranks.size == 1:
+            return
+        progress, checkpoint.use_ema = ranks.exchange((checkpoint.progress, checkpoint.use_ema))[0]
+        vars(checkpoint.progress).update(vars(progress))
+        for array in (checkpoint.model.params.flat, checkpoint.moments.m, checkpoint.moments.v):
+            ranks.broadcast_(array)
+        if checkpoint.ema is not None:
+            ranks.broadcast_(checkpoint.ema.flat)
+        ranks.broadcast_(checkpoint.state)
+
+    def collect_states(self) -> None:
+        """Give all ranks the states of all streams, before a checkpoint is written."""
+        own, state = self.own, self.checkpoint.state
+        everything = np.zeros_like(state)
+        everything[:, own] = state[:, own]
+        self.ranks.sum_(everything.view(np.int32))  # the other ranks have zeros there
+        state[:] = everything
+
+    def validation_losses(self, stop: Callable[[], bool]) -> list[float]:
+        """The validation losses of the weights and, if there is one, of their average.
+
+        Raises:
+            Stopped: ``stop`` has returned True on a rank.
+        """
+        checkpoint, exact = self.checkpoint, self.plan.products.exact
+        self.ranks.check_equal(checkpoint.model.params.flat)
+        models = [checkpoint.model] + [checkpoint.averaged()] * (checkpoint.ema is not None)
+        return [self._score(model.with_products(exact), stop).loss for model in models]
+
+    def _score(self, model: Model, stop: Callable[[], bool]) -> Score:
+        """The score of the validation text, of which each rank reads a part."""
+        ranks, val = self.ranks, self.plan.splits.val
+        part = (ranks.rank, ranks.size)
+        try:
+            score = evaluation.evaluate(model, val, self.plan.workers, stop, part=part)
+            sums = np.array([score.chars, score.nats, score.correct])
+        except Stopped:
+            sums = np.full(3, math.nan)
+        ranks.sum_(sums)
+        chars, nats, correct = sums.tolist()
+        if math.isnan(chars):
+            raise Stopped
+        return Score(int(chars), nats, int(correct))
 
 
 def dropout_of(settings: Settings, step: int) -> Dropout | None:
@@ -145,4 +178,4 @@ def dropout_of(settings: Settings, step: int) -> Dropout | None:
     if not model.dropout and not model.weight_dropout:
         return None
     seed = (settings.train.seed, DROPOUT, step)
-    return Dropout(model.dropout, seed, model.locked, model.weight_dropout)
+    return Dropout(model.dropout, seed, model.weight_dropout)

@@ -8,17 +8,17 @@ resumed run draws the same numbers as an uninterrupted run.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 
 import numpy as np
 
-from grucli import evaluation
 from grucli.errors import CheckpointError, DivergedError
+from grucli.evaluation import Stopped
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
+from grucli.run.writer import RunWriter
 from grucli.threads import blas_limited_to
 from grucli.training.divergence import (
     LEAST_FACTOR,
@@ -32,9 +32,7 @@ from grucli.training.events import (
     Evaluated,
     Evaluating,
     Event,
-    NotWritten,
     RolledBack,
-    Saved,
     Skipped,
     Stepped,
 )
@@ -42,78 +40,98 @@ from grucli.training.plan import SAMPLES, Plan, random_stream, start
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.recorder import Recorder
 from grucli.training.schedules import EARLY_SECONDS
-from grucli.training.shared_work import SharedWork
+from grucli.training.step import TrainStep
 
 
 class Trainer:
     """Trains a run from a checkpoint to the end of its budget. It must be closed after use.
 
-    Args:
-        plan: the plan of the run.
-        checkpoint: the state of the run; changed in place.
-        run: the run directory.
-        elapsed: seconds already used that are not in the checkpoint.
-        clock: returns monotonic time in seconds.
-        ranks: the ranks that train the run.
-        initial: makes the initial state of the run; by default, random weights.
-
-    Attributes:
-        work: what all ranks do together.
-        recorder: the object that writes the results.
-        finished: whether the run has reached its end and was not stopped before.
+    Each rank of a run has a trainer, and all of them take the same way through this code. While
+    rank 0 alone writes or yields an event, the others wait to meet it. When they meet, they take
+    over what its clock, its user and its disk have decided. The run directory of another rank is
+    not used, nor are its events.
     """
 
     def __init__(
         self,
         plan: Plan,
         checkpoint: Checkpoint,
-        run: RunDirectory,
+        run: RunWriter,
         elapsed: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
         ranks: Ranks = ALONE,
         initial: Callable[[], Checkpoint] | None = None,
     ) -> None:
-        self.initial = initial or partial(start, plan)
+        self.initial = initial or partial(start, plan)  # makes the initial state of the run
         self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
-        self.work = SharedWork(plan, checkpoint, ranks)
+        self.ranks, self.train_step = ranks, TrainStep(plan, checkpoint, ranks)
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.recorder = Recorder(plan, checkpoint, run, lambda: self.elapsed)
-        self.evaluation_seconds, self.began_at, self.evaluated_at = 0.0, *[self.elapsed] * 2
         self.stop: Callable[[], bool] = lambda: False
-        self.finished = False
+        self.finished = False  # whether the run has reached its end and was not stopped before
+        # what rank 0 has told when the ranks met: seconds since the run started, whether it was
+        # asked to stop, whether a checkpoint is due, and the step of the last that was written
+        self.now, self.stopped, self.save_is_due, self.saved_step = self.elapsed, False, False, -1
+        self.evaluation_seconds, self.began_at, self.evaluated_at = 0.0, self.now, self.now
 
     def close(self) -> None:
         """End the worker processes."""
-        self.work.close()
+        self.train_step.close()
 
     @property
     def elapsed(self) -> float:
         """Seconds since the run started."""
         return self.clock() - self.started_at
 
-    @property
-    def progress(self) -> float:
-        """Share of the budget that is used, 0 to 1."""
+    def used(self, seconds: float) -> float:
+        """Share of the budget that is used after some seconds, 0 to 1."""
         reserve = 1.2 * self.evaluation_seconds
-        return self.plan.budget.progress(self.checkpoint.progress.step, self.elapsed, reserve)
+        return self.plan.budget.progress(self.checkpoint.progress.step, seconds, reserve)
+
+    # ---- ranks
+
+    def _meet(self, *, stopped: bool = False) -> None:
+        """Wait for all ranks, and take over what rank 0 tells."""
+        recorder = self.recorder
+        stopped = stopped or (not self.ranks.rank and self.stop())
+        told = self.ranks.meet(self.elapsed, stopped, recorder.save_is_due, recorder.saved_step)
+        self.now, self.saved_step = told[0], int(told[3])
+        self.stopped, self.save_is_due = bool(told[1]), bool(told[2])
+
+    def _alone(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Let rank 0 alone do what makes these events. Then the ranks meet."""
+        self.ranks.apart = True
+        if not self.ranks.rank:
+            yield from events
+        self._meet()
+
+    def _synchronize(self) -> None:
+        """Let all ranks begin with the state and the time of rank 0."""
+        self._meet()
+        self.train_step.synchronize()
+        self.began_at = self.evaluated_at = self.now
+
+    # ---- the loop
 
     def estimate(self) -> float:
         """Estimate the remaining seconds from a step that is computed and discarded.
 
         The estimate also gives the time to reserve for the first evaluation.
         """
+        self._meet()
         with blas_limited_to(1):
             for _ in range(2):  # the first is slower: it allocates memory
                 began = self.clock()
-                self.work.rehearse()
-                step_seconds = self.clock() - began
-        windows, evaluation_chars = self.plan.windows, len(self.plan.splits.val)
-        step_chars = windows.window(0)[0].size
-        self.evaluation_seconds = step_seconds / 2 * evaluation_chars / step_chars
-        if self.plan.budget.seconds is not None:
-            return self.plan.budget.seconds - self.elapsed
-        assert self.plan.budget.steps is not None
-        steps = self.plan.budget.steps - self.checkpoint.progress.step
+                chars, *_ = self.train_step.gradient()
+                seconds = self.clock() - began
+        (step_seconds,) = self.ranks.meet(seconds)
+        self.ranks.apart = True
+        self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / chars
+        budget = self.plan.budget
+        if budget.seconds is not None:
+            return budget.seconds - self.elapsed
+        assert budget.steps is not None
+        steps = budget.steps - self.checkpoint.progress.step
         evaluations = -(-steps // self.plan.eval_every) + 1  # one more, on training text
         return steps * step_seconds + evaluations * self.evaluation_seconds
 
@@ -133,35 +151,39 @@ class Trainer:
             with blas_limited_to(1):
                 event = next(events, None)
             if event is None:
+                self.ranks.apart = True
                 return
             yield event
 
     def _events(self) -> Iterator[Event]:
+        self._synchronize()
         while True:
             try:
                 yield from self._train()
                 return
             except DivergedError as problem:
                 yield from self._go_back(problem)
-            except evaluation.Stopped:
+            except Stopped:
                 yield from self._save_what_is_due()
                 return
 
     def _train(self) -> Iterator[Event]:
-        where, patience = self.checkpoint.progress, self.plan.settings.train.patience
-        begun = where.due
-        if where.due:
+        progress, patience = self.checkpoint.progress, self.plan.settings.train.patience
+        begun = progress.due
+        if progress.due:
             yield from self._after_step()
-        while not where.step or (self.progress < 1 and not where.out_of_patience(patience)):
+        while not progress.step or (
+            self.used(self.now) < 1 and not progress.out_of_patience(patience)
+        ):
             begun = True
-            yield self.step()
-            if self.stop():
+            yield from self._alone([self.step()])
+            if self.stopped:
                 yield from self._save_what_is_due()
                 return
             yield from self._after_step()
-        if begun and not where.of_evaluation:
+        if begun and not progress.of_evaluation:
             yield from self._evaluate(last_chance=True)
-        elif begun and self.recorder.saved_step != where.step:
+        elif begun and self.saved_step != progress.step:
             yield from self._save(best=False, last_chance=True)
         self.finished = True
 
@@ -172,18 +194,23 @@ class Trainer:
 
     def _after_step(self) -> Iterator[Event]:
         """Do what is due at this step: a row, a sample, an evaluation, a checkpoint."""
-        where, train = self.checkpoint.progress, self.checkpoint.settings.train
-        where.due = False
-        if where.step % train.log_every == 0:
-            yield from self.recorder.log()
-        if train.sample_every and where.step % train.sample_every == 0:
-            yield from self.recorder.write_sample(self._sample_text())
+        progress, train = self.checkpoint.progress, self.checkpoint.settings.train
+        progress.due = False
+        if progress.step % train.log_every == 0:
+            yield from self._log()
+        if train.sample_every and progress.step % train.sample_every == 0:
+            yield from self._alone(self.recorder.write_sample(self._sample_text()))
         early = max(EARLY_SECONDS, 4 * self.evaluation_seconds, self.evaluated_at - self.began_at)
-        due = self.plan.evaluates(where.step, self.elapsed - self.evaluated_at, early)
-        if due and not where.consecutive_absurd:
-            yield from self._evaluate(last_chance=self.progress >= 1)
-        elif self.recorder.save_is_due:
+        due = self.plan.evaluates(progress.step, self.now - self.evaluated_at, early)
+        if due and not progress.consecutive_absurd:
+            yield from self._evaluate(last_chance=self.used(self.now) >= 1)
+        elif self.save_is_due:
             yield from self._save(best=False)
+
+    def _log(self) -> Iterator[Event]:
+        """Write the mean training loss since the previous row, if there was a step since then."""
+        if self.checkpoint.progress.end_row():
+            yield from self._alone(self.recorder.log())
 
     def step(self) -> Stepped | Skipped:
         """Train on the next window, or skip it if its loss or gradient is not finite.
@@ -191,16 +218,17 @@ class Trainer:
         Raises:
             DivergedError: too many consecutive steps were not finite, or absurd.
         """
-        began, where = self.clock(), self.checkpoint.progress
-        update = self.work.step(self.progress)
-        check_step(self.plan, where, update)
+        began, progress = self.clock(), self.checkpoint.progress
+        update = self.train_step(self.used(self.now))
+        check_step(self.plan, progress, update)
         if not update.finite:
-            return Skipped(where.step, update.loss, update.grad_norm)
+            return Skipped(progress.step, update.loss, update.grad_norm)
         seconds = self.clock() - began
         self.recorder.count(update, seconds)
-        progress, chars = self.progress, update.chars
-        remaining = self.elapsed / max(progress, 1e-9) * (1 - progress)
-        return Stepped(where.step, update.loss / chars, chars / seconds, progress, remaining)
+        elapsed, chars = self.elapsed, update.chars
+        used = self.used(elapsed)
+        remaining = elapsed / max(used, 1e-9) * (1 - used)
+        return Stepped(progress.step, update.loss / chars, chars / seconds, used, remaining)
 
     def _go_back(self, problem: DivergedError) -> Iterator[Event]:
         """Go back to the last evaluation, or to the start, and halve the learning rates.
@@ -208,19 +236,25 @@ class Trainer:
         Later checkpoints, which were written at a stop or by the clock, are ignored, so that
         equal runs go back to equal steps.
         """
-        where, folder = self.checkpoint.progress, self.run.checkpoints
-        step, factor = where.step, LR_FACTOR * where.lr_factor
-        earlier = self._earlier() if factor >= LEAST_FACTOR else None
-        if earlier is None:
-            raise ended(problem, folder.pointer("last"), self.plan.settings.optim.lr * factor)
-        self.checkpoint.go_back_to(earlier, factor)
-        self.work.synchronize()
-        self.began_at = self.evaluated_at = self.elapsed
-        yield RolledBack(str(problem), where.step, factor)
-        yield from self._save(best=where.best_step in (None, where.step))
-        if self.recorder.saved_step == where.step:
-            folder.drop_after(where.step)
-        yield from self.recorder.note_return(str(problem), step)
+        progress = self.checkpoint.progress
+        step, factor = progress.step, LR_FACTOR * progress.lr_factor
+        self.ranks.apart = True
+        if not self.ranks.rank:
+            earlier = self._earlier() if factor >= LEAST_FACTOR else None
+            if earlier is None:
+                saved = self.run.checkpoints.pointer("last")
+                raise ended(problem, saved, self.plan.settings.optim.lr * factor)
+            self.checkpoint.go_back_to(earlier, factor)
+        self._synchronize()
+        yield from self._alone([RolledBack(str(problem), progress.step, factor)])
+        yield from self._save(best=progress.best_step in (None, progress.step))
+        yield from self._alone(self._note_return(str(problem), step))
+
+    def _note_return(self, problem: str, step: int) -> Iterator[Event]:
+        now = self.checkpoint.progress.step
+        if self.recorder.saved_step == now:
+            self.run.checkpoints.drop_after(now)
+        yield from self.recorder.note_return(problem, step)
 
     def _earlier(self) -> Checkpoint | None:
         """The state at the last evaluation, or the initial one; None if there is neither."""
@@ -232,66 +266,87 @@ class Trainer:
             return self.initial()
         return None
 
+    # ---- evaluations, samples and checkpoints
+
     def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
         """Evaluate the weights, sample from them and save them."""
-        yield from self.recorder.log()
-        began = self.clock()
-        where, checkpoint = self.checkpoint.progress, self.checkpoint
-        yield Evaluating(where.step)
+        yield from self._log()
+        began, progress = self.now, self.checkpoint.progress
+        yield from self._alone([Evaluating(progress.step)])
         loss = self._validation_loss()
-        if not math.isfinite(loss) or not checkpoint.finite:
-            raise diverged(where.step + 1, loss, where.grad_norm)
-        if self.progress < 1:
-            check_learning(self.plan, where, loss)
+        self._meet()
+        if not math.isfinite(loss) or not self._finite():
+            raise diverged(progress.step + 1, loss, progress.grad_norm)
+        if self.used(self.now) < 1:
+            check_learning(self.plan, progress, loss)
         # before the progress changes: after a stop here, a resumed run evaluates again
-        text = None if checkpoint.settings.train.sample_every else self._sample_text()
-        best = where.note_evaluation(loss)
-        if len(self.plan.splits.val):
-            yield from self.recorder.write_validation(loss)
-        yield self._evaluated(loss, best=best)
-        yield from self.recorder.write_sample(text)
+        text = None if self.checkpoint.settings.train.sample_every else self._sample_text()
+        best = progress.note_evaluation(loss)
+        yield from self._alone(self._evaluated(loss, text, best=best))
         yield from self._save(best=best, last_chance=last_chance)
-        self.evaluation_seconds, self.evaluated_at = self.clock() - began, self.elapsed
+        self.evaluation_seconds, self.evaluated_at = self.now - began, self.now
 
-    def _evaluated(self, loss: float, *, best: bool) -> Evaluated:
-        where, checkpoint = self.checkpoint.progress, self.checkpoint
-        return Evaluated(
-            where.step,
-            where.step / self.plan.windows.per_epoch,
-            where.train_loss,
-            loss if len(self.plan.splits.val) else None,
+    def _evaluated(self, loss: float, text: bytes | None, *, best: bool) -> Iterator[Event]:
+        progress, checkpoint = self.checkpoint.progress, self.checkpoint
+        has_val = len(self.plan.splits.val) > 0
+        if has_val:
+            yield from self.recorder.write_validation(loss)
+        yield Evaluated(
+            progress.step,
+            progress.step / self.plan.windows.per_epoch,
+            progress.train_loss,
+            loss if has_val else None,
             best,
             checkpoint.use_ema,
         )
+        yield from self.recorder.write_sample(text)
 
     def _validation_loss(self) -> float:
         """The loss of the weights or of their average, whichever is lower."""
-        checkpoint, val = self.checkpoint, self.plan.splits.val
-        if not len(val):
+        checkpoint = self.checkpoint
+        if not len(self.plan.splits.val):
             return checkpoint.progress.train_loss
-        losses = self.work.validation_losses(self.stop)
+        losses = self.train_step.validation_losses(self.stop)
         checkpoint.use_ema = losses[-1] < losses[0]
         return min(losses)
 
     def _sample_text(self) -> bytes | None:
-        """A sample from the current weights, or None if the settings request no samples."""
-        if not self.plan.settings.sample.length:
-            return None
-        step = self.checkpoint.progress.step
-        seed = int(random_stream(self.plan.settings.train.seed, SAMPLES, step).integers(2**63))
-        return make_sample(self.checkpoint, seed, self.stop)
+        """A sample from the current weights, or None if the settings request no samples.
 
-    def _save(self, *, best: bool, last_chance: bool = False) -> Iterator[Saved | NotWritten]:
+        Raises:
+            Stopped: ``stop``, which is called at each character, has returned True.
+        """
+        settings, text, stopped = self.checkpoint.settings, None, False
+        if not settings.sample.length:
+            return None
+        self.ranks.apart = True
+        if not self.ranks.rank:
+            step = self.checkpoint.progress.step
+            seed = int(random_stream(settings.train.seed, SAMPLES, step).integers(2**63))
+            try:
+                text = make_sample(self.checkpoint, seed, self.stop)
+            except Stopped:
+                stopped = True
+        self._meet(stopped=stopped)
+        if self.stopped:
+            raise Stopped
+        return text
+
+    def _finite(self) -> bool:
+        """Whether all numbers of the checkpoint are finite, on rank 0, which writes it."""
+        return bool(self.ranks.meet(self.checkpoint.finite)[0])
+
+    def _save(self, *, best: bool, last_chance: bool = False) -> Iterator[Event]:
         """Write a checkpoint; arguments and errors as in ``Recorder.save``.
 
         Raises:
             DivergedError: the checkpoint has numbers that are not finite.
         """
-        where = self.checkpoint.progress
-        self.work.collect_states()
-        if not self.checkpoint.finite:
-            raise diverged(where.step + 1, where.train_loss, where.grad_norm)
-        yield from self.recorder.save(best=best, last_chance=last_chance)
+        progress = self.checkpoint.progress
+        self.train_step.collect_states()
+        if not self._finite():
+            raise diverged(progress.step + 1, progress.train_loss, progress.grad_norm)
+        yield from self._alone(self.recorder.save(best=best, last_chance=last_chance))
 
 
 def make_sample(checkpoint: Checkpoint, seed: int, stop: Callable[[], bool]) -> bytes:

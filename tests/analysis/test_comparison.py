@@ -10,13 +10,14 @@ from grucli.analysis.claims import claims
 from grucli.analysis.comparison import Outcome, groups, unequal_work
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
+from grucli.run.writer import RunWriter
 
 GRU = Outcome("a", "gru", 64, 1, 0, 100, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)
 
 
-def judged(run: RunDirectory) -> Outcome:
+def judged(run: Run) -> Outcome:
     (outcome,) = comparison.judge_all([run])
     return outcome
 
@@ -59,15 +60,15 @@ def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is(
 
 
 def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: Path) -> None:
-    run = RunDirectory(Path(shutil.copytree(trained, tmp_path / "copy")))
-    best = max(row.step for row in run.metrics())
+    run = RunWriter(Path(shutil.copytree(trained, tmp_path / "copy")))
+    best = max(row.step for row in run.rows())
     assert not judged(run).passed
     for step, split, passed in (
         (best + 1, "val", False),
         (2 * best, "train", False),
         (2 * best, "val", True),
     ):
-        run.append_metrics(replace(run.metrics()[-1], step=step, split=split))
+        run.append_metrics(replace(run.rows()[-1], step=step, split=split))
         assert judged(run).passed is passed
 
 

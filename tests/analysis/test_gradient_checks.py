@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grucli.analysis import gradient_checks
 from grucli.analysis.gradient_checks import (
     Report,
     Step,
@@ -24,7 +23,7 @@ from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import Row
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.products import NUMPY, Products, usable
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.training import parallel
 from grucli.training.parallel import Dropout, Shards
 from tests.faults.gradients import MUTATIONS, ROOT
@@ -63,9 +62,9 @@ def test_a_wrong_gradient_fails_the_report() -> None:
 def test_what_cannot_be_decided_is_checked_on_the_initial_weights(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, checkpoint = open_checkpoint(trained)
-    checkpoint.model.params.flat *= 1000.0
-    monkeypatch.setattr(gradient_checks, "open_checkpoint", lambda _: (file, checkpoint))
+    opened = Run.open(trained)
+    opened.checkpoint.model.params.flat *= 1000.0
+    monkeypatch.setattr(Run, "open", lambda _: opened)
     report = check_run(trained, products="numpy")
     assert (report.passed, report.wrong) == (True, [])
     initial = [row for title, row in report.rows if title.startswith("initial weights")]
@@ -110,8 +109,8 @@ OUTPUTS, RECURRENT = Dropout(0.25, (1,)), Dropout(0.0, (1,), recurrent=0.3)
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
     "kind",
-    [{}, {"documents": True}, {"dropout": OUTPUTS._replace(locked=True)}, {"dropout": RECURRENT}],
-    ids=["plain", "documents", "locked", "weight dropout"],
+    [{}, {"documents": True}, {"dropout": OUTPUTS}, {"dropout": RECURRENT}],
+    ids=["plain", "documents", "dropout", "weight dropout"],
 )
 def test_every_gradient_of_training_is_right(
     products: Products, cell: str, kind: dict[str, Any]
@@ -200,7 +199,7 @@ def test_weights_that_rounding_makes_undecidable_are_not_wrong() -> None:
 
 
 def test_the_next_step_of_a_run(trained: Path) -> None:
-    _, checkpoint = open_checkpoint(trained)
+    checkpoint = Run.open(trained).checkpoint
     ids = np.tile(np.arange(5), 900)
     following = next_step(checkpoint, ids, resumes=True)
     assert following.x.shape[1] == checkpoint.batch == 4

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grucli.cli import render
-from grucli.printable import CONTROLS, printable
+from grucli.text_out import CONTROLS, printable
 from tests.cli.test_commands import start
 from tests.conftest import TINY, Grucli
 from tests.texts import prose

@@ -20,7 +20,7 @@ from grucli.data.corpus import read
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 from grucli.training.plan import make_plan, resume
 from tests.conftest import TINY, Grucli
 from tests.texts import WORDS, prose
@@ -40,7 +40,7 @@ def trained_on(grucli: Grucli, *args: object) -> Path:
 
 
 def last(run: Path) -> checkpoints.Checkpoint:
-    return checkpoints.read(RunDirectory(run).checkpoints.find("last"))
+    return checkpoints.read(Run(run).checkpoints.find("last"))
 
 
 # ---- line ends
@@ -87,7 +87,7 @@ def test_line_ends_can_be_kept(grucli: Grucli) -> None:
 def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> None:
     write("other.txt", LIST.replace("\n", "\r\n"))
     run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
-    file = RunDirectory(run).checkpoints.find("last")
+    file = Run(run).checkpoints.find("last")
     checkpoint = last(run)
     data = checkpoint.settings.data.model_dump(exclude={"newlines"})
 
@@ -141,7 +141,7 @@ def test_a_letter_in_the_held_out_text_alone_is_one_that_the_model_never_saw(
         json.loads(grucli("eval", run, *which, "--json").out)["total"]
         for which in (["--split=val"], ["line.txt"])
     ]
-    assert losses[0]["nats_per_char"] == pytest.approx(RunDirectory(run).info.best.loss, rel=1e-6)
+    assert losses[0]["nats_per_char"] == pytest.approx(Run(run).info.best.loss, rel=1e-6)
     assert losses[1]["characters"] == len("A ž here.") - 1
     for command in (("report", run), ("page", run), ("train", "--resume", run, "--steps=20")):
         assert grucli(*command).code == 0
@@ -202,7 +202,7 @@ def test_the_first_character_of_a_lists_validation_text_is_predicted(grucli: Gru
     of_file = json.loads(grucli("eval", run, "val.txt", "--json").out)["total"]
     assert of_split == of_file
     assert of_split["characters"] == len(val)
-    in_training = RunDirectory(run).info.best.loss
+    in_training = Run(run).info.best.loss
     assert in_training == pytest.approx(of_split["nats_per_char"], rel=1e-6)
 
 
@@ -317,7 +317,7 @@ def test_a_long_text_gives_the_same_run(grucli: Grucli, monkeypatch: pytest.Monk
     assert "cache    " in result.err
     mapped = Path(result.out.strip())
     for name in ("last", "best"):
-        files = [RunDirectory(run).checkpoints.find(name).read_bytes() for run in (held, mapped)]  # type: ignore[arg-type]
+        files = [Run(run).checkpoints.find(name).read_bytes() for run in (held, mapped)]  # type: ignore[arg-type]
         assert files[0] == files[1]
     assert grucli("train", "--resume", mapped, "--steps=14", "-q").code == 0
     assert grucli("eval", mapped, "text.txt", "--split", "val").code == 2
@@ -402,7 +402,7 @@ def test_weights_of_another_text_and_characters_they_never_saw(
     assert "2 characters are new" in result.err
     extended, old = (
         last(Path(result.out.strip())),
-        checkpoints.read(RunDirectory(trained).checkpoints.find("best")),
+        checkpoints.read(Run(trained).checkpoints.find("best")),
     )
     places = extended.vocabulary.find(old.vocabulary.symbols)
     assert len(extended.vocabulary) == len(old.vocabulary) + 2

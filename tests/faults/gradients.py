@@ -303,15 +303,13 @@ CHECK = """
 import sys
 from pathlib import Path
 from grucli.analysis.gradient_checks import check_training, next_step, precisions
-from grucli.analysis.subject import text_of
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.threads import limit_blas
 
 if __name__ == "__main__":
     limit_blas(1)
-    file, checkpoint = open_checkpoint(Path(sys.argv[1]))
-    text = checkpoint.splits(text_of(file, checkpoint, None)).train
-    step = next_step(checkpoint, text, resumes=True)
+    opened = Run.open(Path(sys.argv[1]))
+    step = next_step(opened.checkpoint, opened.splits.train, resumes=True)
     for title, row in check_training(step, precisions(sys.argv[2])):
         if row.verdict == "WRONG":
             sys.exit(f"{title.partition(':')[0]}: {row.name} {row.compared} {row.error:.1e}")

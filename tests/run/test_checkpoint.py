@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 from grucli import __version__
-from grucli.config import resolve
+from grucli.config import FORMER, resolve
 from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.checkpoint_folder import CheckpointFolder
+from grucli.run.writer import CheckpointWriter
 from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
@@ -72,6 +72,18 @@ def test_other_programs_can_read_it(checkpoint: Checkpoint, path: Path) -> None:
     with np.load(path, allow_pickle=False) as arrays:
         np.testing.assert_array_equal(arrays["layer1.W_h"], checkpoint.model.params["layer1.W_h"])
         assert json.loads(arrays["meta"].tobytes())["format"] == 2
+
+
+def test_former_settings_are_ignored_where_they_had_no_effect(
+    checkpoint: Checkpoint, path: Path
+) -> None:
+    settings = checkpoint.settings.model_dump()
+    for key, value in FORMER:
+        section, _, name = key.partition(".")
+        settings[section][name] = value
+    assert checkpoints.read(rewrite(path, settings=settings)).settings == checkpoint.settings
+    settings["optim"]["name"] = "sgd"
+    assert "has optim.name, which this grucli" in refusal(rewrite(path, settings=settings))
 
 
 def test_averaged_weights_are_used_where_they_were_better(checkpoint: Checkpoint) -> None:
@@ -136,9 +148,11 @@ def rewrite(path: Path, **changes: object) -> Path:
     return other
 
 
-def test_a_newer_format_asks_for_an_upgrade(path: Path) -> None:
-    assert "written in format 99 by grucli" in refusal(rewrite(path, format=99))
-    assert "upgrade grucli" in refusal(rewrite(path, format=99))
+@pytest.mark.parametrize("number", [1, 99])
+def test_another_format_asks_for_the_version_that_wrote_it(path: Path, number: int) -> None:
+    told = refusal(rewrite(path, format=number))
+    assert f"written in format {number} by grucli" in told
+    assert "use the grucli that wrote it" in told
 
 
 def test_members_must_be_what_the_settings_promise(path: Path) -> None:
@@ -309,7 +323,7 @@ def test_the_table_of_members_is_what_a_file_holds(checkpoint: Checkpoint, path:
 
 def test_a_lost_pointer_to_the_best_checkpoint_is_made_anew(checkpoint: Checkpoint) -> None:
     Path("checkpoints").mkdir()
-    folder, where = CheckpointFolder(Path("checkpoints"), lambda: None), checkpoint.progress
+    folder, where = CheckpointWriter(Path("checkpoints"), lambda: None), checkpoint.progress
     for step, loss in [(10, 0.5), (20, 0.0), (30, 0.25)]:
         where.step = step
         folder.save(checkpoint, best=where.note_evaluation(loss), keep=3)

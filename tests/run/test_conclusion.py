@@ -7,7 +7,7 @@ from grucli.analysis.comparison import judge_all, plan_comparison
 from grucli.data import corpus
 from grucli.errors import UsageError
 from grucli.run.conclusion import Conclusion, conclude_run
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 from grucli.training.events import Finished
 from grucli.training.request import Request
 from grucli.training.session import prepare
@@ -69,11 +69,11 @@ def test_a_comparison_reads_its_text_once(monkeypatch: pytest.MonkeyPatch) -> No
         read.append(arguments)
         return original(*arguments, **named)
 
-    for module in ("training.session", "run.directory"):
+    for module in ("training.session", "run.run"):
         monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
     comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"], seeds=2)
     found = [event.run for event in comparison.train() if isinstance(event, Finished)]
-    paths = [RunDirectory(run.path) for run in found]
+    paths = [Run(run.path) for run in found]
     outcomes = judge_all(paths, comparison.text)
     assert len(read) == 1
     assert judge_all(paths) == outcomes

@@ -144,7 +144,6 @@ def test_what_an_older_study_has_stored_is_the_same_range(
         ("model.hidden", {"log": [8, 64], "step": 8}, "step belongs to range, not to log"),
         ("optim.lr", {"log": [0, 1]}, "log needs numbers above 0, not [0, 1]"),
         ("model.cell", {"range": [1, 2]}, "is not a number, so it cannot have a range"),
-        ("model.locked", {"range": [0, 1]}, "is not a number, so it cannot have a range"),
         ("model.hidden", {"choice": [0, 8]}, "must be greater than or equal to 1, not 0"),
         ("model.dropout", {"range": [0.5, 1.5]}, "must be less than 1, not 1.5"),
         ("model.cell", {"choice": ["gru", "grU"]}, "must be 'gru' or 'lstm' or 'rnn', not 'grU'"),
@@ -209,8 +208,3 @@ def test_a_grid_visits_every_point_once_and_ends() -> None:
     assert len(set(points)) == 12
     assert len({dict(point)["model.hidden"] for point in points[:4]}) > 1  # it is shuffled
     assert read_space(None, {"sweep.sampler": "grid", "sweep.trials": 5, **values}).trials == 5
-
-
-def test_old_names_are_read() -> None:
-    space = read(optim__average={"range": [0, 0.9]})
-    assert list(space.distributions) == ["optim.ema"]

@@ -11,8 +11,8 @@ import pytest
 
 from grucli import files
 from grucli.errors import RunError, SettingsError, UsageError
-from grucli.run.directory import RunDirectory
 from grucli.run.run import Run
+from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
 from grucli.sweeps.api import read_study
 from grucli.sweeps.claims import LOST, ClaimedTrial, _take_over
@@ -196,7 +196,7 @@ def test_pruned_trials_are_stopped_and_saved(
         assert run.status == "interrupted"
         assert one.loss == run.info.best.loss
         assert run.info.step == 11  # the evaluation at step 10 is the first; a step follows it
-        assert RunDirectory(run.path).checkpoints.exist
+        assert Run(run.path).checkpoints.exist
     assert summary.best is None
 
 
@@ -342,7 +342,7 @@ def test_a_run_that_somebody_continues_by_hand_is_left_alone(text_file: Path) ->
     one = worker(text_file, {"sweep.trials": 1})
     events(one, stop=iter([False] * 12 + [True] * 99).__next__)
     assert one.study.trials()[0].status == "stopped"
-    run = RunDirectory(S / "trial-0000")
+    run = RunWriter(S / "trial-0000")
     run.lock()
     assert claim(one) is None
     run.release()
@@ -551,7 +551,7 @@ def test_a_run_that_cannot_be_locked_is_not_the_end_of_its_trial(
         def lock(*_: object) -> None:
             raise files.LockError(errno.EIO, "no", "lock")
 
-        patched.setattr(RunDirectory, "lock", lock)
+        patched.setattr(RunWriter, "lock", lock)
         with pytest.raises(RunError, match="cannot be locked"):
             events(one)
     assert [trial.status for trial in train(text_file, {"sweep.trials": 1}).trials] == ["done"]

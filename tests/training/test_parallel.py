@@ -16,9 +16,7 @@ def batch(dtype: type) -> tuple[Model, tuple[np.ndarray, np.ndarray, np.ndarray]
     return model, (x, targets, rng.normal(size=(2, 5, 8)))
 
 
-@pytest.mark.parametrize(
-    "dropout", [DROPOUT, DROPOUT._replace(locked=True), DROPOUT._replace(rate=0.0, recurrent=0.3)]
-)
+@pytest.mark.parametrize("dropout", [DROPOUT, DROPOUT._replace(rate=0.0, recurrent=0.3)])
 @pytest.mark.parametrize("workers", [2, 3])
 def test_results_depend_on_the_number_of_workers_by_rounding_alone(
     workers: int, dropout: Dropout
@@ -63,18 +61,6 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_workers(None, 4) == 1
     assert choose_workers(6, 64) == 6
     assert choose_workers(6, 2) == 2
-
-
-def test_locked_dropout_drops_the_same_outputs_at_all_steps() -> None:
-    model, arguments = batch(np.float64)
-    with Shards(model, 6, range(5), 1, dropout=True) as shards:
-        shards.loss_and_gradients(*arguments, 0.1, DROPOUT._replace(locked=True))
-        dropped = shards.own.workspace.dropped == 0
-        assert dropped.any()
-        np.testing.assert_array_equal(dropped, np.broadcast_to(dropped[:, :1], dropped.shape))
-        shards.loss_and_gradients(*arguments, 0.1, DROPOUT)
-        assert (shards.own.workspace.dropped == 0).any()
-        assert ((shards.own.workspace.dropped == 0) != dropped).any()
 
 
 def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> None:

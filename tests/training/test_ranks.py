@@ -16,8 +16,8 @@ from grucli.errors import RunError
 from grucli.evaluation import Stopped
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import make_plan, start
-from grucli.training.ranks import ALONE, Command, Ranks
-from grucli.training.shared_work import SharedWork
+from grucli.training.ranks import ALONE, Ended, Ranks
+from grucli.training.step import TrainStep
 from tests.texts import prose
 
 
@@ -59,9 +59,9 @@ def settings(**values: object) -> Any:
 
 
 def together(
-    size: int, lead: Callable[[SharedWork], None], **values: object
+    size: int, work: Callable[[TrainStep], None], **values: object
 ) -> tuple[list[Checkpoint], list[BaseException]]:
-    """The states of all ranks after rank 0 has led, and the errors of all ranks."""
+    """The states of all ranks after they have worked, and the errors of all ranks."""
     Path("text.txt").write_text(prose(9000), encoding="utf-8")
     corpus = read(["text.txt"], settings(**values).data)
     room, errors = Room(size), []
@@ -74,13 +74,9 @@ def together(
             states[rank] = start(plan)
             if rank:
                 states[rank].model.params.flat[:] = 0  # what rank 0 knows must come from it
-            with closing(SharedWork(plan, states[rank], ranks)) as work, np.errstate(all="ignore"):
-                if not rank:
-                    lead(work)
-                    with ranks.command(Command.END):
-                        return
-                while (received := ranks.receive())[0] != Command.END:
-                    work.follow(*received)
+            with closing(TrainStep(plan, states[rank], ranks)) as step, np.errstate(all="ignore"):
+                step.synchronize()
+                work(step)
         except BaseException as error:
             errors.append(error)
             room.barrier.abort()
@@ -93,10 +89,10 @@ def together(
     return states, errors
 
 
-def three_steps(work: SharedWork) -> None:
+def three_steps(step: TrainStep) -> None:
     for _ in range(3):
-        assert work.step(0.1).finite
-    work.collect_states()
+        assert step(0.1).finite
+    step.collect_states()
 
 
 @pytest.mark.parametrize("batch", [64, 63])
@@ -141,56 +137,64 @@ def test_each_rank_reads_its_own_streams_with_its_own_masks() -> None:
     """A rank that read the streams of another, or drew its masks, would change the sum."""
     found: list[float] = []
 
-    def lead(work: SharedWork) -> None:
-        found.append(work.step(0.0).grad_norm)
+    def work(step: TrainStep) -> None:
+        found.append(step().grad_norm)
 
     for size in (1, 2, 3):
-        together(size, lead, model__dropout=0.5, train__batch=63)
-    assert found[1:] == pytest.approx([found[0]] * 2, rel=1e-5)
+        together(size, work, model__dropout=0.5, train__batch=63)
+    assert found[1:] == pytest.approx([found[0]] * 5, rel=1e-5)
 
 
-def test_ranks_share_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let an evaluation have parts for all ranks."""
     monkeypatch.setattr(evaluation, "PIECE", 200)
     monkeypatch.setattr(evaluation, "GROUP", 1)
     monkeypatch.setattr(evaluation, "FEWEST", 3)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_ranks_share_an_evaluation() -> None:
     losses: list[list[float]] = []
 
-    def lead(work: SharedWork) -> None:
-        three_steps(work)
-        losses.append(work.validation_losses(lambda: False))
+    def work(step: TrainStep) -> None:
+        three_steps(step)
+        losses.append(step.validation_losses(lambda: False))
 
     for size in (1, 2, 4):
-        _, errors = together(size, lead, optim__ema=0.9, data__val=0.3)
+        _, errors = together(size, work, optim__ema=0.9, data__val=0.3)
         assert not errors
+        assert losses[-size:] == [losses[-1]] * size
     assert len(losses[0]) == 2
     for other in losses[1:]:
         assert other == pytest.approx(losses[0], rel=1e-6)
 
 
-def test_a_stop_of_one_rank_stops_the_evaluation_of_all() -> None:
-    def lead(work: SharedWork) -> None:
+@pytest.mark.usefixtures("small_groups")
+@pytest.mark.parametrize("asked", [0, 1])
+def test_a_stop_of_one_rank_stops_the_evaluation_of_all(asked: int) -> None:
+    def work(step: TrainStep) -> None:
         with pytest.raises(Stopped):
-            work.validation_losses(lambda: True)
-        assert work.step(0.0).finite  # the ranks still understand each other
+            step.validation_losses(lambda: step.ranks.rank == asked)
+        assert step().finite  # the ranks still understand each other
 
-    _, errors = together(2, lead)
+    _, errors = together(2, work, data__val=0.3)
     assert not errors
 
 
 def test_a_step_that_is_not_finite_is_skipped_by_all() -> None:
-    def lead(work: SharedWork) -> None:
-        three_steps(work)
-        params = work.checkpoint.model.params.flat
+    def work(step: TrainStep) -> None:
+        three_steps(step)
+        params = step.checkpoint.model.params.flat
         before = params.copy()
-        params[:] = np.nan
-        work.synchronize()
-        assert not work.step(0.0).finite
+        if step.ranks.rank == 1:
+            params[:] = np.nan
+        assert not step().finite
         params[:] = before
-        work.synchronize()
-        assert work.step(0.0).finite
-        work.collect_states()
+        assert step().finite
+        step.collect_states()
 
-    states, errors = together(3, lead)
+    states, errors = together(3, work)
     assert not errors
     for state in states:
         assert (state.progress.step, state.progress.skipped) == (5, 1)
@@ -198,16 +202,15 @@ def test_a_step_that_is_not_finite_is_skipped_by_all() -> None:
 
 
 def test_parameters_that_differ_are_an_error_that_names_the_rank() -> None:
-    def lead(work: SharedWork) -> None:
-        three_steps(work)
-        work.checkpoint.model.params.flat[3] += 1e-4  # as a broken memory would
-        work.validation_losses(lambda: False)
+    def work(step: TrainStep) -> None:
+        three_steps(step)
+        if step.ranks.rank == 1:
+            step.checkpoint.model.params.flat[3] += 1e-4  # as a broken memory would
+        step.validation_losses(lambda: False)
 
-    _, errors = together(3, lead)
-    assert any(
-        isinstance(error, RunError) and "rank 1 on host1 has other parameters" in str(error)
-        for error in errors
-    )
+    _, errors = together(3, work)
+    (message, *_) = [str(error) for error in errors if isinstance(error, RunError)]
+    assert "rank 1 on host1 has other parameters than rank 0 on host0" in message
 
 
 def test_a_broadcast_keeps_every_bit() -> None:
@@ -218,9 +221,15 @@ def test_a_broadcast_keeps_every_bit() -> None:
         array = odd.copy() if rank == 0 else np.full(5, 7.0, np.float32)
         ranks = ThreadRanks(rank, 2, room)
         ranks.broadcast_(array)
-        found[rank] = array.tobytes(), ranks.exchange(("value", rank))
+        numbers = ranks.meet(0.5, rank)
+        found[rank] = array.tobytes(), ranks.exchange(("value", rank)), numbers
+        if rank == 0:
+            ranks.end()
+            return
+        with pytest.raises(Ended):
+            ranks.meet(1.0)
 
     threads = [threading.Thread(target=run, args=(rank,)) for rank in range(2)]
     [thread.start() for thread in threads]
     [thread.join() for thread in threads]
-    assert found[0] == found[1] == (odd.tobytes(), [("value", 0), ("value", 1)])
+    assert found[0] == found[1] == (odd.tobytes(), [("value", 0), ("value", 1)], [0.5, 0])

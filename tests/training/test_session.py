@@ -18,7 +18,8 @@ from grucli.config import Values, flatten, resolve
 from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
+from grucli.run.writer import RunWriter
 from grucli.training.events import RolledBack, Stepped
 from grucli.training.request import Request
 from grucli.training.session import Session, prepare
@@ -103,7 +104,7 @@ def test_a_run_is_locked_before_anything_of_it_is_read() -> None:
     text = Path("text.txt").read_bytes()
     thread = threading.Thread(target=lambda: waiting.append(again(run, "fifo")))
     thread.start()
-    lock = RunDirectory(run)._lock
+    lock = RunWriter(run)._lock
     deadline = time.monotonic() + 10
     while lock.is_free() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -122,12 +123,12 @@ def test_on_a_file_system_without_locks_runs_are_trained_and_resumed(
     for number in (errno.ENOSYS, errno.ENOLCK):
         with refused_locks(monkeypatch, number):
             run, _ = train(new(), 15)
-            assert RunDirectory(run).status == "interrupted"
-            RunDirectory(run).update_info(status="running")
-            assert RunDirectory(run).status == "running"
-            RunDirectory(run).update_info(status="interrupted")
+            assert Run(run).status == "interrupted"
+            RunWriter(run).update_info(status="running")
+            assert Run(run).status == "running"
+            RunWriter(run).update_info(status="interrupted")
             train(again(run))
-            assert RunDirectory(run).status == "done"
+            assert Run(run).status == "done"
 
 
 @posix
@@ -135,7 +136,7 @@ def test_a_run_that_may_be_trained_is_not_resumed_without_its_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, _ = train(new(), 15)
-    RunDirectory(run).update_info(status="running")
+    RunWriter(run).update_info(status="running")
     before = snapshot(run)
     with refused_locks(monkeypatch, errno.ENOLCK), pytest.raises(RunError) as caught:
         again(run)
@@ -156,7 +157,7 @@ def test_a_look_at_a_run_does_not_keep_it_from_being_resumed() -> None:
 
     def look() -> None:
         while not ended.is_set():
-            looks.append(RunDirectory(run)._lock.is_free())
+            looks.append(RunWriter(run)._lock.is_free())
 
     watchers = [threading.Thread(target=look) for _ in range(2)]
     for watcher in watchers:
@@ -218,14 +219,14 @@ def test_checkpoints_by_the_clock_leave_no_trace_either() -> None:
 
 def diverge(trainer: Trainer, first: int = 14) -> None:
     """Let the loss of five steps be no number, until the run has gone back."""
-    original, where = trainer.work.train_step.shards.loss_and_gradients, trainer.checkpoint.progress
+    original, where = trainer.train_step.shards.loss_and_gradients, trainer.checkpoint.progress
 
     def failing(*arguments: Any) -> Any:
         loss, state, grads = original(*arguments)
         bad = where.lr_factor == 1 and first <= where.step + 1 < first + 5
         return (np.nan if bad else loss), state, grads
 
-    trainer.work.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("stop", [3, 5, 6, 12])
@@ -243,9 +244,7 @@ def test_a_stop_does_not_change_where_a_run_starts_again_from(stop: int, weights
     whole, events = train(begin(), prepare=prepare)
     assert [event.step for event in events if isinstance(event, RolledBack)] == [0]
     lower, _ = train(begin(0.01))
-    assert [row.loss for row in RunDirectory(whole).metrics()] == [
-        row.loss for row in RunDirectory(lower).metrics()
-    ]
+    assert [row.loss for row in Run(whole).rows()] == [row.loss for row in Run(lower).rows()]
     run, _ = train(begin(), stop, prepare)
     train(again(run), prepare=prepare)
     assert remains(run) == remains(whole)
@@ -256,7 +255,7 @@ def test_a_run_whose_first_weights_are_gone_cannot_start_again() -> None:
     given = {key: one for key, one in SMALL.items() if not key.startswith("model.")}
     run, _ = train(from_weights(origin, given), 2)
     train(again(origin))  # a checkpoint of it changes
-    for file in RunDirectory(origin).checkpoints.files():
+    for file in Run(origin).checkpoints.files():
         file.unlink()
     with pytest.raises(RunError, match="start again with a lower learning rate"):
         train(again(run), prepare=partial(diverge, first=3))
@@ -304,7 +303,7 @@ def test_where_the_best_checkpoint_is_lost_the_best_of_the_others_takes_its_plac
     run, _ = train(new(train__keep=9), 35)
     losses = {
         file: checkpoints.read(file).progress.evaluated_loss or 9.0
-        for file in RunDirectory(run).checkpoints.files()[:-1]
+        for file in Run(run).checkpoints.files()[:-1]
     }
     best, second, *_ = sorted(losses, key=losses.__getitem__)
     best.write_bytes(b"rubbish")
@@ -377,12 +376,10 @@ def test_the_notes_of_a_new_run_are_given_again_when_it_starts_over() -> None:
     weights, _ = train(new(), 15)
     Path("text.txt").write_text(prose(4000) + "\N{SNOWMAN}", encoding="utf-8")
     child = unborn(weights, unknown="skip")
-    config = child / "config.yaml"
-    config.write_text(config.read_text().replace("ema:", "average:"))
     session = again(child)
     session.close()
     assert len(set(session.notes)) == len(session.notes)
-    for part in ("1 characters that", "optim.average is called optim.ema now", "it starts over"):
+    for part in ("1 characters that", "it starts over"):
         assert sum(part in note for note in session.notes) == 1
 
 
@@ -415,13 +412,13 @@ def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
         assert config.read_text() == edited
     config.unlink()
     train(again(run))
-    assert flatten(resolve([RunDirectory(run).config()]))["model.hidden"] == 8
+    assert flatten(resolve([Run(run).config()]))["model.hidden"] == 8
 
 
 def test_a_longer_budget_that_raises_the_learning_rate_says_so() -> None:
     changes = {"optim__warmup": 5, "optim__lr": 0.01}
     run, _ = train(new(**changes))
-    low = RunDirectory(run).metrics()[-1].lr
+    low = Run(run).rows()[-1].lr
     session = again(run, train__steps=80)
     (note,) = [note for note in session.notes if "learning rate rises" in note]
     assert f"rises from {low:.2g} to 0.0056" in note
@@ -432,7 +429,7 @@ def test_a_longer_budget_that_raises_the_learning_rate_says_so() -> None:
     session = again(run, train__steps=80, **constant)
     assert not any("learning rate rises" in note for note in session.notes)
     train(session)
-    assert RunDirectory(run).metrics()[-1].lr == float(f"{low:.2g}")
+    assert Run(run).rows()[-1].lr == float(f"{low:.2g}")
     other, _ = train(new(**changes), 20)
     session = again(other)  # as planned
     assert not any("learning rate rises" in note for note in session.notes)
@@ -444,8 +441,8 @@ def test_the_number_of_workers_may_change() -> None:
     session = again(run, train__workers=2)
     assert any("the number of workers was 1 and is 2" in note for note in session.notes)
     train(session)
-    assert RunDirectory(run).info.workers == 2
-    assert RunDirectory(run).metrics()[-1].step == 40
+    assert Run(run).info.workers == 2
+    assert Run(run).rows()[-1].step == 40
 
 
 # ---- weights of another run
@@ -515,14 +512,14 @@ def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """best.json has moved by then, and must not move to a later checkpoint that is worse."""
-    original, fails = RunDirectory.update_info, [28, 28]
+    original, fails = RunWriter.update_info, [28, 28]
 
-    def full(run: RunDirectory, **changes: Any) -> None:
+    def full(run: RunWriter, **changes: Any) -> None:
         if changes.get("step") == 20 and fails:
             raise OSError(fails.pop(), "No space left on device")
         original(run, **changes)
 
-    monkeypatch.setattr(RunDirectory, "update_info", full)
+    monkeypatch.setattr(RunWriter, "update_info", full)
     monkeypatch.setattr(Trainer, "_validation_loss", _losses := _Losses([3.0, 1.0, 2.0, 1.5]))
     run, _ = train(new(train__keep=0))
     assert not fails
@@ -530,57 +527,3 @@ def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
     assert sample_of(run, "best")["step"] == 20
     assert json.loads((run / "run.json").read_text())["best"]["step"] == 20
     assert sha256(run / "checkpoints" / sample_of(run, "best")["file"])
-
-
-# ---- names of version 0.1.0
-
-
-def test_old_names_of_settings_are_read_and_the_new_ones_are_named() -> None:
-    session = new(optim__average=0.9, model__recurrent_dropout=0.1)
-    assert session.plan.settings.optim.ema == 0.9
-    assert session.plan.settings.model.weight_dropout == 0.1
-    assert [note for note in session.notes if "is called" in note] == [
-        "test: optim.average is called optim.ema now",
-        "test: model.recurrent_dropout is called model.weight_dropout now",
-    ]
-
-
-def test_a_run_of_version_0_1_0_is_resumed_to_the_same_weights() -> None:
-    whole, _ = train(new(optim__ema=0.9))
-    run, _ = train(new(optim__ema=0.9), 15)
-    config = run / "config.yaml"
-    config.write_text(
-        config.read_text()
-        .replace("  ema:", "  average:")
-        .replace("weight_dropout:", "recurrent_dropout:")
-    )
-    for file in RunDirectory(run).checkpoints.files():
-        as_in_format_1(file)
-    session = again(run)
-    assert any("optim.average is called optim.ema now" in note for note in session.notes)
-    train(session)
-    ends = [checkpoints.read(RunDirectory(r).checkpoints.find("last")) for r in (run, whole)]
-    np.testing.assert_array_equal(*(end.model.params.flat for end in ends))
-    assert "ema: 0.9" in config.read_text()
-
-
-def as_in_format_1(file: Path) -> None:
-    """Rewrite a checkpoint as version 0.1.0 wrote it."""
-    with np.load(file) as archive:
-        members = dict(archive)
-    meta = json.loads(members.pop("meta").tobytes())
-    progress, settings = meta["progress"], meta["settings"]
-    for key in ("evaluated_step", "evaluated_loss"):
-        del progress[key]
-    for new_, old in (
-        ("loss_sum", "nats"),
-        ("evaluations_since_best", "stale"),
-        ("consecutive_nonfinite", "bad"),
-    ):
-        progress[old] = progress.pop(new_)
-    settings["optim"]["average"] = settings["optim"].pop("ema")
-    settings["model"]["recurrent_dropout"] = settings["model"].pop("weight_dropout")
-    meta |= {"format": 1, "use_average": meta.pop("use_ema")}
-    members["average"] = members.pop("ema")
-    encoded = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    np.savez(file, meta=encoded, **members)

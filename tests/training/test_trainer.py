@@ -26,9 +26,8 @@ from grucli.evaluation import baselines, evaluate, guessed
 from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.run import checkpoint as checkpoints
-from grucli.run.checkpoint_folder import CheckpointFolder
-from grucli.run.directory import RunDirectory
-from grucli.run.progress import Progress
+from grucli.run.checkpoint import Progress
+from grucli.run.writer import CheckpointWriter, RunWriter
 from grucli.training.divergence import check_learning
 from grucli.training.events import (
     Evaluated,
@@ -82,7 +81,7 @@ def plan_for(text: str, **changes: object) -> Plan:
 
 
 def trainer_for(plan: Plan, name: str = "run") -> Trainer:
-    run = RunDirectory.create(Path("runs"), name, plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
     run.write_info({})
     return Trainer(plan, start(plan), run)
 
@@ -267,13 +266,13 @@ def test_the_state_is_carried_and_reset_at_each_epoch(text: str) -> None:
     trainer = trainer_for(plan)
     per_epoch = plan.windows.per_epoch
     states = []
-    original = trainer.work.train_step.shards.loss_and_gradients
+    original = trainer.train_step.shards.loss_and_gradients
 
     def spy(x, targets, state, scale, dropout):  # type: ignore[no-untyped-def]
         states.append(state.copy())
         return original(x, targets, state, scale, dropout)
 
-    trainer.work.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
     for _ in range(per_epoch + 2):
         trainer.step()
     assert not states[0].any()
@@ -287,7 +286,7 @@ def test_a_training_step_needs_no_run_directory(text: str) -> None:
     trainer, train_step = trainer_for(plan), TrainStep(plan, start(plan))
     with closing(train_step), closing(trainer):
         for _ in range(5):
-            update, event = train_step(trainer.progress), trainer.step()
+            update, event = train_step(trainer.used(trainer.now)), trainer.step()
             assert isinstance(event, Stepped)
             assert update.loss / update.chars == event.loss
     np.testing.assert_array_equal(
@@ -305,7 +304,7 @@ def test_a_long_budget_in_minutes_is_evaluated_early_and_then_rarely(text: str) 
     changes: dict[str, Any] = {"train__eval_every": None, "sample__length": 0}
     plan = plan_for(text, train__steps=None, train__minutes=480, **changes)
     plan = replace(plan, eval_every=10**6)  # an epoch of a long text
-    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
     trainer, times = Trainer(plan, start(plan), run, clock=clock), []
     for event in trainer.train(lambda: now[0] > 2000):
         times += [now[0]] if isinstance(event, Evaluating) else []
@@ -338,7 +337,7 @@ def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0)
-    run = RunDirectory.create(Path("runs"), "minutes", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "minutes", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.estimate()
@@ -357,7 +356,7 @@ def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0, train__eval_every=10**6)
-    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.evaluation_seconds = 30.0
@@ -443,7 +442,7 @@ def test_checkpoints_are_also_written_by_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__eval_every=1000, train__save_minutes=0.2)
-    run = RunDirectory.create(Path("runs"), "saves", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "saves", plan.settings, {}, {})
     run.write_info({})
     saved = [
         e for e in Trainer(plan, start(plan), run, clock=clock).train() if isinstance(e, Saved)
@@ -516,7 +515,7 @@ def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
 
 def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
     """Let the loss of some steps be no number, each so many times."""
-    original, left = trainer.work.train_step.shards.loss_and_gradients, dict.fromkeys(steps, times)
+    original, left = trainer.train_step.shards.loss_and_gradients, dict.fromkeys(steps, times)
 
     def failing(*arguments: Any) -> tuple[float, np.ndarray, Params]:
         loss, state, grads = original(*arguments)
@@ -526,7 +525,7 @@ def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
             return np.nan, state * np.nan, grads
         return loss, state, grads
 
-    trainer.work.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
+    trainer.train_step.shards.loss_and_gradients = failing  # type: ignore[method-assign]
 
 
 def test_a_step_that_is_not_finite_is_skipped_and_counted(text: str) -> None:
@@ -669,7 +668,7 @@ def test_losses_that_are_finite_but_absurd_are_a_divergence(text: str) -> None:
     for count, expected in [(19, []), (20, [(10, 0.5)])]:
         trainer = trainer_for(plan_for(text, train__steps=60))
         original, where = (
-            trainer.work.train_step.shards.loss_and_gradients,
+            trainer.train_step.shards.loss_and_gradients,
             trainer.checkpoint.progress,
         )
 
@@ -680,7 +679,7 @@ def test_losses_that_are_finite_but_absurd_are_a_divergence(text: str) -> None:
             bad = where.lr_factor == 1 and 12 <= where.step + 1 < 12 + count
             return (loss + 2e4 if bad else loss), state, grads
 
-        trainer.work.train_step.shards.loss_and_gradients = absurd  # type: ignore[method-assign]
+        trainer.train_step.shards.loss_and_gradients = absurd  # type: ignore[method-assign]
         events = follow(trainer)
         assert returns(events) == expected
         evaluated = [event.step for event in events if isinstance(event, Evaluated)]
@@ -748,9 +747,9 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(
     whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
     follow(whole)
     owner, name = {
-        "metrics": (RunDirectory, "append_metrics"),
-        "samples": (RunDirectory, "write_sample"),
-        "checkpoints": (CheckpointFolder, "save"),
+        "metrics": (RunWriter, "append_metrics"),
+        "samples": (RunWriter, "write_sample"),
+        "checkpoints": (CheckpointWriter, "save"),
     }[what]
     original = getattr(owner, name)
 
@@ -812,7 +811,7 @@ def test_an_error_of_writing_that_will_not_pass_ends_the_run(
     def denied(*_: object) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(RunDirectory, "append_metrics", denied)
+    monkeypatch.setattr(RunWriter, "append_metrics", denied)
     with pytest.raises(OSError, match="Permission denied"):
         follow(trainer)
 
@@ -866,7 +865,7 @@ def test_the_memory_announced_covers_what_is_allocated(text: str) -> None:
     plan = plan_for(text)
     trainer = trainer_for(plan)
     workspace, params = (
-        trainer.work.train_step.shards.own.workspace,
+        trainer.train_step.shards.own.workspace,
         trainer.checkpoint.model.params.flat,
     )
     assert plan.memory > workspace.nbytes + 4 * params.nbytes

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli.shell import quote, resume_command
+from grucli.text_out import quote, resume_command
 
 BASH = shutil.which("bash")
 PATHS = ["a b", "-d.txt", "it's", 'a"b$c`', "\u6587\u5b57", "a\x1b[31mb", "\u202edlrow", "a\nb\\"]
