@@ -53,7 +53,7 @@ def judge(path: Path) -> list[str]:
     """A row of the table."""
     run = Run(path)
     checkpoint = run.checkpoint
-    model, settings = checkpoint.model_to_use(), checkpoint.settings
+    model, settings = checkpoint.model, checkpoint.settings
     val = run.splits.val
     carried = evaluate(model, val, available_cores()).loss
     shape = settings.model

@@ -188,17 +188,6 @@ class Optim(_Section):
     """Learning rate at the end of the cosine schedule, as a fraction of lr."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     """Decoupled weight decay, as in AdamW; it is multiplied by the learning rate; 0: none."""
-    ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay of a moving average of the weights, which is used if its loss is lower; 0: none."""
-
-    @field_validator("ema", mode="before")
-    @classmethod
-    def _a_decay(cls, ema: Any) -> Any:
-        if isinstance(ema, bool):
-            raise ValueError(
-                "is the decay of the average: a number below 1, such as 0.999, or 0 for none"
-            )
-        return ema
 
     @field_validator("betas")
     @classmethod
@@ -230,7 +219,7 @@ class Settings(_Section):
     """The samples written during training."""
 
 
-FORMER = [("model.locked", False), ("optim.name", "adam")]
+FORMER = [("model.locked", False), ("optim.name", "adam"), ("optim.ema", 0.0)]
 """Settings that no longer exist, each with the value that had no effect. It is ignored: files and
 checkpoints have it."""
 

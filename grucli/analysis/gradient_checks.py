@@ -12,6 +12,7 @@ from grucli.analysis.mistakes import find, made
 from grucli.arguments import FilePath, checked
 from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
+from grucli.nn.backend import Backend, LibraryName, select
 from grucli.nn.gradcheck import (
     SAMPLES,
     TOLERANCE,
@@ -28,9 +29,8 @@ from grucli.nn.gradcheck import (
     toy,
 )
 from grucli.nn.model import Model
-from grucli.nn.onednn.library import Unavailable
+from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
-from grucli.nn.products import LibraryName, Products, choose
 from grucli.nn.rounding import ROUNDING, Rounding
 from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.run import Run
@@ -132,12 +132,12 @@ def check_settings(
     """
     settings = settings_of(values)
     variant = settings.model.variant
-    all_products = [] if products is None else precisions(products)
+    backends = [] if products is None else precisions(products)
     wrong = None if mistake is None else find(variant, mistake)
     with nullcontext() if wrong is None else made(variant, wrong):
         rows = list(_of_settings(settings))
-        if all_products:
-            rows += check_training(_toy_step(settings), all_products)
+        if backends:
+            rows += check_training(_toy_step(settings), backends)
     report = Report(rows)
     if wrong is not None and report.passed:
         raise UsageError(
@@ -193,24 +193,24 @@ def check_run(
         UnknownCharacterError: the text has characters that the model never saw.
         UsageError: these products are not available on this machine.
     """
-    all_products = [] if products is None else precisions(products)
+    backends = [] if products is None else precisions(products)
     run = Run.open(path)
     checkpoint, ids = run.checkpoint, run.ids(text)
-    report = Report(list(_of_checkpoint(checkpoint, ids, all_products, own=text is None)))
+    report = Report(list(_of_checkpoint(checkpoint, ids, backends, own=text is None)))
     if not report.undecided:
         return report
-    initial = _of_checkpoint(_untrained(checkpoint), ids, all_products, own=False)
+    initial = _of_checkpoint(_untrained(checkpoint), ids, backends, own=False)
     return Report([*report.rows, *((f"initial weights, {title}", row) for title, row in initial)])
 
 
 def _of_checkpoint(
-    checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Products], *, own: bool
+    checkpoint: Checkpoint, ids: Ids, backends: Sequence[Backend], *, own: bool
 ) -> Sections:
-    model = checkpoint.model_to_use().astype(np.float64)
+    model = checkpoint.model.astype(np.float64)
     yield from check_trained(model, window_of(ids, checkpoint.state), ENTRIES)
-    if all_products:
+    if backends:
         text = checkpoint.splits(ids).train if own else ids
-        yield from check_training(next_step(checkpoint, text, resumes=own), all_products)
+        yield from check_training(next_step(checkpoint, text, resumes=own), backends)
 
 
 def _untrained(checkpoint: Checkpoint) -> Checkpoint:
@@ -218,7 +218,7 @@ def _untrained(checkpoint: Checkpoint) -> Checkpoint:
     model = model_for(checkpoint.settings, checkpoint.vocabulary)
     model.initialize(random_stream(checkpoint.settings.train.seed, WEIGHTS))
     state = np.zeros_like(checkpoint.state)
-    return replace(checkpoint, model=model, state=state, use_ema=False)
+    return replace(checkpoint, model=model, state=state)
 
 
 def window_of(ids: Ids, state: Array) -> Window:
@@ -255,14 +255,14 @@ class Step:
         return Window(self.x, self.targets, self.state.astype(np.float64), masks, recurrent)
 
 
-def precisions(library: LibraryName) -> list[Products]:
+def precisions(library: LibraryName) -> list[Backend]:
     """The products of a library in each precision that this processor has."""
     try:
-        available = [choose(library, "float32")]
+        available = [select(library, "float32")]
     except Unavailable as reason:
         raise UsageError(f"--products {library}: {reason}") from None
     with suppress(Unavailable):
-        available.append(choose(library, "bfloat16"))
+        available.append(select(library, "bfloat16"))
     return available
 
 
@@ -286,24 +286,24 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     windows, done = fit_windows(ids, train.batch, train.window), checkpoint.progress.step
     number = done % windows.per_epoch if resumes else 0
     x, targets = windows.window(number)
-    model = checkpoint.model_to_use()
+    model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
     workers = choose_workers(None if train.workers == "auto" else train.workers, windows.B)
     return Step(model, x, targets, state, dropout_of(checkpoint.settings, done), workers)
 
 
-def check_training(step: Step, all_products: Sequence[Products]) -> Sections:
+def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
     """Check the step in float64, then as training computes it with some products."""
     model, window = step.model.astype(np.float64), step.window()
     reference = _in_float64(model, window)
     row = check_reference(model, window, reference, np.random.default_rng(0))
     yield f"a step of training in float64: {sizes(model, window)}", row
     processes = f"{step.workers} process" + "es" * (step.workers > 1)
-    for products in all_products:
-        title = f"as in training, {products}, {processes}, against float64: {sizes(model, window)}"
-        rounding = ROUNDING[products.precision]
+    for backend in backends:
+        title = f"as in training, {backend}, {processes}, against float64: {sizes(model, window)}"
+        rounding = ROUNDING[backend.precision]
         samples = [_in_float64(model, window, (rounding, seed)) for seed in range(SAMPLES)]
-        rows = check_step(_trained(step, products), reference, samples)
+        rows = check_step(_trained(step, backend), reference, samples)
         yield from ((title, row) for row in rows)
 
 
@@ -316,7 +316,7 @@ def _in_float64(
     return {"loss": np.array(loss)} | states | gradients
 
 
-def _trained(step: Step, products: Products) -> dict[str, Array]:
+def _trained(step: Step, backend: Backend) -> dict[str, Array]:
     """The same results as training computes them, after a step with other weights."""
     x, dropout = step.x, step.dropout
     with Shards(
@@ -326,7 +326,7 @@ def _trained(step: Step, products: Products) -> dict[str, Array]:
         step.workers,
         dropout=dropout is not None and dropout.rate > 0,
         weight_dropout=dropout is not None and dropout.recurrent > 0,
-        products=products,
+        backend=backend,
     ) as shards:
         for factor in (0.5, 1.0):
             np.multiply(step.model.params.flat, factor, out=model.params.flat)

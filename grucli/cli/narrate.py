@@ -139,11 +139,11 @@ def _sample_lines(text: str, *, documents: bool) -> list[str]:
     lines = [printable(line).expandtabs(4) for line in text.splitlines() if line.strip()]
     if documents:
         return list(render.in_columns(lines, width))[:LIST_LINES]
-    return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
+    return [piece for line in lines for piece in render.folded(line, width)][:TEXT_LINES]
 
 
 def _evaluation_line(event: Evaluated, level: str) -> str:
-    marks = " best" * event.best + " (averaged weights)" * event.averaged
+    marks = " best" * event.best
     val = "" if event.val_loss is None else f"val {event.val_loss:.4f} "
     bits = (event.train_loss if event.val_loss is None else event.val_loss) / math.log(2)
     return (

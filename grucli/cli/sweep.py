@@ -43,7 +43,7 @@ Show = Annotated[
     Path | None,
     typer.Option(
         "--show",
-        help="Show what came of a study, such as runs/sweep, and train nothing.",
+        help="Show the results of a study, such as runs/sweep, and train nothing.",
         metavar="STUDY",
     ),
 ]

@@ -25,8 +25,7 @@ from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
-CODE_POINTS = 0x110000
-"""Unicode code points are below this number."""
+CODE_POINTS = 0x110000  # Unicode code points are below this number
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def read(
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
         text = digest(files)
-        encoded = reading.known(text)
+        encoded = reading.from_cache(text)
     if encoded is None:
         text = Digest(files)
         with cache.TemporaryIds() as provisional:
@@ -113,24 +112,20 @@ def read(
 def _texts(
     files: Sequence[str], named: Sequence[str], data: Data
 ) -> tuple[Sequence[str], dict[str, FileType]]:
-    """The files to read, and the files that are not text.
-
-    Raises:
-        CorpusError: the user has named a file that is not text, and the symbols are characters.
-    """
-    found = recognized(files, data.encoding)
+    """The files to read, and the files that are not text, which the user must not have named."""
+    types = recognized(files, data.encoding)
     if data.level == "byte":
-        return files, found
+        return files, types
     for file in named:
-        if file in found:
-            raise not_a_text(file, found[file])
-    texts = [file for file in files if file not in found]
+        if file in types:
+            raise not_a_text(file, types[file])
+    texts = [file for file in files if file not in types]
     if not texts:
         raise CorpusError(
-            f"{', '.join(named)}: none of the {len(found):,} files here is text; the first is "
-            f"{next(iter(found.values())).name}"
+            f"{', '.join(named)}: none of the {len(types):,} files here is text; the first is "
+            f"{next(iter(types.values())).name}"
         )
-    return texts, found
+    return texts, types
 
 
 class _Reading:
@@ -141,30 +136,27 @@ class _Reading:
     ) -> None:
         self.data, self.given, self.unknown, self.extend = data, vocabulary, unknown, extend
 
-    def known(self, text: Digest) -> cache.Encoded | None:
+    def from_cache(self, text: Digest) -> cache.Encoded | None:
         """The ids of a text that was read in this way before, or None."""
-        own = self._found(text, None)
-        if own is None:
-            if self.given is None or self.extend:
-                return None  # the symbols of the text are not known
-            return self._found(text, self.given)
-        vocabulary = _vocabulary_of(own.facts, self.data)
-        wanted = self._wanted(vocabulary)
-        return own if self._is_own(wanted, vocabulary) else self._found(text, wanted)
+        entry = self._entry(text, None)
+        if entry is None and (self.given is None or self.extend):
+            return None  # the symbols of the text are not known
+        own = None if entry is None else _vocabulary_of(entry.facts, self.data)
+        vocabulary = self._vocabulary(own)
+        return entry if own and self._is_own(vocabulary, own) else self._entry(text, vocabulary)
 
-    def _found(self, text: Digest, vocabulary: Vocabulary | None) -> cache.Encoded | None:
+    def _entry(self, text: Digest, vocabulary: Vocabulary | None) -> cache.Encoded | None:
         """A cache entry that begins as the text does; to compare the rest would be to encode it."""
-        found = cache.find(self._name(text, vocabulary))
-        if found is None:
+        entry = cache.find(self._name(text, vocabulary))
+        if entry is None:
             return None
         _, points, _ = next(symbols_of(text.files[0], self.data))
         unknown: Unknown = "error" if vocabulary is None else self.unknown
         try:
-            ids = _vocabulary_of(found.facts, self.data).find(points, unknown)
+            ids = _vocabulary_of(entry.facts, self.data).number(points, unknown)
         except UnknownCharacterError:
             return None
-        ids = ids[ids >= 0]
-        return found if np.array_equal(ids, found.ids[: len(ids)]) else None
+        return entry if np.array_equal(ids, entry.ids[: len(ids)]) else None
 
     def read(
         self, text: Digest, named: Sequence[str], provisional: cache.TemporaryIds
@@ -189,7 +181,7 @@ class _Reading:
 
     def _encoded(self, text: Digest, numbering: "_Numbering") -> cache.Encoded:
         own = numbering.own_vocabulary(self.data)
-        vocabulary = self._wanted(own)
+        vocabulary = self._vocabulary(own)
         if vocabulary is None:
             raise CorpusError(
                 f"data.min_count={self.data.min_count} leaves none of the "
@@ -212,7 +204,7 @@ class _Reading:
         name = self._name(text, None if self._is_own(vocabulary, own) else vocabulary)
         return cache.store(name, chunks, facts)
 
-    def _wanted(self, own: Vocabulary | None) -> Vocabulary | None:
+    def _vocabulary(self, own: Vocabulary | None) -> Vocabulary | None:
         """The vocabulary of the ids; ``own`` has the text's own symbols."""
         if self.given is None:
             return own
@@ -257,15 +249,10 @@ class _Numbering:
 
     @property
     def count(self) -> int:
-        """Number of symbols read so far."""
         return int(self.counts.sum())
 
     def add(self, points: Ids) -> None:
-        """Read the next symbols.
-
-        Raises:
-            CorpusError: the ids do not fit into memory and cannot be written to the disk.
-        """
+        """Read the next symbols."""
         numbers = self.number_of[points]
         if numbers.size and numbers.min() < 0:
             for point in np.unique(points[numbers < 0]).tolist():

@@ -29,7 +29,7 @@ from grucli.files import open_file, replace_file
 from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array, Ids, Params
+from grucli.nn.params import Array, Ids
 from grucli.run.archive import Archive, Shape, read_back
 from grucli.run.records import Count
 
@@ -124,8 +124,6 @@ class Checkpoint:
         counts: how often each symbol occurs in the training text, (V,).
         model: the parameters.
         moments: the optimizer's state.
-        ema: exponential moving average of the parameters, or None.
-        use_ema: whether the moving average has the lower loss and is used for sampling.
         state: carried hidden states, (L, B, S H).
         window: characters in a window; fewer than in the settings if the text is short.
         corpus: {"sha256", "chars", "skipped", "unseen"} of the corpus; "chars" excludes skipped
@@ -138,11 +136,9 @@ class Checkpoint:
     counts: npt.NDArray[np.int64]
     model: Model
     moments: Moments
-    ema: Params | None
     state: Array
     window: int
     corpus: dict[str, Any]
-    use_ema: bool = False
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -164,15 +160,11 @@ class Checkpoint:
         """The parts of the run's corpus, or of another text that is read in the same way."""
         return split(ids, self.settings.data, self.vocabulary.line_end)
 
-    def model_to_use(self) -> Model:
-        """The model for sampling and evaluation: the averaged one if its loss is lower."""
-        return self.averaged() if self.use_ema else self.model
-
     def language_model(self, path: Path | None = None) -> LanguageModel:
-        """The model to use, with its vocabulary; ``path`` is displayed as its name."""
+        """The model with its vocabulary; ``path`` is displayed as its name."""
         settings = self.settings
         return LanguageModel(
-            self.model_to_use(),
+            self.model,
             self.vocabulary,
             self.counts,
             settings.data,
@@ -181,30 +173,17 @@ class Checkpoint:
             self.unseen,
         )
 
-    def averaged(self) -> Model:
-        """The model with averaged weights; the model itself if there is no average."""
-        if self.ema is None:
-            return self.model
-        chosen = self.model.astype(np.float32)
-        chosen.params.flat[:] = self.ema.flat
-        return chosen
-
     @property
     def finite(self) -> bool:
         """Whether all numbers are finite, and the weights small enough to give finite losses."""
-        weights = [self.model.params.flat]
-        if self.ema is not None:
-            weights.append(self.ema.flat)
         others = [self.moments.m, self.moments.v, self.state]
-        return all(map(_in_range, weights)) and all(bool(np.isfinite(x).all()) for x in others)
+        return _in_range(self.model.params.flat) and all(np.isfinite(x).all() for x in others)
 
     def go_back_to(self, earlier: "Checkpoint", lr_factor: float) -> None:
         """Return to an earlier checkpoint of the same run, in place, with other learning rates."""
         self.model.params.flat[:] = earlier.model.params.flat
         self.moments.m[:], self.moments.v[:] = earlier.moments.m, earlier.moments.v
-        if self.ema is not None and earlier.ema is not None:
-            self.ema.flat[:] = earlier.ema.flat
-        self.state, self.use_ema = earlier.state, earlier.use_ema
+        self.state = earlier.state
         vars(self.progress).update(vars(earlier.progress), lr_factor=lr_factor)
         self.progress.consecutive_nonfinite = self.progress.consecutive_absurd = 0
 
@@ -250,7 +229,6 @@ def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
         "settings": checkpoint.settings.model_dump(mode="json"),
         "window": checkpoint.window,
         "corpus": checkpoint.corpus,
-        "use_ema": checkpoint.use_ema,
         "progress": asdict(checkpoint.progress),
     }
     return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
@@ -266,13 +244,6 @@ AFTER_PARAMETERS = (
     Member("adam.v", "float32", ("P",), "moving averages of their squares", lambda c: c.moments.v),
     Member(
         "state", "float32", ("L", "B", "S H"), "carried into the next window", lambda c: c.state
-    ),
-    Member(
-        "ema",
-        "float32",
-        ("P",),
-        "moving average of the parameters, if optim.ema is set",
-        lambda c: None if c.ema is None else c.ema.flat,
     ),
 )
 MEMBERS = {member.name: member for member in BEFORE_PARAMETERS + AFTER_PARAMETERS}
@@ -380,17 +351,12 @@ class _Reader:
             counts=self._member("counts"),
             model=model,
             moments=Moments(self._member("adam.m"), self._member("adam.v")),
-            ema=None,
             state=self._member("state"),
             window=meta["window"],
             corpus=dict(meta["corpus"]),
-            use_ema=meta["use_ema"],
             progress=_progress(meta),
         )
         _check(checkpoint)
-        if settings.optim.ema:
-            checkpoint.ema = model.params.like()
-            checkpoint.ema.flat[:] = _in_range_or_refused("ema", self._member("ema"))
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
@@ -435,7 +401,7 @@ class _Reader:
         """Compare the names of the members with the settings."""
         model = settings.model
         parameters = shapes(V, model.hidden, model.layers, model.variant)
-        expected = {*MEMBERS, *parameters} - (set() if settings.optim.ema else {"ema"})
+        expected = {*MEMBERS, *parameters}
         for name in sorted(expected.symmetric_difference(self.archive.members)):
             raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
         for name, shape in parameters.items():
@@ -494,8 +460,6 @@ def _check(checkpoint: Checkpoint) -> None:
         raise ValueError("its state does not fit its settings")
     if checkpoint.moments.v.min() < 0:
         raise ValueError("adam.v holds squares below zero")
-    if type(checkpoint.use_ema) is not bool:
-        raise ValueError("use_ema is not true or false")
 
 
 def is_of_evaluation(path: Path) -> bool:

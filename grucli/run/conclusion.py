@@ -80,7 +80,7 @@ def conclude_run(
     if not val or progress.best_loss is None:
         return Conclusion(stopped_early, uniform, unigram, copied, words)
     seen = splits.train[-max(2, len(splits.val)) :]
-    train = evaluate(best.model_to_use(), seen, available_cores(), stop, begins=False).loss
+    train = evaluate(best.model, seen, available_cores(), stop, begins=False).loss
     losses = Losses(train, val, uniform, unigram, differ_in_kind(last.counts, splits.val))
     return Conclusion(
         stopped_early,

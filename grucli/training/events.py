@@ -101,7 +101,6 @@ class Evaluated(Event):
     train_loss: float
     val_loss: float | None
     best: bool
-    averaged: bool  # whether the average of the weights was better than the weights
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from grucli.data.corpus import read as read_corpus
 from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, GrucliError, UsageError
 from grucli.run.writer import RunWriter
-from grucli.training.plan import Plan, make_plan, start
+from grucli.training.plan import Plan, make_plan
 from grucli.training.ranks import Ended, Ranks
+from grucli.training.start import start
 from grucli.training.trainer import Trainer
 
 

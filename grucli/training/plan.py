@@ -1,4 +1,4 @@
-"""The plan of a run and its initial state: all that is known before the first step."""
+"""The plan of a run: all that is known before the first step."""
 
 import os
 import platform
@@ -23,18 +23,16 @@ from grucli.data.windows import (
     split,
 )
 from grucli.errors import (
-    CheckpointError,
     CorpusError,
     SettingsError,
     UnknownCharacterError,
     UsageError,
 )
-from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
-from grucli.nn.onednn.library import Unavailable
-from grucli.nn.optim import Moments
-from grucli.nn.params import Array, count
-from grucli.nn.products import NUMPY, Products, choose, described
-from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
+from grucli.nn.backend import NUMPY, Backend, fingerprint, select
+from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
+from grucli.nn.onednn import Unavailable
+from grucli.nn.params import count
+from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
 from grucli.training.ranks import ALONE, Ranks
@@ -71,7 +69,7 @@ class Plan:
     budget: Budget
     eval_every: int  # number of steps between evaluations
     early: int = 1  # step of the first evaluation, if `eval_every` is much later
-    products: Products = NUMPY  # how matrix products are computed
+    products: Backend = NUMPY  # how matrix products are computed
     ranks: int = 1
     mpi: str = ""  # name and version of the MPI that joins the ranks; empty for one rank
     unseen: Sequence[int] = ()  # ids of symbols that occur in held-out text alone
@@ -99,9 +97,8 @@ class Plan:
     def memory(self) -> int:
         """Estimated memory that training needs on the machine of one rank, in bytes."""
         model, windows = self.settings.model, self.windows
-        # parameters, packed weights (two), m, v; gradients per process, ema; masked copy and masks
-        buffers = 5 + self.workers + bool(self.settings.optim.ema)
-        buffers += 2 * bool(model.weight_dropout)
+        # parameters, packed weights (two), m, v; gradients per process; masked copy and masks
+        buffers = 5 + self.workers + 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
         size = partial(
             workspace_size,
@@ -130,7 +127,8 @@ def make_plan(
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
     unseen = _unseen(counts, corpus, old)
-    _check_prompt(settings, corpus, unseen)
+    if not ranks.rank:  # which knows what the old weights have seen
+        _check_prompt(settings, corpus, unseen)
     windows = fit_windows(splits.train, train.batch, train.window)
     budget, step_chars = Budget.of(train, windows.per_epoch), windows.B * windows.T
     val_chars = len(splits.val)
@@ -172,10 +170,10 @@ def _workers(train: Train, B: int, ranks: Ranks) -> int:
     return choose_workers(wanted, len(ranks.share(B)), ranks.local)
 
 
-def _products(train: Train) -> Products:
+def _products(train: Train) -> Backend:
     """The products that the settings ask for."""
     try:
-        return choose(train.products, train.precision)
+        return select(train.products, train.precision)
     except Unavailable as reason:
         raise SettingsError(
             f"train.products={train.products} with train.precision={train.precision}: {reason}; "
@@ -234,108 +232,6 @@ def physical_memory() -> int | None:
         return None
 
 
-def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
-    """The state before the first step, with random weights or the weights of another run.
-
-    The vocabulary must contain all characters of the other run. Weights of characters that are not
-    in the other run are initialized anew.
-    """
-    settings = plan.settings
-    model = model_for(settings, plan.corpus.vocabulary)
-    model.initialize(random_stream(settings.train.seed, WEIGHTS))
-    frequencies = np.maximum(plan.counts, 0.5) / plan.counts.sum()
-    if model.L > 1:  # to learn the frequencies, upper layers would saturate
-        model.output(model.params).b_c[:] = np.log(frequencies)
-    if old is not None:
-        known = plan.corpus.vocabulary.find(old.vocabulary.symbols)
-        model.copy_from(old.model_to_use(), known)
-        new = np.setdiff1d(np.arange(model.V), known)
-        if len(new):
-            _set_biases_of_new(model, new, frequencies[new], plan.windows.window(0)[0])
-    ema = None
-    if settings.optim.ema:
-        ema = model.params.astype(np.float32)
-    return Checkpoint(
-        settings=settings,
-        vocabulary=plan.corpus.vocabulary,
-        counts=plan.counts,
-        model=model,
-        moments=Moments.like(model.params.flat),
-        ema=ema,
-        state=model.zero_state(plan.windows.B),
-        window=plan.windows.T,
-        corpus={
-            "sha256": plan.corpus.sha256,
-            "chars": len(plan.corpus.ids),
-            "skipped": plan.corpus.skipped,
-            "unseen": plan.unseen,
-        },
-        progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
-    )
-
-
-def _set_biases_of_new(
-    model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: npt.NDArray[np.intp]
-) -> None:
-    """Set output biases so that new characters are predicted with their frequencies, on average.
-
-    ``new`` are the ids of these characters and ``frequencies`` their shares of the text, both (N,);
-    ``x`` is a part of the text, (T, B). The model knows all other characters.
-    """
-    share = min(frequencies.sum(), 0.99)  # of all new characters; a model always keeps some others
-    b_c = model.output(model.params).b_c
-    b_c[new], b_c[new[0]] = -np.inf, 0.0
-    log_p, _, _ = model.score(
-        x, np.full_like(x, new[0]), model.zero_state(x.shape[1]), model.workspace(*x.shape)
-    )
-    others = -np.log(np.expm1(np.maximum(-log_p.astype(np.float64), 1e-9)))  # new / known, log
-    low, high = -700.0, 700.0
-    for _ in range(60):
-        level = (low + high) / 2
-        too_much = (1 / (1 + np.exp(-(level + others).clip(-700, 700)))).mean() > share
-        low, high = (low, level) if too_much else (level, high)
-    b_c[new] = level + np.log(frequencies / frequencies.sum())
-
-
-def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:
-    """The state from which a resumed run continues; its settings become those of the plan.
-
-    A run that was killed after its last checkpoint is not ``done``: it has something left to do.
-    """
-    if not same_text(plan.corpus, checkpoint):
-        raise CorpusError(
-            f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
-            f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
-            f"{checkpoint.corpus['chars']:,} then); "
-            "give the old text, or start a new run from these weights with --init-from"
-        )
-    if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
-        raise CheckpointError("the checkpoint's hidden states do not fit its settings")
-    checkpoint.settings = plan.settings
-    progress = checkpoint.progress
-    if plan.budget.seconds is None:
-        progress.seconds = None
-    if done:
-        _check_something_is_left(plan, progress)
-    return checkpoint
-
-
-def _check_something_is_left(plan: Plan, progress: Progress) -> None:
-    budget, step, seconds = plan.budget, progress.step, progress.seconds or 0.0
-    without_best = progress.evaluations_since_best
-    if progress.out_of_patience(plan.settings.train.patience) and not progress.due:
-        raise SettingsError(
-            f"the run has stopped because its loss did not improve in {without_best} evaluations "
-            "(train.patience); to go on anyway, add --set train.patience=0"
-        )
-    if budget.progress(step, seconds) >= 1 and not progress.due:
-        raise SettingsError(
-            f"the run has used its budget: {budget.used(step, seconds):,.4g} of "
-            f"{budget.amount:,.4g} {budget.unit}; --{budget.unit} counts from the start of the "
-            f"run, not from now: give more, such as {budget.doubled(step, seconds)}"
-        )
-
-
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
     corpus = plan.corpus
@@ -362,7 +258,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
-def versions(products: Products = NUMPY) -> dict[str, str]:
+def versions(products: Backend = NUMPY) -> dict[str, str]:
     """The software and the machine, which determine how results are rounded."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     with blas_limited_to(1):  # the same number of threads as in training
@@ -374,6 +270,6 @@ def versions(products: Products = NUMPY) -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "blas kernel": str(loaded.get("architecture", "unknown")),
         "blas threads": str(loaded.get("num_threads", "unknown")),
-        "products": described(products),
+        "products": fingerprint(products),
         "machine": f"{platform.system()} {platform.machine()}",
     }

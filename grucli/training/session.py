@@ -53,9 +53,10 @@ from grucli.training import advice
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.other_ranks import share_plan
 from grucli.training.parallel import check_workers
-from grucli.training.plan import Plan, describe, make_plan, resume, start
+from grucli.training.plan import Plan, describe, make_plan
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.request import Layers, Request
+from grucli.training.start import resume, start
 from grucli.training.trainer import Trainer
 
 

@@ -68,7 +68,6 @@ def refused(grucli: Grucli, *args: object) -> str:
             "unknown.yaml: model.hidden: must be a valid integer, not 'big'\n"
             "unknown.yaml: model.layers: must be greater than or equal to 1, not 0",
         ),
-        (["text.txt", "--set", "optim.ema=true"], "optim.ema: is the decay of the average"),
         (["text.txt", "--set", "optim.lr=fast"], "optim.lr: must be a valid number, not 'fast'"),
         (["text.txt", "--set", "nonsense"], "--set nonsense: write --set section.key=value"),
         (["text.txt", "--set", "model.hidden=9999999"], "must be less than or equal to 65536"),

@@ -21,7 +21,8 @@ from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
-from grucli.training.plan import make_plan, resume
+from grucli.training.plan import make_plan
+from grucli.training.start import resume
 from tests.conftest import TINY, Grucli
 from tests.texts import WORDS, prose
 
@@ -408,9 +409,9 @@ def test_weights_of_another_text_and_characters_they_never_saw(
     assert len(extended.vocabulary) == len(old.vocabulary) + 2
     for name, axis in (("layer1.W_x", 1), ("output.W_hc", 1), ("output.b_c", 0)):
         kept = np.take(extended.model.params[name], places, axis)
-        np.testing.assert_allclose(kept, old.model_to_use().params[name], atol=1e-6)
+        np.testing.assert_allclose(kept, old.model.params[name], atol=1e-6)
     np.testing.assert_allclose(
-        extended.model.params["layer1.W_h"], old.model_to_use().params["layer1.W_h"], atol=1e-6
+        extended.model.params["layer1.W_h"], old.model.params["layer1.W_h"], atol=1e-6
     )
     assert extended.model.params["layer1.W_x"][
         :, extended.vocabulary.find(np.array([0x2603]))

@@ -31,7 +31,7 @@ SECONDS = 5.0
 MADE_WITH = (
     "train text.txt --steps 6 --seed 3 -q --runs-dir sound --set model.hidden=4 "
     "--set train.batch=2 --set train.window=8 --set train.eval_every=2 --set train.log_every=1 "
-    "--set sample.length=5 --set optim.ema=0.9 --set train.workers=1"
+    "--set sample.length=5 --set train.workers=1"
 )
 COMMANDS = (
     "runs damaged{json}",

@@ -22,7 +22,7 @@ from grucli.errors import (
     SettingsError,
     UnknownCharacterError,
 )
-from grucli.evaluation import baselines, evaluate, guessed
+from grucli.evaluation import baselines, guessed
 from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.run import checkpoint as checkpoints
@@ -39,7 +39,8 @@ from grucli.training.events import (
     Skipped,
     Stepped,
 )
-from grucli.training.plan import Plan, make_plan, resume, start
+from grucli.training.plan import Plan, make_plan
+from grucli.training.start import resume, start
 from grucli.training.step import TrainStep
 from grucli.training.trainer import Trainer
 from tests.conftest import snapshot
@@ -122,11 +123,8 @@ def test_equal_runs_write_equal_checkpoints(text: str) -> None:
     assert last(first) != last(other)
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
-    text: str, average: float
-) -> None:
-    plan = plan_for(text, optim__ema=average)
+def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(text: str) -> None:
+    plan = plan_for(text)
     whole = trainer_for(plan)
     follow(whole)
     for stop_at in range(1, 24):
@@ -142,9 +140,8 @@ def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
             assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_stopping_in_an_evaluation_loses_nothing_either(text: str, average: float) -> None:
-    plan = plan_for(text, optim__ema=average, train__sample_every=8)
+def test_stopping_in_an_evaluation_loses_nothing_either(text: str) -> None:
+    plan = plan_for(text, train__sample_every=8)
     whole = trainer_for(plan)
     steps = [event.step for event in follow(whole) if isinstance(event, Evaluating)]
     assert len(steps) > 1
@@ -498,19 +495,6 @@ def test_without_validation_text_the_training_loss_decides(text: str) -> None:
     follow(trainer)
     assert {row["split"] for row in rows(trainer)} == {"train"}
     assert trainer.run.checkpoints.find("best").is_file()
-
-
-def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
-    plan = plan_for(
-        text, optim__ema=0.98, optim__schedule="constant", optim__lr=0.05, train__steps=120
-    )
-    trainer = trainer_for(plan)
-    events = [event for event in follow(trainer) if isinstance(event, Evaluated)]
-    assert any(event.averaged for event in events)
-    best = checkpoints.read(trainer.run.checkpoints.find("best"))
-    assert best.progress.best_loss == pytest.approx(
-        evaluate(best.model_to_use(), plan.splits.val).loss, rel=1e-6
-    )
 
 
 def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
