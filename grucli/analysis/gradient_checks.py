@@ -12,6 +12,7 @@ from grucli.analysis.mistakes import find, made
 from grucli.analysis.training_step import Step, check_training, next_step
 from grucli.arguments import FilePath, checked
 from grucli.errors import UsageError
+from grucli.nn.backend import Backend, LibraryName, select
 from grucli.nn.gradcheck import (
     TOLERANCE,
     Row,
@@ -20,9 +21,8 @@ from grucli.nn.gradcheck import (
     check_trained,
     toy,
 )
-from grucli.nn.onednn.library import Unavailable
+from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
-from grucli.nn.products import LibraryName, Products, choose
 from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
@@ -149,18 +149,18 @@ def check_settings(
     return report
 
 
-def precisions(library: LibraryName) -> list[Products]:
+def precisions(library: LibraryName) -> list[Backend]:
     """Return the products of a library in each precision that this processor has.
 
     Raises:
         UsageError: the library is not to be had here.
     """
     try:
-        found = [choose(library, "float32")]
+        found = [select(library, "float32")]
     except Unavailable as reason:
         raise UsageError(f"--products {library}: {reason}") from None
     with suppress(Unavailable):
-        found.append(choose(library, "bfloat16"))
+        found.append(select(library, "bfloat16"))
     return found
 
 
@@ -230,7 +230,7 @@ def check_run(
 
 
 def _of_checkpoint(
-    checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Products], *, own: bool
+    checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Backend], *, own: bool
 ) -> Iterator[tuple[str, Row]]:
     model = checkpoint.model.astype(np.float64)
     yield from check_trained(model, _window(ids, checkpoint.state), ENTRIES)

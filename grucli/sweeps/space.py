@@ -77,11 +77,10 @@ class Space:
     def grid_point(self, number: int) -> Values:
         """What Optuna stores for trial ``number``; numbers after the last point begin anew."""
         index, values = int(self._order[number % self.grid_size]), {}
-        for key, one in self.distributions.items():
-            of_this = points(one)
-            assert of_this is not None
-            index, at = divmod(index, len(of_this))
-            values[key] = of_this[at]
+        for key, distribution in self.distributions.items():
+            choices = points(distribution) or ()
+            index, at = divmod(index, len(choices))
+            values[key] = choices[at]
         return values
 
 
@@ -139,15 +138,15 @@ def _checked_distribution(key: str, form: Any, source: str) -> Distribution:
     if key not in DEFAULTS:
         resolve([(source, {key: 0})])
     try:
-        one = _distribution(key, form)
+        made = _distribution(key, form)
     except RangeError as error:
         raise SettingsError(f"{source}: {key}: {error}") from None
     # what lies between two possible numbers is possible, too
-    values = form["choice"] if isinstance(one, CategoricalDistribution) else (one.low, one.high)
+    values = form["choice"] if isinstance(made, CategoricalDistribution) else (made.low, made.high)
     problems = [line for value in values for line in _problems(source, {key: value})]
     if problems:
         raise SettingsError("\n".join(problems))
-    return one
+    return made
 
 
 def _problems_of_the_whole(space: Space) -> Iterator[str]:
@@ -180,14 +179,14 @@ def _problems_of_the_whole(space: Space) -> Iterator[str]:
 # ---- a range
 
 
-def points(one: Distribution) -> Sequence[Any] | None:
+def points(distribution: Distribution) -> Sequence[Any] | None:
     """All values that Optuna can store, for a grid; None if there are too many to list."""
-    if isinstance(one, CategoricalDistribution):
-        return tuple(one.choices)
-    if one.step is None or (one.high - one.low) / one.step > MOST_POINTS:
+    if isinstance(distribution, CategoricalDistribution):
+        return tuple(distribution.choices)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if step is None or (high - low) / step > MOST_POINTS:
         return None
-    count = 1 + math.floor((one.high - one.low) / one.step + ROUNDING)
-    return [one.low + number * one.step for number in range(count)]
+    return [low + number * step for number in range(1 + math.floor((high - low) / step + ROUNDING))]
 
 
 def from_optuna(key: str, stored: Any) -> Any:
@@ -195,12 +194,12 @@ def from_optuna(key: str, stored: Any) -> Any:
     return tuple(yaml.safe_load(stored)) if isinstance(DEFAULTS.get(key), list) else stored
 
 
-def to_json(one: Distribution) -> dict[str, Any]:
+def to_json(distribution: Distribution) -> dict[str, Any]:
     """A distribution as a study stores it."""
-    if isinstance(one, CategoricalDistribution):
-        return {"choice": list(one.choices)}
-    whole = isinstance(one, IntDistribution)
-    return {"low": one.low, "high": one.high, "step": one.step, "log": one.log, "whole": whole}
+    if isinstance(distribution, CategoricalDistribution):
+        return {"choice": list(distribution.choices)}
+    numbers = {name: getattr(distribution, name) for name in ("low", "high", "step", "log")}
+    return {**numbers, "whole": isinstance(distribution, IntDistribution)}
 
 
 def from_json(stored: Any) -> Distribution:

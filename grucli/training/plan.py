@@ -28,10 +28,10 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
+from grucli.nn.backend import NUMPY, Backend, fingerprint, select
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
-from grucli.nn.onednn.library import Unavailable
+from grucli.nn.onednn import Unavailable
 from grucli.nn.params import count
-from grucli.nn.products import NUMPY, Products, choose, described
 from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
 from grucli.training.parallel import choose_workers
@@ -69,7 +69,7 @@ class Plan:
     budget: Budget
     eval_every: int  # number of steps between evaluations
     early: int = 1  # step of the first evaluation, if `eval_every` is much later
-    products: Products = NUMPY  # how matrix products are computed
+    products: Backend = NUMPY  # how matrix products are computed
     ranks: int = 1
     mpi: str = ""  # name and version of the MPI that joins the ranks; empty for one rank
     unseen: Sequence[int] = ()  # ids of symbols that occur in held-out text alone
@@ -170,10 +170,10 @@ def _workers(train: Train, B: int, ranks: Ranks) -> int:
     return choose_workers(wanted, len(ranks.share(B)), ranks.local)
 
 
-def _products(train: Train) -> Products:
+def _products(train: Train) -> Backend:
     """The products that the settings ask for."""
     try:
-        return choose(train.products, train.precision)
+        return select(train.products, train.precision)
     except Unavailable as reason:
         raise SettingsError(
             f"train.products={train.products} with train.precision={train.precision}: {reason}; "
@@ -234,7 +234,7 @@ def physical_memory() -> int | None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
-    corpus = plan.corpus
+    corpus, text = plan.corpus, plan.corpus.text_id
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
         "versions": versions(plan.products) | ({"mpi": plan.mpi} if plan.mpi else {}),
@@ -243,13 +243,13 @@ def describe(plan: Plan) -> dict[str, Any]:
         "ranks": plan.ranks,
         "corpus": {
             "paths": paths,
-            "bytes": corpus.size,
-            "chars": len(corpus.ids),
+            "bytes": text.bytes,
+            "chars": text.chars,
             "level": plan.settings.data.level,
             "symbols": len(corpus.vocabulary),
-            "skipped": corpus.skipped,
+            "skipped": text.skipped,
             "rare": corpus.rare,
-            "sha256": corpus.sha256,
+            "sha256": text.sha256,
         },
         "parameters": plan.parameters,
         "budget": str(plan.budget),
@@ -258,7 +258,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
-def versions(products: Products = NUMPY) -> dict[str, str]:
+def versions(products: Backend = NUMPY) -> dict[str, str]:
     """The software and the machine, which determine how results are rounded."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     with blas_limited_to(1):  # the same number of threads as in training
@@ -270,6 +270,6 @@ def versions(products: Products = NUMPY) -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "blas kernel": str(loaded.get("architecture", "unknown")),
         "blas threads": str(loaded.get("num_threads", "unknown")),
-        "products": described(products),
+        "products": fingerprint(products),
         "machine": f"{platform.system()} {platform.machine()}",
     }

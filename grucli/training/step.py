@@ -49,7 +49,7 @@ class TrainStep:
             plan.windows.T,
             streams,
             plan.workers,
-            products=plan.products,
+            backend=plan.products,
             dropout=plan.settings.model.dropout > 0,
             weight_dropout=plan.settings.model.weight_dropout > 0,
         )
@@ -148,7 +148,7 @@ class TrainStep:
         """
         model = self.checkpoint.model
         self.ranks.check_equal(model.params.flat)
-        return self._score(model.with_products(self.plan.products.exact), stop).loss
+        return self._score(model.on(self.plan.products.in_float32), stop).loss
 
     def _score(self, model: Model, stop: Callable[[], bool]) -> Score:
         """The score of the validation text, of which each rank reads a part."""

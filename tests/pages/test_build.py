@@ -9,7 +9,7 @@ import pytest
 
 import grucli as library
 from grucli.errors import ArgumentError
-from grucli.pages.payload import LARGE, suited_type
+from grucli.pages.build import LARGE, suited_type
 from grucli.run.run import Run
 from tests.conftest import TINY, Grucli, snapshot
 from tests.pages.models import language_model
