@@ -164,7 +164,7 @@ class TextReader:
         """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
         find = self._to_find(unknown)
         if isinstance(text, Corpus):
-            ids, new = text.ids, text.skipped
+            ids, new = text.ids, text.text_id.skipped
         elif isinstance(text, str | bytes):
             points = self.vocabulary.points(self._unified(text))
             ids = self.vocabulary.number(points, find)  # of unseen symbols too, as of a file

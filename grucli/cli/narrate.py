@@ -45,11 +45,12 @@ LONG = 10**8
 """From this number of bytes on, reading a text takes seconds."""
 
 
-def follow(events: Iterator[Event], quiet: bool, told: int, level: str) -> Finished:
-    """Show the events of a run, without the ``told`` first notes; figures are per ``level``."""
+def follow(session: Session, events: Iterator[Event], *, quiet: bool) -> Finished:
+    """Show the events of a run, whose notes so far were shown with its plan."""
+    shown, level = len(session.notes), session.plan.settings.data.level
     started = next(events)
     assert isinstance(started, Started)
-    say_notes(started.notes[told:])
+    say_notes(started.notes[shown:])
     if started.step:
         best = "" if started.best_loss is None else f", best loss so far {started.best_loss:.4f}"
         render.fact("resume", f"{started.path} at step {started.step:,}{best}")

@@ -9,7 +9,7 @@ which is one byte per character for an ordinary alphabet. The ids of long texts 
 
 import codecs
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,21 @@ CODE_POINTS = 0x110000  # Unicode code points are below this number
 
 
 @dataclass(frozen=True)
+class TextId:
+    """The identity of a text; of equal ones, the same bytes were read as as many symbols."""
+
+    sha256: str  # of the bytes of all files in order, decompressed
+    chars: int  # symbols that were read: characters, or bytes
+    skipped: int = field(default=0, compare=False)  # symbols left out: the vocabulary lacks them
+    bytes: int | None = field(default=None, compare=False)  # their number; None in a checkpoint
+
+    @property
+    def unknown(self) -> Unknown:
+        """How symbols that the vocabulary lacks were treated: an error, or skipped."""
+        return "skip" if self.skipped else "error"
+
+
+@dataclass(frozen=True)
 class Corpus:
     r"""A text as ids.
 
@@ -37,13 +52,11 @@ class Corpus:
             long text are mapped from a file.
         vocabulary: the symbols that the ids stand for.
         sources: the files and directories that were given.
-        sha256: hash of the bytes of all files in order, decompressed.
-        size: number of those bytes.
+        text_id: the identity of the text.
         files: number of files.
         not_text: files that are not text, and what they are; those of a directory were left out,
             unless the symbols are bytes.
         repeated: files with the content of an earlier file, each with that file.
-        skipped: number of symbols that were skipped because the vocabulary lacks them.
         rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
         unified: number of line ends that were read as \n and are \r\n or \r in the files.
         cached_ids: the file from which the ids are mapped; None if they are in memory.
@@ -52,12 +65,10 @@ class Corpus:
     ids: Ids
     vocabulary: Vocabulary
     sources: tuple[str, ...]
-    sha256: str
-    size: int
+    text_id: TextId
     files: int = 1
     not_text: tuple[tuple[str, str], ...] = ()
     repeated: tuple[tuple[str, str], ...] = ()
-    skipped: int = 0
     rare: int = 0
     unified: int = 0
     cached_ids: Path | None = None
@@ -99,12 +110,12 @@ def read(
         ids=encoded.ids,
         vocabulary=_vocabulary_of(facts, data),
         sources=tuple(sources),
-        sha256=text.sha256,
-        size=sum(text.sizes),
+        text_id=TextId(text.sha256, len(encoded.ids), facts["skipped"], sum(text.sizes)),
         files=len(files),
         not_text=tuple((file, kind.name) for file, kind in not_text.items()),
         repeated=tuple(text.repeated),
-        **{name: facts[name] for name in ("skipped", "rare", "unified")},
+        rare=facts["rare"],
+        unified=facts["unified"],
         cached_ids=encoded.file,
     )
 

@@ -124,7 +124,7 @@ def _copied(run: Run, sample: Ids) -> str | None:
 def _about(run: Run, type_: Type, copied: str | None) -> dict[str, Any]:
     """The heading, a sentence below it, and facts by name."""
     name, noun = _text_name(run), run.lm.vocabulary.noun
-    length = f"{run.checkpoint.corpus['chars']:,} {noun}s"
+    length = f"{run.checkpoint.text_id.chars:,} {noun}s"
     facts = {"Text": f"{name}, {length}, {run.lm.model.V:,} different"}
     facts |= _facts_of_training(run, type_)
     if copied is not None:

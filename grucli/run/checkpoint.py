@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,8 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
 from grucli.config import Settings, flatten, without_former
-from grucli.data.corpus import Corpus
-from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.data.corpus import TextId
+from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import Splits, split
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
@@ -126,8 +126,8 @@ class Checkpoint:
         moments: the optimizer's state.
         state: carried hidden states, (L, B, S H).
         window: characters in a window; fewer than in the settings if the text is short.
-        corpus: {"sha256", "chars", "skipped", "unseen"} of the corpus; "chars" excludes skipped
-            ones, "unseen" has the ids of symbols that occur in held-out text alone.
+        text_id: the identity of the training text.
+        unseen: ids of symbols that occur in held-out text alone.
         progress: the progress of the run.
     """
 
@@ -138,23 +138,14 @@ class Checkpoint:
     moments: Moments
     state: Array
     window: int
-    corpus: dict[str, Any]
+    text_id: TextId
+    unseen: Sequence[int] = ()
     progress: Progress = field(default_factory=Progress)
 
     @property
     def batch(self) -> int:
         """Number of windows in a batch; fewer than in the settings if the text is short."""
         return int(self.state.shape[1])
-
-    @property
-    def unknown(self) -> Unknown:
-        """How unknown characters of the corpus were treated: an error, or skipped."""
-        return "skip" if self.corpus.get("skipped") else "error"
-
-    @property
-    def unseen(self) -> list[int]:
-        """Ids of symbols that occur in the held-out text alone; not recorded by old versions."""
-        return list(self.corpus.get("unseen", []))
 
     def splits(self, ids: Ids) -> Splits:
         """The parts of the run's corpus, or of another text that is read in the same way."""
@@ -188,12 +179,6 @@ class Checkpoint:
         self.progress.consecutive_nonfinite = self.progress.consecutive_absurd = 0
 
 
-def same_text(corpus: Corpus, checkpoint: Checkpoint) -> bool:
-    """Whether a text is the training text of a checkpoint and was read in the same way."""
-    then = checkpoint.corpus
-    return (corpus.sha256, len(corpus.ids)) == (then["sha256"], then["chars"])
-
-
 def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
     """A model for these settings, whose parameters are not yet initialized."""
     size = settings.model
@@ -223,12 +208,18 @@ class Member(NamedTuple):
 
 
 def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
+    text = checkpoint.text_id
     meta = {
         "format": FORMAT,
         "grucli": __version__,
         "settings": checkpoint.settings.model_dump(mode="json"),
         "window": checkpoint.window,
-        "corpus": checkpoint.corpus,
+        "corpus": {
+            "sha256": text.sha256,
+            "chars": text.chars,
+            "skipped": text.skipped,
+            "unseen": list(checkpoint.unseen),
+        },
         "progress": asdict(checkpoint.progress),
     }
     return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
@@ -353,7 +344,8 @@ class _Reader:
             moments=Moments(self._member("adam.m"), self._member("adam.v")),
             state=self._member("state"),
             window=meta["window"],
-            corpus=dict(meta["corpus"]),
+            text_id=_text_id(meta["corpus"]),
+            unseen=list(meta["corpus"].get("unseen", [])),
             progress=_progress(meta),
         )
         _check(checkpoint)
@@ -422,6 +414,13 @@ def _settings(meta: Mapping[str, Any]) -> Settings:
     return settings.model_copy(update={"data": data})
 
 
+def _text_id(corpus: Mapping[str, Any]) -> TextId:
+    values = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
+    if tuple(map(type, values)) != (str, int, int):
+        raise ValueError("meta does not identify the corpus")
+    return TextId(corpus["sha256"], corpus["chars"], corpus.get("skipped", 0))
+
+
 def _progress(meta: Mapping[str, Any]) -> Progress:
     """The progress of a run, with strict keys and types."""
     progress = Progress(**meta["progress"])
@@ -445,14 +444,10 @@ def _check(checkpoint: Checkpoint) -> None:
     Raises:
         ValueError: a value is impossible; the message names it.
     """
-    train, corpus, window = checkpoint.settings.train, checkpoint.corpus, checkpoint.window
-    facts = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
-    if tuple(map(type, facts)) != (str, int, int):
-        raise ValueError("meta does not identify the corpus")
-    counts = checkpoint.counts
+    train, window, counts = checkpoint.settings.train, checkpoint.window, checkpoint.counts
     if not all(type(id_) is int and 0 <= id_ < len(counts) for id_ in checkpoint.unseen):
         raise ValueError("corpus.unseen in meta has ids that no symbol has")
-    if counts.min() < 0 or not 0 < sum(counts.tolist()) <= corpus["chars"]:
+    if counts.min() < 0 or not 0 < sum(counts.tolist()) <= checkpoint.text_id.chars:
         raise ValueError("counts are not those of a text")
     if type(window) is not int or not 1 <= window <= train.window:
         raise ValueError("its window does not fit its settings")

@@ -361,8 +361,9 @@ class Run:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
         data, checkpoint = self.checkpoint.settings.data, self.checkpoint
         with contextlib.suppress(UnknownCharacterError):
-            corpus = read_corpus(self.sources, data, checkpoint.vocabulary, checkpoint.unknown)
-            if checkpoints.same_text(corpus, checkpoint):
+            unknown = checkpoint.text_id.unknown
+            corpus = read_corpus(self.sources, data, checkpoint.vocabulary, unknown)
+            if corpus.text_id == checkpoint.text_id:
                 return corpus
         raise CorpusError(f"{', '.join(self.sources)}: has changed since training; name a text")
 
@@ -407,7 +408,7 @@ class Run:
             own = [path for path in self.info.corpus.paths or [] if path != STANDARD_INPUT]
         files = [Path(file).resolve() for file in text.sources if file != STANDARD_INPUT]
         is_file = any(Path(path) in (file, *file.parents) for file in files for path in own)
-        return is_file or text.sha256 == self.checkpoint.corpus["sha256"]
+        return is_file or text.text_id.sha256 == self.checkpoint.text_id.sha256
 
     # ---- what is shown of a run
 

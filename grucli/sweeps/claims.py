@@ -23,8 +23,7 @@ from grucli.files import Lock
 from grucli.sweeps.space import Distribution, Space, from_optuna
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
-from grucli.sweeps.summary import minutes_of_training
-from grucli.sweeps.trial_record import NOTES, TENTHS, Kind, TrialRecord
+from grucli.sweeps.summary import NOTES, TENTHS, Kind, TrialRecord, minutes_of_training
 
 LOST = 5  # worker deaths in a row, without a new checkpoint, after which a trial is given up
 STARTUP = 8  # trials with random values before TPE begins to choose

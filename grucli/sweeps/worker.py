@@ -24,10 +24,11 @@ from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
-from grucli.sweeps.trial_record import TENTHS, why_foreign
+from grucli.sweeps.summary import TENTHS, why_foreign
 from grucli.training.events import Evaluated, Event, Finished, RolledBack, Stepped, closed_at_exit
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.session import Session
 
 PAUSE = 0.5  # seconds between two looks at the trials of other workers
 SHAPE = {"train.batch", "train.window"}  # what a run reduces if the text is too short for it
@@ -51,7 +52,7 @@ class Worker:
         self.space, self.sources, self.command = space, sources, command
         self._data: Data = resolve([(space.source, space.fixed)]).data
         self._text: Corpus = read_corpus(sources, self._data)
-        self._sha256 = self._text.sha256
+        self._sha256 = self._text.text_id.sha256
         self.study = Study.create(folder, storage, space, self._sha256)
 
     @closed_at_exit
@@ -132,7 +133,7 @@ class Worker:
         data = request.settings().data
         if data != self._data:
             self._text, self._data = read_corpus(self.sources, data), data
-            if self._text.sha256 != self._sha256:
+            if self._text.text_id.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = prepare(request, text=self._text)
         _check_plan(session, bool(SHAPE & self.space.distributions.keys()))

@@ -234,7 +234,7 @@ def physical_memory() -> int | None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
-    corpus = plan.corpus
+    corpus, text = plan.corpus, plan.corpus.text_id
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
         "versions": versions(plan.products) | ({"mpi": plan.mpi} if plan.mpi else {}),
@@ -243,13 +243,13 @@ def describe(plan: Plan) -> dict[str, Any]:
         "ranks": plan.ranks,
         "corpus": {
             "paths": paths,
-            "bytes": corpus.size,
-            "chars": len(corpus.ids),
+            "bytes": text.bytes,
+            "chars": text.chars,
             "level": plan.settings.data.level,
             "symbols": len(corpus.vocabulary),
-            "skipped": corpus.skipped,
+            "skipped": text.skipped,
             "rare": corpus.rare,
-            "sha256": corpus.sha256,
+            "sha256": text.sha256,
         },
         "parameters": plan.parameters,
         "budget": str(plan.budget),

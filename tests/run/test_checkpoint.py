@@ -58,7 +58,8 @@ def test_everything_survives(checkpoint: Checkpoint, path: Path) -> None:
     np.testing.assert_array_equal(loaded.vocabulary.symbols, checkpoint.vocabulary.symbols)
     assert loaded.progress == checkpoint.progress
     assert loaded.settings == checkpoint.settings
-    assert (loaded.window, loaded.corpus) == (checkpoint.window, checkpoint.corpus)
+    assert (loaded.window, loaded.text_id) == (checkpoint.window, checkpoint.text_id)
+    assert list(loaded.unseen) == list(checkpoint.unseen)
 
 
 def test_equal_content_makes_equal_bytes(checkpoint: Checkpoint, path: Path) -> None:

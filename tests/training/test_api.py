@@ -15,8 +15,8 @@ from grucli.files import sha256
 from grucli.run.run import Run, runs
 from grucli.training.api import train, train_events
 from grucli.training.events import Finished, Saved, Started, Stepped
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from tests.conftest import Grucli
 from tests.texts import prose
 
