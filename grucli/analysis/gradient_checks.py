@@ -27,8 +27,8 @@ from grucli.nn.products import LibraryName, Products, choose
 from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.directory import open_checkpoint
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import Dropout
 from grucli.training.plan import WEIGHTS, random_stream
+from grucli.training.processes import Dropout
 
 ENTRIES = 24
 """Number of entries compared in each array of a large or a trained model."""

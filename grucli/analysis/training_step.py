@@ -20,7 +20,7 @@ from grucli.nn.params import Array, Ids
 from grucli.nn.products import Products
 from grucli.nn.rounding import ROUNDING, Rounding
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.parallel import Dropout, Shards, choose_workers
+from grucli.training.processes import Dropout, Shards, choose_workers
 from grucli.training.step import dropout_of
 
 

@@ -32,12 +32,12 @@ from grucli.errors import (
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array, count
+from grucli.nn.params import Array, Ids, count
 from grucli.nn.products import NUMPY, Products, choose, described
 from grucli.run.checkpoint import Checkpoint, model_for, same_text
 from grucli.run.progress import Progress
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import choose_workers
+from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import (
     Budget,
@@ -323,9 +323,7 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     )
 
 
-def _set_biases_of_new(
-    model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: npt.NDArray[np.intp]
-) -> None:
+def _set_biases_of_new(model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: Ids) -> None:
     """Set output biases so that new characters are predicted with their frequencies, on average.
 
     Args:

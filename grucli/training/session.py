@@ -53,8 +53,8 @@ from grucli.text_out import quote
 from grucli.training import advice
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.other_ranks import share_plan
-from grucli.training.parallel import check_workers
 from grucli.training.plan import Plan, check_prompt, describe, make_plan, resume, start
+from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.request import Layers, Request
 from grucli.training.trainer import Trainer

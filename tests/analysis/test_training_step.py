@@ -15,8 +15,8 @@ from grucli.nn.gradcheck import Row
 from grucli.nn.onednn.library import Unavailable
 from grucli.nn.products import NUMPY, Products, usable
 from grucli.run.directory import open_checkpoint
-from grucli.training import parallel
-from grucli.training.parallel import Dropout, Shards
+from grucli.training import processes
+from grucli.training.processes import Dropout, Shards
 from tests.faults.gradients import MUTATIONS, ROOT
 
 try:
@@ -62,7 +62,7 @@ def test_two_processes_and_what_they_could_do_wrong(monkeypatch: pytest.MonkeyPa
 
     def halved(shards: Shards, *arguments: Any) -> Any:
         loss, state, grads = right(shards, *arguments)
-        grads.flat -= 0.5 * shards.others_grads[0].flat
+        grads.flat -= 0.5 * shards.own.gradients[1].flat
         return loss, state, grads
 
     monkeypatch.setattr(Shards, "loss_and_gradients", halved)
@@ -116,13 +116,13 @@ def test_one_group_of_rows_by_character_is_seen(monkeypatch: pytest.MonkeyPatch)
 def test_recurrent_masks_that_are_applied_once_are_seen(
     applied: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, calls = parallel.mask_, itertools.count()
+    right, calls = processes.mask_, itertools.count()
 
     def every_second(params: Any, masks: Any) -> None:
         if next(calls) % 2 == applied:
             right(params, masks)
 
-    monkeypatch.setattr(parallel, "mask_", every_second)
+    monkeypatch.setattr(processes, "mask_", every_second)
     assert any(row.verdict == "WRONG" for row in wrong(step(dropout=RECURRENT)))
 
 

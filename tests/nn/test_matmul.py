@@ -18,7 +18,7 @@ from grucli.nn.matmul import (
 )
 from grucli.nn.stepper import Stepper
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import Shards
+from grucli.training.processes import Shards
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
 
