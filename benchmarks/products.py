@@ -21,14 +21,14 @@ def contenders(rows: int, H: int) -> tuple[str, dict[str, Callable[[], object]]]
     """What is multiplied at a time, and by name the ways to multiply (rows, H) by two (H, H)."""
     import numpy as np
 
-    from grucli.nn.matmul import best_width, blocks, multiplier, rows_at_once
+    from grucli.nn.matmul import Blocks, best_width, blocks, rows_at_once
 
     rng = np.random.default_rng(0)
     x, W = rng.standard_normal((rows, H), np.float32), rng.standard_normal((2, H, H), np.float32)
     a, b = rng.standard_normal((2, 2048, 2048), np.float32)
     out, square = np.empty((2, rows, H), np.float32), np.empty_like(a)
     n = best_width(rows, H, H)
-    in_blocks = multiplier(blocks(W, n).copy(), out)
+    in_blocks = Blocks(blocks(W, n).copy()).bind(out)
     return f"{rows_at_once(rows, H, n) or rows} x {H} by {H} x {n}", {
         "whole": lambda: np.matmul(x, W, out=out),
         "blocks": lambda: in_blocks(x),

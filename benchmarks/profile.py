@@ -14,10 +14,10 @@ from statistics import median
 
 from benchmarks.page import table, write
 from benchmarks.training import GRID, VOCABULARY, Size, grucli_step
-from grucli.nn.products import NUMPY, Products
+from grucli.nn.backend import NUMPY, Backend
 from grucli.threads import available_cores, limit_blas
 
-ALL = (NUMPY, Products("onednn"), Products("onednn", "bfloat16"))
+ALL = (NUMPY, Backend("onednn"), Backend("onednn", "bfloat16"))
 Part = Callable[[], object]
 HEADER = (
     "B x T, size",
@@ -32,14 +32,14 @@ HEADER = (
 )
 
 
-def kernels(size: Size, products: Products) -> Part:
+def kernels(size: Size, backend: Backend) -> Part:
     """Forward and backward of one process's streams."""
     import numpy as np
 
     from grucli.nn.model import Model
 
     rng = np.random.default_rng(0)
-    model = Model(VOCABULARY, size.H, size.L, products=products)
+    model = Model(VOCABULARY, size.H, size.L, backend=backend)
     model.initialize(rng)
     x, targets = rng.integers(0, VOCABULARY, (2, size.T, size.B))
     state, room = model.zero_state(size.B), model.workspace(size.T, size.B)
@@ -51,28 +51,25 @@ def kernels(size: Size, products: Products) -> Part:
     return run
 
 
-def products_alone(size: Size, products: Products) -> Part:
+def products_alone(size: Size, backend: Backend) -> Part:
     """The matrix products and activations of ``kernels``, in the order of the arrays there."""
     import numpy as np
 
     from grucli.nn.input_projection import STEPS_AT_ONCE
-    from grucli.nn.matmul import activated_sum, add_multiplier, multiplier, multiply
-    from grucli.nn.matmul import weight_gradient as gradient
     from grucli.nn.model import ROWS_AT_ONCE, Model
     from grucli.nn.params import chunks
 
     T, B, H, L, V = size.T, size.B, size.H, size.L, VOCABULARY
-    model = Model(V, H, 2, products=products)
+    model = Model(V, H, 2, backend=backend)
     model.params.flat[:] = 0.001  # what a product overwrites is a later factor, and must not grow
     packed = model.packed(B)
-    layers = model.layers(model.params)
-    (_, w), (_, w_T) = packed.forward(layers), packed.transposed(layers)
+    (_, w), W_hc = model.layers(packed), model.output(packed).W_hc
     h, a, scratch = (np.ones(shape, "f4") for shape in ((T, B, H), (3, T, B, H), (2, B, H)))
     c, dW, dW_hc = (np.ones((n, m), "f4") for n, m in ((T * B, V), (H, H), (H, V)))
-    sum_two = activated_sum(w.W_h[:2], scratch, "sigmoid")
-    sum_one = activated_sum(w.W_h[2], scratch[0], "tanh")
-    multiply_n = multiplier(w_T.W_h[2], scratch[0])
-    add_z, add_r = (add_multiplier(W, scratch[1], scratch[0]) for W in w_T.W_h[:2])
+    sum_two = w.W_h[:2].bind_activated(scratch, "sigmoid")
+    sum_one = w.W_h[2].bind_activated(scratch[0], "tanh")
+    multiply_n = w.W_h.T[2].bind(scratch[0])
+    add_z, add_r = (W_T.bind_add(scratch[1], scratch[0]) for W_T in w.W_h.T[:2])
     rows, a_rows = h.reshape(T * B, H), a.reshape(3, T * B, H)
     from_gates = np.ones((3, STEPS_AT_ONCE * B, H), "f4")
     steps, logits = chunks(T * B, STEPS_AT_ONCE * B), chunks(T * B, ROWS_AT_ONCE)
@@ -87,18 +84,18 @@ def products_alone(size: Size, products: Products) -> Part:
                 add_z(h_t)
                 add_r(h_t)
             for a_g in a_rows:
-                gradient(w.W_h, rows, a_g, dW)
+                w.W_h[0].gradient(rows, a_g, dW)
         for _ in range(L - 1):  # between layers: projection, its weights' gradient, its input's
             for some in steps:
-                multiply(rows[some], w.W_x, out=a_rows[:, some])
+                w.W_x.multiply(rows[some], a_rows[:, some])
             for a_g in a_rows:
-                gradient(w.W_h, rows, a_g, dW)
+                w.W_h[0].gradient(rows, a_g, dW)
             for some in steps:
-                multiply(a_rows[:, some], w_T.W_x, out=from_gates[:, : some.stop - some.start])
+                w.W_x.T.multiply(a_rows[:, some], from_gates[:, : some.stop - some.start])
         for some in logits:
-            multiply(rows[some], packed.W_hc, out=c[some][None])
-            gradient(packed.W_hc_T, rows[some], c[some], dW_hc)
-            multiply(c[some], packed.W_hc_T, out=rows[some][None])
+            W_hc.multiply(rows[some], c[some])
+            W_hc.gradient(rows[some], c[some], dW_hc)
+            W_hc.T.multiply(c[some], rows[some])
 
     return run
 
@@ -121,14 +118,14 @@ def softmax(size: Size) -> Part:
     return run
 
 
-def optimizer(size: Size, rows: int, products: Products) -> Part:
+def optimizer(size: Size, rows: int, backend: Backend) -> Part:
     """Clipping, Adam, and the packed weights for the next step."""
     import numpy as np
 
     from grucli.nn.model import Model
     from grucli.nn.optim import Moments, adam_, clip_
 
-    model = Model(VOCABULARY, size.H, size.L, products=products)
+    model = Model(VOCABULARY, size.H, size.L, backend=backend)
     params, packed = model.params, model.packed(rows)
     gradient = np.full_like(params.flat, 1e-3)
     moments = Moments.like(params.flat)
@@ -152,17 +149,17 @@ def measure(parts: Mapping[str, Part], turns: int) -> dict[str, float]:
     return {name: median(times[2:]) for name, times in taken.items()}
 
 
-def row(size: Size, products: Products, cores: int, turns: int) -> list[str]:
+def row(size: Size, backend: Backend, cores: int, turns: int) -> list[str]:
     """One line of the table."""
     own = Size(size.B // cores, size.T, size.H, size.L)
     ms = measure(
         {
-            "step": grucli_step(size, cores, "gru", products.library, products.precision),
-            "kernels": kernels(own, products),
-            "products": products_alone(own, products),
+            "step": grucli_step(size, cores, "gru", backend.library, backend.precision),
+            "kernels": kernels(own, backend),
+            "products": products_alone(own, backend),
             "softmax": softmax(own),
-            "calls": kernels(Size(1, size.T, 2, size.L), products),
-            "optimizer": optimizer(size, own.B, products),
+            "calls": kernels(Size(1, size.T, 2, size.L), backend),
+            "optimizer": optimizer(size, own.B, backend),
         },
         turns,
     )
@@ -170,7 +167,7 @@ def row(size: Size, products: Products, cores: int, turns: int) -> list[str]:
     shares = [ms["products"], ms["softmax"], ms["calls"], ms["kernels"] - explained]
     shares += [ms["optimizer"], ms["step"] - ms["kernels"] - ms["optimizer"]]
     cells = [f"{part:.1f} ms, {part / ms['step']:.0%}" for part in shares]
-    return [str(size), str(products), f"{ms['step']:.1f} ms", *cells]
+    return [str(size), str(backend), f"{ms['step']:.1f} ms", *cells]
 
 
 def main() -> None:
@@ -182,8 +179,8 @@ def main() -> None:
     limit_blas(1)
     rows = []
     for size in GRID:
-        for products in ALL:
-            rows.append(row(size, products, arguments.cores, arguments.turns))
+        for backend in ALL:
+            rows.append(row(size, backend, arguments.cores, arguments.turns))
             print(rows[-1], file=sys.stderr)
     note = (
         f"One of {arguments.cores} processes; each part by itself, medians of {arguments.turns} "

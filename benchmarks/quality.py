@@ -16,8 +16,7 @@ from benchmarks.page import table, write
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory, own_corpus
+from grucli.run.run import Run
 from grucli.threads import available_cores
 
 BUDGETS = {"small": 3, "medium": 15, "large": 60}
@@ -52,11 +51,10 @@ def loss_of_windows(model: Model, ids: Ids) -> float:
 
 def judge(path: Path) -> list[str]:
     """A row of the table."""
-    run = RunDirectory(path)
-    file = run.checkpoints.find("best")
-    checkpoint = checkpoints.read(file)
-    model, settings = checkpoint.model_to_use(), checkpoint.settings
-    val = checkpoint.splits(own_corpus(file, checkpoint).ids).val
+    run = Run(path)
+    checkpoint = run.checkpoint
+    model, settings = checkpoint.model, checkpoint.settings
+    val = run.splits.val
     carried = evaluate(model, val, available_cores()).loss
     shape = settings.model
     return [

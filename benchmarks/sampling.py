@@ -28,8 +28,8 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     """A sample as ``grucli sample`` makes it."""
     import numpy as np
 
+    from grucli.nn.backend import select_float32
     from grucli.nn.model import Model
-    from grucli.nn.products import float32_products
     from grucli.sampling import (
         MANY_SAMPLES,
         Sampler,
@@ -44,7 +44,7 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))
     if samples >= MANY_SAMPLES:
-        model = model.with_products(float32_products("auto"))
+        model = model.on(select_float32("auto"))
     counts, prompt = np.ones(VOCABULARY, np.int64), np.zeros(1, np.intp)
 
     def turn() -> None:

@@ -36,7 +36,7 @@ SAMPLERS: dict[str, Any] = {
         "layers": {"range": [1, 2]},
         "dropout": {"range": [0.0, 0.6]},
     },
-    "optim": {"lr": {"log": [1e-3, 0.3]}, "ema": {"choice": [0.0, 0.9, 0.98]}},
+    "optim": {"lr": {"log": [1e-3, 0.3]}},
     "train": {"workers": 1, "batch": 16, "window": 64, "steps": 150},
     "sample": {"length": 0},
 }

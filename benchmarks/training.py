@@ -7,10 +7,10 @@ Steps of all contenders are interleaved one by one. Needs the extra ``bench``:
 import argparse
 import json
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from statistics import geometric_mean
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +72,7 @@ def plan_of(
     import numpy as np
 
     from grucli.config import resolve
-    from grucli.data.corpus import Corpus
+    from grucli.data.corpus import Corpus, TextId
     from grucli.data.vocabulary import Vocabulary
     from grucli.training.plan import make_plan
     from grucli.training.ranks import ALONE
@@ -89,7 +89,7 @@ def plan_of(
     given = resolve([("benchmark", values | settings)])
     ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
     vocabulary = Vocabulary("char", np.arange(32, 32 + VOCABULARY))
-    corpus = Corpus(ids, vocabulary, ("random",), "", len(ids))
+    corpus = Corpus(ids, vocabulary, ("random",), TextId("", len(ids)))
     return make_plan(given, corpus, ranks or ALONE)
 
 
@@ -102,7 +102,7 @@ def grucli_step(
 ) -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
     from grucli.threads import limit_blas
-    from grucli.training.plan import start
+    from grucli.training.start import start
     from grucli.training.step import TrainStep
 
     limit_blas(1)
@@ -161,23 +161,15 @@ def ceiling_step(
     out = np.empty_like(a)
     if products == "numpy":
         return lambda: np.matmul(a, b, out=out)
-    from grucli.nn.onednn.packed_matrices import PackedMatrices, layout
+    from grucli.nn.onednn_matrix import layout
 
     form = layout(2048 // cores, 2048, 2048, precision)  # type: ignore[arg-type]
-    packed = PackedMatrices(form, [np.zeros(form.numbers, np.float32)])
+    packed = form.matrix([np.zeros(form.numbers, np.float32)])
     packed.pack(b[None])
+    edges = [2048 * number // cores for number in range(cores + 1)]
+    parts = [(packed.bind(out[lo:hi]), a[lo:hi]) for lo, hi in pairwise(edges)]
     pool = ThreadPoolExecutor(cores)
-    local = threading.local()
-
-    def part(number: int) -> None:
-        rows = slice(2048 * number // cores, 2048 * (number + 1) // cores)
-        if not hasattr(local, "multiply"):
-            local.multiply = {}
-        if number not in local.multiply:
-            local.multiply[number] = packed.multiplier(out[rows])
-        local.multiply[number](a[rows])
-
-    return lambda: list(pool.map(part, range(cores)))
+    return lambda: list(pool.map(lambda part: part[0](part[1]), parts))
 
 
 def torch_product(cores: int, precision: str) -> Callable[[], object]:

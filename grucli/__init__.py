@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 __all__ = ["load", "page", "runs", "sweep", "train", "train_events"]
 
 MODULES = {
-    "load": "grucli.run.loading",
+    "load": "grucli.run.run",
     "page": "grucli.pages.build",
     "runs": "grucli.run.run",
     "sweep": "grucli.sweeps.api",
@@ -20,8 +20,7 @@ MODULES = {
 
 if TYPE_CHECKING:
     from grucli.pages.build import page
-    from grucli.run.loading import load
-    from grucli.run.run import runs
+    from grucli.run.run import load, runs
     from grucli.sweeps.api import sweep
     from grucli.training.api import train, train_events
 else:

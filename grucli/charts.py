@@ -116,8 +116,8 @@ class Axis:
             return ticks(*_range(_power(self.low), _power(self.high)))
         step, digits = math.ceil(size / TICKS / 2), (1, 2, 5) if size < TICKS / 2 else (1,)
         powers = range(math.floor(self.low / step) * step, math.floor(self.high) + 1, step)
-        found = [digit * _power(power) for power in powers for digit in digits]
-        return [tick for tick in found if 0 <= self.share(tick) <= 1]
+        values = [digit * _power(power) for power in powers for digit in digits]
+        return [value for value in values if 0 <= self.share(value) <= 1]
 
 
 @dataclass(frozen=True)
@@ -216,10 +216,10 @@ def svg(
     if axes is None:
         return ""
     names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
-    inner = width - LEFT - RIGHT, height - TOP - BOTTOM
-    grid = "".join(_grid(axes, *inner)) + _names(x, y, width, height)
-    plot = _plot(curves, axes, levels, *inner)
-    whole = f'{names}<g transform="translate(0 {room})">{grid}{plot}</g>' if room else grid + plot
+    area = Area(axes, width - LEFT - RIGHT, height - TOP - BOTTOM)
+    parts = [*_grid(area), _title(x, width - RIGHT, height, "end"), _title(y, LEFT, height)]
+    whole = "".join([*parts, _plot(curves, area, levels)])
+    whole = f'{names}<g transform="translate(0 {room})">{whole}</g>' if room else whole
     label = as_html(f"{y} by {x}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
@@ -228,53 +228,48 @@ def svg(
     )
 
 
-def _plot(
-    curves: Sequence[Curve], axes: Axes, levels: Sequence[float], width: float, height: float
-) -> str:
-    """The curves; what lies outside of the axes is cut off."""
-    parts = [_level(axes, value, width, height) for value in levels]
-    for number, curve in enumerate(curves):
-        parts += _drawn(curve, axes, colour_of(curve, number), width, height)
-    left, top, size = LEFT - EDGE, TOP - EDGE, (width + 2 * EDGE, height + 2 * EDGE)
-    # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
-    return (
-        f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" '
-        f'viewBox="{left} {top} {size[0]} {size[1]}">{"".join(parts)}</svg>'
-    )
+@dataclass(frozen=True)
+class Area:
+    """The rectangle of an SVG in which curves are drawn."""
+
+    axes: Axes
+    width: float
+    height: float
+
+    def x(self, value: float) -> float:
+        return LEFT + self.axes.place(value, 1.0, self.width, self.height)[0]
+
+    def y(self, value: float) -> float:
+        return TOP + self.axes.place(1.0, value, self.width, self.height)[1]
+
+    def line(self, value: float, look: str) -> str:
+        """A horizontal line at a value."""
+        return f'<path d="M{LEFT} {self.y(value):.1f}h{self.width}" {look}/>'
+
+    def outline(self, points: Sequence[Point]) -> str:
+        """The points of a line or a polygon."""
+        return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
 
 
-def colour_of(curve: Curve, number: int) -> str:
-    """The colour of a curve at a place among others."""
-    return COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
-
-
-def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
-    for value in axes.y.ticks():
-        at = TOP + (1 - axes.y.share(value)) * height
+def _grid(area: Area) -> Iterator[str]:
+    for value in area.axes.y.ticks():
+        at = area.y(value) + 4
+        yield area.line(value, 'stroke="#8888" stroke-width="0.5"')
         yield (
-            f'<path d="M{LEFT} {at:.1f}h{width}" stroke="#8888" stroke-width="0.5"/>'
-            f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="{GREY}">'
+            f'<text x="{LEFT - 6}" y="{at:.1f}" text-anchor="end" fill="{GREY}">'
             f"{short(value)}</text>"
         )
-    for value in axes.x.ticks():
-        at = LEFT + axes.x.share(value) * width
+    for value in area.axes.x.ticks():
         yield (
-            f'<text x="{at:.1f}" y="{TOP + height + 18:.1f}" text-anchor="middle" '
-            f'fill="{GREY}">{short(value)}</text>'
+            f'<text x="{area.x(value):.1f}" y="{TOP + area.height + 18:.1f}" '
+            f'text-anchor="middle" fill="{GREY}">{short(value)}</text>'
         )
 
 
-def _level(axes: Axes, value: float, width: float, height: float) -> str:
-    at = TOP + (1 - axes.y.share(value)) * height
-    return f'<path d="M{LEFT} {at:.1f}h{width}" stroke="{GREY}" stroke-dasharray="5 4"/>'
-
-
-def _names(x: str, y: str, width: float, height: float) -> str:
-    return (
-        f'<text x="{width - RIGHT}" y="{height - 6}" text-anchor="end" fill="{GREY}">'
-        f"{as_html(x)}</text>"
-        f'<text x="{LEFT}" y="{height - 6}" fill="{GREY}">{as_html(y)}</text>'
-    )
+def _title(text: str, x: float, height: float, anchor: str = "") -> str:
+    """What an axis shows."""
+    anchor = f'text-anchor="{anchor}" ' if anchor else ""
+    return f'<text x="{x}" y="{height - 6}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 
 
 def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
@@ -294,42 +289,48 @@ def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
     return "".join(parts), KEY_LINE * line
 
 
-def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -> Iterator[str]:
+def colour_of(curve: Curve, number: int) -> str:
+    """The colour of a curve at a place among others."""
+    return COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
+
+
+def _plot(curves: Sequence[Curve], area: Area, levels: Sequence[float]) -> str:
+    """The curves; what lies outside of the axes is cut off."""
+    parts = [area.line(value, f'stroke="{GREY}" stroke-dasharray="5 4"') for value in levels]
+    for number, curve in enumerate(curves):
+        parts += _drawn(curve, area, colour_of(curve, number))
+    left, top, size = LEFT - EDGE, TOP - EDGE, (area.width + 2 * EDGE, area.height + 2 * EDGE)
+    # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
+    return (
+        f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" '
+        f'viewBox="{left} {top} {size[0]} {size[1]}">{"".join(parts)}</svg>'
+    )
+
+
+def _drawn(curve: Curve, area: Area, colour: str) -> Iterator[str]:
     """The band of a curve, its line and its marks."""
-
-    def placed(points: Sequence[Point]) -> list[Point]:
-        places = [axes.place(x, y, width, height) for x, y in points]
-        return [(LEFT + at_x, TOP + at_y) for at_x, at_y in places]
-
-    places, name = placed(curve.drawn), as_html(curve.name)
-    if not places:
+    points, name = curve.drawn, as_html(curve.name)
+    if not points:
         return
     if curve.band:
-        outline = _joined(placed(curve.band))
+        outline = area.outline(curve.band)
         yield f'<polygon points="{outline}" fill="{colour}" fill-opacity="0.15"/>'
-    values = " ".join(f"{_exact(px)},{py:.5g}" for px, py in curve.drawn)
+    # a place on the horizontal axis, a step or a number of characters, is not rounded
+    values = " ".join(
+        f"{x:.0f},{y:.5g}" if x.is_integer() else f"{x:.6g},{y:.5g}" for x, y in points
+    )
     yield (
-        f'<polyline points="{_joined(places)}" data-name="{name}" data-values="{values}" '
+        f'<polyline points="{area.outline(points)}" data-name="{name}" data-values="{values}" '
         f'fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
     )
-    if len(places) > MARKED:
+    if len(points) > MARKED:
         return
-    name = f"{name}: " * bool(name)
-    form = ".3g" if axes.y.log else ".4f"
-    for (px, py), (at_x, at_y) in zip(curve.drawn, places, strict=True):
+    name, form = f"{name}: " * bool(name), ".3g" if area.axes.y.log else ".4f"
+    for x, y in points:
         yield (
-            f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="2.5" fill="{colour}">'
-            f"<title>{name}{short(px)}, {py:{form}}</title></circle>"
+            f'<circle cx="{area.x(x):.1f}" cy="{area.y(y):.1f}" r="2.5" fill="{colour}">'
+            f"<title>{name}{short(x)}, {y:{form}}</title></circle>"
         )
-
-
-def _joined(places: Sequence[Point]) -> str:
-    return " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in places)
-
-
-def _exact(place: float) -> str:
-    """A place on the horizontal axis: a step or a number of characters is not rounded."""
-    return f"{place:.0f}" if place.is_integer() else f"{place:.6g}"
 
 
 # ---- text
@@ -355,10 +356,13 @@ def text(
     axes = Axes.around(curves, highest)
     if axes is None:
         return []
-    labels = {line: f"{value:.4g}" for line, value in _rows(axes.y, height)}
+    labels = {}
+    for line in (0, (height - 1) // 2, height - 1):
+        share = line / max(1, height - 1)
+        labels[line] = f"{axes.y.high * (1 - share) + axes.y.low * share:.4g}"
     margin = max(map(len, labels.values())) + 1
     columns = width - margin - 1
-    draw = _letters if plain else _dots
+    draw = _drawn_in_letters if plain else _drawn_in_dots
     edge = "|" if plain else "│"
     rows = enumerate(draw(curves, axes, columns, height))
     lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in rows]
@@ -366,14 +370,7 @@ def text(
     return [*lines, f"{'':{margin + 1}}{first}{last:>{max(1, columns - len(first))}}"]
 
 
-def _rows(axis: Axis, height: int) -> Iterator[tuple[int, float]]:
-    """The lines that have a label, with their values: the first, the middle and the last."""
-    for line in sorted({0, (height - 1) // 2, height - 1}):
-        share = line / max(1, height - 1)
-        yield line, axis.high * (1 - share) + axis.low * share
-
-
-def _dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+def _drawn_in_dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
     bits = [[0] * columns for _ in range(height)]
     for curve in curves:
         for column, row in _traced(curve, axes, 2 * columns, 4 * height):
@@ -381,17 +378,17 @@ def _dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> lis
     return ["".join(chr(0x2800 + cell) if cell else " " for cell in row) for row in bits]
 
 
-def letter(number: int) -> str:
-    """The letter that a plain chart draws a curve with."""
-    return chr(ord("a") + number % 26)
-
-
-def _letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+def _drawn_in_letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
     cells = [[" "] * columns for _ in range(height)]
     for number, curve in enumerate(curves):
         for column, row in _traced(curve, axes, columns, height):
             cells[row][column] = letter(number)
     return ["".join(row) for row in cells]
+
+
+def letter(number: int) -> str:
+    """The letter that a plain chart draws a curve with."""
+    return chr(ord("a") + number % 26)
 
 
 def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple[int, int]]:

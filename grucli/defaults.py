@@ -7,17 +7,10 @@ user has set, in a file or on the command line, are never changed.
 import math
 from collections.abc import Collection
 
-from grucli.config import BUDGETS, Model, Optim, Train, Values
+from grucli.config import BUDGETS, Model, Optim, Settings, Train, Values, flatten
 
-SHORT: Values = {"train.patience": 10}
-"""A short text is soon memorized. A run that only memorizes it ends by itself."""
-
-LONG: Values = {
-    "model.hidden": 512,
-    "model.dropout": 0.0,
-    "optim.lr": 0.012,
-    "train.epochs": 1.0,
-}
+SHORT: Values = {"train.patience": 10}  # a run that only memorizes such a text ends by itself
+LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.012, "train.epochs": 1.0}
 """A run of many thousand steps takes a lower learning rate than its network could, to be safe."""
 
 SIZES: tuple[tuple[float, Values], ...] = (
@@ -31,21 +24,11 @@ SIZES: tuple[tuple[float, Values], ...] = (
 """(Maximum characters of the text, values that replace the defaults). A million characters of
 validation text are enough; with more, evaluations would take time from training."""
 
-
-WIDTH = 256
-"""Units up to which a single layer takes the default learning rate."""
-
-TRAIN = Train()
-"""The default batch and budget."""
-
-BATCH = TRAIN.batch
-"""Number of streams up to which the learning rate does not depend on it."""
-
-LONG_MINUTES, LONG_STEPS = 60.0, 30_000
-"""Budgets up to which the learning rate does not depend on them."""
-
-WARM = 0.3
-"""Factor of the learning rate for training that starts from trained weights."""
+WIDTH = 256  # units up to which a single layer takes the default learning rate
+TRAIN = Train()  # the default batch and budget
+BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
+LONG_MINUTES, LONG_STEPS = 60.0, 30_000  # budgets up to which it does not depend on them
+WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
 
 def suited(chars: int, given: Collection[str]) -> Values:
@@ -63,19 +46,27 @@ def suited(chars: int, given: Collection[str]) -> Values:
     return {key: value for key, value in values.items() if key not in taken}
 
 
+def suited_rate(settings: Settings, given: Collection[str], share: float = 1.0) -> Values:
+    """Learning rate and warm-up for network, batch and budget, unless they are defaults or given.
+
+    ``share`` is a factor for the rate.
+    """
+    values = {
+        "optim.lr": learning_rate(settings.model, settings.train, share),
+        "optim.warmup": warmup(settings.train.batch),
+    }
+    defaults = flatten(Settings())
+    return {key: one for key, one in values.items() if key not in given and one != defaults[key]}
+
+
 def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> float:
-    """The learning rate for a network, 0.04 * 256 / (H L), and at most 0.04 / L.
+    """The learning rate for a network, 0.04 * 256 / (H L), and at most 0.04 / L, times ``share``.
 
     Higher ones train better until they diverge. That starts at about twice this value
     (``docs/benchmarks.md``). From 64 to 256 streams, the rate grows with the square root of their
     number (``docs/scaling.md``). A long run stays near its highest rate for long, so from
     ``LONG_MINUTES`` or ``LONG_STEPS`` on, the rate falls with the square root of the budget, at
     most to a quarter.
-
-    Args:
-        model: the network.
-        train: the batch and the budget.
-        share: a factor.
     """
     streams = min(max(train.batch, BATCH), 4 * BATCH) / BATCH
     length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS)

@@ -36,10 +36,10 @@ from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
+from grucli.nn.backend import LibraryName, select_float32
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-from grucli.nn.products import LibraryName, float32_products
 from grucli.samples import Samples, check_stops
 from grucli.sampling import MANY_SAMPLES, Sampler, sample_ids
 from grucli.text_score import TextScore
@@ -77,7 +77,7 @@ class TextReader:
     @cached_property
     def batch_model(self) -> Model:
         """The model for many samples or texts at a time; results differ only by rounding."""
-        return self.model.with_products(float32_products(self.library))
+        return self.model.on(select_float32(self.library))
 
     @property
     def documents(self) -> bool:
@@ -164,7 +164,7 @@ class TextReader:
         """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
         find = self._to_find(unknown)
         if isinstance(text, Corpus):
-            ids, new = text.ids, text.skipped
+            ids, new = text.ids, text.text_id.skipped
         elif isinstance(text, str | bytes):
             points = self.vocabulary.points(self._unified(text))
             ids = self.vocabulary.number(points, find)  # of unseen symbols too, as of a file

@@ -18,7 +18,6 @@ from grucli.errors import ArgumentError, UsageError
 from grucli.run.conclusion import conclude_run
 from grucli.run.report import report
 from grucli.run.run import Run
-from grucli.run.summary import summaries
 from grucli.training.request import Request, TrainOptions
 from tests.conftest import Grucli
 from tests.test_language_model import make
@@ -106,7 +105,7 @@ READ: dict[str, Callable[[Any], Any]] = {
     "train runs_dir": lambda path: library.train("text.txt", settings=TINY, runs_dir=path),
     "sweep": lambda path: library.sweep(path, settings={**TINY, "sweep.trials": 1}),
     "read": lambda path: make().read(path),
-    "summaries": summaries,
+    "Run.open": lambda path: Run.open(path).checkpoint,
     "check_run": check_run,
     "conclude_run": conclude_run,
     "of_run": subject.of_run,

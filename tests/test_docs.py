@@ -12,7 +12,7 @@ from grucli import __version__
 from grucli.config import Settings, flatten
 from grucli.nn.cells import CELLS
 from grucli.nn.model import shapes
-from grucli.run.directory import HEADER
+from grucli.run.records import HEADER
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from grucli.data import cache
 from grucli.errors import CheckpointError
 from grucli.files import Lock, LockError, NotAFileError, open_file, read_json, read_small, sha256
 from grucli.run import checkpoint as checkpoints
-from grucli.run.run_files import read_info, read_pointer
+from grucli.run.records import read_info, read_pointer
 from tests.conftest import refused_locks
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs pipes and devices")

@@ -18,8 +18,7 @@ from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 from grucli.sampling import read_prompt
 from tests.conftest import Grucli
 
@@ -106,7 +105,7 @@ def test_importing_the_library_loads_nothing() -> None:
 
 def test_load_takes_a_run_or_a_checkpoint(trained: Path) -> None:
     lm = library.load(trained)
-    file = RunDirectory(trained).checkpoints.find("best")
+    file = Run(trained).checkpoints.find("best")
     assert lm.path == file
     again = library.load(str(file))
     np.testing.assert_array_equal(lm.model.params.flat, again.model.params.flat)
@@ -118,15 +117,6 @@ def test_load_takes_a_run_or_a_checkpoint(trained: Path) -> None:
     )
     with pytest.raises(CheckpointError, match="no such run or checkpoint"):
         library.load("nothing")
-
-
-def test_a_checkpoint_gives_the_averaged_model_where_it_was_better(trained: Path) -> None:
-    checkpoint = checkpoints.read(RunDirectory(trained).checkpoints.find("best"))
-    assert checkpoint.language_model().model is checkpoint.model
-    checkpoint.ema = checkpoint.model.params.like()
-    checkpoint.ema.flat[:] = 3.0
-    checkpoint.use_ema = True
-    assert (checkpoint.language_model().model.params.flat == 3.0).all()
 
 
 # ---- sampling

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grucli.evaluation import Stopped
+from grucli.nn.backend import NUMPY, Backend, select_float32
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.nn.products import NUMPY, Products, float32_products
 from grucli.samples import HELD, SIDE_BY_SIDE, StopFilter, side_by_side
 from grucli.sampling import Sampler, generate, read_prompt, sample_ids
 from grucli.threads import blas_limited_to
@@ -26,7 +26,7 @@ def model() -> Model:
 
 COUNTS = np.array([5, 3, 0, 1, 1, 1])
 NO_PROMPT, PROMPT = np.zeros(0, np.intp), np.array([3, 4, 5])
-AVAILABLE = [NUMPY, *{float32_products("auto")} - {NUMPY}]
+AVAILABLE = [NUMPY, *{select_float32("auto")} - {NUMPY}]
 
 
 def frequencies(sampler: Sampler, p: list[float], draws: int = 20_000) -> np.ndarray:
@@ -207,12 +207,12 @@ def test_stop_filters_agree_with_a_search(text: str, stops: list[str]) -> None:
         assert passed.decode() == text[: first_end - max(map(len, ending))]
 
 
-@pytest.mark.parametrize("products", AVAILABLE, ids=str)
+@pytest.mark.parametrize("backend", AVAILABLE, ids=str)
 @pytest.mark.parametrize(("cell", "H"), [("gru", 64), ("lstm", 256), ("gru", 512)])
 def test_samples_depend_neither_on_threads_nor_on_their_number(
-    products: Products, cell: str, H: int
+    backend: Backend, cell: str, H: int
 ) -> None:
-    model = Model(40, H, 2, cell=cell, products=products)
+    model = Model(40, H, 2, cell=cell, backend=backend)
     model.initialize(np.random.default_rng(0))
     model.params["output.W_hc"][:] *= 50
     settings = {"length": 6, "sampler": Sampler(1.0), "seed": 5}

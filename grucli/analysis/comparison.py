@@ -17,13 +17,13 @@ from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory, own_corpus
+from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.session import Session
 
 # If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
 # of consecutive evaluations differ a little anyway.
@@ -119,11 +119,11 @@ def groups(outcomes: Sequence[Outcome]) -> list[Group]:
 
 def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
     """A note if one budget in minutes gave runs different numbers of steps."""
-    made: dict[float, list[int]] = {}
-    for one in outcomes:
-        if minutes := one.settings.get("train.minutes"):
-            made.setdefault(minutes, []).append(one.steps)
-    for minutes, steps in made.items():
+    steps_of: dict[float, list[int]] = {}
+    for outcome in outcomes:
+        if minutes := outcome.settings.get("train.minutes"):
+            steps_of.setdefault(minutes, []).append(outcome.steps)
+    for minutes, steps in steps_of.items():
         if max(steps) > UNEQUAL * min(steps):
             return (
                 f"in {minutes:g} minutes, the runs made from {min(steps):,} to {max(steps):,} "
@@ -203,13 +203,13 @@ def plan_comparison(
             if equal_parameters:
                 change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
             requests.append(replace(request.with_values(change), name=f"{cell}-{seed}"))
-    for one in requests[: len(cells)]:
-        prepare(one, text=plan.corpus)
+    for cell_request in requests[: len(cells)]:
+        prepare(cell_request, text=plan.corpus)  # checks the settings
     return Comparison(requests, first)
 
 
-def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[Outcome]:
-    """Return the results of runs. Without ``text``, read their own text, once if it is the same.
+def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
+    """The results of runs. Without ``text``, their own text is read, once if it is the same.
 
     Raises:
         CorpusError: no validation text was held out, or the text has changed.
@@ -217,84 +217,72 @@ def judge_all(runs: Sequence[RunDirectory], text: Corpus | None = None) -> list[
     """
     outcomes = []
     for run in runs:
-        file = run.checkpoints.find("best")
-        checkpoint = checkpoints.read(file)
-        if text is None or not _was_read_so(text, checkpoint):
-            text = own_corpus(file, checkpoint)
-        outcomes.append(judge(run, checkpoint, text))
+        if text is None or not _was_read_so(text, run.checkpoint):
+            text = run.text
+        outcomes.append(_judge(run, text))
     return outcomes
 
 
 def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint was trained on this text with the same vocabulary."""
-    known, symbols = text.vocabulary.symbols, checkpoint.vocabulary.symbols
-    return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
+    symbols = checkpoint.vocabulary.symbols
+    return text.text_id == checkpoint.text_id and np.array_equal(text.vocabulary.symbols, symbols)
 
 
-def judge(run: RunDirectory, checkpoint: Checkpoint, text: Corpus) -> Outcome:
-    """Return the result of a run.
-
-    Args:
-        run: the run directory.
-        checkpoint: the best checkpoint.
-        text: the text that the run was trained on.
-
-    Raises:
-        CorpusError: no validation text was held out.
-    """
-    settings, where, model = checkpoint.settings, checkpoint.progress, checkpoint.model_to_use()
-    splits = checkpoint.splits(text.ids)
+def _judge(run: Run, text: Corpus) -> Outcome:
+    checkpoint = run.checkpoint
+    settings, best_step = checkpoint.settings, checkpoint.progress.step
+    model, splits = checkpoint.model, checkpoint.splits(text.ids)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]
-    rows = run.metrics()
+    rows = run.rows()
     speeds = [row.chars_per_s for row in rows if row.split == "train"]
-    judged = {row.step: row.elapsed_s for row in rows if row.split == "val"}
-    losses = run.validation_losses()
+    evaluations = {row.step: row for row in rows if row.split == "val"}
+    losses = [row.loss for row in rows if row.split == "val"]
+    init_from = run.info.init_from
     return Outcome(
         run=run.path.name,
         cell=model.cell,
         hidden=model.H,
         layers=model.L,
         seed=settings.train.seed,
-        steps=max((row.step for row in rows), default=where.step),
+        steps=max((row.step for row in rows), default=best_step),
         parameters=model.params.flat.size,
         chars_per_s=statistics.median(speeds) if speeds else 0.0,
         train=evaluate(model, seen, available_cores(), begins=False).loss,
         val=evaluate(model, splits.val, available_cores()).loss,
-        seconds_to_best=judged.get(where.step, 0.0),
+        seconds_to_best=evaluations[best_step].elapsed_s if best_step in evaluations else 0.0,
         rise=losses[-1] - min(losses) if losses else 0.0,
-        passed=where.step < LATE * max(judged, default=0),
+        passed=best_step < LATE * max(evaluations, default=0),
         status=run.status,
-        init_from=None if run.info.init_from is None else run.info.init_from.sha256,
+        init_from=None if init_from is None else init_from.sha256,
         settings=flatten(settings),
     )
 
 
-def check_comparable(runs: Sequence[RunDirectory]) -> None:
+def check_comparable(runs: Sequence[Run]) -> None:
     """Refuse runs with different texts, or with different ways to read or divide their text.
 
     Raises:
         UsageError: two runs cannot be compared; the message names them.
     """
-    first, *others = [checkpoints.read(run.checkpoints.find("best")) for run in runs]
-    for run, other in zip(runs[1:], others, strict=True):
-        why = None
-        if other.corpus["sha256"] != first.corpus["sha256"]:
+    texts = [(run.checkpoint.settings.data, run.checkpoint.text_id) for run in runs]
+    data, text = texts[0]
+    for run, (other_data, other) in zip(runs, texts, strict=True):
+        if other.sha256 != text.sha256:
             why = "were trained on different texts"
-        elif (other.settings.data, other.corpus["chars"]) != (
-            first.settings.data,
-            first.corpus["chars"],
-        ):
+        elif (other_data, other) != (data, text):
             why = "read or divide their text differently (the settings under data, --unknown)"
-        if why:
-            raise UsageError(
-                f"{runs[0].path} and {run.path} {why}, so that their losses cannot be compared"
-            )
+        else:
+            continue
+        raise UsageError(
+            f"{runs[0].path} and {run.path} {why}, so that their losses cannot be compared"
+        )
 
 
 def matching_hidden(V: int, layers: int, cell: str, parameters: int) -> int:
-    """Return the number of units that gives a cell about this number of parameters."""
+    """The number of units that gives a cell about this number of parameters."""
 
     def distance(hidden: int) -> int:
         return abs(count(shapes(V, hidden, layers, cell)) - parameters)

@@ -9,10 +9,10 @@ import numpy as np
 
 from grucli import config
 from grucli.analysis.mistakes import find, made
-from grucli.analysis.subject import text_of
 from grucli.analysis.training_step import Step, check_training, next_step
 from grucli.arguments import FilePath, checked
 from grucli.errors import UsageError
+from grucli.nn.backend import Backend, LibraryName, select
 from grucli.nn.gradcheck import (
     TOLERANCE,
     Row,
@@ -21,11 +21,10 @@ from grucli.nn.gradcheck import (
     check_trained,
     toy,
 )
-from grucli.nn.onednn.library import Unavailable
+from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
-from grucli.nn.products import LibraryName, Products, choose
 from grucli.run.checkpoint import Checkpoint, model_for
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.threads import blas_limited_to
 from grucli.training.plan import WEIGHTS, random_stream
 from grucli.training.processes import Dropout
@@ -150,18 +149,18 @@ def check_settings(
     return report
 
 
-def precisions(library: LibraryName) -> list[Products]:
+def precisions(library: LibraryName) -> list[Backend]:
     """Return the products of a library in each precision that this processor has.
 
     Raises:
         UsageError: the library is not to be had here.
     """
     try:
-        found = [choose(library, "float32")]
+        found = [select(library, "float32")]
     except Unavailable as reason:
         raise UsageError(f"--products {library}: {reason}") from None
     with suppress(Unavailable):
-        found.append(choose(library, "bfloat16"))
+        found.append(select(library, "bfloat16"))
     return found
 
 
@@ -221,8 +220,8 @@ def check_run(
         UsageError: these products are not to be had here.
     """
     known = [] if products is None else precisions(products)
-    file, checkpoint = open_checkpoint(path)
-    ids = text_of(file, checkpoint, text)
+    run = Run.open(path)
+    checkpoint, ids = run.checkpoint, run.ids(text)
     report = Report(list(_of_checkpoint(checkpoint, ids, known, own=text is None)))
     if report.undecided:
         rows = _of_checkpoint(_untrained(checkpoint), ids, known, own=False)
@@ -231,9 +230,9 @@ def check_run(
 
 
 def _of_checkpoint(
-    checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Products], *, own: bool
+    checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Backend], *, own: bool
 ) -> Iterator[tuple[str, Row]]:
-    model = checkpoint.model_to_use().astype(np.float64)
+    model = checkpoint.model.astype(np.float64)
     yield from check_trained(model, _window(ids, checkpoint.state), ENTRIES)
     if all_products:
         text = checkpoint.splits(ids).train if own else ids
@@ -245,7 +244,7 @@ def _untrained(checkpoint: Checkpoint) -> Checkpoint:
     model = model_for(checkpoint.settings, checkpoint.vocabulary)
     model.initialize(random_stream(checkpoint.settings.train.seed, WEIGHTS))
     state = np.zeros_like(checkpoint.state)
-    return replace(checkpoint, model=model, state=state, use_ema=False)
+    return replace(checkpoint, model=model, state=state)
 
 
 def _window(ids: Ids, state: Array) -> Window:

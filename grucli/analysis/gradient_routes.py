@@ -154,7 +154,7 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
     inputs, _ = model.run(x, model.zero_state(B), workspace)
     params, output = model.params, model.output(model.params)
     w, dw = (model.layers(p)[-1] for p in (params, params.like()))
-    w_T = model.packed(B).transposed(model.layers(params))[-1]
+    packed = model.layers(model.packed(B))[-1]
     y = np.exp(log_softmax(inputs[-1][-1] @ output.W_hc + output.b_c))  # (B, V)
     y[np.arange(B), targets] -= 1.0
     dh_t = y @ output.W_hc.T  # (B, H)
@@ -170,7 +170,7 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
         steps=steps[::-1],
         reset_mask=list(last.reset_mask[::-1].copy()) or [1.0] * distance,
         gradient={name: dh_t if name == "h" else nothing for name in cell.STATE},
-        by_backward=cell.backward(w_T, dh, after, last, dw),
+        by_backward=cell.backward(packed, dh, after, last, dw),
     )
 
 

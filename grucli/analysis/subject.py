@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -11,13 +10,12 @@ from grucli.config import Data
 from grucli.data import builtin
 from grucli.data.corpus import read
 from grucli.data.vocabulary import Vocabulary
-from grucli.errors import CorpusError, UsageError
+from grucli.errors import UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import basic
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import open_checkpoint, own_corpus
+from grucli.run.run import Run
 
 UNITS = 64
 """Default number of units of an untrained model."""
@@ -54,11 +52,8 @@ def of_run(path: FilePath, text: str | None = None) -> Subject:
         CorpusError: the text cannot be read, is too short or has changed.
         UnknownCharacterError: the text has characters that the model never saw.
     """
-    file, checkpoint = open_checkpoint(path)
-    ids = text_of(file, checkpoint, text)
-    if text is None:
-        ids = checkpoint.splits(ids).judged
-    return Subject(path.name, checkpoint.language_model(file), ids)
+    run = Run.open(path)
+    return Subject(path.name, run.lm, run.splits.judged if text is None else run.ids(text))
 
 
 @checked
@@ -94,22 +89,6 @@ def _own_vocabulary(text: str | None) -> tuple[Ids, Vocabulary]:
     reference = "".join(builtin.chunks(REFERENCE))
     vocabulary = Vocabulary("char", np.unique(np.array(list(map(ord, reference)))))
     return vocabulary.encode(reference), vocabulary
-
-
-def text_of(file: Path, checkpoint: Checkpoint, text: str | None) -> Ids:
-    """Read the given text, or the run's own text if it has not changed.
-
-    Raises:
-        CheckpointError: the run's text is not known.
-        CorpusError: the text cannot be read, is too short or has changed.
-        UnknownCharacterError: the text has characters that the model never saw.
-    """
-    if text is None:
-        return own_corpus(file, checkpoint).ids
-    ids = read([text], checkpoint.settings.data, checkpoint.vocabulary).ids
-    if len(ids) < 2:
-        raise CorpusError(f"{text}: too short; it must have at least two characters")
-    return ids
 
 
 def check_same_vocabulary(subjects: Sequence[Subject]) -> None:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.data.windows import fit_windows
+from grucli.nn.backend import Backend
 from grucli.nn.gradcheck import (
     SAMPLES,
     Row,
@@ -17,7 +18,6 @@ from grucli.nn.gradcheck import (
 )
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-from grucli.nn.products import Products
 from grucli.nn.rounding import ROUNDING, Rounding
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.processes import Dropout, Shards, choose_workers
@@ -47,14 +47,14 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     windows, done = fit_windows(ids, train.batch, train.window), checkpoint.progress.step
     number = done % windows.per_epoch if resumes else 0
     x, targets = windows.window(number)
-    model = checkpoint.model_to_use()
+    model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
     wanted = None if train.workers == "auto" else train.workers
     dropout = dropout_of(checkpoint.settings, done)
     return Step(model, x, targets, state, dropout, choose_workers(wanted, windows.B))
 
 
-def check_training(step: Step, all_products: Sequence[Products]) -> Iterator[tuple[str, Row]]:
+def check_training(step: Step, all_products: Sequence[Backend]) -> Iterator[tuple[str, Row]]:
     """Check the step in float64, then as training computes it with some products.
 
     Yields:
@@ -98,7 +98,7 @@ def _in_float64(
     return {"loss": np.array(loss)} | states | gradients
 
 
-def _trained(step: Step, products: Products) -> dict[str, Array]:
+def _trained(step: Step, products: Backend) -> dict[str, Array]:
     """The same results as training computes them, after a step with other weights."""
     x, dropout = step.x, step.dropout
     with Shards(
@@ -108,7 +108,7 @@ def _trained(step: Step, products: Products) -> dict[str, Array]:
         step.workers,
         dropout=dropout is not None and dropout.rate > 0,
         weight_dropout=dropout is not None and dropout.recurrent > 0,
-        products=products,
+        backend=products,
     ) as shards:
         for factor in (0.5, 1.0):
             np.multiply(step.model.params.flat, factor, out=model.params.flat)

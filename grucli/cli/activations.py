@@ -17,7 +17,7 @@ from grucli.cli.output import answer
 from grucli.errors import UsageError
 from grucli.files import check_output
 from grucli.html import ColouredText
-from grucli.run.directory import inputs
+from grucli.run.run import Run
 
 Unit = Annotated[
     int | None,
@@ -64,7 +64,7 @@ def activations(
         raise UsageError("--unit, --top and --surprisal cannot be combined; keep one")
     if page is not None and unit is None and not surprisal:
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
-    reads = chain(inputs(run), [Path(text)] if text else [])
+    reads = chain(Run.open(run).inputs(), [Path(text)] if text else [])
     check_output("--html", page, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:

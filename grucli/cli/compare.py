@@ -1,10 +1,11 @@
 """``grucli compare``: compare GRU, LSTM and RNN on one text."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -26,14 +27,14 @@ from grucli.cli.train import carry_out
 from grucli.config import Settings, flatten, read_file
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
-from grucli.run.directory import RunDirectory, find_checkpoint
+from grucli.run.run import Run
 from grucli.text_out import quote
 from grucli.training.events import Event, Finished, Started
 from grucli.training.request import Request, TrainOptions
 
 HEADER = ("model", "seeds", "steps", "params", "{}s/s", "train", "val", "gap", "rise", "best at")
+# Columns that a narrow terminal does not show; the first of them goes first.
 LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
-"""Columns that a narrow terminal does not show; the first of them goes first."""
 
 
 Texts = Annotated[
@@ -77,8 +78,8 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    given = [config, sets, seeds, steps, epochs, minutes]
-    if runs and any(value is not None for value in given):
+    of_training = [config, sets, seeds, steps, epochs, minutes]
+    if runs and any(value is not None for value in of_training):
         raise UsageError(
             "--runs compares existing runs; leave out the budget, the settings and --seeds"
         )
@@ -91,15 +92,11 @@ def compare(
     if runs:
         _report(_existing([Path(run) for run in corpus]), as_json)
         return
-    names = _cell_names(cells)
+    names = cell_names("gru,lstm,rnn" if cells is None else cells)
     _refuse_what_is_compared(corpus, config, sets or [])
     budget = TrainOptions(config=config, steps=steps, epochs=epochs, minutes=minutes)
     asked = request(corpus, sets, budget)
     _report(_train_all(asked, names, match, seeds or 1, runs_dir or Path("runs")), as_json)
-
-
-def _cell_names(cells: str | None) -> list[str]:
-    return cell_names("gru,lstm,rnn" if cells is None else cells)
 
 
 def _refuse_what_is_compared(
@@ -126,12 +123,11 @@ def _differs_from_default(config: Path, key: str) -> bool:
 
 def _existing(paths: Sequence[Path]) -> list[Outcome]:
     for path in paths:
-        find_checkpoint(path, "best")  # raises if the path is wrong
-        if not path.is_dir():
+        if path.is_file():
             raise UsageError(f"{path}: --runs takes run directories, not files")
-    found = {path.resolve(): RunDirectory(path) for path in paths}
-    check_comparable(list(found.values()))
-    return judge_all(list(found.values()))
+    runs = list({path.resolve(): Run.open(path) for path in paths}.values())
+    check_comparable(runs)
+    return judge_all(runs)
 
 
 def _train_all(
@@ -139,54 +135,46 @@ def _train_all(
 ) -> list[Outcome]:
     """Train one run of each cell and seed."""
     comparison = plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
-    shown = _Shown(len(comparison.requests))
+    display = ComparisonDisplay(len(comparison.requests))
     _, signal = carry_out(
         lambda stop: comparison.train(runs_dir, stop),
-        shown.follow,
-        lambda: narrate.say_stopped(shown.run, asked.sources, at_once=True),
+        display.follow,
+        lambda: narrate.say_stopped(display.run, asked.sources, at_once=True),
     )
-    if len(shown.complete) < shown.total:
-        narrate.say_stopped(shown.run, asked.sources)
-        if shown.complete:
+    if len(display.complete) < display.total:
+        narrate.say_stopped(display.run, asked.sources)
+        if display.complete:
             render.say("to compare the runs that are complete:")
-            paths = " ".join(quote(str(run.path)) for run in shown.complete)
+            paths = " ".join(quote(str(run.path)) for run in display.complete)
             render.say_command(f"grucli compare --runs {paths}")
         raise typer.Exit(128 + signal)
-    return judge_all(shown.complete, comparison.text)
+    return judge_all(display.complete, comparison.text)
 
 
-class _Shown:
-    """The display of runs that are trained one after the other.
-
-    Attributes:
-        total: the number of runs.
-        began: when the current run began.
-        run: the run that is being trained.
-        complete: the runs that are complete.
-    """
+class ComparisonDisplay:
+    """The display of runs that are trained one after the other."""
 
     def __init__(self, total: int) -> None:
         self.total, self.began = total, time.perf_counter()
-        self.run: RunDirectory | None = None
-        self.complete: list[RunDirectory] = []
+        self.run: Run | None = None  # the run that is being trained
+        self.complete: list[Run] = []
 
     def follow(self, events: Iterator[Event]) -> None:
-        """Show the events of all runs."""
         for event in events:
             narrate.warn(event)
             if isinstance(event, Started):
-                self.run, self.began = RunDirectory(event.path), time.perf_counter()
+                self.run, self.began = Run(event.path), time.perf_counter()
                 narrate.say_notes(event.notes if not self.complete else ())
             elif isinstance(event, Finished):
                 self._say_finished(event)
-                self.complete += [RunDirectory(event.run.path)] * event.complete
+                self.complete += [Run(event.run.path)] * event.complete
 
     def _say_finished(self, event: Finished) -> None:
-        settings, taken = event.run.settings, render.duration(time.perf_counter() - self.began)
+        settings, duration = event.run.settings, render.duration(time.perf_counter() - self.began)
         model = settings.model
         render.say(
             f"{len(self.complete) + 1} of {self.total}: {model.cell.upper()} "
-            f"{model.layers} x {model.hidden}, seed {settings.train.seed}, {taken}: "
+            f"{model.layers} x {model.hidden}, seed {settings.train.seed}, {duration}: "
             f"{event.run.path}"
         )
 
@@ -194,59 +182,51 @@ class _Shown:
 def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     if note := unequal_work(outcomes):
         render.warn(note)
-    found = claims(outcomes)
-    runs = [asdict(one) | {"gap": one.gap} for one in outcomes]
-    records = {"runs": runs, "claims": [asdict(claim) for claim in found]}
-    answer(records, _lines(outcomes, found), as_json=as_json)
+    checked = claims(outcomes)
+    runs = [asdict(outcome) | {"gap": outcome.gap} for outcome in outcomes]
+    records = {"runs": runs, "claims": [asdict(claim) for claim in checked]}
+    answer(records, _lines(outcomes, checked), as_json=as_json)
 
 
-def _lines(outcomes: Sequence[Outcome], found: Sequence[Claim]) -> Iterator[str]:
+def _lines(outcomes: Sequence[Outcome], checked: Sequence[Claim]) -> Iterator[str]:
     grouped, level = groups(outcomes), outcomes[0].settings["data.level"]
     header = [name.format(level) for name in HEADER]
     yield from render.table([header, *map(_cells, grouped)], drop=LEAST_USED)
     if any(len(group.outcomes) > 1 for group in grouped):
         yield "\N{PLUS-MINUS SIGN}: the sample standard deviation over the seeds"
-    for claim in found:
+    for claim in checked:
         yield ""
         yield from render.wrapped(f"{claim.text}: {claim.verdict}")
         yield from render.wrapped(claim.figures, indent="  ")
 
 
 def _cells(group: Group) -> tuple[str, ...]:
-    first = group.first
-
-    def figure(of: Callable[[Outcome], float]) -> str:
-        several = len(group.outcomes) > 1
-        about = f" \N{PLUS-MINUS SIGN} {group.spread(of):.4f}" if several else ""
-        return f"{group.mean(of):.4f}{about}"
-
-    differ = [f"{key.partition('.')[2] or key} {value}" for key, value in _told(group)]
+    first, steps = group.first, [one.steps for one in group.outcomes]
+    name = [f"{first.cell.upper()} {first.layers} x {first.hidden}"]
+    name += [
+        f"{key.partition('.')[2] or key} {value}"
+        for key, value in group.differences.items()
+        if value is not None
+    ]
     return (
-        ", ".join([f"{first.cell.upper()} {first.layers} x {first.hidden}", *differ]),
+        ", ".join(name),
         _seeds([one.seed for one in group.outcomes]),
-        _steps([one.steps for one in group.outcomes]),
+        "-".join(f"{number:,}" for number in sorted({min(steps), max(steps)})),
         f"{first.parameters:,}",
-        f"{group.mean(lambda one: one.chars_per_s):,.0f}",
-        figure(lambda one: one.train),
-        figure(lambda one: one.val),
-        figure(lambda one: one.gap),
-        figure(lambda one: one.rise),
-        render.duration(group.mean(lambda one: one.seconds_to_best)),
+        f"{group.mean(attrgetter('chars_per_s')):,.0f}",
+        *(_with_spread(group, name) for name in ("train", "val", "gap", "rise")),
+        render.duration(group.mean(attrgetter("seconds_to_best"))),
     )
 
 
-def _told(group: Group) -> Iterator[tuple[str, Any]]:
-    """Yield the settings that tell this group from the others, without those that are not set."""
-    return ((key, value) for key, value in group.differences.items() if value is not None)
-
-
-def _steps(steps: Sequence[int]) -> str:
-    """Return the number of steps of some runs, or the lowest and the highest number."""
-    return "-".join(f"{number:,}" for number in sorted({min(steps), max(steps)}))
+def _with_spread(group: Group, figure: str) -> str:
+    of = attrgetter(figure)
+    spread = f" \N{PLUS-MINUS SIGN} {group.spread(of):.4f}" if len(group.outcomes) > 1 else ""
+    return f"{group.mean(of):.4f}{spread}"
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    """Return seeds in a short form: "0-4" for 0, 1, 2, 3, 4."""
+    """Seeds in a short form: "0-4" for 0, 1, 2, 3, 4."""
     ordered = sorted(seeds)
     if len(seeds) > 2 and ordered == list(range(ordered[0], ordered[-1] + 1)):
         return f"{ordered[0]}-{ordered[-1]}"

@@ -1,6 +1,5 @@
 """``grucli eval``: how well a model predicts texts."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -13,11 +12,11 @@ from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
-from grucli.run.loading import OwnText, load_with_own_text, load_with_split
+from grucli.nn.params import Ids
+from grucli.run.run import Run
 from grucli.training.advice import about_files
 
-Scored = tuple[LanguageModel, list[tuple[str, Score]]]
-"""A model, and its score on each text."""
+FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 Files = Annotated[
     list[str] | None,
@@ -51,49 +50,40 @@ def eval(
     """
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
-
-    lm, scores = _of_split(run, split) if split else _of_files(run, files, sets, unknown)
-    total, symbols = sum((score for _, score in scores), NOTHING), lm.vocabulary
-    rows = [{"file": file} | _figures(score, symbols) for file, score in scores]
-    units = (f"{symbols.noun}s", f"nats/{symbols.level}", f"bits/{symbols.level}")
-    header = (*units, "perplexity", "accuracy", "skipped")
-    if len(scores) > 1:
-        scores.append(("total", total))
-    table = [("file", *header), *((file, *_cells(score)) for file, score in scores)]
-    shown = [cells if total.skipped else cells[:-1] for cells in table]
-    answer(
-        {"files": rows, "total": _figures(total, symbols)},
-        render.table(shown, drop=["perplexity"]),
-        as_json=as_json,
-    )
+    opened, files = Run.open(run), files or []
+    lm = opened.lm
+    if split:
+        scores = [(split, lm.evaluate(_ids_of(opened, split)))]
+    else:
+        encoding = _encoding(lm, files, sets or [])
+        scores = [(file, _score(opened, file, encoding, unknown)) for file in files]
+    rows = [(file, _figures(score, lm.vocabulary)) for file, score in scores]
+    total = _figures(sum((score for _, score in scores), NOTHING), lm.vocabulary)
+    records = {"files": [{"file": file} | figures for file, figures in rows], "total": total}
+    shown = [*rows, ("total", total)] if len(rows) > 1 else rows
+    table = _table(shown, lm.vocabulary, skipped=bool(total["skipped"]))
+    answer(records, render.table(table, drop=["perplexity"]), as_json=as_json)
 
 
-def _of_split(run: Path, split: str) -> Scored:
-    """Return the model, and its score on a part of the corpus that the run was trained on."""
+def _ids_of(run: Run, split: str) -> Ids:
     try:
-        lm, ids = load_with_split(run, split)
+        return run.split(split)
     except ArgumentError as error:
         raise error.of_option() from None
-    return lm, [(split, lm.evaluate(ids))]
 
 
-def _of_files(run: Path, files: list[str] | None, sets: list[str] | None, unknown: Any) -> Scored:
-    """Return the model, and its score on each file, read as the corpus or as --set says."""
-    files, (lm, own) = files or [], load_with_own_text(run)
+def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
+    """The encoding of the files: that of the corpus, or what --set says."""
     if files.count("-") > 1:
         raise UsageError("- (standard input) is named twice; it can be read only once")
-    encoding = _encoding(lm, sets or [])
-    return lm, [(file, _of_file(lm, own, file, encoding, unknown)) for file in files]
-
-
-def _encoding(lm: LanguageModel, sets: list[str]) -> str:
     values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _of_file(lm: LanguageModel, own: OwnText, file: str, encoding: str, unknown: Any) -> Score:
+def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
+    lm = run.lm
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
@@ -104,7 +94,7 @@ def _of_file(lm: LanguageModel, own: OwnText, file: str, encoding: str, unknown:
         score = lm.evaluate(text, unknown=unknown)
     except CorpusError as error:
         raise CorpusError(f"{file}: {error}") from None
-    if own.includes(text):
+    if run.was_trained_on(text):
         render.warn(
             f"{file}: the model was trained on this text, so it predicts it better than new text; "
             "--split val scores the part that was held out"
@@ -113,9 +103,9 @@ def _of_file(lm: LanguageModel, own: OwnText, file: str, encoding: str, unknown:
         render.warn(note)
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
-    if text.skipped:
+    if skipped := text.text_id.skipped:
         treated = "are left out" if unknown == "skip" else "count as half an occurrence each"
-        render.warn(f"{file}: {text.skipped:,} characters that the model does not know {treated}")
+        render.warn(f"{file}: {skipped:,} characters that the model does not know {treated}")
     return score
 
 
@@ -130,12 +120,10 @@ def _figures(score: Score, symbols: Vocabulary) -> dict[str, float]:
     }
 
 
-def _cells(score: Score) -> tuple[str, ...]:
-    return (
-        f"{score.chars:,}",
-        f"{score.loss:.4f}",
-        f"{score.bits:.4f}",
-        f"{score.perplexity:.3f}",
-        f"{score.accuracy:.2%}",
-        f"{score.skipped:,}",
-    )
+def _table(
+    rows: list[tuple[str, dict[str, float]]], symbols: Vocabulary, *, skipped: bool
+) -> list[tuple[str, ...]]:
+    units = (f"{symbols.noun}s", f"nats/{symbols.level}", f"bits/{symbols.level}")
+    table: list[tuple[str, ...]] = [("file", *units, "perplexity", "accuracy", "skipped")]
+    table += [(file, *map(format, figures.values(), FORMATS)) for file, figures in rows]
+    return table if skipped else [row[:-1] for row in table]

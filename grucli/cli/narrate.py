@@ -2,17 +2,16 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.progress import BarColumn, Progress, TextColumn
 
 from grucli.cli import render
 from grucli.cli.plot import chart
-from grucli.config import Model, Values
+from grucli.config import Model
 from grucli.data.text_files import expand, size_on_disk
 from grucli.evaluation import baselines
 from grucli.run.conclusion import Conclusion, sentences
-from grucli.run.directory import RunDirectory
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
 from grucli.text_out import printable, quote
@@ -46,44 +45,37 @@ LONG = 10**8
 """From this number of bytes on, reading a text takes seconds."""
 
 
-def follow(events: Iterator[Event], quiet: bool, told: int, level: str) -> Finished:
-    """Show the events of a run; the first ``told`` notes were already shown.
-
-    ``level`` is that of the text; figures are per char or per byte.
-    """
+def follow(session: Session, events: Iterator[Event], *, quiet: bool) -> Finished:
+    """Show the events of a run, whose notes so far were shown with its plan."""
+    shown, level = len(session.notes), session.plan.settings.data.level
     started = next(events)
     assert isinstance(started, Started)
-    say_notes(started.notes[told:])
-    _say_start(started, quiet)
+    say_notes(started.notes[shown:])
+    if started.step:
+        best = "" if started.best_loss is None else f", best loss so far {started.best_loss:.4f}"
+        render.fact("resume", f"{started.path} at step {started.step:,}{best}")
     if quiet:
-        return _show_each(events, warn)
-    if render.err.is_terminal:
-        return _show_on_terminal(events, level)
-    return _show_in_log(events, level)
+        for event in events:
+            warn(event)
+    else:
+        render.fact("time", f"about {render.duration(started.expected_s)}")
+        show = _show_on_terminal if render.err.is_terminal else _show_in_log
+        event = show(events, level)
+    assert isinstance(event, Finished)
+    return event
 
 
-def _show_each(events: Iterator[Event], show: Callable[[Event], None]) -> Finished:
-    for event in events:
-        show(event)
-    return _last(event)
-
-
-def _show_in_log(events: Iterator[Event], level: str) -> Finished:
+def _show_in_log(events: Iterator[Event], level: str) -> Event:
     """Show events as lines, but losses of training at most every ``LOG_SECONDS``."""
     shown = -math.inf
     for event in events:
         due = time.monotonic() - shown >= LOG_SECONDS
         if _show(event, level, log=due):
             shown = time.monotonic()
-    return _last(event)
-
-
-def _last(event: Event) -> Finished:
-    assert isinstance(event, Finished)
     return event
 
 
-def _show_on_terminal(events: Iterator[Event], level: str) -> Finished:
+def _show_on_terminal(events: Iterator[Event], level: str) -> Event:
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
     with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
         task = bar.add_task("", total=1.0, status="")
@@ -101,7 +93,7 @@ def _show_on_terminal(events: Iterator[Event], level: str) -> Finished:
                 f"{render.duration(event.remaining_s)} left"
             )
             bar.update(task, completed=event.progress, status=status)
-    return _last(event)
+    return event
 
 
 def warn(event: Event) -> None:
@@ -148,12 +140,11 @@ def _sample_lines(text: str, *, documents: bool) -> list[str]:
     lines = [printable(line).expandtabs(4) for line in text.splitlines() if line.strip()]
     if documents:
         return list(render.in_columns(lines, width))[:LIST_LINES]
-    return [piece for line in lines for piece in render.wrap(line, width, fold=True)][:TEXT_LINES]
+    return [piece for line in lines for piece in render.folded(line, width)][:TEXT_LINES]
 
 
-def _evaluation_line(event: Event, level: str) -> str:
-    assert isinstance(event, Evaluated)
-    marks = " best" * event.best + " (averaged weights)" * event.averaged
+def _evaluation_line(event: Evaluated, level: str) -> str:
+    marks = " best" * event.best
     val = "" if event.val_loss is None else f"val {event.val_loss:.4f} "
     bits = (event.train_loss if event.val_loss is None else event.val_loss) / math.log(2)
     return (
@@ -177,53 +168,34 @@ def say_notes(notes: Sequence[str]) -> None:
         render.warn(note)
 
 
-def _say_start(started: Started, quiet: bool) -> None:
-    """Show where training starts, and how long it will take."""
-    if started.step:
-        best = started.best_loss
-        known = "" if best is None else f", best loss so far {best:.4f}"
-        render.fact("resume", f"{started.path} at step {started.step:,}{known}")
-    if not quiet:
-        render.fact("time", f"about {render.duration(started.expected_s)}")
-
-
 def show_plan(session: Session, quiet: bool) -> None:
     """Show what will be done; with --quiet, show only the notes."""
-    plan, suited = session.plan, session.suited
     say_notes(session.notes)
-    settings, corpus = plan.settings, plan.corpus
     if quiet:
         return
+    plan, corpus, noun = session.plan, session.plan.corpus, session.plan.settings.data.noun
     uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts, plan.splits.judged))
-    noun = settings.data.noun
     _say_corpus(plan)
-    if suited:
-        render.fact(
-            "chosen", f"{_suited(suited)}: defaults for this text and network; --set changes them"
-        )
-    render.fact("model", f"{_model(settings.model)}, {plan.parameters:,} parameters")
+    if session.suited:
+        values = [f"{key.partition('.')[2]} {value:g}" for key, value in session.suited.items()]
+        text = f"{', '.join(values)}: defaults for this text and network; --set changes them"
+        render.fact("chosen", text)
+    render.fact("model", f"{_model(plan.settings.model)}, {plan.parameters:,} parameters")
     render.fact(
         "guess",
         f"without a model: {unigram:.2f} bits per {noun} by the frequencies in the training text, "
         f"{uniform:.2f} if all are equally likely",
     )
     render.fact("budget", _budget(plan))
-    render.fact("memory", f"{render.size(plan.memory)}, {_processes(plan)}")
-    render.fact("products", _products(plan))
+    processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
+    shared = f"; {plan.ranks} ranks share each batch" if plan.ranks > 1 else ""
+    render.fact("memory", f"{render.size(plan.memory)}, {processes}{shared}")
+    library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
+    render.fact("products", f"{library}, {plan.products.precision}")
     if corpus.cached_ids is not None:
         render.fact(
             "cache", f"the text is read from {corpus.cached_ids}; you can delete it after training"
         )
-
-
-def _processes(plan: Plan) -> str:
-    processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
-    return processes if plan.ranks == 1 else f"{processes}; {plan.ranks} ranks share each batch"
-
-
-def _products(plan: Plan) -> str:
-    library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
-    return f"{library}, {plan.products.precision}"
 
 
 def _say_corpus(plan: Plan) -> None:
@@ -241,16 +213,11 @@ def _say_corpus(plan: Plan) -> None:
 
 
 def _model(model: Model) -> str:
-    """Describe a model by its settings."""
     reset = ", reset after" if model.reset == "after" else ""
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     if model.weight_dropout:
         dropout += f", weight dropout {model.weight_dropout:g}"
     return f"{model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}"
-
-
-def _suited(values: Values) -> str:
-    return ", ".join(f"{key.partition('.')[2]} {value:g}" for key, value in values.items())
 
 
 def _budget(plan: Plan) -> str:
@@ -263,7 +230,7 @@ def _budget(plan: Plan) -> str:
     return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
 
 
-def say_stopped(run: RunDirectory | None, sources: Sequence[str], *, at_once: bool = False) -> None:
+def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = False) -> None:
     """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
@@ -278,7 +245,7 @@ def say_stopped(run: RunDirectory | None, sources: Sequence[str], *, at_once: bo
     render.say_command(run.resume_command(sources))
 
 
-def say_goodbye(session: Session) -> None:
+def show_result(session: Session) -> None:
     """Show the result, and useful next commands."""
     run, plan, progress = session.run, session.plan, session.checkpoint.progress
     assert run is not None
@@ -287,9 +254,8 @@ def say_goodbye(session: Session) -> None:
         _say_result(conclusion, noun)
     if plan.budget.seconds is not None:
         render.say(
-            "A budget in minutes gives other results each time. With "
-            f"--steps {progress.step} instead, the run takes about as long and can be repeated to "
-            "the same bits."
+            "Runs with a budget in minutes differ each time. For a run of about this length that "
+            f"can be repeated to the same bits: --steps {progress.step}."
         )
     _show_curves(run, noun)
     if not session.unreported:
@@ -307,12 +273,11 @@ def say_goodbye(session: Session) -> None:
         )
 
 
-def _show_curves(run: RunDirectory, noun: str) -> None:
+def _show_curves(run: Run, noun: str) -> None:
     """Explain the losses of a run, and draw them on a terminal; it is complete without that."""
     try:
-        opened = Run(run.path)
-        curves = opened.curves()
-        said = about_dropout(opened.settings.model, curves)
+        curves = run.curves()
+        said = about_dropout(run.settings.model, curves)
         lines = list(chart(curves, "step", noun, lines=SMALL)) if render.err.is_terminal else []
     except Exception as error:
         render.warn(f"the curves cannot be drawn: {error!r}")

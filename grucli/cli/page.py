@@ -7,12 +7,12 @@ from typing import Annotated, Literal
 import typer
 
 from grucli.cli import options, render
-from grucli.cli.output import write_file
+from grucli.cli.output import STANDARD_OUTPUT, deliver
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
 from grucli.files import check_output, read_small
 from grucli.pages import build
-from grucli.run.directory import inputs
+from grucli.run.run import Run
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
@@ -46,19 +46,17 @@ def page(
     holds the weights and, unless --passage names one, no text but a sample of the model. Without
     --output it is page.html in the run directory.
     """
-    reads = chain(inputs(run), [Path(passage)] if passage else [])
+    reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
     check_output("--output", output, force=force, reads=reads)
     own = _in_run(run) if output is None else None
     try:
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
     except ArgumentError as error:
         raise error.of_option() from None
-    path = write_file(made.html, "page", output, own)
-    if path is None:
-        return
-    render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
-    _say_copied(made.copied)
-    render.write_path(path)
+    if output != STANDARD_OUTPUT:
+        render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
+        _say_copied(made.copied)
+    deliver(made.html, "page", output, own)
 
 
 def _say_copied(copied: str | None) -> None:
@@ -74,7 +72,7 @@ def _say_copied(copied: str | None) -> None:
         )
         render.say(f"  {copied!r}")
     else:
-        render.say("a sample shares no 8 characters in a row with the training text")
+        render.say("no passage of 8 or more characters of a sample occurs in the training text")
 
 
 def _in_run(run: Path) -> Path:

@@ -14,22 +14,16 @@ from typing import Any
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
+from rich.filesize import decimal
 from rich.text import Text
 
 from grucli.errors import RunError
 from grucli.text_out import CONTROLS, never_option, printable, to_bytes
 
-LONGEST_BAR = 28
-"""Maximum length of a bar, in columns."""
-
-LABEL = 9
-"""Columns of the label of a fact."""
-
-LOG_WIDTH = 100
-"""Columns of a line with sampled text where there is no terminal."""
-
-LINE_BREAKING = {ord("\t"): "\u2409", ord("\n"): "\u240a", ord("\r"): "\u240d"}
-"""Characters that would break a table, and their symbols."""
+LONGEST_BAR = 28  # columns
+LABEL = 9  # columns of the label of a fact
+LOG_WIDTH = 100  # columns of a line with sampled text where there is no terminal
+LINE_BREAKING = str.maketrans("\t\n\r", "\u2409\u240a\u240d")  # symbols that do not break a table
 
 
 class _Console(Console):
@@ -47,6 +41,9 @@ def use_utf8() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="replace")
+
+
+# ---- the answer
 
 
 class _Terminal:
@@ -71,12 +68,12 @@ def on_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def write(data: bytes) -> bool:
-    """As ``write_raw``; on a terminal, replace control characters by symbols.
+def terminal_width() -> int:
+    return shutil.get_terminal_size().columns
 
-    Raises:
-        RunError: standard output is closed, or its disk is full.
-    """
+
+def write(data: bytes) -> bool:
+    """As ``write_raw``; on a terminal, replace control characters by symbols."""
     return write_raw(_terminal.encode(data) if on_terminal() else data)
 
 
@@ -84,9 +81,6 @@ def write_raw(data: bytes) -> bool:
     """Write part of the answer unchanged; return False if the reader has just closed the pipe.
 
     The command then goes on, so that its exit code is the same for any reader.
-
-    Raises:
-        RunError: standard output is closed, or its disk is full.
     """
     if sys.stdout is None:
         raise RunError("standard output is closed; there is nowhere to write the answer")
@@ -94,12 +88,11 @@ def write_raw(data: bytes) -> bool:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # otherwise Python's flush at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return False
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return False
         raise RunError(f"standard output: cannot be written: {error.strerror}") from None
     return True
 
@@ -114,22 +107,29 @@ def write_path(path: Path) -> None:
     write(os.fsencode(never_option(str(path))) + b"\n")
 
 
+def write_json(value: Any) -> None:
+    """Write the answer as JSON, with control characters escaped."""
+    text = json.dumps(value, ensure_ascii=False)
+    write_line(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+# ---- lines of the answer
+
+
 def table(
     rows: Sequence[Sequence[str]], *, words: bool = False, drop: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yield the lines of a table that fits the terminal; if it cannot fit, one line for each cell.
 
-    Args:
-        rows: the header, then the other rows; the first column contains names.
-        words: whether the other columns contain words; otherwise they contain numbers.
-        drop: columns that a narrow terminal does not show; the first of them goes first.
+    The first row is the header, and the first column has names. The other columns have numbers, or
+    ``words``. A narrow terminal does not show the columns in ``drop``, of which the first goes
+    first.
     """
     rows = [[_one_line(cell) for cell in row] for row in rows]
     columns = list(zip(*rows, strict=True))
     for name in drop:
-        if _fits(columns):
-            break
-        columns = [column for column in columns if column[0] != name]
+        if not _fits(columns):
+            columns = [column for column in columns if column[0] != name]
     if not _fits(columns):
         yield from _cell_by_cell(rows)
         return
@@ -138,6 +138,11 @@ def table(
         padded = zip(cells, widths[1:], strict=True)
         line = [_pad(cell, width, right=not words) for cell, width in padded]
         yield "  ".join([_pad(name, widths[0]), *line]).rstrip()
+
+
+def _one_line(cell: str) -> str:
+    line = cell.translate(LINE_BREAKING)
+    return printable(line) if on_terminal() else line
 
 
 def _fits(columns: Sequence[Sequence[str]]) -> bool:
@@ -152,6 +157,15 @@ def _pad(cell: str, width: int, *, right: bool = False) -> str:
     return blanks + cell if right else cell + blanks
 
 
+def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    (_, *header), *others = rows
+    width = max(map(cell_len, header))
+    for name, *cells in others:
+        yield name
+        for column, cell in zip(header, cells, strict=True):
+            yield f"  {_pad(column, width)}  {cell}".rstrip()
+
+
 def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
     """Yield lines of at most ``width`` columns that contain the words, one below the other."""
     each = max(map(cell_len, words), default=0) + 2
@@ -162,58 +176,28 @@ def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
 
 def wrapped(text: str, indent: str = "") -> Iterator[str]:
     """Yield the lines of a paragraph of an answer; only a terminal needs more than one line."""
-    if not on_terminal():
-        yield indent + text
-        return
-    for line in wrap(text, terminal_width() - len(indent)):
-        yield indent + line
+    lines = wrap(text, terminal_width() - len(indent)) if on_terminal() else [text]
+    yield from (indent + line for line in lines)
 
 
-def wrap(line: str, width: int, *, fold: bool = False) -> Iterator[str]:
-    """Break a line between words.
-
-    Args:
-        line: a line of text.
-        width: the number of columns.
-        fold: whether to break a word that is wider than a line; otherwise, as paths must, it
-            stays whole.
-    """
-    for piece in _broken_at_words(line, width):
-        yield from chop_cells(piece, width) if fold and piece else [piece]
+def wrap(line: str, width: int) -> list[str]:
+    """Break a line between words; a word that is wider, such as a path, stays whole."""
+    lines = [""]
+    for word in re.findall(r"\s*\S+", line):
+        if lines[-1] and cell_len(lines[-1] + word) > width:
+            lines.append(word.lstrip())
+        else:
+            lines[-1] += word
+    return lines
 
 
-def _broken_at_words(line: str, width: int) -> Iterator[str]:
-    first = last = 0
-    for word in re.finditer(r"\s*\S+", line):
-        if last and cell_len(line[first : word.end()]) > width:
-            yield line[first:last]
-            first = word.end() - len(word[0].lstrip())
-        last = word.end()
-    yield line[first:]
-
-
-def _one_line(cell: str) -> str:
-    """Return a cell of a table without characters that would break its line."""
-    line = cell.translate(LINE_BREAKING)
-    return printable(line) if on_terminal() else line
-
-
-def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    (_, *header), *others = rows
-    width = max(map(cell_len, header))
-    for name, *cells in others:
-        yield name
-        for column, cell in zip(header, cells, strict=True):
-            yield f"  {_pad(column, width)}  {cell}".rstrip()
-
-
-def terminal_width() -> int:
-    """Return the number of columns of the terminal."""
-    return shutil.get_terminal_size().columns
+def folded(line: str, width: int) -> list[str]:
+    """Break a line between words, and words that are wider than a line."""
+    return [part for piece in wrap(line, width) for part in chop_cells(piece, width) or [""]]
 
 
 def has_braille() -> bool:
-    """Whether the locale is one of UTF-8, and the terminal not one of few characters."""
+    """Whether the terminal can show braille."""
     return "utf" in locale.getpreferredencoding(False).lower() and os.environ.get("TERM") not in (
         "dumb",
         "linux",
@@ -231,14 +215,10 @@ def bar_width(used: int) -> int:
 
 
 def blocks(count: int) -> str:
-    """Return a bar of ``count`` columns."""
     return "\N{FULL BLOCK}" * count
 
 
-def write_json(value: Any) -> None:
-    """Write the answer as JSON, with control characters escaped."""
-    text = json.dumps(value, ensure_ascii=False)
-    write_line(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+# ---- messages
 
 
 def say(text: str = "", style: str = "") -> None:
@@ -264,7 +244,6 @@ def warn(text: str) -> None:
 
 
 def error(text: str) -> None:
-    """Show an error message."""
     _print(("error: ", "bold red"), (text, ""))
 
 
@@ -276,12 +255,14 @@ def _print(*parts: tuple[str, str], whole: bool = False) -> None:
     (first, style), *rest = parts
     text = printable("".join(part for part, _ in parts))
     if err.is_terminal and not whole:
-        lines = text.split("\n")
-        text = "\n".join("\n".join(wrap(line, err.width)) for line in lines)
+        text = "\n".join(piece for line in text.split("\n") for piece in wrap(line, err.width))
     coloured = Text(text)
     coloured.stylize(style, 0, len(first) if rest else None)
     with contextlib.suppress(OSError):
         err.print(coloured, soft_wrap=True)
+
+
+# ---- words
 
 
 def typed(text: str) -> str:
@@ -291,19 +272,12 @@ def typed(text: str) -> str:
 
 def duration(seconds: float) -> str:
     """Return seconds in words, such as "3 min 20 s"."""
-    seconds = max(0.0, seconds)
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def size(count: float) -> str:
     """Return a number of bytes in words, such as "4.2 MB"."""
-    for unit in ("B", "KB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit in "BKB" else f"{count:.1f} {unit}"
-        count /= 1000
-    raise AssertionError
+    return decimal(round(count))

@@ -4,12 +4,11 @@ from itertools import chain
 from pathlib import Path
 
 from grucli.cli import options, render
-from grucli.cli.output import write_file
+from grucli.cli.output import deliver
 from grucli.errors import GrucliError, UsageError
 from grucli.files import check_output
 from grucli.run import report as reports
 from grucli.run.conclusion import conclude_run, sentences
-from grucli.run.directory import inputs
 from grucli.run.run import Run
 
 
@@ -19,20 +18,18 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     The page needs no network. Without --output, the report of one run is
     report.html in its directory.
     """
-    reads = chain.from_iterable(map(inputs, runs))
+    reads = chain.from_iterable(Run.open(run).inputs() for run in runs)
     check_output("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
-    made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
-    path = write_file(made.html, "page", output, runs[0] / "report.html")
-    if path is not None:
-        render.write_path(path)
+    page = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
+    deliver(page.html, "page", output, runs[0] / "report.html")
 
 
 def _said(run: Path) -> list[str]:
     """What the end of a run says of it, or why it is not said."""
     try:
-        return sentences(conclude_run(run), Run(run).settings.data.noun)
+        return sentences(conclude_run(run), Run(run).noun)
     except GrucliError as error:
         render.warn(f"the report does not say what the losses mean: {error}")
         return []

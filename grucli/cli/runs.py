@@ -1,7 +1,6 @@
 """``grucli runs``: list the runs in a directory."""
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,7 +8,7 @@ import typer
 
 from grucli.cli import options, render
 from grucli.cli.output import answer
-from grucli.run.summary import summaries
+from grucli.run import run as opened
 
 LEAST_USED = ("step", "corpus", "dropout", "lr", "budget")
 """Columns that a narrow terminal does not show; the first of them goes first."""
@@ -23,12 +22,12 @@ def runs(
     as_json: options.Json = False,
 ) -> None:
     """List the runs, newest first: status, best validation loss, model, settings, corpus."""
-    found = summaries(directory)
+    found = opened.runs(directory)
     if not found:
         render.say(f"there are no runs in {directory} yet; `grucli train CORPUS` makes one")
-    records = [asdict(summary) for summary in found]
+    records = [run.facts() for run in found]
     answer(records, _lines(records), as_json=as_json)
-    if any((directory / summary.run / "report.html").is_file() for summary in found):
+    if any((run.path / "report.html").is_file() for run in found):
         render.say("report.html in the directory of a run shows its curves and samples")
 
 

@@ -14,7 +14,7 @@ from grucli.cli import options, render
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel
-from grucli.run.loading import load
+from grucli.run.run import load
 from grucli.samples import Sample, Samples
 
 LONGEST_PROMPT = 2**22

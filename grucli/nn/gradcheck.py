@@ -26,7 +26,7 @@ from grucli.nn.cells import CELLS, Cell
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.functional import log_softmax
 from grucli.nn.input_projection import project, project_backward
-from grucli.nn.matmul import best_width, blocks
+from grucli.nn.matmul import Blocks
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input, chunks
 from grucli.nn.rounding import ROUNDING, Rounding, rounded
@@ -316,7 +316,7 @@ def both_passes(
 def _masked(model: Model, window: Window) -> Model:
     """The model with its recurrent weights masked, or itself."""
     if window.recurrent:
-        masked = model.astype(model.params.flat.dtype).with_products(model.products)
+        masked = model.astype(model.params.flat.dtype).on(model.backend)
         mask_(masked.params, window.recurrent)
         return masked
     return model
@@ -417,19 +417,18 @@ def check_layer(
         : len(cache.reset_mask), :, None
     ]
     offset = np.zeros_like(cache.a)
+    packed = w._replace(W_x=Blocks.view(w.W_x, B), W_h=Blocks.view(w.W_h, B))
 
     def loss() -> float:
-        cut = _in_blocks(w, B)
-        project(cut.W_x, w.b, x, cache.a)
+        project(packed.W_x, w.b, x, cache.a)
         cache.a[:] += offset
-        last = cell.forward(cut, state, cache)
+        last = cell.forward(packed, state, cache)
         return float(np.vdot(R, cache.h[1:]) + np.vdot(R_last, last))
 
     loss()
-    w_T = _in_blocks(w._replace(W_x=w.W_x.swapaxes(1, 2), W_h=w.W_h.swapaxes(1, 2)), B)
     dw, dx = cell.WEIGHTS(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
-    dstate = cell.backward(w_T, R.copy(), R_last, cache, dw)
-    project_backward(w_T.W_x, x, cache.a, dw, dx)
+    dstate = cell.backward(packed, R.copy(), R_last, cache, dw)
+    project_backward(packed.W_x, x, cache.a, dw, dx)
     da = cache.a.copy()
     arguments: list[tuple[str, Array, Array]] = [("layer.x", x, dx), ("layer.a", offset, da)]
     parts = _named_state(cell, "layer", state), _named_state(cell, "layer", dstate)
@@ -439,12 +438,6 @@ def check_layer(
         arguments += [(f"layer.{name}", block, dblock) for (name, block), (_, dblock) in blocks]
     for argument, array, gradient in arguments:
         yield check_entries(argument, array, gradient, loss)
-
-
-def _in_blocks(w: Any, rows: int) -> Any:
-    """Views of the weights in blocks, as matrix products with that many rows need them."""
-    W_x, W_h = (blocks(W, best_width(rows, *W.shape[1:])) for W in (w.W_x, w.W_h))
-    return w._replace(W_x=W_x, W_h=W_h)
 
 
 def toy(

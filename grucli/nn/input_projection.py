@@ -9,38 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from grucli.nn.matmul import Matrix, multiply, weight_gradient
+from grucli.nn.matmul import Matrix
 from grucli.nn.params import Array, Ids, Input, as_rows, chunks
 
-STEPS_AT_ONCE = 8
-"""Steps multiplied at a time. Their results stay in the processor's cache, and each block of
-weights is read once for all of them."""
-
-SORTED_AT_ONCE = 2**17
-"""Numbers sorted by character at a time, so that they stay in the processor's cache."""
+STEPS_AT_ONCE = 8  # multiplied together: their results stay in the processor's cache
+SORTED_AT_ONCE = 2**17  # numbers sorted by character, so that they stay in the cache
 
 
-def project(W_x: Matrix, b: Array, x: Input, a: Array) -> None:
-    """Compute the input projection of all steps; ids select rows of W_x.
-
-    Args:
-        W_x: input weights in blocks, (G, H/n, D, n); for ids in one block, (G, 1, D, H).
-        b: biases, (G, H).
-        x: ids (T, B), or numbers (T, B, D).
-        a: overwritten, (G, T, B, H).
-    """
-    if x.ndim == 2:
-        assert isinstance(W_x, np.ndarray)
-        _select_rows(W_x[:, 0], b, x, a)
-        return
+def project(W_x: Matrix, b: Array, x: Array, a: Array) -> None:
+    """Compute the input projection ``a`` (G, T, B, H) of numbers ``x`` (T, B, D)."""
     for some in chunks(len(x), STEPS_AT_ONCE):
         a_rows = _rows(a[:, some])  # (G, STEPS_AT_ONCE B, H)
-        multiply(as_rows(x[some]), W_x, out=a_rows)
+        W_x.multiply(as_rows(x[some]), a_rows)
         a_rows += b[:, None]
 
 
-def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
-    """Write the rows of ``W_x`` (G, D, H) for ``ids``, plus ``b``, to ``a``.
+def select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
+    """Compute the input projection ``a`` of ids (T, B): rows of ``W_x`` (G, D, H), plus ``b``.
 
     Ids must be below D: ``np.take`` clips them, since it would need a copy to check them. A table
     is read gate by gate, since one call for all gates sometimes copied the whole of ``a``.
@@ -53,12 +38,12 @@ def _select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     a += b[:, None, None]
 
 
-def project_backward(W_x_T: Matrix, x: Input, da: Array, dw: Any, dx: Array) -> None:
+def project_backward(W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array) -> None:
     """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
 
     Args:
-        W_x_T: input weights, with each matrix transposed, then in blocks, (G, D/n, H, n).
-        x: the input of ``project``.
+        W_x: input weights, (G, D, H).
+        x: ids (T, B), or numbers (T, B, D).
         da: gradient of the projection, (G, T, B, H).
         dw: gradients of the weights, overwritten: ``dw.W_x`` (G, D, H) and ``dw.b`` (G, H).
         dx: gradient of a dense ``x``, overwritten, (T, B, D); for ids scratch memory, (T, B, H).
@@ -68,14 +53,14 @@ def project_backward(W_x_T: Matrix, x: Input, da: Array, dw: Any, dx: Array) -> 
         np.sum(dw.W_x, axis=1, out=dw.b)  # the gradient of each step is in exactly one row
         return
     np.sum(da, axis=(1, 2), out=dw.b)
-    for dW_xg, da_g in zip(dw.W_x, da, strict=True):
-        weight_gradient(W_x_T, as_rows(x), as_rows(da_g), dW_xg)
+    for W_xg, dW_xg, da_g in zip(W_x, dw.W_x, da, strict=True):
+        W_xg.gradient(as_rows(x), as_rows(da_g), dW_xg)
     _, B, D = dx.shape
     from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)
     for some in chunks(len(x), STEPS_AT_ONCE):
         dx_rows = as_rows(dx[some])  # (STEPS_AT_ONCE B, D)
         parts = from_gates[:, : len(dx_rows)]
-        multiply(_rows(da[:, some]), W_x_T, out=parts)
+        W_x.T.multiply(_rows(da[:, some]), parts)
         np.sum(parts, axis=0, out=dx_rows)
 
 

@@ -1,4 +1,4 @@
-"""Matrix products of a few rows with weights, in blocks of columns that need no packing.
+"""Weight matrices and their products with a few rows; those of NumPy, in blocks of columns.
 
 A BLAS packs the matrices before it multiplies them: it copies them into a layout of its own. A
 recurrent layer multiplies the same weights at every step by only as many rows as the batch has
@@ -9,37 +9,234 @@ contiguous blocks of n columns, (N/n, K, n), and the rows are split into groups,
 product is that small. One call of NumPy computes them all, block by block. Products of 32 rows with
 256 units or more are then 1.3 to 1.6 times as fast (``benchmarks/products.py``).
 
-The product with a single row, as in sampling, needs no packing. It can be shared among threads
-(``sizes_in_pairs``).
+The product with a single row, as in sampling, needs no packing. It can be shared among threads.
 """
 
 import os
-import re
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from grucli.nn.functional import sigmoid_, tanh_
-from grucli.nn.onednn.library import Activation
-from grucli.nn.onednn.packed_matrices import PackedMatrices
-from grucli.nn.onednn.products import transposed_product
 from grucli.nn.params import Array
 
-NARROWEST, WIDE = 16, 64
-"""Columns of the narrowest block, which fill a register of AVX-512, and columns from which a wider
-block is not faster."""
-
-SHARED, GROUPED = 2**18, 16
-"""Numbers from which a BLAS shares a matrix among threads in the product with a single row; and
-columns of it that 1, 2 or 4 threads divide into whole groups of the four computed at a time."""
-
+Activation = Literal["sigmoid", "tanh"]
 ACTIVATIONS: dict[Activation, Callable[[Array], object]] = {"sigmoid": sigmoid_, "tanh": tanh_}
-"""The functions that ``activated_sum`` can apply."""
 
-STRIP = 16
-"""Columns of a transposed matrix that one product copies; more columns add up more zeros."""
+NARROWEST = 16  # columns of the narrowest block, which fill a register of AVX-512
+WIDE = 64  # columns from which a wider block is not faster
+SHARED = 2**18  # numbers of a matrix whose product with a single row a BLAS may share among threads
+GROUPED = 16  # columns of it that 1, 2 or 4 threads divide into whole groups of four
+STRIP = 16  # columns of a transposed matrix that one product copies; more add up more zeros
+
+
+class Matrix(ABC):
+    """Weight matrices (G, K, N), or one matrix (K, N), as a library multiplies rows by them.
+
+    Products that are computed again and again are bound to the memory of their results. Two threads
+    can compute at the same time if they have bound products to memory of their own.
+    """
+
+    K: int
+    N: int
+    transposed: "Matrix | None" = None  # a copy for the backward pass, if there is one
+    __array_ufunc__ = None  # so that ``x @ W`` calls __rmatmul__
+
+    @property
+    def T(self) -> "Matrix":  # noqa: N802 - as of an array
+        """The transposed matrices."""
+        assert self.transposed is not None, "the weights were packed for the forward pass alone"
+        return self.transposed
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> "Iterator[Matrix]":
+        return (self[gate] for gate in range(len(self)))
+
+    def __getitem__(self, gates: int | slice) -> "Matrix":
+        part = self._part(gates)
+        if self.transposed is not None:
+            part.transposed = self.transposed[gates]
+        return part
+
+    @abstractmethod
+    def _part(self, gates: int | slice) -> "Matrix":
+        """The matrices of some gates."""
+
+    @abstractmethod
+    def bind(self, out: Array) -> Callable[[Array], object]:
+        """A function of x, (B, K) or (G, B, K), that writes x W to ``out``, (G, B, N)."""
+
+    def bind_add(self, out: Array, scratch: Array) -> Callable[[Array], object]:
+        """A function of x, (B, K), that adds x W to ``out``, (B, N); for one matrix."""
+        multiply = self.bind(scratch)
+
+        def add(x: Array) -> None:
+            multiply(x)
+            np.add(out, scratch, out=out)
+
+        return add
+
+    def bind_activated(
+        self, scratch: Array, activation: Activation
+    ) -> Callable[[Array, Array], object]:
+        """A function of x and a that replaces a, like ``scratch``, by activation(a + x W)."""
+        multiply, activate_ = self.bind(scratch), ACTIVATIONS[activation]
+
+        def replace(x: Array, a: Array) -> None:
+            multiply(x)
+            a += scratch
+            activate_(a)
+
+        return replace
+
+    def multiply(self, x: Array, out: Array) -> None:
+        """Write x W to ``out`` once."""
+        assert x.shape[-2:] == (out.shape[-2], self.K)
+        self.bind(out)(x)
+
+    def __rmatmul__(self, x: Array) -> Array:
+        """The product x W, (B, N), with one matrix."""
+        out = np.empty_like(x, shape=(*x.shape[:-1], self.N))
+        self.multiply(x, out)
+        return out
+
+    def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
+        """Write or add the gradient of one matrix, ``rows^T gradient``, to ``out`` (K, N).
+
+        Args:
+            rows: what the matrix was multiplied by, (R, K), contiguous.
+            gradient: the gradient of the product, (R, N), contiguous.
+            out: (K, N), contiguous.
+            add: add to ``out`` instead of overwriting it.
+        """
+        if add:
+            out += rows.T @ gradient
+        else:
+            np.matmul(rows.T, gradient, out=out)
+
+    def for_one_row(self) -> "Matrix":
+        """The same matrices for products with a single row."""
+        return self
+
+
+class Blocks(Matrix):
+    """Matrices in blocks of n columns, (G, N/n, K, n), or one of them, (N/n, K, n)."""
+
+    def __init__(self, blocks: Array) -> None:
+        self.blocks = blocks
+        *_, count, self.K, n = blocks.shape
+        self.N = count * n
+
+    @classmethod
+    def view(cls, W: Array, rows: int) -> "Blocks":
+        """Views of matrices (G, K, N) and of their transposes, for products of some rows."""
+        W_T = W.swapaxes(-1, -2)
+        own, other = (cls(blocks(each, best_width(rows, *each.shape[-2:]))) for each in (W, W_T))
+        own.transposed = other
+        return own
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    def _part(self, gates: int | slice) -> "Blocks":
+        return Blocks(self.blocks[gates])
+
+    def bind(self, out: Array) -> Callable[[Array], object]:
+        W, K, n = self.blocks, self.K, self.blocks.shape[-1]
+        *others, B, N = out.shape
+        group = rows_at_once(B, K, n) or B
+        if group == B:
+            into = blocks(out, n)
+            return lambda x: np.matmul(x[..., None, :, :], W, out=into)
+        groups = B // group
+        into = blocks(out.reshape(*others, groups, group, N), n).swapaxes(-4, -3)
+        right = W[..., None, :, :]  # (..., N/n, 1, K, n)
+        return lambda x: np.matmul(x.reshape(*x.shape[:-2], 1, groups, group, K), right, out=into)
+
+    def for_one_row(self) -> "OneRow":
+        columns: Array = self.blocks[..., 0, :, :].swapaxes(-1, -2)
+        copy: Array = np.empty(columns.shape, columns.dtype)
+        copy_transposed(columns, copy)
+        return OneRow(copy)
+
+    def pack(self, matrices: Array) -> None:
+        """Copy matrices (G, K, N), stored row by row or column by column."""
+        source = blocks(matrices, self.blocks.shape[-1])
+        if matrices.flags.c_contiguous:
+            self.blocks[:] = source
+        else:
+            copy_transposed(source, self.blocks)
+
+
+class OneRow(Matrix):
+    """A copy for products with a single row, (G, N, K), or one matrix of it, (N, K).
+
+    Columns are contiguous and follow each other, so that one product can use all matrices.
+    """
+
+    def __init__(self, columns: Array) -> None:
+        self.columns = columns
+        self.N, self.K = columns.shape[-2:]
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def _part(self, gates: int | slice) -> "OneRow":
+        return OneRow(self.columns[gates])
+
+    def bind(self, out: Array) -> Callable[[Array], object]:
+        assert out.flags.c_contiguous, "the product with a single row needs a contiguous result"
+        multiply_row = _row_multiplier(self.columns.reshape(-1, self.K), out.reshape(-1))
+        W = self.columns.swapaxes(-1, -2)
+        return lambda x: multiply_row(x[0]) if x.ndim == 2 else np.matmul(x, W, out=out)
+
+
+def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
+    """A function of a row x, (K,), that writes its products with ``columns``, (N, K), to ``out``.
+
+    Its results are the same with 1, 2 and 4 threads: rows of zeros give each thread whole groups.
+    """
+    N, K = columns.shape
+    extra = -N % GROUPED if columns.size >= SHARED else 0
+    if not extra:
+        return lambda x: columns.dot(x, out)
+    columns = np.concatenate([columns, np.zeros((extra, K), columns.dtype)])
+    products: Array = np.empty(N + extra, out.dtype)
+
+    def multiply_row(x: Array) -> None:
+        columns.dot(x, products)
+        out[:] = products[:N]
+
+    return multiply_row
+
+
+class BlockLayout(NamedTuple):
+    """How NumPy's matrices (K, N) are stored: in blocks of n columns."""
+
+    K: int
+    N: int
+    n: int
+
+    @property
+    def numbers(self) -> int:
+        return self.K * self.N
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether these are the rows of the matrix itself, which need no copy."""
+        return self.n == self.N
+
+    def matrix(self, buffers: Array) -> Blocks:
+        """Matrices in buffers (G, ``numbers``)."""
+        return Blocks(buffers.reshape(-1, self.N // self.n, self.K, self.n))
+
+
+# ---- blocks
 
 
 def largest_unpacked(config: Any, core: str) -> int:
@@ -52,32 +249,13 @@ def largest_unpacked(config: Any, core: str) -> int:
     built, processor = config.get("Build Dependencies", {}), config.get("SIMD Extensions", {})
     library, has = str(built.get("blas", "")), str(processor.get("found", ""))
     avx512 = "AVX512_SKX" in has or "X86_V4" in has  # the names before NumPy 2.4, and since then
-    told = core.lower() in ("", "skylakex", "cooperlake", "sapphirerapids")
-    return 10**6 if "openblas" in library and avx512 and told else 0
+    assumed = core.lower() in ("", "skylakex", "cooperlake", "sapphirerapids")
+    return 10**6 if "openblas" in library and avx512 and assumed else 0
 
 
-CONFIG = np.show_config(mode="dicts") or {}
-CORE = os.environ.get("OPENBLAS_CORETYPE", "")
-UNPACKED = largest_unpacked(CONFIG, CORE)
-
-
-def sizes_in_pairs(config: Any, core: str) -> range:
-    """Sizes of matrices that are read as complex numbers for the product with a single row.
-
-    Since 0.3.27, OpenBLAS shares a matrix-vector product among threads if the matrix has at least
-    460,800 real numbers, or 4,096 complex numbers (``interface/gemv.c``, ``interface/zgemv.c``).
-    Between these sizes, several threads with complex numbers are faster than one thread with real
-    numbers. One thread takes 1.1 times as long with complex numbers, but a sample must not depend
-    on the number of threads. For small matrices the gain is too small, because threads are slow
-    beside other work. This was measured only on processors with AVX-512 (``benchmarks/pairs.py``).
-    """
-    blas = config.get("Build Dependencies", {}).get("blas", {})
-    version = [int(number) for number in re.findall(r"\d+", str(blas.get("version", "")))]
-    avx512 = largest_unpacked(config, core) > 0
-    return range(2**18, 460_800) if avx512 and version >= [0, 3, 27] else range(0)
-
-
-PAIRED = sizes_in_pairs(CONFIG, CORE)
+UNPACKED = largest_unpacked(
+    np.show_config(mode="dicts") or {}, os.environ.get("OPENBLAS_CORETYPE", "")
+)
 
 
 def rows_at_once(rows: int, K: int, n: int) -> int:
@@ -114,30 +292,6 @@ def blocks(matrix: Array, n: int) -> Array:
     return view
 
 
-class OneRowWeights:
-    """A copy of matrices in one block, (G, 1, K, N), for products with a single row.
-
-    The columns are contiguous and follow each other, so that one product can use all matrices.
-
-    Attributes:
-        columns: the matrices, transposed, (G, N, K), or (N, K) for one of them.
-    """
-
-    def __init__(self, columns: Array) -> None:
-        self.columns = columns
-
-    def __getitem__(self, gates: int | slice) -> "OneRowWeights":
-        return OneRowWeights(self.columns[gates])
-
-
-def for_one_row(W: Array) -> OneRowWeights:
-    """Copy matrices in one block, (G, 1, K, N), for products with a single row."""
-    columns: Array = W[..., 0, :, :].swapaxes(-1, -2)
-    copy: Array = np.empty(columns.shape, W.dtype)
-    copy_transposed(columns, copy)
-    return OneRowWeights(copy)
-
-
 def copy_transposed(matrix: Array, out: Array) -> None:
     """Copy a finite matrix (..., M, N) with contiguous columns to ``out`` with contiguous rows.
 
@@ -149,177 +303,3 @@ def copy_transposed(matrix: Array, out: Array) -> None:
         identity = np.eye(STRIP, dtype=matrix.dtype)
         np.matmul(blocks(matrix[..., :whole], STRIP), identity, out=blocks(out[..., :whole], STRIP))
     out[..., whole:] = matrix[..., whole:]
-
-
-Matrix = Array | OneRowWeights | PackedMatrices
-"""Weights in blocks, (..., N/n, K, n); weights for a single row; or weights for oneDNN."""
-
-
-def multiplier(W: Matrix, out: Array) -> Callable[[Array], object]:
-    """A function that writes x W to ``out``, for products that are computed again and again.
-
-    Args:
-        W: the weights.
-        out: overwritten at each call, (..., B, N); contiguous unless W is in blocks.
-
-    Returns:
-        A function of x, (..., B, K).
-    """
-    if isinstance(W, PackedMatrices):
-        return W.multiplier(out)
-    if isinstance(W, OneRowWeights):
-        return _one_row_multiplier(W.columns, out)
-    *_, K, n = W.shape
-    *others, B, N = out.shape
-    group = rows_at_once(B, K, n) or B
-    if group == B:
-        into = blocks(out, n)
-        return lambda x: np.matmul(x[..., None, :, :], W, out=into)
-    groups = B // group
-    into = blocks(out.reshape(*others, groups, group, N), n).swapaxes(-4, -3)
-    right = W[..., None, :, :]  # (..., N/n, 1, K, n)
-    return lambda x: np.matmul(x.reshape(*x.shape[:-2], 1, groups, group, K), right, out=into)
-
-
-def _one_row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
-    """As ``multiplier``, for a single row; x is (1, K), or (G, 1, K) with a row for each matrix."""
-    assert out.flags.c_contiguous, "the product with a single row needs a contiguous result"
-    multiply_row = _row_multiplier(columns.reshape(-1, columns.shape[-1]), out.reshape(-1))
-    W = columns.swapaxes(-1, -2)
-    return lambda x: multiply_row(x[0]) if x.ndim == 2 else np.matmul(x, W, out=out)
-
-
-def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
-    """A function of a row x, (K,), that writes its products with ``columns``, (N, K), to ``out``.
-
-    Its results are the same with 1, 2 and 4 threads: rows of zeros give each thread whole groups.
-    """
-    N, K = columns.shape
-    extra = -N % GROUPED if columns.size >= SHARED else 0
-    if not extra:
-        return _whole_row_multiplier(columns, out)
-    columns = np.concatenate([columns, np.zeros((extra, K), columns.dtype)])
-    products: Array = np.empty(N + extra, out.dtype)
-    multiply_all = _whole_row_multiplier(columns, products)
-
-    def multiply_row(x: Array) -> None:
-        multiply_all(x)
-        out[:] = products[:N]
-
-    return multiply_row
-
-
-def _whole_row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
-    """As ``_row_multiplier``, without rows of zeros.
-
-    Two real numbers can be read as one complex number: a c + b d is the real part of
-    (a + i b) (c - i d). The result differs only by rounding.
-    """
-    N, K = columns.shape
-    if columns.size not in PAIRED or K % 2:
-        return lambda x: columns.dot(x, out)
-    signs, conjugate = np.ones(K, columns.dtype), np.empty(K, columns.dtype)
-    signs[1::2] = -1.0
-    complex_type = np.result_type(columns, np.complex64)
-    pairs, row = columns.view(complex_type), conjugate.view(complex_type)
-    products = np.empty(N, complex_type)
-    real = products.real
-
-    def multiply_row(x: Array) -> None:
-        np.multiply(x, signs, out=conjugate)
-        pairs.dot(row, products)
-        out[:] = real
-
-    return multiply_row
-
-
-def activated_sum(
-    W: Matrix, scratch: Array, activation: Activation
-) -> Callable[[Array, Array], object]:
-    """A function of x and a that replaces a by sigmoid(a + x W), or by tanh(a + x W).
-
-    oneDNN computes it in one pass; with NumPy, product, sum and function follow one another.
-
-    Args:
-        W: the weights.
-        scratch: memory for the product, (..., B, N).
-        activation: the function.
-
-    Returns:
-        A function of x, (B, K), and a, (..., B, N).
-    """
-    if isinstance(W, PackedMatrices):
-        return W.activated_sum(scratch, activation)
-    multiply_x, activate_ = multiplier(W, scratch), ACTIVATIONS[activation]
-
-    def replace(x: Array, a: Array) -> None:
-        multiply_x(x)
-        a += scratch
-        activate_(a)
-
-    return replace
-
-
-def add_multiplier(W: Matrix, out: Array, scratch: Array) -> Callable[[Array], object]:
-    """A function of x, (B, K), that adds x W to ``out``.
-
-    Args:
-        W: the weights, one matrix.
-        out: added to at each call, (B, N); contiguous.
-        scratch: memory for the product, (B, N); oneDNN does not use it.
-    """
-    if isinstance(W, PackedMatrices):
-        return W.add_multiplier(out)
-    multiply_x = multiplier(W, scratch)
-
-    def add(x: Array) -> None:
-        multiply_x(x)
-        np.add(out, scratch, out=out)
-
-    return add
-
-
-def multiply(x: Array, W: Matrix, out: Array | None = None) -> Array:
-    """The product x W, (..., B, N), of x (..., B, K); W and ``out`` as for ``multiplier``."""
-    if out is None:
-        out = np.empty_like(x, shape=(*x.shape[:-1], columns_of(W)))
-    assert x.shape[-2:] == (out.shape[-2], rows_of(W))
-    if isinstance(W, PackedMatrices):
-        W.multiply(x, out)
-    else:
-        multiplier(W, out)(x)
-    return out
-
-
-def rows_of(W: Matrix) -> int:
-    """The number of rows K of weights."""
-    if isinstance(W, PackedMatrices):
-        return W.layout.K
-    return W.columns.shape[-1] if isinstance(W, OneRowWeights) else W.shape[-2]
-
-
-def columns_of(W: Matrix) -> int:
-    """The number of columns N of weights."""
-    if isinstance(W, PackedMatrices):
-        return W.layout.N
-    return W.columns.shape[-2] if isinstance(W, OneRowWeights) else W.shape[-3] * W.shape[-1]
-
-
-def weight_gradient(
-    W: Matrix, rows: Array, gradient: Array, out: Array, *, accumulate: bool = False
-) -> None:
-    """Write ``rows^T gradient``, the gradient of weights, to ``out``.
-
-    Args:
-        W: the weights, which tell the library and the precision.
-        rows: what the weights were multiplied by, (R, K), contiguous.
-        gradient: the gradient of the product, (R, N), contiguous.
-        out: (K, N), contiguous.
-        accumulate: whether to add to ``out`` instead.
-    """
-    if isinstance(W, PackedMatrices):
-        transposed_product(rows, gradient, out, W.layout.precision, accumulate=accumulate)
-    elif accumulate:
-        out += rows.T @ gradient
-    else:
-        np.matmul(rows.T, gradient, out=out)

@@ -15,13 +15,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from grucli.nn.backend import NUMPY, Backend
 from grucli.nn.cells import CELLS, Cache
 from grucli.nn.functional import log_softmax, softmax_cross_entropy_
-from grucli.nn.input_projection import project, project_backward
-from grucli.nn.matmul import multiply, weight_gradient
-from grucli.nn.packed_weights import Packed, packed_weights
+from grucli.nn.input_projection import project, project_backward, select_rows
+from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
-from grucli.nn.products import NUMPY, Products
 
 LOGITS_AT_ONCE = 2**21
 """Maximum number of logits in memory: 8 MB in float32 for a vocabulary of any size."""
@@ -33,7 +32,7 @@ ROWS_AT_ONCE = 512
 class Output(NamedTuple):
     """The parameters of the softmax layer, or the gradients with respect to them."""
 
-    W_hc: Array  # (H, V)
+    W_hc: Any  # (H, V)
     b_c: Array  # (V,)
 
 
@@ -79,7 +78,7 @@ class Model:
         cell: name of the recurrent cell, one of ``cells.CELLS``.
         separator: id of the character that ends a document, if the text is a list of documents. The
             state is set to zero before this character is read.
-        products: which library computes the products; in float64 only NumPy does.
+        backend: which library computes the products; in float64 only NumPy does.
     """
 
     def __init__(
@@ -90,10 +89,10 @@ class Model:
         dtype: npt.DTypeLike = np.float32,
         cell: str = "gru",
         separator: int | None = None,
-        products: Products = NUMPY,
+        backend: Backend = NUMPY,
     ) -> None:
         self.V, self.H, self.L, self.cell, self.separator = V, H, L, cell, separator
-        self.products = products
+        self.backend = backend
         self.params = Params(shapes(V, H, L, cell), dtype)
 
     @property
@@ -107,10 +106,10 @@ class Model:
         other.params.flat[:] = self.params.flat
         return other
 
-    def with_products(self, products: Products) -> "Model":
-        """A model with the same parameters, not copied, and other products."""
+    def on(self, backend: Backend) -> "Model":
+        """A model with the same parameters, not copied, on another backend."""
         other = copy(self)
-        other.products = products
+        other.backend = backend
         return other
 
     def initialize(self, rng: np.random.Generator) -> None:
@@ -136,16 +135,16 @@ class Model:
             else:
                 self.params[name][:] = theirs
 
-    def layers(self, params: Params) -> list[Any]:
-        """Views of ``params``, or of gradients of the same layout, as the cell's ``Weights``."""
+    def layers(self, params: Params | PackedWeights) -> list[Any]:
+        """Parameters, gradients of the same layout or packed weights as the cell's ``Weights``."""
         weights = CELLS[self.cell].WEIGHTS
         return [
             weights(*(params[f"layer{number}.{name}"] for name in weights._fields))
             for number in range(1, self.L + 1)
         ]
 
-    def output(self, params: Params) -> Output:
-        """Views of the softmax layer's parameters, or of their gradients."""
+    def output(self, params: Params | PackedWeights) -> Output:
+        """The same of the softmax layer."""
         return Output(params["output.W_hc"], params["output.b_c"])
 
     def zero_state(self, B: int) -> Array:
@@ -164,9 +163,9 @@ class Model:
             np.zeros_like(like, shape=(T, B, self.H)),
         )
 
-    def packed(self, rows: int, *, backward: bool = True) -> Packed:
-        """Packed copies of the parameters for products of ``rows`` rows."""
-        return packed_weights(self.products, self.params, rows, backward=backward)
+    def packed(self, rows: int, *, backward: bool = True) -> PackedWeights:
+        """The parameters, packed for products of ``rows`` rows."""
+        return PackedWeights(self.params, rows, self.backend, backward=backward)
 
     def run(
         self,
@@ -174,7 +173,7 @@ class Model:
         state: Array,
         workspace: Workspace,
         masks: Array | None = None,
-        packed: Packed | None = None,
+        packed: PackedWeights | None = None,
     ) -> tuple[list[Input], Array]:
         """The forward pass through all layers.
 
@@ -196,9 +195,12 @@ class Model:
         if self.separator is not None:
             for cache in workspace.caches:
                 cache.reset_mask[:] = (x != self.separator)[..., None] if x.ndim == 2 else 1.0
-        layers = packed.forward(self.layers(self.params))
+        layers = self.layers(packed)
         for number, (w, cache) in enumerate(zip(layers, workspace.caches, strict=True)):
-            project(w.W_x, w.b, inputs[-1], cache.a)
+            if inputs[-1].ndim == 2:
+                select_rows(self.params["layer1.W_x"], w.b, x, cache.a)
+            else:
+                project(w.W_x, w.b, inputs[-1], cache.a)
             last_state.append(CELLS[self.cell].forward(w, state[number], cache))
             h = cache.h[1:]
             inputs.append(
@@ -217,7 +219,7 @@ class Model:
         scale: float,
         masks: Array | None = None,
         dx: Array | None = None,
-        packed: Packed | None = None,
+        packed: PackedWeights | None = None,
     ) -> tuple[float, Array, Array]:
         """The forward pass, then the backward pass by hand.
 
@@ -242,14 +244,14 @@ class Model:
         )
         dstate = np.zeros_like(last_state)
         nothing_later = np.zeros_like(last_state[0])  # the gradient is truncated at the window
-        weights_T, dweights = packed.transposed(self.layers(self.params)), self.layers(grads)
+        weights, dweights = self.layers(packed), self.layers(grads)
         for number in reversed(range(self.L)):
-            w_T, dw, cache = weights_T[number], dweights[number], workspace.caches[number]
+            w, dw, cache = weights[number], dweights[number], workspace.caches[number]
             if masks is not None:
                 workspace.dh[:] *= masks[number]
-            dstate[number] = CELLS[self.cell].backward(w_T, workspace.dh, nothing_later, cache, dw)
+            dstate[number] = CELLS[self.cell].backward(w, workspace.dh, nothing_later, cache, dw)
             below = workspace.dh if number > 0 or dx is None else dx
-            project_backward(w_T.W_x, inputs[number], cache.a, dw, below)
+            project_backward(w.W_x, inputs[number], cache.a, dw, below)
         return loss, last_state, dstate
 
     def score(
@@ -258,7 +260,7 @@ class Model:
         targets: Ids,
         state: Array,
         workspace: Workspace,
-        packed: Packed | None = None,
+        packed: PackedWeights | None = None,
     ) -> tuple[Array, npt.NDArray[np.bool_], Array]:
         """Score a text.
 
@@ -275,28 +277,28 @@ class Model:
         """
         packed = packed or self.packed(state.shape[1], backward=False)
         inputs, last_state = self.run(x, state, workspace, packed=packed)
-        b_c, h, flat = self.params["output.b_c"], inputs[-1].reshape(-1, self.H), targets.ravel()
+        w, h, flat = self.output(packed), inputs[-1].reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         correct: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
         for rows in chunks(len(flat), _rows_at_once(self.V)):
-            log_y = log_softmax(multiply(h[rows], packed.W_hc) + b_c)
+            log_y = log_softmax(h[rows] @ w.W_hc + w.b_c)
             log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
             correct.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
         return log_probs, correct, last_state
 
     def _output_loss_and_gradients(
-        self, h: Array, targets: Ids, packed: Packed, grads: Params, dh: Array, scale: float
+        self, h: Array, targets: Ids, packed: PackedWeights, grads: Params, dh: Array, scale: float
     ) -> float:
-        w, dw, W_hc_T = self.output(self.params), self.output(grads), packed.W_hc_T
+        w, dw = self.output(packed), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in chunks(len(flat), _rows_at_once(self.V)):
-            c = multiply(h_rows[rows], packed.W_hc)  # (N, V)
+            c = h_rows[rows] @ w.W_hc  # (N, V)
             c += w.b_c
             loss += softmax_cross_entropy_(c, flat[rows], scale)
-            weight_gradient(W_hc_T, h_rows[rows], c, dw.W_hc, accumulate=True)
+            w.W_hc.gradient(h_rows[rows], c, dw.W_hc, add=True)
             dw.b_c[:] += c.sum(axis=0)
-            multiply(c, W_hc_T, out=dh_rows[rows])
+            w.W_hc.T.multiply(c, dh_rows[rows])
         return loss
 
 

@@ -1,4 +1,4 @@
-"""Adam, weight decay, clipping by global norm, and a moving average, each over one flat buffer.
+"""Adam, weight decay and clipping by global norm, each over one flat buffer.
 
 Hyperparameters are arguments. The only state are the moments.
 """
@@ -82,16 +82,6 @@ def clip_(gradient: Array, limit: float) -> float:
     if norm > limit:
         gradient *= limit / norm
     return norm
-
-
-def ema_(ema: Array, flat: Array, decay: float, step: int) -> None:
-    """Update an exponential moving average of ``flat``.
-
-    The decay grows from 0, so that the weights of the first steps have little influence.
-    """
-    decay = min(decay, step / (step + 10))
-    for mean, theta in _chunks(ema, flat):
-        mean += (1 - decay) * (theta - mean)
 
 
 def _chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
-from grucli.nn.matmul import Matrix, for_one_row, multiplier
+from grucli.nn.matmul import Matrix
 from grucli.nn.model import Model
-from grucli.nn.packed_weights import Packed
+from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids, Input
 
 
@@ -34,18 +34,16 @@ class Stepper:
         packed: ``model.packed(B, backward=False)``, if it exists already.
     """
 
-    def __init__(self, model: Model, B: int, packed: Packed | None = None) -> None:
+    def __init__(self, model: Model, B: int, packed: PackedWeights | None = None) -> None:
         if packed is None:
             packed = model.packed(B, backward=False)
-        weights, output = packed.forward(model.layers(model.params)), model.output(model.params)
+        output = model.output(packed)
         self.separator = model.separator
         self.turn = 0  # index of the current one of the two states
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
-        self.b_c = output.b_c[None]  # (1, V)
-        self.multiply_output = multiplier(_for_rows(packed.W_hc, B), self.c)
-        self.layers = [
-            _layer(model, w, B, reads_characters=number == 0) for number, w in enumerate(weights)
-        ]
+        self.b_c: Array = output.b_c[None]  # (1, V)
+        self.multiply_output = _for_rows(output.W_hc, B).bind(self.c)
+        self.layers = [_layer(model, number, w, B) for number, w in enumerate(model.layers(packed))]
 
     @property
     def state(self) -> Array:
@@ -80,13 +78,13 @@ class Stepper:
                 part[begins] = 0.0
 
 
-def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
+def _layer(model: Model, number: int, w: Any, B: int) -> _Layer:
     cell = CELLS[model.cell]
     cache = cell.allocate(1, B, model.H, model.params.flat)
     a = cache.a[:, 0]  # (G, B, H), read and overwritten by a step
     project: Callable[[Any], object] = (
-        _select(w.W_x[:, 0] + w.b[:, None], a)
-        if reads_characters
+        _select(model.params["layer1.W_x"] + w.b[:, None], a)
+        if number == 0
         else _project(_for_rows(w.W_x, B), w.b[:, None], a)
     )
     w = w._replace(W_h=_for_rows(w.W_h, B))
@@ -103,8 +101,7 @@ def _layer(model: Model, w: Any, B: int, *, reads_characters: bool) -> _Layer:
 
 
 def _for_rows(W: Matrix, B: int) -> Matrix:
-    """Weights for products of B rows, from weights in blocks or for oneDNN."""
-    return for_one_row(W) if B == 1 and isinstance(W, np.ndarray) else W
+    return W.for_one_row() if B == 1 else W
 
 
 def _select(table: Array, a: Array) -> Callable[[Ids], object]:
@@ -121,7 +118,7 @@ def _select(table: Array, a: Array) -> Callable[[Ids], object]:
 
 def _project(W_x: Matrix, b: Array, a: Array) -> Callable[[Array], object]:
     """A function of x that writes x W_x + b to ``a`` (G, B, H); b is (G, 1, H)."""
-    multiply = multiplier(W_x, a)
+    multiply = W_x.bind(a)
 
     def project(x: Array) -> None:
         multiply(x)

@@ -1,37 +1,58 @@
-"""Gather what a page shows of a run, and make the page."""
+"""Make a page: one HTML file that holds a model and runs it in a browser, without a network."""
 
+import base64
+import json
 import math
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
+from string import Template
+from typing import Any, Literal
+
+import numpy as np
 
 from grucli import __version__
+from grucli.analysis.gradient_routes import History, look_back
+from grucli.analysis.route_shares import shares_by_distance
 from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
+from grucli.data.vocabulary import unified
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
-from grucli.html import WebPage
+from grucli.html import WebPage, as_html, policy
 from grucli.language_model import LanguageModel
+from grucli.nn.model import Model
 from grucli.nn.params import Ids
-from grucli.pages.assembly import About, html
-from grucli.pages.payload import LARGEST_HALF, Type, payload, suited_type
-from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import open_checkpoint, own_corpus, run_of
 from grucli.run.overlap import find_copy
+from grucli.run.run import Run
 
-PROVEN = 200
-"""Symbols of the text whose numbers the page checks."""
+Type = Literal["float32", "float16"]  # of the weights in a page
 
-SHOWN = 600
-"""Characters of the text that the page shows first."""
-
-SAMPLED = 2000
-"""Symbols of the sample that is searched for copies of the training text."""
-
-SEED = 0
-"""Seed of the samples that are examined and shown."""
-
+# The page's script is one text, so that no file is loaded; in this order.
+SCRIPTS = (
+    "engine.js",
+    "features.js",
+    "symbols.js",
+    "elements.js",
+    "strip.js",
+    "reading.js",
+    "marks.js",
+    "write.js",
+    "surprise.js",
+    "inside.js",
+    "gradient.js",
+    "proof.js",
+    "page.js",
+)
 NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "LSTM", "rnn": "RNN"}
-"""Names of the cells that the page's script computes."""
+LARGE = 10**6  # parameters, above which the weights are float16
+LARGEST_HALF = 65504.0  # the largest number of float16
+
+SEED = 0  # of the sample that is examined and shown
+SAMPLED = 2000  # symbols of the sample that is searched for copies of the training text
+SHOWN = 600  # symbols of it that the page shows first
+PROVEN = 200  # symbols of it whose numbers the page checks
+FOLLOWED = 24  # steps that this proof follows the gradient back
 
 
 @dataclass(frozen=True)
@@ -64,83 +85,173 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
         ArgumentError: a weight is too large for float16.
         UsageError: the page does not know the cell.
     """
-    file, checkpoint = open_checkpoint(Path(run))
-    lm = checkpoint.language_model(file)
+    opened = Run.open(run)
+    lm = opened.lm
     if lm.model.cell not in NETWORKS:
         raise UsageError(f"a page computes {', '.join(NETWORKS)}, and not {lm.model.cell}")
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
         raise ArgumentError("weights", "must be float32: a weight is too large for float16")
     sample = lm.sample_ids(SAMPLED, seed=SEED)
-    copied = _copied(file, checkpoint, sample)
-    # without bytes that are no text: U+FFFD for them would be text that the model never saw
-    shown = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
-    shown = shown if passage is None else passage
-    held = payload(lm, sample[:PROVEN], type_)
-    if passage is not None:
+    copied = _copied(opened, sample)
+    if passage is None:
+        # without bytes that are no text: U+FFFD for them would be text that the model never saw
+        passage = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
+    else:
         lm.encode(passage)  # a character that the model never saw is an error here, not in the page
-    return Page(html(held, _about(file, checkpoint, lm, type_, copied, shown)), type_, copied)
+    content = payload(lm, sample[:PROVEN], type_)
+    content |= {"about": _about(opened, type_, copied), "passage": passage}
+    return Page(html(content), type_, copied)
 
 
-def _copied(file: Path, checkpoint: Checkpoint, sample: Ids) -> str | None:
+def suited_type(model: Model) -> Type:
+    """The type of the weights: float16 for large models whose weights it can represent."""
+    flat = model.params.flat
+    fits = float(np.abs(flat).max(initial=0.0)) <= LARGEST_HALF
+    return "float16" if flat.size > LARGE and fits else "float32"
+
+
+# ---- what the page says of its run
+
+
+def _copied(run: Run, sample: Ids) -> str | None:
     """The longest passage of a sample that is also in the training text, if that is there."""
     with suppress(CheckpointError, CorpusError):
-        train = checkpoint.splits(own_corpus(file, checkpoint).ids).train
-        return find_copy(sample, train, checkpoint.vocabulary).text
+        return find_copy(sample, run.splits.train, run.lm.vocabulary).text
     return None
 
 
-def _about(
-    file: Path,
-    checkpoint: Checkpoint,
-    lm: LanguageModel,
-    type_: Type,
-    copied: str | None,
-    passage: str,
-) -> About:
-    name, length = _name(file), f"{checkpoint.corpus['chars']:,} {lm.vocabulary.noun}s"
-    return About(
-        title=f"A model that writes like {name}",
-        subtitle=f"Trained on a text of {length}, it predicts the next one. It needs nothing but "
-        "this page.",
-        passage=passage,
-        facts=tuple(_facts(checkpoint, lm, type_, copied, f"{name}, {length}")),
-    )
-
-
-def _facts(
-    checkpoint: Checkpoint, lm: LanguageModel, type_: Type, copied: str | None, text: str
-) -> list[tuple[str, str]]:
-    model, where = lm.model, checkpoint.progress
-    steps = f"{where.step:,} step{'s' * (where.step != 1)}"
-    noun = lm.vocabulary.noun
-    facts = [
-        ("Text", f"{text}, {model.V:,} different"),
-        (
-            "Network",
-            f"{NETWORKS[model.cell]}, {model.L} x {model.H:,} units, {lm.parameters:,} parameters "
-            f"({type_} here)",
-        ),
-        ("Training", f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s"),
-    ]
-    if where.best_loss is not None:
-        held_out = "Held-out text" if checkpoint.settings.data.val else "Training text"
-        bits = where.best_loss / math.log(2)
-        facts.append((held_out, f"{where.best_loss:.4f} nats = {bits:.4f} bits per {noun}"))
+def _about(run: Run, type_: Type, copied: str | None) -> dict[str, Any]:
+    """The heading, a sentence below it, and facts by name."""
+    name, noun = _text_name(run), run.lm.vocabulary.noun
+    length = f"{run.checkpoint.text_id.chars:,} {noun}s"
+    facts = {"Text": f"{name}, {length}, {run.lm.model.V:,} different"}
+    facts |= _facts_of_training(run, type_)
     if copied is not None:
-        found = f"{len(copied):,} characters" if copied else f"shorter than 8 {noun}s"
-        facts.append(
-            ("Recitation", f"longest passage of a sample that is in the training text: {found}")
-        )
-    return [*facts, ("Made with", f"grucli {__version__}")]
+        size = f"{len(copied):,} characters" if copied else f"shorter than 8 {noun}s"
+        facts["Recitation"] = f"longest passage of a sample that is in the training text: {size}"
+    facts["Made with"] = f"grucli {__version__}"
+    return {
+        "title": f"A model that writes like {name}",
+        "subtitle": f"Trained on a text of {length}, it predicts the next one. It needs nothing "
+        "but this page.",
+        "facts": list(facts.items()),
+    }
 
 
-def _name(file: Path) -> str:
+def _facts_of_training(run: Run, type_: Type) -> dict[str, str]:
+    lm, checkpoint, progress = run.lm, run.checkpoint, run.checkpoint.progress
+    model, noun = lm.model, lm.vocabulary.noun
+    steps = f"{progress.step:,} step{'s' * (progress.step != 1)}"
+    facts = {
+        "Network": f"{NETWORKS[model.cell]}, {model.L} x {model.H:,} units, {lm.parameters:,} "
+        f"parameters ({type_} here)",
+        "Training": f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s",
+    }
+    if progress.best_loss is not None:
+        judged = "Held-out text" if checkpoint.settings.data.val else "Training text"
+        bits = progress.best_loss / math.log(2)
+        facts[judged] = f"{progress.best_loss:.4f} nats = {bits:.4f} bits per {noun}"
+    return facts
+
+
+def _text_name(run: Run) -> str:
     """The name of the training text, or of the checkpoint without a run."""
-    run = run_of(file)
-    if run is None:
-        return file.stem
+    if run.path == run.file:
+        return run.file.stem
     names = [Path(path).stem for path in run.info.corpus.paths or [] if path != STANDARD_INPUT]
     if not names:
         return "its training text"
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+# ---- what it holds of the model
+
+
+def rounded(lm: LanguageModel, type_: Type) -> LanguageModel:
+    """A model that computes in float64, with the weights that a page holds."""
+    model = lm.model.astype(np.float64)
+    model.params.flat[:] = lm.model.params.flat.astype(type_)
+    return replace(lm, model=model)
+
+
+def payload(lm: LanguageModel, proof: Ids, type_: Type) -> dict[str, Any]:
+    """What the page's script reads of a model.
+
+    The script checks log probabilities and route shares of the ``proof``, ids (N,).
+    """
+    model = lm.model
+    weights = model.params.flat.astype("<f2" if type_ == "float16" else "<f4")
+    return {
+        "cell": model.cell,
+        "V": model.V,
+        "H": model.H,
+        "L": model.L,
+        "separator": model.separator,
+        "unseen": list(lm.unseen),
+        "unknown": lm.vocabulary.unknown_id,
+        "lists": lm.documents,
+        "lineEnd": lm.vocabulary.line_end,
+        "level": lm.vocabulary.level,
+        "unify": unified("\r", lm.data) == "\n",
+        "symbols": lm.vocabulary.symbols.tolist(),
+        "counts": lm.counts.tolist(),
+        "type": type_,
+        "shapes": [[name, list(shape)] for name, shape in model.params.shapes.items()],
+        "weights": base64.b64encode(weights.tobytes()).decode("ascii"),
+        "proof": _proof(rounded(lm, type_), proof),
+    }
+
+
+def _proof(lm: LanguageModel, ids: Ids) -> dict[str, Any]:
+    """Log probabilities of a text, and the gradient of its last symbol, computed by NumPy."""
+    separator = lm.model.separator
+    read = ids if separator is None else np.concatenate([[separator], ids])
+    distance = min(FOLLOWED, len(read) - 1)
+    history = look_back(lm.model, np.asarray(read, np.intp)[:, None], distance)
+    return {
+        "ids": ids.tolist(),
+        "log_probs": lm.score(ids).log_probs.tolist(),
+        "norms": _norms(history),
+        "shares": list(shares_by_distance(history, range(1, FOLLOWED + 1)).values()),
+    }
+
+
+def _norms(history: History) -> list[float]:
+    """Norms of the gradient that reaches the state 1, 2, ... steps back, until it is zero."""
+    _, *gradients = history.gradients()
+    norms = [
+        float(np.sqrt(sum(np.sum(part**2) for part in gradient.values()))) for gradient in gradients
+    ]
+    return norms[: norms.index(0.0)] if 0.0 in norms else norms
+
+
+# ---- HTML
+
+
+def html(content: dict[str, Any]) -> str:
+    """The page of a model, with what its script reads.
+
+    Only the page's own script and style may run: the policy names their hashes. All texts reach
+    the page as JSON, in which no character can end the element around it.
+    """
+    script, style = "\n".join(map(_source, SCRIPTS)), _source("style.css")
+    return Template(_source("page.html")).substitute(
+        policy=policy(style, script),
+        title=as_html(content["about"]["title"]),
+        style=style,
+        content=in_script(content),
+        script=script,
+    )
+
+
+def in_script(content: Any) -> str:
+    """JSON for a script element: ASCII, and without characters that HTML gives a meaning."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _source(name: str) -> str:
+    return files("grucli.pages").joinpath(name).read_text("utf-8")

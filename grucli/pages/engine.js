@@ -236,7 +236,7 @@ const engine = (() => {
   // ---- the model
 
   class Model {
-    /** @param spec what the page holds: cell, sizes, symbols, weights (grucli/pages/payload.py). */
+    /** @param spec what the page holds: cell, sizes, symbols, weights (grucli/pages/build.py). */
     constructor(spec) {
       Object.assign(this, { V: spec.V, H: spec.H, L: spec.L, separator: spec.separator });
       this.spec = spec;

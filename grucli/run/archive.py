@@ -2,7 +2,6 @@
 
 import errno
 import zipfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,20 +18,14 @@ class Archive:
     Args:
         path: the file.
         archive: the same file, open.
-        renamed: names of arrays in older files, and their present names.
 
     Raises:
         ValueError: the file was not written by ``np.savez``.
     """
 
-    def __init__(
-        self, path: Path, archive: zipfile.ZipFile, renamed: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self.archive = path, archive
-        self.members: dict[str, zipfile.ZipInfo] = {}
-        for info in archive.infolist():
-            name = info.filename.removesuffix(".npy")
-            self.members[(renamed or {}).get(name, name)] = info
+        self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(self.members) != len(archive.infolist()):
             raise ValueError("a member occurs twice")
         claimed = sum(max(m.file_size, m.compress_size) for m in archive.infolist())

@@ -9,43 +9,109 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
+from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
 from grucli.config import Settings, flatten, without_former
-from grucli.data.corpus import Corpus
-from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.data.corpus import TextId
+from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import Splits, split
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
 from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array, Ids, Params
+from grucli.nn.params import Array, Ids
 from grucli.run.archive import Archive, Shape, read_back
-from grucli.run.checkpoint_format1 import MEMBERS_RENAMED, of_today
-from grucli.run.progress import Progress, read_progress
+from grucli.run.records import Count
 
-FORMAT = 2
-"""Version of the file format. grucli 0.1.0 wrote format 1, where some names are different."""
-
-META_LIMIT = 2**24
-"""Maximum size of ``meta`` in bytes; a file with a larger one is refused."""
+FORMAT = 2  # version of the file format
+META_LIMIT = 2**24  # bytes of ``meta``; a file with a larger one is refused
 
 LARGEST_WEIGHT = 1e30
 """Maximum absolute value of a parameter. Up to it, sums of products over a whole layer are finite
 in float32, and all losses are finite."""
 
-LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}
-"""The largest symbol of each level."""
+LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}  # the largest symbol of each level
+
+
+@dataclass
+class Progress:
+    """The progress of a run: the part of a checkpoint that is not an array."""
+
+    step: Count = 0  # steps done, which are updates and skipped steps
+    # Time used, if the budget is in minutes, because it then determines the learning rate.
+    # Otherwise None, so that equal runs have equal checkpoints.
+    seconds: Annotated[FiniteFloat, Field(ge=0)] | None = None
+    loss_sum: FiniteFloat = 0.0  # of the losses since the last row with the training loss, in nats
+    chars: Count = 0  # characters in ``loss_sum``
+    best_step: Count | None = None  # of the evaluation with the lowest loss; None before the first
+    best_loss: FiniteFloat | None = None  # of that evaluation, in nats per symbol
+    evaluations_since_best: Count = 0
+    evaluated_step: Count | None = None  # of the last evaluation whose checkpoint was written
+    evaluated_loss: FiniteFloat | None = None  # of that evaluation
+    lr: FiniteFloat = 0.0  # of the last update
+    grad_norm: FiniteFloat = 0.0  # of the last gradient, before clipping
+    train_loss: FiniteFloat = 0.0  # mean training loss in the last row with it
+    due: bool = False  # a row, evaluation or sample of this step has still to be made after a stop
+    skipped: Count = 0  # steps skipped because their loss or gradient was not finite
+    consecutive_nonfinite: Count = 0  # skipped steps since the last update
+    consecutive_absurd: Count = 0  # steps in a row, up to now, whose loss was absurdly high
+    # Factor for the learning rates; it is halved each time the run goes back.
+    lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+    @property
+    def updates(self) -> int:
+        """Number of updates done."""
+        return self.step - self.skipped
+
+    @property
+    def of_evaluation(self) -> bool:
+        """Whether the run was evaluated and saved at this step."""
+        return self.step == self.evaluated_step
+
+    @property
+    def loss(self) -> float | None:
+        """Validation loss at this step, in nats per symbol; None if there was no evaluation."""
+        return self.evaluated_loss if self.of_evaluation else None
+
+    def end_row(self) -> bool:
+        """Let a row of the metrics end here; return whether there was a step since the last one."""
+        if not self.chars:
+            return False
+        self.train_loss = self.loss_sum / self.chars
+        self.loss_sum, self.chars = 0.0, 0
+        return True
+
+    def note_skipped(self) -> None:
+        """Record a step that was skipped because its loss or gradient was not finite."""
+        self.step += 1
+        self.skipped += 1
+        self.consecutive_nonfinite += 1
+
+    def note_evaluation(self, loss: float) -> bool:
+        """Record the loss of an evaluation at this step; return whether it is the best so far."""
+        self.evaluated_step, self.evaluated_loss = self.step, loss
+        if self.best_loss is not None and loss >= self.best_loss:
+            self.evaluations_since_best += 1
+            return False
+        self.best_loss, self.best_step, self.evaluations_since_best = loss, self.step, 0
+        return True
+
+    def out_of_patience(self, patience: int) -> bool:
+        """Whether the loss has not improved for ``patience`` evaluations; never if that is 0."""
+        return 0 < patience <= self.evaluations_since_best
+
+
+_PROGRESS = TypeAdapter(Progress)
 
 
 @dataclass
@@ -58,12 +124,10 @@ class Checkpoint:
         counts: how often each symbol occurs in the training text, (V,).
         model: the parameters.
         moments: the optimizer's state.
-        ema: exponential moving average of the parameters, or None.
-        use_ema: whether the moving average has the lower loss and is used for sampling.
         state: carried hidden states, (L, B, S H).
         window: characters in a window; fewer than in the settings if the text is short.
-        corpus: {"sha256", "chars", "skipped", "unseen"} of the corpus; "chars" excludes skipped
-            ones, "unseen" has the ids of symbols that occur in held-out text alone.
+        text_id: the identity of the training text.
+        unseen: ids of symbols that occur in held-out text alone.
         progress: the progress of the run.
     """
 
@@ -72,11 +136,10 @@ class Checkpoint:
     counts: npt.NDArray[np.int64]
     model: Model
     moments: Moments
-    ema: Params | None
     state: Array
     window: int
-    corpus: dict[str, Any]
-    use_ema: bool = False
+    text_id: TextId
+    unseen: Sequence[int] = ()
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -84,29 +147,15 @@ class Checkpoint:
         """Number of windows in a batch; fewer than in the settings if the text is short."""
         return int(self.state.shape[1])
 
-    @property
-    def unknown(self) -> Unknown:
-        """How unknown characters of the corpus were treated: an error, or skipped."""
-        return "skip" if self.corpus.get("skipped") else "error"
-
-    @property
-    def unseen(self) -> list[int]:
-        """Ids of symbols that occur in the held-out text alone; not recorded by old versions."""
-        return list(self.corpus.get("unseen", []))
-
     def splits(self, ids: Ids) -> Splits:
         """The parts of the run's corpus, or of another text that is read in the same way."""
         return split(ids, self.settings.data, self.vocabulary.line_end)
 
-    def model_to_use(self) -> Model:
-        """The model for sampling and evaluation: the averaged one if its loss is lower."""
-        return self.averaged() if self.use_ema else self.model
-
     def language_model(self, path: Path | None = None) -> LanguageModel:
-        """The model to use, with its vocabulary; ``path`` is displayed as its name."""
+        """The model with its vocabulary; ``path`` is displayed as its name."""
         settings = self.settings
         return LanguageModel(
-            self.model_to_use(),
+            self.model,
             self.vocabulary,
             self.counts,
             settings.data,
@@ -115,38 +164,19 @@ class Checkpoint:
             self.unseen,
         )
 
-    def averaged(self) -> Model:
-        """The model with averaged weights; the model itself if there is no average."""
-        if self.ema is None:
-            return self.model
-        chosen = self.model.astype(np.float32)
-        chosen.params.flat[:] = self.ema.flat
-        return chosen
-
     @property
     def finite(self) -> bool:
         """Whether all numbers are finite, and the weights small enough to give finite losses."""
-        weights = [self.model.params.flat]
-        if self.ema is not None:
-            weights.append(self.ema.flat)
         others = [self.moments.m, self.moments.v, self.state]
-        return all(map(_in_range, weights)) and all(bool(np.isfinite(x).all()) for x in others)
+        return _in_range(self.model.params.flat) and all(np.isfinite(x).all() for x in others)
 
     def go_back_to(self, earlier: "Checkpoint", lr_factor: float) -> None:
         """Return to an earlier checkpoint of the same run, in place, with other learning rates."""
         self.model.params.flat[:] = earlier.model.params.flat
         self.moments.m[:], self.moments.v[:] = earlier.moments.m, earlier.moments.v
-        if self.ema is not None and earlier.ema is not None:
-            self.ema.flat[:] = earlier.ema.flat
-        self.state, self.use_ema = earlier.state, earlier.use_ema
+        self.state = earlier.state
         vars(self.progress).update(vars(earlier.progress), lr_factor=lr_factor)
         self.progress.consecutive_nonfinite = self.progress.consecutive_absurd = 0
-
-
-def same_text(corpus: Corpus, checkpoint: Checkpoint) -> bool:
-    """Whether a text is the training text of a checkpoint and was read in the same way."""
-    then = checkpoint.corpus
-    return (corpus.sha256, len(corpus.ids)) == (then["sha256"], then["chars"])
 
 
 def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
@@ -178,13 +208,18 @@ class Member(NamedTuple):
 
 
 def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
+    text = checkpoint.text_id
     meta = {
         "format": FORMAT,
         "grucli": __version__,
         "settings": checkpoint.settings.model_dump(mode="json"),
         "window": checkpoint.window,
-        "corpus": checkpoint.corpus,
-        "use_ema": checkpoint.use_ema,
+        "corpus": {
+            "sha256": text.sha256,
+            "chars": text.chars,
+            "skipped": text.skipped,
+            "unseen": list(checkpoint.unseen),
+        },
         "progress": asdict(checkpoint.progress),
     }
     return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
@@ -200,13 +235,6 @@ AFTER_PARAMETERS = (
     Member("adam.v", "float32", ("P",), "moving averages of their squares", lambda c: c.moments.v),
     Member(
         "state", "float32", ("L", "B", "S H"), "carried into the next window", lambda c: c.state
-    ),
-    Member(
-        "ema",
-        "float32",
-        ("P",),
-        "moving average of the parameters, if optim.ema is set",
-        lambda c: None if c.ema is None else c.ema.flat,
     ),
 )
 MEMBERS = {member.name: member for member in BEFORE_PARAMETERS + AFTER_PARAMETERS}
@@ -287,7 +315,7 @@ class _Reader:
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path = path
-        self.archive = Archive(path, archive, MEMBERS_RENAMED)
+        self.archive = Archive(path, archive)
         self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``Member.shape``
 
     def read(self) -> Checkpoint:
@@ -314,21 +342,17 @@ class _Reader:
             counts=self._member("counts"),
             model=model,
             moments=Moments(self._member("adam.m"), self._member("adam.v")),
-            ema=None,
             state=self._member("state"),
             window=meta["window"],
-            corpus=dict(meta["corpus"]),
-            use_ema=meta["use_ema"],
-            progress=read_progress(meta["progress"]),
+            text_id=_text_id(meta["corpus"]),
+            unseen=list(meta["corpus"].get("unseen", [])),
+            progress=_progress(meta),
         )
         _check(checkpoint)
-        if settings.optim.ema:
-            checkpoint.ema = model.params.like()
-            checkpoint.ema.flat[:] = _in_range_or_refused("ema", self._member("ema"))
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
-        """The content of ``meta``, in the present format."""
+        """The content of ``meta``."""
         if "meta" not in self.archive.members:
             raise ValueError("it has no member named meta")
         if self.archive.members["meta"].file_size > META_LIMIT:
@@ -336,12 +360,13 @@ class _Reader:
         meta = json.loads(self._member("meta").tobytes().decode())
         if not isinstance(meta, dict) or type(meta.get("format")) is not int or meta["format"] < 1:
             raise ValueError("meta holds no format number")
-        if meta["format"] > FORMAT:
+        if meta["format"] != FORMAT:
             raise CheckpointError(
                 f"{self.path}: written in format {meta['format']} by grucli {meta.get('grucli')}; "
-                f"this is grucli {__version__}, which reads formats up to {FORMAT}: upgrade grucli"
+                f"this is grucli {__version__}, which reads format {FORMAT}: use the grucli that "
+                "wrote it"
             )
-        return of_today(meta) if meta["format"] == 1 else meta
+        return meta
 
     def _check_known(self, meta: dict[str, Any]) -> None:
         """Refuse settings and progress of another version of the program."""
@@ -368,7 +393,7 @@ class _Reader:
         """Compare the names of the members with the settings."""
         model = settings.model
         parameters = shapes(V, model.hidden, model.layers, model.variant)
-        expected = {*MEMBERS, *parameters} - (set() if settings.optim.ema else {"ema"})
+        expected = {*MEMBERS, *parameters}
         for name in sorted(expected.symmetric_difference(self.archive.members)):
             raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
         for name, shape in parameters.items():
@@ -389,6 +414,19 @@ def _settings(meta: Mapping[str, Any]) -> Settings:
     return settings.model_copy(update={"data": data})
 
 
+def _text_id(corpus: Mapping[str, Any]) -> TextId:
+    values = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
+    if tuple(map(type, values)) != (str, int, int):
+        raise ValueError("meta does not identify the corpus")
+    return TextId(corpus["sha256"], corpus["chars"], corpus.get("skipped", 0))
+
+
+def _progress(meta: Mapping[str, Any]) -> Progress:
+    """The progress of a run, with strict keys and types."""
+    progress = Progress(**meta["progress"])
+    return _PROGRESS.validate_json(json.dumps(asdict(progress)), strict=True)
+
+
 def _in_range_or_refused(name: str, weights: Array) -> Array:
     if not _in_range(weights):
         raise ValueError(f"{name} holds weights above {LARGEST_WEIGHT:g}: the run has diverged")
@@ -406,14 +444,10 @@ def _check(checkpoint: Checkpoint) -> None:
     Raises:
         ValueError: a value is impossible; the message names it.
     """
-    train, corpus, window = checkpoint.settings.train, checkpoint.corpus, checkpoint.window
-    facts = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
-    if tuple(map(type, facts)) != (str, int, int):
-        raise ValueError("meta does not identify the corpus")
-    counts = checkpoint.counts
+    train, window, counts = checkpoint.settings.train, checkpoint.window, checkpoint.counts
     if not all(type(id_) is int and 0 <= id_ < len(counts) for id_ in checkpoint.unseen):
         raise ValueError("corpus.unseen in meta has ids that no symbol has")
-    if counts.min() < 0 or not 0 < sum(counts.tolist()) <= corpus["chars"]:
+    if counts.min() < 0 or not 0 < sum(counts.tolist()) <= checkpoint.text_id.chars:
         raise ValueError("counts are not those of a text")
     if type(window) is not int or not 1 <= window <= train.window:
         raise ValueError("its window does not fit its settings")
@@ -421,14 +455,12 @@ def _check(checkpoint: Checkpoint) -> None:
         raise ValueError("its state does not fit its settings")
     if checkpoint.moments.v.min() < 0:
         raise ValueError("adam.v holds squares below zero")
-    if type(checkpoint.use_ema) is not bool:
-        raise ValueError("use_ema is not true or false")
 
 
 def is_of_evaluation(path: Path) -> bool:
     """Whether a checkpoint was written at an evaluation; True if it cannot be read."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return read_progress(_Reader(path, archive).meta()["progress"]).of_evaluation
+            return _progress(_Reader(path, archive).meta()).of_evaluation
     except Exception:  # a later reader of the file gets the error
         return True

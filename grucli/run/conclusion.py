@@ -10,10 +10,9 @@ from grucli.arguments import FilePath, checked
 from grucli.data.corpus import Corpus
 from grucli.data.windows import Splits
 from grucli.evaluation import baselines, differ_in_kind, evaluate
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory, own_corpus
 from grucli.run.overlap import Copied, KnownWords, find_copy, known_words
+from grucli.run.run import Run
 from grucli.run.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.threads import available_cores, blas_limited_to
 
@@ -67,11 +66,10 @@ def conclude_run(
         CorpusError: the text is not there, or has changed.
         Stopped: ``stop`` returned true.
     """
-    run = RunDirectory(path)
-    file = run.checkpoints.find("last")
-    last, best = checkpoints.read(file), checkpoints.read(run.checkpoints.find("best"))
+    run = Run(path)
+    last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
-    splits = last.splits((own_corpus(file, last) if text is None else text).ids)
+    splits = last.splits((run.text if text is None else text).ids)
     uniform, unigram = baselines(last.counts, splits.judged)
     copied = words = None
     if settings.sample.length:
@@ -82,7 +80,7 @@ def conclude_run(
     if not val or progress.best_loss is None:
         return Conclusion(stopped_early, uniform, unigram, copied, words)
     seen = splits.train[-max(2, len(splits.val)) :]
-    train = evaluate(best.model_to_use(), seen, available_cores(), stop, begins=False).loss
+    train = evaluate(best.model, seen, available_cores(), stop, begins=False).loss
     losses = Losses(train, val, uniform, unigram, differ_in_kind(last.counts, splits.val))
     return Conclusion(
         stopped_early,

@@ -4,12 +4,10 @@ All of it can be read without scripts; a short one adds the numbers under the po
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import chain
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import InstanceOf
@@ -18,31 +16,21 @@ from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, flatten
 from grucli.data.corpus import Corpus
-from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, policy
-from grucli.run.directory import RunDirectory, open_checkpoint, own_corpus
 from grucli.run.run import Column, Run, common_noun, curves, loss_axis
-from grucli.run.run_files import TextInfo
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
 
-SAMPLES = 4
-"""Maximum number of samples that are shown side by side."""
+SAMPLES = 4  # samples that are shown side by side, at most
+SHOWN, LONGEST_CHARACTER = 1200, 4  # characters of each sample, and the bytes of one
+PASSAGE = 1000  # symbols of the validation text that are coloured by surprise
+LEVELS = 12  # strengths of the colour of surprise
 
-SHOWN, LONGEST_CHARACTER = 1200, 4
-"""Characters of each sample, and the bytes of one."""
-
-PASSAGE = 1000
-"""Characters of the validation text that are coloured by surprise."""
-
-LEVELS = 12
-"""Strengths of the colour of surprise."""
-
+# What the losses are drawn by: a column of the metrics, and its name with what a symbol is.
 AXES = {"step": "steps", "chars": "{}s", "elapsed_s": "seconds"}
-"""What the losses are drawn by: a column of the metrics, and its name with what a symbol is."""
 
 
 @checked
@@ -67,31 +55,25 @@ def report(
     if not paths:
         raise UsageError("name a run")
     runs = [Run(path) for path in paths]
-    if len(runs) == 1:
-        (run,) = runs
-        read = _passage(run, text) if passage else ()
-        title, parts = _text_of(run) or run.path.name, chain(_of_one(run, said), read, _origin(run))
-        return WebPage(_page(title, parts))
-    return WebPage(_page(f"{len(runs)} runs", _of_several(runs)))
+    if len(runs) > 1:
+        return WebPage(_page(f"{len(runs)} runs", _of_several(runs)))
+    (run,) = runs
+    read = _passage(run, text) if passage else ()
+    title, parts = _text_of(run) or run.path.name, chain(_of_one(run, said), read, _origin(run))
+    return WebPage(_page(title, parts))
+
+
+def _text_of(run: Run) -> str:
+    """A text in few words: its first file, and how many more there are."""
+    first, *more = run.text_names or [""]
+    return f"{first} and {len(more)} more" if more else first
 
 
 # ---- one run
 
 
-def _names_of(text: TextInfo) -> list[str]:
-    """The names of the files of a text."""
-    names = (Path(path).name for path in text.paths or [])
-    return ["standard input" if name == STANDARD_INPUT else name for name in names]
-
-
-def _text_of(run: Run) -> str:
-    """A text in few words: its first file, and how many more there are."""
-    first, *more = _names_of(run.info.corpus) or [""]
-    return f"{first} and {len(more)} more" if more else first
-
-
 def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
-    yield f'<p class="soft">{as_html(run.path.name)}</p>'
+    yield _soft(run.path.name)
     best, settings = run.info.best.loss, run.settings  # training writes reports, so they are quick
     noun = settings.data.noun
     for sentence in said or ([] if best is None else [uncertain(best, noun)]):
@@ -100,8 +82,7 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     metrics = run.metrics
     drawn_by = {by: curves(metrics, by) for by in AXES}
     yield from _losses(drawn_by, noun)
-    for sentence in about_dropout(settings.model, drawn_by["step"]):
-        yield f'<p class="soft">{as_html(sentence)}</p>'
+    yield from map(_soft, about_dropout(settings.model, drawn_by["step"]))
     yield '<div class="small">'
     for column, name in (
         ("lr", "learning rate"),
@@ -111,8 +92,7 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
         drawn = [Curve(name, curve.x, curve.y) for curve in curves(metrics, column=column)]
         yield _figure(drawn, "step", name, size=(420, 190))
     yield "</div>"
-    changed = _changed(settings)
-    if changed:
+    if changed := _changed(settings):
         yield "<h2>Settings that differ from the defaults</h2>"
         yield _table(changed)
     yield from _samples(run)
@@ -120,26 +100,23 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
 
 def _facts(run: Run, noun: str) -> dict[str, str]:
     info = run.info
+    best = info.best
+    size = [] if info.corpus.chars is None else [f"{info.corpus.chars:,} {noun}s"]
     facts = {
         "status": run.status,
-        "text": _text_with_size(info.corpus, noun),
+        "text": ", ".join(run.text_names + size),
         "network": info.model or "",
-        "parameters": "" if info.parameters is None else f"{info.parameters:,}",
+        "parameters": _formatted(info.parameters, ","),
         "budget": info.budget or "",
-        "step": "" if info.step is None else f"{info.step:,}",
+        "step": _formatted(info.step, ","),
         "time": "" if info.elapsed_s is None else _time(info.elapsed_s),
     }
-    if info.best.loss is not None and info.best.step is not None:
+    if best.loss is not None and best.step is not None:
+        bits = best.loss / math.log(2)
         facts["best loss"] = (
-            f"{info.best.loss:.4f} nats = {info.best.loss / math.log(2):.4f} bits per "
-            f"{noun}, at step {info.best.step:,}"
+            f"{best.loss:.4f} nats = {bits:.4f} bits per {noun}, at step {best.step:,}"
         )
     return {name: fact for name, fact in facts.items() if fact}
-
-
-def _text_with_size(text: TextInfo, noun: str) -> str:
-    size = [] if text.chars is None else [f"{text.chars:,} {noun}s"]
-    return ", ".join(_names_of(text) + size)
 
 
 def _time(seconds: float) -> str:
@@ -147,10 +124,6 @@ def _time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
     return f"{seconds / 60:.1f} minutes"
-
-
-def _setting(value: object) -> str:
-    return "not set" if value is None else str(value)
 
 
 def _changed(settings: Settings) -> dict[str, str]:
@@ -162,15 +135,18 @@ def _changed(settings: Settings) -> dict[str, str]:
     }
 
 
+def _setting(value: object) -> str:
+    return "not set" if value is None else str(value)
+
+
 def _samples(run: Run) -> Iterator[str]:
     """Samples over time, side by side."""
-    found = RunDirectory(run.path).samples()
-    if not found:
+    samples = run.samples()
+    if not samples:
         return
-    places = np.unique(np.linspace(0, len(found) - 1, SAMPLES).round().astype(int))
     yield '<h2>Samples over time</h2><div class="small">'
-    for place in places:
-        step, path = found[place]
+    for number in np.unique(np.linspace(0, len(samples) - 1, SAMPLES).round().astype(int)):
+        step, path = samples[number]
         with open_own(path) as file:
             text = file.read(LONGEST_CHARACTER * SHOWN).decode(errors="replace")[:SHOWN]
         yield f"<figure><figcaption>step {step:,}</figcaption><pre>{as_html(text)}</pre></figure>"
@@ -180,21 +156,19 @@ def _samples(run: Run) -> Iterator[str]:
 def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
     """The beginning of the validation text, coloured by surprise, or why it is not."""
     try:
-        file, checkpoint = open_checkpoint(run.path)
-        text = own_corpus(file, checkpoint) if text is None else text
+        lm = run.lm
+        ids = run.checkpoint.splits((run.text if text is None else text).ids).val
     except (CheckpointError, CorpusError) as error:
-        yield f'<p class="soft">{as_html(f"No validation text is shown: {error}")}</p>'
+        yield _soft(f"No validation text is shown: {error}")
         return
-    ids, lm = checkpoint.splits(text.ids).val, checkpoint.language_model(file)
     if len(ids) < 2:
         return
     with blas_limited_to(1):  # the products are small
         score = lm.score(ids[:PASSAGE])
     yield "<h2>How surprising the text is to the model</h2>"
-    yield (
-        '<p class="soft">The beginning of the validation text. The stronger the colour of a '
-        f"{lm.vocabulary.noun}, the less the model expected it; full colour at {SURPRISING:g} "
-        "bits.</p>"
+    yield _soft(
+        "The beginning of the validation text. The stronger the colour of a "
+        f"{lm.vocabulary.noun}, the less the model expected it; full colour at {SURPRISING:g} bits."
     )
     yield f'<pre class="surprise">{score.coloured().to_html(LEVELS)}</pre>'
 
@@ -202,17 +176,15 @@ def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
 def _origin(run: Run) -> Iterator[str]:
     """What repeats the run."""
     info = run.info
-    found = {f"command {n}": text for n, text in enumerate(info.commands, 1)}
-    if info.corpus.sha256:
-        found["text, SHA-256"] = info.corpus.sha256
-    if info.seed is not None:
-        found["seed"] = str(info.seed)
-    if info.workers is not None:
-        found["processes"] = str(info.workers)
-    if info.ranks is not None and info.ranks > 1:
-        found["ranks"] = str(info.ranks)
+    facts = {f"command {n}": command for n, command in enumerate(info.commands, 1)}
+    facts |= {
+        "text, SHA-256": info.corpus.sha256 or "",
+        "seed": _formatted(info.seed),
+        "processes": _formatted(info.workers),
+        "ranks": str(info.ranks) if (info.ranks or 1) > 1 else "",
+    }
     yield "<h2>To repeat it</h2>"
-    yield _table(found | dict(info.versions))
+    yield _table({name: fact for name, fact in facts.items() if fact} | dict(info.versions))
 
 
 # ---- several runs
@@ -220,7 +192,7 @@ def _origin(run: Run) -> Iterator[str]:
 
 def _of_several(runs: Sequence[Run]) -> Iterator[str]:
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
-    texts, noun = _texts(ranked), common_noun(runs)
+    names, texts, noun = [run.path.name for run in ranked], _texts(ranked), common_noun(runs)
     if len(set(texts)) > 1:
         yield (
             "<p>The runs have different texts. A loss depends on the text, so losses on different "
@@ -228,19 +200,20 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
         )
     without = [run.path.name for run in ranked if run.info.best.split == "train"]
     if without:
-        yield as_html(
-            f"Without validation text, and so with a training loss as best loss and without a "
+        sentence = (
+            "Without validation text, and so with a training loss as best loss and without a "
             f"curve: {', '.join(without)}."
-        ).join(["<p>", "</p>"])
-    metrics = [(run.path.name, run.metrics) for run in ranked]
-    yield from _losses({by: list(_validation(metrics, by)) for by in AXES}, noun, "validation ")
-    columns = {name: list(map(of, ranked)) for name, of in RESULTS.items()}
+        )
+        yield f"<p>{as_html(sentence)}</p>"
+    metrics = [run.metrics for run in ranked]
+    yield from _losses({by: _validation(names, metrics, by) for by in AXES}, noun, "validation ")
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
-    others = {"text": texts, PORTION: list(map(_portion, ranked))} | others
+    others = {"text": texts, "batch x window": list(map(_portion, ranked))} | others
+    columns = _results(ranked)
     columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
-    yield _comparison([run.path.name for run in ranked], columns)
+    yield _comparison(names, columns)
 
 
 def _texts(runs: Sequence[Run]) -> list[str]:
@@ -251,41 +224,40 @@ def _texts(runs: Sequence[Run]) -> list[str]:
     return [f"{name} {text[:8]}" for name, text in zip(names, hashes, strict=True)]
 
 
-PORTION = "batch x window"
-
-
 def _portion(run: Run) -> str:
     """What a step reads: less than the settings say if the text is short."""
     try:
-        _, checkpoint = open_checkpoint(run.path)
+        return f"{run.checkpoint.batch} x {run.checkpoint.window}"
     except CheckpointError:
         return ""
-    return f"{checkpoint.batch} x {checkpoint.window}"
 
 
-RESULTS: Mapping[str, Callable[[Run], str]] = {
-    "best loss": lambda run: _shown(run.info.best.loss, ".4f"),
-    "at step": lambda run: _shown(run.info.best.step, ","),
-    "minutes": lambda run: _shown(_minutes(run.info.elapsed_s), ".1f"),
-    "parameters": lambda run: _shown(run.info.parameters, ","),
-}
-"""What came of a run, by the names of the columns."""
+def _results(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """What came of runs, by the names of the columns."""
+    infos = [run.info for run in runs]
+    minutes = [None if info.elapsed_s is None else info.elapsed_s / 60 for info in infos]
+    return {
+        "best loss": [_formatted(info.best.loss, ".4f") for info in infos],
+        "at step": [_formatted(info.best.step, ",") for info in infos],
+        "minutes": [_formatted(one, ".1f") for one in minutes],
+        "parameters": [_formatted(info.parameters, ",") for info in infos],
+    }
 
 
-def _minutes(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds / 60
-
-
-def _shown(value: float | None, form: str) -> str:
+def _formatted(value: float | None, form: str = "") -> str:
     return "" if value is None else format(value, form)
 
 
-def _validation(metrics: Sequence[tuple[str, Mapping[str, Column]]], by: str) -> Iterator[Curve]:
+def _validation(
+    names: Sequence[str], metrics: Sequence[Mapping[str, Column]], by: str
+) -> list[Curve]:
     """The validation losses of runs, each in the run's colour."""
-    for number, (name, columns) in enumerate(metrics):
-        for curve in curves(columns, by):
-            if curve.name == "validation":
-                yield Curve(name, curve.x, curve.y, colour=number)
+    return [
+        Curve(name, curve.x, curve.y, colour=number)
+        for number, (name, columns) in enumerate(zip(names, metrics, strict=True))
+        for curve in curves(columns, by)
+        if curve.name == "validation"
+    ]
 
 
 def _comparison(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
@@ -302,10 +274,6 @@ def _comparison(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> s
     )
     table = f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
     return f'<div class="table" tabindex="0"><table class="runs" role="table">{table}</table></div>'
-
-
-def _swatch(number: int) -> str:
-    return f'<i class="swatch colour-{number % len(COLOURS)}"></i>'
 
 
 # ---- HTML
@@ -343,7 +311,11 @@ def _page(title: str, parts: Iterable[str]) -> str:
     )
 
 
-def _table(facts: Mapping[str, Any]) -> str:
+def _soft(sentence: str) -> str:
+    return f'<p class="soft">{as_html(sentence)}</p>'
+
+
+def _table(facts: Mapping[str, str]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(str(fact))}</td></tr>'
         for name, fact in facts.items()
@@ -382,3 +354,7 @@ def _figure(
     )
     key = f'<ul class="key">{names}</ul>' if len(drawn) > 1 else ""
     return f"<figure>{key}{chart}</figure>"
+
+
+def _swatch(number: int) -> str:
+    return f'<i class="swatch colour-{number % len(COLOURS)}"></i>'

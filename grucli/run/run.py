@@ -1,70 +1,207 @@
-"""Runs as Python objects: their settings, their results and their models."""
+"""A run, opened to be read: its settings and results, its text, and its model."""
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from stat import S_ISREG
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from grucli.arguments import PathLike, checked
 from grucli.charts import Curve, svg, typical_top
-from grucli.config import Settings, resolve
-from grucli.errors import CheckpointError, UsageError
+from grucli.config import Settings, Values, read_file, resolve
+from grucli.data.corpus import Corpus
+from grucli.data.corpus import read as read_corpus
+from grucli.data.text_files import STANDARD_INPUT
+from grucli.data.windows import Splits
+from grucli.errors import (
+    ArgumentError,
+    CheckpointError,
+    CorpusError,
+    SettingsError,
+    UnknownCharacterError,
+    UsageError,
+)
+from grucli.files import Lock, open_file, sha256
 from grucli.html import as_html
-from grucli.run.directory import RunDirectory, check_is_run, list_runs, open_checkpoint
-from grucli.run.run_files import HEADER, RunInfo
-from grucli.run.summary import DAMAGED
-
-if TYPE_CHECKING:
-    from grucli.language_model import LanguageModel
+from grucli.language_model import LanguageModel
+from grucli.nn.params import Ids
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.records import (
+    HEADER,
+    Metrics,
+    Pointer,
+    RunInfo,
+    is_own,
+    read_info,
+    read_metrics,
+    read_pointer,
+    stem,
+    step_in,
+)
+from grucli.text_out import resume_command
 
 Column = npt.NDArray[Any]
+Which = Literal["best", "last"]
+
+DAMAGED = "damaged run.json"  # the status of a run that cannot be read
+READS = 20  # attempts to read the best checkpoint while another process trains the run
+SPLITS = ("train", "val", "test")
 
 
-def loss_axis(noun: str) -> str:
-    """The name of the axis of a loss per character or per byte."""
-    return f"loss, nats per {noun}"
+class CheckpointFolder:
+    """The directory ``checkpoints/`` of a run: files named by step, and pointers to two of them."""
 
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
-def common_noun(runs: "Sequence[Run]") -> str:
-    """What all runs predict: "character" or "byte".
+    @property
+    def exist(self) -> bool:
+        """Whether there is any checkpoint or pointer."""
+        pointers = (self.path / "best.json", self.path / "last.json")
+        return any(map(os.path.lexists, pointers)) or bool(self.files())
 
-    Raises:
-        UsageError: some predict characters and some bytes, so their losses have no common axis.
-    """
-    nouns = {run.settings.data.noun: run.path for run in runs}
-    if len(nouns) > 1:
-        one, other = (f"{path} predicts {noun}s" for noun, path in nouns.items())
-        raise UsageError(
-            f"{one} and {other}, so that their losses cannot be compared; name one kind only"
-        )
-    return next(iter(nouns))
+    def file_of(self, step: int) -> Path:
+        """The file of the checkpoint at a step."""
+        return self.path / f"{stem(step)}.npz"
+
+    def files(self) -> list[Path]:
+        """The checkpoint files of this run, in the order of their steps."""
+        files = [path for path in self.path.glob("step-*.npz") if step_in(path.name) is not None]
+        return sorted(files, key=lambda path: step_in(path.name) or 0)
+
+    def pointer(self, which: Which) -> Pointer | None:
+        """The content of ``best.json`` or ``last.json``; None before the first checkpoint.
+
+        Raises:
+            CheckpointError: the file is damaged.
+        """
+        return read_pointer(self.path / f"{which}.json")
+
+    def find(self, which: Which) -> Path:
+        """The verified file of the best or last checkpoint; the last if there is no best one.
+
+        Raises:
+            CheckpointError: there is no checkpoint yet, or the file is damaged.
+        """
+        pointer = self.pointer(which) or self.pointer("last")
+        if pointer is None:
+            raise CheckpointError(
+                f"{self.path.parent}: no checkpoint yet; the first one is written at the first "
+                "evaluation, or when the run is stopped"
+            )
+        path = self.path / pointer.file
+        try:
+            as_written = sha256(path) == pointer.sha256
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
+            ) from None
+        if not as_written:  # damaged, or newer than the pointer after a crash
+            checkpoints.read(path)
+        return path
+
+    def read(self, which: Which) -> Checkpoint:
+        """The best or last checkpoint; errors as in ``find``."""
+        return checkpoints.read(self.find(which))
+
+    def last_sound(self) -> tuple[Path, Checkpoint, CheckpointError | None]:
+        """The last checkpoint, or the newest intact one and the error of the last one.
+
+        Raises:
+            CheckpointError: there is no intact checkpoint.
+        """
+        try:
+            path = self.find("last")
+            return path, checkpoints.read(path), None
+        except CheckpointError as error:
+            problem = error
+        for path in reversed(self.files()):
+            with contextlib.suppress(CheckpointError):
+                return path, checkpoints.read(path), problem
+        raise problem
 
 
 class Run:
-    """A run directory. Its files are read at each access, so the object shows current progress.
+    """A run directory, or a checkpoint file outside of one.
+
+    Its small files are read at each access, so the object shows the progress of a run in training:
+    ``settings``, ``info``, ``status``, ``metrics`` and what follows from them. The checkpoint, the
+    model and the text are read once.
 
     Args:
         path: the run directory.
+        file: a checkpoint of the run to use instead of its best one. Outside of a run directory,
+            ``path`` and ``file`` are the same; ``Run.open`` sees to that.
 
     Attributes:
         path: the run directory.
+        checkpoints: the files of its checkpoints.
 
     Raises:
         CheckpointError: this is not a run directory.
     """
 
+    checkpoints: CheckpointFolder
+
     @checked
-    def __init__(self, path: PathLike) -> None:
+    def __init__(self, path: PathLike, file: PathLike | None = None) -> None:
         self.path = Path(path)
-        check_is_run(self.path)
-        self._directory = RunDirectory(self.path)
+        self._file = None if file is None else Path(file)
+        if self._file != self.path and not is_run(self.path):
+            raise CheckpointError(
+                f"{path}: not a run directory: it holds no run.json; `grucli runs` lists runs"
+            )
+        self.checkpoints = CheckpointFolder(self.path / "checkpoints")
+
+    @classmethod
+    @checked
+    def open(cls, path: PathLike) -> "Run":
+        """Open a run directory, whose checkpoint is the best one, or a checkpoint file.
+
+        Raises:
+            CheckpointError: there is no run or checkpoint at this path.
+        """
+        path = Path(path)
+        try:
+            if path.is_dir():
+                return cls(path)
+            exists = path.exists()
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+        if not exists:
+            raise CheckpointError(
+                f"{path}: there is no such run or checkpoint; `grucli runs` lists runs"
+            )
+        around = (place for place in path.resolve().parents[:2] if (place / "run.json").is_file())
+        return cls(next(around, path), path)
+
+    # ---- small files
 
     @property
     def settings(self) -> Settings:
-        """The settings in config.yaml."""
-        return resolve([self._directory.config()])
+        """The settings in config.yaml; of a checkpoint outside of a run, its own.
+
+        Raises:
+            SettingsError: the file cannot be read.
+        """
+        if self._is_alone:
+            return self.checkpoint.settings
+        return resolve([self.config()])
+
+    def config(self) -> tuple[str, Values]:
+        """The path of config.yaml, and its settings; errors as in ``settings``."""
+        path = self.path / "config.yaml"
+        try:
+            open_file(path).close()  # refuses a pipe, which would block
+        except OSError as error:
+            raise SettingsError(f"{path}: cannot be read: {error.strerror or error}") from None
+        return str(path), read_file(path)
 
     @property
     def info(self) -> RunInfo:
@@ -73,70 +210,254 @@ class Run:
         Raises:
             CheckpointError: the file is damaged.
         """
-        return self._directory.info
+        return RunInfo() if self._is_alone else read_info(self.path / "run.json")
 
     @property
     def status(self) -> str:
-        """The status: running, done, interrupted, failed or died; errors as in ``info``."""
-        return self._directory.status
+        """The status: running, done, interrupted, failed or died; errors as in ``info``.
+
+        It is "died" if run.json says "running" but the lock is certainly free.
+        """
+        status = self.info.status or "unknown"
+        died = status == "running" and Lock(self.path / "lock").is_free()
+        return "died" if died else status
+
+    def rows(self) -> list[Metrics]:
+        """The rows of metrics.csv; errors as in ``metrics``."""
+        return read_metrics(self.path / "metrics.csv")
 
     @property
     def metrics(self) -> dict[str, Column]:
         """The columns of metrics.csv by name, of equal length, in a form for ``pandas.DataFrame``.
 
         Raises:
-            CheckpointError: the file cannot be read.
+            CheckpointError: the file cannot be read, or grucli did not write it.
         """
-        rows = self._directory.metrics()
+        rows = self.rows()
+        types = {"step": int, "chars": int, "split": str}
         return {
-            name: np.array([getattr(row, name) for row in rows], _type(name)) for name in HEADER
+            name: np.array([getattr(row, name) for row in rows], types.get(name, float))
+            for name in HEADER
         }
 
     def curves(self, by: str = "step", column: str = "loss") -> list[Curve]:
-        """The curves of the metrics: training, and for losses validation.
+        """The curves of the metrics: training, and for losses validation; errors as there.
 
         Args:
             by: the column of the horizontal axis: step, chars or elapsed_s.
             column: the column of the vertical axis.
-
-        Raises:
-            CheckpointError: the file cannot be read.
         """
         return curves(self.metrics, by, column)
 
-    def load(self) -> "LanguageModel":
-        """Load the model of the best checkpoint.
+    def validation_losses(self) -> list[float]:
+        """The validation losses, in order; errors as in ``metrics``."""
+        return [row.loss for row in self.rows() if row.split == "val"]
+
+    def samples(self) -> list[tuple[int, Path]]:
+        """The samples with their steps, in order, without what is not a file."""
+        folder = self.path / "samples"
+        paths = [] if folder.is_symlink() else folder.glob("step-*.txt")
+        named = [(step_in(path.name), path) for path in paths if S_ISREG(path.lstat().st_mode)]
+        return sorted((step, path) for step, path in named if step is not None)
+
+    def inputs(self) -> Iterator[Path]:
+        """The files that a command may read: those of the run, and its text."""
+        yield from filter(None, (self.path, self._file))
+        if not self._is_alone:
+            yield from (file for file in self.path.rglob("*") if is_own(file.name))
+        yield from map(Path, self.info.corpus.paths or [])
+
+    # ---- the checkpoint and its model
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether this is a checkpoint outside of a run directory."""
+        return self._file == self.path
+
+    @cached_property
+    def _opened(self) -> tuple[Path, Checkpoint]:
+        if self._file is not None:
+            return self._file, checkpoints.read(self._file)
+        for attempt in range(READS):
+            try:
+                file = self.checkpoints.find("best")
+                return file, checkpoints.read(file)
+            except CheckpointError:
+                # a process that trains the run may have replaced the file just now
+                if attempt + 1 == READS or Lock(self.path / "lock").is_free():
+                    raise
+        raise AssertionError
+
+    @property
+    def file(self) -> Path:
+        """The file of ``checkpoint``; errors as there."""
+        return self._opened[0]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The checkpoint that was opened: the best one, or the file.
 
         Raises:
             CheckpointError: there is no checkpoint, or it is damaged.
         """
-        file, checkpoint = open_checkpoint(self.path)
-        return checkpoint.language_model(file)
+        return self._opened[1]
+
+    @cached_property
+    def lm(self) -> LanguageModel:
+        """The model of ``checkpoint``; errors as there."""
+        return self.checkpoint.language_model(self.file)
+
+    def load(self) -> LanguageModel:
+        """Load the model of the best checkpoint, as it is now; errors as in ``checkpoint``."""
+        return Run(self.path, self._file).lm
+
+    # ---- the text
+
+    @property
+    def noun(self) -> str:
+        """What the model predicts: "character" or "byte"; errors as in ``settings``."""
+        return self.settings.data.noun
+
+    @property
+    def text_names(self) -> list[str]:
+        """The names of the files of the text, as far as run.json tells them; errors as there."""
+        names = (Path(path).name for path in self.info.corpus.paths or [])
+        return ["standard input" if name == STANDARD_INPUT else name for name in names]
+
+    @property
+    def sources(self) -> list[str]:
+        """The paths of the text; ``-`` is standard input.
+
+        Raises:
+            CheckpointError: run.json has no paths, or a path is a pipe or a device.
+        """
+        paths = self.info.corpus.paths
+        if self._is_alone:
+            raise CheckpointError(
+                f"{self.path}: is outside its run directory, which records the text; name a text"
+            )
+        if paths is None:
+            raise CheckpointError(
+                f"{self.path / 'run.json'}: does not name the corpus; give it again"
+            )
+        for path in paths:
+            if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+                raise CheckpointError(f"{path}: is a pipe or a device; give the corpus again")
+        return paths
+
+    def resume_command(self, sources: Sequence[str] = ()) -> str:
+        """The command that resumes the run; ``sources`` as in ``shell.resume_command``."""
+        return resume_command(self.path, sources, self.info.ranks or 1)
+
+    @cached_property
+    def text(self) -> Corpus:
+        """The training text, with held-out parts.
+
+        Raises:
+            CheckpointError: the run does not record the text, or the text was standard input.
+            CorpusError: the text has changed.
+        """
+        if STANDARD_INPUT in self.sources:
+            raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
+        data, checkpoint = self.checkpoint.settings.data, self.checkpoint
+        with contextlib.suppress(UnknownCharacterError):
+            unknown = checkpoint.text_id.unknown
+            corpus = read_corpus(self.sources, data, checkpoint.vocabulary, unknown)
+            if corpus.text_id == checkpoint.text_id:
+                return corpus
+        raise CorpusError(f"{', '.join(self.sources)}: has changed since training; name a text")
+
+    @property
+    def splits(self) -> Splits:
+        """The parts of the text; errors as in ``text``."""
+        return self.checkpoint.splits(self.text.ids)
+
+    def split(self, name: str) -> Ids:
+        """The ids of a part of the text: "train", "val" or "test"; (N,).
+
+        Raises:
+            ArgumentError: there is no part with this name.
+            UsageError: the run did not hold out this part; other errors as in ``text``.
+        """
+        if name not in SPLITS:
+            raise ArgumentError("split", f"must be train, val or test, not {name}")
+        ids: Ids = getattr(self.splits, name)
+        if len(ids) < 2:
+            raise UsageError(f"the run did not hold out {name} text: data.{name} was 0")
+        return ids
+
+    def ids(self, file: str | None = None) -> Ids:
+        """The ids of the text, or of a file that is read in the same way, (N,).
+
+        Raises:
+            CheckpointError: the run's text is not known.
+            CorpusError: the text cannot be read, is too short or has changed.
+            UnknownCharacterError: the text has characters that the model never saw.
+        """
+        if file is None:
+            return self.text.ids
+        ids = self.lm.read(file).ids
+        if len(ids) < 2:
+            raise CorpusError(f"{file}: too short; it must have at least two characters")
+        return ids
+
+    def was_trained_on(self, text: Corpus) -> bool:
+        """Whether a text has the content of the training text, or is one of its files."""
+        own = list[str]()
+        with contextlib.suppress(CheckpointError):
+            own = [path for path in self.info.corpus.paths or [] if path != STANDARD_INPUT]
+        files = [Path(file).resolve() for file in text.sources if file != STANDARD_INPUT]
+        is_file = any(Path(path) in (file, *file.parents) for file in files for path in own)
+        return is_file or text.text_id.sha256 == self.checkpoint.text_id.sha256
+
+    # ---- what is shown of a run
+
+    def facts(self) -> dict[str, Any]:
+        """Facts for a list of runs, by name; unknown ones are None.
+
+        ``loss`` is the best validation loss, in nats per symbol; ``level`` tells what a symbol is.
+        ``step`` is the number of steps at the last checkpoint. If run.json is damaged, ``status``
+        says so.
+        """
+        try:
+            info, status, names = self.info, self.status, self.text_names
+        except CheckpointError:
+            info, status, names = RunInfo(), DAMAGED, []
+        return {
+            "run": self.path.name,
+            "status": status,
+            "loss": None if info.best.split == "train" else info.best.loss,
+            "level": info.corpus.level,
+            "step": info.step,
+            "model": info.model,
+            "lr": info.lr,
+            "dropout": info.dropout,
+            "budget": info.budget,
+            "corpus": ", ".join(names) or None,
+        }
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r}: {', '.join(self._facts().values())})"
+        return f"Run({str(self.path)!r}: {', '.join(self._described().values())})"
 
-    def _facts(self) -> dict[str, str]:
-        """Facts about the run by name, as texts; unknown ones are left out."""
-        try:
-            info, status = self.info, self.status
-        except CheckpointError:
-            return {"status": DAMAGED}
+    def _described(self) -> dict[str, str]:
+        """Facts about the run by name, in words; unknown ones are left out."""
+        facts = self.facts()
+        info = RunInfo() if facts["status"] == DAMAGED else self.info
         best = info.best
         loss = "" if best.loss is None else f"{best.loss:.4f} nats per {info.corpus.noun}"
-        facts = {
-            "status": status,
-            "text": ", ".join(Path(path).name for path in info.corpus.paths or []),
-            "model": info.model or "",
+        words = {
+            "status": facts["status"],
+            "text": facts["corpus"],
+            "model": info.model,
             "parameters": f"{info.parameters:,} parameters" if info.parameters else "",
             "step": "" if info.step is None else f"step {info.step:,}",
             "best": f"{loss} at step {best.step:,}" if loss and best.step is not None else loss,
         }
-        return {name: fact for name, fact in facts.items() if fact}
+        return {name: word for name, word in words.items() if word}
 
     def _repr_html_(self) -> str:
         """HTML for notebooks: the facts about the run and its loss curve."""
-        facts = {"run": self.path.name, **self._facts()}
+        facts = {"run": self.path.name, **self._described()}
         rows = "".join(
             f"<tr><th style='text-align:left'>{name}</th>"
             f"<td style='text-align:left'>{as_html(fact)}</td></tr>"
@@ -144,22 +465,29 @@ class Run:
         )
         try:
             losses = self.curves()
-            curve = svg(
-                losses, x="step", y=loss_axis(self.info.corpus.noun), highest=typical_top(losses)
-            )
+            axis, top = loss_axis(self.info.corpus.noun), typical_top(losses)
+            curve = svg(losses, x="step", y=axis, highest=top)
         except CheckpointError:
             curve = ""
         return f"<div><table>{rows}</table>{curve}</div>"
 
 
-def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
-    """The curves of ``Run.metrics``, as of ``Run.curves``."""
-    found = []
-    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
-        rows = metrics["split"] == split
-        if rows.any() and (column == "loss" or split == "train"):
-            found.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
-    return found
+def is_run(path: Path) -> bool:
+    """Whether a path is a run directory."""
+    return os.path.lexists(path / "run.json") or (path / "checkpoints").is_dir()
+
+
+@checked
+def load(path: PathLike) -> LanguageModel:
+    """Load the model of a checkpoint file, or of the best checkpoint of a run.
+
+    Args:
+        path: a run directory or a checkpoint file.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is damaged.
+    """
+    return Run.open(path).lm
 
 
 @checked
@@ -169,10 +497,41 @@ def runs(directory: PathLike = "runs") -> list[Run]:
     Raises:
         UsageError: there is no such directory.
     """
-    return [Run(run.path) for run in list_runs(Path(directory))]
+    root = Path(directory)
+    if not root.is_dir():
+        raise UsageError(f"{root}: there is no such directory; `grucli train CORPUS` makes runs")
+    paths = [path for path in root.iterdir() if os.path.lexists(path / "run.json")]
+    return [Run(path) for path in sorted(paths, key=lambda path: path.name, reverse=True)]
 
 
-def _type(column: str) -> type:
-    if column in ("step", "chars"):
-        return int
-    return str if column == "split" else float
+# ---- curves of several runs
+
+
+def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
+    """The curves of ``Run.metrics``, as of ``Run.curves``."""
+    drawn = []
+    for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
+        rows = metrics["split"] == split
+        if rows.any() and (column == "loss" or split == "train"):
+            drawn.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
+    return drawn
+
+
+def loss_axis(noun: str) -> str:
+    """The name of the axis of a loss per character or per byte."""
+    return f"loss, nats per {noun}"
+
+
+def common_noun(runs: Sequence[Run]) -> str:
+    """What all runs predict: "character" or "byte".
+
+    Raises:
+        UsageError: some predict characters and some bytes, so their losses have no common axis.
+    """
+    nouns = {run.noun: run.path for run in runs}
+    if len(nouns) > 1:
+        one, other = (f"{path} predicts {noun}s" for noun, path in nouns.items())
+        raise UsageError(
+            f"{one} and {other}, so that their losses cannot be compared; name one kind only"
+        )
+    return next(iter(nouns))

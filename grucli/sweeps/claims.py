@@ -23,8 +23,7 @@ from grucli.files import Lock
 from grucli.sweeps.space import Distribution, Space, from_optuna
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
-from grucli.sweeps.summary import minutes_of_training
-from grucli.sweeps.trial_record import NOTES, TENTHS, Kind, TrialRecord
+from grucli.sweeps.summary import NOTES, TENTHS, Kind, TrialRecord, minutes_of_training
 
 LOST = 5  # worker deaths in a row, without a new checkpoint, after which a trial is given up
 STARTUP = 8  # trials with random values before TPE begins to choose
@@ -115,7 +114,12 @@ def claim_trial(study: Study, space: Space) -> ClaimedTrial | None:
             if claimed is not None:
                 return claimed
         _check_possible(study, space, trials)
-        return _make(study, space) if _budget_is_left(space, trials) else None
+        limit, minutes = space.trials, space.options.minutes
+        if limit is not None and len(trials) >= limit:
+            return None
+        if minutes is not None and minutes_of_training(trials) >= minutes:
+            return None
+        return _make(study, space)
 
 
 def _take_over(study: Study, space: Space, record: TrialRecord) -> ClaimedTrial | None:
@@ -183,17 +187,6 @@ def _suggest(trial: optuna.Trial, key: str, one: Distribution) -> Any:
     if isinstance(one, IntDistribution):
         return trial.suggest_int(key, one.low, one.high, step=one.step, log=one.log)
     return trial.suggest_float(key, one.low, one.high, step=one.step, log=one.log)
-
-
-# ---- the budget of the sweep
-
-
-def _budget_is_left(space: Space, trials: Sequence[TrialRecord]) -> bool:
-    """Whether another trial may begin."""
-    limit, minutes = space.trials, space.options.minutes
-    if limit is not None and len(trials) >= limit:
-        return False
-    return minutes is None or minutes_of_training(trials) < minutes
 
 
 def _check_possible(study: Study, space: Space, trials: Sequence[TrialRecord]) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal
 
 import numpy as np
 import yaml
@@ -22,7 +21,6 @@ from grucli.config import (
     read_file,
     resolve,
     to_scalar,
-    with_new_names,
 )
 from grucli.errors import SettingsError
 
@@ -79,11 +77,10 @@ class Space:
     def grid_point(self, number: int) -> Values:
         """What Optuna stores for trial ``number``; numbers after the last point begin anew."""
         index, values = int(self._order[number % self.grid_size]), {}
-        for key, one in self.distributions.items():
-            of_this = points(one)
-            assert of_this is not None
-            index, at = divmod(index, len(of_this))
-            values[key] = of_this[at]
+        for key, distribution in self.distributions.items():
+            choices = points(distribution) or ()
+            index, at = divmod(index, len(choices))
+            values[key] = choices[at]
         return values
 
 
@@ -96,7 +93,7 @@ def read_space(config: Path | None, settings: Mapping[str, Any]) -> Space:
     Raises:
         SettingsError: one message lists all problems, each with file, key and what is allowed.
     """
-    values = with_new_names({**(read_file(config) if config else {}), **settings})
+    values = {**(read_file(config) if config else {}), **settings}
     source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}
@@ -141,15 +138,15 @@ def _checked_distribution(key: str, form: Any, source: str) -> Distribution:
     if key not in DEFAULTS:
         resolve([(source, {key: 0})])
     try:
-        one = _distribution(key, form)
+        made = _distribution(key, form)
     except RangeError as error:
         raise SettingsError(f"{source}: {key}: {error}") from None
     # what lies between two possible numbers is possible, too
-    values = form["choice"] if isinstance(one, CategoricalDistribution) else (one.low, one.high)
+    values = form["choice"] if isinstance(made, CategoricalDistribution) else (made.low, made.high)
     problems = [line for value in values for line in _problems(source, {key: value})]
     if problems:
         raise SettingsError("\n".join(problems))
-    return one
+    return made
 
 
 def _problems_of_the_whole(space: Space) -> Iterator[str]:
@@ -182,14 +179,14 @@ def _problems_of_the_whole(space: Space) -> Iterator[str]:
 # ---- a range
 
 
-def points(one: Distribution) -> Sequence[Any] | None:
+def points(distribution: Distribution) -> Sequence[Any] | None:
     """All values that Optuna can store, for a grid; None if there are too many to list."""
-    if isinstance(one, CategoricalDistribution):
-        return tuple(one.choices)
-    if one.step is None or (one.high - one.low) / one.step > MOST_POINTS:
+    if isinstance(distribution, CategoricalDistribution):
+        return tuple(distribution.choices)
+    low, high, step = distribution.low, distribution.high, distribution.step
+    if step is None or (high - low) / step > MOST_POINTS:
         return None
-    count = 1 + math.floor((one.high - one.low) / one.step + ROUNDING)
-    return [one.low + number * one.step for number in range(count)]
+    return [low + number * step for number in range(1 + math.floor((high - low) / step + ROUNDING))]
 
 
 def from_optuna(key: str, stored: Any) -> Any:
@@ -197,12 +194,12 @@ def from_optuna(key: str, stored: Any) -> Any:
     return tuple(yaml.safe_load(stored)) if isinstance(DEFAULTS.get(key), list) else stored
 
 
-def to_json(one: Distribution) -> dict[str, Any]:
+def to_json(distribution: Distribution) -> dict[str, Any]:
     """A distribution as a study stores it."""
-    if isinstance(one, CategoricalDistribution):
-        return {"choice": list(one.choices)}
-    whole = isinstance(one, IntDistribution)
-    return {"low": one.low, "high": one.high, "step": one.step, "log": one.log, "whole": whole}
+    if isinstance(distribution, CategoricalDistribution):
+        return {"choice": list(distribution.choices)}
+    numbers = {name: getattr(distribution, name) for name in ("low", "high", "step", "log")}
+    return {**numbers, "whole": isinstance(distribution, IntDistribution)}
 
 
 def from_json(stored: Any) -> Distribution:
@@ -214,8 +211,10 @@ def from_json(stored: Any) -> Distribution:
 
 def _storable(value: Any) -> Any:
     """A value in a form that Optuna can store: a list becomes a text."""
-    if isinstance(value, bool | int | float | str | None):
-        return value
+    return value if isinstance(value, bool | int | float | str | None) else _scalar(value)
+
+
+def _scalar(value: Any) -> str:
     return to_scalar(tuple(value) if isinstance(value, list) else value)
 
 
@@ -242,12 +241,11 @@ def _distribution(key: str, form: Any) -> Distribution:
         raise RangeError(f"choice must be a list of values, not {_shown(values)}")
     if any(isinstance(one, dict) for one in values):
         raise RangeError(f"a choice cannot contain ranges: {_shown(values)}")
-    choices = [_storable(one) for one in values]
-    texts = [to_scalar(one) for one in choices]
+    texts = [_scalar(one) for one in values]
     twice = [text for text in texts if texts.count(text) > 1]
     if twice:
         raise RangeError(f"choice has {twice[0]} twice")
-    return CategoricalDistribution(choices)
+    return from_json({"choice": values})
 
 
 def _read_numbers(key: str, kind: str, ends: Any, step: Any) -> Distribution:
@@ -282,15 +280,9 @@ def _is_number(value: Any) -> bool:
 def _is_whole(key: str) -> bool | None:
     """Whether a setting is an integer; None if it is no number."""
     section, _, name = key.partition(".")
-    types = _types(type(getattr(Settings(), section)).model_fields[name].annotation)
-    return False if float in types else True if int in types else None
-
-
-def _types(annotation: Any) -> set[Any]:
-    """The types that an annotation allows."""
-    if get_origin(annotation) in (Union, UnionType, Annotated):
-        return set().union(*map(_types, get_args(annotation)))
-    return {annotation}
+    schema = type(getattr(Settings(), section)).model_json_schema()["properties"][name]
+    types = {one.get("type") for one in schema.get("anyOf", [schema])}
+    return False if "number" in types else True if "integer" in types else None
 
 
 def _shown(value: Any) -> str:

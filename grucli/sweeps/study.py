@@ -31,8 +31,7 @@ from grucli.sweeps.storage import (
     quietly,
     without_password,
 )
-from grucli.sweeps.summary import Summary, by_result, minutes_of_training
-from grucli.sweeps.trial_record import TENTHS, TrialRecord
+from grucli.sweeps.summary import TENTHS, Summary, TrialRecord, by_result, minutes_of_training
 
 DEFINITION = "grucli"  # the attribute of a study that says what all of its workers agree on
 FOLDER = "folder"  # and one for each of its folders: this word and the id of the folder

@@ -18,15 +18,17 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import Lock, temporary_for
-from grucli.run.directory import OWN_FILES, RunDirectory
+from grucli.run.records import OWN_FILES
+from grucli.run.run import Run, is_run
 from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
-from grucli.sweeps.trial_record import TENTHS, why_foreign
+from grucli.sweeps.summary import TENTHS, why_foreign
 from grucli.training.events import Evaluated, Event, Finished, RolledBack, Stepped, closed_at_exit
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.session import Session
 
 PAUSE = 0.5  # seconds between two looks at the trials of other workers
 SHAPE = {"train.batch", "train.window"}  # what a run reduces if the text is too short for it
@@ -50,7 +52,7 @@ class Worker:
         self.space, self.sources, self.command = space, sources, command
         self._data: Data = resolve([(space.source, space.fixed)]).data
         self._text: Corpus = read_corpus(sources, self._data)
-        self._sha256 = self._text.sha256
+        self._sha256 = self._text.text_id.sha256
         self.study = Study.create(folder, storage, space, self._sha256)
 
     @closed_at_exit
@@ -99,13 +101,13 @@ class Worker:
         if claimed.ended:
             yield TrialEnded(self.study.trials()[claimed.record.number])
 
-    def _check_own(self, claimed: ClaimedTrial, run: RunDirectory | None) -> None:
+    def _check_own(self, claimed: ClaimedTrial, run: Run | None) -> None:
         """Refuse a run that is not that of its trial."""
         values = {**self.study.definition["fixed"], **claimed.record.values}
         if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
             raise UsageError(f"{why}; move it away, or choose another name with --name")
 
-    def _session(self, claimed: ClaimedTrial, run: RunDirectory | None) -> Session | None:
+    def _session(self, claimed: ClaimedTrial, run: Run | None) -> Session | None:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
             if run is not None:
@@ -131,7 +133,7 @@ class Worker:
         data = request.settings().data
         if data != self._data:
             self._text, self._data = read_corpus(self.sources, data), data
-            if self._text.sha256 != self._sha256:
+            if self._text.text_id.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = prepare(request, text=self._text)
         _check_plan(session, bool(SHAPE & self.space.distributions.keys()))
@@ -162,16 +164,20 @@ def _check_plan(session: Session, shape_is_chosen: bool) -> None:
         )
 
 
-def _run_directory(path: Path) -> RunDirectory | None:
+def _run_directory(path: Path) -> Run | None:
     """A run directory, if it is there. Remains of one that was never complete are removed."""
     own = OWN_FILES | {"lock", "samples", "checkpoints"}
     names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
     if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
         shutil.rmtree(path)
-    return RunDirectory(path) if path.exists() else None
+    if path.exists() and not is_run(path):
+        raise UsageError(
+            f"{path}: is not a run of this study; move it away, or choose another name with --name"
+        )
+    return Run(path) if path.exists() else None
 
 
-def _saved_step(run: RunDirectory) -> int | None:
+def _saved_step(run: Run) -> int | None:
     try:
         saved = run.checkpoints.pointer("last")
     except GrucliError:  # resuming will find another checkpoint, or say what is wrong
@@ -181,7 +187,7 @@ def _saved_step(run: RunDirectory) -> int | None:
 
 def _tell_best(claimed: ClaimedTrial, *, complete: bool) -> None:
     """Tell the lowest validation loss of a run."""
-    best = RunDirectory(claimed.path).info.best
+    best = Run(claimed.path).info.best
     if best.loss is None or best.split == "train":
         claimed.refuse("failed", "run.json has no validation loss")
         return

@@ -9,32 +9,29 @@ import math
 from grucli.defaults import learning_rate, lower_rate
 from grucli.errors import DivergedError
 from grucli.evaluation import guessed
-from grucli.run.progress import Progress
-from grucli.run.run_files import Pointer
+from grucli.run.checkpoint import Progress
+from grucli.run.records import Pointer
 from grucli.training.plan import Plan
 from grucli.training.step import Update
 
-NONFINITE_STEPS = 5
-"""Consecutive non-finite steps before the run counts as diverged."""
+NONFINITE_STEPS = 5  # consecutive non-finite steps before the run counts as diverged
 
+# A loss is absurd above this many times that of guessing all characters with equal probability;
+# and the consecutive absurd steps before the run counts as diverged.
 ABSURD, ABSURD_STEPS = 2.0, 20
-"""A loss is absurd above this many times that of guessing all characters with equal probability;
-and the consecutive absurd steps before the run counts as diverged."""
 
+# Steps after which a network that learns anything is better than the frequencies of characters.
 FIRST_STEPS = 200
-"""Steps after which a network that learns anything is better than the frequencies of characters."""
 
-LR_FACTOR = 0.5
-"""Factor for the learning rates each time a run goes back."""
+LR_FACTOR = 0.5  # factor for the learning rates each time a run goes back
 
-LEAST_FACTOR = 2.0**-10
-"""The smallest product of these factors. A run that diverges with it ends."""
+LEAST_FACTOR = 2.0**-10  # smallest product of these factors; a run that diverges with it ends
 
+# A network has learned something if its loss is lower than this share of that guess.
 LEARNED = 0.95
-"""A network has learned something if its loss is lower than this share of that guess."""
 
+# Share of the default learning rate that is too low to be why a run has learned nothing.
 SLOW = 1 / 8
-"""Share of the default learning rate that is too low to be why a run has learned nothing."""
 
 
 def check_step(plan: Plan, progress: Progress, update: Update) -> None:
@@ -54,12 +51,8 @@ def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
     """Compare the losses at an evaluation with guessing characters by their frequency.
 
     Both must be higher: a validation loss alone also rises where a network memorizes its text. A
-    run that has not learned anything yet may need time, or a learning rate that is not as low.
-
-    Args:
-        plan: the plan of the run.
-        progress: its progress; it forgets the evaluation before if that was not better.
-        loss: the loss of this evaluation.
+    run that has not learned anything yet may need time, or a learning rate that is not as low. The
+    progress forgets the evaluation before if that was not better.
 
     Raises:
         DivergedError: the run has not learned anything, or has lost it again.

@@ -1,20 +1,18 @@
 """The ranks of a run besides rank 0: they take over its plan, and train as it does."""
 
-import os
 from contextlib import closing, suppress
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from grucli.config import Settings
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
-from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, GrucliError, UsageError
-from grucli.run.directory import RunDirectory
-from grucli.training.plan import Plan, make_plan, start
+from grucli.run.writer import RunWriter
+from grucli.training.plan import Plan, make_plan
 from grucli.training.ranks import Ended, Ranks
+from grucli.training.start import start
 from grucli.training.trainer import Trainer
 
 
@@ -43,8 +41,7 @@ def take_part(ranks: Ranks) -> None:
     """Train in the run of rank 0, until it ends. The other ranks call this."""
     with suppress(Ended):
         plan = _shared_plan(ranks)
-        nowhere = RunDirectory(Path(os.devnull))
-        trainer = Trainer(plan, start(plan), nowhere, ranks=ranks)
+        trainer = Trainer(plan, start(plan), RunWriter.nowhere(), ranks=ranks)
         with closing(trainer), np.errstate(all="ignore"):
             trainer.estimate()
             for _ in trainer.train(lambda: ranks.signal != 0):
@@ -70,15 +67,15 @@ def _shared_plan(ranks: Ranks) -> Plan:
 def _same_text(settings: Settings, there: Corpus) -> Corpus:
     """Read the text of rank 0, ``there``, from this machine."""
     sources = there.sources
-    unknown: Unknown = "skip" if there.skipped else "error"
     try:
-        here = read_corpus(sources, settings.data, there.vocabulary, unknown)
+        here = read_corpus(sources, settings.data, there.vocabulary, there.text_id.unknown)
     except GrucliError as error:
         raise CorpusError(f"{error}; every rank reads the text from its own machine") from None
-    if here.sha256 != there.sha256:
+    own, other = here.text_id, there.text_id
+    if own.sha256 != other.sha256:
         raise CorpusError(
-            f"{', '.join(sources)}: is another text than on rank 0: {here.size:,} bytes with "
-            f"SHA-256 {here.sha256[:12]}..., there {there.size:,} bytes with SHA-256 "
-            f"{there.sha256[:12]}..."
+            f"{', '.join(sources)}: is another text than on rank 0: {own.bytes:,} bytes with "
+            f"SHA-256 {own.sha256[:12]}..., there {other.bytes:,} bytes with SHA-256 "
+            f"{other.sha256[:12]}..."
         )
     return here

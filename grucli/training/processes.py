@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grucli.errors import RunError
+from grucli.nn.backend import NUMPY, Backend
 from grucli.nn.dropout import draw_masks_, mask_, recurrent_masks
 from grucli.nn.model import Model, Workspace
-from grucli.nn.packed_weights import Packed, packed_size, packed_weights
+from grucli.nn.packed import PackedWeights, packed_size
 from grucli.nn.params import Array, Ids, Params, count
-from grucli.nn.products import NUMPY, Products
 from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
@@ -155,16 +155,16 @@ class Shards:
         *,
         dropout: bool,
         weight_dropout: bool = False,
-        products: Products = NUMPY,
+        backend: Backend = NUMPY,
     ) -> None:
         self.model, self.first, B = model, streams.start, len(streams)
         edges = [self.first + B * worker // workers for worker in range(workers + 1)]
         context = multiprocessing.get_context("spawn")
         rows = -(-B // workers)  # streams of the largest shard
         numbers = (1 + workers) * model.params.flat.size
-        numbers += packed_size(products, model.params.shapes, rows)
+        numbers += packed_size(model.params.shapes, rows, backend)
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
-        own_model = model.with_products(products)
+        own_model = model.on(backend)
         own, *others = [
             (memory, rows, place, range(*edge), T, dropout)
             for place, edge in enumerate(pairwise(edges))
@@ -290,16 +290,16 @@ class _Process:
 def _arguments(model: Model) -> tuple[Any, ...]:
     """The arguments that make another model of the same kind."""
     dtype = model.params.flat.dtype.str
-    return model.V, model.H, model.L, dtype, model.cell, model.separator, model.products
+    return model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend
 
 
-def _map(memory: Any, model: Model, rows: int) -> tuple[Packed, Params, list[Params]]:
+def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, list[Params]]:
     """Views of shared memory: packed weights, parameters, and the gradients of each shard."""
     dtype, layout = model.params.flat.dtype, model.params.shapes
     numbers: Array = np.frombuffer(memory, dtype)
-    copies, others = np.split(numbers, [packed_size(model.products, layout, rows)])
+    copies, others = np.split(numbers, [packed_size(layout, rows, model.backend)])
     used, *grads = (Params(layout, dtype, flat) for flat in others.reshape(-1, count(layout)))
-    return packed_weights(model.products, used, rows, flat=copies), used, grads
+    return PackedWeights(used, rows, model.backend, flat=copies), used, grads
 
 
 def _serve(connection: Connection, model: tuple[Any, ...], *shard: Any) -> None:

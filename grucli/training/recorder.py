@@ -9,46 +9,32 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from grucli.files import TRANSIENT
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
-from grucli.run.run_files import Metrics, WentBack
+from grucli.run.records import Metrics, WentBack
+from grucli.run.writer import RunWriter
 from grucli.training.events import Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
 
-RETRY_MINUTES = 1.0
-"""Minutes until the program tries again to write a checkpoint."""
+RETRY_MINUTES = 1.0  # until the program tries again to write a checkpoint
 
 
 class Recorder:
-    """Writes the records of a run into its directory.
-
-    Args:
-        plan: the plan of the run.
-        checkpoint: its current state.
-        run: its directory.
-        elapsed: returns the seconds since the run started.
-
-    Attributes:
-        saved_step: step of the last checkpoint that this object wrote; -1 before the first.
-    """
+    """Writes the records of a run into its directory."""
 
     def __init__(
-        self, plan: Plan, checkpoint: Checkpoint, run: RunDirectory, elapsed: Callable[[], float]
+        self, plan: Plan, checkpoint: Checkpoint, run: RunWriter, elapsed: Callable[[], float]
     ) -> None:
-        self.plan, self.checkpoint, self.run, self.elapsed = plan, checkpoint, run, elapsed
-        self.saved_at, self.saved_step = elapsed(), -1
+        self.plan, self.checkpoint, self.run = plan, checkpoint, run
+        self.elapsed = elapsed  # seconds since the run started
+        self.saved_at = elapsed()
+        self.saved_step = -1  # of the last checkpoint that was written here; -1 before the first
         self.row_seconds, self.row_chars = 0.0, 0  # since the previous row, in this process
         self.unwritten: deque[Callable[[], object]] = deque()
-
-    @property
-    def judge(self) -> Literal["val", "train"]:
-        """The split whose loss decides which checkpoint is best."""
-        return "val" if len(self.plan.splits.val) else "train"
 
     @property
     def save_is_due(self) -> bool:
@@ -84,16 +70,16 @@ class Recorder:
         yield Sampled(step, text, self.plan.settings.data.documents is not None)
 
     def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
-        where, windows = self.checkpoint.progress, self.plan.windows
+        progress, windows = self.checkpoint.progress, self.plan.windows
         return Metrics(
-            step=where.step,
-            epoch=where.step / windows.per_epoch,
-            chars=windows.chars_until(where.step),
+            step=progress.step,
+            epoch=progress.step / windows.per_epoch,
+            chars=windows.chars_until(progress.step),
             split=split,
             loss=loss,
             bpc=loss / math.log(2),
-            lr=where.lr,
-            grad_norm=where.grad_norm,
+            lr=progress.lr,
+            grad_norm=progress.grad_norm,
             chars_per_s=chars_per_s,
             elapsed_s=self.elapsed(),
         )
@@ -109,11 +95,7 @@ class Recorder:
             yield self._not_written(error)
 
     def catch_up(self) -> None:
-        """Repeat the writes that failed before.
-
-        Raises:
-            OSError: a write has failed again.
-        """
+        """Repeat the writes that failed before; an OSError is raised if one fails again."""
         while self.unwritten:
             self.unwritten[0]()
             self.unwritten.popleft()
@@ -131,15 +113,10 @@ class Recorder:
     def save(self, *, best: bool, last_chance: bool = False) -> Iterator[Saved | NotWritten]:
         """Write a checkpoint, after all that waits. That of an evaluation may have to wait, too.
 
-        Args:
-            best: whether the checkpoint is the best so far.
-            last_chance: whether a failure is final, because there is no later attempt.
-
-        Raises:
-            OSError: the error is not temporary, or there is no later attempt.
+        At the ``last_chance``, or if it is not temporary, an OSError is raised.
         """
         try:
-            path = self._twice(lambda: self._save_now(best))
+            path = self._save_or_retry(best)
         except OSError as error:
             if last_chance:
                 raise
@@ -149,8 +126,15 @@ class Recorder:
             if self.checkpoint.progress.of_evaluation:
                 self._let_wait(best)
             return
-        self.saved_at, self.saved_step = self.elapsed(), self.checkpoint.progress.step
-        yield from self._write(partial(self.run.update_info, **self._standing()))
+        progress = self.checkpoint.progress
+        self.saved_at, self.saved_step = self.elapsed(), progress.step
+        judge = "val" if len(self.plan.splits.val) else "train"
+        standing = {
+            "step": progress.step,
+            "best": {"step": progress.best_step, "loss": progress.best_loss, "split": judge},
+            "elapsed_s": round(self.elapsed(), 1),
+        }
+        yield from self._write(partial(self.run.update_info, **standing))
         yield Saved(path)  # after run.json, which a report reads
 
     def _let_wait(self, best: bool) -> None:
@@ -164,43 +148,30 @@ class Recorder:
             if one not in kept:
                 self.unwritten.remove(one)
 
-    def _twice(self, save: Callable[[], Path]) -> Path:
-        """Save, and try a second time after a temporary error."""
+    def _save_or_retry(self, best: bool) -> Path:
         try:
-            return save()
+            return self._save_now(best)
         except OSError as error:
             if error.errno not in TRANSIENT:
                 raise
-            return save()
+            return self._save_now(best)
 
     def _save_now(self, best: bool) -> Path:
         self.catch_up()
-        where = self.checkpoint.progress
-        if where.seconds is not None:
-            where.seconds = self.elapsed()
-        keep = self.plan.settings.train.keep
+        progress, keep = self.checkpoint.progress, self.plan.settings.train.keep
+        if progress.seconds is not None:
+            progress.seconds = self.elapsed()
         return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
-
-    def _standing(self) -> dict[str, Any]:
-        """The part of run.json that describes the progress of the run."""
-        where = self.checkpoint.progress
-        return {
-            "step": where.step,
-            "best": {"step": where.best_step, "loss": where.best_loss, "split": self.judge},
-            "elapsed_s": round(self.elapsed(), 1),
-        }
 
     def note_return(self, problem: str, step: int) -> Iterator[NotWritten]:
         """Delete all rows and samples after the present step, and note in run.json why.
 
-        Args:
-            problem: why the run went back.
-            step: the step from which it went back.
+        The run went back from ``step`` because of ``problem``.
         """
-        where = self.checkpoint.progress
+        progress = self.checkpoint.progress
         self.unwritten.clear()
-        self.run.drop_after(where.step)
-        note = WentBack(step=step, to=where.step, lr_factor=where.lr_factor, problem=problem)
+        self.run.drop_after(progress.step)
+        note = WentBack(step=step, to=progress.step, lr_factor=progress.lr_factor, problem=problem)
 
         def add() -> None:
             notes = [*self.run.info.went_back, note]

@@ -5,15 +5,13 @@ from dataclasses import dataclass
 
 from grucli.config import BUDGETS, Optim, Train
 
+# Number of evaluations of a run, unless the settings give their interval. Early ones are added.
 MOST_EVALUATIONS = 50
-"""Number of evaluations of a run, unless the settings give their interval. Early ones are added."""
 
+# Until the first evaluation: seconds, if the budget is a time; if it is a number of steps,
+# parameters times characters, which take about 15 seconds on two cores.
 EARLY_SECONDS = 20.0
-"""Seconds until the first evaluation of a run whose budget is a time."""
-
 EARLY_PRODUCTS = 5e11
-"""Parameters times characters until the first evaluation of a run whose budget is a number of
-steps: they take about 15 seconds on two cores."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +63,9 @@ class Budget:
         return 0.0 if self.seconds is None else self.seconds / MOST_EVALUATIONS
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
-        """Share of the budget that is used, 0 to 1.
+        """Share of the budget that is used after ``elapsed`` seconds, 0 to 1.
 
-        Args:
-            step: number of steps done.
-            elapsed: seconds since the start.
-            reserve: seconds reserved for the last evaluation and checkpoint.
+        ``reserve`` are seconds that the last evaluation and checkpoint will take.
         """
         if self.steps is not None:
             return min(1.0, step / self.steps)
@@ -103,7 +98,7 @@ def is_early_evaluation(step: int, first: int, interval: int) -> bool:
     return not rest and not times & (times - 1) and 2 * step <= interval
 
 
-def evaluation_interval(train: Train, budget: Budget, *, step_chars: int, val_chars: int) -> int:
+def evaluation_interval(train: Train, budget: Budget, step_chars: int, val_chars: int) -> int:
     """Number of steps between evaluations.
 
     A run evaluates once per epoch, or ten times if it is shorter than ten epochs, but at most

@@ -10,7 +10,7 @@ from grucli import evaluation
 from grucli.config import Settings
 from grucli.evaluation import Score, Stopped
 from grucli.nn.model import Model
-from grucli.nn.optim import adam_, clip_, decay_, ema_
+from grucli.nn.optim import adam_, clip_, decay_
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import DROPOUT, Plan
@@ -49,7 +49,7 @@ class TrainStep:
             plan.windows.T,
             streams,
             plan.workers,
-            products=plan.products,
+            backend=plan.products,
             dropout=plan.settings.model.dropout > 0,
             weight_dropout=plan.settings.model.weight_dropout > 0,
         )
@@ -117,8 +117,6 @@ class TrainStep:
             betas=optim.betas,
             eps=optim.eps,
         )
-        if checkpoint.ema is not None:
-            ema_(checkpoint.ema.flat, params.flat, optim.ema, progress.updates)
         progress.consecutive_nonfinite = 0
         progress.loss_sum += update.loss
         progress.chars += update.chars
@@ -129,12 +127,9 @@ class TrainStep:
         checkpoint, ranks = self.checkpoint, self.ranks
         if ranks.size == 1:
             return
-        progress, checkpoint.use_ema = ranks.exchange((checkpoint.progress, checkpoint.use_ema))[0]
-        vars(checkpoint.progress).update(vars(progress))
+        vars(checkpoint.progress).update(vars(ranks.exchange(checkpoint.progress)[0]))
         for array in (checkpoint.model.params.flat, checkpoint.moments.m, checkpoint.moments.v):
             ranks.broadcast_(array)
-        if checkpoint.ema is not None:
-            ranks.broadcast_(checkpoint.ema.flat)
         ranks.broadcast_(checkpoint.state)
 
     def collect_states(self) -> None:
@@ -145,16 +140,15 @@ class TrainStep:
         self.ranks.sum_(everything.view(np.int32))  # the other ranks have zeros there
         state[:] = everything
 
-    def validation_losses(self, stop: Callable[[], bool]) -> list[float]:
-        """The validation losses of the weights and, if there is one, of their average.
+    def validation_loss(self, stop: Callable[[], bool]) -> float:
+        """The loss of the validation text.
 
         Raises:
             Stopped: ``stop`` has returned True on a rank.
         """
-        checkpoint, exact = self.checkpoint, self.plan.products.exact
-        self.ranks.check_equal(checkpoint.model.params.flat)
-        models = [checkpoint.model] + [checkpoint.averaged()] * (checkpoint.ema is not None)
-        return [self._score(model.with_products(exact), stop).loss for model in models]
+        model = self.checkpoint.model
+        self.ranks.check_equal(model.params.flat)
+        return self._score(model.on(self.plan.products.in_float32), stop).loss
 
     def _score(self, model: Model, stop: Callable[[], bool]) -> Score:
         """The score of the validation text, of which each rank reads a part."""

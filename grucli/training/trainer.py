@@ -18,7 +18,7 @@ from grucli.errors import CheckpointError, DivergedError
 from grucli.evaluation import Stopped
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
+from grucli.run.writer import RunWriter
 from grucli.threads import blas_limited_to
 from grucli.training.divergence import (
     LEAST_FACTOR,
@@ -36,10 +36,11 @@ from grucli.training.events import (
     Skipped,
     Stepped,
 )
-from grucli.training.plan import SAMPLES, Plan, random_stream, start
+from grucli.training.plan import SAMPLES, Plan, random_stream
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.recorder import Recorder
 from grucli.training.schedules import EARLY_SECONDS
+from grucli.training.start import start
 from grucli.training.step import TrainStep
 
 
@@ -56,7 +57,7 @@ class Trainer:
         self,
         plan: Plan,
         checkpoint: Checkpoint,
-        run: RunDirectory,
+        run: RunWriter,
         elapsed: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
         ranks: Ranks = ALONE,
@@ -287,7 +288,7 @@ class Trainer:
         self.evaluation_seconds, self.evaluated_at = self.now - began, self.now
 
     def _evaluated(self, loss: float, text: bytes | None, *, best: bool) -> Iterator[Event]:
-        progress, checkpoint = self.checkpoint.progress, self.checkpoint
+        progress = self.checkpoint.progress
         has_val = len(self.plan.splits.val) > 0
         if has_val:
             yield from self.recorder.write_validation(loss)
@@ -297,18 +298,13 @@ class Trainer:
             progress.train_loss,
             loss if has_val else None,
             best,
-            checkpoint.use_ema,
         )
         yield from self.recorder.write_sample(text)
 
     def _validation_loss(self) -> float:
-        """The loss of the weights or of their average, whichever is lower."""
-        checkpoint = self.checkpoint
         if not len(self.plan.splits.val):
-            return checkpoint.progress.train_loss
-        losses = self.train_step.validation_losses(self.stop)
-        checkpoint.use_ema = losses[-1] < losses[0]
-        return min(losses)
+            return self.checkpoint.progress.train_loss
+        return self.train_step.validation_loss(self.stop)
 
     def _sample_text(self) -> bytes | None:
         """A sample from the current weights, or None if the settings request no samples.

@@ -2,12 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from grucli.analysis import gradient_checks
 from grucli.analysis.gradient_checks import Report, check_run, check_settings
 from grucli.analysis.mistakes import find, made
 from grucli.errors import SettingsError, UsageError
 from grucli.nn.gradcheck import Row
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 
 
 def test_a_model_that_settings_describe() -> None:
@@ -43,9 +42,9 @@ def test_a_wrong_gradient_fails_the_report() -> None:
 def test_what_cannot_be_decided_is_checked_on_the_initial_weights(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, checkpoint = open_checkpoint(trained)
-    checkpoint.model.params.flat *= 1000.0
-    monkeypatch.setattr(gradient_checks, "open_checkpoint", lambda _: (file, checkpoint))
+    opened = Run.open(trained)
+    opened.checkpoint.model.params.flat *= 1000.0
+    monkeypatch.setattr(Run, "open", lambda _: opened)
     report = check_run(trained, products="numpy")
     assert (report.passed, report.wrong) == (True, [])
     initial = [row for title, row in report.rows if title.startswith("initial weights")]

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from grucli.analysis.training_step import Step, check_training, next_step
-from grucli.nn import gradcheck, input_projection, matmul, packed_weights
+from grucli.nn import backend, gradcheck, input_projection, matmul, packed
 from grucli.nn import model as model_module
+from grucli.nn.backend import NUMPY, Backend, usable
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import Row
-from grucli.nn.onednn.library import Unavailable
-from grucli.nn.products import NUMPY, Products, usable
-from grucli.run.directory import open_checkpoint
+from grucli.nn.onednn import Unavailable
+from grucli.run.run import Run
 from grucli.training import processes
 from grucli.training.processes import Dropout, Shards
 from tests.faults.gradients import MUTATIONS, ROOT
 
 try:
-    ALL = [NUMPY, Products("onednn"), *[Products("onednn", "bfloat16")] * usable().has_bfloat16]
+    ALL = [NUMPY, Backend("onednn"), *[Backend("onednn", "bfloat16")] * usable().has_bfloat16]
 except Unavailable:
     ALL = [NUMPY]
 
@@ -33,7 +33,7 @@ def step(
     return Step(model.astype(np.float32), window.x, window.targets, state, dropout, workers)
 
 
-def wrong(one: Step, products: Products = NUMPY) -> list[Row]:
+def wrong(one: Step, products: Backend = NUMPY) -> list[Row]:
     return [row for _, row in check_training(one, [products]) if row.verdict != "right"]
 
 
@@ -48,7 +48,7 @@ OUTPUTS, RECURRENT = Dropout(0.25, (1,)), Dropout(0.0, (1,), recurrent=0.3)
     ids=["plain", "documents", "dropout", "weight dropout"],
 )
 def test_every_gradient_of_training_is_right(
-    products: Products, cell: str, kind: dict[str, Any]
+    products: Backend, cell: str, kind: dict[str, Any]
 ) -> None:
     rows = [row for _, row in check_training(step(cell, **kind), [products])]
     assert [row for row in rows if row.verdict != "right"] == []
@@ -72,30 +72,30 @@ def test_two_processes_and_what_they_could_do_wrong(monkeypatch: pytest.MonkeyPa
 def test_blocks_in_reverse_order_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(matmul, "UNPACKED", 10_000)
     monkeypatch.setattr(matmul, "best_width", lambda rows, K, N: 16 if N % 16 == 0 else N)
-    monkeypatch.setattr(packed_weights, "best_width", matmul.best_width)
+    monkeypatch.setattr(backend, "best_width", matmul.best_width)
     matmul._largest_group.cache_clear()
     assert wrong(step()) == []
-    update = packed_weights.PackedWeights.update
+    update = packed.PackedWeights.update
 
     def reversed_(weights: Any) -> None:
         update(weights)
-        copy = weights.copies["layer1.W_h"]
+        copy = weights["layer1.W_h"].blocks
         copy[:] = copy[:, ::-1].copy()
 
-    monkeypatch.setattr(packed_weights.PackedWeights, "update", reversed_)
+    monkeypatch.setattr(packed.PackedWeights, "update", reversed_)
     assert any(row.verdict == "WRONG" for row in wrong(step()))
 
 
 def test_output_weights_from_the_first_rows_only_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_module, "ROWS_AT_ONCE", 64)
     assert wrong(step()) == []
-    right, calls = model_module.weight_gradient, itertools.count()
+    right, calls = matmul.Matrix.gradient, itertools.count()
 
-    def first_rows(*arguments: Any, accumulate: bool = False) -> None:
-        if next(calls) % 3 == 0:
-            right(*arguments, accumulate=accumulate)
+    def first_rows(*arguments: Any, add: bool = False) -> None:
+        if not add or next(calls) % 3 == 0:
+            right(*arguments, add=add)
 
-    monkeypatch.setattr(model_module, "weight_gradient", first_rows)
+    monkeypatch.setattr(matmul.Matrix, "gradient", first_rows)
     (row, *_) = wrong(step())
     assert row.name == "all parameters"
 
@@ -134,7 +134,7 @@ def test_weights_that_rounding_makes_undecidable_are_not_wrong() -> None:
 
 
 def test_the_next_step_of_a_run(trained: Path) -> None:
-    _, checkpoint = open_checkpoint(trained)
+    checkpoint = Run.open(trained).checkpoint
     ids = np.tile(np.arange(5), 900)
     following = next_step(checkpoint, ids, resumes=True)
     assert following.x.shape[1] == checkpoint.batch == 4

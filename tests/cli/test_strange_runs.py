@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grucli.run.directory import NO_LINKS, RunDirectory
+from grucli.run.run import Run
+from grucli.run.writer import NO_LINKS, RunWriter
 from tests.cli.test_commands import start
 from tests.conftest import TINY, Grucli, snapshot
 from tests.sweeps.helpers import train, write_file
@@ -100,7 +101,7 @@ def test_a_report_shows_the_samples_and_nothing_else(
     (samples / "step-00000003.txt").symlink_to("/dev/zero")
     (samples / "step-abc.txt").write_text(MINE, encoding="utf-8")
     (samples / "step-00000004.txt").mkdir()
-    assert [step for step, _ in RunDirectory(run).samples()] == [10, 20, 30]
+    assert [step for step, _ in Run(run).samples()] == [10, 20, 30]
     process = start("report", run)
     assert process.communicate(timeout=60)[1] == b""
     assert process.returncode == 0
@@ -111,7 +112,7 @@ def test_a_report_shows_the_samples_and_nothing_else(
 
 def test_a_directory_of_samples_that_is_a_link_has_none(run: Path, mine: Path) -> None:
     replaced_by_link(run / "samples", mine)
-    assert RunDirectory(run).samples() == []
+    assert Run(run).samples() == []
 
 
 def test_a_passage_is_a_file(grucli: Grucli, trained: Path) -> None:
@@ -158,13 +159,13 @@ def test_a_report_is_written_after_the_checkpoint(
     grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saved = []
-    write = RunDirectory.write_report
+    write = RunWriter.write_report
 
-    def note(run: RunDirectory, page: str) -> None:
+    def note(run: RunWriter, page: str) -> None:
         pointer = run.checkpoints.pointer("last")
         saved.append(pointer and pointer.step)
         write(run, page)
 
-    monkeypatch.setattr(RunDirectory, "write_report", note)
+    monkeypatch.setattr(RunWriter, "write_report", note)
     grucli("train", text_file, "--steps=20", "-q", *TINY)
     assert saved[:2] == [10, 20]

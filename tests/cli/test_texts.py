@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from grucli.data.corpus import read
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
-from grucli.training.plan import make_plan, resume
+from grucli.run.run import Run
+from grucli.training.plan import make_plan
+from grucli.training.start import resume
 from tests.conftest import TINY, Grucli
 from tests.texts import WORDS, prose
 
@@ -40,7 +42,7 @@ def trained_on(grucli: Grucli, *args: object) -> Path:
 
 
 def last(run: Path) -> checkpoints.Checkpoint:
-    return checkpoints.read(RunDirectory(run).checkpoints.find("last"))
+    return checkpoints.read(Run(run).checkpoints.find("last"))
 
 
 # ---- line ends
@@ -87,7 +89,7 @@ def test_line_ends_can_be_kept(grucli: Grucli) -> None:
 def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> None:
     write("other.txt", LIST.replace("\n", "\r\n"))
     run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
-    file = RunDirectory(run).checkpoints.find("last")
+    file = Run(run).checkpoints.find("last")
     checkpoint = last(run)
     data = checkpoint.settings.data.model_dump(exclude={"newlines"})
 
@@ -141,7 +143,7 @@ def test_a_letter_in_the_held_out_text_alone_is_one_that_the_model_never_saw(
         json.loads(grucli("eval", run, *which, "--json").out)["total"]
         for which in (["--split=val"], ["line.txt"])
     ]
-    assert losses[0]["nats_per_char"] == pytest.approx(RunDirectory(run).info.best.loss, rel=1e-6)
+    assert losses[0]["nats_per_char"] == pytest.approx(Run(run).info.best.loss, rel=1e-6)
     assert losses[1]["characters"] == len("A ž here.") - 1
     for command in (("report", run), ("page", run), ("train", "--resume", run, "--steps=20")):
         assert grucli(*command).code == 0
@@ -202,7 +204,7 @@ def test_the_first_character_of_a_lists_validation_text_is_predicted(grucli: Gru
     of_file = json.loads(grucli("eval", run, "val.txt", "--json").out)["total"]
     assert of_split == of_file
     assert of_split["characters"] == len(val)
-    in_training = RunDirectory(run).info.best.loss
+    in_training = Run(run).info.best.loss
     assert in_training == pytest.approx(of_split["nats_per_char"], rel=1e-6)
 
 
@@ -317,7 +319,7 @@ def test_a_long_text_gives_the_same_run(grucli: Grucli, monkeypatch: pytest.Monk
     assert "cache    " in result.err
     mapped = Path(result.out.strip())
     for name in ("last", "best"):
-        files = [RunDirectory(run).checkpoints.find(name).read_bytes() for run in (held, mapped)]  # type: ignore[arg-type]
+        files = [Run(run).checkpoints.find(name).read_bytes() for run in (held, mapped)]  # type: ignore[arg-type]
         assert files[0] == files[1]
     assert grucli("train", "--resume", mapped, "--steps=14", "-q").code == 0
     assert grucli("eval", mapped, "text.txt", "--split", "val").code == 2
@@ -391,7 +393,7 @@ def test_weights_of_another_text_and_characters_they_never_saw(
     )
     assert "60 characters that" in result.err
     skipping = Path(result.out.strip())
-    assert last(skipping).corpus["skipped"] == 60
+    assert last(skipping).text_id.skipped == 60
     assert grucli("train", "--resume", skipping, "--steps=4", "-q").code == 0
     assert grucli("eval", skipping, "--split", "val").code == 0
 
@@ -402,15 +404,15 @@ def test_weights_of_another_text_and_characters_they_never_saw(
     assert "2 characters are new" in result.err
     extended, old = (
         last(Path(result.out.strip())),
-        checkpoints.read(RunDirectory(trained).checkpoints.find("best")),
+        checkpoints.read(Run(trained).checkpoints.find("best")),
     )
     places = extended.vocabulary.find(old.vocabulary.symbols)
     assert len(extended.vocabulary) == len(old.vocabulary) + 2
     for name, axis in (("layer1.W_x", 1), ("output.W_hc", 1), ("output.b_c", 0)):
         kept = np.take(extended.model.params[name], places, axis)
-        np.testing.assert_allclose(kept, old.model_to_use().params[name], atol=1e-6)
+        np.testing.assert_allclose(kept, old.model.params[name], atol=1e-6)
     np.testing.assert_allclose(
-        extended.model.params["layer1.W_h"], old.model_to_use().params["layer1.W_h"], atol=1e-6
+        extended.model.params["layer1.W_h"], old.model.params["layer1.W_h"], atol=1e-6
     )
     assert extended.model.params["layer1.W_x"][
         :, extended.vocabulary.find(np.array([0x2603]))
@@ -424,7 +426,8 @@ def test_what_was_read_is_compared_on_resume(
     write("text.txt", prose(4000) + "\u2603")
     run = trained_on(grucli, "text.txt", "--steps=2", "--set=data.min_count=2")
     checkpoint = last(run)
-    checkpoint.corpus["chars"] -= 1
+    text = checkpoint.text_id
+    checkpoint.text_id = replace(text, chars=text.chars - 1)
     with pytest.raises(CorpusError, match="has changed"):
         resume(
             make_plan(checkpoint.settings, read(["text.txt"], checkpoint.settings.data)), checkpoint

@@ -257,19 +257,24 @@ def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -
     assert "best.json: damaged" in grucli("sample", run).err
 
 
-def test_lines_of_metrics_that_are_no_rows_are_kept_when_a_run_goes_on(
+def test_a_file_of_metrics_that_grucli_did_not_write_is_refused_and_kept(
     grucli: Grucli, text_file: Path
 ) -> None:
     run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
-    sound = (run / "metrics.csv").read_bytes()
-    found = sound.replace(b"\n", b"\n\xff mine\n", 1)
-    (run / "metrics.csv").write_bytes(found)
-    result = grucli("train", "--resume", run, "--steps=20", "-q")
-    assert result.code == 0
-    assert "metrics-as-found-1.csv" in "".join(result.err.split())
-    assert (run / "metrics-as-found-1.csv").read_bytes() == found
-    assert (run / "metrics.csv").read_bytes().startswith(sound)
-    assert "as-found" not in grucli("train", "--resume", run, "--steps=30", "-q").err
+    metrics = run / "metrics.csv"
+    sound = metrics.read_bytes()
+    foreign = sound.replace(b"\n", b"\n\xff mine\n", 1)
+    metrics.write_bytes(foreign)
+    before = snapshot(run)
+    for command in (["train", "--resume", run, "--steps=20", "-q"], ["plot", run]):
+        result = grucli(*command)
+        assert result.code == 2
+        assert f"{metrics}: line 2 is not one that grucli writes" in " ".join(result.err.split())
+        assert metrics.read_bytes() == foreign
+    assert snapshot(run).keys() == before.keys()
+    metrics.rename(run / "mine.csv")
+    assert grucli("train", "--resume", run, "--steps=20", "-q").code == 0
+    assert metrics.read_bytes().startswith(sound.partition(b"\n")[0])
 
 
 def test_a_damaged_run_json_is_written_again_once_it_is_moved_away(

@@ -46,7 +46,7 @@ def test_any_text_survives_whatever_the_chunks(text: str, chunk: int, newlines: 
     expected = text if newlines == "keep" else io.StringIO(text, newline=None).getvalue()
     assert text_of(result) == expected
     assert list(result.vocabulary.symbols) == sorted(map(ord, set(expected)))
-    assert result.size == len(text.encode())
+    assert result.text_id.bytes == len(text.encode())
     assert result.unified == (0 if newlines == "keep" else text.count("\r"))
 
 
@@ -213,7 +213,7 @@ def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
     assert "reads this file" not in message, "another encoding would garble the first line"
     Path("t.txt").write_bytes(bad := b"ein\nund it\x92s \x9d\n")
     assert "--set data.encoding=latin-1 reads this file" in problem("t.txt")  # \x9d: not in cp1252
-    assert read(["t.txt"], Data(encoding="latin-1")).size == len(bad)
+    assert read(["t.txt"], Data(encoding="latin-1")).text_id.bytes == len(bad)
 
 
 @pytest.mark.parametrize("chunk", [5, 2**20])

@@ -17,11 +17,10 @@ import numpy as np
 
 from grucli.analysis.gradient_checks import Report, _window, check_run
 from grucli.analysis.mistakes import made, mistakes
-from grucli.analysis.subject import text_of
 from grucli.nn import gradcheck
 from grucli.nn.gradcheck import Window, gradients_of
 from grucli.nn.model import Model
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.threads import limit_blas
 from tests.texts import prose
 
@@ -109,9 +108,9 @@ def check(number: int, text: Path, home: Path, library: str) -> list[str]:
         return [*shown, "no checkpoint"]
     with np.errstate(all="ignore"):
         report = check_run(run, products=library)  # type: ignore[arg-type]
-        file, checkpoint = open_checkpoint(run)
-        model = checkpoint.model_to_use().astype(np.float64)
-        window = _window(text_of(file, checkpoint, None), checkpoint.state)
+        opened = Run.open(run)
+        model = opened.lm.model.astype(np.float64)
+        window = _window(opened.ids(), opened.checkpoint.state)
         exact = "agrees" if agrees(model, window) else "differs"
     largest = float(np.abs(model.params.flat).max())
     lost = ", ".join(missed(model, window, cell, number)) or "all seen"

@@ -34,35 +34,33 @@ class Mutation(NamedTuple):
     products: str = "numpy"
 
 
-PACKED, WEIGHTS = "nn/packed_weights.py", "nn/onednn/weights.py"
-MATMUL, SHARDS, MODEL = "nn/matmul.py", "training/processes.py", "nn/model.py"
-PROJECTION, MATRICES = "nn/input_projection.py", "nn/onednn/packed_matrices.py"
-ONEDNN = "nn/onednn/products.py"
+PACKED, MATMUL, ONEDNN = "nn/packed.py", "nn/matmul.py", "nn/onednn_matrix.py"
+SHARDS, MODEL, PROJECTION = "training/processes.py", "nn/model.py", "nn/input_projection.py"
 
 PACKING = [
     Mutation(
         "blocks in reverse order",
-        PACKED,
-        "copy[:] = blocks(matrix, copy.shape[-1])",
-        "copy[:] = blocks(matrix, copy.shape[-1])[..., ::-1, :, :]",
+        MATMUL,
+        "self.blocks[:] = source",
+        "self.blocks[:] = source[..., ::-1, :, :]",
     ),
     Mutation(
         "transposed blocks in reverse order",
-        PACKED,
-        "copy.shape[-1]), copy)",
-        "copy.shape[-1]), copy[..., ::-1, :, :])",
+        MATMUL,
+        "copy_transposed(source, self.blocks)",
+        "copy_transposed(source, self.blocks[..., ::-1, :, :])",
     ),
     Mutation(
         "rows of W_hc^T in reverse order",
         PACKED,
-        "copy_transposed(matrix.T, copy)",
-        "copy_transposed(matrix.T[::-1], copy)",
+        "array.swapaxes(1, 2) if transposed else array, copy)",
+        "array.swapaxes(1, 2)[:, :: 1 - 2 * (name == OUTPUT)] if transposed else array, copy)",
     ),
     Mutation(
         "W_h of the first layer for all layers",
         PACKED,
-        'f"layer{number}.W_h{suffix}"',
-        'f"layer1.W_h{suffix}"',
+        "matrix = self._matrices.get(name)",
+        'matrix = self._matrices.get("layer1.W_h" if name.endswith(".W_h") else name)',
     ),
     Mutation(
         "strips of a transposed matrix in reverse order",
@@ -73,30 +71,30 @@ PACKING = [
     Mutation("packed weights of the step before", SHARDS, "self.own.packed.update()", "pass"),
     Mutation(
         "gates packed in reverse order",
-        MATRICES,
-        "zip(matrices, self.memories, strict=True)",
-        "zip(matrices[::-1], self.memories, strict=True)",
+        ONEDNN,
+        "zip(matrices, self._memories, strict=True)",
+        "zip(matrices[::-1], self._memories, strict=True)",
         "onednn",
     ),
     Mutation(
         "the first gates instead of those asked for",
-        MATRICES,
+        ONEDNN,
         "self.buffers[start:stop]",
         "self.buffers[: stop - start]",
         "onednn",
     ),
     Mutation(
         "recurrent matrices not transposed",
-        WEIGHTS,
-        'self.matrices[f"layer{number}.W_h{suffix}"]',
-        'self.matrices[f"layer{number}.W_h"]',
+        PACKED,
+        "self._matrices[name].transposed = matrix",
+        'self._matrices[name].transposed = self._matrices[name] if "W_h" in name else matrix',
         "onednn",
     ),
     Mutation(
         "the first gate packed for all gates",
-        WEIGHTS,
-        "matrix[None] if matrix.ndim == 2 else matrix",
-        "matrix[None] if matrix.ndim == 2 else matrix[:1].repeat(len(matrix), 0)",
+        PACKED,
+        "copy.pack(source)",
+        "copy.pack(source[:1].repeat(len(source), 0))",
         "onednn",
     ),
 ]
@@ -122,38 +120,38 @@ PRODUCTS = [
     Mutation("gates without the recurrent product", MATMUL, "a += scratch", "pass"),
     Mutation(
         "the product without the input projection",
-        MATRICES,
-        "self._products(scratch, activation, adds=True)",
-        "self._products(scratch, activation, adds=False)",
+        ONEDNN,
+        "scratch.shape[-2], activation, add=True)",
+        "scratch.shape[-2], activation, add=False)",
         "onednn",
     ),
     Mutation(
         "the first gate's factor for all gates",
-        MATRICES,
-        "self._read(address(x[g]))",
-        "self._read(address(x[0]))",
+        ONEDNN,
+        "self.set_x(address(x[gate]))",
+        "self.set_x(address(x[0]))",
         "onednn",
     ),
     Mutation(
         "every gradient of weights added to that of the step before",
         ONEDNN,
-        "lambda: matmul(left.desc, right.desc.value, desc, accumulate=accumulate)",
-        "lambda: matmul(left.desc, right.desc.value, desc, accumulate=True)",
+        "matmul(left, right.value, _plain(K, N), add=add)",
+        "matmul(left, right.value, _plain(K, N), add=True)",
         "onednn",
     ),
     Mutation(
         "factors in bfloat16 that are not rounded again",
         ONEDNN,
-        "self.read = lambda at: set_address(at) or round_()",
-        "self.read = lambda at, done=[]: set_address(at) or "
+        "self.set = lambda at: set_address(at) or round_()",
+        "self.set = lambda at, done=[]: set_address(at) or "
         "(0 if done else done.append(1) or round_())",
         "onednn",
     ),
     Mutation(
         "the left factor of a gradient at another address",
         ONEDNN,
-        "self._left.read(address(rows))",
-        "self._left.read(address(rows) + 4)",
+        "self._left.set(address(rows))",
+        "self._left.set(address(rows) + 4)",
         "onednn",
     ),
 ]
@@ -244,7 +242,7 @@ MASKS = [
         "np.multiply(h, masks[0], out",
     ),
 ]
-W_HC = "weight_gradient(W_hc_T, h_rows[rows], c, dw.W_hc, accumulate=True)"
+W_HC = "w.W_hc.gradient(h_rows[rows], c, dw.W_hc, add=True)"
 SUMS = [
     Mutation("dW_hc from the first 512 rows", MODEL, W_HC, f"rows.start or {W_HC}"),
     Mutation(
@@ -277,14 +275,14 @@ SUMS = [
     Mutation(
         "the gradient of a layer's input from the first eight steps",
         PROJECTION,
-        "multiply(_rows(da[:, some]), W_x_T, out=parts)",
-        "multiply(_rows(da[:, : some.stop - some.start]), W_x_T, out=parts)",
+        "W_x.T.multiply(_rows(da[:, some]), parts)",
+        "W_x.T.multiply(_rows(da[:, : some.stop - some.start]), parts)",
     ),
     Mutation(
         "dW_h without the first step",
         "nn/cells/base.py",
-        "weight_gradient(W_h, as_rows(rows), as_rows(gradient), dW)",
-        "weight_gradient(W_h, as_rows(rows[1:]), as_rows(gradient[1:]), dW)",
+        "W.gradient(as_rows(rows), as_rows(gradient), dW)",
+        "W.gradient(as_rows(rows[1:]), as_rows(gradient[1:]), dW)",
     ),
 ]
 MUTATIONS = [
@@ -302,16 +300,14 @@ CHECK = """
 import sys
 from pathlib import Path
 from grucli.analysis.gradient_checks import precisions
-from grucli.analysis.subject import text_of
 from grucli.analysis.training_step import check_training, next_step
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from grucli.threads import limit_blas
 
 if __name__ == "__main__":
     limit_blas(1)
-    file, checkpoint = open_checkpoint(Path(sys.argv[1]))
-    text = checkpoint.splits(text_of(file, checkpoint, None)).train
-    step = next_step(checkpoint, text, resumes=True)
+    opened = Run.open(Path(sys.argv[1]))
+    step = next_step(opened.checkpoint, opened.splits.train, resumes=True)
     for title, row in check_training(step, precisions(sys.argv[2])):
         if row.verdict == "WRONG":
             sys.exit(f"{title.partition(':')[0]}: {row.name} {row.compared} {row.error:.1e}")

@@ -23,9 +23,9 @@ from grucli.config import Values
 from grucli.errors import GrucliError
 from grucli.files import Lock
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 
 BASE: Values = {
     "model.hidden": 4,
@@ -154,7 +154,7 @@ class Scheduler:
         patches += [mock.patch.object(files.os, name, hook(getattr(files.os, name))) for name in OS]
         patches.append(mock.patch.object(builtins, "open", hook(open)))
         patches.append(mock.patch.object(files, "_try_lock", hook(files._try_lock)))
-        patches.append(mock.patch("grucli.run.checkpoint_folder.replace_text", replace_text))
+        patches.append(mock.patch("grucli.run.writer.replace_text", replace_text))
         for patch in patches:
             patch.start()
         try:
@@ -190,8 +190,8 @@ def wholes(folder: Path, text: Path) -> dict[int, tuple[Any, Any]]:
 
 def standing(run: Path) -> tuple[Any, Any]:
     """Rows, clocks aside, and parameters of a run."""
-    rows = [replace(row, chars_per_s=0.0, elapsed_s=0.0) for row in RunDirectory(run).metrics()]
-    last = checkpoints.read(RunDirectory(run).checkpoints.find("last"))
+    rows = [replace(row, chars_per_s=0.0, elapsed_s=0.0) for row in Run(run).rows()]
+    last = checkpoints.read(Run(run).checkpoints.find("last"))
     return rows, last.model.params.flat.copy()
 
 
@@ -199,7 +199,7 @@ def check(scheduler: Scheduler, wholes: dict[int, tuple[Any, Any]]) -> None:
     """That one process at a time had the run, and that nothing it had reached is lost."""
     outcomes = [process.outcome for process in scheduler.processes]
     assert set(outcomes) <= {"done", "refused", "nothing left", "killed"}, outcomes
-    run = RunDirectory(scheduler.run)
+    run = Run(scheduler.run)
     assert Lock(scheduler.run / "lock").is_free()
     best, last = run.checkpoints.pointer("best"), run.checkpoints.pointer("last")
     assert best is not None

@@ -20,7 +20,7 @@ from benchmarks.page import machine, table
 from grucli.data import builtin
 from grucli.evaluation import guessed
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
+from grucli.run.run import Run
 from grucli.training.divergence import FIRST_STEPS, LEARNED
 from tests.faults import trials
 
@@ -90,7 +90,7 @@ def standing(name: str, path: Path, *, resumed: bool) -> Row:
     Raises:
         AssertionError: it has learned nothing.
     """
-    run = RunDirectory(path)
+    run = Run(path)
     last = checkpoints.read(run.checkpoints.find("last"))
     guess, progress = guessed(last.counts, last.counts), last.progress
     loss = progress.loss_sum / progress.chars if progress.chars else progress.train_loss

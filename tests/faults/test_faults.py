@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import open_checkpoint
+from grucli.run.run import Run
 from tests.faults import directories, fuzz, interleave, studies, trials
 from tests.texts import prose
 
@@ -118,7 +118,7 @@ def test_a_reader_finds_a_sound_checkpoint_at_any_moment() -> None:
         deadline, read = time.monotonic() + 3, 0
         while time.monotonic() < deadline:
             for pointer in Path("runs").glob("*/checkpoints/last.json"):
-                open_checkpoint(pointer.parents[1])
+                assert Run.open(pointer.parents[1]).checkpoint
                 read += 1
         assert process.poll() is None, process.communicate()
         assert read > 20

@@ -19,7 +19,7 @@ CLOCKS = ("chars_per_s", "elapsed_s")
 TRAIN = (
     "train text.txt --steps {steps} --seed 3 -q --runs-dir {runs} --set train.workers=1 "
     "--set model.hidden=8 --set train.batch=4 --set train.window=16 --set train.eval_every=7 "
-    "--set train.log_every=3 --set sample.length=12 --set optim.ema=0.9 --set train.keep=1 "
+    "--set train.log_every=3 --set sample.length=12 --set train.keep=1 "
     "--set train.patience=0"
 )
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}

@@ -7,16 +7,13 @@ from grucli.nn import matmul
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import check_all, gradients_of, toy
 from grucli.nn.matmul import (
+    Blocks,
     best_width,
     blocks,
     copy_transposed,
-    for_one_row,
     largest_unpacked,
-    multiply,
     rows_at_once,
-    sizes_in_pairs,
 )
-from grucli.nn.stepper import Stepper
 from grucli.threads import blas_limited_to
 from grucli.training.processes import Shards
 
@@ -81,46 +78,31 @@ def test_products_in_blocks_are_products(
     assert rows_at_once(12, 8, width) == group
     rng = np.random.default_rng(0)
     x, W = rng.normal(size=(2, 5, 12, 8)), rng.normal(size=(8, 12))
-    in_blocks = blocks(W, width).copy()
-    assert in_blocks.shape == (12 // width, 8, width)
-    np.testing.assert_allclose(multiply(x, in_blocks), x @ W, rtol=1e-12)
+    in_blocks = Blocks(blocks(W, width).copy())
+    assert in_blocks.blocks.shape == (12 // width, 8, width)
+    np.testing.assert_allclose(x @ in_blocks, x @ W, rtol=1e-12)
     out = np.zeros((2, 5, 12, 12))
-    assert multiply(x, in_blocks, out=out) is out
+    in_blocks.multiply(x, out)
     np.testing.assert_allclose(out, x @ W, rtol=1e-12)
     W, each = rng.normal(size=(5, 8, 12)), np.zeros((2, 5, 12, 12))
-    multiply(x, blocks(W, width), out=each)  # a matrix of its own for each of the five
+    Blocks(blocks(W, width)).multiply(x, each)  # a matrix of its own for each of the five
     np.testing.assert_allclose(each, x @ W, rtol=1e-12)
     shared, x = np.zeros((5, 12, 12)), x[0, 0]
-    multiply(x, blocks(W, width), out=shared)  # the same rows times each of the five
+    Blocks(blocks(W, width)).multiply(x, shared)  # the same rows times each of the five
     np.testing.assert_allclose(shared, x @ W, rtol=1e-12)
-
-
-def test_where_one_row_is_multiplied_in_pairs() -> None:
-    def sizes(version: str, found: str = "X86_V4", core: str = "") -> range:
-        blas = {"name": "scipy-openblas", "version": version}
-        config = {"Build Dependencies": {"blas": blas}, "SIMD Extensions": {"found": [found]}}
-        return sizes_in_pairs(config, core)
-
-    assert 512 * 512 in sizes("0.3.31.188.0")
-    assert 512 * 512 in sizes("0.3.27")
-    assert 512 * 256 not in sizes("0.3.31")
-    assert not sizes("0.3.26")
-    assert not sizes("unknown")
-    assert not sizes("0.3.31", found="X86_V3")
-    assert not sizes("0.3.31", core="Haswell")
-    assert not sizes_in_pairs({}, "")
 
 
 @pytest.mark.parametrize("K", [503, 512, 600, 678])
 @pytest.mark.parametrize("gates", [1, 2, 3])
 def test_the_product_with_one_row_does_not_depend_on_the_threads(gates: int, K: int) -> None:
     rng = np.random.default_rng(0)
-    W = for_one_row(rng.standard_normal((gates, 1, K, K)).astype(np.float32))
+    W = Blocks.view(rng.standard_normal((gates, K, K)).astype(np.float32), 1).for_one_row()
     x = rng.standard_normal((1, K)).astype(np.float32)
     results = set()
     for threads in (1, 2, 4):
         with blas_limited_to(threads):
-            results.add(multiply(x, W, np.empty((gates, 1, K), np.float32)).tobytes())
+            W.multiply(x, out := np.empty((gates, 1, K), np.float32))
+            results.add(out.tobytes())
     assert len(results) == 1
 
 
@@ -143,42 +125,17 @@ def test_transposed_copies_in_blocks_are_exact() -> None:
     np.testing.assert_array_equal(copy, in_blocks)
 
 
-@pytest.mark.parametrize("paired", [range(0), range(10**6)], ids=["real", "pairs"])
 @pytest.mark.parametrize(("G", "K", "N"), [(1, 8, 6), (3, 8, 5), (2, 7, 4)])
-def test_products_with_one_row(
-    G: int, K: int, N: int, paired: range, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matmul, "PAIRED", paired)
+def test_products_with_one_row(G: int, K: int, N: int) -> None:
     rng = np.random.default_rng(0)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         W = rng.normal(size=(G, K, N)).astype(dtype)
         x, out = rng.normal(size=(1, K)).astype(dtype), np.zeros((G, 1, N), dtype)
-        for_one = for_one_row(W[:, None])
-        multiply(x, for_one, out=out)
+        for_one = Blocks.view(W, 1).for_one_row()
+        for_one.multiply(x, out)
         np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
-        multiply(np.stack([x] * G), for_one, out=out)  # a row of its own for each
+        for_one.multiply(np.stack([x] * G), out)  # a row of its own for each
         np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
-
-
-def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matmul, "PAIRED", range(2**18, 460_800))
-    rng = np.random.default_rng(0)
-    x, W = rng.normal(size=(1, 512)), rng.normal(size=(1, 512, 512))
-    out = multiply(x.astype(np.float32), for_one_row(W[:, None].astype(np.float32)))
-    np.testing.assert_allclose(out, x @ W[0], atol=1e-4)
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_pairs_change_a_step_by_rounding_alone(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, window = toy(V=7, H=8, L=2, T=5, B=1, dropout=0.0, seed=0, cell=cell)
-    stepped = []
-    for paired in (range(0), range(10**6)):
-        monkeypatch.setattr(matmul, "PAIRED", paired)
-        stepper = Stepper(model, 1)
-        stepped.append([stepper.step(x) for x in window.x])
-    real, pairs = np.array(stepped)
-    np.testing.assert_allclose(pairs, real, rtol=1e-11, atol=1e-13)
-    assert not np.array_equal(pairs, real)  # they did go another way
 
 
 @pytest.fixture
@@ -206,10 +163,15 @@ def test_blocks_change_gradients_by_rounding_alone(
     cell: str, B: int, unpacked: Callable[[int], None]
 ) -> None:
     model, window = toy(V=7, H=8, L=2, T=5, B=B, dropout=0.0, seed=0, cell=cell)
-    assert "layer2.W_x" in model.packed(B).copies.shapes
+    assert model.packed(B)["layer2.W_x"].blocks.shape == (
+        model.params["layer2.b"].shape[0],
+        2,
+        8,
+        4,
+    )
     in_blocks = gradients_of(model, window)
     unpacked(0)
-    assert "layer2.W_x" not in model.packed(B).copies.shapes
+    assert model.packed(B)["layer2.W_x"].blocks.base is model.params.flat
     for name, gradient in gradients_of(model, window).items():
         np.testing.assert_allclose(in_blocks[name], gradient, rtol=1e-11, atol=1e-13)
 

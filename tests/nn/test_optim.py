@@ -3,7 +3,7 @@ import pytest
 
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
-from grucli.nn.optim import Moments, adam_, clip_, decay_, ema_
+from grucli.nn.optim import Moments, adam_, clip_, decay_
 
 
 def test_adam_follows_the_paper() -> None:
@@ -39,12 +39,3 @@ def test_clip_scales_long_gradients_and_leaves_short_ones() -> None:
     np.testing.assert_array_equal(gradient, [3.0, 4.0])
     assert clip_(gradient, 1.0) == pytest.approx(5.0)
     np.testing.assert_allclose(gradient, [0.6, 0.8])
-
-
-def test_the_average_forgets_the_first_weights_and_then_decays_slowly() -> None:
-    average = np.array([100.0])
-    for step in range(1, 2001):
-        ema_(average, np.array([1.0]), 0.999, step)
-    assert average[0] == pytest.approx(1.0, abs=1e-3)
-    ema_(average, np.array([2.0]), 0.999, 100_000)
-    assert average[0] == pytest.approx(1.001, abs=1e-3)

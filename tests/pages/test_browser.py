@@ -14,9 +14,8 @@ import pytest
 from grucli.analysis.activations import FEATURES
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
-from grucli.pages import assembly
-from grucli.pages.assembly import About, html
-from grucli.pages.payload import Payload, payload
+from grucli.pages import build
+from grucli.pages.build import html, payload, rounded
 from grucli.run.report import report
 from grucli.run.run import Run
 from tests.conftest import TINY, Grucli
@@ -102,14 +101,17 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
         context.close()
 
 
-def held_by(lm: LanguageModel, **options: Any) -> Payload:
-    return payload(lm, some_ids(lm), options.get("type_", "float32"))
-
-
 def page_of(lm: LanguageModel, passage: str | None = None) -> str:
     text = lm.decode(some_ids(lm, 120, seed=2)) if passage is None else passage
-    about = About("A model that writes like a test", "It is small.", text, (("Text", "a test"),))
-    return html(held_by(lm), about)
+    content = payload(lm, some_ids(lm), "float32")
+    return html(
+        content | about("A model that writes like a test", "It is small.", text, "Text", "a test")
+    )
+
+
+def about(title: str, subtitle: str, passage: str, *fact: str) -> dict[str, Any]:
+    said = {"title": title, "subtitle": subtitle, "facts": [fact]}
+    return {"about": said, "passage": passage}
 
 
 # ---- numbers
@@ -123,7 +125,7 @@ def test_log_probs_in_the_browser_are_numpys(opened: Any, cell: str, kind: str, 
     assert page.wait() == "passed"
     text = lm.decode(some_ids(lm, 150, seed=3))
     found = page.tab.evaluate("text => window.grucli.logProbs(text)", text)
-    exact = LanguageModel(held_by(lm).model, lm.vocabulary, lm.counts, lm.data)
+    exact = rounded(lm, "float32")
     np.testing.assert_allclose(found, exact.score(text).log_probs, atol=NEAR)
     assert page.reports == []
 
@@ -184,14 +186,14 @@ def test_a_page_with_a_wrong_equation_says_failed(
     opened: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, wrong = WRONG[name]
-    source = assembly._source
+    source = build._source
     assert " ".join(source("engine.js").split()).count(" ".join(right.split())) >= 1
 
     def changed(file: str) -> str:
         text = source(file)
         return text if file != "engine.js" else _replaced(text, right, wrong)
 
-    monkeypatch.setattr(assembly, "_source", changed)
+    monkeypatch.setattr(build, "_source", changed)
     page = opened(page_of(language_model("list" if name == "separator" else "text")))
     assert page.wait() == "failed"
 
@@ -218,8 +220,8 @@ def test_a_hostile_text_is_shown_as_text(opened: Any) -> None:
         lm = language_model("this text")
     finally:
         del KINDS["this text"]
-    about = About(HOSTILE, HOSTILE, HOSTILE, ((HOSTILE, HOSTILE),))
-    page = opened(html(payload(lm, lm.encode(HOSTILE), "float32"), about))
+    content = payload(lm, lm.encode(HOSTILE), "float32")
+    page = opened(html(content | about(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)))
     assert page.wait() == "passed"
     assert page.text("h1").startswith("</script><script>alert(1)</script>")
     for tab in ("read", "inside", "gradient"):
@@ -320,7 +322,7 @@ def test_a_report_can_be_read(opened: Any, grucli: Grucli, text_file: Path, sche
 
 def test_a_comparison_shows_all_of_its_table(opened: Any, grucli: Grucli, text_file: Path) -> None:
     options = ("--steps", "10", "-q", *TINY, "--name", "a-rather-long-name-for-a-run")
-    many = ("model.dropout=0.1", "optim.lr=0.001", "optim.ema=0.5", "optim.clip=2")
+    many = ("model.dropout=0.1", "optim.lr=0.001", "optim.eps=1e-6", "optim.clip=2")
     others = [part for one in many for part in ("--set", one)]
     runs = [grucli("train", text_file, *options, *more).out.strip() for more in ((), others)]
     page = opened(report(*runs).html, 700)
@@ -880,6 +882,7 @@ def test_a_large_model_stays_usable(opened: Any) -> None:
 
 def test_the_file_holds_little_besides_the_weights() -> None:
     lm = language_model("Chinese", H=64)
-    size, weights = len(page_of(lm).encode()), len(held_by(lm).content["weights"])
+    content = payload(lm, some_ids(lm), "float32")
+    size, weights = len(page_of(lm).encode()), len(content["weights"])
     assert size - weights < 120_000
-    assert json.loads(json.dumps(held_by(lm).content))["V"] == len(lm.vocabulary)
+    assert json.loads(json.dumps(content))["V"] == len(lm.vocabulary)

@@ -13,8 +13,7 @@ import grucli.pages
 from grucli.analysis.activations import FEATURES
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
-from grucli.pages.build import NETWORKS
-from grucli.pages.payload import Type, payload
+from grucli.pages.build import NETWORKS, Type, payload, rounded
 from grucli.sampling import Sampler
 from tests.pages.models import KINDS, language_model, some_ids
 
@@ -57,7 +56,7 @@ def run_engine(script: str, data: Any, engine: Path = ENGINE) -> Any:
 
 def differences(lm: LanguageModel, type_: Type = "float32", engine: Path = ENGINE) -> list[float]:
     """Largest differences between script and NumPy: log probabilities, norms, shares, the sums."""
-    spec = payload(lm, some_ids(lm), type_).content
+    spec = payload(lm, some_ids(lm), type_)
     result, proof = run_engine(CHECK, {"spec": spec, "text": None}, engine), spec["proof"]
     followed = result["followed"]
     assert len(followed) == len(proof["norms"]) == len(proof["shares"]) > 0
@@ -92,16 +91,16 @@ def test_log_probs_of_a_text_are_those_of_the_library(kind: str) -> None:
     lm = language_model(kind)
     text = lm.decode(some_ids(lm)) if kind != "byte" else "any text, é and 漢 included"
     held = payload(lm, some_ids(lm), "float32")
-    found = run_engine(CHECK, {"spec": held.content, "text": text})["text"]
-    expected = LanguageModel(held.model, lm.vocabulary, lm.counts, lm.data).score(text).log_probs
+    found = run_engine(CHECK, {"spec": held, "text": text})["text"]
+    expected = rounded(lm, "float32").score(text).log_probs
     np.testing.assert_allclose(found, expected, atol=NEAR)
 
 
 def test_a_page_reads_line_ends_as_the_library_does() -> None:
     lm = language_model()
     held = payload(lm, some_ids(lm), "float32")
-    same = LanguageModel(held.model, lm.vocabulary, lm.counts, lm.data)
-    found = run_engine(CHECK, {"spec": held.content, "text": "one\r\ntwo\rthree"})["text"]
+    same = rounded(lm, "float32")
+    found = run_engine(CHECK, {"spec": held, "text": "one\r\ntwo\rthree"})["text"]
     np.testing.assert_allclose(found, same.score("one\ntwo\nthree").log_probs, atol=NEAR)
 
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from grucli.errors import DivergedError, UsageError
-from grucli.run import run_files
-from grucli.run.directory import RunDirectory, open_checkpoint
+from grucli.errors import CheckpointError, DivergedError, UsageError
+from grucli.run import records
 from grucli.run.report import report
 from grucli.run.run import Run
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated, Finished, NotReported, Saved, Stepped
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from grucli.training.trainer import Trainer
 from tests.conftest import TINY, Grucli
 
@@ -155,7 +154,7 @@ def test_runs_with_different_texts_are_not_compared_by_their_losses(
     assert {"text", "batch x window"} <= set(columns)
     assert "longer.txt" in page.words
     for run in runs:
-        _, checkpoint = open_checkpoint(run)
+        checkpoint = Run.open(run).checkpoint
         assert f"{checkpoint.batch} x {checkpoint.window}" in page.words
     longer.write_text(longer.read_text("utf-8") + "more", "utf-8")
     runs.append(Path(grucli("train", longer, "--steps", "5", *TINY, "-q").out.strip()))
@@ -282,9 +281,9 @@ def test_the_report_of_training_reads_the_settings_once_and_no_text(
     grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, read = train(grucli, text_file), []
-    config = RunDirectory.config
-    monkeypatch.setattr(RunDirectory, "config", lambda self: read.append(1) or config(self))
-    monkeypatch.setattr("grucli.run.report.own_corpus", None)
+    config = Run.config
+    monkeypatch.setattr(Run, "config", lambda self: read.append(1) or config(self))
+    monkeypatch.setattr(Run, "text", None)
     report(run, passage=False)
     assert read == [1]
 
@@ -309,13 +308,13 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.read = 0.0, 0
-        line = run_files._line
+        row = records._row
 
-        def reading(*arguments: Any) -> run_files.Line:
+        def reading(*arguments: Any) -> tuple[records.Metrics, str]:
             self.now, self.read = self.now + 0.001, self.read + 1
-            return line(*arguments)
+            return row(*arguments)
 
-        monkeypatch.setattr(run_files, "_line", reading)
+        monkeypatch.setattr(records, "_row", reading)
         monkeypatch.setattr(
             "grucli.training.session.Trainer",
             lambda *a, **named: Trainer(*a, **named, clock=self.tell),
@@ -386,7 +385,7 @@ def test_any_finite_rows_are_drawn(grucli: Grucli, text_file: Path, value: float
     rows = [(str(step), "1", str(chars), *row) for step, chars in ((5, 2**49), (10, 2**49 + 1))]
     rows += [(*rows[0][:3], "val", *rows[0][4:])]
     (run / "metrics.csv").write_text(
-        "\n".join(",".join(cells) for cells in [tuple(run_files.HEADER), *rows]) + "\n"
+        "\n".join(",".join(cells) for cells in [tuple(records.HEADER), *rows]) + "\n"
     )
     assert Page(report(run).html).tags.count("polyline") == 9
     assert grucli("report", run).code == 0
@@ -403,9 +402,10 @@ def test_a_number_of_characters_that_no_run_can_have_is_no_row(
     head, first, *rest = metrics.read_text().splitlines(keepends=True)
     before, _, after = first.split(",", 3)[:2], 0, first.split(",", 3)[3]
     metrics.write_text("".join([head, ",".join([*before, "1" + 400 * "0", after]), *rest]))
-    assert len(Run(run).metrics["chars"]) == len(rest)
-    assert grucli("report", run).code == 0
-    assert grucli("plot", run, "--by", "chars").code == 0
+    with pytest.raises(CheckpointError, match="line 2 is not one that grucli writes"):
+        assert Run(run).metrics
+    assert grucli("report", run).code == 2
+    assert grucli("plot", run, "--by", "chars").code == 2
 
 
 @pytest.mark.parametrize("quiet", [False, True])

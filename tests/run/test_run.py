@@ -1,11 +1,13 @@
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from grucli.errors import CheckpointError, UsageError
-from grucli.run.run import Run, runs
-from grucli.run.run_files import HEADER
+from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
+from grucli.run.records import HEADER
+from grucli.run.run import DAMAGED, Run, load, runs
 
 
 def test_a_run_tells_its_facts(trained: Path) -> None:
@@ -61,6 +63,64 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     assert [run.path.name[-1] for run in runs(tmp_path)] == ["b", "a"]
 
 
+def test_facts_for_a_list_even_of_damaged_runs(trained: Path) -> None:
+    for name in ("20260101-000000-old", "20270101-000000-new"):
+        shutil.copytree(trained, Path("runs", name))
+    Path("runs", "20270101-000000-new", "run.json").write_text("{", encoding="utf-8")
+    new, old = (run.facts() for run in runs("runs"))
+    assert (new["run"], new["status"], new["loss"]) == ("20270101-000000-new", DAMAGED, None)
+    assert (old["run"], old["status"], old["step"]) == ("20260101-000000-old", "done", 30)
+    assert (old["model"], old["corpus"]) == ("gru 1x12", "text.txt")
+    assert (old["loss"] is not None, old["level"]) == (True, "char")
+    assert new.keys() == old.keys()
+
+
+def test_a_directory_and_its_checkpoint_are_one_run(trained: Path) -> None:
+    run = Run.open(trained)
+    opened = Run.open(run.file)
+    assert run.file == trained / "checkpoints" / run.checkpoints.find("best").name
+    assert (opened.path, opened.file) == (trained.resolve(), run.file)
+    assert opened.info == run.info
+    assert opened.noun == run.noun == "character"
+    assert opened.text_names == run.text_names == ["text.txt"]
+    assert opened.checkpoint is opened.checkpoint is not run.checkpoint
+    assert opened.lm is opened.lm
+    assert opened.text is opened.text
+    assert len(opened.ids()) == sum(map(len, vars(opened.splits).values()))
+    np.testing.assert_array_equal(opened.split("val"), run.splits.val)
+    assert run.was_trained_on(opened.text)
+    with pytest.raises(UsageError, match="did not hold out test text"):
+        run.split("test")
+    with pytest.raises(ArgumentError, match="must be train, val or test"):
+        run.split("rest")
+
+
+def test_a_checkpoint_outside_of_a_run_has_a_model_but_no_text(trained: Path) -> None:
+    shutil.copy(Run(trained).checkpoints.find("best"), "alone.npz")
+    run = Run.open("alone.npz")
+    assert run.path == run.file == Path("alone.npz")
+    assert run.settings == Run(trained).settings
+    assert (run.noun, run.status, run.info.step) == ("character", "unknown", None)
+    assert run.lm.sample(20, seed=1) == load(trained).sample(20, seed=1)
+    assert list(run.inputs()) == [run.path, run.path]
+    with pytest.raises(CheckpointError, match="is outside its run directory"):
+        assert run.text
+
+
+def test_the_text_of_a_run_that_has_changed_is_refused(trained: Path) -> None:
+    copy = Path(shutil.copytree(trained, "copy"))
+    told = json.loads((copy / "run.json").read_text(encoding="utf-8"))
+    Path("other.txt").write_text("other text", encoding="utf-8")
+    told["corpus"]["paths"] = ["other.txt"]
+    (copy / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    with pytest.raises(CorpusError, match=r"other\.txt: has changed since training"):
+        assert Run(copy).text
+    told["corpus"]["paths"] = ["-"]
+    (copy / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    assert Run(copy).text_names == ["standard input"]
+    with pytest.raises(CheckpointError, match="was trained on standard input"):
+        assert Run(copy).text
+
+
 def test_the_model_of_a_run(trained: Path) -> None:
-    pytest.importorskip("grucli.language_model")
     assert Run(trained).load().sample(20, seed=1) == Run(trained).load().sample(20, seed=1)

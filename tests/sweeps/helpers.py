@@ -28,6 +28,7 @@ TINY: dict[str, Any] = {
 }
 """Settings with which a trial takes a moment."""
 
+S = Path("runs/s")  # the folder of the studies that ``worker`` makes
 LR = {"optim.lr": {"log": [1e-3, 1e-1]}}
 LONG = {"train.steps": 600, "train.eval_every": 60, "train.log_every": 60}
 """A trial of about a second, with ten checkpoints."""
@@ -35,7 +36,7 @@ LONG = {"train.steps": 600, "train.eval_every": 60, "train.log_every": 60}
 
 def worker(text: Path, settings: dict[str, Any], folder: Path | None = None) -> Worker:
     space = read_space(None, {**TINY, **LR, "sweep.trials": 4, **settings})
-    return Worker(folder or Path("runs/s"), None, space, [str(text)])
+    return Worker(folder or S, None, space, [str(text)])
 
 
 def train(
@@ -52,6 +53,10 @@ def claim(one: Worker) -> ClaimedTrial | None:
 
 def events(one: Worker, stop: Callable[[], bool] = lambda: False) -> list[SweepEvent]:
     return list(one.events(stop))
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt
 
 
 def write_file(settings: dict[str, Any], path: Path = Path("s.yaml")) -> Path:

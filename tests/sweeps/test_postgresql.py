@@ -1,32 +1,22 @@
 import importlib.util
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from grucli.errors import CheckpointError, UsageError
+from grucli.errors import CheckpointError
 from grucli.sweeps.api import read_study
 from grucli.sweeps.space import read_space
-from grucli.sweeps.storage import database, without_password
+from grucli.sweeps.storage import without_password
 from grucli.sweeps.worker import Worker
 from tests.conftest import Grucli
-from tests.sweeps.helpers import (
-    LONG,
-    LR,
-    TINY,
-    claim,
-    end,
-    events,
-    kill,
-    start,
-    wait_for,
-    write_file,
-)
+from tests.sweeps.helpers import LONG, LR, TINY, claim, end, kill, start, wait_for, write_file
 from tests.sweeps.postgresql import server, why_not
 
 needs_server = pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+
+
 needs_driver = pytest.mark.skipif(importlib.util.find_spec("psycopg") is None, reason="psycopg")
 
 
@@ -80,96 +70,3 @@ def test_a_study_that_is_not_in_the_database(url: str) -> None:
     with pytest.raises(CheckpointError) as caught:
         read_study("runs/none", url)
     assert str(caught.value) == f"runs/none: there is no such study in {without_password(url)}"
-
-
-@needs_driver
-def test_a_database_that_does_not_answer() -> None:
-    with pytest.raises(UsageError) as caught:
-        read_study("runs/s", "postgresql://me:secret@127.0.0.1:1/none")
-    message = str(caught.value)
-    assert message == (
-        "--storage postgresql://me:***@127.0.0.1:1/none: does not answer, or does not accept the "
-        "user, the password or the database"
-    )
-    assert not Path("runs").exists()
-
-
-def test_a_study_in_another_database(text_file: Path) -> None:
-    space = read_space(None, {**TINY, **LR, "sweep.trials": 1})
-    for _ in range(2):
-        events(Worker(Path("runs/s"), "sqlite:///a.db", space, [str(text_file)]))
-    (trial,) = read_study("runs/s", "sqlite:///a.db").trials
-    assert trial.status == "done"
-    for storage, error in (("sqlite:///b.db", UsageError), (None, UsageError)):
-        with pytest.raises(error, match="belongs to a study that is not in"):
-            Worker(Path("runs/s"), storage, space, [str(text_file)])
-    Path("a.db").unlink()
-    with pytest.raises(UsageError, match="not in sqlite:///a"):
-        Worker(Path("runs/s"), "sqlite:///a.db", space, [str(text_file)])
-
-
-SECRETS = [
-    "me:SECRET@host/x",
-    "postgresql:me:SECRET@host/x",
-    "postgresql://me:SECRET",
-    "postgresql://me:SECRET/x",
-    "postgresql://me:5432a@SECRET@127.0.0.1:1/x",
-    "postgresql://me/SECRET@127.0.0.1:1",
-    "postgresql://127.0.0.1:1/x;password=SECRET",
-    "postgresql://127.0.0.1:1/x?user=u&password=a@SECRET",
-    "postgresql://127.0.0.1:1/x?user=u&%70assword=SECRET",
-    "postgresql://127.0.0.1:1/x?SECRET=SECRET",
-    "postgresql://me:SECRET@127.0.0.1:1SECRET/x",
-    "postgresql://me:SECRET@[::1]:1/x",
-    "postgresql://me:SECRET@\n127.0.0.1:1/x",
-    "postgresql://me:SECRET@127.0.0.1:99999999/x",
-    "postgresql+none://me:SECRET@127.0.0.1/x",
-    "none://me:SECRET@127.0.0.1/x",
-    "SECRET",
-]
-
-
-@needs_driver
-@pytest.mark.parametrize("url", SECRETS)
-def test_no_message_shows_a_password(url: str, text_file: Path, grucli: Grucli) -> None:
-    write_file({})
-    for words in (("s.yaml", text_file), ("--show", "s")):
-        told = grucli("--debug", "sweep", *words, "--storage", url)
-        assert told.code == 2
-        assert "SECRET" not in told.out + told.err
-        assert "error: --storage" in told.err
-    assert not Path("runs").exists()
-
-
-@pytest.mark.parametrize(
-    ("url", "name", "package"),
-    [
-        ("postgresql://me:SECRET@h/x", "psycopg", "psycopg[binary]"),
-        ("postgresql+psycopg2://me:SECRET@h/x", "psycopg2", "psycopg2"),
-    ],
-)
-def test_a_missing_driver_is_named(
-    url: str, name: str, package: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(UsageError) as caught:
-        database(url)
-    assert f"the driver {name} is not installed; install {package} with pip" in str(caught.value)
-    assert "SECRET" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://a:b@h/d", "postgresql://a:***@h/d"),
-        ("postgresql+psycopg://a:b@[::1]:5/d", "postgresql+psycopg://a:***@[::1]:5/d"),
-        ("postgresql://a:b@c@h/d", "postgresql://***"),
-        ("postgresql://h:5/d?password=a@b", "postgresql://***"),
-        ("postgresql://a@h:5/d", "postgresql://a@h:5/d"),
-        ("postgresql:///d?user=a&password=b", "postgresql:///d"),
-        ("postgresql:///d?host=/run", "postgresql:///d"),
-        ("sqlite:////a/b c.db", "sqlite:////a/b c.db"),
-    ],
-)
-def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    assert without_password(url) == shown

@@ -208,8 +208,3 @@ def test_a_grid_visits_every_point_once_and_ends() -> None:
     assert len(set(points)) == 12
     assert len({dict(point)["model.hidden"] for point in points[:4]}) > 1  # it is shuffled
     assert read_space(None, {"sweep.sampler": "grid", "sweep.trials": 5, **values}).trials == 5
-
-
-def test_old_names_are_read() -> None:
-    space = read(optim__average={"range": [0, 0.9]})
-    assert list(space.distributions) == ["optim.ema"]

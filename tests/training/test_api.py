@@ -12,12 +12,11 @@ import pytest
 import grucli
 from grucli.errors import UsageError
 from grucli.files import sha256
-from grucli.run.directory import RunDirectory
 from grucli.run.run import Run, runs
 from grucli.training.api import train, train_events
 from grucli.training.events import Finished, Saved, Started, Stepped
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from tests.conftest import Grucli
 from tests.texts import prose
 
@@ -42,7 +41,7 @@ def small(**others: Any) -> Run:
 
 
 def last(run: Run) -> str:
-    return sha256(RunDirectory(run.path).checkpoints.find("last"))
+    return sha256(Run(run.path).checkpoints.find("last"))
 
 
 def test_training_prints_nothing_and_does_what_the_command_does(

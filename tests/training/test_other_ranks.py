@@ -16,11 +16,12 @@ from grucli.data.corpus import read
 from grucli.errors import UsageError
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.directory import RunDirectory
+from grucli.run.writer import RunWriter
 from grucli.training.events import Event, NotWritten, RolledBack, Sampled
 from grucli.training.other_ranks import share_plan, take_part
-from grucli.training.plan import Plan, make_plan, resume, start
+from grucli.training.plan import Plan, make_plan
 from grucli.training.ranks import ALONE, Ranks
+from grucli.training.start import resume, start
 from grucli.training.trainer import Trainer
 from tests.texts import prose
 from tests.thread_ranks import Room, ThreadRanks
@@ -84,7 +85,7 @@ def together(lead: Lead, **changes: object) -> None:
 
 
 def train(
-    plan: Plan, ranks: Ranks, run: RunDirectory, stop: Callable[[], bool] = lambda: False
+    plan: Plan, ranks: Ranks, run: RunWriter, stop: Callable[[], bool] = lambda: False
 ) -> list[Event]:
     """The events of a run, from its start or its last checkpoint."""
     if run.checkpoints.exist:
@@ -98,17 +99,17 @@ def train(
         return list(trainer.train(stop))
 
 
-def new_run(plan: Plan, name: str = "run") -> RunDirectory:
-    run = RunDirectory.create(Path("runs"), name, plan.settings, {}, {})
+def new_run(plan: Plan, name: str = "run") -> RunWriter:
+    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
     run.write_info({})
     return run
 
 
-def last(run: RunDirectory) -> Checkpoint:
+def last(run: RunWriter) -> Checkpoint:
     return checkpoints.read(run.checkpoints.find("last"))
 
 
-def whole(**changes: object) -> tuple[RunDirectory, list[Event]]:
+def whole(**changes: object) -> tuple[RunWriter, list[Event]]:
     """An undisturbed run of these ranks."""
     results: list[Any] = []
 
@@ -121,7 +122,7 @@ def whole(**changes: object) -> tuple[RunDirectory, list[Event]]:
     return run, events
 
 
-def assert_equal(run: RunDirectory, other: RunDirectory) -> None:
+def assert_equal(run: RunWriter, other: RunWriter) -> None:
     one, two = last(run), last(other)
     assert one.progress.step == two.progress.step
     np.testing.assert_array_equal(one.model.params.flat, two.model.params.flat)
@@ -167,7 +168,7 @@ def test_what_ends_rank_0_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def lead(plan: Plan, ranks: Ranks) -> None:
         run = new_run(plan)
-        monkeypatch.setattr(RunDirectory, "append_metrics", denied)
+        monkeypatch.setattr(RunWriter, "append_metrics", denied)
         with pytest.raises(OSError, match="Permission denied"):
             train(plan, ranks, run)
 
@@ -221,7 +222,7 @@ def test_a_stop_at_any_moment_stops_all_and_loses_nothing(number: int) -> None:
 
     def resumed(plan: Plan, ranks: Ranks) -> None:
         (path,) = Path("runs").glob("*-run")
-        run = RunDirectory(path)
+        run = RunWriter(path)
         assert last(run).progress.due
         assert last(run).progress.step < 24
         train(plan, ranks, run)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from grucli.nn.onednn import library as onednn
-from grucli.nn.onednn.library import Unavailable
-from grucli.nn.products import usable
+from grucli.nn import onednn
+from grucli.nn.backend import usable
+from grucli.nn.onednn import Unavailable
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 

@@ -15,8 +15,9 @@ from grucli.data.corpus import read
 from grucli.errors import RunError
 from grucli.evaluation import Stopped
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.plan import make_plan, start
+from grucli.training.plan import make_plan
 from grucli.training.ranks import ALONE, Ended
+from grucli.training.start import start
 from grucli.training.step import TrainStep
 from tests.texts import prose
 from tests.thread_ranks import Room, ThreadRanks
@@ -76,7 +77,7 @@ def three_steps(step: TrainStep) -> None:
     [
         {},
         {"model__dropout": 0.4, "model__weight_dropout": 0.3, "model__layers": 2},
-        {"model__cell": "lstm", "optim__ema": 0.9},
+        {"model__cell": "lstm"},
     ],
 )
 def test_any_number_of_ranks_takes_the_same_steps(batch: int, kind: dict[str, object]) -> None:
@@ -96,8 +97,6 @@ def test_any_number_of_ranks_takes_the_same_steps(batch: int, kind: dict[str, ob
                 (state.state, alone.state),
             ):
                 np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
-            if alone.ema is not None and state.ema is not None:
-                np.testing.assert_allclose(state.ema.flat, alone.ema.flat, rtol=1e-6, atol=1e-6)
         assert states[0].progress.loss_sum == pytest.approx(alone.progress.loss_sum, rel=1e-6)
         assert states[0].progress.chars == alone.progress.chars
 
@@ -130,17 +129,16 @@ def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_groups")
 def test_ranks_share_an_evaluation() -> None:
-    losses: list[list[float]] = []
+    losses: list[float] = []
 
     def work(step: TrainStep) -> None:
         three_steps(step)
-        losses.append(step.validation_losses(lambda: False))
+        losses.append(step.validation_loss(lambda: False))
 
     for size in (1, 2, 4):
-        _, errors = together(size, work, optim__ema=0.9, data__val=0.3)
+        _, errors = together(size, work, data__val=0.3)
         assert not errors
         assert losses[-size:] == [losses[-1]] * size
-    assert len(losses[0]) == 2
     for other in losses[1:]:
         assert other == pytest.approx(losses[0], rel=1e-6)
 
@@ -150,7 +148,7 @@ def test_ranks_share_an_evaluation() -> None:
 def test_a_stop_of_one_rank_stops_the_evaluation_of_all(asked: int) -> None:
     def work(step: TrainStep) -> None:
         with pytest.raises(Stopped):
-            step.validation_losses(lambda: step.ranks.rank == asked)
+            step.validation_loss(lambda: step.ranks.rank == asked)
         assert step().finite  # the ranks still understand each other
 
     _, errors = together(2, work, data__val=0.3)
@@ -181,7 +179,7 @@ def test_parameters_that_differ_are_an_error_that_names_the_rank() -> None:
         three_steps(step)
         if step.ranks.rank == 1:
             step.checkpoint.model.params.flat[3] += 1e-4  # as a broken memory would
-        step.validation_losses(lambda: False)
+        step.validation_loss(lambda: False)
 
     _, errors = together(3, work)
     (message, *_) = [str(error) for error in errors if isinstance(error, RunError)]

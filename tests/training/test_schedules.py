@@ -81,7 +81,7 @@ def test_a_constant_rate_stays() -> None:
     ],
 )
 def test_when_to_evaluate(budget: Budget, val_chars: int, expected: int) -> None:
-    interval = evaluation_interval(train(), budget, step_chars=1000, val_chars=val_chars)
+    interval = evaluation_interval(train(), budget, 1000, val_chars)
     assert interval == expected
 
 
@@ -97,4 +97,4 @@ def test_early_evaluations_come_after_powers_of_two_of_the_first() -> None:
 
 def test_the_interval_asked_for_wins() -> None:
     asked = train(eval_every=7)
-    assert evaluation_interval(asked, Budget("steps", 50, 100), step_chars=1, val_chars=9**9) == 7
+    assert evaluation_interval(asked, Budget("steps", 50, 100), 1, 9**9) == 7

@@ -1,11 +1,10 @@
-"""Runs that are resumed: by two at once, after stops, kills, edits and damage."""
+"""Runs that are stopped, killed, damaged or trained by two at once, and go on."""
 
 import errno
 import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,32 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grucli.config import Values, flatten, resolve
-from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
+from grucli.errors import RunError, SettingsError, UsageError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
-from grucli.run.directory import RunDirectory
-from grucli.training.events import RolledBack, Stepped
-from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.run.run import Run
+from grucli.run.writer import RunWriter
+from grucli.training.events import RolledBack
+from grucli.training.session import Session
 from grucli.training.trainer import Trainer
-from tests.conftest import Grucli, refused_locks, snapshot
+from tests.conftest import refused_locks, snapshot
 from tests.faults.trials import remains
 from tests.texts import prose
+from tests.training.small_runs import SMALL, again, from_weights, new, sample_of, train
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs FIFOs, or files that are open elsewhere")
-
-SMALL: Values = {
-    "model.hidden": 8,
-    "train.batch": 4,
-    "train.window": 16,
-    "train.workers": 1,
-    "train.eval_every": 10,
-    "train.log_every": 5,
-    "train.steps": 40,
-    "train.keep": 1,
-    "sample.length": 12,
-}
 
 
 class _Losses:
@@ -53,43 +40,9 @@ class _Losses:
         return self.losses[self.given - 1]
 
 
-Prepare = Callable[[Trainer], object]
-
-
 @pytest.fixture(autouse=True)
 def _text() -> None:
     Path("text.txt").write_text(prose(4000), encoding="utf-8")
-
-
-def values(**changes: Any) -> Values:
-    return {key.replace("__", "."): value for key, value in changes.items()}
-
-
-def new(**changes: Any) -> Session:
-    return prepare(Request("text.txt", values=SMALL | values(**changes), origin="test"))
-
-
-def again(run: Path, *sources: str, **changes: Any) -> Session:
-    return prepare(Request(sources, values=values(**changes), origin="test", resume=run))
-
-
-def from_weights(origin: Path, given: Values, **others: Any) -> Session:
-    return prepare(Request("text.txt", values=given, init_from=origin, **others))
-
-
-def train(
-    session: Session, stop_at: int | None = None, prepare: Prepare = lambda _: None
-) -> tuple[Path, list[object]]:
-    """Train to the end or to a step; the run and its events."""
-    with closing(session), session.trainer() as trainer:
-        prepare(trainer)
-        where = trainer.checkpoint.progress
-        events = list(trainer.train(lambda: stop_at is not None and where.step >= stop_at))
-    return trainer.run.path, list(events)
-
-
-def sample_of(run: Path, which: str) -> dict[str, Any]:
-    return json.loads((run / "checkpoints" / f"{which}.json").read_text())  # type: ignore[no-any-return]
 
 
 # ---- two processes
@@ -103,7 +56,7 @@ def test_a_run_is_locked_before_anything_of_it_is_read() -> None:
     text = Path("text.txt").read_bytes()
     thread = threading.Thread(target=lambda: waiting.append(again(run, "fifo")))
     thread.start()
-    lock = RunDirectory(run)._lock
+    lock = RunWriter(run)._lock
     deadline = time.monotonic() + 10
     while lock.is_free() and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -122,12 +75,12 @@ def test_on_a_file_system_without_locks_runs_are_trained_and_resumed(
     for number in (errno.ENOSYS, errno.ENOLCK):
         with refused_locks(monkeypatch, number):
             run, _ = train(new(), 15)
-            assert RunDirectory(run).status == "interrupted"
-            RunDirectory(run).update_info(status="running")
-            assert RunDirectory(run).status == "running"
-            RunDirectory(run).update_info(status="interrupted")
+            assert Run(run).status == "interrupted"
+            RunWriter(run).update_info(status="running")
+            assert Run(run).status == "running"
+            RunWriter(run).update_info(status="interrupted")
             train(again(run))
-            assert RunDirectory(run).status == "done"
+            assert Run(run).status == "done"
 
 
 @posix
@@ -135,7 +88,7 @@ def test_a_run_that_may_be_trained_is_not_resumed_without_its_lock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     run, _ = train(new(), 15)
-    RunDirectory(run).update_info(status="running")
+    RunWriter(run).update_info(status="running")
     before = snapshot(run)
     with refused_locks(monkeypatch, errno.ENOLCK), pytest.raises(RunError) as caught:
         again(run)
@@ -156,7 +109,7 @@ def test_a_look_at_a_run_does_not_keep_it_from_being_resumed() -> None:
 
     def look() -> None:
         while not ended.is_set():
-            looks.append(RunDirectory(run)._lock.is_free())
+            looks.append(RunWriter(run)._lock.is_free())
 
     watchers = [threading.Thread(target=look) for _ in range(2)]
     for watcher in watchers:
@@ -243,9 +196,7 @@ def test_a_stop_does_not_change_where_a_run_starts_again_from(stop: int, weights
     whole, events = train(begin(), prepare=prepare)
     assert [event.step for event in events if isinstance(event, RolledBack)] == [0]
     lower, _ = train(begin(0.01))
-    assert [row.loss for row in RunDirectory(whole).metrics()] == [
-        row.loss for row in RunDirectory(lower).metrics()
-    ]
+    assert [row.loss for row in Run(whole).rows()] == [row.loss for row in Run(lower).rows()]
     run, _ = train(begin(), stop, prepare)
     train(again(run), prepare=prepare)
     assert remains(run) == remains(whole)
@@ -256,7 +207,7 @@ def test_a_run_whose_first_weights_are_gone_cannot_start_again() -> None:
     given = {key: one for key, one in SMALL.items() if not key.startswith("model.")}
     run, _ = train(from_weights(origin, given), 2)
     train(again(origin))  # a checkpoint of it changes
-    for file in RunDirectory(origin).checkpoints.files():
+    for file in Run(origin).checkpoints.files():
         file.unlink()
     with pytest.raises(RunError, match="start again with a lower learning rate"):
         train(again(run), prepare=partial(diverge, first=3))
@@ -304,7 +255,7 @@ def test_where_the_best_checkpoint_is_lost_the_best_of_the_others_takes_its_plac
     run, _ = train(new(train__keep=9), 35)
     losses = {
         file: checkpoints.read(file).progress.evaluated_loss or 9.0
-        for file in RunDirectory(run).checkpoints.files()[:-1]
+        for file in Run(run).checkpoints.files()[:-1]
     }
     best, second, *_ = sorted(losses, key=losses.__getitem__)
     best.write_bytes(b"rubbish")
@@ -328,186 +279,6 @@ def test_only_what_the_program_wrote_is_deleted() -> None:
     assert not any(file.exists() for file in ours)
 
 
-# ---- a run without a checkpoint
-
-
-def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes() -> None:
-    whole, _ = train(new())
-    session = new()
-    with closing(session), session.trainer() as trainer:
-        steps = trainer.train()
-        for event in steps:
-            if isinstance(event, Stepped) and event.step == 7:
-                break
-        killed = trainer.run.path
-        trainer.run._lock.release()
-    (killed / "lock").unlink()
-    session = again(killed)
-    assert "it starts over" in session.notes[-1]
-    train(session)
-    assert remains(killed) == remains(whole)
-    assert (killed / "config.yaml").read_text() == (whole / "config.yaml").read_text()
-
-
-def unborn(origin: Path | None = None, **others: Any) -> Path:
-    """A run that was killed before its first step."""
-    base: Values = {"train.steps": 20, "train.workers": 1}
-    session = new() if origin is None else from_weights(origin, base, **others)
-    with closing(session), session.trainer() as trainer:
-        return trainer.run.path
-
-
-def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
-    run = unborn()
-    with pytest.raises(SettingsError, match="the run was started with 8; it cannot become 9"):
-        again(run, model__hidden=9)
-    weights, _ = train(new(), 15)
-    child = unborn(weights)
-    train(again(child), 3)
-    child = unborn(weights)
-    train(again(weights))
-    with pytest.raises(CheckpointError, match="its initial weights"):
-        again(child)
-    Path("text.txt").write_text(prose(4000, seed=7), encoding="utf-8")
-    with pytest.raises(CorpusError, match="the corpus has changed"):
-        again(run)
-
-
-def test_the_notes_of_a_new_run_are_given_again_when_it_starts_over() -> None:
-    weights, _ = train(new(), 15)
-    Path("text.txt").write_text(prose(4000) + "\N{SNOWMAN}", encoding="utf-8")
-    child = unborn(weights, unknown="skip")
-    config = child / "config.yaml"
-    config.write_text(config.read_text().replace("ema:", "average:"))
-    session = again(child)
-    session.close()
-    assert len(set(session.notes)) == len(session.notes)
-    for part in ("1 characters that", "optim.average is called optim.ema now", "it starts over"):
-        assert sum(part in note for note in session.notes) == 1
-
-
-# ---- config.yaml
-
-
-def test_what_may_change_is_taken_from_an_edited_config_file() -> None:
-    run, _ = train(new(), 15)
-    config = run / "config.yaml"
-    config.write_text(config.read_text().replace("steps: 40", "steps: 44"))
-    session = again(run)
-    assert any("asks for train.steps 44" in note for note in session.notes)
-    train(session)
-    assert sample_of(run, "last")["step"] == 44
-
-
-def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
-    run, _ = train(new(), 15)
-    config = run / "config.yaml"
-    sound = config.read_text()
-    for old, new_, told in [
-        ("hidden: 8", "hidden: 9", r"config\.yaml: model\.hidden: the run was started with 8"),
-        ("hidden: 8", "hiden: 8", r"config\.yaml: unknown key model\.hiden"),
-        ("hidden: 8", "hidden: [", "delete it to use the settings of the checkpoint"),
-    ]:
-        edited = sound.replace(old, new_)
-        config.write_text(edited)
-        with pytest.raises(SettingsError, match=told):
-            again(run)
-        assert config.read_text() == edited
-    config.unlink()
-    train(again(run))
-    assert flatten(resolve([RunDirectory(run).config()]))["model.hidden"] == 8
-
-
-def test_a_longer_budget_that_raises_the_learning_rate_says_so() -> None:
-    changes = {"optim__warmup": 5, "optim__lr": 0.01}
-    run, _ = train(new(**changes))
-    low = RunDirectory(run).metrics()[-1].lr
-    session = again(run, train__steps=80)
-    (note,) = [note for note in session.notes if "learning rate rises" in note]
-    assert f"rises from {low:.2g} to 0.0056" in note
-    session.close()
-    low_rate = f"--set optim.schedule=constant --set optim.lr={low:.2g}"
-    assert low_rate in note
-    constant = {"optim__schedule": "constant", "optim__lr": float(f"{low:.2g}")}
-    session = again(run, train__steps=80, **constant)
-    assert not any("learning rate rises" in note for note in session.notes)
-    train(session)
-    assert RunDirectory(run).metrics()[-1].lr == float(f"{low:.2g}")
-    other, _ = train(new(**changes), 20)
-    session = again(other)  # as planned
-    assert not any("learning rate rises" in note for note in session.notes)
-    session.close()
-
-
-def test_the_number_of_workers_may_change() -> None:
-    run, _ = train(new(train__batch=32), 15)
-    session = again(run, train__workers=2)
-    assert any("the number of workers was 1 and is 2" in note for note in session.notes)
-    train(session)
-    assert RunDirectory(run).info.workers == 2
-    assert RunDirectory(run).metrics()[-1].step == 40
-
-
-# ---- weights of another run
-
-
-def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> None:
-    origin, _ = train(new(), 15)
-
-    def chosen(**changes: Any) -> Values:
-        return from_weights(origin, values(**changes)).suited
-
-    assert chosen() == {"optim.lr": 0.012}
-    assert chosen(train__batch=256) == {"optim.lr": 0.024, "optim.warmup": 12}
-    assert chosen(train__minutes=240) == {"optim.lr": 0.006}
-    assert chosen(optim__lr=0.5) == {}
-
-
-def test_a_long_text_and_a_long_budget_take_the_lower_of_their_rates(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "grucli.training.session.suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512}
-    )
-    for given, rate in [({"train.steps": 9}, 0.012), ({"train.minutes": 480.0}, 0.0071)]:
-        assert prepare(Request("text.txt", values=given)).suited["optim.lr"] == rate
-
-
-def test_new_characters_are_predicted_with_their_frequencies() -> None:
-    common = prose(4000)
-    Path("text.txt").write_text(common.replace("a", "e").replace("o", "e"), encoding="utf-8")
-    origin, _ = train(new(train__steps=150, optim__warmup=10, model__hidden=32))
-    Path("text.txt").write_text(common, encoding="utf-8")
-    session = from_weights(origin, {}, extend_vocabulary=True)
-    model, plan = session.checkpoint.model, session.plan
-    x = plan.windows.window(1)[0]
-    for letter in "ao":
-        new_id = int(plan.corpus.vocabulary.encode(letter)[0])
-        log_p, _, _ = model.score(
-            x,
-            np.full_like(x, new_id),
-            model.zero_state(x.shape[1]),
-            model.workspace(*x.shape),
-        )
-        frequency = plan.counts[new_id] / plan.counts.sum()
-        assert np.exp(log_p).mean() == pytest.approx(frequency, rel=0.25)
-
-
-# ---- bits
-
-
-def test_what_decides_the_bits_is_recorded_and_a_change_is_named(grucli: Grucli) -> None:
-    run, _ = train(new(), 15)
-    told = json.loads((run / "run.json").read_text())
-    assert {"blas kernel", "blas threads", "products", "numpy"} <= set(told["versions"])
-    for key in ("blas kernel", "blas threads"):
-        changed = {**told, "versions": {**told["versions"], key: "another"}}
-        (run / "run.json").write_text(json.dumps(changed))
-        session = again(run)
-        session.close()
-        assert any(f"{key} was another and is" in note for note in session.notes)
-
-
 # ---- a hitch between a checkpoint and run.json
 
 
@@ -515,14 +286,14 @@ def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """best.json has moved by then, and must not move to a later checkpoint that is worse."""
-    original, fails = RunDirectory.update_info, [28, 28]
+    original, fails = RunWriter.update_info, [28, 28]
 
-    def full(run: RunDirectory, **changes: Any) -> None:
+    def full(run: RunWriter, **changes: Any) -> None:
         if changes.get("step") == 20 and fails:
             raise OSError(fails.pop(), "No space left on device")
         original(run, **changes)
 
-    monkeypatch.setattr(RunDirectory, "update_info", full)
+    monkeypatch.setattr(RunWriter, "update_info", full)
     monkeypatch.setattr(Trainer, "_validation_loss", _losses := _Losses([3.0, 1.0, 2.0, 1.5]))
     run, _ = train(new(train__keep=0))
     assert not fails
@@ -530,57 +301,3 @@ def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
     assert sample_of(run, "best")["step"] == 20
     assert json.loads((run / "run.json").read_text())["best"]["step"] == 20
     assert sha256(run / "checkpoints" / sample_of(run, "best")["file"])
-
-
-# ---- names of version 0.1.0
-
-
-def test_old_names_of_settings_are_read_and_the_new_ones_are_named() -> None:
-    session = new(optim__average=0.9, model__recurrent_dropout=0.1)
-    assert session.plan.settings.optim.ema == 0.9
-    assert session.plan.settings.model.weight_dropout == 0.1
-    assert [note for note in session.notes if "is called" in note] == [
-        "test: optim.average is called optim.ema now",
-        "test: model.recurrent_dropout is called model.weight_dropout now",
-    ]
-
-
-def test_a_run_of_version_0_1_0_is_resumed_to_the_same_weights() -> None:
-    whole, _ = train(new(optim__ema=0.9))
-    run, _ = train(new(optim__ema=0.9), 15)
-    config = run / "config.yaml"
-    config.write_text(
-        config.read_text()
-        .replace("  ema:", "  average:")
-        .replace("weight_dropout:", "recurrent_dropout:")
-    )
-    for file in RunDirectory(run).checkpoints.files():
-        as_in_format_1(file)
-    session = again(run)
-    assert any("optim.average is called optim.ema now" in note for note in session.notes)
-    train(session)
-    ends = [checkpoints.read(RunDirectory(r).checkpoints.find("last")) for r in (run, whole)]
-    np.testing.assert_array_equal(*(end.model.params.flat for end in ends))
-    assert "ema: 0.9" in config.read_text()
-
-
-def as_in_format_1(file: Path) -> None:
-    """Rewrite a checkpoint as version 0.1.0 wrote it."""
-    with np.load(file) as archive:
-        members = dict(archive)
-    meta = json.loads(members.pop("meta").tobytes())
-    progress, settings = meta["progress"], meta["settings"]
-    for key in ("evaluated_step", "evaluated_loss"):
-        del progress[key]
-    for new_, old in (
-        ("loss_sum", "nats"),
-        ("evaluations_since_best", "stale"),
-        ("consecutive_nonfinite", "bad"),
-    ):
-        progress[old] = progress.pop(new_)
-    settings["optim"]["average"] = settings["optim"].pop("ema")
-    settings["model"]["recurrent_dropout"] = settings["model"].pop("weight_dropout")
-    meta |= {"format": 1, "use_average": meta.pop("use_ema")}
-    members["average"] = members.pop("ema")
-    encoded = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    np.savez(file, meta=encoded, **members)

@@ -22,13 +22,12 @@ from grucli.errors import (
     SettingsError,
     UnknownCharacterError,
 )
-from grucli.evaluation import baselines, evaluate, guessed
+from grucli.evaluation import baselines, guessed
 from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.run import checkpoint as checkpoints
-from grucli.run.checkpoint_folder import CheckpointFolder
-from grucli.run.directory import RunDirectory
-from grucli.run.progress import Progress
+from grucli.run.checkpoint import Progress
+from grucli.run.writer import CheckpointWriter, RunWriter
 from grucli.training.divergence import check_learning
 from grucli.training.events import (
     Evaluated,
@@ -40,7 +39,8 @@ from grucli.training.events import (
     Skipped,
     Stepped,
 )
-from grucli.training.plan import Plan, make_plan, resume, start
+from grucli.training.plan import Plan, make_plan
+from grucli.training.start import resume, start
 from grucli.training.step import TrainStep
 from grucli.training.trainer import Trainer
 from tests.conftest import snapshot
@@ -82,7 +82,7 @@ def plan_for(text: str, **changes: object) -> Plan:
 
 
 def trainer_for(plan: Plan, name: str = "run") -> Trainer:
-    run = RunDirectory.create(Path("runs"), name, plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
     run.write_info({})
     return Trainer(plan, start(plan), run)
 
@@ -123,11 +123,8 @@ def test_equal_runs_write_equal_checkpoints(text: str) -> None:
     assert last(first) != last(other)
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
-    text: str, average: float
-) -> None:
-    plan = plan_for(text, optim__ema=average)
+def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(text: str) -> None:
+    plan = plan_for(text)
     whole = trainer_for(plan)
     follow(whole)
     for stop_at in range(1, 24):
@@ -143,9 +140,8 @@ def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
             assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
 
 
-@pytest.mark.parametrize("average", [0.0, 0.9])
-def test_stopping_in_an_evaluation_loses_nothing_either(text: str, average: float) -> None:
-    plan = plan_for(text, optim__ema=average, train__sample_every=8)
+def test_stopping_in_an_evaluation_loses_nothing_either(text: str) -> None:
+    plan = plan_for(text, train__sample_every=8)
     whole = trainer_for(plan)
     steps = [event.step for event in follow(whole) if isinstance(event, Evaluating)]
     assert len(steps) > 1
@@ -305,7 +301,7 @@ def test_a_long_budget_in_minutes_is_evaluated_early_and_then_rarely(text: str) 
     changes: dict[str, Any] = {"train__eval_every": None, "sample__length": 0}
     plan = plan_for(text, train__steps=None, train__minutes=480, **changes)
     plan = replace(plan, eval_every=10**6)  # an epoch of a long text
-    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
     trainer, times = Trainer(plan, start(plan), run, clock=clock), []
     for event in trainer.train(lambda: now[0] > 2000):
         times += [now[0]] if isinstance(event, Evaluating) else []
@@ -338,7 +334,7 @@ def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0)
-    run = RunDirectory.create(Path("runs"), "minutes", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "minutes", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.estimate()
@@ -357,7 +353,7 @@ def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0, train__eval_every=10**6)
-    run = RunDirectory.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.evaluation_seconds = 30.0
@@ -443,7 +439,7 @@ def test_checkpoints_are_also_written_by_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__eval_every=1000, train__save_minutes=0.2)
-    run = RunDirectory.create(Path("runs"), "saves", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "saves", plan.settings, {}, {})
     run.write_info({})
     saved = [
         e for e in Trainer(plan, start(plan), run, clock=clock).train() if isinstance(e, Saved)
@@ -499,19 +495,6 @@ def test_without_validation_text_the_training_loss_decides(text: str) -> None:
     follow(trainer)
     assert {row["split"] for row in rows(trainer)} == {"train"}
     assert trainer.run.checkpoints.find("best").is_file()
-
-
-def test_averaged_weights_are_saved_where_they_are_better(text: str) -> None:
-    plan = plan_for(
-        text, optim__ema=0.98, optim__schedule="constant", optim__lr=0.05, train__steps=120
-    )
-    trainer = trainer_for(plan)
-    events = [event for event in follow(trainer) if isinstance(event, Evaluated)]
-    assert any(event.averaged for event in events)
-    best = checkpoints.read(trainer.run.checkpoints.find("best"))
-    assert best.progress.best_loss == pytest.approx(
-        evaluate(best.model_to_use(), plan.splits.val).loss, rel=1e-6
-    )
 
 
 def fails_at(trainer: Trainer, *steps: int, times: int = 1) -> None:
@@ -748,9 +731,9 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(
     whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
     follow(whole)
     owner, name = {
-        "metrics": (RunDirectory, "append_metrics"),
-        "samples": (RunDirectory, "write_sample"),
-        "checkpoints": (CheckpointFolder, "save"),
+        "metrics": (RunWriter, "append_metrics"),
+        "samples": (RunWriter, "write_sample"),
+        "checkpoints": (CheckpointWriter, "save"),
     }[what]
     original = getattr(owner, name)
 
@@ -812,7 +795,7 @@ def test_an_error_of_writing_that_will_not_pass_ends_the_run(
     def denied(*_: object) -> None:
         raise OSError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(RunDirectory, "append_metrics", denied)
+    monkeypatch.setattr(RunWriter, "append_metrics", denied)
     with pytest.raises(OSError, match="Permission denied"):
         follow(trainer)
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from grucli.nn.matmul import Matrix, weight_gradient
+from grucli.nn.matmul import Matrix
 from grucli.nn.params import Array, Shapes, as_rows
 from grucli.nn.state_resets import forward_steps
 
@@ -21,12 +21,11 @@ from grucli.nn.state_resets import forward_steps
 class Weights(NamedTuple):
     """The parameters of one layer of G gates, or the gradients with respect to them.
 
-    Both passes read the matrices in blocks of n columns (``nn/matmul``): W_x (G, H/n, D, n) and
-    W_h (G, H/n, H, n).
+    Both passes get each matrix as a ``Matrix`` (``nn/matmul``) for its products.
     """
 
-    W_x: Array  # (G, D, H)  input weights
-    W_h: Array  # (G, H, H)  recurrent weights
+    W_x: Any  # (G, D, H)  input weights
+    W_h: Any  # (G, H, H)  recurrent weights
     b: Array  # (G, H)     biases
 
 
@@ -128,11 +127,11 @@ class Cell(ABC):
         """
 
     @abstractmethod
-    def backward(self, w_T: Any, dh: Array, dstate: Array, cache: Cache, dw: Any) -> Array:
+    def backward(self, w: Any, dh: Array, dstate: Array, cache: Cache, dw: Any) -> Array:
         """The backward pass; writes all gradients to ``dw``, except those of ``W_x`` and ``b``.
 
         Args:
-            w_T: the layer's parameters, with each matrix transposed, then in blocks.
+            w: the layer's parameters, as in the forward pass.
             dh: gradient of each h from the layer above, (T, B, H); may be overwritten.
             dstate: gradient of the last state from the next window, (B, S H).
             cache: the cache of the forward pass; ``cache.a`` is overwritten with its gradient.
@@ -196,10 +195,10 @@ def recurrent_gradients(
     """Write the gradient of each recurrent matrix.
 
     Args:
-        W_h: the matrices, which tell how the products are computed.
+        W_h: the matrices, G of them.
         dW_h: gradients of the matrices, overwritten, (G, H, H).
         before: the left factor of each product, G arrays (T, B, H).
         da: the gradient of each product, G arrays (T, B, H).
     """
-    for dW, rows, gradient in zip(dW_h, before, da, strict=True):
-        weight_gradient(W_h, as_rows(rows), as_rows(gradient), dW)
+    for W, dW, rows, gradient in zip(W_h, dW_h, before, da, strict=True):
+        W.gradient(as_rows(rows), as_rows(gradient), dW)

@@ -19,7 +19,6 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
-from grucli.nn.matmul import activated_sum, add_multiplier, multiplier
 from grucli.nn.params import Array, orthogonal
 from grucli.nn.state_resets import backward_steps
 
@@ -60,8 +59,8 @@ class GRU(Cell):
         """The equations for given weights."""
         scratch = cache.scratch[:2]
         rh, product = scratch
-        sigmoid_of_sum = activated_sum(w.W_h[:2], scratch, "sigmoid")
-        tanh_of_sum = activated_sum(w.W_h[2], product, "tanh")
+        sigmoid_of_sum = w.W_h[:2].bind_activated(scratch, "sigmoid")
+        tanh_of_sum = w.W_h[2].bind_activated(product, "tanh")
 
         def step(h_prev: Array, h: Array, zr: Array, z: Array, r: Array, n: Array) -> None:
             sigmoid_of_sum(h_prev, zr)  # (1) (2) zr = sigmoid(zr + h_{t-1} W)
@@ -73,7 +72,7 @@ class GRU(Cell):
 
         return step
 
-    def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+    def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         """The backward pass.
 
         New arrays overwrite arrays that are no longer needed, which halves the memory and its
@@ -81,9 +80,9 @@ class GRU(Cell):
         """
         dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         first, second, _ = cache.scratch
-        W_hz_T, W_hr_T, W_hn_T = w_T.W_h
-        multiply_n = multiplier(W_hn_T, first)
-        add_z, add_r = (add_multiplier(W_T, dh_next, first) for W_T in (W_hz_T, W_hr_T))
+        W_hz_T, W_hr_T, W_hn_T = w.W_h.T
+        multiply_n = W_hn_T.bind(first)
+        add_z, add_r = (W_T.bind_add(dh_next, first) for W_T in (W_hz_T, W_hr_T))
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
         for buffer, (h_prev, _, _, z, r, n) in zip(dh[::-1], steps, strict=True):
             dh_next += buffer  # dh_t, from above
@@ -108,7 +107,7 @@ class GRU(Cell):
             add_r(r)  # route 4, reset: dh + dr~ W_hr^T
         (h_prevs,) = cache.before
         before = h_prevs, h_prevs, dh  # dh holds r_t * h_{t-1} now
-        recurrent_gradients(w_T.W_h, dw.W_h, before, cache.a)
+        recurrent_gradients(w.W_h, dw.W_h, before, cache.a)
         return dh_next
 
     # ---- the routes of the gradient, one by one: h_t to h_{t-1}

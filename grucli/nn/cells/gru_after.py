@@ -11,7 +11,7 @@ product. Everything else is as in ``gru``:
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,6 @@ from grucli.nn.cells import base
 from grucli.nn.cells.base import Cache, Cell, Route, recurrent_gradients
 from grucli.nn.cells.gru import GRU
 from grucli.nn.functional import sigmoid_
-from grucli.nn.matmul import add_multiplier, multiplier
 from grucli.nn.params import Array, Shapes
 from grucli.nn.state_resets import backward_steps
 
@@ -27,8 +26,8 @@ from grucli.nn.state_resets import backward_steps
 class Weights(NamedTuple):
     """The parameters of one layer, or the gradients with respect to them."""
 
-    W_x: Array  # (3, D, H)  W_xz, W_xr, W_xn
-    W_h: Array  # (3, H, H)  W_hz, W_hr, W_hn
+    W_x: Any  # (3, D, H)  W_xz, W_xr, W_xn
+    W_h: Any  # (3, H, H)  W_hz, W_hr, W_hn
     b: Array  # (3, H)     b_z, b_r, b_n
     b_u: Array  # (H,)
 
@@ -70,7 +69,7 @@ class GRUAfter(Cell):
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
         """The equations for given weights."""
         zr_product, n_product = cache.scratch[:2], cache.scratch[2]
-        multiply_all = multiplier(w.W_h, cache.scratch)
+        multiply_all = w.W_h.bind(cache.scratch)
 
         def step(
             h_prev: Array, h: Array, u: Array, zr: Array, z: Array, r: Array, n: Array
@@ -87,11 +86,11 @@ class GRUAfter(Cell):
 
         return step
 
-    def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+    def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         """The backward pass; new arrays overwrite old ones as in a GRU."""
         dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         dn, write = cache.scratch[:2]
-        add_z, add_r, add_u = (add_multiplier(W_T, dh_next, dn) for W_T in w_T.W_h)
+        add_z, add_r, add_u = (W_T.bind_add(dh_next, dn) for W_T in w.W_h.T)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
         for dh_t, (h_prev, _, u, _, z, r, n) in zip(dh[::-1], steps, strict=True):
             dh_next += dh_t
@@ -114,7 +113,7 @@ class GRUAfter(Cell):
             add_r(r)  # route 4, reset: dh + dr~ W_hr^T
         (h_prevs,), (du_all,) = cache.before, cache.saved
         products = (cache.a[0], cache.a[1], du_all)
-        recurrent_gradients(w_T.W_h, dw.W_h, (h_prevs, h_prevs, h_prevs), products)
+        recurrent_gradients(w.W_h, dw.W_h, (h_prevs, h_prevs, h_prevs), products)
         np.sum(du_all, axis=(0, 1), out=dw.b_u)
         return dh_next
 

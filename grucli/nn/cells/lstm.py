@@ -21,7 +21,6 @@ import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
 from grucli.nn.functional import sigmoid_
-from grucli.nn.matmul import add_multiplier, multiplier
 from grucli.nn.params import Array, orthogonal
 from grucli.nn.state_resets import backward_steps
 
@@ -66,7 +65,7 @@ class LSTM(Cell):
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
         """The equations for given weights."""
         scratch = cache.scratch
-        ig, multiply_all = scratch[0], multiplier(w.W_h, scratch)
+        ig, multiply_all = scratch[0], w.W_h.bind(scratch)
 
         def step(
             h_prev: Array,
@@ -90,14 +89,14 @@ class LSTM(Cell):
 
         return step
 
-    def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+    def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         """The backward pass; ``dstate`` and the result are (B, 2 H)."""
         parts = np.split(dstate, 2, axis=-1)
         dh_next, dc = np.array(parts, cache.h.dtype)  # (B, H), gradients from step t+1
         difo, (di, df, do) = cache.scratch[:3], cache.scratch[:3]
-        W_hi_T, *others = w_T.W_h
-        multiply_i = multiplier(W_hi_T, dh_next)
-        add_f, add_o, add_g = (add_multiplier(W_T, dh_next, di) for W_T in others)
+        W_hi_T, *others = w.W_h.T
+        multiply_i = W_hi_T.bind(dh_next)
+        add_f, add_o, add_g = (W_T.bind_add(dh_next, di) for W_T in others)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next, dc)
         for dh_t, (_, c_prev, _, _, u, _, ifo, g) in zip(dh[::-1], steps, strict=True):
             i, f, o = ifo
@@ -123,7 +122,7 @@ class LSTM(Cell):
             add_o(o)  # route output: dh + do~ W_ho^T
             add_g(g)  # route candidate: dh + dg~ W_hg^T
         h_prevs, _ = cache.before
-        recurrent_gradients(w_T.W_h, dw.W_h, [h_prevs] * 4, cache.a)
+        recurrent_gradients(w.W_h, dw.W_h, [h_prevs] * 4, cache.a)
         return np.concatenate([dh_next, dc], axis=-1)
 
     # ---- the routes of the gradient, one by one: h_t or c_t to h_{t-1} or c_{t-1}

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
-from grucli.nn.matmul import multiplier
 from grucli.nn.params import Array, orthogonal
 from grucli.nn.state_resets import backward_steps
 
@@ -46,7 +45,7 @@ class RNN(Cell):
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
         """The equation for given weights."""
         (W_h,), (scratch,) = w.W_h, cache.scratch
-        multiply_h = multiplier(W_h, scratch)
+        multiply_h = W_h.bind(scratch)
 
         def step(h_prev: Array, h: Array, a: Array) -> None:
             multiply_h(h_prev)
@@ -55,11 +54,11 @@ class RNN(Cell):
 
         return step
 
-    def backward(self, w_T: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+    def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         """The backward pass."""
-        (W_h_T,) = w_T.W_h
+        (W_h_T,) = w.W_h.T
         dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
-        multiply_a = multiplier(W_h_T, dh_next)
+        multiply_a = W_h_T.bind(dh_next)
         steps = backward_steps(cache.steps, cache.reset_mask, dh_next)
         for dh_t, (_, h, a) in zip(dh[::-1], steps, strict=True):
             dh_next += dh_t
@@ -67,7 +66,7 @@ class RNN(Cell):
             np.subtract(1.0, a, out=a)
             a *= dh_next  # (1) da = dh * (1 - h^2)
             multiply_a(a)  # route 1, recurrent: da W_h^T
-        recurrent_gradients(w_T.W_h, dw.W_h, cache.before, cache.a)
+        recurrent_gradients(w.W_h, dw.W_h, cache.before, cache.a)
         return dh_next
 
     # ---- the only route of the gradient from h_t to h_{t-1}

@@ -9,8 +9,8 @@ import pytest
 
 import grucli as library
 from grucli.errors import ArgumentError
-from grucli.pages.payload import LARGE, suited_type
-from grucli.run.directory import open_checkpoint
+from grucli.pages.build import LARGE, suited_type
+from grucli.run.run import Run
 from tests.conftest import TINY, Grucli, snapshot
 from tests.pages.models import language_model
 
@@ -47,7 +47,7 @@ def test_it_says_what_a_step_really_read(grucli: Grucli, tmp_path: Path) -> None
     text = tmp_path / "names.txt"
     text.write_text("anna\nbert\nclara\n" * 100, "utf-8")
     run = grucli("train", text, "--steps", "1", "-s", "model.hidden=8", "-q").out.strip()
-    _, checkpoint = open_checkpoint(Path(run))
+    checkpoint = Run.open(Path(run)).checkpoint
     assert checkpoint.batch < checkpoint.settings.train.batch
     said = f'"Training","1 step of {checkpoint.batch} x {checkpoint.window} characters"'
     assert said in library.page(run).html

@@ -1,10 +1,11 @@
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from grucli.errors import CheckpointError
-from grucli.run.run_files import (
+from grucli.run.records import (
     HEADER,
     RunInfo,
     metrics_until,
@@ -95,9 +96,9 @@ def row(step: object, loss: object = 1.5) -> bytes:
     return f"{step},0.5,40,train,{loss},2.16,0.01,0.3,1000,2.5".encode()
 
 
-def steps(content: bytes) -> list[int | None]:
+def steps(content: bytes) -> list[int]:
     PATH.write_bytes(content)
-    return [line.row.step if line.row else None for line in read_metrics(PATH)]
+    return [row.step for row in read_metrics(PATH)]
 
 
 DAMAGES = {
@@ -111,37 +112,52 @@ DAMAGES = {
     "a loss that is no number": row(2, "abc"),
     "a loss that is not finite": row(2, "nan"),
     "too few cells": b"2,0.5",
+    "too many cells": row(2) + b",1",
     "U+0000": b"\0" * 50,
+    "no line": b"",
+    "a second header": HEAD,
 }
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_a_damaged_line_of_metrics_leaves_the_others(name: str) -> None:
-    content = b"\n".join([HEAD, row(1), DAMAGES[name], row(3), b""])
-    assert steps(content) == [1, None, 3]
-    assert metrics_until(PATH, 2) == (b"\n".join([HEAD, row(1), b""]).decode(), 1)
+def test_a_line_that_grucli_does_not_write_is_refused_and_named(name: str) -> None:
+    PATH.write_bytes(b"\n".join([HEAD, row(1), DAMAGES[name], row(3), b""]))
+    for read in (read_metrics, partial(metrics_until, step=2)):
+        with pytest.raises(CheckpointError, match="file: line 3 is not one that grucli writes"):
+            read(PATH)
 
 
-@pytest.mark.parametrize("head", [HEAD + b"\n", b"\xef\xbb\xbf" + HEAD + b"\r\n", b"\n"])
-def test_metrics_are_read_without_a_header_and_with_a_byte_order_mark(head: bytes) -> None:
-    assert steps(head + row(1) + b"\r\n" + row(2)) == [1, 2]
-    assert metrics_until(PATH, 9) == (b"\n".join([HEAD, row(1), row(2), b""]).decode(), 0)
+COLUMNS = {
+    "in another order": b",".join([b"note", *reversed(HEAD.split(b","))]),
+    "after a byte order mark": b"\xef\xbb\xbf" + HEAD,
+    "with other line ends": HEAD + b"\r",
+    "not named": row(1),
+}
 
 
-def test_columns_go_by_their_names_and_what_is_left_out_is_counted() -> None:
-    columns = b",".join([b"note", *reversed(HEAD.split(b","))])
-    values = b",".join([b"mine", *reversed(row(4).split(b","))])
-    assert steps(columns + b"\n" + values + b"\n") == [4]
-    assert metrics_until(PATH, 9) == (b"\n".join([HEAD, row(4), b""]).decode(), 1)
+@pytest.mark.parametrize("name", COLUMNS)
+def test_columns_that_grucli_does_not_write_are_refused(name: str) -> None:
+    PATH.write_bytes(COLUMNS[name] + b"\n" + row(4) + b"\n")
+    with pytest.raises(CheckpointError, match="file: line 1 is not one that grucli writes"):
+        read_metrics(PATH)
 
 
 def test_a_line_that_a_crash_has_cut_short_is_nobodys_loss() -> None:
-    assert steps(HEAD + b"\n" + row(1) + b"\n" + row(2)[:9]) == [1, None]
-    assert metrics_until(PATH, 9) == (b"\n".join([HEAD, row(1), b""]).decode(), 0)
+    whole = HEAD + b"\n" + row(1) + b"\n"
+    for content in (whole, whole + row(2)[:9], whole + row(2), whole + b"\0" * 50):
+        assert steps(content) == [1]
+        assert metrics_until(PATH, 9).encode() == whole
+    assert steps(b"") == steps(HEAD[:9]) == []
+
+
+def test_rows_after_a_step_are_left_out() -> None:
+    lines = [HEAD, row(1), row(2), row(3), b""]
+    assert steps(b"\n".join(lines)) == [1, 2, 3]
+    assert metrics_until(PATH, 2).encode() == b"\n".join([*lines[:3], b""])
 
 
 def test_metrics_that_never_end_are_refused() -> None:
     with PATH.open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(CheckpointError, match="file: cannot be read: longer than"):
-        list(read_metrics(PATH))
+        read_metrics(PATH)

@@ -1,20 +1,12 @@
 import json
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
 
-import grucli as library
 from grucli.config import read_file, resolve
-from grucli.errors import UsageError
-from grucli.sweeps.summary import by_result
-from grucli.sweeps.trial_record import TrialRecord
 from tests.conftest import Grucli, snapshot
-from tests.sweeps.helpers import LR, TINY, claim, train, worker, write_file
-
-ROOT = Path(__file__).parents[2]
+from tests.sweeps.helpers import claim, train, worker, write_file
 
 
 @pytest.fixture
@@ -78,18 +70,6 @@ def test_trouble_with_the_report_ends_no_sweep(
     assert "next\n" in told.err
 
 
-def test_only_trials_that_are_done_can_be_the_best() -> None:
-    kinds = [("pruned", 1.0), ("done", 2.0), ("impossible", None), ("done", 1.5)]
-    trials = [TrialRecord(n, kind, {}, loss, 1) for n, (kind, loss) in enumerate(kinds)]
-    assert [one.number for one in sorted(trials, key=by_result)] == [3, 1, 0, 2]
-
-
-def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
-    before = grucli("sweep", "--show", study).out
-    moved = study.rename("elsewhere")
-    assert grucli("sweep", "--show", moved).out == before
-
-
 def test_what_mattered(text_file: Path, grucli: Grucli) -> None:
     ranges = {"model.hidden": {"range": [4, 12]}, "sweep.trials": 5}
     summary = train(text_file, ranges)
@@ -111,17 +91,6 @@ def test_two_workers_on_one_machine_are_warned(text_file: Path, grucli: Grucli) 
     other.join()
     assert told.code == 0
     assert "another worker" not in grucli("sweep", path, text_file).err
-
-
-def test_the_library(text_file: Path) -> None:
-    settings = {**TINY, **LR, "sweep.trials": 2}
-    summary = library.sweep(text_file, settings=settings, name="mine", runs_dir="here")
-    assert summary.path == Path("here/mine")
-    assert summary.best is not None
-    assert summary.best.loss == min(one.loss for one in summary.trials if one.loss)
-    for name in ("a/b", "..", ".x"):
-        with pytest.raises(UsageError, match="must be the name of a directory"):
-            library.sweep(text_file, settings=settings, name=name)
 
 
 @pytest.mark.parametrize(
@@ -146,43 +115,3 @@ def test_misuse(words: tuple[str, ...], expected: str, text_file: Path, grucli: 
     assert (told.code, told.out) == (2, "")
     assert told.err.startswith(f"error: {expected}")
     assert snapshot(Path()) == before
-
-
-BLOCKED = """
-import sys
-sys.modules["optuna"] = None
-from grucli.cli import main
-main(sys.argv[1:])
-"""
-
-
-@pytest.mark.parametrize("words", [("s.yaml", "TEXT"), ("--show", "s")])
-def test_without_optuna_one_message_tells_how_to_get_it(
-    words: tuple[str, ...], text_file: Path
-) -> None:
-    write_file({})
-    given = [str(text_file) if one == "TEXT" else one for one in words]
-    told = subprocess.run(
-        [sys.executable, "-c", BLOCKED, "sweep", *given],
-        env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert told.returncode == 2
-    assert told.stderr == (
-        'error: a sweep needs Optuna: in the clone of grucli, pip install ".[sweep]"; all other '
-        "commands work without it\n"
-    )
-    assert not Path("runs").exists()
-
-
-def test_nothing_else_imports_optuna(text_file: Path) -> None:
-    program = (
-        "import sys, grucli.cli, grucli\n"
-        f"grucli.train({str(text_file)!r}, steps=2, settings={TINY | {'train.steps': 2}!r})\n"
-        "from grucli.sweeps import api, events, summary, trial_record\n"
-        "assert grucli.sweep is api.sweep\n"
-        "sys.exit(bool({'optuna', 'sqlalchemy'} & set(sys.modules)))\n"
-    ).replace("steps=2, ", "")
-    done = subprocess.run(
-        [sys.executable, "-c", program], env={"PYTHONPATH": str(ROOT)}, check=False
-    )
-    assert done.returncode == 0

@@ -1,0 +1,102 @@
+"""Which library computes the matrix products of training, and in which precision."""
+
+from typing import Literal, NamedTuple
+
+from grucli.nn import onednn, onednn_matrix
+from grucli.nn.matmul import UNPACKED, BlockLayout, best_width
+from grucli.nn.onednn import Precision, Unavailable
+
+LibraryName = Literal["numpy", "onednn"]
+
+
+class Backend(NamedTuple):
+    """The library of a model's products. NumPy computes in the precision of the arrays."""
+
+    library: LibraryName = "numpy"
+    precision: Precision = "float32"  # of the two factors of a product; sums are in float32
+
+    def __str__(self) -> str:
+        return f"{self.library} {self.precision}"
+
+    @property
+    def in_float32(self) -> "Backend":
+        """The same library, with factors in float32."""
+        return self._replace(precision="float32")
+
+    def layout(
+        self, rows: int, K: int, N: int, *, by_row: bool = False
+    ) -> BlockLayout | onednn_matrix.Layout:
+        """How weights (K, N) are stored for products with that many rows, or row by row."""
+        if self.library == "onednn":
+            return onednn_matrix.layout(rows, K, N, self.precision, by_row=by_row)
+        return BlockLayout(K, N, N if by_row else best_width(rows, K, N))
+
+
+NUMPY = Backend()
+
+
+def select(
+    library: Literal["auto"] | LibraryName, precision: Literal["auto", "float32", "bfloat16"]
+) -> Backend:
+    """Select by what is installed and what the processor has, never by measured times.
+
+    Automatic precision is bfloat16 if the processor has instructions for it. The losses are then as
+    low as in float32 (``docs/benchmarks.md``).
+
+    Raises:
+        Unavailable: what was asked for is not available on this machine.
+    """
+    if library == "numpy":
+        if precision == "bfloat16":
+            raise Unavailable("products in bfloat16 need oneDNN, but the library is numpy")
+        return NUMPY
+    try:
+        loaded = usable()
+    except Unavailable:
+        if library == "onednn" or precision == "bfloat16":
+            raise
+        return NUMPY
+    if precision == "bfloat16" and not loaded.has_bfloat16:
+        raise Unavailable("the processor has no instructions for bfloat16 (AVX512-BF16)")
+    if precision == "auto":
+        precision = "bfloat16" if loaded.has_bfloat16 else "float32"
+    return Backend("onednn", precision)
+
+
+def select_float32(library: Literal["auto"] | LibraryName) -> Backend:
+    """A library in float32, or NumPy if it cannot be used here."""
+    try:
+        return select(library, "float32")
+    except Unavailable:
+        return NUMPY
+
+
+def usable() -> onednn.Library:
+    """The library of oneDNN.
+
+    Raises:
+        Unavailable: it cannot be loaded, or is not faster than NumPy on this processor.
+    """
+    loaded = onednn.load()
+    if not loaded.isa & onednn.HAS_AVX512:
+        raise Unavailable("the processor has no AVX-512, without which oneDNN is not used")
+    return loaded
+
+
+def why_not_used() -> str | None:
+    """Why an installed oneDNN is not used; None if it is used, or not installed."""
+    if not onednn.candidates():
+        return None
+    try:
+        usable()
+    except Unavailable as reason:
+        return str(reason)
+    return None
+
+
+def fingerprint(backend: Backend) -> str:
+    """The library, its version and instructions, and the precision: all that changes results."""
+    if backend.library == "numpy":
+        return f"numpy, {'in blocks' if UNPACKED else 'whole'}"
+    library = onednn.load()
+    return f"oneDNN {library.version} ({library.isa:#x}), {backend.precision}"

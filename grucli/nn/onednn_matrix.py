@@ -1,0 +1,273 @@
+"""Weight matrices in the layout of oneDNN, their products with a few rows, and their gradients.
+
+A call of oneDNN takes objects that describe its factors and its result in memory. Each product has
+one such object for each of them, and sets its address before every call. Objects for each address
+would save calls, but there would be so many that they displace the numbers from the processor's
+cache.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+
+import numpy as np
+
+from grucli.nn.matmul import Activation, Matrix
+from grucli.nn.onednn import (
+    DST,
+    FROM,
+    SRC,
+    TO,
+    WEIGHTS,
+    WEIGHTS_DESC,
+    Handle,
+    Memory,
+    Precision,
+    Primitive,
+    address,
+    call,
+    check,
+    description,
+    matmul,
+    query,
+    reorder,
+    size_in_bytes,
+)
+from grucli.nn.params import Array
+
+
+class Layout:
+    """How oneDNN stores a weight matrix (K, N) for products with about that many rows."""
+
+    is_plain = False  # it is always a copy
+
+    def __init__(self, rows: int, K: int, N: int, precision: Precision, *, by_row: bool) -> None:
+        self.K, self.N, self.precision = K, N, precision
+        src, dst = _plain(rows, K, precision), _plain(rows, N)
+        weights = description((K, N), precision, (N, 1) if by_row else None)
+        self._described = matmul(src, weights.value, dst)
+        self.desc = query(self._described, WEIGHTS_DESC)
+
+    @property
+    def numbers(self) -> int:
+        """Size in float32 numbers, a multiple of the 64 bytes that the processor loads at once."""
+        return -(-size_in_bytes(self.desc) // 64) * 16
+
+    def matrix(self, buffers: Iterable[Array]) -> "OneDNNMatrix":
+        """Matrices in G buffers of ``numbers`` float32."""
+        return OneDNNMatrix(self, list(buffers))
+
+
+@cache
+def layout(rows: int, K: int, N: int, precision: Precision, *, by_row: bool = False) -> Layout:
+    """The layout of a matrix; processes with the same library and processor find the same one.
+
+    Row by row suits products of many rows.
+    """
+    return Layout(rows, K, N, precision, by_row=by_row)
+
+
+class OneDNNMatrix(Matrix):
+    """Weight matrices (G, K, N) in the layout of oneDNN.
+
+    A product belongs to the owner of the memory that it writes to, or to the thread that computes
+    it at once. So different owners can compute at the same time.
+    """
+
+    def __init__(self, form: Layout, buffers: Sequence[Array]) -> None:
+        self.form, self.buffers, self.K, self.N = form, buffers, form.K, form.N
+        self._memories = [Memory(form.desc, address(buffer)) for buffer in buffers]
+        self._parts: dict[tuple[int, int], OneDNNMatrix] = {}
+        self._products: dict[tuple[object, ...], Product] = {}
+
+    def __len__(self) -> int:
+        return len(self.buffers)
+
+    def _part(self, gates: int | slice) -> "OneDNNMatrix":
+        some = slice(gates, gates + 1) if isinstance(gates, int) else gates
+        start, stop, _ = some.indices(len(self))
+        if (start, stop) not in self._parts:
+            self._parts[start, stop] = OneDNNMatrix(self.form, self.buffers[start:stop])
+        return self._parts[start, stop]
+
+    def pack(self, matrices: Array) -> None:
+        """Copy matrices (G, K, N) with any strides."""
+        strides = tuple(stride // matrices.itemsize for stride in matrices.strides[1:])
+        source = description((self.K, self.N), "float32", strides)
+        copy = _packing(self.form, source)
+        for matrix, memory in zip(matrices, self._memories, strict=True):
+            at = int(matrix.__array_interface__["data"][0])
+            check(call(copy, (FROM, Memory(source.value, at)), (TO, memory))())
+
+    def bind(self, out: Array) -> "BoundProduct":
+        return self._bind(out, add=False)
+
+    def bind_add(self, out: Array, scratch: Array) -> "BoundProduct":
+        return self._bind(out, add=True)
+
+    def _bind(self, out: Array, *, add: bool) -> "BoundProduct":
+        *gates, rows, N = out.shape
+        assert (len(self), self.N) == (gates[0] if gates else 1, N)
+        product = self._product(address(out), rows, add=add)
+        return BoundProduct(product, addresses(out), (self, out))
+
+    def bind_activated(
+        self, scratch: Array, activation: Activation
+    ) -> Callable[[Array, Array], object]:
+        """As of every matrix, in one pass; ``scratch`` tells whose product this is."""
+        product = self._product(address(scratch), scratch.shape[-2], activation, add=True)
+
+        def replace(x: Array, a: Array, kept: object = (self, scratch)) -> None:
+            product(x, addresses(a))
+
+        return replace
+
+    def multiply(self, x: Array, out: Array) -> None:
+        assert x.shape[-2:] == (out.shape[-2], self.K)
+        self._product(threading.get_ident(), out.shape[-2])(x, addresses(out))
+
+    def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
+        (R, K), N = rows.shape, gradient.shape[1]
+        assert (len(gradient), out.shape) == (R, (K, N))
+        _OF_THREAD.gradient(R, K, N, self.form.precision, add)(rows, gradient, out)
+
+    def _product(
+        self, owner: int, rows: int, activation: Activation | None = None, *, add: bool = False
+    ) -> "Product":
+        """The product of an owner: the address of memory, or a thread."""
+        key = owner, rows, activation, add
+        if key not in self._products:
+            self._products[key] = Product(self.form, self._memories, rows, activation, add=add)
+        return self._products[key]
+
+
+class Product:
+    """The products of x with matrices; they belong to one thread at a time.
+
+    The matrices, x and the results must be kept.
+    """
+
+    def __init__(
+        self,
+        form: Layout,
+        matrices: Sequence[Memory],
+        rows: int,
+        activation: Activation | None,
+        *,
+        add: bool,
+    ) -> None:
+        self.x = Factor((rows, form.K), (form.K, 1), form.precision)
+        self.set_x = self.x.set
+        primitive = _product_of_rows(form, rows, activation, add)
+        outs = [Memory(_plain(rows, form.N).value) for _ in matrices]
+        self.calls = [
+            (out.setter(), call(primitive, (SRC, self.x.memory), (WEIGHTS, matrix), (DST, out)))
+            for matrix, out in zip(matrices, outs, strict=True)
+        ]
+
+    def __call__(self, x: Array, results: Sequence[int]) -> None:
+        """Write the products of x, (M, K) or (G, M, K), to the addresses of the results."""
+        status, per_gate = 0, x.ndim == 3
+        if not per_gate:
+            status = self.set_x(address(x))
+        for gate, (set_out, multiply) in enumerate(self.calls):
+            if per_gate:
+                status = status or self.set_x(address(x[gate]))
+            status = status or set_out(results[gate]) or multiply()
+        if status:
+            check(status)
+
+
+class BoundProduct:
+    """A product with the addresses of its results, whose memory it keeps."""
+
+    __slots__ = ("kept", "product", "results")
+
+    def __init__(self, product: Product, results: list[int], kept: object) -> None:
+        self.product, self.results, self.kept = product, results, kept
+
+    def __call__(self, x: Array) -> None:
+        self.product(x, self.results)
+
+
+class Factor:
+    """A factor (R, C) of products, in float32 at an address that changes.
+
+    Products read ``memory``. Where they read it in another precision, that is a rounded copy.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int], strides: tuple[int, int], precision: Precision
+    ) -> None:
+        source = self.memory = Memory(description(shape, "float32", strides).value)
+        set_address = self.set = source.setter()  # returns the status
+        if precision == "float32":
+            return
+        self._rounded: Array = np.empty(shape[0] * shape[1], np.uint16)
+        rounded = description(shape, precision, strides)
+        self.memory = Memory(rounded.value, address(self._rounded))
+        round_ = call(_rounding(shape, strides, precision), (FROM, source), (TO, self.memory))
+        self.set = lambda at: set_address(at) or round_()
+
+
+class Gradient:
+    """A function of rows (R, K), gradient (R, N) and out (K, N), in one thread."""
+
+    def __init__(self, R: int, K: int, N: int, precision: Precision, add: bool) -> None:
+        left, right = Factor((K, R), (1, K), precision), Factor((R, N), (N, 1), precision)
+        primitive, out = _transposed_product(R, K, N, precision, add), Memory(_plain(K, N).value)
+        self._left, self._right, self._set_out = left, right, out.setter()
+        self._multiply = call(primitive, (SRC, left.memory), (WEIGHTS, right.memory), (DST, out))
+
+    def __call__(self, rows: Array, gradient: Array, out: Array) -> None:
+        status = self._left.set(address(rows)) or self._right.set(address(gradient))
+        check(status or self._set_out(address(out)) or self._multiply())
+
+
+class _OfThread(threading.local):
+    """What each thread has of its own."""
+
+    def __init__(self) -> None:
+        self.gradient = cache(Gradient)
+
+
+_OF_THREAD = _OfThread()
+
+
+def addresses(array: Array) -> list[int]:
+    """The addresses of the matrices of an array with two or three axes."""
+    return [address(array)] if array.ndim == 2 else [address(one) for one in array]
+
+
+def _plain(rows: int, columns: int, precision: Precision = "float32") -> Handle:
+    """The description of a contiguous matrix."""
+    return description((rows, columns), precision, (columns, 1))
+
+
+# ---- primitives, made once and shared by all threads
+
+
+@cache
+def _product_of_rows(
+    form: Layout, rows: int, activation: Activation | None, add: bool
+) -> Primitive:
+    x = _plain(rows, form.K, form.precision)
+    out = _plain(rows, form.N)
+    return Primitive(matmul(x, form.desc, out, activation, add=add))
+
+
+@cache
+def _transposed_product(R: int, K: int, N: int, precision: Precision, add: bool) -> Primitive:
+    left, right = description((K, R), precision, (1, K)), _plain(R, N, precision)
+    return Primitive(matmul(left, right.value, _plain(K, N), add=add))
+
+
+@cache
+def _rounding(shape: tuple[int, int], strides: tuple[int, int], precision: Precision) -> Primitive:
+    before, after = (description(shape, of, strides) for of in ("float32", precision))
+    return Primitive(reorder(before.value, after.value))
+
+
+@cache
+def _packing(form: Layout, source: Handle) -> Primitive:
+    return Primitive(reorder(source.value, form.desc))

@@ -1,0 +1,374 @@
+"""The process that trains a run, and so writes its directory.
+
+runs/20260131-101500-corpus/
+  config.yaml  overrides.yaml  run.json  metrics.csv
+  samples/step-00001000.txt
+  checkpoints/step-00001000.npz  best.json  last.json
+"""
+
+import contextlib
+import errno
+import json
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from grucli.config import Settings, to_scalar, to_yaml
+from grucli.errors import CheckpointError, RunError, UsageError
+from grucli.files import (
+    NO_LOCKS,
+    Lock,
+    LockError,
+    append_line,
+    refuse_link,
+    replace_file,
+    replace_text,
+    sha256,
+    temporary_for,
+)
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint, Copy, Progress
+from grucli.run.records import (
+    OWN_FILES,
+    Metrics,
+    Pointer,
+    RunInfo,
+    header_line,
+    is_own,
+    metrics_until,
+    stem,
+    step_in,
+)
+from grucli.run.run import CheckpointFolder, Run, Which
+
+NO_LINKS = OWN_FILES | {"lock", "samples", "checkpoints"}
+"""What must not be a link where a run is written."""
+
+
+class CheckpointWriter(CheckpointFolder):
+    """The checkpoints of a run in training.
+
+    Args:
+        path: the directory.
+        check_writable: raises a RunError if this process may not write.
+    """
+
+    def __init__(self, path: Path, check_writable: Callable[[], object]) -> None:
+        super().__init__(path)
+        self._check_writable = check_writable
+        self._written: dict[Which, Pointer] = {}
+
+    def save(self, checkpoint: Checkpoint | Copy, *, best: bool, keep: int) -> Path:
+        """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept.
+
+        Raises:
+            OSError: the checkpoint cannot be written; earlier ones are still there.
+            RunError: the lock is lost; earlier checkpoints are still there.
+        """
+        self._check_writable()
+        path = self.file_of(checkpoint.progress.step)
+        checkpoints.write(path, checkpoint)
+        pointers: tuple[Which, ...] = ("last", "best") if best else ("last",)
+        self._point(pointers, path, checkpoint.progress)
+        self.prune(keep, checkpoint.progress.evaluated_step)
+        return path
+
+    def pointer(self, which: Which) -> Pointer | None:
+        """The pointer in the file, or the one that this object has written if that is damaged."""
+        try:
+            return super().pointer(which)
+        except CheckpointError:
+            if which not in self._written:
+                raise
+            return self._written[which]
+
+    def _point(self, pointers: Iterable[Which], path: Path, progress: Progress) -> None:
+        self._check_writable()
+        content: dict[str, Any] = {
+            "file": path.name,
+            "step": progress.step,
+            "loss": progress.loss,
+            "sha256": sha256(path),
+        }
+        for which in pointers:
+            replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
+            self._written[which] = Pointer(**content)
+
+    def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
+        """Repair last.json and best.json before a run is resumed.
+
+        Args:
+            path: the file of the checkpoint from which the run continues.
+            checkpoint: its content; its best step and loss change if the best checkpoint is lost.
+
+        Returns:
+            A note if best.json has changed; otherwise an empty list.
+        """
+        progress = checkpoint.progress
+        if not self._names("last", progress.step):
+            self._point(["last"], path, progress)
+        if progress.best_step is None or self._names("best", progress.best_step):
+            return []
+        best, then = self._best_of(path, progress)
+        progress.best_step, progress.best_loss = then.step, then.loss
+        self._point(["best"], best, then)
+        return [f"{self.path / 'best.json'}: was damaged; it names {best.name} now"]
+
+    def _names(self, which: Which, step: int) -> bool:
+        """Whether a pointer names an intact checkpoint of this step."""
+        try:
+            pointer = self.pointer(which)
+            return (
+                pointer is not None
+                and pointer.step == step
+                and self.read(which).progress.step == step
+            )
+        except CheckpointError:
+            return False
+
+    def _best_of(self, path: Path, progress: Progress) -> tuple[Path, Progress]:
+        """The best intact checkpoint of an evaluation; ``path`` if there is none."""
+        best, best_loss, then = path, math.inf, progress
+        for file in self.files():
+            with contextlib.suppress(CheckpointError):
+                earlier = checkpoints.read(file).progress
+                loss = earlier.loss
+                if earlier.step <= progress.step and loss is not None and loss < best_loss:
+                    best, best_loss, then = file, loss, earlier
+        return best, then
+
+    def drop_after(self, step: int) -> None:
+        """Remove all checkpoints of steps after ``step``, to which the run has gone back."""
+        self._check_writable()
+        for path in self.files():
+            if (step_in(path.name) or 0) > step:
+                with contextlib.suppress(OSError):  # a later checkpoint replaces it
+                    path.unlink()
+
+    def prune(self, keep: int, evaluated_step: int | None) -> None:
+        """Remove checkpoints that are no longer kept.
+
+        The best, the last and the last evaluated checkpoint are kept, and the newest of the other
+        evaluated ones. A checkpoint that was written at a stop or by the clock is removed when it
+        is not the last any more, so that equal runs keep equal files. Files with other names are
+        kept.
+
+        Args:
+            keep: number of other evaluated checkpoints to keep.
+            evaluated_step: the step of the last evaluation that was saved.
+        """
+        self._check_writable()
+        try:
+            pointers = [self.pointer("best"), self.pointer("last")]
+        except CheckpointError:
+            return  # an extra checkpoint does no harm
+        kept = {pointer.file for pointer in pointers if pointer}
+        if evaluated_step is not None:
+            kept.add(self.file_of(evaluated_step).name)
+        last = max((pointer.step for pointer in pointers if pointer), default=0)
+        others = [p for p in self.files() if p.name not in kept and (step_in(p.name) or 0) <= last]
+        inserted = [path for path in others if not checkpoints.is_of_evaluation(path)]
+        evaluated = [path for path in others if path not in inserted]
+        for path in inserted + evaluated[: max(0, len(evaluated) - keep)]:
+            for _ in range(2):  # a second attempt after a temporary error
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+class RunWriter(Run):
+    """A run that this process writes, while it holds the lock of the run.
+
+    If the lock file is deleted or replaced, another process may be writing, and every method that
+    writes raises a RunError.
+    """
+
+    checkpoints: CheckpointWriter
+
+    def __init__(self, path: Path, file: Path | None = None) -> None:
+        super().__init__(path, file)
+        self.checkpoints = CheckpointWriter(path / "checkpoints", self._check_lock)
+        self._lock = Lock(path / "lock")
+        self._written: RunInfo | None = None
+
+    @classmethod
+    def create(
+        cls,
+        root: Path,
+        name: str,
+        settings: Settings,
+        overrides: Mapping[str, Any],
+        info: Mapping[str, Any],
+        *,
+        timed: bool = True,
+    ) -> "RunWriter":
+        """Make and lock a new run directory.
+
+        ``run.json`` is written last, so that every directory with this file can be resumed.
+
+        Args:
+            root: the directory of all runs.
+            name: suffix of the new directory's name.
+            settings: resolved settings.
+            overrides: the settings for overrides.yaml.
+            info: the content of run.json.
+            timed: whether the name begins with the time.
+
+        Raises:
+            UsageError: the directory cannot be made.
+        """
+        whole = f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
+        made = None
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            made = _make_new(root, whole)
+            (made / "checkpoints").mkdir()
+            run = cls(made)
+            run.lock()
+            run.make_ready()
+            replace_text(run.path / "config.yaml", to_yaml(settings))
+            replace_text(run.path / "overrides.yaml", _overrides_yaml(overrides))
+            run.write_info(info)
+        except OSError as error:
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)  # it is new: nobody else uses it
+            raise UsageError(
+                f"{root}: cannot make a run directory here: {error.strerror or error}; "
+                "choose another directory with --runs-dir"
+            ) from None
+        return run
+
+    @classmethod
+    def nowhere(cls) -> "RunWriter":
+        """The run of a rank that writes no files."""
+        return cls(Path(os.devnull), Path(os.devnull))
+
+    def make_ready(self) -> None:
+        """Make missing files and remove temporary ones; the run must be locked or new."""
+        folders = (self.path / "samples", self.checkpoints.path)
+        for folder in folders:
+            folder.mkdir(exist_ok=True)
+        if not (self.path / "metrics.csv").exists():
+            replace_text(self.path / "metrics.csv", header_line())
+        for folder in (self.path, *folders):
+            for file in folder.iterdir():
+                if is_own(temporary_for(file.name)):
+                    file.unlink(missing_ok=True)
+
+    # ---- the lock
+
+    def lock(self) -> None:
+        """Lock the run for writing. The system releases the lock when the process ends.
+
+        On a file system without locks, the run is used unlocked.
+
+        Raises:
+            UsageError: another process is training the run.
+            LockError: nobody knows whether another process is training the run.
+            OSError: the lock is no file, or cannot be written; or a file or directory of the run
+                is a link.
+        """
+        for name in NO_LINKS:
+            refuse_link(self.path / name)
+        try:
+            is_locked = self._lock.acquire()
+        except LockError as error:
+            idle = error.errno == errno.ENOLCK and self.info.status != "running"
+            if error.errno not in NO_LOCKS and not idle:
+                raise
+            return
+        if not is_locked:
+            raise UsageError(
+                f"{self.path}: process {self._lock.holder()} is training this run; "
+                "wait for it or stop it"
+            )
+
+    def release(self) -> None:
+        """Release the lock."""
+        self._lock.release()
+        self._written = None
+
+    def _check_lock(self) -> None:
+        """Check that no other process may be writing.
+
+        Raises:
+            RunError: the lock file was deleted or replaced while this process held the lock.
+        """
+        if self._lock.is_lost():
+            raise RunError(
+                f"{self._lock.path}: was deleted or replaced during training, so another "
+                "process may be training this run; no more files are written. Check the run, "
+                f"and resume it: {self.resume_command()}"
+            )
+
+    # ---- files
+
+    @property
+    def info(self) -> RunInfo:
+        """What this object has written to run.json, whatever has happened to the file since."""
+        return self._written or super().info
+
+    def write_info(self, info: Mapping[str, Any]) -> None:
+        """Replace run.json."""
+        self._check_lock()
+        text = json.dumps(dict(info), indent=2)
+        replace_text(self.path / "run.json", text + "\n")
+        self._written = RunInfo.model_validate(json.loads(text))
+
+    def update_info(self, **changes: Any) -> None:
+        """Change some keys of run.json."""
+        self.write_info(self.info.to_dict() | changes)
+
+    def append_metrics(self, row: Metrics) -> None:
+        """Append a complete row to metrics.csv."""
+        self._check_lock()
+        append_line(self.path / "metrics.csv", row.to_line())
+
+    def write_sample(self, step: int, text: bytes) -> None:
+        """Write the sample made at ``step``."""
+        self._check_lock()
+        path = self.path / "samples" / f"{stem(step)}.txt"
+        replace_file(path, lambda file: file.write(text))
+
+    def write_report(self, page: str) -> None:
+        """Write or replace report.html."""
+        self._check_lock()
+        replace_text(self.path / "report.html", page)
+
+    def drop_after(self, step: int) -> None:
+        """Remove rows and samples of steps after ``step``, which a resumed run makes again.
+
+        Raises:
+            CheckpointError: metrics.csv cannot be read, or grucli did not write it.
+        """
+        self._check_lock()
+        path = self.path / "metrics.csv"
+        replace_text(path, metrics_until(path, step))
+        for sample in (self.path / "samples").glob("step-*.txt"):
+            number = step_in(sample.name)
+            if number is not None and number > step:
+                sample.unlink()
+
+
+def _make_new(root: Path, name: str) -> Path:
+    number = 1
+    while True:
+        path = root / (name if number == 1 else f"{name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+            return path
+        number += 1
+
+
+def _file_name(name: str) -> str:
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
+    return name.encode()[:64].decode(errors="ignore") or "run"
+
+
+def _overrides_yaml(overrides: Mapping[str, Any]) -> str:
+    lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
+    return "".join(lines) or "{}\n"

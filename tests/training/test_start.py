@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.texts import prose
+from tests.training.small_runs import from_weights, new, train
+
+
+@pytest.fixture(autouse=True)
+def _text() -> None:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+
+
+def test_new_characters_are_predicted_with_their_frequencies() -> None:
+    common = prose(4000)
+    Path("text.txt").write_text(common.replace("a", "e").replace("o", "e"), encoding="utf-8")
+    origin, _ = train(new(train__steps=150, optim__warmup=10, model__hidden=32))
+    Path("text.txt").write_text(common, encoding="utf-8")
+    session = from_weights(origin, {}, extend_vocabulary=True)
+    model, plan = session.checkpoint.model, session.plan
+    x = plan.windows.window(1)[0]
+    for letter in "ao":
+        new_id = int(plan.corpus.vocabulary.encode(letter)[0])
+        log_p, _, _ = model.score(
+            x,
+            np.full_like(x, new_id),
+            model.zero_state(x.shape[1]),
+            model.workspace(*x.shape),
+        )
+        frequency = plan.counts[new_id] / plan.counts.sum()
+        assert np.exp(log_p).mean() == pytest.approx(frequency, rel=0.25)
