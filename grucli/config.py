@@ -272,10 +272,13 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
             merged[budgets[0]] = values[budgets[0]]
         merged |= {key: value for key, value in values.items() if not _is_budget(key)}
         origin |= dict.fromkeys(values, where)
+    sections: dict[str, Values] = {}
+    for key, value in merged.items():
+        if key in INFLUENCES:
+            section, _, name = key.partition(".")
+            sections.setdefault(section, {})[name] = value
     try:
-        settings = Settings.model_validate(
-            _nest({k: v for k, v in merged.items() if k in INFLUENCES})
-        )
+        settings = Settings.model_validate(sections)
     except ValidationError as error:
         problems += _explain(error.errors(), origin)
     if problems:
@@ -377,14 +380,6 @@ def _is_budget(key: str) -> bool:
     return key.startswith("train.") and key.removeprefix("train.") in BUDGETS
 
 
-def _nest(values: Values) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for key, value in values.items():
-        section, _, name = key.partition(".")
-        nested.setdefault(section, {})[name] = value
-    return nested
-
-
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:
     """One line per key: where it was set, what it must be, what it is."""
     messages: dict[str, list[str]] = {}
@@ -392,7 +387,6 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
     for item in items:
         key = ".".join(str(part) for part in item["loc"][:2])
         message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
-        message = message.replace("a valid boolean", "true or false")
         message = message.replace("String should have ", "must have ")
         if item["loc"][:2] == ("optim", "betas") and item["type"] != "value_error":
             message = "must be two numbers, as in [0.9, 0.99]"
@@ -427,12 +421,10 @@ def _nearest(key: str) -> str:
 
 
 def _short(text: str, length: int = LONGEST_SHOWN) -> str:
-    """A text for a message, shortened if it is long."""
     return text if len(text) <= length else f"{text[:length]}..."
 
 
 def _shown(value: Any) -> str:
-    """A value for a message."""
     try:
         return _short(repr(value))
     except ValueError:  # Python refuses to print numbers of thousands of digits
@@ -441,10 +433,14 @@ def _shown(value: Any) -> str:
 
 def to_scalar(value: Any) -> str:
     """A value as YAML on one line, from which the same value is read back."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(to_scalar(item) for item in value)}]"
+    value = list(value) if isinstance(value, tuple) else value
     # double quotes escape unprintable characters, which YAML would otherwise fold or refuse
     quoted = isinstance(value, str) and (not value.isprintable() or is_number(value))
-    style = '"' if quoted else None
-    dumped = yaml.safe_dump(value, allow_unicode=True, width=10**9, default_style=style)
+    dumped = yaml.safe_dump(
+        value,
+        allow_unicode=True,
+        width=10**9,
+        default_style='"' if quoted else None,
+        default_flow_style=True,
+    )
     return dumped.removesuffix("\n...\n").strip()

@@ -223,8 +223,7 @@ class Lock:
 
     def _acquire(self) -> bool:
         descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
-        if not self._locked(descriptor):
-            os.close(descriptor)
+        if not _try_lock(self.path, descriptor):
             return False
         self._descriptor = descriptor
         if self.is_lost():  # the file was deleted between the opening and the locking
@@ -233,13 +232,6 @@ class Lock:
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         return True
-
-    def _locked(self, descriptor: int, *, shared: bool = False) -> bool:
-        try:
-            return _try_lock(descriptor, shared=shared)
-        except OSError as error:
-            os.close(descriptor)
-            raise LockError(error.errno, error.strerror, str(self.path)) from None
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -259,11 +251,12 @@ class Lock:
         """Whether certainly no process has the lock."""
         try:
             descriptor = _descriptor(self.path, os.O_RDWR)
-            free = self._locked(descriptor, shared=True)
+            if not _try_lock(self.path, descriptor, shared=True):
+                return False
         except OSError as error:
             return isinstance(error, FileNotFoundError | NotADirectoryError | NotAFileError)
         os.close(descriptor)
-        return free
+        return True
 
     def holder(self) -> str:
         """The id of the last process that took the lock."""
@@ -272,10 +265,13 @@ class Lock:
         return "unknown"
 
 
-def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Try to lock an open file; False if another process has locked it.
+def _try_lock(path: Path, descriptor: int, *, shared: bool = False) -> bool:
+    """Try to lock an open file; if another process has locked it, close it and return False.
 
     Several processes may hold a shared lock, but not on Windows.
+
+    Raises:
+        LockError: the system cannot lock it.
     """
     try:
         if sys.platform == "win32":
@@ -290,9 +286,10 @@ def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            raise
-        return False
+        os.close(descriptor)
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return False
+        raise LockError(error.errno, error.strerror, str(path)) from None
     return True
 
 

@@ -119,11 +119,11 @@ def groups(outcomes: Sequence[Outcome]) -> list[Group]:
 
 def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
     """A note if one budget in minutes gave runs different numbers of steps."""
-    made: dict[float, list[int]] = {}
-    for one in outcomes:
-        if minutes := one.settings.get("train.minutes"):
-            made.setdefault(minutes, []).append(one.steps)
-    for minutes, steps in made.items():
+    steps_of: dict[float, list[int]] = {}
+    for outcome in outcomes:
+        if minutes := outcome.settings.get("train.minutes"):
+            steps_of.setdefault(minutes, []).append(outcome.steps)
+    for minutes, steps in steps_of.items():
         if max(steps) > UNEQUAL * min(steps):
             return (
                 f"in {minutes:g} minutes, the runs made from {min(steps):,} to {max(steps):,} "
@@ -203,8 +203,8 @@ def plan_comparison(
             if equal_parameters:
                 change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
             requests.append(replace(request.with_values(change), name=f"{cell}-{seed}"))
-    for one in requests[: len(cells)]:
-        prepare(one, text=plan.corpus)
+    for cell_request in requests[: len(cells)]:
+        prepare(cell_request, text=plan.corpus)  # checks the settings
     return Comparison(requests, first)
 
 
@@ -225,8 +225,8 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
 
 def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint was trained on this text with the same vocabulary."""
-    known, symbols = text.vocabulary.symbols, checkpoint.vocabulary.symbols
-    return text.text_id == checkpoint.text_id and np.array_equal(known, symbols)
+    symbols = checkpoint.vocabulary.symbols
+    return text.text_id == checkpoint.text_id and np.array_equal(text.vocabulary.symbols, symbols)
 
 
 def _judge(run: Run, text: Corpus) -> Outcome:

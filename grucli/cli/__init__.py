@@ -6,7 +6,6 @@ Each command has its own module, which is imported when the command is called.
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from grucli.cli import render
 from grucli.cli.options import command_line
 from grucli.errors import GrucliError
 from grucli.mpiexec import die_of, speaks
+from grucli.threads import STOP_SIGNALS, stop_signals
 
 OF_MEMORY, NOT_LOADED = (SystemError, ImportError), "failed to map segment"
 """Errors that Python and the system's loader raise, too, where memory is missing, and the words of
@@ -117,9 +117,6 @@ def _ended_by_signals() -> Iterator[None]:
 
     The signals raise SystemExit, so that incomplete files are removed.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     ended = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -134,21 +131,17 @@ def _ended_by_signals() -> Iterator[None]:
             os._exit(ended[0])
         hook(problem)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hook, sys.unraisablehook = sys.unraisablehook, drop
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, end)
+    heard = [one for one in STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     try:
-        yield
+        with stop_signals(end, heard):
+            yield
     except Exception:
         if ended:  # Python replaces SystemExit by RuntimeError while it creates a class
             raise SystemExit(ended[0]) from None
         raise
     finally:
         sys.unraisablehook = hook
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -169,21 +162,12 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(_tell(error))
 
 
-def _tell_misuse(error: Any) -> int:
-    """Show typer's message about wrong usage in our form; return the exit code."""
-    if not speaks():
-        return int(error.exit_code)
-    message = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    command = "grucli" if context is None else context.command_path
-    render.error(f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what it takes")
-    return int(error.exit_code)
-
-
-def _tell(error: Exception) -> int:
+def _tell(error: Any) -> int:
     """Show an error message; return the exit code."""
     if isinstance(error, typer.TyperException):
-        return _tell_misuse(error)
+        if speaks():
+            render.error(_misuse(error))
+        return int(error.exit_code)
     if isinstance(error, GrucliError):
         render.error(str(error))
         return error.exit_code
@@ -196,3 +180,11 @@ def _tell(error: Exception) -> int:
         "train.window; for sampling, lower --count; for gradflow and routes, lower --positions"
     )
     return 1
+
+
+def _misuse(error: Any) -> str:
+    """Typer's message about wrong usage, in our form."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = "grucli" if context is None else context.command_path
+    return f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what it takes"

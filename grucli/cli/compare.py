@@ -78,8 +78,8 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    given = [config, sets, seeds, steps, epochs, minutes]
-    if runs and any(value is not None for value in given):
+    of_training = [config, sets, seeds, steps, epochs, minutes]
+    if runs and any(value is not None for value in of_training):
         raise UsageError(
             "--runs compares existing runs; leave out the budget, the settings and --seeds"
         )

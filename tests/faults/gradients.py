@@ -4,6 +4,7 @@
 processes, all masks), makes each mistake in a copy of the package, and checks the run with it.
 """
 
+import argparse
 import subprocess
 import sys
 import tempfile
@@ -299,8 +300,7 @@ MUTATIONS = [
 CHECK = """
 import sys
 from pathlib import Path
-from grucli.analysis.gradient_checks import precisions
-from grucli.analysis.training_step import check_training, next_step
+from grucli.analysis.gradient_checks import check_training, next_step, precisions
 from grucli.run.run import Run
 from grucli.threads import limit_blas
 
@@ -339,6 +339,7 @@ def seen(mutation: Mutation, run: Path) -> str:
 
 def main() -> None:
     """Train a run, make each mistake, and print a table."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     home = Path(tempfile.mkdtemp())
     text = home / "text.txt"
     grucli = [sys.executable, "-m", "grucli"]
