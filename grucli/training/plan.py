@@ -34,7 +34,7 @@ from grucli.nn.onednn import Unavailable
 from grucli.nn.params import count
 from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import choose_workers
+from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import (
     MOST_EVALUATIONS,

@@ -12,7 +12,7 @@ from grucli.arguments import PathLike, file_names, plain
 from grucli.config import Settings, Values, read_file, resolve
 from grucli.data.vocabulary import Unknown
 from grucli.errors import SettingsError
-from grucli.training.parallel import check_not_imported_by_a_worker
+from grucli.training.processes import check_not_imported_by_a_worker
 
 Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later layers have priority
 

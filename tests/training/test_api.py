@@ -218,8 +218,8 @@ def test_a_script_without_the_guard_is_told_of_it() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 def test_what_ends_a_worker_in_its_first_step_is_named(name: str, failure: str, said: str) -> None:
     made = script(
-        f"import os\nfrom grucli.training import parallel\ndef fail(*_, **__):\n    {failure}\n"
-        f'if __name__ == "__mp_main__":\n    parallel.{name} = fail\n'
+        f"import os\nfrom grucli.training import processes\ndef fail(*_, **__):\n    {failure}\n"
+        f'if __name__ == "__mp_main__":\n    processes.{name} = fail\n'
         f'if __name__ == "__main__":\n    {CALL}',
         workers=2,
     )
