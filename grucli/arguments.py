@@ -3,7 +3,8 @@
 import errno
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, Signature, getfullargspec, signature
 from pathlib import Path
@@ -120,15 +121,32 @@ def _signature(function: Callable[..., Any]) -> Signature:
     if not parameters or get_origin(parameters[-1].annotation) is not Unpack:
         return given
     (options,) = get_args(parameters.pop().annotation)
+    unset = completed(options, {})
     parameters += [
-        Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=_unset(kind))
-        for name, kind in get_type_hints(options, include_extras=True).items()
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=unset[name])
+        for name, kind in get_type_hints(options).items()
     ]
     return given.replace(parameters=parameters)
 
 
+@dataclass(frozen=True)
+class Default:
+    """What an option of a TypedDict means if it is left out, as a part of its annotation."""
+
+    value: Any
+
+
+def completed(options: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a TypedDict: those that are given, and the others by default."""
+    kinds = get_type_hints(options, include_extras=True)
+    return {name: _unset(kind) for name, kind in kinds.items()} | dict(given)
+
+
 def _unset(kind: Any) -> Any:
-    """What an option of a TypedDict means by default: None, False or its first choice."""
+    """What an option of a TypedDict is by default: its ``Default``, False, first choice or None."""
+    for mark in getattr(kind, "__metadata__", ()):
+        if isinstance(mark, Default):
+            return mark.value
     if kind is bool:
         return False
     return get_args(kind)[0] if get_origin(kind) is Literal else None

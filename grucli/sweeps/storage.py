@@ -30,8 +30,8 @@ JOURNAL = "study.journal"  # the file of a study that lies beside its runs
 PATIENCE = 120.0  # seconds to wait for a lock that is held for moments only
 TESTED = {"pool_pre_ping": True}  # a connection that was not used for hours may be broken
 ATTEMPTS = 5  # to make the tables, which several workers may do at the same time
+# a URL that is shown; in any other, a part of a password may stand in another place
 PLAIN = re.compile(r"[\w+]+://([\w.-]*(:\*\*\*)?@)?[\w.:\[\]-]*(/[\w./ -]*)?")
-"""URLs that are shown. In any other, a part of a password may stand in another place."""
 
 
 @contextmanager

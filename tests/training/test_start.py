@@ -3,8 +3,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grucli.errors import (
+    CorpusError,
+    SettingsError,
+)
+from grucli.run import checkpoint as checkpoints
+from grucli.training.start import resume
 from tests.texts import prose
 from tests.training.small_runs import from_weights, new, train
+from tests.training.trainers import (
+    follow,
+    plan_for,
+    trainer_for,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +41,15 @@ def test_new_characters_are_predicted_with_their_frequencies() -> None:
         )
         frequency = plan.counts[new_id] / plan.counts.sum()
         assert np.exp(log_p).mean() == pytest.approx(frequency, rel=0.25)
+
+
+def test_resuming_refuses_another_text_and_a_used_up_budget(text: str) -> None:
+    plan = plan_for(text)
+    trainer = trainer_for(plan)
+    follow(trainer)
+    done = checkpoints.read(trainer.run.checkpoints.find("last"))
+    with pytest.raises(SettingsError, match="has used its budget"):
+        resume(plan, done)
+    Path("other.txt").write_text(prose(4000, seed=9), encoding="utf-8")
+    with pytest.raises(CorpusError, match="the corpus has changed"):
+        resume(plan_for("other.txt"), done)
