@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from grucli.analysis import gradient_flow
+from grucli.analysis.gradient_flow import GradientFlow
 from grucli.analysis.gradient_routes import look_back, look_back_in_text, windows_before
 from grucli.analysis.subject import Subject, untrained
 from grucli.data.vocabulary import Vocabulary
@@ -64,5 +65,5 @@ def test_equal_names_are_told_apart_and_other_vocabularies_refused(text_file: Pa
 
 
 def test_where_a_norm_falls_below_a_limit() -> None:
-    assert gradient_flow.falls_below([1.0, 0.5, 0.009, 0.02], 0.01) == 2
-    assert gradient_flow.falls_below([1.0, 0.5], 0.01) is None
+    median = np.array([1.0, 0.5, 0.009, 0.02])
+    assert GradientFlow("a", median, median, median).falls_below() == {1e-2: 2, 1e-3: None}
