@@ -10,8 +10,16 @@ from grucli.evaluation import Stopped
 from grucli.nn.backend import NUMPY, Backend, select_float32
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.samples import HELD, SIDE_BY_SIDE, StopFilter, side_by_side
-from grucli.sampling import Sampler, generate, read_prompt, sample_ids
+from grucli.sampling import (
+    HELD,
+    SIDE_BY_SIDE,
+    Sampler,
+    StopFilter,
+    generate,
+    read_prompt,
+    sample_ids,
+    side_by_side,
+)
 from grucli.threads import blas_limited_to
 
 
