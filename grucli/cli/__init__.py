@@ -21,7 +21,7 @@ from grucli import __version__
 from grucli.cli import render
 from grucli.cli.options import command_line
 from grucli.errors import GrucliError
-from grucli.mpiexec import die_of, speaks
+from grucli.mpiexec import exit_by_signal, should_print
 from grucli.threads import STOP_SIGNALS, stop_signals
 
 OF_MEMORY, NOT_LOADED = (SystemError, ImportError), "failed to map segment"
@@ -106,7 +106,7 @@ def top(
     grucli gradcheck                          check that the gradients are right
     """
     if context.invoked_subcommand is None:
-        if speaks():
+        if should_print():
             render.say(context.get_help())
         raise typer.Exit(2)
 
@@ -122,7 +122,7 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         del frame
         if "--mpi" in command_line and "mpi4py.MPI" not in sys.modules:
-            die_of(number)
+            exit_by_signal(number)
         ended.append(128 + number)
         raise SystemExit(128 + number)
 
@@ -165,7 +165,7 @@ def main(args: list[str] | None = None) -> None:
 def _tell(error: Any) -> int:
     """Show an error message; return the exit code."""
     if isinstance(error, typer.TyperException):
-        if speaks():
+        if should_print():
             render.error(_misuse(error))
         return int(error.exit_code)
     if isinstance(error, GrucliError):
