@@ -24,9 +24,8 @@ from grucli.errors import GrucliError
 from grucli.mpiexec import exit_by_signal, should_print
 from grucli.threads import STOP_SIGNALS, stop_signals
 
-OF_MEMORY, NOT_LOADED = (SystemError, ImportError), "failed to map segment"
-"""Errors that Python and the system's loader raise, too, where memory is missing, and the words of
-the loader."""
+OF_MEMORY = (SystemError, ImportError)  # Python and the system's loader raise them if it is missing
+NOT_LOADED = "failed to map segment"  # the words of the loader
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -65,8 +64,8 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The name, the command and its arguments."""
-        name, _, rest = super().resolve_command(ctx, args)
-        return name, load_command(name), rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load_command(command.name), rest
 
 
 app = typer.Typer(
