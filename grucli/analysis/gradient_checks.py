@@ -35,8 +35,8 @@ from grucli.nn.rounding import ROUNDING, Rounding
 from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import Dropout, Shards, choose_workers
 from grucli.training.plan import WEIGHTS, random_stream
+from grucli.training.processes import Dropout, Shards, choose_workers
 from grucli.training.step import dropout_of
 
 ENTRIES = 24  # entries compared in each array of a large or a trained model

@@ -212,13 +212,13 @@ class Windows:
         """Where window ``number`` begins in each stream."""
         return self.stream_length * number // self.per_epoch
 
-    def window(self, number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    def window(self, number: int) -> tuple[Ids, Ids]:
         """The inputs and the targets of window ``number`` of an epoch, each (T, B)."""
         check_file(self.ids)
         S, B = self.stream_length, self.B
         lo, hi = self._edge(number), self._edge(number + 1)
         x, targets = (
-            self.ids[shift : shift + B * S].reshape(B, S)[:, lo:hi].T.astype(np.intp)
+            np.array(self.ids[shift : shift + B * S].reshape(B, S)[:, lo:hi].T, order="C")
             for shift in (0, 1)
         )
         if number % WINDOWS_PER_RELEASE == 0:

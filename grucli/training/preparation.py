@@ -41,8 +41,8 @@ from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
 from grucli.training.other_ranks import share_plan
-from grucli.training.parallel import check_workers
 from grucli.training.plan import Plan, make_plan
+from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.request import Layers, Request
 from grucli.training.session import Session

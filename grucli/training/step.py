@@ -13,8 +13,8 @@ from grucli.nn.model import Model
 from grucli.nn.optim import adam_, clip_, decay_
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.parallel import Dropout, Shards
 from grucli.training.plan import DROPOUT, Plan
+from grucli.training.processes import Dropout, Shards
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import learning_rate
 
