@@ -19,7 +19,7 @@ from grucli.errors import (
 )
 from grucli.files import Lock, temporary_for
 from grucli.run.records import OWN_FILES
-from grucli.run.run import Run, is_run
+from grucli.run.run import Run
 from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.space import Space
@@ -80,10 +80,11 @@ class Worker:
     def _train(
         self, claimed: ClaimedTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
-        run, damage = _run_directory(claimed.path), None
-        step = None if run is None else _saved_step(run)
+        exists, damage = _run_exists(claimed.path), None
+        step = _saved_step(claimed.path) if exists else None
         try:
-            self._check_own(claimed, run)
+            if exists:
+                self._check_own(claimed)
         except (CheckpointError, SettingsError) as problem:
             damage = str(problem)
         yield TrialBegun(claimed.record.number, claimed.record.values, step)
@@ -93,29 +94,29 @@ class Worker:
             )
         elif damage is not None:
             claimed.refuse("failed", damage)
-        elif run is not None and run.info.status == "done":
+        elif exists and Run(claimed.path).info.status == "done":
             _tell_best(claimed, complete=True)  # its worker was killed before it told the result
-        elif (session := self._session(claimed, run)) is not None:
+        elif (session := self._session(claimed, exists)) is not None:
             with closing(session):
                 yield from _train(session, claimed, PruningMonitor(claimed, stop))
         if claimed.ended:
             yield TrialEnded(self.study.trials()[claimed.record.number])
 
-    def _check_own(self, claimed: ClaimedTrial, run: Run | None) -> None:
+    def _check_own(self, claimed: ClaimedTrial) -> None:
         """Refuse a run that is not that of its trial."""
         values = {**self.study.definition["fixed"], **claimed.record.values}
-        if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
+        if why := why_foreign(claimed.path, self.study.folder_id, values):
             raise UsageError(f"{why}; move it away, or choose another name with --name")
 
-    def _session(self, claimed: ClaimedTrial, run: Run | None) -> Session | None:
+    def _session(self, claimed: ClaimedTrial, exists: bool) -> Session | None:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
-            if run is not None:
+            if exists:
                 return prepare(Request(self.sources, resume=claimed.path, command=self.command))
             return self._new_session(claimed)
         except UsageError as problem:
             if Lock(claimed.path / "lock").is_free():  # else somebody just continues it by hand
-                claimed.refuse("impossible" if run is None else "failed", str(problem))
+                claimed.refuse("failed" if exists else "impossible", str(problem))
         except MemoryError:
             claimed.refuse("impossible", "there is not enough memory")
         return None
@@ -164,22 +165,18 @@ def _check_plan(session: Session, shape_is_chosen: bool) -> None:
         )
 
 
-def _run_directory(path: Path) -> Run | None:
-    """A run directory, if it is there. Remains of one that was never complete are removed."""
+def _run_exists(path: Path) -> bool:
+    """Whether a run directory is there. Remains of one that was never complete are removed."""
     own = OWN_FILES | {"lock", "samples", "checkpoints"}
     names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
     if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
         shutil.rmtree(path)
-    if path.exists() and not is_run(path):
-        raise UsageError(
-            f"{path}: is not a run of this study; move it away, or choose another name with --name"
-        )
-    return Run(path) if path.exists() else None
+    return path.exists()
 
 
-def _saved_step(run: Run) -> int | None:
+def _saved_step(path: Path) -> int | None:
     try:
-        saved = run.checkpoints.pointer("last")
+        saved = Run(path).checkpoints.pointer("last")
     except GrucliError:  # resuming will find another checkpoint, or say what is wrong
         return None
     return None if saved is None else saved.step
