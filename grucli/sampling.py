@@ -73,11 +73,9 @@ class Sampler:
         return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
     def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
-        """Choose one character for each row.
+        """Choose one character for each row of logits (N, V), by random numbers in [0, 1), (N,).
 
-        Args:
-            logits: logarithms of the probabilities plus any constant for each row, (N, V).
-            uniform: random numbers in [0, 1), (N,).
+        Logits are logarithms of the probabilities plus any constant for each row.
         """
         if self.never is not None:
             logits = logits.copy()
@@ -147,26 +145,17 @@ def generate(
     threads: int = 1,
     stop: Callable[[], bool] = lambda: False,
 ) -> Steps:
-    """Continue a prompt. Without one, draw the first character by its frequency in the corpus.
+    """Continue a prompt (N,). Without one, draw the first character by its frequency, ``counts``.
 
-    A model of documents starts with a new document, and starts another after each line end. Each
-    sample has its own random stream.
-
-    Args:
-        model: the model.
-        counts: how often each character occurs in the training text, (V,).
-        prompt: ids, (N,); may be empty.
-        length: characters of each sample.
-        sampler: how to choose the characters.
-        seed: the random seed.
-        samples: the number of samples, computed as one batch.
-        first: the number of the first sample, which determines its random stream.
-        threads: the number of threads that share the samples.
-        stop: called while the prompt is read; if it returns true, ``Stopped`` is raised. After
-            the prompt it is not called.
+    A model of documents starts with a new document, and starts another after each line end. The
+    samples are computed as one batch, which ``threads`` share. Each has its own random stream,
+    which its number determines; that of the first is ``first``.
 
     Yields:
         For each character: ids (samples,), and the logits they were drawn from (samples, V).
+
+    Raises:
+        Stopped: ``stop``, which is called while the prompt is read, returned true.
     """
     edges = [samples * thread // threads for thread in range(threads + 1)]
     packed = model.packed(-(-samples // threads), backward=False)
