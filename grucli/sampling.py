@@ -267,32 +267,6 @@ def _with_product_threads(steps: Steps, threads: int) -> Steps:
         ahead = min(2 * ahead, BURST)  # a stop text may end the samples soon
 
 
-def sample_ids(
-    model: Model,
-    counts: npt.NDArray[np.int64],
-    prompt: Ids,
-    *,
-    length: int,
-    sampler: Sampler,
-    seed: int,
-    stop: Callable[[], bool] = lambda: False,
-) -> npt.NDArray[np.intp]:
-    """The ids of one whole sample without its prompt, (length,).
-
-    Raises:
-        Stopped: ``stop``, which is called at each character, returned true.
-    """
-    steps = generate(model, counts, prompt, length=length, sampler=sampler, seed=seed, stop=stop)
-
-    def symbols() -> Iterator[np.intp]:
-        for ids, _ in steps:
-            if stop():
-                raise Stopped
-            yield ids[0]
-
-    return np.fromiter(symbols(), np.intp)
-
-
 # ---- texts -------------------------------------------------------------------------------------
 
 
@@ -444,25 +418,42 @@ class Samples:
             for text, stops, ids_of, logs in zip(texts, filters, symbols, log_probs, strict=True):
                 yield self._sample(bytes(text) + stops.end(), ids_of, logs)
 
+    def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
+        """The ids of the first sample, (length,). No text ends it: it may have several documents.
+
+        Raises:
+            Stopped: ``stop``, which is called at each character, returned true.
+        """
+
+        def drawn() -> Iterator[np.intp]:
+            for ids, _ in self._generated(stop=stop):
+                if stop():
+                    raise Stopped
+                yield ids[0]
+
+        return np.fromiter(drawn(), np.intp)
+
     def _groups(self) -> Iterator[tuple[int, list[StopFilter], Steps]]:
         """Yield each group: the number of its first sample, its filters, its ids and logits."""
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
             samples = min(size, self.count - first)
             filters = [StopFilter(self.stops) for _ in range(samples)]
-            computed = generate(
-                self.model,
-                self.counts,
-                self.prompt,
-                length=self.length,
-                sampler=self.sampler,
-                seed=self.seed,
-                samples=samples,
-                first=first,
-                threads=choose_threads(samples, self.model.H),
-            )
+            threads = choose_threads(samples, self.model.H)
+            computed = self._generated(samples=samples, first=first, threads=threads)
             steps = _with_product_threads(computed, product_threads(size))
             yield first, filters, _until_all_end(filters, steps) if self.stops else steps
+
+    def _generated(self, **options: Any) -> Steps:
+        return generate(
+            self.model,
+            self.counts,
+            self.prompt,
+            length=self.length,
+            sampler=self.sampler,
+            seed=self.seed,
+            **options,
+        )
 
     def _data(self, ids: Ids, number: int) -> bytes:
         return self.vocabulary.decode(ids[number : number + 1])

@@ -191,7 +191,7 @@ class RunWriter(Run):
         *,
         timed: bool = True,
     ) -> "RunWriter":
-        """Make and lock a new run directory in ``root``; if it is ``timed``, the time begins its name.
+        """Make and lock a new run directory in ``root``; the time begins its name if ``timed``.
 
         ``run.json`` is written last, so that every directory with this file can be resumed.
         """
