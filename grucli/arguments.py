@@ -29,18 +29,14 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 WORDS = {
-    "string_type": "a string",
-    "bytes_type": "bytes",
-    "path_type": "a path",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "bool_type": "True or False",
-    "bool_parsing": "True or False",
+    "string": "a string",
+    "bytes": "bytes",
+    "path": "a path",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
 }
-"""What an argument must be, by the type of pydantic's error, where pydantic has no plain words."""
+"""What an argument must be, by the first word of the type of pydantic's error."""
 
 
 def check_path(path: S) -> S:
@@ -162,7 +158,10 @@ def _explained(function: Callable[..., Any], error: ValidationError) -> Argument
     name, spec = first["loc"][0], getfullargspec(function)
     names = [*spec.args, spec.varargs]
     items = [first, *(item for item in others if item["loc"][0] == first["loc"][0])]
-    wanted = [WORDS.get(one["type"], one["msg"].removeprefix("Input should be ")) for one in items]
+    wanted = [
+        WORDS.get(item["type"].partition("_")[0], item["msg"].removeprefix("Input should be "))
+        for item in items
+    ]
     return ArgumentError(
         str(names[min(name, len(spec.args))] if isinstance(name, int) else name),
         f"must be {' or '.join(dict.fromkeys(wanted))}, not {reprlib.repr(first['input'])}",

@@ -126,11 +126,11 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
             f"{words.held_out:.0%}."
         )
     if conclusion.copied is not None:
-        said.append(_copies(conclusion.copied, symbol))
+        said.append(_describe_copy(conclusion.copied, symbol))
     return said
 
 
-def _copies(copied: Copied, symbol: str) -> str:
+def _describe_copy(copied: Copied, symbol: str) -> str:
     source = "the corpus"
     if not copied.whole:
         source = f"the last {copied.searched:,} {symbol}s of the text"

@@ -40,7 +40,7 @@ from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
-from grucli.training.other_ranks import share_plan
+from grucli.training.other_ranks import shared_plan
 from grucli.training.plan import Plan, make_plan
 from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ranks
@@ -69,7 +69,7 @@ def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) 
     session.began = began
     try:
         check_workers(session.plan.workers)
-        share_plan(session.plan, ranks)
+        shared_plan(session.plan, ranks)
     except BaseException:
         session.close()
         raise

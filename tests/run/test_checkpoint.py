@@ -291,10 +291,10 @@ def test_the_document_lists_the_members() -> None:
         for names, kind in re.findall(r"^\| (`.+?`) \| (\w+ \(.*?\)) \|", page, re.MULTILINE)
         for name in re.findall(r"`([^`]+)`", names)
     }
-    for member in checkpoints.MEMBERS.values():
+    for name, member in checkpoints.MEMBERS.items():
         comma = "," if len(member.shape) == 1 else ""
         shape = f"({', '.join(member.shape)}{comma})"
-        assert described.pop(member.name) == f"{member.dtype} {shape}"
+        assert described.pop(name) == f"{member.dtype} {shape}"
     parameters = Model(5, 4, 1).params.shapes
     assert described.keys() <= set(parameters)  # they may have a table of their own
 

@@ -18,7 +18,7 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.writer import RunWriter
 from grucli.training.events import Event, NotWritten, RolledBack, Sampled
-from grucli.training.other_ranks import share_plan, take_part
+from grucli.training.other_ranks import shared_plan, take_part
 from grucli.training.plan import Plan, make_plan
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.start import resume, start
@@ -73,7 +73,7 @@ def together(lead: Lead, **changes: object) -> None:
     ranks = ThreadRanks(0, SIZE, room)
     try:
         plan = plan_for(ranks, **changes)
-        share_plan(plan, ranks)
+        shared_plan(plan, ranks)
         lead(plan, ranks)
     finally:
         assert ranks.apart  # the others wait to meet it
