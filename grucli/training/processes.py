@@ -20,15 +20,13 @@ import numpy as np
 
 from grucli.errors import RunError
 from grucli.nn.backend import NUMPY, Backend
-from grucli.nn.dropout import draw_masks_, mask_, recurrent_masks
+from grucli.nn.dropout import Dropout, mask_
 from grucli.nn.model import Model, Workspace
 from grucli.nn.packed import PackedWeights, packed_size
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
-
-RECURRENT = (0, 1)  # end of the seed of recurrent masks; that of the outputs' masks has no such end
 
 UNGUARDED = 70  # exit code of a worker process of a script that does not do what GUARD says
 
@@ -69,29 +67,6 @@ def check_not_imported_by_a_worker() -> None:
     # multiprocessing makes the same check before it starts a process
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise SystemExit(UNGUARDED)
-
-
-class Dropout(NamedTuple):
-    """The dropout of one step. Its masks depend on the seed and the stream, not on the shard."""
-
-    rate: float  # share of a layer's outputs that is dropped
-    seed: tuple[int, ...]
-    recurrent: float = 0.0  # share of recurrent weights that is dropped
-
-    def of_outputs(self, masks: Array, T: int, streams: range) -> Array | None:
-        """Masks of ``T`` steps of some streams, drawn into ``masks`` (L, T, B, H), or None."""
-        if not self.rate:
-            return None
-        masks = masks[:, :T]
-        draw_masks_(masks, self.rate, self.seed, streams)
-        return masks
-
-    def of_weights(self, params: Params) -> dict[str, Array]:
-        """The masks of the recurrent weights, by name."""
-        if not self.recurrent:
-            return {}
-        rng = np.random.default_rng([*self.seed, *RECURRENT])
-        return recurrent_masks(rng, self.recurrent, params)
 
 
 Task = tuple[Ids, Ids, Array, float, Dropout | None]  # x, targets, state, scale, dropout of a shard

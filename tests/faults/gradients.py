@@ -220,9 +220,9 @@ MASKS = [
     ),
     Mutation(
         "the first streams' masks for all processes",
-        SHARDS,
-        "draw_masks_(masks, self.rate, self.seed, streams)",
-        "draw_masks_(masks, self.rate, self.seed, range(len(streams)))",
+        "nn/dropout.py",
+        "generator.advance(streams.start * _words(L * T * H))",
+        "generator.advance(0)",
     ),
     Mutation(
         "no masks of outputs",
