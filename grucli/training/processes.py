@@ -98,25 +98,25 @@ Task = tuple[Ids, Ids, Array, float, Dropout | None]  # x, targets, state, scale
 Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
+class Share(NamedTuple):
+    """What a process must know to compute a shard."""
+
+    number: int  # of the shard
+    streams: range  # in the batch
+    rows: int  # streams of the largest shard
+    T: int  # steps of the longest window
+    dropout: bool  # whether tasks have dropout
+    memory: Any  # shared: the parameters, their packed copies, and the gradients of all shards
+
+
 class Shard:
-    """Some neighbouring streams of a batch, which one process computes.
+    """Some neighbouring streams of a batch, which one process computes."""
 
-    The parameters, their packed copies, and the gradients of all shards are in shared ``memory``.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        memory: Any,
-        rows: int,  # streams of the largest shard
-        place: int,  # number of this shard
-        streams: range,  # its streams in the batch
-        T: int,  # steps of the longest window
-        dropout: bool,  # whether tasks have dropout
-    ) -> None:
-        self.model, self.place, self.streams = model, place, streams
-        self.packed, model.params, self.gradients = _map(memory, model, rows)
-        self.workspace: Workspace = model.workspace(T, len(streams), dropout=dropout)
+    def __init__(self, model: Model, share: Share) -> None:
+        self.model, self.number, self.streams = model, share.number, share.streams
+        self.packed, model.params, self.gradients = _map(share.memory, model, share.rows)
+        B = len(share.streams)
+        self.workspace: Workspace = model.workspace(share.T, B, dropout=share.dropout)
         self.masks: Array = np.empty_like(self.workspace.dropped)
 
     def run(self, task: Task) -> Result:
@@ -127,7 +127,7 @@ class Shard:
             targets,
             state,
             self.workspace.first(len(x)),
-            self.gradients[self.place],
+            self.gradients[self.number],
             scale=scale,
             masks=dropout and dropout.of_outputs(self.masks, len(x), self.streams),
             packed=self.packed,
@@ -166,15 +166,15 @@ class Shards:
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         own_model = model.on(backend)
         own, *others = [
-            (memory, rows, place, range(*edge), T, dropout)
-            for place, edge in enumerate(pairwise(edges))
+            Share(number, range(*ends), rows, T, dropout, memory)
+            for number, ends in enumerate(pairwise(edges))
         ]
-        self.own = Shard(own_model, *own)
+        self.own = Shard(own_model, own)
         self.used = own_model.params
         self.used.flat[:] = model.params.flat
         if not weight_dropout:
             model.params = self.used
-        self.others = [_Process(context, own_model, *shard) for shard in others]
+        self.others = [_Process(context, own_model, share) for share in others]
 
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
@@ -225,23 +225,11 @@ class Shards:
 class _Process:
     """A shard in its own process."""
 
-    def __init__(
-        self,
-        context: SpawnContext,
-        model: Model,
-        memory: Any,
-        rows: int,
-        place: int,
-        streams: range,
-        *others: Any,
-    ) -> None:
-        self.streams = streams
+    def __init__(self, context: SpawnContext, model: Model, share: Share) -> None:
+        self.streams = share.streams
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_serve,
-            args=(theirs, _arguments(model), memory, rows, place, streams, *others),
-            daemon=True,
-        )
+        arguments = (theirs, _arguments(model), share)
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
@@ -302,7 +290,7 @@ def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, l
     return PackedWeights(used, rows, model.backend, flat=copies), used, grads
 
 
-def _serve(connection: Connection, model: tuple[Any, ...], *shard: Any) -> None:
+def _serve(connection: Connection, model: tuple[Any, ...], share: Share) -> None:
     """Run the tasks from a connection, and send their results, until the other end closes.
 
     A lack of memory is sent, too.
@@ -312,9 +300,9 @@ def _serve(connection: Connection, model: tuple[Any, ...], *shard: Any) -> None:
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
-        own = Shard(Model(*model), *shard)
+        shard = Shard(Model(*model), share)
         while True:
-            connection.send(own.run(connection.recv()))
+            connection.send(shard.run(connection.recv()))
     except MemoryError:
         connection.send(MemoryError())
     except (EOFError, OSError):
