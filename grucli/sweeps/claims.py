@@ -66,7 +66,7 @@ class ClaimedTrial:
 
     def tell(self, loss: float, step: int | None, *, complete: bool) -> None:
         """Tell the result of a trial that is at its end or was pruned."""
-        self._note_time(loss=loss, step=step)
+        self._note_time(loss=loss, step=step, kind=None, problem=None)
         self._end(
             TrialState.COMPLETE if complete else TrialState.PRUNED, loss if complete else None
         )

@@ -126,7 +126,8 @@ class Study:
         }
         end = ENDS.get(frozen.state.name, "")
         record = TrialRecord.read(frozen.number, end, values, frozen.user_attrs)
-        return replace(record, status=record.kind or end or self._status_of_unfinished(record))
+        status = (record.kind or end) if end else self._status_of_unfinished(record)
+        return replace(record, status=status)
 
     def _status_of_unfinished(self, record: TrialRecord) -> str:
         if record.folder != self.folder_id:
