@@ -39,11 +39,7 @@ def _setting(default: Any, influences: Influence = "weights", **limits: Any) -> 
 
 class _Section(BaseModel):
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
 

@@ -48,7 +48,7 @@ from grucli.nn.backend import LibraryName, select_float32
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops, sample_ids
+from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
@@ -253,25 +253,6 @@ class LanguageModel:
             sampler=Sampler(**cut, never=self.vocabulary.unknown_id),
             seed=secrets.randbits(32) if seed is None else seed,
             stops=[*stops, b"\n"] if self.documents else stops,
-        )
-
-    def sample_ids(
-        self,
-        length: int,
-        *,
-        prompt: str = "",
-        temperature: float = 0.8,
-        seed: int,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> npt.NDArray[np.intp]:
-        """The ids of one sample without its prompt, (length,); it may have several documents.
-
-        ``stop`` is called at each symbol, and ``Stopped`` is raised if it returns True.
-        """
-        start = self._before_sample(self.encode(prompt))
-        sampler = Sampler(temperature, never=self.vocabulary.unknown_id)
-        return sample_ids(
-            self.model, self.counts, start, length=length, sampler=sampler, seed=seed, stop=stop
         )
 
     def _before_sample(self, prompt: Ids) -> Ids:

@@ -73,11 +73,9 @@ class Sampler:
         return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
     def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
-        """Choose one character for each row.
+        """Choose one character for each row of logits (N, V), by random numbers in [0, 1), (N,).
 
-        Args:
-            logits: logarithms of the probabilities plus any constant for each row, (N, V).
-            uniform: random numbers in [0, 1), (N,).
+        Logits are logarithms of the probabilities plus any constant for each row.
         """
         if self.never is not None:
             logits = logits.copy()
@@ -147,26 +145,17 @@ def generate(
     threads: int = 1,
     stop: Callable[[], bool] = lambda: False,
 ) -> Steps:
-    """Continue a prompt. Without one, draw the first character by its frequency in the corpus.
+    """Continue a prompt (N,). Without one, draw the first character by its frequency, ``counts``.
 
-    A model of documents starts with a new document, and starts another after each line end. Each
-    sample has its own random stream.
-
-    Args:
-        model: the model.
-        counts: how often each character occurs in the training text, (V,).
-        prompt: ids, (N,); may be empty.
-        length: characters of each sample.
-        sampler: how to choose the characters.
-        seed: the random seed.
-        samples: the number of samples, computed as one batch.
-        first: the number of the first sample, which determines its random stream.
-        threads: the number of threads that share the samples.
-        stop: called while the prompt is read; if it returns true, ``Stopped`` is raised. After
-            the prompt it is not called.
+    A model of documents starts with a new document, and starts another after each line end. The
+    samples are computed as one batch, which ``threads`` share. Each has its own random stream,
+    which its number determines; that of the first is ``first``.
 
     Yields:
         For each character: ids (samples,), and the logits they were drawn from (samples, V).
+
+    Raises:
+        Stopped: ``stop``, which is called while the prompt is read, returned true.
     """
     edges = [samples * thread // threads for thread in range(threads + 1)]
     packed = model.packed(-(-samples // threads), backward=False)
@@ -276,32 +265,6 @@ def _with_product_threads(steps: Steps, threads: int) -> Steps:
             return
         yield from burst
         ahead = min(2 * ahead, BURST)  # a stop text may end the samples soon
-
-
-def sample_ids(
-    model: Model,
-    counts: npt.NDArray[np.int64],
-    prompt: Ids,
-    *,
-    length: int,
-    sampler: Sampler,
-    seed: int,
-    stop: Callable[[], bool] = lambda: False,
-) -> npt.NDArray[np.intp]:
-    """The ids of one whole sample without its prompt, (length,).
-
-    Raises:
-        Stopped: ``stop``, which is called at each character, returned true.
-    """
-    steps = generate(model, counts, prompt, length=length, sampler=sampler, seed=seed, stop=stop)
-
-    def symbols() -> Iterator[np.intp]:
-        for ids, _ in steps:
-            if stop():
-                raise Stopped
-            yield ids[0]
-
-    return np.fromiter(symbols(), np.intp)
 
 
 # ---- texts -------------------------------------------------------------------------------------
@@ -455,25 +418,42 @@ class Samples:
             for text, stops, ids_of, logs in zip(texts, filters, symbols, log_probs, strict=True):
                 yield self._sample(bytes(text) + stops.end(), ids_of, logs)
 
+    def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
+        """The ids of the first sample, (length,). No text ends it: it may have several documents.
+
+        Raises:
+            Stopped: ``stop``, which is called at each character, returned true.
+        """
+
+        def drawn() -> Iterator[np.intp]:
+            for ids, _ in self._generated(stop=stop):
+                if stop():
+                    raise Stopped
+                yield ids[0]
+
+        return np.fromiter(drawn(), np.intp)
+
     def _groups(self) -> Iterator[tuple[int, list[StopFilter], Steps]]:
         """Yield each group: the number of its first sample, its filters, its ids and logits."""
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
             samples = min(size, self.count - first)
             filters = [StopFilter(self.stops) for _ in range(samples)]
-            computed = generate(
-                self.model,
-                self.counts,
-                self.prompt,
-                length=self.length,
-                sampler=self.sampler,
-                seed=self.seed,
-                samples=samples,
-                first=first,
-                threads=choose_threads(samples, self.model.H),
-            )
+            threads = choose_threads(samples, self.model.H)
+            computed = self._generated(samples=samples, first=first, threads=threads)
             steps = _with_product_threads(computed, product_threads(size))
             yield first, filters, _until_all_end(filters, steps) if self.stops else steps
+
+    def _generated(self, **options: Any) -> Steps:
+        return generate(
+            self.model,
+            self.counts,
+            self.prompt,
+            length=self.length,
+            sampler=self.sampler,
+            seed=self.seed,
+            **options,
+        )
 
     def _data(self, ids: Ids, number: int) -> bytes:
         return self.vocabulary.decode(ids[number : number + 1])

@@ -13,6 +13,7 @@ from grucli.arguments import FilePath, checked
 from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
 from grucli.nn.backend import Backend, LibraryName, select
+from grucli.nn.dropout import Dropout
 from grucli.nn.gradcheck import (
     SAMPLES,
     TOLERANCE,
@@ -36,7 +37,7 @@ from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
 from grucli.training.plan import WEIGHTS, random_stream
-from grucli.training.processes import Dropout, Shards, choose_workers
+from grucli.training.processes import Shards, choose_workers
 from grucli.training.step import dropout_of
 
 ENTRIES = 24  # entries compared in each array of a large or a trained model

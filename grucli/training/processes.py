@@ -20,15 +20,13 @@ import numpy as np
 
 from grucli.errors import RunError
 from grucli.nn.backend import NUMPY, Backend
-from grucli.nn.dropout import draw_masks_, mask_, recurrent_masks
+from grucli.nn.dropout import Dropout, mask_
 from grucli.nn.model import Model, Workspace
 from grucli.nn.packed import PackedWeights, packed_size
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
-
-RECURRENT = (0, 1)  # end of the seed of recurrent masks; that of the outputs' masks has no such end
 
 UNGUARDED = 70  # exit code of a worker process of a script that does not do what GUARD says
 
@@ -71,52 +69,29 @@ def check_not_imported_by_a_worker() -> None:
         raise SystemExit(UNGUARDED)
 
 
-class Dropout(NamedTuple):
-    """The dropout of one step. Its masks depend on the seed and the stream, not on the shard."""
-
-    rate: float  # share of a layer's outputs that is dropped
-    seed: tuple[int, ...]
-    recurrent: float = 0.0  # share of recurrent weights that is dropped
-
-    def of_outputs(self, masks: Array, T: int, streams: range) -> Array | None:
-        """Masks of ``T`` steps of some streams, drawn into ``masks`` (L, T, B, H), or None."""
-        if not self.rate:
-            return None
-        masks = masks[:, :T]
-        draw_masks_(masks, self.rate, self.seed, streams)
-        return masks
-
-    def of_weights(self, params: Params) -> dict[str, Array]:
-        """The masks of the recurrent weights, by name."""
-        if not self.recurrent:
-            return {}
-        rng = np.random.default_rng([*self.seed, *RECURRENT])
-        return recurrent_masks(rng, self.recurrent, params)
-
-
 Task = tuple[Ids, Ids, Array, float, Dropout | None]  # x, targets, state, scale, dropout of a shard
 Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
+class Share(NamedTuple):
+    """What a process must know to compute a shard."""
+
+    number: int  # of the shard
+    streams: range  # in the batch
+    rows: int  # streams of the largest shard
+    T: int  # steps of the longest window
+    dropout: bool  # whether tasks have dropout
+    memory: Any  # shared: the parameters, their packed copies, and the gradients of all shards
+
+
 class Shard:
-    """Some neighbouring streams of a batch, which one process computes.
+    """Some neighbouring streams of a batch, which one process computes."""
 
-    The parameters, their packed copies, and the gradients of all shards are in shared ``memory``.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        memory: Any,
-        rows: int,  # streams of the largest shard
-        place: int,  # number of this shard
-        streams: range,  # its streams in the batch
-        T: int,  # steps of the longest window
-        dropout: bool,  # whether tasks have dropout
-    ) -> None:
-        self.model, self.place, self.streams = model, place, streams
-        self.packed, model.params, self.gradients = _map(memory, model, rows)
-        self.workspace: Workspace = model.workspace(T, len(streams), dropout=dropout)
+    def __init__(self, model: Model, share: Share) -> None:
+        self.model, self.number, self.streams = model, share.number, share.streams
+        self.packed, model.params, self.gradients = _map(share.memory, model, share.rows)
+        B = len(share.streams)
+        self.workspace: Workspace = model.workspace(share.T, B, dropout=share.dropout)
         self.masks: Array = np.empty_like(self.workspace.dropped)
 
     def run(self, task: Task) -> Result:
@@ -127,7 +102,7 @@ class Shard:
             targets,
             state,
             self.workspace.first(len(x)),
-            self.gradients[self.place],
+            self.gradients[self.number],
             scale=scale,
             masks=dropout and dropout.of_outputs(self.masks, len(x), self.streams),
             packed=self.packed,
@@ -166,15 +141,15 @@ class Shards:
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         own_model = model.on(backend)
         own, *others = [
-            (memory, rows, place, range(*edge), T, dropout)
-            for place, edge in enumerate(pairwise(edges))
+            Share(number, range(*ends), rows, T, dropout, memory)
+            for number, ends in enumerate(pairwise(edges))
         ]
-        self.own = Shard(own_model, *own)
+        self.own = Shard(own_model, own)
         self.used = own_model.params
         self.used.flat[:] = model.params.flat
         if not weight_dropout:
             model.params = self.used
-        self.others = [_Process(context, own_model, *shard) for shard in others]
+        self.others = [_Process(context, own_model, share) for share in others]
 
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
@@ -225,23 +200,11 @@ class Shards:
 class _Process:
     """A shard in its own process."""
 
-    def __init__(
-        self,
-        context: SpawnContext,
-        model: Model,
-        memory: Any,
-        rows: int,
-        place: int,
-        streams: range,
-        *others: Any,
-    ) -> None:
-        self.streams = streams
+    def __init__(self, context: SpawnContext, model: Model, share: Share) -> None:
+        self.streams = share.streams
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_serve,
-            args=(theirs, _arguments(model), memory, rows, place, streams, *others),
-            daemon=True,
-        )
+        arguments = (theirs, _arguments(model), share)
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
@@ -302,7 +265,7 @@ def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, l
     return PackedWeights(used, rows, model.backend, flat=copies), used, grads
 
 
-def _serve(connection: Connection, model: tuple[Any, ...], *shard: Any) -> None:
+def _serve(connection: Connection, model: tuple[Any, ...], share: Share) -> None:
     """Run the tasks from a connection, and send their results, until the other end closes.
 
     A lack of memory is sent, too.
@@ -312,9 +275,9 @@ def _serve(connection: Connection, model: tuple[Any, ...], *shard: Any) -> None:
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
-        own = Shard(Model(*model), *shard)
+        shard = Shard(Model(*model), share)
         while True:
-            connection.send(own.run(connection.recv()))
+            connection.send(shard.run(connection.recv()))
     except MemoryError:
         connection.send(MemoryError())
     except (EOFError, OSError):

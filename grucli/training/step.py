@@ -8,11 +8,12 @@ import numpy as np
 
 from grucli.config import Settings
 from grucli.evaluation import Stopped, evaluate
+from grucli.nn.dropout import Dropout
 from grucli.nn.optim import adam_, clip_, decay_
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import DROPOUT, Plan
-from grucli.training.processes import Dropout, Shards
+from grucli.training.processes import Shards
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import learning_rate
 

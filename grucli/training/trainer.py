@@ -340,7 +340,5 @@ def make_sample(checkpoint: Checkpoint, stop: Callable[[], bool]) -> bytes:
     lm, sample = checkpoint.language_model(), checkpoint.settings.sample
     rng = random_stream(checkpoint.settings.train.seed, SAMPLES, checkpoint.progress.step)
     seed, temperature = int(rng.integers(2**63)), sample.temperature
-    ids = lm.sample_ids(
-        sample.length, prompt=sample.prompt, temperature=temperature, seed=seed, stop=stop
-    )
-    return lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), ids]))
+    samples = lm.samples(1, sample.length, prompt=sample.prompt, temperature=temperature, seed=seed)
+    return lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), samples.ids(stop)]))

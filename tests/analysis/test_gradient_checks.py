@@ -21,11 +21,12 @@ from grucli.nn import backend, gradcheck, input_projection, matmul, packed
 from grucli.nn import model as model_module
 from grucli.nn.backend import NUMPY, Backend, usable
 from grucli.nn.cells import CELLS
+from grucli.nn.dropout import Dropout
 from grucli.nn.gradcheck import Row
 from grucli.nn.onednn import Unavailable
 from grucli.run.run import Run
 from grucli.training import processes
-from grucli.training.processes import Dropout, Shards
+from grucli.training.processes import Shards
 from tests.faults.gradients import MUTATIONS, ROOT
 
 

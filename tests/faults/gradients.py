@@ -190,7 +190,7 @@ PROCESSES = [
     Mutation(
         "all processes write the first gradient",
         SHARDS,
-        "self.gradients[self.place],",
+        "self.gradients[self.number],",
         "self.gradients[0],",
     ),
     Mutation(
@@ -202,9 +202,9 @@ PROCESSES = [
     Mutation(
         "a process with other weights",
         SHARDS,
-        "self.packed, model.params, self.gradients = _map(memory, model, rows)",
-        "self.packed, model.params, self.gradients = _map(memory, model, rows); "
-        "model.params = model.params.astype('f4') if place else model.params",
+        "self.packed, model.params, self.gradients = _map(share.memory, model, share.rows)",
+        "self.packed, model.params, self.gradients = _map(share.memory, model, share.rows); "
+        "model.params = model.params.astype('f4') if share.number else model.params",
     ),
 ]
 MASKS = [
@@ -220,9 +220,9 @@ MASKS = [
     ),
     Mutation(
         "the first streams' masks for all processes",
-        SHARDS,
-        "draw_masks_(masks, self.rate, self.seed, streams)",
-        "draw_masks_(masks, self.rate, self.seed, range(len(streams)))",
+        "nn/dropout.py",
+        "generator.advance(streams.start * _words(L * T * H))",
+        "generator.advance(0)",
     ),
     Mutation(
         "no masks of outputs",

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from grucli.errors import RunError
+from grucli.nn.dropout import Dropout
 from grucli.nn.model import Model
-from grucli.training.processes import Dropout, Shards, choose_workers
+from grucli.training.processes import Shards, choose_workers
 
 DROPOUT = Dropout(0.3, (1, 2, 3))
 
