@@ -13,8 +13,8 @@ from benchmarks.page import table, write
 from grucli.config import Model, Values
 from grucli.data import builtin
 from grucli.defaults import learning_rate
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 
 CHARS, STEPS = 120_000, 300
 FACTORS = (0.5, 1.0, 2.0)

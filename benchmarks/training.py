@@ -72,7 +72,7 @@ def plan_of(
     import numpy as np
 
     from grucli.config import resolve
-    from grucli.data.corpus import Corpus
+    from grucli.data.corpus import Corpus, TextId
     from grucli.data.vocabulary import Vocabulary
     from grucli.training.plan import make_plan
     from grucli.training.ranks import ALONE
@@ -89,7 +89,7 @@ def plan_of(
     given = resolve([("benchmark", values | settings)])
     ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
     vocabulary = Vocabulary("char", np.arange(32, 32 + VOCABULARY))
-    corpus = Corpus(ids, vocabulary, ("random",), "", len(ids))
+    corpus = Corpus(ids, vocabulary, ("random",), TextId("", len(ids)))
     return make_plan(given, corpus, ranks or ALONE)
 
 

@@ -116,32 +116,42 @@ class Axis:
             return ticks(*_range(_power(self.low), _power(self.high)))
         step, digits = math.ceil(size / TICKS / 2), (1, 2, 5) if size < TICKS / 2 else (1,)
         powers = range(math.floor(self.low / step) * step, math.floor(self.high) + 1, step)
-        found = [digit * _power(power) for power in powers for digit in digits]
-        return [tick for tick in found if 0 <= self.share(tick) <= 1]
+        values = [digit * _power(power) for power in powers for digit in digits]
+        return [value for value in values if 0 <= self.share(value) <= 1]
 
 
 @dataclass(frozen=True)
-class Axes:
-    """The axes of a chart."""
+class Area:
+    """The rectangle in which curves are drawn: its axes, its size, and its upper left corner."""
 
-    x: Axis
-    y: Axis
+    x_axis: Axis
+    y_axis: Axis
+    width: float
+    height: float
+    left: float = 0
+    top: float = 0
 
-    @classmethod
-    def around(
-        cls, curves: Sequence[Curve], highest: float | None = None, log: str = ""
-    ) -> "Axes | None":
-        """The ranges of all points; None without points."""
-        if not any(curve.points for curve in curves):
-            return None
-        points = [point for curve in curves for point in (*curve.points, *curve.band)]
-        xs, ys = zip(*points, strict=True)
-        return cls(Axis.around(xs, None, log="x" in log), Axis.around(ys, highest, log="y" in log))
+    def x(self, value: float) -> float:
+        return self.left + self.x_axis.share(value) * self.width
 
-    def place(self, x: float, y: float, width: float, height: float) -> Point:
-        """A point of a rectangle, from its upper left corner; values above the range are above."""
-        top = (1 - self.y.share(y)) * height
-        return self.x.share(x) * width, max(-FARTHEST, min(top, FARTHEST))
+    def y(self, value: float) -> float:
+        """Values above the range are above the rectangle."""
+        down = (1 - self.y_axis.share(value)) * self.height
+        return self.top + max(-FARTHEST, min(down, FARTHEST))
+
+
+Axes = tuple[Axis, Axis]  # the horizontal and the vertical one
+
+
+def axes_around(
+    curves: Sequence[Curve], highest: float | None = None, log: str = ""
+) -> Axes | None:
+    """The axes of a chart with all points; None without points."""
+    if not any(curve.points for curve in curves):
+        return None
+    points = [point for curve in curves for point in (*curve.points, *curve.band)]
+    xs, ys = zip(*points, strict=True)
+    return Axis.around(xs, None, log="x" in log), Axis.around(ys, highest, log="y" in log)
 
 
 def _range(low: float, high: float) -> tuple[float, float]:
@@ -212,14 +222,14 @@ def svg(
         height: height in pixels of the plot and its axes; the key is added to it.
         key: whether the names of several curves are above the plot.
     """
-    axes = Axes.around(curves, highest, log)
+    axes = axes_around(curves, highest, log)
     if axes is None:
         return ""
     names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
-    inner = width - LEFT - RIGHT, height - TOP - BOTTOM
-    grid = "".join(_grid(axes, *inner)) + _names(x, y, width, height)
-    plot = _plot(curves, axes, levels, *inner)
-    whole = f'{names}<g transform="translate(0 {room})">{grid}{plot}</g>' if room else grid + plot
+    area = Area(*axes, width - LEFT - RIGHT, height - TOP - BOTTOM, LEFT, TOP)
+    parts = [*_grid(area), _title(x, width - RIGHT, height, "end"), _title(y, LEFT, height)]
+    whole = "".join([*parts, _plot(curves, area, levels)])
+    whole = f'{names}<g transform="translate(0 {room})">{whole}</g>' if room else whole
     label = as_html(f"{y} by {x}")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
@@ -228,53 +238,29 @@ def svg(
     )
 
 
-def _plot(
-    curves: Sequence[Curve], axes: Axes, levels: Sequence[float], width: float, height: float
-) -> str:
-    """The curves; what lies outside of the axes is cut off."""
-    parts = [_level(axes, value, width, height) for value in levels]
-    for number, curve in enumerate(curves):
-        parts += _drawn(curve, axes, colour_of(curve, number), width, height)
-    left, top, size = LEFT - EDGE, TOP - EDGE, (width + 2 * EDGE, height + 2 * EDGE)
-    # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
-    return (
-        f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" '
-        f'viewBox="{left} {top} {size[0]} {size[1]}">{"".join(parts)}</svg>'
-    )
-
-
-def colour_of(curve: Curve, number: int) -> str:
-    """The colour of a curve at a place among others."""
-    return COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
-
-
-def _grid(axes: Axes, width: float, height: float) -> Iterator[str]:
-    for value in axes.y.ticks():
-        at = TOP + (1 - axes.y.share(value)) * height
+def _grid(area: Area) -> Iterator[str]:
+    for value in area.y_axis.ticks():
+        at = area.y(value)
+        yield _line(at, area.width, 'stroke="#8888" stroke-width="0.5"')
         yield (
-            f'<path d="M{LEFT} {at:.1f}h{width}" stroke="#8888" stroke-width="0.5"/>'
             f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="{GREY}">'
             f"{short(value)}</text>"
         )
-    for value in axes.x.ticks():
-        at = LEFT + axes.x.share(value) * width
+    for value in area.x_axis.ticks():
         yield (
-            f'<text x="{at:.1f}" y="{TOP + height + 18:.1f}" text-anchor="middle" '
-            f'fill="{GREY}">{short(value)}</text>'
+            f'<text x="{area.x(value):.1f}" y="{TOP + area.height + 18:.1f}" '
+            f'text-anchor="middle" fill="{GREY}">{short(value)}</text>'
         )
 
 
-def _level(axes: Axes, value: float, width: float, height: float) -> str:
-    at = TOP + (1 - axes.y.share(value)) * height
-    return f'<path d="M{LEFT} {at:.1f}h{width}" stroke="{GREY}" stroke-dasharray="5 4"/>'
+def _line(y: float, width: float, look: str) -> str:
+    return f'<path d="M{LEFT} {y:.1f}h{width}" {look}/>'
 
 
-def _names(x: str, y: str, width: float, height: float) -> str:
-    return (
-        f'<text x="{width - RIGHT}" y="{height - 6}" text-anchor="end" fill="{GREY}">'
-        f"{as_html(x)}</text>"
-        f'<text x="{LEFT}" y="{height - 6}" fill="{GREY}">{as_html(y)}</text>'
-    )
+def _title(text: str, x: float, height: float, anchor: str = "") -> str:
+    """What an axis shows."""
+    anchor = f'text-anchor="{anchor}" ' if anchor else ""
+    return f'<text x="{x}" y="{height - 6}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 
 
 def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
@@ -294,42 +280,53 @@ def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
     return "".join(parts), KEY_LINE * line
 
 
-def _drawn(curve: Curve, axes: Axes, colour: str, width: float, height: float) -> Iterator[str]:
+def colour_of(curve: Curve, number: int) -> str:
+    """The colour of a curve at a place among others."""
+    return COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
+
+
+def _plot(curves: Sequence[Curve], area: Area, levels: Sequence[float]) -> str:
+    """The curves; what lies outside of the axes is cut off."""
+    dashed = f'stroke="{GREY}" stroke-dasharray="5 4"'
+    parts = [_line(area.y(value), area.width, dashed) for value in levels]
+    for number, curve in enumerate(curves):
+        parts += _drawn(curve, area, colour_of(curve, number))
+    left, top, size = LEFT - EDGE, TOP - EDGE, (area.width + 2 * EDGE, area.height + 2 * EDGE)
+    # an inner <svg> cuts what is outside of it; a clipPath needs a name that no other chart has
+    return (
+        f'<svg x="{left}" y="{top}" width="{size[0]}" height="{size[1]}" '
+        f'viewBox="{left} {top} {size[0]} {size[1]}">{"".join(parts)}</svg>'
+    )
+
+
+def _drawn(curve: Curve, area: Area, colour: str) -> Iterator[str]:
     """The band of a curve, its line and its marks."""
-
-    def placed(points: Sequence[Point]) -> list[Point]:
-        places = [axes.place(x, y, width, height) for x, y in points]
-        return [(LEFT + at_x, TOP + at_y) for at_x, at_y in places]
-
-    places, name = placed(curve.drawn), as_html(curve.name)
-    if not places:
+    points, name = curve.drawn, as_html(curve.name)
+    if not points:
         return
     if curve.band:
-        outline = _joined(placed(curve.band))
+        outline = _joined(curve.band, area)
         yield f'<polygon points="{outline}" fill="{colour}" fill-opacity="0.15"/>'
-    values = " ".join(f"{_exact(px)},{py:.5g}" for px, py in curve.drawn)
+    # a place on the horizontal axis, a step or a number of characters, is not rounded
+    values = " ".join(
+        f"{x:.0f},{y:.5g}" if x.is_integer() else f"{x:.6g},{y:.5g}" for x, y in points
+    )
     yield (
-        f'<polyline points="{_joined(places)}" data-name="{name}" data-values="{values}" '
+        f'<polyline points="{_joined(points, area)}" data-name="{name}" data-values="{values}" '
         f'fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
     )
-    if len(places) > MARKED:
+    if len(points) > MARKED:
         return
-    name = f"{name}: " * bool(name)
-    form = ".3g" if axes.y.log else ".4f"
-    for (px, py), (at_x, at_y) in zip(curve.drawn, places, strict=True):
+    name, form = f"{name}: " * bool(name), ".3g" if area.y_axis.log else ".4f"
+    for x, y in points:
         yield (
-            f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="2.5" fill="{colour}">'
-            f"<title>{name}{short(px)}, {py:{form}}</title></circle>"
+            f'<circle cx="{area.x(x):.1f}" cy="{area.y(y):.1f}" r="2.5" fill="{colour}">'
+            f"<title>{name}{short(x)}, {y:{form}}</title></circle>"
         )
 
 
-def _joined(places: Sequence[Point]) -> str:
-    return " ".join(f"{at_x:.1f},{at_y:.1f}" for at_x, at_y in places)
-
-
-def _exact(place: float) -> str:
-    """A place on the horizontal axis: a step or a number of characters is not rounded."""
-    return f"{place:.0f}" if place.is_integer() else f"{place:.6g}"
+def _joined(points: Sequence[Point], area: Area) -> str:
+    return " ".join(f"{area.x(x):.1f},{area.y(y):.1f}" for x, y in points)
 
 
 # ---- text
@@ -352,33 +349,40 @@ def text(
         highest: the highest value to show.
         plain: use ASCII characters only: the curves are a, b, c, ...
     """
-    axes = Axes.around(curves, highest)
+    axes = axes_around(curves, highest)
     if axes is None:
         return []
-    labels = {line: f"{value:.4g}" for line, value in _rows(axes.y, height)}
+    x_axis, y_axis = axes
+    labels = {}
+    for line in (0, (height - 1) // 2, height - 1):
+        share = line / max(1, height - 1)
+        labels[line] = f"{y_axis.high * (1 - share) + y_axis.low * share:.4g}"
     margin = max(map(len, labels.values())) + 1
     columns = width - margin - 1
-    draw = _letters if plain else _dots
+    draw = _in_letters if plain else _in_dots
     edge = "|" if plain else "│"
     rows = enumerate(draw(curves, axes, columns, height))
     lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in rows]
-    first, last = short(axes.x.low), short(axes.x.high)
+    first, last = short(x_axis.low), short(x_axis.high)
     return [*lines, f"{'':{margin + 1}}{first}{last:>{max(1, columns - len(first))}}"]
 
 
-def _rows(axis: Axis, height: int) -> Iterator[tuple[int, float]]:
-    """The lines that have a label, with their values: the first, the middle and the last."""
-    for line in sorted({0, (height - 1) // 2, height - 1}):
-        share = line / max(1, height - 1)
-        yield line, axis.high * (1 - share) + axis.low * share
-
-
-def _dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+def _in_dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
     bits = [[0] * columns for _ in range(height)]
+    area = Area(*axes, 2 * columns - 1, 4 * height - 1)
     for curve in curves:
-        for column, row in _traced(curve, axes, 2 * columns, 4 * height):
+        for column, row in _traced(curve, area):
             bits[row // 4][column // 2] |= DOTS[row % 4][column % 2]
     return ["".join(chr(0x2800 + cell) if cell else " " for cell in row) for row in bits]
+
+
+def _in_letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+    cells = [[" "] * columns for _ in range(height)]
+    area = Area(*axes, columns - 1, height - 1)
+    for number, curve in enumerate(curves):
+        for column, row in _traced(curve, area):
+            cells[row][column] = letter(number)
+    return ["".join(row) for row in cells]
 
 
 def letter(number: int) -> str:
@@ -386,17 +390,9 @@ def letter(number: int) -> str:
     return chr(ord("a") + number % 26)
 
 
-def _letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
-    cells = [[" "] * columns for _ in range(height)]
-    for number, curve in enumerate(curves):
-        for column, row in _traced(curve, axes, columns, height):
-            cells[row][column] = letter(number)
-    return ["".join(row) for row in cells]
-
-
-def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple[int, int]]:
-    """The dots of a curve, with straight lines between its points."""
-    places = [axes.place(px, py, width - 1, height - 1) for px, py in curve.drawn]
+def _traced(curve: Curve, area: Area) -> Iterator[tuple[int, int]]:
+    """The columns and rows of a curve, with straight lines between its points."""
+    places = [(area.x(x), area.y(y)) for x, y in curve.drawn]
     for start, end in zip(places, places[1:] or places, strict=False):
         visible = _below_the_top(start, end)
         if visible is None:
@@ -406,7 +402,7 @@ def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple
         for n in range(steps + 1):
             share = n / steps
             row = round(y0 + share * (y1 - y0))
-            yield round(x0 + share * (x1 - x0)), min(max(row, 0), height - 1)
+            yield round(x0 + share * (x1 - x0)), min(max(row, 0), round(area.height))
 
 
 def _below_the_top(start: Point, end: Point) -> tuple[Point, Point] | None:

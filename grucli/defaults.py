@@ -9,15 +9,8 @@ from collections.abc import Collection
 
 from grucli.config import BUDGETS, Model, Optim, Settings, Train, Values, flatten
 
-SHORT: Values = {"train.patience": 10}
-"""A short text is soon memorized. A run that only memorizes it ends by itself."""
-
-LONG: Values = {
-    "model.hidden": 512,
-    "model.dropout": 0.0,
-    "optim.lr": 0.012,
-    "train.epochs": 1.0,
-}
+SHORT: Values = {"train.patience": 10}  # a run that only memorizes such a text ends by itself
+LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.012, "train.epochs": 1.0}
 """A run of many thousand steps takes a lower learning rate than its network could, to be safe."""
 
 SIZES: tuple[tuple[float, Values], ...] = (
@@ -31,21 +24,11 @@ SIZES: tuple[tuple[float, Values], ...] = (
 """(Maximum characters of the text, values that replace the defaults). A million characters of
 validation text are enough; with more, evaluations would take time from training."""
 
-
-WIDTH = 256
-"""Units up to which a single layer takes the default learning rate."""
-
-TRAIN = Train()
-"""The default batch and budget."""
-
-BATCH = TRAIN.batch
-"""Number of streams up to which the learning rate does not depend on it."""
-
-LONG_MINUTES, LONG_STEPS = 60.0, 30_000
-"""Budgets up to which the learning rate does not depend on them."""
-
-WARM = 0.3
-"""Factor of the learning rate for training that starts from trained weights."""
+WIDTH = 256  # units up to which a single layer takes the default learning rate
+TRAIN = Train()  # the default batch and budget
+BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
+LONG_MINUTES, LONG_STEPS = 60.0, 30_000  # budgets up to which it does not depend on them
+WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
 
 def suited(chars: int, given: Collection[str]) -> Values:
@@ -55,12 +38,12 @@ def suited(chars: int, given: Collection[str]) -> Values:
     the default budget.
     """
     values = next(values for limit, values in SIZES if chars <= limit)
-    taken = set(given)
-    if "model.hidden" in taken:
-        taken.add("optim.lr")
-    if any(f"train.{budget}" in taken for budget in BUDGETS):
-        taken.add("train.epochs")
-    return {key: value for key, value in values.items() if key not in taken}
+    fixed = set(given)
+    if "model.hidden" in fixed:
+        fixed.add("optim.lr")
+    if any(f"train.{budget}" in fixed for budget in BUDGETS):
+        fixed.add("train.epochs")
+    return {key: value for key, value in values.items() if key not in fixed}
 
 
 def suited_rate(settings: Settings, given: Collection[str], share: float = 1.0) -> Values:

@@ -25,14 +25,12 @@ TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
 """The name of a temporary file: the name of the final file, the process id, a random number."""
 
 NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP}
-"""Errors of a file system that has no locks. ENOLCK is another, but may be gone in a moment."""
+"""Errors of a file system without locks. ENOLCK is another, but may be gone in a moment."""
 
 TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
-"""Errors of writing that may be gone in a minute: somebody can free space on a full disk, and a
-network can come back. A missing permission is not among them."""
+"""Errors of writing that may be gone in a minute, such as those of a full disk or of a network."""
 
-_FLAGS = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")
-_AT_ONCE = sum(getattr(os, flag, 0) for flag in _FLAGS)
+_AT_ONCE = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 """Flags to open bytes without waiting for the other end of a pipe, if the system has such flags."""
 
 
@@ -160,8 +158,7 @@ def replace_file(
 
 def temporary_for(name: str) -> str | None:
     """The final name of a temporary file; None if ``replace_file`` does not make such names."""
-    match = TEMPORARY.fullmatch(name)
-    return match[1] if match else None
+    return match[1] if (match := TEMPORARY.fullmatch(name)) else None
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -223,8 +220,7 @@ class Lock:
 
     def _acquire(self) -> bool:
         descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
-        if not self._locked(descriptor):
-            os.close(descriptor)
+        if not _try_lock(self.path, descriptor):
             return False
         self._descriptor = descriptor
         if self.is_lost():  # the file was deleted between the opening and the locking
@@ -233,13 +229,6 @@ class Lock:
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         return True
-
-    def _locked(self, descriptor: int, *, shared: bool = False) -> bool:
-        try:
-            return _try_lock(descriptor, shared=shared)
-        except OSError as error:
-            os.close(descriptor)
-            raise LockError(error.errno, error.strerror, str(self.path)) from None
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -259,11 +248,12 @@ class Lock:
         """Whether certainly no process has the lock."""
         try:
             descriptor = _descriptor(self.path, os.O_RDWR)
-            free = self._locked(descriptor, shared=True)
+            if not _try_lock(self.path, descriptor, shared=True):
+                return False
         except OSError as error:
             return isinstance(error, FileNotFoundError | NotADirectoryError | NotAFileError)
         os.close(descriptor)
-        return free
+        return True
 
     def holder(self) -> str:
         """The id of the last process that took the lock."""
@@ -272,10 +262,13 @@ class Lock:
         return "unknown"
 
 
-def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
-    """Try to lock an open file; False if another process has locked it.
+def _try_lock(path: Path, descriptor: int, *, shared: bool = False) -> bool:
+    """Try to lock an open file; if another process has locked it, close it and return False.
 
     Several processes may hold a shared lock, but not on Windows.
+
+    Raises:
+        LockError: the system cannot lock it.
     """
     try:
         if sys.platform == "win32":
@@ -290,9 +283,10 @@ def _try_lock(descriptor: int, *, shared: bool = False) -> bool:
             kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
             fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
-        if error.errno not in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
-            raise
-        return False
+        os.close(descriptor)
+        if error.errno in (errno.EAGAIN, errno.EACCES, errno.EDEADLK):
+            return False
+        raise LockError(error.errno, error.strerror, str(path)) from None
     return True
 
 

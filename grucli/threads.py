@@ -9,7 +9,7 @@ user has set OPENBLAS_NUM_THREADS or a similar variable, the setting is kept.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from types import FrameType
@@ -103,14 +103,15 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 @contextmanager
 def stop_signals(
     handler: Callable[[int, FrameType | None], object] | signal.Handlers,
+    numbers: Sequence[signal.Signals] = STOP_SIGNALS,
 ) -> Iterator[None]:
     """Let ``handler`` handle these signals in this context; only the main thread can ask for it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = [signal.signal(number, handler) for number in STOP_SIGNALS]
+    before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
     finally:
-        for number, old in zip(STOP_SIGNALS, before, strict=True):
+        for number, old in zip(numbers, before, strict=True):
             signal.signal(number, old)

@@ -17,8 +17,8 @@ from grucli.nn.stepper import Stepper
 from grucli.sampling import product_threads
 from grucli.threads import VARIABLES
 from grucli.training.events import Evaluating, Event, Stepped
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from tests.texts import prose
 
 SMALL: dict[str, Any] = {

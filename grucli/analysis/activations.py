@@ -3,7 +3,7 @@
 Karpathy, Johnson and Fei-Fei (2015) found such units for quotes, brackets and line lengths.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,13 +16,9 @@ from grucli.nn.params import Array
 from grucli.text_score import TextScore
 from grucli.threads import blas_limited_to
 
-SHORTEST = 2
-"""Minimum number of characters to read: a single one shows no structure."""
-
+SHORTEST = 2  # characters to read: a single one shows no structure
 OPENING, CLOSING = "\N{LEFT DOUBLE QUOTATION MARK}", "\N{RIGHT DOUBLE QUOTATION MARK}"
-
-STEADY = 1e-9
-"""If a feature or a unit varies less than this, its correlations are not computed."""
+STEADY = 1e-9  # a feature or a unit that varies less has no correlations
 
 
 class Correlation(NamedTuple):
@@ -35,19 +31,12 @@ class Correlation(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """The values of one layer of a model while it reads a text.
+    """The values of one layer of a model while it reads a text."""
 
-    Attributes:
-        name: the name of the model.
-        layer: the number of the layer, from 1.
-        score: the text and the surprisal of each of its N characters.
-        h: the layer's values after each character, (N, H).
-    """
-
-    name: str
-    layer: int
-    score: TextScore
-    h: Array
+    name: str  # of the model
+    layer: int  # from 1
+    score: TextScore  # the text and the surprisal of each of its N characters
+    h: Array  # the layer's values after each character, (N, H)
 
     @property
     def characters(self) -> list[str]:
@@ -55,7 +44,7 @@ class Reading:
         return self.score.characters
 
     def unit(self, number: int) -> ColouredText:
-        """Return the text coloured by the values of one unit.
+        """The text coloured by the values of one unit.
 
         Raises:
             UsageError: there is no such unit.
@@ -66,11 +55,11 @@ class Reading:
         return ColouredText(self.name, what, self.characters, values.tolist(), full, signed=True)
 
     def surprisal(self) -> ColouredText:
-        """Return the text coloured by the surprisal of each character."""
+        """The text coloured by the surprisal of each character."""
         return self.score.coloured(self.name)
 
     def correlations(self, top: int = 3) -> list[Correlation]:
-        """Return the units that follow each feature of the text most closely."""
+        """The ``top`` units that follow each feature of the text most closely."""
         return correlations(self.h, "".join(self.characters), top)
 
 
@@ -105,50 +94,53 @@ def _check_between(what: str, number: int, first: int, last: int) -> None:
 # ---- features of a text: one value for each character -------------------------------------------
 
 
-def inside_quotes(text: str) -> list[float]:
+def inside_quotes(text: str) -> Iterator[float]:
     """1 between double quotes, else 0. An empty line ends a quote, since many are never closed."""
-    values, inside, previous = [], False, ""
+    inside, previous = False, ""
     for character in text:
         if character == OPENING or (character == '"' and not inside):
             inside = True
         elif character in ('"', CLOSING) or character == previous == "\n":
             inside = False
         previous = character
-        values.append(float(inside))
-    return values
+        yield float(inside)
 
 
-def inside_brackets(text: str) -> list[float]:
+def inside_brackets(text: str) -> Iterator[float]:
     """Number of open round, square and curly brackets."""
-    values, depth = [], 0
+    depth = 0
     for character in text:
         depth = max(0, depth + (character in "([{") - (character in ")]}"))
-        values.append(float(depth))
-    return values
+        yield float(depth)
 
 
-def position_in_line(text: str) -> list[float]:
+def position_in_line(text: str) -> Iterator[float]:
     """Number of characters since the line began."""
-    return _since(text, lambda character: character == "\n")
+    count = 0
+    for character in text:
+        count = 0 if character == "\n" else count + 1
+        yield float(count)
 
 
-def position_in_word(text: str) -> list[float]:
+def position_in_word(text: str) -> Iterator[float]:
     """Number of letters since the word began."""
-    return _since(text, lambda character: not character.isalpha())
+    count = 0
+    for character in text:
+        count = count + 1 if character.isalpha() else 0
+        yield float(count)
 
 
-def after_a_capital(text: str) -> list[float]:
+def after_a_capital(text: str) -> Iterator[float]:
     """1 from a capital letter to the end of its word, else 0."""
-    values, inside = [], False
+    inside = False
     for character in text:
         inside = character.isupper() or (inside and character.isalpha())
-        values.append(float(inside))
-    return values
+        yield float(inside)
 
 
-def indentation(text: str) -> list[float]:
+def indentation(text: str) -> Iterator[float]:
     """Number of spaces and tabs at the start of the line so far."""
-    values, spaces, counting = [], 0, True
+    spaces, counting = 0, True
     for character in text:
         if character == "\n":
             spaces, counting = 0, True
@@ -156,30 +148,20 @@ def indentation(text: str) -> list[float]:
             spaces += 1
         else:
             counting = False
-        values.append(float(spaces))
-    return values
+        yield float(spaces)
 
 
-def line_in_paragraph(text: str) -> list[float]:
+def line_in_paragraph(text: str) -> Iterator[float]:
     """Number of lines since the last empty line."""
-    values, lines, previous = [], 0, ""
+    lines, previous = 0, ""
     for character in text:
         if character == "\n":
             lines = 0 if previous == "\n" else lines + 1
         previous = character
-        values.append(float(lines))
-    return values
+        yield float(lines)
 
 
-def _since(text: str, starts: Callable[[str], bool]) -> list[float]:
-    values, count = [], 0
-    for character in text:
-        count = 0 if starts(character) else count + 1
-        values.append(float(count))
-    return values
-
-
-FEATURES: dict[str, Callable[[str], Sequence[float]]] = {
+FEATURES: dict[str, Callable[[str], Iterator[float]]] = {
     "inside quotes": inside_quotes,
     "inside brackets": inside_brackets,
     "position in line": position_in_line,
@@ -191,28 +173,22 @@ FEATURES: dict[str, Callable[[str], Sequence[float]]] = {
 
 
 def correlations(h: Array, text: str, top: int) -> list[Correlation]:
-    """Return the units that follow each feature of the text most closely.
+    """The units that follow each feature most closely; ``h`` are their values, (N, H).
 
     Features that do not occur in the text are left out.
-
-    Args:
-        h: values of the units after each character, (N, H).
-        text: the text, N characters.
-        top: the number of units for each feature.
     """
     units = h.astype(np.float64)
     units -= units.mean(axis=0)
     lengths = np.linalg.norm(units, axis=0)  # (H,)
-    found: list[Correlation] = []
+    closest: list[Correlation] = []
     for name, feature in FEATURES.items():
-        values = np.array(feature(text))
+        values = np.array(list(feature(text)))
         values -= values.mean()
         length = float(np.linalg.norm(values))
         if length < STEADY:
             continue
-        with_units = np.where(
-            lengths > STEADY, values @ units / np.maximum(lengths * length, STEADY), 0.0
-        )  # (H,)
+        products = values @ units / np.maximum(lengths * length, STEADY)
+        with_units = np.where(lengths > STEADY, products, 0.0)  # (H,)
         best = np.argsort(-np.abs(with_units), kind="stable")[:top]
-        found += [Correlation(name, int(unit), float(with_units[unit])) for unit in best]
-    return found
+        closest += [Correlation(name, int(unit), float(with_units[unit])) for unit in best]
+    return closest

@@ -17,13 +17,13 @@ from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.session import Session
 
 # If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
 # of consecutive evaluations differ a little anyway.
@@ -119,11 +119,11 @@ def groups(outcomes: Sequence[Outcome]) -> list[Group]:
 
 def unequal_work(outcomes: Sequence[Outcome]) -> str | None:
     """A note if one budget in minutes gave runs different numbers of steps."""
-    made: dict[float, list[int]] = {}
-    for one in outcomes:
-        if minutes := one.settings.get("train.minutes"):
-            made.setdefault(minutes, []).append(one.steps)
-    for minutes, steps in made.items():
+    steps_of: dict[float, list[int]] = {}
+    for outcome in outcomes:
+        if minutes := outcome.settings.get("train.minutes"):
+            steps_of.setdefault(minutes, []).append(outcome.steps)
+    for minutes, steps in steps_of.items():
         if max(steps) > UNEQUAL * min(steps):
             return (
                 f"in {minutes:g} minutes, the runs made from {min(steps):,} to {max(steps):,} "
@@ -202,9 +202,10 @@ def plan_comparison(
             change: Values = {"model.cell": cell, "train.seed": seed, "optim.lr": lr}
             if equal_parameters:
                 change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
-            requests.append(replace(request.with_values(change), name=f"{cell}-{seed}"))
-    for one in requests[: len(cells)]:
-        prepare(one, text=plan.corpus)
+            values = {**request.values, **change}
+            requests.append(replace(request, values=values, name=f"{cell}-{seed}"))
+    for cell_request in requests[: len(cells)]:
+        prepare(cell_request, text=plan.corpus)  # checks the settings
     return Comparison(requests, first)
 
 
@@ -225,8 +226,8 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
 
 def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
     """Whether a checkpoint was trained on this text with the same vocabulary."""
-    known, symbols = text.vocabulary.symbols, checkpoint.vocabulary.symbols
-    return checkpoints.same_text(text, checkpoint) and np.array_equal(known, symbols)
+    symbols = checkpoint.vocabulary.symbols
+    return text.text_id == checkpoint.text_id and np.array_equal(text.vocabulary.symbols, symbols)
 
 
 def _judge(run: Run, text: Corpus) -> Outcome:
@@ -267,12 +268,12 @@ def check_comparable(runs: Sequence[Run]) -> None:
     Raises:
         UsageError: two runs cannot be compared; the message names them.
     """
-    texts = [(run.checkpoint.settings.data, run.checkpoint.corpus) for run in runs]
-    data, corpus = texts[0]
+    texts = [(run.checkpoint.settings.data, run.checkpoint.text_id) for run in runs]
+    data, text = texts[0]
     for run, (other_data, other) in zip(runs, texts, strict=True):
-        if other["sha256"] != corpus["sha256"]:
+        if other.sha256 != text.sha256:
             why = "were trained on different texts"
-        elif (other_data, other["chars"]) != (data, corpus["chars"]):
+        elif (other_data, other) != (data, text):
             why = "read or divide their text differently (the settings under data, --unknown)"
         else:
             continue

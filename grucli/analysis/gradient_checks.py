@@ -1,6 +1,6 @@
 """Check the gradients of a model given by settings, or of a trained model on a text."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,55 +9,53 @@ import numpy as np
 
 from grucli import config
 from grucli.analysis.mistakes import find, made
-from grucli.analysis.training_step import Step, check_training, next_step
 from grucli.arguments import FilePath, checked
+from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
 from grucli.nn.backend import Backend, LibraryName, select
+from grucli.nn.dropout import Dropout
 from grucli.nn.gradcheck import (
+    SAMPLES,
     TOLERANCE,
     Row,
+    Sections,
     Window,
+    both_passes,
     check_all,
+    check_reference,
+    check_step,
     check_trained,
+    named,
+    sizes,
     toy,
 )
+from grucli.nn.model import Model
 from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
+from grucli.nn.rounding import ROUNDING, Rounding
 from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import Dropout
 from grucli.training.plan import WEIGHTS, random_stream
+from grucli.training.processes import Shards, choose_workers
+from grucli.training.step import dropout_of
 
-ENTRIES = 24
-"""Number of entries compared in each array of a large or a trained model."""
-
-EVERY_ENTRY_UP_TO = 16
-"""Up to this number of hidden units, every entry of every array is compared."""
-
-BASE = config.Model(hidden=5, layers=2, dropout=0.25)
-"""Default settings of the model to check."""
-
+ENTRIES = 24  # entries compared in each array of a large or a trained model
+EVERY_ENTRY_UP_TO = 16  # hidden units up to which every entry of every array is compared
+BASE = config.Model(hidden=5, layers=2, dropout=0.25)  # the model to check
 CHECKED = ["data.documents", *(key for key in config.INFLUENCES if key.startswith("model."))]
 """The settings that have an effect on the check."""
-
 V, H, T, B, PROCESSES = 100, 256, 24, 48, 2
 """Sizes of a step of training without a run, and its number of processes. They are large enough for
 all that training computes in parts."""
-
-STEPS, STREAMS = 12, 3
-"""Largest window of a run's text that is checked: steps, and rows of the batch."""
+STEPS, STREAMS = 12, 3  # largest window of a run's text that is checked
 
 
 @dataclass(frozen=True)
 class Report:
-    """The results of the checks of all arrays.
+    """The results of the checks of all arrays."""
 
-    Attributes:
-        rows: for each check, the title of its section and its result.
-    """
-
-    rows: Sequence[tuple[str, Row]]
+    rows: Sequence[tuple[str, Row]]  # each with the title of its section
 
     @property
     def wrong(self) -> list[str]:
@@ -79,20 +77,16 @@ class Report:
         """The largest relative error in float64; nan if an error is not a number."""
         return worst([row for _, row in self.rows if row.allowed == TOLERANCE])
 
-    def followed_by(self, rows: Iterable[tuple[str, Row]]) -> "Report":
-        """Return a report with further results."""
-        return Report([*self.rows, *rows])
-
     @property
     def sections(self) -> dict[str, list[Row]]:
-        """The results by section."""
-        found: dict[str, list[Row]] = {}
-        for section, row in self.rows:
-            found.setdefault(section, []).append(row)
-        return found
+        """The results by the title of their section."""
+        sections: dict[str, list[Row]] = {}
+        for title, row in self.rows:
+            sections.setdefault(title, []).append(row)
+        return sections
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the report as a dict for JSON."""
+        """The report as a dict for JSON."""
         checks = [
             {
                 "section": section,
@@ -112,8 +106,11 @@ class Report:
 
 
 def worst(rows: Sequence[Row]) -> float:
-    """Return the largest relative error; ``max`` would ignore nan."""
+    """The largest relative error; ``max`` would ignore nan."""
     return float(np.max([row.error for row in rows]))
+
+
+# ---- a small model with random weights
 
 
 @np.errstate(all="ignore")  # an error that is not finite is a wrong gradient
@@ -126,22 +123,24 @@ def check_settings(
 
     Args:
         values: settings of the model, such as ``{"model.cell": "lstm"}``.
-        mistake: the name of a mistake to make in the backward pass (``mistakes``).
+        mistake: the name of a mistake to make in the backward pass (``mistakes.txt``).
         products: also compare the gradients as they are computed in training with these products.
 
     Raises:
         SettingsError: a key or a value is wrong.
         UsageError: a setting does not change the model that is checked, there is no such mistake,
-            or these products are not to be had here.
+            or these products are not available on this machine.
     """
     settings = settings_of(values)
-    known = [] if products is None else precisions(products)
-    mistaken = None if mistake is None else find(settings.model.variant, mistake)
-    with made(settings.model.variant, mistaken) if mistaken else nullcontext():
-        report = _check(settings)
-        if known:
-            report = report.followed_by(check_training(_toy_step(settings), known))
-    if mistaken is not None and report.passed:
+    variant = settings.model.variant
+    backends = [] if products is None else precisions(products)
+    wrong = None if mistake is None else find(variant, mistake)
+    with nullcontext() if wrong is None else made(variant, wrong):
+        rows = list(_of_settings(settings))
+        if backends:
+            rows += check_training(_toy_step(settings), backends)
+    report = Report(rows)
+    if wrong is not None and report.passed:
         raise UsageError(
             f"--break {mistake}: no check sees this mistake in this model; it concerns what the "
             "model does not have, such as dropout"
@@ -149,34 +148,8 @@ def check_settings(
     return report
 
 
-def precisions(library: LibraryName) -> list[Backend]:
-    """Return the products of a library in each precision that this processor has.
-
-    Raises:
-        UsageError: the library is not to be had here.
-    """
-    try:
-        found = [select(library, "float32")]
-    except Unavailable as reason:
-        raise UsageError(f"--products {library}: {reason}") from None
-    with suppress(Unavailable):
-        found.append(select(library, "bfloat16"))
-    return found
-
-
-def _toy_step(settings: config.Settings) -> Step:
-    """Return a step of training with random weights, of the sizes ``STEP``."""
-    model, documents = settings.model, settings.data.documents is not None
-    toy_model, window = toy(
-        V, H, model.layers, T, B, 0.0, seed=0, cell=model.variant, documents=documents
-    )
-    dropout = Dropout(model.dropout, (0,), model.weight_dropout)
-    state = window.state.astype(np.float32)
-    return Step(toy_model.astype(np.float32), window.x, window.targets, state, dropout, PROCESSES)
-
-
 def settings_of(values: config.Values) -> config.Settings:
-    """Return the settings of the model that ``check_settings`` checks; errors as there."""
+    """The settings of the model that ``check_settings`` checks."""
     unused = sorted(config.INFLUENCES.keys() & values.keys() - {*CHECKED})
     if unused:
         raise UsageError(
@@ -186,9 +159,9 @@ def settings_of(values: config.Values) -> config.Settings:
     return config.resolve([("--set", values)], config.Settings(model=BASE))
 
 
-def _check(settings: config.Settings) -> Report:
+def _of_settings(settings: config.Settings) -> Sections:
     model = settings.model
-    checks = check_all(
+    return check_all(
         hidden=model.hidden,
         layers=model.layers,
         dropout=model.dropout,
@@ -197,7 +170,9 @@ def _check(settings: config.Settings) -> Report:
         documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
     )
-    return Report(list(checks))
+
+
+# ---- a trained model
 
 
 @np.errstate(all="ignore")
@@ -217,40 +192,147 @@ def check_run(
         CheckpointError: there is no such run, or its text is not known.
         CorpusError: the text cannot be read, is too short or has changed.
         UnknownCharacterError: the text has characters that the model never saw.
-        UsageError: these products are not to be had here.
+        UsageError: these products are not available on this machine.
     """
-    known = [] if products is None else precisions(products)
+    backends = [] if products is None else precisions(products)
     run = Run.open(path)
     checkpoint, ids = run.checkpoint, run.ids(text)
-    report = Report(list(_of_checkpoint(checkpoint, ids, known, own=text is None)))
-    if report.undecided:
-        rows = _of_checkpoint(_untrained(checkpoint), ids, known, own=False)
-        report = report.followed_by((f"initial weights, {title}", row) for title, row in rows)
-    return report
+    report = Report(list(_of_checkpoint(checkpoint, ids, backends, own=text is None)))
+    if not report.undecided:
+        return report
+    initial = _of_checkpoint(_untrained(checkpoint), ids, backends, own=False)
+    return Report([*report.rows, *((f"initial weights, {title}", row) for title, row in initial)])
 
 
 def _of_checkpoint(
-    checkpoint: Checkpoint, ids: Ids, all_products: Sequence[Backend], *, own: bool
-) -> Iterator[tuple[str, Row]]:
+    checkpoint: Checkpoint, ids: Ids, backends: Sequence[Backend], *, own: bool
+) -> Sections:
     model = checkpoint.model.astype(np.float64)
-    yield from check_trained(model, _window(ids, checkpoint.state), ENTRIES)
-    if all_products:
+    yield from check_trained(model, window_of(ids, checkpoint.state), ENTRIES)
+    if backends:
         text = checkpoint.splits(ids).train if own else ids
-        yield from check_training(next_step(checkpoint, text, resumes=own), all_products)
+        yield from check_training(next_step(checkpoint, text, resumes=own), backends)
 
 
 def _untrained(checkpoint: Checkpoint) -> Checkpoint:
-    """Return the checkpoint with the initial weights of its model."""
+    """The checkpoint with the initial weights of its model."""
     model = model_for(checkpoint.settings, checkpoint.vocabulary)
     model.initialize(random_stream(checkpoint.settings.train.seed, WEIGHTS))
     state = np.zeros_like(checkpoint.state)
     return replace(checkpoint, model=model, state=state)
 
 
-def _window(ids: Ids, state: Array) -> Window:
-    """Return characters from a few places of a text, with the states that training saved."""
+def window_of(ids: Ids, state: Array) -> Window:
+    """Characters from a few places of a text, with the states that training saved."""
     streams = min(STREAMS, state.shape[1], len(ids) // 2)
     steps = min(STEPS, len(ids) // streams - 1)
     starts = np.arange(streams) * (len(ids) // streams)  # (B,)
     window = ids[starts + np.arange(steps + 1)[:, None]].astype(np.intp)  # (T+1, B)
     return Window(window[:-1], window[1:], state[:, :streams].astype(np.float64), None)
+
+
+# ---- one step of training: its processes, masks, products and sums, against NumPy in float64
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of training."""
+
+    model: Model  # in float32
+    x: Ids  # (T, B)
+    targets: Ids  # (T, B)
+    state: Array  # (L, B, S H)
+    dropout: Dropout | None
+    workers: int  # processes that share the batch
+
+    def window(self) -> Window:
+        """The window of the step with its masks, in float64."""
+        model, masks, recurrent = self.model, None, {}
+        T, B = self.x.shape
+        if self.dropout is not None:
+            room = np.empty((model.L, T, B, model.H), np.float32)
+            masks = self.dropout.of_outputs(room, T, range(B))
+            recurrent = self.dropout.of_weights(model.params)
+        return Window(self.x, self.targets, self.state.astype(np.float64), masks, recurrent)
+
+
+def precisions(library: LibraryName) -> list[Backend]:
+    """The products of a library in each precision that this processor has."""
+    try:
+        available = [select(library, "float32")]
+    except Unavailable as reason:
+        raise UsageError(f"--products {library}: {reason}") from None
+    with suppress(Unavailable):
+        available.append(select(library, "bfloat16"))
+    return available
+
+
+def _toy_step(settings: config.Settings) -> Step:
+    """A step of training with random weights."""
+    size, documents = settings.model, settings.data.documents is not None
+    model, window = toy(
+        V, H, size.layers, T, B, 0.0, seed=0, cell=size.variant, documents=documents
+    )
+    dropout = Dropout(size.dropout, (0,), size.weight_dropout)
+    state = window.state.astype(np.float32)
+    return Step(model.astype(np.float32), window.x, window.targets, state, dropout, PROCESSES)
+
+
+def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
+    """The step of a checkpoint's run on the next window of a text.
+
+    ``resumes``: whether this is the training text, in which the run goes on where it was.
+    """
+    train = checkpoint.settings.train
+    windows, done = fit_windows(ids, train.batch, train.window), checkpoint.progress.step
+    number = done % windows.per_epoch if resumes else 0
+    x, targets = windows.window(number)
+    model = checkpoint.model
+    state = checkpoint.state if number else model.zero_state(windows.B)
+    workers = choose_workers(None if train.workers == "auto" else train.workers, windows.B)
+    return Step(model, x, targets, state, dropout_of(checkpoint.settings, done), workers)
+
+
+def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
+    """Check the step in float64, then as training computes it with some products."""
+    model, window = step.model.astype(np.float64), step.window()
+    reference = _in_float64(model, window)
+    row = check_reference(model, window, reference, np.random.default_rng(0))
+    yield f"a step of training in float64: {sizes(model, window)}", row
+    processes = f"{step.workers} process" + "es" * (step.workers > 1)
+    for backend in backends:
+        title = f"as in training, {backend}, {processes}, against float64: {sizes(model, window)}"
+        rounding = ROUNDING[backend.precision]
+        samples = [_in_float64(model, window, (rounding, seed)) for seed in range(SAMPLES)]
+        rows = check_step(_trained(step, backend), reference, samples)
+        yield from ((title, row) for row in rows)
+
+
+def _in_float64(
+    model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
+) -> dict[str, Array]:
+    """The loss, the last states and the gradients of a step in float64."""
+    loss, last, gradients = both_passes(model, window, rounding)
+    states = dict(named(model, iter(()), list(last), "T"))
+    return {"loss": np.array(loss)} | states | gradients
+
+
+def _trained(step: Step, backend: Backend) -> dict[str, Array]:
+    """The same results as training computes them, after a step with other weights."""
+    x, dropout = step.x, step.dropout
+    with Shards(
+        model := step.model.astype(np.float32),
+        len(x),
+        range(x.shape[1]),
+        step.workers,
+        dropout=dropout is not None and dropout.rate > 0,
+        weight_dropout=dropout is not None and dropout.recurrent > 0,
+        backend=backend,
+    ) as shards:
+        for factor in (0.5, 1.0):
+            np.multiply(step.model.params.flat, factor, out=model.params.flat)
+            loss, last, grads = shards.loss_and_gradients(
+                x, step.targets, step.state, 1.0 / x.size, dropout
+            )
+        gradients = ((name, np.float64(x.size) * array) for name, array in grads.items())
+        return {"loss": np.array(loss), **dict(named(model, gradients, list(last), "T"))}

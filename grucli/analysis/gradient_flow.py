@@ -12,14 +12,9 @@ from grucli.charts import Curve, svg
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
 
-LIMITS = (1e-2, 1e-3)
-"""Relative norms. The report gives the distance at which the median falls below each."""
-
-FEWEST = 8
-"""Minimum number of positions at a distance, unless fewer are asked for."""
-
-PERCENTILES = (10, 50, 90)
-"""Percentiles over the positions of the text."""
+LIMITS = (1e-2, 1e-3)  # relative norms; a result tells where the median falls below each
+FEWEST = 8  # positions at a distance, unless fewer are asked for
+PERCENTILES = (10, 50, 90)  # over the positions of the text
 
 
 @dataclass(frozen=True)
@@ -28,25 +23,22 @@ class GradientFlow:
 
     Only positions whose document has k characters or more before them count at distance k. So a
     list of short lines has fewer distances than were asked for.
-
-    Attributes:
-        name: the name of the model.
-        low: the 10th percentile for k = 0, 1, ..., K, (K+1,).
-        median: the median, (K+1,).
-        high: the 90th percentile, (K+1,).
     """
 
-    name: str
-    low: Array
-    median: Array
-    high: Array
+    name: str  # of the model
+    low: Array  # the 10th percentile for k = 0, 1, ..., K, (K+1,)
+    median: Array  # (K+1,)
+    high: Array  # the 90th percentile, (K+1,)
 
     def falls_below(self) -> dict[float, int | None]:
-        """Return, for each of ``LIMITS``, the first distance at which the median is below it."""
-        return {limit: falls_below(self.median.tolist(), limit) for limit in LIMITS}
+        """For each of ``LIMITS``, the first distance at which the median is below it, or None."""
+        return {
+            limit: next((k for k, value in enumerate(self.median) if value < limit), None)
+            for limit in LIMITS
+        }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the norms as a dict for JSON."""
+        """The norms as a dict for JSON."""
         return {
             "model": self.name,
             "median": self.median.tolist(),
@@ -74,7 +66,10 @@ def measure(
     check_same_vocabulary(subjects)
     flows: dict[str, GradientFlow] = {}
     for subject in subjects:
-        name = _free_name(subject.name, flows)
+        name, number = subject.name, 1
+        while name in flows:  # two checkpoints can have the same name
+            number += 1
+            name = f"{subject.name} ({number})"
         history = look_back_in_text(subject.lm.model, subject.ids, distance, positions)
         norms, within = norms_by_distance(history), history.within()
         relative = norms / np.maximum(norms[0], 1e-300)
@@ -96,22 +91,6 @@ def chart(flows: Sequence[GradientFlow]) -> str:
 
 
 def norms_by_distance(history: History) -> Array:
-    """Return the norms of the gradients of L_t w.r.t. the state at t-k, (distance+1, positions)."""
-    norms: Array = np.array(
-        [np.linalg.norm(joined(gradient), axis=-1) for gradient in history.gradients()]
-    )
-    return norms
-
-
-def falls_below(relative: Sequence[float], limit: float) -> int | None:
-    """Return the first distance at which the relative norm is below a limit, or None."""
-    return next((k for k, value in enumerate(relative) if value < limit), None)
-
-
-def _free_name(name: str, taken: dict[str, GradientFlow]) -> str:
-    """Return a name that is not taken. Two checkpoints can have the same name."""
-    number = 2
-    free = name
-    while free in taken:
-        free, number = f"{name} ({number})", number + 1
-    return free
+    """The norms of the gradients of L_t w.r.t. the state at t-k, (distance+1, positions)."""
+    norms = [np.linalg.norm(joined(gradient), axis=-1) for gradient in history.gradients()]
+    return np.array(norms)

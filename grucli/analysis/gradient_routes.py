@@ -20,24 +20,19 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 
-WARM_UP = 64
-"""Characters that are read before the steps to follow, if the text is long enough."""
+WARM_UP = 64  # characters to read before the steps to follow, if the text is long enough
 
-Gradient = dict[str, Array]
-"""The gradient of a state: an array (B, H) for each part of the state."""
-
-
-Composition = tuple[Route, ...]
-"""A sequence of routes; the first one starts at step t."""
+Gradient = dict[str, Array]  # of a state: an array (B, H) for each part of the state
+Composition = tuple[Route, ...]  # a sequence of routes; the first one starts at step t
 
 
 def label(composition: Composition) -> str:
-    """Return the name of a composition, such as ``update > direct > reset``."""
+    """The name of a composition, such as ``update > direct > reset``."""
     return " > ".join(route.name for route in composition)
 
 
 def compositions(cell: Cell, k: int, start: str = "h") -> Iterator[Composition]:
-    """Yield all compositions of ``k`` routes. They start at h, because the loss depends on h."""
+    """All compositions of ``k`` routes. They start at h, because the loss depends on h."""
     if k == 0:
         yield ()
         return
@@ -48,7 +43,7 @@ def compositions(cell: Cell, k: int, start: str = "h") -> Iterator[Composition]:
 
 
 def count(cell: Cell, k: int) -> int:
-    """Count the compositions of ``k`` routes, by enumerating all of them.
+    """The number of compositions of ``k`` routes, by enumerating all of them.
 
     From the state where a composition ends, exactly one path leads to the weights of a gate (the
     update gate of a GRU, the forget gate of an LSTM). So this is also the number of routes from
@@ -58,30 +53,20 @@ def count(cell: Cell, k: int) -> int:
 
 
 def doubling_distances(last: int) -> list[int]:
-    """Return the distances that a table shows: 1, 2, 4, ... and the last one."""
+    """The distances that a table shows: 1, 2, 4, ... and the last one."""
     return [*(2**i for i in range(last.bit_length()) if 2**i < last), last]
 
 
 @dataclass(frozen=True)
 class History:
-    """The last steps of the top layer before some positions of a text, and their gradients.
-
-    Attributes:
-        cell: the cell.
-        w: the top layer's weights.
-        steps: the cell's ``Step`` for each step, the latest first; arrays (B, H).
-        reset_mask: for each step, 0 where a document begins and 1 elsewhere, (B, 1).
-        gradient: the gradient of L_t with respect to the state at step t.
-        by_backward: the gradient of L_t with respect to the state before the earliest step, from
-            the cell's own backward pass, (B, S H).
-    """
+    """The last steps of the top layer before some positions of a text, and their gradients."""
 
     cell: Cell
-    w: Any
-    steps: Sequence[Any]
-    reset_mask: Sequence[Array | float]
-    gradient: Gradient
-    by_backward: Array
+    w: Any  # the top layer's weights
+    steps: Sequence[Any]  # the cell's ``Step`` for each step, the latest first; arrays (B, H)
+    reset_mask: Sequence[Array | float]  # by step, 0 where a document begins, else 1; (B, 1)
+    gradient: Gradient  # of L_t with respect to the state at step t
+    by_backward: Array  # of L_t w.r.t. the earliest state, by the cell's backward pass, (B, S H)
 
     def within(self) -> npt.NDArray[np.bool_]:
         """Whether the document of each position goes back k steps or more, (S+1, B), for S steps.
@@ -93,7 +78,7 @@ class History:
         return np.cumprod(kept, axis=0)[..., 0] > 0
 
     def gradients(self) -> Iterator[Gradient]:
-        """Yield the gradients of L_t with respect to the states at t, t-1, ..., over all routes."""
+        """The gradients of L_t with respect to the states at t, t-1, ..., over all routes."""
         gradient = self.gradient
         yield gradient
         for number in range(len(self.steps)):
@@ -102,7 +87,7 @@ class History:
             yield gradient
 
     def parts(self, number: int, gradient: Gradient) -> Iterator[tuple[Route, Gradient]]:
-        """Yield each route with the gradient that it carries over one step."""
+        """Each route with the gradient that it carries over one step."""
         for route in self.cell.ROUTES:
             yield route, {route.end: self._carry(route, number, gradient[route.start])}
 
@@ -110,7 +95,7 @@ class History:
         return self.reset_mask[number] * route.carry(self.w, self.steps[number], gradient)
 
     def follow(self, k: int) -> Iterator[tuple[Composition, Gradient]]:
-        """Yield each composition of ``k`` routes with the gradient that it carries to step t-k."""
+        """Each composition of ``k`` routes with the gradient that it carries to step t-k."""
         return self._follow(k, 0, "h", self.gradient["h"])
 
     def _follow(
@@ -127,7 +112,7 @@ class History:
 
 
 def summed(parts: Iterable[Gradient], like: Gradient) -> Gradient:
-    """Return the sum of gradients. Each has some of the parts of the state that ``like`` has."""
+    """The sum of gradients. Each has some of the parts of the state that ``like`` has."""
     total = {name: np.zeros_like(array) for name, array in like.items()}
     for part in parts:
         for name, array in part.items():
@@ -136,7 +121,7 @@ def summed(parts: Iterable[Gradient], like: Gradient) -> Gradient:
 
 
 def joined(gradient: Gradient) -> Array:
-    """Concatenate the parts of the state, (B, S H)."""
+    """The parts of the state beside each other, (B, S H)."""
     return np.concatenate(list(gradient.values()), axis=-1)
 
 
@@ -175,18 +160,9 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
 
 
 def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.intp]:
-    """Return evenly spread windows of a text; the last character of each is to be predicted.
+    """Evenly spread windows of a text, (T+1, positions), with T = distance plus a warm-up.
 
-    Args:
-        ids: the text, (N,).
-        distance: the number of steps back to follow the gradient.
-        positions: the maximum number of windows.
-
-    Returns:
-        Ids, (T+1, B), where T is ``distance`` plus a warm-up.
-
-    Raises:
-        CorpusError: the text is too short.
+    The last character of each is to be predicted.
     """
     if len(ids) < distance + 1:
         raise CorpusError(

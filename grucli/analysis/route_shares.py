@@ -22,50 +22,28 @@ from grucli.errors import UsageError
 from grucli.nn.cells import CELLS, Cell, basic
 from grucli.threads import blas_limited_to
 
-MOST_COMPOSITIONS = 20_000
-"""Maximum number of compositions to enumerate. It takes some seconds with 128 units."""
-
-ROUNDING = 1e-9
-"""Largest relative error of a sum of contributions in float64; wrong gradients differ by more."""
-
-COUNTED = range(1, 5)
-"""Steps back for which routes are counted."""
+MOST_COMPOSITIONS = 20_000  # to enumerate; it takes some seconds with 128 units
+ROUNDING = 1e-9  # largest relative error of a sum in float64; a wrong gradient differs by more
+COUNTED = range(1, 5)  # steps back for which routes are counted
 
 
 @dataclass(frozen=True)
 class Contribution:
-    """The contribution of one composition of routes to the gradient.
+    """The contribution of one composition of routes to the gradient."""
 
-    Attributes:
-        name: the names of the routes, the latest step first.
-        norm: norm of the gradient that the composition carries, mean over positions of the text.
-        share: component of that gradient along the whole gradient, relative to the norm of the
-            whole, mean over positions. All shares add up to 1. A share is negative if the
-            composition points against the whole gradient.
-    """
-
-    name: str
-    norm: float
-    share: float
+    name: str  # the names of the routes, the latest step first
+    norm: float  # of the gradient that the composition carries, mean over positions of the text
+    share: float  # its component along the whole gradient, divided by the norm of the whole, mean
 
 
 @dataclass(frozen=True)
 class Enumeration:
-    """All compositions of k routes, and a check of their sum.
+    """All compositions of k routes, and a check of their sum."""
 
-    Attributes:
-        k: number of steps back.
-        contributions: the contributions, the one with the largest share first.
-        difference: norm of the difference between their sum and the gradient of the backward
-            pass, relative to the norm of that gradient.
-        allowed: the largest difference that rounding can cause. It grows where contributions are
-            large and cancel.
-    """
-
-    k: int
-    contributions: list[Contribution]
-    difference: float
-    allowed: float
+    k: int  # steps back
+    contributions: list[Contribution]  # the largest share first; all shares add up to 1
+    difference: float  # of their sum from the gradient of the backward pass, relative to its norm
+    allowed: float  # the largest that rounding can cause; it grows if large contributions cancel
 
     @property
     def agrees(self) -> bool:
@@ -75,23 +53,15 @@ class Enumeration:
 
 @dataclass(frozen=True)
 class RouteShares:
-    """The result of ``grucli routes`` for one model.
+    """The result of ``grucli routes`` for one model."""
 
-    Attributes:
-        name: the name of the model.
-        enumeration: all compositions over a few steps.
-        distance: the largest distance of the shares.
-        shares: for each k, the share of each route in the step that ends k steps back, by the
-            route's name. Distances that no gradient reaches are missing.
-    """
-
-    name: str
-    enumeration: Enumeration
-    distance: int
-    shares: dict[int, dict[str, float]]
+    name: str  # of the model
+    enumeration: Enumeration  # all compositions over a few steps
+    distance: int  # the largest of the shares
+    shares: dict[int, dict[str, float]]  # of each route, by name, in the step that ends k back
 
     def shown(self) -> dict[int, dict[str, float]]:
-        """Return the shares at the distances that a table shows."""
+        """The shares at the distances that a table shows, if a gradient reaches them."""
         return {k: self.shares[k] for k in doubling_distances(self.distance) if k in self.shares}
 
     def chart(self) -> str:
@@ -104,7 +74,7 @@ class RouteShares:
         return svg(curves, x="steps back", y=f"{self.name}: share of the step's gradient")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result, and the numbers of routes of each cell, as a dict for JSON."""
+        """The result, and the numbers of routes of each cell, as a dict for JSON."""
         return {
             "model": self.name,
             "counts": counts(),
@@ -117,7 +87,7 @@ class RouteShares:
 
 
 def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
-    """Return the number of routes of each cell, by steps back."""
+    """The number of routes of each cell, by steps back."""
     return {cell: {k: count(CELLS[cell], k) for k in steps_back} for cell in basic()}
 
 
@@ -145,11 +115,7 @@ def measure(
 
 
 def check_enumerable(cell: Cell, k: int) -> None:
-    """Refuse an enumeration that would take too long.
-
-    Raises:
-        UsageError: there are more than ``MOST_COMPOSITIONS`` compositions.
-    """
+    """Refuse an enumeration that would take too long."""
     for fewer in range(1, k + 1):
         if count(cell, fewer) > MOST_COMPOSITIONS:
             raise UsageError(
@@ -172,8 +138,8 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
         part = joined(summed([gradient], history.gradient))
         rest -= part
         lengths += float(np.linalg.norm(part))
-        norm, share = _mean_norm(gradient), _share(gradient, whole)
-        contributions.append(Contribution(label(composition), norm, share))
+        norm = float(np.mean(np.linalg.norm(joined(gradient), axis=-1)))
+        contributions.append(Contribution(label(composition), norm, _share(gradient, whole)))
     length = max(float(np.linalg.norm(history.by_backward)), 1e-300)
     return Enumeration(
         k=k,
@@ -184,7 +150,7 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
 
 
 def shares_by_distance(history: History, distances: Sequence[int]) -> dict[int, dict[str, float]]:
-    """Return, for each k, the share of each route in the step that ends k steps back, by name.
+    """For each k, the share of each route in the step that ends k steps back, by name.
 
     Every position of the text has the same weight: its gradient is scaled to norm 1 before each
     step. Otherwise a few positions with large gradients would dominate, and far back all gradients
@@ -206,12 +172,8 @@ def shares_by_distance(history: History, distances: Sequence[int]) -> dict[int, 
     return shares
 
 
-def _mean_norm(gradient: Gradient) -> float:
-    return float(np.mean(np.linalg.norm(joined(gradient), axis=-1)))
-
-
 def _normalized(gradient: Gradient) -> Gradient:
-    """Scale the gradient at each position to norm 1."""
+    """The gradient at each position, scaled to norm 1."""
     lengths = np.linalg.norm(joined(gradient), axis=-1, keepdims=True)  # (positions, 1)
     scale = 1.0 / np.where(lengths > 0, lengths, 1.0)
     return {name: array * scale for name, array in gradient.items()}
@@ -219,9 +181,7 @@ def _normalized(gradient: Gradient) -> Gradient:
 
 def _share(part: Gradient, whole: Gradient) -> float:
     """<part, whole> / <whole, whole>, mean over positions; the shares of all parts sum to 1."""
-    along = sum(
-        np.sum(array * whole[name], axis=-1) for name, array in part.items()
-    )  # (positions,)
+    along = sum(np.sum(array * whole[name], axis=-1) for name, array in part.items())
     lengths = sum(np.sum(array**2, axis=-1) for array in whole.values())
     some = lengths > 0
     return float(np.mean(along[some] / lengths[some])) if some.any() else 0.0

@@ -17,26 +17,17 @@ from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.run.run import Run
 
-UNITS = 64
-"""Default number of units of an untrained model."""
-
-REFERENCE = "python-reference"
-"""The built-in corpus that untrained models read."""
+UNITS = 64  # of an untrained model
+REFERENCE = "python-reference"  # the built-in corpus that untrained models read
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and the text that it reads.
+    """A model and the text that it reads."""
 
-    Attributes:
-        name: the name in tables and plots.
-        lm: the model, with its vocabulary and its rules for reading a text.
-        ids: the text, (N,).
-    """
-
-    name: str
-    lm: LanguageModel
-    ids: Ids
+    name: str  # in tables and plots
+    lm: LanguageModel  # the model, with its vocabulary and its rules for reading a text
+    ids: Ids  # the text, (N,)
 
 
 @checked
@@ -70,7 +61,13 @@ def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS)
         CorpusError: the text cannot be read.
     """
     check_cells(cells)
-    ids, vocabulary = _own_vocabulary(text)
+    if text is None:
+        reference = "".join(builtin.chunks(REFERENCE))
+        vocabulary = Vocabulary("char", np.unique(np.array(list(map(ord, reference)))))
+        ids: Ids = vocabulary.encode(reference)
+    else:
+        corpus = read([text], Data())
+        ids, vocabulary = corpus.ids, corpus.vocabulary
     counts = np.bincount(ids, minlength=len(vocabulary))
     subjects = []
     for cell in cells:
@@ -81,51 +78,28 @@ def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS)
     return subjects
 
 
-def _own_vocabulary(text: str | None) -> tuple[Ids, Vocabulary]:
-    """Read a text, with a vocabulary of its own characters."""
-    if text is not None:
-        corpus = read([text], Data())
-        return corpus.ids, corpus.vocabulary
-    reference = "".join(builtin.chunks(REFERENCE))
-    vocabulary = Vocabulary("char", np.unique(np.array(list(map(ord, reference)))))
-    return vocabulary.encode(reference), vocabulary
-
-
 def check_same_vocabulary(subjects: Sequence[Subject]) -> None:
-    """Refuse to compare models of different vocabularies.
-
-    Raises:
-        UsageError: the ids of two subjects stand for different characters.
-    """
-    first = subjects[0]
-    known = first.lm.vocabulary
-    for other in subjects[1:]:
-        own = other.lm.vocabulary
-        if not np.array_equal(own.symbols, known.symbols):
+    """Refuse to compare models whose ids stand for different characters."""
+    first, *others = subjects
+    symbols = first.lm.vocabulary.symbols
+    for other in others:
+        if not np.array_equal(other.lm.vocabulary.symbols, symbols):
             raise UsageError(
                 f"{first.name} and {other.name} have different vocabularies "
-                f"({len(known)} and {len(own)} symbols): "
+                f"({len(symbols)} and {len(other.lm.vocabulary)} symbols): "
                 "compare runs on the same text"
             )
 
 
 def cell_names(words: str) -> list[str]:
-    """Return the cell names of a list separated by commas, without duplicates.
-
-    Raises:
-        UsageError: there is no such cell.
-    """
+    """The cell names of a list separated by commas, without duplicates."""
     names = [name.strip() for name in words.split(",")]
     check_cells(names)
     return list(dict.fromkeys(names))
 
 
 def check_cells(names: Sequence[str]) -> None:
-    """Refuse names that no cell has.
-
-    Raises:
-        UsageError: there is no such cell.
-    """
+    """Refuse names that no cell has."""
     for name in names:
         if name not in basic():
             raise UsageError(f"there is no cell {name!r}; there are {', '.join(basic())}")

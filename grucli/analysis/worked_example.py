@@ -4,9 +4,8 @@ The equations are those of ``grucli/nn/cells/gru.py``, written once more for row
 lines. At the end their gradients are compared with those of ``Model``.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,10 +14,7 @@ from grucli.nn.model import Model
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
 
-SYMBOLS = "abc"
-TEXT = "abc"
-"""The example reads "ab" and predicts "bc"."""
-
+SYMBOLS = TEXT = "abc"  # the example reads "ab" and predicts "bc"
 WEIGHTS: Mapping[str, Sequence[Any]] = {
     "W_xz": [[0.4, -0.2], [0.1, 0.6], [-0.3, 0.2]],
     "W_xr": [[-0.5, 0.3], [0.7, 0.1], [0.2, -0.4]],
@@ -33,61 +29,54 @@ WEIGHTS: Mapping[str, Sequence[Any]] = {
     "b_c": [0.1, 0.0, -0.1],
 }
 """Weights in round numbers, by their names in the equations. Row 1 of W_x belongs to "a"."""
-
-H_0 = [0.5, -0.4]
-"""The initial state."""
-
-NUDGE = 0.001
-"""Step of the difference quotient in the last section."""
+H_0 = [0.5, -0.4]  # the initial state
+NUDGE = 0.001  # step of the difference quotient in the last section
+ROUNDING = 1e-12  # largest difference between equal gradients
 
 
-ROUNDING = 1e-12
-"""Largest difference between equal gradients."""
+class Quantity(NamedTuple):
+    """A quantity of the example."""
+
+    symbol: str  # with the number of the step
+    formula: str  # how it is computed; empty if it is given
+    value: Array  # a number, a vector or a matrix
 
 
-@dataclass(frozen=True)
-class Quantity:
-    """A quantity of the example.
-
-    Attributes:
-        symbol: its symbol, with the number of the step.
-        formula: how it is computed; empty if it is given.
-        value: a number, a vector or a matrix.
-    """
-
-    symbol: str
-    formula: str
-    value: Array
-
-
-@dataclass(frozen=True)
 class WorkedExample:
-    """The quantities of both passes, and comparisons with the program.
+    """The quantities of both passes by section, and a comparison with the program."""
 
-    Attributes:
-        sections: for each part of the example, its title and its quantities in order.
-        gradients: the gradients of the example, by symbol.
-        difference: the largest difference between them and the program's backward pass.
-    """
+    def __init__(self) -> None:
+        self.sections: list[tuple[str, list[Quantity]]] = []  # each with its title
+        self.values: dict[str, Array] = {}  # by symbol
+        self.difference = np.nan  # the largest between these gradients and the program's
 
-    sections: Sequence[tuple[str, Sequence[Quantity]]]
-    gradients: Mapping[str, Array]
-    difference: float
+    def begin(self, title: str) -> None:
+        """Begin a section."""
+        self.sections.append((title, []))
+
+    def add(self, symbol: str, formula: str, value: Any) -> Array:
+        """Enter a quantity, and return its value."""
+        array = np.asarray(value)
+        self.sections[-1][1].append(Quantity(symbol, formula, array))
+        self.values[symbol] = array
+        return array
+
+    @property
+    def gradients(self) -> dict[str, Array]:
+        """The gradients of the weights and of the initial state, by symbol."""
+        return {name: self.values[f"d{name}"] for name in (*WEIGHTS, "h_0")}
 
     @property
     def agrees(self) -> bool:
-        """Whether the gradients are the same up to rounding."""
+        """Whether the gradients are the program's up to rounding."""
         return self.difference <= ROUNDING
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the quantities as a dict for JSON."""
+        """The quantities as a dict for JSON."""
         sections = [
             {
                 "title": title,
-                "quantities": [
-                    {"symbol": one.symbol, "formula": one.formula, "value": one.value.tolist()}
-                    for one in quantities
-                ],
+                "quantities": [one._asdict() | {"value": one.value.tolist()} for one in quantities],
             }
             for title, quantities in self.sections
         ]
@@ -97,138 +86,110 @@ class WorkedExample:
 @blas_limited_to(1)
 def worked_example() -> WorkedExample:
     """Compute the example."""
-    w = {name: np.array(values) for name, values in WEIGHTS.items()}
-    given = [Quantity(name, "", value) for name, value in w.items()]
-    given.append(Quantity("h_0", "", np.array(H_0)))
-    known: dict[str, Array] = {"h_0": np.array(H_0)}
-    sections = [("given", given)]
+    example = WorkedExample()
+    example.begin("given")
+    for name, value in (*WEIGHTS.items(), ("h_0", H_0)):
+        example.add(name, "", value)
     for t in (1, 2):
-        title = f"forward, step {t}: reads {TEXT[t - 1]!r}, predicts {TEXT[t]!r}"
-        sections.append((title, list(_into(known, _forward(t, w, known)))))
-    known["from_3"] = np.zeros(2)
+        example.begin(f"forward, step {t}: reads {TEXT[t - 1]!r}, predicts {TEXT[t]!r}")
+        _forward(example, t)
     for t in (2, 1):
-        sections.append((f"backward, step {t}", list(_into(known, _backward(t, w, known)))))
-    sections.append(("gradients of the weights", list(_into(known, _weights(known)))))
-    model, window = _as_model(w)
-    sections.append(("check of one entry", list(_check(model, window, known))))
-    gradients = {name: known[f"d{name}"] for name in (*w, "h_0")}
-    return WorkedExample(sections, gradients, _difference(model, window, gradients))
+        example.begin(f"backward, step {t}")
+        _backward(example, t)
+    example.begin("gradients of the weights")
+    _gradients_of_weights(example)
+    example.begin("check of one entry")
+    _compare(example)
+    return example
 
 
-def _into(known: dict[str, Array], quantities: Iterator[Quantity]) -> Iterator[Quantity]:
-    """Yield quantities, and enter each into ``known``, since later ones depend on it."""
-    for one in quantities:
-        known[one.symbol] = one.value
-        yield one
-
-
-def _sigmoid(a: Array) -> Array:
-    result: Array = 1 / (1 + np.exp(-a))
-    return result
-
-
-def _forward(t: int, w: Mapping[str, Array], known: Mapping[str, Array]) -> Iterator[Quantity]:
+def _forward(example: WorkedExample, t: int) -> None:
     """Step t, forward: (1) to (6)."""
-    x, target, h_prev = SYMBOLS.index(TEXT[t - 1]), SYMBOLS.index(TEXT[t]), known[f"h_{t - 1}"]
-    h, X = f"h_{t - 1}", f"W_x?[{TEXT[t - 1]}]"
+    values, add, prev = example.values, example.add, f"h_{t - 1}"
+    h_prev, read = values[prev], TEXT[t - 1]
+
+    def before_activation(gate: str, state: str) -> Array:
+        product = values[state] @ values[f"W_h{gate}"]
+        a = product + values[f"W_x{gate}"][SYMBOLS.index(read)] + values[f"b_{gate}"]
+        return add(f"{gate}~_{t}", f"{state} W_h{gate} + W_x{gate}[{read}] + b_{gate}", a)
+
     for gate in "zr":
-        a = h_prev @ w[f"W_h{gate}"] + w[f"W_x{gate}"][x] + w[f"b_{gate}"]
-        yield Quantity(f"{gate}~_{t}", f"{h} W_h{gate} + {X.replace('?', gate)} + b_{gate}", a)
-        yield Quantity(f"{gate}_{t}", f"sigmoid({gate}~_{t})", _sigmoid(a))
-    rh = known[f"r_{t}"] * h_prev
-    yield Quantity(f"rh_{t}", f"r_{t} * {h}", rh)
-    a = rh @ w["W_hn"] + w["W_xn"][x] + w["b_n"]
-    yield Quantity(f"n~_{t}", f"rh_{t} W_hn + {X.replace('?', 'n')} + b_n", a)
-    yield Quantity(f"n_{t}", f"tanh(n~_{t})", np.tanh(a))
-    z, n = known[f"z_{t}"], known[f"n_{t}"]
-    yield Quantity(f"h_{t}", f"(1 - z_{t}) * {h} + z_{t} * n_{t}", (1 - z) * h_prev + z * n)
-    c = known[f"h_{t}"] @ w["W_hc"] + w["b_c"]
-    yield Quantity(f"c_{t}", f"h_{t} W_hc + b_c", c)
-    yield Quantity(f"y_{t}", f"softmax(c_{t})", np.exp(c) / np.exp(c).sum())
-    yield Quantity(f"L_{t}", f"-log y_{t}[{TEXT[t]}]", -np.log(known[f"y_{t}"][target]))
+        a = before_activation(gate, prev)
+        add(f"{gate}_{t}", f"sigmoid({gate}~_{t})", 1 / (1 + np.exp(-a)))
+    z, r = values[f"z_{t}"], values[f"r_{t}"]
+    add(f"rh_{t}", f"r_{t} * {prev}", r * h_prev)
+    n = np.tanh(before_activation("n", f"rh_{t}"))
+    add(f"n_{t}", f"tanh(n~_{t})", n)
+    h = add(f"h_{t}", f"(1 - z_{t}) * {prev} + z_{t} * n_{t}", (1 - z) * h_prev + z * n)
+    c = add(f"c_{t}", f"h_{t} W_hc + b_c", h @ values["W_hc"] + values["b_c"])
+    y = add(f"y_{t}", f"softmax(c_{t})", np.exp(c) / np.exp(c).sum())
+    add(f"L_{t}", f"-log y_{t}[{TEXT[t]}]", -np.log(y[SYMBOLS.index(TEXT[t])]))
 
 
-def _backward(t: int, w: Mapping[str, Array], known: Mapping[str, Array]) -> Iterator[Quantity]:
-    """Step t, backward; the number of the differentiated line of the forward pass is the same."""
-    h_prev, z, r, n = (known[f"{name}_{number}"] for name, number in _read_by(t))
-    prev = f"h_{t - 1}"
+def _backward(example: WorkedExample, t: int) -> None:
+    """Step t, backward: the derivatives of the lines of ``_forward``."""
+    values, add, prev = example.values, example.add, f"h_{t - 1}"
+    h_prev, z, r, n = (values[name] for name in (prev, f"z_{t}", f"r_{t}", f"n_{t}"))
     target = np.eye(len(SYMBOLS))[SYMBOLS.index(TEXT[t])]
-    dc = known[f"y_{t}"] - target
-    yield Quantity(f"dc_{t}", f"y_{t} - one-hot of {TEXT[t]!r}", dc)
-    dh = dc @ w["W_hc"].T + known[f"from_{t + 1}"]
-    later = f" + from_{t + 1}" if t == 1 else ""
-    yield Quantity(f"dh_{t}", f"dc_{t} W_hc^T{later}", dh)
-    yield Quantity(f"dn_{t}", f"dh_{t} * z_{t}", dh * z)
-    yield Quantity(f"dz_{t}", f"dh_{t} * (n_{t} - {prev})", dh * (n - h_prev))
-    dn_ = dh * z * (1 - n**2)
-    yield Quantity(f"dn~_{t}", f"dn_{t} * (1 - n_{t}^2)", dn_)
-    dz_ = known[f"dz_{t}"] * z * (1 - z)
-    yield Quantity(f"dz~_{t}", f"dz_{t} * z_{t} (1 - z_{t})", dz_)
-    drh = dn_ @ w["W_hn"].T
-    yield Quantity(f"drh_{t}", f"dn~_{t} W_hn^T", drh)
-    yield Quantity(f"dr_{t}", f"drh_{t} * {prev}", drh * h_prev)
-    dr_ = drh * h_prev * r * (1 - r)
-    yield Quantity(f"dr~_{t}", f"dr_{t} * r_{t} (1 - r_{t})", dr_)
-    routes = {"direct": dh * (1 - z), "update": dz_ @ w["W_hz"].T}
-    routes |= {"candidate": drh * r, "reset": dr_ @ w["W_hr"].T}
-    formulas = f"dh_{t} * (1 - z_{t})", f"dz~_{t} W_hz^T", f"drh_{t} * r_{t}", f"dr~_{t} W_hr^T"
-    for formula, (name, route) in zip(formulas, routes.items(), strict=True):
-        yield Quantity(name, formula, route)
+    dc = add(f"dc_{t}", f"y_{t} - one-hot of {TEXT[t]!r}", values[f"y_{t}"] - target)
+    if t == 2:
+        dh = add("dh_2", "dc_2 W_hc^T", dc @ values["W_hc"].T)
+    else:
+        dh = add("dh_1", "dc_1 W_hc^T + from_2", dc @ values["W_hc"].T + values["from_2"])
+    dn = add(f"dn_{t}", f"dh_{t} * z_{t}", dh * z)
+    dz = add(f"dz_{t}", f"dh_{t} * (n_{t} - {prev})", dh * (n - h_prev))
+    dn_ = add(f"dn~_{t}", f"dn_{t} * (1 - n_{t}^2)", dn * (1 - n**2))
+    dz_ = add(f"dz~_{t}", f"dz_{t} * z_{t} (1 - z_{t})", dz * z * (1 - z))
+    drh = add(f"drh_{t}", f"dn~_{t} W_hn^T", dn_ @ values["W_hn"].T)
+    dr = add(f"dr_{t}", f"drh_{t} * {prev}", drh * h_prev)
+    dr_ = add(f"dr~_{t}", f"dr_{t} * r_{t} (1 - r_{t})", dr * r * (1 - r))
+    direct = add("direct", f"dh_{t} * (1 - z_{t})", dh * (1 - z))
+    update = add("update", f"dz~_{t} W_hz^T", dz_ @ values["W_hz"].T)
+    candidate = add("candidate", f"drh_{t} * r_{t}", drh * r)
+    reset = add("reset", f"dr~_{t} W_hr^T", dr_ @ values["W_hr"].T)
     symbol = "dh_0" if t == 1 else f"from_{t}"
-    yield Quantity(symbol, "sum of the four routes", sum(routes.values(), np.zeros(2)))
+    add(symbol, "sum of the four routes", direct + update + candidate + reset)
 
 
-def _read_by(t: int) -> list[tuple[str, int]]:
-    return [("h", t - 1), ("z", t), ("r", t), ("n", t)]
-
-
-def _weights(known: Mapping[str, Array]) -> Iterator[Quantity]:
-    """The gradients of the weights, which both steps use: sums over the steps."""
+def _gradients_of_weights(example: WorkedExample) -> None:
+    """Sums over the steps, since both steps use the weights."""
+    values, add = example.values, example.add
     x = np.eye(len(SYMBOLS))[[SYMBOLS.index(symbol) for symbol in TEXT[:2]]]  # (T, V)
-    read = {"z": ("h_0", "h_1"), "r": ("h_0", "h_1"), "n": ("rh_1", "rh_2")}
-    for gate, names in read.items():
-        da = np.stack([known[f"d{gate}~_1"], known[f"d{gate}~_2"]])  # (T, H)
-        first, second = names
-        formula = f"{first}^T d{gate}~_1 + {second}^T d{gate}~_2"
-        yield Quantity(f"dW_h{gate}", formula, np.stack([known[name] for name in names]).T @ da)
-        yield Quantity(f"dW_x{gate}", f"x_1^T d{gate}~_1 + x_2^T d{gate}~_2", x.T @ da)
-        yield Quantity(f"db_{gate}", f"d{gate}~_1 + d{gate}~_2", da.sum(axis=0))
-    h, dc = (np.stack([known[f"{name}_{t}"] for t in (1, 2)]) for name in ("h", "dc"))
-    yield Quantity("dW_hc", "h_1^T dc_1 + h_2^T dc_2", h.T @ dc)
-    yield Quantity("db_c", "dc_1 + dc_2", dc.sum(axis=0))
+
+    def both(*symbols: str) -> Array:
+        return np.stack([values[symbol] for symbol in symbols])  # (T, ...)
+
+    for gate, first, second in (("z", "h_0", "h_1"), ("r", "h_0", "h_1"), ("n", "rh_1", "rh_2")):
+        one, two = f"d{gate}~_1", f"d{gate}~_2"
+        da = both(one, two)
+        add(f"dW_h{gate}", f"{first}^T {one} + {second}^T {two}", both(first, second).T @ da)
+        add(f"dW_x{gate}", f"x_1^T {one} + x_2^T {two}", x.T @ da)
+        add(f"db_{gate}", f"{one} + {two}", da.sum(axis=0))
+    dc = both("dc_1", "dc_2")
+    add("dW_hc", "h_1^T dc_1 + h_2^T dc_2", both("h_1", "h_2").T @ dc)
+    add("db_c", "dc_1 + dc_2", dc.sum(axis=0))
 
 
-def _as_model(w: Mapping[str, Array]) -> tuple[Model, Window]:
-    """Return the same network as a ``Model``, and the example's text as a window."""
+def _compare(example: WorkedExample) -> None:
+    """Compare the gradients with those of the program, and one entry with a quotient of losses."""
+    values, add = example.values, example.add
     model = Model(len(SYMBOLS), 2, 1, np.float64)
     for name, array in model.params.items():
-        owner, _, group = name.partition(".")
-        if owner == "output":
-            array[:] = w[group]
-        else:
-            array[:] = [
-                w[f"{group}_{gate}" if group == "b" else f"{group}{gate}"] for gate in "zrn"
-            ]
+        symbol = name.partition(".")[2]
+        of_gates = [f"b_{gate}" if symbol == "b" else f"{symbol}{gate}" for gate in "zrn"]
+        array[:] = values[symbol] if symbol in values else [values[gate] for gate in of_gates]
     ids = np.array([SYMBOLS.index(symbol) for symbol in TEXT])[:, None]  # (T+1, B)
-    return model, Window(ids[:-1], ids[1:], np.array(H_0)[None, None], None)
-
-
-def _check(model: Model, window: Window, known: Mapping[str, Array]) -> Iterator[Quantity]:
-    """One entry of a gradient, and the quotient of losses that are computed forward only."""
-    W_hz = dict(model.params.items())["layer1.W_h"][0]
-    losses = []
+    window = Window(ids[:-1], ids[1:], np.array(H_0)[None, None], None)
+    W_hz, losses = dict(model.params.items())["layer1.W_h"][0], []
     for sign, distance in (("+", NUDGE), ("-", -NUDGE)):
         W_hz[0, 0] += distance
-        losses.append(np.array(loss_of(model, window)))
+        losses.append(add(f"L({sign})", f"L at W_hz[1,1] {sign} {NUDGE}", loss_of(model, window)))
         W_hz[0, 0] -= distance
-        yield Quantity(f"L({sign})", f"L at W_hz[1,1] {sign} {NUDGE}", losses[-1])
     quotient = (losses[0] - losses[1]) / (2 * NUDGE)
-    yield Quantity("quotient", f"(L(+) - L(-)) / {2 * NUDGE}", quotient)
-    yield Quantity("dW_hz[1,1]", "from above", known["dW_hz"][0, 0])
-
-
-def _difference(model: Model, window: Window, gradients: Mapping[str, Array]) -> float:
-    """Return the largest difference between gradients and those of the program."""
-    found = {name.partition(".")[2]: array for name, array in gradients_of(model, window).items()}
-    differences = [np.abs(found[name] - gradients[name]).max() for name in gradients]
-    return float(np.max(differences))  # ``max`` would ignore nan
+    add("quotient", f"(L(+) - L(-)) / {2 * NUDGE}", quotient)
+    add("dW_hz[1,1]", "from above", values["dW_hz"][0, 0])
+    differences = [
+        np.abs(array - example.gradients[name.partition(".")[2]]).max()
+        for name, array in gradients_of(model, window).items()
+    ]
+    example.difference = float(np.max(differences))  # ``max`` would ignore nan

@@ -6,7 +6,6 @@ Each command has its own module, which is imported when the command is called.
 import os
 import signal
 import sys
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,11 +21,11 @@ from grucli import __version__
 from grucli.cli import render
 from grucli.cli.options import command_line
 from grucli.errors import GrucliError
-from grucli.mpiexec import die_of, speaks
+from grucli.mpiexec import exit_by_signal, should_print
+from grucli.threads import STOP_SIGNALS, stop_signals
 
-OF_MEMORY, NOT_LOADED = (SystemError, ImportError), "failed to map segment"
-"""Errors that Python and the system's loader raise, too, where memory is missing, and the words of
-the loader."""
+OF_MEMORY = (SystemError, ImportError)  # Python and the system's loader raise them if it is missing
+NOT_LOADED = "failed to map segment"  # the words of the loader
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -65,8 +64,8 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The name, the command and its arguments."""
-        name, _, rest = super().resolve_command(ctx, args)
-        return name, load_command(name), rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load_command(command.name), rest
 
 
 app = typer.Typer(
@@ -106,7 +105,7 @@ def top(
     grucli gradcheck                          check that the gradients are right
     """
     if context.invoked_subcommand is None:
-        if speaks():
+        if should_print():
             render.say(context.get_help())
         raise typer.Exit(2)
 
@@ -117,15 +116,12 @@ def _ended_by_signals() -> Iterator[None]:
 
     The signals raise SystemExit, so that incomplete files are removed.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     ended = []
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
         if "--mpi" in command_line and "mpi4py.MPI" not in sys.modules:
-            die_of(number)
+            exit_by_signal(number)
         ended.append(128 + number)
         raise SystemExit(128 + number)
 
@@ -134,21 +130,17 @@ def _ended_by_signals() -> Iterator[None]:
             os._exit(ended[0])
         hook(problem)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     hook, sys.unraisablehook = sys.unraisablehook, drop
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:
-            signal.signal(number, end)
+    heard = [one for one in STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     try:
-        yield
+        with stop_signals(end, heard):
+            yield
     except Exception:
         if ended:  # Python replaces SystemExit by RuntimeError while it creates a class
             raise SystemExit(ended[0]) from None
         raise
     finally:
         sys.unraisablehook = hook
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(args: list[str] | None = None) -> None:
@@ -169,21 +161,12 @@ def main(args: list[str] | None = None) -> None:
         sys.exit(_tell(error))
 
 
-def _tell_misuse(error: Any) -> int:
-    """Show typer's message about wrong usage in our form; return the exit code."""
-    if not speaks():
-        return int(error.exit_code)
-    message = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    command = "grucli" if context is None else context.command_path
-    render.error(f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what it takes")
-    return int(error.exit_code)
-
-
-def _tell(error: Exception) -> int:
+def _tell(error: Any) -> int:
     """Show an error message; return the exit code."""
     if isinstance(error, typer.TyperException):
-        return _tell_misuse(error)
+        if should_print():
+            render.error(_misuse(error))
+        return int(error.exit_code)
     if isinstance(error, GrucliError):
         render.error(str(error))
         return error.exit_code
@@ -196,3 +179,11 @@ def _tell(error: Exception) -> int:
         "train.window; for sampling, lower --count; for gradflow and routes, lower --positions"
     )
     return 1
+
+
+def _misuse(error: Any) -> str:
+    """Typer's message about wrong usage, in our form."""
+    message = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = "grucli" if context is None else context.command_path
+    return f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what it takes"

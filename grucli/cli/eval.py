@@ -103,9 +103,9 @@ def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
         render.warn(note)
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
-    if text.skipped:
+    if skipped := text.text_id.skipped:
         treated = "are left out" if unknown == "skip" else "count as half an occurrence each"
-        render.warn(f"{file}: {text.skipped:,} characters that the model does not know {treated}")
+        render.warn(f"{file}: {skipped:,} characters that the model does not know {treated}")
     return score
 
 

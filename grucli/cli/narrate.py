@@ -32,24 +32,21 @@ from grucli.training.events import (
 from grucli.training.plan import Plan
 from grucli.training.session import Session
 
-LOG_SECONDS = 5.0
-"""Minimum seconds between lines with the training loss."""
+LOG_SECONDS = 5.0  # minimum seconds between lines with the training loss
 
-TEXT_LINES, LIST_LINES = 3, 5
-"""Maximum lines of a sample that are shown: of a text, and of a list."""
+TEXT_LINES, LIST_LINES = 3, 5  # maximum lines of a sample that are shown: of a text, of a list
 
-SMALL = 8
-"""Lines of the chart at the end of a run."""
+SMALL = 8  # lines of the chart at the end of a run
 
-LONG = 10**8
-"""From this number of bytes on, reading a text takes seconds."""
+LONG = 10**8  # from this number of bytes on, reading a text takes seconds
 
 
-def follow(events: Iterator[Event], quiet: bool, told: int, level: str) -> Finished:
-    """Show the events of a run, without the ``told`` first notes; figures are per ``level``."""
+def follow(session: Session, events: Iterator[Event], *, quiet: bool) -> Finished:
+    """Show the events of a run, whose notes so far were shown with its plan."""
+    shown, level = len(session.notes), session.plan.settings.data.level
     started = next(events)
     assert isinstance(started, Started)
-    say_notes(started.notes[told:])
+    say_notes(started.notes[shown:])
     if started.step:
         best = "" if started.best_loss is None else f", best loss so far {started.best_loss:.4f}"
         render.fact("resume", f"{started.path} at step {started.step:,}{best}")

@@ -25,20 +25,19 @@ def answer(records: object, lines: Iterable[str], *, as_json: bool, coloured: bo
             render.write_line(line)
 
 
-def write_file(text: str, kind: str, output: Path | None, own: Path | None = None) -> Path | None:
+def deliver(text: str, kind: str, output: Path | None, own: Path | None = None) -> None:
     """Write a page or a plot to the file that --output names, or to a file of the run's own.
 
-    Returns the path, or None if --output is standard output.
+    Its path is the answer, unless --output is standard output.
     """
     if output == STANDARD_OUTPUT:
         render.write(text.encode())
-        return None
-    if output is None:
-        assert own is not None
+    elif output is not None:
+        write_result(output, kind, text)
+        render.write_path(output)
+    elif own is not None:
         replace_text(own, text)  # this replaces a link; a link that the user names is followed
-        return own
-    write_result(output, kind, text)
-    return output
+        render.write_path(own)
 
 
 def write_plot(path: Path, picture: str) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from grucli.cli import options, render
-from grucli.cli.output import write_file
+from grucli.cli.output import STANDARD_OUTPUT, deliver
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import ArgumentError, CorpusError, UsageError
 from grucli.files import check_output, read_small
@@ -53,12 +53,10 @@ def page(
         made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
     except ArgumentError as error:
         raise error.of_option() from None
-    path = write_file(made.html, "page", output, own)
-    if path is None:
-        return
-    render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
-    _say_copied(made.copied)
-    render.write_path(path)
+    if output != STANDARD_OUTPUT:
+        render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
+        _say_copied(made.copied)
+    deliver(made.html, "page", output, own)
 
 
 def _say_copied(copied: str | None) -> None:
@@ -74,7 +72,7 @@ def _say_copied(copied: str | None) -> None:
         )
         render.say(f"  {copied!r}")
     else:
-        render.say("a sample shares no 8 characters in a row with the training text")
+        render.say("no passage of 8 or more characters of a sample occurs in the training text")
 
 
 def _in_run(run: Path) -> Path:

@@ -7,7 +7,7 @@ import typer
 
 from grucli.charts import Curve, letter, svg, text, typical_top
 from grucli.cli import options, render
-from grucli.cli.output import STANDARD_OUTPUT, check_plot, write_file
+from grucli.cli.output import STANDARD_OUTPUT, check_plot, deliver
 from grucli.errors import UsageError
 from grucli.run.run import Run, common_noun, loss_axis
 from grucli.run.verdict import about_dropout
@@ -46,9 +46,7 @@ def plot(
     x = AXES[by].format(noun)
     if output is not None:
         picture = svg(drawn, x=x, y=loss_axis(noun), highest=typical_top(drawn))
-        path = write_file(picture, "plot", output)
-        if path is not None:
-            render.write_path(path)
+        deliver(picture, "plot", output)
         return
     for line in chart(drawn, x, noun):
         render.write_line(line)

@@ -4,7 +4,7 @@ from itertools import chain
 from pathlib import Path
 
 from grucli.cli import options, render
-from grucli.cli.output import write_file
+from grucli.cli.output import deliver
 from grucli.errors import GrucliError, UsageError
 from grucli.files import check_output
 from grucli.run import report as reports
@@ -22,10 +22,8 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     check_output("--output", output, force=force, reads=reads)
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
-    made = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
-    path = write_file(made.html, "page", output, runs[0] / "report.html")
-    if path is not None:
-        render.write_path(path)
+    page = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
+    deliver(page.html, "page", output, runs[0] / "report.html")
 
 
 def _said(run: Path) -> list[str]:

@@ -14,8 +14,7 @@ from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
 from grucli.sweeps.api import make_worker, read_study
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
-from grucli.sweeps.summary import Summary
-from grucli.sweeps.trial_record import TrialRecord
+from grucli.sweeps.summary import Summary, TrialRecord
 from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, closing
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, TypeVar
@@ -17,9 +18,10 @@ from grucli.mpiexec import refuse_equal_runs
 from grucli.threads import STOP_SIGNALS, stop_signals
 from grucli.training.mpi import joined
 from grucli.training.other_ranks import take_part
+from grucli.training.preparation import prepare
 from grucli.training.ranks import Ranks
 from grucli.training.request import Request, TrainOptions
-from grucli.training.session import StoppedAtOnce, prepare
+from grucli.training.session import StoppedAtOnce
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -79,7 +81,7 @@ def train(
     settings.
     """
     budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
-    run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume)
+    run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume, mpi=mpi)
     weights = TrainOptions(
         init_from=init_from, unknown=unknown, extend_vocabulary=extend_vocabulary
     )
@@ -108,16 +110,14 @@ def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
         narrate.show_plan(session, quiet)
         if dry_run:
             return
-        told, sources = len(session.notes), session.plan.corpus.sources
-        level = session.plan.settings.data.level
         finished, signal = carry_out(
             session.events,
-            lambda events: narrate.follow(events, quiet, told, level),
-            lambda: narrate.say_stopped(session.run, sources, at_once=True),
+            partial(narrate.follow, session, quiet=quiet),
+            lambda: narrate.say_stopped(session.run, asked.sources, at_once=True),
         )
     render.write_path(finished.run.path)
     if not finished.complete:
-        narrate.say_stopped(session.run, sources)
+        narrate.say_stopped(session.run, asked.sources)
         raise typer.Exit(128 + (signal or ranks.signal))
     if not quiet:
         narrate.show_result(session)
@@ -138,19 +138,10 @@ def carry_out(
 ) -> tuple[T, int]:
     """Train and show the events, until training ends or a signal stops it.
 
-    Args:
-        start: starts training and returns its events; its argument tells whether to stop.
-        show: shows the events.
-        say_stopped: says that training was stopped at once.
-
-    Returns:
-        The result of ``show``, and the signal that stopped training, or 0.
-
-    Raises:
-        RunError: a file cannot be written, or the loss is not finite.
-        typer.Exit: a second signal stopped training at once.
+    ``start`` begins the training; its argument tells whether to stop. The result is that of
+    ``show``, and the signal that stopped training, or 0. A second signal stops it at once.
     """
-    stop = _Stop(StoppedAtOnce)
+    stop = _Stop()
     with stop_signals(stop.handle):
         events = start(stop)
         try:
@@ -165,10 +156,9 @@ def carry_out(
 
 
 class _Stop:
-    """Whether a signal has asked to stop, and which one. A second signal raises ``at_once``."""
+    """Whether a signal has asked to stop, and which one."""
 
-    def __init__(self, at_once: type[BaseException]) -> None:
-        self.signal, self.at_once = 0, at_once
+    signal = 0
 
     def __call__(self) -> bool:
         return self.signal != 0
@@ -179,6 +169,6 @@ class _Stop:
         if self.signal:
             for again in STOP_SIGNALS:
                 signal.signal(again, signal.SIG_IGN)  # the rest takes only a moment
-            raise self.at_once
+            raise StoppedAtOnce
         self.signal = number
         render.say("\nstopping after this step and saving; press Ctrl-C again to stop at once")

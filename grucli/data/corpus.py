@@ -9,7 +9,7 @@ which is one byte per character for an ordinary alphabet. The ids of long texts 
 
 import codecs
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,22 @@ from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
-CODE_POINTS = 0x110000
-"""Unicode code points are below this number."""
+CODE_POINTS = 0x110000  # Unicode code points are below this number
+
+
+@dataclass(frozen=True)
+class TextId:
+    """The identity of a text; of equal ones, the same bytes were read as as many symbols."""
+
+    sha256: str  # of the bytes of all files in order, decompressed
+    chars: int  # symbols that were read: characters, or bytes
+    skipped: int = field(default=0, compare=False)  # symbols left out: the vocabulary lacks them
+    bytes: int | None = field(default=None, compare=False)  # their number; None in a checkpoint
+
+    @property
+    def unknown(self) -> Unknown:
+        """How symbols that the vocabulary lacks were treated: an error, or skipped."""
+        return "skip" if self.skipped else "error"
 
 
 @dataclass(frozen=True)
@@ -38,13 +52,11 @@ class Corpus:
             long text are mapped from a file.
         vocabulary: the symbols that the ids stand for.
         sources: the files and directories that were given.
-        sha256: hash of the bytes of all files in order, decompressed.
-        size: number of those bytes.
+        text_id: the identity of the text.
         files: number of files.
         not_text: files that are not text, and what they are; those of a directory were left out,
             unless the symbols are bytes.
         repeated: files with the content of an earlier file, each with that file.
-        skipped: number of symbols that were skipped because the vocabulary lacks them.
         rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
         unified: number of line ends that were read as \n and are \r\n or \r in the files.
         cached_ids: the file from which the ids are mapped; None if they are in memory.
@@ -53,12 +65,10 @@ class Corpus:
     ids: Ids
     vocabulary: Vocabulary
     sources: tuple[str, ...]
-    sha256: str
-    size: int
+    text_id: TextId
     files: int = 1
     not_text: tuple[tuple[str, str], ...] = ()
     repeated: tuple[tuple[str, str], ...] = ()
-    skipped: int = 0
     rare: int = 0
     unified: int = 0
     cached_ids: Path | None = None
@@ -90,7 +100,7 @@ def read(
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
         text = digest(files)
-        encoded = reading.known(text)
+        encoded = reading.from_cache(text)
     if encoded is None:
         text = Digest(files)
         with cache.TemporaryIds() as provisional:
@@ -100,12 +110,12 @@ def read(
         ids=encoded.ids,
         vocabulary=_vocabulary_of(facts, data),
         sources=tuple(sources),
-        sha256=text.sha256,
-        size=sum(text.sizes),
+        text_id=TextId(text.sha256, len(encoded.ids), facts["skipped"], sum(text.sizes)),
         files=len(files),
         not_text=tuple((file, kind.name) for file, kind in not_text.items()),
         repeated=tuple(text.repeated),
-        **{name: facts[name] for name in ("skipped", "rare", "unified")},
+        rare=facts["rare"],
+        unified=facts["unified"],
         cached_ids=encoded.file,
     )
 
@@ -113,24 +123,20 @@ def read(
 def _texts(
     files: Sequence[str], named: Sequence[str], data: Data
 ) -> tuple[Sequence[str], dict[str, FileType]]:
-    """The files to read, and the files that are not text.
-
-    Raises:
-        CorpusError: the user has named a file that is not text, and the symbols are characters.
-    """
-    found = recognized(files, data.encoding)
+    """The files to read, and the files that are not text, which the user must not have named."""
+    types = recognized(files, data.encoding)
     if data.level == "byte":
-        return files, found
+        return files, types
     for file in named:
-        if file in found:
-            raise not_a_text(file, found[file])
-    texts = [file for file in files if file not in found]
+        if file in types:
+            raise not_a_text(file, types[file])
+    texts = [file for file in files if file not in types]
     if not texts:
         raise CorpusError(
-            f"{', '.join(named)}: none of the {len(found):,} files here is text; the first is "
-            f"{next(iter(found.values())).name}"
+            f"{', '.join(named)}: none of the {len(types):,} files here is text; the first is "
+            f"{next(iter(types.values())).name}"
         )
-    return texts, found
+    return texts, types
 
 
 class _Reading:
@@ -141,30 +147,27 @@ class _Reading:
     ) -> None:
         self.data, self.given, self.unknown, self.extend = data, vocabulary, unknown, extend
 
-    def known(self, text: Digest) -> cache.Encoded | None:
+    def from_cache(self, text: Digest) -> cache.Encoded | None:
         """The ids of a text that was read in this way before, or None."""
-        own = self._found(text, None)
-        if own is None:
-            if self.given is None or self.extend:
-                return None  # the symbols of the text are not known
-            return self._found(text, self.given)
-        vocabulary = _vocabulary_of(own.facts, self.data)
-        wanted = self._wanted(vocabulary)
-        return own if self._is_own(wanted, vocabulary) else self._found(text, wanted)
+        entry = self._entry(text, None)
+        if entry is None and (self.given is None or self.extend):
+            return None  # the symbols of the text are not known
+        own = None if entry is None else _vocabulary_of(entry.facts, self.data)
+        vocabulary = self._vocabulary(own)
+        return entry if own and self._is_own(vocabulary, own) else self._entry(text, vocabulary)
 
-    def _found(self, text: Digest, vocabulary: Vocabulary | None) -> cache.Encoded | None:
+    def _entry(self, text: Digest, vocabulary: Vocabulary | None) -> cache.Encoded | None:
         """A cache entry that begins as the text does; to compare the rest would be to encode it."""
-        found = cache.find(self._name(text, vocabulary))
-        if found is None:
+        entry = cache.find(self._name(text, vocabulary))
+        if entry is None:
             return None
         _, points, _ = next(symbols_of(text.files[0], self.data))
         unknown: Unknown = "error" if vocabulary is None else self.unknown
         try:
-            ids = _vocabulary_of(found.facts, self.data).find(points, unknown)
+            ids = _vocabulary_of(entry.facts, self.data).number(points, unknown)
         except UnknownCharacterError:
             return None
-        ids = ids[ids >= 0]
-        return found if np.array_equal(ids, found.ids[: len(ids)]) else None
+        return entry if np.array_equal(ids, entry.ids[: len(ids)]) else None
 
     def read(
         self, text: Digest, named: Sequence[str], provisional: cache.TemporaryIds
@@ -189,7 +192,7 @@ class _Reading:
 
     def _encoded(self, text: Digest, numbering: "_Numbering") -> cache.Encoded:
         own = numbering.own_vocabulary(self.data)
-        vocabulary = self._wanted(own)
+        vocabulary = self._vocabulary(own)
         if vocabulary is None:
             raise CorpusError(
                 f"data.min_count={self.data.min_count} leaves none of the "
@@ -212,7 +215,7 @@ class _Reading:
         name = self._name(text, None if self._is_own(vocabulary, own) else vocabulary)
         return cache.store(name, chunks, facts)
 
-    def _wanted(self, own: Vocabulary | None) -> Vocabulary | None:
+    def _vocabulary(self, own: Vocabulary | None) -> Vocabulary | None:
         """The vocabulary of the ids; ``own`` has the text's own symbols."""
         if self.given is None:
             return own
@@ -257,15 +260,10 @@ class _Numbering:
 
     @property
     def count(self) -> int:
-        """Number of symbols read so far."""
         return int(self.counts.sum())
 
     def add(self, points: Ids) -> None:
-        """Read the next symbols.
-
-        Raises:
-            CorpusError: the ids do not fit into memory and cannot be written to the disk.
-        """
+        """Read the next symbols."""
         numbers = self.number_of[points]
         if numbers.size and numbers.min() < 0:
             for point in np.unique(points[numbers < 0]).tolist():

@@ -14,7 +14,7 @@ unless rounding explains it (``nn/rounding``).
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -31,58 +31,34 @@ from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids, Input, chunks
 from grucli.nn.rounding import ROUNDING, Rounding, rounded
 
-TOLERANCE = 1e-6
-"""Largest relative error that counts as right."""
-
-FLOOR = 1e-5
-"""Smaller gradients are compared absolutely, so that neither 0/0 nor rounding is an error."""
-
-EPSILON = 4e-3
-"""Step of the differences. Their high order allows a wide one, so rounding, O(1/e), is small."""
-
-COMPLEX_STEP = 1e-100
-"""Length of a complex step. Its square, and with it the error, is nothing beside any number."""
-
-SAMPLES, SAFETY = 3, 10.0
-"""How often rounding is sampled, and how many times the largest sample rounding can explain."""
-
+TOLERANCE = 1e-6  # the largest relative error that counts as right
+FLOOR = 1e-5  # smaller gradients are compared absolutely: neither 0/0 nor rounding is an error
+EPSILON = 4e-3  # step of the differences; their high order allows a wide one, so rounding is small
+COMPLEX_STEP = 1e-100  # its square, and with it the error, is nothing beside any number
+SAMPLES, SAFETY = 3, 10.0  # samples of rounding, and how many times the largest it can explain
 DECIDABLE = 0.1
-"""Where rounding explains a larger relative error than this, nothing can be said: it may change the
+"""If rounding explains a larger relative error than this, nothing can be said: it may change the
 whole course of the states, and then no sample tells how far."""
-
-VANISHING = FLOOR * TOLERANCE
-"""Gradients below this would be called right with any mistake."""
-
-FLOAT32, TINY = 2.0**-24, 1e-30
-"""Relative error of a number in float32, and a size below which there is nothing to compare."""
-
-STREAMS_AT_ONCE = 16
-"""Streams of a complex loss that are in memory at a time."""
+VANISHING = FLOOR * TOLERANCE  # gradients below this would be called right with any mistake
+FLOAT32, TINY = 2.0**-24, 1e-30  # relative error of a float32, and a size that is not compared
+STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
 
 Verdict = Literal["right", "undecided", "WRONG"]
+Named = Iterator[tuple[str, Array]]
+Sections = Iterator[tuple[str, "Row"]]  # checks, each with the title of its section
 
 
 @dataclass(frozen=True)
 class Row:
-    """The check of one array.
+    """The check of one array."""
 
-    Attributes:
-        name: the array, with the symbols of the equations.
-        shape: its shape.
-        compared: how many entries or directions of its gradient were compared.
-        error: the largest relative error found.
-        allowed: the largest relative error that counts as right.
-        explained: the largest relative error that rounding explains, if it is above ``allowed``.
-        vanishes: whether the gradient is too small to be compared.
-    """
-
-    name: str
+    name: str  # with the symbols of the equations
     shape: tuple[int, ...]
-    compared: str
-    error: float
-    allowed: float = TOLERANCE
-    explained: float = 0.0
-    vanishes: bool = False
+    compared: str  # how many entries or directions of the gradient
+    error: float  # the largest relative error
+    allowed: float = TOLERANCE  # the largest relative error that counts as right
+    explained: float = 0.0  # the largest that rounding explains, if it is above ``allowed``
+    vanishes: bool = False  # whether the gradient is too small to be compared
 
     @property
     def verdict(self) -> Verdict:
@@ -111,7 +87,7 @@ class Window:
     x: Input  # (T, B) ids, or (T, B, V) real-valued
     targets: Ids  # (T, B)
     state: Array  # (L, B, S H)
-    masks: Array | None  # (L, T or 1, B, H)
+    masks: Array | None  # (L, T, B, H)
     recurrent: Mapping[str, Array] = field(default_factory=dict)  # masks of recurrent weights
 
     def streams(self, some: slice) -> "Window":
@@ -119,6 +95,15 @@ class Window:
         masks = None if self.masks is None else self.masks[:, :, some]
         x, targets, state = self.x[:, some], self.targets[:, some], self.state[:, some]
         return Window(x, targets, state, masks, self.recurrent)
+
+
+def sizes(model: Model, window: Window) -> str:
+    """The sizes of a check, for its title."""
+    T, B = window.targets.shape
+    return f"V={model.V} H={model.H} L={model.L} T={T} B={B}"
+
+
+# ---- one derivative
 
 
 def relative_error(analytic: float, numeric: float) -> float:
@@ -132,89 +117,60 @@ def derivative(f: Callable[[float], float], e: float = EPSILON) -> float:
     return (45 * d1 - 9 * d2 + d3) / (60 * e)
 
 
-def check_entries(
-    name: str,
-    array: Array,
-    gradient: Array,
-    loss: Callable[[], float],
-    entries: npt.NDArray[np.intp] | None = None,
-    doubt: "Doubt | None" = None,
-) -> Row:
-    """Compare entries of a gradient, all of them if none are named, with differences of ``loss``.
+@dataclass(frozen=True)
+class Argument:
+    """An array that a loss depends on, and the gradient that is to be checked."""
 
-    Args:
-        name: name of the array.
-        array: an array that ``loss`` depends on; it is changed and restored.
-        gradient: of the loss with respect to the array.
-        loss: computes the loss from the present values of the array.
-        entries: flat indices to compare.
-        doubt: decides where they disagree.
-    """
-    entries = np.arange(array.size) if entries is None else entries
-    vanishes = float(np.abs(gradient.flat[entries]).max()) <= VANISHING
-    worst = Row(name, array.shape, f"{len(entries)} of {array.size}", 0.0, vanishes=vanishes)
-    for entry in entries:
-        index = np.unravel_index(entry, array.shape)
-        centre = float(array[index])
+    name: str
+    array: Array  # the checks change and restore it
+    gradient: Array
+    loss: Callable[[], float]  # of the present values of the array
+    doubt: "Doubt | None" = None  # decides where the gradient and differences disagree
 
-        def moved(distance: float, index: tuple[np.intp, ...] = index, at: float = centre) -> float:
-            array[index] = at + distance
-            value = loss()
-            array[index] = at
+    def check_entries(self, entries: npt.NDArray[np.intp] | None = None) -> Row:
+        """Compare entries, by flat index, with differences of the loss; None for all."""
+        entries = np.arange(self.array.size) if entries is None else entries
+        compared = f"{len(entries)} of {self.array.size}"
+        vanishes = float(np.abs(self.gradient.flat[entries]).max()) <= VANISHING
+        worst = Row(self.name, self.array.shape, compared, 0.0, vanishes=vanishes)
+        for entry in entries:
+            direction = np.zeros(self.array.shape)
+            direction.flat[entry] = 1.0
+            worst = max(worst, self._compare(worst, direction), key=lambda row: row.gravity)
+            if math.isnan(worst.error):
+                break
+        return worst
+
+    def check_direction(self, rng: np.random.Generator) -> Row:
+        """Compare <gradient, v> with the derivative along a random direction v of length 1.
+
+        Half of v is the direction of the gradient. A direction orthogonal to the gradient would
+        only compare rounding errors.
+        """
+        length = float(np.linalg.norm(self.gradient))
+        direction = rng.standard_normal(self.array.shape)
+        direction /= np.linalg.norm(direction)
+        direction += self.gradient / max(length, FLOOR)
+        direction /= np.linalg.norm(direction)
+        vanishes = length <= VANISHING
+        row = Row(self.name, self.array.shape, "1 direction", 0.0, vanishes=vanishes)
+        return self._compare(row, direction)
+
+    def _compare(self, row: Row, direction: Array) -> Row:
+        """The row with the error of <gradient, direction>."""
+        centre = self.array.copy()
+
+        def moved(distance: float) -> float:
+            self.array[...] = centre + distance * direction
+            value = self.loss()
+            self.array[...] = centre
             return value
 
-        direction = np.zeros(array.shape)
-        direction[index] = 1.0
-        row = _compared(worst, gradient, direction, moved, doubt)
-        worst = max(worst, row, key=lambda row: row.gravity)
-        if math.isnan(worst.error):
-            break
-    return worst
-
-
-def check_direction(
-    name: str,
-    array: Array,
-    gradient: Array,
-    loss: Callable[[], float],
-    rng: np.random.Generator,
-    doubt: "Doubt | None" = None,
-) -> Row:
-    """Compare <gradient, v> with the derivative along a random direction v of length 1.
-
-    Half of v is the direction of the gradient. A direction orthogonal to the gradient would only
-    compare rounding errors.
-    """
-    direction = rng.standard_normal(array.shape)
-    direction /= np.linalg.norm(direction)
-    direction += gradient / max(float(np.linalg.norm(gradient)), FLOOR)
-    direction /= np.linalg.norm(direction)
-    centre = array.copy()
-
-    def moved(distance: float) -> float:
-        array[...] = centre + distance * direction
-        value = loss()
-        array[...] = centre
-        return value
-
-    vanishes = float(np.linalg.norm(gradient)) <= VANISHING
-    row = Row(name, array.shape, "1 direction", 0.0, vanishes=vanishes)
-    return _compared(row, gradient, direction, moved, doubt)
-
-
-def _compared(
-    row: Row,
-    gradient: Array,
-    direction: Array,
-    f: Callable[[float], float],
-    doubt: "Doubt | None",
-) -> Row:
-    """The row of the comparison of <gradient, direction> with f'(0)."""
-    analytic = float(np.vdot(gradient, direction))
-    error = relative_error(analytic, derivative(f))
-    if error <= TOLERANCE or doubt is None:
-        return replace(row, error=error)
-    return doubt.judge(row, analytic, {row.name: direction})
+        analytic = float(np.vdot(self.gradient, direction))
+        error = relative_error(analytic, derivative(moved))
+        if error <= TOLERANCE or self.doubt is None:
+            return replace(row, error=error)
+        return self.doubt.judge(row, analytic, {row.name: direction})
 
 
 class Doubt:
@@ -255,10 +211,13 @@ def complex_derivative(model: Model, window: Window, directions: Mapping[str, Ar
         x=window.x.astype(np.complex128) if real else window.x,
         state=window.state.astype(np.complex128),
     )
-    for name, array in _arguments(shadow, window):
+    for name, array in _arrays(shadow, window):
         if name in directions:
             array.imag += COMPLEX_STEP * directions[name]
     return float(_loss(shadow, window).imag / COMPLEX_STEP)
+
+
+# ---- the loss of a model and its gradients
 
 
 def loss_of(model: Model, window: Window) -> float:
@@ -281,10 +240,7 @@ def gradients_of(
 ) -> dict[str, Array]:
     """Gradients of L from the backward pass, by name: parameters by gate, states, a real input.
 
-    Args:
-        model: the model.
-        window: the window.
-        rounding: errors of all operations, and their seed.
+    With ``rounding``, all operations have its errors; the number is their seed.
     """
     return both_passes(model, window, rounding)[2]
 
@@ -322,32 +278,38 @@ def _masked(model: Model, window: Window) -> Model:
     return model
 
 
-def _arguments(model: Model, window: Window) -> Iterator[tuple[str, Array]]:
+def _arrays(model: Model, window: Window) -> Named:
     """The arrays that the loss depends on, by name, as views."""
     yield from named(model, model.params.items(), list(window.state))
     if window.x.ndim == 3:
         yield "x", window.x
 
 
-def named(
-    model: Model, arrays: Iterator[tuple[str, Array]], states: Sequence[Array], time: str = "0"
-) -> Iterator[tuple[str, Array]]:
+def named(model: Model, arrays: Named, states: Sequence[Array], time: str = "0") -> Named:
     """Parameters or their gradients, gate by gate, then states, in the same order for both."""
+    cell = CELLS[model.cell]
     for full_name, array in arrays:
         owner, name = full_name.split(".")
-        blocks = CELLS[model.cell].by_gate(name, array) if owner != "output" else [(name, array)]
-        yield from ((f"{owner}.{block_name}", block) for block_name, block in blocks)
+        if owner == "output":
+            yield full_name, array
+        else:
+            yield from _by_gate(cell, owner, [(name, array)])
     for number, state in enumerate(states, start=1):
-        yield from _named_state(CELLS[model.cell], f"layer{number}", state, time)
+        yield from _by_part(cell, f"layer{number}", state, time)
 
 
-def _named_state(
-    cell: Cell, owner: str, state: Array, time: str = "0"
-) -> Iterator[tuple[str, Array]]:
-    """The parts of one layer's state, as views."""
+def _by_gate(cell: Cell, owner: str, arrays: Iterable[tuple[str, Array]]) -> Named:
+    for name, array in arrays:
+        yield from ((f"{owner}.{gate}", block) for gate, block in cell.by_gate(name, array))
+
+
+def _by_part(cell: Cell, owner: str, state: Array, time: str = "0") -> Named:
     parts = np.split(state, len(cell.STATE), axis=-1)
     for name, part in zip(cell.STATE, parts, strict=True):
         yield f"{owner}.{name}_{time}", part
+
+
+# ---- checks of a model
 
 
 def check_model(
@@ -362,40 +324,42 @@ def check_model(
         entries: how many entries to compare in each array, a quarter of them those with the
             largest gradients; None for all.
     """
-    gradients, doubt = gradients_of(model, window), Doubt(model, window)
-    loss = partial(loss_of, model, window)
-    for name, array in _arguments(model, window):
-        chosen = _choose(gradients[name], rng, entries)
-        yield check_entries(name, array, gradients[name], loss, chosen, doubt)
+    for argument in arguments(model, window):
+        yield argument.check_entries(_choose(argument.gradient, rng, entries))
 
 
 def check_input(
     model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
 ) -> Row:
-    """Check the gradient of the input x, given as a real-valued array of one-hot rows."""
-    dense = replace(window, x=np.eye(model.V)[window.x])
-    gradient = gradients_of(model, dense)["x"]
-    loss, chosen = partial(loss_of, model, dense), _choose(gradient, rng, entries)
-    return check_entries("x", dense.x, gradient, loss, chosen, Doubt(model, dense))
+    """Check the gradient of the input x, given as a real-valued array of one-hot rows.
+
+    The arguments are those of ``check_model``.
+    """
+    *_, x = arguments(model, replace(window, x=np.eye(model.V)[window.x]))
+    return x.check_entries(_choose(x.gradient, rng, entries))
+
+
+def check_directions(model: Model, window: Window, rng: np.random.Generator) -> Iterator[Row]:
+    """Check each array along one random direction; the arguments are those of ``check_model``."""
+    for argument in arguments(model, window):
+        yield argument.check_direction(rng)
+
+
+def arguments(model: Model, window: Window) -> Iterator[Argument]:
+    """The arrays that the loss of a window depends on."""
+    gradients, doubt = gradients_of(model, window), Doubt(model, window)
+    for name, array in _arrays(model, window):
+        yield Argument(name, array, gradients[name], partial(loss_of, model, window), doubt)
 
 
 def _choose(
     gradient: Array, rng: np.random.Generator, entries: int | None
 ) -> npt.NDArray[np.intp] | None:
-    """Flat indices of some entries, a quarter of them the largest, or None for all."""
     if entries is None or entries >= gradient.size:
         return None
     largest = np.argsort(-np.abs(gradient), axis=None)[: entries // 4]
     others = rng.choice(gradient.size, entries - len(largest), replace=False)
     return np.concatenate([largest, others])
-
-
-def check_directions(model: Model, window: Window, rng: np.random.Generator) -> Iterator[Row]:
-    """Check each array along one random direction."""
-    gradients, doubt = gradients_of(model, window), Doubt(model, window)
-    loss = partial(loss_of, model, window)
-    for name, array in _arguments(model, window):
-        yield check_direction(name, array, gradients[name], loss, rng, doubt)
 
 
 def check_layer(
@@ -404,8 +368,16 @@ def check_layer(
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
     Its arguments are the input x, the input projection a, the initial state and the parameters;
-    R' stands for the gradient from a later window, which training cuts off. With ``resets`` the
-    state becomes zero at every other step of each stream.
+    R' stands for the gradient from a later window, which training cuts off.
+
+    Args:
+        name: name of the cell.
+        D: inputs of the layer.
+        H: its units.
+        T: steps.
+        B: streams of text.
+        rng: draws all numbers.
+        resets: whether the state becomes zero at every other step of each stream.
     """
     cell = CELLS[name]
     w = cell.WEIGHTS(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
@@ -413,9 +385,8 @@ def check_layer(
     x, state = rng.standard_normal((T, B, D)), rng.standard_normal((B, size))
     R, R_last = rng.standard_normal((T, B, H)), rng.standard_normal((B, size))
     cache = cell.allocate(T, B, H, x, resets=resets)
-    cache.reset_mask[:] = (np.add.outer(np.arange(T), np.arange(B)) % 2)[
-        : len(cache.reset_mask), :, None
-    ]
+    every_other = np.add.outer(np.arange(T), np.arange(B)) % 2
+    cache.reset_mask[:] = every_other[: len(cache.reset_mask), :, None]
     offset = np.zeros_like(cache.a)
     packed = w._replace(W_x=Blocks.view(w.W_x, B), W_h=Blocks.view(w.W_h, B))
 
@@ -429,15 +400,17 @@ def check_layer(
     dw, dx = cell.WEIGHTS(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
     dstate = cell.backward(packed, R.copy(), R_last, cache, dw)
     project_backward(packed.W_x, x, cache.a, dw, dx)
-    da = cache.a.copy()
-    arguments: list[tuple[str, Array, Array]] = [("layer.x", x, dx), ("layer.a", offset, da)]
-    parts = _named_state(cell, "layer", state), _named_state(cell, "layer", dstate)
-    arguments += [(name, part, dpart) for (name, part), (_, dpart) in zip(*parts, strict=True)]
-    for group, array, gradient in zip(w._fields, w, dw, strict=True):
-        blocks = zip(cell.by_gate(group, array), cell.by_gate(group, gradient), strict=True)
-        arguments += [(f"layer.{name}", block, dblock) for (name, block), (_, dblock) in blocks]
-    for argument, array, gradient in arguments:
-        yield check_entries(argument, array, gradient, loss)
+    gradients = dict(_of_layer(cell, dx, cache.a.copy(), dstate, dw))
+    for full_name, array in _of_layer(cell, x, offset, state, w):
+        yield Argument(full_name, array, gradients[full_name], loss).check_entries()
+
+
+def _of_layer(cell: Cell, x: Array, a: Array, state: Array, w: Any) -> Named:
+    """The arguments of a layer, or their gradients, by name."""
+    yield "layer.x", x
+    yield "layer.a", a
+    yield from _by_part(cell, "layer", state)
+    yield from _by_gate(cell, "layer", w._asdict().items())
 
 
 def toy(
@@ -478,57 +451,42 @@ def check_all(
     cell: str = "gru",
     recurrent: float = 0.0,
     documents: bool = False,
-    seed: int = 0,
     entries: int | None = None,
-) -> Iterator[tuple[str, Row]]:
-    """Run all checks; yield each with the title of its section.
+) -> Sections:
+    """All checks of a random model: small entry by entry, one layer alone, large by directions.
 
-    Args:
-        hidden: units per layer of the model that is checked entry by entry.
-        layers: its number of layers.
-        dropout: share of its outputs that fixed masks set to zero.
-        cell: name of the cell.
-        recurrent: share of its recurrent weights that fixed masks set to zero.
-        documents: whether the state becomes zero within windows.
-        seed: seed of weights, text and directions.
-        entries: how many entries to compare in each array; None for all.
+    ``dropout`` and ``recurrent`` are the shares of outputs and of recurrent weights that fixed
+    masks set to zero. ``entries`` as in ``check_model``.
     """
-    rng = np.random.default_rng(seed)
-    V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
+    rng = np.random.default_rng(0)
     kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent}
     kind["documents"] = documents
-    model, window = toy(V, hidden, layers, T, B, dropout, seed, **kind)
-    title = f"entry by entry: V={V} H={hidden} L={layers} T={T} B={B}"
-    yield from ((title, row) for row in check_model(model, window, rng, entries))
-    yield title, check_input(model, window, rng, entries)
+    V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
+    model, window = toy(V, hidden, layers, T, B, dropout, seed=0, **kind)
+    yield from _entry_by_entry(model, window, rng, entries)
     D, H, T, B = 3, 6, 5, 2
     title = f"one layer by itself: D={D} H={H} T={T} B={B}"
-    layer = check_layer(cell, D, H, T, B, rng, resets=documents)
-    yield from ((title, row) for row in layer)
+    yield from ((title, row) for row in check_layer(cell, D, H, T, B, rng, resets=documents))
     V, H, T, B = 257, 64, 32, 8  # more characters than steps: rows of W_x are looked up otherwise
-    model, window = toy(V, H, layers, T, B, dropout, seed, **kind)
-    title = f"along random directions: V={V} H={H} L={layers} T={T} B={B}"
+    model, window = toy(V, H, layers, T, B, dropout, seed=0, **kind)
+    title = f"along random directions: {sizes(model, window)}"
     yield from ((title, row) for row in check_directions(model, window, rng))
 
 
-def check_trained(
-    model: Model, window: Window, entries: int, seed: int = 0
-) -> Iterator[tuple[str, Row]]:
-    """Check given weights on a given text; yield each check with the title of its section.
-
-    Args:
-        model: in float64.
-        window: the text, and the state to start from.
-        entries: how many entries to compare in each array.
-        seed: seed of the choice of entries and directions.
-    """
-    rng = np.random.default_rng(seed)
-    T, B = window.targets.shape
-    title = f"entry by entry: V={model.V} H={model.H} L={model.L} T={T} B={B}"
-    yield from ((title, row) for row in check_model(model, window, rng, entries))
-    yield title, check_input(model, window, rng, entries)
+def check_trained(model: Model, window: Window, entries: int) -> Sections:
+    """Check weights, in float64, on a text; ``entries`` as in ``check_model``."""
+    rng = np.random.default_rng(0)
+    yield from _entry_by_entry(model, window, rng, entries)
     title = "along random directions"
     yield from ((title, row) for row in check_directions(model, window, rng))
+
+
+def _entry_by_entry(
+    model: Model, window: Window, rng: np.random.Generator, entries: int | None
+) -> Sections:
+    title = f"entry by entry: {sizes(model, window)}"
+    yield from ((title, row) for row in check_model(model, window, rng, entries))
+    yield title, check_input(model, window, rng, entries)
 
 
 # ---- one step of training, against the same step in float64
@@ -537,16 +495,10 @@ def check_trained(
 def check_reference(
     model: Model, window: Window, gradients: Mapping[str, Array], rng: np.random.Generator
 ) -> Row:
-    """Check the gradients of all parameters of a large window along one direction.
+    """Check the gradients of all parameters of a large window along one direction, in float64.
 
     The direction gives each row of each array about the same weight, so that a mistake in a few
     rows shows, too.
-
-    Args:
-        model: in float64.
-        window: the window.
-        gradients: those of ``gradients_of``.
-        rng: draws the direction.
     """
     arrays = named(model, model.params.items(), states=())
     directions = {name: _weighted(gradients[name], rng) for name, _ in arrays}
@@ -572,21 +524,15 @@ def check_step(
 ) -> Iterator[Row]:
     """Compare the results of a step of training with those in float64, array by array.
 
-    Args:
-        trained: the results as training computes them.
-        reference: the results in float64.
-        samples: the results in float64 with the rounding of training, several times.
-
-    Yields:
-        The comparison of each array as a whole, or of its row or column with the largest error if
-        rounding does not explain it.
+    ``samples`` are the results in float64 with the rounding of training, several times. A row
+    compares an array as a whole, or that row or column of it whose error rounding explains least.
     """
-    for name, found in trained.items():
+    for name, array in trained.items():
         rows, right, least = [], reference[name], FLOAT32
         moved = [_norms(sample[name] - right) for sample in samples]
-        sizes = _norms(right)
-        for block, errors in _norms(found - right).items():
-            size = np.maximum(sizes[block], TINY)
+        norms = _norms(right)
+        for block, errors in _norms(array - right).items():
+            size = np.maximum(norms[block], TINY)
             explained = np.max([sample[block] for sample in moved], axis=0) / size
             explained = np.maximum(explained, least)
             errors = errors / size

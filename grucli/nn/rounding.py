@@ -29,17 +29,13 @@ ROUNDING = {
 }
 """The bits of training by the precision of its products; everything else is in float32."""
 
-INEXACT = 2
-"""Bits that a result can have less: the libraries' tanh and exp are not exact to the last bit."""
+INEXACT = 2  # bits that a result can lack: a library's tanh is not exact to the last bit
 
 
 def rounded(model: Model, rounding: Rounding, seed: int) -> Model:
-    """A copy of a model in float64 whose operations are rounded.
+    """A copy of a model in float64 whose operations are rounded to multiples of a number.
 
-    Args:
-        model: in float64.
-        rounding: how.
-        seed: chooses the number to whose multiples is rounded; 0 rounds as training does.
+    The seed chooses the number; with 0, the rounding is that of training.
     """
     unit = float(np.random.default_rng(seed).uniform(1.0, 2.0)) if seed else 1.0
 

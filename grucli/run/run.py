@@ -67,7 +67,6 @@ class CheckpointFolder:
         return any(map(os.path.lexists, pointers)) or bool(self.files())
 
     def file_of(self, step: int) -> Path:
-        """The file of the checkpoint at a step."""
         return self.path / f"{stem(step)}.npz"
 
     def files(self) -> list[Path]:
@@ -76,11 +75,7 @@ class CheckpointFolder:
         return sorted(files, key=lambda path: step_in(path.name) or 0)
 
     def pointer(self, which: Which) -> Pointer | None:
-        """The content of ``best.json`` or ``last.json``; None before the first checkpoint.
-
-        Raises:
-            CheckpointError: the file is damaged.
-        """
+        """The content of ``best.json`` or ``last.json``; None before the first checkpoint."""
         return read_pointer(self.path / f"{which}.json")
 
     def find(self, which: Which) -> Path:
@@ -107,7 +102,6 @@ class CheckpointFolder:
         return path
 
     def read(self, which: Which) -> Checkpoint:
-        """The best or last checkpoint; errors as in ``find``."""
         return checkpoints.read(self.find(which))
 
     def last_sound(self) -> tuple[Path, Checkpoint, CheckpointError | None]:
@@ -361,8 +355,9 @@ class Run:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
         data, checkpoint = self.checkpoint.settings.data, self.checkpoint
         with contextlib.suppress(UnknownCharacterError):
-            corpus = read_corpus(self.sources, data, checkpoint.vocabulary, checkpoint.unknown)
-            if checkpoints.same_text(corpus, checkpoint):
+            unknown = checkpoint.text_id.unknown
+            corpus = read_corpus(self.sources, data, checkpoint.vocabulary, unknown)
+            if corpus.text_id == checkpoint.text_id:
                 return corpus
         raise CorpusError(f"{', '.join(self.sources)}: has changed since training; name a text")
 
@@ -407,7 +402,7 @@ class Run:
             own = [path for path in self.info.corpus.paths or [] if path != STANDARD_INPUT]
         files = [Path(file).resolve() for file in text.sources if file != STANDARD_INPUT]
         is_file = any(Path(path) in (file, *file.parents) for file in files for path in own)
-        return is_file or text.sha256 == self.checkpoint.corpus["sha256"]
+        return is_file or text.text_id.sha256 == self.checkpoint.text_id.sha256
 
     # ---- what is shown of a run
 

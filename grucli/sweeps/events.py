@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from grucli.config import Values
-from grucli.sweeps.trial_record import TrialRecord
+from grucli.sweeps.summary import TrialRecord
 from grucli.training.events import Event
 
 

@@ -26,25 +26,24 @@ from grucli.sweeps.space import Space, from_json, from_optuna, to_json
 from grucli.sweeps.storage import (
     JOURNAL,
     WaitingLock,
-    database,
     journal,
+    open_database,
     quietly,
     without_password,
 )
-from grucli.sweeps.summary import Summary, by_result, minutes_of_training
-from grucli.sweeps.trial_record import TENTHS, TrialRecord
+from grucli.sweeps.summary import TENTHS, Summary, TrialRecord, by_result, minutes_of_training
 
 DEFINITION = "grucli"  # the attribute of a study that says what all of its workers agree on
 FOLDER = "folder"  # and one for each of its folders: this word and the id of the folder
 LOCK, FOLDER_ID = "study.lock", "folder"  # files of the folder
 ENDS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 
-MAY_DIFFER = {key for key, one in INFLUENCES.items() if one in ("rounding", "nothing")}
-"""Settings in which workers may differ, such as the number of processes: machines differ, too."""
+# settings in which workers may differ, such as the number of processes: machines differ, too
+MAY_DIFFER = {key for key, what in INFLUENCES.items() if what in ("rounding", "nothing")}
 
+# JSON of what all workers agree on: "parameters", the settings that have a range; "fixed", the
+# others, without those that may differ; "sweep", how values are chosen; "text", its SHA-256
 Definition = dict[str, Any]
-"""The JSON of what all workers agree on: "parameters", the settings that have a range; "fixed", the
-others without those that may differ; "sweep", how values are chosen; "text", its SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,8 @@ class Study:
     @classmethod
     def create(cls, folder: Path, url: str | None, space: Space, text: str) -> "Study":
         """Make a study on a text with this SHA-256, or join it if it is there."""
-        storage_name = _storage_name(folder, url)
-        with quietly(storage_name):
-            storage = None if url is None else database(url)
-        _make(folder)
+        storage_name, storage = _connect(folder, url)
+        _make_folder(folder)
         with quietly(storage_name), WaitingLock(folder / LOCK) as lock:
             if Lock(lock.path).is_free():
                 raise UsageError(
@@ -86,16 +83,14 @@ class Study:
                 pruner=_pruner(space.options.pruner),
             )  # fmt: skip
             definition = _agreed_definition(study, folder, space, text)
-            folder_id = folder_id or _own(folder, study)
+            folder_id = folder_id or _give_id(folder, study)
         return cls(folder, folder_id, storage_name, storage, study, definition)
 
     @classmethod
     def open(cls, folder: Path, url: str | None) -> "Study":
         """Open a study that exists, to read it; CheckpointError if there is none."""
-        storage_name = _storage_name(folder, url)
-        none = CheckpointError(f"{folder}: there is no such study in {storage_name}")
-        with quietly(storage_name):
-            storage = None if url is None else database(url)
+        storage_name, storage = _connect(folder, url)
+        missing = CheckpointError(f"{folder}: there is no such study in {storage_name}")
         _check_files(folder)
         if url is None and not (folder / JOURNAL).is_file():
             raise CheckpointError(
@@ -106,14 +101,14 @@ class Study:
             storage = storage or journal(folder)
             folder_id, name = _names(folder, storage)
             if name is None:
-                raise none
+                raise missing
             try:
                 study = optuna.load_study(study_name=name, storage=storage)
             except KeyError:
-                raise none from None
+                raise missing from None
             definition = _stored_definition(study)
             if definition is None:
-                raise none
+                raise missing
         return cls(folder, folder_id, storage_name, storage, study, definition)
 
     # ---- read
@@ -131,7 +126,8 @@ class Study:
         }
         end = ENDS.get(frozen.state.name, "")
         record = TrialRecord.read(frozen.number, end, values, frozen.user_attrs)
-        return replace(record, status=record.kind or end or self._status_of_unfinished(record))
+        status = (record.kind or end) if end else self._status_of_unfinished(record)
+        return replace(record, status=status)
 
     def _status_of_unfinished(self, record: TrialRecord) -> str:
         if record.folder != self.folder_id:
@@ -172,11 +168,15 @@ class Study:
 # ---- the folder
 
 
-def _storage_name(folder: Path, url: str | None) -> str:
-    return str(folder / JOURNAL) if url is None else without_password(url)
+def _connect(folder: Path, url: str | None) -> tuple[str, BaseStorage | None]:
+    """The name of the storage, for messages, and the database if it is one."""
+    if url is None:
+        return str(folder / JOURNAL), None
+    with quietly(storage_name := without_password(url)):
+        return storage_name, open_database(url)
 
 
-def _make(folder: Path) -> None:
+def _make_folder(folder: Path) -> None:
     """Make the folder of a study; UsageError if this is impossible, or another thing is there."""
     if (folder / "run.json").exists():
         raise UsageError(f"{folder}: is a run; choose another name with --name")
@@ -214,7 +214,7 @@ def _names(folder: Path, storage: BaseStorage | None) -> tuple[str, str | None]:
     return folder_id, names[0] if names else None
 
 
-def _own(folder: Path, study: optuna.Study) -> str:
+def _give_id(folder: Path, study: optuna.Study) -> str:
     """Give a new folder its id, of which the study knows first, in case of a kill."""
     folder_id = uuid.uuid4().hex
     study.set_user_attr(f"{FOLDER} {folder_id}", True)

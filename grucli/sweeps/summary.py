@@ -3,18 +3,72 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from grucli.config import Data, resolve, to_yaml
+from pydantic import ConfigDict, TypeAdapter
+
+from grucli.config import Data, Values, flatten, resolve, to_yaml
 from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
 from grucli.run.report import report
-from grucli.run.run import Run
-from grucli.sweeps.trial_record import TrialRecord, why_foreign
+from grucli.run.run import Run, is_run
 
 BEST, REPORT = "best.yaml", "report.html"  # what ``Summary.write`` makes in the study's folder
+TENTHS = 10  # of a budget: trials with other batches or speeds have other steps, but also tenths
+NOTES = "grucli"  # the attribute of a trial in Optuna's storage that holds what workers have noted
+SHOWN = ("number", "status", "loss", "step", "values", "problem", "run")
+
+Kind = Literal["impossible", "diverged", "failed"]  # why a trial has no result
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial of a study."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    number: int  # from 0
+    # done, pruned, impossible, diverged, failed, running, stopped (the next worker goes on with
+    # it), or elsewhere (a worker with another folder has it)
+    status: str
+    values: Values  # of the settings that have a range, by dotted key
+    loss: float | None = None  # the lowest validation loss, in nats per symbol
+    step: int | None = None  # of this loss
+    kind: Kind | None = None  # why it has no result
+    problem: str | None = None  # the same in words
+    folder: str = ""  # the id of the folder of its run directory
+    host: str = ""  # the machine of its last worker
+    pid: int = 0  # the process of its last worker
+    # when its workers began and were last heard of, in seconds of the clock
+    sessions: Sequence[tuple[float, float]] = ()
+    left: bool = True  # whether the last worker has left it on purpose
+    lost: Sequence[int] = ()  # the steps of the last checkpoint at each death of a worker
+    tenth: int = 0  # the last tenth of the budget whose loss was reported
+
+    @staticmethod
+    def read(number: int, status: str, values: Values, attributes: dict[str, Any]) -> "TrialRecord":
+        """The record of a trial with these attributes; ValueError if they are damaged."""
+        own = {"number": number, "status": status, "values": values}
+        return _RECORD.validate_python({**attributes.get(NOTES, {}), **own})
+
+    def notes(self) -> dict[str, Any]:
+        """What workers have noted, and the storage does not know by itself."""
+        own = {"number", "status", "values"}
+        return {name: value for name, value in asdict(self).items() if name not in own}
+
+    @property
+    def run(self) -> str:
+        """The name of its run directory and of its claim."""
+        return f"trial-{self.number:04d}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What users see of it, for JSON."""
+        return {name: getattr(self, name) for name in SHOWN}
+
+
+_RECORD = TypeAdapter(TrialRecord)
 
 
 @dataclass(frozen=True)
@@ -55,13 +109,12 @@ class Summary:
         if best is None:
             return ""
         if self._is_here(best):
-            source, values = Run(self.path / best.run).config()
+            settings = Run(self.path / best.run).settings
         else:
-            source, values = str(self.path), {**self.fixed, **best.values}
+            settings = resolve([(str(self.path), {**self.fixed, **best.values})])
         return (
             f"# Trial {best.number} of the sweep {self.path.name}: validation loss "
-            f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n"
-            + to_yaml(resolve([(source, values)]))
+            f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n" + to_yaml(settings)
         )
 
     @property
@@ -102,6 +155,24 @@ class Summary:
             "importances": dict(self.importances),
             "minutes": self.minutes,
         }
+
+
+def why_foreign(path: Path, study: str, values: Values) -> str | None:
+    """Why the directory with the name of a trial is not its run; None if it is.
+
+    ``study`` is the id of the study's folder; in ``values``, None stands for any value.
+
+    Raises:
+        CheckpointError: run.json is damaged.
+        SettingsError: config.yaml is damaged.
+    """
+    if not is_run(path) or Run(path).info.study != study:
+        return f"{path}: is not a run of this study"
+    asked, trained = flatten(resolve([("", values)])), flatten(Run(path).settings)
+    for key in values:
+        if asked[key] is not None and trained[key] != asked[key]:
+            return f"{path}: its run has {key} {trained[key]}, and the trial {asked[key]}"
+    return None
 
 
 def by_result(trial: TrialRecord) -> tuple[bool, float, int]:

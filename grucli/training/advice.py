@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grucli.config import Data
 from grucli.data.corpus import Corpus
-from grucli.data.windows import empty_share, looks_like_list, looks_sorted, repeated_share
+from grucli.data.hints import empty_share, looks_like_list, looks_sorted, repeated_share
 from grucli.evaluation import differ_in_kind
 from grucli.nn.backend import why_not_used
 from grucli.run.checkpoint import Checkpoint, Progress
@@ -112,8 +112,8 @@ def about_documents(plan: Plan) -> list[str]:
 def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) -> list[str]:
     """Differences between a text and that of the run at ``path``, whose weights it starts from."""
     notes, noun, text = [], plan.settings.data.noun, plan.corpus
-    if text.skipped:
-        notes.append(f"{text.skipped:,} {noun}s that {path} does not know are left out")
+    if skipped := text.text_id.skipped:
+        notes.append(f"{skipped:,} {noun}s that {path} does not know are left out")
     if extended:
         count = len(text.vocabulary) - len(old.vocabulary)
         notes.append(f"{count:,} {noun}s are new to {path} and start from random weights")

@@ -1,7 +1,4 @@
-"""Training from a script or a notebook: two functions that do what ``grucli train`` does.
-
-These functions print nothing. Notes for the user are in the event ``Started``.
-"""
+"""The library form of ``grucli train``. It prints nothing; notes are in the event ``Started``."""
 
 from collections.abc import Generator
 from contextlib import closing
@@ -13,8 +10,8 @@ from grucli.run.run import Run
 from grucli.training.events import Event, Finished, closed_at_exit
 from grucli.training.mpi import joined
 from grucli.training.other_ranks import take_part
+from grucli.training.preparation import prepare
 from grucli.training.request import Request, TrainOptions
-from grucli.training.session import prepare
 
 
 @checked

@@ -34,9 +34,10 @@ from grucli.nn.onednn import Unavailable
 from grucli.nn.params import count
 from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import choose_workers
+from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import (
+    MOST_EVALUATIONS,
     Budget,
     early_evaluation,
     evaluation_interval,
@@ -91,7 +92,8 @@ class Plan:
             return on_time
         if self.budget.seconds is None:
             return on_time or is_early_evaluation(step, self.early, self.eval_every)
-        return waited >= early or (on_time and waited >= self.budget.seconds_per_evaluation)
+        least = self.budget.seconds / MOST_EVALUATIONS
+        return waited >= early or (on_time and waited >= least)
 
     @property
     def memory(self) -> int:
@@ -234,7 +236,7 @@ def physical_memory() -> int | None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
-    corpus = plan.corpus
+    corpus, text = plan.corpus, plan.corpus.text_id
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
         "versions": versions(plan.products) | ({"mpi": plan.mpi} if plan.mpi else {}),
@@ -243,13 +245,13 @@ def describe(plan: Plan) -> dict[str, Any]:
         "ranks": plan.ranks,
         "corpus": {
             "paths": paths,
-            "bytes": corpus.size,
-            "chars": len(corpus.ids),
+            "bytes": text.bytes,
+            "chars": text.chars,
             "level": plan.settings.data.level,
             "symbols": len(corpus.vocabulary),
-            "skipped": corpus.skipped,
+            "skipped": text.skipped,
             "rare": corpus.rare,
-            "sha256": corpus.sha256,
+            "sha256": text.sha256,
         },
         "parameters": plan.parameters,
         "budget": str(plan.budget),

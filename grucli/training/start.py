@@ -6,8 +6,8 @@ import numpy.typing as npt
 from grucli.errors import CheckpointError, CorpusError, SettingsError
 from grucli.nn.model import Model
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array
-from grucli.run.checkpoint import Checkpoint, Progress, model_for, same_text
+from grucli.nn.params import Array, Ids
+from grucli.run.checkpoint import Checkpoint, Progress, model_for
 from grucli.training.plan import WEIGHTS, Plan, random_stream
 
 
@@ -37,19 +37,13 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
         moments=Moments.like(model.params.flat),
         state=model.zero_state(plan.windows.B),
         window=plan.windows.T,
-        corpus={
-            "sha256": plan.corpus.sha256,
-            "chars": len(plan.corpus.ids),
-            "skipped": plan.corpus.skipped,
-            "unseen": plan.unseen,
-        },
+        text_id=plan.corpus.text_id,
+        unseen=plan.unseen,
         progress=Progress(seconds=None if plan.budget.seconds is None else 0.0),
     )
 
 
-def _set_biases_of_new(
-    model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: npt.NDArray[np.intp]
-) -> None:
+def _set_biases_of_new(model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: Ids) -> None:
     """Set output biases so that new characters are predicted with their frequencies, on average.
 
     ``new`` are the ids of these characters and ``frequencies`` their shares of the text, both (N,);
@@ -75,11 +69,11 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
 
     A run that was killed after its last checkpoint is not ``done``: it has something left to do.
     """
-    if not same_text(plan.corpus, checkpoint):
+    if plan.corpus.text_id != checkpoint.text_id:
         raise CorpusError(
             f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
             f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
-            f"{checkpoint.corpus['chars']:,} then); "
+            f"{checkpoint.text_id.chars:,} then); "
             "give the old text, or start a new run from these weights with --init-from"
         )
     if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:

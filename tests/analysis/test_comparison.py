@@ -1,62 +1,52 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from grucli.analysis import comparison
-from grucli.analysis.claims import claims
-from grucli.analysis.comparison import Outcome, groups, unequal_work
+from grucli.analysis.comparison import (
+    Outcome,
+    groups,
+    judge_all,
+    plan_comparison,
+    unequal_work,
+)
+from grucli.data import corpus
+from grucli.errors import UsageError
 from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
+from grucli.training.events import Finished
+from grucli.training.request import Request
+from tests.texts import prose
 
 GRU = Outcome("a", "gru", 64, 1, 0, 100, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)
+
+SMALL: dict[str, Any] = {
+    "model.hidden": 8,
+    "train.batch": 4,
+    "train.window": 16,
+    "train.workers": 1,
+    "train.steps": 10,
+    "train.eval_every": 5,
+    "sample.length": 12,
+}
+
+
+@pytest.fixture
+def text() -> str:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+    return "text.txt"
 
 
 def judged(run: Run) -> Outcome:
     (outcome,) = comparison.judge_all([run])
     return outcome
-
-
-def verdicts(*outcomes: Outcome) -> dict[str, str]:
-    return {claim.text: claim.verdict for claim in claims(outcomes)}
-
-
-FEWER = "a GRU has fewer parameters than an LSTM of its width"
-FITS = "a GRU overfits less than an LSTM"
-BETTER = "a GRU predicts new text better"
-
-
-def test_claims_of_one_seed_say_so() -> None:
-    assert verdicts(GRU, LSTM) == {
-        FEWER: "held",
-        FITS: "held, by one seed",
-        BETTER: "held, by one seed",
-    }
-    worse = replace(GRU, val=1.9)
-    assert verdicts(worse, LSTM)[BETTER] == "did not hold, by one seed"
-
-
-def test_claims_of_several_seeds_are_held_against_their_spread() -> None:
-    def seeds(outcome: Outcome, differ: float) -> list[Outcome]:
-        return [outcome, replace(outcome, seed=1, val=outcome.val + differ)]
-
-    assert verdicts(*seeds(GRU, 0.01), *seeds(LSTM, 0.01))[BETTER] == "held"
-    assert verdicts(*seeds(GRU, 0.2), *seeds(LSTM, 0.2))[BETTER].startswith("undecided")
-    assert verdicts(*seeds(LSTM, 0.01)) == {}
-
-
-def test_widths_are_compared_only_where_equal_and_over_fitting_only_where_it_is() -> None:
-    assert FEWER not in verdicts(GRU, replace(LSTM, hidden=50))
-    young = replace(LSTM, passed=False)
-    assert verdicts(GRU, young)[FITS] == (
-        "undecided: 1 of 2 runs were not trained well past their best"
-    )
-    assert verdicts(GRU, young)[BETTER] == "held, by one seed"
 
 
 def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: Path) -> None:
@@ -70,17 +60,6 @@ def test_a_run_has_passed_its_best_only_long_after_it(trained: Path, tmp_path: P
     ):
         run.append_metrics(replace(run.rows()[-1], step=step, split=split))
         assert judged(run).passed is passed
-
-
-def test_nothing_is_claimed_where_settings_or_sizes_differ() -> None:
-    short = replace(GRU, settings={"train.steps": 60, "train.seed": 0})
-    long = replace(LSTM, settings={"train.steps": 200, "train.seed": 4}, status="interrupted")
-    found = verdicts(short, long)
-    words = "undecided: the runs differ in train.steps: 60 against 200; "
-    assert found[BETTER] == found[FITS] == words + "status: done against interrupted"
-    assert found[FEWER] == "held"
-    assert verdicts(GRU, replace(GRU, hidden=32), LSTM) == {}
-    assert verdicts(GRU, replace(GRU, settings={"optim.lr": 0.1}), LSTM) == {}
 
 
 @pytest.mark.parametrize("cell", ["lstm", "rnn", "gru"])
@@ -132,3 +111,39 @@ def test_only_runs_that_differ_in_the_seed_share_a_group() -> None:
         {"optim.lr": 0.001, "status": "interrupted", "init_from": None},
         {"optim.lr": 0.01, "status": "done", "init_from": "ab12"},
     ]
+
+
+def test_a_comparison_reads_its_text_once(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, original = [], corpus.read
+
+    def counted(*arguments: Any, **named: Any) -> Any:
+        read.append(arguments)
+        return original(*arguments, **named)
+
+    for module in ("training.preparation", "run.run"):
+        monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
+    comparison = plan_comparison(Request([text], values=SMALL), ["gru", "rnn"], seeds=2)
+    found = [event.run for event in comparison.train() if isinstance(event, Finished)]
+    paths = [Run(run.path) for run in found]
+    outcomes = judge_all(paths, comparison.text)
+    assert len(read) == 1
+    assert judge_all(paths) == outcomes
+    assert len(read) == 2
+    assert [(run.settings.model.cell, run.settings.train.seed) for run in found] == [
+        ("gru", 0),
+        ("rnn", 0),
+        ("gru", 1),
+        ("rnn", 1),
+    ]
+    assert found[3].path.name.endswith("-rnn-1")
+
+
+def test_a_comparison_that_is_stopped_ends_with_its_run(text: str) -> None:
+    comparison = plan_comparison(Request([text], values=SMALL), ["gru", "rnn"])
+    (finished,) = [e for e in comparison.train(stop=lambda: True) if isinstance(e, Finished)]
+    assert not finished.complete
+
+
+def test_a_comparison_needs_validation_text(text: str) -> None:
+    with pytest.raises(UsageError, match=r"data\.val is 0"):
+        plan_comparison(Request([text], values=SMALL | {"data.val": 0.0}), ["gru"])

@@ -1,12 +1,33 @@
-from pathlib import Path
+"""The checks of models and of one step of training, and mistakes that only such a step makes."""
 
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
 
-from grucli.analysis.gradient_checks import Report, check_run, check_settings
+from grucli.analysis.gradient_checks import (
+    Report,
+    Step,
+    check_run,
+    check_settings,
+    check_training,
+    next_step,
+)
 from grucli.analysis.mistakes import find, made
 from grucli.errors import SettingsError, UsageError
+from grucli.nn import backend, gradcheck, input_projection, matmul, packed
+from grucli.nn import model as model_module
+from grucli.nn.backend import NUMPY, Backend, usable
+from grucli.nn.cells import CELLS
+from grucli.nn.dropout import Dropout
 from grucli.nn.gradcheck import Row
+from grucli.nn.onednn import Unavailable
 from grucli.run.run import Run
+from grucli.training import processes
+from grucli.training.processes import Shards
+from tests.faults.gradients import MUTATIONS, ROOT
 
 
 def test_a_model_that_settings_describe() -> None:
@@ -60,3 +81,138 @@ def test_a_step_of_training_is_checked_at_full_size() -> None:
     title = "as in training, numpy float32, 2 processes, against float64: V=100 H=256 L=1 T=24 B=48"
     assert {row.verdict for row in report.sections[title]} == {"right"}
     assert "a step of training in float64: V=100 H=256 L=1 T=24 B=48" in report.sections
+
+
+# ---- one step of training
+
+try:
+    ALL = [NUMPY, Backend("onednn"), *[Backend("onednn", "bfloat16")] * usable().has_bfloat16]
+except Unavailable:
+    ALL = [NUMPY]
+
+
+def step(
+    cell: str = "gru", *, dropout: Dropout | None = None, documents: bool = False, workers: int = 1
+) -> Step:
+    model, window = gradcheck.toy(50, 48, 2, 12, 16, 0.0, 0, cell, documents=documents)
+    state = window.state.astype(np.float32)
+    return Step(model.astype(np.float32), window.x, window.targets, state, dropout, workers)
+
+
+def wrong(one: Step, products: Backend = NUMPY) -> list[Row]:
+    return [row for _, row in check_training(one, [products]) if row.verdict != "right"]
+
+
+OUTPUTS, RECURRENT = Dropout(0.25, (1,)), Dropout(0.0, (1,), recurrent=0.3)
+
+
+@pytest.mark.parametrize("products", ALL, ids=str)
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize(
+    "kind",
+    [{}, {"documents": True}, {"dropout": OUTPUTS}, {"dropout": RECURRENT}],
+    ids=["plain", "documents", "dropout", "weight dropout"],
+)
+def test_every_gradient_of_training_is_right(
+    products: Backend, cell: str, kind: dict[str, Any]
+) -> None:
+    rows = [row for _, row in check_training(step(cell, **kind), [products])]
+    assert [row for row in rows if row.verdict != "right"] == []
+    assert {"loss", "layer1.h_T", "layer2.h_T", "output.W_hc"} <= {row.name for row in rows}
+
+
+def test_two_processes_and_what_they_could_do_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    two = step(dropout=Dropout(0.25, (1,), recurrent=0.3), workers=2)
+    assert wrong(two) == []
+    right = Shards.loss_and_gradients
+
+    def halved(shards: Shards, *arguments: Any) -> Any:
+        loss, state, grads = right(shards, *arguments)
+        grads.flat -= 0.5 * shards.own.gradients[1].flat
+        return loss, state, grads
+
+    monkeypatch.setattr(Shards, "loss_and_gradients", halved)
+    assert wrong(two)
+
+
+def test_blocks_in_reverse_order_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(matmul, "UNPACKED", 10_000)
+    monkeypatch.setattr(matmul, "best_width", lambda rows, K, N: 16 if N % 16 == 0 else N)
+    monkeypatch.setattr(backend, "best_width", matmul.best_width)
+    matmul._largest_group.cache_clear()
+    assert wrong(step()) == []
+    update = packed.PackedWeights.update
+
+    def reversed_(weights: Any) -> None:
+        update(weights)
+        copy = weights["layer1.W_h"].blocks
+        copy[:] = copy[:, ::-1].copy()
+
+    monkeypatch.setattr(packed.PackedWeights, "update", reversed_)
+    assert any(row.verdict == "WRONG" for row in wrong(step()))
+
+
+def test_output_weights_from_the_first_rows_only_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "ROWS_AT_ONCE", 64)
+    assert wrong(step()) == []
+    right, calls = matmul.Matrix.gradient, itertools.count()
+
+    def first_rows(*arguments: Any, add: bool = False) -> None:
+        if not add or next(calls) % 3 == 0:
+            right(*arguments, add=add)
+
+    monkeypatch.setattr(matmul.Matrix, "gradient", first_rows)
+    (row, *_) = wrong(step())
+    assert row.name == "all parameters"
+
+
+def test_one_group_of_rows_by_character_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_projection, "SORTED_AT_ONCE", 48 * 64)
+    assert wrong(step()) == []
+    right = input_projection.groupby
+
+    def first_group(*given: Any) -> list[tuple[int, list[Any]]]:
+        return [(key, list(group)) for key, group in right(*given)][:1]
+
+    monkeypatch.setattr(input_projection, "groupby", first_group)
+    assert wrong(step())[0].name == "all parameters"
+
+
+@pytest.mark.parametrize("applied", [0, 1], ids=["to the weights", "to the gradients"])
+def test_recurrent_masks_that_are_applied_once_are_seen(
+    applied: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, calls = processes.mask_, itertools.count()
+
+    def every_second(params: Any, masks: Any) -> None:
+        if next(calls) % 2 == applied:
+            right(params, masks)
+
+    monkeypatch.setattr(processes, "mask_", every_second)
+    assert any(row.verdict == "WRONG" for row in wrong(step(dropout=RECURRENT)))
+
+
+def test_weights_that_rounding_makes_undecidable_are_not_wrong() -> None:
+    chaotic = step("rnn")
+    chaotic.model.params.flat *= 4.0
+    rows = wrong(chaotic, ALL[-1])
+    assert {row.verdict for row in rows} <= {"undecided"}
+
+
+def test_the_next_step_of_a_run(trained: Path) -> None:
+    checkpoint = Run.open(trained).checkpoint
+    ids = np.tile(np.arange(5), 900)
+    following = next_step(checkpoint, ids, resumes=True)
+    assert following.x.shape[1] == checkpoint.batch == 4
+    assert following.dropout is not None
+    assert following.dropout.seed[-1] == checkpoint.progress.step
+    assert np.array_equal(following.state, checkpoint.state)
+    other = next_step(checkpoint, ids[:7], resumes=False)
+    assert other.x.size <= 6
+    assert not other.state.any()
+
+
+def test_the_places_of_all_mutations_are_in_the_source() -> None:
+    for _, one in MUTATIONS:
+        source = (ROOT / "grucli" / one.module).read_text("utf-8")
+        assert source.count(one.right) == 1, one.what

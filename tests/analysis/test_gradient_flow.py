@@ -1,3 +1,4 @@
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from grucli.analysis import gradient_flow
+from grucli.analysis.gradient_flow import GradientFlow
 from grucli.analysis.gradient_routes import look_back, look_back_in_text, windows_before
 from grucli.analysis.subject import Subject, untrained
 from grucli.data.vocabulary import Vocabulary
@@ -64,5 +66,18 @@ def test_equal_names_are_told_apart_and_other_vocabularies_refused(text_file: Pa
 
 
 def test_where_a_norm_falls_below_a_limit() -> None:
-    assert gradient_flow.falls_below([1.0, 0.5, 0.009, 0.02], 0.01) == 2
-    assert gradient_flow.falls_below([1.0, 0.5], 0.01) is None
+    median = np.array([1.0, 0.5, 0.009, 0.02])
+    assert GradientFlow("a", median, median, median).falls_below() == {1e-2: 2, 1e-3: None}
+
+
+def test_medians_are_drawn_on_a_logarithmic_axis_with_their_bands() -> None:
+    median = np.array([1.0, 1e-2, 1e-5, 0.0])
+    flow = GradientFlow("a $name$ <b>\x1b", median / 2, median, median * 2)
+    drawn = gradient_flow.chart([flow, replace(flow, name="other")])
+    root = ElementTree.fromstring(drawn)  # raises if it is not well-formed
+    names = [one.tag.rpartition("}")[2] for one in root.iter()]
+    assert (names.count("polyline"), names.count("polygon")) == (2, 2)
+    assert drawn.count("stroke-dasharray") == len(gradient_flow.LIMITS)
+    assert {"a $name$ <b>\N{SYMBOL FOR ESCAPE}", "other", "0.001", "1"} <= {
+        one.text for one in root.iter()
+    }

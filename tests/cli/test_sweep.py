@@ -70,6 +70,12 @@ def test_trouble_with_the_report_ends_no_sweep(
     assert "next\n" in told.err
 
 
+def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
+    before = grucli("sweep", "--show", study).out
+    moved = study.rename("elsewhere")
+    assert grucli("sweep", "--show", moved).out == before
+
+
 def test_what_mattered(text_file: Path, grucli: Grucli) -> None:
     ranges = {"model.hidden": {"range": [4, 12]}, "sweep.trials": 5}
     summary = train(text_file, ranges)

@@ -51,7 +51,7 @@ def test_a_long_text_is_kept_and_found_again(monkeypatch: pytest.MonkeyPatch) ->
     whole = read(["t.txt"], Data())
     assert whole.cached_ids is None
     assert text_of(first) == text_of(again) == text_of(whole) == TEXT
-    facts = [(c.sha256, c.size, c.sources, c.vocabulary) for c in (first, again, whole)]
+    facts = [(c.text_id, c.text_id.bytes, c.sources, c.vocabulary) for c in (first, again, whole)]
     assert facts[0] == facts[1] == facts[2]
     assert first.ids.dtype == whole.ids.dtype
 
@@ -83,7 +83,7 @@ def test_other_ways_to_read_a_text_are_other_entries() -> None:
         skipping = read(["t.txt"], Data(), smaller, "skip")
         assert skipping.cached_ids not in files
         assert text_of(skipping) == "".join(c for c in TEXT if ord(c) in smaller.symbols)
-        assert skipping.skipped == len(TEXT) - len(skipping.ids)
+        assert skipping.text_id.skipped == len(TEXT) - len(skipping.ids)
 
 
 def test_skipping_and_reading_as_one_unknown_are_two_readings() -> None:
@@ -92,7 +92,7 @@ def test_skipping_and_reading_as_one_unknown_are_two_readings() -> None:
     assert own.rare
     for _ in range(2):  # made, then found
         skipping = read(["t.txt"], data, own.vocabulary, "skip")
-        assert (skipping.skipped, len(skipping.ids)) == (own.rare, len(TEXT) - own.rare)
+        assert (skipping.text_id.skipped, len(skipping.ids)) == (own.rare, len(TEXT) - own.rare)
         again = read(["t.txt"], data, own.vocabulary)
         assert (again.rare, len(again.ids), again.cached_ids) == (
             own.rare,

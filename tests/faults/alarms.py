@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grucli.analysis.gradient_checks import Report, _window, check_run
+from grucli.analysis.gradient_checks import Report, check_run, window_of
 from grucli.analysis.mistakes import made, mistakes
 from grucli.nn import gradcheck
 from grucli.nn.gradcheck import Window, gradients_of
@@ -110,7 +110,7 @@ def check(number: int, text: Path, home: Path, library: str) -> list[str]:
         report = check_run(run, products=library)  # type: ignore[arg-type]
         opened = Run.open(run)
         model = opened.lm.model.astype(np.float64)
-        window = _window(opened.ids(), opened.checkpoint.state)
+        window = window_of(opened.ids(), opened.checkpoint.state)
         exact = "agrees" if agrees(model, window) else "differs"
     largest = float(np.abs(model.params.flat).max())
     lost = ", ".join(missed(model, window, cell, number)) or "all seen"

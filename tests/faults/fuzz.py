@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,9 @@ def same(one: Checkpoint, other: Checkpoint) -> bool:
         (c.model.params.flat, c.moments.m, c.moments.v, c.state, c.counts, c.vocabulary.symbols)
         for c in (one, other)
     ]
-    return all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True)) and (
-        (one.settings, one.progress, one.window, one.corpus)
-        == (other.settings, other.progress, other.window, other.corpus)
-    )
+    facts = [(c.settings, c.progress, c.window, astuple(c.text_id), c.unseen) for c in (one, other)]
+    equal = all(np.array_equal(a, b) for a, b in zip(*arrays, strict=True))
+    return equal and facts[0] == facts[1]
 
 
 def read_damaged(content: bytes, place: Path, original: Checkpoint) -> bool:

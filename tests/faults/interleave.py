@@ -24,8 +24,8 @@ from grucli.errors import GrucliError
 from grucli.files import Lock
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 
 BASE: Values = {
     "model.hidden": 4,

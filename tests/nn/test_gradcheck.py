@@ -13,7 +13,7 @@ from grucli.analysis import mistakes
 from grucli.analysis.mistakes import Mistake, changed, made
 from grucli.nn import gradcheck, state_resets
 from grucli.nn.cells import CELLS
-from grucli.nn.gradcheck import Row
+from grucli.nn.gradcheck import Argument, Row
 from grucli.nn.params import Array
 from grucli.nn.rounding import ROUNDING
 
@@ -78,17 +78,14 @@ def test_a_mistake_where_a_document_begins_is_found(
 def test_zero_over_zero_is_no_error_and_nan_is_one() -> None:
     assert gradcheck.relative_error(0.0, 0.0) == 0.0
     assert not gradcheck.Row("a", (1,), "1", math.nan).passed
-    bad = gradcheck.check_entries("a", np.ones(2), np.ones(2), lambda: math.nan)
-    assert not bad.passed
+    assert not Argument("a", np.ones(2), np.ones(2), lambda: math.nan).check_entries().passed
 
 
 def test_random_directions_find_a_missing_gradient() -> None:
     array = np.arange(1.0, 5.0)
-    rng = np.random.default_rng(0)
-    right = gradcheck.check_direction("a", array, 2 * array, lambda: float(array @ array), rng)
-    wrong = gradcheck.check_direction("a", array, 0 * array, lambda: float(array @ array), rng)
-    assert right.passed
-    assert not wrong.passed
+    right = Argument("a", array, 2 * array, lambda: float(array @ array))
+    assert right.check_direction(np.random.default_rng(0)).passed
+    assert not replace(right, gradient=0 * array).check_direction(np.random.default_rng(0)).passed
 
 
 def found_wrong(cell: str) -> bool:
@@ -146,11 +143,9 @@ def test_extreme_weights_are_no_mistake(cell: str) -> None:
     model, window = gradcheck.toy(7, 6, 2, 8, 3, 0.0, 0, cell)
     model.params.flat *= 100.0
     rng = np.random.default_rng(0)
-    gradients = gradcheck.gradients_of(model, window)
-    loss = partial(gradcheck.loss_of, model, window)
     by_differences = [
-        gradcheck.check_entries(name, array, gradients[name], loss, np.arange(3))
-        for name, array in gradcheck.named(model, model.params.items(), list(window.state))
+        replace(argument, doubt=None).check_entries(np.arange(3))
+        for argument in gradcheck.arguments(model, window)
     ]
     assert not all(row.passed for row in by_differences)
     rows = list(gradcheck.check_model(model, window, rng, entries=12))

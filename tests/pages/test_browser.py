@@ -711,7 +711,7 @@ def test_look_inside_begins_with_a_unit_that_means_something(opened: Any) -> Non
     page.wait()
     page.tab.click("#tab-inside")
     page.tab.wait_for_selector("#inside-strip span.chosen")
-    place = FEATURES["position in line"](text)
+    place = list(FEATURES["position in line"](text))
     states = lm.states(text)["h"]
     correlations = [abs(np.corrcoef(place, states[:, k])[0, 1]) for k in range(16)]
     best = str(int(np.argmax(correlations)))

@@ -3,14 +3,9 @@ from typing import Any
 
 import pytest
 
-from grucli.analysis.comparison import judge_all, plan_comparison
-from grucli.data import corpus
-from grucli.errors import UsageError
 from grucli.run.conclusion import Conclusion, conclude_run
-from grucli.run.run import Run
-from grucli.training.events import Finished
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from tests.texts import prose
 
 SMALL: dict[str, Any] = {
@@ -60,42 +55,6 @@ def test_without_validation_text_or_samples_there_is_less_to_say() -> None:
 def test_a_run_that_was_stopped_for_want_of_patience() -> None:
     changes = {"optim__lr": 1e-12, "optim__schedule": "constant", "train__steps": 90}
     assert conclusion(train__patience=2, **changes).stopped_early == 2
-
-
-def test_a_comparison_reads_its_text_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    read, original = [], corpus.read
-
-    def counted(*arguments: Any, **named: Any) -> Any:
-        read.append(arguments)
-        return original(*arguments, **named)
-
-    for module in ("training.session", "run.run"):
-        monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
-    comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"], seeds=2)
-    found = [event.run for event in comparison.train() if isinstance(event, Finished)]
-    paths = [Run(run.path) for run in found]
-    outcomes = judge_all(paths, comparison.text)
-    assert len(read) == 1
-    assert judge_all(paths) == outcomes
-    assert len(read) == 2
-    assert [(run.settings.model.cell, run.settings.train.seed) for run in found] == [
-        ("gru", 0),
-        ("rnn", 0),
-        ("gru", 1),
-        ("rnn", 1),
-    ]
-    assert found[3].path.name.endswith("-rnn-1")
-
-
-def test_a_comparison_that_is_stopped_ends_with_its_run() -> None:
-    comparison = plan_comparison(Request(["text.txt"], values=SMALL), ["gru", "rnn"])
-    (finished,) = [e for e in comparison.train(stop=lambda: True) if isinstance(e, Finished)]
-    assert not finished.complete
-
-
-def test_a_comparison_needs_validation_text() -> None:
-    with pytest.raises(UsageError, match=r"data\.val is 0"):
-        plan_comparison(Request(["text.txt"], values=SMALL | {"data.val": 0.0}), ["gru"])
 
 
 def test_a_run_is_concluded_from_its_directory_as_at_its_end() -> None:

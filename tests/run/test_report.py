@@ -17,8 +17,8 @@ from grucli.run.report import report
 from grucli.run.run import Run
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated, Finished, NotReported, Saved, Stepped
+from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import prepare
 from grucli.training.trainer import Trainer
 from tests.conftest import TINY, Grucli
 

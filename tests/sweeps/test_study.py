@@ -8,7 +8,7 @@ from grucli.errors import RunError, SettingsError, UsageError
 from grucli.sweeps.api import read_study
 from grucli.sweeps.space import read_space
 from grucli.sweeps.worker import Worker
-from tests.conftest import Grucli, refused_locks, snapshot
+from tests.conftest import refused_locks, snapshot
 from tests.sweeps.helpers import LR, TINY, S, events, train, worker
 
 
@@ -58,12 +58,6 @@ def test_a_journal_of_another_study_does_not_take_the_runs(text_file: Path) -> N
         train(text_file, OTHER)
     with pytest.raises(UsageError, match="there is no such study"):
         read_study(S)
-
-
-def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
-    before = grucli("sweep", "--show", study).out
-    moved = study.rename("elsewhere")
-    assert grucli("sweep", "--show", moved).out == before
 
 
 def test_a_study_in_another_database(text_file: Path) -> None:

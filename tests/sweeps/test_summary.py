@@ -1,9 +1,13 @@
 from pathlib import Path
 
+import pytest
+
+from grucli.errors import UsageError
 from grucli.sweeps.api import read_study
-from grucli.sweeps.summary import _union, by_result
-from grucli.sweeps.trial_record import TrialRecord
-from tests.sweeps.helpers import S, train
+from grucli.sweeps.claims import ClaimedTrial
+from grucli.sweeps.summary import TrialRecord, _union, by_result
+from tests.conftest import snapshot
+from tests.sweeps.helpers import S, interrupt, train
 
 
 def test_the_time_of_several_workers_counts_once() -> None:
@@ -23,3 +27,50 @@ def test_only_trials_that_are_done_can_be_the_best() -> None:
     kinds = [("pruned", 1.0), ("done", 2.0), ("impossible", None), ("done", 1.5)]
     trials = [TrialRecord(n, kind, {}, loss, 1) for n, (kind, loss) in enumerate(kinds)]
     assert [one.number for one in sorted(trials, key=by_result)] == [3, 1, 0, 2]
+
+
+# ---- runs of others
+
+
+def test_a_run_of_other_settings_is_not_the_result_of_a_trial(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(ClaimedTrial, "tell", lambda *_, **__: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            train(text_file, {"sweep.trials": 1})
+    config = S / "trial-0000" / "config.yaml"
+    config.write_text(config.read_text().replace("steps: 20", "steps: 30"))
+    with pytest.raises(UsageError, match=r"its run has train\.steps 30, and the trial 20"):
+        train(text_file, {"sweep.trials": 1})
+
+
+def test_an_old_journal_gets_the_runs_with_its_values_and_no_others(text_file: Path) -> None:
+    train(text_file, {"sweep.trials": 1})
+    journal = (S / "study.journal").read_bytes()
+    losses = {one.number: one.loss for one in train(text_file, {"sweep.trials": 4}).trials}
+    (S / "trial-0002").rename("away")
+    (S / "trial-0003").rename(S / "trial-0002")
+    (S / "study.journal").write_bytes(journal)
+    before = snapshot(S / "trial-0002")
+    for _ in range(2):
+        with pytest.raises(UsageError, match=r"trial-0002: its run has optim\.lr .*move it away"):
+            train(text_file, {"sweep.trials": 4})
+    shown = read_study(S)
+    assert {one.number: one.loss for one in shown.trials if one.loss} == {
+        number: losses[number] for number in (0, 1)
+    }
+    assert {path.name for path in shown.runs} == {"trial-0000", "trial-0001"}
+    assert snapshot(S / "trial-0002") == before
+    (S / "trial-0002").rename(S / "trial-0003")
+    again = {one.number: one.loss for one in train(text_file, {"sweep.trials": 4}).trials}
+    assert again == losses
+
+
+def test_a_directory_with_the_name_of_a_trial_is_not_removed(text_file: Path) -> None:
+    (S / "trial-0000" / "samples").mkdir(parents=True)
+    (S / "trial-0000" / "notes.txt").write_text("mine")
+    before = snapshot(S / "trial-0000")
+    with pytest.raises(UsageError, match="trial-0000: is not a run of this study; move it away"):
+        train(text_file, {"sweep.trials": 1})
+    assert snapshot(S / "trial-0000") == before

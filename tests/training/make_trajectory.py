@@ -9,7 +9,8 @@ import tempfile
 from pathlib import Path
 
 from tests.texts import prose
-from tests.training.test_trainer import TRAJECTORY, follow, losses, plan_for, trainer_for
+from tests.training.test_trainer import TRAJECTORY
+from tests.training.trainers import follow, losses, plan_for, trainer_for
 
 
 def main() -> None:

@@ -1,11 +1,10 @@
-"""Runs that are resumed: by two at once, after stops, kills, edits and damage."""
+"""Runs that are stopped, killed, damaged or trained by two at once, and go on."""
 
 import errno
 import json
 import os
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,33 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grucli.config import Values, flatten, resolve
-from grucli.errors import CheckpointError, CorpusError, RunError, SettingsError, UsageError
+from grucli.errors import RunError, SettingsError, UsageError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
-from grucli.training.events import RolledBack, Stepped
-from grucli.training.request import Request
-from grucli.training.session import Session, prepare
+from grucli.training.events import RolledBack
+from grucli.training.session import Session
 from grucli.training.trainer import Trainer
-from tests.conftest import Grucli, refused_locks, snapshot
+from tests.conftest import refused_locks, snapshot
 from tests.faults.trials import remains
 from tests.texts import prose
+from tests.training.small_runs import SMALL, again, from_weights, new, sample_of, train
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs FIFOs, or files that are open elsewhere")
-
-SMALL: Values = {
-    "model.hidden": 8,
-    "train.batch": 4,
-    "train.window": 16,
-    "train.workers": 1,
-    "train.eval_every": 10,
-    "train.log_every": 5,
-    "train.steps": 40,
-    "train.keep": 1,
-    "sample.length": 12,
-}
 
 
 class _Losses:
@@ -54,43 +40,9 @@ class _Losses:
         return self.losses[self.given - 1]
 
 
-Prepare = Callable[[Trainer], object]
-
-
 @pytest.fixture(autouse=True)
 def _text() -> None:
     Path("text.txt").write_text(prose(4000), encoding="utf-8")
-
-
-def values(**changes: Any) -> Values:
-    return {key.replace("__", "."): value for key, value in changes.items()}
-
-
-def new(**changes: Any) -> Session:
-    return prepare(Request("text.txt", values=SMALL | values(**changes), origin="test"))
-
-
-def again(run: Path, *sources: str, **changes: Any) -> Session:
-    return prepare(Request(sources, values=values(**changes), origin="test", resume=run))
-
-
-def from_weights(origin: Path, given: Values, **others: Any) -> Session:
-    return prepare(Request("text.txt", values=given, init_from=origin, **others))
-
-
-def train(
-    session: Session, stop_at: int | None = None, prepare: Prepare = lambda _: None
-) -> tuple[Path, list[object]]:
-    """Train to the end or to a step; the run and its events."""
-    with closing(session), session.trainer() as trainer:
-        prepare(trainer)
-        where = trainer.checkpoint.progress
-        events = list(trainer.train(lambda: stop_at is not None and where.step >= stop_at))
-    return trainer.run.path, list(events)
-
-
-def sample_of(run: Path, which: str) -> dict[str, Any]:
-    return json.loads((run / "checkpoints" / f"{which}.json").read_text())  # type: ignore[no-any-return]
 
 
 # ---- two processes
@@ -325,184 +277,6 @@ def test_only_what_the_program_wrote_is_deleted() -> None:
     train(again(run))
     assert all(file.exists() for file in mine)
     assert not any(file.exists() for file in ours)
-
-
-# ---- a run without a checkpoint
-
-
-def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes() -> None:
-    whole, _ = train(new())
-    session = new()
-    with closing(session), session.trainer() as trainer:
-        steps = trainer.train()
-        for event in steps:
-            if isinstance(event, Stepped) and event.step == 7:
-                break
-        killed = trainer.run.path
-        trainer.run._lock.release()
-    (killed / "lock").unlink()
-    session = again(killed)
-    assert "it starts over" in session.notes[-1]
-    train(session)
-    assert remains(killed) == remains(whole)
-    assert (killed / "config.yaml").read_text() == (whole / "config.yaml").read_text()
-
-
-def unborn(origin: Path | None = None, **others: Any) -> Path:
-    """A run that was killed before its first step."""
-    base: Values = {"train.steps": 20, "train.workers": 1}
-    session = new() if origin is None else from_weights(origin, base, **others)
-    with closing(session), session.trainer() as trainer:
-        return trainer.run.path
-
-
-def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
-    run = unborn()
-    with pytest.raises(SettingsError, match="the run was started with 8; it cannot become 9"):
-        again(run, model__hidden=9)
-    weights, _ = train(new(), 15)
-    child = unborn(weights)
-    train(again(child), 3)
-    child = unborn(weights)
-    train(again(weights))
-    with pytest.raises(CheckpointError, match="its initial weights"):
-        again(child)
-    Path("text.txt").write_text(prose(4000, seed=7), encoding="utf-8")
-    with pytest.raises(CorpusError, match="the corpus has changed"):
-        again(run)
-
-
-def test_the_notes_of_a_new_run_are_given_again_when_it_starts_over() -> None:
-    weights, _ = train(new(), 15)
-    Path("text.txt").write_text(prose(4000) + "\N{SNOWMAN}", encoding="utf-8")
-    child = unborn(weights, unknown="skip")
-    session = again(child)
-    session.close()
-    assert len(set(session.notes)) == len(session.notes)
-    for part in ("1 characters that", "it starts over"):
-        assert sum(part in note for note in session.notes) == 1
-
-
-# ---- config.yaml
-
-
-def test_what_may_change_is_taken_from_an_edited_config_file() -> None:
-    run, _ = train(new(), 15)
-    config = run / "config.yaml"
-    config.write_text(config.read_text().replace("steps: 40", "steps: 44"))
-    session = again(run)
-    assert any("asks for train.steps 44" in note for note in session.notes)
-    train(session)
-    assert sample_of(run, "last")["step"] == 44
-
-
-def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
-    run, _ = train(new(), 15)
-    config = run / "config.yaml"
-    sound = config.read_text()
-    for old, new_, told in [
-        ("hidden: 8", "hidden: 9", r"config\.yaml: model\.hidden: the run was started with 8"),
-        ("hidden: 8", "hiden: 8", r"config\.yaml: unknown key model\.hiden"),
-        ("hidden: 8", "hidden: [", "delete it to use the settings of the checkpoint"),
-    ]:
-        edited = sound.replace(old, new_)
-        config.write_text(edited)
-        with pytest.raises(SettingsError, match=told):
-            again(run)
-        assert config.read_text() == edited
-    config.unlink()
-    train(again(run))
-    assert flatten(resolve([Run(run).config()]))["model.hidden"] == 8
-
-
-def test_a_longer_budget_that_raises_the_learning_rate_says_so() -> None:
-    changes = {"optim__warmup": 5, "optim__lr": 0.01}
-    run, _ = train(new(**changes))
-    low = Run(run).rows()[-1].lr
-    session = again(run, train__steps=80)
-    (note,) = [note for note in session.notes if "learning rate rises" in note]
-    assert f"rises from {low:.2g} to 0.0056" in note
-    session.close()
-    low_rate = f"--set optim.schedule=constant --set optim.lr={low:.2g}"
-    assert low_rate in note
-    constant = {"optim__schedule": "constant", "optim__lr": float(f"{low:.2g}")}
-    session = again(run, train__steps=80, **constant)
-    assert not any("learning rate rises" in note for note in session.notes)
-    train(session)
-    assert Run(run).rows()[-1].lr == float(f"{low:.2g}")
-    other, _ = train(new(**changes), 20)
-    session = again(other)  # as planned
-    assert not any("learning rate rises" in note for note in session.notes)
-    session.close()
-
-
-def test_the_number_of_workers_may_change() -> None:
-    run, _ = train(new(train__batch=32), 15)
-    session = again(run, train__workers=2)
-    assert any("the number of workers was 1 and is 2" in note for note in session.notes)
-    train(session)
-    assert Run(run).info.workers == 2
-    assert Run(run).rows()[-1].step == 40
-
-
-# ---- weights of another run
-
-
-def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> None:
-    origin, _ = train(new(), 15)
-
-    def chosen(**changes: Any) -> Values:
-        return from_weights(origin, values(**changes)).suited
-
-    assert chosen() == {"optim.lr": 0.012}
-    assert chosen(train__batch=256) == {"optim.lr": 0.024, "optim.warmup": 12}
-    assert chosen(train__minutes=240) == {"optim.lr": 0.006}
-    assert chosen(optim__lr=0.5) == {}
-
-
-def test_a_long_text_and_a_long_budget_take_the_lower_of_their_rates(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "grucli.training.session.suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512}
-    )
-    for given, rate in [({"train.steps": 9}, 0.012), ({"train.minutes": 480.0}, 0.0071)]:
-        assert prepare(Request("text.txt", values=given)).suited["optim.lr"] == rate
-
-
-def test_new_characters_are_predicted_with_their_frequencies() -> None:
-    common = prose(4000)
-    Path("text.txt").write_text(common.replace("a", "e").replace("o", "e"), encoding="utf-8")
-    origin, _ = train(new(train__steps=150, optim__warmup=10, model__hidden=32))
-    Path("text.txt").write_text(common, encoding="utf-8")
-    session = from_weights(origin, {}, extend_vocabulary=True)
-    model, plan = session.checkpoint.model, session.plan
-    x = plan.windows.window(1)[0]
-    for letter in "ao":
-        new_id = int(plan.corpus.vocabulary.encode(letter)[0])
-        log_p, _, _ = model.score(
-            x,
-            np.full_like(x, new_id),
-            model.zero_state(x.shape[1]),
-            model.workspace(*x.shape),
-        )
-        frequency = plan.counts[new_id] / plan.counts.sum()
-        assert np.exp(log_p).mean() == pytest.approx(frequency, rel=0.25)
-
-
-# ---- bits
-
-
-def test_what_decides_the_bits_is_recorded_and_a_change_is_named(grucli: Grucli) -> None:
-    run, _ = train(new(), 15)
-    told = json.loads((run / "run.json").read_text())
-    assert {"blas kernel", "blas threads", "products", "numpy"} <= set(told["versions"])
-    for key in ("blas kernel", "blas threads"):
-        changed = {**told, "versions": {**told["versions"], key: "another"}}
-        (run / "run.json").write_text(json.dumps(changed))
-        session = again(run)
-        session.close()
-        assert any(f"{key} was another and is" in note for note in session.notes)
 
 
 # ---- a hitch between a checkpoint and run.json

@@ -1,7 +1,5 @@
-import csv
-import errno
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
@@ -11,108 +9,40 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grucli.config import Model, Settings, resolve
-from grucli.data.corpus import read
+from grucli.config import Model
 from grucli.defaults import learning_rate
 from grucli.errors import (
     CheckpointError,
-    CorpusError,
-    DivergedError,
     RunError,
-    SettingsError,
-    UnknownCharacterError,
 )
 from grucli.evaluation import baselines, guessed
-from grucli.files import sha256
 from grucli.nn.params import Params
 from grucli.run import checkpoint as checkpoints
-from grucli.run.checkpoint import Progress
-from grucli.run.writer import CheckpointWriter, RunWriter
-from grucli.training.divergence import check_learning
+from grucli.run.writer import RunWriter
 from grucli.training.events import (
     Evaluated,
     Evaluating,
-    Event,
-    NotWritten,
     RolledBack,
     Saved,
     Skipped,
     Stepped,
 )
-from grucli.training.plan import Plan, make_plan
 from grucli.training.start import resume, start
 from grucli.training.step import TrainStep
 from grucli.training.trainer import Trainer
-from tests.conftest import snapshot
 from tests.texts import prose
+from tests.training.trainers import (
+    follow,
+    last,
+    losses,
+    plan_for,
+    resumed,
+    returns,
+    rows,
+    trainer_for,
+)
 
 TRAJECTORY = Path(__file__).with_name("trajectory.json")
-
-BASE = {
-    "model.hidden": 12,
-    "model.layers": 2,
-    "model.dropout": 0.1,
-    "train.batch": 4,
-    "train.window": 16,
-    "train.steps": 24,
-    "train.eval_every": 10,
-    "train.log_every": 5,
-    "sample.length": 20,
-    "optim.lr": 0.01,
-    "optim.warmup": 2,
-}
-
-
-def settings_with(**changes: object) -> Settings:
-    values = dict(BASE)
-    for key, value in changes.items():
-        values[key.replace("__", ".")] = value
-    return resolve([("test", values)])
-
-
-@pytest.fixture
-def text() -> str:
-    Path("t.txt").write_text(prose(4000), encoding="utf-8")
-    return "t.txt"
-
-
-def plan_for(text: str, **changes: object) -> Plan:
-    settings = settings_with(**changes)
-    return make_plan(settings, read([text], settings.data))
-
-
-def trainer_for(plan: Plan, name: str = "run") -> Trainer:
-    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
-    run.write_info({})
-    return Trainer(plan, start(plan), run)
-
-
-def follow(trainer: Trainer, stop_at: int | None = None) -> list[Event]:
-    where = trainer.checkpoint.progress
-    return list(trainer.train(lambda: stop_at is not None and where.step >= stop_at))
-
-
-def resumed(trainer: Trainer, plan: Plan) -> Trainer:
-    """A new trainer that goes on from the last checkpoint of another."""
-    checkpoint = checkpoints.read(trainer.run.checkpoints.find("last"))
-    trainer.run.drop_after(checkpoint.progress.step)
-    return Trainer(plan, resume(plan, checkpoint), trainer.run)
-
-
-def last(trainer: Trainer) -> str:
-    return sha256(trainer.run.checkpoints.find("last"))
-
-
-def rows(trainer: Trainer, *without: str) -> list[dict[str, str]]:
-    with (trainer.run.path / "metrics.csv").open(encoding="utf-8", newline="") as file:
-        return [
-            {key: value for key, value in row.items() if key not in without}
-            for row in csv.DictReader(file)
-        ]
-
-
-def losses(events: Iterable[Event]) -> list[float]:
-    return [event.loss for event in events if isinstance(event, Stepped)]
 
 
 def test_equal_runs_write_equal_checkpoints(text: str) -> None:
@@ -389,17 +319,6 @@ def test_patience_stops_a_run_that_no_longer_improves(text: str) -> None:
     assert trainer.checkpoint.progress.step == 20
 
 
-@pytest.mark.parametrize("keep", [0, 1, 3, 5, 99])
-def test_best_and_last_always_exist_and_keep_limits_the_others(text: str, keep: int) -> None:
-    plan = plan_for(text, train__steps=60, train__keep=keep, train__eval_every=5)
-    trainer = trainer_for(plan)
-    follow(trainer)
-    files = sorted(path.name for path in trainer.run.checkpoints.path.glob("*.npz"))
-    pointed = {trainer.run.checkpoints.pointer(which).file for which in ("best", "last")}  # type: ignore[union-attr, arg-type]
-    assert pointed <= set(files)
-    assert len(set(files) - pointed) == min(keep, 12 - len(pointed))
-
-
 def test_a_crash_loses_what_came_after_the_checkpoint_and_makes_it_again(text: str) -> None:
     plan = plan_for(text, train__log_every=1, train__sample_every=1)
     whole, part = trainer_for(plan), trainer_for(plan, "crashed")
@@ -431,22 +350,6 @@ def test_a_crash_between_a_checkpoint_and_its_pointer_does_no_harm(text: str) ->
         trainer.run.checkpoints.find("last")
 
 
-def test_checkpoints_are_also_written_by_time(text: str) -> None:
-    now = [0.0]
-
-    def clock() -> float:
-        now[0] += 1.0
-        return now[0]
-
-    plan = plan_for(text, train__eval_every=1000, train__save_minutes=0.2)
-    run = RunWriter.create(Path("runs"), "saves", plan.settings, {}, {})
-    run.write_info({})
-    saved = [
-        e for e in Trainer(plan, start(plan), run, clock=clock).train() if isinstance(e, Saved)
-    ]
-    assert len(saved) > 2
-
-
 def test_a_validation_loss_that_is_not_finite_is_never_the_best(text: str) -> None:
     trainer = trainer_for(plan_for(text))
     trainer.checkpoint.progress.chars = 1
@@ -469,25 +372,6 @@ def test_weight_decay_is_the_learning_rate_times_it(text: str) -> None:
     )
     lr = plain.checkpoint.progress.lr
     np.testing.assert_allclose(difference, 0.5 * lr * before, rtol=1e-3, atol=1e-7)
-
-
-def test_the_files_of_a_run(text: str) -> None:
-    trainer = trainer_for(plan_for(text, train__steps=10, train__keep=0))
-    follow(trainer)
-    files = {
-        str(p.relative_to(trainer.run.path)) for p in trainer.run.path.rglob("*") if p.is_file()
-    }
-    assert {file.replace("\\", "/") for file in files} == {
-        "config.yaml",
-        "overrides.yaml",
-        "run.json",
-        "lock",
-        "metrics.csv",
-        "samples/step-00000010.txt",
-        "checkpoints/step-00000010.npz",
-        "checkpoints/best.json",
-        "checkpoints/last.json",
-    }
 
 
 def test_without_validation_text_the_training_loss_decides(text: str) -> None:
@@ -593,10 +477,6 @@ def test_a_run_that_diverges_goes_back_with_half_the_learning_rates(text: str) -
     assert rates[20] < 0.5 * rates[10]
 
 
-def returns(events: Iterable[Event]) -> list[tuple[int, float]]:
-    return [(event.step, event.lr_factor) for event in events if isinstance(event, RolledBack)]
-
-
 def test_a_run_goes_back_as_often_as_needed_and_run_json_tells(text: str) -> None:
     trainer = trainer_for(plan_for(text))
     fails_at(trainer, *range(13, 18), times=2)
@@ -647,56 +527,6 @@ def test_what_went_back_has_no_later_files(text: str) -> None:
     assert (saved.progress.step, saved.progress.lr_factor) == (10, 0.5)
 
 
-def test_losses_that_are_finite_but_absurd_are_a_divergence(text: str) -> None:
-    """Twenty in a row; a shorter outburst passes, but no evaluation counts while it lasts."""
-    for count, expected in [(19, []), (20, [(10, 0.5)])]:
-        trainer = trainer_for(plan_for(text, train__steps=60))
-        original, where = (
-            trainer.train_step.shards.loss_and_gradients,
-            trainer.checkpoint.progress,
-        )
-
-        def absurd(
-            *arguments: Any, count: int = count, where: Any = where, original: Any = original
-        ) -> Any:
-            loss, state, grads = original(*arguments)
-            bad = where.lr_factor == 1 and 12 <= where.step + 1 < 12 + count
-            return (loss + 2e4 if bad else loss), state, grads
-
-        trainer.train_step.shards.loss_and_gradients = absurd  # type: ignore[method-assign]
-        events = follow(trainer)
-        assert returns(events) == expected
-        evaluated = [event.step for event in events if isinstance(event, Evaluated)]
-        assert evaluated == [10, *((20, 30) if expected else ()), 40, 50, 60]
-
-
-def learning(**values: Any) -> Progress:
-    return Progress(step=300, train_loss=3.5, evaluated_step=250, evaluated_loss=3.5, **values)
-
-
-def test_what_is_no_better_than_a_guess_has_learned_nothing(text: str) -> None:
-    plan = plan_for(text, optim__lr=0.02)
-    guess = guessed(plan.counts, plan.counts)
-    assert guess < 3
-    stuck = learning()
-    with pytest.raises(DivergedError, match="by their frequency gives 2"):
-        check_learning(plan, stuck, 3.4)
-    assert stuck.evaluated_step is None
-    lost = replace(learning(), evaluated_loss=2.0, lr_factor=0.01, step=50)
-    with pytest.raises(DivergedError):
-        check_learning(plan, lost, 3.4)
-    assert lost.evaluated_step == 250
-    for sound, loss in [
-        (replace(learning(), step=199), 3.5),  # it has just begun
-        (replace(learning(), lr_factor=0.125), 3.5),  # its rate is not too high
-        (replace(learning(), train_loss=1.0), 9.9),  # it memorizes its text
-        (learning(), 2.0),
-        (replace(lost, lr_factor=2.0**-10), 3.4),  # it cannot be helped
-    ]:
-        check_learning(plan, sound, loss)
-        assert sound.evaluated_step == 250
-
-
 def test_a_run_that_stays_at_the_frequencies_starts_again_by_itself(text: str) -> None:
     changes = {"optim__lr": 3.0, "train__steps": 500, "train__eval_every": 50}
     trainer = trainer_for(plan_for(text, sample__length=0, **changes))
@@ -722,135 +552,3 @@ def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
                 events = list(trainer.train(lambda: True))
             assert returns(events) == [(10, 0.5 ** (attempt + 1))]
             assert checkpoints.read(trainer.run.checkpoints.find("last")).finite
-
-
-@pytest.mark.parametrize("what", ["metrics", "samples", "checkpoints"])
-def test_a_disk_that_is_full_for_a_while_loses_nothing(
-    text: str, what: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, part = trainer_for(plan_for(text)), trainer_for(plan_for(text))
-    follow(whole)
-    owner, name = {
-        "metrics": (RunWriter, "append_metrics"),
-        "samples": (RunWriter, "write_sample"),
-        "checkpoints": (CheckpointWriter, "save"),
-    }[what]
-    original = getattr(owner, name)
-
-    def full(run: object, *arguments: Any, **named: Any) -> object:
-        if 10 < part.checkpoint.progress.step < 24:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return original(run, *arguments, **named)
-
-    monkeypatch.setattr(owner, name, full)
-    told = [event for event in follow(part) if isinstance(event, NotWritten)]
-    assert told
-    assert all(event.safe_step == 10 for event in told)
-    clock = ("chars_per_s", "elapsed_s")
-    assert rows(part, *clock) == rows(whole, *clock)
-    for sample in (whole.run.path / "samples").iterdir():
-        assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
-    assert checkpoints.read(part.run.checkpoints.find("last")).progress.step == 24
-    parameters = [
-        checkpoints.read(t.run.checkpoints.find("last")).model.params.flat for t in (part, whole)
-    ]
-    np.testing.assert_array_equal(*parameters)
-
-
-@pytest.mark.parametrize(("keep", "best"), [(0, 16), (1, 40), (3, 20)])
-def test_after_a_full_disk_the_same_checkpoints_are_kept(
-    text: str, keep: int, best: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    changes = {"train__keep": keep, "train__steps": 40, "train__eval_every": 4}
-    plan = plan_for(text, **changes)
-    whole, part = trainer_for(plan), trainer_for(plan)
-    for trainer in (whole, part):
-        where = trainer.checkpoint.progress
-        monkeypatch.setattr(
-            trainer, "_validation_loss", lambda where=where: 1.0 + abs(where.step - best)
-        )
-    original = checkpoints.write
-
-    def full(path: Path, checkpoint: Any) -> None:
-        if 10 < part.checkpoint.progress.step < 39:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        original(path, checkpoint)
-
-    follow(whole)
-    monkeypatch.setattr(checkpoints, "write", full)
-    assert any(isinstance(event, NotWritten) for event in follow(part))
-    assert len(part.recorder.unwritten) == 0
-    assert snapshot(part.run.path / "checkpoints") == {
-        name.replace(str(whole.run.path), str(part.run.path)): content
-        for name, content in snapshot(whole.run.path / "checkpoints").items()
-    }
-
-
-def test_an_error_of_writing_that_will_not_pass_ends_the_run(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = trainer_for(plan_for(text))
-    follow(trainer, 12)
-
-    def denied(*_: object) -> None:
-        raise OSError(errno.EACCES, "Permission denied")
-
-    monkeypatch.setattr(RunWriter, "append_metrics", denied)
-    with pytest.raises(OSError, match="Permission denied"):
-        follow(trainer)
-
-
-def test_a_checkpoint_is_read_back_before_it_takes_its_place(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = trainer_for(plan_for(text))
-    follow(trainer, 3)
-    before = last(trainer)
-    original = np.savez
-
-    def bad_memory(file: Any, **arrays: np.ndarray) -> None:
-        original(file, **arrays)
-        file.seek(len(arrays["meta"]) + 2000)
-        file.write(b"\0\1\2\3")
-
-    monkeypatch.setattr(np, "savez", bad_memory)
-    with pytest.raises(OSError, match="the file read back is not the file that was written"):
-        follow(trainer, 4)
-    assert last(trainer) == before
-    assert not list(trainer.run.checkpoints.path.glob(".*"))
-
-
-def test_resuming_refuses_another_text_and_a_used_up_budget(text: str) -> None:
-    plan = plan_for(text)
-    trainer = trainer_for(plan)
-    follow(trainer)
-    done = checkpoints.read(trainer.run.checkpoints.find("last"))
-    with pytest.raises(SettingsError, match="has used its budget"):
-        resume(plan, done)
-    Path("other.txt").write_text(prose(4000, seed=9), encoding="utf-8")
-    with pytest.raises(CorpusError, match="the corpus has changed"):
-        resume(plan_for("other.txt"), done)
-
-
-def test_a_prompt_that_the_corpus_cannot_spell_is_found_beforehand(text: str) -> None:
-    with pytest.raises(UnknownCharacterError, match="CAPITAL LETTER X"):
-        plan_for(text, sample__prompt="X")
-
-
-def test_more_memory_than_the_machine_has_is_refused(
-    text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("grucli.training.plan.physical_memory", lambda: 2**20)
-    with pytest.raises(SettingsError, match=r"this machine has 0\.0: lower model.hidden"):
-        plan_for(text, model__hidden=512)
-
-
-def test_the_memory_announced_covers_what_is_allocated(text: str) -> None:
-    plan = plan_for(text)
-    trainer = trainer_for(plan)
-    workspace, params = (
-        trainer.train_step.shards.own.workspace,
-        trainer.checkpoint.model.params.flat,
-    )
-    (cache,) = workspace.caches
-    assert plan.memory > cache.states.nbytes + cache.a.nbytes + 4 * params.nbytes

@@ -1,0 +1,322 @@
+"""From a request to a session: a new run, one from the weights of another, or one that goes on.
+
+A resumed run is locked before any of its files is read, and stays locked until its session ends.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from grucli.config import (
+    INFLUENCES,
+    Data,
+    Optim,
+    Settings,
+    Values,
+    changed_keys,
+    flatten,
+    resolve,
+)
+from grucli.data.corpus import Corpus
+from grucli.data.corpus import read as read_corpus
+from grucli.data.text_files import STANDARD_INPUT
+from grucli.defaults import WARM, suited, suited_rate
+from grucli.errors import (
+    CheckpointError,
+    CorpusError,
+    RunError,
+    SettingsError,
+    UnknownCharacterError,
+    UsageError,
+)
+from grucli.files import LockError, sha256
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.records import InitFrom
+from grucli.run.run import Run, is_run
+from grucli.run.writer import RunWriter
+from grucli.text_out import quote
+from grucli.training import advice
+from grucli.training.other_ranks import shared_plan
+from grucli.training.plan import Plan, make_plan
+from grucli.training.processes import check_workers
+from grucli.training.ranks import ALONE, Ranks
+from grucli.training.request import Layers, Request
+from grucli.training.session import Session
+from grucli.training.start import resume, start
+
+
+def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) -> Session:
+    """Read the text and prepare the run. No file is written.
+
+    ``text`` is that of a new run, if it was already read with the same settings.
+
+    Raises:
+        UsageError: the request contradicts itself, or is not possible.
+        RunError: this process cannot start the worker processes of the settings.
+    """
+    began = time.perf_counter()
+    _check(request, ranks)
+    if request.resume is not None:
+        session = _resumed(request, ranks, request.resume)
+    elif request.init_from is not None:
+        session = _from_weights(request, ranks, request.init_from)
+    else:
+        session = _new(request, ranks, text)
+    session.began = began
+    try:
+        check_workers(session.plan.workers)
+        shared_plan(session.plan, ranks)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _check(request: Request, ranks: Ranks) -> None:
+    """Refuse a request that contradicts itself."""
+    resume, init_from = request.resume is not None, request.init_from is not None
+    if resume and (request.name is not None or request.runs_dir is not None):
+        raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
+    if resume and init_from:
+        raise UsageError("--resume continues a run, --init-from starts a new one; keep one")
+    if not init_from and (request.extend_vocabulary or request.unknown != "error"):
+        raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
+    if request.extend_vocabulary and request.unknown != "error":
+        raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
+    if ranks.size > 1 and STANDARD_INPUT in request.sources:
+        raise UsageError("only one rank has a standard input: give the text as a file")
+    if not resume and not request.sources:
+        raise UsageError(
+            "name a text to train on: grucli train FILE; "
+            "`grucli corpus python-reference` makes one to try"
+        )
+
+
+# ---- new runs
+
+
+def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
+    """A session with random weights. Settings that the user has not given depend on the text."""
+    layers = request.layers()
+    data = resolve(layers).data
+    text = read_corpus(request.sources, data) if text is None else text
+    given = {key for _, values in layers for key in values}
+    values = suited(len(text.ids), given)
+    for_network = suited_rate(resolve([("suited to the text", values), *layers]), given)
+    if "optim.lr" in values:
+        values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
+    values = for_network | values
+    plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
+    notes = advice.about_documents(plan)
+    return Session(request, ranks, plan, partial(start, plan), suited=values, notes=notes)
+
+
+def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
+    """A new run that starts from the weights of another run."""
+    opened = Run.open(path)
+    file, old = opened.file, opened.checkpoint
+    layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
+    kept = data.model_dump(include={"level", "newlines", "min_count", "documents"})
+    base = Settings(model=old.settings.model, data=Data(**kept))
+    given = {key for _, values in layers for key in values}
+    values = suited_rate(resolve(layers, base), given, WARM)
+    settings = resolve([("suited to the weights", values), *layers], base)
+    fixed = {f"model.{key}" for key in ("cell", "reset", "hidden", "layers")} | {"data.level"}
+    if data.min_count > 1 or not extended:
+        fixed.add("data.min_count")
+    _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
+    plan = make_plan(settings, _text_for(request, old, settings), ranks, old)
+    notes = advice.about_weights(path, old, plan, extended=extended)
+    init_from = {
+        "path": str(path.resolve()),
+        "file": str(file.resolve()),
+        "sha256": sha256(file),
+        "unknown": request.unknown,
+        "extend_vocabulary": extended,
+    }
+    initial = partial(start, plan, old)
+    return Session(request, ranks, plan, initial, suited=values, notes=notes, init_from=init_from)
+
+
+def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
+    """The corpus in the vocabulary of the old weights, extended if requested."""
+    unknown, extend = request.unknown, request.extend_vocabulary
+    try:
+        return read_corpus(request.sources, settings.data, old.vocabulary, unknown, extend=extend)
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(
+            f"{', '.join(request.sources)}: {error}; --init-from keeps the vocabulary of "
+            f"{request.init_from}: --unknown skip leaves these out of the text, "
+            "--extend-vocabulary learns them"
+        ) from None
+
+
+# ---- resumed runs
+
+
+def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
+    """A run that goes on from its last checkpoint, or from its start. The session has its lock."""
+    if not path.is_dir() or not is_run(path):
+        Run.open(path)  # raises an error if the path does not exist
+        raise UsageError(
+            f"{path}: --resume takes a run directory and continues from its last checkpoint; "
+            "--init-from starts a new run from any checkpoint"
+        )
+    run = RunWriter(path)
+    try:
+        run.lock()  # before reading: no other process may change the files later
+    except LockError as error:
+        raise RunError(
+            f"{error.filename}: cannot be locked: {error.strerror}; another process may be "
+            "training this run. Try again, or if none is, set status in run.json to interrupted"
+        ) from None
+    except OSError as error:
+        raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
+    try:
+        if run.checkpoints.exist:
+            return _continued(run, request, ranks)
+        return _started_over(run, request, ranks)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
+    """A run that goes on from its last checkpoint."""
+    layers, config = request.layers(), run.path / "config.yaml"
+    file, old, problem = run.checkpoints.last_sound()
+    notes = [f"{problem}; continuing from {file.name}, the newest intact one"] if problem else []
+    if edited := _edited(run, old.settings):
+        listed = ", ".join(f"{key} {json.dumps(value)}" for key, value in edited.items())
+        notes.append(f"{config} asks for {listed}")
+    settings = _resumable(old.settings, [(str(config), edited), *layers])
+    plan = make_plan(settings, _own_text(run, request.sources, settings, old), ranks, old)
+    if settings.train.minutes is not None and old.progress.seconds is None:
+        old.progress.seconds = run.info.elapsed_s or 0.0
+    notes += advice.about_machine(run.info, plan)
+    saved = resume(plan, old, done=run.info.status == "done")
+    notes += advice.about_rate(plan, saved.progress)
+    initial = partial(_initial, run, plan)
+    return Session(request, ranks, plan, initial, saved, file, run, notes=notes)
+
+
+def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
+    """The state that a run has started from."""
+    weights = _first_weights(run)
+    return start(plan, None if weights is None else Run.open(weights.file).checkpoint)
+
+
+def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
+    """A run that was killed before its first checkpoint. It starts again and gives equal files."""
+    if not (run.path / "run.json").exists():
+        raise CheckpointError(
+            f"{run.path}: holds neither a checkpoint nor run.json, so it was stopped before its "
+            "training began; start a new run"
+        )
+    layers, config = request.layers(), run.config()
+    settings = _resumable(resolve([config]), layers)
+    again = replace(
+        request,
+        sources=_sources(run, request.sources),
+        config=None,
+        values=flatten(settings),
+        origin="config.yaml",
+    )
+    if (weights := _first_weights(run)) is None:
+        session = _new(again, ranks)
+    else:
+        path, extend = Path(weights.file), weights.extend_vocabulary
+        again = replace(again, init_from=path, unknown=weights.unknown, extend_vocabulary=extend)
+        session = _from_weights(again, ranks, path)
+    if run.info.corpus.sha256 != session.plan.corpus.text_id.sha256:
+        raise CorpusError(
+            f"{', '.join(again.sources)}: the corpus has changed since the run began; give "
+            "the old text, or start a new run"
+        )
+    session.run = run
+    session.notes += advice.about_machine(run.info, session.plan)
+    session.notes.append("no checkpoint was written before the run was stopped; it starts over")
+    return session
+
+
+def _first_weights(run: RunWriter) -> InitFrom | None:
+    """The weights from which a run was started; None if they were random.
+
+    Raises:
+        CheckpointError: they have changed, or do not exist any more.
+    """
+    weights = run.info.init_from
+    if weights is None:
+        return None
+    with contextlib.suppress(OSError):
+        if sha256(Path(weights.file)) == weights.sha256:
+            return weights
+    raise CheckpointError(
+        f"{run.path}: has to start again, but its initial weights (init_from in run.json) have "
+        "changed since then; start a new run"
+    )
+
+
+def _edited(run: RunWriter, old: Settings) -> Values:
+    """The settings in config.yaml, if it exists, that differ from those in the checkpoint."""
+    try:
+        now = resolve([run.config()] if (run.path / "config.yaml").exists() else [], old)
+    except SettingsError as error:
+        raise SettingsError(
+            f"{error}\n(correct the file, or delete it to use the settings of the checkpoint)"
+        ) from None
+    values = flatten(now)
+    return {key: values[key] for key in changed_keys(old, now)}
+
+
+def _resumable(old: Settings, layers: Layers) -> Settings:
+    """The settings of a resumed run. Settings that have determined its weights cannot change."""
+    settings = resolve(layers, old)
+    fixed = {key for key, influenced in INFLUENCES.items() if influenced == "weights"}
+    _refuse(old, settings, fixed, "the run was started with", layers)
+    return settings
+
+
+def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
+    """The paths of the text of a run."""
+    sources = given or run.sources
+    if STANDARD_INPUT in sources and not given:
+        raise UsageError(
+            f"{run.path} was trained on standard input; give the same text again: "
+            f"{run.resume_command(sources)} < TEXT"
+        )
+    return sources
+
+
+def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
+    """The text of a run. If the user has given one, it must be the same."""
+    sources = _sources(run, given)
+    try:
+        text = read_corpus(sources, settings.data, old.vocabulary, old.text_id.unknown)
+        if not given or text.text_id == old.text_id:
+            return text
+        problem = f"is not the text of {run.path}"
+    except UnknownCharacterError as error:
+        problem = str(error)
+    raise CorpusError(
+        f"{', '.join(sources)}: {problem}; a resumed run keeps its text, which can be named again "
+        f"only if it has moved; --init-from {quote(str(run.path))} starts a new run on another "
+        "text from these weights"
+    )
+
+
+def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:
+    """Raise an error that names every changed setting that is fixed, and its origin."""
+    before, after = flatten(old), flatten(new)
+    origins = {key: origin for origin, values in layers for key in values}
+    problems = [
+        f"{origins[key]}: {key}: {words} {before[key]!r}; it cannot become {after[key]!r}"
+        for key in changed_keys(old, new)
+        if key in fixed
+    ]
+    if problems:
+        raise SettingsError("\n".join(problems))

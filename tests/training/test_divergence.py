@@ -1,0 +1,70 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from grucli.errors import (
+    DivergedError,
+)
+from grucli.evaluation import guessed
+from grucli.run.checkpoint import Progress
+from grucli.training.divergence import check_learning
+from grucli.training.events import (
+    Evaluated,
+)
+from tests.training.trainers import (
+    follow,
+    plan_for,
+    returns,
+    trainer_for,
+)
+
+
+def learning(**values: Any) -> Progress:
+    return Progress(step=300, train_loss=3.5, evaluated_step=250, evaluated_loss=3.5, **values)
+
+
+def test_what_is_no_better_than_a_guess_has_learned_nothing(text: str) -> None:
+    plan = plan_for(text, optim__lr=0.02)
+    guess = guessed(plan.counts, plan.counts)
+    assert guess < 3
+    stuck = learning()
+    with pytest.raises(DivergedError, match="by their frequency gives 2"):
+        check_learning(plan, stuck, 3.4)
+    assert stuck.evaluated_step is None
+    lost = replace(learning(), evaluated_loss=2.0, lr_factor=0.01, step=50)
+    with pytest.raises(DivergedError):
+        check_learning(plan, lost, 3.4)
+    assert lost.evaluated_step == 250
+    for sound, loss in [
+        (replace(learning(), step=199), 3.5),  # it has just begun
+        (replace(learning(), lr_factor=0.125), 3.5),  # its rate is not too high
+        (replace(learning(), train_loss=1.0), 9.9),  # it memorizes its text
+        (learning(), 2.0),
+        (replace(lost, lr_factor=2.0**-10), 3.4),  # it cannot be helped
+    ]:
+        check_learning(plan, sound, loss)
+        assert sound.evaluated_step == 250
+
+
+def test_losses_that_are_finite_but_absurd_are_a_divergence(text: str) -> None:
+    """Twenty in a row; a shorter outburst passes, but no evaluation counts while it lasts."""
+    for count, expected in [(19, []), (20, [(10, 0.5)])]:
+        trainer = trainer_for(plan_for(text, train__steps=60))
+        original, where = (
+            trainer.train_step.shards.loss_and_gradients,
+            trainer.checkpoint.progress,
+        )
+
+        def absurd(
+            *arguments: Any, count: int = count, where: Any = where, original: Any = original
+        ) -> Any:
+            loss, state, grads = original(*arguments)
+            bad = where.lr_factor == 1 and 12 <= where.step + 1 < 12 + count
+            return (loss + 2e4 if bad else loss), state, grads
+
+        trainer.train_step.shards.loss_and_gradients = absurd  # type: ignore[method-assign]
+        events = follow(trainer)
+        assert returns(events) == expected
+        evaluated = [event.step for event in events if isinstance(event, Evaluated)]
+        assert evaluated == [10, *((20, 30) if expected else ()), 40, 50, 60]

@@ -1,0 +1,182 @@
+"""What a run begins or goes on with: its settings, its text, its weights, its notes."""
+
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grucli.config import Values, flatten, resolve
+from grucli.errors import CheckpointError, CorpusError, SettingsError
+from grucli.run.run import Run
+from grucli.training.events import Stepped
+from grucli.training.preparation import prepare
+from grucli.training.request import Request
+from tests.conftest import Grucli
+from tests.faults.trials import remains
+from tests.texts import prose
+from tests.training.small_runs import again, from_weights, new, sample_of, train, values
+
+
+@pytest.fixture(autouse=True)
+def _text() -> None:
+    Path("text.txt").write_text(prose(4000), encoding="utf-8")
+
+
+# ---- a run without a checkpoint
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes() -> None:
+    whole, _ = train(new())
+    session = new()
+    with closing(session), session.trainer() as trainer:
+        steps = trainer.train()
+        for event in steps:
+            if isinstance(event, Stepped) and event.step == 7:
+                break
+        killed = trainer.run.path
+        trainer.run._lock.release()
+    (killed / "lock").unlink()
+    session = again(killed)
+    assert "it starts over" in session.notes[-1]
+    train(session)
+    assert remains(killed) == remains(whole)
+    assert (killed / "config.yaml").read_text() == (whole / "config.yaml").read_text()
+
+
+def unborn(origin: Path | None = None, **others: Any) -> Path:
+    """A run that was killed before its first step."""
+    base: Values = {"train.steps": 20, "train.workers": 1}
+    session = new() if origin is None else from_weights(origin, base, **others)
+    with closing(session), session.trainer() as trainer:
+        return trainer.run.path
+
+
+def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
+    run = unborn()
+    with pytest.raises(SettingsError, match="the run was started with 8; it cannot become 9"):
+        again(run, model__hidden=9)
+    weights, _ = train(new(), 15)
+    child = unborn(weights)
+    train(again(child), 3)
+    child = unborn(weights)
+    train(again(weights))
+    with pytest.raises(CheckpointError, match="its initial weights"):
+        again(child)
+    Path("text.txt").write_text(prose(4000, seed=7), encoding="utf-8")
+    with pytest.raises(CorpusError, match="the corpus has changed"):
+        again(run)
+
+
+def test_the_notes_of_a_new_run_are_given_again_when_it_starts_over() -> None:
+    weights, _ = train(new(), 15)
+    Path("text.txt").write_text(prose(4000) + "\N{SNOWMAN}", encoding="utf-8")
+    child = unborn(weights, unknown="skip")
+    session = again(child)
+    session.close()
+    assert len(set(session.notes)) == len(session.notes)
+    for part in ("1 characters that", "it starts over"):
+        assert sum(part in note for note in session.notes) == 1
+
+
+# ---- config.yaml
+
+
+def test_what_may_change_is_taken_from_an_edited_config_file() -> None:
+    run, _ = train(new(), 15)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("steps: 40", "steps: 44"))
+    session = again(run)
+    assert any("asks for train.steps 44" in note for note in session.notes)
+    train(session)
+    assert sample_of(run, "last")["step"] == 44
+
+
+def test_what_may_not_change_is_refused_in_an_edited_config_file() -> None:
+    run, _ = train(new(), 15)
+    config = run / "config.yaml"
+    sound = config.read_text()
+    for old, new_, told in [
+        ("hidden: 8", "hidden: 9", r"config\.yaml: model\.hidden: the run was started with 8"),
+        ("hidden: 8", "hiden: 8", r"config\.yaml: unknown key model\.hiden"),
+        ("hidden: 8", "hidden: [", "delete it to use the settings of the checkpoint"),
+    ]:
+        edited = sound.replace(old, new_)
+        config.write_text(edited)
+        with pytest.raises(SettingsError, match=told):
+            again(run)
+        assert config.read_text() == edited
+    config.unlink()
+    train(again(run))
+    assert flatten(resolve([Run(run).config()]))["model.hidden"] == 8
+
+
+def test_a_longer_budget_that_raises_the_learning_rate_says_so() -> None:
+    changes = {"optim__warmup": 5, "optim__lr": 0.01}
+    run, _ = train(new(**changes))
+    low = Run(run).rows()[-1].lr
+    session = again(run, train__steps=80)
+    (note,) = [note for note in session.notes if "learning rate rises" in note]
+    assert f"rises from {low:.2g} to 0.0056" in note
+    session.close()
+    low_rate = f"--set optim.schedule=constant --set optim.lr={low:.2g}"
+    assert low_rate in note
+    constant = {"optim__schedule": "constant", "optim__lr": float(f"{low:.2g}")}
+    session = again(run, train__steps=80, **constant)
+    assert not any("learning rate rises" in note for note in session.notes)
+    train(session)
+    assert Run(run).rows()[-1].lr == float(f"{low:.2g}")
+    other, _ = train(new(**changes), 20)
+    session = again(other)  # as planned
+    assert not any("learning rate rises" in note for note in session.notes)
+    session.close()
+
+
+def test_the_number_of_workers_may_change() -> None:
+    run, _ = train(new(train__batch=32), 15)
+    session = again(run, train__workers=2)
+    assert any("the number of workers was 1 and is 2" in note for note in session.notes)
+    train(session)
+    assert Run(run).info.workers == 2
+    assert Run(run).rows()[-1].step == 40
+
+
+# ---- weights of another run
+
+
+def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> None:
+    origin, _ = train(new(), 15)
+
+    def chosen(**changes: Any) -> Values:
+        return from_weights(origin, values(**changes)).suited
+
+    assert chosen() == {"optim.lr": 0.012}
+    assert chosen(train__batch=256) == {"optim.lr": 0.024, "optim.warmup": 12}
+    assert chosen(train__minutes=240) == {"optim.lr": 0.006}
+    assert chosen(optim__lr=0.5) == {}
+
+
+def test_a_long_text_and_a_long_budget_take_the_lower_of_their_rates(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "grucli.training.preparation.suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512}
+    )
+    for given, rate in [({"train.steps": 9}, 0.012), ({"train.minutes": 480.0}, 0.0071)]:
+        assert prepare(Request("text.txt", values=given)).suited["optim.lr"] == rate
+
+
+# ---- bits
+
+
+def test_what_decides_the_bits_is_recorded_and_a_change_is_named(grucli: Grucli) -> None:
+    run, _ = train(new(), 15)
+    told = json.loads((run / "run.json").read_text())
+    assert {"blas kernel", "blas threads", "products", "numpy"} <= set(told["versions"])
+    for key in ("blas kernel", "blas threads"):
+        changed = {**told, "versions": {**told["versions"], key: "another"}}
+        (run / "run.json").write_text(json.dumps(changed))
+        session = again(run)
+        session.close()
+        assert any(f"{key} was another and is" in note for note in session.notes)
