@@ -87,8 +87,8 @@ PACKING = [
     Mutation(
         "recurrent matrices not transposed",
         PACKED,
-        "self._matrices[name].transposed = matrix",
-        'self._matrices[name].transposed = self._matrices[name] if "W_h" in name else matrix',
+        "array.swapaxes(1, 2) if transposed else array, copy)",
+        'array.swapaxes(1, 2) if transposed and not name.endswith(".W_h") else array, copy)',
         "onednn",
     ),
     Mutation(
