@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from grucli.analysis.gradient_checks import Report, check_run, check_settings, settings_of, worst
-from grucli.analysis.mistakes import find, mistakes
+from grucli.analysis.mistakes import find_mistake, mistakes
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.cli.request import overrides
@@ -93,7 +93,7 @@ def _list_mistakes(values: Values, as_json: bool) -> None:
 def _mistake_lines(values: Values, name: str | None) -> Iterator[str]:
     if name is None:
         return
-    mistake = find(settings_of(values).model.variant, name)
+    mistake = find_mistake(settings_of(values).model.variant, name)
     yield f"a mistake in {mistake.module.__name__}: {mistake.name}"
     yield f"  right: {mistake.right}"
     yield f"  wrong: {mistake.wrong}"
