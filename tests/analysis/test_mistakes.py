@@ -5,13 +5,7 @@ import inspect
 import numpy as np
 import pytest
 
-from grucli.analysis.mistakes import (
-    Mistake,
-    changed_copy,
-    find_mistake,
-    make_mistake,
-    mistakes,
-)
+from grucli.analysis.mistakes import Mistake, changed_copy, find_mistake, make_mistake, mistakes
 from grucli.nn import gradcheck, state_resets
 from grucli.nn.cells import CELLS
 
