@@ -3,7 +3,8 @@
 import errno
 import os
 import reprlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, wraps
 from inspect import Parameter, Signature, getfullargspec, signature
 from pathlib import Path
@@ -28,18 +29,14 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 WORDS = {
-    "string_type": "a string",
-    "bytes_type": "bytes",
-    "path_type": "a path",
-    "int_type": "a whole number",
-    "int_parsing": "a whole number",
-    "int_from_float": "a whole number",
-    "float_type": "a number",
-    "float_parsing": "a number",
-    "bool_type": "True or False",
-    "bool_parsing": "True or False",
+    "string": "a string",
+    "bytes": "bytes",
+    "path": "a path",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
 }
-"""What an argument must be, by the type of pydantic's error, where pydantic has no plain words."""
+"""What an argument must be, by the first word of the type of pydantic's error."""
 
 
 def check_path(path: S) -> S:
@@ -124,15 +121,32 @@ def _signature(function: Callable[..., Any]) -> Signature:
     if not parameters or get_origin(parameters[-1].annotation) is not Unpack:
         return given
     (options,) = get_args(parameters.pop().annotation)
+    unset = completed(options, {})
     parameters += [
-        Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=_unset(kind))
-        for name, kind in get_type_hints(options, include_extras=True).items()
+        Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=unset[name])
+        for name, kind in get_type_hints(options).items()
     ]
     return given.replace(parameters=parameters)
 
 
+@dataclass(frozen=True)
+class Default:
+    """What an option of a TypedDict means if it is left out, as a part of its annotation."""
+
+    value: Any
+
+
+def completed(options: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a TypedDict: those that are given, and the others by default."""
+    kinds = get_type_hints(options, include_extras=True)
+    return {name: _unset(kind) for name, kind in kinds.items()} | dict(given)
+
+
 def _unset(kind: Any) -> Any:
-    """What an option of a TypedDict means by default: None, False or its first choice."""
+    """What an option of a TypedDict is by default: its ``Default``, False, first choice or None."""
+    for mark in getattr(kind, "__metadata__", ()):
+        if isinstance(mark, Default):
+            return mark.value
     if kind is bool:
         return False
     return get_args(kind)[0] if get_origin(kind) is Literal else None
@@ -144,7 +158,10 @@ def _explained(function: Callable[..., Any], error: ValidationError) -> Argument
     name, spec = first["loc"][0], getfullargspec(function)
     names = [*spec.args, spec.varargs]
     items = [first, *(item for item in others if item["loc"][0] == first["loc"][0])]
-    wanted = [WORDS.get(one["type"], one["msg"].removeprefix("Input should be ")) for one in items]
+    wanted = [
+        WORDS.get(item["type"].partition("_")[0], item["msg"].removeprefix("Input should be "))
+        for item in items
+    ]
     return ArgumentError(
         str(names[min(name, len(spec.args))] if isinstance(name, int) else name),
         f"must be {' or '.join(dict.fromkeys(wanted))}, not {reprlib.repr(first['input'])}",

@@ -121,27 +121,37 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Axes:
-    """The axes of a chart."""
+class Area:
+    """The rectangle in which curves are drawn: its axes, its size, and its upper left corner."""
 
-    x: Axis
-    y: Axis
+    x_axis: Axis
+    y_axis: Axis
+    width: float
+    height: float
+    left: float = 0
+    top: float = 0
 
-    @classmethod
-    def around(
-        cls, curves: Sequence[Curve], highest: float | None = None, log: str = ""
-    ) -> "Axes | None":
-        """The ranges of all points; None without points."""
-        if not any(curve.points for curve in curves):
-            return None
-        points = [point for curve in curves for point in (*curve.points, *curve.band)]
-        xs, ys = zip(*points, strict=True)
-        return cls(Axis.around(xs, None, log="x" in log), Axis.around(ys, highest, log="y" in log))
+    def x(self, value: float) -> float:
+        return self.left + self.x_axis.share(value) * self.width
 
-    def place(self, x: float, y: float, width: float, height: float) -> Point:
-        """A point of a rectangle, from its upper left corner; values above the range are above."""
-        top = (1 - self.y.share(y)) * height
-        return self.x.share(x) * width, max(-FARTHEST, min(top, FARTHEST))
+    def y(self, value: float) -> float:
+        """Values above the range are above the rectangle."""
+        down = (1 - self.y_axis.share(value)) * self.height
+        return self.top + max(-FARTHEST, min(down, FARTHEST))
+
+
+Axes = tuple[Axis, Axis]  # the horizontal and the vertical one
+
+
+def axes_around(
+    curves: Sequence[Curve], highest: float | None = None, log: str = ""
+) -> Axes | None:
+    """The axes of a chart with all points; None without points."""
+    if not any(curve.points for curve in curves):
+        return None
+    points = [point for curve in curves for point in (*curve.points, *curve.band)]
+    xs, ys = zip(*points, strict=True)
+    return Axis.around(xs, None, log="x" in log), Axis.around(ys, highest, log="y" in log)
 
 
 def _range(low: float, high: float) -> tuple[float, float]:
@@ -212,11 +222,11 @@ def svg(
         height: height in pixels of the plot and its axes; the key is added to it.
         key: whether the names of several curves are above the plot.
     """
-    axes = Axes.around(curves, highest, log)
+    axes = axes_around(curves, highest, log)
     if axes is None:
         return ""
     names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
-    area = Area(axes, width - LEFT - RIGHT, height - TOP - BOTTOM)
+    area = Area(*axes, width - LEFT - RIGHT, height - TOP - BOTTOM, LEFT, TOP)
     parts = [*_grid(area), _title(x, width - RIGHT, height, "end"), _title(y, LEFT, height)]
     whole = "".join([*parts, _plot(curves, area, levels)])
     whole = f'{names}<g transform="translate(0 {room})">{whole}</g>' if room else whole
@@ -228,42 +238,23 @@ def svg(
     )
 
 
-@dataclass(frozen=True)
-class Area:
-    """The rectangle of an SVG in which curves are drawn."""
-
-    axes: Axes
-    width: float
-    height: float
-
-    def x(self, value: float) -> float:
-        return LEFT + self.axes.place(value, 1.0, self.width, self.height)[0]
-
-    def y(self, value: float) -> float:
-        return TOP + self.axes.place(1.0, value, self.width, self.height)[1]
-
-    def line(self, value: float, look: str) -> str:
-        """A horizontal line at a value."""
-        return f'<path d="M{LEFT} {self.y(value):.1f}h{self.width}" {look}/>'
-
-    def outline(self, points: Sequence[Point]) -> str:
-        """The points of a line or a polygon."""
-        return " ".join(f"{self.x(x):.1f},{self.y(y):.1f}" for x, y in points)
-
-
 def _grid(area: Area) -> Iterator[str]:
-    for value in area.axes.y.ticks():
-        at = area.y(value) + 4
-        yield area.line(value, 'stroke="#8888" stroke-width="0.5"')
+    for value in area.y_axis.ticks():
+        at = area.y(value)
+        yield _line(at, area.width, 'stroke="#8888" stroke-width="0.5"')
         yield (
-            f'<text x="{LEFT - 6}" y="{at:.1f}" text-anchor="end" fill="{GREY}">'
+            f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="{GREY}">'
             f"{short(value)}</text>"
         )
-    for value in area.axes.x.ticks():
+    for value in area.x_axis.ticks():
         yield (
             f'<text x="{area.x(value):.1f}" y="{TOP + area.height + 18:.1f}" '
             f'text-anchor="middle" fill="{GREY}">{short(value)}</text>'
         )
+
+
+def _line(y: float, width: float, look: str) -> str:
+    return f'<path d="M{LEFT} {y:.1f}h{width}" {look}/>'
 
 
 def _title(text: str, x: float, height: float, anchor: str = "") -> str:
@@ -296,7 +287,8 @@ def colour_of(curve: Curve, number: int) -> str:
 
 def _plot(curves: Sequence[Curve], area: Area, levels: Sequence[float]) -> str:
     """The curves; what lies outside of the axes is cut off."""
-    parts = [area.line(value, f'stroke="{GREY}" stroke-dasharray="5 4"') for value in levels]
+    dashed = f'stroke="{GREY}" stroke-dasharray="5 4"'
+    parts = [_line(area.y(value), area.width, dashed) for value in levels]
     for number, curve in enumerate(curves):
         parts += _drawn(curve, area, colour_of(curve, number))
     left, top, size = LEFT - EDGE, TOP - EDGE, (area.width + 2 * EDGE, area.height + 2 * EDGE)
@@ -313,24 +305,28 @@ def _drawn(curve: Curve, area: Area, colour: str) -> Iterator[str]:
     if not points:
         return
     if curve.band:
-        outline = area.outline(curve.band)
+        outline = _joined(curve.band, area)
         yield f'<polygon points="{outline}" fill="{colour}" fill-opacity="0.15"/>'
     # a place on the horizontal axis, a step or a number of characters, is not rounded
     values = " ".join(
         f"{x:.0f},{y:.5g}" if x.is_integer() else f"{x:.6g},{y:.5g}" for x, y in points
     )
     yield (
-        f'<polyline points="{area.outline(points)}" data-name="{name}" data-values="{values}" '
+        f'<polyline points="{_joined(points, area)}" data-name="{name}" data-values="{values}" '
         f'fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
     )
     if len(points) > MARKED:
         return
-    name, form = f"{name}: " * bool(name), ".3g" if area.axes.y.log else ".4f"
+    name, form = f"{name}: " * bool(name), ".3g" if area.y_axis.log else ".4f"
     for x, y in points:
         yield (
             f'<circle cx="{area.x(x):.1f}" cy="{area.y(y):.1f}" r="2.5" fill="{colour}">'
             f"<title>{name}{short(x)}, {y:{form}}</title></circle>"
         )
+
+
+def _joined(points: Sequence[Point], area: Area) -> str:
+    return " ".join(f"{area.x(x):.1f},{area.y(y):.1f}" for x, y in points)
 
 
 # ---- text
@@ -353,35 +349,38 @@ def text(
         highest: the highest value to show.
         plain: use ASCII characters only: the curves are a, b, c, ...
     """
-    axes = Axes.around(curves, highest)
+    axes = axes_around(curves, highest)
     if axes is None:
         return []
+    x_axis, y_axis = axes
     labels = {}
     for line in (0, (height - 1) // 2, height - 1):
         share = line / max(1, height - 1)
-        labels[line] = f"{axes.y.high * (1 - share) + axes.y.low * share:.4g}"
+        labels[line] = f"{y_axis.high * (1 - share) + y_axis.low * share:.4g}"
     margin = max(map(len, labels.values())) + 1
     columns = width - margin - 1
-    draw = _drawn_in_letters if plain else _drawn_in_dots
+    draw = _in_letters if plain else _in_dots
     edge = "|" if plain else "│"
     rows = enumerate(draw(curves, axes, columns, height))
     lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in rows]
-    first, last = short(axes.x.low), short(axes.x.high)
+    first, last = short(x_axis.low), short(x_axis.high)
     return [*lines, f"{'':{margin + 1}}{first}{last:>{max(1, columns - len(first))}}"]
 
 
-def _drawn_in_dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+def _in_dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
     bits = [[0] * columns for _ in range(height)]
+    area = Area(*axes, 2 * columns - 1, 4 * height - 1)
     for curve in curves:
-        for column, row in _traced(curve, axes, 2 * columns, 4 * height):
+        for column, row in _traced(curve, area):
             bits[row // 4][column // 2] |= DOTS[row % 4][column % 2]
     return ["".join(chr(0x2800 + cell) if cell else " " for cell in row) for row in bits]
 
 
-def _drawn_in_letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+def _in_letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
     cells = [[" "] * columns for _ in range(height)]
+    area = Area(*axes, columns - 1, height - 1)
     for number, curve in enumerate(curves):
-        for column, row in _traced(curve, axes, columns, height):
+        for column, row in _traced(curve, area):
             cells[row][column] = letter(number)
     return ["".join(row) for row in cells]
 
@@ -391,9 +390,9 @@ def letter(number: int) -> str:
     return chr(ord("a") + number % 26)
 
 
-def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple[int, int]]:
-    """The dots of a curve, with straight lines between its points."""
-    places = [axes.place(px, py, width - 1, height - 1) for px, py in curve.drawn]
+def _traced(curve: Curve, area: Area) -> Iterator[tuple[int, int]]:
+    """The columns and rows of a curve, with straight lines between its points."""
+    places = [(area.x(x), area.y(y)) for x, y in curve.drawn]
     for start, end in zip(places, places[1:] or places, strict=False):
         visible = _below_the_top(start, end)
         if visible is None:
@@ -403,7 +402,7 @@ def _traced(curve: Curve, axes: Axes, width: int, height: int) -> Iterator[tuple
         for n in range(steps + 1):
             share = n / steps
             row = round(y0 + share * (y1 - y0))
-            yield round(x0 + share * (x1 - x0)), min(max(row, 0), height - 1)
+            yield round(x0 + share * (x1 - x0)), min(max(row, 0), round(area.height))
 
 
 def _below_the_top(start: Point, end: Point) -> tuple[Point, Point] | None:

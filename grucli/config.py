@@ -1,8 +1,7 @@
-"""The settings of a run: their types, ranges and meaning, and where their values come from.
+"""The settings of a run: their types, ranges and meaning, and the sources of their values.
 
 Precedence: defaults < defaults for the text's length (``defaults``) < settings file < ``--set`` and
-flags. Messages name the source of each bad value. The sentence under a field is its help
-everywhere: in ``--print-config``, in a run's ``config.yaml`` and in the files under ``configs/``.
+flags. The sentence under a field is its help in ``--print-config`` and in every settings file.
 """
 
 import difflib
@@ -30,9 +29,8 @@ NOUNS = {"char": "character", "byte": "byte"}
 """What a symbol of a model is, by ``data.level``: what its losses are per."""
 
 Influence = Literal["weights", "later", "rounding", "nothing"]
-"""What a setting influences: the weights; only the weights of later steps, or which of them are
-kept, so that it may change when a run is resumed; only how products and sums are rounded; or
-nothing that a run has learned."""
+"""What a setting influences: all weights; the weights of later steps alone, so that it may change
+when a run is resumed; only how products and sums are rounded; or nothing that is learned."""
 
 
 def _setting(default: Any, influences: Influence = "weights", **limits: Any) -> Any:
@@ -41,11 +39,7 @@ def _setting(default: Any, influences: Influence = "weights", **limits: Any) -> 
 
 class _Section(BaseModel):
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
     )
 
 
@@ -220,8 +214,7 @@ class Settings(_Section):
 
 
 FORMER = [("model.locked", False), ("optim.name", "adam"), ("optim.ema", 0.0)]
-"""Settings that no longer exist, each with the value that had no effect. It is ignored: files and
-checkpoints have it."""
+"""Settings that no longer exist, with the values that had no effect, as older files have them."""
 
 Values = dict[str, Any]
 """Settings by dotted key, such as ``{"train.batch": 64}``."""
@@ -257,21 +250,21 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
-    for where, given in layers:
+    for source, given in layers:
         values = without_former(given)
         problems += [
-            f"{where}: unknown key {_short(key)}{_nearest(key)}"
+            f"{source}: unknown key {_short(key)}{_nearest(key)}"
             for key in values
             if key not in INFLUENCES
         ]
         budgets = [key for key in values if _is_budget(key) and values[key] is not None]
         if len(budgets) > 1:
-            problems.append(f"{where}: {' and '.join(budgets)} are both given; keep one")
+            problems.append(f"{source}: {' and '.join(budgets)} are both given; keep one")
         if budgets:
             merged = {key: value for key, value in merged.items() if not _is_budget(key)}
             merged[budgets[0]] = values[budgets[0]]
         merged |= {key: value for key, value in values.items() if not _is_budget(key)}
-        origin |= dict.fromkeys(values, where)
+        origin |= dict.fromkeys(values, source)
     sections: dict[str, Values] = {}
     for key, value in merged.items():
         if key in INFLUENCES:

@@ -38,12 +38,12 @@ def suited(chars: int, given: Collection[str]) -> Values:
     the default budget.
     """
     values = next(values for limit, values in SIZES if chars <= limit)
-    taken = set(given)
-    if "model.hidden" in taken:
-        taken.add("optim.lr")
-    if any(f"train.{budget}" in taken for budget in BUDGETS):
-        taken.add("train.epochs")
-    return {key: value for key, value in values.items() if key not in taken}
+    fixed = set(given)
+    if "model.hidden" in fixed:
+        fixed.add("optim.lr")
+    if any(f"train.{budget}" in fixed for budget in BUDGETS):
+        fixed.add("train.epochs")
+    return {key: value for key, value in values.items() if key not in fixed}
 
 
 def suited_rate(settings: Settings, given: Collection[str], share: float = 1.0) -> Values:

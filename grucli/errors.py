@@ -27,11 +27,9 @@ class UsageError(GrucliError):
 
 
 class ArgumentError(UsageError):
-    """An argument of a function that is out of its range.
+    """An argument is out of its range, which the option of the same name has, too.
 
-    Attributes:
-        name: of the argument; the option of that name has the same range.
-        problem: the rest of the message.
+    ``problem`` is the message without the name.
     """
 
     def __init__(self, name: str, problem: str) -> None:

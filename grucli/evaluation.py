@@ -17,54 +17,36 @@ from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.threads import blas_limited_to
 
-WINDOW = 32
-"""Steps computed at a time. It does not change the result."""
+WINDOW = 32  # steps computed at a time; it does not change the result
+STREAMS = 64  # pieces of a long text, at most; they form one batch
+PIECE = 1024  # characters of a piece, at least
+WARM_UP = 256  # characters that a piece, but not the first one, reads before its scored ones
+HELD = 16  # windows after which the pages of a memory-mapped text are released
+TOGETHER = 128  # short texts in one batch
 
-STREAMS = 64
-"""Maximum number of pieces of a long text; the pieces form one batch."""
-
+# Pieces x units of a group, and the minimum number of its pieces. One thread reads a group.
+# Groups depend only on model and text, so the number of threads does not change the result.
 GROUP, FEWEST = 2**13, 8
-"""Pieces x units of a group, and the minimum number of its pieces. One thread reads a group.
-Groups depend only on model and text, so the number of threads does not change the result."""
 
-HELD = 16
-"""Windows after which the pages of a memory-mapped text are released."""
-
-TOGETHER = 128
-"""Short texts in one batch."""
-
-PIECE = 1024
-"""Minimum number of characters of a piece."""
-
-WARM_UP = 256
-"""Characters that a piece reads before its first scored character. The first piece reads none."""
-
+# Count of a symbol that does not occur in the training text, where it is guessed by frequency.
 UNSEEN = 0.5
-"""Count of a symbol that does not occur in the training text, where it is guessed by frequency."""
 
+# Nats per symbol by which the frequencies of two texts of one kind cost more than their own; and
+# the same for each different symbol of a text of one symbol, which has other frequencies by chance
+# (seen in real texts, and in texts drawn at random, of 400 to 10 million symbols).
 OTHER_KIND, BY_CHANCE = 0.3, 3
-"""Nats per symbol by which the frequencies of two texts of one kind cost more than their own; and
-the same for each different symbol of a text of one symbol, which has other frequencies by chance
-(seen in real texts, and in texts drawn at random, of 400 to 10 million symbols)."""
 
 Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Score:
-    """Sums over the symbols predicted, characters or bytes; divide only at the end.
+    """Sums over the symbols predicted, characters or bytes; divide only at the end."""
 
-    Attributes:
-        chars: symbols predicted: characters, or bytes for a model of bytes.
-        nats: sum of -log p.
-        correct: number of symbols that the model considered most probable.
-        skipped: number of symbols that were left out because the model never saw them.
-    """
-
-    chars: int
-    nats: float
-    correct: int
-    skipped: int = 0
+    chars: int  # symbols predicted: characters, or bytes for a model of bytes
+    nats: float  # sum of -log p
+    correct: int  # symbols that the model considered most probable
+    skipped: int = 0  # symbols that were left out because the model never saw them
 
     def __add__(self, other: "Score") -> "Score":
         return Score(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
@@ -91,7 +73,6 @@ class Score:
 
 
 NOTHING = Score(0, 0.0, 0)
-"""The score of an empty text."""
 
 
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
@@ -115,17 +96,12 @@ def evaluate(
     same as in one pass over the whole text. After ``grucli train tinyshakespeare.txt``, the losses
     on the validation text differ by 4e-6 nats: ``evaluate`` in pieces, ``score`` in one pass.
 
-    Args:
-        model: the model.
-        ids: the text, (N,). A model of documents reads its separator before it, and predicts all
-            N >= 1 characters. Others read the first character and predict the rest, so N >= 2.
-        workers: the number of threads; it does not change the result.
-        stop: called repeatedly; if it returns true, the evaluation stops.
-        begins: whether a document begins with the text; otherwise no separator is read before it.
-        part: (k, n): score only part k of n of the text; the parts' scores add up to the whole.
+    A model of documents reads its separator before the text (N,), unless no document ``begins``
+    there, and predicts all N >= 1 characters. Others read the first character and predict the rest,
+    so N >= 2. ``part`` (k, n) is part k of n of the text; the scores of all parts add up.
 
     Raises:
-        Stopped: ``stop`` returned true.
+        Stopped: ``stop``, which is called repeatedly, returned true.
     """
     ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)
@@ -142,7 +118,7 @@ def evaluate(
 
 
 def _total(scores: Iterator[Score], ended: Event, stop: Callable[[], bool]) -> Score:
-    """Return the sum of a group's scores; raise ``Stopped`` if ``ended`` or ``stop`` says so."""
+    """The sum of a group's scores; ``Stopped`` is raised if ``ended`` or ``stop`` says so."""
     total = NOTHING
     try:
         for score in scores:
@@ -156,7 +132,7 @@ def _total(scores: Iterator[Score], ended: Event, stop: Callable[[], bool]) -> S
 
 
 def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:
-    """Return one iterator for each group of pieces; it computes the scores when it is read."""
+    """One iterator for each group of pieces; it computes the scores when it is read."""
     N = len(ids) - 1 if first is None else len(ids)
     pieces = max(1, min(STREAMS, N // PIECE))
     starts, scored_from, length = _cut(N, pieces)
@@ -168,7 +144,7 @@ def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:
 
 
 def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
-    """Return the start of each piece, its first scored step, and the length of all pieces."""
+    """The start of each piece, its first scored step, and the length of all pieces."""
     share = -(-(N - WARM_UP) // pieces) if pieces > 1 else N
     length = share + WARM_UP if pieces > 1 else N
     ends = np.minimum(length + share * np.arange(pieces), N)
@@ -183,7 +159,7 @@ class _Text(NamedTuple):
     first: int | None
 
     def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Return the symbols at some indices. ``first``, if there is one, has index 0."""
+        """The symbols at some indices. ``first``, if there is one, has index 0."""
         if self.first is None:
             return self.ids[indices].astype(np.intp)
         symbols = self.ids[np.maximum(indices - 1, 0)].astype(np.intp)
@@ -219,15 +195,10 @@ def _evaluate_pieces(
 
 
 def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array]:
-    """Yield the log probabilities of short texts, read as one batch, each from the zero state.
+    """Yield the log probabilities of B short texts, read as one batch, each from the zero state.
 
-    Args:
-        model: the model.
-        texts: B texts; the first symbol of each is read but not predicted.
-
-    Yields:
-        Arrays (T, B) of some steps each: the log probability of the next symbol of each text, in
-        nats, and 0 after the end of a text. The longest text determines the number of steps.
+    Each array (T, B) is of some steps: the log probability of the next symbol of each text, in
+    nats, and 0 after the end of a text. The first symbol of a text is read but not predicted.
     """
     ends = np.array([len(text) - 1 for text in texts])
     padded = np.zeros((max(len(text) for text in texts), len(texts)), np.intp)
@@ -245,7 +216,7 @@ def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array
 
 
 def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
-    """Return the nats of each of N texts, (N,). The first symbol of each is read but not predicted.
+    """The nats of each of N texts, (N,). The first symbol of each is read but not predicted.
 
     Texts of similar length form a batch.
     """
@@ -259,17 +230,15 @@ def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
 
 
 def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:
-    """Return the losses of guessing uniformly and of guessing by frequency, nats per symbol.
+    """The losses of guessing a text (N,) uniformly, and by the frequencies in the training text.
 
-    Args:
-        counts: how often each symbol occurs in the training text, (V,).
-        ids: the text whose symbols are guessed, (N,).
+    They are in nats per symbol. The training text has ``counts``, (V,).
     """
     return math.log(len(counts)), guessed(counts, count_symbols(ids, len(counts)))
 
 
 def differ_in_kind(counts: Counts, ids: Ids) -> bool:
-    """Whether a text has symbols of other frequencies than the training text; arguments as above.
+    """Whether a text (N,) has symbols of other frequencies than the training text, (V,).
 
     It has if the guess by frequency loses more than ``OTHER_KIND`` nats per symbol against the
     frequencies of the text itself, beyond what the length of the text makes likely.

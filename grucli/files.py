@@ -25,14 +25,12 @@ TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
 """The name of a temporary file: the name of the final file, the process id, a random number."""
 
 NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP}
-"""Errors of a file system that has no locks. ENOLCK is another, but may be gone in a moment."""
+"""Errors of a file system without locks. ENOLCK is another, but may be gone in a moment."""
 
 TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
-"""Errors of writing that may be gone in a minute: somebody can free space on a full disk, and a
-network can come back. A missing permission is not among them."""
+"""Errors of writing that may be gone in a minute, such as those of a full disk or of a network."""
 
-_FLAGS = ("O_NONBLOCK", "O_NOCTTY", "O_BINARY")
-_AT_ONCE = sum(getattr(os, flag, 0) for flag in _FLAGS)
+_AT_ONCE = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
 """Flags to open bytes without waiting for the other end of a pipe, if the system has such flags."""
 
 
@@ -160,8 +158,7 @@ def replace_file(
 
 def temporary_for(name: str) -> str | None:
     """The final name of a temporary file; None if ``replace_file`` does not make such names."""
-    match = TEMPORARY.fullmatch(name)
-    return match[1] if match else None
+    return match[1] if (match := TEMPORARY.fullmatch(name)) else None
 
 
 def _replace(temporary: Path, path: Path) -> None:

@@ -16,21 +16,29 @@ This module has all rules for reading a text. A text is a string or bytes.
 
 import codecs
 import math
-import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import InstanceOf
+from pydantic import ConfigDict, InstanceOf, with_config
+from typing_extensions import TypedDict, Unpack
 
 from grucli import evaluation
-from grucli.arguments import Lines, PathLike, Several, checked
+from grucli.arguments import (
+    Default,
+    Lines,
+    PathLike,
+    Several,
+    checked,
+    completed,
+    file_names,
+)
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
@@ -40,21 +48,30 @@ from grucli.nn.backend import LibraryName, select_float32
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
-from grucli.samples import Samples, check_stops
-from grucli.sampling import MANY_SAMPLES, Sampler, sample_ids
+from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
-SORTED = 2**16
-"""Number of lines that are held in memory and scored together."""
+LINES_AT_ONCE = 2**16  # lines that are held in memory and scored together
+WINDOW = 128  # characters whose states are computed at a time; it does not change the result
 
-WINDOW = 128
-"""Number of characters whose states are computed at a time; it does not change the result."""
+
+@with_config(ConfigDict(extra="forbid"))
+class SampleOptions(TypedDict, total=False):
+    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+
+    prompt: Annotated[str | bytes, Default("")]
+    temperature: Annotated[float, Default(0.8)]
+    top_k: int | None
+    top_p: float | None
+    seed: int | None
+    stop: Annotated[Several[str], Default(())]
+    unknown: Unknown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class TextReader:
-    """A model with the rules for reading texts: ids of symbols, and the start of a text.
+class LanguageModel:
+    """A model that reads, samples and scores texts; ``grucli.load`` loads it from a run.
 
     Attributes:
         model: the weights and their functions.
@@ -80,9 +97,21 @@ class TextReader:
         return self.model.on(select_float32(self.library))
 
     @property
+    def parameters(self) -> int:
+        """Number of parameters."""
+        return int(self.model.params.flat.size)
+
+    @property
     def documents(self) -> bool:
-        """Whether the training text consists of documents."""
         return self.data.documents is not None
+
+    def __repr__(self) -> str:
+        model, vocabulary = self.model, self.vocabulary
+        of = "" if self.path is None else f" {self.path}"
+        symbols = f"{len(vocabulary):,} {vocabulary.noun}s, {self.parameters:,} parameters"
+        return f"<LanguageModel{of}: {model.cell}, {model.L} x {model.H} units, {symbols}>"
+
+    # ---- reading
 
     def encode(self, text: str | bytes, *, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
         """The ids of a text, (N,).
@@ -96,12 +125,6 @@ class TextReader:
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
         return self.vocabulary.encode(self._unified(text), unknown, self.unseen)
-
-    def _unified(self, text: str | bytes) -> str | bytes:
-        """The text with the line ends of the training text; a string, unless symbols are bytes."""
-        if self.vocabulary.level == "byte" or not isinstance(text, str | bytes):
-            return text  # what is no text is refused later
-        return unified(decoded(text), self.data)
 
     @checked
     def decode(self, ids: Ids | Sequence[int]) -> str:
@@ -131,13 +154,17 @@ class TextReader:
         """
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
-        return read(
-            [os.fspath(file) for file in files], data, self.vocabulary, self._to_find(unknown)
-        )
+        return read(file_names(files), data, self.vocabulary, self._to_find(unknown))
 
     def count_unknown(self, text: str | bytes) -> int:
         """The number of symbols of a text that the model never saw."""
         return int((self._places(text, "skip")[1] < 0).sum())
+
+    def _unified(self, text: str | bytes) -> str | bytes:
+        """The text with the line ends of the training text; a string, unless symbols are bytes."""
+        if self.vocabulary.level == "byte" or not isinstance(text, str | bytes):
+            return text  # what is no text is refused later
+        return unified(decoded(text), self.data)
 
     def _to_find(self, unknown: UnknownInScore) -> Unknown:
         """What to do with new symbols when the ids of a text are searched."""
@@ -153,136 +180,30 @@ class TextReader:
         places = self.vocabulary.find(points, unknown, self.unseen)
         return points, places, places >= 0
 
-    def _text_of(self, points: Ids) -> str | bytes:
-        """The text of code points or bytes, (N,)."""
-        data = self.vocabulary.text_of(points)
-        return data if self.vocabulary.level == "byte" else data.decode()
-
-    def _ids_and_charge(
-        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
-    ) -> tuple[Ids, Score]:
-        """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
-        find = self._to_find(unknown)
-        if isinstance(text, Corpus):
-            ids, new = text.ids, text.text_id.skipped
-        elif isinstance(text, str | bytes):
-            points = self.vocabulary.points(self._unified(text))
-            ids = self.vocabulary.number(points, find)  # of unseen symbols too, as of a file
-            new = len(points) - len(ids)
-        else:
-            ids, new = text, 0
-        charged = new if unknown == "floor" else 0
-        if len(ids) < least and not charged:
-            raise CorpusError(
-                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
-                "predict"
-            )
-        return ids, Score(charged, -charged * self._floor, 0, skipped=new - charged)
-
     @cached_property
     def _floor(self) -> float:
         """Log probability of a symbol that does not occur in the training text, in nats."""
         return math.log(UNSEEN / int(self.counts.sum()))
 
     def _begin(self, ids: Ids) -> tuple[Array, Ids]:
-        """Prepare the start of a text.
-
-        Returns:
-            The log probability of the first symbol if no symbol is read before it, (0,) or (1,);
-            and the ids to read, of which the model does not predict the first.
-        """
+        """The log probability of a first symbol that is not predicted, (0,) or (1,); the ids."""
         if self.model.separator is not None:
             return np.zeros(0), np.concatenate([[self.model.separator], ids])
         total = int(self.counts.sum())
         return np.log(np.maximum(self.counts[ids[:1]], UNSEEN) / total), ids
 
-    def _before_sample(self, prompt: Ids) -> Ids:
-        """The ids that the model reads before a sample: the prompt, or a line end without one."""
-        end = self.vocabulary.line_end
-        if len(prompt) or self.documents or end is None:
-            return prompt
-        return np.array([end])
-
-    def _lines(
-        self, lines: Iterable[str | bytes], unknown: UnknownInScore
-    ) -> Iterator[tuple[Ids, float]]:
-        """Yield the ids to read of each line, and the log probability of what is not predicted.
-
-        A model of documents adds a missing line end.
-        """
-        end = self.model.separator
-        for number, line in enumerate(lines, 1):
-            try:
-                _, places, read = self._places(line, self._to_find(unknown))
-            except (CorpusError, UnknownCharacterError) as error:
-                raise type(error)(f"line {number:,}: {error}") from None
-            ids: Ids = places[read]
-            charged = int((~read).sum()) if unknown == "floor" else 0
-            if end is not None and not (len(ids) and ids[-1] == end):
-                ids = np.append(ids, end)
-            first, ids = self._begin(ids)
-            yield ids, float(first.sum()) + charged * self._floor
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class LanguageModel(TextReader):
-    """A model that samples, scores and shows its states; ``grucli.load`` loads it from a run."""
-
-    @property
-    def parameters(self) -> int:
-        """Number of parameters."""
-        return int(self.model.params.flat.size)
-
-    def __repr__(self) -> str:
-        model, vocabulary = self.model, self.vocabulary
-        of = "" if self.path is None else f" {self.path}"
-        return (
-            f"<LanguageModel{of}: {model.cell}, {model.L} x {model.H} units, "
-            f"{len(vocabulary):,} {vocabulary.noun}s, {self.parameters:,} parameters>"
-        )
-
     # ---- sampling
 
+    @checked
     def sample(
-        self,
-        length: int = 500,
-        *,
-        prompt: str | bytes = "",
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-        stop: Several[str] = (),
-        unknown: Unknown = "error",
-        echo: bool = True,
+        self, length: int = 500, *, echo: bool = True, **options: Unpack[SampleOptions]
     ) -> str:
         """Make a text like the training text; arguments and errors as in ``stream``."""
-        return "".join(
-            self.stream(
-                length,
-                prompt=prompt,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                seed=seed,
-                stop=stop,
-                unknown=unknown,
-                echo=echo,
-            )
-        )
+        return "".join(self.stream(length, echo=echo, **options))
 
+    @checked
     def stream(
-        self,
-        length: int = 500,
-        *,
-        prompt: str | bytes = "",
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-        stop: Several[str] = (),
-        unknown: Unknown = "error",
-        echo: bool = True,
+        self, length: int = 500, *, echo: bool = True, **options: Unpack[SampleOptions]
     ) -> Iterator[str]:
         """Make a text like the training text, and yield its parts while it is made.
 
@@ -290,6 +211,7 @@ class LanguageModel(TextReader):
 
         Args:
             length: number of symbols to make: characters, or bytes for a model of bytes.
+            echo: whether the prompt comes first.
             prompt: a text to continue.
             temperature: below 1 prefers probable symbols, above 1 is more varied, 0 always
                 takes the most probable symbol.
@@ -298,39 +220,16 @@ class LanguageModel(TextReader):
             seed: the random seed; None draws a new one.
             stop: texts, or one text, before which the sample ends; they begin after the prompt.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
-            echo: whether the prompt comes first.
 
         Raises:
             ArgumentError: a number is out of range, or a stop text is not possible.
             UnknownCharacterError: the prompt has new symbols, which the message names.
         """
-        samples = self.samples(
-            1,
-            length,
-            prompt=prompt,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=stop,
-            unknown=unknown,
-        )
+        samples = self.samples(1, length, **options)
         return _decoded(samples, samples.prompt_data if echo else b"")
 
     @checked
-    def samples(
-        self,
-        count: int,
-        length: int = 500,
-        *,
-        prompt: str | bytes = "",
-        temperature: float = 0.8,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        seed: int | None = None,
-        stop: Several[str] = (),
-        unknown: Unknown = "error",
-    ) -> Samples:
+    def samples(self, count: int, length: int = 500, **options: Unpack[SampleOptions]) -> Samples:
         """Make ``count`` samples of one prompt in parallel, when the result is iterated over.
 
         The result yields whole samples with the log probability of each symbol. Its ``pieces()``
@@ -338,9 +237,11 @@ class LanguageModel(TextReader):
         random stream, so it does not depend on ``count``, and sample 0 equals that of ``sample``.
         Other arguments and errors are those of ``stream``.
         """
-        check_stops(stop)
-        points, places, read = self._places(prompt, unknown)
-        stops = [unified(text, self.data).encode(errors="replace") for text in stop]
+        asked = completed(SampleOptions, options)
+        check_stops(asked["stop"])
+        points, places, read = self._places(asked["prompt"], asked["unknown"])
+        stops = [unified(text, self.data).encode(errors="replace") for text in asked["stop"]]
+        seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
         return Samples(
             model=self.model if count < MANY_SAMPLES else self.batch_model,
             vocabulary=self.vocabulary,
@@ -349,34 +250,17 @@ class LanguageModel(TextReader):
             prompt_data=self.vocabulary.text_of(points[read]),
             count=count,
             length=length,
-            sampler=Sampler(temperature, top_k, top_p, self.vocabulary.unknown_id),
+            sampler=Sampler(**cut, never=self.vocabulary.unknown_id),
             seed=secrets.randbits(32) if seed is None else seed,
             stops=[*stops, b"\n"] if self.documents else stops,
         )
 
-    def sample_ids(
-        self,
-        length: int,
-        *,
-        prompt: str = "",
-        temperature: float = 0.8,
-        seed: int,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> npt.NDArray[np.intp]:
-        """The ids of one sample without its prompt, (length,); it may have several documents.
-
-        ``stop`` is called at each symbol, and ``Stopped`` is raised if it returns True. Other
-        arguments and errors are those of ``stream``.
-        """
-        return sample_ids(
-            self.model,
-            self.counts,
-            self._before_sample(self.encode(prompt)),
-            length=length,
-            sampler=Sampler(temperature, never=self.vocabulary.unknown_id),
-            seed=seed,
-            stop=stop,
-        )
+    def _before_sample(self, prompt: Ids) -> Ids:
+        """The ids that the model reads before a sample: the prompt, or a line end without one."""
+        end = self.vocabulary.line_end
+        if len(prompt) or self.documents or end is None:
+            return prompt
+        return np.array([end])
 
     # ---- scoring
 
@@ -403,7 +287,8 @@ class LanguageModel(TextReader):
         log_probs = np.full(len(points), self._floor)
         log_probs[read] = np.concatenate([first, *rest])
         scored = read | (unknown == "floor")
-        symbols = self._text_of(points[scored])
+        data = self.vocabulary.text_of(points[scored])
+        symbols = data if self.vocabulary.level == "byte" else data.decode()
         return TextScore(symbols, log_probs[scored], int((~scored).sum()))
 
     @checked
@@ -418,10 +303,27 @@ class LanguageModel(TextReader):
             unknown: as in ``score``; errors also. ``count_unknown`` counts the symbols left out.
         """
         texts, nats = self._lines(lines, unknown), [np.zeros(0)]
-        while some := list(islice(texts, SORTED)):
+        while some := list(islice(texts, LINES_AT_ONCE)):
             others = np.array([log_prob for _, log_prob in some])
             nats.append(nats_of(self.batch_model, [ids for ids, _ in some]) - others)
         return np.concatenate(nats)
+
+    def _lines(
+        self, lines: Iterable[str | bytes], unknown: UnknownInScore
+    ) -> Iterator[tuple[Ids, float]]:
+        """The ids to read of each line, and the log probability of what is not predicted."""
+        end = self.model.separator
+        for number, line in enumerate(lines, 1):
+            try:
+                _, places, read = self._places(line, self._to_find(unknown))
+            except (CorpusError, UnknownCharacterError) as error:
+                raise type(error)(f"line {number:,}: {error}") from None
+            ids: Ids = places[read]
+            charged = int((~read).sum()) if unknown == "floor" else 0
+            if end is not None and not (len(ids) and ids[-1] == end):  # a line without its end
+                ids = np.append(ids, end)
+            first, ids = self._begin(ids)
+            yield ids, float(first.sum()) + charged * self._floor
 
     @checked
     def evaluate(
@@ -454,6 +356,26 @@ class LanguageModel(TextReader):
             return score
         cores = available_cores() if workers is None else workers
         return score + evaluation.evaluate(self.batch_model, ids, cores, stop, begins=begins)
+
+    def _ids_and_charge(
+        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
+    ) -> tuple[Ids, Score]:
+        """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
+        if isinstance(text, Corpus):
+            ids, new = text.ids, text.text_id.skipped
+        elif isinstance(text, str | bytes):
+            points = self.vocabulary.points(self._unified(text))
+            ids = self.vocabulary.number(points, self._to_find(unknown))  # unseen ones, too
+            new = len(points) - len(ids)
+        else:
+            ids, new = text, 0
+        charged = new if unknown == "floor" else 0
+        if len(ids) < least and not charged:
+            raise CorpusError(
+                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
+                "predict"
+            )
+        return ids, Score(charged, -charged * self._floor, 0, skipped=new - charged)
 
     # ---- states
 

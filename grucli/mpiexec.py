@@ -6,44 +6,37 @@ from collections.abc import Sequence
 
 from grucli.errors import UsageError
 
-SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-"""Environment variables in which mpiexec, or Slurm's srun, tells a process the number of ranks."""
-
-
-RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK")
-"""Environment variables in which mpiexec tells a process its number among the ranks."""
+# environment variables of mpiexec, or Slurm's srun: the number of ranks, and that of this one
+SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
+RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "PMIX_RANK")
 
 
 def started_ranks() -> int | None:
-    """The number of ranks that mpiexec has started; None if it has not started this process."""
-    return _told(SIZE_VARIABLES)
+    """The number of ranks that mpiexec has started; None if it is unknown, or there is none."""
+    return _env_int(SIZES)
 
 
-def _told(variables: Sequence[str]) -> int | None:
+def _env_int(names: Sequence[str]) -> int | None:
     """The number in the first of some environment variables that has one."""
-    values = [os.environ.get(name, "") for name in variables]
+    values = [os.environ.get(name, "") for name in names]
     return next((int(value) for value in values if value.isdigit()), None)
 
 
-def speaks() -> bool:
+def should_print() -> bool:
     """Whether this process should say what all ranks would say, such as a wrong command line."""
-    return (_told(RANK_VARIABLES) or 0) == 0
+    return (_env_int(RANKS) or 0) == 0
 
 
 def is_a_rank() -> bool:
-    """Whether mpiexec has started this process. PMIx, which newer ones use, tells no size."""
-    return started_ranks() is not None or _told(RANK_VARIABLES) is not None
+    """Whether mpiexec has started this process. Newer ones, with PMIx, do not publish the size."""
+    return started_ranks() is not None or _env_int(RANKS) is not None
 
 
 def refuse_equal_runs() -> None:
-    """Refuse to go on if mpiexec has started several processes that do not know of each other.
-
-    Raises:
-        UsageError: it has; one of the processes raises it, the others end.
-    """
+    """Refuse several processes that do not know of each other: the first raises, others exit."""
     size = started_ranks()
     if size is not None and size > 1:
-        if not speaks():
+        if not should_print():
             raise SystemExit(UsageError.exit_code)
         raise UsageError(
             f"mpiexec has started {size} processes, which would train {size} equal runs: `grucli "
@@ -51,11 +44,10 @@ def refuse_equal_runs() -> None:
         )
 
 
-def die_of(number: int) -> None:
+def exit_by_signal(number: int) -> None:
     """End this process by a signal, if mpiexec has started it with others.
 
-    After an ordinary exit of a process that has not joined the others yet, mpiexec lets them wait
-    for it forever.
+    After an ordinary exit, mpiexec would wait forever for those that have already joined.
     """
     if (started_ranks() or 1) > 1:
         signal.signal(number, signal.SIG_DFL)

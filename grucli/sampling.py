@@ -1,67 +1,59 @@
-"""Sample the ids of characters from a model, one after the other, several samples as one batch."""
+"""Samples of a model: several at a time as one batch, as ids and as texts."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from grucli.data.vocabulary import LINE_END, Vocabulary
 from grucli.errors import ArgumentError
 from grucli.evaluation import Stopped
+from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
+from grucli.text_score import TextScore
 from grucli.threads import available_cores, blas_limited_to
 
-PROMPT_WINDOW = 128
-"""Characters of the prompt read at a time. It changes the result by rounding errors only."""
+SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
+HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
+LONGEST_STOP = 1000  # characters of a stop text; longer ones would make sampling slow
 
-DRAWS_AHEAD = 256
-"""Random numbers drawn from a stream at a time. It does not change the result."""
+PROMPT_WINDOW = 128  # characters of a prompt read at a time; it changes rounding errors only
+DRAWS_AHEAD = 256  # random numbers drawn from a stream at a time; it does not change the result
 
-MANY_SAMPLES = 16
-"""Minimum number of samples to share among threads. With fewer, threads share products."""
+MANY_SAMPLES = 16  # samples to share among threads; with fewer, threads share products
+PRODUCT_THREADS = 4  # threads for a product with few rows, at most
+SMALLEST_PART = 2**13  # samples x units per thread, at least
+BURST = 16  # characters computed between synchronizations of threads, or changes of their number
 
-PRODUCT_THREADS = 4
-"""Maximum number of threads for a product with few rows."""
+COLDEST, HOTTEST = 1e20, 1e-20  # factors of the logits whose products stay in float32's range
 
-SMALLEST_PART = 2**13
-"""Minimum samples x units per thread."""
-
-TOGETHER = 16
-"""Characters computed between synchronizations of threads, or changes of their number."""
-
-COLDEST, HOTTEST = 1e20, 1e-20
-"""Largest and smallest factor of the logits, so that the products stay in float32's range."""
-
-Made = Iterator[tuple[npt.NDArray[np.intp], Array]]
+Steps = Iterator[tuple[npt.NDArray[np.intp], Array]]
 """What ``generate`` yields for each character: ids (samples,) and logits (samples, V)."""
+
+
+# ---- one character -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Sampler:
     """How the next character is chosen from the model's distribution.
 
-    Attributes:
-        temperature: the divisor of the logits; 0 chooses the most probable character.
-        top_k: choose among the k most probable characters; None for all.
-        top_p: choose among the most probable characters that together reach probability p;
-            None for all.
-        never: the id of a character that is never chosen.
-
     Raises:
         ArgumentError: a value is out of its range.
     """
 
-    temperature: float = 1.0
-    top_k: int | None = None
-    top_p: float | None = None
-    never: int | None = None
+    temperature: float = 1.0  # divisor of the logits; 0 chooses the most probable character
+    top_k: int | None = None  # choose among the k most probable characters; None for all
+    top_p: float | None = None  # among the most probable ones that together reach probability p
+    never: int | None = None  # the id of a character that is never chosen
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
@@ -81,11 +73,9 @@ class Sampler:
         return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
     def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
-        """Choose one character for each row.
+        """Choose one character for each row of logits (N, V), by random numbers in [0, 1), (N,).
 
-        Args:
-            logits: logarithms of the probabilities plus any constant for each row, (N, V).
-            uniform: random numbers in [0, 1), (N,).
+        Logits are logarithms of the probabilities plus any constant for each row.
         """
         if self.never is not None:
             logits = logits.copy()
@@ -101,7 +91,7 @@ class Sampler:
             np.put_along_axis(p, others, 0.0, axis=1)
         if self.top_p is not None:
             _keep_nucleus_(p, self.top_p)
-        return _fall_within(p.astype(np.float64), uniform)
+        return _at_shares(p.astype(np.float64), uniform)
 
 
 def _largest(logits: Array) -> Any:
@@ -111,7 +101,7 @@ def _largest(logits: Array) -> Any:
     return np.maximum.reduce(logits, axis=1, keepdims=True)
 
 
-def _fall_within(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp]:
+def _at_shares(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp]:
     """Sample from the weights ``p`` (N, V), row by row, by the inverse of the cumulative sum.
 
     ``shares`` (N,) are in [0, 1), so a character of weight zero is never drawn.
@@ -139,6 +129,9 @@ def _keep_nucleus_(p: Array, top_p: float) -> None:
     np.put_along_axis(p, order, ranked, axis=1)
 
 
+# ---- ids ---------------------------------------------------------------------------------------
+
+
 def generate(
     model: Model,
     counts: npt.NDArray[np.int64],
@@ -151,27 +144,18 @@ def generate(
     first: int = 0,
     threads: int = 1,
     stop: Callable[[], bool] = lambda: False,
-) -> Made:
-    """Continue a prompt. Without one, draw the first character by its frequency in the corpus.
+) -> Steps:
+    """Continue a prompt (N,). Without one, draw the first character by its frequency, ``counts``.
 
-    A model of documents starts with a new document, and starts another after each line end. Each
-    sample has its own random stream.
-
-    Args:
-        model: the model.
-        counts: how often each character occurs in the training text, (V,).
-        prompt: ids, (N,); may be empty.
-        length: characters of each sample.
-        sampler: how to choose the characters.
-        seed: the random seed.
-        samples: the number of samples, computed as one batch.
-        first: the number of the first sample, which determines its random stream.
-        threads: the number of threads that share the samples.
-        stop: called while the prompt is read; if it returns true, ``Stopped`` is raised. After
-            the prompt it is not called.
+    A model of documents starts with a new document, and starts another after each line end. The
+    samples are computed as one batch, which ``threads`` share. Each has its own random stream,
+    which its number determines; that of the first is ``first``.
 
     Yields:
         For each character: ids (samples,), and the logits they were drawn from (samples, V).
+
+    Raises:
+        Stopped: ``stop``, which is called while the prompt is read, returned true.
     """
     edges = [samples * thread // threads for thread in range(threads + 1)]
     packed = model.packed(-(-samples // threads), backward=False)
@@ -185,14 +169,14 @@ def generate(
     yield from parts[0] if threads == 1 else _in_threads(parts, length)
 
 
-def _in_threads(parts: Sequence[Made], length: int) -> Made:
+def _in_threads(parts: Sequence[Steps], length: int) -> Steps:
     """Compute each part in a thread of its own, and concatenate the results."""
     with ThreadPoolExecutor(len(parts)) as pool:
-        for _ in range(0, length, TOGETHER):
-            some = pool.map(lambda part: list(islice(part, TOGETHER)), parts)
-            for made in zip(*some, strict=True):
-                ids, parts_logits = zip(*made, strict=True)
-                yield np.concatenate(ids), np.concatenate(parts_logits)
+        for _ in range(0, length, BURST):
+            bursts = pool.map(lambda part: list(islice(part, BURST)), parts)
+            for steps in zip(*bursts, strict=True):
+                ids, logits = zip(*steps, strict=True)
+                yield np.concatenate(ids), np.concatenate(logits)
 
 
 def _start(
@@ -202,7 +186,7 @@ def _start(
     stepper: Stepper | None,
     stop: Callable[[], bool],
 ) -> tuple[Array, Array]:
-    """Return the logits of the first character, (1, V), and the state before it."""
+    """The logits of the first character, (1, V), and the state before it."""
     if model.separator is not None:
         prompt = np.append(model.separator, prompt)
     if len(prompt):
@@ -211,70 +195,18 @@ def _start(
         return np.log(counts / counts.sum())[None], model.zero_state(1)
 
 
-def _continue(
-    stepper: Stepper,
-    logits: Array,
-    state: Array,
-    streams: Sequence[np.random.Generator],
-    length: int,
-    sampler: Sampler,
-) -> Made:
-    """Continue one state with its logits (1, V): one sample for each random stream."""
-    logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
-    for start in range(0, length, DRAWS_AHEAD):
-        draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
-        for position, uniform in enumerate(draws[: length - start], start + 1):
-            ids = sampler.draw(logits, uniform)
-            yield ids, logits
-            if position < length:
-                logits = stepper.step(ids)
-
-
-def choose_threads(samples: int, H: int) -> int:
-    """Return the number of threads to use for sampling from a model of ``H`` units."""
-    if samples < MANY_SAMPLES:
-        return 1
-    return max(1, min(available_cores(), samples * H // SMALLEST_PART))
-
-
-def product_threads(samples: int) -> int:
-    """Return the number of threads to share each product of ``samples`` samples in parallel.
-
-    It is a power of two, with which the products have equal bits (``matmul.GROUPED``).
-    """
-    if samples >= MANY_SAMPLES:
-        return 1
-    return 1 << (min(available_cores(), PRODUCT_THREADS).bit_length() - 1)
-
-
-def with_product_threads(made: Made, threads: int) -> Made:
-    """Yield the same; while it is computed, but not in between, ``threads`` share each product."""
-    ahead = 1
-    while True:
-        with blas_limited_to(threads):
-            some = list(islice(made, ahead))
-        if not some:
-            return
-        yield from some
-        ahead = min(2 * ahead, TOGETHER)  # a stop text may end the samples soon
-
-
 def read_prompt(
     model: Model,
     prompt: Ids,
     stepper: Stepper | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Array, Array]:
-    """Read a prompt from the zero state; return the next character's logits (1, V) and the state.
+    """Read a prompt (N,) from the zero state; return the next logits (1, V) and the state.
 
-    Args:
-        model: the model.
-        prompt: ids, (N,), N >= 1.
-        stepper: a ``Stepper(model, 1)`` to use; None to make one.
-        stop: called repeatedly; if it returns true, reading stops.
+    ``stepper`` is a ``Stepper(model, 1)`` to use; None makes one.
 
     Raises:
-        Stopped: ``stop`` returned true.
+        Stopped: ``stop``, which is called repeatedly, returned true.
     """
     state = model.zero_state(1)
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
@@ -287,27 +219,257 @@ def read_prompt(
     return stepper.step(np.asarray(prompt[-1:], np.intp)), stepper.state
 
 
-def sample_ids(
-    model: Model,
-    counts: npt.NDArray[np.int64],
-    prompt: Ids,
-    *,
+def _continue(
+    stepper: Stepper,
+    logits: Array,
+    state: Array,
+    streams: Sequence[np.random.Generator],
     length: int,
     sampler: Sampler,
-    seed: int,
-    stop: Callable[[], bool] = lambda: False,
-) -> npt.NDArray[np.intp]:
-    """Return the ids of one whole sample without its prompt, (length,).
+) -> Steps:
+    """Continue one state with its logits (1, V): one sample for each random stream."""
+    logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
+    for start in range(0, length, DRAWS_AHEAD):
+        draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
+        for position, uniform in enumerate(draws[: length - start], start + 1):
+            ids = sampler.draw(logits, uniform)
+            yield ids, logits
+            if position < length:
+                logits = stepper.step(ids)
 
-    Raises:
-        Stopped: ``stop``, which is called at each character, returned true.
+
+def choose_threads(samples: int, H: int) -> int:
+    """The number of threads to use for sampling from a model of ``H`` units."""
+    if samples < MANY_SAMPLES:
+        return 1
+    return max(1, min(available_cores(), samples * H // SMALLEST_PART))
+
+
+def product_threads(samples: int) -> int:
+    """The number of threads to share each product of ``samples`` samples in parallel.
+
+    It is a power of two, with which the products have equal bits (``matmul.GROUPED``).
     """
-    pieces = generate(model, counts, prompt, length=length, sampler=sampler, seed=seed, stop=stop)
+    if samples >= MANY_SAMPLES:
+        return 1
+    return 1 << (min(available_cores(), PRODUCT_THREADS).bit_length() - 1)
 
-    def made() -> Iterator[np.intp]:
-        for ids, _ in pieces:
-            if stop():
-                raise Stopped
-            yield ids[0]
 
-    return np.fromiter(made(), np.intp)
+def _with_product_threads(steps: Steps, threads: int) -> Steps:
+    """The same; while it is computed, but not in between, ``threads`` share each product."""
+    ahead = 1
+    while True:
+        with blas_limited_to(threads):
+            burst = list(islice(steps, ahead))
+        if not burst:
+            return
+        yield from burst
+        ahead = min(2 * ahead, BURST)  # a stop text may end the samples soon
+
+
+# ---- texts -------------------------------------------------------------------------------------
+
+
+class StopFilter:
+    """Passes a text on up to the first stop text, and leaves that one out.
+
+    ``stops`` are in the encoding of the text; if there are none, all text is passed on.
+    """
+
+    def __init__(self, stops: Sequence[bytes]) -> None:
+        self.stops = stops
+        self.held = b""  # text that may turn out to be the start of a stop text
+        self.stopped = False
+
+    def add(self, piece: bytes) -> bytes:
+        """Add text; return the new part that cannot belong to a stop text."""
+        if not self.stops:
+            return piece
+        if self.stopped:
+            return b""
+        self.held += piece
+        starts = [start for stop in self.stops if (start := self.held.find(stop)) >= 0]
+        if starts:
+            self.stopped = True
+            return self._pass_on(min(starts))
+        return self._pass_on(len(self.held) - self._undecided())
+
+    def end(self) -> bytes:
+        """The rest of the text, when no more text follows."""
+        return b"" if self.stopped else self._pass_on(len(self.held))
+
+    def _undecided(self) -> int:
+        """The length of the longest end of the text that is the start of a stop text."""
+        return max(
+            (
+                length
+                for stop in self.stops
+                for length in range(1, min(len(stop), len(self.held) + 1))
+                if self.held.endswith(stop[:length])
+            ),
+            default=0,
+        )
+
+    def _pass_on(self, length: int) -> bytes:
+        passed, self.held = self.held[:length], self.held[length:]
+        return passed
+
+
+def check_stops(stops: Iterable[str]) -> None:
+    """Refuse stop texts that are empty or too long."""
+    for stop in stops:
+        if not stop:
+            raise ArgumentError("stop", "needs a text; an empty one would end every sample at once")
+        if len(stop) > LONGEST_STOP:
+            raise ArgumentError("stop", f"takes texts of at most {LONGEST_STOP:,} characters")
+
+
+def side_by_side(samples: int, length: int) -> int:
+    """The number of samples to compute in parallel; the others are computed later."""
+    return max(1, min(samples, SIDE_BY_SIDE, HELD // max(1, length)))
+
+
+class Piece(NamedTuple):
+    """The next part of a sample."""
+
+    number: int  # of the sample, from 0
+    data: bytes  # whole characters in UTF-8, or bytes of a model of bytes; may be empty
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Sample(TextScore):
+    """A whole sample, without the prompt, scored at temperature 1.
+
+    Attributes:
+        end_log_prob: log probability of the line end after it, in nats; None if none follows.
+    """
+
+    end_log_prob: float | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples that continue one prompt; they are computed when they are read.
+
+    Iteration yields each sample as a whole ``Sample``. ``pieces`` yields parts of samples as
+    soon as they are known. Both compute the samples again each time, with the same result.
+    Samples are computed in groups, each as one batch.
+
+    Attributes:
+        model: the model.
+        vocabulary: the symbols that the ids stand for.
+        counts: how often each symbol occurs in the training text, (V,).
+        prompt: ids to read before a sample: the prompt, or a line end; may be empty, (N,).
+        prompt_data: the prompt in the form of ``Piece.data``.
+        count: the number of samples.
+        length: symbols of a sample, unless a stop text ends it before.
+        sampler: how symbols are chosen.
+        seed: the random seed.
+        stops: texts that end a sample and are not part of it, in the form of ``Piece.data``.
+    """
+
+    model: Model
+    vocabulary: Vocabulary
+    counts: npt.NDArray[np.int64]
+    prompt: Ids
+    prompt_data: bytes
+    count: int
+    length: int
+    sampler: Sampler
+    seed: int
+    stops: Sequence[bytes] = ()
+
+    def __post_init__(self) -> None:
+        for name, least in (("count", 1), ("length", 0), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ArgumentError(name, f"must be {least} or above, not {getattr(self, name)}")
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the parts of each sample in turn; the first part of each is b"".
+
+        The first sample of a group is yielded while it is computed.
+        """
+        decode = self.vocabulary.decode
+        for first, (shown, *others), steps in self._groups():
+            rest = [bytearray() for _ in others]
+            yield Piece(first, b"")
+            for ids, _ in steps:
+                if data := shown.add(decode(ids[:1])):
+                    yield Piece(first, data)
+                for number, stops in enumerate(others):
+                    rest[number] += stops.add(decode(ids[number + 1 : number + 2]))
+            yield Piece(first, shown.end())
+            for number, (text, stops) in enumerate(zip(rest, others, strict=True), first + 1):
+                yield Piece(number, b"")
+                yield Piece(number, bytes(text) + stops.end())
+
+    def __iter__(self) -> Iterator[Sample]:
+        for _, filters, steps in self._groups():
+            symbols: list[list[int]] = [[] for _ in filters]
+            log_probs: list[list[float]] = [[] for _ in filters]
+            texts = [bytearray() for _ in filters]
+            for ids, logits in steps:
+                log_y = log_softmax(logits)
+                for number, stops in enumerate(filters):
+                    if not stops.stopped:
+                        texts[number] += stops.add(self._data(ids, number))
+                        symbols[number].append(int(ids[number]))
+                        log_probs[number].append(float(log_y[number, ids[number]]))
+            for text, stops, ids_of, logs in zip(texts, filters, symbols, log_probs, strict=True):
+                yield self._sample(bytes(text) + stops.end(), ids_of, logs)
+
+    def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
+        """The ids of the first sample, (length,). No text ends it: it may have several documents.
+
+        Raises:
+            Stopped: ``stop``, which is called at each character, returned true.
+        """
+
+        def drawn() -> Iterator[np.intp]:
+            for ids, _ in self._generated(stop=stop):
+                if stop():
+                    raise Stopped
+                yield ids[0]
+
+        return np.fromiter(drawn(), np.intp)
+
+    def _groups(self) -> Iterator[tuple[int, list[StopFilter], Steps]]:
+        """Yield each group: the number of its first sample, its filters, its ids and logits."""
+        size = side_by_side(self.count, self.length)
+        for first in range(0, self.count, size):
+            samples = min(size, self.count - first)
+            filters = [StopFilter(self.stops) for _ in range(samples)]
+            threads = choose_threads(samples, self.model.H)
+            computed = self._generated(samples=samples, first=first, threads=threads)
+            steps = _with_product_threads(computed, product_threads(size))
+            yield first, filters, _until_all_end(filters, steps) if self.stops else steps
+
+    def _generated(self, **options: Any) -> Steps:
+        return generate(
+            self.model,
+            self.counts,
+            self.prompt,
+            length=self.length,
+            sampler=self.sampler,
+            seed=self.seed,
+            **options,
+        )
+
+    def _data(self, ids: Ids, number: int) -> bytes:
+        return self.vocabulary.decode(ids[number : number + 1])
+
+    def _sample(self, data: bytes, ids: list[int], log_probs: list[float]) -> Sample:
+        """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
+        symbols = data if self.vocabulary.level == "byte" else data.decode()
+        N, end = len(symbols), None
+        if len(ids) > N and self.vocabulary.symbols[ids[N]] == LINE_END:
+            end = log_probs[N]
+        return Sample(symbols, np.array(log_probs[:N], np.float64), end_log_prob=end)
+
+
+def _until_all_end(filters: Sequence[StopFilter], steps: Steps) -> Steps:
+    """The same, until a stop text has ended every sample."""
+    for step in steps:
+        yield step
+        if all(stops.stopped for stops in filters):
+            return

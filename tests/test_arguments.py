@@ -15,6 +15,7 @@ from grucli.analysis.comparison import plan_comparison
 from grucli.analysis.gradient_checks import check_run, check_settings
 from grucli.arguments import PathLike, Several, checked
 from grucli.errors import ArgumentError, UsageError
+from grucli.language_model import LanguageModel, SampleOptions
 from grucli.run.conclusion import conclude_run
 from grucli.run.report import report
 from grucli.run.run import Run
@@ -76,6 +77,23 @@ def test_the_signature_names_each_option_of_train() -> None:
     assert (options["steps"].default, options["unknown"].default) == (None, "error")
     assert options["mpi"].default is False
     assert options == signature(library.train_events).parameters
+
+
+def test_the_signature_names_each_option_of_a_sample() -> None:
+    names = [*get_type_hints(SampleOptions)]
+    for function, first in (
+        (LanguageModel.sample, ["self", "length", "echo"]),
+        (LanguageModel.stream, ["self", "length", "echo"]),
+        (LanguageModel.samples, ["self", "count", "length"]),
+    ):
+        options = signature(function).parameters
+        assert [*options] == [*first, *names]
+        assert [options[name].default for name in names] == ["", 0.8, *[None] * 3, (), "error"]
+        assert options["prompt"].annotation == str | bytes
+    with pytest.raises(TypeError, match="unexpected keyword argument 'top'"):
+        make().sample(5, top=3)  # type: ignore[call-arg]
+    with pytest.raises(ArgumentError, match="temperature must be a number, not 'hot'"):
+        make().stream(5, temperature="hot")  # type: ignore[arg-type]
 
 
 def test_one_stop_text_one_line_one_file(grucli: Grucli) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from grucli.charts import PARTS, Axes, Curve, short, svg, text, ticks, typical_top
+from grucli.charts import PARTS, Area, Curve, axes_around, short, svg, text, ticks, typical_top
 
 FALLING = Curve("falling", range(10), [10.0, *(2 - n / 10 for n in range(9))])
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
@@ -36,7 +36,7 @@ def test_numbers_of_axes_are_short() -> None:
 def test_points_that_are_not_finite_are_left_out() -> None:
     curve = Curve("", [0, 1, 2, float("inf")], [1.0, float("nan"), 2.0, 1.0])
     assert curve.points == [(0.0, 1.0), (2.0, 2.0)]
-    assert Axes.around([Curve("", [1], [float("nan")])]) is None
+    assert axes_around([Curve("", [1], [float("nan")])]) is None
     assert svg([], x="x", y="y") == ""
     assert text([], width=60, height=5) == []
 
@@ -44,9 +44,9 @@ def test_points_that_are_not_finite_are_left_out() -> None:
 def test_the_beginning_does_not_flatten_the_rest() -> None:
     top = typical_top([FALLING])
     assert top == 2.0
-    axes = Axes.around([FALLING], top)
+    axes = axes_around([FALLING], top)
     assert axes is not None
-    assert (axes.y.low, axes.y.high) == (pytest.approx(1.2), 2.0)
+    assert (axes[1].low, axes[1].high) == (pytest.approx(1.2), 2.0)
     assert typical_top([]) is None
 
 
@@ -141,10 +141,11 @@ def test_any_finite_points_are_drawn(points: list[tuple[float, float]], plain: b
 
 def test_equal_values_and_a_single_step_are_in_the_middle() -> None:
     for value in (3.9, 1e15, -1e15, 1e308, 5e-324, 0.0):
-        axes = Axes.around([Curve("", [20], [value])])
+        axes = axes_around([Curve("", [20], [value])])
         assert axes is not None
-        assert axes.place(20, value, 100, 100) == pytest.approx((50, 50), abs=1)
-        assert len(axes.y.ticks()) >= 2
+        area = Area(*axes, 100, 100)
+        assert (area.x(20), area.y(value)) == pytest.approx((50, 50), abs=1)
+        assert len(axes[1].ticks()) >= 2
 
 
 def test_a_long_curve_is_drawn_from_few_points_with_its_ends_and_its_extremes() -> None:
@@ -168,19 +169,20 @@ def marks(drawn: str) -> list[str]:
 
 def test_a_logarithmic_axis_has_powers_of_ten_and_leaves_out_what_has_none() -> None:
     curve = Curve("", [0, 1, 2, 3], [1.0, 1e-2, 1e-4, 0.0])
-    axes = Axes.around([curve], log="y")
+    axes = axes_around([curve], log="y")
     assert axes is not None
-    assert (axes.y.low, axes.y.high, axes.y.log, axes.x.log) == (-4.0, 0.0, True, False)
-    assert axes.y.ticks() == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
-    places = [axes.place(x, y, 100, 100) for x, y in curve.points]
-    assert [y for _, y in places[:3]] == pytest.approx([0, 50, 100])
-    assert places[3][1] > 1000  # below the plot, which cuts it off
+    steps, norms = axes
+    assert (norms.low, norms.high, norms.log, steps.log) == (-4.0, 0.0, True, False)
+    assert norms.ticks() == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1, 1.0])
+    *above, zero = [Area(*axes, 100, 100).y(y) for _, y in curve.points]
+    assert above == pytest.approx([0, 50, 100])
+    assert zero > 1000  # below the plot, which cuts it off
     assert marks(svg([curve], x="x", y="y", log="y"))[:5] == ["0.0001", "0.001", "0.01", "0.1", "1"]
-    deep = Axes.around([Curve("", [1, 10, 100], [1.0, 1e-20, 1e-29])], log="xy")
+    deep = axes_around([Curve("", [1, 10, 100], [1.0, 1e-20, 1e-29])], log="xy")
     assert deep is not None
-    assert deep.y.ticks()[-2:] == pytest.approx([1e-3, 1.0])  # with the power 0
-    assert deep.x.ticks() == pytest.approx([1, 2, 5, 10, 20, 50, 100])
-    assert deep.place(10, 1.0, 100, 100) == pytest.approx((50, 0))
+    assert deep[1].ticks()[-2:] == pytest.approx([1e-3, 1.0])  # with the power 0
+    assert deep[0].ticks() == pytest.approx([1, 2, 5, 10, 20, 50, 100])
+    assert Area(*deep, 100, 100).x(10) == pytest.approx(50)
 
 
 @given(st.lists(st.floats(0, sys.float_info.max), min_size=1, max_size=8))
@@ -193,18 +195,19 @@ def test_any_values_are_drawn_on_a_logarithmic_axis(values: list[float]) -> None
     root = ElementTree.fromstring(svg([curve], x="x", y="y", log="y", levels=[0.01]))
     marked = [one for one in root.iter() if one.tag.endswith("circle")]
     assert len(marked) == len(values)
-    axes = Axes.around([curve], log="y")
+    axes = axes_around([curve], log="y")
     assert axes is not None
-    assert all(0 <= axes.y.share(tick) <= 1 for tick in axes.y.ticks())
-    assert 0 <= axes.y.share(max(values)) <= 1 or not any(values)
+    _, vertical = axes
+    assert all(0 <= vertical.share(tick) <= 1 for tick in vertical.ticks())
+    assert 0 <= vertical.share(max(values)) <= 1 or not any(values)
 
 
 def test_a_band_is_drawn_around_a_curve_and_lies_within_the_axes() -> None:
     y = [2.0, 1.0, 1.5]
     curve = Curve("c", [0, 1, 2], y, low=[one - 0.5 for one in y], high=[one * 2 for one in y])
-    axes = Axes.around([curve])
+    axes = axes_around([curve])
     assert axes is not None
-    assert (axes.y.low, axes.y.high) == (0.5, 4.0)
+    assert (axes[1].low, axes[1].high) == (0.5, 4.0)
     drawn = svg([curve], x="x", y="y", levels=[1.0])
     (outline,) = re.findall(r'<polygon points="([^"]+)"', drawn)
     assert len(outline.split()) == 6

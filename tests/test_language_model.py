@@ -363,7 +363,7 @@ def test_lines_by_themselves(kind: Make, cell: str) -> None:
 
 def test_lines_are_scored_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     together = of_list().score_lines(LINES)
-    monkeypatch.setattr("grucli.language_model.SORTED", 7)
+    monkeypatch.setattr("grucli.language_model.LINES_AT_ONCE", 7)
     np.testing.assert_allclose(of_list().score_lines(LINES), together, rtol=1e-5)
     assert of_list().score_lines([]).shape == (0,)
 
@@ -427,7 +427,7 @@ def test_files_are_read_as_the_training_text_was() -> None:
     Path("latin.txt").write_bytes(b"caf\xe9")
     skipped = lm.read(["latin.txt"], encoding="latin-1", unknown="skip")
     assert lm.decode(skipped.ids) == "caé"
-    assert skipped.skipped == 1
+    assert skipped.text_id.skipped == 1
     assert read(["one.txt"], lm.data).vocabulary.level == "char"
 
 

@@ -1,17 +1,27 @@
 import tracemalloc
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grucli.data.vocabulary import Vocabulary
 from grucli.evaluation import Stopped
 from grucli.nn.backend import NUMPY, Backend, select_float32
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.samples import HELD, SIDE_BY_SIDE, StopFilter, side_by_side
-from grucli.sampling import Sampler, generate, read_prompt, sample_ids
+from grucli.sampling import (
+    HELD,
+    SIDE_BY_SIDE,
+    Sampler,
+    Samples,
+    StopFilter,
+    generate,
+    read_prompt,
+    side_by_side,
+)
 from grucli.threads import blas_limited_to
 
 
@@ -82,10 +92,16 @@ def test_any_top_p_and_top_k_leave_a_character_to_draw(
         assert set(drawn) <= {1, 3}
 
 
+def samples_of(model: Model, prompt: np.ndarray, **settings: Any) -> Samples:
+    vocabulary = Vocabulary("char", np.arange(97, 103))
+    return Samples(model, vocabulary, COUNTS, prompt, b"", 1, **settings)
+
+
 def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: Model) -> None:
     settings = {"length": 12, "sampler": Sampler(1.0), "seed": 3}
-    alone = sample_ids(model, COUNTS, NO_PROMPT, **settings)
-    np.testing.assert_array_equal(alone, sample_ids(model, COUNTS, NO_PROMPT, **settings))
+    samples = samples_of(model, NO_PROMPT, **settings)
+    alone = samples.ids()
+    np.testing.assert_array_equal(alone, samples.ids())
     together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=3, **settings)]
     np.testing.assert_array_equal(np.array(together)[:, 0], alone)
     assert len({tuple(column) for column in np.array(together).T}) == 3
@@ -115,7 +131,7 @@ def test_a_sample_without_end_can_be_stopped_and_takes_no_memory(model: Model) -
 
     tracemalloc.start()
     with pytest.raises(Stopped):
-        sample_ids(model, COUNTS, NO_PROMPT, length=10**18, sampler=Sampler(), seed=1, stop=stop)
+        samples_of(model, NO_PROMPT, length=10**18, sampler=Sampler(), seed=1).ids(stop)
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()
     assert len(asked) == 3000
@@ -124,14 +140,8 @@ def test_a_sample_without_end_can_be_stopped_and_takes_no_memory(model: Model) -
 def test_reading_a_prompt_can_be_stopped(model: Model) -> None:
     asked: list[None] = []
     with pytest.raises(Stopped):
-        sample_ids(
-            model,
-            COUNTS,
-            np.zeros(10_000, np.intp),
-            length=1,
-            sampler=Sampler(),
-            seed=1,
-            stop=lambda: asked.append(None) is None and len(asked) == 2,
+        samples_of(model, np.zeros(10_000, np.intp), length=1, sampler=Sampler(), seed=1).ids(
+            lambda: asked.append(None) is None and len(asked) == 2
         )
     assert len(asked) == 2
 

@@ -40,7 +40,7 @@ def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
 
 def _fewer_parameters(gru: Outcome, lstm: Outcome) -> Claim:
     figures = f"{gru.parameters:,} against {lstm.parameters:,} at {gru.hidden} units"
-    return Claim(FEWER, _held(gru.parameters < lstm.parameters), figures)
+    return Claim(FEWER, _verdict(gru.parameters < lstm.parameters), figures)
 
 
 def _overfitting(gru: Group, lstm: Group) -> Claim:
@@ -61,7 +61,7 @@ def _compared(
 ) -> Claim:
     """Check whether the GRU's figure is smaller, and by more than the spread over seeds."""
     difference = lstm.mean(of) - gru.mean(of)
-    verdict = _held(difference > 0)
+    verdict = _verdict(difference > 0)
     if min(len(gru.outcomes), len(lstm.outcomes)) < 2:
         verdict += ", by one seed"
     elif abs(difference) <= gru.spread(of) + lstm.spread(of):
@@ -69,5 +69,5 @@ def _compared(
     return Claim(text, verdict, f"{what} {gru.mean(of):.4f} against {lstm.mean(of):.4f}")
 
 
-def _held(holds: bool) -> str:
+def _verdict(holds: bool) -> str:
     return "held" if holds else "did not hold"

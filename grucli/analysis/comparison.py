@@ -202,7 +202,8 @@ def plan_comparison(
             change: Values = {"model.cell": cell, "train.seed": seed, "optim.lr": lr}
             if equal_parameters:
                 change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
-            requests.append(replace(request.with_values(change), name=f"{cell}-{seed}"))
+            values = {**request.values, **change}
+            requests.append(replace(request, values=values, name=f"{cell}-{seed}"))
     for cell_request in requests[: len(cells)]:
         prepare(cell_request, text=plan.corpus)  # checks the settings
     return Comparison(requests, first)

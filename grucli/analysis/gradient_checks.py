@@ -14,6 +14,7 @@ from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
 from grucli.nn import gradcheck
 from grucli.nn.backend import Backend, LibraryName, select
+from grucli.nn.dropout import Dropout
 from grucli.nn.gradcheck import SAMPLES, TOLERANCE, Row, Sections, Window, sizes
 from grucli.nn.model import Model
 from grucli.nn.onednn import Unavailable
@@ -22,8 +23,8 @@ from grucli.nn.rounding import ROUNDING, Rounding
 from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import Dropout, Shards, choose_workers
 from grucli.training.plan import WEIGHTS, random_stream
+from grucli.training.processes import Shards, choose_workers
 from grucli.training.step import dropout_of
 
 ENTRIES = 24  # entries compared in each array of a large or a trained model

@@ -21,12 +21,11 @@ from grucli import __version__
 from grucli.cli import render
 from grucli.cli.options import command_line
 from grucli.errors import GrucliError
-from grucli.mpiexec import die_of, speaks
+from grucli.mpiexec import exit_by_signal, should_print
 from grucli.threads import STOP_SIGNALS, stop_signals
 
-OF_MEMORY, NOT_LOADED = (SystemError, ImportError), "failed to map segment"
-"""Errors that Python and the system's loader raise, too, where memory is missing, and the words of
-the loader."""
+OF_MEMORY = (SystemError, ImportError)  # Python and the system's loader raise them if it is missing
+NOT_LOADED = "failed to map segment"  # the words of the loader
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -65,8 +64,8 @@ class _Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The name, the command and its arguments."""
-        name, _, rest = super().resolve_command(ctx, args)
-        return name, load_command(name), rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command and load_command(command.name), rest
 
 
 app = typer.Typer(
@@ -106,7 +105,7 @@ def top(
     grucli gradcheck                          check that the gradients are right
     """
     if context.invoked_subcommand is None:
-        if speaks():
+        if should_print():
             render.say(context.get_help())
         raise typer.Exit(2)
 
@@ -122,7 +121,7 @@ def _ended_by_signals() -> Iterator[None]:
     def end(number: int, frame: FrameType | None) -> None:
         del frame
         if "--mpi" in command_line and "mpi4py.MPI" not in sys.modules:
-            die_of(number)
+            exit_by_signal(number)
         ended.append(128 + number)
         raise SystemExit(128 + number)
 
@@ -165,7 +164,7 @@ def main(args: list[str] | None = None) -> None:
 def _tell(error: Any) -> int:
     """Show an error message; return the exit code."""
     if isinstance(error, typer.TyperException):
-        if speaks():
+        if should_print():
             render.error(_misuse(error))
         return int(error.exit_code)
     if isinstance(error, GrucliError):

@@ -74,7 +74,7 @@ def _rows(flow: GradientFlow) -> Iterator[str]:
     for k in sorted({0, *doubling_distances(len(flow.median) - 1)}):
         line = f"  {k:>5} {flow.median[k]:9.1e} {flow.low[k]:9.1e} {flow.high[k]:9.1e}  "
         decades = DECADES + math.log10(max(flow.median[k], 1e-99))
-        yield line + render.blocks(round(each * min(DECADES, max(0.0, decades))))
+        yield line + render.bar(decades / DECADES, each * DECADES)
 
 
 def _scale(each: int) -> str:

@@ -32,17 +32,13 @@ from grucli.training.events import (
 from grucli.training.plan import Plan
 from grucli.training.session import Session
 
-LOG_SECONDS = 5.0
-"""Minimum seconds between lines with the training loss."""
+LOG_SECONDS = 5.0  # minimum seconds between lines with the training loss
 
-TEXT_LINES, LIST_LINES = 3, 5
-"""Maximum lines of a sample that are shown: of a text, and of a list."""
+TEXT_LINES, LIST_LINES = 3, 5  # maximum lines of a sample that are shown: of a text, of a list
 
-SMALL = 8
-"""Lines of the chart at the end of a run."""
+SMALL = 8  # lines of the chart at the end of a run
 
-LONG = 10**8
-"""From this number of bytes on, reading a text takes seconds."""
+LONG = 10**8  # from this number of bytes on, reading a text takes seconds
 
 
 def follow(session: Session, events: Iterator[Event], *, quiet: bool) -> Finished:

@@ -15,8 +15,7 @@ Run = Annotated[
 ]
 Runs = Annotated[list[Path], typer.Argument(help="Run directories.", metavar="RUN")]
 OptionalRun = Annotated[
-    Path | None,
-    typer.Argument(help="A run directory or a checkpoint file.", metavar="[RUN|CKPT]"),
+    Path | None, typer.Argument(help="A run directory or a checkpoint file.", metavar="[RUN|CKPT]")
 ]
 Corpus = Annotated[
     list[str] | None,
@@ -123,12 +122,7 @@ Positions = Annotated[
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Plot = Annotated[
-    Path | None,
-    typer.Option(
-        "--plot",
-        help="Draw a plot to this .svg file.",
-        metavar="FILE",
-    ),
+    Path | None, typer.Option("--plot", help="Draw a plot to this .svg file.", metavar="FILE")
 ]
 Output = Annotated[
     Path | None,

@@ -98,7 +98,6 @@ def write_raw(data: bytes) -> bool:
 
 
 def write_line(text: str) -> None:
-    """Write one line of the answer."""
     write(to_bytes(text) + b"\n")
 
 
@@ -204,18 +203,14 @@ def has_braille() -> bool:
     )
 
 
-def bar(share: float, used: int) -> str:
-    """Return a bar for a share of 0 to 1, to follow ``used`` columns of a line."""
-    return blocks(round(bar_width(used) * min(1.0, max(0.0, share))))
+def bar(share: float, width: int) -> str:
+    """Return a bar for a share of 0 to 1; a full one has ``width`` columns."""
+    return "\N{FULL BLOCK}" * round(width * min(1.0, max(0.0, share)))
 
 
 def bar_width(used: int) -> int:
     """Return the columns of a full bar that follows ``used`` columns of a line."""
     return max(0, min(LONGEST_BAR, terminal_width() - used - 1))
-
-
-def blocks(count: int) -> str:
-    return "\N{FULL BLOCK}" * count
 
 
 # ---- messages

@@ -91,7 +91,7 @@ def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
     yield f"  {'':<{width}}  {'gradient':>9}  {'share':>8}"
     for one in shown:
         line = f"  {one.name:<{width}}  {one.norm:9.2e}  {one.share:8.2%}  "
-        yield line + render.bar(abs(one.share), len(line))
+        yield line + render.bar(abs(one.share), render.bar_width(len(line)))
     if rest:
         share = sum(one.share for one in rest)
         yield f"  {f'{len(rest):,} more':<{width}}  {'':9}  {share:8.2%}"

@@ -15,7 +15,7 @@ from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.run.run import load
-from grucli.samples import Sample, Samples
+from grucli.sampling import Sample, Samples
 
 LONGEST_PROMPT = 2**22
 """Maximum number of bytes of a prompt."""

@@ -81,7 +81,7 @@ def train(
     settings.
     """
     budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
-    run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume)
+    run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume, mpi=mpi)
     weights = TrainOptions(
         init_from=init_from, unknown=unknown, extend_vocabulary=extend_vocabulary
     )

@@ -11,27 +11,12 @@ import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data.cache import check_file, release_pages
-from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 
-CHUNK = 2**20
-"""Ids read at a time by functions that read a whole text."""
-
-WINDOWS_PER_RELEASE = 64
-"""Windows read before the memory of mapped ids is released."""
-
-SEARCHED = 2**24
-"""Maximum number of ids of the training text that are searched for repeated lines."""
-
-LONGEST_LINE = 2**16
-"""Characters before a boundary of a list in which a line end is searched."""
-
-SHORT, LONGEST = 30, 80
-"""Maximum mean length of the lines of a list, and maximum length of nearly all of them."""
-
-FEW_LINES = 50
-"""With fewer lines than this, their first characters may differ by chance."""
+CHUNK = 2**20  # ids read at a time by functions that read a whole text
+WINDOWS_PER_RELEASE = 64  # windows read before the memory of mapped ids is released
+LONGEST_LINE = 2**16  # characters before the boundary of a list in which a line end is searched
 
 
 @dataclass(frozen=True)
@@ -49,17 +34,10 @@ class Splits:
 
 
 def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
-    """Split a text by position. Each part needs one character to read and one to predict.
+    """Split a text by position; the parts of a list begin with a whole line.
 
-    The parts of a list begin with a whole line.
-
-    Args:
-        ids: the text.
-        data: the shares of the parts, and whether the text is a list.
-        line_end: the id of the line end, if the text has any.
-
-    Raises:
-        CorpusError: the text has only one symbol, or is too small.
+    Each part needs one character to read and one to predict. ``line_end`` is the id of the line
+    end, if the text has any.
     """
     N = len(ids)
     if N and all((chunk == ids[0]).all() for chunk in chunks(ids)):
@@ -86,10 +64,7 @@ def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
 
 
 def _line_start(ids: Ids, position: int, line_end: int) -> int:
-    """The start of the line at a position.
-
-    The position itself, if it is the end of the text, or the line is long or begins the text.
-    """
+    """The start of the line at a position, or the position, if that line is long or the first."""
     if position == len(ids):  # no part follows
         return position
     first = max(0, position - LONGEST_LINE)
@@ -114,62 +89,6 @@ def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
     return counts
 
 
-def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> float:
-    """The share of the validation text in lines that also stand in the training text.
-
-    Only lines of at least ``shortest`` bytes count: shorter ones repeat in any text. The start of a
-    long validation text and the end of a long training text are searched.
-    """
-    held_out = vocabulary.decode(splits.val[:CHUNK]).split(b"\n")[1:-1]
-    wanted = {line for line in held_out if len(line) >= shortest}
-    found: set[bytes] = set()
-    for chunk in chunks(splits.train[-SEARCHED:]):
-        found |= wanted.intersection(vocabulary.decode(chunk).split(b"\n"))
-    lengths = [(len(line), line in found) for line in held_out if line in wanted]
-    return sum(length for length, is_found in lengths if is_found) / (sum(map(len, held_out)) or 1)
-
-
-def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
-    """Whether validation and training lines begin with different characters, as in a sorted list.
-
-    They do if the two distributions of first characters overlap by less than half.
-    """
-    train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
-    train[line_end] = val[line_end] = 0  # empty lines have no first character
-    if min(train.sum(), val.sum()) < FEW_LINES:
-        return False
-    return bool(np.abs(train / train.sum() - val / val.sum()).sum() / 2 > 0.5)
-
-
-def looks_like_list(ids: Ids, line_end: int | None) -> int:
-    """The number of lines at the start of a text if it looks like a list, otherwise 0.
-
-    It does if its lines are short and none of them is empty. Verse has empty lines.
-    """
-    if line_end is None:
-        return 0
-    ends = np.flatnonzero(ids[:CHUNK] == line_end)
-    lengths = np.diff(ends, prepend=-1) - 1
-    if len(lengths) < FEW_LINES or not lengths.all():
-        return 0
-    short = lengths.mean() <= SHORT and np.quantile(lengths, 0.99) <= LONGEST
-    return len(lengths) if short else 0
-
-
-def empty_share(ids: Ids, line_end: int, V: int) -> float:
-    """The share of the lines that are empty."""
-    first = _first_of_lines(ids, line_end, V)
-    return float(first[line_end] / max(1, first.sum()))
-
-
-def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
-    """How often each symbol follows a line end, (V,)."""
-    counts = np.zeros(V, np.int64)
-    for chunk in chunks(ids):
-        counts += np.bincount(chunk[1:][chunk[:-1] == line_end], minlength=V)
-    return counts
-
-
 @dataclass(frozen=True)
 class Windows:
     """The training text as B parallel streams, read in windows of at most T steps.
@@ -177,16 +96,11 @@ class Windows:
     Stream b covers characters [b S, (b+1) S) of the text. Each stream is read from start to end
     once per epoch, in windows whose lengths differ by at most one. The last characters of the text,
     fewer than B, are not read.
-
-    Attributes:
-        ids: the training text, (N,).
-        B: number of streams.
-        T: steps of the longest window.
     """
 
-    ids: Ids
-    B: int
-    T: int
+    ids: Ids  # the training text, (N,)
+    B: int  # number of streams
+    T: int  # steps of the longest window
 
     @property
     def stream_length(self) -> int:
@@ -212,13 +126,13 @@ class Windows:
         """Where window ``number`` begins in each stream."""
         return self.stream_length * number // self.per_epoch
 
-    def window(self, number: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    def window(self, number: int) -> tuple[Ids, Ids]:
         """The inputs and the targets of window ``number`` of an epoch, each (T, B)."""
         check_file(self.ids)
         S, B = self.stream_length, self.B
         lo, hi = self._edge(number), self._edge(number + 1)
         x, targets = (
-            self.ids[shift : shift + B * S].reshape(B, S)[:, lo:hi].T.astype(np.intp)
+            np.array(self.ids[shift : shift + B * S].reshape(B, S)[:, lo:hi].T, order="C")
             for shift in (0, 1)
         )
         if number % WINDOWS_PER_RELEASE == 0:

@@ -2,11 +2,44 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from grucli.nn.params import Array, Params
+
+RECURRENT = (0, 1)  # end of the seed of recurrent masks; that of the outputs' masks has no such end
+
+
+class Dropout(NamedTuple):
+    """The dropout of one step. A stream's masks depend on the seed and its index alone.
+
+    All streams share a sequence of random numbers, and each has a part of it.
+    """
+
+    rate: float  # share of a layer's outputs that is dropped
+    seed: tuple[int, ...]
+    recurrent: float = 0.0  # share of recurrent weights that is dropped
+
+    def of_outputs(self, masks: Array, T: int, streams: range) -> Array | None:
+        """Masks of ``T`` steps of some streams, drawn into ``masks`` (L, T, B, H), or None."""
+        if not self.rate:
+            return None
+        L, _, _, H = masks.shape
+        generator = np.random.PCG64(self.seed)
+        generator.advance(streams.start * _words(L * T * H))
+        rng = np.random.Generator(generator)
+        for number in range(len(streams)):
+            masks[:, :T, number] = dropout_masks(rng, self.rate, (L, T, H), masks.dtype)
+        return masks[:, :T]
+
+    def of_weights(self, params: Params) -> dict[str, Array]:
+        """The masks of the recurrent weights, by name."""
+        if not self.recurrent:
+            return {}
+        rng = np.random.default_rng([*self.seed, *RECURRENT])
+        return recurrent_masks(rng, self.recurrent, params)
 
 
 def dropout_masks(
@@ -28,26 +61,6 @@ def dropout_masks(
 def _words(count: int) -> int:
     """Random numbers of 64 bits for ``count`` values."""
     return -(-count // 4)
-
-
-def draw_masks_(masks: Array, rate: float, seed: Sequence[int], streams: range) -> None:
-    """Draw masks for some streams of a batch.
-
-    A stream's masks depend on the seed and its index: all streams share a sequence of random
-    numbers, and each has a part of it.
-
-    Args:
-        masks: overwritten, (L, T, B, H).
-        rate: share of values that is set to zero.
-        seed: seed of the sequence.
-        streams: indices of the B streams.
-    """
-    L, T, _, H = masks.shape
-    generator = np.random.PCG64(seed)
-    generator.advance(streams.start * _words(L * T * H))
-    rng = np.random.Generator(generator)
-    for place in range(len(streams)):
-        masks[:, :, place] = dropout_masks(rng, rate, (L, T, H), masks.dtype)
 
 
 def recurrent_masks(rng: np.random.Generator, rate: float, params: Params) -> dict[str, Array]:

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from grucli import __version__
-from grucli.analysis.gradient_routes import History, look_back
+from grucli.analysis.gradient_flow import norms_by_distance
+from grucli.analysis.gradient_routes import look_back
 from grucli.analysis.route_shares import shares_by_distance
 from grucli.arguments import PathLike, checked
 from grucli.data.text_files import STANDARD_INPUT
@@ -92,7 +93,7 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
         raise ArgumentError("weights", "must be float32: a weight is too large for float16")
-    sample = lm.sample_ids(SAMPLED, seed=SEED)
+    sample = lm.samples(1, SAMPLED, seed=SEED).ids()
     copied = _copied(opened, sample)
     if passage is None:
         # without bytes that are no text: U+FFFD for them would be text that the model never saw
@@ -209,21 +210,13 @@ def _proof(lm: LanguageModel, ids: Ids) -> dict[str, Any]:
     read = ids if separator is None else np.concatenate([[separator], ids])
     distance = min(FOLLOWED, len(read) - 1)
     history = look_back(lm.model, np.asarray(read, np.intp)[:, None], distance)
+    norms = norms_by_distance(history)[1:, 0].tolist()
     return {
         "ids": ids.tolist(),
         "log_probs": lm.score(ids).log_probs.tolist(),
-        "norms": _norms(history),
+        "norms": norms[: norms.index(0.0)] if 0.0 in norms else norms,  # as far as one arrives
         "shares": list(shares_by_distance(history, range(1, FOLLOWED + 1)).values()),
     }
-
-
-def _norms(history: History) -> list[float]:
-    """Norms of the gradient that reaches the state 1, 2, ... steps back, until it is zero."""
-    _, *gradients = history.gradients()
-    norms = [
-        float(np.sqrt(sum(np.sum(part**2) for part in gradient.values()))) for gradient in gradients
-    ]
-    return norms[: norms.index(0.0)] if 0.0 in norms else norms
 
 
 # ---- HTML

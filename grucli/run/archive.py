@@ -8,19 +8,14 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-Shape = tuple[int | None, ...]
-"""Sizes of an array; None allows any size."""
+Shape = tuple[int | None, ...]  # sizes of an array; None allows any size
 
 
 class Archive:
     """Named arrays in a file, neither pickled nor compressed.
 
-    Args:
-        path: the file.
-        archive: the same file, open.
-
-    Raises:
-        ValueError: the file was not written by ``np.savez``.
+    What ``np.savez`` has not written is refused with a ValueError, whose message says which array
+    is wrong, and why.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
@@ -33,11 +28,7 @@ class Archive:
             raise ValueError(f"its members claim {claimed:,} bytes, more than the file has")
 
     def check(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> None:
-        """Check the type, shape and size of an array without reading its data.
-
-        Raises:
-            ValueError: the array is wrong; the message says which array and why.
-        """
+        """Check the type, shape and size of an array without reading its data."""
         info = self.members[name]
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
@@ -59,11 +50,7 @@ class Archive:
             )
 
     def read(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> npt.NDArray[Any]:
-        """Read an array, in any order of memory; return it in C order.
-
-        Raises:
-            ValueError: as ``check``, or a number is not finite.
-        """
+        """Read an array of finite numbers, in any order of memory; return it in C order."""
         self.check(name, dtype, shape)
         with self.archive.open(self.members[name]) as file:
             array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
@@ -84,11 +71,7 @@ def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[
 
 
 def read_back(written: Path) -> None:
-    """Compare a written file with its checksums.
-
-    Raises:
-        OSError: they differ.
-    """
+    """Compare a written file with its checksums; an OSError says that they differ."""
     try:
         with zipfile.ZipFile(written) as archive:
             damaged = archive.testzip()

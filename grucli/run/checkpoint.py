@@ -9,7 +9,7 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -116,30 +116,17 @@ _PROGRESS = TypeAdapter(Progress)
 
 @dataclass
 class Checkpoint:
-    """The state of a run: the content of a checkpoint file.
+    """The state of a run: the content of a checkpoint file."""
 
-    Attributes:
-        settings: resolved settings of the run.
-        vocabulary: the symbols.
-        counts: how often each symbol occurs in the training text, (V,).
-        model: the parameters.
-        moments: the optimizer's state.
-        state: carried hidden states, (L, B, S H).
-        window: characters in a window; fewer than in the settings if the text is short.
-        text_id: the identity of the training text.
-        unseen: ids of symbols that occur in held-out text alone.
-        progress: the progress of the run.
-    """
-
-    settings: Settings
+    settings: Settings  # resolved settings of the run
     vocabulary: Vocabulary
-    counts: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]  # how often each symbol occurs in the training text, (V,)
     model: Model
-    moments: Moments
-    state: Array
-    window: int
-    text_id: TextId
-    unseen: Sequence[int] = ()
+    moments: Moments  # the state of the optimizer
+    state: Array  # carried hidden states, (L, B, S H)
+    window: int  # characters in a window; fewer than in the settings if the text is short
+    text_id: TextId  # the identity of the training text
+    unseen: Sequence[int] = ()  # ids of symbols that occur in held-out text alone
     progress: Progress = field(default_factory=Progress)
 
     @property
@@ -153,15 +140,9 @@ class Checkpoint:
 
     def language_model(self, path: Path | None = None) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
-        settings = self.settings
+        data, library = self.settings.data, self.settings.train.products
         return LanguageModel(
-            self.model,
-            self.vocabulary,
-            self.counts,
-            settings.data,
-            path,
-            settings.train.products,
-            self.unseen,
+            self.model, self.vocabulary, self.counts, data, path, library, self.unseen
         )
 
     @property
@@ -192,19 +173,36 @@ def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
 class Member(NamedTuple):
     """A member of a checkpoint file.
 
-    Attributes:
-        name: its name.
-        dtype: type of its numbers.
-        shape: V symbols, P parameters, L layers, B streams; S H state numbers per layer; n: any.
-        content: description for the documentation.
-        of: returns the array of a checkpoint, or None if the checkpoint has no such member.
+    Its shape is in letters: V symbols, P parameters, L layers, B streams, S H numbers of the state
+    of a layer; n is any number.
     """
 
-    name: str
     dtype: str
     shape: tuple[str, ...]
-    content: str
-    of: Callable[[Checkpoint], npt.NDArray[Any] | None]
+
+
+MEMBERS = {
+    "meta": Member("uint8", ("n",)),  # UTF-8 JSON: format, settings, progress of the run
+    "vocabulary": Member("uint32", ("V",)),  # the symbols in order
+    "counts": Member("int64", ("V",)),  # how often each occurs in the training text
+    "adam.m": Member("float32", ("P",)),  # moving averages of gradients
+    "adam.v": Member("float32", ("P",)),  # moving averages of their squares
+    "state": Member("float32", ("L", "B", "S H")),  # carried into the next window
+}
+"""All members except the parameters. Each parameter is a float32 member under its own name."""
+
+
+def _arrays(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
+    """The members of a file, in their order."""
+    return {
+        "meta": _meta(checkpoint),
+        "vocabulary": checkpoint.vocabulary.symbols,
+        "counts": checkpoint.counts,
+        **dict(checkpoint.model.params.items()),
+        "adam.m": checkpoint.moments.m,
+        "adam.v": checkpoint.moments.v,
+        "state": checkpoint.state,
+    }
 
 
 def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
@@ -225,22 +223,6 @@ def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
     return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
 
 
-BEFORE_PARAMETERS = (
-    Member("meta", "uint8", ("n",), "UTF-8 JSON: format, settings, progress of the run", _meta),
-    Member("vocabulary", "uint32", ("V",), "the symbols in order", lambda c: c.vocabulary.symbols),
-    Member("counts", "int64", ("V",), "occurrences in the training text", lambda c: c.counts),
-)
-AFTER_PARAMETERS = (
-    Member("adam.m", "float32", ("P",), "moving averages of gradients", lambda c: c.moments.m),
-    Member("adam.v", "float32", ("P",), "moving averages of their squares", lambda c: c.moments.v),
-    Member(
-        "state", "float32", ("L", "B", "S H"), "carried into the next window", lambda c: c.state
-    ),
-)
-MEMBERS = {member.name: member for member in BEFORE_PARAMETERS + AFTER_PARAMETERS}
-"""All members except the parameters. Each parameter is a float32 member under its own name."""
-
-
 @dataclass(frozen=True)
 class Copy:
     """A checkpoint that waits to be written while training goes on: its file, and its progress."""
@@ -250,7 +232,6 @@ class Copy:
 
 
 def copied(checkpoint: Checkpoint) -> Copy:
-    """A copy of a checkpoint."""
     file = io.BytesIO()
     _fill(file, checkpoint)
     return Copy(file.getvalue(), replace(checkpoint.progress))
@@ -269,13 +250,7 @@ def _fill(file: BinaryIO, checkpoint: Checkpoint | Copy) -> None:
     if isinstance(checkpoint, Copy):
         file.write(checkpoint.content)
         return
-    arrays = (
-        {member.name: member.of(checkpoint) for member in BEFORE_PARAMETERS}
-        | dict(checkpoint.model.params.items())
-        | {member.name: member.of(checkpoint) for member in AFTER_PARAMETERS}
-    )
-    held = {name: array for name, array in arrays.items() if array is not None}
-    np.savez(file, **held)  # type: ignore[arg-type]
+    np.savez(file, **_arrays(checkpoint))  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Checkpoint:
@@ -303,7 +278,6 @@ def read(path: Path) -> Checkpoint:
 
 
 def _reason(error: Exception) -> str:
-    """The reason of an error, in one line."""
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]
@@ -352,7 +326,6 @@ class _Reader:
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
-        """The content of ``meta``."""
         if "meta" not in self.archive.members:
             raise ValueError("it has no member named meta")
         if self.archive.members["meta"].file_size > META_LIMIT:
@@ -439,11 +412,7 @@ def _in_range(weights: Array) -> bool:
 
 
 def _check(checkpoint: Checkpoint) -> None:
-    """Check that training could have written these values.
-
-    Raises:
-        ValueError: a value is impossible; the message names it.
-    """
+    """Refuse values that training cannot have written."""
     train, window, counts = checkpoint.settings.train, checkpoint.window, checkpoint.counts
     if not all(type(id_) is int and 0 <= id_ < len(counts) for id_ in checkpoint.unseen):
         raise ValueError("corpus.unseen in meta has ids that no symbol has")

@@ -101,9 +101,10 @@ def _examine_sample(
     """Sample from the best weights; find what the sample copies, and which words it knows."""
     asked = best.settings.sample
     with blas_limited_to(1):  # as while training
-        ids = best.language_model().sample_ids(
-            SAMPLED, prompt=asked.prompt, temperature=asked.temperature, seed=seed, stop=stop
-        )
+        lm = best.language_model()
+        ids = lm.samples(
+            1, SAMPLED, prompt=asked.prompt, temperature=asked.temperature, seed=seed
+        ).ids(stop)
     texts = ids, splits.train[-WORDS_OF:], splits.val[:HELD_OUT]
     words = known_words(*(best.vocabulary.decode(part).decode(errors="replace") for part in texts))
     return find_copy(ids, splits.train, best.vocabulary), words
@@ -126,11 +127,11 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
             f"{words.held_out:.0%}."
         )
     if conclusion.copied is not None:
-        said.append(_copies(conclusion.copied, symbol))
+        said.append(_describe_copy(conclusion.copied, symbol))
     return said
 
 
-def _copies(copied: Copied, symbol: str) -> str:
+def _describe_copy(copied: Copied, symbol: str) -> str:
     source = "the corpus"
     if not copied.whole:
         source = f"the last {copied.searched:,} {symbol}s of the text"

@@ -63,16 +63,16 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
         return 0, 0
-    wanted = _keys(sample, k)
-    order = np.argsort(wanted, kind="stable")
-    perhaps = np.zeros(2**16, np.bool_)  # whether a wanted hash has these upper bits
-    perhaps[wanted >> UPPER_BITS] = True
+    sample_keys = _keys(sample, k)
+    order = np.argsort(sample_keys, kind="stable")
+    perhaps = np.zeros(2**16, np.bool_)  # whether a key of the sample has these upper bits
+    perhaps[sample_keys >> UPPER_BITS] = True
     best = (0, 0)
     for lo in range(0, len(corpus) - k + 1, chunk):
         keys = _keys(corpus[lo : lo + chunk + k - 1], k)
         places = np.flatnonzero(perhaps[keys >> UPPER_BITS])
-        first = np.searchsorted(wanted, keys[places], "left", sorter=order)
-        last = np.searchsorted(wanted, keys[places], "right", sorter=order)
+        first = np.searchsorted(sample_keys, keys[places], "left", sorter=order)
+        last = np.searchsorted(sample_keys, keys[places], "right", sorter=order)
         for offset in range(int((last - first).max(initial=0))):
             hits = np.flatnonzero(first + offset < last)
             i, j = order[first[hits] + offset], places[hits] + lo

@@ -56,14 +56,14 @@ def report(
         raise UsageError("name a run")
     runs = [Run(path) for path in paths]
     if len(runs) > 1:
-        return WebPage(_page(f"{len(runs)} runs", _of_several(runs)))
+        return WebPage(_page(f"{len(runs)} runs", _compare_runs(runs)))
     (run,) = runs
-    read = _passage(run, text) if passage else ()
-    title, parts = _text_of(run) or run.path.name, chain(_of_one(run, said), read, _origin(run))
-    return WebPage(_page(title, parts))
+    read = _show_passage(run, text) if passage else ()
+    parts = chain(_show_run(run, said), read, _show_origin(run))
+    return WebPage(_page(_name_text(run) or run.path.name, parts))
 
 
-def _text_of(run: Run) -> str:
+def _name_text(run: Run) -> str:
     """A text in few words: its first file, and how many more there are."""
     first, *more = run.text_names or [""]
     return f"{first} and {len(more)} more" if more else first
@@ -72,7 +72,7 @@ def _text_of(run: Run) -> str:
 # ---- one run
 
 
-def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
+def _show_run(run: Run, said: Sequence[str]) -> Iterator[str]:
     yield _soft(run.path.name)
     best, settings = run.info.best.loss, run.settings  # training writes reports, so they are quick
     noun = settings.data.noun
@@ -81,7 +81,7 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
     yield _table(_facts(run, noun))
     metrics = run.metrics
     drawn_by = {by: curves(metrics, by) for by in AXES}
-    yield from _losses(drawn_by, noun)
+    yield from _draw_losses(drawn_by, noun)
     yield from map(_soft, about_dropout(settings.model, drawn_by["step"]))
     yield '<div class="small">'
     for column, name in (
@@ -90,12 +90,12 @@ def _of_one(run: Run, said: Sequence[str]) -> Iterator[str]:
         ("chars_per_s", f"{noun}s per second"),
     ):
         drawn = [Curve(name, curve.x, curve.y) for curve in curves(metrics, column=column)]
-        yield _figure(drawn, "step", name, size=(420, 190))
+        yield _draw(drawn, "step", name, size=(420, 190))
     yield "</div>"
     if changed := _changed(settings):
         yield "<h2>Settings that differ from the defaults</h2>"
         yield _table(changed)
-    yield from _samples(run)
+    yield from _show_samples(run)
 
 
 def _facts(run: Run, noun: str) -> dict[str, str]:
@@ -139,7 +139,7 @@ def _setting(value: object) -> str:
     return "not set" if value is None else str(value)
 
 
-def _samples(run: Run) -> Iterator[str]:
+def _show_samples(run: Run) -> Iterator[str]:
     """Samples over time, side by side."""
     samples = run.samples()
     if not samples:
@@ -153,7 +153,7 @@ def _samples(run: Run) -> Iterator[str]:
     yield "</div>"
 
 
-def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
+def _show_passage(run: Run, text: Corpus | None) -> Iterator[str]:
     """The beginning of the validation text, coloured by surprise, or why it is not."""
     try:
         lm = run.lm
@@ -173,7 +173,7 @@ def _passage(run: Run, text: Corpus | None) -> Iterator[str]:
     yield f'<pre class="surprise">{score.coloured().to_html(LEVELS)}</pre>'
 
 
-def _origin(run: Run) -> Iterator[str]:
+def _show_origin(run: Run) -> Iterator[str]:
     """What repeats the run."""
     info = run.info
     facts = {f"command {n}": command for n, command in enumerate(info.commands, 1)}
@@ -190,9 +190,9 @@ def _origin(run: Run) -> Iterator[str]:
 # ---- several runs
 
 
-def _of_several(runs: Sequence[Run]) -> Iterator[str]:
+def _compare_runs(runs: Sequence[Run]) -> Iterator[str]:
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
-    names, texts, noun = [run.path.name for run in ranked], _texts(ranked), common_noun(runs)
+    names, texts, noun = [run.path.name for run in ranked], _name_texts(ranked), common_noun(runs)
     if len(set(texts)) > 1:
         yield (
             "<p>The runs have different texts. A loss depends on the text, so losses on different "
@@ -206,19 +206,24 @@ def _of_several(runs: Sequence[Run]) -> Iterator[str]:
         )
         yield f"<p>{as_html(sentence)}</p>"
     metrics = [run.metrics for run in ranked]
-    yield from _losses({by: _validation(names, metrics, by) for by in AXES}, noun, "validation ")
+    yield from _draw_losses(
+        {by: _validation(names, metrics, by) for by in AXES}, noun, "validation "
+    )
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
     others = {"text": texts, "batch x window": list(map(_portion, ranked))} | others
     columns = _results(ranked)
     columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
-    yield _comparison(names, columns)
+    yield _comparison_table(names, columns)
 
 
-def _texts(runs: Sequence[Run]) -> list[str]:
+def _name_texts(runs: Sequence[Run]) -> list[str]:
     """The texts of runs by name; different texts with one name have their hashes too."""
-    names, hashes = [_text_of(run) for run in runs], [run.info.corpus.sha256 or "" for run in runs]
+    names, hashes = (
+        [_name_text(run) for run in runs],
+        [run.info.corpus.sha256 or "" for run in runs],
+    )
     if len(set(zip(names, hashes, strict=True))) == len(set(names)):
         return names
     return [f"{name} {text[:8]}" for name, text in zip(names, hashes, strict=True)]
@@ -260,7 +265,7 @@ def _validation(
     ]
 
 
-def _comparison(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
+def _comparison_table(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
     """A table with a row for each run, whose name has the colour of its curve."""
     heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in ("run", *columns))
     rows = "".join(
@@ -323,7 +328,7 @@ def _table(facts: Mapping[str, str]) -> str:
     return f'<div class="table"><table>{rows}</table></div>'
 
 
-def _losses(by_axis: Mapping[str, Sequence[Curve]], noun: str, of: str = "") -> Iterator[str]:
+def _draw_losses(by_axis: Mapping[str, Sequence[Curve]], noun: str, of: str = "") -> Iterator[str]:
     """Curves of the loss, with a choice of what they are drawn by."""
     yield '<div class="losses"><p class="axes"><span class="soft">Loss by</span>'
     for axis, title in AXES.items():
@@ -333,12 +338,12 @@ def _losses(by_axis: Mapping[str, Sequence[Curve]], noun: str, of: str = "") -> 
     yield "</p>"
     for axis, drawn in by_axis.items():
         x, y = AXES[axis].format(noun), of + loss_axis(noun)
-        chart = _figure(drawn, x, y, typical_top(drawn))
+        chart = _draw(drawn, x, y, typical_top(drawn))
         yield f'<div class="by-{axis}">{chart}</div>'
     yield "</div>"
 
 
-def _figure(
+def _draw(
     drawn: Sequence[Curve],
     x: str,
     y: str,

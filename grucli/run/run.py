@@ -67,7 +67,6 @@ class CheckpointFolder:
         return any(map(os.path.lexists, pointers)) or bool(self.files())
 
     def file_of(self, step: int) -> Path:
-        """The file of the checkpoint at a step."""
         return self.path / f"{stem(step)}.npz"
 
     def files(self) -> list[Path]:
@@ -76,11 +75,7 @@ class CheckpointFolder:
         return sorted(files, key=lambda path: step_in(path.name) or 0)
 
     def pointer(self, which: Which) -> Pointer | None:
-        """The content of ``best.json`` or ``last.json``; None before the first checkpoint.
-
-        Raises:
-            CheckpointError: the file is damaged.
-        """
+        """The content of ``best.json`` or ``last.json``; None before the first checkpoint."""
         return read_pointer(self.path / f"{which}.json")
 
     def find(self, which: Which) -> Path:
@@ -107,7 +102,6 @@ class CheckpointFolder:
         return path
 
     def read(self, which: Which) -> Checkpoint:
-        """The best or last checkpoint; errors as in ``find``."""
         return checkpoints.read(self.find(which))
 
     def last_sound(self) -> tuple[Path, Checkpoint, CheckpointError | None]:

@@ -51,16 +51,11 @@ NO_LINKS = OWN_FILES | {"lock", "samples", "checkpoints"}
 
 
 class CheckpointWriter(CheckpointFolder):
-    """The checkpoints of a run in training.
-
-    Args:
-        path: the directory.
-        check_writable: raises a RunError if this process may not write.
-    """
+    """The checkpoints of a run in training."""
 
     def __init__(self, path: Path, check_writable: Callable[[], object]) -> None:
         super().__init__(path)
-        self._check_writable = check_writable
+        self._check_writable = check_writable  # raises a RunError if this process may not write
         self._written: dict[Which, Pointer] = {}
 
     def save(self, checkpoint: Checkpoint | Copy, *, best: bool, keep: int) -> Path:
@@ -68,7 +63,6 @@ class CheckpointWriter(CheckpointFolder):
 
         Raises:
             OSError: the checkpoint cannot be written; earlier ones are still there.
-            RunError: the lock is lost; earlier checkpoints are still there.
         """
         self._check_writable()
         path = self.file_of(checkpoint.progress.step)
@@ -100,14 +94,9 @@ class CheckpointWriter(CheckpointFolder):
             self._written[which] = Pointer(**content)
 
     def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
-        """Repair last.json and best.json before a run is resumed.
+        """Repair last.json and best.json before a run is resumed from the checkpoint at ``path``.
 
-        Args:
-            path: the file of the checkpoint from which the run continues.
-            checkpoint: its content; its best step and loss change if the best checkpoint is lost.
-
-        Returns:
-            A note if best.json has changed; otherwise an empty list.
+        Its best step and loss change if the best checkpoint is lost; a note then says so.
         """
         progress = checkpoint.progress
         if not self._names("last", progress.step):
@@ -156,11 +145,7 @@ class CheckpointWriter(CheckpointFolder):
         The best, the last and the last evaluated checkpoint are kept, and the newest of the other
         evaluated ones. A checkpoint that was written at a stop or by the clock is removed when it
         is not the last any more, so that equal runs keep equal files. Files with other names are
-        kept.
-
-        Args:
-            keep: number of other evaluated checkpoints to keep.
-            evaluated_step: the step of the last evaluation that was saved.
+        kept. ``evaluated_step`` is that of the last evaluation that was saved.
         """
         self._check_writable()
         try:
@@ -206,20 +191,9 @@ class RunWriter(Run):
         *,
         timed: bool = True,
     ) -> "RunWriter":
-        """Make and lock a new run directory.
+        """Make and lock a new run directory in ``root``; the time begins its name if ``timed``.
 
         ``run.json`` is written last, so that every directory with this file can be resumed.
-
-        Args:
-            root: the directory of all runs.
-            name: suffix of the new directory's name.
-            settings: resolved settings.
-            overrides: the settings for overrides.yaml.
-            info: the content of run.json.
-            timed: whether the name begins with the time.
-
-        Raises:
-            UsageError: the directory cannot be made.
         """
         whole = f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
         made = None
@@ -288,16 +262,11 @@ class RunWriter(Run):
             )
 
     def release(self) -> None:
-        """Release the lock."""
         self._lock.release()
         self._written = None
 
     def _check_lock(self) -> None:
-        """Check that no other process may be writing.
-
-        Raises:
-            RunError: the lock file was deleted or replaced while this process held the lock.
-        """
+        """Refuse to write if the lock file was deleted or replaced meanwhile."""
         if self._lock.is_lost():
             raise RunError(
                 f"{self._lock.path}: was deleted or replaced during training, so another "
@@ -313,7 +282,6 @@ class RunWriter(Run):
         return self._written or super().info
 
     def write_info(self, info: Mapping[str, Any]) -> None:
-        """Replace run.json."""
         self._check_lock()
         text = json.dumps(dict(info), indent=2)
         replace_text(self.path / "run.json", text + "\n")
@@ -324,27 +292,20 @@ class RunWriter(Run):
         self.write_info(self.info.to_dict() | changes)
 
     def append_metrics(self, row: Metrics) -> None:
-        """Append a complete row to metrics.csv."""
         self._check_lock()
         append_line(self.path / "metrics.csv", row.to_line())
 
     def write_sample(self, step: int, text: bytes) -> None:
-        """Write the sample made at ``step``."""
         self._check_lock()
         path = self.path / "samples" / f"{stem(step)}.txt"
         replace_file(path, lambda file: file.write(text))
 
     def write_report(self, page: str) -> None:
-        """Write or replace report.html."""
         self._check_lock()
         replace_text(self.path / "report.html", page)
 
     def drop_after(self, step: int) -> None:
-        """Remove rows and samples of steps after ``step``, which a resumed run makes again.
-
-        Raises:
-            CheckpointError: metrics.csv cannot be read, or grucli did not write it.
-        """
+        """Remove rows and samples of steps after ``step``, which a resumed run makes again."""
         self._check_lock()
         path = self.path / "metrics.csv"
         replace_text(path, metrics_until(path, step))

@@ -11,7 +11,7 @@ from grucli.arguments import PathLike, check_path, checked, file_names, plain
 from grucli.errors import UsageError
 from grucli.sweeps.summary import Summary
 from grucli.text_out import word
-from grucli.training.parallel import check_not_imported_by_a_worker
+from grucli.training.processes import check_not_imported_by_a_worker
 
 if TYPE_CHECKING:
     from grucli.sweeps.worker import Worker

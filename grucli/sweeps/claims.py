@@ -66,7 +66,7 @@ class ClaimedTrial:
 
     def tell(self, loss: float, step: int | None, *, complete: bool) -> None:
         """Tell the result of a trial that is at its end or was pruned."""
-        self._note_time(loss=loss, step=step)
+        self._note_time(loss=loss, step=step, kind=None, problem=None)
         self._end(
             TrialState.COMPLETE if complete else TrialState.PRUNED, loss if complete else None
         )
@@ -110,9 +110,9 @@ def claim_trial(study: Study, space: Space) -> ClaimedTrial | None:
     with quietly(study.storage_name), study.lock():
         trials = study.trials()
         for record in trials:
-            claimed = _take_over(study, space, record) if record.status == "stopped" else None
-            if claimed is not None:
-                return claimed
+            trial = _take_over(study, space, record) if record.status == "stopped" else None
+            if trial is not None:
+                return trial
         _check_possible(study, space, trials)
         limit, minutes = space.trials, space.options.minutes
         if limit is not None and len(trials) >= limit:
@@ -127,7 +127,7 @@ def _take_over(study: Study, space: Space, record: TrialRecord) -> ClaimedTrial 
     # somebody may go on with the run by hand: the trial waits for its end
     if not Lock(study.folder / record.run / "lock").is_free() or not claim.acquire():
         return None
-    return _claimed(study, space, record.number, claim, again=True)
+    return _open_trial(study, space, record.number, claim, again=True)
 
 
 def _make(study: Study, space: Space) -> ClaimedTrial | None:
@@ -139,30 +139,30 @@ def _make(study: Study, space: Space) -> ClaimedTrial | None:
     claim = study.claim(replace(new, number=number))
     while not claim.acquire():  # ``is_free`` of another process holds it for a moment
         pass
-    return _claimed(study, space, number, claim, again=False)
+    return _open_trial(study, space, number, claim, again=False)
 
 
 def _study_id(study: Study) -> int:
     return study.storage.get_study_id_from_name(study.optuna_study.study_name)
 
 
-def _claimed(
+def _open_trial(
     study: Study, space: Space, number: int, claim: Lock, *, again: bool
 ) -> ClaimedTrial | None:
     """The trial with its values; None if it has ended in the meantime."""
     try:
         id_ = study.storage.get_trial_id_from_study_id_trial_number(_study_id(study), number)
-        stored = study.storage.get_trial(id_)
-        if stored.state.is_finished():
+        frozen = study.storage.get_trial(id_)
+        if frozen.state.is_finished():
             claim.release()
             return None
         study.optuna_study.sampler = _sampler(space, number)
         trial = optuna.Trial(study.optuna_study, id_)
         values = {
-            key: from_optuna(key, _suggest(trial, key, one))
-            for key, one in space.distributions.items()
+            key: from_optuna(key, _suggest(trial, key, distribution))
+            for key, distribution in space.distributions.items()
         }
-        record = TrialRecord.read(number, "running", values, stored.user_attrs)
+        record = TrialRecord.read(number, "running", values, frozen.user_attrs)
         return ClaimedTrial(study, trial, record, claim, again=again)
     except BaseException:
         claim.release()

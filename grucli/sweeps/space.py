@@ -138,24 +138,27 @@ def _checked_distribution(key: str, form: Any, source: str) -> Distribution:
     if key not in DEFAULTS:
         resolve([(source, {key: 0})])
     try:
-        made = _distribution(key, form)
+        distribution = _distribution(key, form)
     except RangeError as error:
         raise SettingsError(f"{source}: {key}: {error}") from None
     # what lies between two possible numbers is possible, too
-    values = form["choice"] if isinstance(made, CategoricalDistribution) else (made.low, made.high)
+    if isinstance(distribution, CategoricalDistribution):
+        values = form["choice"]
+    else:
+        values = [distribution.low, distribution.high]
     problems = [line for value in values for line in _problems(source, {key: value})]
     if problems:
         raise SettingsError("\n".join(problems))
-    return made
+    return distribution
 
 
 def _problems_of_the_whole(space: Space) -> Iterator[str]:
     """The problems that no key has by itself."""
     if not space.distributions:
         yield "no setting has a range, as in `model: {hidden: {choice: [128, 256]}}`"
-    given = {key for key, value in space.fixed.items() if value is not None}
-    given |= space.distributions.keys()
-    budgets = [key for key in (f"train.{name}" for name in BUDGETS) if key in given]
+    keys = {key for key, value in space.fixed.items() if value is not None}
+    keys |= space.distributions.keys()
+    budgets = [key for key in (f"train.{name}" for name in BUDGETS) if key in keys]
     if len(budgets) > 1:
         yield f"{' and '.join(budgets)} are both given; keep one"
     if space.fixed.get("data.val") == 0:

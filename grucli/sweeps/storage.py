@@ -127,14 +127,14 @@ def journal(folder: Path) -> BaseStorage:
 # ---- a database
 
 
-def database(url: str) -> BaseStorage:
+def open_database(url: str) -> BaseStorage:
     """The storage at a URL of Optuna; its tables are made if there are none."""
     shown = without_password(url)
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            made = RDBStorage(url, engine_kwargs=TESTED)
-            storage = get_storage(made)  # with the cache that a study would add and keep to itself
-            weakref.finalize(storage, made.engine.dispose)  # closes the connection
+            database = RDBStorage(url, engine_kwargs=TESTED)
+            storage = get_storage(database)  # with the cache that a study would add for itself
+            weakref.finalize(storage, database.engine.dispose)  # closes the connection
             return storage
         except ImportError as error:
             driver = getattr(error.__cause__, "name", None) or _parsed(url).get_driver_name()

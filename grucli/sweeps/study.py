@@ -26,8 +26,8 @@ from grucli.sweeps.space import Space, from_json, from_optuna, to_json
 from grucli.sweeps.storage import (
     JOURNAL,
     WaitingLock,
-    database,
     journal,
+    open_database,
     quietly,
     without_password,
 )
@@ -90,7 +90,7 @@ class Study:
     def open(cls, folder: Path, url: str | None) -> "Study":
         """Open a study that exists, to read it; CheckpointError if there is none."""
         storage_name, storage = _connect(folder, url)
-        none = CheckpointError(f"{folder}: there is no such study in {storage_name}")
+        missing = CheckpointError(f"{folder}: there is no such study in {storage_name}")
         _check_files(folder)
         if url is None and not (folder / JOURNAL).is_file():
             raise CheckpointError(
@@ -101,14 +101,14 @@ class Study:
             storage = storage or journal(folder)
             folder_id, name = _names(folder, storage)
             if name is None:
-                raise none
+                raise missing
             try:
                 study = optuna.load_study(study_name=name, storage=storage)
             except KeyError:
-                raise none from None
+                raise missing from None
             definition = _stored_definition(study)
             if definition is None:
-                raise none
+                raise missing
         return cls(folder, folder_id, storage_name, storage, study, definition)
 
     # ---- read
@@ -126,7 +126,8 @@ class Study:
         }
         end = ENDS.get(frozen.state.name, "")
         record = TrialRecord.read(frozen.number, end, values, frozen.user_attrs)
-        return replace(record, status=record.kind or end or self._status_of_unfinished(record))
+        status = (record.kind or end) if end else self._status_of_unfinished(record)
+        return replace(record, status=status)
 
     def _status_of_unfinished(self, record: TrialRecord) -> str:
         if record.folder != self.folder_id:
@@ -172,7 +173,7 @@ def _connect(folder: Path, url: str | None) -> tuple[str, BaseStorage | None]:
     if url is None:
         return str(folder / JOURNAL), None
     with quietly(storage_name := without_password(url)):
-        return storage_name, database(url)
+        return storage_name, open_database(url)
 
 
 def _make_folder(folder: Path) -> None:

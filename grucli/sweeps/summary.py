@@ -13,7 +13,7 @@ from grucli.config import Data, Values, flatten, resolve, to_yaml
 from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
 from grucli.run.report import report
-from grucli.run.run import Run
+from grucli.run.run import Run, is_run
 
 BEST, REPORT = "best.yaml", "report.html"  # what ``Summary.write`` makes in the study's folder
 TENTHS = 10  # of a budget: trials with other batches or speeds have other steps, but also tenths
@@ -109,13 +109,12 @@ class Summary:
         if best is None:
             return ""
         if self._is_here(best):
-            source, values = Run(self.path / best.run).config()
+            settings = Run(self.path / best.run).settings
         else:
-            source, values = str(self.path), {**self.fixed, **best.values}
+            settings = resolve([(str(self.path), {**self.fixed, **best.values})])
         return (
             f"# Trial {best.number} of the sweep {self.path.name}: validation loss "
-            f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n"
-            + to_yaml(resolve([(source, values)]))
+            f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n" + to_yaml(settings)
         )
 
     @property
@@ -167,10 +166,9 @@ def why_foreign(path: Path, study: str, values: Values) -> str | None:
         CheckpointError: run.json is damaged.
         SettingsError: config.yaml is damaged.
     """
-    run = Run(path)
-    if run.info.study != study:
+    if not is_run(path) or Run(path).info.study != study:
         return f"{path}: is not a run of this study"
-    asked, trained = flatten(resolve([("", values)])), flatten(resolve([run.config()]))
+    asked, trained = flatten(resolve([("", values)])), flatten(Run(path).settings)
     for key in values:
         if asked[key] is not None and trained[key] != asked[key]:
             return f"{path}: its run has {key} {trained[key]}, and the trial {asked[key]}"

@@ -19,7 +19,7 @@ from grucli.errors import (
 )
 from grucli.files import Lock, temporary_for
 from grucli.run.records import OWN_FILES
-from grucli.run.run import Run, is_run
+from grucli.run.run import Run
 from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.space import Space
@@ -63,11 +63,11 @@ class Worker:
         """
         waits = False
         while not stop():
-            claimed = claim_trial(self.study, self.space)
-            if claimed is not None:
+            trial = claim_trial(self.study, self.space)
+            if trial is not None:
                 waits = False
-                with closing(claimed):
-                    yield from self._train(claimed, stop)
+                with closing(trial):
+                    yield from self._train(trial, stop)
             elif not any(one.status in ("running", "stopped") for one in self.study.trials()):
                 yield Complete()
                 return
@@ -78,55 +78,54 @@ class Worker:
                 time.sleep(PAUSE)
 
     def _train(
-        self, claimed: ClaimedTrial, stop: Callable[[], bool]
+        self, trial: ClaimedTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
-        run, damage = _run_directory(claimed.path), None
-        step = None if run is None else _saved_step(run)
+        exists, damage = _run_exists(trial.path), None
+        step = _saved_step(trial.path) if exists else None
         try:
-            self._check_own(claimed, run)
+            if exists:
+                self._check_own(trial)
         except (CheckpointError, SettingsError) as problem:
             damage = str(problem)
-        yield TrialBegun(claimed.record.number, claimed.record.values, step)
-        if not claimed.begin(step):
-            claimed.refuse(
-                "failed", "its workers died again and again; is there too little memory?"
-            )
+        yield TrialBegun(trial.record.number, trial.record.values, step)
+        if not trial.begin(step):
+            trial.refuse("failed", "its workers died again and again; is there too little memory?")
         elif damage is not None:
-            claimed.refuse("failed", damage)
-        elif run is not None and run.info.status == "done":
-            _tell_best(claimed, complete=True)  # its worker was killed before it told the result
-        elif (session := self._session(claimed, run)) is not None:
+            trial.refuse("failed", damage)
+        elif exists and Run(trial.path).info.status == "done":
+            _tell_best(trial, complete=True)  # its worker was killed before it told the result
+        elif (session := self._session(trial, exists)) is not None:
             with closing(session):
-                yield from _train(session, claimed, PruningMonitor(claimed, stop))
-        if claimed.ended:
-            yield TrialEnded(self.study.trials()[claimed.record.number])
+                yield from _train(session, trial, PruningMonitor(trial, stop))
+        if trial.ended:
+            yield TrialEnded(self.study.trials()[trial.record.number])
 
-    def _check_own(self, claimed: ClaimedTrial, run: Run | None) -> None:
+    def _check_own(self, trial: ClaimedTrial) -> None:
         """Refuse a run that is not that of its trial."""
-        values = {**self.study.definition["fixed"], **claimed.record.values}
-        if run is not None and (why := why_foreign(run.path, self.study.folder_id, values)):
+        values = {**self.study.definition["fixed"], **trial.record.values}
+        if why := why_foreign(trial.path, self.study.folder_id, values):
             raise UsageError(f"{why}; move it away, or choose another name with --name")
 
-    def _session(self, claimed: ClaimedTrial, run: Run | None) -> Session | None:
+    def _session(self, trial: ClaimedTrial, exists: bool) -> Session | None:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
-            if run is not None:
-                return prepare(Request(self.sources, resume=claimed.path, command=self.command))
-            return self._new_session(claimed)
+            if exists:
+                return prepare(Request(self.sources, resume=trial.path, command=self.command))
+            return self._new_session(trial)
         except UsageError as problem:
-            if Lock(claimed.path / "lock").is_free():  # else somebody just continues it by hand
-                claimed.refuse("impossible" if run is None else "failed", str(problem))
+            if Lock(trial.path / "lock").is_free():  # else somebody just continues it by hand
+                trial.refuse("failed" if exists else "impossible", str(problem))
         except MemoryError:
-            claimed.refuse("impossible", "there is not enough memory")
+            trial.refuse("impossible", "there is not enough memory")
         return None
 
-    def _new_session(self, claimed: ClaimedTrial) -> Session:
+    def _new_session(self, trial: ClaimedTrial) -> Session:
         request = Request(
             self.sources,
-            values=_with_checkpoints({**self.space.fixed, **claimed.record.values}),
+            values=_with_checkpoints({**self.space.fixed, **trial.record.values}),
             origin=self.space.source,
-            name=claimed.path.name,
-            runs_dir=claimed.path.parent,
+            name=trial.path.name,
+            runs_dir=trial.path.parent,
             command=self.command,
             study=self.study.folder_id,
         )
@@ -164,34 +163,30 @@ def _check_plan(session: Session, shape_is_chosen: bool) -> None:
         )
 
 
-def _run_directory(path: Path) -> Run | None:
-    """A run directory, if it is there. Remains of one that was never complete are removed."""
+def _run_exists(path: Path) -> bool:
+    """Whether a run directory is there. Remains of one that was never complete are removed."""
     own = OWN_FILES | {"lock", "samples", "checkpoints"}
     names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
     if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
         shutil.rmtree(path)
-    if path.exists() and not is_run(path):
-        raise UsageError(
-            f"{path}: is not a run of this study; move it away, or choose another name with --name"
-        )
-    return Run(path) if path.exists() else None
+    return path.exists()
 
 
-def _saved_step(run: Run) -> int | None:
+def _saved_step(path: Path) -> int | None:
     try:
-        saved = run.checkpoints.pointer("last")
+        saved = Run(path).checkpoints.pointer("last")
     except GrucliError:  # resuming will find another checkpoint, or say what is wrong
         return None
     return None if saved is None else saved.step
 
 
-def _tell_best(claimed: ClaimedTrial, *, complete: bool) -> None:
+def _tell_best(trial: ClaimedTrial, *, complete: bool) -> None:
     """Tell the lowest validation loss of a run."""
-    best = Run(claimed.path).info.best
+    best = Run(trial.path).info.best
     if best.loss is None or best.split == "train":
-        claimed.refuse("failed", "run.json has no validation loss")
+        trial.refuse("failed", "run.json has no validation loss")
         return
-    claimed.tell(best.loss, best.step, complete=complete)
+    trial.tell(best.loss, best.step, complete=complete)
 
 
 # ---- one run
@@ -200,15 +195,15 @@ def _tell_best(claimed: ClaimedTrial, *, complete: bool) -> None:
 class PruningMonitor:
     """Reports the validation losses of a run, and stops the run if its trial is pruned."""
 
-    def __init__(self, claimed: ClaimedTrial, asked: Callable[[], bool]) -> None:
-        self.claimed, self.asked = claimed, asked
+    def __init__(self, trial: ClaimedTrial, user_stops: Callable[[], bool]) -> None:
+        self.trial, self.user_stops = trial, user_stops
         self.progress: float | None = None
-        self.tenth = claimed.record.tenth
+        self.tenth = trial.record.tenth
         self.pruned = self.complete = False
 
     def stop(self) -> bool:
         """Whether the run must stop: it is pruned, or the user wants it."""
-        return self.pruned or self.asked()
+        return self.pruned or self.user_stops()
 
     def see(self, event: Event) -> None:
         """Report a loss if an evaluation has reached another tenth of the budget.
@@ -226,12 +221,12 @@ class PruningMonitor:
             return
         tenth = min(TENTHS, int(TENTHS * self.progress + 1e-9))
         if tenth > self.tenth:
-            self.pruned = self.claimed.report(event.val_loss, range(self.tenth + 1, tenth + 1))
+            self.pruned = self.trial.report(event.val_loss, range(self.tenth + 1, tenth + 1))
             self.tenth = tenth
 
 
 def _train(
-    session: Session, claimed: ClaimedTrial, monitor: PruningMonitor
+    session: Session, trial: ClaimedTrial, monitor: PruningMonitor
 ) -> Generator[SweepEvent, None, None]:
     """Train a run, and tell its result."""
     try:
@@ -245,9 +240,9 @@ def _train(
                     events.throw(problem)
                     raise
     except DivergedError as problem:
-        claimed.refuse("diverged", str(problem))
+        trial.refuse("diverged", str(problem))
     except MemoryError:
-        claimed.refuse("impossible", "there is not enough memory")
+        trial.refuse("impossible", "there is not enough memory")
     else:
         if monitor.complete or monitor.pruned:
-            _tell_best(claimed, complete=monitor.complete)
+            _tell_best(trial, complete=monitor.complete)

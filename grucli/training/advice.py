@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grucli.config import Data
 from grucli.data.corpus import Corpus
-from grucli.data.windows import empty_share, looks_like_list, looks_sorted, repeated_share
+from grucli.data.hints import empty_share, looks_like_list, looks_sorted, repeated_share
 from grucli.evaluation import differ_in_kind
 from grucli.nn.backend import why_not_used
 from grucli.run.checkpoint import Checkpoint, Progress

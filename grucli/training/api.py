@@ -1,7 +1,4 @@
-"""Training from a script or a notebook: two functions that do what ``grucli train`` does.
-
-These functions print nothing. Notes for the user are in the event ``Started``.
-"""
+"""The library form of ``grucli train``. It prints nothing; notes are in the event ``Started``."""
 
 from collections.abc import Generator
 from contextlib import closing

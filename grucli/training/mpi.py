@@ -20,52 +20,34 @@ from grucli.mpiexec import is_a_rank, started_ranks
 from grucli.threads import available_cores, stop_signals
 from grucli.training.ranks import ALONE, Ranks
 
-INTERVAL = 0.25
-"""Seconds between the messages of a rank."""
-
-SILENCE = 8.0
-"""Seconds without a message after which a rank has gone."""
-
-PATIENT = 0.02
-"""Seconds of waiting after which a rank leaves the processor to others between its questions."""
-
-NAP = 0.0005
-"""Seconds between the questions of a rank that has waited for long."""
+INTERVAL = 0.25  # seconds between the messages of a rank
+SILENCE = 8.0  # seconds without a message after which a rank has gone
+PATIENT = 0.02  # seconds of waiting after which a rank leaves the processor to others for a NAP
+NAP = 0.0005  # seconds
 
 
 @contextmanager
 def joined(wanted: bool) -> Iterator[Ranks]:
-    """The ranks that mpiexec has started, with this process among them, until the context ends.
-
-    Args:
-        wanted: whether there are such ranks; otherwise this process is alone.
-
-    Raises:
-        UsageError: there are no such ranks, or no MPI.
-    """
+    """The ranks that mpiexec has started, if they are ``wanted``, until the context ends."""
     if not wanted:
         yield ALONE
         return
-    noted: list[int] = []
-    with stop_signals(lambda number, _: noted.append(number)):
-        ranks = MPIRanks(_mpi())  # what interrupts it leaves the other ranks waiting
+    signals: list[int] = []
+    with stop_signals(lambda number, _: signals.append(number)):
+        ranks = MPIRanks(_mpi())  # an interruption here would leave the other ranks waiting forever
         if ranks.rank:
-            ranks.pulse.noted = noted
+            ranks.pulse.signals = signals
             with closing(ranks):
                 yield ranks
             return
     with closing(ranks):
-        for number in noted:
+        for number in signals:
             os.kill(os.getpid(), number)
         yield ranks
 
 
 def _mpi() -> Any:
-    """The module of mpi4py, ready for several threads.
-
-    Raises:
-        UsageError: there is no MPI, mpiexec is that of another one, or its ranks have ended.
-    """
+    """The module of mpi4py, ready for several threads."""
     if not is_a_rank():
         raise UsageError(
             "--mpi is for runs that mpiexec starts: mpiexec -n 4 grucli train ... --mpi"
@@ -98,11 +80,7 @@ def _version(mpi: Any) -> str:
 
 
 class MPIRanks(Ranks):
-    """The ranks that mpiexec has started. They must be closed.
-
-    Args:
-        mpi: the module ``mpi4py.MPI``.
-    """
+    """The ranks that mpiexec has started. They must be closed."""
 
     made = False  # whether this process has had such an object
 
@@ -122,11 +100,9 @@ class MPIRanks(Ranks):
 
     @property
     def signal(self) -> int:  # type: ignore[override]
-        """Number of the signal that asked a rank to stop, or 0."""
         return self.pulse.signal
 
     def sum_(self, array: "np.ndarray[Any, Any]") -> None:
-        """Replace a contiguous array by its sum over all ranks; errors as in ``Ranks``."""
         try:
             request = self.comm.Iallreduce(self.mpi.IN_PLACE, array)
             began = time.monotonic()
@@ -138,7 +114,7 @@ class MPIRanks(Ranks):
             raise RunError(f"MPI reports: {error}") from None
 
     def close(self) -> None:
-        """End the other ranks if this is rank 0. If they cannot hear it, they end at its exit."""
+        """End the run for all ranks, if the others wait to meet rank 0; else its exit ends them."""
         if not self.rank and self.apart:
             self.end()
         if self.ended:
@@ -150,18 +126,13 @@ class MPIRanks(Ranks):
 
 
 class _Pulse(threading.Thread):
-    """Messages between rank 0 and each other rank, which say that both are alive.
-
-    Attributes:
-        signal: number of the signal that asked a rank to stop, or 0.
-        noted: the signals that have come to this rank.
-        hosts: the machines of the ranks.
-    """
+    """Messages between rank 0 and each other rank, which say that both are alive."""
 
     def __init__(self, comm: Any) -> None:
         super().__init__(daemon=True)
-        self.signal, self.hosts = 0, ["its machine"] * comm.size
-        self.noted: list[int] = []
+        self.signal = 0  # number of the signal that asked a rank to stop
+        self.signals: list[int] = []  # those that have come to this rank
+        self.hosts = ["its machine"] * comm.size
         self.ending, self.lost = threading.Event(), -1
         others = range(1, comm.size) if comm.rank == 0 else [0]
         self.peers = [_Peer(comm, rank) for rank in others]
@@ -170,18 +141,14 @@ class _Pulse(threading.Thread):
     def run(self) -> None:
         """Send and receive messages, until this object is closed or a rank has gone."""
         while not self.ending.wait(INTERVAL) and self.lost < 0:
-            self.signal = self.signal or sum(self.noted[:1])
+            self.signal = self.signal or sum(self.signals[:1])
             for peer in self.peers:
                 self.signal = peer.exchange(self.signal) or self.signal
                 if time.monotonic() - peer.heard > SILENCE:
                     self.lost = peer.rank
 
     def check(self) -> None:
-        """Look whether all ranks are there.
-
-        Raises:
-            RunError: one has gone.
-        """
+        """Refuse to go on if a rank has gone."""
         if self.lost >= 0:
             raise RunError(
                 f"rank {self.lost} on {self.hosts[self.lost]} has not answered for {SILENCE:g} "
@@ -210,12 +177,12 @@ class _Peer:
         if self.sending is None or self.sending.Test():
             self.outgoing[0] = signal
             self.sending = self.comm.Isend(self.outgoing, self.rank)
-        came = 0
+        received = 0
         while self.receiving.Test():
             self.heard = time.monotonic()
-            came = int(self.incoming[0]) or came
+            received = int(self.incoming[0]) or received
             self.receiving = self.comm.Irecv(self.incoming, self.rank)
-        return came
+        return received
 
     def close(self) -> None:
         """Withdraw the message that is waited for."""

@@ -16,31 +16,10 @@ from grucli.training.start import start
 from grucli.training.trainer import Trainer
 
 
-def share_plan(plan: Plan, ranks: Ranks) -> None:
-    """Let the other ranks make the same plan, from texts of their own. Rank 0 calls this.
-
-    Raises:
-        UsageError: a rank cannot take part.
-    """
-    if ranks.size == 1:
-        return
-    ranks.meet()
-    ranks.exchange((plan.settings, replace(plan.corpus, ids=plan.corpus.ids[:0])))
-    answers = ranks.exchange(None)
-    ranks.apart = True
-    problems = [
-        f"rank {rank} on {host}: {problem}"
-        for rank, (host, problem) in enumerate(answers[1:], start=1)
-        if problem
-    ]
-    if problems:
-        raise UsageError("\n".join(problems))
-
-
 def take_part(ranks: Ranks) -> None:
     """Train in the run of rank 0, until it ends. The other ranks call this."""
     with suppress(Ended):
-        plan = _shared_plan(ranks)
+        plan = shared_plan(None, ranks)
         trainer = Trainer(plan, start(plan), RunWriter.nowhere(), ranks=ranks)
         with closing(trainer), np.errstate(all="ignore"):
             trainer.estimate()
@@ -49,17 +28,26 @@ def take_part(ranks: Ranks) -> None:
         ranks.meet()  # rank 0 ends the run after its last file
 
 
-def _shared_plan(ranks: Ranks) -> Plan:
-    """The plan of rank 0, made from the text on this machine."""
+def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
+    """The plan of rank 0, which the other ranks, who have None, make from texts of their own.
+
+    Raises:
+        UsageError: a rank cannot take part.
+    """
     ranks.meet()
-    settings, corpus = ranks.exchange(None)[0]
-    plan, problem = None, ""
-    try:
-        plan = make_plan(settings, _same_text(settings, corpus), ranks)
-    except GrucliError as error:
-        problem = str(error)
-    ranks.exchange((ranks.host, problem))
-    while plan is None:
+    told = plan and (plan.settings, replace(plan.corpus, ids=plan.corpus.ids[:0]))
+    settings, corpus = ranks.exchange(told)[0]
+    problem = ""
+    if plan is None:
+        try:
+            plan = make_plan(settings, _same_text(settings, corpus), ranks)
+        except GrucliError as error:
+            problem = f"rank {ranks.rank} on {ranks.host}: {error}"
+    problems = [each for each in ranks.exchange(problem) if each]
+    ranks.apart = True
+    if problems and not ranks.rank:
+        raise UsageError("\n".join(problems))
+    while problems or plan is None:
         ranks.meet()  # rank 0 ends the run
     return plan
 

@@ -34,9 +34,10 @@ from grucli.nn.onednn import Unavailable
 from grucli.nn.params import count
 from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import choose_workers
+from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import (
+    MOST_EVALUATIONS,
     Budget,
     early_evaluation,
     evaluation_interval,
@@ -91,7 +92,8 @@ class Plan:
             return on_time
         if self.budget.seconds is None:
             return on_time or is_early_evaluation(step, self.early, self.eval_every)
-        return waited >= early or (on_time and waited >= self.budget.seconds_per_evaluation)
+        least = self.budget.seconds / MOST_EVALUATIONS
+        return waited >= early or (on_time and waited >= least)
 
     @property
     def memory(self) -> int:

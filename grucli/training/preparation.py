@@ -40,9 +40,9 @@ from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
-from grucli.training.other_ranks import share_plan
-from grucli.training.parallel import check_workers
+from grucli.training.other_ranks import shared_plan
 from grucli.training.plan import Plan, make_plan
+from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.request import Layers, Request
 from grucli.training.session import Session
@@ -69,7 +69,7 @@ def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) 
     session.began = began
     try:
         check_workers(session.plan.workers)
-        share_plan(session.plan, ranks)
+        shared_plan(session.plan, ranks)
     except BaseException:
         session.close()
         raise
@@ -120,10 +120,8 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     opened = Run.open(path)
     file, old = opened.file, opened.checkpoint
     layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
-    kept = ("level", "newlines", "min_count", "documents")
-    base = Settings(
-        model=old.settings.model, data=Data(**{key: getattr(data, key) for key in kept})
-    )
+    kept = data.model_dump(include={"level", "newlines", "min_count", "documents"})
+    base = Settings(model=old.settings.model, data=Data(**kept))
     given = {key for _, values in layers for key in values}
     values = suited_rate(resolve(layers, base), given, WARM)
     settings = resolve([("suited to the weights", values), *layers], base)
@@ -263,15 +261,10 @@ def _first_weights(run: RunWriter) -> InitFrom | None:
     )
 
 
-def _config_layer(run: RunWriter) -> Layers:
-    """What config.yaml says; nothing if the file is missing."""
-    return [run.config()] if (run.path / "config.yaml").exists() else []
-
-
 def _edited(run: RunWriter, old: Settings) -> Values:
-    """The settings in config.yaml that differ from those in the checkpoint."""
+    """The settings in config.yaml, if it exists, that differ from those in the checkpoint."""
     try:
-        now = resolve(_config_layer(run), old)
+        now = resolve([run.config()] if (run.path / "config.yaml").exists() else [], old)
     except SettingsError as error:
         raise SettingsError(
             f"{error}\n(correct the file, or delete it to use the settings of the checkpoint)"
@@ -300,31 +293,28 @@ def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
 
 
 def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
+    """The text of a run. If the user has given one, it must be the same."""
     sources = _sources(run, given)
     try:
         text = read_corpus(sources, settings.data, old.vocabulary, old.text_id.unknown)
+        if not given or text.text_id == old.text_id:
+            return text
+        problem = f"is not the text of {run.path}"
     except UnknownCharacterError as error:
-        raise CorpusError(f"{', '.join(sources)}: {error}; {_keeps_its_text(run)}") from None
-    if given and text.text_id != old.text_id:
-        raise CorpusError(
-            f"{', '.join(given)}: is not the text of {run.path}; {_keeps_its_text(run)}"
-        )
-    return text
-
-
-def _keeps_its_text(run: RunWriter) -> str:
-    return (
-        "a resumed run keeps its text, which can be named again only if it has moved; "
-        f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
+        problem = str(error)
+    raise CorpusError(
+        f"{', '.join(sources)}: {problem}; a resumed run keeps its text, which can be named again "
+        f"only if it has moved; --init-from {quote(str(run.path))} starts a new run on another "
+        "text from these weights"
     )
 
 
 def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:
     """Raise an error that names every changed setting that is fixed, and its origin."""
     before, after = flatten(old), flatten(new)
-    where = {key: name for name, values in layers for key in values}
+    origins = {key: origin for origin, values in layers for key in values}
     problems = [
-        f"{where[key]}: {key}: {words} {before[key]!r}; it cannot become {after[key]!r}"
+        f"{origins[key]}: {key}: {words} {before[key]!r}; it cannot become {after[key]!r}"
         for key in changed_keys(old, new)
         if key in fixed
     ]

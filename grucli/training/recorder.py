@@ -16,7 +16,7 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import Metrics, WentBack
 from grucli.run.writer import RunWriter
-from grucli.training.events import Logged, NotWritten, Sampled, Saved
+from grucli.training.events import Evaluated, Event, Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
 from grucli.training.step import Update
 
@@ -56,10 +56,13 @@ class Recorder:
         yield from self._write(lambda: self.run.append_metrics(row))
         yield Logged(row)
 
-    def write_validation(self, loss: float) -> Iterator[NotWritten]:
-        """Write the row of an evaluation."""
-        row = self._row("val", loss, 0.0)
-        yield from self._write(lambda: self.run.append_metrics(row))
+    def write_evaluation(self, evaluated: Evaluated, text: bytes | None) -> Iterator[Event]:
+        """Write the row of an evaluation, and its sample, if there is one."""
+        if evaluated.val_loss is not None:
+            row = self._row("val", evaluated.val_loss, 0.0)
+            yield from self._write(lambda: self.run.append_metrics(row))
+        yield evaluated
+        yield from self.write_sample(text)
 
     def write_sample(self, text: bytes | None) -> Iterator[Sampled | NotWritten]:
         """Write a sample, if there is one."""

@@ -1,7 +1,7 @@
 """What a person asks for: a new run, or that a run goes on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from grucli.arguments import PathLike, file_names, plain
 from grucli.config import Settings, Values, read_file, resolve
 from grucli.data.vocabulary import Unknown
 from grucli.errors import SettingsError
-from grucli.training.parallel import check_not_imported_by_a_worker
+from grucli.training.processes import check_not_imported_by_a_worker
 
 Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later layers have priority
 
 NUMBERS = ("seed", "steps", "epochs", "minutes")  # settings of `train` with an option of their own
 
-COMMAND_LINE = "command line"
+SETTINGS, COMMAND_LINE = "settings", "command line"  # where options come from
+TWICE = {SETTINGS: "settings and by an argument", COMMAND_LINE: "--set and by a flag"}
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -47,7 +48,7 @@ class Request:
     sources: Sequence[str]  # files and directories, or one of them, read as one text
     config: Path | None = None
     values: Values = field(default_factory=dict)  # by dotted key, with priority over the file
-    origin: str = "settings"  # where the values come from, for messages
+    origin: str = SETTINGS  # where the values come from, for messages
     name: str | None = None
     runs_dir: Path | None = None
     resume: Path | None = None
@@ -68,7 +69,7 @@ class Request:
         cls,
         sources: Sequence[PathLike],
         options: TrainOptions,
-        origin: str = "settings",
+        origin: str = SETTINGS,
         command: str | None = None,
     ) -> "Request":
         """The request that the options of ``train`` make.
@@ -83,21 +84,12 @@ class Request:
             if value is None:
                 continue
             if key in values:
-                both = (
-                    "--set and by a flag"
-                    if origin == COMMAND_LINE
-                    else f"{origin} and by an argument"
-                )
-                raise SettingsError(f"{key} is given by {both}; keep one")
+                raise SettingsError(f"{key} is given by {TWICE[origin]}; keep one")
             values[key] = value
         for path in ("config", "runs_dir", "resume", "init_from"):
             rest[path] = Path(rest[path]) if rest.get(path) is not None else None
         values = {key: plain(value) for key, value in values.items()}
         return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
-
-    def with_values(self, values: Values) -> "Request":
-        """The same request, where these values have priority over all others."""
-        return replace(self, values={**self.values, **values})
 
     def layers(self) -> Layers:
         """The settings with their origins; later layers have priority."""

@@ -52,15 +52,10 @@ class Budget:
 
     def doubled(self, step: int, seconds: float) -> str:
         """The option that gives a run about twice as much as it has used."""
-        used = self.used(step, seconds)
-        if self.unit == "minutes":
-            used = self.amount * max(1, used // self.amount)  # such as 2 x 0.3, not 2 x 0.317
-        return f"--{self.unit} {2 * (used if self.unit == 'minutes' else math.ceil(used)):.12g}"
-
-    @property
-    def seconds_per_evaluation(self) -> float:
-        """Minimum seconds between evaluations if the budget is a time; 0 for a number of steps."""
-        return 0.0 if self.seconds is None else self.seconds / MOST_EVALUATIONS
+        portion = self.amount if self.unit == "minutes" else 1  # 2 x 0.3 minutes, not 2 x 0.317
+        used = self.used(step, seconds) / portion
+        whole = max(1, math.floor(used) if self.unit == "minutes" else math.ceil(used))
+        return f"--{self.unit} {2 * whole * portion:.12g}"
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
         """Share of the budget that is used after ``elapsed`` seconds, 0 to 1.

@@ -180,14 +180,14 @@ class Session:
 
     def _reopened(self) -> RunWriter:
         """Reset the files of a run to the checkpoint from which it continues."""
-        run, where = self.run, self.checkpoint.progress
+        run, progress = self.run, self.checkpoint.progress
         assert run is not None
         try:
             run.make_ready()
             if self.file is not None:
                 self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
-            run.drop_after(where.step)
-            run.checkpoints.prune(self.plan.settings.train.keep, where.evaluated_step)
+            run.drop_after(progress.step)
+            run.checkpoints.prune(self.plan.settings.train.keep, progress.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             commands = self._commands(run.info.commands)
             run.update_info(status="running", **describe(self.plan), commands=commands)

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from grucli.errors import CheckpointError, CorpusError, SettingsError
 from grucli.nn.model import Model
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array
+from grucli.nn.params import Array, Ids
 from grucli.run.checkpoint import Checkpoint, Progress, model_for
 from grucli.training.plan import WEIGHTS, Plan, random_stream
 
@@ -43,9 +43,7 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
     )
 
 
-def _set_biases_of_new(
-    model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: npt.NDArray[np.intp]
-) -> None:
+def _set_biases_of_new(model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: Ids) -> None:
     """Set output biases so that new characters are predicted with their frequencies, on average.
 
     ``new`` are the ids of these characters and ``frequencies`` their shares of the text, both (N,);

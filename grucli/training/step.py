@@ -6,15 +6,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grucli import evaluation
 from grucli.config import Settings
-from grucli.evaluation import Score, Stopped
-from grucli.nn.model import Model
+from grucli.evaluation import Stopped, evaluate
+from grucli.nn.dropout import Dropout
 from grucli.nn.optim import adam_, clip_, decay_
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.parallel import Dropout, Shards
 from grucli.training.plan import DROPOUT, Plan
+from grucli.training.processes import Shards
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import learning_rate
 
@@ -123,7 +122,7 @@ class TrainStep:
         progress.lr, progress.grad_norm = lr, update.grad_norm
 
     def synchronize(self) -> None:
-        """Give all ranks the state of the run as rank 0 has it."""
+        """Give all ranks the state of the run that rank 0 has."""
         checkpoint, ranks = self.checkpoint, self.ranks
         if ranks.size == 1:
             return
@@ -141,29 +140,24 @@ class TrainStep:
         state[:] = everything
 
     def validation_loss(self, stop: Callable[[], bool]) -> float:
-        """The loss of the validation text.
+        """The loss of the validation text, of which each rank reads a part.
 
         Raises:
             Stopped: ``stop`` has returned True on a rank.
         """
-        model = self.checkpoint.model
-        self.ranks.check_equal(model.params.flat)
-        return self._score(model.on(self.plan.products.in_float32), stop).loss
-
-    def _score(self, model: Model, stop: Callable[[], bool]) -> Score:
-        """The score of the validation text, of which each rank reads a part."""
-        ranks, val = self.ranks, self.plan.splits.val
-        part = (ranks.rank, ranks.size)
+        ranks, plan, model = self.ranks, self.plan, self.checkpoint.model
+        ranks.check_equal(model.params.flat)
+        exact, part = model.on(plan.products.in_float32), (ranks.rank, ranks.size)
         try:
-            score = evaluation.evaluate(model, val, self.plan.workers, stop, part=part)
-            sums = np.array([score.chars, score.nats, score.correct])
+            score = evaluate(exact, plan.splits.val, plan.workers, stop, part=part)
+            sums = np.array([score.nats, score.chars])
         except Stopped:
-            sums = np.full(3, math.nan)
+            sums = np.full(2, math.nan)
         ranks.sum_(sums)
-        chars, nats, correct = sums.tolist()
+        nats, chars = sums.tolist()
         if math.isnan(chars):
             raise Stopped
-        return Score(int(chars), nats, int(correct))
+        return float(nats / chars)
 
 
 def dropout_of(settings: Settings, step: int) -> Dropout | None:

@@ -283,23 +283,16 @@ class Trainer:
         # before the progress changes: after a stop here, a resumed run evaluates again
         text = None if self.checkpoint.settings.train.sample_every else self._sample_text()
         best = progress.note_evaluation(loss)
-        yield from self._alone(self._evaluated(loss, text, best=best))
-        yield from self._save(best=best, last_chance=last_chance)
-        self.evaluation_seconds, self.evaluated_at = self.now - began, self.now
-
-    def _evaluated(self, loss: float, text: bytes | None, *, best: bool) -> Iterator[Event]:
-        progress = self.checkpoint.progress
-        has_val = len(self.plan.splits.val) > 0
-        if has_val:
-            yield from self.recorder.write_validation(loss)
-        yield Evaluated(
+        evaluated = Evaluated(
             progress.step,
             progress.step / self.plan.windows.per_epoch,
             progress.train_loss,
-            loss if has_val else None,
+            loss if len(self.plan.splits.val) else None,
             best,
         )
-        yield from self.recorder.write_sample(text)
+        yield from self._alone(self.recorder.write_evaluation(evaluated, text))
+        yield from self._save(best=best, last_chance=last_chance)
+        self.evaluation_seconds, self.evaluated_at = self.now - began, self.now
 
     def _validation_loss(self) -> float:
         if not len(self.plan.splits.val):
@@ -307,20 +300,13 @@ class Trainer:
         return self.train_step.validation_loss(self.stop)
 
     def _sample_text(self) -> bytes | None:
-        """A sample from the current weights, or None if the settings request no samples.
-
-        Raises:
-            Stopped: ``stop``, which is called at each character, has returned True.
-        """
-        settings, text, stopped = self.checkpoint.settings, None, False
-        if not settings.sample.length:
+        """A sample, which rank 0 makes, or None if the settings request no samples."""
+        if not self.checkpoint.settings.sample.length:
             return None
-        self.ranks.apart = True
+        self.ranks.apart, text, stopped = True, None, False
         if not self.ranks.rank:
-            step = self.checkpoint.progress.step
-            seed = int(random_stream(settings.train.seed, SAMPLES, step).integers(2**63))
             try:
-                text = make_sample(self.checkpoint, seed, self.stop)
+                text = make_sample(self.checkpoint, self.stop)
             except Stopped:
                 stopped = True
         self._meet(stopped=stopped)
@@ -345,18 +331,14 @@ class Trainer:
         yield from self._alone(self.recorder.save(best=best, last_chance=last_chance))
 
 
-def make_sample(checkpoint: Checkpoint, seed: int, stop: Callable[[], bool]) -> bytes:
+def make_sample(checkpoint: Checkpoint, stop: Callable[[], bool]) -> bytes:
     """Make a sample according to the settings: the bytes of the prompt and the sample.
 
     Raises:
         Stopped: ``stop``, which is called at each character, has returned True.
     """
     lm, sample = checkpoint.language_model(), checkpoint.settings.sample
-    ids = lm.sample_ids(
-        sample.length,
-        prompt=sample.prompt,
-        temperature=sample.temperature,
-        seed=seed,
-        stop=stop,
-    )
-    return lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), ids]))
+    rng = random_stream(checkpoint.settings.train.seed, SAMPLES, checkpoint.progress.step)
+    seed, temperature = int(rng.integers(2**63)), sample.temperature
+    samples = lm.samples(1, sample.length, prompt=sample.prompt, temperature=temperature, seed=seed)
+    return lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), samples.ids(stop)]))

@@ -21,11 +21,12 @@ from grucli.nn import backend, gradcheck, input_projection, matmul, packed
 from grucli.nn import model as model_module
 from grucli.nn.backend import NUMPY, Backend, usable
 from grucli.nn.cells import CELLS
+from grucli.nn.dropout import Dropout
 from grucli.nn.gradcheck import Row
 from grucli.nn.onednn import Unavailable
 from grucli.run.run import Run
-from grucli.training import parallel
-from grucli.training.parallel import Dropout, Shards
+from grucli.training import processes
+from grucli.training.processes import Shards
 from tests.faults.gradients import MUTATIONS, ROOT
 
 
@@ -127,7 +128,7 @@ def test_two_processes_and_what_they_could_do_wrong(monkeypatch: pytest.MonkeyPa
 
     def halved(shards: Shards, *arguments: Any) -> Any:
         loss, state, grads = right(shards, *arguments)
-        grads.flat -= 0.5 * shards.others_grads[0].flat
+        grads.flat -= 0.5 * shards.own.gradients[1].flat
         return loss, state, grads
 
     monkeypatch.setattr(Shards, "loss_and_gradients", halved)
@@ -181,13 +182,13 @@ def test_one_group_of_rows_by_character_is_seen(monkeypatch: pytest.MonkeyPatch)
 def test_recurrent_masks_that_are_applied_once_are_seen(
     applied: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right, calls = parallel.mask_, itertools.count()
+    right, calls = processes.mask_, itertools.count()
 
     def every_second(params: Any, masks: Any) -> None:
         if next(calls) % 2 == applied:
             right(params, masks)
 
-    monkeypatch.setattr(parallel, "mask_", every_second)
+    monkeypatch.setattr(processes, "mask_", every_second)
     assert any(row.verdict == "WRONG" for row in wrong(step(dropout=RECURRENT)))
 
 

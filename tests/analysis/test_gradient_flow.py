@@ -1,3 +1,4 @@
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,3 +68,16 @@ def test_equal_names_are_told_apart_and_other_vocabularies_refused(text_file: Pa
 def test_where_a_norm_falls_below_a_limit() -> None:
     median = np.array([1.0, 0.5, 0.009, 0.02])
     assert GradientFlow("a", median, median, median).falls_below() == {1e-2: 2, 1e-3: None}
+
+
+def test_medians_are_drawn_on_a_logarithmic_axis_with_their_bands() -> None:
+    median = np.array([1.0, 1e-2, 1e-5, 0.0])
+    flow = GradientFlow("a $name$ <b>\x1b", median / 2, median, median * 2)
+    drawn = gradient_flow.chart([flow, replace(flow, name="other")])
+    root = ElementTree.fromstring(drawn)  # raises if it is not well-formed
+    names = [one.tag.rpartition("}")[2] for one in root.iter()]
+    assert (names.count("polyline"), names.count("polygon")) == (2, 2)
+    assert drawn.count("stroke-dasharray") == len(gradient_flow.LIMITS)
+    assert {"a $name$ <b>\N{SYMBOL FOR ESCAPE}", "other", "0.001", "1"} <= {
+        one.text for one in root.iter()
+    }

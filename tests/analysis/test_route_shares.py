@@ -120,3 +120,13 @@ def test_numbers_of_routes_are_those_of_the_lecture_note() -> None:
     assert [counted["gru"][k] for k in (1, 2, 3)] == [4, 16, 64]
     assert counted["lstm"][2] == 24
     assert [counted["rnn"][k] for k in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_shares_are_drawn_by_distance() -> None:
+    past = look_back_in_text(model("gru"), IDS, 3, positions=5)
+    shares = route_shares.shares_by_distance(past, [1, 2, 3])
+    found = route_shares.RouteShares("run", route_shares.enumerate_routes(past, 1), 3, shares)
+    drawn = found.chart()
+    assert drawn.count("<polyline") == 4
+    assert "run: share of the step&#x27;s gradient</text>" in drawn
+    assert replace(found, shares={}).chart() == ""

@@ -246,7 +246,7 @@ def test_groups_of_samples_follow_each_other(
         return [one["text"] for one in json.loads(out)["samples"]] if "--json" in options else out
 
     together = text(options)
-    monkeypatch.setattr("grucli.samples.SIDE_BY_SIDE", 2)
+    monkeypatch.setattr("grucli.sampling.SIDE_BY_SIDE", 2)
     assert text(options) == together
 
 

@@ -50,8 +50,24 @@ def test_plots_are_drawn(grucli: Grucli, text_file: Path) -> None:
         assert grucli(command, *options, "--plot", f"{command}.svg").code == 0
         drawn = Path(f"{command}.svg").read_bytes()
         assert b"<svg" in drawn
-        grucli(command, *options, "--plot", f"{command}.svg")
+        assert grucli(command, *options, "--plot", f"{command}.svg", "--force").code == 0
         assert Path(f"{command}.svg").read_bytes() == drawn
+        if Path("/dev/full").exists():
+            Path("pipe.svg").unlink(missing_ok=True)
+            Path("pipe.svg").symlink_to("/dev/full")
+            full = grucli(command, *options, "--plot", "pipe.svg")
+            assert full.code == 1
+            assert "pipe.svg: cannot write the plot" in full.err
+
+
+def test_a_plot_of_nothing_is_not_written(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grucli.analysis.route_shares.shares_by_distance", lambda *_: {})
+    done = grucli("routes", "--text", text_file, *SMALL, "--plot", "none.svg")
+    assert done.code == 0
+    assert "none.svg: is not written, because there is nothing to draw" in done.err
+    assert not Path("none.svg").exists()
 
 
 def test_a_text_is_coloured_by_a_unit_or_by_surprisal(grucli: Grucli, trained: Path) -> None:

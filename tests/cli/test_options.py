@@ -1,8 +1,13 @@
 """Options are declared once, and the library has the commands' defaults."""
 
 import inspect
+import os
+import subprocess
+import sys
 import typing
 from collections import defaultdict
+
+import pytest
 
 from grucli.analysis import activations, gradient_flow, route_shares, subject
 from grucli.cli import COMMANDS, load_command, options
@@ -38,3 +43,15 @@ def test_the_librarys_defaults_are_the_commands() -> None:
             assert default(command, name) == parameters[name].default, (command, name)
     hidden = typing.get_args(options.Hidden)[1]
     assert f"[{subject.UNITS}]" in hidden.help
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [("grucli tra", "train"), ("grucli train --st", "--steps"), ("grucli nothing --st", "")],
+)
+def test_a_shell_completes_commands_and_their_options(words: str, completed: str) -> None:
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    environment = os.environ | asked | {"_GRUCLI_COMPLETE": "complete_bash"}
+    command = [sys.executable, "-m", "grucli"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == (completed, "")

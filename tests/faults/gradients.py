@@ -36,7 +36,7 @@ class Mutation(NamedTuple):
 
 
 PACKED, MATMUL, ONEDNN = "nn/packed.py", "nn/matmul.py", "nn/onednn_matrix.py"
-PARALLEL, MODEL, PROJECTION = "training/parallel.py", "nn/model.py", "nn/input_projection.py"
+SHARDS, MODEL, PROJECTION = "training/processes.py", "nn/model.py", "nn/input_projection.py"
 
 PACKING = [
     Mutation(
@@ -69,7 +69,7 @@ PACKING = [
         "out=blocks(out[..., :whole], STRIP))",
         "out=blocks(out[..., :whole], STRIP)[..., ::-1, :, :])",
     ),
-    Mutation("packed weights of the step before", PARALLEL, "self.packed.update()", "pass"),
+    Mutation("packed weights of the step before", SHARDS, "self.own.packed.update()", "pass"),
     Mutation(
         "gates packed in reverse order",
         ONEDNN,
@@ -159,75 +159,75 @@ PRODUCTS = [
 PROCESSES = [
     Mutation(
         "the second process's gradient halved",
-        PARALLEL,
-        "total.flat += grads.flat",
-        "total.flat += 0.5 * grads.flat",
+        SHARDS,
+        "total.flat += gradients.flat",
+        "total.flat += 0.5 * gradients.flat",
     ),
     Mutation(
         "the first process's streams for all processes",
-        PARALLEL,
+        SHARDS,
         "process.begin(task(process.streams))",
         "process.begin(task(self.own.streams))",
     ),
     Mutation(
         "the first streams' states for all processes",
-        PARALLEL,
+        SHARDS,
         "targets[:, part], state[:, part]",
         "targets[:, part], state[:, : part.stop - part.start]",
     ),
     Mutation(
         "the states of the processes in reverse order",
-        PARALLEL,
-        "[result.state for result in results]",
-        "[result.state for result in results[::-1]]",
+        SHARDS,
+        "np.concatenate(states, axis=1)",
+        "np.concatenate(states[::-1], axis=1)",
     ),
     Mutation(
         "the loss of the first process only",
-        PARALLEL,
-        "for result in results),",
-        "for result in results[:1]),",
+        SHARDS,
+        "return sum(losses),",
+        "return losses[0],",
     ),
     Mutation(
         "all processes write the first gradient",
-        PARALLEL,
-        "shard = Shard(model, packed, grads[place],",
-        "shard = Shard(model, packed, grads[0],",
+        SHARDS,
+        "self.gradients[self.number],",
+        "self.gradients[0],",
     ),
     Mutation(
         "the gradient of a sum of two batches",
-        PARALLEL,
-        "state[:, part], scale, dropout)",
-        "state[:, part], scale / 2, dropout)",
+        SHARDS,
+        "state[:, part], scale, dropout",
+        "state[:, part], scale / 2, dropout",
     ),
     Mutation(
         "a process with other weights",
-        PARALLEL,
-        "packed, model.params, grads = _map(memory, model, rows)",
-        "packed, model.params, grads = _map(memory, model, rows); "
-        "model.params = model.params.astype('f4')",
+        SHARDS,
+        "self.packed, model.params, self.gradients = _map(share.memory, model, share.rows)",
+        "self.packed, model.params, self.gradients = _map(share.memory, model, share.rows); "
+        "model.params = model.params.astype('f4') if share.number else model.params",
     ),
 ]
 MASKS = [
-    Mutation("recurrent masks not applied to the sum", PARALLEL, "mask_(total, masks)", "pass"),
+    Mutation("recurrent masks not applied to the sum", SHARDS, "mask_(total, masks)", "pass"),
     Mutation(
-        "recurrent masks not applied to the weights", PARALLEL, "mask_(self.used, masks)", "pass"
+        "recurrent masks not applied to the weights", SHARDS, "mask_(self.used, masks)", "pass"
     ),
     Mutation(
         "recurrent masks of several steps",
-        PARALLEL,
+        SHARDS,
         "self.used.flat[:] = self.model.params.flat",
         "pass",
     ),
     Mutation(
         "the first streams' masks for all processes",
-        PARALLEL,
-        "draw_masks_(masks, self.rate, self.seed, streams)",
-        "draw_masks_(masks, self.rate, self.seed, range(len(streams)))",
+        "nn/dropout.py",
+        "generator.advance(streams.start * _words(L * T * H))",
+        "generator.advance(0)",
     ),
     Mutation(
         "no masks of outputs",
-        PARALLEL,
-        "masks=task.dropout and ",
+        SHARDS,
+        "masks=dropout and ",
         "masks=None and ",
     ),
     Mutation(

@@ -15,7 +15,7 @@ from grucli.nn.matmul import (
     rows_at_once,
 )
 from grucli.threads import blas_limited_to
-from grucli.training.parallel import Shards
+from grucli.training.processes import Shards
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
 

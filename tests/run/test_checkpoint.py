@@ -15,7 +15,6 @@ from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.writer import CheckpointWriter
 from grucli.training.plan import make_plan
 from grucli.training.start import start
 from tests.texts import prose
@@ -291,10 +290,10 @@ def test_the_document_lists_the_members() -> None:
         for names, kind in re.findall(r"^\| (`.+?`) \| (\w+ \(.*?\)) \|", page, re.MULTILINE)
         for name in re.findall(r"`([^`]+)`", names)
     }
-    for member in checkpoints.MEMBERS.values():
+    for name, member in checkpoints.MEMBERS.items():
         comma = "," if len(member.shape) == 1 else ""
         shape = f"({', '.join(member.shape)}{comma})"
-        assert described.pop(member.name) == f"{member.dtype} {shape}"
+        assert described.pop(name) == f"{member.dtype} {shape}"
     parameters = Model(5, 4, 1).params.shapes
     assert described.keys() <= set(parameters)  # they may have a table of their own
 
@@ -307,19 +306,3 @@ def test_the_table_of_members_is_what_a_file_holds(checkpoint: Checkpoint, path:
             member = checkpoints.MEMBERS[name]
             assert arrays[name].dtype == member.dtype
             assert arrays[name].ndim == len(member.shape)
-
-
-def test_a_lost_pointer_to_the_best_checkpoint_is_made_anew(checkpoint: Checkpoint) -> None:
-    Path("checkpoints").mkdir()
-    folder, where = CheckpointWriter(Path("checkpoints"), lambda: None), checkpoint.progress
-    for step, loss in [(10, 0.5), (20, 0.0), (30, 0.25)]:
-        where.step = step
-        folder.save(checkpoint, best=where.note_evaluation(loss), keep=3)
-    Path("checkpoints", "best.json").unlink()
-    where.best_step = where.best_loss = 999  # to be found anew
-    (note,) = folder.mend_pointers(folder.file_of(30), checkpoint)
-    assert note.endswith("it names step-00000020.npz now")
-    assert (where.best_step, where.best_loss) == (20, 0.0)
-    pointer = folder.pointer("best")
-    assert pointer is not None
-    assert (pointer.step, pointer.loss) == (20, 0.0)

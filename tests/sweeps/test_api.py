@@ -48,10 +48,18 @@ def test_without_optuna_one_message_tells_how_to_get_it(
     assert not Path("runs").exists()
 
 
+def test_help_needs_no_optuna() -> None:
+    words = [sys.executable, "-c", BLOCKED, "sweep", "--help"]
+    told = subprocess.run(words, env={"PYTHONPATH": str(ROOT)}, capture_output=True, check=False)
+    assert told.returncode == 0
+    assert b"--storage" in told.stdout
+
+
 def test_nothing_else_imports_optuna(text_file: Path) -> None:
     program = (
         "import sys, grucli.cli, grucli\n"
         f"grucli.train({str(text_file)!r}, steps=2, settings={TINY | {'train.steps': 2}!r})\n"
+        "import grucli.cli.sweep\n"
         "from grucli.sweeps import api, events, summary\n"
         "assert grucli.sweep is api.sweep\n"
         "sys.exit(bool({'optuna', 'sqlalchemy'} & set(sys.modules)))\n"

@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from grucli.errors import RunError, SettingsError
+from grucli.sweeps.api import read_study
 from grucli.sweeps.claims import LOST, _take_over
 from grucli.sweeps.study import Study
 from tests.conftest import refused_locks
-from tests.sweeps.helpers import claim, events, interrupt, train, worker
+from tests.sweeps.helpers import S, claim, events, interrupt, train, worker
 
 
 def test_no_trial_is_taken_twice(text_file: Path) -> None:
@@ -59,6 +60,21 @@ def test_a_trial_that_kills_its_workers_is_given_up(text_file: Path) -> None:
     summary = train(text_file, {"sweep.trials": 1})
     assert summary.trials[0].status == "failed"
     assert "its workers died again and again" in str(summary.trials[0].problem)
+
+
+def test_a_trial_whose_worker_dies_while_it_tells_a_problem_goes_on(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial = claim(worker(text_file, {"sweep.trials": 1}))
+    assert trial is not None
+    with monkeypatch.context() as patched:
+        patched.setattr("optuna.Study.tell", lambda *_, **__: interrupt())
+        with pytest.raises(KeyboardInterrupt):
+            trial.refuse("impossible", "there is not enough memory")
+    trial._claim.release()
+    assert [one.status for one in read_study(S).trials] == ["stopped"]
+    (record,) = train(text_file, {"sweep.trials": 1}).trials
+    assert (record.status, record.problem) == ("done", None)
 
 
 def test_a_grid_is_visited_once(text_file: Path) -> None:

@@ -13,8 +13,8 @@ from grucli.sweeps.api import read_study
 from grucli.sweeps.storage import (
     JournalLock,
     WaitingLock,
-    database,
     journal,
+    open_database,
     quietly,
     without_password,
 )
@@ -131,7 +131,7 @@ def test_a_missing_driver_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError) as caught:
-        database(url)
+        open_database(url)
     assert f"the driver {name} is not installed; install {package} with pip" in str(caught.value)
     assert "SECRET" not in str(caught.value)
 

@@ -218,8 +218,8 @@ def test_a_script_without_the_guard_is_told_of_it() -> None:
 @pytest.mark.skipif(os.name == "nt", reason="needs signals")
 def test_what_ends_a_worker_in_its_first_step_is_named(name: str, failure: str, said: str) -> None:
     made = script(
-        f"import os\nfrom grucli.training import parallel\ndef fail(*_, **__):\n    {failure}\n"
-        f'if __name__ == "__mp_main__":\n    parallel.{name} = fail\n'
+        f"import os\nfrom grucli.training import processes\ndef fail(*_, **__):\n    {failure}\n"
+        f'if __name__ == "__mp_main__":\n    processes.{name} = fail\n'
         f'if __name__ == "__main__":\n    {CALL}',
         workers=2,
     )
@@ -278,7 +278,7 @@ EVENTS = {
     "train": "train_events('diary.txt', **words)",
     "compare": "plan_comparison(Request('diary.txt', values=words), 'gru').train()",
     "sweep": (
-        "Worker(Study(Path('runs')), read_space(None, words | {'optim.lr': {'choice': [0.1]}, "
+        "Worker(Path('runs'), None, read_space(None, words | {'optim.lr': {'choice': [0.1]}, "
         "'sweep.trials': 1}), ['diary.txt']).events()"
     ),
 }
@@ -290,7 +290,7 @@ def test_events_that_are_left_in_a_variable_end_with_the_program(kind: str, work
     words = {"train.steps": 500, "train.workers": workers, "train.batch": 32, "model.hidden": 8}
     made = script(
         "from pathlib import Path\nfrom grucli.training.api import train_events\n"
-        "from grucli.training.request import Request\nfrom grucli.sweeps.study import Study\n"
+        "from grucli.training.request import Request\n"
         "from grucli.sweeps.space import read_space\nfrom grucli.sweeps.worker import Worker\n"
         "from grucli.analysis.comparison import plan_comparison\n"
         f"words = {{'settings': {words}}} if {kind == 'train'} else {words}\n"

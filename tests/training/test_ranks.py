@@ -16,36 +16,11 @@ from grucli.errors import RunError
 from grucli.evaluation import Stopped
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import make_plan
-from grucli.training.ranks import ALONE, Ended, Ranks
+from grucli.training.ranks import ALONE, Ended
 from grucli.training.start import start
 from grucli.training.step import TrainStep
 from tests.texts import prose
-
-
-class Room:
-    """Where the threads of a run meet."""
-
-    def __init__(self, size: int) -> None:
-        self.arrays: list[Any] = [None] * size
-        self.barrier = threading.Barrier(size, timeout=60)
-
-
-class ThreadRanks(Ranks):
-    """A rank that is a thread."""
-
-    def __init__(self, rank: int, size: int, room: Room) -> None:
-        self.rank, self.size, self.room = rank, size, room
-        self.host = f"host{rank}"
-
-    def sum_(self, array: np.ndarray) -> None:
-        self.room.arrays[self.rank] = array.copy()
-        self.room.barrier.wait()
-        total = self.room.arrays[0].copy()
-        for other in self.room.arrays[1:]:
-            assert other.dtype == total.dtype
-            total += other
-        self.room.barrier.wait()
-        array[:] = total
+from tests.thread_ranks import Room, ThreadRanks
 
 
 def settings(**values: object) -> Any:

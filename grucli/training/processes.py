@@ -1,12 +1,9 @@
 """Data-parallel training: one batch is shared among several processes.
 
-Each process computes some of the batch's streams, with single-threaded matrix products. Threads
-would need no copies, but a recurrent network makes many short array operations, so the threads
-compete for Python's global interpreter lock. At 128 units, two threads are hardly faster than one,
-while two processes halve the time (``benchmarks/training.py``). Parameters and gradients are in
-shared memory, so all processes read one copy. The rest of a task is small: a window of ids and a
-state. Between two tasks the other processes wait while the first one updates the weights; threads
-that shared this work were not faster.
+Each process computes some of the batch's streams, with single-threaded matrix products. Parameters
+and gradients are in shared memory. What is sent to a process is small: a window of ids and a state.
+Threads would need no copies, but a recurrent network makes many short array operations, so they
+compete for Python's global interpreter lock (measured by ``benchmarks/training.py``).
 """
 
 import atexit
@@ -23,32 +20,34 @@ import numpy as np
 
 from grucli.errors import RunError
 from grucli.nn.backend import NUMPY, Backend
-from grucli.nn.dropout import draw_masks_, mask_, recurrent_masks
+from grucli.nn.dropout import Dropout, mask_
 from grucli.nn.model import Model, Workspace
 from grucli.nn.packed import PackedWeights, packed_size
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
-SMALLEST_SHARD = 16
-"""Minimum number of streams in a shard. With fewer, a process does not make training faster."""
+SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
+
+UNGUARDED = 70  # exit code of a worker process of a script that does not do what GUARD says
+
+GUARD = (
+    "each worker process imports the script that starts it, so a script must train below "
+    'if __name__ == "__main__":; with settings={"train.workers": 1} it needs no such line'
+)
+
+LESS = "lower train.batch or model.hidden; --set train.workers=1 uses no worker process"
 
 
 def choose_workers(wanted: int | None, batch: int, ranks: int = 1) -> int:
-    """Number of processes: ``wanted``, or as many as the cores and the batch size allow.
-
-    Args:
-        wanted: the number that the user has set, or None.
-        batch: number of streams.
-        ranks: number of ranks that share the cores of this machine.
-    """
+    """Number of processes: ``wanted``, or what the cores and the ranks on this machine allow."""
     if wanted is not None:
         return min(wanted, batch)
-    if _no_workers():
+    if _why_no_workers():
         return 1
     return max(1, min(available_cores() // ranks, batch // SMALLEST_SHARD))
 
 
-def _no_workers() -> str | None:
+def _why_no_workers() -> str | None:
     """Why this process cannot start worker processes; None if it can."""
     if multiprocessing.current_process().daemon:
         return "a daemonic process, such as one of multiprocessing.Pool, cannot start processes"
@@ -58,12 +57,8 @@ def _no_workers() -> str | None:
 
 
 def check_workers(workers: int) -> None:
-    """Refuse worker processes that this process cannot start.
-
-    Raises:
-        RunError: the message says why.
-    """
-    if workers > 1 and (problem := _no_workers()):
+    """Refuse worker processes that this process cannot start."""
+    if workers > 1 and (problem := _why_no_workers()):
         raise RunError(f"train.workers is {workers}, but {problem}; 1 or auto needs none")
 
 
@@ -74,101 +69,45 @@ def check_not_imported_by_a_worker() -> None:
         raise SystemExit(UNGUARDED)
 
 
-RECURRENT = (0, 1)
-"""End of the seed of recurrent masks; the seed of the outputs' masks has no such end."""
-
-GUARD = (
-    "each worker process imports the script that starts it, so a script must train below "
-    'if __name__ == "__main__":; with settings={"train.workers": 1} it needs no such line'
-)
-"""Advice for scripts that train with worker processes."""
-
-UNGUARDED = 70
-"""Exit code of a worker process that such a script has started without the line."""
-
-LESS = "lower train.batch or model.hidden; --set train.workers=1 uses no worker process"
-"""Advice for worker processes that have run out of memory."""
+Task = tuple[Ids, Ids, Array, float, Dropout | None]  # x, targets, state, scale, dropout of a shard
+Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
-class Dropout(NamedTuple):
-    """The dropout of one step. Its masks depend on the seed and the stream, not on the shard."""
+class Share(NamedTuple):
+    """What a process must know to compute a shard."""
 
-    rate: float  # share of a layer's outputs that is dropped
-    seed: tuple[int, ...]
-    recurrent: float = 0.0  # share of recurrent weights that is dropped
-
-    def of_outputs(self, masks: Array, T: int, streams: range) -> Array | None:
-        """Masks of ``T`` steps of some streams, drawn into ``masks`` (L, T, B, H), or None."""
-        if not self.rate:
-            return None
-        masks = masks[:, :T]
-        draw_masks_(masks, self.rate, self.seed, streams)
-        return masks
-
-    def of_weights(self, params: Params) -> dict[str, Array]:
-        """The masks of the recurrent weights, by name."""
-        if not self.recurrent:
-            return {}
-        rng = np.random.default_rng([*self.seed, *RECURRENT])
-        return recurrent_masks(rng, self.recurrent, params)
-
-
-class Task(NamedTuple):
-    """One shard of one training step."""
-
-    x: Ids  # (T, B) of this shard, a small integer type
-    targets: Ids  # (T, B), the same type
-    state: Array  # (L, B, S H)
-    scale: float
-    dropout: Dropout | None
-
-
-class Result(NamedTuple):
-    """The result of a shard, without its gradients, which are in shared memory."""
-
-    loss: float
-    state: Array  # (L, B, S H)
+    number: int  # of the shard
+    streams: range  # in the batch
+    rows: int  # streams of the largest shard
+    T: int  # steps of the longest window
+    dropout: bool  # whether tasks have dropout
+    memory: Any  # shared: the parameters, their packed copies, and the gradients of all shards
 
 
 class Shard:
-    """Some neighbouring streams of a batch, with their own workspace and gradients.
+    """Some neighbouring streams of a batch, which one process computes."""
 
-    Args:
-        model: the model whose parameters are used.
-        packed: packed copies of the same parameters, up to date when a task begins.
-        grads: buffer for the gradients; overwritten by each task.
-        streams: indices of the streams in the batch.
-        T: number of steps in the longest window.
-        dropout: whether tasks have dropout.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        packed: PackedWeights,
-        grads: Params,
-        streams: range,
-        T: int,
-        *,
-        dropout: bool,
-    ) -> None:
-        self.model, self.packed, self.grads, self.streams = model, packed, grads, streams
-        self.workspace: Workspace = model.workspace(T, len(streams), dropout=dropout)
+    def __init__(self, model: Model, share: Share) -> None:
+        self.model, self.number, self.streams = model, share.number, share.streams
+        self.packed, model.params, self.gradients = _map(share.memory, model, share.rows)
+        B = len(share.streams)
+        self.workspace: Workspace = model.workspace(share.T, B, dropout=share.dropout)
         self.masks: Array = np.empty_like(self.workspace.dropped)
 
     def run(self, task: Task) -> Result:
         """Compute the loss and the gradients of one step."""
+        x, targets, state, scale, dropout = task
         loss, state, _ = self.model.loss_and_gradients(
-            task.x.astype(np.intp),
-            task.targets.astype(np.intp),
-            task.state,
-            self.workspace.first(len(task.x)),
-            self.grads,
-            scale=task.scale,
-            masks=task.dropout and task.dropout.of_outputs(self.masks, len(task.x), self.streams),
+            x,
+            targets,
+            state,
+            self.workspace.first(len(x)),
+            self.gradients[self.number],
+            scale=scale,
+            masks=dropout and dropout.of_outputs(self.masks, len(x), self.streams),
             packed=self.packed,
         )
-        return Result(loss, state)
+        return loss, state
 
 
 class Shards:
@@ -195,58 +134,47 @@ class Shards:
     ) -> None:
         self.model, self.first, B = model, streams.start, len(streams)
         edges = [self.first + B * worker // workers for worker in range(workers + 1)]
-        own, *others = [range(lo, hi) for lo, hi in pairwise(edges)]
         context = multiprocessing.get_context("spawn")
         rows = -(-B // workers)  # streams of the largest shard
         numbers = (1 + workers) * model.params.flat.size
         numbers += packed_size(model.params.shapes, rows, backend)
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         own_model = model.on(backend)
-        self.packed, self.used, (grads, *others_grads) = _map(memory, own_model, rows)
+        own, *others = [
+            Share(number, range(*ends), rows, T, dropout, memory)
+            for number, ends in enumerate(pairwise(edges))
+        ]
+        self.own = Shard(own_model, own)
+        self.used = own_model.params
         self.used.flat[:] = model.params.flat
         if not weight_dropout:
             model.params = self.used
-        own_model.params = self.used
-        self.own = Shard(own_model, self.packed, grads, own, T, dropout=dropout)
-        self.others = [
-            _Process(context, own_model, memory, rows, place, streams, T, dropout)
-            for place, streams in enumerate(others, start=1)
-        ]
-        self.others_grads = others_grads
+        self.others = [_Process(context, own_model, share) for share in others]
 
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
     ) -> tuple[float, Array, Params]:
-        """Do the same as ``Model.loss_and_gradients``. The gradients belong to this object.
+        """Do the same as ``Model.loss_and_gradients``, for the streams of this object.
 
-        ``x``, ``targets`` and ``state`` are those of this object's streams.
-
-        Raises:
-            RunError: a worker process has died.
+        The gradients belong to this object.
         """
-        # eight times smaller for most vocabularies: it fits into the buffer of a pipe
-        small = np.min_scalar_type(self.model.V - 1)
-        x, targets = x.astype(small), targets.astype(small)
 
         def task(streams: range) -> Task:
             part = slice(streams.start - self.first, streams.stop - self.first)
-            return Task(x[:, part], targets[:, part], state[:, part], scale, dropout)
+            return x[:, part], targets[:, part], state[:, part], scale, dropout
 
         masks = self._drop_recurrent(dropout)
-        self.packed.update()
+        self.own.packed.update()
         for process in self.others:
             process.begin(task(process.streams))
         results = [self.own.run(task(self.own.streams))]
-        total = self.own.grads
-        for process, grads in zip(self.others, self.others_grads, strict=True):
+        total, *others_gradients = self.own.gradients
+        for process, gradients in zip(self.others, others_gradients, strict=True):
             results.append(process.end())
-            total.flat += grads.flat
+            total.flat += gradients.flat
         mask_(total, masks)
-        return (
-            sum(result.loss for result in results),
-            np.concatenate([result.state for result in results], axis=1),
-            total,
-        )
+        losses, states = zip(*results, strict=True)
+        return sum(losses), np.concatenate(states, axis=1), total
 
     def _drop_recurrent(self, dropout: Dropout | None) -> dict[str, Array]:
         """Mask the recurrent weights that the shards read, if requested, and return the masks."""
@@ -270,26 +198,13 @@ class Shards:
 
 
 class _Process:
-    """A shard in its own process. Its gradients are number ``place`` in ``memory``."""
+    """A shard in its own process."""
 
-    def __init__(
-        self,
-        context: SpawnContext,
-        model: Model,
-        memory: Any,
-        rows: int,
-        place: int,
-        streams: range,
-        T: int,
-        dropout: bool,
-    ) -> None:
-        self.streams = streams
+    def __init__(self, context: SpawnContext, model: Model, share: Share) -> None:
+        self.streams = share.streams
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_serve,
-            args=(theirs, memory, _arguments(model), rows, place, streams, T, dropout),
-            daemon=True,
-        )
+        arguments = (theirs, _arguments(model), share)
+        self.process = context.Process(target=_serve, args=arguments, daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
@@ -350,16 +265,7 @@ def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, l
     return PackedWeights(used, rows, model.backend, flat=copies), used, grads
 
 
-def _serve(
-    connection: Connection,
-    memory: Any,
-    arguments: tuple[Any, ...],
-    rows: int,
-    place: int,
-    streams: range,
-    T: int,
-    dropout: bool,
-) -> None:
+def _serve(connection: Connection, model: tuple[Any, ...], share: Share) -> None:
     """Run the tasks from a connection, and send their results, until the other end closes.
 
     A lack of memory is sent, too.
@@ -369,9 +275,7 @@ def _serve(
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
-        model = Model(*arguments)
-        packed, model.params, grads = _map(memory, model, rows)
-        shard = Shard(model, packed, grads[place], streams, T, dropout=dropout)
+        shard = Shard(Model(*model), share)
         while True:
             connection.send(shard.run(connection.recv()))
     except MemoryError:

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from grucli.errors import RunError
+from grucli.nn.dropout import Dropout
 from grucli.nn.model import Model
-from grucli.training.parallel import Dropout, Shards, choose_workers
+from grucli.training.processes import Shards, choose_workers
 
 DROPOUT = Dropout(0.3, (1, 2, 3))
 
@@ -56,7 +57,7 @@ def test_a_worker_that_dies_is_an_error_and_not_a_hang() -> None:
 
 
 def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grucli.training.parallel.available_cores", lambda: 8)
+    monkeypatch.setattr("grucli.training.processes.available_cores", lambda: 8)
     assert choose_workers(None, 64) == 4  # 16 streams each
     assert choose_workers(None, 4) == 1
     assert choose_workers(6, 64) == 6

@@ -1,0 +1,68 @@
+"""What the lines of a text suggest: that it is a list, is sorted, or repeats itself."""
+
+import numpy as np
+import numpy.typing as npt
+
+from grucli.data.vocabulary import Vocabulary
+from grucli.data.windows import CHUNK, Splits, chunks
+from grucli.nn.params import Ids
+
+SEARCHED = 2**24  # maximum number of ids of the training text that are searched for repeated lines
+SHORT, LONGEST = 30, 80  # maximum mean length of the lines of a list, and of nearly all of them
+FEW_LINES = 50  # with fewer lines than this, their first characters may differ by chance
+
+
+def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> float:
+    """The share of the validation text in lines that also stand in the training text.
+
+    Only lines of at least ``shortest`` bytes count: shorter ones repeat in any text. The start of a
+    long validation text and the end of a long training text are searched.
+    """
+    held_out = vocabulary.decode(splits.val[:CHUNK]).split(b"\n")[1:-1]
+    wanted = {line for line in held_out if len(line) >= shortest}
+    found: set[bytes] = set()
+    for chunk in chunks(splits.train[-SEARCHED:]):
+        found |= wanted.intersection(vocabulary.decode(chunk).split(b"\n"))
+    lengths = [(len(line), line in found) for line in held_out if line in wanted]
+    return sum(length for length, is_found in lengths if is_found) / (sum(map(len, held_out)) or 1)
+
+
+def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
+    """Whether validation and training lines begin with different characters, as in a sorted list.
+
+    They do if the two distributions of first characters overlap by less than half.
+    """
+    train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
+    train[line_end] = val[line_end] = 0  # empty lines have no first character
+    if min(train.sum(), val.sum()) < FEW_LINES:
+        return False
+    return bool(np.abs(train / train.sum() - val / val.sum()).sum() / 2 > 0.5)
+
+
+def looks_like_list(ids: Ids, line_end: int | None) -> int:
+    """The number of lines at the start of a text if it looks like a list, otherwise 0.
+
+    It does if its lines are short and none of them is empty. Verse has empty lines.
+    """
+    if line_end is None:
+        return 0
+    ends = np.flatnonzero(ids[:CHUNK] == line_end)
+    lengths = np.diff(ends, prepend=-1) - 1
+    if len(lengths) < FEW_LINES or not lengths.all():
+        return 0
+    short = lengths.mean() <= SHORT and np.quantile(lengths, 0.99) <= LONGEST
+    return len(lengths) if short else 0
+
+
+def empty_share(ids: Ids, line_end: int, V: int) -> float:
+    """The share of the lines that are empty."""
+    first = _first_of_lines(ids, line_end, V)
+    return float(first[line_end] / max(1, first.sum()))
+
+
+def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
+    """How often each symbol follows a line end, (V,)."""
+    counts = np.zeros(V, np.int64)
+    for chunk in chunks(ids):
+        counts += np.bincount(chunk[1:][chunk[:-1] == line_end], minlength=V)
+    return counts

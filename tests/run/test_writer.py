@@ -1,0 +1,98 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from grucli.config import Settings, resolve
+from grucli.data.corpus import read as read_corpus
+from grucli.errors import RunError, UsageError
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.records import Metrics
+from grucli.run.run import Run
+from grucli.run.writer import CheckpointWriter, RunWriter
+from grucli.training.plan import make_plan
+from grucli.training.start import start
+from tests.texts import prose
+
+ROW = Metrics(10, 0.5, 640, "val", 1.23456789, 1.78, 0.01, 0.3, 0.0, 2.5)
+
+
+@pytest.fixture
+def checkpoint() -> Checkpoint:
+    Path("t.txt").write_text(prose(500), encoding="utf-8")
+    settings = resolve([("", {"model.hidden": 5})])
+    return start(make_plan(settings, read_corpus(["t.txt"], settings.data)))
+
+
+@pytest.fixture
+def run() -> RunWriter:
+    return RunWriter.create(Path("runs"), "a", Settings(), {"model.hidden": 5}, {"step": 0})
+
+
+def test_a_new_run_has_a_name_of_its_own_and_can_be_read(run: RunWriter) -> None:
+    made = RunWriter.create(Path("runs"), "a/b *", Settings(), {}, {}, timed=False)
+    again = RunWriter.create(Path("runs"), "a/b *", Settings(), {}, {}, timed=False)
+    assert (made.path.name, again.path.name) == ("a-b", "a-b-2")
+    assert run.path.name.endswith("-a")
+    opened = Run(run.path)
+    assert (opened.settings, opened.info.step) == (Settings(), 0)
+    assert (run.path / "overrides.yaml").read_text() == "model.hidden: 5\n"
+    assert opened.rows() == opened.samples() == []
+    Path("file").touch()
+    with pytest.raises(UsageError, match="cannot make a run directory here"):
+        RunWriter.create(Path("file"), "a", Settings(), {}, {})
+
+
+def test_what_is_written_is_read(run: RunWriter) -> None:
+    run.append_metrics(ROW)
+    run.append_metrics(ROW)
+    (row, _) = Run(run.path).rows()
+    assert (row.step, row.split, row.loss) == (10, "val", 1.23457)
+    run.write_sample(10, b"text")
+    run.write_sample(20, b"later")
+    assert [step for step, _ in Run(run.path).samples()] == [10, 20]
+    run.update_info(status="running", mine=[1])
+    assert Run(run.path).info.to_dict() == {"step": 0, "status": "running", "mine": [1]}
+    run.drop_after(9)
+    assert Run(run.path).rows() == Run(run.path).samples() == []
+
+
+def test_who_has_lost_the_lock_writes_nothing(run: RunWriter, checkpoint: Checkpoint) -> None:
+    with pytest.raises(UsageError, match="is training this run"):
+        RunWriter(run.path).lock()
+    (run.path / "lock").unlink()
+    for write in (
+        lambda: run.append_metrics(ROW),
+        lambda: run.write_sample(1, b""),
+        lambda: run.write_report(""),
+        lambda: run.update_info(step=1),
+        lambda: run.drop_after(0),
+        lambda: run.checkpoints.save(checkpoint, best=True, keep=1),
+        lambda: run.checkpoints.drop_after(0),
+    ):
+        with pytest.raises(RunError, match="was deleted or replaced during training"):
+            write()
+    assert not run.checkpoints.exist
+
+
+def test_its_own_run_json_counts_while_it_is_locked(run: RunWriter) -> None:
+    (run.path / "run.json").write_text("{", encoding="utf-8")
+    assert run.info.step == 0
+    run.update_info(step=5)
+    assert json.loads((run.path / "run.json").read_text(encoding="utf-8")) == {"step": 5}
+
+
+def test_a_lost_pointer_to_the_best_checkpoint_is_made_anew(checkpoint: Checkpoint) -> None:
+    Path("checkpoints").mkdir()
+    folder, where = CheckpointWriter(Path("checkpoints"), lambda: None), checkpoint.progress
+    for step, loss in [(10, 0.5), (20, 0.0), (30, 0.25)]:
+        where.step = step
+        folder.save(checkpoint, best=where.note_evaluation(loss), keep=3)
+    Path("checkpoints", "best.json").unlink()
+    where.best_step = where.best_loss = 999  # to be found anew
+    (note,) = folder.mend_pointers(folder.file_of(30), checkpoint)
+    assert note.endswith("it names step-00000020.npz now")
+    assert (where.best_step, where.best_loss) == (20, 0.0)
+    pointer = folder.pointer("best")
+    assert pointer is not None
+    assert (pointer.step, pointer.loss) == (20, 0.0)

@@ -1,0 +1,232 @@
+"""A run of several ranks, here as threads, and what rank 0 alone meets with."""
+
+import errno
+import itertools
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from grucli.config import resolve
+from grucli.data.corpus import read
+from grucli.errors import UsageError
+from grucli.run import checkpoint as checkpoints
+from grucli.run.checkpoint import Checkpoint
+from grucli.run.writer import RunWriter
+from grucli.training.events import Event, NotWritten, RolledBack, Sampled
+from grucli.training.other_ranks import shared_plan, take_part
+from grucli.training.plan import Plan, make_plan
+from grucli.training.ranks import ALONE, Ranks
+from grucli.training.start import resume, start
+from grucli.training.trainer import Trainer
+from tests.texts import prose
+from tests.thread_ranks import Room, ThreadRanks
+
+SIZE = 3
+SETTINGS = {
+    "model.hidden": 12,
+    "model.dropout": 0.2,
+    "train.batch": 12,
+    "train.window": 16,
+    "train.workers": 1,
+    "train.products": "numpy",
+    "train.steps": 24,
+    "train.eval_every": 10,
+    "train.log_every": 5,
+    "train.sample_every": 7,
+    "sample.length": 20,
+}
+
+
+@pytest.fixture(autouse=True)
+def _text() -> None:
+    Path("text.txt").write_text(prose(9000), encoding="utf-8")
+
+
+def plan_for(ranks: Ranks, **changes: object) -> Plan:
+    values = SETTINGS | {key.replace("__", "."): value for key, value in changes.items()}
+    settings = resolve([("test", values)])
+    return make_plan(settings, read(["text.txt"], settings.data), ranks)
+
+
+Lead = Callable[[Plan, Ranks], None]
+
+
+def together(lead: Lead, **changes: object) -> None:
+    """Let rank 0 lead, while the others take part. All must end, and the others without error."""
+    room, errors = Room(SIZE), []
+
+    def other(rank: int) -> None:
+        try:
+            take_part(ThreadRanks(rank, SIZE, room))
+        except BaseException as error:
+            errors.append(error)
+            room.barrier.abort()
+
+    threads = [threading.Thread(target=other, args=(rank,)) for rank in range(1, SIZE)]
+    for thread in threads:
+        thread.start()
+    ranks = ThreadRanks(0, SIZE, room)
+    try:
+        plan = plan_for(ranks, **changes)
+        shared_plan(plan, ranks)
+        lead(plan, ranks)
+    finally:
+        assert ranks.apart  # the others wait to meet it
+        ranks.end()
+        for thread in threads:
+            thread.join(timeout=30)
+        assert not errors
+        assert not any(thread.is_alive() for thread in threads)
+
+
+def train(
+    plan: Plan, ranks: Ranks, run: RunWriter, stop: Callable[[], bool] = lambda: False
+) -> list[Event]:
+    """The events of a run, from its start or its last checkpoint."""
+    if run.checkpoints.exist:
+        checkpoint = resume(plan, checkpoints.read(run.checkpoints.find("last")))
+        run.drop_after(checkpoint.progress.step)
+    else:
+        checkpoint = start(plan)
+    trainer = Trainer(plan, checkpoint, run, ranks=ranks)
+    with closing(trainer), np.errstate(all="ignore"):
+        trainer.estimate()
+        return list(trainer.train(stop))
+
+
+def new_run(plan: Plan, name: str = "run") -> RunWriter:
+    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
+    run.write_info({})
+    return run
+
+
+def last(run: RunWriter) -> Checkpoint:
+    return checkpoints.read(run.checkpoints.find("last"))
+
+
+def whole(**changes: object) -> tuple[RunWriter, list[Event]]:
+    """An undisturbed run of these ranks."""
+    results: list[Any] = []
+
+    def lead(plan: Plan, ranks: Ranks) -> None:
+        run = new_run(plan, "whole")
+        results.extend([run, train(plan, ranks, run)])
+
+    together(lead, **changes)
+    run, events = results
+    return run, events
+
+
+def assert_equal(run: RunWriter, other: RunWriter) -> None:
+    one, two = last(run), last(other)
+    assert one.progress.step == two.progress.step
+    np.testing.assert_array_equal(one.model.params.flat, two.model.params.flat)
+    np.testing.assert_array_equal(one.state, two.state)
+    samples = [sorted((each.path / "samples").iterdir()) for each in (run, other)]
+    assert [path.read_bytes() for path in samples[0]] == [path.read_bytes() for path in samples[1]]
+
+
+def test_all_ranks_go_back_together() -> None:
+    wild = {"optim.lr": 30, "optim.warmup": 0, "optim.clip": 1000, "train.steps": 60}
+    run, events = whole(**wild)
+    plan = plan_for(ALONE, **wild)
+    alone = new_run(plan, "alone")
+    expected = [one.lr_factor for one in train(plan, ALONE, alone) if isinstance(one, RolledBack)]
+    assert len(expected) > 1
+    assert [one.lr_factor for one in events if isinstance(one, RolledBack)] == expected
+    assert [one.step for one in run.info.went_back] == [one.step for one in alone.info.went_back]
+    assert last(run).progress.step == 60
+
+
+def test_a_disk_that_is_full_for_a_while_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    undisturbed, _ = whole(train__save_minutes=1e-6)
+    original, events, failed = checkpoints.write, [], itertools.count()
+
+    def full(path: Path, checkpoint: Checkpoint) -> None:
+        if checkpoint.progress.step > 12 and next(failed) < 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(path, checkpoint)
+
+    def lead(plan: Plan, ranks: Ranks) -> None:
+        run = new_run(plan)
+        monkeypatch.setattr(checkpoints, "write", full)
+        events.extend(train(plan, ranks, run))
+        assert_equal(run, undisturbed)
+
+    together(lead, train__save_minutes=1e-6)
+    assert any(isinstance(event, NotWritten) for event in events)
+
+
+def test_what_ends_rank_0_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise OSError(errno.EACCES, "Permission denied")
+
+    def lead(plan: Plan, ranks: Ranks) -> None:
+        run = new_run(plan)
+        monkeypatch.setattr(RunWriter, "append_metrics", denied)
+        with pytest.raises(OSError, match="Permission denied"):
+            train(plan, ranks, run)
+
+    together(lead)
+
+
+def test_who_leaves_the_loop_of_rank_0_ends_all() -> None:
+    def lead(plan: Plan, ranks: Ranks) -> None:
+        with closing(Trainer(plan, start(plan), new_run(plan), ranks=ranks)) as trainer:
+            trainer.estimate()
+            for event in trainer.train():
+                if isinstance(event, Sampled):
+                    return
+
+    together(lead)
+
+
+def test_a_plan_that_is_not_carried_out_ends_all() -> None:
+    together(lambda plan, ranks: None)
+
+
+def test_a_rank_that_cannot_read_the_text_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lead(*_: object) -> None:
+        raise AssertionError
+
+    right = make_plan
+
+    def refused(settings: Any, corpus: Any, ranks: Ranks) -> Plan:
+        if ranks.rank == 2:
+            raise UsageError("it is broken")
+        return right(settings, corpus, ranks)
+
+    monkeypatch.setattr("grucli.training.other_ranks.make_plan", refused)
+    with pytest.raises(UsageError, match="rank 2 on host2: it is broken"):
+        together(lead)
+
+
+@pytest.mark.parametrize("number", [8, 15, 40, 70])
+def test_a_stop_at_any_moment_stops_all_and_loses_nothing(number: int) -> None:
+    """In a step, and in a sample, which rank 0 makes alone."""
+    undisturbed, _ = whole()
+    asked = 0
+
+    def stop() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked >= number
+
+    def stopped(plan: Plan, ranks: Ranks) -> None:
+        train(plan, ranks, new_run(plan), stop)
+
+    def resumed(plan: Plan, ranks: Ranks) -> None:
+        (path,) = Path("runs").glob("*-run")
+        run = RunWriter(path)
+        assert last(run).progress.due
+        assert last(run).progress.step < 24
+        train(plan, ranks, run)
+        assert_equal(run, undisturbed)
+
+    together(stopped)
+    together(resumed)
