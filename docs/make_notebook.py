@@ -32,13 +32,13 @@ CELLS = [
     ),
     (
         "markdown",
-        "## Train\n\n`grucli.train` blocks until the run is done and prints nothing. The first run "
-        "gets 20 seconds, the second one half of that with fewer units.",
+        "## Train\n\n`grucli.train` blocks until the run is done and prints nothing. Both runs "
+        "make 150 steps, the second one with fewer units.",
     ),
-    ("code", "large = grucli.train(text, minutes=20 / 60)\nlarge"),
+    ("code", "large = grucli.train(text, steps=150)\nlarge"),
     (
         "code",
-        'small = grucli.train(text, minutes=10 / 60, settings={"model.hidden": 64})\n'
+        'small = grucli.train(text, steps=150, settings={"model.hidden": 64})\n'
         "small.info.parameters, large.info.parameters",
     ),
     (
@@ -49,11 +49,11 @@ CELLS = [
     (
         "code",
         "curves = []\n"
-        'for name, run in (("256 units, 20 s", large), ("64 units, 10 s", small)):\n'
+        'for name, run in (("256 units", large), ("64 units", small)):\n'
         "    m = run.metrics\n"
         '    val = m["split"] == "val"\n'
-        '    curves.append(Curve(name, m["elapsed_s"][val], m["bpc"][val]))\n'
-        'SVG(svg(curves, x="seconds", y="validation loss, bits per character"))',
+        '    curves.append(Curve(name, m["chars"][val], m["bpc"][val]))\n'
+        'SVG(svg(curves, x="characters read", y="validation loss, bits per character"))',
     ),
     ("markdown", "## Sample and score"),
     (

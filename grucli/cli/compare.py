@@ -104,21 +104,17 @@ def _refuse_what_is_compared(
 ) -> None:
     """Refuse settings that compare chooses itself, standard input, and several processes."""
     refuse_equal_runs()
+    defaults = flatten(Settings())
+    values = defaults | ({} if config is None else read_file(config))
     for key, option in (("model.cell", "--cells"), ("train.seed", "--seeds")):
         if any(text.partition("=")[0].strip() == key for text in sets):
             raise UsageError(f"--set {key}: compare chooses the value for each run; see {option}")
-        if config is not None and _differs_from_default(config, key):
+        if values[key] != defaults[key]:  # a file from --print-config has all keys
             render.warn(f"{config}: {key} is not used; compare chooses the value; see {option}")
     if "-" in corpus:
         raise UsageError(
             "-: each run reads the text, but standard input can be read only once; name a file"
         )
-
-
-def _differs_from_default(config: Path, key: str) -> bool:
-    """Whether a settings file changes a setting; a file from --print-config has all keys."""
-    default = flatten(Settings())[key]
-    return bool(read_file(config).get(key, default) != default)
 
 
 def _existing(paths: Sequence[Path]) -> list[Outcome]:

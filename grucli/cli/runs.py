@@ -8,7 +8,7 @@ import typer
 
 from grucli.cli import options, render
 from grucli.cli.output import answer
-from grucli.run import run as opened
+from grucli.run.run import runs as list_runs
 
 LEAST_USED = ("step", "corpus", "dropout", "lr", "budget")
 """Columns that a narrow terminal does not show; the first of them goes first."""
@@ -22,7 +22,7 @@ def runs(
     as_json: options.Json = False,
 ) -> None:
     """List the runs, newest first: status, best validation loss, model, settings, corpus."""
-    found = opened.runs(directory)
+    found = list_runs(directory)
     if not found:
         render.say(f"there are no runs in {directory} yet; `grucli train CORPUS` makes one")
     records = [run.facts() for run in found]

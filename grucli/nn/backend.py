@@ -95,7 +95,7 @@ def why_not_used() -> str | None:
 
 
 def fingerprint(backend: Backend) -> str:
-    """The library, its version and instructions, and the precision: all that changes results."""
+    """All that changes results: the library, its version and instructions, and the precision."""
     if backend.library == "numpy":
         return f"numpy, {'in blocks' if UNPACKED else 'whole'}"
     library = onednn.load()

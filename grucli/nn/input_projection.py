@@ -41,12 +41,7 @@ def select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
 def project_backward(W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array) -> None:
     """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
 
-    Args:
-        W_x: input weights, (G, D, H).
-        x: ids (T, B), or numbers (T, B, D).
-        da: gradient of the projection, (G, T, B, H).
-        dw: gradients of the weights, overwritten: ``dw.W_x`` (G, D, H) and ``dw.b`` (G, H).
-        dx: gradient of a dense ``x``, overwritten, (T, B, D); for ids scratch memory, (T, B, H).
+    ``da`` is the gradient of the projection, (G, T, B, H). For ids, ``dx`` is scratch memory.
     """
     if x.ndim == 2:
         _sum_rows(dw.W_x, x.ravel(), da, as_rows(dx))

@@ -106,21 +106,18 @@ class Matrix(ABC):
         return out
 
     def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
-        """Write or add the gradient of one matrix, ``rows^T gradient``, to ``out`` (K, N).
+        """Write the gradient of one matrix, ``rows^T gradient``, to ``out`` (K, N), or add it.
 
-        Args:
-            rows: what the matrix was multiplied by, (R, K), contiguous.
-            gradient: the gradient of the product, (R, N), contiguous.
-            out: (K, N), contiguous.
-            add: add to ``out`` instead of overwriting it.
+        ``rows`` (R, K) were multiplied by it; ``gradient`` (R, N) is that of the product. All
+        arrays are contiguous.
         """
         if add:
             out += rows.T @ gradient
         else:
             np.matmul(rows.T, gradient, out=out)
 
-    def for_one_row(self) -> "Matrix":
-        """The same matrices for products with a single row."""
+    def for_rows(self, rows: int) -> "Matrix":
+        """The same matrices for products of exactly that many rows."""
         return self
 
 
@@ -158,7 +155,9 @@ class Blocks(Matrix):
         right = W[..., None, :, :]  # (..., N/n, 1, K, n)
         return lambda x: np.matmul(x.reshape(*x.shape[:-2], 1, groups, group, K), right, out=into)
 
-    def for_one_row(self) -> "OneRow":
+    def for_rows(self, rows: int) -> Matrix:
+        if rows > 1:
+            return self
         columns: Array = self.blocks[..., 0, :, :].swapaxes(-1, -2)
         copy: Array = np.empty(columns.shape, columns.dtype)
         copy_transposed(columns, copy)
@@ -216,7 +215,7 @@ def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
 
 
 class BlockLayout(NamedTuple):
-    """How NumPy's matrices (K, N) are stored: in blocks of n columns."""
+    """How a matrix (K, N) is stored for NumPy: in blocks of n columns."""
 
     K: int
     N: int
@@ -224,6 +223,7 @@ class BlockLayout(NamedTuple):
 
     @property
     def numbers(self) -> int:
+        """Numbers in the buffer of a matrix."""
         return self.K * self.N
 
     @property
@@ -240,11 +240,9 @@ class BlockLayout(NamedTuple):
 
 
 def largest_unpacked(config: Any, core: str) -> int:
-    """Multiplications of the largest product for which the library does not pack, or 0.
+    """Multiplications of the largest product for which NumPy's library does not pack, or 0.
 
-    Args:
-        config: ``np.show_config(mode="dicts")``.
-        core: value of OPENBLAS_CORETYPE, the processor that OpenBLAS shall assume, or "".
+    ``core`` is the processor that OpenBLAS shall assume, if the user has set one.
     """
     built, processor = config.get("Build Dependencies", {}), config.get("SIMD Extensions", {})
     library, has = str(built.get("blas", "")), str(processor.get("found", ""))

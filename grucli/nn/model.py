@@ -22,11 +22,8 @@ from grucli.nn.input_projection import project, project_backward, select_rows
 from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
 
-LOGITS_AT_ONCE = 2**21
-"""Maximum number of logits in memory: 8 MB in float32 for a vocabulary of any size."""
-
-ROWS_AT_ONCE = 512
-"""Maximum rows (steps times streams) of logits in memory, so that they stay in the cache."""
+LOGITS_AT_ONCE = 2**21  # in memory: 8 MB in float32 for a vocabulary of any size
+ROWS_AT_ONCE = 512  # rows (steps times streams) of logits in memory, so that they stay in the cache
 
 
 class Output(NamedTuple):
@@ -46,16 +43,8 @@ class Workspace:
 
     def first(self, T: int) -> "Workspace":
         """The memory of the first ``T`` steps, for a shorter window."""
-        caches = [cache.span(0, T) for cache in self.caches]
-        return Workspace(
-            caches, self.dropped[:, :T] if self.dropped.size else self.dropped, self.dh[:T]
-        )
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes that the workspace holds."""
-        caches = sum(cache.nbytes for cache in self.caches)
-        return caches + self.dropped.nbytes + self.dh.nbytes
+        dropped = self.dropped[:, :T] if self.dropped.size else self.dropped
+        return Workspace([cache.span(0, T) for cache in self.caches], dropped, self.dh[:T])
 
 
 def shapes(V: int, H: int, L: int, cell: str = "gru") -> Shapes:
@@ -69,6 +58,10 @@ def shapes(V: int, H: int, L: int, cell: str = "gru") -> Shapes:
 
 class Model:
     """The parameters, and the equations of the network.
+
+    Its functions take a window of ids ``x`` (T, B), the ``targets`` (T, B), which are the next
+    characters, the ``state`` before it, (L, B, S H), and a ``workspace`` for exactly T steps. They
+    multiply by ``packed``, which is ``model.packed(B)`` if it is omitted.
 
     Args:
         V: size of the vocabulary.
@@ -121,11 +114,9 @@ class Model:
         output.b_c[:] = 0.0
 
     def copy_from(self, other: "Model", indices: npt.NDArray[np.intp]) -> None:
-        """Copy the parameters of a model with fewer characters.
+        """Copy the parameters of a model with fewer characters, whose ids here are ``indices``.
 
-        Args:
-            other: the model; all its other dimensions are those of this one.
-            indices: the id here of each of its characters. Other characters are not changed.
+        Other characters are not changed. All other dimensions are equal.
         """
         for name, theirs in other.params.items():
             if name in ("layer1.W_x", "output.W_hc"):
@@ -177,19 +168,13 @@ class Model:
     ) -> tuple[list[Input], Array]:
         """The forward pass through all layers.
 
-        Args:
-            x: ids (T, B), or real numbers (T, B, V), which have no separators.
-            state: initial state of every layer, (L, B, S H).
-            workspace: memory for exactly T steps.
-            masks: dropout masks of each layer's output, (L, T, B, H), or (L, 1, B, H) for the same
-                mask at all steps, or None.
-            packed: ``self.packed(B)``, if it exists already.
+        x may also be real numbers (T, B, V), which have no separators. ``masks`` are the dropout
+        masks of each layer's output, (L, T, B, H).
 
         Returns:
             The input of each layer, followed by that of the softmax layer; and the last state.
         """
-        if packed is None:
-            packed = self.packed(state.shape[1], backward=False)
+        packed = packed or self.packed(state.shape[1], backward=False)
         inputs: list[Input] = [x]
         last_state = []
         if self.separator is not None:
@@ -223,16 +208,9 @@ class Model:
     ) -> tuple[float, Array, Array]:
         """The forward pass, then the backward pass by hand.
 
-        Args:
-            x: ids (T, B), or real numbers (T, B, V), which need a ``dx`` of that shape.
-            targets: the next characters, (T, B).
-            state: initial state, (L, B, S H).
-            workspace: memory for exactly T steps.
-            grads: overwritten with the gradient of ``scale * L``.
-            scale: 1 / (T * B) for the gradient of the mean loss per character.
-            masks: as in ``run``.
-            dx: overwritten with the gradient of a real-valued ``x``.
-            packed: ``self.packed(B)``, if it exists already.
+        ``grads`` is overwritten with the gradient of ``scale * L``; a scale of 1 / (T * B) gives
+        the gradient of the mean loss per character. ``masks`` are those of ``run``. If x are real
+        numbers (T, B, V), ``dx`` of that shape is overwritten with their gradient.
 
         Returns:
             L, the sum of the losses in nats; the last state; the gradient of the initial state.
@@ -263,13 +241,6 @@ class Model:
         packed: PackedWeights | None = None,
     ) -> tuple[Array, npt.NDArray[np.bool_], Array]:
         """Score a text.
-
-        Args:
-            x: ids, (T, B).
-            targets: the next characters, (T, B).
-            state: initial state, (L, B, S H).
-            workspace: memory for exactly T steps.
-            packed: as in ``run``.
 
         Returns:
             The log probability of each target in nats, (T, B); whether each target was the most
@@ -307,14 +278,7 @@ def _rows_at_once(V: int) -> int:
 
 
 def workspace_size(
-    T: int,
-    B: int,
-    H: int,
-    L: int,
-    *,
-    dropout: bool = False,
-    cell: str = "gru",
-    resets: bool = False,
+    T: int, B: int, H: int, L: int, cell: str, *, dropout: bool = False, resets: bool = False
 ) -> int:
     """Numbers in a workspace and its dropout masks, with a relative error of at most 1 / T.
 

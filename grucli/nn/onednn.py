@@ -40,8 +40,7 @@ WEIGHTS_DESC, SCRATCH_DESC = 131, 136  # dnnl_query_t: dnnl_query_weights_md, ..
 ALLOCATE = -1  # DNNL_MEMORY_ALLOCATE
 ELTWISE: dict[Activation, int] = {"tanh": 0x21, "sigmoid": 0x29}  # dnnl_alg_kind_t
 
-Call = Callable[[], int]
-"""Executes a primitive; its result is the status, 0 for success."""
+Call = Callable[[], int]  # executes a primitive; its result is the status, 0 for success
 
 
 class Unavailable(Exception):  # noqa: N818 - a reason, not an error of the user
@@ -92,10 +91,8 @@ def load() -> Library:
     """Load the library.
 
     Raises:
-        Unavailable: it is not installed, damaged, of another major version or architecture.
+        Unavailable: it is not installed, damaged, or of another major version.
     """
-    if sys.byteorder != "little":
-        raise Unavailable("oneDNN is used on little-endian processors only")
     problems = []
     for path in candidates():
         try:
@@ -214,6 +211,14 @@ def call(primitive: Primitive, *arguments: tuple[int, Memory]) -> Call:
     args.kept = primitive, stream, arguments
     execute = library.c.dnnl_primitive_execute
     return partial(execute, primitive.value, stream.value, len(args), args)
+
+
+def product_call(product: Primitive, src: Memory, weights: Memory, dst: Memory) -> Call:
+    return call(product, (SRC, src), (WEIGHTS, weights), (DST, dst))
+
+
+def copy_call(copy: Primitive, before: Memory, after: Memory) -> Call:
+    return call(copy, (FROM, before), (TO, after))
 
 
 def matmul(

@@ -12,27 +12,9 @@ from functools import cache
 
 import numpy as np
 
+from grucli.nn import onednn
 from grucli.nn.matmul import Activation, Matrix
-from grucli.nn.onednn import (
-    DST,
-    FROM,
-    SRC,
-    TO,
-    WEIGHTS,
-    WEIGHTS_DESC,
-    Handle,
-    Memory,
-    Precision,
-    Primitive,
-    address,
-    call,
-    check,
-    description,
-    matmul,
-    query,
-    reorder,
-    size_in_bytes,
-)
+from grucli.nn.onednn import Handle, Memory, Precision, Primitive, address, check, description
 from grucli.nn.params import Array
 
 
@@ -45,13 +27,13 @@ class Layout:
         self.K, self.N, self.precision = K, N, precision
         src, dst = _plain(rows, K, precision), _plain(rows, N)
         weights = description((K, N), precision, (N, 1) if by_row else None)
-        self._described = matmul(src, weights.value, dst)
-        self.desc = query(self._described, WEIGHTS_DESC)
+        self._described = onednn.matmul(src, weights.value, dst)
+        self.desc = onednn.query(self._described, onednn.WEIGHTS_DESC)
 
     @property
     def numbers(self) -> int:
         """Size in float32 numbers, a multiple of the 64 bytes that the processor loads at once."""
-        return -(-size_in_bytes(self.desc) // 64) * 16
+        return -(-onednn.size_in_bytes(self.desc) // 64) * 16
 
     def matrix(self, buffers: Iterable[Array]) -> "OneDNNMatrix":
         """Matrices in G buffers of ``numbers`` float32."""
@@ -97,7 +79,7 @@ class OneDNNMatrix(Matrix):
         copy = _packing(self.form, source)
         for matrix, memory in zip(matrices, self._memories, strict=True):
             at = int(matrix.__array_interface__["data"][0])
-            check(call(copy, (FROM, Memory(source.value, at)), (TO, memory))())
+            check(onednn.copy_call(copy, Memory(source.value, at), memory)())
 
     def bind(self, out: Array) -> "BoundProduct":
         return self._bind(out, add=False)
@@ -161,7 +143,10 @@ class Product:
         primitive = _product_of_rows(form, rows, activation, add)
         outs = [Memory(_plain(rows, form.N).value) for _ in matrices]
         self.calls = [
-            (out.setter(), call(primitive, (SRC, self.x.memory), (WEIGHTS, matrix), (DST, out)))
+            (
+                out.setter(),
+                onednn.product_call(primitive, self.x.memory, matrix, out),
+            )
             for matrix, out in zip(matrices, outs, strict=True)
         ]
 
@@ -206,7 +191,7 @@ class Factor:
         self._rounded: Array = np.empty(shape[0] * shape[1], np.uint16)
         rounded = description(shape, precision, strides)
         self.memory = Memory(rounded.value, address(self._rounded))
-        round_ = call(_rounding(shape, strides, precision), (FROM, source), (TO, self.memory))
+        round_ = onednn.copy_call(_rounding(shape, strides, precision), source, self.memory)
         self.set = lambda at: set_address(at) or round_()
 
 
@@ -217,7 +202,7 @@ class Gradient:
         left, right = Factor((K, R), (1, K), precision), Factor((R, N), (N, 1), precision)
         primitive, out = _transposed_product(R, K, N, precision, add), Memory(_plain(K, N).value)
         self._left, self._right, self._set_out = left, right, out.setter()
-        self._multiply = call(primitive, (SRC, left.memory), (WEIGHTS, right.memory), (DST, out))
+        self._multiply = onednn.product_call(primitive, left.memory, right.memory, out)
 
     def __call__(self, rows: Array, gradient: Array, out: Array) -> None:
         status = self._left.set(address(rows)) or self._right.set(address(gradient))
@@ -253,21 +238,21 @@ def _product_of_rows(
 ) -> Primitive:
     x = _plain(rows, form.K, form.precision)
     out = _plain(rows, form.N)
-    return Primitive(matmul(x, form.desc, out, activation, add=add))
+    return Primitive(onednn.matmul(x, form.desc, out, activation, add=add))
 
 
 @cache
 def _transposed_product(R: int, K: int, N: int, precision: Precision, add: bool) -> Primitive:
     left, right = description((K, R), precision, (1, K)), _plain(R, N, precision)
-    return Primitive(matmul(left, right.value, _plain(K, N), add=add))
+    return Primitive(onednn.matmul(left, right.value, _plain(K, N), add=add))
 
 
 @cache
 def _rounding(shape: tuple[int, int], strides: tuple[int, int], precision: Precision) -> Primitive:
     before, after = (description(shape, of, strides) for of in ("float32", precision))
-    return Primitive(reorder(before.value, after.value))
+    return Primitive(onednn.reorder(before.value, after.value))
 
 
 @cache
 def _packing(form: Layout, source: Handle) -> Primitive:
-    return Primitive(reorder(source.value, form.desc))
+    return Primitive(onednn.reorder(source.value, form.desc))

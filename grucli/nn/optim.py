@@ -11,8 +11,7 @@ import numpy as np
 
 from grucli.nn.params import Array, Params
 
-CHUNK = 2**14
-"""Parameters updated at a time, so that they stay in the processor's cache."""
+CHUNK = 2**14  # parameters updated at a time, so that they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,9 @@ def adam_(
     betas: tuple[float, float],
     eps: float,
 ) -> None:
-    """Update ``flat`` in place, with bias correction (Kingma and Ba 2015, algorithm 1).
+    """Update ``flat`` (P,) in place, with bias correction (Kingma and Ba 2015, algorithm 1).
 
-    Args:
-        flat: all parameters, (P,).
-        gradient: their gradient, (P,); overwritten.
-        moments: the moments, updated in place.
-        step: number of this update, from 1.
-        lr: learning rate.
-        betas: decay rates of the two moments.
-        eps: added to the root of the second moment.
+    ``gradient`` is overwritten. ``step`` is the number of this update, from 1.
     """
     beta1, beta2 = betas
     unbias_m, unbias_v = 1 - beta1**step, math.sqrt(1 - beta2**step)

@@ -13,20 +13,15 @@ import numpy.typing as npt
 
 Array = npt.NDArray[np.floating[Any]]
 Ids = npt.NDArray[np.integer[Any]]
-Input = npt.NDArray[Any]
-"""The input of a layer: ids (T, B), which stand for one-hot rows, or numbers (T, B, D)."""
+Input = npt.NDArray[Any]  # ids (T, B), which stand for one-hot rows, or numbers (T, B, D)
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Params:
-    """An ordered mapping of names to arrays over one flat buffer.
-
-    Attributes:
-        shapes: name -> shape, in the order of the buffer.
-        flat: the buffer, with one axis; the named arrays are views of it.
+    """An ordered mapping of names to arrays, which are views of one buffer, ``flat``.
 
     Args:
-        shapes: name -> shape.
+        shapes: name -> shape, in the order of the buffer.
         dtype: type of all arrays.
         flat: a buffer to use; a new buffer of zeros if omitted.
     """
@@ -36,14 +31,14 @@ class Params:
     def __init__(self, shapes: Shapes, dtype: npt.DTypeLike, flat: Array | None = None) -> None:
         self.shapes = dict(shapes)
         self.flat: Array = np.zeros(count(shapes), dtype) if flat is None else flat
-        self._views = dict(_cut(self.flat, self.shapes))
+        self._views: dict[str, Array] = {}
+        end = 0
+        for name, shape in self.shapes.items():
+            start, end = end, end + math.prod(shape)
+            self._views[name] = self.flat[start:end].reshape(shape)
 
     def __getitem__(self, name: str) -> Array:
         return self._views[name]
-
-    def get(self, name: str, default: Array) -> Array:
-        """The array of that name, or ``default`` if there is none."""
-        return self._views.get(name, default)
 
     def items(self) -> Iterator[tuple[str, Array]]:
         """Names and arrays, in the order of the buffer."""
@@ -80,11 +75,3 @@ def orthogonal(W: Array, rng: np.random.Generator) -> None:
     for W_g in W:
         q, triangular = np.linalg.qr(rng.standard_normal(W_g.shape))
         W_g[:] = q * np.sign(np.diag(triangular))
-
-
-def _cut(flat: Array, shapes: Shapes) -> Iterator[tuple[str, Array]]:
-    start = 0
-    for name, shape in shapes.items():
-        end = start + math.prod(shape)
-        yield name, flat[start:end].reshape(shape)
-        start = end

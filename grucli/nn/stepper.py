@@ -15,7 +15,7 @@ from grucli.nn.params import Array, Ids, Input
 
 
 class _Layer(NamedTuple):
-    """A layer with memory for two states, the old one and the new one; they swap at every step."""
+    """A layer with two states, the old one and the new one, which swap at every step."""
 
     states: list[list[Array]]  # two states, each with parts (B, H); the first part is h
     project: Callable[[Any], object]  # computes the projection of the layer's input
@@ -35,14 +35,13 @@ class Stepper:
     """
 
     def __init__(self, model: Model, B: int, packed: PackedWeights | None = None) -> None:
-        if packed is None:
-            packed = model.packed(B, backward=False)
+        packed = packed or model.packed(B, backward=False)
         output = model.output(packed)
         self.separator = model.separator
         self.turn = 0  # index of the current one of the two states
         self.c: Array = np.empty((B, model.V), model.params.flat.dtype)  # h_t W_hc
         self.b_c: Array = output.b_c[None]  # (1, V)
-        self.multiply_output = _for_rows(output.W_hc, B).bind(self.c)
+        self.multiply_output = output.W_hc.for_rows(B).bind(self.c)
         self.layers = [_layer(model, number, w, B) for number, w in enumerate(model.layers(packed))]
 
     @property
@@ -85,9 +84,9 @@ def _layer(model: Model, number: int, w: Any, B: int) -> _Layer:
     project: Callable[[Any], object] = (
         _select(model.params["layer1.W_x"] + w.b[:, None], a)
         if number == 0
-        else _project(_for_rows(w.W_x, B), w.b[:, None], a)
+        else _project(w.W_x.for_rows(B), w.b[:, None], a)
     )
-    w = w._replace(W_h=_for_rows(w.W_h, B))
+    w = w._replace(W_h=w.W_h.for_rows(B))
     there, step = cache.steps[0], cell.step(w, cache)
     back = there._replace(
         **{part: getattr(there, f"{part}_prev") for part in cell.STATE},
@@ -98,10 +97,6 @@ def _layer(model: Model, number: int, w: Any, B: int) -> _Layer:
         project,
         [partial(step, *views) for views in (back, there)],
     )
-
-
-def _for_rows(W: Matrix, B: int) -> Matrix:
-    return W.for_one_row() if B == 1 else W
 
 
 def _select(table: Array, a: Array) -> Callable[[Ids], object]:

@@ -124,9 +124,9 @@ class CheckpointFolder:
 class Run:
     """A run directory, or a checkpoint file outside of one.
 
-    Its small files are read at each access, so the object shows the progress of a run in training:
+    The small files are read at each access, so the object shows the progress of a run in training:
     ``settings``, ``info``, ``status``, ``metrics`` and what follows from them. The checkpoint, the
-    model and the text are read once.
+    model and the text are read once, when they are first asked for.
 
     Args:
         path: the run directory.
@@ -325,11 +325,11 @@ class Run:
         Raises:
             CheckpointError: run.json has no paths, or a path is a pipe or a device.
         """
-        paths = self.info.corpus.paths
         if self._is_alone:
             raise CheckpointError(
                 f"{self.path}: is outside its run directory, which records the text; name a text"
             )
+        paths = self.info.corpus.paths
         if paths is None:
             raise CheckpointError(
                 f"{self.path / 'run.json'}: does not name the corpus; give it again"
@@ -351,15 +351,16 @@ class Run:
             CheckpointError: the run does not record the text, or the text was standard input.
             CorpusError: the text has changed.
         """
-        if STANDARD_INPUT in self.sources:
+        sources = self.sources
+        if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
-        data, checkpoint = self.checkpoint.settings.data, self.checkpoint
+        data, vocabulary = self.checkpoint.settings.data, self.checkpoint.vocabulary
+        text_id = self.checkpoint.text_id
         with contextlib.suppress(UnknownCharacterError):
-            unknown = checkpoint.text_id.unknown
-            corpus = read_corpus(self.sources, data, checkpoint.vocabulary, unknown)
-            if corpus.text_id == checkpoint.text_id:
+            corpus = read_corpus(sources, data, vocabulary, text_id.unknown)
+            if corpus.text_id == text_id:
                 return corpus
-        raise CorpusError(f"{', '.join(self.sources)}: has changed since training; name a text")
+        raise CorpusError(f"{', '.join(sources)}: has changed since training; name a text")
 
     @property
     def splits(self) -> Splits:

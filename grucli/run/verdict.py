@@ -164,10 +164,9 @@ def _of_another_kind(noun: str) -> str:
 
 def _little_learned(losses: Losses, noun: str) -> Verdict:
     worse = losses.best - losses.unigram
-    if worse > WORTH_MENTIONING:
-        text = f"Nothing learned yet: guessing {noun}s by their frequency gives a lower loss."
-    elif worse > -WORTH_MENTIONING:
-        text = f"Nothing learned yet: guessing {noun}s by their frequency gives the same loss."
+    if worse > -WORTH_MENTIONING:
+        lower = "a lower" if worse > WORTH_MENTIONING else "the same"
+        text = f"Nothing learned yet: guessing {noun}s by their frequency gives {lower} loss."
     else:
         text = (
             f"Little learned: the loss is only {-worse / losses.unigram:.1%} lower than that of "

@@ -268,7 +268,7 @@ def test_too_little_memory_is_told_in_words(
     def fails(_: Path) -> None:
         raise error
 
-    monkeypatch.setattr("grucli.cli.runs.opened.runs", fails)
+    monkeypatch.setattr("grucli.cli.runs.list_runs", fails)
     result = grucli("runs")
     assert (result.code, result.out) == (1, "")
     assert "error: there is not enough memory" in result.err

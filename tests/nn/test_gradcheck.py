@@ -50,11 +50,14 @@ def test_gradients_of_documents_are_right(cell: str) -> None:
 
 
 RESET_MISTAKES = {
-    "the gradient goes on": ("gradient *= k", "pass"),
-    "the first step is left out": ("reset_mask[::-1], strict", "[*reset_mask[:0:-1], 1.0], strict"),
+    "the gradient goes on": ("gradient *= reset_mask[t]", "pass"),
+    "the first step is left out": (
+        "gradient *= reset_mask[t]",
+        "gradient *= reset_mask[t] if t else 1.0",
+    ),
     "a step late": (
-        "reversed(steps), reset_mask[::-1]",
-        "reversed(steps), [1.0, *reset_mask[:0:-1]]",
+        "gradient *= reset_mask[t]",
+        "gradient *= reset_mask[t + 1] if t + 1 < len(steps) else 1.0",
     ),
 }
 

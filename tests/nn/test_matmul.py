@@ -96,7 +96,7 @@ def test_products_in_blocks_are_products(
 @pytest.mark.parametrize("gates", [1, 2, 3])
 def test_the_product_with_one_row_does_not_depend_on_the_threads(gates: int, K: int) -> None:
     rng = np.random.default_rng(0)
-    W = Blocks.view(rng.standard_normal((gates, K, K)).astype(np.float32), 1).for_one_row()
+    W = Blocks.view(rng.standard_normal((gates, K, K)).astype(np.float32), 1).for_rows(1)
     x = rng.standard_normal((1, K)).astype(np.float32)
     results = set()
     for threads in (1, 2, 4):
@@ -131,7 +131,7 @@ def test_products_with_one_row(G: int, K: int, N: int) -> None:
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         W = rng.normal(size=(G, K, N)).astype(dtype)
         x, out = rng.normal(size=(1, K)).astype(dtype), np.zeros((G, 1, N), dtype)
-        for_one = Blocks.view(W, 1).for_one_row()
+        for_one = Blocks.view(W, 1).for_rows(1)
         for_one.multiply(x, out)
         np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
         for_one.multiply(np.stack([x] * G), out)  # a row of its own for each

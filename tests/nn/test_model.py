@@ -5,7 +5,6 @@ import pytest
 
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS
-from grucli.nn.dropout import dropout_masks
 from grucli.nn.gradcheck import toy
 from grucli.nn.model import Model, workspace_size
 from grucli.nn.stepper import Stepper
@@ -98,45 +97,6 @@ def test_score_agrees_with_the_loss_and_finds_hits() -> None:
     np.testing.assert_array_equal(hits[0], likely.argmax(axis=1) == window.targets[0])
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize(("B", "H"), [(3, 5), (1, 5), (1, 1)])
-def test_step_by_step_equals_a_window(cell: str, B: int, H: int) -> None:
-    model, window = toy(V=7, H=H, L=2, T=4, B=B, dropout=0.0, seed=6, cell=cell)
-    _, whole = model.run(window.x, window.state, model.workspace(4, B))
-    stepper = Stepper(model, B)
-    stepper.state = window.state
-    for x in window.x:
-        stepper.step(x)
-    np.testing.assert_allclose(stepper.state, whole, rtol=1e-12)
-
-
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("before", [0, 1, 2])
-def test_a_stepper_goes_on_from_any_state(cell: str, before: int) -> None:
-    model, window = toy(V=7, H=5, L=2, T=3, B=2, dropout=0.0, seed=6, cell=cell)
-    stepper = Stepper(model, 2)
-    earlier = [(stepper.step(x), stepper.state) for x in window.x[:before]]
-    kept = [(logits.copy(), state.copy()) for logits, state in earlier]
-    stepper.state = window.state
-    np.testing.assert_array_equal(stepper.state, window.state)
-    for x in window.x:
-        stepper.step(x)
-    _, whole = model.run(window.x, window.state, model.workspace(3, 2))
-    np.testing.assert_allclose(stepper.state, whole, rtol=1e-12)
-    for (logits, state), (same_logits, same_state) in zip(earlier, kept, strict=True):
-        np.testing.assert_array_equal(logits, same_logits)
-        np.testing.assert_array_equal(state, same_state)
-
-
-def test_a_character_out_of_range_leaves_the_state() -> None:
-    model, window = toy(V=7, H=5, L=1, T=1, B=1, dropout=0.0, seed=6)
-    stepper = Stepper(model, 1)
-    stepper.state = window.state
-    with pytest.raises(IndexError):
-        stepper.step(np.array([7]))
-    np.testing.assert_array_equal(stepper.state, window.state)
-
-
 def test_logits_in_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, window = toy(V=7, H=5, L=1, T=4, B=3, dropout=0.0, seed=7)
     results = []
@@ -150,21 +110,6 @@ def test_logits_in_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     np.testing.assert_allclose(*results, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("rate", [0.001, 0.3, 0.9])
-def test_dropout_masks_zero_their_share_and_keep_the_mean(rate: float) -> None:
-    masks = dropout_masks(np.random.default_rng(0), rate, (3, 499, 21, 43), np.float64)
-    dropped = 2**-16 * round(rate * 2**16)
-    assert set(np.unique(masks)) == {0.0, 1 / (1 - dropped)}
-    spread = math.sqrt(rate * (1 - rate) / masks.size)
-    assert (masks == 0).mean() == pytest.approx(rate, abs=4 * spread + 2**-16)
-
-
-@pytest.mark.parametrize("rate", [1e-9, 1 - 1e-9])
-def test_a_rate_next_to_none_or_to_all_is_finite(rate: float) -> None:
-    masks = dropout_masks(np.random.default_rng(0), rate, (3, 1), np.float32)
-    np.testing.assert_array_equal(masks, 1.0 if rate < 0.5 else 0.0)
-
-
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(("dropout", "documents"), [(False, False), (True, False), (True, True)])
 def test_the_size_of_a_workspace_is_known_beforehand(
@@ -172,8 +117,12 @@ def test_the_size_of_a_workspace_is_known_beforehand(
 ) -> None:
     model, T, B = Model(5, 6, 2, cell=cell, separator=0 if documents else None), 700, 3
     room = model.workspace(T, B, dropout=dropout)
-    numbers = room.nbytes // 4 + room.dropped.size  # masks take as much as what they drop
-    expected = workspace_size(T, B, 6, 2, dropout=dropout, cell=cell, resets=documents)
+    arrays = [room.dh, room.dropped, room.dropped]  # masks take as much as what they drop
+    for cache in room.caches:
+        arrays += [cache.states, cache.a, cache.saved, cache.reset_mask, cache.scratch]
+        arrays += [cache.before] * documents
+    numbers = sum(array.size for array in arrays)
+    expected = workspace_size(T, B, 6, 2, cell, dropout=dropout, resets=documents)
     assert numbers == pytest.approx(expected, rel=10 / T)
 
 

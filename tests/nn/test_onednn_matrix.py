@@ -99,10 +99,17 @@ def test_threads_have_scratch_memory_of_their_own(backend: Backend) -> None:
             multiply_all(x)
         return out
 
-    alone = [product(x) for x in xs]
-    with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(product, xs))
-    assert all(map(np.array_equal, alone, together))
+    def at_once(x: Array) -> Array:
+        out, dW = np.empty((3, 32, 96), np.float32), np.empty((96, 96), np.float32)
+        for _ in range(50):
+            W.multiply(x, out)
+            W[1].gradient(x, out[1], dW)
+        return np.concatenate([x @ W[2], out.reshape(96, 96), dW])
+
+    for compute in (product, at_once):
+        alone = [compute(x) for x in xs]
+        with ThreadPoolExecutor(4) as pool:
+            assert all(map(np.array_equal, alone, pool.map(compute, xs)))
 
 
 def test_memory_that_owns_products_is_not_given_to_another_owner() -> None:

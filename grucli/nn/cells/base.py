@@ -1,6 +1,6 @@
 """What all recurrent cells share: parameters, memory for a window, and the forward pass.
 
-A cell adds its gates, its initialization, one step forward, the backward pass, and the routes of
+A cell adds its gates, their biases, one step forward, the backward pass, and the routes of
 its gradient. One step reads the input projection a_t = x_t W_x + b (``nn/input_projection``) and
 the previous state. A state consists of S parts of H numbers, (B, S H): h, which the layer above
 reads, and for an LSTM also c.
@@ -14,7 +14,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from grucli.nn.matmul import Matrix
-from grucli.nn.params import Array, Shapes, as_rows
+from grucli.nn.params import Array, Shapes, as_rows, orthogonal
 from grucli.nn.state_resets import forward_steps
 
 
@@ -60,13 +60,6 @@ class Cache:
         h: Array = self.states[0]
         return h
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of all arrays."""
-        arrays = [self.states, self.a, self.saved, self.reset_mask, self.scratch]
-        own = self.before.nbytes if len(self.reset_mask) else 0
-        return own + sum(array.nbytes for array in arrays)
-
     def span(self, lo: int, hi: int) -> "Cache":
         """A view of the steps from ``lo`` to ``hi`` - 1."""
         return Cache(
@@ -87,6 +80,8 @@ class Cell(ABC):
     """Names of the gates, in the order of the first axis of ``Weights``."""
     STATE: ClassVar[tuple[str, ...]] = ("h",)
     """Names of the parts of the state."""
+    BIAS: ClassVar[tuple[float, ...]]
+    """The bias of each gate before training."""
     SAVED: ClassVar[tuple[str, ...]] = ()
     """Names of other arrays (B, H) of each step that the backward pass needs."""
     ROUTES: ClassVar[tuple[Route, ...]]
@@ -95,16 +90,6 @@ class Cell(ABC):
     """The type of its parameters."""
 
     # ---- what each cell defines
-
-    @abstractmethod
-    def initialize(self, w: Any, rng: np.random.Generator, active: int) -> None:
-        """Draw the parameters of a layer.
-
-        Args:
-            w: the layer's ``Weights``, overwritten.
-            rng: random numbers.
-            active: number of inputs that are not zero: 1 if x is one-hot, D if it is dense.
-        """
 
     @abstractmethod
     def views(
@@ -147,6 +132,19 @@ class Cell(ABC):
         """Shapes of the parameters of a layer with ``D`` inputs and ``H`` units."""
         G = len(self.GATES)
         return {"W_x": (G, D, H), "W_h": (G, H, H), "b": (G, H)}
+
+    def initialize(self, w: Any, rng: np.random.Generator, active: int) -> None:
+        """Draw normal input weights and orthogonal recurrent weights, and set the biases.
+
+        Args:
+            w: the layer's ``Weights``, overwritten.
+            rng: random numbers.
+            active: number of inputs that are not zero: 1 if x is one-hot, D if it is dense. The
+                input weights have variance 1/active, so that x W_x has about the variance of x.
+        """
+        w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
+        orthogonal(w.W_h, rng)
+        w.b[:] = np.array(self.BIAS)[:, None]
 
     def by_gate(self, name: str, array: Array) -> Iterator[tuple[str, Array]]:
         """The part of a parameter for each gate, named as in the equations."""
@@ -192,13 +190,9 @@ class Cell(ABC):
 def recurrent_gradients(
     W_h: Matrix, dW_h: Array, before: Iterable[Array], da: Iterable[Array]
 ) -> None:
-    """Write the gradient of each recurrent matrix.
+    """Write the gradient of each recurrent matrix to ``dW_h`` (G, H, H).
 
-    Args:
-        W_h: the matrices, G of them.
-        dW_h: gradients of the matrices, overwritten, (G, H, H).
-        before: the left factor of each product, G arrays (T, B, H).
-        da: the gradient of each product, G arrays (T, B, H).
+    ``before`` has the left factor of each product, and ``da`` its gradient: G arrays (T, B, H).
     """
     for W, dW, rows, gradient in zip(W_h, dW_h, before, da, strict=True):
         W.gradient(as_rows(rows), as_rows(gradient), dW)

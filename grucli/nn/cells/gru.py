@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
-from grucli.nn.params import Array, orthogonal
+from grucli.nn.params import Array
 from grucli.nn.state_resets import backward_steps
 
 
@@ -38,25 +38,14 @@ class GRU(Cell):
     """The gated recurrent unit with the reset gate before the product."""
 
     GATES = ("z", "r", "n")
-
-    def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """Normal input weights, orthogonal recurrent weights, update-gate bias -1.
-
-        The input weights have variance 1/active, so that x W_x has about the variance of x. The
-        bias makes z about 0.27, so that an untrained layer keeps most of its state.
-        """
-        w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
-        orthogonal(w.W_h, rng)
-        w.b[:] = np.array([[-1.0], [0.0], [0.0]])
+    BIAS = (-1.0, 0.0, 0.0)  # z is about 0.27: an untrained layer keeps most of its state
 
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
-        """The arrays of one step."""
         return Step._make([*before, *after, a[:2], *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations for given weights."""
         scratch = cache.scratch[:2]
         rh, product = scratch
         sigmoid_of_sum = w.W_h[:2].bind_activated(scratch, "sigmoid")

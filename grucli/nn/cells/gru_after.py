@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.nn.cells import base
 from grucli.nn.cells.base import Cache, Cell, Route, recurrent_gradients
 from grucli.nn.cells.gru import GRU
 from grucli.nn.functional import sigmoid_
@@ -47,7 +46,7 @@ class Step(NamedTuple):
 class GRUAfter(Cell):
     """The gated recurrent unit with the reset gate after the product."""
 
-    GATES = ("z", "r", "n")
+    GATES, BIAS = GRU.GATES, GRU.BIAS
     SAVED = ("u",)  # backward overwrites it with its gradient
     WEIGHTS = Weights
 
@@ -56,18 +55,16 @@ class GRUAfter(Cell):
         return {**super().shapes(D, H), "b_u": (H,)}
 
     def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """As in a GRU; ``b_u`` is zero."""
-        GRU().initialize(base.Weights(w.W_x, w.W_h, w.b), rng, active)
+        """As all cells; ``b_u`` is zero."""
+        super().initialize(w, rng, active)
         w.b_u[:] = 0.0
 
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
-        """The arrays of one step."""
         return Step._make([*before, *after, *saved, a[:2], *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equations for given weights."""
         zr_product, n_product = cache.scratch[:2], cache.scratch[2]
         multiply_all = w.W_h.bind(cache.scratch)
 
@@ -117,17 +114,7 @@ class GRUAfter(Cell):
         np.sum(du_all, axis=(0, 1), out=dw.b_u)
         return dh_next
 
-    # ---- the routes of the gradient, one by one: h_t to h_{t-1}
-
-    @staticmethod
-    def direct(_: Weights, s: Step, dh: Array) -> Array:
-        """Through (1 - z_t) * h_{t-1}: (5)."""
-        return dh * (1 - s.z)
-
-    @staticmethod
-    def update(w: Weights, s: Step, dh: Array) -> Array:
-        """Through z_t: (5), then (1)."""
-        return (dh * (s.n - s.h_prev) * s.z * (1 - s.z)) @ w.W_h[0].T
+    # ---- the routes of the gradient, one by one: h_t to h_{t-1}; direct and update as in a GRU
 
     @staticmethod
     def candidate(w: Weights, s: Step, dh: Array) -> Array:
@@ -140,8 +127,7 @@ class GRUAfter(Cell):
         return (dh * s.z * (1 - s.n**2) * s.u * s.r * (1 - s.r)) @ w.W_h[1].T
 
     ROUTES = (
-        Route("direct", "h", "h", direct),
-        Route("update", "h", "h", update),
+        *GRU.ROUTES[:2],
         Route("candidate", "h", "h", candidate),
         Route("reset", "h", "h", reset),
     )

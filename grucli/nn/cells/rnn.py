@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.nn.cells.base import Cache, Cell, Route, Weights, recurrent_gradients
-from grucli.nn.params import Array, orthogonal
+from grucli.nn.params import Array
 from grucli.nn.state_resets import backward_steps
 
 
@@ -29,21 +29,14 @@ class RNN(Cell):
     """The vanilla recurrent network."""
 
     GATES = ("",)  # one gate, without a name
-
-    def initialize(self, w: Weights, rng: np.random.Generator, active: int) -> None:
-        """Normal input weights of variance 1/active, orthogonal recurrent weights, zero bias."""
-        w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
-        orthogonal(w.W_h, rng)
-        w.b[:] = 0.0
+    BIAS = (0.0,)
 
     def views(
         self, before: Iterable[Array], after: Iterable[Array], a: Array, saved: Iterable[Array]
     ) -> Step:
-        """The arrays of one step."""
         return Step._make([*before, *after, *a])
 
     def step(self, w: Weights, cache: Cache) -> Callable[..., None]:
-        """The equation for given weights."""
         (W_h,), (scratch,) = w.W_h, cache.scratch
         multiply_h = W_h.bind(scratch)
 
@@ -55,7 +48,6 @@ class RNN(Cell):
         return step
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        """The backward pass."""
         (W_h_T,) = w.W_h.T
         dh_next = np.array(dstate, dtype=cache.h.dtype)  # (B, H), gradient from step t+1
         multiply_a = W_h_T.bind(dh_next)
