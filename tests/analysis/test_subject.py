@@ -34,7 +34,7 @@ def test_a_run_reads_its_validation_text_or_another(trained: Path, text_file: Pa
 
 
 def test_letters_of_the_held_out_text_alone_are_read_in_it() -> None:
-    Path("text.txt").write_text("ab " * 300 + "xab " * 30, encoding="utf-8")
+    Path("text.txt").write_text("ab " * 300 + "xab " * 20, encoding="utf-8")
     settings = {"model.hidden": 4, "train.workers": 1}
     run = grucli.train("text.txt", steps=1, settings=settings)
     own = subject.of_run(run.path)
