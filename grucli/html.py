@@ -31,13 +31,9 @@ Colour = tuple[int, int, int]  # red, green and blue, 0 to 255
 
 @dataclass(frozen=True)
 class WebPage:
-    """An HTML page that needs no other file.
+    """An HTML page that needs no other file."""
 
-    Attributes:
-        html: its content.
-    """
-
-    html: str
+    html: str  # its content
 
     @checked
     def write(self, path: PathLike) -> None:
@@ -81,23 +77,15 @@ def colour_of(value: float, full: float) -> Colour:
 
 @dataclass(frozen=True)
 class ColouredText:
-    """Characters with one value each, which determines the colour of the background.
+    """Characters with one value each, which determines the colour of the background."""
 
-    Attributes:
-        name: the name of the model, for the title.
-        what: the meaning of the values, such as "surprisal, bits".
-        characters: the text, character by character.
-        values: one value for each character.
-        full: the absolute value from which the colour has its full strength.
-        signed: whether values can be negative; if so, red is above zero and blue is below.
-            Otherwise they are bits of surprise.
-    """
-
-    name: str
-    what: str
-    characters: Sequence[str]
-    values: Sequence[float]
-    full: float
+    name: str  # the name of the model, for the title
+    what: str  # the meaning of the values, such as "surprisal, bits"
+    characters: Sequence[str]  # the text, character by character
+    values: Sequence[float]  # one value for each character
+    full: float  # the absolute value from which the colour has its full strength
+    # whether values can be negative; if so, red is above zero and blue is below. Otherwise they are
+    # bits of surprise
     signed: bool
 
     def coloured(self) -> Iterator[tuple[str, float, Colour]]:
@@ -120,12 +108,7 @@ class ColouredText:
         return {"what": self.what, "values": [list(pair) for pair in pairs]}
 
     def to_html(self, levels: int | None = None) -> str:
-        """The characters as HTML, each with its value as a tooltip.
-
-        Args:
-            levels: the number N of classes "level-0" to "level-N" that colour the characters, for
-                a page whose policy forbids styles in its elements; None for such styles.
-        """
+        """The characters as HTML, each with its value as a tooltip."""
         spans = []
         for character, value, colour in self.coloured():
             look = 'style="background:#{:02x}{:02x}{:02x}"'.format(*colour)
@@ -141,9 +124,5 @@ class ColouredText:
         return PAGE.format(title=title, legend=self.legend, text=self.to_html())
 
     def write_page(self, path: Path) -> None:
-        """Write the HTML page.
-
-        Raises:
-            RunError: the file cannot be written.
-        """
+        """Write the HTML page."""
         WebPage(self.page()).write(path)

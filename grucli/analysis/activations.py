@@ -162,13 +162,16 @@ def line_in_paragraph(text: str) -> Iterator[float]:
 
 
 FEATURES: dict[str, Callable[[str], Iterator[float]]] = {
-    "inside quotes": inside_quotes,
-    "inside brackets": inside_brackets,
-    "position in line": position_in_line,
-    "position in word": position_in_word,
-    "after a capital": after_a_capital,
-    "indentation": indentation,
-    "line in paragraph": line_in_paragraph,
+    feature.__name__.replace("_", " "): feature
+    for feature in (
+        inside_quotes,
+        inside_brackets,
+        position_in_line,
+        position_in_word,
+        after_a_capital,
+        indentation,
+        line_in_paragraph,
+    )
 }
 
 

@@ -8,27 +8,14 @@ from typing import Any
 import numpy as np
 
 from grucli import config
-from grucli.analysis.mistakes import find, made
+from grucli.analysis.mistakes import find_mistake, make_mistake
 from grucli.arguments import FilePath, checked
 from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
+from grucli.nn import gradcheck
 from grucli.nn.backend import Backend, LibraryName, select
 from grucli.nn.dropout import Dropout
-from grucli.nn.gradcheck import (
-    SAMPLES,
-    TOLERANCE,
-    Row,
-    Sections,
-    Window,
-    both_passes,
-    check_all,
-    check_reference,
-    check_step,
-    check_trained,
-    named,
-    sizes,
-    toy,
-)
+from grucli.nn.gradcheck import SAMPLES, TOLERANCE, Row, Sections, Window, sizes
 from grucli.nn.model import Model
 from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
@@ -134,8 +121,8 @@ def check_settings(
     settings = settings_of(values)
     variant = settings.model.variant
     backends = [] if products is None else precisions(products)
-    wrong = None if mistake is None else find(variant, mistake)
-    with nullcontext() if wrong is None else made(variant, wrong):
+    wrong = None if mistake is None else find_mistake(variant, mistake)
+    with nullcontext() if wrong is None else make_mistake(variant, wrong):
         rows = list(_of_settings(settings))
         if backends:
             rows += check_training(_toy_step(settings), backends)
@@ -161,7 +148,7 @@ def settings_of(values: config.Values) -> config.Settings:
 
 def _of_settings(settings: config.Settings) -> Sections:
     model = settings.model
-    return check_all(
+    return gradcheck.check_all(
         hidden=model.hidden,
         layers=model.layers,
         dropout=model.dropout,
@@ -208,7 +195,7 @@ def _of_checkpoint(
     checkpoint: Checkpoint, ids: Ids, backends: Sequence[Backend], *, own: bool
 ) -> Sections:
     model = checkpoint.model.astype(np.float64)
-    yield from check_trained(model, window_of(ids, checkpoint.state), ENTRIES)
+    yield from gradcheck.check_trained(model, window_of(ids, checkpoint.state), ENTRIES)
     if backends:
         text = checkpoint.splits(ids).train if own else ids
         yield from check_training(next_step(checkpoint, text, resumes=own), backends)
@@ -270,7 +257,7 @@ def precisions(library: LibraryName) -> list[Backend]:
 def _toy_step(settings: config.Settings) -> Step:
     """A step of training with random weights."""
     size, documents = settings.model, settings.data.documents is not None
-    model, window = toy(
+    model, window = gradcheck.toy(
         V, H, size.layers, T, B, 0.0, seed=0, cell=size.variant, documents=documents
     )
     dropout = Dropout(size.dropout, (0,), size.weight_dropout)
@@ -297,14 +284,14 @@ def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
     """Check the step in float64, then as training computes it with some products."""
     model, window = step.model.astype(np.float64), step.window()
     reference = _in_float64(model, window)
-    row = check_reference(model, window, reference, np.random.default_rng(0))
+    row = gradcheck.check_reference(model, window, reference, np.random.default_rng(0))
     yield f"a step of training in float64: {sizes(model, window)}", row
     processes = f"{step.workers} process" + "es" * (step.workers > 1)
     for backend in backends:
         title = f"as in training, {backend}, {processes}, against float64: {sizes(model, window)}"
         rounding = ROUNDING[backend.precision]
         samples = [_in_float64(model, window, (rounding, seed)) for seed in range(SAMPLES)]
-        rows = check_step(_trained(step, backend), reference, samples)
+        rows = gradcheck.check_step(_trained(step, backend), reference, samples)
         yield from ((title, row) for row in rows)
 
 
@@ -312,8 +299,8 @@ def _in_float64(
     model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
 ) -> dict[str, Array]:
     """The loss, the last states and the gradients of a step in float64."""
-    loss, last, gradients = both_passes(model, window, rounding)
-    states = dict(named(model, iter(()), list(last), "T"))
+    loss, last, gradients = gradcheck.both_passes(model, window, rounding)
+    states = dict(gradcheck.named(model, iter(()), list(last), "T"))
     return {"loss": np.array(loss)} | states | gradients
 
 
@@ -335,4 +322,4 @@ def _trained(step: Step, backend: Backend) -> dict[str, Array]:
                 x, step.targets, step.state, 1.0 / x.size, dropout
             )
         gradients = ((name, np.float64(x.size) * array) for name, array in grads.items())
-        return {"loss": np.array(loss), **dict(named(model, gradients, list(last), "T"))}
+        return {"loss": np.array(loss), **dict(gradcheck.named(model, gradients, list(last), "T"))}

@@ -57,7 +57,7 @@ def _biases(cell: Cell) -> Iterator[Mistake]:
         yield Mistake(name, input_projection, right, f"{right}; dw.b[{gate}] = 0")
 
 
-def find(cell: str, name: str) -> Mistake:
+def find_mistake(cell: str, name: str) -> Mistake:
     """The mistake with a name, in full or as for a command line.
 
     Raises:
@@ -72,9 +72,9 @@ def find(cell: str, name: str) -> Mistake:
 
 
 @contextmanager
-def made(cell: str, mistake: Mistake) -> Iterator[None]:
+def make_mistake(cell: str, mistake: Mistake) -> Iterator[None]:
     """Make a mistake in this process; at the end everything is right again."""
-    wrong = changed(mistake.module, mistake.right, mistake.wrong)
+    wrong = changed_copy(mistake.module, mistake.right, mistake.wrong)
     if mistake.module is input_projection:
         users = [(vars(module), "project_backward") for module in (model_module, gradcheck)]
         value = wrong.project_backward
@@ -92,7 +92,7 @@ def made(cell: str, mistake: Mistake) -> Iterator[None]:
             names[name] = right
 
 
-def changed(module: ModuleType, right: str, wrong: str) -> ModuleType:
+def changed_copy(module: ModuleType, right: str, wrong: str) -> ModuleType:
     """A copy of a module with one place of its source changed."""
     source = inspect.getsource(module)
     assert source.count(right) == 1, f"{right!r} occurs {source.count(right)} times in the source"

@@ -1,7 +1,7 @@
 """The subject of an analysis: a model, trained or untrained, and the text that it reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,7 +44,10 @@ def of_run(path: FilePath, text: str | None = None) -> Subject:
         UnknownCharacterError: the text has characters that the model never saw.
     """
     run = Run.open(path)
-    return Subject(path.name, run.lm, run.splits.judged if text is None else run.ids(text))
+    if text is not None:
+        return Subject(path.name, run.lm, run.ids(text))
+    lm = replace(run.lm, unseen=())  # the held-out text may have symbols of its own
+    return Subject(path.name, lm, run.splits.judged)
 
 
 @checked

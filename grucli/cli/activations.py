@@ -68,9 +68,9 @@ def activations(
     check_output("--html", page, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:
-        found = reading.correlations(top or 3)
-        records = [one._asdict() for one in found]
-        answer(records, _correlation_lines(found, reading), as_json=as_json)
+        closest = reading.correlations(top or 3)
+        records = [one._asdict() for one in closest]
+        answer(records, _correlation_lines(closest, reading), as_json=as_json)
         return
     coloured = reading.surprisal() if unit is None else reading.unit(unit)
     if page is not None:
@@ -80,10 +80,10 @@ def activations(
         _say_legend(coloured)
 
 
-def _correlation_lines(found: list[Correlation], reading: Reading) -> Iterator[str]:
+def _correlation_lines(closest: list[Correlation], reading: Reading) -> Iterator[str]:
     yield "structure          closest units and their correlations"
     for feature in FEATURES:
-        units = [one for one in found if one.feature == feature]
+        units = [one for one in closest if one.feature == feature]
         cells = "  ".join(f"{one.unit:>5} {one.correlation:+.2f}" for one in units)
         yield f"{feature:<18} {cells or 'not in this text'}"
     read = f"{len(reading.score):,} {reading.score.noun}s"
@@ -95,7 +95,7 @@ def _console() -> Console:
 
 
 def _coloured_lines(coloured: ColouredText) -> Iterator[str]:
-    """Yield the text in colour on a terminal or if FORCE_COLOR is set, else without colour."""
+    """The text in colour on a terminal or if FORCE_COLOR is set, else without colour."""
     text = Text()
     for character, _, colour in coloured.coloured():
         text.append(character, Style(color="black", bgcolor="rgb({},{},{})".format(*colour)))

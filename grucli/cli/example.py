@@ -9,8 +9,7 @@ from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.nn.params import Array
 
-SYMBOL, FORMULA = 10, 43
-"""Columns of a symbol, and columns before a value."""
+SYMBOL, FORMULA = 10, 43  # columns of a symbol, and columns before a value
 
 
 def example(as_json: options.Json = False) -> None:
@@ -19,30 +18,30 @@ def example(as_json: options.Json = False) -> None:
     The GRU has two units and reads two characters. Each number can be checked by hand. The exit
     code is 1 if the gradients of the program are not those of the example.
     """
-    found = worked_example()
-    answer(found.to_dict(), _lines(found), as_json=as_json)
-    raise typer.Exit(0 if found.agrees else 1)
+    result = worked_example()
+    answer(result.to_dict(), _lines(result), as_json=as_json)
+    raise typer.Exit(0 if result.agrees else 1)
 
 
-def _lines(found: WorkedExample) -> Iterator[str]:
+def _lines(result: WorkedExample) -> Iterator[str]:
     yield from render.wrapped(
         "A GRU with two units reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T "
         "transposes, and dx is the gradient of the loss L = L_1 + L_2 with respect to x."
     )
-    for title, quantities in found.sections:
+    for title, quantities in result.sections:
         yield f"\n{title}"
         for quantity in quantities:
             yield from _quantity_lines(quantity)
     yield ""
-    same = "are the same" if found.agrees else "are WRONG"
+    same = "are the same" if result.agrees else "are WRONG"
     yield from render.wrapped(
         f"The gradients of the program's backward pass {same}; the largest difference is "
-        f"{found.difference:.0e}."
+        f"{result.difference:.0e}."
     )
 
 
 def _quantity_lines(quantity: Quantity) -> Iterator[str]:
-    """Yield the lines of a quantity; a narrow terminal shows the value below the formula."""
+    """The lines of a quantity; a narrow terminal shows the value below the formula."""
     head = f"  {quantity.symbol:<{SYMBOL}} {f'= {quantity.formula}' * bool(quantity.formula)}"
     rows = _rows(quantity.value)
     width = max(map(len, rows))
@@ -55,7 +54,7 @@ def _quantity_lines(quantity: Quantity) -> Iterator[str]:
 
 
 def _rows(value: Array) -> list[str]:
-    """Return a number, a vector, or each row of a matrix, with the digits that a check needs."""
+    """A number, a vector, or each row of a matrix, with the digits that a check needs."""
     if value.ndim == 0:
         return [f" {value:.8f}"]
     if value.ndim == 1:

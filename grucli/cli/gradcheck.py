@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from grucli.analysis.gradient_checks import Report, check_run, check_settings, settings_of, worst
-from grucli.analysis.mistakes import find, mistakes
+from grucli.analysis.mistakes import Mistake, find_mistake, mistakes
 from grucli.cli import options, render
 from grucli.cli.output import answer
 from grucli.cli.request import overrides
@@ -26,11 +26,6 @@ Break = Annotated[
         metavar="MISTAKE|list",
     ),
 ]
-NAMED = 6
-"""Maximum number of wrong gradients that the verdict names."""
-
-VERDICTS = {"right": "", "undecided": "  cannot be decided here", "WRONG": "  WRONG"}
-
 ProductsOption = Annotated[
     Literal["numpy", "onednn"] | None,
     typer.Option(
@@ -40,6 +35,8 @@ ProductsOption = Annotated[
         metavar="numpy|onednn",
     ),
 ]
+NAMED = 6  # wrong gradients that the verdict names
+VERDICTS = {"right": "", "undecided": "  cannot be decided here", "WRONG": "  WRONG"}
 LETTERS = (
     "V characters in the vocabulary, H units, L layers, T steps, B streams of text; D inputs of "
     "one layer"
@@ -74,26 +71,28 @@ def gradcheck(
     if mistake == "list":
         _list_mistakes(values, as_json)
         return
-
     if run is None:
         report = check_settings(values, mistake, products)
     else:
         report = check_run(run, text, products)
-    lines = chain(_mistake_lines(values, mistake), _lines(report, brief))
+    lines = _lines(report, brief)
+    if mistake is not None:
+        lines = chain(_mistake_lines(find_mistake(_cell(values), mistake)), lines)
     answer(report.to_dict(), lines, as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
 
 
+def _cell(values: Values) -> str:
+    return settings_of(values).model.variant
+
+
 def _list_mistakes(values: Values, as_json: bool) -> None:
-    found = mistakes(settings_of(values).model.variant)
-    records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in found]
-    answer(records, (one.slug for one in found), as_json=as_json)
+    choices = mistakes(_cell(values))
+    records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in choices]
+    answer(records, (one.slug for one in choices), as_json=as_json)
 
 
-def _mistake_lines(values: Values, name: str | None) -> Iterator[str]:
-    if name is None:
-        return
-    mistake = find(settings_of(values).model.variant, name)
+def _mistake_lines(mistake: Mistake) -> Iterator[str]:
     yield f"a mistake in {mistake.module.__name__}: {mistake.name}"
     yield f"  right: {mistake.right}"
     yield f"  wrong: {mistake.wrong}"

@@ -7,18 +7,17 @@ from typing import Annotated
 
 import typer
 
-from grucli.analysis import gradient_flow
-from grucli.analysis.gradient_flow import GradientFlow
+from grucli.analysis.gradient_flow import GradientFlow, chart, measure
 from grucli.analysis.gradient_routes import doubling_distances
-from grucli.cli import options, render, subjects
+from grucli.cli import options, render
 from grucli.cli.output import answer, check_plot, write_plot
+from grucli.cli.subjects import choose_subjects
 
 Runs = Annotated[
     list[Path] | None,
     typer.Argument(help="Run directories or checkpoint files.", metavar="[RUN|CKPT]..."),
 ]
-DECADES = 6
-"""Powers of ten in a full bar, an even number; the bars are logarithmic."""
+DECADES = 6  # powers of ten in a full bar, which is logarithmic; an even number
 
 
 def gradflow(
@@ -41,10 +40,10 @@ def gradflow(
     untrained models of the cells in --cells (rnn,lstm,gru).
     """
     check_plot("--plot", plot, force=force)
-    looked_at = subjects.chosen(runs or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
-    flows = gradient_flow.measure(looked_at, distance, positions)
+    subjects = choose_subjects(runs or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
+    flows = measure(subjects, distance, positions)
     if plot is not None:
-        write_plot(plot, gradient_flow.chart(flows))
+        write_plot(plot, chart(flows))
     answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)
 
 
@@ -68,7 +67,7 @@ def _lines(flows: Iterable[GradientFlow], distance: int) -> Iterator[str]:
 
 
 def _rows(flow: GradientFlow) -> Iterator[str]:
-    """Yield a line for each distance, with a bar whose blocks each stand for a part of a decade."""
+    """A line for each distance, with a bar whose blocks each stand for a part of a decade."""
     header = f"  {'k':>5} {'median':>9} {'10 %':>9} {'90 %':>9}  "
     each = render.bar_width(len(header)) // DECADES  # blocks for a power of ten
     yield (header + _scale(each)).rstrip()
@@ -79,6 +78,6 @@ def _rows(flow: GradientFlow) -> Iterator[str]:
 
 
 def _scale(each: int) -> str:
-    """Return the marks of the decades above the bars, every second one with its value."""
+    """The marks of the decades above the bars, every second one with its value."""
     marks = [f"{10.0**-decade:.0e}" for decade in range(DECADES, 0, -2)]
     return "".join(f"|{mark}".ljust(2 * each) for mark in marks) + "|1" if each > 2 else ""

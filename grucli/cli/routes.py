@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from grucli.analysis import route_shares
-from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts
-from grucli.cli import options, render, subjects
+from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts, measure
+from grucli.cli import options, render
 from grucli.cli.output import answer, check_plot, write_plot
+from grucli.cli.subjects import choose_subjects
 from grucli.errors import UsageError
 
 CellName = Annotated[
@@ -58,19 +58,19 @@ def routes(
     if cell is not None and "," in cell:
         raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]
-    (subject,) = subjects.chosen(runs, "--cell", cell, "gru", text, hidden)
-    found = route_shares.measure(subject, steps_back, distance, positions)
+    (subject,) = choose_subjects(runs, "--cell", cell, "gru", text, hidden)
+    result = measure(subject, steps_back, distance, positions)
     if plot is not None:
-        write_plot(plot, found.chart())
-    answer(found.to_dict(), _lines(found, rows), as_json=as_json)
-    raise typer.Exit(0 if found.enumeration.agrees else 1)
+        write_plot(plot, result.chart())
+    answer(result.to_dict(), _lines(result, rows), as_json=as_json)
+    raise typer.Exit(0 if result.enumeration.agrees else 1)
 
 
-def _lines(found: RouteShares, rows: int) -> Iterator[str]:
+def _lines(result: RouteShares, rows: int) -> Iterator[str]:
     yield from _count_lines()
-    yield f"\n{found.name}"
-    yield from _composition_lines(found.enumeration, rows)
-    yield from _share_lines(found)
+    yield f"\n{result.name}"
+    yield from _composition_lines(result.enumeration, rows)
+    yield from _share_lines(result)
 
 
 def _count_lines() -> Iterator[str]:
@@ -107,8 +107,8 @@ def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
     yield from render.wrapped(f"{is_sum} a relative difference of {enumeration.difference:.1e}")
 
 
-def _share_lines(found: RouteShares) -> Iterator[str]:
-    shares = found.shown()
+def _share_lines(result: RouteShares) -> Iterator[str]:
+    shares = result.shown()
     if not shares:
         yield ""
         yield from render.wrapped("no gradient flows back: a document begins at each position")
@@ -123,5 +123,5 @@ def _share_lines(found: RouteShares) -> Iterator[str]:
     for k, named in shares.items():
         cells = "".join(f"{named[name]:>10.1%}" for name in names)
         yield f"  {k:>5} {cells}"
-    if found.distance not in shares:
+    if result.distance not in shares:
         yield "  no gradient reaches further back: documents begin there"

@@ -7,7 +7,7 @@ from grucli.analysis.subject import UNITS, Subject, cell_names, of_run, untraine
 from grucli.errors import UsageError
 
 
-def chosen(
+def choose_subjects(
     runs: Sequence[Path],
     option: str,
     cells: str | None,

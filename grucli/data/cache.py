@@ -156,11 +156,7 @@ def release_pages(ids: Ids) -> None:
 
 
 def check_file(ids: Ids) -> None:
-    """Check that the file of mapped ids still has its length; call this before reading them.
-
-    Raises:
-        RunError: it is shorter. To read the ids would end the program (SIGBUS).
-    """
+    """Check that the file of mapped ids still has its length; call this before reading them."""
     mapped = _mapping(ids)
     if mapped is not None and mapped.size() < len(mapped):
         raise RunError(

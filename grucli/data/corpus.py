@@ -45,32 +45,24 @@ class TextId:
 
 @dataclass(frozen=True)
 class Corpus:
-    r"""A text as ids.
+    r"""A text as ids."""
 
-    Attributes:
-        ids: the text, (N,), in the smallest unsigned type that fits the vocabulary; the ids of a
-            long text are mapped from a file.
-        vocabulary: the symbols that the ids stand for.
-        sources: the files and directories that were given.
-        text_id: the identity of the text.
-        files: number of files.
-        not_text: files that are not text, and what they are; those of a directory were left out,
-            unless the symbols are bytes.
-        repeated: files with the content of an earlier file, each with that file.
-        rare: number of symbols that were read as the unknown one because the vocabulary lacks them.
-        unified: number of line ends that were read as \n and are \r\n or \r in the files.
-        cached_ids: the file from which the ids are mapped; None if they are in memory.
-    """
-
+    # the text, (N,), in the smallest unsigned type that fits the vocabulary; the ids of a long text
+    # are mapped from a file
     ids: Ids
-    vocabulary: Vocabulary
-    sources: tuple[str, ...]
-    text_id: TextId
-    files: int = 1
+    vocabulary: Vocabulary  # the symbols that the ids stand for
+    sources: tuple[str, ...]  # the files and directories that were given
+    text_id: TextId  # the identity of the text
+    files: int = 1  # number of files
+    # files that are not text, and what they are; those of a directory were left out, unless the
+    # symbols are bytes
     not_text: tuple[tuple[str, str], ...] = ()
+    # files with the content of an earlier file, each with that file
     repeated: tuple[tuple[str, str], ...] = ()
+    # number of symbols that were read as the unknown one because the vocabulary lacks them
     rare: int = 0
-    unified: int = 0
+    unified: int = 0  # number of line ends that were read as \n and are \r\n or \r in the files
+    # the file from which the ids are mapped; None if they are in memory
     cached_ids: Path | None = None
 
 

@@ -139,9 +139,6 @@ def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
     r"""Raw bytes, the symbols that are complete with them, and the number of \r, chunk by chunk.
 
     With ``data.newlines`` keep, that number is 0. Each file is decoded by itself.
-
-    Raises:
-        CorpusError: it cannot be read, or is not in the encoding.
     """
     if data.level == "byte":
         for raw in raw_chunks(file):

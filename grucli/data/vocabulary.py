@@ -158,7 +158,9 @@ class Vocabulary:
 
     def _proposals(self, unknown: Sequence[str]) -> str:
         """What to write instead of unknown characters, as far as similar ones are known."""
-        known = set(map(chr, self.symbols.tolist()))
+        known = set(map(chr, self.symbols.tolist())) - set(
+            unknown
+        )  # not those of held-out text alone
         marks = set(filter(unicodedata.combining, unknown))
         parts = {character: unicodedata.normalize("NFD", character) for character in unknown}
         instead = [

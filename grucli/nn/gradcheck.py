@@ -134,9 +134,11 @@ class Argument:
         vanishes = float(np.abs(self.gradient.flat[entries]).max()) <= VANISHING
         worst = Row(self.name, self.array.shape, compared, 0.0, vanishes=vanishes)
         for entry in entries:
+            index = np.unravel_index(entry, self.array.shape)
             direction = np.zeros(self.array.shape)
-            direction.flat[entry] = 1.0
-            worst = max(worst, self._compare(worst, direction), key=lambda row: row.gravity)
+            direction[index] = 1.0
+            row = self._compare(worst, direction, index)
+            worst = max(worst, row, key=lambda row: row.gravity)
             if math.isnan(worst.error):
                 break
         return worst
@@ -156,14 +158,14 @@ class Argument:
         row = Row(self.name, self.array.shape, "1 direction", 0.0, vanishes=vanishes)
         return self._compare(row, direction)
 
-    def _compare(self, row: Row, direction: Array) -> Row:
-        """The row with the error of <gradient, direction>."""
-        centre = self.array.copy()
+    def _compare(self, row: Row, direction: Array, index: Any = ...) -> Row:
+        """The row with the error of <gradient, direction>, which is zero except at an index."""
+        centre, step = self.array[index].copy(), direction[index]
 
         def moved(distance: float) -> float:
-            self.array[...] = centre + distance * direction
+            self.array[index] = centre + distance * step
             value = self.loss()
-            self.array[...] = centre
+            self.array[index] = centre
             return value
 
         analytic = float(np.vdot(self.gradient, direction))
@@ -173,16 +175,17 @@ class Argument:
         return self.doubt.judge(row, analytic, {row.name: direction})
 
 
+@dataclass
 class Doubt:
     """What decides where central differences disagree with the gradients of a model."""
 
-    def __init__(self, model: Model, window: Window) -> None:
-        self.model, self.window = model, window
+    model: Model
+    window: Window
 
     def judge(self, row: Row, analytic: float, directions: Mapping[str, Array]) -> Row:
         """The row of the comparison with a complex step along directions of some arrays."""
         streams = chunks(self.window.targets.shape[1], STREAMS_AT_ONCE)
-        parts = map(self.window.streams, streams) if len(streams) > 1 else [self.window]
+        parts = map(self.window.streams, streams)
         exact = sum(complex_derivative(self.model, part, directions) for part in parts)
         error = relative_error(analytic, exact)
         if error <= TOLERANCE:

@@ -58,15 +58,11 @@ FOLLOWED = 24  # steps that this proof follows the gradient back
 
 @dataclass(frozen=True)
 class Page(WebPage):
-    """A page, and what its author should know before sharing it.
+    """A page, and what its author should know before sharing it."""
 
-    Attributes:
-        type: the type of its weights.
-        copied: the longest passage of a sample that is also in the training text; None if the
-            training text is not there.
-    """
-
-    type: Type
+    type: Type  # the type of its weights
+    # the longest passage of a sample that is also in the training text; None if the training text
+    # is not there
     copied: str | None
 
 

@@ -24,21 +24,13 @@ USUAL_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Copied:
-    """The longest passage that a sample has in common with the training text.
+    """The longest passage that a sample has in common with the training text."""
 
-    Attributes:
-        sample_chars: number of characters of the sample.
-        chars: number of characters of the passage; 0 if it is shorter than 8.
-        text: the passage.
-        searched: number of characters at the end of the text that were searched.
-        whole: whether the whole text was searched.
-    """
-
-    sample_chars: int
-    chars: int
-    text: str
-    searched: int
-    whole: bool
+    sample_chars: int  # number of characters of the sample
+    chars: int  # number of characters of the passage; 0 if it is shorter than 8
+    text: str  # the passage
+    searched: int  # number of characters at the end of the text that were searched
+    whole: bool  # whether the whole text was searched
 
     @property
     def share(self) -> float:
@@ -112,17 +104,11 @@ def _extend(
 
 @dataclass(frozen=True)
 class KnownWords:
-    """How many words of a sample occur in the training text.
+    """How many words of a sample occur in the training text."""
 
-    Attributes:
-        known: number of words of the sample that occur there.
-        words: number of words of the sample.
-        held_out: share of the words of the held-out text that occur there.
-    """
-
-    known: int
-    words: int
-    held_out: float
+    known: int  # number of words of the sample that occur there
+    words: int  # number of words of the sample
+    held_out: float  # share of the words of the held-out text that occur there
 
 
 def known_words(sample: str, train: str, val: str) -> KnownWords | None:

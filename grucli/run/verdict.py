@@ -25,15 +25,10 @@ FEW = 6  # with fewer evaluations, a loss has not been flat for long
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the losses of a run mean.
+    """What the losses of a run mean."""
 
-    Attributes:
-        text: the verdict and the advice.
-        longer: whether longer training can help.
-    """
-
-    text: str
-    longer: bool
+    text: str  # the verdict and the advice
+    longer: bool  # whether longer training can help
 
 
 @dataclass(frozen=True)

@@ -88,11 +88,7 @@ class Space:
 
 
 def read_space(config: Path | None, settings: Mapping[str, Any]) -> Space:
-    """Read and check a sweep file, and settings with priority over it.
-
-    Raises:
-        SettingsError: one message lists all problems, each with file, key and what is allowed.
-    """
+    """Read and check a sweep file, and settings with priority over it."""
     values = {**(read_file(config) if config else {}), **settings}
     source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}

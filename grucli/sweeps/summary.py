@@ -73,24 +73,17 @@ _RECORD = TypeAdapter(TrialRecord)
 
 @dataclass(frozen=True)
 class Summary:
-    """Results of a study.
+    """Results of a study."""
 
-    Attributes:
-        path: the folder of the study.
-        trials: its trials, those that are done first, and the lowest loss first.
-        importances: the share of each parameter in the differences of the results; empty if there
-            are too few results.
-        minutes: minutes in which at least one worker trained.
-        fixed: the settings that all trials have in common, by dotted key.
-        folder_id: the id of the folder, which its runs carry.
-    """
-
-    path: Path
+    path: Path  # the folder of the study
+    # its trials, those that are done first, and the lowest loss first
     trials: Sequence[TrialRecord]
+    # the share of each parameter in the differences of the results; empty if there are too few
+    # results
     importances: Mapping[str, float]
-    minutes: float
-    fixed: Mapping[str, Any]
-    folder_id: str
+    minutes: float  # minutes in which at least one worker trained
+    fixed: Mapping[str, Any]  # the settings that all trials have in common, by dotted key
+    folder_id: str  # the id of the folder, which its runs carry
 
     @property
     def best(self) -> TrialRecord | None:
@@ -161,10 +154,6 @@ def why_foreign(path: Path, study: str, values: Values) -> str | None:
     """Why the directory with the name of a trial is not its run; None if it is.
 
     ``study`` is the id of the study's folder; in ``values``, None stands for any value.
-
-    Raises:
-        CheckpointError: run.json is damaged.
-        SettingsError: config.yaml is damaged.
     """
     if not is_run(path) or Run(path).info.study != study:
         return f"{path}: is not a run of this study"

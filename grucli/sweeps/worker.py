@@ -206,11 +206,7 @@ class PruningMonitor:
         return self.pruned or self.user_stops()
 
     def see(self, event: Event) -> None:
-        """Report a loss if an evaluation has reached another tenth of the budget.
-
-        Raises:
-            DivergedError: the run goes on with another learning rate than that of its trial.
-        """
+        """Report a loss if an evaluation has reached another tenth of the budget."""
         if isinstance(event, RolledBack):
             raise DivergedError(event.problem)
         if isinstance(event, Finished):

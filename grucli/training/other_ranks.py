@@ -35,8 +35,8 @@ def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
         UsageError: a rank cannot take part.
     """
     ranks.meet()
-    told = plan and (plan.settings, replace(plan.corpus, ids=plan.corpus.ids[:0]))
-    settings, corpus = ranks.exchange(told)[0]
+    description = plan and (plan.settings, replace(plan.corpus, ids=plan.corpus.ids[:0]))
+    settings, corpus = ranks.exchange(description)[0]
     problem = ""
     if plan is None:
         try:

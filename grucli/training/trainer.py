@@ -70,8 +70,8 @@ class Trainer:
         self.recorder = Recorder(plan, checkpoint, run, lambda: self.elapsed)
         self.stop: Callable[[], bool] = lambda: False
         self.finished = False  # whether the run has reached its end and was not stopped before
-        # what rank 0 has told when the ranks met: seconds since the run started, whether it was
-        # asked to stop, whether a checkpoint is due, and the step of the last that was written
+        # of rank 0, when the ranks last met: seconds since the run started, whether it was asked to
+        # stop, whether a checkpoint is due, and the step of the last that was written
         self.now, self.stopped, self.save_is_due, self.saved_step = self.elapsed, False, False, -1
         self.evaluation_seconds, self.began_at, self.evaluated_at = 0.0, self.now, self.now
 
@@ -92,12 +92,12 @@ class Trainer:
     # ---- ranks
 
     def _meet(self, *, stopped: bool = False) -> None:
-        """Wait for all ranks, and take over what rank 0 tells."""
+        """Wait for all ranks, and take over the clock, the stop and the checkpoints of rank 0."""
         recorder = self.recorder
         stopped = stopped or (not self.ranks.rank and self.stop())
-        told = self.ranks.meet(self.elapsed, stopped, recorder.save_is_due, recorder.saved_step)
-        self.now, self.saved_step = told[0], int(told[3])
-        self.stopped, self.save_is_due = bool(told[1]), bool(told[2])
+        numbers = self.ranks.meet(self.elapsed, stopped, recorder.save_is_due, recorder.saved_step)
+        self.now, self.saved_step = numbers[0], int(numbers[3])
+        self.stopped, self.save_is_due = bool(numbers[1]), bool(numbers[2])
 
     def _alone(self, events: Iterable[Event]) -> Iterator[Event]:
         """Let rank 0 alone do what makes these events. Then the ranks meet."""
@@ -214,11 +214,7 @@ class Trainer:
             yield from self._alone(self.recorder.log())
 
     def step(self) -> Stepped | Skipped:
-        """Train on the next window, or skip it if its loss or gradient is not finite.
-
-        Raises:
-            DivergedError: too many consecutive steps were not finite, or absurd.
-        """
+        """Train on the next window, or skip it if its loss or gradient is not finite."""
         began, progress = self.clock(), self.checkpoint.progress
         update = self.train_step(self.used(self.now))
         check_step(self.plan, progress, update)
@@ -319,11 +315,7 @@ class Trainer:
         return bool(self.ranks.meet(self.checkpoint.finite)[0])
 
     def _save(self, *, best: bool, last_chance: bool = False) -> Iterator[Event]:
-        """Write a checkpoint; arguments and errors as in ``Recorder.save``.
-
-        Raises:
-            DivergedError: the checkpoint has numbers that are not finite.
-        """
+        """Write a checkpoint, unless it has numbers that are not finite: then go back."""
         progress = self.checkpoint.progress
         self.train_step.collect_states()
         if not self._finite():

@@ -15,7 +15,7 @@ from grucli.analysis.gradient_checks import (
     check_training,
     next_step,
 )
-from grucli.analysis.mistakes import find, made
+from grucli.analysis.mistakes import find_mistake, make_mistake
 from grucli.errors import SettingsError, UsageError
 from grucli.nn import backend, gradcheck, input_projection, matmul, packed
 from grucli.nn import model as model_module
@@ -72,7 +72,7 @@ def test_what_cannot_be_decided_is_checked_on_the_initial_weights(
     assert {row.verdict for row in initial} == {"right"}
     assert len(report.undecided) > 10
     assert {one["verdict"] for one in report.to_dict()["checks"]} == {"right", "undecided"}
-    with made("gru", find("gru", "route 2, update")):
+    with make_mistake("gru", find_mistake("gru", "route 2, update")):
         assert not check_run(trained).passed
 
 

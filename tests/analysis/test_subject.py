@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grucli.analysis import subject
-from grucli.errors import CorpusError, UsageError
+import grucli
+from grucli.analysis import activations, subject
+from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 
 
 def test_untrained_models_have_one_width_and_read_one_text(text_file: Path) -> None:
@@ -30,6 +31,16 @@ def test_a_run_reads_its_validation_text_or_another(trained: Path, text_file: Pa
     Path("short.txt").write_text("e", encoding="utf-8")
     with pytest.raises(CorpusError, match="at least two characters"):
         subject.of_run(trained, "short.txt")
+
+
+def test_letters_of_the_held_out_text_alone_are_read_in_it() -> None:
+    Path("text.txt").write_text("ab " * 300 + "xab " * 20, encoding="utf-8")
+    settings = {"model.hidden": 4, "train.workers": 1}
+    run = grucli.train("text.txt", steps=1, settings=settings)
+    own = subject.of_run(run.path)
+    assert "x" in "".join(activations.read(own).characters)
+    with pytest.raises(UnknownCharacterError):
+        subject.of_run(run.path, "text.txt").lm.encode("x")
 
 
 def test_names_of_cells() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grucli.analysis import comparison
-from grucli.analysis.mistakes import find, made
+from grucli.analysis.mistakes import find_mistake, make_mistake
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 
@@ -248,7 +248,7 @@ def test_a_gradient_that_is_broken_on_purpose_is_found(grucli: Grucli) -> None:
 @pytest.mark.parametrize("command", [["routes", "--distance=2"], ["example"]])
 def test_a_wrong_backward_pass_fails_the_command(grucli: Grucli, command: list[str]) -> None:
     assert grucli(*command).code == 0
-    with made("gru", find("gru", "route-2-update")):
+    with make_mistake("gru", find_mistake("gru", "route-2-update")):
         result = grucli(*command)
         records = json.loads(grucli(*command, "--json").out)
     assert result.code == 1

@@ -100,3 +100,11 @@ def test_rare_characters_have_an_id_where_there_is_a_lower_bound() -> None:
 )
 def test_smallest_type(count: int, dtype: str) -> None:
     assert smallest_unsigned(count) == np.dtype(dtype)
+
+
+def test_a_letter_of_the_held_out_text_is_not_proposed_for_itself() -> None:
+    vocabulary = Vocabulary("char", np.array(list(map(ord, "Jj")), np.uint32))
+    with pytest.raises(UnknownCharacterError) as caught:
+        vocabulary.encode("J", unseen=[0])
+    assert "it knows 'j' for 'J'" in str(caught.value)
+    assert "'J' for 'J'" not in str(caught.value)

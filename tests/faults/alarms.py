@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from grucli.analysis.gradient_checks import Report, check_run, window_of
-from grucli.analysis.mistakes import made, mistakes
+from grucli.analysis.mistakes import make_mistake, mistakes
 from grucli.nn import gradcheck
 from grucli.nn.gradcheck import Window, gradients_of
 from grucli.nn.model import Model
@@ -83,7 +83,7 @@ def missed(model: Model, window: Window, cell: str, number: int) -> list[str]:
     some = [known[(number * MISTAKES + k) % len(known)] for k in range(MISTAKES)]
     found = []
     for mistake in some:
-        with made(cell, mistake), np.errstate(all="ignore"):
+        with make_mistake(cell, mistake), np.errstate(all="ignore"):
             wrong = vars(gradcheck)["Model"](model.V, model.H, model.L, np.float64, cell)
             wrong.params.flat[:] = model.params.flat
             rows = gradcheck.check_trained(wrong, window, entries=8)
