@@ -4,6 +4,8 @@ import pytest
 
 from grucli.cli import render
 from grucli.cli.output import answer
+from grucli.text_out import printable
+from tests.cli.helpers import HARMLESS, HOSTILE
 
 ROWS = [("run", "loss", "corpus"), ("20261124-a-long-name", "1.5", "text.txt"), ("short", "2", "-")]
 
@@ -83,3 +85,17 @@ def test_lines_are_broken_between_words_and_a_path_is_never_broken() -> None:
     ]
     assert list(render.wrap("", 10)) == [""]
     assert list(render.wrap("  indented words", 12)) == ["  indented", "words"]
+
+
+def test_pieces_are_shown_like_the_whole() -> None:
+    data = (HOSTILE + HARMLESS + "line\r\nline\r").encode() + b"\xff\n"
+    terminal = render._Terminal()
+    pieces = b"".join(terminal.encode(data[at : at + 1]) for at in range(len(data)))
+    assert pieces.decode() == printable(data.decode(errors="replace"))
+
+
+def test_a_name_with_a_line_end_does_not_break_a_table() -> None:
+    assert list(render.table([("run", "corpus"), ("one\ntwo", "a\tb\r")], words=True)) == [
+        "run      corpus",
+        "one␊two  a␉b␍",
+    ]

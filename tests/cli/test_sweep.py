@@ -1,10 +1,12 @@
 import json
+import os
 import threading
 from pathlib import Path
 
 import pytest
 
 from grucli.config import read_file, resolve
+from tests.cli.helpers import LINK, posix, replaced_by_link, start
 from tests.conftest import Grucli, snapshot
 from tests.sweeps.helpers import claim, train, worker, write_file
 
@@ -121,3 +123,36 @@ def test_misuse(words: tuple[str, ...], expected: str, text_file: Path, grucli: 
     assert (told.code, told.out) == (2, "")
     assert told.err.startswith(f"error: {expected}")
     assert snapshot(Path()) == before
+
+
+FILES = ("study.lock", "study.journal", "journal.lock", "folder")
+
+
+@posix
+@pytest.mark.parametrize("name", [*FILES, "claims", "claims/trial-0000", "trial-0000"])
+def test_links_in_a_study_are_refused(
+    grucli: Grucli, text_file: Path, mine: Path, name: str
+) -> None:
+    train(text_file, {"sweep.trials": 1})
+    path = Path("runs/s", name)
+    replaced_by_link(path, mine if path.is_dir() else mine / "step-00000999.txt")
+    before = snapshot(mine)
+    for asked in ([write_file({"sweep.trials": 2}), text_file], ["--show", "runs/s"]):
+        result = grucli("sweep", *asked)
+        assert result.code == 2
+        assert f"{path}: {LINK}" in " ".join(result.err.split())
+    assert snapshot(mine) == before
+
+
+@posix
+@pytest.mark.parametrize("name", FILES)
+def test_pipes_in_a_study_are_refused(text_file: Path, name: str) -> None:
+    train(text_file, {"sweep.trials": 1})
+    path = Path("runs/s", name)
+    path.unlink()
+    os.mkfifo(path)
+    for asked in ([write_file({"sweep.trials": 2}), text_file], ["--show", "runs/s"]):
+        process = start("sweep", *asked)
+        told = process.communicate(timeout=60)[1].decode()
+        assert process.returncode == 2, told
+        assert f"{path}: a pipe, a device or a directory stands where" in " ".join(told.split())

@@ -173,6 +173,16 @@ def test_line_ends_are_never_too_rare_in_a_list() -> None:
     assert listed.vocabulary.line_end is not None
 
 
+def test_a_file_of_a_list_ends_a_line() -> None:
+    Path("names").mkdir()
+    for name in ("Anna", "Bert", "Cleo"):
+        Path(f"names/{name}.txt").write_text(name, encoding="utf-8")
+    listed = read(["names"], Data(documents="line"))
+    assert listed.vocabulary.decode(listed.ids) == b"Anna\nBert\nCleo"
+    plain = read(["names"], Data())
+    assert plain.vocabulary.decode(plain.ids) == b"AnnaBertCleo"
+
+
 def test_rare_characters_are_read_as_one() -> None:
     Path("t.txt").write_text("aaabbbccx\U0001f600", encoding="utf-8")
     result = read(["t.txt"], Data(min_count=3))

@@ -1,0 +1,37 @@
+"""``grucli gradflow``."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers import SMALL, refusal
+from tests.conftest import Grucli
+
+
+def test_how_far_a_gradient_reaches(grucli: Grucli, text_file: Path, trained: Path) -> None:
+    result = grucli("gradflow", "--text", text_file, *SMALL, "--distance", 20)
+    assert result.code == 0
+    for name in ("RNN", "LSTM", "GRU"):
+        assert f"{name}, 6 units, untrained" in result.out
+    answer = json.loads(grucli("gradflow", trained, trained, "--distance", 8, "--json").out)
+    assert [one["model"] for one in answer] == [trained.name, f"{trained.name} (2)"]
+    assert answer[0]["median"][0] == pytest.approx(1.0)
+    assert len(answer[0]["percentile_90"]) == 9
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["gradflow", "--cells", "gru,tcn"], "there is no cell 'tcn'"),
+        (["gradflow", "{run}", "--cells", "gru"], "--cells is for untrained models"),
+        (["gradflow", "{run}", "{other}"], "have different vocabularies"),
+        (["gradflow", "{run}", "--hidden=5"], "--hidden is for untrained models"),
+    ],
+    ids=lambda value: "_".join(value)[:60] if isinstance(value, list) else "",
+)
+def test_bad_input(
+    grucli: Grucli, trained: Path, other: Path, args: list[str], expected: str
+) -> None:
+    words = [arg.format(run=trained, other=other) for arg in args]
+    assert expected in refusal(grucli, *words)

@@ -1,0 +1,334 @@
+"""``grucli sample``."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import grucli as library
+from grucli.text_out import printable
+from tests.cli.helpers import (
+    HARMLESS,
+    HOSTILE,
+    LIST,
+    ROOT,
+    SCRIPT,
+    on_terminal,
+    posix,
+    refusal,
+    safe,
+    start,
+    trained_on,
+    unstyled,
+    without_reader,
+    write,
+)
+from tests.conftest import TINY, Grucli
+from tests.texts import prose
+
+
+def test_sample_writes_the_text_alone_to_stdout(grucli: Grucli, trained: Path) -> None:
+    result = grucli("sample", trained, "--length", "50", "--seed", "1", "--prompt", "the ")
+    assert result.code == 0
+    assert result.out.startswith("the ")
+    assert len(result.out) == 4 + 50 + 1
+    assert result.err == ""
+    assert grucli("sample", trained, "-n", "50", "--seed", "1", "-p", "the ").out == result.out
+    unseen = grucli("sample", trained, "-n", "50", "--seed", "1", "-p", "the ", "--no-echo")
+    assert unseen.out == result.out[4:]
+
+
+def test_sample_without_a_seed_tells_the_one_it_took(grucli: Grucli, trained: Path) -> None:
+    result = grucli("sample", trained, "--length", "30")
+    seed = result.err.split()[1].rstrip(";")
+    assert grucli("sample", trained, "--length", "30", "--seed", seed).out == result.out
+
+
+def test_several_samples_and_a_separator(grucli: Grucli, trained: Path) -> None:
+    out = grucli(
+        "sample", trained, "-n", "20", "-c", "3", "--seed=1", "--separator", "\\n==\\n"
+    ).out
+    parts = out.removesuffix("\n").split("\n==\n")
+    assert len(parts) == 3
+    alone = grucli("sample", trained, "-n", "20", "--seed=1").out.removesuffix("\n")
+    assert parts[0] == alone
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--stop", "e"], ["--no-echo"]])
+def test_groups_of_samples_follow_each_other(
+    grucli: Grucli, trained: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def text(options: list[str]) -> object:
+        words = ["sample", trained, "-n", 15, "-c", 5, "--seed", 4, "-p", "th", *options]
+        out = grucli(*words).out
+        return [one["text"] for one in json.loads(out)["samples"]] if "--json" in options else out
+
+    together = text(options)
+    monkeypatch.setattr("grucli.sampling.SIDE_BY_SIDE", 2)
+    assert text(options) == together
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+@pytest.mark.parametrize(
+    "size",
+    [["--length", 10**18], ["--count", 10**9], ["--count", 10**9, "--length", 10**9]],
+    ids=lambda size: " ".join(map(str, size)),
+)
+def test_samples_without_end_are_written_as_they_are_made(
+    trained: Path, size: list[object]
+) -> None:
+    process = start("sample", trained, "--seed", 1, *size)
+    assert process.stdout is not None
+    assert len(process.stdout.read(100_000)) == 100_000
+    status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    process.kill()
+    process.communicate()
+    (peak,) = (line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    assert int(peak) < 300_000  # KiB
+
+
+def test_a_stop_string_ends_a_sample(grucli: Grucli, trained: Path) -> None:
+    out = grucli("sample", trained, "-n", "400", "--seed=1", "--stop", "e", "-t", "1").out
+    assert "e" not in out
+    assert len(out) < 400
+    newline = grucli("sample", trained, "-n", "400", "--seed=1", "--stop", "\\n", "-t", "1").out
+    assert newline.count("\n") == 1
+
+
+def test_sample_as_json(grucli: Grucli, trained: Path) -> None:
+    args = ["sample", trained, "-n", 9, "-c", 2, "--seed", 4, "-p", "th", "--json"]
+    answer = json.loads(grucli(*args).out)
+    assert (answer["seed"], answer["prompt"]) == (4, "th")
+    for sample in answer["samples"]:
+        assert "".join(character["char"] for character in sample["characters"]) == sample["text"]
+        assert len(sample["text"]) == 9
+        assert all(character["log_prob"] < 0 for character in sample["characters"])
+    stopped = json.loads(grucli(*args, "--stop", "e", "--stop", " ").out)
+    for sample in stopped["samples"]:
+        assert len(sample["characters"]) == len(sample["text"])
+
+
+def test_log_probabilities_in_json_are_at_temperature_one(grucli: Grucli, trained: Path) -> None:
+    made = ["sample", trained, "-p", "the", "-n", 20, "--seed", 1, "--json"]
+    for options in (["-t", 0.3], ["--top-k", 2], ["--top-p", 0.5]):
+        (sample,) = json.loads(grucli(*made, *options).out)["samples"]
+        scored = library.load(trained).score("the" + sample["text"]).log_probs[3:]
+        assert [one["log_prob"] for one in sample["characters"]] == pytest.approx(scored, rel=1e-4)
+        said = " ".join(grucli("sample", "--help").out.split())
+        assert "the log probability of each character is the model's own, at temperature 1" in said
+
+
+# ---- prompts
+
+
+def test_a_prompt_from_a_file_or_standard_input(grucli: Grucli, trained: Path) -> None:
+    prompt = prose(700)
+    Path("p.txt").write_text(prompt, encoding="utf-8")
+    result = grucli("sample", trained, "-n", "5", "--seed=1", "--prompt-file", "p.txt")
+    assert result.out.startswith(prompt)
+    process = start(
+        "sample", trained, "-n", 5, "--seed=1", "--prompt-file", "-", stdin=subprocess.PIPE
+    )
+    assert process.communicate(prompt.encode())[0].decode() == result.out
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="needs a file without end")
+def test_a_prompt_without_end_is_refused(grucli: Grucli, trained: Path) -> None:
+    assert "more than 4 MiB" in grucli("sample", trained, "--prompt-file", "/dev/zero").err
+
+
+def test_unknown_characters_can_be_skipped(grucli: Grucli, trained: Path) -> None:
+    result = grucli("sample", trained, "-n", "5", "-p", "théXe ", "--unknown", "skip")
+    assert result.out.startswith("the ")
+
+
+def test_a_prompt_without_its_unknown_characters_is_noticed(grucli: Grucli, trained: Path) -> None:
+    result = grucli("sample", trained, "-p", "thé é", "--unknown", "skip", "-n", 3)
+    assert "prompt: 2 characters that the model does not know are left out" in result.err
+
+
+# ---- lists
+
+
+def test_samples_of_a_list_end_by_themselves(grucli: Grucli) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--epochs=4")
+    made = grucli("sample", run, "-c", 20, "--seed", 1).out
+    assert len(made.splitlines()) == 20
+    assert max(map(len, made.splitlines())) < 100
+    assert grucli("sample", run, "-c", 2, "--seed", 1, "--separator", " / ").out == (
+        " / ".join(made.splitlines()[:2]) + "\n"
+    )
+    begun = grucli("sample", run, "-p", "night", "-c", 3, "--seed", 2).out.splitlines()
+    assert all(line.startswith("night") for line in begun)
+    samples = json.loads(grucli("sample", run, "-c", 2, "--seed", 1, "--json").out)["samples"]
+    assert [sample["text"] for sample in samples] == made.splitlines()[:2]
+    assert [len(sample["characters"]) for sample in samples] == [
+        len(line) for line in made.splitlines()[:2]
+    ]
+    assert all(sample["end_log_prob"] < 0 for sample in samples)
+    cut = json.loads(grucli("sample", run, "-n", 1, "--seed", 1, "--json").out)["samples"][0]
+    assert cut["end_log_prob"] is None
+    total = sum(one["log_prob"] for one in samples[0]["characters"]) + samples[0]["end_log_prob"]
+    write("made.txt", samples[0]["text"] + "\n")
+    scored = json.loads(grucli("eval", run, "made.txt", "--json").out)["total"]
+    assert scored["nats_per_char"] * scored["characters"] == pytest.approx(-total, rel=1e-4)
+    assert (run / "samples").exists()
+    for command in (("eval", run, "list.txt"), ("gradcheck", run), ("routes", run)):
+        assert grucli(*command).code == 0
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_a_prompt_file_of_a_list_begins_a_line(grucli: Grucli, line_end: str) -> None:
+    write("list.txt", LIST)
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=10")
+    write("prompt.txt", "night" + line_end)
+    asked = ("sample", run, "-n", 30, "-c", 3, "--seed", 1)
+    result = grucli(*asked, "--prompt-file", "prompt.txt")
+    assert result.out == grucli(*asked, "--prompt", "night").out
+    assert len(result.out.splitlines()) == 3
+    assert "prompt.txt: its last line end is left out" in result.err
+    write("prompt.txt", "night")
+    assert "line end" not in grucli(*asked, "--prompt-file", "prompt.txt").err
+    verse = trained_on(grucli, write("verse.txt", LIST), "--steps=5")
+    write("prompt.txt", "night" + line_end)
+    whole = grucli("sample", verse, "--prompt-file", "prompt.txt", "--seed", 1)
+    assert whole.out.startswith("night\n")
+    assert "line end" not in whole.err
+
+
+# ---- bytes
+
+
+def test_a_sample_of_bytes_has_no_others(text_file: Path) -> None:
+    run, _ = start(
+        "train", text_file, "-q", "--set=data.level=byte", "--steps=4", *TINY
+    ).communicate()
+    made = ["sample", run.decode().strip(), "--seed", 1, "-n", 60]
+    one, _ = start(*made).communicate()
+    assert len(one) == 60
+    assert start(*made, "--separator", "").communicate()[0] == one
+    two, _ = start(*made, "--separator", "", "-c", 2).communicate()
+    assert (two[:60], len(two)) == (one, 120)
+    assert start(*made, "-p", "the").communicate()[0].startswith(b"the")
+
+
+def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
+    Path("data.bin").write_bytes(bytes(range(256)) * 20)
+    run = grucli("train", "data.bin", "--set=data.level=byte", "--steps=2", "-q", *TINY).out.strip()
+    Path("prompt.bin").write_bytes(b"\xff\xfe\x00")
+    process = start("sample", run, "--prompt-file", "prompt.bin", "-n", "2", "--seed=1")
+    assert process.communicate()[0].startswith(b"\xff\xfe\x00")
+
+
+# ---- bad input
+
+
+@pytest.mark.usefixtures("bad_files")
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (["--temperature", "-1"], "--temperature must be 0 or above, not -1.0"),
+        (["--temperature", "nan"], "--temperature must be 0 or above, not nan"),
+        (["--top-p", "0"], "--top-p must be above 0 and at most 1, not 0.0"),
+        (["--top-p", "1.5"], "--top-p must be above 0 and at most 1, not 1.5"),
+        (["--top-k", "0"], "--top-k"),
+        (["--length", "-1"], "--length"),
+        (["--count", "0"], "--count"),
+        (["--unknown", "guess"], "'guess' is not one of 'error', 'skip'"),
+        (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
+        (["--prompt-file", "nothing.txt"], "nothing.txt: cannot read the prompt"),
+        (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the text is not UTF-8"),
+        (["--prompt-file", "long.txt"], "long.txt: the prompt has more than 4 MiB; keep its end"),
+        (["--stop", "a" * 1001], "--stop takes texts of at most 1,000 characters"),
+        (["--json", "--length", "9" * 4000, "--count", "9" * 4000], "--json keeps all samples in"),
+        (["--json", "--length", "0", "--count", "2000001"], "must be at most 2,000,000 characters"),
+        (
+            ["--prompt", "Xué"],
+            "the model never saw the characters 'X' LATIN CAPITAL LETTER X (U+0058), "
+            "'é' LATIN SMALL LETTER E WITH ACUTE (U+00E9); --unknown skip leaves them out",
+        ),
+    ],
+    ids=lambda value: "_".join(map(str, value))[:60] if isinstance(value, list) else "",
+)
+def test_bad_input(grucli: Grucli, trained: Path, args: list[str], expected: str) -> None:
+    assert expected in refusal(grucli, "sample", trained, *args)
+
+
+def test_a_checkpoint_from_a_newer_format(grucli: Grucli, trained: Path) -> None:
+    with np.load(next((trained / "checkpoints").glob("*.npz"))) as arrays:
+        members = dict(arrays)
+    meta = json.loads(members["meta"].tobytes()) | {"format": 3}
+    members["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    np.savez("new.npz", **members)
+    assert "reads format 2: use the grucli that wrote it" in refusal(grucli, "sample", "new.npz")
+
+
+def test_an_empty_stop_string(grucli: Grucli, trained: Path) -> None:
+    assert "--stop needs a text" in grucli("sample", trained, "--stop", "").err
+
+
+# ---- terminals, readers who leave, signals
+
+
+@posix
+def test_a_sample_on_a_terminal_shows_what_a_pipe_gets_as_it_is(hostile_run: Path) -> None:
+    Path("prompt.txt").write_text(HOSTILE + HARMLESS, encoding="utf-8", newline="")
+    asked = ("sample", hostile_run, "--prompt-file", "prompt.txt", "-n", 20, "--seed", 1, "-c", 2)
+    piped = start(*asked).communicate()[0].decode()
+    assert piped.count(HOSTILE + HARMLESS) == 2
+    code, shown = on_terminal(*asked)
+    assert code == 0
+    assert safe(shown)
+    assert unstyled(shown).startswith(printable(piped))
+    assert HARMLESS in shown
+    assert on_terminal(*asked, "--raw")[1] == piped
+
+
+@posix
+def test_bytes_reach_a_terminal_as_characters(grucli: Grucli) -> None:
+    Path("data.bin").write_bytes(bytes(range(256)) * 20)
+    run = grucli("train", "data.bin", "--set=data.level=byte", "--steps=2", "-q", *TINY).out.strip()
+    code, shown = on_terminal("sample", run, "-n", 300, "--prompt", HARMLESS, "--seed", 1)
+    assert code == 0
+    assert shown.startswith(HARMLESS)
+    assert safe(shown)
+
+
+def test_a_reader_that_goes_away_ends_it_quietly(trained: Path) -> None:
+    process = start("sample", trained, "--length", "200000", "--seed", "1")
+    assert process.stdout is not None
+    process.stdout.read(100)
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr as stderr:
+        assert stderr.read() == b""
+    assert process.wait(timeout=30) == 0
+
+
+@posix
+def test_samples_end_where_the_reader_leaves(trained: Path) -> None:
+    endless = without_reader("sample", trained, "--length=1000000000", "--seed=1")
+    endless.communicate(timeout=300)
+    assert endless.returncode == 0
+
+
+@posix
+def test_ctrl_c_ends_the_line_of_a_sample_and_tells_its_seed(trained: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, "sample", str(trained), "-n", "100000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.read(50)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out.endswith(b"\n")
+    assert b"repeats this" in err
