@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from grucli.data import cache
 from grucli.errors import CheckpointError
 from grucli.files import Lock, LockError, NotAFileError, open_file, read_json, read_small, sha256
 from grucli.run import checkpoint as checkpoints
@@ -63,13 +62,6 @@ def test_a_lock_that_the_system_refuses_is_neither_taken_nor_free(
         assert not Lock(Path("lock")).is_free()
     assert Lock(Path("lock")).is_free()
     assert Lock(Path("lock")).acquire()
-
-
-@posix
-def test_an_entry_of_the_cache_that_is_a_pipe_is_none() -> None:
-    cache.directory().mkdir()
-    os.mkfifo(cache.directory() / "name.json")
-    assert cache.find("name") is None
 
 
 @posix

@@ -11,11 +11,12 @@ import pytest
 
 from grucli.config import Data
 from grucli.data import cache, corpus
-from grucli.data.corpus import Corpus, read
+from grucli.data.corpus import read
 from grucli.data.windows import count_symbols, fit_windows, split
 from grucli.errors import CorpusError
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
+from tests.data.helpers import text_of
 from tests.texts import prose
 
 TEXT = prose(5000) + "Grüße 世界 \U0001f600"
@@ -26,10 +27,6 @@ def _long(monkeypatch: pytest.MonkeyPatch) -> None:
     """A thousand characters are many here."""
     monkeypatch.setattr(cache, "IN_MEMORY", 1000)
     Path("t.txt").write_text(TEXT, encoding="utf-8", newline="")
-
-
-def text_of(result: Corpus) -> str:
-    return result.vocabulary.decode(result.ids).decode()
 
 
 def entries() -> list[Path]:
@@ -337,3 +334,10 @@ def test_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", "/local")
     assert cache.directory() == Path("/local/grucli/cache")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs pipes")
+def test_an_entry_of_the_cache_that_is_a_pipe_is_none() -> None:
+    cache.directory().mkdir()
+    os.mkfifo(cache.directory() / "name.json")
+    assert cache.find("name") is None

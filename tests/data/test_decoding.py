@@ -1,8 +1,13 @@
 import codecs
+from pathlib import Path
 
 import pytest
 
+from grucli.config import Data
+from grucli.data import text_files as sources
+from grucli.data.corpus import read
 from grucli.data.decoding import recognize
+from tests.data.helpers import problem, text_of
 
 
 @pytest.mark.parametrize(
@@ -59,3 +64,53 @@ def test_text_of_any_encoding_is_text(start: bytes) -> None:
 
 def test_zeros_are_expected_in_an_encoding_that_has_them() -> None:
     assert recognize("a line of text".encode("utf-16-le") * 2, "utf-16-le") is None
+
+
+def test_a_byte_order_mark_is_dropped() -> None:
+    Path("t.txt").write_bytes(b"\xef\xbb\xbfabc")
+    assert text_of(read(["t.txt"], Data())) == "abc"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252", "utf-8", "utf-32"])
+def test_encodings(encoding: str) -> None:
+    Path("t.txt").write_bytes("“naïve” text\n".encode(encoding))
+    assert text_of(read(["t.txt"], Data(encoding=encoding))) == "“naïve” text\n"
+
+
+@pytest.mark.parametrize("chunk", [7, 2**20])
+def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
+    chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    content = "ein Wörtchen\nund it’s “smart”\n".encode()
+    bad = content[:20] + b"\x92" + content[20:]
+    Path("t.txt").write_bytes(bad)
+    message = problem("t.txt")
+    assert "t.txt: byte 0x92 at offset 20 (line 2) is not utf-8 (invalid start byte)" in message
+    assert "from line 1 on there are UTF-8 characters" in message
+    assert "reads this file" not in message, "another encoding would garble the first line"
+    Path("t.txt").write_bytes(bad := b"ein\nund it\x92s \x9d\n")
+    assert "--set data.encoding=latin-1 reads this file" in problem("t.txt")  # \x9d: not in cp1252
+    assert read(["t.txt"], Data(encoding="latin-1")).text_id.bytes == len(bad)
+
+
+@pytest.mark.parametrize("chunk", [5, 2**20])
+def test_where_each_of_two_encodings_begins(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    first = "plain\r\nfirst café\r\nthen Größe\r\n"
+    Path("t.txt").write_bytes(first.encode() + b"later\r\nM\xfcller\r\n")
+    message = problem("t.txt")
+    assert f"byte 0xfc at offset {len(first.encode()) + 8} (line 5)" in message
+    assert "from line 2 on there are UTF-8 characters" in message
+    assert "convert what is not UTF-8 (often cp1252), from line 5 on" in message
+
+
+def test_the_encoding_suggested_is_the_first_that_reads_the_whole_file() -> None:
+    Path("w.txt").write_bytes("It’s".encode("cp1252"))
+    Path("u.txt").write_bytes("It’s".encode("utf-16"))
+    Path("cut.txt").write_bytes("abcé".encode()[:-1])
+    assert "--set data.encoding=cp1252 reads" in problem("w.txt")
+    assert "--set data.encoding=utf-16 reads" in problem("u.txt")
+    assert "byte 0xc3 at offset 3 (line 1) is not utf-8 (unexpected end of data)" in problem(
+        "cut.txt"
+    )
