@@ -12,6 +12,7 @@ import pytest
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from tests.faults import directories, fuzz, interleave, studies, trials
+from tests.faults.gradients import MUTATIONS, ROOT
 from tests.texts import prose
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
@@ -125,3 +126,9 @@ def test_a_reader_finds_a_sound_checkpoint_at_any_moment() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_places_of_all_mutations_are_in_the_source() -> None:
+    for _, one in MUTATIONS:
+        source = (ROOT / "grucli" / one.module).read_text("utf-8")
+        assert source.count(one.right) == 1, one.what
