@@ -181,7 +181,7 @@ def show_plan(session: Session, quiet: bool) -> None:
     )
     render.fact("budget", _budget(plan))
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
-    shared = f"; {plan.ranks} ranks share each batch" if plan.ranks > 1 else ""
+    shared = f"; {plan.ranks.size} ranks share each batch" if plan.ranks.size > 1 else ""
     render.fact("memory", f"{render.size(plan.memory)}, {processes}{shared}")
     library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
     render.fact("products", f"{library}, {plan.products.precision}")
