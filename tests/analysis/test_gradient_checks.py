@@ -27,7 +27,6 @@ from grucli.nn.onednn import Unavailable
 from grucli.run.run import Run
 from grucli.training import processes
 from grucli.training.processes import Shards
-from tests.faults.gradients import MUTATIONS, ROOT
 
 
 def test_a_model_that_settings_describe() -> None:
@@ -210,9 +209,3 @@ def test_the_next_step_of_a_run(trained: Path) -> None:
     other = next_step(checkpoint, ids[:7], resumes=False)
     assert other.x.size <= 6
     assert not other.state.any()
-
-
-def test_the_places_of_all_mutations_are_in_the_source() -> None:
-    for _, one in MUTATIONS:
-        source = (ROOT / "grucli" / one.module).read_text("utf-8")
-        assert source.count(one.right) == 1, one.what

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from grucli.errors import UsageError
+from grucli.run.report import report
 from grucli.run.run import Run
 from tests.cli.helpers import MINE, posix, replaced_by_link, start
+from tests.conftest import Grucli
 
 
 @posix
@@ -32,3 +35,10 @@ def test_a_report_shows_the_samples_and_nothing_else(
 def test_a_directory_of_samples_that_is_a_link_has_none(run: Path, mine: Path) -> None:
     replaced_by_link(run / "samples", mine)
     assert Run(run).samples() == []
+
+
+def test_no_run_and_no_such_run_are_errors(grucli: Grucli, tmp_path: Path) -> None:
+    with pytest.raises(UsageError):
+        report()
+    assert grucli("report", tmp_path / "none").code == 2
+    assert grucli("plot", tmp_path / "none").code == 2

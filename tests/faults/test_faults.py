@@ -12,6 +12,7 @@ import pytest
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from tests.faults import directories, fuzz, interleave, studies, trials
+from tests.faults.gradients import MUTATIONS, ROOT
 from tests.texts import prose
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs SIGKILL")
@@ -115,8 +116,8 @@ def test_a_reader_finds_a_sound_checkpoint_at_any_moment() -> None:
         *(word for word in trials.words(Path("runs")) if word not in ("--steps", "60")), *frequent
     )
     try:
-        deadline, read = time.monotonic() + 3, 0
-        while time.monotonic() < deadline:
+        enough, deadline, read = time.monotonic() + 3, time.monotonic() + 120, 0
+        while time.monotonic() < (enough if read > 20 else deadline):  # a busy machine starts late
             for pointer in Path("runs").glob("*/checkpoints/last.json"):
                 assert Run.open(pointer.parents[1]).checkpoint
                 read += 1
@@ -125,3 +126,9 @@ def test_a_reader_finds_a_sound_checkpoint_at_any_moment() -> None:
     finally:
         process.kill()
         process.communicate()
+
+
+def test_the_places_of_all_mutations_are_in_the_source() -> None:
+    for _, one in MUTATIONS:
+        source = (ROOT / "grucli" / one.module).read_text("utf-8")
+        assert source.count(one.right) == 1, one.what

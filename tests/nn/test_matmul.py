@@ -15,7 +15,6 @@ from grucli.nn.matmul import (
     rows_at_once,
 )
 from grucli.threads import blas_limited_to
-from grucli.training.processes import Shards
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
 
@@ -174,18 +173,3 @@ def test_blocks_change_gradients_by_rounding_alone(
     assert model.packed(B)["layer2.W_x"].blocks.base is model.params.flat
     for name, gradient in gradients_of(model, window).items():
         np.testing.assert_allclose(in_blocks[name], gradient, rtol=1e-11, atol=1e-13)
-
-
-def test_processes_with_unequal_shards_share_the_blocks() -> None:
-    model, window = toy(V=7, H=256, L=2, T=3, B=33, dropout=0.0, seed=0)
-    expected = gradients_of(model, window)
-    with Shards(model, 3, range(33), 2, dropout=False) as shards:
-        _, _, grads = shards.loss_and_gradients(window.x, window.targets, window.state, 1.0)
-    for name in ("layer1.W_h", "layer2.W_x", "output.W_hc"):
-        np.testing.assert_allclose(grads[name], expected_of(expected, name), rtol=1e-8, atol=1e-10)
-
-
-def expected_of(gradients: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """The gradient of a whole array from those of its gates."""
-    gates = [array for block, array in gradients.items() if block.startswith(name)]
-    return gates[0] if len(gates) == 1 else np.array(gates)

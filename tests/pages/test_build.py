@@ -1,4 +1,4 @@
-"""``grucli page`` and ``grucli.page``."""
+"""``grucli.page``."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import grucli as library
 from grucli.errors import ArgumentError
 from grucli.pages.build import LARGE, suited_type
 from grucli.run.run import Run
-from tests.conftest import TINY, Grucli, snapshot
+from tests.conftest import TINY, Grucli
 from tests.pages.models import language_model
 
 
@@ -19,19 +19,6 @@ from tests.pages.models import language_model
 def run(grucli: Grucli, text_file: Path) -> Path:
     done = grucli("train", text_file, "--steps", "10", *TINY, "-q")
     return Path(done.out.strip())
-
-
-def test_a_page_is_written_into_the_run(grucli: Grucli, run: Path) -> None:
-    done = grucli("page", run)
-    assert done.code == 0
-    path = Path(done.out.strip())
-    assert path == run / "page.html"
-    page = path.read_text("utf-8")
-    assert page.startswith("<!DOCTYPE html>")
-    assert "A model that writes like" in page
-    assert "MB, with weights in float32" in done.err
-    assert "training text" in done.err
-    assert grucli("page", run).code == 0  # again, over its own page
 
 
 def test_only_the_pages_own_script_may_run_and_nothing_is_loaded(grucli: Grucli, run: Path) -> None:
@@ -53,37 +40,6 @@ def test_it_says_what_a_step_really_read(grucli: Grucli, tmp_path: Path) -> None
     assert said in library.page(run).html
 
 
-def test_it_goes_to_a_file_or_to_standard_output(grucli: Grucli, run: Path, tmp_path: Path) -> None:
-    file = tmp_path / "model.html"
-    assert grucli("page", run, "-o", file).code == 0
-    refused = grucli("page", run, "-o", file)
-    assert refused.code == 2
-    assert "--force" in refused.err
-    assert grucli("page", run, "-o", file, "--force", "--weights", "float16").code == 0
-    assert grucli("page", run, "-o", "-").out.startswith("<!DOCTYPE html>")
-
-
-def test_a_passage_is_shown_first(
-    grucli: Grucli, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    passage = tmp_path / "passage.txt"
-    passage.write_text("the quick\n", "utf-8")
-    done = grucli("page", run, "--passage", passage, "-o", "-")
-    assert '"passage":"the quick\\n"' in done.out
-    passage.write_text("the quick\n", "utf-8-sig")
-    assert grucli("page", run, "--passage", passage, "-o", "-").out == done.out
-    with monkeypatch.context() as patched, passage.open("rb") as file:
-        patched.setattr("sys.stdin", file)
-        assert grucli("page", run, "--passage", "-", "-o", "-").out == done.out
-    passage.write_text("漢", "utf-8")
-    refused = grucli("page", run, "--passage", passage, "-o", "-")
-    assert refused.code == 2
-    assert "U+6F22" in refused.err
-    passage.write_bytes(b"\xff")
-    assert "is not UTF-8" in grucli("page", run, "--passage", passage).err
-    assert grucli("page", run, "--passage", tmp_path / "none").code == 2
-
-
 def test_a_model_of_bytes_whose_sample_is_no_text_has_a_page(
     grucli: Grucli, tmp_path: Path
 ) -> None:
@@ -97,49 +53,6 @@ def test_a_model_of_bytes_whose_sample_is_no_text_has_a_page(
         (shown,) = re.findall(r'"passage":("(?:[^"\\]|\\.)*")', page)
         assert "\ufffd" not in json.loads(shown)
         assert len(lm.encode(json.loads(shown)))
-
-
-def test_a_checkpoint_file_needs_a_name_for_the_page(grucli: Grucli, run: Path) -> None:
-    file = next((run / "checkpoints").glob("*.npz"))
-    refused = grucli("page", file)
-    assert refused.code == 2
-    assert "-o FILE" in refused.err
-    assert grucli("page", file, "-o", "-").code == 0
-
-
-def test_without_the_training_text_a_page_is_made_and_a_note_says_so(
-    grucli: Grucli, run: Path, text_file: Path
-) -> None:
-    text_file.unlink()
-    done = grucli("page", run)
-    assert done.code == 0
-    assert "not known whether the model recites it" in done.err
-
-
-def test_a_page_or_a_report_never_overwrites_what_it_is_made_from(
-    grucli: Grucli, run: Path, text_file: Path, tmp_path: Path
-) -> None:
-    passage = tmp_path / "passage.txt"
-    passage.write_text("the quick\n", "utf-8")
-    checkpoint = next((run / "checkpoints").glob("*.npz"))
-    (tmp_path / "link.txt").symlink_to(text_file)
-    read = [checkpoint, run / "run.json", run / "metrics.csv", text_file, tmp_path / "link.txt"]
-    before = snapshot(tmp_path)
-    for command in (
-        ["page", run, "--passage", passage, "-o"],
-        ["report", run, "-o"],
-        ["activations", run, "--text", passage, "--surprisal", "--html"],
-    ):
-        for path in read if "report" in command else [*read, passage]:
-            refused = grucli(*command, path, "--force")
-            assert refused.code == 2, (command, path)
-            assert f"{path}: the command reads this file" in refused.err
-    assert grucli("page", checkpoint, "-o", checkpoint, "--force").code == 2
-    assert snapshot(tmp_path) == before
-    for command in ("page", "report"):
-        path = run / f"{command}.html"
-        assert grucli(command, run, "-o", path).code == (2 if command == "report" else 0)
-        assert grucli(command, run, "-o", path, "--force").code == 0
 
 
 def test_large_models_have_float16_weights_if_they_fit() -> None:

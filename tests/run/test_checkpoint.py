@@ -1,50 +1,17 @@
 import json
 import re
-import tracemalloc
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from grucli import __version__
-from grucli.config import FORMER, resolve
-from grucli.data.corpus import read as read_corpus
-from grucli.errors import CheckpointError
+from grucli.config import FORMER
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.plan import make_plan
-from grucli.training.start import start
-from tests.texts import prose
-
-
-@pytest.fixture
-def checkpoint() -> Checkpoint:
-    Path("t.txt").write_text(prose(500) + "é\U0001f600", encoding="utf-8")
-    settings = resolve([("", {"model.hidden": 5, "model.layers": 2})])
-    plan = make_plan(settings, read_corpus(["t.txt"], settings.data))
-    made = start(plan)
-    made.progress.step, made.progress.best_loss = 7, 1.25
-    made.state[:] = 0.5
-    made.moments.m[:] = np.arange(made.moments.m.size)
-    return made
-
-
-@pytest.fixture
-def path(checkpoint: Checkpoint) -> Path:
-    path = Path("c.npz")
-    checkpoints.write(path, checkpoint)
-    return path
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(CheckpointError) as caught:
-        checkpoints.read(path)
-    message = str(caught.value)
-    assert str(path) in message
-    return message
+from tests.run.helpers import refusal, rewrite
 
 
 def test_everything_survives(checkpoint: Checkpoint, path: Path) -> None:
@@ -94,50 +61,6 @@ def test_missing_directory_and_other_files(path: Path) -> None:
     assert "not a checkpoint" in refusal(Path("empty.npz"))
 
 
-def test_every_truncation_is_refused(path: Path) -> None:
-    content, cut = path.read_bytes(), Path("cut.npz")
-    for length in range(0, len(content), 37):
-        cut.write_bytes(content[:length])
-        refusal(cut)
-
-
-def test_a_flipped_bit_is_refused_or_changes_nothing(checkpoint: Checkpoint, path: Path) -> None:
-    content, bad = path.read_bytes(), Path("bad.npz")
-    refused = 0
-    for place in range(0, len(content), 41):
-        flipped = bytearray(content)
-        flipped[place] ^= 1 << place % 8
-        bad.write_bytes(flipped)
-        try:
-            loaded = checkpoints.read(bad)
-        except CheckpointError:
-            refused += 1
-        else:
-            np.testing.assert_array_equal(loaded.model.params.flat, checkpoint.model.params.flat)
-            np.testing.assert_array_equal(loaded.moments.m, checkpoint.moments.m)
-            assert loaded.progress == checkpoint.progress
-    assert refused > len(content) / 41 / 2
-
-
-def rewrite(path: Path, **changes: object) -> Path:
-    """The checkpoint with members replaced, or left out where None, or meta's keys changed."""
-    with np.load(path) as arrays:
-        members = dict(arrays)
-    meta = json.loads(members["meta"].tobytes())
-    for name, value in changes.items():
-        name = name.replace("__", ".")
-        if name in meta:
-            meta[name] = value
-        elif value is None:
-            del members[name]
-        else:
-            members[name] = np.asarray(value)
-    members["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
-    other = Path("other.npz")
-    np.savez(other, **members)
-    return other
-
-
 @pytest.mark.parametrize("number", [1, 99])
 def test_another_format_asks_for_the_version_that_wrote_it(path: Path, number: int) -> None:
     told = refusal(rewrite(path, format=number))
@@ -163,16 +86,6 @@ def test_settings_of_another_version_are_named(path: Path, checkpoint: Checkpoin
     assert f"has model.wings, which this grucli {__version__} does not know" in told
     assert "written by grucli 99.1: use that version" in told
     assert "has nonsense, which" in refusal(rewrite(path, progress={"nonsense": 1}))
-
-
-def test_arrays_are_read_in_any_order_of_memory(path: Path, checkpoint: Checkpoint) -> None:
-    weights = np.asfortranarray(checkpoint.model.params["layer1.W_h"])
-    state = np.asfortranarray(checkpoint.state)
-    assert not state.flags.c_contiguous
-    loaded = checkpoints.read(rewrite(path, layer1__W_h=weights, state=state))
-    np.testing.assert_array_equal(loaded.model.params["layer1.W_h"], weights)
-    np.testing.assert_array_equal(loaded.state, checkpoint.state)
-    assert loaded.state.flags.c_contiguous
 
 
 def test_values_must_be_finite(path: Path, checkpoint: Checkpoint) -> None:
@@ -238,33 +151,6 @@ def test_what_is_computed_from_the_largest_weights_is_finite(
     assert np.isfinite([score.loss, score.bits, score.perplexity, score.accuracy]).all()
     checkpoint.model.params.flat[0] = 2 * largest
     assert not checkpoint.finite  # and so it is not written
-
-
-def test_pickles_compression_and_duplicates_are_refused(path: Path) -> None:
-    with np.load(path) as arrays:
-        members = dict(arrays)
-    np.savez_compressed("z.npz", **members)
-    assert "more than the file has" in refusal(Path("z.npz"))
-    assert "damaged" in refusal(rewrite(path, state=np.array([{}], object)))
-    with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
-        archive.writestr("state.npy", b"")
-    assert "a member occurs twice" in refusal(path)
-
-
-def test_a_header_that_lies_about_its_size_allocates_nothing(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        members = {info.filename: archive.read(info) for info in archive.infolist()}
-    claim = b"{'descr': '<u4', 'fortran_order': False, 'shape': (1099511627776,), }"
-    members["vocabulary.npy"] = (b"\x93NUMPY\x01\x00v\x00" + claim).ljust(127) + b"\n"
-    with zipfile.ZipFile("lie.npz", "w") as archive:
-        for name, content in members.items():
-            archive.writestr(zipfile.ZipInfo(name), content)
-    tracemalloc.start()
-    try:
-        assert "vocabulary should have 4,398,046,511,104 bytes" in refusal(Path("lie.npz"))
-        assert tracemalloc.get_traced_memory()[1] < 2**22
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_failed_write_leaves_the_old_file(

@@ -1,9 +1,7 @@
-"""Reports of runs, and the commands ``report`` and ``plot``."""
+"""Reports of runs."""
 
 import json
-import re
 import sys
-import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 from itertools import count, pairwise
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from grucli.errors import CheckpointError, DivergedError, UsageError
+from grucli.errors import CheckpointError, DivergedError
 from grucli.run import records
 from grucli.run.report import report
 from grucli.run.run import Run
@@ -86,22 +84,6 @@ def test_a_training_loss_above_the_validation_loss_is_explained(
         assert (words in done.err, words in grucli("plot", run).err) == (explained,) * 2
         html = (run / "report.html").read_text("utf-8")
         assert html.count(words) == explained
-
-
-def test_runs_without_validation_text_are_named(grucli: Grucli, text_file: Path) -> None:
-    one, other = train(grucli, text_file), train(grucli, text_file, "--set=data.val=0")
-    drawn = grucli("plot", one, other)
-    assert drawn.code == 0
-    assert f"note: {other}: has no validation loss, so it is not drawn" in drawn.err
-    assert grucli("plot", other, other).out == grucli("plot", other).out
-    third = train(grucli, text_file, "--set=data.val=0")
-    none = grucli("plot", other, third)
-    assert (none.code, none.out) == (2, "")
-    assert "none of these runs has a validation loss" in none.err
-    page = grucli("report", one, other, "-o", "-").out
-    assert f"a training loss as best loss and without a curve: {other.name}." in page
-    losses = {row["run"]: row["loss"] for row in json.loads(grucli("runs", "--json").out)}
-    assert losses[other.name] is None
 
 
 def test_a_report_loads_nothing_and_runs_only_its_own_script(
@@ -212,57 +194,6 @@ def test_a_run_without_its_text_or_without_losses_has_a_report(
     metrics.write_text(metrics.read_text().splitlines()[0] + "\n")  # only the names of the columns
     assert Page(report(run).html).tags.count("svg") == 0
     assert "no losses yet" in grucli("plot", run).err
-
-
-def test_no_run_and_no_such_run_are_errors(grucli: Grucli, tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        report()
-    assert grucli("report", tmp_path / "none").code == 2
-    assert grucli("plot", tmp_path / "none").code == 2
-
-
-# ---- curves in the terminal and in files
-
-
-def test_curves_are_drawn_in_the_width_of_the_terminal(
-    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = train(grucli, text_file)
-    for columns in (60, 80, 200):
-        monkeypatch.setenv("COLUMNS", str(columns))
-        lines = grucli("plot", run).out.splitlines()
-        assert max(map(len, lines[:-1])) <= min(columns, 100)
-        assert re.search(r"at the end, from the top: (training|validation) \d\.\d{4}, ", lines[-1])
-        assert "\u2800" < max("".join(lines[:-1])) <= "\u28ff"
-    monkeypatch.setenv("TERM", "dumb")
-    assert grucli("plot", run, "--by", "time").out.isascii()
-
-
-def test_curves_are_written_to_files(grucli: Grucli, text_file: Path, tmp_path: Path) -> None:
-    runs = [train(grucli, text_file, "--seed", seed) for seed in ("1", "2")]
-    file = tmp_path / "curve.svg"
-    assert grucli("plot", *runs, "--by", "chars", "-o", file).code == 0
-    root = ElementTree.fromstring(file.read_text("utf-8"))
-    assert len([one for one in root.iter() if one.tag.endswith("polyline")]) == 2
-    assert {run.name for run in runs} <= {one.text for one in root.iter()}  # the key
-    assert grucli("plot", *runs, "--by", "chars", "-o", "-").out == file.read_text("utf-8")
-    assert "--force" in grucli("plot", *runs, "-o", file).err
-    for name in ("curve.png", "curve.pdf", "curve"):
-        wrong = grucli("plot", *runs, "-o", tmp_path / name)
-        assert wrong.code == 2
-        assert (
-            f"{name}: a plot is an SVG file, so its name must end in .svg; a browser" in wrong.err
-        )
-
-
-def test_curves_have_all_rows_of_the_metrics(grucli: Grucli, text_file: Path) -> None:
-    run = Run(train(grucli, text_file))
-    training, validation = run.curves()
-    splits = run.metrics["split"].tolist()
-    assert len(training.points) == splits.count("train")
-    assert len(validation.points) == splits.count("val") == 3
-    (speed,) = run.curves(column="chars_per_s")
-    assert len(speed.points) == splits.count("train")
 
 
 # ---- the report of a run in training

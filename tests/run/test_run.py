@@ -8,6 +8,8 @@ import pytest
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
 from grucli.run.records import HEADER
 from grucli.run.run import DAMAGED, Run, load, runs
+from tests.cli.helpers import trained_on
+from tests.conftest import Grucli
 
 
 def test_a_run_tells_its_facts(trained: Path) -> None:
@@ -124,3 +126,13 @@ def test_the_text_of_a_run_that_has_changed_is_refused(trained: Path) -> None:
 
 def test_the_model_of_a_run(trained: Path) -> None:
     assert Run(trained).load().sample(20, seed=1) == Run(trained).load().sample(20, seed=1)
+
+
+def test_curves_have_all_rows_of_the_metrics(grucli: Grucli, text_file: Path) -> None:
+    run = Run(trained_on(grucli, text_file, "--steps", "30"))
+    training, validation = run.curves()
+    splits = run.metrics["split"].tolist()
+    assert len(training.points) == splits.count("train")
+    assert len(validation.points) == splits.count("val") == 3
+    (speed,) = run.curves(column="chars_per_s")
+    assert len(speed.points) == splits.count("train")

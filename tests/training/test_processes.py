@@ -3,6 +3,7 @@ import pytest
 
 from grucli.errors import RunError
 from grucli.nn.dropout import Dropout
+from grucli.nn.gradcheck import gradients_of, toy
 from grucli.nn.model import Model
 from grucli.training.processes import Shards, choose_workers
 
@@ -82,3 +83,18 @@ def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> Non
     for name, mask in masks.items():
         assert (mask == 0).any()
         np.testing.assert_allclose(grads[name], mask * expected[name], rtol=1e-10, atol=1e-14)
+
+
+def test_processes_with_unequal_shards_share_the_blocks() -> None:
+    model, window = toy(V=7, H=256, L=2, T=3, B=33, dropout=0.0, seed=0)
+    expected = gradients_of(model, window)
+    with Shards(model, 3, range(33), 2, dropout=False) as shards:
+        _, _, grads = shards.loss_and_gradients(window.x, window.targets, window.state, 1.0)
+    for name in ("layer1.W_h", "layer2.W_x", "output.W_hc"):
+        np.testing.assert_allclose(grads[name], expected_of(expected, name), rtol=1e-8, atol=1e-10)
+
+
+def expected_of(gradients: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """The gradient of a whole array from those of its gates."""
+    gates = [array for block, array in gradients.items() if block.startswith(name)]
+    return gates[0] if len(gates) == 1 else np.array(gates)

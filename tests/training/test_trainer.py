@@ -1,6 +1,5 @@
 import json
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -28,7 +27,6 @@ from grucli.training.events import (
     Stepped,
 )
 from grucli.training.start import resume, start
-from grucli.training.step import TrainStep
 from grucli.training.trainer import Trainer
 from tests.texts import prose
 from tests.training.trainers import (
@@ -127,19 +125,6 @@ def test_evaluating_and_sampling_more_often_changes_nothing(text: str) -> None:
     )
 
 
-def test_one_step_changes_every_parameter(text: str) -> None:
-    trainer = trainer_for(plan_for(text, train__steps=1, model__dropout=0.0))
-    views = dict(trainer.checkpoint.model.params.items())
-    names = {name: array.copy() for name, array in views.items()}
-    follow(trainer)
-    seen = np.unique(trainer.plan.windows.window(0)[0])
-    for name, array in views.items():
-        changed = array != names[name]
-        if name == "layer1.W_x":
-            changed = changed[:, seen]  # other characters stay as they are
-        assert changed.mean() > 0.9, name  # a few gradients are too small to move a float32
-
-
 def test_ten_steps_follow_the_stored_trajectory(text: str) -> None:
     """Catches what a gradient check cannot: optimizer, schedule, clipping, carried state."""
     made = losses(follow(trainer_for(plan_for(text, train__steps=10))))
@@ -186,39 +171,6 @@ def test_narrow_stacks_learn_at_their_default_rate(text: str, cell: str) -> None
     best, guess = trainer.checkpoint.progress.best_loss, guessed(plan.counts, plan.counts)
     assert best is not None
     assert best < 0.85 * guess
-
-
-def test_the_state_is_carried_and_reset_at_each_epoch(text: str) -> None:
-    plan = plan_for(text, model__dropout=0.0)
-    trainer = trainer_for(plan)
-    per_epoch = plan.windows.per_epoch
-    states = []
-    original = trainer.train_step.shards.loss_and_gradients
-
-    def spy(x, targets, state, scale, dropout):  # type: ignore[no-untyped-def]
-        states.append(state.copy())
-        return original(x, targets, state, scale, dropout)
-
-    trainer.train_step.shards.loss_and_gradients = spy  # type: ignore[method-assign]
-    for _ in range(per_epoch + 2):
-        trainer.step()
-    assert not states[0].any()
-    assert all(state.any() for state in states[1:per_epoch])
-    assert not states[per_epoch].any()
-    assert states[per_epoch + 1].any()
-
-
-def test_a_training_step_needs_no_run_directory(text: str) -> None:
-    plan = plan_for(text)
-    trainer, train_step = trainer_for(plan), TrainStep(plan, start(plan))
-    with closing(train_step), closing(trainer):
-        for _ in range(5):
-            update, event = train_step(trainer.used(trainer.now)), trainer.step()
-            assert isinstance(event, Stepped)
-            assert update.loss / update.chars == event.loss
-    np.testing.assert_array_equal(
-        train_step.checkpoint.model.params.flat, trainer.checkpoint.model.params.flat
-    )
 
 
 def test_a_long_budget_in_minutes_is_evaluated_early_and_then_rarely(text: str) -> None:
@@ -357,21 +309,6 @@ def test_a_validation_loss_that_is_not_finite_is_never_the_best(text: str) -> No
     with np.errstate(all="ignore"), pytest.raises(RunError):
         list(trainer._evaluate())
     assert trainer.run.checkpoints.pointer("best") is None
-
-
-def test_weight_decay_is_the_learning_rate_times_it(text: str) -> None:
-    plain, decaying = (
-        trainer_for(plan_for(text, optim__weight_decay=decay, optim__warmup=0))
-        for decay in (0.0, 0.5)
-    )
-    before = plain.checkpoint.model.params["layer1.W_h"].copy()
-    for trainer in (plain, decaying):
-        trainer.step()
-    difference = (
-        plain.checkpoint.model.params["layer1.W_h"] - decaying.checkpoint.model.params["layer1.W_h"]
-    )
-    lr = plain.checkpoint.progress.lr
-    np.testing.assert_allclose(difference, 0.5 * lr * before, rtol=1e-3, atol=1e-7)
 
 
 def test_without_validation_text_the_training_loss_decides(text: str) -> None:
