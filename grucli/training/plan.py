@@ -15,19 +15,8 @@ from grucli import __version__, evaluation, threads
 from grucli.config import Settings, Train
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import unified
-from grucli.data.windows import (
-    Splits,
-    Windows,
-    count_symbols,
-    fit_windows,
-    split,
-)
-from grucli.errors import (
-    CorpusError,
-    SettingsError,
-    UnknownCharacterError,
-    UsageError,
-)
+from grucli.data.windows import Splits, Windows, count_symbols, fit_windows, split
+from grucli.errors import CorpusError, SettingsError, UnknownCharacterError, UsageError
 from grucli.nn.backend import NUMPY, Backend, fingerprint, select
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.onednn import Unavailable
@@ -71,8 +60,7 @@ class Plan:
     eval_every: int  # number of steps between evaluations
     early: int = 1  # step of the first evaluation, if `eval_every` is much later
     products: Backend = NUMPY  # how matrix products are computed
-    ranks: int = 1
-    mpi: str = ""  # name and version of the MPI that joins the ranks; empty for one rank
+    ranks: Ranks = ALONE
     unseen: Sequence[int] = ()  # ids of symbols that occur in held-out text alone
 
     @property
@@ -109,7 +97,7 @@ class Plan:
             cell=model.variant,
             resets=self.settings.data.documents is not None,
         )
-        workspaces = size(windows.T, -(-windows.B // self.ranks), dropout=bool(model.dropout))
+        workspaces = size(windows.T, -(-windows.B // self.ranks.size), dropout=bool(model.dropout))
         workspaces += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = buffers * self.parameters + workspaces + 2 * self.workers * logits
@@ -144,8 +132,7 @@ def make_plan(
         budget=budget,
         eval_every=evaluation_interval(train, budget, step_chars, val_chars),
         products=_products(train),
-        ranks=ranks.size,
-        mpi=ranks.library,
+        ranks=ranks,
         unseen=unseen,
     )
     _check_memory(plan)
@@ -236,13 +223,13 @@ def physical_memory() -> int | None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
-    corpus, text = plan.corpus, plan.corpus.text_id
+    corpus, text, mpi = plan.corpus, plan.corpus.text_id, plan.ranks.library
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
-        "versions": versions(plan.products) | ({"mpi": plan.mpi} if plan.mpi else {}),
+        "versions": versions(plan.products) | ({"mpi": mpi} if mpi else {}),
         "seed": plan.settings.train.seed,
         "workers": plan.workers,
-        "ranks": plan.ranks,
+        "ranks": plan.ranks.size,
         "corpus": {
             "paths": paths,
             "bytes": text.bytes,

@@ -11,16 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from grucli.config import (
-    INFLUENCES,
-    Data,
-    Optim,
-    Settings,
-    Values,
-    changed_keys,
-    flatten,
-    resolve,
-)
+from grucli.config import INFLUENCES, Data, Optim, Settings, Values, changed_keys, flatten, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
@@ -112,7 +103,7 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
     values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
     notes = advice.about_documents(plan)
-    return Session(request, ranks, plan, partial(start, plan), suited=values, notes=notes)
+    return Session(request, plan, partial(start, plan), suited=values, notes=notes)
 
 
 def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
@@ -139,7 +130,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
         "extend_vocabulary": extended,
     }
     initial = partial(start, plan, old)
-    return Session(request, ranks, plan, initial, suited=values, notes=notes, init_from=init_from)
+    return Session(request, plan, initial, suited=values, notes=notes, init_from=init_from)
 
 
 def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
@@ -201,7 +192,7 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     saved = resume(plan, old, done=run.info.status == "done")
     notes += advice.about_rate(plan, saved.progress)
     initial = partial(_initial, run, plan)
-    return Session(request, ranks, plan, initial, saved, file, run, notes=notes)
+    return Session(request, plan, initial, saved, file, run, notes=notes)
 
 
 def _initial(run: RunWriter, plan: Plan) -> Checkpoint:

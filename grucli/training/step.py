@@ -14,7 +14,6 @@ from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import DROPOUT, Plan
 from grucli.training.processes import Shards
-from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import learning_rate
 
 
@@ -39,9 +38,9 @@ class TrainStep:
     states of its own streams. ``checkpoint`` is changed in place.
     """
 
-    def __init__(self, plan: Plan, checkpoint: Checkpoint, ranks: Ranks = ALONE) -> None:
-        self.plan, self.checkpoint, self.ranks = plan, checkpoint, ranks
-        streams = ranks.share(plan.windows.B)
+    def __init__(self, plan: Plan, checkpoint: Checkpoint) -> None:
+        self.plan, self.checkpoint, self.ranks = plan, checkpoint, plan.ranks
+        streams = plan.ranks.share(plan.windows.B)
         self.own = slice(streams.start, streams.stop)
         self.shards = Shards(
             checkpoint.model,

@@ -28,16 +28,8 @@ from grucli.training.divergence import (
     diverged,
     ended,
 )
-from grucli.training.events import (
-    Evaluated,
-    Evaluating,
-    Event,
-    RolledBack,
-    Skipped,
-    Stepped,
-)
+from grucli.training.events import Evaluated, Evaluating, Event, RolledBack, Skipped, Stepped
 from grucli.training.plan import SAMPLES, Plan, random_stream
-from grucli.training.ranks import ALONE, Ranks
 from grucli.training.recorder import Recorder
 from grucli.training.schedules import EARLY_SECONDS
 from grucli.training.start import start
@@ -60,12 +52,11 @@ class Trainer:
         run: RunWriter,
         elapsed: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
-        ranks: Ranks = ALONE,
         initial: Callable[[], Checkpoint] | None = None,
     ) -> None:
         self.initial = initial or partial(start, plan)  # makes the initial state of the run
         self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
-        self.ranks, self.train_step = ranks, TrainStep(plan, checkpoint, ranks)
+        self.ranks, self.train_step = plan.ranks, TrainStep(plan, checkpoint)
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
         self.recorder = Recorder(plan, checkpoint, run, lambda: self.elapsed)
         self.stop: Callable[[], bool] = lambda: False
@@ -120,7 +111,7 @@ class Trainer:
         The estimate also gives the time to reserve for the first evaluation.
         """
         self._meet()
-        with blas_limited_to(1):
+        with blas_limited_to(1), np.errstate(all="ignore"):
             for _ in range(2):  # the first is slower: it allocates memory
                 began = self.clock()
                 chars, *_ = self.train_step.gradient()
@@ -139,17 +130,14 @@ class Trainer:
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget or patience is used up, or ``stop`` returns True; then save.
 
-        A run that diverges goes back to its last evaluation, or to its start, with half the
-        learning rates, as often as needed.
-
         Raises:
-            RunError: it diverges with the lowest rates, too; or the lock is lost.
             OSError: a file cannot be written, and the error is permanent or the run has ended.
         """
         self.stop = stop
         events = self._events()
         while True:
-            with blas_limited_to(1):
+            # only inside this call; training checks that loss and gradient are finite
+            with blas_limited_to(1), np.errstate(all="ignore"):
                 event = next(events, None)
             if event is None:
                 self.ranks.apart = True
@@ -324,11 +312,7 @@ class Trainer:
 
 
 def make_sample(checkpoint: Checkpoint, stop: Callable[[], bool]) -> bytes:
-    """Make a sample according to the settings: the bytes of the prompt and the sample.
-
-    Raises:
-        Stopped: ``stop``, which is called at each character, has returned True.
-    """
+    """The bytes of a prompt and a sample; raises ``Stopped`` if ``stop`` returns True."""
     lm, sample = checkpoint.language_model(), checkpoint.settings.sample
     rng = random_stream(checkpoint.settings.train.seed, SAMPLES, checkpoint.progress.step)
     seed, temperature = int(rng.integers(2**63)), sample.temperature
