@@ -33,11 +33,8 @@ from grucli.training.plan import Plan
 from grucli.training.session import Session
 
 LOG_SECONDS = 5.0  # minimum seconds between lines with the training loss
-
 TEXT_LINES, LIST_LINES = 3, 5  # maximum lines of a sample that are shown: of a text, of a list
-
 SMALL = 8  # lines of the chart at the end of a run
-
 LONG = 10**8  # from this number of bytes on, reading a text takes seconds
 
 
