@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -64,7 +64,7 @@ def seconds_of(turn: Callable[[], object], turns: int) -> float:
 def compute_seconds(size: Size, workers: int, ranks: Ranks, turns: int) -> float:
     """The time of a step without its sums, while all ranks compute."""
     plan = plan_of(size, workers, {}, ranks)
-    with closing(TrainStep(plan, start(plan), Silent(ranks))) as step:
+    with closing(TrainStep(replace(plan, ranks=Silent(ranks)), start(plan))) as step:
         ranks.sum_(np.zeros(1))
         return seconds_of(step, turns)
 
@@ -72,7 +72,7 @@ def compute_seconds(size: Size, workers: int, ranks: Ranks, turns: int) -> float
 def step_seconds(size: Size, workers: int, ranks: Ranks, turns: int) -> float:
     """The time of a step of all ranks."""
     plan = plan_of(size, workers, {}, ranks)
-    with closing(TrainStep(plan, start(plan), ranks)) as step:
+    with closing(TrainStep(plan, start(plan))) as step:
         step.synchronize()
         return seconds_of(step, turns)
 

@@ -45,12 +45,6 @@ def blas() -> dict[str, Any]:
     return dict(_libraries()[0].info()) if _libraries() else {}
 
 
-def blas_threads() -> int | None:
-    """The current number of threads that share a product; None if it is unknown."""
-    libraries = _libraries()
-    return int(libraries[0].num_threads) if libraries else None
-
-
 @cache
 def user_has_set_threads() -> bool:
     return any(os.environ.get(variable) for variable in VARIABLES)

@@ -127,7 +127,7 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
     """The registry's package of the command's name is another program."""
     told = {(name, what) for name, text in texts() for what in INSTALL.findall(text)}
     assert ("README.md", ".[fast]") in told
-    assert ("grucli/cli/output.py", "resvg-py") in told
+    assert ("grucli/cli/render.py", "resvg-py") in told
     assert {what for _, what in told} == {
         ".[fast]",
         ".[fast,test]",

@@ -15,12 +15,13 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
+from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 from grucli import __version__
 from grucli.cli import render
 from grucli.cli.options import command_line
-from grucli.errors import GrucliError
+from grucli.errors import ArgumentError, GrucliError
 from grucli.mpiexec import exit_by_signal, should_print
 from grucli.threads import STOP_SIGNALS, stop_signals
 
@@ -49,7 +50,6 @@ COMMANDS = {
 
 @cache
 def load_command(name: str) -> Any:
-    """Import a command."""
     only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     only.command(name)(getattr(import_module(f"grucli.cli.{name}"), name))
     return typer.main.get_command(only)
@@ -63,7 +63,6 @@ class _Commands(TyperGroup):
         self.commands = {name: TyperCommand(name, help=line) for name, line in COMMANDS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The name, the command and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, command and load_command(command.name), rest
 
@@ -89,10 +88,9 @@ def _show_version(wanted: bool) -> None:
 def top(
     context: typer.Context,
     version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
+        bool, Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Train a character-level language model on your own text, on an ordinary CPU.
 
@@ -168,7 +166,7 @@ def _tell(error: Any) -> int:
             render.error(_misuse(error))
         return int(error.exit_code)
     if isinstance(error, GrucliError):
-        render.error(str(error))
+        render.error(str(error.of_option() if isinstance(error, ArgumentError) else error))
         return error.exit_code
     if isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""

@@ -5,15 +5,14 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
-import typer
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
+from typer import Option
 
 from grucli.analysis.activations import FEATURES, Correlation, Reading, read
 from grucli.analysis.subject import of_run
 from grucli.cli import options, render
-from grucli.cli.output import answer
 from grucli.errors import UsageError
 from grucli.files import check_output
 from grucli.html import ColouredText
@@ -21,25 +20,21 @@ from grucli.run.run import Run
 
 Unit = Annotated[
     int | None,
-    typer.Option("--unit", min=0, help="Colour the text by the values of this unit.", metavar="N"),
+    Option("--unit", min=0, help="Colour the text by the values of this unit.", metavar="N"),
 ]
 Top = Annotated[
     int | None,
-    typer.Option(
-        "--top", min=1, help="Find the K units that follow each structure best.", metavar="K"
-    ),
+    Option("--top", min=1, help="Find the K units that follow each structure best.", metavar="K"),
 ]
 Surprisal = Annotated[
-    bool,
-    typer.Option("--surprisal", help="Colour the text by the surprisal of each character."),
+    bool, Option("--surprisal", help="Colour the text by the surprisal of each character.")
 ]
 Layer = Annotated[
     int | None,
-    typer.Option("--layer", min=1, help="The layer to look at, from 1 [the top one].", metavar="L"),
+    Option("--layer", min=1, help="The layer to look at, from 1 [the top one].", metavar="L"),
 ]
 Page = Annotated[
-    Path | None,
-    typer.Option("--html", help="Write the coloured text to this HTML file.", metavar="FILE"),
+    Path | None, Option("--html", help="Write the coloured text to this HTML file.", metavar="FILE")
 ]
 
 
@@ -70,12 +65,12 @@ def activations(
     if unit is None and not surprisal:
         closest = reading.correlations(top or 3)
         records = [one._asdict() for one in closest]
-        answer(records, _correlation_lines(closest, reading), as_json=as_json)
+        render.answer(records, _correlation_lines(closest, reading), as_json=as_json)
         return
     coloured = reading.surprisal() if unit is None else reading.unit(unit)
     if page is not None:
         coloured.write_page(page)
-    answer(coloured.to_dict(), _coloured_lines(coloured), as_json=as_json, coloured=True)
+    render.answer(coloured.to_dict(), _coloured_lines(coloured), as_json=as_json, coloured=True)
     if not as_json:
         _say_legend(coloured)
 

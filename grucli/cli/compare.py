@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from grucli.analysis.claims import Claim, claims
 from grucli.analysis.comparison import (
@@ -21,7 +22,6 @@ from grucli.analysis.comparison import (
 )
 from grucli.analysis.subject import cell_names
 from grucli.cli import narrate, options, render
-from grucli.cli.output import answer
 from grucli.cli.request import request
 from grucli.cli.train import carry_out
 from grucli.config import Settings, flatten, read_file
@@ -36,10 +36,9 @@ HEADER = ("model", "seeds", "steps", "params", "{}s/s", "train", "val", "gap", "
 # Columns that a narrow terminal does not show; the first of them goes first.
 LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
 
-
 Texts = Annotated[
     list[str] | None,
-    typer.Argument(
+    Argument(
         help="Text files or directories, read as one text; with --runs, run directories.",
         metavar="CORPUS",
         show_default=False,
@@ -47,14 +46,14 @@ Texts = Annotated[
 ]
 Match = Annotated[
     Literal["width", "params"],
-    typer.Option(
+    Option(
         "--match", help="width: equal numbers of units; params: about equal numbers of parameters."
     ),
 ]
 Seeds = Annotated[
-    int | None, typer.Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N")
+    int | None, Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N")
 ]
-Runs = Annotated[bool, typer.Option("--runs", help="Compare existing runs, and train nothing.")]
+Runs = Annotated[bool, Option("--runs", help="Compare existing runs, and train nothing.")]
 
 
 def compare(
@@ -129,7 +128,6 @@ def _existing(paths: Sequence[Path]) -> list[Outcome]:
 def _train_all(
     asked: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
 ) -> list[Outcome]:
-    """Train one run of each cell and seed."""
     comparison = plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
     display = ComparisonDisplay(len(comparison.requests))
     _, signal = carry_out(
@@ -181,7 +179,7 @@ def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     checked = claims(outcomes)
     runs = [asdict(outcome) | {"gap": outcome.gap} for outcome in outcomes]
     records = {"runs": runs, "claims": [asdict(claim) for claim in checked]}
-    answer(records, _lines(outcomes, checked), as_json=as_json)
+    render.answer(records, _lines(outcomes, checked), as_json=as_json)
 
 
 def _lines(outcomes: Sequence[Outcome], checked: Sequence[Claim]) -> Iterator[str]:

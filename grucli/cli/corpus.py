@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from grucli.cli import options, render
 from grucli.data import builtin
@@ -12,7 +12,7 @@ from grucli.text_out import quote
 
 Name = Annotated[
     str,
-    typer.Argument(
+    Argument(
         help="python-reference (the language reference, 0.5 MB of English prose) or "
         "python-stdlib (the standard library, about 12 MB of Python source).",
         metavar="NAME",

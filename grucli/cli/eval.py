@@ -2,29 +2,26 @@
 
 from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
 from grucli.cli import options, render
-from grucli.cli.output import answer
 from grucli.cli.request import overrides
 from grucli.config import Settings, resolve
 from grucli.data.vocabulary import Vocabulary
-from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
+from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
-from grucli.nn.params import Ids
 from grucli.run.run import Run
 from grucli.training.advice import about_files
 
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 Files = Annotated[
-    list[str] | None,
-    typer.Argument(help="Texts to predict; - reads standard input.", metavar="FILE"),
+    list[str] | None, Argument(help="Texts to predict; - reads standard input.", metavar="FILE")
 ]
 Split = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--split",
         help="Predict a part of the run's own corpus instead of files.",
         metavar="train|val|test",
@@ -53,7 +50,7 @@ def eval(
     opened, files = Run.open(run), files or []
     lm = opened.lm
     if split:
-        scores = [(split, lm.evaluate(_ids_of(opened, split)))]
+        scores = [(split, lm.evaluate(opened.split(split)))]
     else:
         encoding = _encoding(lm, files, sets or [])
         scores = [(file, _score(opened, file, encoding, unknown)) for file in files]
@@ -62,14 +59,7 @@ def eval(
     records = {"files": [{"file": file} | figures for file, figures in rows], "total": total}
     shown = [*rows, ("total", total)] if len(rows) > 1 else rows
     table = _table(shown, lm.vocabulary, skipped=bool(total["skipped"]))
-    answer(records, render.table(table, drop=["perplexity"]), as_json=as_json)
-
-
-def _ids_of(run: Run, split: str) -> Ids:
-    try:
-        return run.split(split)
-    except ArgumentError as error:
-        raise error.of_option() from None
+    render.answer(records, render.table(table, drop=["perplexity"]), as_json=as_json)
 
 
 def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:

@@ -6,7 +6,6 @@ import typer
 
 from grucli.analysis.worked_example import Quantity, WorkedExample, worked_example
 from grucli.cli import options, render
-from grucli.cli.output import answer
 from grucli.nn.params import Array
 
 SYMBOL, FORMULA = 10, 43  # columns of a symbol, and columns before a value
@@ -19,7 +18,7 @@ def example(as_json: options.Json = False) -> None:
     code is 1 if the gradients of the program are not those of the example.
     """
     result = worked_example()
-    answer(result.to_dict(), _lines(result), as_json=as_json)
+    render.answer(result.to_dict(), _lines(result), as_json=as_json)
     raise typer.Exit(0 if result.agrees else 1)
 
 

@@ -5,22 +5,22 @@ from itertools import chain
 from typing import Annotated, Literal
 
 import typer
+from typer import Option
 
 from grucli.analysis.gradient_checks import Report, check_run, check_settings, settings_of, worst
 from grucli.analysis.mistakes import Mistake, find_mistake, mistakes
 from grucli.cli import options, render
-from grucli.cli.output import answer
 from grucli.cli.request import overrides
 from grucli.config import Values
 from grucli.errors import UsageError
 from grucli.nn.gradcheck import TOLERANCE, Row
 
 Brief = Annotated[
-    bool, typer.Option("--brief", help="Show the verdict, and one line for each part of the check.")
+    bool, Option("--brief", help="Show the verdict, and one line for each part of the check.")
 ]
 Break = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--break",
         help="Make a mistake in the backward pass and see the check fail; list shows all mistakes.",
         metavar="MISTAKE|list",
@@ -28,7 +28,7 @@ Break = Annotated[
 ]
 ProductsOption = Annotated[
     Literal["numpy", "onednn"] | None,
-    typer.Option(
+    Option(
         "--products",
         help="Also check one whole step of training, with its processes, masks and products in "
         "float32 and bfloat16, against float64.",
@@ -78,7 +78,7 @@ def gradcheck(
     lines = _lines(report, brief)
     if mistake is not None:
         lines = chain(_mistake_lines(find_mistake(_cell(values), mistake)), lines)
-    answer(report.to_dict(), lines, as_json=as_json)
+    render.answer(report.to_dict(), lines, as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
 
 
@@ -89,7 +89,7 @@ def _cell(values: Values) -> str:
 def _list_mistakes(values: Values, as_json: bool) -> None:
     choices = mistakes(_cell(values))
     records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in choices]
-    answer(records, (one.slug for one in choices), as_json=as_json)
+    render.answer(records, (one.slug for one in choices), as_json=as_json)
 
 
 def _mistake_lines(mistake: Mistake) -> Iterator[str]:
@@ -105,7 +105,7 @@ def _lines(report: Report, brief: bool) -> Iterator[str]:
     in_float64 = sum(row.allowed == TOLERANCE for _, row in report.rows)
     yield from render.wrapped(
         f"{in_float64} checks of NumPy's products against derivatives in float64: the "
-        f"worst relative error is {report.worst:.1e}, {TOLERANCE:.0e} is allowed",
+        f"worst relative error is {report.worst:.1e}, {TOLERANCE:.0e} is allowed"
     )
     yield ""
     for title, rows in report.sections.items():

@@ -5,17 +5,16 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
-import typer
+from typer import Argument
 
 from grucli.analysis.gradient_flow import GradientFlow, chart, measure
 from grucli.analysis.gradient_routes import doubling_distances
 from grucli.cli import options, render
-from grucli.cli.output import answer, check_plot, write_plot
 from grucli.cli.subjects import choose_subjects
 
 Runs = Annotated[
     list[Path] | None,
-    typer.Argument(help="Run directories or checkpoint files.", metavar="[RUN|CKPT]..."),
+    Argument(help="Run directories or checkpoint files.", metavar="[RUN|CKPT]..."),
 ]
 DECADES = 6  # powers of ten in a full bar, which is logarithmic; an even number
 
@@ -39,12 +38,11 @@ def gradflow(
     back as its line goes. Without runs, the command compares
     untrained models of the cells in --cells (rnn,lstm,gru).
     """
-    check_plot("--plot", plot, force=force)
+    render.check_plot("--plot", plot, force=force)
     subjects = choose_subjects(runs or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
     flows = measure(subjects, distance, positions)
-    if plot is not None:
-        write_plot(plot, chart(flows))
-    answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)
+    render.write_plot(plot, chart(flows) if plot else "")
+    render.answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)
 
 
 def _lines(flows: Iterable[GradientFlow], distance: int) -> Iterator[str]:

@@ -33,11 +33,8 @@ from grucli.training.plan import Plan
 from grucli.training.session import Session
 
 LOG_SECONDS = 5.0  # minimum seconds between lines with the training loss
-
 TEXT_LINES, LIST_LINES = 3, 5  # maximum lines of a sample that are shown: of a text, of a list
-
 SMALL = 8  # lines of the chart at the end of a run
-
 LONG = 10**8  # from this number of bytes on, reading a text takes seconds
 
 
@@ -184,7 +181,7 @@ def show_plan(session: Session, quiet: bool) -> None:
     )
     render.fact("budget", _budget(plan))
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
-    shared = f"; {plan.ranks} ranks share each batch" if plan.ranks > 1 else ""
+    shared = f"; {plan.ranks.size} ranks share each batch" if plan.ranks.size > 1 else ""
     render.fact("memory", f"{render.size(plan.memory)}, {processes}{shared}")
     library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
     render.fact("products", f"{library}, {plan.products.precision}")

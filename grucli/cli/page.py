@@ -4,19 +4,18 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
 from grucli.cli import options, render
-from grucli.cli.output import STANDARD_OUTPUT, deliver
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
-from grucli.errors import ArgumentError, CorpusError, UsageError
+from grucli.errors import CorpusError, UsageError
 from grucli.files import check_output, read_small
 from grucli.pages import build
 from grucli.run.run import Run
 
 Weights = Annotated[
     Literal["float32", "float16"] | None,
-    typer.Option(
+    Option(
         "--weights",
         help="Type of the weights in the page [float16 above a million parameters].",
         metavar="float32|float16",
@@ -24,7 +23,7 @@ Weights = Annotated[
 ]
 Passage = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--passage",
         help="A text that the page shows first; - reads standard input [a sample of the model].",
         metavar="FILE",
@@ -48,19 +47,16 @@ def page(
     """
     reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
     check_output("--output", output, force=force, reads=reads)
-    own = _in_run(run) if output is None else None
-    try:
-        made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
-    except ArgumentError as error:
-        raise error.of_option() from None
-    if output != STANDARD_OUTPUT:
+    if output is None and not run.is_dir():
+        raise UsageError(f"{run}: is not a run directory; name the page with -o FILE")
+    made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
+    if output != render.STANDARD_OUTPUT:
         render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
         _say_copied(made.copied)
-    deliver(made.html, "page", output, own)
+    render.deliver(made.html, "page", output, run / "page.html")
 
 
 def _say_copied(copied: str | None) -> None:
-    """Say what a person should know before the page is shared."""
     if copied is None:
         render.warn(
             "the training text is not there, so it is not known whether the model recites it"
@@ -73,12 +69,6 @@ def _say_copied(copied: str | None) -> None:
         render.say(f"  {copied!r}")
     else:
         render.say("no passage of 8 or more characters of a sample occurs in the training text")
-
-
-def _in_run(run: Path) -> Path:
-    if not run.is_dir():
-        raise UsageError(f"{run}: is not a run directory; name the page with -o FILE")
-    return run / "page.html"
 
 
 def _read(path: str) -> str:

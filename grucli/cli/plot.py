@@ -3,18 +3,17 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
-import typer
+from typer import Option
 
 from grucli.charts import Curve, letter, svg, text, typical_top
 from grucli.cli import options, render
-from grucli.cli.output import STANDARD_OUTPUT, check_plot, deliver
 from grucli.errors import UsageError
 from grucli.run.run import Run, common_noun, loss_axis
 from grucli.run.verdict import about_dropout
 
 By = Annotated[
     Literal["step", "chars", "time"],
-    typer.Option("--by", help="The horizontal axis.", metavar="step|chars|time"),
+    Option("--by", help="The horizontal axis.", metavar="step|chars|time"),
 ]
 COLUMNS = {"step": "step", "chars": "chars", "time": "elapsed_s"}
 AXES = {"step": "step", "chars": "{}s", "time": "seconds"}
@@ -23,17 +22,14 @@ NARROWEST, WIDEST, LINES = 40, 100, 14  # columns of a chart, and its lines
 
 
 def plot(
-    runs: options.Runs,
-    by: By = "step",
-    output: options.Output = None,
-    force: options.Force = False,
+    runs: options.Runs, by: By = "step", output: options.Output = None, force: options.Force = False
 ) -> None:
     """Draw the losses of runs: one run with training and validation, several with validation.
 
     With --output, the curves are drawn into an .svg file. Standard output gets SVG.
     """
-    if output != STANDARD_OUTPUT:
-        check_plot("--output", output, force=force)
+    if output != render.STANDARD_OUTPUT:
+        render.check_plot("--output", output, force=force)
     opened = list({path.resolve(): Run(path) for path in runs}.values())
     noun = common_noun(opened)
     drawn = opened[0].curves(COLUMNS[by]) if len(opened) == 1 else _validation(opened, by)
@@ -46,7 +42,7 @@ def plot(
     x = AXES[by].format(noun)
     if output is not None:
         picture = svg(drawn, x=x, y=loss_axis(noun), highest=typical_top(drawn))
-        deliver(picture, "plot", output)
+        render.deliver(picture, "plot", output)
         return
     for line in chart(drawn, x, noun):
         render.write_line(line)

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,11 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.text import Text
 
-from grucli.errors import RunError
+from grucli.errors import RunError, UsageError
+from grucli.files import check_output, replace_text, write_result
 from grucli.text_out import CONTROLS, never_option, printable, to_bytes
 
+STANDARD_OUTPUT = Path("-")
 LONGEST_BAR = 28  # columns
 LABEL = 9  # columns of the label of a fact
 LOG_WIDTH = 100  # columns of a line with sampled text where there is no terminal
@@ -54,7 +56,6 @@ class _Terminal:
         self._held = ""  # a carriage return that may be the start of a line end
 
     def encode(self, data: bytes) -> bytes:
-        """Return what can be shown now; keep the rest for the next chunk."""
         text = self._held + self._decoder.decode(data)
         self._held = "\r" if text.endswith("\r") else ""
         return printable(text.removesuffix(self._held)).encode()
@@ -110,6 +111,57 @@ def write_json(value: Any) -> None:
     """Write the answer as JSON, with control characters escaped."""
     text = json.dumps(value, ensure_ascii=False)
     write_line(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+def answer(records: object, lines: Iterable[str], *, as_json: bool, coloured: bool = False) -> None:
+    """Print the answer of a command, the records as JSON or the lines, which are made only then.
+
+    ``coloured`` lines contain colour codes for the terminal.
+    """
+    if as_json:
+        write_json(records)
+        return
+    for line in lines:
+        if coloured:
+            write_raw(f"{line}\n".encode(errors="replace"))
+        else:
+            write_line(line)
+
+
+# ---- pages and plots
+
+
+def deliver(text: str, kind: str, output: Path | None, own: Path | None = None) -> None:
+    """Write a page or a plot to the file that --output names, or to a file of the run's own.
+
+    Its path is the answer, unless --output is standard output.
+    """
+    if output == STANDARD_OUTPUT:
+        write(text.encode())
+    elif output is not None:
+        write_result(output, kind, text)
+        write_path(output)
+    elif own is not None:
+        replace_text(own, text)  # this replaces a link; a link that the user names is followed
+        write_path(own)
+
+
+def write_plot(path: Path | None, picture: str) -> None:
+    """Write a plot beside an answer; a note says if there is nothing to draw."""
+    if path is not None and picture:
+        write_result(path, "plot", picture)
+    elif path is not None:
+        warn(f"{path}: is not written, because there is nothing to draw")
+
+
+def check_plot(option: str, path: Path | None, *, force: bool) -> None:
+    """Refuse a plot that cannot be written, before anything is computed."""
+    if path is not None and path.suffix.lower() != ".svg":
+        raise UsageError(
+            f"{option} {path}: a plot is an SVG file, so its name must end in .svg; a browser "
+            "prints it as PDF, and resvg (pip install resvg-py) makes a PNG of it"
+        )
+    check_output(option, path, force=force)
 
 
 # ---- lines of the answer
@@ -196,7 +248,6 @@ def folded(line: str, width: int) -> list[str]:
 
 
 def has_braille() -> bool:
-    """Whether the terminal can show braille."""
     return "utf" in locale.getpreferredencoding(False).lower() and os.environ.get("TERM") not in (
         "dumb",
         "linux",

@@ -4,7 +4,6 @@ from itertools import chain
 from pathlib import Path
 
 from grucli.cli import options, render
-from grucli.cli.output import deliver
 from grucli.errors import GrucliError, UsageError
 from grucli.files import check_output
 from grucli.run import report as reports
@@ -23,7 +22,7 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     if output is None and len(runs) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
     page = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
-    deliver(page.html, "page", output, runs[0] / "report.html")
+    render.deliver(page.html, "page", output, runs[0] / "report.html")
 
 
 def _said(run: Path) -> list[str]:

@@ -4,22 +4,20 @@ from collections.abc import Iterator
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts, measure
 from grucli.cli import options, render
-from grucli.cli.output import answer, check_plot, write_plot
 from grucli.cli.subjects import choose_subjects
 from grucli.errors import UsageError
 
 CellName = Annotated[
     str | None,
-    typer.Option(
-        "--cell", help="Cell of an untrained model: gru, lstm or rnn [gru].", metavar="NAME"
-    ),
+    Option("--cell", help="Cell of an untrained model: gru, lstm or rnn [gru].", metavar="NAME"),
 ]
 StepsBack = Annotated[
     int,
-    typer.Option(
+    Option(
         "--steps-back",
         "-k",
         min=1,
@@ -28,9 +26,7 @@ StepsBack = Annotated[
         metavar="K",
     ),
 ]
-Rows = Annotated[
-    int, typer.Option("--rows", min=1, help="Number of compositions to show.", metavar="N")
-]
+Rows = Annotated[int, Option("--rows", min=1, help="Number of compositions to show.", metavar="N")]
 
 
 def routes(
@@ -54,15 +50,14 @@ def routes(
 
     The exit code is 1 if the compositions do not add up to the gradient of the backward pass.
     """
-    check_plot("--plot", plot, force=force)
+    render.check_plot("--plot", plot, force=force)
     if cell is not None and "," in cell:
         raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]
     (subject,) = choose_subjects(runs, "--cell", cell, "gru", text, hidden)
     result = measure(subject, steps_back, distance, positions)
-    if plot is not None:
-        write_plot(plot, result.chart())
-    answer(result.to_dict(), _lines(result, rows), as_json=as_json)
+    render.write_plot(plot, result.chart() if plot else "")
+    render.answer(result.to_dict(), _lines(result, rows), as_json=as_json)
     raise typer.Exit(0 if result.enumeration.agrees else 1)
 
 

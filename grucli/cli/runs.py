@@ -4,20 +4,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
+from typer import Argument
 
 from grucli.cli import options, render
-from grucli.cli.output import answer
 from grucli.run.run import runs as list_runs
 
+# Columns that a narrow terminal does not show; the first of them goes first.
 LEAST_USED = ("step", "corpus", "dropout", "lr", "budget")
-"""Columns that a narrow terminal does not show; the first of them goes first."""
 
 
 def runs(
     directory: Annotated[
-        Path,
-        typer.Argument(help="The directory of the runs.", metavar="DIR", show_default=True),
+        Path, Argument(help="The directory of the runs.", metavar="DIR", show_default=True)
     ] = Path("runs"),
     as_json: options.Json = False,
 ) -> None:
@@ -26,7 +24,7 @@ def runs(
     if not found:
         render.say(f"there are no runs in {directory} yet; `grucli train CORPUS` makes one")
     records = [run.facts() for run in found]
-    answer(records, _lines(records), as_json=as_json)
+    render.answer(records, _lines(records), as_json=as_json)
     if any((run.path / "report.html").is_file() for run in found):
         render.say("report.html in the directory of a run shows its curves and samples")
 

@@ -4,29 +4,25 @@ import os
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
-import typer
+from typer import Option
 
 from grucli.cli import options, render
 from grucli.data.vocabulary import Vocabulary
-from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
+from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.run.run import load
 from grucli.sampling import Sample, Samples
 
-LONGEST_PROMPT = 2**22
-"""Maximum number of bytes of a prompt."""
-
-MOST_AS_JSON = 2 * 10**6
-"""Maximum number of characters with --json; each takes about 300 bytes of memory."""
-
+LONGEST_PROMPT = 2**22  # bytes
+MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes of memory
 
 Temperature = Annotated[
     float,
-    typer.Option(
+    Option(
         "--temperature",
         "-t",
         help="Below 1: more predictable; above 1: more varied; 0: the most probable character.",
@@ -35,27 +31,25 @@ Temperature = Annotated[
 ]
 TopK = Annotated[
     int | None,
-    typer.Option("--top-k", min=1, help="Use only the K most probable characters.", metavar="K"),
+    Option("--top-k", min=1, help="Use only the K most probable characters.", metavar="K"),
 ]
 TopP = Annotated[
     float | None,
-    typer.Option(
+    Option(
         "--top-p",
         help="Use only the most probable characters that together reach probability P.",
         metavar="P",
     ),
 ]
-Prompt = Annotated[
-    str | None, typer.Option("--prompt", "-p", help="Text to continue.", metavar="TEXT")
-]
+Prompt = Annotated[str | None, Option("--prompt", "-p", help="Text to continue.", metavar="TEXT")]
 PromptFile = Annotated[
     str | None,
-    typer.Option("--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"),
+    Option("--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"),
 ]
-Count = Annotated[int, typer.Option("--count", "-c", min=1, help="Number of samples.", metavar="N")]
+Count = Annotated[int, Option("--count", "-c", min=1, help="Number of samples.", metavar="N")]
 Stop = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--stop",
         help="End a sample before this text, which must begin after the prompt; \\n, \\t and \\\\ "
         "are escapes.",
@@ -64,18 +58,14 @@ Stop = Annotated[
 ]
 Separator = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--separator",
         help="The text between samples [a line of three dashes; a line end between documents].",
         metavar="TEXT",
     ),
 ]
-Echo = Annotated[
-    bool, typer.Option("--echo/--no-echo", help="Print the prompt before its continuation.")
-]
-Raw = Annotated[
-    bool, typer.Option("--raw", help="Send control characters to the terminal as they are.")
-]
+Echo = Annotated[bool, Option("--echo/--no-echo", help="Print the prompt before its continuation.")]
+Raw = Annotated[bool, Option("--raw", help="Send control characters to the terminal as they are.")]
 
 
 def sample(
@@ -99,11 +89,11 @@ def sample(
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
-    _check_held(count, length, as_json)
-
+    if as_json:
+        _check_memory(count, length)
     given, lm = _given(prompt, prompt_file), load(run)
     given = _without_line_end(given, prompt_file) if lm.documents and prompt_file else given
-    with _options_named(prompt_file or "--prompt"):
+    with _source_named(prompt_file or "--prompt"):
         samples = lm.samples(
             count,
             length,
@@ -120,7 +110,7 @@ def sample(
 
 
 def _last_end(lm: LanguageModel) -> bytes:
-    """What follows the last sample: a line end, but nothing after bytes that go to a file."""
+    """A line end, but nothing after bytes that go to a file."""
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
     return b"" if exact else b"\n"
 
@@ -160,12 +150,10 @@ def _show(
 
 
 @contextmanager
-def _options_named(source: str) -> Iterator[None]:
-    """Add the options and the source of the prompt to error messages of the library."""
+def _source_named(source: str) -> Iterator[None]:
+    """Add the source of the prompt to error messages of the library."""
     try:
         yield
-    except ArgumentError as error:
-        raise error.of_option() from None
     except CorpusError as error:
         raise CorpusError(f"{source}: {error}") from None
     except UnknownCharacterError as error:
@@ -173,7 +161,6 @@ def _options_named(source: str) -> Iterator[None]:
 
 
 def _write(samples: Samples, separator: bytes, end: bytes, *, echo: bool, raw: bool) -> None:
-    """Write samples while they are computed; each follows the prompt."""
     put = render.write if render.on_terminal() and not raw else render.write_raw
     before, number = samples.prompt_data if echo else b"", -1
     for piece in samples.pieces():
@@ -202,10 +189,10 @@ def _figures(sample: Sample, symbols: Vocabulary, *, documents: bool) -> dict[st
     return figures | {"end_log_prob": sample.end_log_prob} if documents else figures
 
 
-def _check_held(count: int, length: int, as_json: bool) -> None:
-    if as_json and count * max(1, length) > MOST_AS_JSON:
+def _check_memory(count: int, length: int) -> None:
+    if count * max(1, length) > MOST_AS_JSON:
         raise UsageError(
-            f"--json keeps all samples in memory, so --count times --length must be at most "
+            "--json keeps all samples in memory, so --count times --length must be at most "
             f"{MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
         )
 
@@ -218,8 +205,10 @@ def _given(prompt: str | None, file: str | None) -> bytes:
 
 
 def _read_prompt(source: str) -> bytes:
+    if source == "-" and sys.stdin is None:
+        raise CorpusError("-: standard input is closed")
     try:
-        with _open_prompt(source) as file:
+        with Path(source).open("rb") if source != "-" else nullcontext(sys.stdin.buffer) as file:
             raw = file.read(LONGEST_PROMPT + 1)
     except OSError as error:
         raise CorpusError(f"{source}: cannot read the prompt: {error.strerror}") from None
@@ -237,14 +226,6 @@ def _without_line_end(prompt: bytes, source: str) -> bytes:
     if begun and begun != prompt:
         render.warn(f"{source}: its last line end is left out, so that a sample continues the line")
     return begun
-
-
-def _open_prompt(source: str) -> AbstractContextManager[BinaryIO]:
-    if source != "-":
-        return Path(source).open("rb")
-    if sys.stdin is None:
-        raise CorpusError("-: standard input is closed")
-    return nullcontext(sys.stdin.buffer)
 
 
 def _unescape(text: str) -> str:

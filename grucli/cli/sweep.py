@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer import Argument, Option
 
 from grucli.cli import narrate, options, render
 from grucli.cli.options import command_line
-from grucli.cli.output import answer
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
 from grucli.sweeps.api import make_worker, read_study
@@ -23,7 +23,7 @@ LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
 SweepFile = Annotated[
     Path | None,
-    typer.Argument(
+    Argument(
         help="A settings file whose values may be ranges; docs/sweeps.md describes it.",
         metavar="SWEEP.yaml",
         show_default=False,
@@ -31,7 +31,7 @@ SweepFile = Annotated[
 ]
 Storage = Annotated[
     str | None,
-    typer.Option(
+    Option(
         "--storage",
         help="Keep the study in this database, such as postgresql://user@host/name [a journal "
         "beside the runs].",
@@ -40,7 +40,7 @@ Storage = Annotated[
 ]
 Show = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--show",
         help="Show the results of a study, such as runs/sweep, and train nothing.",
         metavar="STUDY",
@@ -68,7 +68,7 @@ def sweep(
             raise UsageError("--show shows a study; leave out the file, the text and --name")
         by_name = show == Path(show.name) and not show.is_dir()
         summary = read_study((runs_dir or Path("runs")) / show if by_name else show, storage)
-        answer(summary.to_dict(), _lines(summary), as_json=as_json)
+        render.answer(summary.to_dict(), _lines(summary), as_json=as_json)
         _say_written(summary)
         return
     if as_json:

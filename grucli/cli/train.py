@@ -2,13 +2,14 @@
 
 import signal
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, TypeVar
 
 import typer
+from typer import Option
 
 from grucli.cli import narrate, options, render
 from grucli.cli.request import request
@@ -28,11 +29,11 @@ E = TypeVar("E")
 
 Resume = Annotated[
     Path | None,
-    typer.Option("--resume", help="Continue this run from its last checkpoint.", metavar="RUN"),
+    Option("--resume", help="Continue this run from its last checkpoint.", metavar="RUN"),
 ]
 InitFrom = Annotated[
     Path | None,
-    typer.Option(
+    Option(
         "--init-from",
         help="Start a new run from the weights of this run or checkpoint.",
         metavar="RUN|CKPT",
@@ -40,20 +41,19 @@ InitFrom = Annotated[
 ]
 ExtendVocabulary = Annotated[
     bool,
-    typer.Option(
+    Option(
         "--extend-vocabulary",
         help="With --init-from: add the characters that the weights do not know to the vocabulary.",
     ),
 ]
 PrintConfig = Annotated[
-    bool, typer.Option("--print-config", help="Print the settings as YAML, and train nothing.")
+    bool, Option("--print-config", help="Print the settings as YAML, and train nothing.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan, and train nothing.")]
+DryRun = Annotated[bool, Option("--dry-run", help="Show the plan, and train nothing.")]
 Mpi = Annotated[
-    bool,
-    typer.Option("--mpi", help="Train one run with all processes that mpiexec has started."),
+    bool, Option("--mpi", help="Train one run with all processes that mpiexec has started.")
 ]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no samples.")]
+Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress and no samples.")]
 
 
 def train(
@@ -85,7 +85,9 @@ def train(
     weights = TrainOptions(
         init_from=init_from, unknown=unknown, extend_vocabulary=extend_vocabulary
     )
-    with _joined(mpi) as ranks:
+    if not mpi:
+        refuse_equal_runs()
+    with joined(mpi) as ranks:
         if ranks.rank:
             take_part(ranks)
             return
@@ -94,13 +96,6 @@ def train(
             _print_config(asked, ranks)
         else:
             _train(asked, ranks, dry_run=dry_run, quiet=quiet)
-
-
-def _joined(mpi: bool) -> AbstractContextManager[Ranks]:
-    """The ranks that train the run; several processes without --mpi are refused."""
-    if not mpi:
-        refuse_equal_runs()
-    return joined(mpi)
 
 
 def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
@@ -156,9 +151,9 @@ def carry_out(
 
 
 class _Stop:
-    """Whether a signal has asked to stop, and which one."""
+    """Whether a signal has asked to stop."""
 
-    signal = 0
+    signal = 0  # which one
 
     def __call__(self) -> bool:
         return self.signal != 0

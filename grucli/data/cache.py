@@ -24,13 +24,7 @@ import numpy as np
 
 from grucli.data.vocabulary import smallest_unsigned
 from grucli.errors import CorpusError, RunError
-from grucli.files import (
-    open_file,
-    read_json,
-    replace_file,
-    replace_text,
-    temporary_for,
-)
+from grucli.files import open_file, read_json, replace_file, replace_text, temporary_for
 from grucli.nn.params import Ids
 
 IN_MEMORY = 2**25  # maximum bytes of ids that stay in memory; longer texts go to the cache

@@ -88,7 +88,7 @@ def read(
         UnknownCharacterError: the text has symbols that ``vocabulary`` lacks.
     """
     files, not_text = _texts(expand(sources), sources, data)
-    reading = _Reading(data, vocabulary, unknown, extend=extend)
+    reading = _Reading(data, vocabulary, unknown, extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
         text = digest(files)
@@ -131,13 +131,14 @@ def _texts(
     return texts, types
 
 
+@dataclass
 class _Reading:
     """One way to read a text, which decides on its ids and on the name of its cache entry."""
 
-    def __init__(
-        self, data: Data, vocabulary: Vocabulary | None, unknown: Unknown, *, extend: bool
-    ) -> None:
-        self.data, self.given, self.unknown, self.extend = data, vocabulary, unknown, extend
+    data: Data
+    given: Vocabulary | None
+    unknown: Unknown
+    extend: bool
 
     def from_cache(self, text: Digest) -> cache.Encoded | None:
         """The ids of a text that was read in this way before, or None."""
@@ -191,7 +192,8 @@ class _Reading:
                 f"{len(numbering.counts):,} different characters: the most frequent occurs "
                 f"{numbering.counts.max():,} times; set a lower data.min_count"
             )
-        table = numbering.table(vocabulary, self.unknown)
+        # the final id of each provisional one; -1 for symbols to skip
+        table = vocabulary.find(np.array(numbering.symbols, np.uint32), self.unknown)
         rare = table == (-2 if vocabulary.unknown_id is None else vocabulary.unknown_id)
         skipped = int(numbering.counts[table < 0].sum())
         facts = {
@@ -203,7 +205,7 @@ class _Reading:
         dtype, count = smallest_unsigned(len(vocabulary)), numbering.count - skipped
         chunks = partial(numbering.chunks, table, dtype)
         if count * dtype.itemsize <= cache.IN_MEMORY:
-            return cache.Encoded(_joined(chunks(), count, dtype), facts)
+            return cache.Encoded(np.concatenate([np.empty(0, dtype), *chunks()]), facts)
         name = self._name(text, None if self._is_own(vocabulary, own) else vocabulary)
         return cache.store(name, chunks, facts)
 
@@ -286,10 +288,6 @@ class _Numbering:
             frequent = np.append(frequent, np.uint32(UNK))
         return Vocabulary.of(np.unique(frequent), data)
 
-    def table(self, vocabulary: Vocabulary, unknown: Unknown) -> npt.NDArray[np.intp]:
-        """The final id of each provisional one; -1 for symbols to skip."""
-        return vocabulary.find(np.array(self.symbols, np.uint32), unknown)
-
     def chunks(self, table: npt.NDArray[np.intp], dtype: np.dtype[Any]) -> Iterator[Ids]:
         """The text in final ids, chunk by chunk."""
         final = table.astype(dtype)  # wrong for symbols to skip, which are removed below
@@ -299,12 +297,3 @@ class _Numbering:
             numbers = np.frombuffer(self.provisional.read(length * stored.itemsize), stored)
             chunk = final[numbers]
             yield chunk[~skipped[numbers]] if skipped.any() else chunk
-
-
-def _joined(chunks: Iterator[Ids], count: int, dtype: npt.DTypeLike) -> Ids:
-    ids = np.empty(count, dtype)
-    end = 0
-    for chunk in chunks:
-        ids[end : end + len(chunk)] = chunk
-        end += len(chunk)
-    return ids

@@ -13,15 +13,7 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grucli.config import (
-    BUDGETS,
-    Settings,
-    Values,
-    flatten,
-    read_file,
-    resolve,
-    to_scalar,
-)
+from grucli.config import BUDGETS, Settings, Values, flatten, read_file, resolve, to_scalar
 from grucli.errors import SettingsError
 
 FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or {log: [1e-3, 3e-2]}"

@@ -114,7 +114,6 @@ class Study:
     # ---- read
 
     def trials(self) -> list[TrialRecord]:
-        """All trials, in their order."""
         with quietly(self.storage_name):
             return [self._record(one) for one in self.optuna_study.get_trials(deepcopy=False)]
 
@@ -126,13 +125,13 @@ class Study:
         }
         end = ENDS.get(frozen.state.name, "")
         record = TrialRecord.read(frozen.number, end, values, frozen.user_attrs)
-        status = (record.kind or end) if end else self._status_of_unfinished(record)
+        if end:
+            status = record.kind or end
+        elif record.folder != self.folder_id:
+            status = "elsewhere"
+        else:
+            status = "stopped" if self.claim(record).is_free() else "running"
         return replace(record, status=status)
-
-    def _status_of_unfinished(self, record: TrialRecord) -> str:
-        if record.folder != self.folder_id:
-            return "elsewhere"
-        return "stopped" if self.claim(record).is_free() else "running"
 
     def claim(self, record: TrialRecord) -> Lock:
         """The lock that the worker of a trial holds."""
@@ -148,7 +147,6 @@ class Study:
         return any(one.status == "running" and one.host == host for one in self.trials())
 
     def summary(self) -> Summary:
-        """Its results so far."""
         trials = self.trials()
         return Summary(
             self.folder, sorted(trials, key=by_result), self._importances(trials),

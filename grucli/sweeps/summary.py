@@ -186,6 +186,6 @@ def _union(sessions: Sequence[tuple[float, float]]) -> float:
 
 def _has_losses(path: Path) -> bool:
     try:
-        return any(curve.name == "validation" for curve in Run(path).curves())
+        return bool(Run(path).validation_losses())
     except CheckpointError:
         return False

@@ -3,8 +3,6 @@
 from contextlib import closing, suppress
 from dataclasses import replace
 
-import numpy as np
-
 from grucli.config import Settings
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
@@ -20,8 +18,7 @@ def take_part(ranks: Ranks) -> None:
     """Train in the run of rank 0, until it ends. The other ranks call this."""
     with suppress(Ended):
         plan = shared_plan(None, ranks)
-        trainer = Trainer(plan, start(plan), RunWriter.nowhere(), ranks=ranks)
-        with closing(trainer), np.errstate(all="ignore"):
+        with closing(Trainer(plan, start(plan), RunWriter.nowhere())) as trainer:
             trainer.estimate()
             for _ in trainer.train(lambda: ranks.signal != 0):
                 pass
@@ -29,11 +26,7 @@ def take_part(ranks: Ranks) -> None:
 
 
 def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
-    """The plan of rank 0, which the other ranks, who have None, make from texts of their own.
-
-    Raises:
-        UsageError: a rank cannot take part.
-    """
+    """The plan of rank 0, which the other ranks, who have None, make from texts of their own."""
     ranks.meet()
     description = plan and (plan.settings, replace(plan.corpus, ids=plan.corpus.ids[:0]))
     settings, corpus = ranks.exchange(description)[0]

@@ -15,34 +15,18 @@ from grucli import __version__, evaluation, threads
 from grucli.config import Settings, Train
 from grucli.data.corpus import Corpus
 from grucli.data.vocabulary import unified
-from grucli.data.windows import (
-    Splits,
-    Windows,
-    count_symbols,
-    fit_windows,
-    split,
-)
-from grucli.errors import (
-    CorpusError,
-    SettingsError,
-    UnknownCharacterError,
-    UsageError,
-)
+from grucli.data.windows import Splits, Windows, count_symbols, fit_windows, split
+from grucli.errors import CorpusError, SettingsError, UnknownCharacterError, UsageError
 from grucli.nn.backend import NUMPY, Backend, fingerprint, select
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, shapes, workspace_size
 from grucli.nn.onednn import Unavailable
 from grucli.nn.params import count
 from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
+from grucli.training import schedules
 from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
-from grucli.training.schedules import (
-    MOST_EVALUATIONS,
-    Budget,
-    early_evaluation,
-    evaluation_interval,
-    is_early_evaluation,
-)
+from grucli.training.schedules import Budget
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)  # purposes of random numbers
 
@@ -71,13 +55,11 @@ class Plan:
     eval_every: int  # number of steps between evaluations
     early: int = 1  # step of the first evaluation, if `eval_every` is much later
     products: Backend = NUMPY  # how matrix products are computed
-    ranks: int = 1
-    mpi: str = ""  # name and version of the MPI that joins the ranks; empty for one rank
+    ranks: Ranks = ALONE
     unseen: Sequence[int] = ()  # ids of symbols that occur in held-out text alone
 
     @property
     def parameters(self) -> int:
-        """Number of parameters."""
         model = self.settings.model
         return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
@@ -91,8 +73,8 @@ class Plan:
         if self.settings.train.eval_every is not None:
             return on_time
         if self.budget.seconds is None:
-            return on_time or is_early_evaluation(step, self.early, self.eval_every)
-        least = self.budget.seconds / MOST_EVALUATIONS
+            return on_time or schedules.is_early_evaluation(step, self.early, self.eval_every)
+        least = self.budget.seconds / schedules.MOST_EVALUATIONS
         return waited >= early or (on_time and waited >= least)
 
     @property
@@ -102,14 +84,9 @@ class Plan:
         # parameters, packed weights (two), m, v; gradients per process; masked copy and masks
         buffers = 5 + self.workers + 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
-        size = partial(
-            workspace_size,
-            H=H,
-            L=L,
-            cell=model.variant,
-            resets=self.settings.data.documents is not None,
-        )
-        workspaces = size(windows.T, -(-windows.B // self.ranks), dropout=bool(model.dropout))
+        resets = self.settings.data.documents is not None
+        size = partial(workspace_size, H=H, L=L, cell=model.variant, resets=resets)
+        workspaces = size(windows.T, -(-windows.B // self.ranks.size), dropout=bool(model.dropout))
         workspaces += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = buffers * self.parameters + workspaces + 2 * self.workers * logits
@@ -120,11 +97,7 @@ class Plan:
 def make_plan(
     settings: Settings, corpus: Corpus, ranks: Ranks = ALONE, old: Checkpoint | None = None
 ) -> Plan:
-    """The plan of a run on this rank. ``old`` are the weights that it starts from or continues.
-
-    Raises:
-        UsageError: the settings do not fit the text, the machine or the number of ranks.
-    """
+    """The plan of a run on this rank. ``old`` are the weights that it starts from or continues."""
     train, splits = settings.train, split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
@@ -142,14 +115,13 @@ def make_plan(
         counts=counts,
         workers=_workers(train, windows.B, ranks),
         budget=budget,
-        eval_every=evaluation_interval(train, budget, step_chars, val_chars),
+        eval_every=schedules.evaluation_interval(train, budget, step_chars, val_chars),
         products=_products(train),
-        ranks=ranks.size,
-        mpi=ranks.library,
+        ranks=ranks,
         unseen=unseen,
     )
     _check_memory(plan)
-    return replace(plan, early=early_evaluation(plan.parameters, step_chars, val_chars))
+    return replace(plan, early=schedules.early_evaluation(plan.parameters, step_chars, val_chars))
 
 
 def _check_memory(plan: Plan) -> None:
@@ -163,17 +135,14 @@ def _check_memory(plan: Plan) -> None:
 
 
 def _workers(train: Train, B: int, ranks: Ranks) -> int:
-    """The number of processes of this rank."""
     if ranks.size > B:
         raise UsageError(
             f"{ranks.size} ranks cannot share {B} streams: start at most {B}, or raise train.batch"
         )
-    wanted = None if train.workers == "auto" else train.workers
-    return choose_workers(wanted, len(ranks.share(B)), ranks.local)
+    return choose_workers(train.workers, len(ranks.share(B)), ranks.local)
 
 
 def _products(train: Train) -> Backend:
-    """The products that the settings ask for."""
     try:
         return select(train.products, train.precision)
     except Unavailable as reason:
@@ -227,7 +196,7 @@ def _fewer_symbols(counts: npt.NDArray[np.int64]) -> str:
 
 
 def physical_memory() -> int | None:
-    """Bytes of memory of this machine; None if the system does not tell."""
+    """Bytes; None if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -236,13 +205,13 @@ def physical_memory() -> int | None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
-    corpus, text = plan.corpus, plan.corpus.text_id
+    corpus, text, mpi = plan.corpus, plan.corpus.text_id, plan.ranks.library
     paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
     return {
-        "versions": versions(plan.products) | ({"mpi": plan.mpi} if plan.mpi else {}),
+        "versions": versions(plan.products) | ({"mpi": mpi} if mpi else {}),
         "seed": plan.settings.train.seed,
         "workers": plan.workers,
-        "ranks": plan.ranks,
+        "ranks": plan.ranks.size,
         "corpus": {
             "paths": paths,
             "bytes": text.bytes,

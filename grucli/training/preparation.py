@@ -11,16 +11,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from grucli.config import (
-    INFLUENCES,
-    Data,
-    Optim,
-    Settings,
-    Values,
-    changed_keys,
-    flatten,
-    resolve,
-)
+from grucli.config import INFLUENCES, Data, Optim, Settings, Values, changed_keys, flatten, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
@@ -77,7 +68,6 @@ def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) 
 
 
 def _check(request: Request, ranks: Ranks) -> None:
-    """Refuse a request that contradicts itself."""
     resume, init_from = request.resume is not None, request.init_from is not None
     if resume and (request.name is not None or request.runs_dir is not None):
         raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
@@ -112,11 +102,10 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
     values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
     notes = advice.about_documents(plan)
-    return Session(request, ranks, plan, partial(start, plan), suited=values, notes=notes)
+    return Session(request, plan, partial(start, plan), suited=values, notes=notes)
 
 
 def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
-    """A new run that starts from the weights of another run."""
     opened = Run.open(path)
     file, old = opened.file, opened.checkpoint
     layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
@@ -139,7 +128,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
         "extend_vocabulary": extended,
     }
     initial = partial(start, plan, old)
-    return Session(request, ranks, plan, initial, suited=values, notes=notes, init_from=init_from)
+    return Session(request, plan, initial, suited=values, notes=notes, init_from=init_from)
 
 
 def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
@@ -186,7 +175,6 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
 
 
 def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
-    """A run that goes on from its last checkpoint."""
     layers, config = request.layers(), run.path / "config.yaml"
     file, old, problem = run.checkpoints.last_sound()
     notes = [f"{problem}; continuing from {file.name}, the newest intact one"] if problem else []
@@ -201,11 +189,10 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     saved = resume(plan, old, done=run.info.status == "done")
     notes += advice.about_rate(plan, saved.progress)
     initial = partial(_initial, run, plan)
-    return Session(request, ranks, plan, initial, saved, file, run, notes=notes)
+    return Session(request, plan, initial, saved, file, run, notes=notes)
 
 
 def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
-    """The state that a run has started from."""
     weights = _first_weights(run)
     return start(plan, None if weights is None else Run.open(weights.file).checkpoint)
 
@@ -282,7 +269,6 @@ def _resumable(old: Settings, layers: Layers) -> Settings:
 
 
 def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
-    """The paths of the text of a run."""
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
         raise UsageError(

@@ -11,18 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from grucli.config import (
-    Values,
-    to_yaml,
-)
+from grucli.config import Values, to_yaml
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.errors import (
-    CheckpointError,
-    GrucliError,
-    RunError,
-    UsageError,
-)
+from grucli.errors import CheckpointError, GrucliError, RunError, UsageError
 from grucli.evaluation import Stopped
 from grucli.files import replace_text
 from grucli.run.checkpoint import Checkpoint
@@ -33,7 +25,6 @@ from grucli.run.writer import RunWriter
 from grucli.training import advice
 from grucli.training.events import Event, Finished, NotReported, Saved, Started
 from grucli.training.plan import Plan, describe
-from grucli.training.ranks import Ranks
 from grucli.training.request import Request
 from grucli.training.trainer import Trainer
 
@@ -55,7 +46,6 @@ class Session:
     """A run that is ready to start or to continue. It must be closed; ``events`` does that."""
 
     request: Request
-    ranks: Ranks
     plan: Plan
     initial: Callable[[], Checkpoint]  # makes the state that the run starts or has started from
     saved: Checkpoint | None = None  # the state from which a resumed run continues
@@ -67,6 +57,7 @@ class Session:
     began: float = field(default_factory=time.perf_counter)  # training time counts from here
     conclusion: Conclusion | None = None  # of a run that has reached its end
     unreported: str = ""  # why the last report was not written, or is not complete
+    report_due: float = 0.0  # time of the run from which the next report may be written
 
     def __post_init__(self) -> None:
         self.notes = [*advice.about_plan(self.plan), *self.notes]
@@ -77,7 +68,6 @@ class Session:
         return self.saved or self.initial()
 
     def close(self) -> None:
-        """Release the lock of the run, if it has one."""
         if self.run is not None:
             self.run.release()
 
@@ -88,55 +78,65 @@ class Session:
         At the end of the context, the status in ``run.json`` says how the run has ended. The run
         stays locked.
         """
-        run = self.run = self._created() if self.run is None else self._reopened()
-        with _status(run), closing(self._trainer(run)) as trainer:
-            yield trainer
-            trainer.recorder.catch_up()
-            run.update_info(status="done" if trainer.finished else "interrupted")
+        run = self.run = self._created() if self.run is None else self._reopened(self.run)
+        with _status(run):
+            elapsed = time.perf_counter() - self.began
+            if self.checkpoint.progress.seconds is None:
+                elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
+            trainer = Trainer(self.plan, self.checkpoint, run, elapsed, initial=self.initial)
+            with closing(trainer):
+                yield trainer
+                trainer.recorder.catch_up()
+                run.update_info(status="done" if trainer.finished else "interrupted")
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, bool]:
         """Train, and yield the events from ``Started`` to ``Finished``; return whether it is done.
 
         A caller that leaves the loop stops the run as ``stop`` does: it is saved and can be
         resumed. An exception inside the iterator, such as KeyboardInterrupt, saves nothing.
-
-        Raises:
-            UsageError: the run directory is not writable.
-            RunError: a file could not be written during training, or the run has diverged.
         """
         left = False
         with closing(self):
             with self.trainer() as trainer:
-                yield self._started(trainer)
-                events = trainer.train(lambda: left or self.ranks.signal != 0 or stop())
-                reports = _Reports(trainer)
-                while (event := _next(events)) is not None:
+                progress, expected = trainer.checkpoint.progress, trainer.estimate()
+                yield Started(
+                    trainer.run.path, progress.step, progress.best_loss, expected, tuple(self.notes)
+                )
+                ranks = self.plan.ranks
+                events = trainer.train(lambda: left or ranks.signal != 0 or stop())
+                while (event := next(events, None)) is not None:
                     try:
                         if isinstance(event, Saved):
-                            yield from reports.when_due()
+                            yield from self._report_when_due(trainer)
                         yield event
                     except GeneratorExit:
                         left = True
-                        while _next(events) is not None:
+                        for _ in events:
                             pass
                         raise
+            before = self.unreported
             self._report_the_end(trainer)
-        if self.unreported not in ("", reports.told):
+        if self.unreported not in ("", before):
             yield NotReported(self.unreported)
         yield Finished(Run(trainer.run.path), trainer.finished)
         return trainer.finished
 
-    @np.errstate(all="ignore")
-    def _started(self, trainer: Trainer) -> Started:
-        progress, expected = trainer.checkpoint.progress, trainer.estimate()
-        return Started(
-            trainer.run.path, progress.step, progress.best_loss, expected, tuple(self.notes)
-        )
+    def _report_when_due(self, trainer: Trainer) -> Iterator[NotReported]:
+        """Write a report, if ``REPORTS_SHARE`` allows it; tell once what is wrong."""
+        began, before = trainer.elapsed, self.unreported
+        if began < self.report_due:
+            return
+        self.unreported = _write_report(trainer.run)
+        ended = trainer.elapsed
+        self.report_due = ended + (ended - began) / REPORTS_SHARE
+        if self.unreported not in ("", before):
+            yield NotReported(self.unreported)
 
     @np.errstate(all="ignore")
     def _report_the_end(self, trainer: Trainer) -> None:
         """Conclude a run that has reached its end, and write the last report."""
         run, text, said = trainer.run, self.plan.corpus, list[str]()
+        self.unreported = ""
         try:
             if trainer.finished:
                 conclusion = conclude_run(run.path, text, trainer.stop)
@@ -149,14 +149,6 @@ class Session:
         finally:
             problem = _write_report(run, said, text if trainer.finished else None)
             self.unreported = problem or self.unreported
-
-    def _trainer(self, run: RunWriter) -> Trainer:
-        elapsed = time.perf_counter() - self.began
-        if self.checkpoint.progress.seconds is None:
-            elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
-        return Trainer(
-            self.plan, self.checkpoint, run, elapsed, ranks=self.ranks, initial=self.initial
-        )
 
     def _created(self) -> RunWriter:
         request, plan, model = self.request, self.plan, self.plan.settings.model
@@ -178,10 +170,9 @@ class Session:
         """The command lines of all sessions of the run, as far as they are known."""
         return [*before, self.request.command] if self.request.command else list(before)
 
-    def _reopened(self) -> RunWriter:
+    def _reopened(self, run: RunWriter) -> RunWriter:
         """Reset the files of a run to the checkpoint from which it continues."""
-        run, progress = self.run, self.checkpoint.progress
-        assert run is not None
+        progress = self.checkpoint.progress
         try:
             run.make_ready()
             if self.file is not None:
@@ -211,12 +202,6 @@ def _status(run: RunWriter) -> Iterator[None]:
         raise
 
 
-def _next(events: Iterator[Event]) -> Event | None:
-    """The next event, or None at the end. NumPy's warnings are off only inside this call."""
-    with np.errstate(all="ignore"):  # training checks that loss and gradient are finite
-        return next(events, None)
-
-
 def _note_status(run: RunWriter, status: str) -> None:
     """Write a status, and ignore failures: the user must see the error that ended the run."""
     with contextlib.suppress(OSError, RunError, CheckpointError):
@@ -244,30 +229,10 @@ def _ended_by(run: RunWriter, error: OSError) -> str:
 
 
 def _title(plan: Plan) -> str:
-    """The suffix of a run's name, made from the name of its text."""
     source = plan.corpus.sources[0]
     if source == STANDARD_INPUT:
         return "stdin"
     return Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
-
-
-class _Reports:
-    """The reports of a run in training."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.due = trainer, 0.0
-        self.told = ""  # what was wrong with the last one, if anything
-
-    def when_due(self) -> Iterator[NotReported]:
-        """Write a report, if ``REPORTS_SHARE`` allows it; tell once what is wrong."""
-        began = self.trainer.elapsed
-        if began < self.due:
-            return
-        problem, before = _write_report(self.trainer.run), self.told
-        ended = self.trainer.elapsed
-        self.due, self.told = ended + (ended - began) / REPORTS_SHARE, problem
-        if problem not in ("", before):
-            yield NotReported(problem)
 
 
 def _write_report(run: RunWriter, said: Sequence[str] = (), text: Corpus | None = None) -> str:

@@ -3,7 +3,6 @@
 import pytest
 
 from grucli.cli import render
-from grucli.cli.output import answer
 from grucli.text_out import printable
 from tests.cli.helpers import HARMLESS, HOSTILE
 
@@ -19,7 +18,7 @@ def test_a_table_has_columns_where_there_is_room_or_no_terminal(
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setattr("sys.stdout.isatty", lambda: terminal)
-    answer([], render.table(ROWS), as_json=False)
+    render.answer([], render.table(ROWS), as_json=False)
     assert capfdbinary.readouterr().out.decode().splitlines() == [
         "run                   loss    corpus",
         "20261124-a-long-name   1.5  text.txt",
@@ -32,7 +31,7 @@ def test_a_terminal_too_narrow_for_it_gets_a_line_for_each_cell(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "35")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    answer([], render.table(ROWS), as_json=False)
+    render.answer([], render.table(ROWS), as_json=False)
     assert capfdbinary.readouterr().out.decode().splitlines() == [
         "20261124-a-long-name",
         "  loss    1.5",
@@ -45,10 +44,10 @@ def test_a_terminal_too_narrow_for_it_gets_a_line_for_each_cell(
 
 def test_an_answer_is_lines_or_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     records = [{"a": 1, "b": "\x1b"}]
-    answer(records, render.table([("a", "b"), ("1", "2")]), as_json=False)
+    render.answer(records, render.table([("a", "b"), ("1", "2")]), as_json=False)
     assert capfdbinary.readouterr().out == b"a  b\n1  2\n"
     unread = iter(["not read"])
-    answer(records, unread, as_json=True)
+    render.answer(records, unread, as_json=True)
     assert capfdbinary.readouterr().out == b'[{"a": 1, "b": "\\u001b"}]\n'
     assert list(unread) == ["not read"]
 
@@ -58,7 +57,7 @@ def test_a_narrow_terminal_drops_the_least_used_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "35")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
-    answer([], render.table(ROWS, drop=["loss", "corpus"]), as_json=False)
+    render.answer([], render.table(ROWS, drop=["loss", "corpus"]), as_json=False)
     assert capfdbinary.readouterr().out.decode().splitlines() == [
         "run                     corpus",
         "20261124-a-long-name  text.txt",

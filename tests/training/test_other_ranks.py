@@ -84,17 +84,14 @@ def together(lead: Lead, **changes: object) -> None:
         assert not any(thread.is_alive() for thread in threads)
 
 
-def train(
-    plan: Plan, ranks: Ranks, run: RunWriter, stop: Callable[[], bool] = lambda: False
-) -> list[Event]:
+def train(plan: Plan, run: RunWriter, stop: Callable[[], bool] = lambda: False) -> list[Event]:
     """The events of a run, from its start or its last checkpoint."""
     if run.checkpoints.exist:
         checkpoint = resume(plan, checkpoints.read(run.checkpoints.find("last")))
         run.drop_after(checkpoint.progress.step)
     else:
         checkpoint = start(plan)
-    trainer = Trainer(plan, checkpoint, run, ranks=ranks)
-    with closing(trainer), np.errstate(all="ignore"):
+    with closing(Trainer(plan, checkpoint, run)) as trainer:
         trainer.estimate()
         return list(trainer.train(stop))
 
@@ -115,7 +112,7 @@ def whole(**changes: object) -> tuple[RunWriter, list[Event]]:
 
     def lead(plan: Plan, ranks: Ranks) -> None:
         run = new_run(plan, "whole")
-        results.extend([run, train(plan, ranks, run)])
+        results.extend([run, train(plan, run)])
 
     together(lead, **changes)
     run, events = results
@@ -136,7 +133,7 @@ def test_all_ranks_go_back_together() -> None:
     run, events = whole(**wild)
     plan = plan_for(ALONE, **wild)
     alone = new_run(plan, "alone")
-    expected = [one.lr_factor for one in train(plan, ALONE, alone) if isinstance(one, RolledBack)]
+    expected = [one.lr_factor for one in train(plan, alone) if isinstance(one, RolledBack)]
     assert len(expected) > 1
     assert [one.lr_factor for one in events if isinstance(one, RolledBack)] == expected
     assert [one.step for one in run.info.went_back] == [one.step for one in alone.info.went_back]
@@ -155,7 +152,7 @@ def test_a_disk_that_is_full_for_a_while_stops_nobody(monkeypatch: pytest.Monkey
     def lead(plan: Plan, ranks: Ranks) -> None:
         run = new_run(plan)
         monkeypatch.setattr(checkpoints, "write", full)
-        events.extend(train(plan, ranks, run))
+        events.extend(train(plan, run))
         assert_equal(run, undisturbed)
 
     together(lead, train__save_minutes=1e-6)
@@ -170,14 +167,14 @@ def test_what_ends_rank_0_ends_all(monkeypatch: pytest.MonkeyPatch) -> None:
         run = new_run(plan)
         monkeypatch.setattr(RunWriter, "append_metrics", denied)
         with pytest.raises(OSError, match="Permission denied"):
-            train(plan, ranks, run)
+            train(plan, run)
 
     together(lead)
 
 
 def test_who_leaves_the_loop_of_rank_0_ends_all() -> None:
     def lead(plan: Plan, ranks: Ranks) -> None:
-        with closing(Trainer(plan, start(plan), new_run(plan), ranks=ranks)) as trainer:
+        with closing(Trainer(plan, start(plan), new_run(plan))) as trainer:
             trainer.estimate()
             for event in trainer.train():
                 if isinstance(event, Sampled):
@@ -218,14 +215,14 @@ def test_a_stop_at_any_moment_stops_all_and_loses_nothing(number: int) -> None:
         return asked >= number
 
     def stopped(plan: Plan, ranks: Ranks) -> None:
-        train(plan, ranks, new_run(plan), stop)
+        train(plan, new_run(plan), stop)
 
     def resumed(plan: Plan, ranks: Ranks) -> None:
         (path,) = Path("runs").glob("*-run")
         run = RunWriter(path)
         assert last(run).progress.due
         assert last(run).progress.step < 24
-        train(plan, ranks, run)
+        train(plan, run)
         assert_equal(run, undisturbed)
 
     together(stopped)

@@ -50,7 +50,7 @@ def together(
             states[rank] = start(plan)
             if rank:
                 states[rank].model.params.flat[:] = 0  # what rank 0 knows must come from it
-            with closing(TrainStep(plan, states[rank], ranks)) as step, np.errstate(all="ignore"):
+            with closing(TrainStep(plan, states[rank])) as step, np.errstate(all="ignore"):
                 step.synchronize()
                 work(step)
         except BaseException as error:
