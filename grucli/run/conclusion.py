@@ -63,7 +63,7 @@ def conclude_run(
         copied, words = _examine_sample(best, settings.train.seed, splits, stop)
     out_of_patience = progress.out_of_patience(settings.train.patience)
     stopped_early = progress.evaluations_since_best if out_of_patience else None
-    val = [row.loss for row in run.rows() if row.split == "val"]
+    val = run.validation_losses()
     if not val or progress.best_loss is None:
         return Conclusion(stopped_early, uniform, unigram, copied, words)
     seen = splits.train[-max(2, len(splits.val)) :]

@@ -211,6 +211,9 @@ class Run:
         """
         return curves(self.metrics, by, column)
 
+    def validation_losses(self) -> list[float]:
+        return [row.loss for row in self.rows() if row.split == "val"]
+
     def samples(self) -> list[tuple[int, Path]]:
         """The samples with their steps, in order, without what is not a file."""
         folder = self.path / "samples"
