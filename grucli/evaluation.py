@@ -174,7 +174,6 @@ def _evaluate_pieces(
     scored_from: npt.NDArray[np.intp],
     length: int,
 ) -> Iterator[Score]:
-    """Yield the scores of a batch of pieces, ``WINDOW`` steps at a time."""
     state = model.zero_state(len(starts))
     workspace = model.workspace(min(WINDOW, length), len(starts))
     packed = model.packed(len(starts), backward=False)
@@ -230,10 +229,7 @@ def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
 
 
 def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:
-    """The losses of guessing a text (N,) uniformly, and by the frequencies in the training text.
-
-    They are in nats per symbol. The training text has ``counts``, (V,).
-    """
+    """The losses of guessing a text (N,), uniformly and by the training text's ``counts`` (V,)."""
     return math.log(len(counts)), guessed(counts, count_symbols(ids, len(counts)))
 
 

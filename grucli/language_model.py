@@ -227,12 +227,15 @@ class LanguageModel:
         check_stops(asked["stop"])
         points, places, read = self._places(asked["prompt"], asked["unknown"])
         stops = [unified(text, self.data).encode(errors="replace") for text in asked["stop"]]
+        end, before = self.vocabulary.line_end, places[read]
+        if not (len(before) or self.documents or end is None):
+            before = np.array([end])
         seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
         return Samples(
             model=self.model if count < MANY_SAMPLES else self.batch_model,
             vocabulary=self.vocabulary,
             counts=self.counts,
-            prompt=self._before_sample(places[read]),
+            prompt=before,
             prompt_data=self.vocabulary.text_of(points[read]),
             count=count,
             length=length,
@@ -240,13 +243,6 @@ class LanguageModel:
             seed=secrets.randbits(32) if seed is None else seed,
             stops=[*stops, b"\n"] if self.documents else stops,
         )
-
-    def _before_sample(self, prompt: Ids) -> Ids:
-        """The ids that the model reads before a sample: the prompt, or a line end without one."""
-        end = self.vocabulary.line_end
-        if len(prompt) or self.documents or end is None:
-            return prompt
-        return np.array([end])
 
     # ---- scoring
 
@@ -325,7 +321,7 @@ class LanguageModel:
 
         Args:
             text: a text; a text that ``read`` has returned; or ids (N,), in memory or mapped. It
-                may have symbols of the held-out text, ``unseen`` ones.
+                may have ``unseen`` symbols.
             unknown: as in ``score``. For the result of ``read``, "floor" charges for the symbols
                 that it left out.
             begins: False for a part of a longer text: no separator is read before it.
@@ -382,22 +378,18 @@ class LanguageModel:
         """
         if not 1 <= layer <= self.model.L:
             raise ArgumentError("layer", f"must be from 1 to {self.model.L}, not {layer}")
-        return _states(self.model, self.encode(text, unknown=unknown), layer)
-
-
-def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
-    """The states and gates of a layer while it reads ids (T,) from their start, each (T, H)."""
-    cell, state, begin = CELLS[model.cell], model.zero_state(1), model.separator is not None
-    if begin:
-        ids = np.concatenate([[model.separator], ids])
-    names = (*cell.STATE, *cell.GATES, *cell.SAVED)
-    workspace = model.workspace(WINDOW, 1)
-    arrays = np.empty((len(names), len(ids), model.H), state.dtype)
-    for lo in range(0, len(ids), WINDOW):
-        x = ids[lo : lo + WINDOW, None]
-        used = workspace.first(len(x))
-        _, state = model.run(x, state, used)
-        cache = used.caches[layer - 1]
-        values = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])
-        arrays[:, lo : lo + WINDOW] = values[:, :, 0]
-    return {name: array[begin:] for name, array in zip(names, arrays, strict=True) if name}
+        model, ids = self.model, self.encode(text, unknown=unknown)
+        cell, state, begin = CELLS[model.cell], model.zero_state(1), model.separator is not None
+        if begin:
+            ids = np.concatenate([[model.separator], ids])
+        names = (*cell.STATE, *cell.GATES, *cell.SAVED)
+        workspace = model.workspace(WINDOW, 1)
+        arrays = np.empty((len(names), len(ids), model.H), state.dtype)
+        for lo in range(0, len(ids), WINDOW):
+            x = ids[lo : lo + WINDOW, None]
+            used = workspace.first(len(x))
+            _, state = model.run(x, state, used)
+            cache = used.caches[layer - 1]
+            values = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])
+            arrays[:, lo : lo + WINDOW] = values[:, :, 0]
+        return {name: array[begin:] for name, array in zip(names, arrays, strict=True) if name}

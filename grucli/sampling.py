@@ -35,8 +35,8 @@ BURST = 16  # characters computed between synchronizations of threads, or change
 
 COLDEST, HOTTEST = 1e20, 1e-20  # factors of the logits whose products stay in float32's range
 
+# What ``generate`` yields for each character: ids (samples,), and their logits (samples, V).
 Steps = Iterator[tuple[npt.NDArray[np.intp], Array]]
-"""What ``generate`` yields for each character: ids (samples,) and logits (samples, V)."""
 
 
 # ---- one character -----------------------------------------------------------------------------
@@ -300,7 +300,6 @@ class StopFilter:
 
 
 def check_stops(stops: Iterable[str]) -> None:
-    """Refuse stop texts that are empty or too long."""
     for stop in stops:
         if not stop:
             raise ArgumentError("stop", "needs a text; an empty one would end every sample at once")

@@ -61,25 +61,18 @@ def conclude_run(
     copied = words = None
     if settings.sample.length:
         copied, words = _examine_sample(best, settings.train.seed, splits, stop)
-    out_of_patience = progress.out_of_patience(settings.train.patience)
-    stopped_early = progress.evaluations_since_best if out_of_patience else None
+    stopped_early = None
+    if progress.out_of_patience(settings.train.patience):
+        stopped_early = progress.evaluations_since_best
     val = run.validation_losses()
     if not val or progress.best_loss is None:
         return Conclusion(stopped_early, uniform, unigram, copied, words)
     seen = splits.train[-max(2, len(splits.val)) :]
     train = evaluate(best.model, seen, available_cores(), stop, begins=False).loss
     losses = Losses(train, val, uniform, unigram, differ_in_kind(last.counts, splits.val))
-    return Conclusion(
-        stopped_early,
-        uniform,
-        unigram,
-        copied,
-        words,
-        progress.best_step,
-        progress.best_loss,
-        train,
-        judge(losses, settings, copied.share if copied else 0.0),
-    )
+    verdict = judge(losses, settings, copied.share if copied else 0.0)
+    best_of = progress.best_step, progress.best_loss
+    return Conclusion(stopped_early, uniform, unigram, copied, words, *best_of, train, verdict)
 
 
 def _examine_sample(

@@ -34,12 +34,10 @@ class Copied:
 
     @property
     def share(self) -> float:
-        """The passage as a fraction of the sample."""
         return self.chars / self.sample_chars if self.sample_chars else 0.0
 
 
 def find_copy(sample: Ids, train: Ids, vocabulary: Vocabulary) -> Copied:
-    """Find the longest passage that a sample copies from the training text."""
     searched = train[-SEARCHED:]
     length, start = longest_copy(sample, searched)
     text = vocabulary.decode(sample[start : start + length]).decode(errors="replace")
@@ -120,16 +118,12 @@ def known_words(sample: str, train: str, val: str) -> KnownWords | None:
     if min(len(of_sample), len(held_out)) < FEWEST_WORDS:
         return None
     known = set(_words(train))
-    share = _count(held_out, known) / len(held_out)
+    share = sum(word in known for word in held_out) / len(held_out)
     if share < USUAL_SHARE:
         return None
-    return KnownWords(_count(of_sample, known), len(of_sample), share)
+    return KnownWords(sum(word in known for word in of_sample), len(of_sample), share)
 
 
 def _words(text: str) -> list[str]:
     """The words of a text without the first and the last, which may be incomplete."""
     return [word.casefold() for word in WORD.findall(text)][1:-1]
-
-
-def _count(words: list[str], known: set[str]) -> int:
-    return sum(word in known for word in words)

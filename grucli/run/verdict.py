@@ -47,12 +47,10 @@ class Losses:
 
     @property
     def gap(self) -> float:
-        """The lowest validation loss minus the training loss."""
         return self.best - self.train
 
     @property
     def risen(self) -> float:
-        """The last validation loss minus the lowest one."""
         return self.val[-1] - self.best
 
     @property
@@ -77,7 +75,6 @@ class Losses:
 
 
 def uncertain(loss: float, symbol: str) -> str:
-    """Say in words what a loss, in nats, means."""
     return (
         f"The model is as uncertain about each {symbol} as about a choice among "
         f"{choices(loss)} equally likely ones."
