@@ -19,7 +19,7 @@ class Archive:
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.path, self.archive = path, archive
+        self.archive = archive
         self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(self.members) != len(archive.infolist()):
             raise ValueError("a member occurs twice")
@@ -33,17 +33,17 @@ class Archive:
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
         with self.archive.open(info) as file:
-            found, _, found_type = _read_header(file)
+            actual, _, actual_type = _read_header(file)
             start = file.tell()
-        fits = len(found) == len(shape) and all(
-            want in (None, have) for want, have in zip(shape, found, strict=True)
+        fits = len(actual) == len(shape) and all(
+            size in (None, has) for size, has in zip(shape, actual, strict=True)
         )
-        if not fits or found_type != np.dtype(dtype):
+        if not fits or actual_type != np.dtype(dtype):
             raise ValueError(
-                f"{name} is {found_type}{list(found)}, not {np.dtype(dtype)}"
-                f"{['any' if want is None else want for want in shape]}"
+                f"{name} is {actual_type}{list(actual)}, not {np.dtype(dtype)}"
+                f"{['any' if size is None else size for size in shape]}"
             )
-        size = int(np.prod(found, dtype=object)) * np.dtype(dtype).itemsize
+        size = int(np.prod(actual, dtype=object)) * np.dtype(dtype).itemsize
         if info.file_size != start + size:
             raise ValueError(
                 f"{name} should have {size:,} bytes but has {info.file_size - start:,}"

@@ -279,8 +279,7 @@ class _Reader:
     """Reads the members of a file and checks them against the settings."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.path = path
-        self.archive = Archive(path, archive)
+        self.path, self.archive = path, Archive(path, archive)
         self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``Member.shape``
 
     def read(self) -> Checkpoint:
@@ -336,8 +335,8 @@ class _Reader:
 
     def _check_known(self, meta: dict[str, Any]) -> None:
         """Refuse settings and progress of another version of the program."""
-        given = {f"{part}.{key}" for part, keys in meta["settings"].items() for key in dict(keys)}
-        unknown = sorted(given - {*flatten(Settings())})
+        named = {f"{part}.{key}" for part, keys in meta["settings"].items() for key in dict(keys)}
+        unknown = sorted(named - {*flatten(Settings())})
         unknown += sorted(meta["progress"].keys() - {one.name for one in fields(Progress)})
         if unknown:
             raise CheckpointError(

@@ -146,8 +146,8 @@ class Run:
             raise CheckpointError(
                 f"{path}: there is no such run or checkpoint; `grucli runs` lists runs"
             )
-        around = (place for place in path.resolve().parents[:2] if (place / "run.json").is_file())
-        return cls(next(around, path), path)
+        runs = (folder for folder in path.resolve().parents[:2] if (folder / "run.json").is_file())
+        return cls(next(runs, path), path)
 
     # ---- small files
 
@@ -182,7 +182,10 @@ class Run:
 
     @property
     def status(self) -> str:
-        """The status; "died" if run.json says "running" but the lock is certainly free."""
+        """The status: running, done, interrupted, failed, or died.
+
+        It is "died" if run.json says "running" but the lock is certainly free.
+        """
         status = self.info.status or "unknown"
         died = status == "running" and Lock(self.path / "lock").is_free()
         return "died" if died else status
