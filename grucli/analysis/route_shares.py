@@ -95,13 +95,10 @@ def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
 def measure(
     subject: Subject, steps_back: int = 2, distance: int = 64, positions: int = 64
 ) -> RouteShares:
-    """Measure how much of the gradient each route of a model carries on its text.
+    """Measure how much of the gradient each route of a model carries, as means over positions.
 
-    Args:
-        subject: the model and its text.
-        steps_back: the number of steps back over which to enumerate all compositions.
-        distance: the number of steps back over which to measure the shares of single routes.
-        positions: the number of positions of the text to average over.
+    All compositions are enumerated over ``steps_back`` steps; ``distance`` is that of the single
+    routes.
 
     Raises:
         UsageError: there are too many compositions.

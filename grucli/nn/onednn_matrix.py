@@ -19,11 +19,16 @@ from grucli.nn.params import Array
 
 
 class Layout:
-    """How oneDNN stores a weight matrix (K, N) for products with about that many rows."""
+    """How oneDNN stores a weight matrix (K, N) for products with about that many rows.
+
+    Row by row suits products of many rows.
+    """
 
     is_plain = False  # it is always a copy
 
-    def __init__(self, rows: int, K: int, N: int, precision: Precision, *, by_row: bool) -> None:
+    def __init__(
+        self, rows: int, K: int, N: int, precision: Precision, *, by_row: bool = False
+    ) -> None:
         self.K, self.N, self.precision = K, N, precision
         src, dst = _plain(rows, K, precision), _plain(rows, N)
         weights = description((K, N), precision, (N, 1) if by_row else None)
@@ -40,13 +45,7 @@ class Layout:
         return OneDNNMatrix(self, list(buffers))
 
 
-@cache
-def layout(rows: int, K: int, N: int, precision: Precision, *, by_row: bool = False) -> Layout:
-    """The layout of a matrix; processes with the same library and processor find the same one.
-
-    Row by row suits products of many rows.
-    """
-    return Layout(rows, K, N, precision, by_row=by_row)
+layout = cache(Layout)  # processes with the same library and processor find the same ones
 
 
 class OneDNNMatrix(Matrix):
@@ -81,22 +80,23 @@ class OneDNNMatrix(Matrix):
             at = int(matrix.__array_interface__["data"][0])
             check(onednn.copy_call(copy, Memory(source.value, at), memory)())
 
-    def bind(self, out: Array) -> "BoundProduct":
-        return self._bind(out, add=False)
-
-    def bind_add(self, out: Array, scratch: Array) -> "BoundProduct":
-        return self._bind(out, add=True)
-
-    def _bind(self, out: Array, *, add: bool) -> "BoundProduct":
+    def bind(self, out: Array, *, add: bool = False) -> Callable[[Array], object]:
         *gates, rows, N = out.shape
         assert (len(self), self.N) == (gates[0] if gates else 1, N)
-        product = self._product(address(out), rows, add=add)
-        return BoundProduct(product, addresses(out), (self, out))
+        product, results = self._product(address(out), rows, add=add), addresses(out)
+
+        def multiply(x: Array, kept: object = (self, out)) -> None:
+            product(x, results)
+
+        return multiply
+
+    def bind_add(self, out: Array, scratch: Array) -> Callable[[Array], object]:
+        return self.bind(out, add=True)
 
     def bind_activated(
         self, scratch: Array, activation: Activation
     ) -> Callable[[Array, Array], object]:
-        """As of every matrix, in one pass; ``scratch`` tells whose product this is."""
+        """One pass; ``scratch`` tells whose product this is."""
         product = self._product(address(scratch), scratch.shape[-2], activation, add=True)
 
         def replace(x: Array, a: Array, kept: object = (self, scratch)) -> None:
@@ -143,10 +143,7 @@ class Product:
         primitive = _product_of_rows(form, rows, activation, add)
         outs = [Memory(_plain(rows, form.N).value) for _ in matrices]
         self.calls = [
-            (
-                out.setter(),
-                onednn.product_call(primitive, self.x.memory, matrix, out),
-            )
+            (out.setter(), onednn.product_call(primitive, self.x.memory, matrix, out))
             for matrix, out in zip(matrices, outs, strict=True)
         ]
 
@@ -161,18 +158,6 @@ class Product:
             status = status or set_out(results[gate]) or multiply()
         if status:
             check(status)
-
-
-class BoundProduct:
-    """A product with the addresses of its results, whose memory it keeps."""
-
-    __slots__ = ("kept", "product", "results")
-
-    def __init__(self, product: Product, results: list[int], kept: object) -> None:
-        self.product, self.results, self.kept = product, results, kept
-
-    def __call__(self, x: Array) -> None:
-        self.product(x, self.results)
 
 
 class Factor:
