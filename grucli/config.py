@@ -242,16 +242,14 @@ def flatten(settings: Settings) -> Values:
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
     """Merge layers into ``base``, or into the defaults; later layers win.
 
-    A layer is the source of some values, for messages, and the values by dotted key.
-
-    Raises:
-        SettingsError: some values are wrong; one message lists all problems.
+    A layer is the source of some values, for messages, and the values by dotted key. The message of
+    a SettingsError lists all problems.
     """
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
-    for source, given in layers:
-        values = without_former(given)
+    for source, layer in layers:
+        values = without_former(layer)
         problems += [
             f"{source}: unknown key {_short(key)}{_nearest(key)}"
             for key in values

@@ -265,7 +265,7 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     x, targets = windows.window(number)
     model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
-    workers = choose_workers(None if train.workers == "auto" else train.workers, windows.B)
+    workers = choose_workers(train.workers, windows.B)
     return Step(model, x, targets, state, dropout_of(checkpoint.settings, done), workers)
 
 
