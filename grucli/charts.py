@@ -37,27 +37,17 @@ Point = tuple[float, float]  # of a curve, or of a plot from its upper left corn
 
 @dataclass(frozen=True)
 class Curve:
-    """A curve, and the band around it.
+    """A curve, and the band around it."""
 
-    Attributes:
-        name: its name in the key; empty for none.
-        x: the places of its points, ascending.
-        y: their values; points that are not finite are left out.
-        colour: number of its colour; None for its place among the curves.
-        low: the lower edge of the band, with a value for each x; empty for no band.
-        high: the upper edge.
-    """
-
-    name: str
-    x: Sequence[float]
-    y: Sequence[float]
-    colour: int | None = None
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
+    name: str  # its name in the key; empty for none
+    x: Sequence[float]  # the places of its points, ascending
+    y: Sequence[float]  # their values; points that are not finite are left out
+    colour: int | None = None  # number of its colour; None for its place among the curves
+    low: Sequence[float] = ()  # the lower edge of the band, with a value for each x; empty: no band
+    high: Sequence[float] = ()  # the upper edge
 
     @cached_property
     def points(self) -> list[Point]:
-        """The finite points."""
         pairs = zip(map(float, self.x), map(float, self.y), strict=True)
         return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
 
@@ -258,7 +248,6 @@ def _line(y: float, width: float, look: str) -> str:
 
 
 def _title(text: str, x: float, height: float, anchor: str = "") -> str:
-    """What an axis shows."""
     anchor = f'text-anchor="{anchor}" ' if anchor else ""
     return f'<text x="{x}" y="{height - 6}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 
@@ -359,30 +348,25 @@ def text(
         labels[line] = f"{y_axis.high * (1 - share) + y_axis.low * share:.4g}"
     margin = max(map(len, labels.values())) + 1
     columns = width - margin - 1
-    draw = _in_letters if plain else _in_dots
     edge = "|" if plain else "│"
-    rows = enumerate(draw(curves, axes, columns, height))
+    rows = enumerate(_rows(curves, axes, columns, height, plain))
     lines = [f"{labels.get(n, ''):>{margin}}{edge}{row}".rstrip() for n, row in rows]
     first, last = short(x_axis.low), short(x_axis.high)
     return [*lines, f"{'':{margin + 1}}{first}{last:>{max(1, columns - len(first))}}"]
 
 
-def _in_dots(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
-    bits = [[0] * columns for _ in range(height)]
-    area = Area(*axes, 2 * columns - 1, 4 * height - 1)
-    for curve in curves:
-        for column, row in _traced(curve, area):
-            bits[row // 4][column // 2] |= DOTS[row % 4][column % 2]
-    return ["".join(chr(0x2800 + cell) if cell else " " for cell in row) for row in bits]
-
-
-def _in_letters(curves: Sequence[Curve], axes: Axes, columns: int, height: int) -> list[str]:
+def _rows(
+    curves: Sequence[Curve], axes: Axes, columns: int, height: int, plain: bool
+) -> Iterator[str]:
     cells = [[" "] * columns for _ in range(height)]
-    area = Area(*axes, columns - 1, height - 1)
+    dots_across, dots_down = (1, 1) if plain else (2, 4)  # of a character
+    area = Area(*axes, dots_across * columns - 1, dots_down * height - 1)
     for number, curve in enumerate(curves):
         for column, row in _traced(curve, area):
-            cells[row][column] = letter(number)
-    return ["".join(row) for row in cells]
+            cell = cells[row // dots_down]
+            braille = max(ord(cell[column // dots_across]), 0x2800) | DOTS[row % 4][column % 2]
+            cell[column // dots_across] = letter(number) if plain else chr(braille)
+    return map("".join, cells)
 
 
 def letter(number: int) -> str:

@@ -164,12 +164,10 @@ def temporary_for(name: str) -> str | None:
 def _replace(temporary: Path, path: Path) -> None:
     """Rename a file. Windows refuses while another process has the old file open: try again."""
     for _ in range(20 if sys.platform == "win32" else 0):
-        try:
+        with contextlib.suppress(PermissionError):
             temporary.replace(path)
-        except PermissionError:
-            time.sleep(0.05)
-        else:
             return
+        time.sleep(0.05)
     temporary.replace(path)
 
 
@@ -213,22 +211,16 @@ class Lock:
             LockError: the system cannot lock it, so nobody knows whether another process has it.
         """
         for _ in range(ATTEMPTS):
-            if self._acquire():
-                return True
+            descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
+            if _try_lock(self.path, descriptor):
+                self._descriptor = descriptor
+                if not self.is_lost():
+                    os.truncate(descriptor, 0)
+                    os.write(descriptor, f"{os.getpid()}\n".encode())
+                    return True
+                self.release()  # the file was deleted between the opening and the locking
             time.sleep(PAUSE)
         return False
-
-    def _acquire(self) -> bool:
-        descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
-        if not _try_lock(self.path, descriptor):
-            return False
-        self._descriptor = descriptor
-        if self.is_lost():  # the file was deleted between the opening and the locking
-            self.release()
-            return False
-        os.truncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
-        return True
 
     def release(self) -> None:
         if self._descriptor is not None:
@@ -266,9 +258,6 @@ def _try_lock(path: Path, descriptor: int, *, shared: bool = False) -> bool:
     """Try to lock an open file; if another process has locked it, close it and return False.
 
     Several processes may hold a shared lock, but not on Windows.
-
-    Raises:
-        LockError: the system cannot lock it.
     """
     try:
         if sys.platform == "win32":

@@ -1,9 +1,7 @@
 """Processor cores, the threads of NumPy's matrix products, and signals that stop the program.
 
-NumPy computes matrix products with a BLAS library, which shares each product among threads. grucli
-shares its work among processes or threads itself. Therefore it limits the number of BLAS threads
-while it computes, and restores the number afterwards for other code in the same process. If the
-user has set OPENBLAS_NUM_THREADS or a similar variable, the setting is kept.
+grucli shares its work among processes or threads itself. Therefore it limits the threads of NumPy's
+BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable.
 """
 
 import os
@@ -36,19 +34,13 @@ def _libraries() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
     del np  # the import loads its BLAS
-    found = ThreadpoolController().select(user_api="blas").lib_controllers
-    return sorted(found, key=lambda library: "numpy" not in library.filepath)
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return sorted(libraries, key=lambda library: "numpy" not in library.filepath)
 
 
 def blas() -> dict[str, Any]:
     """Information about NumPy's BLAS; empty if its kind is unknown."""
     return dict(_libraries()[0].info()) if _libraries() else {}
-
-
-def blas_threads() -> int | None:
-    """The current number of threads that share a product; None if it is unknown."""
-    libraries = _libraries()
-    return int(libraries[0].num_threads) if libraries else None
 
 
 @cache

@@ -32,10 +32,14 @@ SMALL: dict[str, Any] = {
 }
 
 
+def blas_threads() -> int | None:
+    return threads.blas().get("num_threads")
+
+
 @pytest.fixture(autouse=True)
 def _several() -> Iterator[None]:
     """The program around grucli has products shared by three threads."""
-    if threads.blas_threads() is None or threads.user_has_set_threads():
+    if blas_threads() is None or threads.user_has_set_threads():
         pytest.skip("the number of threads cannot be set here")
     with threads.blas_limited_to(3):
         yield
@@ -43,14 +47,14 @@ def _several() -> Iterator[None]:
 
 def test_a_limit_holds_in_its_context_alone() -> None:
     with threads.blas_limited_to(1):
-        assert threads.blas_threads() == 1
+        assert blas_threads() == 1
         with threads.blas_limited_to(2):
-            assert threads.blas_threads() == 2
-        assert threads.blas_threads() == 1
-    assert threads.blas_threads() == 3
+            assert blas_threads() == 2
+        assert blas_threads() == 1
+    assert blas_threads() == 3
     with pytest.raises(ValueError, match="x"), threads.blas_limited_to(1):
         raise ValueError("x")
-    assert threads.blas_threads() == 3
+    assert blas_threads() == 3
 
 
 def test_contexts_end_in_any_order() -> None:
@@ -58,9 +62,9 @@ def test_contexts_end_in_any_order() -> None:
     first.__enter__()
     second.__enter__()
     first.__exit__(None, None, None)
-    assert threads.blas_threads() == 2
+    assert blas_threads() == 2
     second.__exit__(None, None, None)
-    assert threads.blas_threads() == 3
+    assert blas_threads() == 3
 
 
 def test_samples_that_are_not_read_to_their_end_limit_nothing(trained: Path) -> None:
@@ -69,18 +73,18 @@ def test_samples_that_are_not_read_to_their_end_limit_nothing(trained: Path) -> 
     text = lm.stream(50)
     for iterator in (some, others, text):
         next(iterator)
-        assert threads.blas_threads() == 3
+        assert blas_threads() == 3
     del some
     next(others)
-    assert threads.blas_threads() == 3
+    assert blas_threads() == 3
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "user_has_set_threads", lambda: True)
     with threads.blas_limited_to(1):
-        assert threads.blas_threads() == 3
+        assert blas_threads() == 3
     threads.limit_blas(1)
-    assert threads.blas_threads() == 3
+    assert blas_threads() == 3
 
 
 def test_training_limits_threads_while_it_computes_and_not_between(
@@ -93,7 +97,7 @@ def test_training_limits_threads_while_it_computes_and_not_between(
         original = getattr(sys.modules[module], name)
 
         def watching(*arguments: Any, **named: Any) -> Any:
-            seen.append((name, threads.blas_threads()))
+            seen.append((name, blas_threads()))
             return original(*arguments, **named)
 
         monkeypatch.setattr(f"{module}.{name}", watching)
@@ -105,7 +109,7 @@ def test_training_limits_threads_while_it_computes_and_not_between(
     events: list[Event] = []
     for event in session.events():
         events.append(event)
-        assert threads.blas_threads() == 3
+        assert blas_threads() == 3
     assert {type(event) for event in events} >= {Stepped, Evaluating}
     assert {name for name, _ in seen} == {"clip_", "make_sample", "_groups"}
     assert {number for _, number in seen} == {1}
@@ -118,7 +122,7 @@ def test_an_evaluation_limits_threads_too(monkeypatch: pytest.MonkeyPatch) -> No
     seen, original = [], Model.score
 
     def watching(*arguments: Any) -> Any:
-        seen.append(threads.blas_threads())
+        seen.append(blas_threads())
         return original(*arguments)
 
     monkeypatch.setattr(Model, "score", watching)
@@ -126,7 +130,7 @@ def test_an_evaluation_limits_threads_too(monkeypatch: pytest.MonkeyPatch) -> No
     model.initialize(np.random.default_rng(0))
     evaluation.evaluate(model, np.arange(100) % 7, 2)
     assert set(seen) == {1}
-    assert threads.blas_threads() == 3
+    assert blas_threads() == 3
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, product_threads(1)), (16, 1)])
@@ -136,23 +140,23 @@ def test_sampling_chooses_its_threads_and_gives_them_back(
     seen, original = [], Stepper.step
 
     def watching(*arguments: Any) -> Any:
-        seen.append(threads.blas_threads())
+        seen.append(blas_threads())
         return original(*arguments)
 
     monkeypatch.setattr(Stepper, "step", watching)
     list(grucli.load(trained).samples(count, 5, seed=1))
     assert set(seen) == {expected}
-    assert threads.blas_threads() == 3
+    assert blas_threads() == 3
 
 
 WORKER = """
 import os
 from multiprocessing import get_context
-from grucli.threads import blas_threads, limit_blas
+from grucli.threads import blas, limit_blas
 
 def tell(connection):
     limit_blas(1)
-    connection.send(blas_threads())
+    connection.send(blas().get("num_threads"))
 
 if __name__ == "__main__":
     here, there = get_context("spawn").Pipe()

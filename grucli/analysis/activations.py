@@ -3,7 +3,7 @@
 Karpathy, Johnson and Fei-Fei (2015) found such units for quotes, brackets and line lengths.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,11 +44,7 @@ class Reading:
         return self.score.characters
 
     def unit(self, number: int) -> ColouredText:
-        """The text coloured by the values of one unit.
-
-        Raises:
-            UsageError: there is no such unit.
-        """
+        """The text coloured by the values of one unit."""
         _check_between("unit", number, 0, self.h.shape[1] - 1)
         values, what = self.h[:, number], f"unit {number} of layer {self.layer}"
         full = float(abs(values).max())
@@ -65,15 +61,10 @@ class Reading:
 
 @blas_limited_to(1)  # the products are small
 def read(subject: Subject, layer: int | None = None, length: int = 2000) -> Reading:
-    """Read the beginning of a text with a model.
-
-    Args:
-        subject: the model and its text.
-        layer: the layer to look at, from 1; None for the top one.
-        length: the number of characters to read, at least 2.
+    """Read the beginning of a text; the layer to look at is counted from 1, None is the top one.
 
     Raises:
-        UsageError: there is no such layer, or the length is too small.
+        UsageError: there is no such layer, or the length is below 2.
     """
     lm = subject.lm
     number = lm.model.L if layer is None else layer
@@ -116,17 +107,18 @@ def inside_brackets(text: str) -> Iterator[float]:
 
 def position_in_line(text: str) -> Iterator[float]:
     """Number of characters since the line began."""
-    count = 0
-    for character in text:
-        count = 0 if character == "\n" else count + 1
-        yield float(count)
+    return _counted(character != "\n" for character in text)
 
 
 def position_in_word(text: str) -> Iterator[float]:
     """Number of letters since the word began."""
+    return _counted(map(str.isalpha, text))
+
+
+def _counted(belongs: Iterable[bool]) -> Iterator[float]:
     count = 0
-    for character in text:
-        count = count + 1 if character.isalpha() else 0
+    for inside in belongs:
+        count = count + 1 if inside else 0
         yield float(count)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from bisect import bisect_left
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,25 +18,22 @@ from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
-from grucli.run.checkpoint import Checkpoint
 from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session
 
 # If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
 # of consecutive evaluations differ a little anyway.
 LATE = 0.9
 UNEQUAL = 1.1  # if one run made this many times the steps of another, their work is not equal
 
-SHOWN = frozenset(["model.cell", "model.reset", "model.hidden", "model.layers"])
-"""Settings that the name of a model shows."""
+SHOWN = {"model.cell", "model.reset", "model.hidden", "model.layers"}  # by the name of a model
 
-SAME_CONDITIONS = frozenset(["train.seed", "train.workers"])
-"""Settings in which runs of the same conditions may differ, besides those that influence nothing:
-the number of processes only changes the order in which a gradient is summed."""
+# Settings in which runs of the same conditions may differ, besides those that influence nothing.
+# The number of processes only changes the order in which a gradient is summed.
+SAME_CONDITIONS = {"train.seed", "train.workers"}
 
 
 @dataclass(frozen=True)
@@ -147,11 +145,7 @@ class Comparison:
     """Runs to train on one text: one run of each cell for each seed."""
 
     requests: Sequence[Request]  # for the runs, in the order of training
-    first: Session  # of the common request; it has read the text of all runs
-
-    @property
-    def text(self) -> Corpus:
-        return self.first.plan.corpus
+    text: Corpus  # of all runs
 
     @closed_at_exit
     def train(
@@ -176,22 +170,15 @@ def plan_comparison(
     *,
     equal_parameters: bool = False,
 ) -> Comparison:
-    """Plan the runs that compare cells, and check the settings and the text of all of them.
+    """Plan ``seeds`` runs of each cell, and check the settings and the text of all of them.
 
-    All runs have one learning rate, also if their numbers of units differ.
-
-    Args:
-        request: what the runs have in common.
-        cells: the cells.
-        seeds: the number of runs of each cell.
-        equal_parameters: whether the runs have about equal numbers of parameters; otherwise they
-            have equal numbers of units.
+    The request is what the runs have in common. All have one learning rate, and equal numbers of
+    units, or with ``equal_parameters`` about equal numbers of parameters.
 
     Raises:
         UsageError: the settings or the text cannot be used.
     """
-    first = prepare(request)
-    plan = first.plan
+    plan = prepare(request).plan
     V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
     lr = plan.settings.optim.lr
     if not len(plan.splits.val):
@@ -206,7 +193,7 @@ def plan_comparison(
             requests.append(replace(request, values=values, name=f"{cell}-{seed}"))
     for cell_request in requests[: len(cells)]:
         prepare(cell_request, text=plan.corpus)  # checks the settings
-    return Comparison(requests, first)
+    return Comparison(requests, plan.corpus)
 
 
 def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
@@ -218,16 +205,15 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
     """
     outcomes = []
     for run in runs:
-        if text is None or not _was_read_so(text, run.checkpoint):
+        own, symbols = run.checkpoint.text_id, run.checkpoint.vocabulary.symbols
+        if (
+            text is None
+            or text.text_id != own
+            or not np.array_equal(text.vocabulary.symbols, symbols)
+        ):
             text = run.text
         outcomes.append(_judge(run, text))
     return outcomes
-
-
-def _was_read_so(text: Corpus, checkpoint: Checkpoint) -> bool:
-    """Whether a checkpoint was trained on this text with the same vocabulary."""
-    symbols = checkpoint.vocabulary.symbols
-    return text.text_id == checkpoint.text_id and np.array_equal(text.vocabulary.symbols, symbols)
 
 
 def _judge(run: Run, text: Corpus) -> Outcome:
@@ -263,11 +249,7 @@ def _judge(run: Run, text: Corpus) -> Outcome:
 
 
 def check_comparable(runs: Sequence[Run]) -> None:
-    """Refuse runs with different texts, or with different ways to read or divide their text.
-
-    Raises:
-        UsageError: two runs cannot be compared; the message names them.
-    """
+    """Refuse runs with different texts, or with different ways to read or divide their text."""
     texts = [(run.checkpoint.settings.data, run.checkpoint.text_id) for run in runs]
     data, text = texts[0]
     for run, (other_data, other) in zip(runs, texts, strict=True):
@@ -285,10 +267,8 @@ def check_comparable(runs: Sequence[Run]) -> None:
 def matching_hidden(V: int, layers: int, cell: str, parameters: int) -> int:
     """The number of units that gives a cell about this number of parameters."""
 
-    def distance(hidden: int) -> int:
-        return abs(count(shapes(V, hidden, layers, cell)) - parameters)
+    def excess(hidden: int) -> int:
+        return count(shapes(V, hidden, layers, cell)) - parameters
 
-    low, high = 1, 2
-    while count(shapes(V, high, layers, cell)) < parameters:
-        low, high = high, 2 * high
-    return min(range(low, high + 1), key=distance)
+    larger = bisect_left(range(parameters), 0, lo=2, key=excess)
+    return min(larger - 1, larger, key=lambda hidden: abs(excess(hidden)))

@@ -30,11 +30,10 @@ from grucli.training.step import dropout_of
 ENTRIES = 24  # entries compared in each array of a large or a trained model
 EVERY_ENTRY_UP_TO = 16  # hidden units up to which every entry of every array is compared
 BASE = config.Model(hidden=5, layers=2, dropout=0.25)  # the model to check
+# The settings that have an effect on the check.
 CHECKED = ["data.documents", *(key for key in config.INFLUENCES if key.startswith("model."))]
-"""The settings that have an effect on the check."""
+# Sizes of a step of training without a run: large enough for all that is computed in parts.
 V, H, T, B, PROCESSES = 100, 256, 24, 48, 2
-"""Sizes of a step of training without a run, and its number of processes. They are large enough for
-all that training computes in parts."""
 STEPS, STREAMS = 12, 3  # largest window of a run's text that is checked
 
 
@@ -46,17 +45,14 @@ class Report:
 
     @property
     def wrong(self) -> list[str]:
-        """The names of the arrays whose gradients are wrong."""
         return [row.name for _, row in self.rows if row.verdict == "WRONG"]
 
     @property
     def undecided(self) -> list[str]:
-        """The names of the arrays whose errors rounding explains, as it would explain mistakes."""
         return [row.name for _, row in self.rows if row.verdict == "undecided"]
 
     @property
     def passed(self) -> bool:
-        """Whether no gradient is wrong."""
         return not self.wrong
 
     @property
@@ -66,14 +62,12 @@ class Report:
 
     @property
     def sections(self) -> dict[str, list[Row]]:
-        """The results by the title of their section."""
         sections: dict[str, list[Row]] = {}
         for title, row in self.rows:
             sections.setdefault(title, []).append(row)
         return sections
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as a dict for JSON."""
         checks = [
             {
                 "section": section,
@@ -106,12 +100,12 @@ def worst(rows: Sequence[Row]) -> float:
 def check_settings(
     values: config.Values, mistake: str | None = None, products: LibraryName | None = None
 ) -> Report:
-    """Check the gradients of a small model with random weights.
+    """Check the gradients of a small model with random weights and with these settings.
 
     Args:
-        values: settings of the model, such as ``{"model.cell": "lstm"}``.
+        values: settings by dotted key.
         mistake: the name of a mistake to make in the backward pass (``mistakes.txt``).
-        products: also compare the gradients as they are computed in training with these products.
+        products: also check a step of training with these products.
 
     Raises:
         SettingsError: a key or a value is wrong.
@@ -168,12 +162,7 @@ def _of_settings(settings: config.Settings) -> Sections:
 def check_run(
     path: FilePath, text: str | None = None, products: LibraryName | None = None
 ) -> Report:
-    """Check the gradients of a run's best checkpoint, in float64.
-
-    Args:
-        path: a run directory or a checkpoint.
-        text: a text file; None for the run's own text.
-        products: as for ``check_settings``.
+    """Check a checkpoint, or the best one of a run, on a text file or on the run's own text.
 
     Raises:
         CheckpointError: there is no such run, or its text is not known.
@@ -276,7 +265,7 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     x, targets = windows.window(number)
     model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
-    workers = choose_workers(None if train.workers == "auto" else train.workers, windows.B)
+    workers = choose_workers(train.workers, windows.B)
     return Step(model, x, targets, state, dropout_of(checkpoint.settings, done), workers)
 
 

@@ -52,12 +52,7 @@ class GradientFlow:
 def measure(
     subjects: Sequence[Subject], distance: int = 128, positions: int = 64
 ) -> list[GradientFlow]:
-    """Measure how the gradient of each model shrinks on its way back through time.
-
-    Args:
-        subjects: models and their texts, with one vocabulary.
-        distance: the number of steps to look back.
-        positions: the number of positions of the text to use.
+    """Measure how the gradient of each model shrinks over ``distance`` steps back through time.
 
     Raises:
         UsageError: the models have different vocabularies.

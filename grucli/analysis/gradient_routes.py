@@ -126,12 +126,9 @@ def joined(gradient: Gradient) -> Array:
 
 
 def look_back(model: Model, ids: Ids, distance: int) -> History:
-    """Read windows of text and keep the steps before the last prediction of each.
+    """Read windows (T+1, B) of a text, in float64, and keep the last ``distance`` steps of each.
 
-    Args:
-        model: the model, in float64.
-        ids: windows, (T+1, B); the last id of each is the character to predict; T >= distance.
-        distance: the number of steps to keep.
+    The last id of each window is the character to predict.
     """
     cell, (x, targets) = CELLS[model.cell], (ids[:-1], ids[-1])
     T, B = x.shape

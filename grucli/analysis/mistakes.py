@@ -58,11 +58,7 @@ def _biases(cell: Cell) -> Iterator[Mistake]:
 
 
 def find_mistake(cell: str, name: str) -> Mistake:
-    """The mistake with a name, in full or as for a command line.
-
-    Raises:
-        UsageError: there is none; the message lists the names.
-    """
+    """The mistake with a name, in full or as for a command line."""
     choices = mistakes(cell)
     for mistake in choices:
         if name in (mistake.name, mistake.slug):

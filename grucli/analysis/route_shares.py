@@ -95,13 +95,10 @@ def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
 def measure(
     subject: Subject, steps_back: int = 2, distance: int = 64, positions: int = 64
 ) -> RouteShares:
-    """Measure how much of the gradient each route of a model carries on its text.
+    """Measure how much of the gradient each route of a model carries, as means over positions.
 
-    Args:
-        subject: the model and its text.
-        steps_back: the number of steps back over which to enumerate all compositions.
-        distance: the number of steps back over which to measure the shares of single routes.
-        positions: the number of positions of the text to average over.
+    All compositions are enumerated over ``steps_back`` steps; ``distance`` is that of the single
+    routes.
 
     Raises:
         UsageError: there are too many compositions.
@@ -126,10 +123,7 @@ def check_enumerable(cell: Cell, k: int) -> None:
 
 
 def enumerate_routes(history: History, k: int) -> Enumeration:
-    """Follow every composition of ``k`` routes; ``history`` holds exactly k steps.
-
-    Only the gradient of one composition is in memory at a time.
-    """
+    """Follow every composition of ``k`` routes, one after the other, through the k steps."""
     parts = np.split(history.by_backward, len(history.gradient), axis=-1)
     whole = dict(zip(history.gradient, parts, strict=True))
     rest = history.by_backward.copy()  # the part of the gradient that is not explained yet

@@ -32,11 +32,7 @@ class Subject:
 
 @checked
 def of_run(path: FilePath, text: str | None = None) -> Subject:
-    """Load the best checkpoint of a run, and a text.
-
-    Args:
-        path: a run directory or a checkpoint.
-        text: a text file; None for the run's own validation text.
+    """Load a checkpoint, or the best one of a run, and a text file or the run's validation text.
 
     Raises:
         CheckpointError: there is no such run, or its text is not known.
@@ -54,10 +50,7 @@ def of_run(path: FilePath, text: str | None = None) -> Subject:
 def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS) -> list[Subject]:
     """Make models with initial weights, one of each cell, with one layer of the same width.
 
-    Args:
-        cells: the names of the cells.
-        text: a text file; None for the Python reference.
-        hidden: the number of units of each model.
+    They read a text file, or the Python reference.
 
     Raises:
         UsageError: there is no such cell.

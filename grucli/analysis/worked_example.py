@@ -51,7 +51,6 @@ class WorkedExample:
         self.difference = np.nan  # the largest between these gradients and the program's
 
     def begin(self, title: str) -> None:
-        """Begin a section."""
         self.sections.append((title, []))
 
     def add(self, symbol: str, formula: str, value: Any) -> Array:
@@ -68,11 +67,9 @@ class WorkedExample:
 
     @property
     def agrees(self) -> bool:
-        """Whether the gradients are the program's up to rounding."""
         return self.difference <= ROUNDING
 
     def to_dict(self) -> dict[str, Any]:
-        """The quantities as a dict for JSON."""
         sections = [
             {
                 "title": title,

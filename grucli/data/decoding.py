@@ -3,7 +3,9 @@
 import codecs
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +22,10 @@ MANY = 0.05  # with more of them than this share, bytes that are not UTF-8 are b
 
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
+NO_TEXT = "give a text file"
 SAVE_AS_TEXT = "open it in the program that made it, save it as plain text (.txt), and give that"
 UNPACK = "unpack it, and give the text files in it"
-NO_TEXT = "give a text file"
+ZIP = rb"PK(\x03\x04|\x05\x06).*"
 
 
 class FileType(NamedTuple):
@@ -30,70 +33,67 @@ class FileType(NamedTuple):
 
     name: str  # with its article
     advice: str  # how to get a text from such a file
+    start: bytes = b""  # the pattern of its first bytes
 
 
-IMAGE = FileType("an image", NO_TEXT)
-SOUND = FileType("a sound or video file", NO_TEXT)
-PROGRAM = FileType("a compiled program", NO_TEXT)
-BINARY = FileType("binary data", NO_TEXT)
-
-IN_ZIP = (  # bytes near the start of a zip file
-    (b"word/", FileType("a Word document", SAVE_AS_TEXT)),
-    (b"xl/", FileType("an Excel workbook", "save the sheet as text (.csv or .txt), and give that")),
-    (b"ppt/", FileType("a PowerPoint presentation", SAVE_AS_TEXT)),
-    (b"application/epub+zip", FileType("an EPUB book", "convert it to plain text, and give that")),
-    (b"application/vnd.oasis.opendocument", FileType("an OpenDocument file", SAVE_AS_TEXT)),
-    (b".npy", FileType("a NumPy archive, such as a checkpoint", NO_TEXT)),
-    (b"", FileType("a zip archive", UNPACK)),
-)
-AT_START = (
-    (FileType("a document in Rich Text Format", SAVE_AS_TEXT), (b"{\\rtf",)),
-    (
-        FileType("an Office document of the old format (.doc, .xls, .ppt)", SAVE_AS_TEXT),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",),
+BINARY = FileType("binary data", NO_TEXT, rb"\x93NUMPY|\x89HDF\r\n|PAR1\x15|OTTO\0|wOF[F2]\0")
+TYPES = (  # the first whose pattern fits decides
+    FileType("a Word document", SAVE_AS_TEXT, ZIP + rb"word/"),
+    FileType(
+        "an Excel workbook", "save the sheet as text (.csv or .txt), and give that", ZIP + rb"xl/"
     ),
-    (
-        FileType("a gzip file", "give its name the ending .gz, or unpack it with gunzip"),
-        (b"\x1f\x8b\x08",),
+    FileType("a PowerPoint presentation", SAVE_AS_TEXT, ZIP + rb"ppt/"),
+    FileType(
+        "an EPUB book", "convert it to plain text, and give that", ZIP + rb"application/epub\+zip"
     ),
-    (FileType("a bzip2 file", "unpack it with bunzip2"), (b"BZh91AY&SY",)),
-    (FileType("an xz file", "unpack it with unxz"), (b"\xfd7zXZ\0",)),
-    (FileType("a zstd file", "unpack it with unzstd"), (b"\x28\xb5\x2f\xfd",)),
-    (FileType("a 7z archive", UNPACK), (b"7z\xbc\xaf\x27\x1c",)),
-    (FileType("a RAR archive", UNPACK), (b"Rar!\x1a\x07",)),
-    (
-        FileType("a database of SQLite", "export its texts, and give those"),
-        (b"SQLite format 3\0",),
+    FileType("an OpenDocument file", SAVE_AS_TEXT, ZIP + rb"application/vnd\.oasis\.opendocument"),
+    FileType("a NumPy archive, such as a checkpoint", NO_TEXT, ZIP + rb"\.npy"),
+    FileType("a zip archive", UNPACK, ZIP),
+    FileType("a document in Rich Text Format", SAVE_AS_TEXT, rb"\{\\rtf"),
+    FileType(
+        "an Office document of the old format (.doc, .xls, .ppt)",
+        SAVE_AS_TEXT,
+        rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
     ),
-    (IMAGE, (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*")),
-    (SOUND, (b"ID3\2", b"ID3\3", b"ID3\4", b"OggS\0", b"fLaC\0", b"\xff\xfb", b"\x1aE\xdf\xa3")),
-    (PROGRAM, (b"\x7fELF", b"\xca\xfe\xba\xbe", b"\0asm", b"\xcf\xfa\xed\xfe")),
-    (BINARY, (b"\x93NUMPY", b"\x89HDF\r\n", b"PAR1\x15", b"OTTO\0", b"wOFF\0", b"wOF2\0")),
+    FileType(
+        "a PDF document",
+        "extract its text, for example with pdftotext, and give that",
+        rb"\s*%PDF-",
+    ),
+    FileType(
+        "a gzip file", "give its name the ending .gz, or unpack it with gunzip", rb"\x1f\x8b\x08"
+    ),
+    FileType("a bzip2 file", "unpack it with bunzip2", rb"BZh91AY&SY"),
+    FileType("an xz file", "unpack it with unxz", rb"\xfd7zXZ\0"),
+    FileType("a zstd file", "unpack it with unzstd", rb"\x28\xb5\x2f\xfd"),
+    FileType("a tar archive", UNPACK, rb".{257}ustar[\0 ]"),
+    FileType("a 7z archive", UNPACK, rb"7z\xbc\xaf\x27\x1c"),
+    FileType("a RAR archive", UNPACK, rb"Rar!\x1a\x07"),
+    FileType("a database of SQLite", "export its texts, and give those", rb"SQLite format 3\0"),
+    FileType(
+        "an image",
+        NO_TEXT,
+        rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*"
+        rb"|RIFF.{4}WEBP|\0\0\0.ftyp(heic|heix|mif1|avif)|BM.{4}\0{4}",
+    ),
+    FileType(
+        "a sound or video file",
+        NO_TEXT,
+        rb"ID3[\x02-\x04]|OggS\0|fLaC\0|\xff\xfb|\x1aE\xdf\xa3|RIFF.{4}(WAVE|AVI )|\0\0\0.ftyp",
+    ),
+    FileType(
+        "a compiled program",
+        NO_TEXT,
+        rb"\x7fELF|\xca\xfe\xba\xbe|\0asm|\xcf\xfa\xed\xfe|MZ.{0,61}\0",
+    ),
+    BINARY,
 )
 
 
 def recognize(start: bytes, encoding: str = "utf-8") -> FileType | None:
     """The type of a file that is not text, by its first bytes (``START`` of them), or None."""
-    if start.startswith((b"PK\3\4", b"PK\5\6")):
-        return next(kind for part, kind in IN_ZIP if part in start)
-    by_start = next((kind for kind, magic in AT_START if start.startswith(magic)), None)
-    return by_start or _by_structure(start) or _by_controls(start, encoding)
-
-
-def _by_structure(start: bytes) -> FileType | None:
-    """Recognize a file by bytes that are not its first, or by first bytes that text can have."""
-    if start.lstrip().startswith(b"%PDF-"):
-        advice = "extract its text, for example with pdftotext, and give that"
-        return FileType("a PDF document", advice)
-    if start[257:263] in (b"ustar\0", b"ustar "):
-        return FileType("a tar archive", UNPACK)
-    if start[:4] == b"RIFF" and start[8:12] in (b"WAVE", b"AVI ", b"WEBP"):
-        return IMAGE if start[8:12] == b"WEBP" else SOUND
-    if start[:3] == bytes(3) and start[4:8] == b"ftyp":
-        return IMAGE if start[8:12] in (b"heic", b"heix", b"mif1", b"avif") else SOUND
-    if start[:2] == b"BM" and start[6:10] == bytes(4):
-        return IMAGE
-    return PROGRAM if start[:2] == b"MZ" and b"\0" in start[:64] else None
+    fitting = (kind for kind in TYPES if re.match(kind.start, start, re.DOTALL))
+    return next(fitting, None) or _by_controls(start, encoding)
 
 
 def _by_controls(start: bytes, encoding: str) -> FileType | None:
@@ -124,7 +124,6 @@ def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
 
 
 def not_a_text(file: str, kind: FileType) -> CorpusError:
-    """The error for a file that is not text."""
     return CorpusError(
         f"{file}: this is {kind.name}, not text: {kind.advice} "
         "(to model the bytes of the file as they are: --set data.level=byte)"
@@ -147,17 +146,12 @@ def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
     decoder = _Decoder(file, data.encoding)
     unify = data.newlines == "unify"
     line_ends = io.IncrementalNewlineDecoder(None, translate=unify)
-    for raw in _and_end(raw_chunks(file)):
+    for raw in chain(raw_chunks(file), [b""]):
         text = decoder.decode(raw)
         returns = text.count("\r") if unify else 0  # each \r begins or is one line end
         text = line_ends.decode(text, final=not raw)
         decoder.lines += text.count("\n")
         yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), returns
-
-
-def _and_end(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    yield from chunks
-    yield b""
 
 
 class _Decoder:
@@ -234,7 +228,7 @@ def _encoding_that_reads(file: str) -> str | None:
 def _decodes(file: str, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
-        for raw in _and_end(raw_chunks(file)):
+        for raw in chain(raw_chunks(file), [b""]):
             decoder.decode(raw, final=not raw)
     except UnicodeError:
         return False

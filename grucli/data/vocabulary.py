@@ -22,31 +22,24 @@ LINE_END = 0x0A  # the character, or the byte, that ends a line
 # names of characters that Unicode has not named
 CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
 CURLY = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
-QUOTES = {
-    **CURLY,
-    **{straight: curly for curly, straight in CURLY.items()},
-}  # may replace each other
+QUOTES = CURLY | {straight: curly for curly, straight in CURLY.items()}  # may replace each other
 LISTED = 8  # unknown symbols that a message names before it counts the rest
 
 
 class Vocabulary:
     """Symbol <-> id.
 
-    Args:
-        level: whether symbols are characters (Unicode code points) or bytes.
-        symbols: code points or byte values in ascending order, (V,).
-        has_unk: whether ``UNK``, if it is among them, stands for all others. A sample never holds
-            its id, ``unknown_id``.
+    If ``has_unk`` and ``UNK`` is among the symbols, it stands for all others. A sample never holds
+    its id, ``unknown_id``.
     """
 
     def __init__(
         self, level: Literal["char", "byte"], symbols: Ids, *, has_unk: bool = False
     ) -> None:
         self.level: Literal["char", "byte"] = level
-        self.symbols = np.asarray(symbols, np.uint32)
-        index = int(np.searchsorted(self.symbols, UNK))
-        among = index < len(self.symbols) and self.symbols[index] == UNK
-        self.unknown_id = index if has_unk and level == "char" and among else None
+        self.symbols = np.asarray(symbols, np.uint32)  # code points or bytes, ascending, (V,)
+        has_unk = has_unk and level == "char" and UNK in self.symbols
+        self.unknown_id = int(np.searchsorted(self.symbols, UNK)) if has_unk else None
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -97,8 +90,7 @@ class Vocabulary:
         """Ids of symbols (N,), -1 for those to be left out; ids in ``unseen`` count as unknown.
 
         Raises:
-            UnknownCharacterError: naming each symbol that is not known, unless they are to be left
-                out or one symbol stands for them.
+            UnknownCharacterError: some are unknown, and neither left out nor read as one symbol.
         """
         ids = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(ids, len(self) - 1)] == symbols
@@ -123,9 +115,6 @@ class Vocabulary:
 
         At byte level a string is read in its UTF-8 form. At character level bytes are read as
         UTF-8, without a byte order mark at their start.
-
-        Raises:
-            CorpusError: bytes are not UTF-8, and the symbols are characters; or it is no text.
         """
         if not isinstance(text, str | bytes):
             raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
@@ -158,9 +147,8 @@ class Vocabulary:
 
     def _proposals(self, unknown: Sequence[str]) -> str:
         """What to write instead of unknown characters, as far as similar ones are known."""
-        known = set(map(chr, self.symbols.tolist())) - set(
-            unknown
-        )  # not those of held-out text alone
+        # without those of the held-out text alone
+        known = set(map(chr, self.symbols.tolist())).difference(unknown)
         marks = set(filter(unicodedata.combining, unknown))
         parts = {character: unicodedata.normalize("NFD", character) for character in unknown}
         instead = [

@@ -112,11 +112,6 @@ class Windows:
         """Number of windows in an epoch, and so of updates."""
         return -(-self.stream_length // self.T)
 
-    @property
-    def chars_per_epoch(self) -> int:
-        """Characters predicted in an epoch."""
-        return self.stream_length * self.B
-
     def chars_until(self, step: int) -> int:
         """Characters predicted in the first ``step`` windows."""
         epochs, number = divmod(step, self.per_epoch)

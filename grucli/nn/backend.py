@@ -44,7 +44,7 @@ def select(
     low as in float32 (``docs/benchmarks.md``).
 
     Raises:
-        Unavailable: what was asked for is not available on this machine.
+        Unavailable: it is not available on this machine.
     """
     if library == "numpy":
         if precision == "bfloat16":
@@ -72,11 +72,7 @@ def select_float32(library: Literal["auto"] | LibraryName) -> Backend:
 
 
 def usable() -> onednn.Library:
-    """The library of oneDNN.
-
-    Raises:
-        Unavailable: it cannot be loaded, or is not faster than NumPy on this processor.
-    """
+    """The library of oneDNN; ``Unavailable`` if it would not be faster than NumPy here."""
     loaded = onednn.load()
     if not loaded.isa & onednn.HAS_AVX512:
         raise Unavailable("the processor has no AVX-512, without which oneDNN is not used")

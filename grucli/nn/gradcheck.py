@@ -14,7 +14,7 @@ unless rounding explains it (``nn/rounding``).
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -36,9 +36,9 @@ FLOOR = 1e-5  # smaller gradients are compared absolutely: neither 0/0 nor round
 EPSILON = 4e-3  # step of the differences; their high order allows a wide one, so rounding is small
 COMPLEX_STEP = 1e-100  # its square, and with it the error, is nothing beside any number
 SAMPLES, SAFETY = 3, 10.0  # samples of rounding, and how many times the largest it can explain
+# If rounding explains a larger relative error than this, nothing can be said: it may change the
+# whole course of the states, and then no sample tells how far.
 DECIDABLE = 0.1
-"""If rounding explains a larger relative error than this, nothing can be said: it may change the
-whole course of the states, and then no sample tells how far."""
 VANISHING = FLOOR * TOLERANCE  # gradients below this would be called right with any mistake
 FLOAT32, TINY = 2.0**-24, 1e-30  # relative error of a float32, and a size that is not compared
 STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
@@ -70,7 +70,6 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether the gradient is not wrong."""
         return self.verdict != "WRONG"
 
     @property
@@ -201,9 +200,8 @@ class Doubt:
     @cached_property
     def samples(self) -> list[dict[str, Array]]:
         """The gradients, then the same with other rounding errors."""
-        model, window, rounding = self.model, self.window, ROUNDING["float64"]
-        rounded = (gradients_of(model, window, (rounding, seed)) for seed in range(SAMPLES))
-        return [gradients_of(model, window), *rounded]
+        roundings = [None, *((ROUNDING["float64"], seed) for seed in range(SAMPLES))]
+        return [gradients_of(self.model, self.window, rounding) for rounding in roundings]
 
 
 def complex_derivative(model: Model, window: Window, directions: Mapping[str, Array]) -> float:
@@ -241,17 +239,17 @@ def _loss(model: Model, window: Window) -> Any:
 def gradients_of(
     model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
 ) -> dict[str, Array]:
-    """Gradients of L from the backward pass, by name: parameters by gate, states, a real input.
-
-    With ``rounding``, all operations have its errors; the number is their seed.
-    """
+    """Gradients of L from the backward pass, by name: parameters by gate, states, a real input."""
     return both_passes(model, window, rounding)[2]
 
 
 def both_passes(
     model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
 ) -> tuple[float, Array, dict[str, Array]]:
-    """The loss L, the last state, and the gradients, as for ``gradients_of``."""
+    """The loss L, the last state, and the gradients.
+
+    With ``rounding``, all operations have its errors; the number is their seed.
+    """
     T, B = window.targets.shape
     grads, dx = model.params.like(), np.zeros_like(window.x) if window.x.ndim == 3 else None
     used = _masked(model, window)
@@ -274,11 +272,11 @@ def both_passes(
 
 def _masked(model: Model, window: Window) -> Model:
     """The model with its recurrent weights masked, or itself."""
-    if window.recurrent:
-        masked = model.astype(model.params.flat.dtype).on(model.backend)
-        mask_(masked.params, window.recurrent)
-        return masked
-    return model
+    if not window.recurrent:
+        return model
+    masked = model.astype(model.params.flat.dtype).on(model.backend)
+    mask_(masked.params, window.recurrent)
+    return masked
 
 
 def _arrays(model: Model, window: Window) -> Named:
@@ -293,17 +291,13 @@ def named(model: Model, arrays: Named, states: Sequence[Array], time: str = "0")
     cell = CELLS[model.cell]
     for full_name, array in arrays:
         owner, name = full_name.split(".")
-        if owner == "output":
-            yield full_name, array
-        else:
-            yield from _by_gate(cell, owner, [(name, array)])
+        yield from _by_gate(cell, owner, name, array)
     for number, state in enumerate(states, start=1):
         yield from _by_part(cell, f"layer{number}", state, time)
 
 
-def _by_gate(cell: Cell, owner: str, arrays: Iterable[tuple[str, Array]]) -> Named:
-    for name, array in arrays:
-        yield from ((f"{owner}.{gate}", block) for gate, block in cell.by_gate(name, array))
+def _by_gate(cell: Cell, owner: str, name: str, array: Array) -> Named:
+    yield from ((f"{owner}.{gate}", block) for gate, block in cell.by_gate(name, array))
 
 
 def _by_part(cell: Cell, owner: str, state: Array, time: str = "0") -> Named:
@@ -318,14 +312,10 @@ def _by_part(cell: Cell, owner: str, state: Array, time: str = "0") -> Named:
 def check_model(
     model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
 ) -> Iterator[Row]:
-    """Check every parameter array, every layer's initial state, and a real-valued input.
+    """Check every parameter array, every initial state, and a real-valued input, in float64.
 
-    Args:
-        model: in float64.
-        window: the window to compute the loss on.
-        rng: chooses the entries.
-        entries: how many entries to compare in each array, a quarter of them those with the
-            largest gradients; None for all.
+    ``entries`` are compared in each array, a quarter of them those with the largest gradients, or
+    all; ``rng`` chooses the others.
     """
     for argument in arguments(model, window):
         yield argument.check_entries(_choose(argument.gradient, rng, entries))
@@ -334,16 +324,13 @@ def check_model(
 def check_input(
     model: Model, window: Window, rng: np.random.Generator, entries: int | None = None
 ) -> Row:
-    """Check the gradient of the input x, given as a real-valued array of one-hot rows.
-
-    The arguments are those of ``check_model``.
-    """
+    """Check the gradient of the input x, as a real-valued array of one-hot rows."""
     *_, x = arguments(model, replace(window, x=np.eye(model.V)[window.x]))
     return x.check_entries(_choose(x.gradient, rng, entries))
 
 
 def check_directions(model: Model, window: Window, rng: np.random.Generator) -> Iterator[Row]:
-    """Check each array along one random direction; the arguments are those of ``check_model``."""
+    """Check each array along one random direction."""
     for argument in arguments(model, window):
         yield argument.check_direction(rng)
 
@@ -370,17 +357,9 @@ def check_layer(
 ) -> Iterator[Row]:
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
-    Its arguments are the input x, the input projection a, the initial state and the parameters;
-    R' stands for the gradient from a later window, which training cuts off.
-
-    Args:
-        name: name of the cell.
-        D: inputs of the layer.
-        H: its units.
-        T: steps.
-        B: streams of text.
-        rng: draws all numbers.
-        resets: whether the state becomes zero at every other step of each stream.
+    Its arguments are the input x of D numbers, the input projection a, the initial state and the
+    parameters; R' stands for the gradient from a later window, which training cuts off. With
+    ``resets``, the state becomes zero at every other step of each stream.
     """
     cell = CELLS[name]
     w = cell.WEIGHTS(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
@@ -413,7 +392,8 @@ def _of_layer(cell: Cell, x: Array, a: Array, state: Array, w: Any) -> Named:
     yield "layer.x", x
     yield "layer.a", a
     yield from _by_part(cell, "layer", state)
-    yield from _by_gate(cell, "layer", w._asdict().items())
+    for name, array in w._asdict().items():
+        yield from _by_gate(cell, "layer", name, array)
 
 
 def toy(
@@ -462,8 +442,7 @@ def check_all(
     masks set to zero. ``entries`` as in ``check_model``.
     """
     rng = np.random.default_rng(0)
-    kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent}
-    kind["documents"] = documents
+    kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent, "documents": documents}
     V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
     model, window = toy(V, hidden, layers, T, B, dropout, seed=0, **kind)
     yield from _entry_by_entry(model, window, rng, entries)

@@ -223,7 +223,6 @@ class BlockLayout(NamedTuple):
 
     @property
     def numbers(self) -> int:
-        """Numbers in the buffer of a matrix."""
         return self.K * self.N
 
     @property

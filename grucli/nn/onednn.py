@@ -64,7 +64,6 @@ class Library(NamedTuple):
 
     @property
     def has_bfloat16(self) -> bool:
-        """Whether the processor multiplies bfloat16 by instructions of its own."""
         return bool(self.isa & HAS_BFLOAT16)
 
 
@@ -88,11 +87,7 @@ def _of_system() -> list[str]:
 
 @cache
 def load() -> Library:
-    """Load the library.
-
-    Raises:
-        Unavailable: it is not installed, damaged, or of another major version.
-    """
+    """Load the library; ``Unavailable`` if it is missing, damaged, or of another version."""
     problems = []
     for path in candidates():
         try:
@@ -147,10 +142,7 @@ def check(status: int) -> None:
 class Handle:
     """An object of oneDNN, destroyed with this object.
 
-    Args:
-        kind: its kind, as in the name of the function that destroys it.
-        create: the function that makes it; its first argument is where the object goes.
-        arguments: the other arguments.
+    The first argument of ``create`` is where the object goes; the others follow.
     """
 
     def __init__(self, kind: str, create: Callable[..., int], *arguments: Any) -> None:
@@ -230,20 +222,17 @@ def matmul(
     add: bool = False,
 ) -> Handle:
     """Describe dst = activation(src weights), or dst = activation(dst + src weights)."""
-    library = load()
-    attributes = _attributes(activation, add=add)
-    create = library.c.dnnl_matmul_primitive_desc_create
+    create, engine = load().c.dnnl_matmul_primitive_desc_create, load().engine
     factors = src.value, weights, None, dst.value
-    return Handle("primitive_desc", create, library.engine, *factors, attributes.value)
+    attributes = _attributes(activation, add=add)
+    return Handle("primitive_desc", create, engine, *factors, attributes.value)
 
 
 def reorder(before: ctypes.c_void_p, after: ctypes.c_void_p) -> Handle:
     """Describe a copy to another layout or precision."""
-    library = load()
+    create, engine = load().c.dnnl_reorder_primitive_desc_create, load().engine
     attributes = _attributes(None, add=False)
-    create = library.c.dnnl_reorder_primitive_desc_create
-    sides = before, library.engine, after, library.engine
-    return Handle("primitive_desc", create, *sides, attributes.value)
+    return Handle("primitive_desc", create, before, engine, after, engine, attributes.value)
 
 
 def _attributes(activation: Activation | None, *, add: bool) -> Handle:

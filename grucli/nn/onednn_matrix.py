@@ -19,34 +19,32 @@ from grucli.nn.params import Array
 
 
 class Layout:
-    """How oneDNN stores a weight matrix (K, N) for products with about that many rows."""
+    """How oneDNN stores a weight matrix (K, N) for products with about that many rows.
+
+    Row by row suits products of many rows.
+    """
 
     is_plain = False  # it is always a copy
 
-    def __init__(self, rows: int, K: int, N: int, precision: Precision, *, by_row: bool) -> None:
+    def __init__(
+        self, rows: int, K: int, N: int, precision: Precision, *, by_row: bool = False
+    ) -> None:
         self.K, self.N, self.precision = K, N, precision
         src, dst = _plain(rows, K, precision), _plain(rows, N)
         weights = description((K, N), precision, (N, 1) if by_row else None)
         self._described = onednn.matmul(src, weights.value, dst)
-        self.desc = onednn.query(self._described, onednn.WEIGHTS_DESC)
+        self.value = onednn.query(self._described, onednn.WEIGHTS_DESC)  # its description
 
     @property
     def numbers(self) -> int:
         """Size in float32 numbers, a multiple of the 64 bytes that the processor loads at once."""
-        return -(-onednn.size_in_bytes(self.desc) // 64) * 16
+        return -(-onednn.size_in_bytes(self.value) // 64) * 16
 
     def matrix(self, buffers: Iterable[Array]) -> "OneDNNMatrix":
-        """Matrices in G buffers of ``numbers`` float32."""
         return OneDNNMatrix(self, list(buffers))
 
 
-@cache
-def layout(rows: int, K: int, N: int, precision: Precision, *, by_row: bool = False) -> Layout:
-    """The layout of a matrix; processes with the same library and processor find the same one.
-
-    Row by row suits products of many rows.
-    """
-    return Layout(rows, K, N, precision, by_row=by_row)
+layout = cache(Layout)  # processes with the same library and processor find the same ones
 
 
 class OneDNNMatrix(Matrix):
@@ -58,7 +56,7 @@ class OneDNNMatrix(Matrix):
 
     def __init__(self, form: Layout, buffers: Sequence[Array]) -> None:
         self.form, self.buffers, self.K, self.N = form, buffers, form.K, form.N
-        self._memories = [Memory(form.desc, address(buffer)) for buffer in buffers]
+        self._memories = [Memory(form.value, address(buffer)) for buffer in buffers]
         self._parts: dict[tuple[int, int], OneDNNMatrix] = {}
         self._products: dict[tuple[object, ...], Product] = {}
 
@@ -76,27 +74,28 @@ class OneDNNMatrix(Matrix):
         """Copy matrices (G, K, N) with any strides."""
         strides = tuple(stride // matrices.itemsize for stride in matrices.strides[1:])
         source = description((self.K, self.N), "float32", strides)
-        copy = _packing(self.form, source)
+        copy = _copying(source, self.form)
         for matrix, memory in zip(matrices, self._memories, strict=True):
             at = int(matrix.__array_interface__["data"][0])
             check(onednn.copy_call(copy, Memory(source.value, at), memory)())
 
-    def bind(self, out: Array) -> "BoundProduct":
-        return self._bind(out, add=False)
-
-    def bind_add(self, out: Array, scratch: Array) -> "BoundProduct":
-        return self._bind(out, add=True)
-
-    def _bind(self, out: Array, *, add: bool) -> "BoundProduct":
+    def bind(self, out: Array, *, add: bool = False) -> Callable[[Array], object]:
         *gates, rows, N = out.shape
         assert (len(self), self.N) == (gates[0] if gates else 1, N)
-        product = self._product(address(out), rows, add=add)
-        return BoundProduct(product, addresses(out), (self, out))
+        product, results = self._product(address(out), rows, add=add), addresses(out)
+
+        def multiply(x: Array, kept: object = (self, out)) -> None:
+            product(x, results)
+
+        return multiply
+
+    def bind_add(self, out: Array, scratch: Array) -> Callable[[Array], object]:
+        return self.bind(out, add=True)
 
     def bind_activated(
         self, scratch: Array, activation: Activation
     ) -> Callable[[Array, Array], object]:
-        """As of every matrix, in one pass; ``scratch`` tells whose product this is."""
+        """One pass; ``scratch`` tells whose product this is."""
         product = self._product(address(scratch), scratch.shape[-2], activation, add=True)
 
         def replace(x: Array, a: Array, kept: object = (self, scratch)) -> None:
@@ -111,7 +110,8 @@ class OneDNNMatrix(Matrix):
     def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
         (R, K), N = rows.shape, gradient.shape[1]
         assert (len(gradient), out.shape) == (R, (K, N))
-        _OF_THREAD.gradient(R, K, N, self.form.precision, add)(rows, gradient, out)
+        product = _gradient(threading.get_ident(), R, K, N, self.form.precision, add)
+        product(rows, gradient, out)
 
     def _product(
         self, owner: int, rows: int, activation: Activation | None = None, *, add: bool = False
@@ -143,10 +143,7 @@ class Product:
         primitive = _product_of_rows(form, rows, activation, add)
         outs = [Memory(_plain(rows, form.N).value) for _ in matrices]
         self.calls = [
-            (
-                out.setter(),
-                onednn.product_call(primitive, self.x.memory, matrix, out),
-            )
+            (out.setter(), onednn.product_call(primitive, self.x.memory, matrix, out))
             for matrix, out in zip(matrices, outs, strict=True)
         ]
 
@@ -163,18 +160,6 @@ class Product:
             check(status)
 
 
-class BoundProduct:
-    """A product with the addresses of its results, whose memory it keeps."""
-
-    __slots__ = ("kept", "product", "results")
-
-    def __init__(self, product: Product, results: list[int], kept: object) -> None:
-        self.product, self.results, self.kept = product, results, kept
-
-    def __call__(self, x: Array) -> None:
-        self.product(x, self.results)
-
-
 class Factor:
     """A factor (R, C) of products, in float32 at an address that changes.
 
@@ -184,19 +169,20 @@ class Factor:
     def __init__(
         self, shape: tuple[int, int], strides: tuple[int, int], precision: Precision
     ) -> None:
-        source = self.memory = Memory(description(shape, "float32", strides).value)
+        exact = description(shape, "float32", strides)
+        source = self.memory = Memory(exact.value)
         set_address = self.set = source.setter()  # returns the status
         if precision == "float32":
             return
         self._rounded: Array = np.empty(shape[0] * shape[1], np.uint16)
         rounded = description(shape, precision, strides)
         self.memory = Memory(rounded.value, address(self._rounded))
-        round_ = onednn.copy_call(_rounding(shape, strides, precision), source, self.memory)
+        round_ = onednn.copy_call(_copying(exact, rounded), source, self.memory)
         self.set = lambda at: set_address(at) or round_()
 
 
 class Gradient:
-    """A function of rows (R, K), gradient (R, N) and out (K, N), in one thread."""
+    """A function of rows (R, K), gradient (R, N) and out (K, N)."""
 
     def __init__(self, R: int, K: int, N: int, precision: Precision, add: bool) -> None:
         left, right = Factor((K, R), (1, K), precision), Factor((R, N), (N, 1), precision)
@@ -209,14 +195,10 @@ class Gradient:
         check(status or self._set_out(address(out)) or self._multiply())
 
 
-class _OfThread(threading.local):
-    """What each thread has of its own."""
-
-    def __init__(self) -> None:
-        self.gradient = cache(Gradient)
-
-
-_OF_THREAD = _OfThread()
+@cache
+def _gradient(_thread: int, R: int, K: int, N: int, precision: Precision, add: bool) -> Gradient:
+    """That of a thread, which shares it with no other."""
+    return Gradient(R, K, N, precision, add)
 
 
 def addresses(array: Array) -> list[int]:
@@ -238,7 +220,7 @@ def _product_of_rows(
 ) -> Primitive:
     x = _plain(rows, form.K, form.precision)
     out = _plain(rows, form.N)
-    return Primitive(onednn.matmul(x, form.desc, out, activation, add=add))
+    return Primitive(onednn.matmul(x, form.value, out, activation, add=add))
 
 
 @cache
@@ -248,11 +230,5 @@ def _transposed_product(R: int, K: int, N: int, precision: Precision, add: bool)
 
 
 @cache
-def _rounding(shape: tuple[int, int], strides: tuple[int, int], precision: Precision) -> Primitive:
-    before, after = (description(shape, of, strides) for of in ("float32", precision))
+def _copying(before: Handle, after: Handle | Layout) -> Primitive:
     return Primitive(onednn.reorder(before.value, after.value))
-
-
-@cache
-def _packing(form: Layout, source: Handle) -> Primitive:
-    return Primitive(onednn.reorder(source.value, form.desc))

@@ -4,12 +4,11 @@ Hyperparameters are arguments. The only state are the moments.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from grucli.nn.params import Array, Params
+from grucli.nn.params import Array, Params, chunks
 
 CHUNK = 2**14  # parameters updated at a time, so that they stay in the processor's cache
 
@@ -43,7 +42,8 @@ def adam_(
     """
     beta1, beta2 = betas
     unbias_m, unbias_v = 1 - beta1**step, math.sqrt(1 - beta2**step)
-    for theta, g, m, v in _chunks(flat, gradient, moments.m, moments.v):
+    for some in chunks(len(flat), CHUNK):
+        theta, g, m, v = flat[some], gradient[some], moments.m[some], moments.v[some]
         m += (1 - beta1) * (g - m)
         np.square(g, out=g)
         g -= v
@@ -74,9 +74,3 @@ def clip_(gradient: Array, limit: float) -> float:
     if norm > limit:
         gradient *= limit / norm
     return norm
-
-
-def _chunks(*arrays: Array) -> Iterator[tuple[Array, ...]]:
-    """Chunks of buffers of the same length."""
-    for start in range(0, len(arrays[0]), CHUNK):
-        yield tuple(array[start : start + CHUNK] for array in arrays)

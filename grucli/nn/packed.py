@@ -20,14 +20,10 @@ ALIGNED = 16  # buffers begin at a multiple of this number of float32, which is 
 
 
 class PackedWeights:
-    """Parameters by name, with a ``Matrix`` for each weight matrix.
+    """Parameters by name, with a ``Matrix`` for each weight matrix and products of ``rows`` rows.
 
-    Args:
-        params: the parameters.
-        rows: rows of the products, which is the number of streams.
-        backend: what computes the products.
-        backward: include the transposed matrices, which the backward pass needs.
-        flat: a buffer that already holds current copies, (``packed_size``,); a new one if omitted.
+    ``backward`` includes the transposed matrices. ``flat`` is a buffer (``packed_size``,) that
+    already holds current copies.
     """
 
     def __init__(
@@ -76,8 +72,7 @@ def packed_size(shapes: Shapes, rows: int, backend: Backend) -> int:
     return _size(_copies(shapes, rows, backend, backward=True))
 
 
-_Copy = tuple[str, bool, int, BlockLayout | Layout]
-"""A copy: the parameter, whether it is transposed, its gates, and how it is stored."""
+_Copy = tuple[str, bool, int, BlockLayout | Layout]  # parameter, transposed?, gates, storage
 
 
 def _copies(shapes: Shapes, rows: int, backend: Backend, *, backward: bool) -> Iterator[_Copy]:

@@ -22,13 +22,8 @@ class Rounding(NamedTuple):
     results: int  # of the results of operations, and of the sums of products
 
 
-ROUNDING = {
-    "float64": Rounding(53, 53),
-    "float32": Rounding(24, 24),
-    "bfloat16": Rounding(8, 24),
-}
-"""The bits of training by the precision of its products; everything else is in float32."""
-
+# The bits of training by the precision of its products; everything else is in float32.
+ROUNDING = {"float64": Rounding(53, 53), "float32": Rounding(24, 24), "bfloat16": Rounding(8, 24)}
 INEXACT = 2  # bits that a result can lack: a library's tanh is not exact to the last bit
 
 

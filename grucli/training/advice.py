@@ -46,7 +46,6 @@ def about_files(corpus: Corpus, data: Data) -> list[str]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """The first of some names, and the number of the others."""
     rest = len(names) - LISTED
     return ", ".join(names[:LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
 

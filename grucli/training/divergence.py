@@ -35,11 +35,7 @@ SLOW = 1 / 8
 
 
 def check_step(plan: Plan, progress: Progress, update: Update) -> None:
-    """Count the steps in a row whose losses are no numbers or absurd.
-
-    Raises:
-        DivergedError: there are too many.
-    """
+    """Count the steps in a row whose losses are no numbers or absurd; too many are an error."""
     absurd = update.loss > ABSURD * math.log(len(plan.counts)) * update.chars
     progress.consecutive_absurd = progress.consecutive_absurd + 1 if absurd else 0
     too_many = progress.consecutive_absurd >= ABSURD_STEPS
@@ -53,9 +49,6 @@ def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
     Both must be higher: a validation loss alone also rises where a network memorizes its text. A
     run that has not learned anything yet may need time, or a learning rate that is not as low. The
     progress forgets the evaluation before if that was not better.
-
-    Raises:
-        DivergedError: the run has not learned anything, or has lost it again.
     """
     guess, factor, settings = guessed(plan.counts, plan.counts), progress.lr_factor, plan.settings
     before = progress.evaluated_loss

@@ -75,7 +75,6 @@ def _mpi() -> Any:
 
 
 def _version(mpi: Any) -> str:
-    """The name and the version of an MPI."""
     return " ".join(mpi.Get_library_version().split("\n")[0].replace(":", " ").split()[:3])
 
 
@@ -148,7 +147,6 @@ class _Pulse(threading.Thread):
                     self.lost = peer.rank
 
     def check(self) -> None:
-        """Refuse to go on if a rank has gone."""
         if self.lost >= 0:
             raise RunError(
                 f"rank {self.lost} on {self.hosts[self.lost]} has not answered for {SILENCE:g} "
@@ -156,7 +154,6 @@ class _Pulse(threading.Thread):
             )
 
     def close(self) -> None:
-        """End the thread."""
         self.ending.set()
         self.join()
         for peer in self.peers:

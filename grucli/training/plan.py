@@ -23,15 +23,10 @@ from grucli.nn.onednn import Unavailable
 from grucli.nn.params import count
 from grucli.run.checkpoint import Checkpoint
 from grucli.threads import blas_limited_to
+from grucli.training import schedules
 from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
-from grucli.training.schedules import (
-    MOST_EVALUATIONS,
-    Budget,
-    early_evaluation,
-    evaluation_interval,
-    is_early_evaluation,
-)
+from grucli.training.schedules import Budget
 
 WEIGHTS, DROPOUT, SAMPLES = range(3)  # purposes of random numbers
 
@@ -65,7 +60,6 @@ class Plan:
 
     @property
     def parameters(self) -> int:
-        """Number of parameters."""
         model = self.settings.model
         return count(shapes(len(self.corpus.vocabulary), model.hidden, model.layers, model.variant))
 
@@ -79,8 +73,8 @@ class Plan:
         if self.settings.train.eval_every is not None:
             return on_time
         if self.budget.seconds is None:
-            return on_time or is_early_evaluation(step, self.early, self.eval_every)
-        least = self.budget.seconds / MOST_EVALUATIONS
+            return on_time or schedules.is_early_evaluation(step, self.early, self.eval_every)
+        least = self.budget.seconds / schedules.MOST_EVALUATIONS
         return waited >= early or (on_time and waited >= least)
 
     @property
@@ -90,13 +84,8 @@ class Plan:
         # parameters, packed weights (two), m, v; gradients per process; masked copy and masks
         buffers = 5 + self.workers + 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
-        size = partial(
-            workspace_size,
-            H=H,
-            L=L,
-            cell=model.variant,
-            resets=self.settings.data.documents is not None,
-        )
+        resets = self.settings.data.documents is not None
+        size = partial(workspace_size, H=H, L=L, cell=model.variant, resets=resets)
         workspaces = size(windows.T, -(-windows.B // self.ranks.size), dropout=bool(model.dropout))
         workspaces += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
@@ -108,11 +97,7 @@ class Plan:
 def make_plan(
     settings: Settings, corpus: Corpus, ranks: Ranks = ALONE, old: Checkpoint | None = None
 ) -> Plan:
-    """The plan of a run on this rank. ``old`` are the weights that it starts from or continues.
-
-    Raises:
-        UsageError: the settings do not fit the text, the machine or the number of ranks.
-    """
+    """The plan of a run on this rank. ``old`` are the weights that it starts from or continues."""
     train, splits = settings.train, split(corpus.ids, settings.data, corpus.vocabulary.line_end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     _check_symbols(settings, corpus, counts)
@@ -130,13 +115,13 @@ def make_plan(
         counts=counts,
         workers=_workers(train, windows.B, ranks),
         budget=budget,
-        eval_every=evaluation_interval(train, budget, step_chars, val_chars),
+        eval_every=schedules.evaluation_interval(train, budget, step_chars, val_chars),
         products=_products(train),
         ranks=ranks,
         unseen=unseen,
     )
     _check_memory(plan)
-    return replace(plan, early=early_evaluation(plan.parameters, step_chars, val_chars))
+    return replace(plan, early=schedules.early_evaluation(plan.parameters, step_chars, val_chars))
 
 
 def _check_memory(plan: Plan) -> None:
@@ -150,17 +135,14 @@ def _check_memory(plan: Plan) -> None:
 
 
 def _workers(train: Train, B: int, ranks: Ranks) -> int:
-    """The number of processes of this rank."""
     if ranks.size > B:
         raise UsageError(
             f"{ranks.size} ranks cannot share {B} streams: start at most {B}, or raise train.batch"
         )
-    wanted = None if train.workers == "auto" else train.workers
-    return choose_workers(wanted, len(ranks.share(B)), ranks.local)
+    return choose_workers(train.workers, len(ranks.share(B)), ranks.local)
 
 
 def _products(train: Train) -> Backend:
-    """The products that the settings ask for."""
     try:
         return select(train.products, train.precision)
     except Unavailable as reason:
@@ -214,7 +196,7 @@ def _fewer_symbols(counts: npt.NDArray[np.int64]) -> str:
 
 
 def physical_memory() -> int | None:
-    """Bytes of memory of this machine; None if the system does not tell."""
+    """Bytes; None if the system does not tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

@@ -68,7 +68,6 @@ def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) 
 
 
 def _check(request: Request, ranks: Ranks) -> None:
-    """Refuse a request that contradicts itself."""
     resume, init_from = request.resume is not None, request.init_from is not None
     if resume and (request.name is not None or request.runs_dir is not None):
         raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
@@ -107,7 +106,6 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
 
 
 def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
-    """A new run that starts from the weights of another run."""
     opened = Run.open(path)
     file, old = opened.file, opened.checkpoint
     layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
@@ -177,7 +175,6 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
 
 
 def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
-    """A run that goes on from its last checkpoint."""
     layers, config = request.layers(), run.path / "config.yaml"
     file, old, problem = run.checkpoints.last_sound()
     notes = [f"{problem}; continuing from {file.name}, the newest intact one"] if problem else []
@@ -196,7 +193,6 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
 
 
 def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
-    """The state that a run has started from."""
     weights = _first_weights(run)
     return start(plan, None if weights is None else Run.open(weights.file).checkpoint)
 
@@ -273,7 +269,6 @@ def _resumable(old: Settings, layers: Layers) -> Settings:
 
 
 def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
-    """The paths of the text of a run."""
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
         raise UsageError(

@@ -11,10 +11,11 @@ import ctypes
 import multiprocessing
 import signal
 import sys
+from contextlib import AbstractContextManager
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -38,9 +39,9 @@ GUARD = (
 LESS = "lower train.batch or model.hidden; --set train.workers=1 uses no worker process"
 
 
-def choose_workers(wanted: int | None, batch: int, ranks: int = 1) -> int:
+def choose_workers(wanted: int | Literal["auto"], batch: int, ranks: int = 1) -> int:
     """Number of processes: ``wanted``, or what the cores and the ranks on this machine allow."""
-    if wanted is not None:
+    if wanted != "auto":
         return min(wanted, batch)
     if _why_no_workers():
         return 1
@@ -57,7 +58,6 @@ def _why_no_workers() -> str | None:
 
 
 def check_workers(workers: int) -> None:
-    """Refuse worker processes that this process cannot start."""
     if workers > 1 and (problem := _why_no_workers()):
         raise RunError(f"train.workers is {workers}, but {problem}; 1 or auto needs none")
 
@@ -89,13 +89,18 @@ class Shard:
 
     def __init__(self, model: Model, share: Share) -> None:
         self.model, self.number, self.streams = model, share.number, share.streams
-        self.packed, model.params, self.gradients = _map(share.memory, model, share.rows)
+        dtype, layout = model.params.flat.dtype, model.params.shapes
+        numbers: Array = np.frombuffer(share.memory, dtype)
+        packed, others = np.split(numbers, [packed_size(layout, share.rows, model.backend)])
+        model.params, *self.gradients = (
+            Params(layout, dtype, flat) for flat in others.reshape(-1, count(layout))
+        )
+        self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed)
         B = len(share.streams)
         self.workspace: Workspace = model.workspace(share.T, B, dropout=share.dropout)
         self.masks: Array = np.empty_like(self.workspace.dropped)
 
     def run(self, task: Task) -> Result:
-        """Compute the loss and the gradients of one step."""
         x, targets, state, scale, dropout = task
         loss, state, _ = self.model.loss_and_gradients(
             x,
@@ -110,7 +115,7 @@ class Shard:
         return loss, state
 
 
-class Shards:
+class Shards(AbstractContextManager["Shards"]):
     """Streams of a batch, split into one shard per process; the first is for this process.
 
     Sums are computed in the order of the shards, so results are reproducible for a given number of
@@ -186,39 +191,32 @@ class Shards:
         return masks
 
     def close(self) -> None:
-        """End the worker processes."""
         for process in self.others:
             process.close()
-
-    def __enter__(self) -> "Shards":
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
 class _Process:
-    """A shard in its own process."""
-
     def __init__(self, context: SpawnContext, model: Model, share: Share) -> None:
         self.streams = share.streams
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, _arguments(model), share)
-        self.process = context.Process(target=_serve, args=arguments, daemon=True)
+        dtype = model.params.flat.dtype.str
+        kind = (model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend)
+        self.process = context.Process(target=_serve, args=(theirs, kind, share), daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
         atexit.register(self.close)  # before multiprocessing's handler, which waits forever
 
     def begin(self, task: Task) -> None:
-        """Send a task to the process."""
         try:
             self.connection.send(task)
         except OSError:
             raise self._died() from None
 
     def end(self) -> Result:
-        """Wait for the result of the task, and return it."""
         try:
             result: Result | MemoryError = self.connection.recv()
         except (EOFError, OSError):
@@ -250,32 +248,14 @@ class _Process:
         atexit.unregister(self.close)
 
 
-def _arguments(model: Model) -> tuple[Any, ...]:
-    """The arguments that make another model of the same kind."""
-    dtype = model.params.flat.dtype.str
-    return model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend
-
-
-def _map(memory: Any, model: Model, rows: int) -> tuple[PackedWeights, Params, list[Params]]:
-    """Views of shared memory: packed weights, parameters, and the gradients of each shard."""
-    dtype, layout = model.params.flat.dtype, model.params.shapes
-    numbers: Array = np.frombuffer(memory, dtype)
-    copies, others = np.split(numbers, [packed_size(layout, rows, model.backend)])
-    used, *grads = (Params(layout, dtype, flat) for flat in others.reshape(-1, count(layout)))
-    return PackedWeights(used, rows, model.backend, flat=copies), used, grads
-
-
-def _serve(connection: Connection, model: tuple[Any, ...], share: Share) -> None:
-    """Run the tasks from a connection, and send their results, until the other end closes.
-
-    A lack of memory is sent, too.
-    """
+def _serve(connection: Connection, kind: tuple[Any, ...], share: Share) -> None:
+    """Run the tasks from a connection, and send their results, until the other end closes."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
-        shard = Shard(Model(*model), share)
+        shard = Shard(Model(*kind), share)
         while True:
             connection.send(shard.run(connection.recv()))
     except MemoryError:

@@ -34,9 +34,6 @@ class Ranks:
         """Replace a contiguous array by its sum over all ranks.
 
         The sum has the same bits on all ranks, and in all runs of as many ranks.
-
-        Raises:
-            RunError: a rank has gone.
         """
 
     def share(self, B: int) -> range:

@@ -65,7 +65,6 @@ class Recorder:
         yield from self.write_sample(text)
 
     def write_sample(self, text: bytes | None) -> Iterator[Sampled | NotWritten]:
-        """Write a sample, if there is one."""
         if text is None:
             return
         step = self.checkpoint.progress.step
@@ -119,7 +118,7 @@ class Recorder:
         At the ``last_chance``, or if it is not temporary, an OSError is raised.
         """
         try:
-            path = self._save_or_retry(best)
+            path = self._save(best)
         except OSError as error:
             if last_chance:
                 raise
@@ -151,27 +150,24 @@ class Recorder:
             if one not in kept:
                 self.unwritten.remove(one)
 
-    def _save_or_retry(self, best: bool) -> Path:
-        try:
-            return self._save_now(best)
-        except OSError as error:
-            if error.errno not in TRANSIENT:
-                raise
-            return self._save_now(best)
-
-    def _save_now(self, best: bool) -> Path:
-        self.catch_up()
+    def _save(self, best: bool, *, again: bool = True) -> Path:
+        """Write all that waits, and a checkpoint; try once more after a temporary error."""
         progress, keep = self.checkpoint.progress, self.plan.settings.train.keep
-        if progress.seconds is not None:
-            progress.seconds = self.elapsed()
-        return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
+        try:
+            self.catch_up()
+            if progress.seconds is not None:
+                progress.seconds = self.elapsed()
+            return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
+        except OSError as error:
+            if not again or error.errno not in TRANSIENT:
+                raise
+        return self._save(best, again=False)
 
     def note_return(self, problem: str, step: int) -> Iterator[NotWritten]:
-        """Delete all rows and samples after the present step, and note in run.json why.
-
-        The run went back from ``step`` because of ``problem``.
-        """
+        """Delete all that is later than the present step: a ``problem`` at ``step`` led back."""
         progress = self.checkpoint.progress
+        if self.saved_step == progress.step:
+            self.run.checkpoints.drop_after(progress.step)
         self.unwritten.clear()
         self.run.drop_after(progress.step)
         note = WentBack(step=step, to=progress.step, lr_factor=progress.lr_factor, problem=problem)

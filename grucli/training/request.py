@@ -60,7 +60,6 @@ class Request:
     study: str | None = None  # id of the study whose trial it is: no time in the directory's name
 
     def __post_init__(self) -> None:
-        """Keep the sources as a list of strings."""
         check_not_imported_by_a_worker()
         object.__setattr__(self, "sources", file_names(self.sources))
 
@@ -72,11 +71,7 @@ class Request:
         origin: str = SETTINGS,
         command: str | None = None,
     ) -> "Request":
-        """The request that the options of ``train`` make.
-
-        Raises:
-            SettingsError: a setting is given twice.
-        """
+        """The request that the options of ``train`` make."""
         rest: dict[str, Any] = {**options}
         values = dict(rest.pop("settings", None) or {})
         for number in NUMBERS:

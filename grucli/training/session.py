@@ -57,6 +57,7 @@ class Session:
     began: float = field(default_factory=time.perf_counter)  # training time counts from here
     conclusion: Conclusion | None = None  # of a run that has reached its end
     unreported: str = ""  # why the last report was not written, or is not complete
+    report_due: float = 0.0  # time of the run from which the next report may be written
 
     def __post_init__(self) -> None:
         self.notes = [*advice.about_plan(self.plan), *self.notes]
@@ -67,7 +68,6 @@ class Session:
         return self.saved or self.initial()
 
     def close(self) -> None:
-        """Release the lock of the run, if it has one."""
         if self.run is not None:
             self.run.release()
 
@@ -104,27 +104,39 @@ class Session:
                 )
                 ranks = self.plan.ranks
                 events = trainer.train(lambda: left or ranks.signal != 0 or stop())
-                reports = _Reports(trainer)
                 while (event := next(events, None)) is not None:
                     try:
                         if isinstance(event, Saved):
-                            yield from reports.when_due()
+                            yield from self._report_when_due(trainer)
                         yield event
                     except GeneratorExit:
                         left = True
                         for _ in events:
                             pass
                         raise
+            before = self.unreported
             self._report_the_end(trainer)
-        if self.unreported not in ("", reports.told):
+        if self.unreported not in ("", before):
             yield NotReported(self.unreported)
         yield Finished(Run(trainer.run.path), trainer.finished)
         return trainer.finished
+
+    def _report_when_due(self, trainer: Trainer) -> Iterator[NotReported]:
+        """Write a report, if ``REPORTS_SHARE`` allows it; tell once what is wrong."""
+        began, before = trainer.elapsed, self.unreported
+        if began < self.report_due:
+            return
+        self.unreported = _write_report(trainer.run)
+        ended = trainer.elapsed
+        self.report_due = ended + (ended - began) / REPORTS_SHARE
+        if self.unreported not in ("", before):
+            yield NotReported(self.unreported)
 
     @np.errstate(all="ignore")
     def _report_the_end(self, trainer: Trainer) -> None:
         """Conclude a run that has reached its end, and write the last report."""
         run, text, said = trainer.run, self.plan.corpus, list[str]()
+        self.unreported = ""
         try:
             if trainer.finished:
                 conclusion = conclude_run(run.path, text, trainer.stop)
@@ -217,30 +229,10 @@ def _ended_by(run: RunWriter, error: OSError) -> str:
 
 
 def _title(plan: Plan) -> str:
-    """The suffix of a run's name, made from the name of its text."""
     source = plan.corpus.sources[0]
     if source == STANDARD_INPUT:
         return "stdin"
     return Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
-
-
-class _Reports:
-    """The reports of a run in training."""
-
-    def __init__(self, trainer: Trainer) -> None:
-        self.trainer, self.due = trainer, 0.0
-        self.told = ""  # what was wrong with the last one, if anything
-
-    def when_due(self) -> Iterator[NotReported]:
-        """Write a report, if ``REPORTS_SHARE`` allows it; tell once what is wrong."""
-        began = self.trainer.elapsed
-        if began < self.due:
-            return
-        problem, before = _write_report(self.trainer.run), self.told
-        ended = self.trainer.elapsed
-        self.due, self.told = ended + (ended - began) / REPORTS_SHARE, problem
-        if problem not in ("", before):
-            yield NotReported(problem)
 
 
 def _write_report(run: RunWriter, said: Sequence[str] = (), text: Corpus | None = None) -> str:

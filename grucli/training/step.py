@@ -53,7 +53,6 @@ class TrainStep:
         )
 
     def close(self) -> None:
-        """End the worker processes."""
         self.shards.close()
 
     def __call__(self, used: float = 0.0) -> Update:
@@ -79,11 +78,10 @@ class TrainStep:
         return update
 
     def gradient(self) -> tuple[int, float, Array, Array]:
-        """Compute the gradient of the mean loss per character of the next window.
+        """The gradient of the mean loss per character of the next window.
 
-        Returns:
-            The number of characters and the sum of their losses, of all ranks; the states of this
-            rank's streams after the window; and the gradient of all ranks, (P,).
+        The number of characters and the sum of their losses, of all ranks; the states of this
+        rank's streams after the window; and the gradient of all ranks, (P,).
         """
         step, windows = self.checkpoint.progress.step, self.plan.windows
         x, targets = windows.window(step % windows.per_epoch)
@@ -100,7 +98,6 @@ class TrainStep:
         return x.size, float(losses[0]), state, grads.flat
 
     def _apply(self, update: Update, gradient: Array) -> None:
-        """Update the weights and the progress."""
         optim, checkpoint = self.plan.settings.optim, self.checkpoint
         progress, params, lr = checkpoint.progress, checkpoint.model.params, update.lr
         progress.step += 1
@@ -139,11 +136,7 @@ class TrainStep:
         state[:] = everything
 
     def validation_loss(self, stop: Callable[[], bool]) -> float:
-        """The loss of the validation text, of which each rank reads a part.
-
-        Raises:
-            Stopped: ``stop`` has returned True on a rank.
-        """
+        """The loss of the validation text, of which each rank reads a part; raises ``Stopped``."""
         ranks, plan, model = self.ranks, self.plan, self.checkpoint.model
         ranks.check_equal(model.params.flat)
         exact, part = model.on(plan.products.in_float32), (ranks.rank, ranks.size)

@@ -20,14 +20,7 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.writer import RunWriter
 from grucli.threads import blas_limited_to
-from grucli.training.divergence import (
-    LEAST_FACTOR,
-    LR_FACTOR,
-    check_learning,
-    check_step,
-    diverged,
-    ended,
-)
+from grucli.training import divergence
 from grucli.training.events import Evaluated, Evaluating, Event, RolledBack, Skipped, Stepped
 from grucli.training.plan import SAMPLES, Plan, random_stream
 from grucli.training.recorder import Recorder
@@ -67,12 +60,10 @@ class Trainer:
         self.evaluation_seconds, self.began_at, self.evaluated_at = 0.0, self.now, self.now
 
     def close(self) -> None:
-        """End the worker processes."""
         self.train_step.close()
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run started."""
         return self.clock() - self.started_at
 
     def used(self, seconds: float) -> float:
@@ -205,7 +196,7 @@ class Trainer:
         """Train on the next window, or skip it if its loss or gradient is not finite."""
         began, progress = self.clock(), self.checkpoint.progress
         update = self.train_step(self.used(self.now))
-        check_step(self.plan, progress, update)
+        divergence.check_step(self.plan, progress, update)
         if not update.finite:
             return Skipped(progress.step, update.loss, update.grad_norm)
         seconds = self.clock() - began
@@ -222,24 +213,18 @@ class Trainer:
         equal runs go back to equal steps.
         """
         progress = self.checkpoint.progress
-        step, factor = progress.step, LR_FACTOR * progress.lr_factor
+        step, factor = progress.step, divergence.LR_FACTOR * progress.lr_factor
         self.ranks.apart = True
         if not self.ranks.rank:
-            earlier = self._earlier() if factor >= LEAST_FACTOR else None
+            earlier = self._earlier() if factor >= divergence.LEAST_FACTOR else None
             if earlier is None:
                 saved = self.run.checkpoints.pointer("last")
-                raise ended(problem, saved, self.plan.settings.optim.lr * factor)
+                raise divergence.ended(problem, saved, self.plan.settings.optim.lr * factor)
             self.checkpoint.go_back_to(earlier, factor)
         self._synchronize()
         yield from self._alone([RolledBack(str(problem), progress.step, factor)])
         yield from self._save(best=progress.best_step in (None, progress.step))
-        yield from self._alone(self._note_return(str(problem), step))
-
-    def _note_return(self, problem: str, step: int) -> Iterator[Event]:
-        now = self.checkpoint.progress.step
-        if self.recorder.saved_step == now:
-            self.run.checkpoints.drop_after(now)
-        yield from self.recorder.note_return(problem, step)
+        yield from self._alone(self.recorder.note_return(str(problem), step))
 
     def _earlier(self) -> Checkpoint | None:
         """The state at the last evaluation, or the initial one; None if there is neither."""
@@ -254,16 +239,15 @@ class Trainer:
     # ---- evaluations, samples and checkpoints
 
     def _evaluate(self, *, last_chance: bool = False) -> Iterator[Event]:
-        """Evaluate the weights, sample from them and save them."""
         yield from self._log()
         began, progress = self.now, self.checkpoint.progress
         yield from self._alone([Evaluating(progress.step)])
         loss = self._validation_loss()
         self._meet()
         if not math.isfinite(loss) or not self._finite():
-            raise diverged(progress.step + 1, loss, progress.grad_norm)
+            raise divergence.diverged(progress.step + 1, loss, progress.grad_norm)
         if self.used(self.now) < 1:
-            check_learning(self.plan, progress, loss)
+            divergence.check_learning(self.plan, progress, loss)
         # before the progress changes: after a stop here, a resumed run evaluates again
         text = None if self.checkpoint.settings.train.sample_every else self._sample_text()
         best = progress.note_evaluation(loss)
@@ -307,7 +291,7 @@ class Trainer:
         progress = self.checkpoint.progress
         self.train_step.collect_states()
         if not self._finite():
-            raise diverged(progress.step + 1, progress.train_loss, progress.grad_norm)
+            raise divergence.diverged(progress.step + 1, progress.train_loss, progress.grad_norm)
         yield from self._alone(self.recorder.save(best=best, last_chance=last_chance))
 
 

@@ -104,8 +104,8 @@ def test_an_epoch_reads_each_stream_once_and_in_order(N: int, B: int, T: int) ->
     assert max(lengths) - min(lengths) <= 1
     x, targets = (np.concatenate(part) for part in zip(*pairs, strict=True))
     np.testing.assert_array_equal(x + 1, targets)
-    np.testing.assert_array_equal(x.T.ravel(), np.arange(windows.chars_per_epoch))
-    assert N - 1 - windows.chars_per_epoch < windows.B
+    np.testing.assert_array_equal(x.T.ravel(), np.arange(windows.chars_until(windows.per_epoch)))
+    assert N - 1 - windows.chars_until(windows.per_epoch) < windows.B
 
 
 def test_small_texts_shrink_batch_and_window_and_large_ones_do_not() -> None:

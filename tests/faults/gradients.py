@@ -202,8 +202,8 @@ PROCESSES = [
     Mutation(
         "a process with other weights",
         SHARDS,
-        "self.packed, model.params, self.gradients = _map(share.memory, model, share.rows)",
-        "self.packed, model.params, self.gradients = _map(share.memory, model, share.rows); "
+        "self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed)",
+        "self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed); "
         "model.params = model.params.astype('f4') if share.number else model.params",
     ),
 ]

@@ -59,8 +59,8 @@ def test_a_worker_that_dies_is_an_error_and_not_a_hang() -> None:
 
 def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grucli.training.processes.available_cores", lambda: 8)
-    assert choose_workers(None, 64) == 4  # 16 streams each
-    assert choose_workers(None, 4) == 1
+    assert choose_workers("auto", 64) == 4  # 16 streams each
+    assert choose_workers("auto", 4) == 1
     assert choose_workers(6, 64) == 6
     assert choose_workers(6, 2) == 2
 

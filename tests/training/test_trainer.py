@@ -376,7 +376,7 @@ def test_characters_are_counted_exactly(text: str) -> None:
     plan = plan_for(text, train__log_every=1, train__steps=80)
     trainer = trainer_for(plan)
     events = follow(trainer)
-    assert plan.windows.chars_per_epoch % plan.windows.per_epoch
+    assert plan.windows.chars_until(plan.windows.per_epoch) % plan.windows.per_epoch
     read = np.cumsum(
         [plan.windows.window(step % plan.windows.per_epoch)[0].size for step in range(80)]
     )
