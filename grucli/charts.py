@@ -48,7 +48,6 @@ class Curve:
 
     @cached_property
     def points(self) -> list[Point]:
-        """The finite points."""
         pairs = zip(map(float, self.x), map(float, self.y), strict=True)
         return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
 
@@ -249,7 +248,6 @@ def _line(y: float, width: float, look: str) -> str:
 
 
 def _title(text: str, x: float, height: float, anchor: str = "") -> str:
-    """What an axis shows."""
     anchor = f'text-anchor="{anchor}" ' if anchor else ""
     return f'<text x="{x}" y="{height - 6}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 

@@ -71,25 +71,15 @@ class SampleOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class LanguageModel:
-    """A model that reads, samples and scores texts; ``grucli.load`` loads it from a run.
+    """A model that reads, samples and scores texts; ``grucli.load`` loads it from a run."""
 
-    Attributes:
-        model: the weights and their functions.
-        vocabulary: the symbols.
-        counts: how often each symbol occurs in the training text, (V,).
-        data: how the training text was read: level, encoding, documents.
-        path: the checkpoint file, for display.
-        library: which library computes products with many rows; auto: oneDNN if it can be used.
-        unseen: ids of symbols that occur in held-out text alone; they count as new in ``encode``.
-    """
-
-    model: Model
+    model: Model  # the weights and their functions
     vocabulary: Vocabulary
-    counts: npt.NDArray[np.int64]
-    data: Data = field(default_factory=Data)
-    path: Path | None = None
-    library: Literal["auto"] | LibraryName = "numpy"
-    unseen: Sequence[int] = ()
+    counts: npt.NDArray[np.int64]  # how often each symbol occurs in the training text, (V,)
+    data: Data = field(default_factory=Data)  # how the training text was read
+    path: Path | None = None  # the checkpoint file, for display
+    library: Literal["auto"] | LibraryName = "numpy"  # for products with many rows
+    unseen: Sequence[int] = ()  # ids of symbols in held-out text alone; they are new to ``encode``
 
     @cached_property
     def batch_model(self) -> Model:
@@ -114,11 +104,7 @@ class LanguageModel:
     # ---- reading
 
     def encode(self, text: str | bytes, *, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
-        """The ids of a text, (N,).
-
-        Args:
-            text: a string or bytes.
-            unknown: "error", or "skip" to leave out new symbols.
+        """The ids of a text, (N,); ``unknown="skip"`` leaves out new symbols.
 
         Raises:
             UnknownCharacterError: the text has new symbols, which the message names.
@@ -142,9 +128,8 @@ class LanguageModel:
         """Read files with the settings of the training text.
 
         Args:
-            files: paths of files or directories, or one path, read as one text; - is standard
-                input.
-            encoding: encoding of the files, if it differs from that of the training text.
+            files: files or directories, read as one text; - is standard input.
+            encoding: of the files, if it differs from that of the training text.
             unknown: as in ``score``; the ids are without the new symbols, which are counted.
 
         Raises:
@@ -198,7 +183,7 @@ class LanguageModel:
     def sample(
         self, length: int = 500, *, echo: bool = True, **options: Unpack[SampleOptions]
     ) -> str:
-        """Make a text like the training text; arguments and errors as in ``stream``."""
+        """The text that ``stream`` yields in parts."""
         return "".join(self.stream(length, echo=echo, **options))
 
     @checked
@@ -212,7 +197,6 @@ class LanguageModel:
         Args:
             length: number of symbols to make: characters, or bytes for a model of bytes.
             echo: whether the prompt comes first.
-            prompt: a text to continue.
             temperature: below 1 prefers probable symbols, above 1 is more varied, 0 always
                 takes the most probable symbol.
             top_k: sample only from the k most probable symbols.
@@ -226,7 +210,9 @@ class LanguageModel:
             UnknownCharacterError: the prompt has new symbols, which the message names.
         """
         samples = self.samples(1, length, **options)
-        return _decoded(samples, samples.prompt_data if echo else b"")
+        pieces = (piece.data for piece in samples.pieces())
+        data = chain([samples.prompt_data] if echo else [], pieces)
+        return codecs.iterdecode(data, "utf-8", "replace")  # whole characters
 
     @checked
     def samples(self, count: int, length: int = 500, **options: Unpack[SampleOptions]) -> Samples:
@@ -385,33 +371,18 @@ class LanguageModel:
     ) -> dict[str, Array]:
         """The states and gates of a layer while it reads a text from the zero state.
 
-        Args:
-            text: a string or bytes.
-            layer: number of the layer, from 1.
-            unknown: as in ``score``.
-
         Returns:
             Arrays (T, H) for T symbols by their names in the equations: parts of the state
             ("h"; "c" of an LSTM), gates ("z", "r", "n" of a GRU; "i", "f", "o", "g" of an LSTM),
             and "u" of an LSTM, or of a GRU whose reset gate acts after the product.
 
         Raises:
-            ArgumentError: there is no such layer; other errors as in ``score``.
+            ArgumentError: there is no such layer; the first one is 1.
+            UnknownCharacterError: the text has new symbols, which the message names.
         """
         if not 1 <= layer <= self.model.L:
             raise ArgumentError("layer", f"must be from 1 to {self.model.L}, not {layer}")
         return _states(self.model, self.encode(text, unknown=unknown), layer)
-
-
-def _decoded(samples: Samples, prompt: bytes) -> Iterator[str]:
-    """Yield the prompt and a sample as text, in whole characters."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    pieces = (piece.data for piece in samples.pieces())
-    for data in chain([prompt], pieces):
-        if text := decoder.decode(data):
-            yield text
-    if text := decoder.decode(b"", final=True):
-        yield text
 
 
 def _states(model: Model, ids: Ids, layer: int) -> dict[str, Array]:

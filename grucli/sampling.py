@@ -44,11 +44,7 @@ Steps = Iterator[tuple[npt.NDArray[np.intp], Array]]
 
 @dataclass(frozen=True)
 class Sampler:
-    """How the next character is chosen from the model's distribution.
-
-    Raises:
-        ArgumentError: a value is out of its range.
-    """
+    """How the next character is chosen from the model's distribution."""
 
     temperature: float = 1.0  # divisor of the logits; 0 chooses the most probable character
     top_k: int | None = None  # choose among the k most probable characters; None for all
@@ -149,13 +145,8 @@ def generate(
 
     A model of documents starts with a new document, and starts another after each line end. The
     samples are computed as one batch, which ``threads`` share. Each has its own random stream,
-    which its number determines; that of the first is ``first``.
-
-    Yields:
-        For each character: ids (samples,), and the logits they were drawn from (samples, V).
-
-    Raises:
-        Stopped: ``stop``, which is called while the prompt is read, returned true.
+    which its number determines; that of the first is ``first``. ``stop``, which is called while the
+    prompt is read, raises ``Stopped`` if it returns true.
     """
     edges = [samples * thread // threads for thread in range(threads + 1)]
     packed = model.packed(-(-samples // threads), backward=False)
@@ -204,9 +195,6 @@ def read_prompt(
     """Read a prompt (N,) from the zero state; return the next logits (1, V) and the state.
 
     ``stepper`` is a ``Stepper(model, 1)`` to use; None makes one.
-
-    Raises:
-        Stopped: ``stop``, which is called repeatedly, returned true.
     """
     state = model.zero_state(1)
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
@@ -300,15 +288,11 @@ class StopFilter:
 
     def _undecided(self) -> int:
         """The length of the longest end of the text that is the start of a stop text."""
-        return max(
-            (
-                length
-                for stop in self.stops
-                for length in range(1, min(len(stop), len(self.held) + 1))
-                if self.held.endswith(stop[:length])
-            ),
-            default=0,
-        )
+        longest = min(len(self.held), max(map(len, self.stops)) - 1)
+        for length in range(longest, 0, -1):
+            if any(stop.startswith(self.held[-length:]) for stop in self.stops):
+                return length
+        return 0
 
     def _pass_on(self, length: int) -> bytes:
         passed, self.held = self.held[:length], self.held[length:]
@@ -338,13 +322,9 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Sample(TextScore):
-    """A whole sample, without the prompt, scored at temperature 1.
+    """A whole sample, without the prompt, scored at temperature 1."""
 
-    Attributes:
-        end_log_prob: log probability of the line end after it, in nats; None if none follows.
-    """
-
-    end_log_prob: float | None = None
+    end_log_prob: float | None = None  # of the line end after it, in nats; None if none follows
 
 
 @dataclass(frozen=True)
@@ -354,29 +334,18 @@ class Samples:
     Iteration yields each sample as a whole ``Sample``. ``pieces`` yields parts of samples as
     soon as they are known. Both compute the samples again each time, with the same result.
     Samples are computed in groups, each as one batch.
-
-    Attributes:
-        model: the model.
-        vocabulary: the symbols that the ids stand for.
-        counts: how often each symbol occurs in the training text, (V,).
-        prompt: ids to read before a sample: the prompt, or a line end; may be empty, (N,).
-        prompt_data: the prompt in the form of ``Piece.data``.
-        count: the number of samples.
-        length: symbols of a sample, unless a stop text ends it before.
-        sampler: how symbols are chosen.
-        seed: the random seed.
-        stops: texts that end a sample and are not part of it, in the form of ``Piece.data``.
     """
 
     model: Model
     vocabulary: Vocabulary
-    counts: npt.NDArray[np.int64]
-    prompt: Ids
-    prompt_data: bytes
-    count: int
-    length: int
+    counts: npt.NDArray[np.int64]  # how often each symbol occurs in the training text, (V,)
+    prompt: Ids  # read before a sample: the prompt, or a line end; may be empty, (N,)
+    prompt_data: bytes  # the prompt in the form of ``Piece.data``
+    count: int  # the number of samples
+    length: int  # symbols of a sample, unless a stop text ends it before
     sampler: Sampler
     seed: int
+    # texts that end a sample and are not part of it, in the form of ``Piece.data``
     stops: Sequence[bytes] = ()
 
     def __post_init__(self) -> None:
@@ -404,6 +373,7 @@ class Samples:
                 yield Piece(number, bytes(text) + stops.end())
 
     def __iter__(self) -> Iterator[Sample]:
+        decode = self.vocabulary.decode
         for _, filters, steps in self._groups():
             symbols: list[list[int]] = [[] for _ in filters]
             log_probs: list[list[float]] = [[] for _ in filters]
@@ -412,7 +382,7 @@ class Samples:
                 log_y = log_softmax(logits)
                 for number, stops in enumerate(filters):
                     if not stops.stopped:
-                        texts[number] += stops.add(self._data(ids, number))
+                        texts[number] += stops.add(decode(ids[number : number + 1]))
                         symbols[number].append(int(ids[number]))
                         log_probs[number].append(float(log_y[number, ids[number]]))
             for text, stops, ids_of, logs in zip(texts, filters, symbols, log_probs, strict=True):
@@ -454,9 +424,6 @@ class Samples:
             seed=self.seed,
             **options,
         )
-
-    def _data(self, ids: Ids, number: int) -> bytes:
-        return self.vocabulary.decode(ids[number : number + 1])
 
     def _sample(self, data: bytes, ids: list[int], log_probs: list[float]) -> Sample:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""

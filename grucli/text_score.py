@@ -23,17 +23,11 @@ class TextScore:
     """The score of a text: how well a model predicts each of its symbols.
 
     ``score[3:9]`` is the score of these symbols, each predicted from all symbols before it.
-
-    Attributes:
-        symbols: the text: N characters, or N bytes for a model of bytes.
-        log_probs: log probability of each symbol given all symbols before it, in nats, (N,).
-        skipped: number of symbols that were left out because the model never saw them; 0 for a
-            part of a score.
     """
 
-    symbols: str | bytes
-    log_probs: npt.NDArray[np.float64]
-    skipped: int = 0
+    symbols: str | bytes  # the text: N characters, or N bytes for a model of bytes
+    log_probs: npt.NDArray[np.float64]  # of each symbol given all before it, in nats, (N,)
+    skipped: int = 0  # symbols left out because the model never saw them; 0 for a part of a score
 
     @property
     def text(self) -> str:

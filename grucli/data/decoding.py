@@ -124,7 +124,6 @@ def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
 
 
 def not_a_text(file: str, kind: FileType) -> CorpusError:
-    """The error for a file that is not text."""
     return CorpusError(
         f"{file}: this is {kind.name}, not text: {kind.advice} "
         "(to model the bytes of the file as they are: --set data.level=byte)"

@@ -26,12 +26,8 @@ class Stepper:
     """``Model.run`` for one step at a time; all memory is allocated once.
 
     Unlike a model, a stepper remembers its state, which is zero at the beginning. The parameters
-    must not change while it is in use.
-
-    Args:
-        model: the model.
-        B: number of streams.
-        packed: ``model.packed(B, backward=False)``, if it exists already.
+    must not change while it is in use. ``packed`` is ``model.packed(B, backward=False)``, if it
+    exists already.
     """
 
     def __init__(self, model: Model, B: int, packed: PackedWeights | None = None) -> None:

@@ -36,9 +36,9 @@ from grucli.run.records import Count
 FORMAT = 2  # version of the file format
 META_LIMIT = 2**24  # bytes of ``meta``; a file with a larger one is refused
 
+# Maximum absolute value of a parameter. Up to it, sums of products over a whole layer are finite in
+# float32, and all losses are finite.
 LARGEST_WEIGHT = 1e30
-"""Maximum absolute value of a parameter. Up to it, sums of products over a whole layer are finite
-in float32, and all losses are finite."""
 
 LAST_CODE_POINT = {"char": 0x10FFFF, "byte": 0xFF}  # the largest symbol of each level
 
@@ -70,7 +70,6 @@ class Progress:
 
     @property
     def updates(self) -> int:
-        """Number of updates done."""
         return self.step - self.skipped
 
     @property
@@ -92,7 +91,7 @@ class Progress:
         return True
 
     def note_skipped(self) -> None:
-        """Record a step that was skipped because its loss or gradient was not finite."""
+        """Record a step whose loss or gradient was not finite."""
         self.step += 1
         self.skipped += 1
         self.consecutive_nonfinite += 1
@@ -181,6 +180,7 @@ class Member(NamedTuple):
     shape: tuple[str, ...]
 
 
+# All members except the parameters. Each parameter is a float32 member under its own name.
 MEMBERS = {
     "meta": Member("uint8", ("n",)),  # UTF-8 JSON: format, settings, progress of the run
     "vocabulary": Member("uint32", ("V",)),  # the symbols in order
@@ -189,20 +189,6 @@ MEMBERS = {
     "adam.v": Member("float32", ("P",)),  # moving averages of their squares
     "state": Member("float32", ("L", "B", "S H")),  # carried into the next window
 }
-"""All members except the parameters. Each parameter is a float32 member under its own name."""
-
-
-def _arrays(checkpoint: Checkpoint) -> dict[str, npt.NDArray[Any]]:
-    """The members of a file, in their order."""
-    return {
-        "meta": _meta(checkpoint),
-        "vocabulary": checkpoint.vocabulary.symbols,
-        "counts": checkpoint.counts,
-        **dict(checkpoint.model.params.items()),
-        "adam.m": checkpoint.moments.m,
-        "adam.v": checkpoint.moments.v,
-        "state": checkpoint.state,
-    }
 
 
 def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
@@ -238,11 +224,7 @@ def copied(checkpoint: Checkpoint) -> Copy:
 
 
 def write(path: Path, checkpoint: Checkpoint | Copy) -> None:
-    """Write a checkpoint, completely or not at all. It is verified before it replaces a file.
-
-    Raises:
-        OSError: it cannot be written; an older file of this name is unchanged.
-    """
+    """Write a checkpoint, completely or not at all. It is verified before it replaces a file."""
     replace_file(path, partial(_fill, checkpoint=checkpoint), read_back)
 
 
@@ -250,7 +232,16 @@ def _fill(file: BinaryIO, checkpoint: Checkpoint | Copy) -> None:
     if isinstance(checkpoint, Copy):
         file.write(checkpoint.content)
         return
-    np.savez(file, **_arrays(checkpoint))  # type: ignore[arg-type]
+    arrays = {  # equal bytes need this order
+        "meta": _meta(checkpoint),
+        "vocabulary": checkpoint.vocabulary.symbols,
+        "counts": checkpoint.counts,
+        **dict(checkpoint.model.params.items()),
+        "adam.m": checkpoint.moments.m,
+        "adam.v": checkpoint.moments.v,
+        "state": checkpoint.state,
+    }
+    np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Checkpoint:
@@ -305,9 +296,11 @@ class _Reader:
         vocabulary = Vocabulary.of(symbols, settings.data)
         model = model_for(settings, vocabulary)
         for name, parameter in model.params.items():
-            parameter[...] = _in_range_or_refused(
-                name, self.archive.read(name, np.float32, parameter.shape)
-            )
+            parameter[...] = self.archive.read(name, np.float32, parameter.shape)
+            if not _in_range(parameter):
+                raise ValueError(
+                    f"{name} holds weights above {LARGEST_WEIGHT:g}: the run has diverged"
+                )
         self.sizes = {"V": model.V, "P": model.params.flat.size, "L": model.L}
         self.sizes["S H"] = model.state_size
         checkpoint = Checkpoint(
@@ -398,12 +391,6 @@ def _progress(meta: Mapping[str, Any]) -> Progress:
     """The progress of a run, with strict keys and types."""
     progress = Progress(**meta["progress"])
     return _PROGRESS.validate_json(json.dumps(asdict(progress)), strict=True)
-
-
-def _in_range_or_refused(name: str, weights: Array) -> Array:
-    if not _in_range(weights):
-        raise ValueError(f"{name} holds weights above {LARGEST_WEIGHT:g}: the run has diverged")
-    return weights
 
 
 def _in_range(weights: Array) -> bool:

@@ -23,30 +23,17 @@ HELD_OUT = 10**5  # symbols of the held-out text whose words are looked up, at m
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The summary of a finished run; losses are in nats per symbol.
+    """The summary of a finished run; losses are in nats per symbol."""
 
-    Attributes:
-        stopped_early: number of evaluations without a better loss that ended the run; None if it
-            ended for another reason.
-        uniform: loss of guessing all symbols with equal probability.
-        unigram: loss of guessing by the frequencies in the training text; as the best loss, it is
-            of the validation text, if there is any.
-        copied: what a sample copies; None if the settings turn samples off.
-        words: how many words of that sample are words of the text; None if this says nothing.
-        best_step: step of the best evaluation.
-        best_loss: its validation loss; None without validation text.
-        train_loss: loss of the same weights on training text, without dropout.
-        verdict: whether the model overfits or underfits, and what to do.
-    """
-
-    stopped_early: int | None
-    uniform: float
-    unigram: float
-    copied: Copied | None = None
-    words: KnownWords | None = None
+    stopped_early: int | None  # evaluations without a better loss, if they have ended the run
+    uniform: float  # loss of guessing all symbols with equal probability
+    unigram: float  # of guessing the validation text by the frequencies in the training text
+    copied: Copied | None = None  # what a sample copies; None if the settings turn samples off
+    words: KnownWords | None = None  # words of that sample; None if they say nothing
+    # of the best evaluation; None without validation text
     best_step: int | None = None
     best_loss: float | None = None
-    train_loss: float | None = None
+    train_loss: float | None = None  # of the same weights on training text, without dropout
     verdict: Verdict | None = None
 
 
@@ -59,7 +46,7 @@ def conclude_run(
     Args:
         path: the run directory.
         text: the text of the run; None reads it again.
-        stop: called repeatedly; if it returns true, nothing is concluded.
+        stop: called repeatedly; ends the evaluation if it returns true.
 
     Raises:
         CheckpointError: the run has no checkpoint, or a checkpoint or the metrics are damaged.

@@ -31,17 +31,16 @@ from grucli.config import NOUNS
 from grucli.errors import CheckpointError
 from grucli.files import open_file, read_json
 
+# The files that the program writes into a run directory, except those named by step.
 OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
 )
-"""The files that the program writes into a run directory, except those named by step."""
 
 METRICS_LIMIT = 2**28  # bytes of metrics.csv: about three million rows
 LINE_LIMIT = 2**12  # bytes of a row of metrics.csv
 
 
 def stem(step: int) -> str:
-    """The name of a file of a step, without its extension."""
     return f"step-{step:08d}"
 
 
@@ -163,11 +162,7 @@ class RunInfo(_Facts):
 
 
 def read_info(path: Path) -> RunInfo:
-    """Read run.json. If there is no such file, all values are unknown.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
+    """Read run.json. If there is no such file, all values are unknown."""
     try:
         return RunInfo.model_validate(read_json(path))
     except FileNotFoundError:
@@ -203,11 +198,7 @@ _POINTER = TypeAdapter(Pointer)
 
 
 def read_pointer(path: Path) -> Pointer | None:
-    """Read best.json or last.json. Return None if there is no such file.
-
-    Raises:
-        CheckpointError: the file is damaged.
-    """
+    """Read best.json or last.json. Return None if there is no such file."""
     try:
         return _POINTER.validate_python(read_json(path))
     except FileNotFoundError:
@@ -251,28 +242,19 @@ class Metrics:
 
 
 HEADER = [field.name for field in fields(Metrics)]
-
+HEADER_LINE = ",".join(HEADER) + "\n"
 _METRICS = TypeAdapter(Metrics)
 
 
 def read_metrics(path: Path) -> list[Metrics]:
-    """Read the rows of metrics.csv, without a last line that a crash has cut short.
-
-    Raises:
-        CheckpointError: the file cannot be read, or grucli did not write it.
-    """
+    """Read the rows of metrics.csv, without a last line that a crash has cut short."""
     return [row for row, _ in _rows(path)]
 
 
 def metrics_until(path: Path, step: int) -> str:
-    """The content of metrics.csv without the rows after ``step``; errors as in ``read_metrics``."""
+    """The content of metrics.csv without the rows after ``step``."""
     kept = [line for row, line in _rows(path) if row.step <= step]
-    return "".join([header_line(), *kept])
-
-
-def header_line() -> str:
-    """The first line of metrics.csv."""
-    return ",".join(HEADER) + "\n"
+    return "".join([HEADER_LINE, *kept])
 
 
 def _rows(path: Path) -> Sequence[tuple[Metrics, str]]:
@@ -287,7 +269,7 @@ def _rows(path: Path) -> Sequence[tuple[Metrics, str]]:
             f"{path}: cannot be read: {_reason(error)}; without this file (move it away) a run "
             "can be resumed, but not compared"
         ) from None
-    if lines and lines[0] != header_line().encode():
+    if lines and lines[0] != HEADER_LINE.encode():
         raise _foreign(path, 1)
     return [_row(path, number, raw) for number, raw in enumerate(lines[1:], start=2)]
 

@@ -14,11 +14,12 @@ from pydantic import InstanceOf
 
 from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
-from grucli.config import Settings, flatten
+from grucli.config import Settings, Values, flatten
 from grucli.data.corpus import Corpus
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, policy
+from grucli.run.records import RunInfo
 from grucli.run.run import Column, Run, common_noun, curves, loss_axis
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_score import SURPRISING
@@ -29,7 +30,7 @@ SHOWN, LONGEST_CHARACTER = 1200, 4  # characters of each sample, and the bytes o
 PASSAGE = 1000  # symbols of the validation text that are coloured by surprise
 LEVELS = 12  # strengths of the colour of surprise
 
-# What the losses are drawn by: a column of the metrics, and its name with what a symbol is.
+# What the losses are drawn by: a column of the metrics, and its name with the noun of a symbol.
 AXES = {"step": "steps", "chars": "{}s", "elapsed_s": "seconds"}
 
 
@@ -84,17 +85,12 @@ def _show_run(run: Run, said: Sequence[str]) -> Iterator[str]:
     yield from _draw_losses(drawn_by, noun)
     yield from map(_soft, about_dropout(settings.model, drawn_by["step"]))
     yield '<div class="small">'
-    for column, name in (
-        ("lr", "learning rate"),
-        ("grad_norm", "gradient norm"),
-        ("chars_per_s", f"{noun}s per second"),
-    ):
+    named = {"lr": "learning rate", "grad_norm": "gradient norm"}
+    for column, name in (named | {"chars_per_s": f"{noun}s per second"}).items():
         drawn = [Curve(name, curve.x, curve.y) for curve in curves(metrics, column=column)]
         yield _draw(drawn, "step", name, size=(420, 190))
     yield "</div>"
-    if changed := _changed(settings):
-        yield "<h2>Settings that differ from the defaults</h2>"
-        yield _table(changed)
+    yield from _show_changes(flatten(settings), flatten(Settings()))
     yield from _show_samples(run)
 
 
@@ -116,23 +112,24 @@ def _facts(run: Run, noun: str) -> dict[str, str]:
         facts["best loss"] = (
             f"{best.loss:.4f} nats = {bits:.4f} bits per {noun}, at step {best.step:,}"
         )
-    return {name: fact for name, fact in facts.items() if fact}
+    return facts
 
 
 def _time(seconds: float) -> str:
-    """A time in words: seconds below two minutes."""
     if seconds < 120:
         return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
     return f"{seconds / 60:.1f} minutes"
 
 
-def _changed(settings: Settings) -> dict[str, str]:
-    defaults = flatten(Settings())
-    return {
+def _show_changes(settings: Values, defaults: Values) -> Iterator[str]:
+    changed = {
         key: f"{_setting(value)} (default: {_setting(defaults[key])})"
-        for key, value in flatten(settings).items()
+        for key, value in settings.items()
         if value != defaults[key]
     }
+    if changed:
+        yield "<h2>Settings that differ from the defaults</h2>"
+        yield _table(changed)
 
 
 def _setting(value: object) -> str:
@@ -140,7 +137,6 @@ def _setting(value: object) -> str:
 
 
 def _show_samples(run: Run) -> Iterator[str]:
-    """Samples over time, side by side."""
     samples = run.samples()
     if not samples:
         return
@@ -174,7 +170,6 @@ def _show_passage(run: Run, text: Corpus | None) -> Iterator[str]:
 
 
 def _show_origin(run: Run) -> Iterator[str]:
-    """What repeats the run."""
     info = run.info
     facts = {f"command {n}": command for n, command in enumerate(info.commands, 1)}
     facts |= {
@@ -184,7 +179,7 @@ def _show_origin(run: Run) -> Iterator[str]:
         "ranks": str(info.ranks) if (info.ranks or 1) > 1 else "",
     }
     yield "<h2>To repeat it</h2>"
-    yield _table({name: fact for name, fact in facts.items() if fact} | dict(info.versions))
+    yield _table(facts | info.versions)
 
 
 # ---- several runs
@@ -200,11 +195,10 @@ def _compare_runs(runs: Sequence[Run]) -> Iterator[str]:
         )
     without = [run.path.name for run in ranked if run.info.best.split == "train"]
     if without:
-        sentence = (
-            "Without validation text, and so with a training loss as best loss and without a "
-            f"curve: {', '.join(without)}."
+        yield (
+            "<p>Without validation text, and so with a training loss as best loss and without a "
+            f"curve: {as_html(', '.join(without))}.</p>"
         )
-        yield f"<p>{as_html(sentence)}</p>"
     metrics = [run.metrics for run in ranked]
     yield from _draw_losses(
         {by: _validation(names, metrics, by) for by in AXES}, noun, "validation "
@@ -212,7 +206,7 @@ def _compare_runs(runs: Sequence[Run]) -> Iterator[str]:
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
     others = {"text": texts, "batch x window": list(map(_portion, ranked))} | others
-    columns = _results(ranked)
+    columns = _results([run.info for run in ranked])
     columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
     yield _comparison_table(names, columns)
@@ -220,10 +214,8 @@ def _compare_runs(runs: Sequence[Run]) -> Iterator[str]:
 
 def _name_texts(runs: Sequence[Run]) -> list[str]:
     """The texts of runs by name; different texts with one name have their hashes too."""
-    names, hashes = (
-        [_name_text(run) for run in runs],
-        [run.info.corpus.sha256 or "" for run in runs],
-    )
+    names = [_name_text(run) for run in runs]
+    hashes = [run.info.corpus.sha256 or "" for run in runs]
     if len(set(zip(names, hashes, strict=True))) == len(set(names)):
         return names
     return [f"{name} {text[:8]}" for name, text in zip(names, hashes, strict=True)]
@@ -237,9 +229,7 @@ def _portion(run: Run) -> str:
         return ""
 
 
-def _results(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """What came of runs, by the names of the columns."""
-    infos = [run.info for run in runs]
+def _results(infos: Sequence[RunInfo]) -> dict[str, list[str]]:
     minutes = [None if info.elapsed_s is None else info.elapsed_s / 60 for info in infos]
     return {
         "best loss": [_formatted(info.best.loss, ".4f") for info in infos],
@@ -321,15 +311,16 @@ def _soft(sentence: str) -> str:
 
 
 def _table(facts: Mapping[str, str]) -> str:
+    """A table of what is known."""
     rows = "".join(
-        f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(str(fact))}</td></tr>'
+        f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(fact)}</td></tr>'
         for name, fact in facts.items()
+        if fact
     )
     return f'<div class="table"><table>{rows}</table></div>'
 
 
 def _draw_losses(by_axis: Mapping[str, Sequence[Curve]], noun: str, of: str = "") -> Iterator[str]:
-    """Curves of the loss, with a choice of what they are drawn by."""
     yield '<div class="losses"><p class="axes"><span class="soft">Loss by</span>'
     for axis, title in AXES.items():
         checked = " checked" * (axis == "step")

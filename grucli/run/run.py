@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -31,19 +31,9 @@ from grucli.html import as_html
 from grucli.language_model import LanguageModel
 from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
+from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.records import (
-    HEADER,
-    Metrics,
-    Pointer,
-    RunInfo,
-    is_own,
-    read_info,
-    read_metrics,
-    read_pointer,
-    stem,
-    step_in,
-)
+from grucli.run.records import RunInfo, step_in
 from grucli.text_out import resume_command
 
 Column = npt.NDArray[Any]
@@ -63,27 +53,23 @@ class CheckpointFolder:
     @property
     def exist(self) -> bool:
         """Whether there is any checkpoint or pointer."""
-        pointers = (self.path / "best.json", self.path / "last.json")
-        return any(map(os.path.lexists, pointers)) or bool(self.files())
+        pointed = any(os.path.lexists(self.path / f"{which}.json") for which in get_args(Which))
+        return pointed or bool(self.files())
 
     def file_of(self, step: int) -> Path:
-        return self.path / f"{stem(step)}.npz"
+        return self.path / f"{records.stem(step)}.npz"
 
     def files(self) -> list[Path]:
         """The checkpoint files of this run, in the order of their steps."""
         files = [path for path in self.path.glob("step-*.npz") if step_in(path.name) is not None]
         return sorted(files, key=lambda path: step_in(path.name) or 0)
 
-    def pointer(self, which: Which) -> Pointer | None:
+    def pointer(self, which: Which) -> records.Pointer | None:
         """The content of ``best.json`` or ``last.json``; None before the first checkpoint."""
-        return read_pointer(self.path / f"{which}.json")
+        return records.read_pointer(self.path / f"{which}.json")
 
     def find(self, which: Which) -> Path:
-        """The verified file of the best or last checkpoint; the last if there is no best one.
-
-        Raises:
-            CheckpointError: there is no checkpoint yet, or the file is damaged.
-        """
+        """The verified file of the best or last checkpoint; the last if there is no best one."""
         pointer = self.pointer(which) or self.pointer("last")
         if pointer is None:
             raise CheckpointError(
@@ -105,11 +91,7 @@ class CheckpointFolder:
         return checkpoints.read(self.find(which))
 
     def last_sound(self) -> tuple[Path, Checkpoint, CheckpointError | None]:
-        """The last checkpoint, or the newest intact one and the error of the last one.
-
-        Raises:
-            CheckpointError: there is no intact checkpoint.
-        """
+        """The last checkpoint, or the newest intact one and the error of the last one."""
         try:
             path = self.find("last")
             return path, checkpoints.read(path), None
@@ -126,16 +108,8 @@ class Run:
 
     The small files are read at each access, so the object shows the progress of a run in training:
     ``settings``, ``info``, ``status``, ``metrics`` and what follows from them. The checkpoint, the
-    model and the text are read once, when they are first asked for.
-
-    Args:
-        path: the run directory.
-        file: a checkpoint of the run to use instead of its best one. Outside of a run directory,
-            ``path`` and ``file`` are the same; ``Run.open`` sees to that.
-
-    Attributes:
-        path: the run directory.
-        checkpoints: the files of its checkpoints.
+    model and the text are read once, when they are first asked for. ``file`` is a checkpoint to use
+    instead of the best one; ``path`` is the same outside of a run directory (see ``Run.open``).
 
     Raises:
         CheckpointError: this is not a run directory.
@@ -189,7 +163,7 @@ class Run:
         return resolve([self.config()])
 
     def config(self) -> tuple[str, Values]:
-        """The path of config.yaml, and its settings; errors as in ``settings``."""
+        """The path of config.yaml, and its settings."""
         path = self.path / "config.yaml"
         try:
             open_file(path).close()  # refuses a pipe, which would block
@@ -204,21 +178,17 @@ class Run:
         Raises:
             CheckpointError: the file is damaged.
         """
-        return RunInfo() if self._is_alone else read_info(self.path / "run.json")
+        return RunInfo() if self._is_alone else records.read_info(self.path / "run.json")
 
     @property
     def status(self) -> str:
-        """The status: running, done, interrupted, failed or died; errors as in ``info``.
-
-        It is "died" if run.json says "running" but the lock is certainly free.
-        """
+        """The status; "died" if run.json says "running" but the lock is certainly free."""
         status = self.info.status or "unknown"
         died = status == "running" and Lock(self.path / "lock").is_free()
         return "died" if died else status
 
-    def rows(self) -> list[Metrics]:
-        """The rows of metrics.csv; errors as in ``metrics``."""
-        return read_metrics(self.path / "metrics.csv")
+    def rows(self) -> list[records.Metrics]:
+        return records.read_metrics(self.path / "metrics.csv")
 
     @property
     def metrics(self) -> dict[str, Column]:
@@ -231,20 +201,17 @@ class Run:
         types = {"step": int, "chars": int, "split": str}
         return {
             name: np.array([getattr(row, name) for row in rows], types.get(name, float))
-            for name in HEADER
+            for name in records.HEADER
         }
 
     def curves(self, by: str = "step", column: str = "loss") -> list[Curve]:
-        """The curves of the metrics: training, and for losses validation; errors as there.
+        """The curves of a column of the metrics: of training, and for losses of validation.
 
-        Args:
-            by: the column of the horizontal axis: step, chars or elapsed_s.
-            column: the column of the vertical axis.
+        ``by`` is the column of the horizontal axis: step, chars or elapsed_s.
         """
         return curves(self.metrics, by, column)
 
     def validation_losses(self) -> list[float]:
-        """The validation losses, in order; errors as in ``metrics``."""
         return [row.loss for row in self.rows() if row.split == "val"]
 
     def samples(self) -> list[tuple[int, Path]]:
@@ -258,7 +225,7 @@ class Run:
         """The files that a command may read: those of the run, and its text."""
         yield from filter(None, (self.path, self._file))
         if not self._is_alone:
-            yield from (file for file in self.path.rglob("*") if is_own(file.name))
+            yield from (file for file in self.path.rglob("*") if records.is_own(file.name))
         yield from map(Path, self.info.corpus.paths or [])
 
     # ---- the checkpoint and its model
@@ -284,7 +251,7 @@ class Run:
 
     @property
     def file(self) -> Path:
-        """The file of ``checkpoint``; errors as there."""
+        """The file of ``checkpoint``."""
         return self._opened[0]
 
     @property
@@ -298,37 +265,29 @@ class Run:
 
     @cached_property
     def lm(self) -> LanguageModel:
-        """The model of ``checkpoint``; errors as there."""
+        """The model of ``checkpoint``."""
         return self.checkpoint.language_model(self.file)
 
     def load(self) -> LanguageModel:
-        """Load the model of the best checkpoint, as it is now; errors as in ``checkpoint``."""
+        """Load the model of the best checkpoint, as it is now."""
         return Run(self.path, self._file).lm
 
     # ---- the text
 
     @property
     def noun(self) -> str:
-        """What the model predicts: "character" or "byte"; errors as in ``settings``."""
+        """What the model predicts: "character" or "byte"."""
         return self.settings.data.noun
 
     @property
     def text_names(self) -> list[str]:
-        """The names of the files of the text, as far as run.json tells them; errors as there."""
+        """The names of the files of the text, as far as run.json tells them."""
         names = (Path(path).name for path in self.info.corpus.paths or [])
         return ["standard input" if name == STANDARD_INPUT else name for name in names]
 
     @property
     def sources(self) -> list[str]:
-        """The paths of the text; ``-`` is standard input.
-
-        Raises:
-            CheckpointError: run.json has no paths, or a path is a pipe or a device.
-        """
-        if self._is_alone:
-            raise CheckpointError(
-                f"{self.path}: is outside its run directory, which records the text; name a text"
-            )
+        """The paths of the text, which can be read again; ``-`` is standard input."""
         paths = self.info.corpus.paths
         if paths is None:
             raise CheckpointError(
@@ -340,7 +299,7 @@ class Run:
         return paths
 
     def resume_command(self, sources: Sequence[str] = ()) -> str:
-        """The command that resumes the run; ``sources`` as in ``shell.resume_command``."""
+        """The command that resumes the run; ``sources`` are the paths of its text."""
         return resume_command(self.path, sources, self.info.ranks or 1)
 
     @cached_property
@@ -351,6 +310,13 @@ class Run:
             CheckpointError: the run does not record the text, or the text was standard input.
             CorpusError: the text has changed.
         """
+        if self.info.corpus.paths is None:
+            reason = (
+                f"{self.path}: is outside its run directory, which records the text"
+                if self._is_alone
+                else f"{self.path / 'run.json'}: does not name the corpus"
+            )
+            raise CheckpointError(f"{reason}; name a text")
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
@@ -364,16 +330,11 @@ class Run:
 
     @property
     def splits(self) -> Splits:
-        """The parts of the text; errors as in ``text``."""
+        """The parts of the text."""
         return self.checkpoint.splits(self.text.ids)
 
     def split(self, name: str) -> Ids:
-        """The ids of a part of the text: "train", "val" or "test"; (N,).
-
-        Raises:
-            ArgumentError: there is no part with this name.
-            UsageError: the run did not hold out this part; other errors as in ``text``.
-        """
+        """The ids of a part of the text: "train", "val" or "test"; (N,)."""
         if name not in SPLITS:
             raise ArgumentError("split", f"must be train, val or test, not {name}")
         ids: Ids = getattr(self.splits, name)
@@ -382,13 +343,7 @@ class Run:
         return ids
 
     def ids(self, file: str | None = None) -> Ids:
-        """The ids of the text, or of a file that is read in the same way, (N,).
-
-        Raises:
-            CheckpointError: the run's text is not known.
-            CorpusError: the text cannot be read, is too short or has changed.
-            UnknownCharacterError: the text has characters that the model never saw.
-        """
+        """The ids of the text, or of a file that is read in the same way, (N,)."""
         if file is None:
             return self.text.ids
         ids = self.lm.read(file).ids
@@ -474,10 +429,7 @@ def is_run(path: Path) -> bool:
 
 @checked
 def load(path: PathLike) -> LanguageModel:
-    """Load the model of a checkpoint file, or of the best checkpoint of a run.
-
-    Args:
-        path: a run directory or a checkpoint file.
+    """Load the model of a checkpoint file, or of the best checkpoint of a run directory.
 
     Raises:
         CheckpointError: there is no checkpoint, or it is damaged.
@@ -503,7 +455,7 @@ def runs(directory: PathLike = "runs") -> list[Run]:
 
 
 def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
-    """The curves of ``Run.metrics``, as of ``Run.curves``."""
+    """``Run.curves`` of the metrics of a run."""
     drawn = []
     for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
         rows = metrics["split"] == split
@@ -513,16 +465,11 @@ def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss"
 
 
 def loss_axis(noun: str) -> str:
-    """The name of the axis of a loss per character or per byte."""
     return f"loss, nats per {noun}"
 
 
 def common_noun(runs: Sequence[Run]) -> str:
-    """What all runs predict: "character" or "byte".
-
-    Raises:
-        UsageError: some predict characters and some bytes, so their losses have no common axis.
-    """
+    """What all runs predict, "character" or "byte"; an error if that differs."""
     nouns = {run.noun: run.path for run in runs}
     if len(nouns) > 1:
         one, other = (f"{path} predicts {noun}s" for noun, path in nouns.items())

@@ -8,6 +8,7 @@ runs/20260131-101500-corpus/
 
 import contextlib
 import errno
+import itertools
 import json
 import math
 import os
@@ -18,36 +19,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from grucli import files
 from grucli.config import Settings, to_scalar, to_yaml
 from grucli.errors import CheckpointError, RunError, UsageError
-from grucli.files import (
-    NO_LOCKS,
-    Lock,
-    LockError,
-    append_line,
-    refuse_link,
-    replace_file,
-    replace_text,
-    sha256,
-    temporary_for,
-)
+from grucli.files import replace_text
 from grucli.run import checkpoint as checkpoints
+from grucli.run import records
 from grucli.run.checkpoint import Checkpoint, Copy, Progress
-from grucli.run.records import (
-    OWN_FILES,
-    Metrics,
-    Pointer,
-    RunInfo,
-    header_line,
-    is_own,
-    metrics_until,
-    stem,
-    step_in,
-)
+from grucli.run.records import Metrics, Pointer, RunInfo, step_in
 from grucli.run.run import CheckpointFolder, Run, Which
 
-NO_LINKS = OWN_FILES | {"lock", "samples", "checkpoints"}
-"""What must not be a link where a run is written."""
+# What must not be a link where a run is written.
+NO_LINKS = records.OWN_FILES | {"lock", "samples", "checkpoints"}
 
 
 class CheckpointWriter(CheckpointFolder):
@@ -59,11 +42,7 @@ class CheckpointWriter(CheckpointFolder):
         self._written: dict[Which, Pointer] = {}
 
     def save(self, checkpoint: Checkpoint | Copy, *, best: bool, keep: int) -> Path:
-        """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept.
-
-        Raises:
-            OSError: the checkpoint cannot be written; earlier ones are still there.
-        """
+        """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept."""
         self._check_writable()
         path = self.file_of(checkpoint.progress.step)
         checkpoints.write(path, checkpoint)
@@ -87,7 +66,7 @@ class CheckpointWriter(CheckpointFolder):
             "file": path.name,
             "step": progress.step,
             "loss": progress.loss,
-            "sha256": sha256(path),
+            "sha256": files.sha256(path),
         }
         for which in pointers:
             replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
@@ -112,11 +91,8 @@ class CheckpointWriter(CheckpointFolder):
         """Whether a pointer names an intact checkpoint of this step."""
         try:
             pointer = self.pointer(which)
-            return (
-                pointer is not None
-                and pointer.step == step
-                and self.read(which).progress.step == step
-            )
+            named = pointer is not None and pointer.step == step
+            return named and self.read(which).progress.step == step
         except CheckpointError:
             return False
 
@@ -177,7 +153,7 @@ class RunWriter(Run):
     def __init__(self, path: Path, file: Path | None = None) -> None:
         super().__init__(path, file)
         self.checkpoints = CheckpointWriter(path / "checkpoints", self._check_lock)
-        self._lock = Lock(path / "lock")
+        self._lock = files.Lock(path / "lock")
         self._written: RunInfo | None = None
 
     @classmethod
@@ -205,7 +181,8 @@ class RunWriter(Run):
             run.lock()
             run.make_ready()
             replace_text(run.path / "config.yaml", to_yaml(settings))
-            replace_text(run.path / "overrides.yaml", _overrides_yaml(overrides))
+            lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
+            replace_text(run.path / "overrides.yaml", "".join(lines) or "{}\n")
             run.write_info(info)
         except OSError as error:
             if made is not None:
@@ -227,10 +204,10 @@ class RunWriter(Run):
         for folder in folders:
             folder.mkdir(exist_ok=True)
         if not (self.path / "metrics.csv").exists():
-            replace_text(self.path / "metrics.csv", header_line())
+            replace_text(self.path / "metrics.csv", records.HEADER_LINE)
         for folder in (self.path, *folders):
             for file in folder.iterdir():
-                if is_own(temporary_for(file.name)):
+                if records.is_own(files.temporary_for(file.name)):
                     file.unlink(missing_ok=True)
 
     # ---- the lock
@@ -238,21 +215,16 @@ class RunWriter(Run):
     def lock(self) -> None:
         """Lock the run for writing. The system releases the lock when the process ends.
 
-        On a file system without locks, the run is used unlocked.
-
-        Raises:
-            UsageError: another process is training the run.
-            LockError: nobody knows whether another process is training the run.
-            OSError: the lock is no file, or cannot be written; or a file or directory of the run
-                is a link.
+        On a file system without locks, the run is used unlocked. A LockError says that nobody knows
+        whether another process is training the run.
         """
         for name in NO_LINKS:
-            refuse_link(self.path / name)
+            files.refuse_link(self.path / name)
         try:
             is_locked = self._lock.acquire()
-        except LockError as error:
+        except files.LockError as error:
             idle = error.errno == errno.ENOLCK and self.info.status != "running"
-            if error.errno not in NO_LOCKS and not idle:
+            if error.errno not in files.NO_LOCKS and not idle:
                 raise
             return
         if not is_locked:
@@ -288,17 +260,16 @@ class RunWriter(Run):
         self._written = RunInfo.model_validate(json.loads(text))
 
     def update_info(self, **changes: Any) -> None:
-        """Change some keys of run.json."""
         self.write_info(self.info.to_dict() | changes)
 
     def append_metrics(self, row: Metrics) -> None:
         self._check_lock()
-        append_line(self.path / "metrics.csv", row.to_line())
+        files.append_line(self.path / "metrics.csv", row.to_line())
 
     def write_sample(self, step: int, text: bytes) -> None:
         self._check_lock()
-        path = self.path / "samples" / f"{stem(step)}.txt"
-        replace_file(path, lambda file: file.write(text))
+        path = self.path / "samples" / f"{records.stem(step)}.txt"
+        files.replace_file(path, lambda file: file.write(text))
 
     def write_report(self, page: str) -> None:
         self._check_lock()
@@ -308,7 +279,7 @@ class RunWriter(Run):
         """Remove rows and samples of steps after ``step``, which a resumed run makes again."""
         self._check_lock()
         path = self.path / "metrics.csv"
-        replace_text(path, metrics_until(path, step))
+        replace_text(path, records.metrics_until(path, step))
         for sample in (self.path / "samples").glob("step-*.txt"):
             number = step_in(sample.name)
             if number is not None and number > step:
@@ -316,20 +287,14 @@ class RunWriter(Run):
 
 
 def _make_new(root: Path, name: str) -> Path:
-    number = 1
-    while True:
+    for number in itertools.count(1):
         path = root / (name if number == 1 else f"{name}-{number}")
         with contextlib.suppress(FileExistsError):
             path.mkdir()
             return path
-        number += 1
+    raise AssertionError
 
 
 def _file_name(name: str) -> str:
     name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
     return name.encode()[:64].decode(errors="ignore") or "run"
-
-
-def _overrides_yaml(overrides: Mapping[str, Any]) -> str:
-    lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
-    return "".join(lines) or "{}\n"

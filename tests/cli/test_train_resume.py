@@ -292,6 +292,7 @@ def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -
         result = grucli(*command)
         assert result.code == 2
         assert "does not name the corpus" in result.err
+    assert "does not name the corpus; name a text" in result.err
     (run / "checkpoints" / "best.json").write_text('{"file": 5}', encoding="utf-8")
     assert "best.json: damaged" in grucli("sample", run).err
 
