@@ -159,9 +159,9 @@ class Train(_Section):
 
     @model_validator(mode="after")
     def _one_budget(self) -> "Train":
-        given = [key for key in BUDGETS if getattr(self, key) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are both given; keep one")
+        budgets = [key for key in BUDGETS if getattr(self, key) is not None]
+        if len(budgets) > 1:
+            raise ValueError(f"{' and '.join(budgets)} are both given; keep one")
         return self
 
 
@@ -397,13 +397,12 @@ def _source(key: str, origin: Mapping[str, str]) -> str:
 
 
 def _nearest(key: str) -> str:
-    known = list(INFLUENCES)
     section, _, name = key.partition(".")
-    same_name = [other for other in known if other.endswith(f".{name}")]
-    siblings = [other for other in known if other.startswith(f"{section}.")]
-    by_name = {other.partition(".")[2]: other for other in siblings}
-    close = same_name or [by_name[n] for n in difflib.get_close_matches(name, by_name, n=1)]
-    close = close or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    siblings = [other for other in INFLUENCES if other.startswith(f"{section}.")]
+    names = [other.removeprefix(f"{section}.") for other in siblings]
+    close = [other for other in INFLUENCES if other.endswith(f".{name}")]
+    close += [f"{section}.{other}" for other in difflib.get_close_matches(name, names, n=1)]
+    close += difflib.get_close_matches(key, list(INFLUENCES), n=1, cutoff=0.7)
     if close:
         return f"; did you mean {close[0]}?"
     if siblings:

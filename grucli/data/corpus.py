@@ -120,14 +120,14 @@ class _Reading:
     """One way to read a text, which decides on its ids and on the name of its cache entry."""
 
     data: Data
-    given: Vocabulary | None
+    preset: Vocabulary | None  # the vocabulary to use instead of the symbols of the text
     unknown: Unknown
     extend: bool
 
     def from_cache(self, text: Digest) -> cache.Encoded | None:
         """The ids of a text that was read in this way before, or None."""
         entry = self._entry(text, None)
-        if entry is None and (self.given is None or self.extend):
+        if entry is None and (self.preset is None or self.extend):
             return None  # the symbols of the text are not known
         own = None if entry is None else _vocabulary_of(entry.facts, self.data)
         vocabulary = self._vocabulary(own)
@@ -195,14 +195,14 @@ class _Reading:
 
     def _vocabulary(self, own: Vocabulary | None) -> Vocabulary | None:
         """The vocabulary of the ids; ``own`` has the text's own symbols."""
-        if self.given is None:
+        if self.preset is None:
             return own
         if own is None or not self.extend:
-            return self.given
-        return self.given.joined_with(own, self.data)
+            return self.preset
+        return self.preset.joined_with(own, self.data)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
-        """Whether the ids are the same as without a given vocabulary."""
+        """Whether the ids are the same as without a preset vocabulary."""
         everything = vocabulary is None or vocabulary.unknown_id is None
         return vocabulary == own and (self.unknown == "error" or everything)
 
