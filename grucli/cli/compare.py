@@ -41,7 +41,6 @@ Texts = Annotated[
     Argument(
         help="Text files or directories, read as one text; with --runs, run directories.",
         metavar="CORPUS",
-        show_default=False,
     ),
 ]
 Match = Annotated[
