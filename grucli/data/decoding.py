@@ -226,10 +226,9 @@ def _encoding_that_reads(file: str) -> str | None:
 
 
 def _decodes(file: str, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
-        for raw in chain(raw_chunks(file), [b""]):
-            decoder.decode(raw, final=not raw)
+        for _ in codecs.iterdecode(raw_chunks(file), encoding):
+            pass
     except UnicodeError:
         return False
     return True

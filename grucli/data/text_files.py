@@ -104,7 +104,6 @@ class Digest:
 
 
 def digest(files: Sequence[str]) -> Digest:
-    """The digest of files that can be read again."""
     result = Digest(files)
     for file in files:
         result.begin_file()
