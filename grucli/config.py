@@ -410,8 +410,8 @@ def _nearest(key: str) -> str:
     return f"; the sections are {', '.join(Settings.model_fields)}"
 
 
-def _short(text: str, length: int = LONGEST_SHOWN) -> str:
-    return text if len(text) <= length else f"{text[:length]}..."
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _shown(value: Any) -> str:

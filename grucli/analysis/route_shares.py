@@ -74,7 +74,6 @@ class RouteShares:
         return svg(curves, x="steps back", y=f"{self.name}: share of the step's gradient")
 
     def to_dict(self) -> dict[str, Any]:
-        """The result, and the numbers of routes of each cell, as a dict for JSON."""
         return {
             "model": self.name,
             "counts": counts(),
