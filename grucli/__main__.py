@@ -1,7 +1,6 @@
 """The entry point of the program, for ``python -m grucli`` and the command ``grucli``.
 
-It first sets handlers for Ctrl-C and SIGTERM. Other imports come later, because they take a tenth
-of a second.
+It first sets handlers for Ctrl-C and SIGTERM; the other imports take a tenth of a second.
 """
 
 import os

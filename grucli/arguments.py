@@ -40,11 +40,7 @@ WORDS = {
 
 
 def check_path(path: S) -> S:
-    """Return a path, which need not exist; refuse a text that stands in its place.
-
-    Raises:
-        UsageError: no file can have this name.
-    """
+    """Return a path, which need not exist; refuse a text, or a name that no file can have."""
     name = os.fspath(path)
     try:
         os.stat(name)
@@ -88,15 +84,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
 
     NumPy's numbers become Python's, and one text or path of ``Several`` becomes a list. The options
     of a TypedDict stand in the signature one by one.
-
-    Raises:
-        ArgumentError: an argument is not what its annotation says.
     """
 
     @cache  # made by the first call, so that imports are fast
     def check() -> Callable[..., tuple[Any, Any]]:
-        taken = wraps(function)(lambda *args, **named: (args, named))
-        return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(taken)
+        converted = wraps(function)(lambda *args, **named: (args, named))
+        return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(converted)
 
     @wraps(function)
     def call(*args: P.args, **named: P.kwargs) -> R:
@@ -105,28 +98,28 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
                 *map(plain, args), **{name: plain(value) for name, value in named.items()}
             )
         except ValidationError as error:
-            shown.bind(*args, **named)  # raises Python's own TypeError
+            public.bind(*args, **named)  # raises Python's own TypeError
             raise _explained(function, error) from None
         return function(*args, **named)
 
-    shown = _signature(function)
-    call.__signature__ = shown  # type: ignore[attr-defined]
+    public = _signature(function)
+    call.__signature__ = public  # type: ignore[attr-defined]
     return call
 
 
 def _signature(function: Callable[..., Any]) -> Signature:
     """The signature, with the options of a TypedDict one by one."""
-    given = signature(function)
-    parameters = list(given.parameters.values())
+    declared = signature(function)
+    parameters = list(declared.parameters.values())
     if not parameters or get_origin(parameters[-1].annotation) is not Unpack:
-        return given
+        return declared
     (options,) = get_args(parameters.pop().annotation)
     unset = completed(options, {})
     parameters += [
         Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=unset[name])
         for name, kind in get_type_hints(options).items()
     ]
-    return given.replace(parameters=parameters)
+    return declared.replace(parameters=parameters)
 
 
 @dataclass(frozen=True)

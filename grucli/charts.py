@@ -48,7 +48,6 @@ class Curve:
 
     @cached_property
     def points(self) -> list[Point]:
-        """The finite points."""
         pairs = zip(map(float, self.x), map(float, self.y), strict=True)
         return [(x, y) for x, y in pairs if math.isfinite(x) and math.isfinite(y)]
 
@@ -218,8 +217,8 @@ def svg(
         return ""
     names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
     area = Area(*axes, width - LEFT - RIGHT, height - TOP - BOTTOM, LEFT, TOP)
-    parts = [*_grid(area), _title(x, width - RIGHT, height, "end"), _title(y, LEFT, height)]
-    whole = "".join([*parts, _plot(curves, area, levels)])
+    titles = _label(x, width - RIGHT, height - 6, "end") + _label(y, LEFT, height - 6)
+    whole = "".join([*_grid(area), titles, _plot(curves, area, levels)])
     whole = f'{names}<g transform="translate(0 {room})">{whole}</g>' if room else whole
     label = as_html(f"{y} by {x}")
     return (
@@ -233,25 +232,19 @@ def _grid(area: Area) -> Iterator[str]:
     for value in area.y_axis.ticks():
         at = area.y(value)
         yield _line(at, area.width, 'stroke="#8888" stroke-width="0.5"')
-        yield (
-            f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end" fill="{GREY}">'
-            f"{short(value)}</text>"
-        )
+        yield _label(short(value), LEFT - 6, f"{at + 4:.1f}", "end")
+    below = f"{TOP + area.height + 18:.1f}"
     for value in area.x_axis.ticks():
-        yield (
-            f'<text x="{area.x(value):.1f}" y="{TOP + area.height + 18:.1f}" '
-            f'text-anchor="middle" fill="{GREY}">{short(value)}</text>'
-        )
+        yield _label(short(value), f"{area.x(value):.1f}", below, "middle")
 
 
 def _line(y: float, width: float, look: str) -> str:
     return f'<path d="M{LEFT} {y:.1f}h{width}" {look}/>'
 
 
-def _title(text: str, x: float, height: float, anchor: str = "") -> str:
-    """What an axis shows."""
+def _label(text: str, x: float | str, y: float | str, anchor: str = "") -> str:
     anchor = f'text-anchor="{anchor}" ' if anchor else ""
-    return f'<text x="{x}" y="{height - 6}" {anchor}fill="{GREY}">{as_html(text)}</text>'
+    return f'<text x="{x}" y="{y}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 
 
 def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
@@ -264,8 +257,7 @@ def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
         y = TOP + KEY_LINE * line - 8
         parts.append(
             f'<path d="M{at:.0f} {y - 4}h{SWATCH - 5}" stroke="{colour_of(curve, number)}" '
-            f'stroke-width="3"/><text x="{at + SWATCH:.0f}" y="{y}" fill="{GREY}">'
-            f"{as_html(curve.name)}</text>"
+            f'stroke-width="3"/>{_label(curve.name, f"{at + SWATCH:.0f}", y)}'
         )
         at += size
     return "".join(parts), KEY_LINE * line

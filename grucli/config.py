@@ -159,9 +159,9 @@ class Train(_Section):
 
     @model_validator(mode="after")
     def _one_budget(self) -> "Train":
-        given = [key for key in BUDGETS if getattr(self, key) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are both given; keep one")
+        budgets = [key for key in BUDGETS if getattr(self, key) is not None]
+        if len(budgets) > 1:
+            raise ValueError(f"{' and '.join(budgets)} are both given; keep one")
         return self
 
 
@@ -242,16 +242,14 @@ def flatten(settings: Settings) -> Values:
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
     """Merge layers into ``base``, or into the defaults; later layers win.
 
-    A layer is the source of some values, for messages, and the values by dotted key.
-
-    Raises:
-        SettingsError: some values are wrong; one message lists all problems.
+    A layer is the source of some values, for messages, and the values by dotted key. The message of
+    a SettingsError lists all problems.
     """
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
-    for source, given in layers:
-        values = without_former(given)
+    for source, layer in layers:
+        values = without_former(layer)
         problems += [
             f"{source}: unknown key {_short(key)}{_nearest(key)}"
             for key in values
@@ -399,13 +397,12 @@ def _source(key: str, origin: Mapping[str, str]) -> str:
 
 
 def _nearest(key: str) -> str:
-    known = list(INFLUENCES)
     section, _, name = key.partition(".")
-    same_name = [other for other in known if other.endswith(f".{name}")]
-    siblings = [other for other in known if other.startswith(f"{section}.")]
-    by_name = {other.partition(".")[2]: other for other in siblings}
-    close = same_name or [by_name[n] for n in difflib.get_close_matches(name, by_name, n=1)]
-    close = close or difflib.get_close_matches(key, known, n=1, cutoff=0.7)
+    siblings = [other for other in INFLUENCES if other.startswith(f"{section}.")]
+    names = [other.removeprefix(f"{section}.") for other in siblings]
+    close = [other for other in INFLUENCES if other.endswith(f".{name}")]
+    close += [f"{section}.{other}" for other in difflib.get_close_matches(name, names, n=1)]
+    close += difflib.get_close_matches(key, list(INFLUENCES), n=1, cutoff=0.7)
     if close:
         return f"; did you mean {close[0]}?"
     if siblings:
@@ -413,8 +410,8 @@ def _nearest(key: str) -> str:
     return f"; the sections are {', '.join(Settings.model_fields)}"
 
 
-def _short(text: str, length: int = LONGEST_SHOWN) -> str:
-    return text if len(text) <= length else f"{text[:length]}..."
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _shown(value: Any) -> str:

@@ -31,14 +31,14 @@ LONG_MINUTES, LONG_STEPS = 60.0, 30_000  # budgets up to which it does not depen
 WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
 
-def suited(chars: int, given: Collection[str]) -> Values:
+def suited(chars: int, user_keys: Collection[str]) -> Values:
     """Values for a text of ``chars`` characters, except for the keys that the user has given.
 
     The learning rate here belongs to the number of units beside it. A budget in any unit replaces
     the default budget.
     """
     values = next(values for limit, values in SIZES if chars <= limit)
-    fixed = set(given)
+    fixed = set(user_keys)
     if "model.hidden" in fixed:
         fixed.add("optim.lr")
     if any(f"train.{budget}" in fixed for budget in BUDGETS):
@@ -46,17 +46,16 @@ def suited(chars: int, given: Collection[str]) -> Values:
     return {key: value for key, value in values.items() if key not in fixed}
 
 
-def suited_rate(settings: Settings, given: Collection[str], share: float = 1.0) -> Values:
-    """Learning rate and warm-up for network, batch and budget, unless they are defaults or given.
-
-    ``share`` is a factor for the rate.
-    """
+def suited_rate(settings: Settings, user_keys: Collection[str], share: float = 1.0) -> Values:
+    """Learning rate, times ``share``, and warm-up, unless they are defaults or the user's."""
     values = {
         "optim.lr": learning_rate(settings.model, settings.train, share),
         "optim.warmup": warmup(settings.train.batch),
     }
     defaults = flatten(Settings())
-    return {key: one for key, one in values.items() if key not in given and one != defaults[key]}
+    return {
+        key: one for key, one in values.items() if key not in user_keys and one != defaults[key]
+    }
 
 
 def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> float:

@@ -258,9 +258,6 @@ def _try_lock(path: Path, descriptor: int, *, shared: bool = False) -> bool:
     """Try to lock an open file; if another process has locked it, close it and return False.
 
     Several processes may hold a shared lock, but not on Windows.
-
-    Raises:
-        LockError: the system cannot lock it.
     """
     try:
         if sys.platform == "win32":

@@ -84,9 +84,7 @@ class ColouredText:
     characters: Sequence[str]  # the text, character by character
     values: Sequence[float]  # one value for each character
     full: float  # the absolute value from which the colour has its full strength
-    # whether values can be negative; if so, red is above zero and blue is below. Otherwise they are
-    # bits of surprise
-    signed: bool
+    signed: bool  # whether values can be negative (blue); otherwise they are bits of surprise
 
     def coloured(self) -> Iterator[tuple[str, float, Colour]]:
         """Each character in printable form, with its value and its colour."""

@@ -1,8 +1,7 @@
-"""A strict YAML loader for settings.
+"""A strict YAML loader for settings, which reports the line and the column of a problem.
 
-PyYAML's safe loader creates no objects, but it accepts input that can cost any amount of memory and
-time, such as nested aliases and deep nesting. It also accepts duplicate keys. This loader refuses
-all of these before it builds a value, and reports the line and the column.
+Unlike PyYAML's safe loader it refuses duplicate keys, and what can cost any amount of memory and
+time, such as nested aliases and deep nesting, before it builds a value.
 """
 
 import re

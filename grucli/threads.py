@@ -1,9 +1,7 @@
 """Processor cores, the threads of NumPy's matrix products, and signals that stop the program.
 
-NumPy computes matrix products with a BLAS library, which shares each product among threads. grucli
-shares its work among processes or threads itself. Therefore it limits the number of BLAS threads
-while it computes, and restores the number afterwards for other code in the same process. If the
-user has set OPENBLAS_NUM_THREADS or a similar variable, the setting is kept.
+grucli shares its work among processes or threads itself. Therefore it limits the threads of NumPy's
+BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable.
 """
 
 import os
@@ -36,8 +34,8 @@ def _libraries() -> list[Any]:
     from threadpoolctl import ThreadpoolController
 
     del np  # the import loads its BLAS
-    found = ThreadpoolController().select(user_api="blas").lib_controllers
-    return sorted(found, key=lambda library: "numpy" not in library.filepath)
+    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+    return sorted(libraries, key=lambda library: "numpy" not in library.filepath)
 
 
 def blas() -> dict[str, Any]:

@@ -34,13 +34,10 @@ def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
         verdict = f"undecided: the runs differ in {named}"
         checked = [replace(claim, verdict=verdict) for claim in checked]
     if gru.first.hidden == lstm.first.hidden:
-        checked.insert(0, _fewer_parameters(gru.first, lstm.first))
+        of_gru, of_lstm = gru.first.parameters, lstm.first.parameters
+        figures = f"{of_gru:,} against {of_lstm:,} at {gru.first.hidden} units"
+        checked.insert(0, Claim(FEWER, _verdict(of_gru < of_lstm), figures))
     return checked
-
-
-def _fewer_parameters(gru: Outcome, lstm: Outcome) -> Claim:
-    figures = f"{gru.parameters:,} against {lstm.parameters:,} at {gru.hidden} units"
-    return Claim(FEWER, _verdict(gru.parameters < lstm.parameters), figures)
 
 
 def _overfitting(gru: Group, lstm: Group) -> Claim:

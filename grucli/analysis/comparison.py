@@ -23,7 +23,6 @@ from grucli.threads import available_cores
 from grucli.training.events import Event, closed_at_exit
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
-from grucli.training.session import Session
 
 # If the best checkpoint comes after this share of a run, the run does not show overfitting: losses
 # of consecutive evaluations differ a little anyway.
@@ -146,11 +145,7 @@ class Comparison:
     """Runs to train on one text: one run of each cell for each seed."""
 
     requests: Sequence[Request]  # for the runs, in the order of training
-    first: Session  # of the common request; it has read the text of all runs
-
-    @property
-    def text(self) -> Corpus:
-        return self.first.plan.corpus
+    text: Corpus  # of all runs
 
     @closed_at_exit
     def train(
@@ -183,8 +178,7 @@ def plan_comparison(
     Raises:
         UsageError: the settings or the text cannot be used.
     """
-    first = prepare(request)
-    plan = first.plan
+    plan = prepare(request).plan
     V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
     lr = plan.settings.optim.lr
     if not len(plan.splits.val):
@@ -199,7 +193,7 @@ def plan_comparison(
             requests.append(replace(request, values=values, name=f"{cell}-{seed}"))
     for cell_request in requests[: len(cells)]:
         prepare(cell_request, text=plan.corpus)  # checks the settings
-    return Comparison(requests, first)
+    return Comparison(requests, plan.corpus)
 
 
 def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:

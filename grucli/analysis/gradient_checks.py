@@ -87,8 +87,7 @@ class Report:
 
 
 def worst(rows: Sequence[Row]) -> float:
-    """The largest relative error; ``max`` would ignore nan."""
-    return float(np.max([row.error for row in rows]))
+    return float(np.max([row.error for row in rows]))  # ``max`` would ignore nan
 
 
 # ---- a small model with random weights
@@ -294,7 +293,7 @@ def _in_float64(
 
 
 def _trained(step: Step, backend: Backend) -> dict[str, Array]:
-    """The same results as training computes them, after a step with other weights."""
+    """The same, as training computes them, after a step with other weights."""
     x, dropout = step.x, step.dropout
     with Shards(
         model := step.model.astype(np.float32),

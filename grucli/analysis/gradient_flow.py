@@ -38,7 +38,6 @@ class GradientFlow:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The norms as a dict for JSON."""
         return {
             "model": self.name,
             "median": self.median.tolist(),

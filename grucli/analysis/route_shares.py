@@ -74,7 +74,6 @@ class RouteShares:
         return svg(curves, x="steps back", y=f"{self.name}: share of the step's gradient")
 
     def to_dict(self) -> dict[str, Any]:
-        """The result, and the numbers of routes of each cell, as a dict for JSON."""
         return {
             "model": self.name,
             "counts": counts(),
@@ -123,10 +122,7 @@ def check_enumerable(cell: Cell, k: int) -> None:
 
 
 def enumerate_routes(history: History, k: int) -> Enumeration:
-    """Follow every composition of ``k`` routes; ``history`` holds exactly k steps.
-
-    Only the gradient of one composition is in memory at a time.
-    """
+    """Follow every composition of ``k`` routes, one after the other, through the k steps."""
     parts = np.split(history.by_backward, len(history.gradient), axis=-1)
     whole = dict(zip(history.gradient, parts, strict=True))
     rest = history.by_backward.copy()  # the part of the gradient that is not explained yet

@@ -78,8 +78,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(show: bool) -> None:
+    if show:
         render.write_line(f"grucli {__version__}")
         raise typer.Exit
 
@@ -114,28 +114,28 @@ def _ended_by_signals() -> Iterator[None]:
 
     The signals raise SystemExit, so that incomplete files are removed.
     """
-    ended = []
+    exit_codes = []
 
     def end(number: int, frame: FrameType | None) -> None:
         del frame
         if "--mpi" in command_line and "mpi4py.MPI" not in sys.modules:
             exit_by_signal(number)
-        ended.append(128 + number)
+        exit_codes.append(128 + number)
         raise SystemExit(128 + number)
 
     def drop(problem: "sys.UnraisableHookArgs") -> None:
-        if ended:  # Python ignores SystemExit in some callbacks, such as those of imports
-            os._exit(ended[0])
+        if exit_codes:  # Python ignores SystemExit in some callbacks, such as those of imports
+            os._exit(exit_codes[0])
         hook(problem)
 
     hook, sys.unraisablehook = sys.unraisablehook, drop
-    heard = [one for one in STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
+    not_ignored = [one for one in STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     try:
-        with stop_signals(end, heard):
+        with stop_signals(end, not_ignored):
             yield
     except Exception:
-        if ended:  # Python replaces SystemExit by RuntimeError while it creates a class
-            raise SystemExit(ended[0]) from None
+        if exit_codes:  # Python replaces SystemExit by RuntimeError while it creates a class
+            raise SystemExit(exit_codes[0]) from None
         raise
     finally:
         sys.unraisablehook = hook

@@ -41,7 +41,6 @@ Texts = Annotated[
     Argument(
         help="Text files or directories, read as one text; with --runs, run directories.",
         metavar="CORPUS",
-        show_default=False,
     ),
 ]
 Match = Annotated[
@@ -160,17 +159,13 @@ class ComparisonDisplay:
                 self.run, self.began = Run(event.path), time.perf_counter()
                 narrate.say_notes(event.notes if not self.complete else ())
             elif isinstance(event, Finished):
-                self._say_finished(event)
+                model, seed = event.run.settings.model, event.run.settings.train.seed
+                duration = render.duration(time.perf_counter() - self.began)
+                render.say(
+                    f"{len(self.complete) + 1} of {self.total}: {model.cell.upper()} "
+                    f"{model.layers} x {model.hidden}, seed {seed}, {duration}: {event.run.path}"
+                )
                 self.complete += [Run(event.run.path)] * event.complete
-
-    def _say_finished(self, event: Finished) -> None:
-        settings, duration = event.run.settings, render.duration(time.perf_counter() - self.began)
-        model = settings.model
-        render.say(
-            f"{len(self.complete) + 1} of {self.total}: {model.cell.upper()} "
-            f"{model.layers} x {model.hidden}, seed {settings.train.seed}, {duration}: "
-            f"{event.run.path}"
-        )
 
 
 def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:

@@ -110,7 +110,12 @@ def _lines(report: Report, brief: bool) -> Iterator[str]:
     yield ""
     for title, rows in report.sections.items():
         yield from render.wrapped(title)
-        yield from _brief_line(rows) if brief else _row_lines(rows)
+        if brief:
+            right = sum(row.verdict == "right" for row in rows)
+            error, allowed = worst(rows), max(row.allowed for row in rows)
+            yield f"  {right} of {len(rows)} right, worst error {error:.1e}, allowed {allowed:.1e}"
+        else:
+            yield from _row_lines(rows)
     yield from render.wrapped(LETTERS)
 
 
@@ -131,12 +136,6 @@ def _verdict(report: Report) -> Iterator[str]:
 def _named(arrays: Sequence[str]) -> str:
     names = list(dict.fromkeys(arrays))
     return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
-
-
-def _brief_line(rows: Sequence[Row]) -> Iterator[str]:
-    right = sum(row.verdict == "right" for row in rows)
-    error, allowed = worst(rows), max(row.allowed for row in rows)
-    yield f"  {right} of {len(rows)} right, worst error {error:.1e}, allowed {allowed:.1e}"
 
 
 def _row_lines(rows: Sequence[Row]) -> Iterator[str]:

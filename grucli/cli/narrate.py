@@ -231,10 +231,9 @@ def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = Fals
     saved = run.checkpoints.pointer("last")
     if saved is None:
         render.say("stopped before anything was saved; start again with:")
-        render.say_command(run.resume_command(sources))
-        return
-    done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
-    render.say(f"stopped {done} step {saved.step:,}; resume with:")
+    else:
+        done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
+        render.say(f"stopped {done} step {saved.step:,}; resume with:")
     render.say_command(run.resume_command(sources))
 
 

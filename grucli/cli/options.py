@@ -20,7 +20,6 @@ Corpus = Annotated[
     Argument(
         help="Text files, .gz files or directories, read as one text; - reads standard input.",
         metavar="CORPUS",
-        show_default=False,
     ),
 ]
 Text = Annotated[
@@ -120,11 +119,7 @@ Plot = Annotated[
 Output = Annotated[
     Path | None,
     Option(
-        "--output",
-        "-o",
-        help="The file to write; - writes to standard output.",
-        metavar="FILE",
-        show_default=False,
+        "--output", "-o", help="The file to write; - writes to standard output.", metavar="FILE"
     ),
 ]
 Force = Annotated[bool, Option("--force", help="Overwrite the file if it exists.")]

@@ -32,8 +32,8 @@ def plot(
         render.check_plot("--output", output, force=force)
     opened = list({path.resolve(): Run(path) for path in runs}.values())
     noun = common_noun(opened)
-    drawn = opened[0].curves(COLUMNS[by]) if len(opened) == 1 else _validation(opened, by)
-    if not any(curve.points for curve in drawn):
+    curves = opened[0].curves(COLUMNS[by]) if len(opened) == 1 else _validation(opened, by)
+    if not any(curve.points for curve in curves):
         raise UsageError(
             "there are no losses yet; a run writes the first after some steps"
             if len(opened) == 1
@@ -41,35 +41,35 @@ def plot(
         )
     x = AXES[by].format(noun)
     if output is not None:
-        picture = svg(drawn, x=x, y=loss_axis(noun), highest=typical_top(drawn))
+        picture = svg(curves, x=x, y=loss_axis(noun), highest=typical_top(curves))
         render.deliver(picture, "plot", output)
         return
-    for line in chart(drawn, x, noun):
+    for line in chart(curves, x, noun):
         render.write_line(line)
-    for sentence in about_dropout(opened[0].settings.model, drawn):
+    for sentence in about_dropout(opened[0].settings.model, curves):
         render.say(sentence)
 
 
 def _validation(runs: Sequence[Run], by: str) -> list[Curve]:
     """The validation losses of several runs; runs without any are named."""
-    drawn = []
+    curves = []
     for run in runs:
         losses = [curve for curve in run.curves(COLUMNS[by]) if curve.name == "validation"]
-        drawn += [Curve(run.path.name, curve.x, curve.y) for curve in losses]
+        curves += [Curve(run.path.name, curve.x, curve.y) for curve in losses]
         if not losses:
             render.warn(
                 f"{run.path}: has no validation loss, so it is not drawn; named alone, it is drawn "
                 "with its training loss"
             )
-    return drawn
+    return curves
 
 
-def chart(drawn: list[Curve], x: str, noun: str, lines: int = LINES) -> Iterator[str]:
+def chart(curves: list[Curve], x: str, noun: str, lines: int = LINES) -> Iterator[str]:
     """The lines of a chart in the width of the terminal, and the names of its curves."""
     width = max(NARROWEST, min(render.terminal_width(), WIDEST))
     plain = not render.has_braille()
-    yield from text(drawn, width=width, height=lines, highest=typical_top(drawn), plain=plain)
-    named = [(curve.points[-1][1], n, curve.name) for n, curve in enumerate(drawn) if curve.points]
+    yield from text(curves, width=width, height=lines, highest=typical_top(curves), plain=plain)
+    named = [(curve.points[-1][1], n, curve.name) for n, curve in enumerate(curves) if curve.points]
     ends = ", ".join(
         f"{letter(n) + ': ' if plain else ''}{name} {last:.4f}"
         for last, n, name in sorted(named, reverse=True)

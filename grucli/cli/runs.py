@@ -9,23 +9,19 @@ from typer import Argument
 from grucli.cli import options, render
 from grucli.run.run import runs as list_runs
 
+Directory = Annotated[Path, Argument(help="The directory of the runs.", metavar="DIR")]
 # Columns that a narrow terminal does not show; the first of them goes first.
 LEAST_USED = ("step", "corpus", "dropout", "lr", "budget")
 
 
-def runs(
-    directory: Annotated[
-        Path, Argument(help="The directory of the runs.", metavar="DIR", show_default=True)
-    ] = Path("runs"),
-    as_json: options.Json = False,
-) -> None:
+def runs(directory: Directory = Path("runs"), as_json: options.Json = False) -> None:
     """List the runs, newest first: status, best validation loss, model, settings, corpus."""
-    found = list_runs(directory)
-    if not found:
+    listed = list_runs(directory)
+    if not listed:
         render.say(f"there are no runs in {directory} yet; `grucli train CORPUS` makes one")
-    records = [run.facts() for run in found]
+    records = [run.facts() for run in listed]
     render.answer(records, _lines(records), as_json=as_json)
-    if any((run.path / "report.html").is_file() for run in found):
+    if any((run.path / "report.html").is_file() for run in listed):
         render.say("report.html in the directory of a run shows its curves and samples")
 
 

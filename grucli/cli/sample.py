@@ -91,13 +91,14 @@ def sample(
     """
     if as_json:
         _check_memory(count, length)
-    given, lm = _given(prompt, prompt_file), load(run)
-    given = _without_line_end(given, prompt_file) if lm.documents and prompt_file else given
+    prompt_data, lm = _prompt_bytes(prompt, prompt_file), load(run)
+    if lm.documents and prompt_file:
+        prompt_data = _without_line_end(prompt_data, prompt_file)
     with _source_named(prompt_file or "--prompt"):
         samples = lm.samples(
             count,
             length,
-            prompt=given,
+            prompt=prompt_data,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
@@ -106,7 +107,7 @@ def sample(
             unknown=unknown,
         )
     with nullcontext() if as_json else _ended(samples.seed, _last_end(lm), drawn=seed is None):
-        _show(samples, lm, given, separator, echo=echo, as_json=as_json, raw=raw)
+        _show(samples, lm, prompt_data, separator, echo=echo, as_json=as_json, raw=raw)
 
 
 def _last_end(lm: LanguageModel) -> bytes:
@@ -131,7 +132,7 @@ def _ended(seed: int, end: bytes, *, drawn: bool) -> Iterator[None]:
 def _show(
     samples: Samples,
     lm: LanguageModel,
-    given: bytes,
+    prompt_data: bytes,
     separator: str | None,
     *,
     echo: bool,
@@ -140,7 +141,7 @@ def _show(
 ) -> None:
     if rare := samples.vocabulary.count_unknown(samples.prompt):
         render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
-    if (skipped := lm.count_unknown(given) - rare) > 0:
+    if (skipped := lm.count_unknown(prompt_data) - rare) > 0:
         render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
     if as_json:
         _write_json(samples, documents=lm.documents)
@@ -197,7 +198,7 @@ def _check_memory(count: int, length: int) -> None:
         )
 
 
-def _given(prompt: str | None, file: str | None) -> bytes:
+def _prompt_bytes(prompt: str | None, file: str | None) -> bytes:
     """Return the prompt as bytes, because the command line and files need not be UTF-8."""
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")

@@ -13,8 +13,15 @@ from grucli.cli.options import command_line
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
 from grucli.sweeps.api import make_worker, read_study
-from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
-from grucli.sweeps.summary import Summary, TrialRecord
+from grucli.sweeps.summary import (
+    Complete,
+    Summary,
+    SweepEvent,
+    TrialBegun,
+    TrialEnded,
+    TrialRecord,
+    Waiting,
+)
 from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 
@@ -26,7 +33,6 @@ SweepFile = Annotated[
     Argument(
         help="A settings file whose values may be ranges; docs/sweeps.md describes it.",
         metavar="SWEEP.yaml",
-        show_default=False,
     ),
 ]
 Storage = Annotated[
@@ -120,7 +126,8 @@ class SweepDisplay:
         complete = False
         for event in events:
             if isinstance(event, TrialBegun):
-                self._say_begun(event)
+                again = "" if event.step is None else f", continued from step {event.step:,}"
+                self._say(f"trial {event.number}{self.of}: {_values(event.values)}{again}")
             elif isinstance(event, TrialEnded):
                 self._say_ended(event.trial)
             elif isinstance(event, Waiting):
@@ -146,10 +153,6 @@ class SweepDisplay:
     def _say(self, text: str) -> None:
         self.said = time.monotonic()
         render.say(text)
-
-    def _say_begun(self, begun: TrialBegun) -> None:
-        again = "" if begun.step is None else f", continued from step {begun.step:,}"
-        self._say(f"trial {begun.number}{self.of}: {_values(begun.values)}{again}")
 
     def _say_ended(self, trial: TrialRecord) -> None:
         result = f"trial {trial.number}: {trial.status}"

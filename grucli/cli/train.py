@@ -18,8 +18,7 @@ from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 from grucli.threads import STOP_SIGNALS, stop_signals
 from grucli.training.mpi import joined
-from grucli.training.other_ranks import take_part
-from grucli.training.preparation import prepare
+from grucli.training.preparation import prepare, take_part
 from grucli.training.ranks import Ranks
 from grucli.training.request import Request, TrainOptions
 from grucli.training.session import StoppedAtOnce

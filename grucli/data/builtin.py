@@ -15,11 +15,7 @@ LEFT_OUT = frozenset(["site-packages", "test", "tests", "idle_test", "pydoc_data
 
 
 def chunks(name: str) -> Iterator[str]:
-    """The text of a built-in corpus, in order.
-
-    Raises:
-        CorpusError: there is no corpus of that name, or this Python lacks it.
-    """
+    """The text of a built-in corpus, in order."""
     if name == "python-reference":
         return _reference()
     if name == "python-stdlib":
@@ -50,14 +46,12 @@ def write(name: str, path: Path, *, force: bool = False) -> int | None:
 
 
 def _is_equal(path: Path, text: Iterable[str]) -> bool:
-    """Whether a file holds this text and nothing else."""
     with path.open("rb") as file:
         parts = (chunk.encode() for chunk in text)
         return all(file.read(len(part)) == part for part in parts) and not file.read(1)
 
 
 def _write(path: Path, text: Iterable[str]) -> int:
-    """Write a text; return the number of characters."""
     chars = 0
 
     def fill(file: BinaryIO) -> None:

@@ -1,9 +1,7 @@
 """The cache of encoded texts: a long text is encoded once, and then mapped from a file.
 
-An entry consists of two files in the cache directory. NAME.ids holds the ids and nothing else.
-NAME.json describes them. It is written last, so that an entry without it is incomplete. NAME
-depends on the content of the text and on how it was read, so that entries never change. Entries may
-be deleted at any time.
+NAME.ids holds the ids and nothing else. NAME.json describes them and is written last. NAME depends
+on the text and on how it was read, so that entries never change. They may be deleted at any time.
 """
 
 import contextlib

@@ -1,10 +1,9 @@
 """From text files to ids.
 
-A text is read once, in chunks. Each chunk is decoded and encoded in provisional ids, which number
-the symbols in the order of their first appearance. At the end the ids are renumbered in the order
-of the sorted symbols. The whole text is never in memory. The ids have the smallest type that fits,
-which is one byte per character for an ordinary alphabet. The ids of long texts go to a file
-(``cache``).
+A text is read once, in chunks, as provisional ids, which number the symbols in the order of their
+first appearance. At the end they are renumbered in the order of the sorted symbols. So the text is
+never in memory as a whole, and the ids have the smallest type that fits. Those of a long text go to
+a file (``cache``).
 """
 
 import codecs
@@ -47,23 +46,16 @@ class TextId:
 class Corpus:
     r"""A text as ids."""
 
-    # the text, (N,), in the smallest unsigned type that fits the vocabulary; the ids of a long text
-    # are mapped from a file
-    ids: Ids
+    ids: Ids  # (N,), in the smallest unsigned type that fits the vocabulary
     vocabulary: Vocabulary  # the symbols that the ids stand for
     sources: tuple[str, ...]  # the files and directories that were given
-    text_id: TextId  # the identity of the text
+    text_id: TextId
     files: int = 1  # number of files
-    # files that are not text, and what they are; those of a directory were left out, unless the
-    # symbols are bytes
-    not_text: tuple[tuple[str, str], ...] = ()
-    # files with the content of an earlier file, each with that file
-    repeated: tuple[tuple[str, str], ...] = ()
-    # number of symbols that were read as the unknown one because the vocabulary lacks them
-    rare: int = 0
+    not_text: tuple[tuple[str, str], ...] = ()  # files that are not text, and what they are
+    repeated: tuple[tuple[str, str], ...] = ()  # files like an earlier file, each with that file
+    rare: int = 0  # number of symbols that were read as the unknown one
     unified: int = 0  # number of line ends that were read as \n and are \r\n or \r in the files
-    # the file from which the ids are mapped; None if they are in memory
-    cached_ids: Path | None = None
+    cached_ids: Path | None = None  # the file from which the ids are mapped, if they are
 
 
 def read(
@@ -74,18 +66,10 @@ def read(
     *,
     extend: bool = False,
 ) -> Corpus:
-    """Read files and directories as one text.
+    """Read files and directories as one text; files may be ``.gz``, and ``-`` is standard input.
 
-    Args:
-        sources: paths, in the order of the text; files may be ``.gz``; ``-`` is standard input.
-        data: level, encoding, and which symbols are too rare.
-        vocabulary: a vocabulary to use instead of the text's own symbols.
-        unknown: whether symbols that ``vocabulary`` lacks are an error or are skipped.
-        extend: add the text's own symbols to ``vocabulary`` instead.
-
-    Raises:
-        CorpusError: the text is missing, empty, not in the encoding, or too long for the cache.
-        UnknownCharacterError: the text has symbols that ``vocabulary`` lacks.
+    The symbols are those of the text, or of ``vocabulary``; those that it lacks are an error, are
+    skipped, or are added to it if ``extend`` is true.
     """
     files, not_text = _texts(expand(sources), sources, data)
     reading = _Reading(data, vocabulary, unknown, extend)
@@ -136,14 +120,14 @@ class _Reading:
     """One way to read a text, which decides on its ids and on the name of its cache entry."""
 
     data: Data
-    given: Vocabulary | None
+    preset: Vocabulary | None  # the vocabulary to use instead of the symbols of the text
     unknown: Unknown
     extend: bool
 
     def from_cache(self, text: Digest) -> cache.Encoded | None:
         """The ids of a text that was read in this way before, or None."""
         entry = self._entry(text, None)
-        if entry is None and (self.given is None or self.extend):
+        if entry is None and (self.preset is None or self.extend):
             return None  # the symbols of the text are not known
         own = None if entry is None else _vocabulary_of(entry.facts, self.data)
         vocabulary = self._vocabulary(own)
@@ -211,14 +195,14 @@ class _Reading:
 
     def _vocabulary(self, own: Vocabulary | None) -> Vocabulary | None:
         """The vocabulary of the ids; ``own`` has the text's own symbols."""
-        if self.given is None:
+        if self.preset is None:
             return own
         if own is None or not self.extend:
-            return self.given
-        return self.given.joined_with(own, self.data)
+            return self.preset
+        return self.preset.joined_with(own, self.data)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
-        """Whether the ids are the same as without a given vocabulary."""
+        """Whether the ids are the same as without a preset vocabulary."""
         everything = vocabulary is None or vocabulary.unknown_id is None
         return vocabulary == own and (self.unknown == "error" or everything)
 
@@ -257,7 +241,6 @@ class _Numbering:
         return int(self.counts.sum())
 
     def add(self, points: Ids) -> None:
-        """Read the next symbols."""
         numbers = self.number_of[points]
         if numbers.size and numbers.min() < 0:
             for point in np.unique(points[numbers < 0]).tolist():

@@ -124,7 +124,6 @@ def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
 
 
 def not_a_text(file: str, kind: FileType) -> CorpusError:
-    """The error for a file that is not text."""
     return CorpusError(
         f"{file}: this is {kind.name}, not text: {kind.advice} "
         "(to model the bytes of the file as they are: --set data.level=byte)"
@@ -227,10 +226,9 @@ def _encoding_that_reads(file: str) -> str | None:
 
 
 def _decodes(file: str, encoding: str) -> bool:
-    decoder = codecs.getincrementaldecoder(encoding)("strict")
     try:
-        for raw in chain(raw_chunks(file), [b""]):
-            decoder.decode(raw, final=not raw)
+        for _ in codecs.iterdecode(raw_chunks(file), encoding):
+            pass
     except UnicodeError:
         return False
     return True

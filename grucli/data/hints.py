@@ -20,11 +20,13 @@ def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> flo
     """
     held_out = vocabulary.decode(splits.val[:CHUNK]).split(b"\n")[1:-1]
     wanted = {line for line in held_out if len(line) >= shortest}
-    found: set[bytes] = set()
+    repeated: set[bytes] = set()
     for chunk in chunks(splits.train[-SEARCHED:]):
-        found |= wanted.intersection(vocabulary.decode(chunk).split(b"\n"))
-    lengths = [(len(line), line in found) for line in held_out if line in wanted]
-    return sum(length for length, is_found in lengths if is_found) / (sum(map(len, held_out)) or 1)
+        repeated |= wanted.intersection(vocabulary.decode(chunk).split(b"\n"))
+    lengths = [(len(line), line in repeated) for line in held_out if line in wanted]
+    return sum(length for length, is_repeated in lengths if is_repeated) / (
+        sum(map(len, held_out)) or 1
+    )
 
 
 def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
@@ -55,7 +57,6 @@ def looks_like_list(ids: Ids, line_end: int | None) -> int:
 
 
 def empty_share(ids: Ids, line_end: int, V: int) -> float:
-    """The share of the lines that are empty."""
     first = _first_of_lines(ids, line_end, V)
     return float(first[line_end] / max(1, first.sum()))
 

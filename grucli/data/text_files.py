@@ -38,31 +38,27 @@ def expand(sources: Sequence[str]) -> list[str]:
 
 
 def _files_below(directory: str) -> Iterator[str]:
-    def problem(error: OSError) -> None:
-        raise CorpusError(f"{error.filename}: cannot be read: {error.strerror}") from None
+    def fail(error: OSError) -> None:
+        raise error
 
     seen: set[tuple[int, int]] = set()
-    for parent, directories, names in os.walk(directory, onerror=problem, followlinks=True):
-        status = os.stat(parent)
-        if (status.st_dev, status.st_ino) in seen or "run.json" in names:
-            directories.clear()  # a link to a directory above this one, or a run
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        directories[:] = [name for name in directories if not name.startswith(".")]
-        for name in names:
-            path = os.path.join(parent, name)
-            if not name.startswith(".") and _holds_something(path):
-                yield path
-
-
-def _holds_something(path: str) -> bool:
-    if os.path.islink(path) and not os.path.exists(path):
-        return False
     try:
-        status = os.stat(path)
+        for parent, directories, names in os.walk(directory, onerror=fail, followlinks=True):
+            status = os.stat(parent)
+            if (status.st_dev, status.st_ino) in seen or "run.json" in names:
+                directories.clear()  # a link to a directory above this one, or a run
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            directories[:] = [name for name in directories if not name.startswith(".")]
+            for name in names:
+                path = os.path.join(parent, name)
+                if name.startswith(".") or (os.path.islink(path) and not os.path.exists(path)):
+                    continue
+                status = os.stat(path)
+                if stat.S_ISREG(status.st_mode) and status.st_size > 0:
+                    yield path
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
-    return stat.S_ISREG(status.st_mode) and status.st_size > 0
+        raise CorpusError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
 def size_on_disk(files: Sequence[str]) -> int | None:
@@ -108,7 +104,6 @@ class Digest:
 
 
 def digest(files: Sequence[str]) -> Digest:
-    """The digest of files that can be read again."""
     result = Digest(files)
     for file in files:
         result.begin_file()

@@ -90,8 +90,7 @@ class Vocabulary:
         """Ids of symbols (N,), -1 for those to be left out; ids in ``unseen`` count as unknown.
 
         Raises:
-            UnknownCharacterError: naming each symbol that is not known, unless they are to be left
-                out or one symbol stands for them.
+            UnknownCharacterError: some are unknown, and neither left out nor read as one symbol.
         """
         ids = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(ids, len(self) - 1)] == symbols
@@ -116,9 +115,6 @@ class Vocabulary:
 
         At byte level a string is read in its UTF-8 form. At character level bytes are read as
         UTF-8, without a byte order mark at their start.
-
-        Raises:
-            CorpusError: bytes are not UTF-8, and the symbols are characters; or it is no text.
         """
         if not isinstance(text, str | bytes):
             raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")

@@ -18,11 +18,6 @@ class Backend(NamedTuple):
     def __str__(self) -> str:
         return f"{self.library} {self.precision}"
 
-    @property
-    def in_float32(self) -> "Backend":
-        """The same library, with factors in float32."""
-        return self._replace(precision="float32")
-
     def layout(
         self, rows: int, K: int, N: int, *, by_row: bool = False
     ) -> BlockLayout | onednn_matrix.Layout:

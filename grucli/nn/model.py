@@ -284,5 +284,6 @@ def workspace_size(
 
     Each layer has a cache of its own; all layers share dh.
     """
-    layer = CELLS[cell].arrays + resets * len(CELLS[cell].STATE) + 2 * dropout
+    G, S, K = len(CELLS[cell].GATES), len(CELLS[cell].STATE), len(CELLS[cell].SAVED)
+    layer = G + S + K + resets * S + 2 * dropout
     return T * B * (H * (layer * L + 1) + resets * L)

@@ -33,15 +33,14 @@ class Layout:
         src, dst = _plain(rows, K, precision), _plain(rows, N)
         weights = description((K, N), precision, (N, 1) if by_row else None)
         self._described = onednn.matmul(src, weights.value, dst)
-        self.desc = onednn.query(self._described, onednn.WEIGHTS_DESC)
+        self.value = onednn.query(self._described, onednn.WEIGHTS_DESC)  # its description
 
     @property
     def numbers(self) -> int:
         """Size in float32 numbers, a multiple of the 64 bytes that the processor loads at once."""
-        return -(-onednn.size_in_bytes(self.desc) // 64) * 16
+        return -(-onednn.size_in_bytes(self.value) // 64) * 16
 
     def matrix(self, buffers: Iterable[Array]) -> "OneDNNMatrix":
-        """Matrices in G buffers of ``numbers`` float32."""
         return OneDNNMatrix(self, list(buffers))
 
 
@@ -57,7 +56,7 @@ class OneDNNMatrix(Matrix):
 
     def __init__(self, form: Layout, buffers: Sequence[Array]) -> None:
         self.form, self.buffers, self.K, self.N = form, buffers, form.K, form.N
-        self._memories = [Memory(form.desc, address(buffer)) for buffer in buffers]
+        self._memories = [Memory(form.value, address(buffer)) for buffer in buffers]
         self._parts: dict[tuple[int, int], OneDNNMatrix] = {}
         self._products: dict[tuple[object, ...], Product] = {}
 
@@ -75,7 +74,7 @@ class OneDNNMatrix(Matrix):
         """Copy matrices (G, K, N) with any strides."""
         strides = tuple(stride // matrices.itemsize for stride in matrices.strides[1:])
         source = description((self.K, self.N), "float32", strides)
-        copy = _packing(self.form, source)
+        copy = _copying(source, self.form)
         for matrix, memory in zip(matrices, self._memories, strict=True):
             at = int(matrix.__array_interface__["data"][0])
             check(onednn.copy_call(copy, Memory(source.value, at), memory)())
@@ -111,7 +110,8 @@ class OneDNNMatrix(Matrix):
     def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
         (R, K), N = rows.shape, gradient.shape[1]
         assert (len(gradient), out.shape) == (R, (K, N))
-        _OF_THREAD.gradient(R, K, N, self.form.precision, add)(rows, gradient, out)
+        product = _gradient(threading.get_ident(), R, K, N, self.form.precision, add)
+        product(rows, gradient, out)
 
     def _product(
         self, owner: int, rows: int, activation: Activation | None = None, *, add: bool = False
@@ -169,19 +169,20 @@ class Factor:
     def __init__(
         self, shape: tuple[int, int], strides: tuple[int, int], precision: Precision
     ) -> None:
-        source = self.memory = Memory(description(shape, "float32", strides).value)
+        exact = description(shape, "float32", strides)
+        source = self.memory = Memory(exact.value)
         set_address = self.set = source.setter()  # returns the status
         if precision == "float32":
             return
         self._rounded: Array = np.empty(shape[0] * shape[1], np.uint16)
         rounded = description(shape, precision, strides)
         self.memory = Memory(rounded.value, address(self._rounded))
-        round_ = onednn.copy_call(_rounding(shape, strides, precision), source, self.memory)
+        round_ = onednn.copy_call(_copying(exact, rounded), source, self.memory)
         self.set = lambda at: set_address(at) or round_()
 
 
 class Gradient:
-    """A function of rows (R, K), gradient (R, N) and out (K, N), in one thread."""
+    """A function of rows (R, K), gradient (R, N) and out (K, N)."""
 
     def __init__(self, R: int, K: int, N: int, precision: Precision, add: bool) -> None:
         left, right = Factor((K, R), (1, K), precision), Factor((R, N), (N, 1), precision)
@@ -194,14 +195,10 @@ class Gradient:
         check(status or self._set_out(address(out)) or self._multiply())
 
 
-class _OfThread(threading.local):
-    """What each thread has of its own."""
-
-    def __init__(self) -> None:
-        self.gradient = cache(Gradient)
-
-
-_OF_THREAD = _OfThread()
+@cache
+def _gradient(_thread: int, R: int, K: int, N: int, precision: Precision, add: bool) -> Gradient:
+    """That of a thread, which shares it with no other."""
+    return Gradient(R, K, N, precision, add)
 
 
 def addresses(array: Array) -> list[int]:
@@ -223,7 +220,7 @@ def _product_of_rows(
 ) -> Primitive:
     x = _plain(rows, form.K, form.precision)
     out = _plain(rows, form.N)
-    return Primitive(onednn.matmul(x, form.desc, out, activation, add=add))
+    return Primitive(onednn.matmul(x, form.value, out, activation, add=add))
 
 
 @cache
@@ -233,11 +230,5 @@ def _transposed_product(R: int, K: int, N: int, precision: Precision, add: bool)
 
 
 @cache
-def _rounding(shape: tuple[int, int], strides: tuple[int, int], precision: Precision) -> Primitive:
-    before, after = (description(shape, of, strides) for of in ("float32", precision))
+def _copying(before: Handle, after: Handle | Layout) -> Primitive:
     return Primitive(onednn.reorder(before.value, after.value))
-
-
-@cache
-def _packing(form: Layout, source: Handle) -> Primitive:
-    return Primitive(onednn.reorder(source.value, form.desc))

@@ -58,7 +58,6 @@ class PackedWeights:
             self.update()
 
     def update(self) -> None:
-        """Copy the current parameters."""
         for source, copy in self._copies:
             copy.pack(source)
 

@@ -18,13 +18,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 class Params:
-    """An ordered mapping of names to arrays, which are views of one buffer, ``flat``.
-
-    Args:
-        shapes: name -> shape, in the order of the buffer.
-        dtype: type of all arrays.
-        flat: a buffer to use; a new buffer of zeros if omitted.
-    """
+    """Arrays by name, in the order of their shapes, which are views of one buffer, ``flat``."""
 
     __slots__ = ("_views", "flat", "shapes")
 

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.nn.cells import CELLS
 from grucli.nn.matmul import Matrix
@@ -26,12 +25,8 @@ class Stepper:
     """``Model.run`` for one step at a time; all memory is allocated once.
 
     Unlike a model, a stepper remembers its state, which is zero at the beginning. The parameters
-    must not change while it is in use.
-
-    Args:
-        model: the model.
-        B: number of streams.
-        packed: ``model.packed(B, backward=False)``, if it exists already.
+    must not change while it is in use. ``packed`` is ``model.packed(B, backward=False)``, if it
+    exists already.
     """
 
     def __init__(self, model: Model, B: int, packed: PackedWeights | None = None) -> None:
@@ -59,7 +54,10 @@ class Stepper:
     def step(self, x: Ids) -> Array:
         """Read one character of each stream, (B,); returns the logits of the next, (B, V)."""
         if self.separator is not None:
-            self._reset(x == self.separator)
+            begins = x == self.separator
+            for layer in self.layers:
+                for part in layer.states[self.turn]:
+                    part[begins] = 0.0
         turn = 1 - self.turn
         read: Input = x
         for states, project, advance in self.layers:
@@ -69,12 +67,6 @@ class Stepper:
         self.turn = turn
         self.multiply_output(read)
         return self.c + self.b_c
-
-    def _reset(self, begins: npt.NDArray[np.bool_]) -> None:
-        """Set the state of the streams that begin a document to zero."""
-        for layer in self.layers:
-            for part in layer.states[self.turn]:
-                part[begins] = 0.0
 
 
 def _layer(model: Model, number: int, w: Any, B: int) -> _Layer:

@@ -31,20 +31,8 @@ Type = Literal["float32", "float16"]  # of the weights in a page
 
 # The page's script is one text, so that no file is loaded; in this order.
 SCRIPTS = (
-    "engine.js",
-    "features.js",
-    "symbols.js",
-    "elements.js",
-    "strip.js",
-    "reading.js",
-    "marks.js",
-    "write.js",
-    "surprise.js",
-    "inside.js",
-    "gradient.js",
-    "proof.js",
-    "page.js",
-)
+    "engine features symbols elements strip reading marks write surprise inside gradient proof page"
+).split()
 NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "LSTM", "rnn": "RNN"}
 LARGE = 10**6  # parameters, above which the weights are float16
 LARGEST_HALF = 65504.0  # the largest number of float16
@@ -224,7 +212,7 @@ def html(content: dict[str, Any]) -> str:
     Only the page's own script and style may run: the policy names their hashes. All texts reach
     the page as JSON, in which no character can end the element around it.
     """
-    script, style = "\n".join(map(_source, SCRIPTS)), _source("style.css")
+    script, style = "\n".join(_source(f"{name}.js") for name in SCRIPTS), _source("style.css")
     return Template(_source("page.html")).substitute(
         policy=policy(style, script),
         title=as_html(content["about"]["title"]),

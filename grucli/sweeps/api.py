@@ -40,9 +40,6 @@ def sweep(
         runs_dir: the directory in which the study has its directory; None means ``runs``.
         storage: the URL of a database, as for SQLAlchemy; None keeps the study beside its runs.
 
-    Returns:
-        The results of the study.
-
     Raises:
         UsageError: Optuna is missing, or the file, the text or the storage cannot be used.
         RunError: a file or the storage cannot be written.

@@ -1,4 +1,4 @@
-"""Results of a study: its trials, the best settings, and what mattered."""
+"""Results of a study: its trials, the best settings, and what mattered. The events of a sweep."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
 from grucli.run.report import report
 from grucli.run.run import Run, is_run
+from grucli.training.events import Event
 
 BEST, REPORT = "best.yaml", "report.html"  # what ``Summary.write`` makes in the study's folder
 TENTHS = 10  # of a budget: trials with other batches or speeds have other steps, but also tenths
@@ -189,3 +190,35 @@ def _has_losses(path: Path) -> bool:
         return bool(Run(path).validation_losses())
     except CheckpointError:
         return False
+
+
+# ---- what happens in a sweep, as seen by one worker
+
+
+@dataclass(frozen=True)
+class TrialBegun:
+    """A trial begins, or goes on after it has lost its worker."""
+
+    number: int  # from 0
+    values: Values  # of the settings that have a range, by dotted key
+    step: int | None  # of the checkpoint from which it goes on; None if it begins
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial has ended, and its result is in the study."""
+
+    trial: TrialRecord
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """No trial is left to begin; the worker waits in case another worker dies."""
+
+
+@dataclass(frozen=True)
+class Complete:
+    """The budget of the study is used, and no trial is left to train; the last event."""
+
+
+SweepEvent = TrialBegun | TrialEnded | Waiting | Complete | Event

@@ -21,10 +21,17 @@ from grucli.files import Lock, temporary_for
 from grucli.run.records import OWN_FILES
 from grucli.run.run import Run
 from grucli.sweeps.claims import ClaimedTrial, claim_trial
-from grucli.sweeps.events import Complete, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
-from grucli.sweeps.summary import TENTHS, why_foreign
+from grucli.sweeps.summary import (
+    TENTHS,
+    Complete,
+    SweepEvent,
+    TrialBegun,
+    TrialEnded,
+    Waiting,
+    why_foreign,
+)
 from grucli.training.events import Evaluated, Event, Finished, RolledBack, Stepped, closed_at_exit
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
@@ -83,8 +90,9 @@ class Worker:
         exists, damage = _run_exists(trial.path), None
         step = _saved_step(trial.path) if exists else None
         try:
-            if exists:
-                self._check_own(trial)
+            values = {**self.study.definition["fixed"], **trial.record.values}
+            if exists and (why := why_foreign(trial.path, self.study.folder_id, values)):
+                raise UsageError(f"{why}; move it away, or choose another name with --name")
         except (CheckpointError, SettingsError) as problem:
             damage = str(problem)
         yield TrialBegun(trial.record.number, trial.record.values, step)
@@ -99,12 +107,6 @@ class Worker:
                 yield from _train(session, trial, PruningMonitor(trial, stop))
         if trial.ended:
             yield TrialEnded(self.study.trials()[trial.record.number])
-
-    def _check_own(self, trial: ClaimedTrial) -> None:
-        """Refuse a run that is not that of its trial."""
-        values = {**self.study.definition["fixed"], **trial.record.values}
-        if why := why_foreign(trial.path, self.study.folder_id, values):
-            raise UsageError(f"{why}; move it away, or choose another name with --name")
 
     def _session(self, trial: ClaimedTrial, exists: bool) -> Session | None:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
@@ -181,7 +183,6 @@ def _saved_step(path: Path) -> int | None:
 
 
 def _tell_best(trial: ClaimedTrial, *, complete: bool) -> None:
-    """Tell the lowest validation loss of a run."""
     best = Run(trial.path).info.best
     if best.loss is None or best.split == "train":
         trial.refuse("failed", "run.json has no validation loss")
@@ -202,7 +203,6 @@ class PruningMonitor:
         self.pruned = self.complete = False
 
     def stop(self) -> bool:
-        """Whether the run must stop: it is pruned, or the user wants it."""
         return self.pruned or self.user_stops()
 
     def see(self, event: Event) -> None:

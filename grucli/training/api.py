@@ -9,8 +9,7 @@ from grucli.arguments import PathLike, checked
 from grucli.run.run import Run
 from grucli.training.events import Event, Finished, closed_at_exit
 from grucli.training.mpi import joined
-from grucli.training.other_ranks import take_part
-from grucli.training.preparation import prepare
+from grucli.training.preparation import prepare, take_part
 from grucli.training.request import Request, TrainOptions
 
 

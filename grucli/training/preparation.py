@@ -1,12 +1,13 @@
 """From a request to a session: a new run, one from the weights of another, or one that goes on.
 
 A resumed run is locked before any of its files is read, and stays locked until its session ends.
+The other ranks of a run take over the plan of rank 0, and train as it does.
 """
 
-import contextlib
 import json
 import time
 from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from grucli.defaults import WARM, suited, suited_rate
 from grucli.errors import (
     CheckpointError,
     CorpusError,
+    GrucliError,
     RunError,
     SettingsError,
     UnknownCharacterError,
@@ -31,13 +33,13 @@ from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
-from grucli.training.other_ranks import shared_plan
 from grucli.training.plan import Plan, make_plan
 from grucli.training.processes import check_workers
-from grucli.training.ranks import ALONE, Ranks
+from grucli.training.ranks import ALONE, Ended, Ranks
 from grucli.training.request import Layers, Request
 from grucli.training.session import Session
 from grucli.training.start import resume, start
+from grucli.training.trainer import Trainer
 
 
 def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) -> Session:
@@ -47,7 +49,6 @@ def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) 
 
     Raises:
         UsageError: the request contradicts itself, or is not possible.
-        RunError: this process cannot start the worker processes of the settings.
     """
     began = time.perf_counter()
     _check(request, ranks)
@@ -239,7 +240,7 @@ def _first_weights(run: RunWriter) -> InitFrom | None:
     weights = run.info.init_from
     if weights is None:
         return None
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         if sha256(Path(weights.file)) == weights.sha256:
             return weights
     raise CheckpointError(
@@ -306,3 +307,54 @@ def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: L
     ]
     if problems:
         raise SettingsError("\n".join(problems))
+
+
+# ---- the other ranks
+
+
+def take_part(ranks: Ranks) -> None:
+    """Train in the run of rank 0, until it ends. The other ranks call this."""
+    with suppress(Ended):
+        plan = shared_plan(None, ranks)
+        with closing(Trainer(plan, start(plan), RunWriter.nowhere())) as trainer:
+            trainer.estimate()
+            for _ in trainer.train(lambda: ranks.signal != 0):
+                pass
+        ranks.meet()  # rank 0 ends the run after its last file
+
+
+def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
+    """The plan of rank 0, which the other ranks, who have None, make from texts of their own."""
+    ranks.meet()
+    description = plan and (plan.settings, replace(plan.corpus, ids=plan.corpus.ids[:0]))
+    settings, corpus = ranks.exchange(description)[0]
+    problem = ""
+    if plan is None:
+        try:
+            plan = make_plan(settings, _same_text(settings, corpus), ranks)
+        except GrucliError as error:
+            problem = f"rank {ranks.rank} on {ranks.host}: {error}"
+    problems = [each for each in ranks.exchange(problem) if each]
+    ranks.apart = True
+    if problems and not ranks.rank:
+        raise UsageError("\n".join(problems))
+    while problems or plan is None:
+        ranks.meet()  # rank 0 ends the run
+    return plan
+
+
+def _same_text(settings: Settings, there: Corpus) -> Corpus:
+    """Read the text of rank 0, ``there``, from this machine."""
+    sources = there.sources
+    try:
+        here = read_corpus(sources, settings.data, there.vocabulary, there.text_id.unknown)
+    except GrucliError as error:
+        raise CorpusError(f"{error}; every rank reads the text from its own machine") from None
+    own, other = here.text_id, there.text_id
+    if own.sha256 != other.sha256:
+        raise CorpusError(
+            f"{', '.join(sources)}: is another text than on rank 0: {own.bytes:,} bytes with "
+            f"SHA-256 {own.sha256[:12]}..., there {other.bytes:,} bytes with SHA-256 "
+            f"{other.sha256[:12]}..."
+        )
+    return here

@@ -47,7 +47,7 @@ class Ranks:
             Ended: rank 0 has called ``end`` instead.
         """
         self.apart = False
-        message = np.zeros(1 + NUMBERS)
+        message = np.zeros(1 + NUMBERS)  # whether rank 0 ends the run, and its numbers
         if not self.rank:
             message[1 : 1 + len(numbers)] = numbers
         self.sum_(message)

@@ -139,7 +139,8 @@ class TrainStep:
         """The loss of the validation text, of which each rank reads a part; raises ``Stopped``."""
         ranks, plan, model = self.ranks, self.plan, self.checkpoint.model
         ranks.check_equal(model.params.flat)
-        exact, part = model.on(plan.products.in_float32), (ranks.rank, ranks.size)
+        exact = model.on(plan.products._replace(precision="float32"))
+        part = ranks.rank, ranks.size
         try:
             score = evaluate(exact, plan.splits.val, plan.workers, stop, part=part)
             sums = np.array([score.nats, score.chars])

@@ -10,9 +10,8 @@ from typing import Any
 import yaml
 
 from grucli.sweeps.claims import ClaimedTrial, claim_trial
-from grucli.sweeps.events import SweepEvent
 from grucli.sweeps.space import read_space
-from grucli.sweeps.summary import Summary
+from grucli.sweeps.summary import Summary, SweepEvent
 from grucli.sweeps.worker import Worker
 
 TINY: dict[str, Any] = {

@@ -14,8 +14,7 @@ from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
 from grucli.sweeps.claims import ClaimedTrial
-from grucli.sweeps.events import Complete, TrialBegun, TrialEnded, Waiting
-from grucli.sweeps.summary import TrialRecord
+from grucli.sweeps.summary import Complete, TrialBegun, TrialEnded, TrialRecord, Waiting
 from grucli.sweeps.worker import PruningMonitor
 from grucli.training import plan
 from grucli.training.events import Evaluated, Stepped

@@ -136,11 +136,8 @@ class Cell(ABC):
     def initialize(self, w: Any, rng: np.random.Generator, active: int) -> None:
         """Draw normal input weights and orthogonal recurrent weights, and set the biases.
 
-        Args:
-            w: the layer's ``Weights``, overwritten.
-            rng: random numbers.
-            active: number of inputs that are not zero: 1 if x is one-hot, D if it is dense. The
-                input weights have variance 1/active, so that x W_x has about the variance of x.
+        ``active`` is the number of inputs that are not zero: 1 if x is one-hot, D if it is dense.
+        The input weights have variance 1/active, so that x W_x has about the variance of x.
         """
         w.W_x[:] = rng.standard_normal(w.W_x.shape) / np.sqrt(active)
         orthogonal(w.W_h, rng)
@@ -155,20 +152,11 @@ class Cell(ABC):
         for gate, part in zip(self.GATES, array, strict=True):
             yield f"{name}{separator}{gate}" if gate else name, part
 
-    @property
-    def arrays(self) -> int:
-        """Numbers in a cache per unit and step."""
-        return len(self.GATES) + len(self.STATE) + len(self.SAVED)
-
     def allocate(self, T: int, B: int, H: int, like: Array, *, resets: bool = False) -> Cache:
-        """Memory for a window of up to ``T`` steps of ``B`` streams.
+        """Memory for a window of up to ``T`` steps of ``B`` streams and ``H`` units.
 
-        Args:
-            T: number of steps.
-            B: number of streams.
-            H: number of units.
-            like: an array of the type that all arrays shall have.
-            resets: whether documents may begin within the window.
+        All arrays are of the type of ``like``. With ``resets``, documents may begin within the
+        window.
         """
         G, S, K = len(self.GATES), len(self.STATE), len(self.SAVED)
         shapes = (S, T + 1, B, H), (G, T, B, H), (K, T, B, H), (G, B, H)

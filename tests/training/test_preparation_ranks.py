@@ -18,8 +18,8 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.writer import RunWriter
 from grucli.training.events import Event, NotWritten, RolledBack, Sampled
-from grucli.training.other_ranks import shared_plan, take_part
 from grucli.training.plan import Plan, make_plan
+from grucli.training.preparation import shared_plan, take_part
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.start import resume, start
 from grucli.training.trainer import Trainer
@@ -198,7 +198,7 @@ def test_a_rank_that_cannot_read_the_text_is_named(monkeypatch: pytest.MonkeyPat
             raise UsageError("it is broken")
         return right(settings, corpus, ranks)
 
-    monkeypatch.setattr("grucli.training.other_ranks.make_plan", refused)
+    monkeypatch.setattr("grucli.training.preparation.make_plan", refused)
     with pytest.raises(UsageError, match="rank 2 on host2: it is broken"):
         together(lead)
 
