@@ -104,8 +104,14 @@ def test_every_command_takes_damaged_studies() -> None:
 @posix
 def test_two_workers_whose_locks_fail_and_that_are_killed_give_the_same_bytes() -> None:
     whole = trials.undisturbed_sweep(Path("whole"), trials=6)
-    assert trials.disturbed_sweep(Path("disturbed"), random.Random(1), most=2)
-    assert trials.swept(Path("disturbed")) == whole
+    events = 0
+    for number in range(3):  # on a busy machine, all trials can be over before the first event
+        runs = Path(f"disturbed-{number}")
+        events += trials.disturbed_sweep(runs, random.Random(number + 1), most=2)
+        assert trials.swept(runs) == whole
+        if events:
+            break
+    assert events
 
 
 @posix
