@@ -60,7 +60,7 @@ def test_nothing_else_imports_optuna(text_file: Path) -> None:
         "import sys, grucli.cli, grucli\n"
         f"grucli.train({str(text_file)!r}, steps=2, settings={TINY | {'train.steps': 2}!r})\n"
         "import grucli.cli.sweep\n"
-        "from grucli.sweeps import api, events, summary\n"
+        "from grucli.sweeps import api, summary\n"
         "assert grucli.sweep is api.sweep\n"
         "sys.exit(bool({'optuna', 'sqlalchemy'} & set(sys.modules)))\n"
     ).replace("steps=2, ", "")
