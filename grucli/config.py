@@ -136,7 +136,7 @@ class Train(_Section):
     products: Literal["auto", "numpy", "onednn"] = _setting("auto", "rounding")
     """Library of the matrix products; auto: oneDNN if it is installed and the CPU has AVX-512."""
     precision: Literal["auto", "float32", "bfloat16"] = _setting("auto", "rounding")
-    """Precision of the factors of products; auto: bfloat16 if oneDNN is used and the CPU has it."""
+    """Precision of the factors of products; auto: bfloat16 where oneDNN is faster with it."""
     log_every: int = _setting(50, "nothing", ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = _setting(None, "later", ge=1, le=MANY)

@@ -35,8 +35,8 @@ def select(
 ) -> Backend:
     """Select by what is installed and what the processor has, never by measured times.
 
-    Automatic precision is bfloat16 if the processor has instructions for it. The losses are then as
-    low as in float32 (``docs/benchmarks.md``).
+    Automatic precision is bfloat16 on processors where it is faster. The losses are then as low as
+    in float32 (``docs/benchmarks.md``).
 
     Raises:
         Unavailable: it is not available on this machine.
@@ -54,7 +54,7 @@ def select(
     if precision == "bfloat16" and not loaded.has_bfloat16:
         raise Unavailable("the processor has no instructions for bfloat16 (AVX512-BF16)")
     if precision == "auto":
-        precision = "bfloat16" if loaded.has_bfloat16 else "float32"
+        precision = "bfloat16" if loaded.bfloat16_is_faster else "float32"
     return Backend("onednn", precision)
 
 

@@ -28,7 +28,7 @@ VARIABLE = "GRUCLI_ONEDNN"  # the environment variable with the path of the libr
 MAJOR = 3  # the major version whose interface this module uses
 
 CPU = 1  # dnnl_engine_kind_t
-HAS_AVX512, HAS_BFLOAT16 = 0x20, 0x80  # bits of dnnl_cpu_isa_t
+HAS_AVX512, HAS_BFLOAT16, HAS_FP16, HAS_AMX = 0x20, 0x80, 0x100, 0x400  # bits of dnnl_cpu_isa_t
 OUT_OF_MEMORY = 1  # dnnl_status_t
 STATUS = {2: "invalid arguments", 3: "not implemented", 5: "runtime error"}  # dnnl_status_t
 TYPES: dict[Precision, int] = {"float32": 3, "bfloat16": 2}  # dnnl_data_type_t
@@ -65,6 +65,15 @@ class Library(NamedTuple):
     @property
     def has_bfloat16(self) -> bool:
         return bool(self.isa & HAS_BFLOAT16)
+
+    @property
+    def bfloat16_is_faster(self) -> bool:
+        """Whether products are faster in bfloat16 than in float32, by what was measured.
+
+        They are with AMX, and on Zen 4. Intel's processors that have AVX512-FP16, but whose AMX a
+        virtual machine hides, take 1.5 times as long (``docs/benchmarks.md``).
+        """
+        return self.has_bfloat16 and bool(self.isa & HAS_AMX or not self.isa & HAS_FP16)
 
 
 def candidates() -> list[str]:

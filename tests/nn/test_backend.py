@@ -7,7 +7,7 @@ import pytest
 
 from grucli.nn import onednn
 from grucli.nn.backend import NUMPY, Backend, select, usable
-from grucli.nn.onednn import Unavailable
+from grucli.nn.onednn import Precision, Unavailable
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 
@@ -33,6 +33,23 @@ def test_what_was_asked_for_is_selected_or_refused(monkeypatch: pytest.MonkeyPat
     assert select("auto", "auto") == NUMPY
     with pytest.raises(Unavailable, match="no AVX-512"):
         select("onednn", "auto")
+
+
+@pytest.mark.parametrize(
+    ("isa", "precision"),
+    [
+        (0xE7, "bfloat16"),  # AVX512-BF16, as on Zen 4
+        (0xFEF, "bfloat16"),  # and AVX512-FP16 and AMX, as on Sapphire Rapids
+        (0x1EF, "float32"),  # the same in a virtual machine without AMX
+    ],
+)
+def test_bfloat16_is_selected_where_it_is_faster(
+    isa: int, precision: Precision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = onednn.load()
+    monkeypatch.setattr(onednn, "load", lambda: found._replace(isa=isa))
+    assert select("auto", "auto") == Backend("onednn", precision)
+    assert select("auto", "bfloat16") == Backend("onednn", "bfloat16")
 
 
 def losses(run: Path) -> list[str]:
