@@ -24,6 +24,7 @@ INTERVAL = 0.25  # seconds between the messages of a rank
 SILENCE = 8.0  # seconds without a message after which a rank has gone
 PATIENT = 0.02  # seconds of waiting after which a rank leaves the processor to others for a NAP
 NAP = 0.0005  # seconds
+LAST_WORDS = 0.3  # seconds for mpiexec to pass on what a rank has said: an abort cuts it
 
 
 @contextmanager
@@ -121,6 +122,7 @@ class MPIRanks(Ranks):
 
     def _end_the_others(self) -> None:
         if not self.ended:
+            time.sleep(LAST_WORDS)
             self.mpi.COMM_WORLD.Abort(1)
 
 
