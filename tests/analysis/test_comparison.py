@@ -23,19 +23,12 @@ from grucli.run.writer import RunWriter
 from grucli.training.events import Finished
 from grucli.training.request import Request
 from tests.texts import prose
+from tests.training import small_runs
 
 GRU = Outcome("a", "gru", 64, 1, 0, 100, 1000, 5e4, train=1.2, val=1.5, seconds_to_best=9.0)
 LSTM = replace(GRU, run="b", cell="lstm", parameters=1300, train=1.0, val=1.6)
 
-SMALL: dict[str, Any] = {
-    "model.hidden": 8,
-    "train.batch": 4,
-    "train.window": 16,
-    "train.workers": 1,
-    "train.steps": 10,
-    "train.eval_every": 5,
-    "sample.length": 12,
-}
+SMALL = small_runs.SMALL | {"train.steps": 10, "train.eval_every": 5}
 
 
 @pytest.fixture

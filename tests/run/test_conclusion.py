@@ -7,16 +7,9 @@ from grucli.run.conclusion import Conclusion, conclude_run
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
 from tests.texts import prose
+from tests.training import small_runs
 
-SMALL: dict[str, Any] = {
-    "model.hidden": 8,
-    "train.batch": 4,
-    "train.window": 16,
-    "train.workers": 1,
-    "train.steps": 10,
-    "train.eval_every": 5,
-    "sample.length": 12,
-}
+SMALL = small_runs.SMALL | {"train.steps": 10, "train.eval_every": 5}
 
 
 @pytest.fixture(autouse=True)
