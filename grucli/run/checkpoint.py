@@ -248,7 +248,7 @@ def read(path: Path) -> Checkpoint:
     """Read and check a checkpoint.
 
     Raises:
-        CheckpointError: the file is missing, damaged, not a checkpoint, or in a newer format.
+        CheckpointError: the file is missing, damaged, not a checkpoint, or in another format.
     """
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:

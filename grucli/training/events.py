@@ -140,7 +140,7 @@ def closed_at_exit(function: Callable[P, G]) -> Callable[P, G]:
 
 
 @atexit.register
-def _close_all() -> None:
+def close_all() -> None:
     for generator in list(_OPEN):
         if getgeneratorstate(generator) != GEN_RUNNING:  # in a thread that is left behind
             generator.close()

@@ -18,6 +18,7 @@ import numpy as np
 from grucli.errors import RunError, UsageError
 from grucli.mpiexec import is_a_rank, started_ranks
 from grucli.threads import available_cores, stop_signals
+from grucli.training.events import close_all
 from grucli.training.ranks import ALONE, Ranks
 
 INTERVAL = 0.25  # seconds between the messages of a rank
@@ -88,6 +89,8 @@ class MPIRanks(Ranks):
         self.mpi, self.apart = mpi, False
         MPIRanks.made = True
         atexit.register(self._end_the_others)  # before MPI's own handler, which waits for them
+        atexit.unregister(close_all)
+        atexit.register(close_all)  # before both: a run that a script has left is saved
         self.comm = mpi.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
         self.pulse = _Pulse(self.comm.Dup())

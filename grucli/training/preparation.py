@@ -102,7 +102,7 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
         values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
     values = for_network | values
     plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
-    notes = advice.about_documents(plan)
+    notes = [] if request.resume else advice.about_documents(plan)
     return Session(request, plan, partial(start, plan), suited=values, notes=notes)
 
 

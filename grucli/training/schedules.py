@@ -54,7 +54,7 @@ class Budget:
         """The option that gives a run about twice as much as it has used."""
         portion = self.amount if self.unit == "minutes" else 1  # 2 x 0.3 minutes, not 2 x 0.317
         used = self.used(step, seconds) / portion
-        whole = max(1, math.floor(used) if self.unit == "minutes" else math.ceil(used))
+        whole = max(1, round(used) if self.unit == "minutes" else math.ceil(used))
         return f"--{self.unit} {2 * whole * portion:.12g}"
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:

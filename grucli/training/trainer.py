@@ -107,7 +107,8 @@ class Trainer:
                 began = self.clock()
                 chars, *_ = self.train_step.gradient()
                 seconds = self.clock() - began
-        (step_seconds,) = self.ranks.meet(seconds)
+        # of rank 0 alone: the other ranks do not know yet at which step, and so window, a run is
+        step_seconds, chars = self.ranks.meet(seconds, chars)
         self.ranks.apart = True
         self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / chars
         budget = self.plan.budget

@@ -143,8 +143,20 @@ def test_another_text_on_another_rank_is_refused(text: str) -> None:
     assert not Path("one/runs").exists()
 
 
+def run_script(text: str) -> "subprocess.CompletedProcess[str]":
+    """Two ranks that run a script."""
+    Path("script.py").write_text(text)
+    return subprocess.run(
+        [str(MPIEXEC), "-n", "2", sys.executable, "script.py"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def test_a_script_goes_on_in_rank_0_alone(text: str) -> None:
-    Path("script.py").write_text(
+    done = run_script(
         "import grucli\n"
         "if __name__ == '__main__':\n"
         "    settings = {'train.batch': 4, 'train.window': 16, 'model.hidden': 8}\n"
@@ -155,11 +167,30 @@ def test_a_script_goes_on_in_rank_0_alone(text: str) -> None:
         "    except Exception as error:\n"
         "        print(error)\n"
     )
-    done = subprocess.run(
-        [str(MPIEXEC), "-n", "2", sys.executable, "script.py"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
     once = "the other ranks have ended with the first run: a script trains one run over MPI"
     assert (done.returncode, done.stdout) == (0, f"2 10\n{once}\n"), done.stderr
+
+
+def test_a_run_that_a_script_leaves_open_is_saved_when_it_ends(text: str) -> None:
+    done = run_script(
+        "import grucli\n"
+        "if __name__ == '__main__':\n"
+        "    settings = {'train.batch': 4, 'train.window': 16, 'model.hidden': 8}\n"
+        f"    events = grucli.train_events({text!r}, steps=4000, settings=settings, mpi=True)\n"
+        "    for number, event in enumerate(events):\n"
+        "        if number == 20:\n"
+        "            break\n"
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = Path("runs").iterdir()
+    assert Run(path).status == "interrupted"
+    assert Run(path).info.step
+
+
+def test_a_run_of_some_minutes_is_resumed_at_any_step(text: str) -> None:
+    sets = ["--set=model.hidden=8", "--set=train.batch=12", "--set=train.window=16"]
+    sets += ["--set=train.workers=1", "--set=train.eval_every=7", "--set=data.val=0.2"]
+    run = train(text, "--minutes=0.02", *sets, "--name=timed")
+    for minutes in (0.04, 0.06):
+        code, _, err = mpirun("train", "--resume", run, f"--minutes={minutes}", "--mpi", "-q")
+        assert code == 0, err

@@ -84,6 +84,31 @@ def together(lead: Lead, **changes: object) -> None:
         assert not any(thread.is_alive() for thread in threads)
 
 
+def test_all_ranks_reserve_the_same_time_for_an_evaluation() -> None:
+    reserved: dict[int, float] = {}
+
+    def prepare(rank: int, room: Room) -> None:
+        plan = plan_for(ThreadRanks(rank, SIZE, room), train__steps=None, train__minutes=1.0)
+        checkpoint, windows = start(plan), plan.windows
+        sizes = [windows.window(number)[0].size for number in range(windows.per_epoch)]
+        assert len(set(sizes)) > 1
+        if not rank:  # a resumed run, whose step the other ranks learn later
+            first = next(number for number, size in enumerate(sizes) if size != sizes[0])
+            checkpoint.progress.step = first
+        with closing(Trainer(plan, checkpoint, RunWriter.nowhere())) as trainer:
+            trainer.estimate()
+            reserved[rank] = trainer.evaluation_seconds
+
+    room = Room(SIZE)
+    threads = [threading.Thread(target=prepare, args=(rank, room)) for rank in range(SIZE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert len(reserved) == SIZE
+    assert len(set(reserved.values())) == 1
+
+
 def train(plan: Plan, run: RunWriter, stop: Callable[[], bool] = lambda: False) -> list[Event]:
     """The events of a run, from its start or its last checkpoint."""
     if run.checkpoints.exist:
