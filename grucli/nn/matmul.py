@@ -159,6 +159,7 @@ class Blocks(Matrix):
     def for_rows(self, rows: int) -> Matrix:
         if rows > 1:
             return self
+        assert self.blocks.shape[-3] == 1, "the weights were packed for more rows"
         columns: Array = self.blocks[..., 0, :, :].swapaxes(-1, -2)
         copy: Array = np.empty(columns.shape, columns.dtype)
         copy_transposed(columns, copy)

@@ -72,6 +72,7 @@ class OneDNNMatrix(Matrix):
 
     def pack(self, matrices: Array) -> None:
         """Copy matrices (G, K, N) with any strides."""
+        assert matrices.shape == (len(self), self.K, self.N)
         strides = tuple(stride // matrices.itemsize for stride in matrices.strides[1:])
         source = description((self.K, self.N), "float32", strides)
         copy = _copying(source, self.form)
@@ -104,14 +105,15 @@ class OneDNNMatrix(Matrix):
         return replace
 
     def multiply(self, x: Array, out: Array) -> None:
-        assert x.shape[-2:] == (out.shape[-2], self.K)
-        self._product(threading.get_ident(), out.shape[-2])(x, addresses(out))
+        *gates, rows, N = out.shape
+        assert x.shape[-2:] == (rows, self.K)
+        assert (len(self), self.N) == (gates[0] if gates else 1, N)
+        self._product(threading.get_ident(), rows)(x, addresses(out))
 
     def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
         (R, K), N = rows.shape, gradient.shape[1]
         assert (len(gradient), out.shape) == (R, (K, N))
-        product = _gradient(threading.get_ident(), R, K, N, self.form.precision, add)
-        product(rows, gradient, out)
+        _OF_THREAD.gradient(R, K, N, self.form.precision, add)(rows, gradient, out)
 
     def _product(
         self, owner: int, rows: int, activation: Activation | None = None, *, add: bool = False
@@ -141,7 +143,8 @@ class Product:
         self.x = Factor((rows, form.K), (form.K, 1), form.precision)
         self.set_x = self.x.set
         primitive = _product_of_rows(form, rows, activation, add)
-        outs = [Memory(_plain(rows, form.N).value) for _ in matrices]
+        result = _plain(rows, form.N)  # not in the cache alone: another thread may replace it there
+        outs = [Memory(result.value) for _ in matrices]
         self.calls = [
             (out.setter(), onednn.product_call(primitive, self.x.memory, matrix, out))
             for matrix, out in zip(matrices, outs, strict=True)
@@ -186,7 +189,8 @@ class Gradient:
 
     def __init__(self, R: int, K: int, N: int, precision: Precision, add: bool) -> None:
         left, right = Factor((K, R), (1, K), precision), Factor((R, N), (N, 1), precision)
-        primitive, out = _transposed_product(R, K, N, precision, add), Memory(_plain(K, N).value)
+        primitive, result = _transposed_product(R, K, N, precision, add), _plain(K, N)
+        out = Memory(result.value)
         self._left, self._right, self._set_out = left, right, out.setter()
         self._multiply = onednn.product_call(primitive, left.memory, right.memory, out)
 
@@ -195,10 +199,14 @@ class Gradient:
         check(status or self._set_out(address(out)) or self._multiply())
 
 
-@cache
-def _gradient(_thread: int, R: int, K: int, N: int, precision: Precision, add: bool) -> Gradient:
-    """That of a thread, which shares it with no other."""
-    return Gradient(R, K, N, precision, add)
+class _OfThread(threading.local):
+    """What a thread shares with no other, and what ends with it."""
+
+    def __init__(self) -> None:
+        self.gradient = cache(Gradient)
+
+
+_OF_THREAD = _OfThread()
 
 
 def addresses(array: Array) -> list[int]:

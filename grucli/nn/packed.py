@@ -54,6 +54,9 @@ class PackedWeights:
                 self._matrices[name] = matrix
             array = array.reshape(G, *array.shape[-2:])
             self._copies.append((array.swapaxes(1, 2) if transposed else array, copy))
+        if not backward:
+            for one in self._matrices.values():
+                one.transposed = None
         if flat is None:
             self.update()
 

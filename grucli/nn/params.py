@@ -42,12 +42,6 @@ class Params:
         """Zeros of the same layout and dtype."""
         return Params(self.shapes, self.flat.dtype)
 
-    def astype(self, dtype: npt.DTypeLike) -> "Params":
-        """A copy in another precision."""
-        copy = Params(self.shapes, dtype)
-        copy.flat[:] = self.flat
-        return copy
-
 
 def count(shapes: Shapes) -> int:
     """Number of scalars that arrays of these shapes hold."""

@@ -84,7 +84,7 @@ class Request:
         for path in ("config", "runs_dir", "resume", "init_from"):
             rest[path] = Path(rest[path]) if rest.get(path) is not None else None
         values = {key: plain(value) for key, value in values.items()}
-        return cls(sources, values=values, origin=origin, command=command, **rest)
+        return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
 
     def layers(self) -> Layers:
         """The settings with their origins; later layers have priority."""

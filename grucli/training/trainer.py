@@ -108,9 +108,9 @@ class Trainer:
                 chars, *_ = self.train_step.gradient()
                 seconds = self.clock() - began
         # of rank 0 alone: the other ranks do not know yet at which step, and so window, a run is
-        step_seconds, chars = self.ranks.meet(seconds, chars)
+        step_seconds, window_chars = self.ranks.meet(seconds, chars)
         self.ranks.apart = True
-        self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / chars
+        self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / window_chars
         budget = self.plan.budget
         if budget.seconds is not None:
             return budget.seconds - self.elapsed

@@ -204,7 +204,8 @@ PROCESSES = [
         SHARDS,
         "self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed)",
         "self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed); "
-        "model.params = model.params.astype('f4') if share.number else model.params",
+        "model.params = "
+        "Params(layout, dtype, others[: count(layout)].copy()) if share.number else model.params",
     ),
 ]
 MASKS = [

@@ -75,6 +75,23 @@ def test_a_bound_product_keeps_the_memory_that_it_writes_to(backend: Backend) ->
 
 
 @pytest.mark.parametrize("backend", ALL, ids=str)
+def test_a_bound_product_keeps_its_matrices(backend: Backend) -> None:
+    out, W = np.zeros((2, 16, 64), np.float32), np.ones((2, 64, 64), np.float32)
+    multiply_all = packed(W, 16, backend.precision).bind(out)
+    others = [np.full((2, 2048 * size), 7.0, np.float32) for size in (1, 2) for _ in range(50)]
+    multiply_all(np.ones((16, 64), np.float32))
+    assert (out == 64).all()
+    assert others
+
+
+def test_results_of_another_shape_are_refused() -> None:
+    W, x = packed(np.ones((2, 64, 64), np.float32), 16, "float32"), np.ones((16, 64), np.float32)
+    for shape in ((2, 16, 32), (3, 16, 64), (2, 8, 64)):
+        with pytest.raises(AssertionError):
+            W.multiply(x, np.empty(shape, np.float32))
+
+
+@pytest.mark.parametrize("backend", ALL, ids=str)
 def test_gradients_of_weights_are_written_or_added(backend: Backend) -> None:
     rng = np.random.default_rng(0)
     rows, gradient = (rng.standard_normal((90, n)).astype(np.float32) for n in (33, 20))
@@ -93,23 +110,26 @@ def test_threads_have_scratch_memory_of_their_own(backend: Backend) -> None:
     W = packed(rng.standard_normal((3, 96, 96)).astype(np.float32), 32, backend.precision)
     xs = rng.standard_normal((8, 32, 96)).astype(np.float32)
 
-    def product(x: Array) -> Array:
-        multiply_all = W.bind(out := np.empty((3, 32, 96), np.float32))
+    def product(x: Array) -> bytes:
+        multiply_all, results = W.bind(out := np.empty((3, 32, 96), np.float32)), []
         for _ in range(50):
             multiply_all(x)
-        return out
+            results.append(out.tobytes())
+        return b"".join(results)
 
-    def at_once(x: Array) -> Array:
+    def at_once(x: Array) -> bytes:
         out, dW = np.empty((3, 32, 96), np.float32), np.empty((96, 96), np.float32)
+        results = []
         for _ in range(50):
             W.multiply(x, out)
             W[1].gradient(x, out[1], dW)
-        return np.concatenate([x @ W[2], out.reshape(96, 96), dW])
+            results += [(x @ W[2]).tobytes(), out.tobytes(), dW.tobytes()]
+        return b"".join(results)
 
     for compute in (product, at_once):
         alone = [compute(x) for x in xs]
         with ThreadPoolExecutor(4) as pool:
-            assert all(map(np.array_equal, alone, pool.map(compute, xs)))
+            assert list(pool.map(compute, xs)) == alone
 
 
 def test_memory_that_owns_products_is_not_given_to_another_owner() -> None:
