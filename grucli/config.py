@@ -251,7 +251,7 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     for source, layer in layers:
         values = without_former(layer)
         problems += [
-            f"{source}: unknown key {_short(key)}{_nearest(key)}"
+            f"{source}: unknown key {short(key)}{_nearest(key)}"
             for key in values
             if key not in INFLUENCES
         ]
@@ -334,13 +334,13 @@ def parse_override(text: str) -> Values:
     key, equals, value = text.partition("=")
     if not equals or key.count(".") != 1:
         raise SettingsError(
-            f"--set {_short(text)}: write --set section.key=value, as in train.batch=32"
+            f"--set {short(text)}: write --set section.key=value, as in train.batch=32"
         )
     try:
         return {key.strip(): load(value)}
     except YamlError as error:
         raise SettingsError(
-            f"--set {_short(text)}: {_shown(value)} is not a YAML value; quote it "
+            f"--set {short(text)}: {_shown(value)} is not a YAML value; quote it "
             f"(line {error.line}, column {error.column}: {error.problem})"
         ) from None
 
@@ -410,13 +410,13 @@ def _nearest(key: str) -> str:
     return f"; the sections are {', '.join(Settings.model_fields)}"
 
 
-def _short(text: str) -> str:
+def short(text: str) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _shown(value: Any) -> str:
     try:
-        return _short(repr(value))
+        return short(repr(value))
     except ValueError:  # Python refuses to print numbers of thousands of digits
         return "a number of thousands of digits"
 

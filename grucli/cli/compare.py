@@ -25,6 +25,7 @@ from grucli.cli import narrate, options, render
 from grucli.cli.request import request
 from grucli.cli.train import carry_out
 from grucli.config import Settings, flatten, read_file
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 from grucli.run.run import Run
@@ -109,7 +110,7 @@ def _refuse_what_is_compared(
             raise UsageError(f"--set {key}: compare chooses the value for each run; see {option}")
         if values[key] != defaults[key]:  # a file from --print-config has all keys
             render.warn(f"{config}: {key} is not used; compare chooses the value; see {option}")
-    if "-" in corpus:
+    if STANDARD_INPUT in corpus:
         raise UsageError(
             "-: each run reads the text, but standard input can be read only once; name a file"
         )

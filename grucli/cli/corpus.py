@@ -25,7 +25,7 @@ def corpus(name: Name, output: options.Output = None, force: options.Force = Fal
 
     Without --output the file is data/NAME.txt.
     """
-    if output == Path("-"):
+    if output == render.STANDARD_OUTPUT:
         for chunk in builtin.chunks(name):
             render.write(chunk.encode())
         return

@@ -7,6 +7,7 @@ from typer import Argument, Option
 from grucli.cli import options, render
 from grucli.cli.request import overrides
 from grucli.config import Settings, resolve
+from grucli.data.text_files import check_read_once
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
@@ -64,8 +65,7 @@ def eval(
 
 def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
     """The encoding of the files: that of the corpus, or what --set says."""
-    if files.count("-") > 1:
-        raise UsageError("- (standard input) is named twice; it can be read only once")
+    check_read_once(files)
     values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from grucli.cli import render
 from grucli.cli.plot import chart
 from grucli.config import Model
-from grucli.data.text_files import expand, size_on_disk
+from grucli.data.text_files import STANDARD_INPUT, expand, size_on_disk
 from grucli.evaluation import baselines
 from grucli.run.conclusion import Conclusion, sentences
 from grucli.run.run import Run
@@ -256,7 +256,7 @@ def show_result(session: Session) -> None:
     path, verdict = quote(str(run.path)), conclusion.verdict if conclusion is not None else None
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
-    if verdict is not None and "-" not in plan.corpus.sources:
+    if verdict is not None and STANDARD_INPUT not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
     if verdict is not None and verdict.longer:
         resume = run.resume_command(plan.corpus.sources)

@@ -25,10 +25,11 @@ def report(runs: options.Runs, output: options.Output = None, force: options.For
     render.deliver(page.html, "page", output, runs[0] / "report.html")
 
 
-def _said(run: Path) -> list[str]:
+def _said(path: Path) -> list[str]:
     """What the end of a run says of it, or why it is not said."""
+    run = Run(path)
     try:
-        return sentences(conclude_run(run), Run(run).noun)
+        return sentences(conclude_run(path), run.noun)
     except GrucliError as error:
         render.warn(f"the report does not say what the losses mean: {error}")
         return []

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from grucli.cli import options, render
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel
@@ -206,10 +207,14 @@ def _prompt_bytes(prompt: str | None, file: str | None) -> bytes:
 
 
 def _read_prompt(source: str) -> bytes:
-    if source == "-" and sys.stdin is None:
+    if source == STANDARD_INPUT and sys.stdin is None:
         raise CorpusError("-: standard input is closed")
     try:
-        with Path(source).open("rb") if source != "-" else nullcontext(sys.stdin.buffer) as file:
+        with (
+            Path(source).open("rb")
+            if source != STANDARD_INPUT
+            else nullcontext(sys.stdin.buffer) as file
+        ):
             raw = file.read(LONGEST_PROMPT + 1)
     except OSError as error:
         raise CorpusError(f"{source}: cannot read the prompt: {error.strerror}") from None

@@ -18,13 +18,17 @@ STANDARD_INPUT = "-"
 GZ_RATIO = 5  # estimated size of a text, relative to its .gz file
 
 
+def check_read_once(sources: Sequence[str]) -> None:
+    if sources.count(STANDARD_INPUT) > 1:
+        raise CorpusError("- (standard input) is named twice; it can be read only once")
+
+
 def expand(sources: Sequence[str]) -> list[str]:
     """The files to read, in order; a directory is replaced by the files below it, sorted by path.
 
     Hidden files, empty files and run directories of grucli are left out.
     """
-    if sources.count(STANDARD_INPUT) > 1:
-        raise CorpusError("- (standard input) is named twice; it can be read only once")
+    check_read_once(sources)
     files: list[str] = []
     for source in sources:
         if source == STANDARD_INPUT or not Path(check_path(source)).is_dir():

@@ -13,7 +13,7 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grucli.config import BUDGETS, Settings, Values, flatten, read_file, resolve, to_scalar
+from grucli.config import BUDGETS, Settings, Values, flatten, read_file, resolve, short, to_scalar
 from grucli.errors import SettingsError
 
 FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or {log: [1e-3, 3e-2]}"
@@ -202,11 +202,7 @@ def from_json(stored: Any) -> Distribution:
 
 def _storable(value: Any) -> Any:
     """A value in a form that Optuna can store: a list becomes a text."""
-    return value if isinstance(value, bool | int | float | str | None) else _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    return to_scalar(tuple(value) if isinstance(value, list) else value)
+    return value if isinstance(value, bool | int | float | str | None) else to_scalar(value)
 
 
 def _numbers(low: Any, high: Any, step: Any, *, log: bool, whole: bool) -> Distribution:
@@ -232,7 +228,7 @@ def _distribution(key: str, form: Any) -> Distribution:
         raise RangeError(f"choice must be a list of values, not {_shown(values)}")
     if any(isinstance(one, dict) for one in values):
         raise RangeError(f"a choice cannot contain ranges: {_shown(values)}")
-    texts = [_scalar(one) for one in values]
+    texts = [to_scalar(one) for one in values]
     twice = [text for text in texts if texts.count(text) > 1]
     if twice:
         raise RangeError(f"choice has {twice[0]} twice")
@@ -277,6 +273,4 @@ def _is_whole(key: str) -> bool | None:
 
 
 def _shown(value: Any) -> str:
-    text = yaml.safe_dump(value, default_flow_style=True, width=10**9)
-    text = text.removesuffix("\n...\n").strip()
-    return text if len(text) <= 80 else f"{text[:80]}..."
+    return short(to_scalar(value))

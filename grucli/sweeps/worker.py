@@ -9,6 +9,7 @@ from pathlib import Path
 from grucli.config import Data, Train, Values, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import (
     CheckpointError,
     DivergedError,
@@ -52,7 +53,7 @@ class Worker:
         sources: Sequence[str],  # files and directories, read as one text
         command: str | None = None,  # the command line, for run.json; None for a script
     ) -> None:
-        if "-" in sources:
+        if STANDARD_INPUT in sources:
             raise UsageError("-: each trial reads the text; name a file")
         if not sources:
             raise UsageError("name a text to train on: grucli sweep SWEEP.yaml FILE")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from grucli import __version__, evaluation, threads
 from grucli.config import Settings, Train
 from grucli.data.corpus import Corpus
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import unified
 from grucli.data.windows import Splits, Windows, count_symbols, fit_windows, split
 from grucli.errors import CorpusError, SettingsError, UnknownCharacterError, UsageError
@@ -206,7 +207,10 @@ def physical_memory() -> int | None:
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
     corpus, text, mpi = plan.corpus, plan.corpus.text_id, plan.ranks.library
-    paths = [source if source == "-" else str(Path(source).resolve()) for source in corpus.sources]
+    paths = [
+        source if source == STANDARD_INPUT else str(Path(source).resolve())
+        for source in corpus.sources
+    ]
     return {
         "versions": versions(plan.products) | ({"mpi": mpi} if mpi else {}),
         "seed": plan.settings.train.seed,
