@@ -3,6 +3,7 @@
 from typing import Literal, NamedTuple
 
 from grucli.nn import onednn, onednn_matrix
+from grucli.nn.kernels import Kernels, kernels
 from grucli.nn.matmul import UNPACKED, BlockLayout, best_width
 from grucli.nn.onednn import Precision, Unavailable
 
@@ -14,9 +15,14 @@ class Backend(NamedTuple):
 
     library: LibraryName = "numpy"
     precision: Precision = "float32"  # of the two factors of a product; sums are in float32
+    compiled: bool = False  # whether what lies between the products is compiled
 
     def __str__(self) -> str:
         return f"{self.library} {self.precision}"
+
+    @property
+    def kernels(self) -> Kernels:
+        return kernels(compiled=self.compiled)
 
     def layout(
         self, rows: int, K: int, N: int, *, by_row: bool = False

@@ -1,6 +1,7 @@
 """Sigmoid, softmax and the cross-entropy loss."""
 
 import numpy as np
+import numpy.typing as npt
 
 from grucli.nn.params import Array, Ids
 
@@ -30,12 +31,16 @@ def log_softmax(c: Array) -> Array:
     return shifted
 
 
-def softmax_cross_entropy_(c: Array, targets: Ids, scale: float) -> float:
-    """Replace logits (N, V) by their gradient and return the loss, L = -sum log y[target], in nats.
+def softmax_cross_entropy_(
+    c: Array, b_c: Array, targets: Ids, scale: float, db_c: Array
+) -> float:
+    """Replace c (N, V) by the gradient at the logits, c + b_c; return L = -sum log y[target], nats.
 
-    The gradient is that of ``scale * L``, which is ``scale * (y - target)``.
+    The gradient is that of ``scale * L``, which is ``scale * (y - target)``; it is added to
+    ``db_c`` (V,), summed over the rows.
     """
     rows = np.arange(len(targets))
+    c += b_c
     c -= c.max(axis=1, keepdims=True)
     target_logits = c[rows, targets]  # (N,)
     np.exp(c, out=c)
@@ -43,4 +48,17 @@ def softmax_cross_entropy_(c: Array, targets: Ids, scale: float) -> float:
     loss = float(np.log(total).sum(dtype=np.float64) - target_logits.sum(dtype=np.float64))
     c *= scale / total
     c[rows, targets] -= scale
+    db_c += c.sum(axis=0)
     return loss
+
+
+def score_rows(
+    c: Array, b_c: Array, targets: Ids, log_probs: Array, correct: npt.NDArray[np.bool_]
+) -> None:
+    """Write log y[target] in nats for logits c + b_c (N, V), and whether y[target] is the largest.
+
+    ``c`` is overwritten.
+    """
+    log_y = log_softmax(c + b_c)
+    log_probs[:] = log_y[np.arange(len(log_y)), targets]
+    correct[:] = log_y.argmax(axis=1) == targets

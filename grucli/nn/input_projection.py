@@ -4,6 +4,7 @@ It is the same for every cell. A cell with G gates has W_x (G, D, H). The projec
 the cell's a (G, T, B, H), and the backward pass of the cell overwrites it with its gradient.
 """
 
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
@@ -38,13 +39,16 @@ def select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     a += b[:, None, None]
 
 
-def project_backward(W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array) -> None:
+def project_backward(
+    W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array, sum_rows: Callable[..., None]
+) -> None:
     """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
 
-    ``da`` is the gradient of the projection, (G, T, B, H). For ids, ``dx`` is scratch memory.
+    ``da`` is the gradient of the projection, (G, T, B, H). For ids, ``dx`` is scratch memory, and
+    ``sum_rows`` is the function of ``nn/kernels``.
     """
     if x.ndim == 2:
-        _sum_rows(dw.W_x, x.ravel(), da, as_rows(dx))
+        sum_rows(dw.W_x, x.ravel(), da, as_rows(dx))
         np.sum(dw.W_x, axis=1, out=dw.b)  # the gradient of each step is in exactly one row
         return
     np.sum(da, axis=(1, 2), out=dw.b)
@@ -65,7 +69,7 @@ def _rows(a: Array) -> Array:
     return a.reshape(G, T * B, H)
 
 
-def _sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
+def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
     """Write to ``dW_x[:, v]`` the sum of the rows of ``da`` where ``ids`` are v.
 
     The rows are sorted by id into ``scratch`` (T B, H), for a few ids at a time. The rows of one id

@@ -21,6 +21,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from grucli.nn import calls
+from grucli.nn.calls import Calls
 from grucli.nn.functional import sigmoid_, tanh_
 from grucli.nn.params import Array
 
@@ -94,6 +96,14 @@ class Matrix(ABC):
             activate_(a)
 
         return replace
+
+    def calls(self, x: Array, out: Array) -> Calls:
+        """Calls that write x[t] W to ``out`` (G, B, N) at each step t of a compiled loop.
+
+        ``x`` is (T, B, K), or (G, T, B, K) with rows for each matrix.
+        """
+        multiply, first = self.bind(out), (slice(None),) * (x.ndim - 3)
+        return calls.of_python(lambda t: multiply(x[(*first, t)]))
 
     def multiply(self, x: Array, out: Array) -> None:
         """Write x W to ``out`` once."""

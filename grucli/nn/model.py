@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from grucli.nn.backend import NUMPY, Backend
 from grucli.nn.cells import CELLS, Cache
-from grucli.nn.functional import log_softmax, softmax_cross_entropy_
 from grucli.nn.input_projection import project, project_backward, select_rows
 from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
@@ -180,13 +179,13 @@ class Model:
         if self.separator is not None:
             for cache in workspace.caches:
                 cache.reset_mask[:] = (x != self.separator)[..., None] if x.ndim == 2 else 1.0
-        layers = self.layers(packed)
+        layers, cell = self.layers(packed), self.backend.kernels.cells[self.cell]
         for number, (w, cache) in enumerate(zip(layers, workspace.caches, strict=True)):
             if inputs[-1].ndim == 2:
                 select_rows(self.params["layer1.W_x"], w.b, x, cache.a)
             else:
                 project(w.W_x, w.b, inputs[-1], cache.a)
-            last_state.append(CELLS[self.cell].forward(w, state[number], cache))
+            last_state.append(cell.forward(w, state[number], cache))
             h = cache.h[1:]
             inputs.append(
                 h if masks is None else np.multiply(h, masks[number], out=workspace.dropped[number])
@@ -223,13 +222,15 @@ class Model:
         dstate = np.zeros_like(last_state)
         nothing_later = np.zeros_like(last_state[0])  # the gradient is truncated at the window
         weights, dweights = self.layers(packed), self.layers(grads)
+        kernels = self.backend.kernels
+        cell = kernels.cells[self.cell]
         for number in reversed(range(self.L)):
             w, dw, cache = weights[number], dweights[number], workspace.caches[number]
             if masks is not None:
                 workspace.dh[:] *= masks[number]
-            dstate[number] = CELLS[self.cell].backward(w, workspace.dh, nothing_later, cache, dw)
+            dstate[number] = cell.backward(w, workspace.dh, nothing_later, cache, dw)
             below = workspace.dh if number > 0 or dx is None else dx
-            project_backward(w.W_x, inputs[number], cache.a, dw, below)
+            project_backward(w.W_x, inputs[number], cache.a, dw, below, kernels.sum_rows)
         return loss, last_state, dstate
 
     def score(
@@ -252,9 +253,8 @@ class Model:
         log_probs: Array = np.empty(targets.shape, h.dtype)
         correct: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
         for rows in chunks(len(flat), _rows_at_once(self.V)):
-            log_y = log_softmax(h[rows] @ w.W_hc + w.b_c)
-            log_probs.reshape(-1)[rows] = log_y[np.arange(len(log_y)), flat[rows]]
-            correct.reshape(-1)[rows] = log_y.argmax(axis=1) == flat[rows]
+            of_rows = flat[rows], log_probs.reshape(-1)[rows], correct.reshape(-1)[rows]
+            self.backend.kernels.score_rows(h[rows] @ w.W_hc, w.b_c, *of_rows)
         return log_probs, correct, last_state
 
     def _output_loss_and_gradients(
@@ -265,10 +265,10 @@ class Model:
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in chunks(len(flat), _rows_at_once(self.V)):
             c = h_rows[rows] @ w.W_hc  # (N, V)
-            c += w.b_c
-            loss += softmax_cross_entropy_(c, flat[rows], scale)
+            loss += self.backend.kernels.softmax_cross_entropy_(
+                c, w.b_c, flat[rows], scale, dw.b_c
+            )
             w.W_hc.gradient(h_rows[rows], c, dw.W_hc, add=True)
-            dw.b_c[:] += c.sum(axis=0)
             w.W_hc.T.multiply(c, dh_rows[rows])
         return loss
 

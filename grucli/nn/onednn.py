@@ -20,6 +20,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from grucli.nn import calls
 from grucli.nn.matmul import Activation
 
 Precision = Literal["float32", "bfloat16"]
@@ -212,6 +213,14 @@ def call(primitive: Primitive, *arguments: tuple[int, Memory]) -> Call:
     args.kept = primitive, stream, arguments
     execute = library.c.dnnl_primitive_execute
     return partial(execute, primitive.value, stream.value, len(args), args)
+
+
+def row(function: Any, *more: int, growth: int = 0) -> list[int]:
+    """The row of a function of this module in ``calls``; ``growth`` is that of the last argument."""
+    values = [getattr(argument, "value", argument) for argument in function.args]
+    values = [value if isinstance(value, int) else ctypes.addressof(value) for value in values]
+    values += more
+    return calls.row(function.func, *values, growth=(*[0] * (len(values) - 1), growth))
 
 
 def product_call(product: Primitive, src: Memory, weights: Memory, dst: Memory) -> Call:

@@ -12,7 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from grucli.nn import onednn
+from grucli.nn import calls, onednn
+from grucli.nn.calls import Calls
 from grucli.nn.matmul import Activation, Matrix
 from grucli.nn.onednn import Handle, Memory, Precision, Primitive, address, check, description
 from grucli.nn.params import Array
@@ -104,6 +105,14 @@ class OneDNNMatrix(Matrix):
 
         return replace
 
+    def calls(self, x: Array, out: Array) -> Calls:
+        *_, rows, K = x.shape
+        assert K == self.K and out.shape == (len(self), rows, self.N)
+        product = self._product(address(out), rows)
+        for (set_out, _), at in zip(product.calls, addresses(out), strict=True):
+            check(set_out(at))
+        return Calls(calls.table(product.rows(x)), check, (self, product, x, out))
+
     def multiply(self, x: Array, out: Array) -> None:
         *gates, rows, N = out.shape
         assert x.shape[-2:] == (rows, self.K)
@@ -163,6 +172,16 @@ class Product:
             check(status)
 
 
+    def rows(self, x: Array) -> list[list[int]]:
+        """The calls at each step t, with factors x[t], (M, K), or x[:, t]; results stay."""
+        found: list[list[int]] = []
+        for gate, (_, multiply) in enumerate(self.calls):
+            if gate == 0 or x.ndim == 4:
+                found += self.x.rows(x[gate] if x.ndim == 4 else x)
+            found.append(onednn.row(multiply))
+        return found
+
+
 class Factor:
     """A factor (R, C) of products, in float32 at an address that changes.
 
@@ -174,14 +193,25 @@ class Factor:
     ) -> None:
         exact = description(shape, "float32", strides)
         source = self.memory = Memory(exact.value)
+        self._rounded: Array = np.empty(0, np.uint16)
         set_address = self.set = source.setter()  # returns the status
         if precision == "float32":
             return
-        self._rounded: Array = np.empty(shape[0] * shape[1], np.uint16)
+        self._rounded = np.empty(shape[0] * shape[1], np.uint16)
         rounded = description(shape, precision, strides)
         self.memory = Memory(rounded.value, address(self._rounded))
         round_ = onednn.copy_call(_copying(exact, rounded), source, self.memory)
         self.set = lambda at: set_address(at) or round_()
+
+    def rows(self, factors: Array) -> list[list[int]]:
+        """The calls that set the factor of each step, one of ``factors`` (T, R, C)."""
+        at, growth = address(factors[0]), factors.strides[0]
+        if not len(self._rounded):
+            return [onednn.row(self.memory.setter(), at, growth=growth)]
+        from grucli.nn.compiled.rounding import round_  # Numba is an extra
+
+        to = address(self._rounded)
+        return [calls.row(round_.ctypes, at, to, len(self._rounded), growth=(growth,))]
 
 
 class Gradient:

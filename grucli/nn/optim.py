@@ -4,6 +4,7 @@ Hyperparameters are arguments. The only state are the moments.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,33 @@ class Moments:
         return cls(np.zeros_like(flat), np.zeros_like(flat))
 
 
+def _update_(
+    flat: Array,
+    gradient: Array,
+    moments_m: Array,
+    moments_v: Array,
+    new_m: float,
+    new_v: float,
+    rate: float,
+    unbias_v: float,
+    eps: float,
+) -> None:
+    """Adam for given factors; a ``new`` one is the share of the gradient in a moment."""
+    for some in chunks(len(flat), CHUNK):
+        theta, g, m, v = flat[some], gradient[some], moments_m[some], moments_v[some]
+        m += new_m * (g - m)
+        np.square(g, out=g)
+        g -= v
+        g *= new_v
+        v += g
+        np.sqrt(v, out=g)
+        g /= unbias_v
+        g += eps
+        np.divide(m, g, out=g)
+        g *= rate
+        theta -= g
+
+
 def adam_(
     flat: Array,
     gradient: Array,
@@ -35,26 +63,17 @@ def adam_(
     lr: float,
     betas: tuple[float, float],
     eps: float,
+    update_: Callable[..., None] = _update_,
 ) -> None:
     """Update ``flat`` (P,) in place, with bias correction (Kingma and Ba 2015, algorithm 1).
 
-    ``gradient`` is overwritten. ``step`` is the number of this update, from 1.
+    ``gradient`` is overwritten. ``step`` is the number of this update, from 1. ``update_`` is the
+    same as ``_update_`` in another form.
     """
     beta1, beta2 = betas
     unbias_m, unbias_v = 1 - beta1**step, math.sqrt(1 - beta2**step)
-    for some in chunks(len(flat), CHUNK):
-        theta, g, m, v = flat[some], gradient[some], moments.m[some], moments.v[some]
-        m += (1 - beta1) * (g - m)
-        np.square(g, out=g)
-        g -= v
-        g *= 1 - beta2
-        v += g
-        np.sqrt(v, out=g)
-        g /= unbias_v
-        g += eps
-        np.divide(m, g, out=g)
-        g *= lr / unbias_m
-        theta -= g
+    arrays = flat, gradient, moments.m, moments.v
+    update_(*arrays, 1 - beta1, 1 - beta2, lr / unbias_m, unbias_v, eps)
 
 
 def decay_(params: Params, share: float) -> None:

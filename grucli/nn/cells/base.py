@@ -168,11 +168,15 @@ class Cell(ABC):
 
     def forward(self, w: Any, state: Array, cache: Cache) -> Array:
         """The forward pass from ``state`` (B, S H) over the projection; returns the last state."""
-        step = self.step(w, cache)
         cache.states[:, 0] = np.split(state, len(self.STATE), axis=-1)
+        self.forward_loop(w, cache)
+        return np.concatenate(cache.states[:, -1], axis=-1)
+
+    def forward_loop(self, w: Any, cache: Cache) -> None:
+        """All steps, from the initial state in the cache."""
+        step = self.step(w, cache)
         for views in forward_steps(cache.steps, cache.reset_mask, cache.states, cache.before):
             step(*views)
-        return np.concatenate(cache.states[:, -1], axis=-1)
 
 
 def recurrent_gradients(

@@ -1,0 +1,49 @@
+"""The loops of ``cells/rnn`` over time. Arrays of one step are (B H,), and ``s`` is a product."""
+
+import numpy as np
+
+from grucli.nn.calls import execute
+from grucli.nn.cells.base import Cache, Weights, recurrent_gradients
+from grucli.nn.cells.rnn import RNN
+from grucli.nn.compiled.compiler import compiled
+from grucli.nn.compiled.functions import tanh
+from grucli.nn.compiled.loop import flat, mask, run
+from grucli.nn.params import Array
+
+
+@compiled
+def forward(multiply_h, reset_mask, h, before, a, s):
+    for t in range(len(a)):
+        mask(reset_mask, t, h[t], before[t])
+        run(multiply_h, t)
+        for i in range(s.shape[1]):
+            h[t + 1, i] = tanh(a[t, i] + s[0, i])  # (1)
+
+
+@compiled
+def backward(multiply_a, reset_mask, h, a, dh, dh_next, s):
+    one = a.dtype.type(1)
+    for t in range(len(a) - 1, -1, -1):
+        for i in range(s.shape[1]):
+            a[t, i] = (dh_next[i] + dh[t, i]) * (one - h[t + 1, i] * h[t + 1, i])  # (1)
+        run(multiply_a, t)
+        dh_next[:] = s[0]  # route 1, recurrent: da W_h^T
+        mask(reset_mask, t, dh_next, dh_next)
+
+
+class CompiledRNN(RNN):
+    """The vanilla recurrent network, whose loops are compiled."""
+
+    def forward_loop(self, w: Weights, cache: Cache) -> None:
+        s, (before,) = cache.scratch, cache.before
+        arrays = (cache.h, before, *cache.a, s)
+        multiply_h = w.W_h.calls(before, s)
+        execute(forward, (multiply_h,), cache.reset_mask[..., 0], *map(flat, arrays))
+
+    def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
+        s, dh_next = cache.scratch, np.array(dstate, dh.dtype)
+        multiply_a = w.W_h.T.calls(cache.a, s)
+        arrays = (cache.h, *cache.a, dh, dh_next, s)
+        execute(backward, (multiply_a,), cache.reset_mask[..., 0], *map(flat, arrays))
+        recurrent_gradients(w.W_h, dw.W_h, cache.before, cache.a)
+        return dh_next
