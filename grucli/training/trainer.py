@@ -105,7 +105,7 @@ class Trainer:
         with blas_limited_to(1), np.errstate(all="ignore"):
             for _ in range(2):  # the first is slower: it allocates memory
                 began = self.clock()
-                chars, *_ = self.train_step.gradient()
+                chars = self.train_step.gradient().chars
                 seconds = self.clock() - began
         # of rank 0 alone: the other ranks do not know yet at which step, and so window, a run is
         step_seconds, window_chars = self.ranks.meet(seconds, chars)
@@ -196,7 +196,7 @@ class Trainer:
     def step(self) -> Stepped | Skipped:
         """Train on the next window, or skip it if its loss or gradient is not finite."""
         began, progress = self.clock(), self.checkpoint.progress
-        update = self.train_step(self.used(self.now))
+        update = self.train_step.update(self.train_step.gradient(), self.used(self.now))
         divergence.check_step(self.plan, progress, update)
         if not update.finite:
             return Skipped(progress.step, update.loss, update.grad_norm)
