@@ -73,10 +73,9 @@ class Trainer:
 
     # ---- ranks
 
-    def _meet(self, *, stopped: bool = False) -> None:
+    def _meet(self) -> None:
         """Wait for all ranks, and take over the clock, the stop and the checkpoints of rank 0."""
-        recorder = self.recorder
-        stopped = stopped or (not self.ranks.rank and self.stop())
+        recorder, stopped = self.recorder, not self.ranks.rank and self.stop()
         numbers = self.ranks.meet(self.elapsed, stopped, recorder.save_is_due, recorder.saved_step)
         self.now, self.saved_step = numbers[0], int(numbers[3])
         self.stopped, self.save_is_due = bool(numbers[1]), bool(numbers[2])
@@ -150,21 +149,19 @@ class Trainer:
 
     def _train(self) -> Iterator[Event]:
         progress, patience = self.checkpoint.progress, self.plan.settings.train.patience
-        begun = progress.due
         if progress.due:
             yield from self._after_step()
         while not progress.step or (
             self.used(self.now) < 1 and not progress.out_of_patience(patience)
         ):
-            begun = True
             yield from self._alone([self.step()])
             if self.stopped:
                 yield from self._save_what_is_due()
                 return
             yield from self._after_step()
-        if begun and not progress.of_evaluation:
+        if not progress.of_evaluation:
             yield from self._evaluate(last_chance=True)
-        elif begun and self.saved_step != progress.step:
+        elif self.saved_step != progress.step:
             yield from self._save(best=False, last_chance=True)
         self.finished = True
 
@@ -272,13 +269,13 @@ class Trainer:
         """A sample, which rank 0 makes, or None if the settings request no samples."""
         if not self.checkpoint.settings.sample.length:
             return None
-        self.ranks.apart, text, stopped = True, None, False
+        self.ranks.apart, text = True, None
         if not self.ranks.rank:
             try:
                 text = make_sample(self.checkpoint, self.stop)
             except Stopped:
-                stopped = True
-        self._meet(stopped=stopped)
+                self.stop = lambda: True
+        self._meet()
         if self.stopped:
             raise Stopped
         return text
