@@ -122,7 +122,8 @@ class Shards:
     closed after use.
 
     The shards read parameters from shared memory. The model's own parameters are moved there.
-    With weight dropout, the shards read a masked copy, which is updated at each step.
+    With weight dropout, the shards read a masked copy, which is updated at each step. The rates of
+    ``dropout`` are those of all steps.
     """
 
     def __init__(
@@ -131,13 +132,11 @@ class Shards:
         T: int,
         streams: range,
         workers: int,
-        *,
-        dropout: bool,
-        weight_dropout: bool = False,
+        dropout: Dropout | None = None,
         backend: Backend = NUMPY,
     ) -> None:
-        self.model, self.first, B = model, streams.start, len(streams)
-        edges = [self.first + B * worker // workers for worker in range(workers + 1)]
+        self.model, B = model, len(streams)
+        edges = [streams.start + B * worker // workers for worker in range(workers + 1)]
         context = multiprocessing.get_context("spawn")
         rows = -(-B // workers)  # streams of the largest shard
         numbers = (1 + workers) * model.params.flat.size
@@ -145,26 +144,26 @@ class Shards:
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         own_model = model.on(backend)
         own, *others = [
-            (number, range(*ends), T, rows, dropout, memory)
+            (number, range(*ends), T, rows, bool(dropout and dropout.rate), memory)
             for number, ends in enumerate(pairwise(edges))
         ]
         self.own = Shard(own_model, *own)
         self.used = own_model.params
         self.used.flat[:] = model.params.flat
-        if not weight_dropout:
+        if not (dropout and dropout.recurrent):
             model.params = self.used
         self.others = [_Process(context, own_model, arguments) for arguments in others]
 
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
     ) -> tuple[float, Array, Params]:
-        """Do the same as ``Model.loss_and_gradients``, for the streams of this object.
+        """Do the same as ``Model.loss_and_gradients``, for the streams of a batch that are here.
 
         The gradients belong to this object.
         """
 
         def task(streams: range) -> Task:
-            part = slice(streams.start - self.first, streams.stop - self.first)
+            part = slice(streams.start, streams.stop)
             return x[:, part], targets[:, part], state[:, part], scale, dropout
 
         masks = self._drop_recurrent(dropout)

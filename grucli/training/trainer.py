@@ -193,16 +193,17 @@ class Trainer:
     def step(self) -> Stepped | Skipped:
         """Train on the next window, or skip it if its loss or gradient is not finite."""
         began, progress = self.clock(), self.checkpoint.progress
-        update = self.train_step.update(self.train_step.gradient(), self.used(self.now))
-        divergence.check_step(self.plan, progress, update)
-        if not update.finite:
-            return Skipped(progress.step, update.loss, update.grad_norm)
-        seconds = self.clock() - began
-        self.recorder.count(update, seconds)
-        elapsed, chars = self.elapsed, update.chars
+        gradient = self.train_step.gradient()
+        self.train_step.update(gradient, self.used(self.now))
+        divergence.check_step(self.plan, progress, gradient)
+        if not gradient.finite:
+            return Skipped(progress.step, gradient.loss, gradient.norm)
+        seconds, chars = self.clock() - began, gradient.chars
+        self.recorder.count(chars, seconds)
+        elapsed = self.elapsed
         used = self.used(elapsed)
         remaining = elapsed / max(used, 1e-9) * (1 - used)
-        return Stepped(progress.step, update.loss / chars, chars / seconds, used, remaining)
+        return Stepped(progress.step, gradient.loss / chars, chars / seconds, used, remaining)
 
     def _go_back(self, problem: DivergedError) -> Iterator[Event]:
         """Go back to the last evaluation, or to the start, and halve the learning rates.

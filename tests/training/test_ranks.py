@@ -18,7 +18,7 @@ from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import make_plan
 from grucli.training.ranks import ALONE, Ended
 from grucli.training.start import start
-from grucli.training.step import TrainStep, Update
+from grucli.training.step import Gradient, TrainStep
 from tests.texts import prose
 from tests.thread_ranks import Room, ThreadRanks
 
@@ -65,8 +65,10 @@ def together(
     return states, errors
 
 
-def update(step: TrainStep, used: float = 0.0) -> Update:
-    return step.update(step.gradient(), used)
+def update(step: TrainStep, used: float = 0.0) -> Gradient:
+    gradient = step.gradient()
+    step.update(gradient, used)
+    return gradient
 
 
 def three_steps(step: TrainStep) -> None:
@@ -116,7 +118,7 @@ def test_each_rank_reads_its_own_streams_with_its_own_masks() -> None:
     found: list[float] = []
 
     def work(step: TrainStep) -> None:
-        found.append(update(step).grad_norm)
+        found.append(update(step).norm)
 
     for size in (1, 2, 3):
         together(size, work, model__dropout=0.5, train__batch=63)

@@ -14,9 +14,10 @@ def test_a_training_step_needs_no_run_directory(text: str) -> None:
     with closing(train_step), closing(trainer):
         for _ in range(5):
             used = trainer.used(trainer.now)
-            update, event = train_step.update(train_step.gradient(), used), trainer.step()
+            gradient, event = train_step.gradient(), trainer.step()
+            train_step.update(gradient, used)
             assert isinstance(event, Stepped)
-            assert update.loss / update.chars == event.loss
+            assert gradient.loss / gradient.chars == event.loss
     np.testing.assert_array_equal(
         train_step.checkpoint.model.params.flat, trainer.checkpoint.model.params.flat
     )
