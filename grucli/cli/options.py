@@ -147,8 +147,8 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
 
 def _argument_or_option(name: str) -> Any:
     if name in ARGUMENTS:
-        metavar, help = ARGUMENTS[name]
-        return Argument(metavar=metavar, help=help)
+        placeholder, help = ARGUMENTS[name]
+        return Argument(metavar=placeholder, help=help)
     spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
     *names, last = spelling.split()
     metavar = None if last.startswith("-") else last
