@@ -139,7 +139,7 @@ class ComparisonDisplay:
             narrate.warn(event)
             if isinstance(event, Started):
                 self.run, self.began = Run(event.path), time.perf_counter()
-                narrate.say_notes(event.notes if not self.complete else ())
+                render.warn(*(event.notes if not self.complete else ()))
             elif isinstance(event, Finished):
                 model, seed = event.run.settings.model, event.run.settings.train.seed
                 duration = render.duration(time.perf_counter() - self.began)
