@@ -1,14 +1,13 @@
 """``grucli eval``: how well a model predicts texts."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
-from typer import Argument, Option
-
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.cli.request import overrides
 from grucli.config import Settings, resolve
 from grucli.data.text_files import check_read_once
-from grucli.data.vocabulary import Vocabulary
+from grucli.data.vocabulary import UnknownInScore, Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
@@ -17,26 +16,14 @@ from grucli.training.advice import about_files
 
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
-Files = Annotated[
-    list[str] | None, Argument(help="Texts to predict; - reads standard input.", metavar="FILE")
-]
-Split = Annotated[
-    str | None,
-    Option(
-        "--split",
-        help="Predict a part of the run's own corpus instead of files.",
-        metavar="train|val|test",
-    ),
-]
-
 
 def eval(
-    run: options.Run,
-    files: Files = None,
-    split: Split = None,
-    unknown: options.UnknownInScore = "error",
-    sets: options.Sets = None,
-    as_json: options.Json = False,
+    run: Path,
+    files: list[str] | None = None,
+    split: str | None = None,
+    unknown: UnknownInScore = "error",
+    sets: list[str] | None = None,
+    as_json: bool = False,
 ) -> None:
     """Evaluate how well a model predicts texts: bits per character, perplexity, accuracy.
 
