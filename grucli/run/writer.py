@@ -25,7 +25,7 @@ from grucli.errors import CheckpointError, RunError, UsageError
 from grucli.files import replace_text
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
-from grucli.run.checkpoint import Checkpoint, Copy, Progress
+from grucli.run.checkpoint import Checkpoint, Progress
 from grucli.run.records import Metrics, Pointer, RunInfo, step_in
 from grucli.run.run import CheckpointFolder, Run, Which
 
@@ -41,7 +41,7 @@ class CheckpointWriter(CheckpointFolder):
         self._check_writable = check_writable  # raises a RunError if this process may not write
         self._written: dict[Which, Pointer] = {}
 
-    def save(self, checkpoint: Checkpoint | Copy, *, best: bool, keep: int) -> Path:
+    def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
         """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept."""
         self._check_writable()
         path = self.file_of(checkpoint.progress.step)
