@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Literal
 
 from grucli.files import TRANSIENT
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import Metrics, WentBack
 from grucli.run.writer import RunWriter
@@ -141,8 +140,7 @@ class Recorder:
     def _let_wait(self, best: bool) -> None:
         """Put a copy of the checkpoint into the queue; of many, only those that would be kept."""
         keep, save = self.plan.settings.train.keep, self.run.checkpoints.save
-        copy = checkpoints.copied(self.checkpoint)
-        self.unwritten.append(partial(save, copy, best=best, keep=keep))
+        self.unwritten.append(partial(save, self.checkpoint.copy(), best=best, keep=keep))
         waiting = [one for one in self.unwritten if isinstance(one, partial) and one.func == save]
         kept = waiting[-keep - 2 :] + [one for one in waiting if one.keywords["best"]][-1:]
         for one in waiting:
