@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.analysis.gradient_routes import History, joined, look_back_in_text
+from grucli.analysis.gradient_routes import History, look_back_in_text
 from grucli.analysis.subject import Subject, check_same_vocabulary
 from grucli.charts import Curve, svg
 from grucli.nn.params import Array
@@ -86,5 +86,4 @@ def chart(flows: Sequence[GradientFlow]) -> str:
 
 def norms_by_distance(history: History) -> Array:
     """The norms of the gradients of L_t w.r.t. the state at t-k, (distance+1, positions)."""
-    norms = [np.linalg.norm(joined(gradient), axis=-1) for gradient in history.gradients()]
-    return np.array(norms)
+    return np.array([np.linalg.norm(gradient, axis=-1) for gradient in history.gradients()])

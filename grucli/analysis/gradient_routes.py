@@ -7,7 +7,8 @@ Only the top layer is followed. The state of a lower layer also acts through the
 and that is not a route through its own cell.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,6 @@ from grucli.nn.params import Array, Ids
 
 WARM_UP = 64  # characters to read before the steps to follow, if the text is long enough
 
-Gradient = dict[str, Array]  # of a state: an array (B, H) for each part of the state
 Composition = tuple[Route, ...]  # a sequence of routes; the first one starts at step t
 
 
@@ -31,25 +31,19 @@ def label(composition: Composition) -> str:
     return " > ".join(route.name for route in composition)
 
 
-def compositions(cell: Cell, k: int, start: str = "h") -> Iterator[Composition]:
-    """All compositions of ``k`` routes. They start at h, because the loss depends on h."""
-    if k == 0:
-        yield ()
-        return
-    for route in cell.ROUTES:
-        if route.start == start:
-            for rest in compositions(cell, k - 1, route.end):
-                yield (route, *rest)
-
-
 def count(cell: Cell, k: int) -> int:
-    """The number of compositions of ``k`` routes, by enumerating all of them.
+    """The number of compositions of ``k`` routes. They start at h, because the loss depends on h.
 
     From the state where a composition ends, exactly one path leads to the weights of a gate (the
     update gate of a GRU, the forget gate of an LSTM). So this is also the number of routes from
     L_t to those weights k steps back.
     """
-    return sum(1 for _ in compositions(cell, k))
+    ends = Counter({"h": 1})
+    for _ in range(k):
+        before, ends = ends, Counter()
+        for route in cell.ROUTES:
+            ends[route.end] += before[route.start]
+    return ends.total()
 
 
 def doubling_distances(last: int) -> list[int]:
@@ -65,7 +59,7 @@ class History:
     w: Any  # the top layer's weights
     steps: Sequence[Any]  # the cell's ``Step`` for each step, the latest first; arrays (B, H)
     reset_mask: Sequence[Array | float]  # by step, 0 where a document begins, else 1; (B, 1)
-    gradient: Gradient  # of L_t with respect to the state at step t
+    gradient: Array  # of L_t with respect to the state at step t, (B, S H)
     by_backward: Array  # of L_t w.r.t. the earliest state, by the cell's backward pass, (B, S H)
 
     def within(self) -> npt.NDArray[np.bool_]:
@@ -77,52 +71,42 @@ class History:
         kept = [here, *(here * mask for mask in self.reset_mask)]
         return np.cumprod(kept, axis=0)[..., 0] > 0
 
-    def gradients(self) -> Iterator[Gradient]:
+    def gradients(self) -> Iterator[Array]:
         """The gradients of L_t with respect to the states at t, t-1, ..., over all routes."""
         gradient = self.gradient
         yield gradient
         for number in range(len(self.steps)):
-            parts = (part for _, part in self.parts(number, gradient))
-            gradient = summed(parts, gradient)
+            gradient = np.sum([part for _, part in self.parts(number, gradient)], axis=0)
             yield gradient
 
-    def parts(self, number: int, gradient: Gradient) -> Iterator[tuple[Route, Gradient]]:
+    def parts(self, number: int, gradient: Array) -> Iterator[tuple[Route, Array]]:
         """Each route with the gradient that it carries over one step."""
         for route in self.cell.ROUTES:
-            yield route, {route.end: self._carry(route, number, gradient[route.start])}
+            yield route, self._carry(route, number, gradient)
 
     def _carry(self, route: Route, number: int, gradient: Array) -> Array:
-        return self.reset_mask[number] * route.carry(self.w, self.steps[number], gradient)
+        """What one route carries; it is zero except where the route ends."""
+        start, end = (self._part(name) for name in (route.start, route.end))
+        carried = np.zeros_like(gradient)
+        carried[:, end] = route.carry(self.w, self.steps[number], gradient[:, start])
+        carried *= self.reset_mask[number]
+        return carried
 
-    def follow(self, k: int) -> Iterator[tuple[Composition, Gradient]]:
+    def _part(self, name: str) -> slice:
+        """The columns of a part of the state."""
+        number, H = self.cell.STATE.index(name), self.gradient.shape[1] // len(self.cell.STATE)
+        return slice(number * H, (number + 1) * H)
+
+    def follow(self, k: int) -> Iterator[tuple[Composition, Array]]:
         """Each composition of ``k`` routes with the gradient that it carries to step t-k."""
-        return self._follow(k, 0, "h", self.gradient["h"])
-
-    def _follow(
-        self, k: int, depth: int, part: str, gradient: Array
-    ) -> Iterator[tuple[Composition, Gradient]]:
-        if depth == k:
-            yield (), {part: gradient}
+        if k == 0:
+            yield (), self.gradient
             return
-        for route in self.cell.ROUTES:
-            if route.start == part:
-                carried = self._carry(route, depth, gradient)
-                for rest, result in self._follow(k, depth + 1, route.end, carried):
-                    yield (route, *rest), result
-
-
-def summed(parts: Iterable[Gradient], like: Gradient) -> Gradient:
-    """The sum of gradients. Each has some of the parts of the state that ``like`` has."""
-    total = {name: np.zeros_like(array) for name, array in like.items()}
-    for part in parts:
-        for name, array in part.items():
-            total[name] += array
-    return total
-
-
-def joined(gradient: Gradient) -> Array:
-    """The parts of the state beside each other, (B, S H)."""
-    return np.concatenate(list(gradient.values()), axis=-1)
+        for composition, gradient in self.follow(k - 1):
+            end = composition[-1].end if composition else "h"
+            for route in self.cell.ROUTES:
+                if route.start == end:
+                    yield (*composition, route), self._carry(route, k - 1, gradient)
 
 
 def look_back(model: Model, ids: Ids, distance: int) -> History:
@@ -140,18 +124,18 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
     y = np.exp(log_softmax(inputs[-1][-1] @ output.W_hc + output.b_c))  # (B, V)
     y[np.arange(B), targets] -= 1.0
     dh_t = y @ output.W_hc.T  # (B, H)
-    nothing = np.zeros_like(dh_t)
+    after, gradient = np.zeros((2, B, model.state_size))
+    gradient[:, : model.H] = dh_t
     last = workspace.caches[-1].span(T - distance, T)
     steps = [type(step)(*(array.copy() for array in step)) for step in last.steps]
     dh = np.zeros((distance, *dh_t.shape))
     dh[-1] = dh_t
-    after = np.zeros((B, model.state_size))
     return History(
         cell=cell,
         w=w,
         steps=steps[::-1],
         reset_mask=list(last.reset_mask[::-1].copy()) or [1.0] * distance,
-        gradient={name: dh_t if name == "h" else nothing for name in cell.STATE},
+        gradient=gradient,
         by_backward=cell.backward(packed, dh, after, last, dw),
     )
 

@@ -7,19 +7,17 @@ from typing import Any
 import numpy as np
 
 from grucli.analysis.gradient_routes import (
-    Gradient,
     History,
     count,
     doubling_distances,
-    joined,
     label,
     look_back_in_text,
-    summed,
 )
 from grucli.analysis.subject import Subject
 from grucli.charts import Curve, svg
 from grucli.errors import UsageError
 from grucli.nn.cells import CELLS, Cell, basic
+from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
 
 MOST_COMPOSITIONS = 20_000  # to enumerate; it takes some seconds with 128 units
@@ -123,16 +121,14 @@ def check_enumerable(cell: Cell, k: int) -> None:
 
 def enumerate_routes(history: History, k: int) -> Enumeration:
     """Follow every composition of ``k`` routes, one after the other, through the k steps."""
-    parts = np.split(history.by_backward, len(history.gradient), axis=-1)
-    whole = dict(zip(history.gradient, parts, strict=True))
     rest = history.by_backward.copy()  # the part of the gradient that is not explained yet
     contributions, lengths = [], 0.0
     for composition, gradient in history.follow(k):
-        part = joined(summed([gradient], history.gradient))
-        rest -= part
-        lengths += float(np.linalg.norm(part))
-        norm = float(np.mean(np.linalg.norm(joined(gradient), axis=-1)))
-        contributions.append(Contribution(label(composition), norm, _share(gradient, whole)))
+        rest -= gradient
+        lengths += float(np.linalg.norm(gradient))
+        norm = float(np.mean(np.linalg.norm(gradient, axis=-1)))
+        share = _share(gradient, history.by_backward)
+        contributions.append(Contribution(label(composition), norm, share))
     length = max(float(np.linalg.norm(history.by_backward)), 1e-300)
     return Enumeration(
         k=k,
@@ -154,8 +150,8 @@ def shares_by_distance(history: History, distances: Sequence[int]) -> dict[int, 
     after = history.gradient
     for distance in range(1, len(history.steps) + 1):
         parts = list(history.parts(distance - 1, _normalized(after)))
-        after = summed((part for _, part in parts), history.gradient)
-        if not joined(after).any():
+        after = np.sum([part for _, part in parts], axis=0)
+        if not after.any():
             break
         if distance in distances:
             named: dict[str, float] = {}
@@ -165,16 +161,15 @@ def shares_by_distance(history: History, distances: Sequence[int]) -> dict[int, 
     return shares
 
 
-def _normalized(gradient: Gradient) -> Gradient:
+def _normalized(gradient: Array) -> Array:
     """The gradient at each position, scaled to norm 1."""
-    lengths = np.linalg.norm(joined(gradient), axis=-1, keepdims=True)  # (positions, 1)
-    scale = 1.0 / np.where(lengths > 0, lengths, 1.0)
-    return {name: array * scale for name, array in gradient.items()}
+    lengths = np.linalg.norm(gradient, axis=-1, keepdims=True)  # (positions, 1)
+    normalized: Array = gradient / np.where(lengths > 0, lengths, 1.0)
+    return normalized
 
 
-def _share(part: Gradient, whole: Gradient) -> float:
+def _share(part: Array, whole: Array) -> float:
     """<part, whole> / <whole, whole>, mean over positions; the shares of all parts sum to 1."""
-    along = sum(np.sum(array * whole[name], axis=-1) for name, array in part.items())
-    lengths = sum(np.sum(array**2, axis=-1) for array in whole.values())
+    along, lengths = (np.sum(gradient * whole, axis=-1) for gradient in (part, whole))
     some = lengths > 0
     return float(np.mean(along[some] / lengths[some])) if some.any() else 0.0
