@@ -109,11 +109,11 @@ def softmax(size: Size) -> Part:
     from grucli.nn.params import chunks
 
     c = np.full((size.T * size.B, VOCABULARY), -4.0, np.float32)
-    targets = np.zeros(len(c), np.intp)
+    targets, (b_c, db_c) = np.zeros(len(c), np.intp), np.zeros((2, VOCABULARY), np.float32)
 
     def run() -> None:
         for some in chunks(len(c), ROWS_AT_ONCE):
-            softmax_cross_entropy_(c[some], targets[some], 1e-4)
+            softmax_cross_entropy_(c[some], b_c, targets[some], 1e-4, db_c)
 
     return run
 

@@ -8,6 +8,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from grucli import compilation
 from grucli.cli import main
 from tests.texts import prose
 
@@ -34,8 +35,18 @@ class Result(NamedTuple):
 Grucli = Callable[..., Result]
 
 
+@pytest.fixture(scope="session")
+def _compiled_once(pytestconfig: pytest.Config) -> None:
+    """All tests, and the processes that they start, share one place for compiled code."""
+    cache = pytestconfig.cache
+    if cache is not None:
+        os.environ[compilation.VARIABLE] = str(cache.mkdir("compiled"))
+
+
 @pytest.fixture(autouse=True)
-def _strict_and_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _strict_and_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _compiled_once: None
+) -> Iterator[None]:
     """Numeric accidents are errors; every test has an empty working directory and cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRUCLI_CACHE", str(tmp_path / "cache"))

@@ -170,7 +170,8 @@ def show_plan(session: Session, quiet: bool) -> None:
     shared = f"; {plan.ranks.size} ranks share each batch" if plan.ranks.size > 1 else ""
     render.fact("memory", f"{decimal(plan.memory)}, {processes}{shared}")
     library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
-    render.fact("products", f"{library}, {plan.products.precision}")
+    loops = "" if plan.products.compiled else "not "
+    render.fact("products", f"{library}, {plan.products.precision}; loops {loops}compiled")
     if corpus.cached_ids is not None:
         render.fact(
             "cache", f"the text is read from {corpus.cached_ids}; you can delete it after training"

@@ -4,6 +4,7 @@ import codecs
 import contextlib
 import json
 import locale
+import logging
 import os
 import re
 import shutil
@@ -270,6 +271,19 @@ def bar_width(used: int) -> int:
 def say(text: str = "", style: str = "") -> None:
     """Show a message that is not part of the answer."""
     _print(text, style)
+
+
+class _Log(logging.Handler):
+    """Shows what the library says of work that takes a while."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+def show_log() -> None:
+    log = logging.getLogger("grucli")
+    log.setLevel(logging.INFO)
+    log.handlers = [_Log()]
 
 
 def fact(label: str, text: str) -> None:

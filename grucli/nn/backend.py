@@ -3,7 +3,7 @@
 from typing import Literal, NamedTuple
 
 from grucli.nn import onednn, onednn_matrix
-from grucli.nn.kernels import Kernels, kernels
+from grucli.nn.kernels import PLAIN, Kernels
 from grucli.nn.matmul import UNPACKED, BlockLayout, best_width
 from grucli.nn.onednn import Precision, Unavailable
 
@@ -18,11 +18,15 @@ class Backend(NamedTuple):
     compiled: bool = False  # whether what lies between the products is compiled
 
     def __str__(self) -> str:
-        return f"{self.library} {self.precision}"
+        return f"{self.library} {self.precision}{', compiled' if self.compiled else ''}"
 
     @property
     def kernels(self) -> Kernels:
-        return kernels(compiled=self.compiled)
+        if not self.compiled:
+            return PLAIN
+        from grucli.nn.compiled.kernels import COMPILED  # Numba is an extra, and slow to load
+
+        return COMPILED
 
     def layout(
         self, rows: int, K: int, N: int, *, by_row: bool = False

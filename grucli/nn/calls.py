@@ -1,8 +1,8 @@
 """Calls of C functions at each step of a loop over time in compiled code (``compiled/loop``).
 
 A call is a row of integers: the address of a function, its four arguments, by how much each
-argument grows from one step to the next, and its last status. Products of oneDNN are called directly. Those of NumPy are
-called back in Python.
+argument grows from one step to the next, and its last status. Products of oneDNN are called
+directly. Those of NumPy are called back in Python.
 """
 
 import ctypes

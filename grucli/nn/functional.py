@@ -31,9 +31,7 @@ def log_softmax(c: Array) -> Array:
     return shifted
 
 
-def softmax_cross_entropy_(
-    c: Array, b_c: Array, targets: Ids, scale: float, db_c: Array
-) -> float:
+def softmax_cross_entropy_(c: Array, b_c: Array, targets: Ids, scale: float, db_c: Array) -> float:
     """Replace c (N, V) by the gradient at the logits, c + b_c; return L = -sum log y[target], nats.
 
     The gradient is that of ``scale * L``, which is ``scale * (y - target)``; it is added to

@@ -39,36 +39,6 @@ def select_rows(W_x: Array, b: Array, ids: Ids, a: Array) -> None:
     a += b[:, None, None]
 
 
-def project_backward(
-    W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array, sum_rows: Callable[..., None]
-) -> None:
-    """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
-
-    ``da`` is the gradient of the projection, (G, T, B, H). For ids, ``dx`` is scratch memory, and
-    ``sum_rows`` is the function of ``nn/kernels``.
-    """
-    if x.ndim == 2:
-        sum_rows(dw.W_x, x.ravel(), da, as_rows(dx))
-        np.sum(dw.W_x, axis=1, out=dw.b)  # the gradient of each step is in exactly one row
-        return
-    np.sum(da, axis=(1, 2), out=dw.b)
-    for W_xg, dW_xg, da_g in zip(W_x, dw.W_x, da, strict=True):
-        W_xg.gradient(as_rows(x), as_rows(da_g), dW_xg)
-    _, B, D = dx.shape
-    from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)
-    for some in chunks(len(x), STEPS_AT_ONCE):
-        dx_rows = as_rows(dx[some])  # (STEPS_AT_ONCE B, D)
-        parts = from_gates[:, : len(dx_rows)]
-        W_x.T.multiply(_rows(da[:, some]), parts)
-        np.sum(parts, axis=0, out=dx_rows)
-
-
-def _rows(a: Array) -> Array:
-    """A view (G, T B, H): the rows of each gate are all streams of all steps."""
-    G, T, B, H = a.shape
-    return a.reshape(G, T * B, H)
-
-
 def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
     """Write to ``dW_x[:, v]`` the sum of the rows of ``da`` where ``ids`` are v.
 
@@ -90,3 +60,33 @@ def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
             np.take(as_rows(da_g), order[lo:hi], axis=0, out=rows, mode="clip")
             for v, start, end in few:
                 np.matmul(ones[start:end], rows[start - lo : end - lo], out=dW_xg[v])
+
+
+def project_backward(
+    W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array, sum_: Callable[..., None] = sum_rows
+) -> None:
+    """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
+
+    ``da`` is the gradient of the projection, (G, T, B, H). For ids, ``dx`` is scratch memory, and
+    ``sum_`` is ``sum_rows``, or the same compiled.
+    """
+    if x.ndim == 2:
+        sum_(dw.W_x, x.ravel(), da, as_rows(dx))
+        np.sum(dw.W_x, axis=1, out=dw.b)  # the gradient of each step is in exactly one row
+        return
+    np.sum(da, axis=(1, 2), out=dw.b)
+    for W_xg, dW_xg, da_g in zip(W_x, dw.W_x, da, strict=True):
+        W_xg.gradient(as_rows(x), as_rows(da_g), dW_xg)
+    _, B, D = dx.shape
+    from_gates: Array = np.empty((len(da), STEPS_AT_ONCE * B, D), dx.dtype)
+    for some in chunks(len(x), STEPS_AT_ONCE):
+        dx_rows = as_rows(dx[some])  # (STEPS_AT_ONCE B, D)
+        parts = from_gates[:, : len(dx_rows)]
+        W_x.T.multiply(_rows(da[:, some]), parts)
+        np.sum(parts, axis=0, out=dx_rows)
+
+
+def _rows(a: Array) -> Array:
+    """A view (G, T B, H): the rows of each gate are all streams of all steps."""
+    G, T, B, H = a.shape
+    return a.reshape(G, T * B, H)

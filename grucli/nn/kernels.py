@@ -20,11 +20,3 @@ class Kernels(NamedTuple):
 
 
 PLAIN = Kernels(CELLS, softmax_cross_entropy_, score_rows, sum_rows, adam_)
-
-
-def kernels(*, compiled: bool) -> Kernels:
-    if not compiled:
-        return PLAIN
-    from grucli.nn.compiled.kernels import COMPILED  # Numba is an extra, and takes 0.3 s to load
-
-    return COMPILED

@@ -102,8 +102,8 @@ class Matrix(ABC):
 
         ``x`` is (T, B, K), or (G, T, B, K) with rows for each matrix.
         """
-        multiply, first = self.bind(out), (slice(None),) * (x.ndim - 3)
-        return calls.of_python(lambda t: multiply(x[(*first, t)]))
+        multiply, steps = self.bind(out), np.moveaxis(x, -3, 0)
+        return calls.of_python(lambda t: multiply(steps[t]))
 
     def multiply(self, x: Array, out: Array) -> None:
         """Write x W to ``out`` once."""

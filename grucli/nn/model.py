@@ -265,9 +265,7 @@ class Model:
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
         for rows in chunks(len(flat), _rows_at_once(self.V)):
             c = h_rows[rows] @ w.W_hc  # (N, V)
-            loss += self.backend.kernels.softmax_cross_entropy_(
-                c, w.b_c, flat[rows], scale, dw.b_c
-            )
+            loss += self.backend.kernels.softmax_cross_entropy_(c, w.b_c, flat[rows], scale, dw.b_c)
             w.W_hc.gradient(h_rows[rows], c, dw.W_hc, add=True)
             w.W_hc.T.multiply(c, dh_rows[rows])
         return loss

@@ -216,7 +216,7 @@ def call(primitive: Primitive, *arguments: tuple[int, Memory]) -> Call:
 
 
 def row(function: Any, *more: int, growth: int = 0) -> list[int]:
-    """The row of a function of this module in ``calls``; ``growth`` is that of the last argument."""
+    """The row in ``calls`` of a function and its arguments, of which the last grows."""
     values = [getattr(argument, "value", argument) for argument in function.args]
     values = [value if isinstance(value, int) else ctypes.addressof(value) for value in values]
     values += more

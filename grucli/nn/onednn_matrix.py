@@ -107,7 +107,8 @@ class OneDNNMatrix(Matrix):
 
     def calls(self, x: Array, out: Array) -> Calls:
         *_, rows, K = x.shape
-        assert K == self.K and out.shape == (len(self), rows, self.N)
+        assert K == self.K
+        assert out.shape == (len(self), rows, self.N)
         product = self._product(address(out), rows)
         for (set_out, _), at in zip(product.calls, addresses(out), strict=True):
             check(set_out(at))
@@ -170,7 +171,6 @@ class Product:
             status = status or set_out(results[gate]) or multiply()
         if status:
             check(status)
-
 
     def rows(self, x: Array) -> list[list[int]]:
         """The calls at each step t, with factors x[t], (M, K), or x[:, t]; results stay."""

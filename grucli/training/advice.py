@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from grucli import compilation
 from grucli.config import Data
 from grucli.data.corpus import Corpus
 from grucli.data.hints import empty_share, looks_like_list, looks_sorted, repeated_share
@@ -10,7 +11,7 @@ from grucli.evaluation import differ_in_kind
 from grucli.nn.backend import why_not_used
 from grucli.run.checkpoint import Checkpoint, Progress
 from grucli.run.records import RunInfo
-from grucli.training.plan import Plan, versions
+from grucli.training.plan import NOT_COMPILED, Plan, versions
 from grucli.training.schedules import learning_rate
 
 LISTED = 5  # files that a note names
@@ -62,6 +63,10 @@ def about_plan(plan: Plan) -> list[str]:
         )
     if train.products == "auto" and (reason := why_not_used()):
         notes.append(f"products are computed by NumPy: {reason}")
+    if train.compiled == "auto" and (
+        reason := compilation.why_not_used(plan.settings.model.variant)
+    ):
+        notes.append(f"what lies between the products is not compiled: {reason}")
     if differ_in_kind(plan.counts, plan.splits.val):
         notes.append(
             "the validation text, which comes last, is of another kind than the training text: "
@@ -127,7 +132,7 @@ def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) ->
 def about_machine(before: RunInfo, plan: Plan) -> list[str]:
     """Changes of software or machine since a run was started, which can change its rounding."""
     workers, ranks = "the number of workers", "the number of ranks"
-    old = {workers: before.workers, ranks: before.ranks, **before.versions}
+    old = {workers: before.workers, ranks: before.ranks, "loops": NOT_COMPILED} | before.versions
     new = {workers: plan.workers, ranks: plan.ranks.size, **versions(plan)}
     changes = [
         f"{name} was {old[name]} and is {one}"

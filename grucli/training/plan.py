@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grucli import __version__, evaluation, threads
+from grucli import __version__, compilation, evaluation, threads
 from grucli.config import Settings, Train
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
@@ -29,6 +29,7 @@ from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import Budget
 
+NOT_COMPILED = "not compiled"
 WEIGHTS, DROPOUT, SAMPLES = range(3)  # purposes of random numbers
 
 MANY_SYMBOLS = 1000  # vocabulary size from which a higher data.min_count is advised
@@ -117,7 +118,7 @@ def make_plan(
         workers=_workers(train, windows.B, ranks),
         budget=budget,
         eval_every=schedules.evaluation_interval(train, budget, step_chars, val_chars),
-        products=_products(train),
+        products=_products(settings),
         ranks=ranks,
         unseen=unseen,
     )
@@ -143,15 +144,33 @@ def _workers(train: Train, B: int, ranks: Ranks) -> int:
     return choose_workers(train.workers, len(ranks.share(B)), ranks.local)
 
 
-def _products(train: Train) -> Backend:
+def _products(settings: Settings) -> Backend:
+    train = settings.train
     try:
-        return select(train.products, train.precision)
+        backend = select(train.products, train.precision)
     except Unavailable as reason:
         raise SettingsError(
             f"train.products={train.products} with train.precision={train.precision}: {reason}; "
             'oneDNN is installed by `pip install ".[fast]"` (Linux on x86-64); --set '
             "train.products=auto --set train.precision=auto takes what is there"
         ) from None
+    return backend._replace(compiled=_compiles(train, settings.model.variant))
+
+
+def _compiles(train: Train, cell: str) -> bool:
+    """Whether what lies between the products is compiled; its functions are ready then."""
+    if train.compiled is False:
+        return False
+    try:
+        compilation.prepare(cell)
+    except Unavailable as reason:
+        if train.compiled is True:
+            raise SettingsError(
+                f'train.compiled=true: {reason}; Numba is installed by `pip install ".[fast]"`; '
+                "--set train.compiled=auto takes what is there"
+            ) from None
+        return False
+    return True
 
 
 def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | None) -> list[int]:
@@ -246,6 +265,7 @@ def versions(plan: Plan) -> dict[str, str]:
         "blas kernel": str(loaded.get("architecture", "unknown")),
         "blas threads": str(loaded.get("num_threads", "unknown")),
         "products": fingerprint(plan.products),
+        "loops": compilation.compiler() if plan.products.compiled else NOT_COMPILED,
         "machine": f"{platform.system()} {platform.machine()}",
         **({"mpi": plan.ranks.library} if plan.ranks.library else {}),
     }

@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from grucli import compilation
 from grucli.errors import RunError
 from grucli.nn.backend import NUMPY, Backend
 from grucli.nn.dropout import Dropout, mask_
@@ -252,7 +253,10 @@ def _serve(connection: Connection, kind: tuple[Any, ...], arguments: tuple[Any, 
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
-        shard = Shard(Model(*kind), *arguments)
+        model = Model(*kind)
+        if model.backend.compiled:
+            compilation.prepare(model.cell)
+        shard = Shard(model, *arguments)
         while True:
             connection.send(shard.run(connection.recv()))
     except MemoryError:

@@ -9,7 +9,7 @@ import numpy as np
 from grucli.config import Settings
 from grucli.evaluation import Stopped, evaluate
 from grucli.nn.dropout import Dropout
-from grucli.nn.optim import adam_, clip_, decay_
+from grucli.nn.optim import clip_, decay_
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import DROPOUT, Plan
@@ -90,7 +90,7 @@ class TrainStep:
         progress.step += 1
         if optim.weight_decay:
             decay_(params, lr * optim.weight_decay)
-        adam_(
+        self.plan.products.kernels.adam_(
             params.flat,
             gradient.clipped,
             checkpoint.moments,

@@ -37,6 +37,7 @@ class Mutation(NamedTuple):
 
 PACKED, MATMUL, ONEDNN = "nn/packed.py", "nn/matmul.py", "nn/onednn_matrix.py"
 SHARDS, MODEL, PROJECTION = "training/processes.py", "nn/model.py", "nn/input_projection.py"
+FUNCTIONAL = "nn/functional.py"
 
 PACKING = [
     Mutation(
@@ -249,15 +250,15 @@ SUMS = [
     Mutation("dW_hc from the first 512 rows", MODEL, W_HC, f"rows.start or {W_HC}"),
     Mutation(
         "db_c of the last 512 rows",
-        MODEL,
-        "dw.b_c[:] += c.sum(axis=0)",
-        "dw.b_c[:] = c.sum(axis=0)",
+        FUNCTIONAL,
+        "db_c += c.sum(axis=0)",
+        "db_c[:] = c.sum(axis=0)",
     ),
     Mutation(
         "the loss of the last 512 rows",
         MODEL,
-        "loss += softmax_cross_entropy_",
-        "loss = softmax_cross_entropy_",
+        "loss += self.backend.kernels.softmax_cross_entropy_",
+        "loss = self.backend.kernels.softmax_cross_entropy_",
     ),
     Mutation(
         "one group of rows by character", PROJECTION, "for few in groups:", "for few in groups[:1]:"

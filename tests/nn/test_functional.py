@@ -23,7 +23,9 @@ def test_cross_entropy_is_minus_the_log_probability_of_the_targets() -> None:
     rng = np.random.default_rng(0)
     c, targets = rng.normal(0, 3, (5, 4)), np.array([0, 3, 1, 1, 2])
     y = np.exp(c) / np.exp(c).sum(axis=1, keepdims=True)
-    gradient = c.copy()
-    loss = softmax_cross_entropy_(gradient, targets, scale=0.25)
+    b_c, db_c = rng.normal(0, 3, 4), np.ones(4)
+    gradient = c - b_c
+    loss = softmax_cross_entropy_(gradient, b_c, targets, 0.25, db_c)
     np.testing.assert_allclose(loss, -np.log(y[np.arange(5), targets]).sum(), rtol=1e-13)
     np.testing.assert_allclose(gradient, 0.25 * (y - np.eye(4)[targets]), atol=1e-15)
+    np.testing.assert_allclose(db_c, 1 + gradient.sum(axis=0), atol=1e-15)

@@ -1,1 +1,1 @@
-"""Loops of the network, compiled by Numba; ``nn/cells`` and ``nn/functional`` are their reference."""
+"""The loops of the network, compiled by Numba; those in ``nn/`` itself are their reference."""

@@ -1,6 +1,33 @@
-from numba import njit
+"""How functions are compiled, and where the code is kept."""
 
-# NaN and infinity stay what they are, and the order of sums, too
-OPTIONS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
-compiled = njit(cache=True, **OPTIONS)
-compiled_sum = njit(cache=True, **{**OPTIONS, "fastmath": {"contract", "nsz", "reassoc"}})
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numba
+from numba.core import config
+
+# NaN and infinity stay what they are, and the order of sums, too.
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+
+folder: str | None = None  # where the code of modules imported from now on is kept, or nowhere
+
+
+@contextmanager
+def kept() -> Iterator[bool]:
+    """Whether code is kept; Numba reads the folder when a function is decorated."""
+    before, config.CACHE_DIR = config.CACHE_DIR, folder or ""
+    try:
+        yield folder is not None
+    finally:
+        config.CACHE_DIR = before
+
+
+def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    with kept() as cache:
+        return numba.njit(function, cache=cache, **{**OPTIONS, **options})
+
+
+def compiled_sum(function: Callable[..., Any]) -> Any:
+    """A sum in an order that suits the processor."""
+    return compiled(function, fastmath={"contract", "nsz", "reassoc"})

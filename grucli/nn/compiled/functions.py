@@ -28,7 +28,7 @@ def tanh(x):
 
 
 def exp(x):
-    """exp(x) for x <= 0."""
+    """The exponential of a number that is not positive."""
     return math.exp(x)
 
 

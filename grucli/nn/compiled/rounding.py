@@ -1,9 +1,12 @@
 """Rounding to bfloat16, as a C function."""
 
 import numpy as np
-from llvmlite import ir
 from numba import carray, cfunc, types
 from numba.extending import intrinsic
+
+from grucli.nn.compiled.compiler import kept
+
+SIXTEEN = np.uint32(16)  # bits of a float32 that bfloat16 has not
 
 
 @intrinsic
@@ -16,12 +19,16 @@ def _pointer(context, address, like):
     return types.CPointer(like)(types.int64, like), generate
 
 
-@cfunc(types.int32(*[types.int64] * 4), cache=True)
-def round_(source, out, count, _):
+def _round(source, out, count, _):
     """Round float32 numbers to bfloat16, to the nearest, ties to even."""
     bits = carray(_pointer(source, np.uint32(0)), count)
     rounded = carray(_pointer(out, np.uint16(0)), count)
     for i in range(count):
         x = bits[i]
-        rounded[i] = (x + np.uint32(0x7FFF) + ((x >> np.uint32(16)) & np.uint32(1))) >> np.uint32(16)
+        odd = (x >> SIXTEEN) & np.uint32(1)
+        rounded[i] = (x + np.uint32(0x7FFF) + odd) >> SIXTEEN
     return 0
+
+
+with kept() as cache:
+    round_ = cfunc(types.int32(*[types.int64] * 4), cache=cache)(_round)

@@ -1,0 +1,152 @@
+"""Compiled code, kept for the user, the processor and the versions, and checked before it is used.
+
+A folder holds the files that Numba writes, and index.json, which is written last: the hash of each
+file, and the cells that are complete. One process compiles at a time. A folder whose files differ
+from their hashes is emptied, and compiled anew.
+"""
+
+import hashlib
+import importlib
+import json
+import logging
+import os
+import shutil
+import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grucli.data.cache import directory
+from grucli.files import Lock, read_json, replace_text, sha256
+from grucli.nn.onednn import Unavailable
+
+VARIABLE = "GRUCLI_COMPILED"  # the environment variable with another place for the folders
+FIRST = "the network's loops are compiled for this processor, once; that takes a few seconds"
+INDEX, LOCK = "index.json", "lock"
+POLL = 0.05  # seconds between attempts to take the lock
+UNUSED = 60 * 86400  # seconds without a new function after which a folder is removed
+
+log = logging.getLogger(__name__)
+
+
+@cache
+def prepare(cell: str, dtype: str = "float32") -> None:
+    """Load the compiled functions for a cell, or compile them.
+
+    Raises:
+        Unavailable: Numba is not installed, or does not work here.
+    """
+    if find_spec("numba") is None:
+        raise Unavailable("Numba is not installed")
+    try:
+        folder, name = _folder(), f"{cell} {dtype}"
+        if folder is None or name in _complete(folder):
+            _load(folder, cell, dtype)
+            return
+        with _locked(folder):
+            complete = _complete(folder)  # another process may have compiled it by now
+            if not complete:
+                _empty(folder)
+            if name not in complete:
+                log.info(FIRST)
+            _load(folder, cell, dtype)
+            _write_index(folder, complete | {name})
+    except Exception as error:  # Numba has many, and each is a reason not to use it
+        raise Unavailable(f"Numba does not work here: {error}") from error
+
+
+def _load(folder: Path | None, cell: str, dtype: str) -> None:
+    compiler: Any = importlib.import_module("grucli.nn.compiled.compiler")
+    compiler.folder = folder and str(folder)
+    importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell, dtype)
+
+
+def why_not_used(cell: str) -> str | None:
+    """Why an installed Numba is not used; None if it is, or is not installed."""
+    if find_spec("numba") is None:
+        return None
+    try:
+        prepare(cell)
+    except Unavailable as reason:
+        return str(reason)
+    return None
+
+
+def compiler() -> str:
+    """The compiler, which determines how results are rounded."""
+    return f"Numba {version('numba')}, LLVM of llvmlite {version('llvmlite')}"
+
+
+# ---- the folder
+
+
+def _folder() -> Path | None:
+    """The folder of this user for these versions and this processor; None if there can be none."""
+    binding: Any = importlib.import_module("llvmlite.binding")
+    sources = sorted(Path(__file__).with_name("nn").rglob("*.py"))
+    facts = [compiler(), sys.version, np.__version__, binding.get_host_cpu_name()]
+    facts += [f"{path} {path.stat().st_mtime_ns}" for path in sources]
+    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    folder = Path(os.environ.get(VARIABLE) or directory() / "compiled") / key
+    try:
+        folder.mkdir(0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if _is_private(folder) else None
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether only this user can write into a folder: who could, could run code as this user."""
+    if sys.platform == "win32":
+        return True
+    status = folder.lstat()
+    return (
+        stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o22
+    )
+
+
+def _complete(folder: Path) -> set[str]:
+    """The cells whose functions are all there; none if a file is not what it was."""
+    try:
+        index = read_json(folder / INDEX)
+        return set(index["cells"]) if index["files"] == _hashes(folder) else set()
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    files = sorted(folder.rglob("*.nb[ci]"))
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+
+
+def _write_index(folder: Path, cells: set[str]) -> None:
+    index = {"files": _hashes(folder), "cells": sorted(cells)}
+    replace_text(folder / INDEX, json.dumps(index, indent=1))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = Lock(folder / LOCK)
+    while not lock.acquire():
+        time.sleep(POLL)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _empty(folder: Path) -> None:
+    """Remove all code from a folder, and the folders of versions that are no longer used."""
+    for path in folder.rglob("*.nb[ci]"):
+        path.unlink(missing_ok=True)
+    for other in folder.parent.iterdir():
+        if time.time() - other.stat().st_mtime > UNUSED:
+            shutil.rmtree(other, ignore_errors=True)
