@@ -7,7 +7,7 @@ from grucli.nn.cells.base import Cache, Weights, recurrent_gradients
 from grucli.nn.cells.gru import GRU
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import sigmoid, tanh
-from grucli.nn.compiled.loop import each_step, flat, mask, run
+from grucli.nn.compiled.loop import Arguments, CompiledCell, each_step, flat, mask, run
 from grucli.nn.params import Array
 
 
@@ -49,22 +49,24 @@ def backward(multiply_n, multiply_zr, reset_mask, before, z, r, n, dh, dh_next, 
         mask(reset_mask, t, dh_next, dh_next)
 
 
-class CompiledGRU(GRU):
+class CompiledGRU(CompiledCell, GRU):
     """A GRU whose loops are compiled."""
 
-    def forward_loop(self, w: Weights, cache: Cache) -> None:
+    FORWARD = staticmethod(forward)
+
+    def forward_arguments(self, w: Weights, cache: Cache) -> Arguments:
         s, (before,) = cache.scratch, cache.before
         rh = np.empty_like(s[0])
         multiply_zr = w.W_h[:2].calls(before, s[:2])
         multiply_n = w.W_h[2:].calls(each_step(rh, len(before)), s[2:])
-        arrays = (cache.h, before, *cache.a, s, rh)
-        execute(forward, (multiply_zr, multiply_n), cache.reset_mask[..., 0], *map(flat, arrays))
+        arrays = (cache.reset_mask, cache.h, before, *cache.a, s, rh)
+        return (multiply_zr, multiply_n), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         s, (before,), dh_next = cache.scratch, cache.before, np.array(dstate, dh.dtype)
         multiply_n = w.W_h.T[2:].calls(cache.a[2], s[2:])
         multiply_zr = w.W_h.T[:2].calls(cache.a[:2], s[:2])
-        arrays = (before, *cache.a, dh, dh_next, s)
-        execute(backward, (multiply_n, multiply_zr), cache.reset_mask[..., 0], *map(flat, arrays))
+        arrays = (cache.reset_mask, before, *cache.a, dh, dh_next, s)
+        execute(backward, (multiply_n, multiply_zr), *map(flat, arrays))
         recurrent_gradients(w.W_h, dw.W_h, (before, before, dh), cache.a)
         return dh_next

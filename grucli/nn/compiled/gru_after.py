@@ -7,7 +7,7 @@ from grucli.nn.cells.base import Cache, recurrent_gradients
 from grucli.nn.cells.gru_after import GRUAfter, Weights
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import sigmoid, tanh
-from grucli.nn.compiled.loop import flat, mask, run
+from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
 
@@ -46,23 +46,25 @@ def backward(multiply, reset_mask, before, z, r, n, u, dh, dh_next, s):
         mask(reset_mask, t, dh_next, dh_next)
 
 
-class CompiledGRUAfter(GRUAfter):
+class CompiledGRUAfter(CompiledCell, GRUAfter):
     """A GRU with the reset gate after the product, whose loops are compiled."""
 
-    def forward_loop(self, w: Weights, cache: Cache) -> None:
+    FORWARD = staticmethod(forward)
+
+    def forward_arguments(self, w: Weights, cache: Cache) -> Arguments:
         s, (before,) = cache.scratch, cache.before
         b_u = np.tile(w.b_u, (s.shape[1], 1))  # (B, H)
-        arrays = (cache.h, before, *cache.a, *cache.saved, s, b_u)
+        arrays = (cache.reset_mask, cache.h, before, *cache.a, *cache.saved, s, b_u)
         multiply_h = w.W_h.calls(before, s)
-        execute(forward, (multiply_h,), cache.reset_mask[..., 0], *map(flat, arrays))
+        return (multiply_h,), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         s, (before,), (u,) = cache.scratch, cache.before, cache.saved
         dh_next, (z, r, _) = np.array(dstate, dh.dtype), cache.a
         W_zr, W_n = w.W_h.T[:2], w.W_h.T[2:]
         multiply = W_zr.calls(cache.a[:2], s[:2]).then(W_n.calls(u, s[2:]))
-        arrays = (before, *cache.a, u, dh, dh_next, s)
-        execute(backward, (multiply,), cache.reset_mask[..., 0], *map(flat, arrays))
+        arrays = (cache.reset_mask, before, *cache.a, u, dh, dh_next, s)
+        execute(backward, (multiply,), *map(flat, arrays))
         recurrent_gradients(w.W_h, dw.W_h, [before] * 3, (z, r, u))  # u holds its gradient now
         np.sum(u, axis=(0, 1), out=dw.b_u)
         return dh_next

@@ -1,23 +1,33 @@
 """What the compiled loops of all cells share: calls of products, and state resets."""
 
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
-from grucli.nn.calls import ARGUMENTS
+from grucli.nn.calls import Calls, execute
+from grucli.nn.cells.base import Cache, Cell
+from grucli.nn.compiled.c_functions import call
 from grucli.nn.compiled.compiler import compiled
+from grucli.nn.params import Array
+
+Arguments = tuple[Sequence[Calls], Sequence[Array]]
 
 
-@intrinsic
-def _call(context, address, a, b, c, d):
-    """Call the C function at an address."""
+class CompiledCell(Cell):
+    """A cell whose loops are compiled."""
 
-    def generate(context, builder, signature, arguments):
-        kind = ir.FunctionType(ir.IntType(32), [ir.IntType(64)] * ARGUMENTS)
-        return builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+    FORWARD: ClassVar[Any]
+    """The forward loop, a function of calls and arrays."""
 
-    return types.int32(*[types.int64] * (1 + ARGUMENTS)), generate
+    @abstractmethod
+    def forward_arguments(self, w: Any, cache: Cache) -> Arguments:
+        """The arguments of ``FORWARD``; arrays are (..., B, H), the reset mask (T, B, 1)."""
+
+    def forward_loop(self, w: Any, cache: Cache) -> None:
+        calls, arrays = self.forward_arguments(w, cache)
+        execute(self.FORWARD, calls, *map(flat, arrays))
 
 
 @compiled
@@ -25,7 +35,7 @@ def run(calls, t):
     """Execute the calls of step t; the first whose status is not 0 ends the loop."""
     for k in range(len(calls)):
         c = calls[k]
-        c[-1] = _call(c[0], c[1] + t * c[5], c[2] + t * c[6], c[3] + t * c[7], c[4] + t * c[8])
+        c[-1] = call(c[0], c[1] + t * c[5], c[2] + t * c[6], c[3] + t * c[7], c[4] + t * c[8])
         if c[-1] != 0:
             raise RuntimeError("a call has failed")
 
@@ -41,11 +51,12 @@ def mask(reset_mask, t, source, out):
                 out[j] = source[j] * reset_mask[t, b]
 
 
-def flat(array):
+def flat(array: Array) -> Array:
     """A view whose last axis is all numbers of a step, (..., B H), of an array (..., B, H)."""
-    return array.reshape(*array.shape[:-2], -1)
+    *others, B, H = array.shape
+    return array.reshape(*others, B * H)
 
 
-def each_step(array, T):
+def each_step(array: Array, T: int) -> Array:
     """A view (T, B, H) of one array (B, H) for all steps."""
     return np.broadcast_to(array, (T, *array.shape))

@@ -7,7 +7,7 @@ from grucli.nn.cells.base import Cache, Weights, recurrent_gradients
 from grucli.nn.cells.lstm import LSTM
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import sigmoid, tanh
-from grucli.nn.compiled.loop import flat, mask, run
+from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
 
@@ -53,20 +53,22 @@ def backward(multiply, reset_mask, c_before, i, f, o, g, u, dh, dh_next, dc, s):
         mask(reset_mask, t, dc, dc)
 
 
-class CompiledLSTM(LSTM):
+class CompiledLSTM(CompiledCell, LSTM):
     """The long short-term memory, whose loops are compiled."""
 
-    def forward_loop(self, w: Weights, cache: Cache) -> None:
+    FORWARD = staticmethod(forward)
+
+    def forward_arguments(self, w: Weights, cache: Cache) -> Arguments:
         s, (h_before, c_before) = cache.scratch, cache.before
-        arrays = (*cache.states, h_before, c_before, *cache.a, *cache.saved, s)
+        arrays = (cache.reset_mask, *cache.states, h_before, c_before, *cache.a, *cache.saved, s)
         multiply_h = w.W_h.calls(h_before, s)
-        execute(forward, (multiply_h,), cache.reset_mask[..., 0], *map(flat, arrays))
+        return (multiply_h,), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         s, (h_before, c_before) = cache.scratch, cache.before
         dh_next, dc = np.array(np.split(dstate, 2, axis=-1), dh.dtype)  # (B, H)
         multiply = w.W_h.T.calls(cache.a, s)
-        arrays = (c_before, *cache.a, *cache.saved, dh, dh_next, dc, s)
-        execute(backward, (multiply,), cache.reset_mask[..., 0], *map(flat, arrays))
+        arrays = (cache.reset_mask, c_before, *cache.a, *cache.saved, dh, dh_next, dc, s)
+        execute(backward, (multiply,), *map(flat, arrays))
         recurrent_gradients(w.W_h, dw.W_h, [h_before] * 4, cache.a)
         return np.concatenate([dh_next, dc], axis=-1)

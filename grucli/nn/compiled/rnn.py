@@ -7,7 +7,7 @@ from grucli.nn.cells.base import Cache, Weights, recurrent_gradients
 from grucli.nn.cells.rnn import RNN
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import tanh
-from grucli.nn.compiled.loop import flat, mask, run
+from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
 
@@ -31,19 +31,21 @@ def backward(multiply_a, reset_mask, h, a, dh, dh_next, s):
         mask(reset_mask, t, dh_next, dh_next)
 
 
-class CompiledRNN(RNN):
+class CompiledRNN(CompiledCell, RNN):
     """The vanilla recurrent network, whose loops are compiled."""
 
-    def forward_loop(self, w: Weights, cache: Cache) -> None:
+    FORWARD = staticmethod(forward)
+
+    def forward_arguments(self, w: Weights, cache: Cache) -> Arguments:
         s, (before,) = cache.scratch, cache.before
-        arrays = (cache.h, before, *cache.a, s)
+        arrays = (cache.reset_mask, cache.h, before, *cache.a, s)
         multiply_h = w.W_h.calls(before, s)
-        execute(forward, (multiply_h,), cache.reset_mask[..., 0], *map(flat, arrays))
+        return (multiply_h,), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         s, dh_next = cache.scratch, np.array(dstate, dh.dtype)
         multiply_a = w.W_h.T.calls(cache.a, s)
-        arrays = (cache.h, *cache.a, dh, dh_next, s)
-        execute(backward, (multiply_a,), cache.reset_mask[..., 0], *map(flat, arrays))
+        arrays = (cache.reset_mask, cache.h, *cache.a, dh, dh_next, s)
+        execute(backward, (multiply_a,), *map(flat, arrays))
         recurrent_gradients(w.W_h, dw.W_h, cache.before, cache.a)
         return dh_next
