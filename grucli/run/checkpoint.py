@@ -232,11 +232,7 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read and check a checkpoint.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, not a checkpoint, or in another format.
-    """
+    """Read and check a checkpoint; a CheckpointError says what is wrong with the file."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _Reader(path, archive).read()

@@ -99,10 +99,7 @@ def about_dropout(model: Model, curves: Sequence[Curve]) -> list[str]:
 
 
 def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
-    """Say whether a model overfits or underfits, and which setting to change.
-
-    ``copied`` is the longest passage that a sample copies, as a fraction of the sample.
-    """
+    """Say what losses mean, and what to change; a sample ``copied`` this share of itself."""
     noun, dropout = settings.data.noun, settings.model.dropout
     if losses.diverged:
         return Verdict(_diverged(losses, settings), longer=False)
