@@ -303,7 +303,7 @@ class Samples:
                 yield self._sample(bytes(text) + stops.end(), ids_of, logs)
 
     def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
-        """The ids of the first sample, (length,); no text ends it, but ``stop`` raises ``Stopped``."""
+        """The ids of the first sample, (length,): no text ends it; ``stop`` raises ``Stopped``."""
 
         def drawn() -> Iterator[np.intp]:
             for ids, _ in self.steps(stop=stop):

@@ -1,6 +1,7 @@
 """From the bytes of a file to its symbols; what is not text is recognized by its first bytes."""
 
 import codecs
+import contextlib
 import io
 import os
 import re
@@ -207,13 +208,9 @@ def _encoding_that_reads(file: str) -> str | None:
     if b"\0" in start and not utf16:
         return None  # this is not a text
     common = ["utf-16"] * utf16 + ["utf-8", "cp1252", "latin-1"]
-    return next((encoding for encoding in common if _decodes(file, encoding)), None)
-
-
-def _decodes(file: str, encoding: str) -> bool:
-    try:
-        for _ in codecs.iterdecode(raw_chunks(file), encoding):
-            pass
-    except UnicodeError:
-        return False
-    return True
+    for encoding in common:
+        with contextlib.suppress(UnicodeError):
+            for _ in codecs.iterdecode(raw_chunks(file), encoding):
+                pass
+            return encoding
+    return None
