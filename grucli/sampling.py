@@ -357,11 +357,7 @@ class Samples:
             return np.log(self.counts / self.counts.sum())[None], self.model.zero_state(1)
 
     def _continue(
-        self,
-        stepper: Stepper,
-        logits: Array,
-        state: Array,
-        streams: Sequence[np.random.Generator],
+        self, stepper: Stepper, logits: Array, state: Array, streams: Sequence[np.random.Generator]
     ) -> Steps:
         """Continue one state with its logits (1, V): one sample for each random stream."""
         logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))

@@ -45,9 +45,7 @@ KINDS = {
     },
     "save the sheet as text (.csv or .txt), and give that": {"an Excel workbook": ZIP + rb"xl/"},
     "convert it to plain text, and give that": {"an EPUB book": ZIP + rb"application/epub\+zip"},
-    "extract its text, for example with pdftotext, and give that": {
-        "a PDF document": rb"\s*%PDF-",
-    },
+    "extract its text, for example with pdftotext, and give that": {"a PDF document": rb"\s*%PDF-"},
     "export its texts, and give those": {"a database of SQLite": rb"SQLite format 3\0"},
     "give its name the ending .gz, or unpack it with gunzip": {"a gzip file": rb"\x1f\x8b\x08"},
     "unpack it with bunzip2": {"a bzip2 file": rb"BZh91AY&SY"},

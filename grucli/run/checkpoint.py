@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,7 @@ from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids
-from grucli.run.archive import Archive, Shape, read_back
+from grucli.run.archive import Archive, read_back
 from grucli.run.records import Count
 
 FORMAT = 2  # version of the file format
@@ -177,25 +177,16 @@ def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
 # ---- members -----------------------------------------------------------------------------------
 
 
-class Member(NamedTuple):
-    """A member of a checkpoint file.
-
-    Its shape is in letters: V symbols, P parameters, L layers, B streams, S H numbers of the state
-    of a layer; n is any number.
-    """
-
-    dtype: str
-    shape: tuple[str, ...]
-
-
-# All members except the parameters. Each parameter is a float32 member under its own name.
-MEMBERS = {
-    "meta": Member("uint8", ("n",)),  # UTF-8 JSON: format, settings, progress of the run
-    "vocabulary": Member("uint32", ("V",)),  # the symbols in order
-    "counts": Member("int64", ("V",)),  # how often each occurs in the training text
-    "adam.m": Member("float32", ("P",)),  # moving averages of gradients
-    "adam.v": Member("float32", ("P",)),  # moving averages of their squares
-    "state": Member("float32", ("L", "B", "S H")),  # carried into the next window
+# The types and shapes of all members except the parameters. V symbols, P parameters, L layers, B
+# streams, S H numbers of the state of a layer; n is any number. Each parameter is a float32 member
+# under its own name.
+MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "meta": ("uint8", ("n",)),  # UTF-8 JSON: format, settings, progress of the run
+    "vocabulary": ("uint32", ("V",)),  # the symbols in order
+    "counts": ("int64", ("V",)),  # how often each occurs in the training text
+    "adam.m": ("float32", ("P",)),  # moving averages of gradients
+    "adam.v": ("float32", ("P",)),  # moving averages of their squares
+    "state": ("float32", ("L", "B", "S H")),  # carried into the next window
 }
 
 
@@ -263,7 +254,7 @@ class _Reader:
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self.archive = path, Archive(path, archive)
-        self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``Member.shape``
+        self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``MEMBERS``
 
     def read(self) -> Checkpoint:
         meta = self.meta()
@@ -348,9 +339,8 @@ class _Reader:
             self.archive.check(name, np.float32, shape)
 
     def _member(self, name: str) -> npt.NDArray[Any]:
-        member = MEMBERS[name]
-        shape: Shape = tuple(map(self.sizes.get, member.shape))
-        return self.archive.read(name, member.dtype, shape)
+        dtype, letters = MEMBERS[name]
+        return self.archive.read(name, dtype, tuple(map(self.sizes.get, letters)))
 
 
 def _settings(meta: Mapping[str, Any]) -> Settings:
