@@ -28,11 +28,12 @@ def write(name: str, path: Path, *, force: bool = False) -> int | None:
     A file with another content is overwritten only with ``force``. The result is the number of
     characters written, or None if the file held this text already.
     """
-    text = "".join(chunks(name))
-    data = text.encode()
+    parts = chunks(name)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(parts)
+        data = text.encode()
         if not output_exists(path) or force:
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_output(path, lambda file: file.write(data))
             return len(text)
         if path.stat().st_size == len(data) and path.read_bytes() == data:
