@@ -80,23 +80,22 @@ def _mistake_lines(mistake: Mistake) -> Iterator[str]:
 
 
 def _lines(report: Report, brief: bool) -> Iterator[str]:
-    for line in _verdict(report):
-        yield from render.wrapped(line)
+    yield from _verdict(report)
     in_float64 = sum(row.allowed == TOLERANCE for _, row in report.rows)
-    yield from render.wrapped(
+    yield (
         f"{in_float64} checks of NumPy's products against derivatives in float64: the "
         f"worst relative error is {report.worst:.1e}, {TOLERANCE:.0e} is allowed"
     )
     yield ""
     for title, rows in report.sections.items():
-        yield from render.wrapped(title)
+        yield title
         if brief:
             right = sum(row.verdict == "right" for row in rows)
             error, allowed = worst(rows), max(row.allowed for row in rows)
             yield f"  {right} of {len(rows)} right, worst error {error:.1e}, allowed {allowed:.1e}"
         else:
             yield from _row_lines(rows)
-    yield from render.wrapped(LETTERS)
+    yield LETTERS
 
 
 def _verdict(report: Report) -> Iterator[str]:

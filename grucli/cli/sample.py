@@ -2,14 +2,13 @@
 
 import os
 import re
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from grucli.cli import render
-from grucli.data.text_files import STANDARD_INPUT
+from grucli.data.text_files import raw_chunks
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel
@@ -58,48 +57,18 @@ def sample(
             stop=[_unescape(text) for text in stop or []],
             unknown=unknown,
         )
-    with nullcontext() if as_json else _ended(samples.seed, _last_end(lm), drawn=seed is None):
-        _show(samples, lm, prompt_data, separator, echo=echo, as_json=as_json, raw=raw)
-
-
-def _last_end(lm: LanguageModel) -> bytes:
-    """A line end, but nothing after bytes that go to a file."""
-    exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
-    return b"" if exact else b"\n"
-
-
-@contextmanager
-def _ended(seed: int, end: bytes, *, drawn: bool) -> Iterator[None]:
-    """Say a seed that was drawn after the samples; after Ctrl-C or SIGTERM, first end the line."""
-    try:
-        yield
-    except SystemExit:
-        render.write_raw(end)
-        raise
-    finally:
-        if drawn:
-            render.say(f"seed {seed}; --seed {seed} repeats this", style="dim")
-
-
-def _show(
-    samples: Samples,
-    lm: LanguageModel,
-    prompt_data: bytes,
-    separator: str | None,
-    *,
-    echo: bool,
-    as_json: bool,
-    raw: bool,
-) -> None:
-    if rare := samples.vocabulary.count_unknown(samples.prompt):
-        render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
-    if (skipped := lm.count_unknown(prompt_data) - rare) > 0:
-        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
+    _warn_of_unknown(samples, lm.count_unknown(prompt_data))
     if as_json:
         _write_json(samples, documents=lm.documents)
-        return
-    between = ("\\n" if lm.documents else "\\n---\\n") if separator is None else separator
-    _write(samples, _unescape(between).encode(), _last_end(lm), echo=echo, raw=raw)
+    else:
+        _write(samples, lm, separator, echo=echo, raw=raw, drawn=seed is None)
+
+
+def _warn_of_unknown(samples: Samples, unknown: int) -> None:
+    if rare := samples.vocabulary.count_unknown(samples.prompt):
+        render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
+    if (skipped := unknown - rare) > 0:
+        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
 
 
 @contextmanager
@@ -113,15 +82,35 @@ def _source_named(source: str) -> Iterator[None]:
         raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
 
 
-def _write(samples: Samples, separator: bytes, end: bytes, *, echo: bool, raw: bool) -> None:
-    put = render.write if render.on_terminal() and not raw else render.write_raw
+def _write(
+    samples: Samples,
+    lm: LanguageModel,
+    separator: str | None,
+    *,
+    echo: bool,
+    raw: bool,
+    drawn: bool,
+) -> None:
+    """Write the samples, and say a seed that was drawn; after Ctrl-C or SIGTERM, end the line."""
+    default = "\\n" if lm.documents else "\\n---\\n"
+    between = _unescape(default if separator is None else separator).encode()
+    # bytes go to a file without a line end at the end
+    exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
+    end, put = b"" if exact else b"\n", render.write_raw if raw else render.write
     before, number = samples.prompt_data if echo else b"", -1
-    for piece in samples.pieces():
-        begins, number = piece.number != number, piece.number
-        start = (separator if number else b"") + before if begins else b""
-        if not put(start + piece.data):
-            return
-    put(end)
+    try:
+        for piece in samples.pieces():
+            begins, number = piece.number != number, piece.number
+            start = (between if number else b"") + before if begins else b""
+            if not put(start + piece.data):
+                return
+        put(end)
+    except SystemExit:
+        render.write_raw(end)
+        raise
+    finally:
+        if drawn:
+            render.say(f"seed {samples.seed}; --seed {samples.seed} repeats this", style="dim")
 
 
 def _write_json(samples: Samples, *, documents: bool) -> None:
@@ -158,17 +147,7 @@ def _prompt_bytes(prompt: str | None, file: str | None) -> bytes:
 
 
 def _read_prompt(source: str) -> bytes:
-    if source == STANDARD_INPUT and sys.stdin is None:
-        raise CorpusError("-: standard input is closed")
-    try:
-        with (
-            Path(source).open("rb")
-            if source != STANDARD_INPUT
-            else nullcontext(sys.stdin.buffer) as file
-        ):
-            raw = file.read(LONGEST_PROMPT + 1)
-    except OSError as error:
-        raise CorpusError(f"{source}: cannot read the prompt: {error.strerror}") from None
+    raw = next(raw_chunks(source, LONGEST_PROMPT + 1), b"")
     if len(raw) > LONGEST_PROMPT:
         raise CorpusError(
             f"{source}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
