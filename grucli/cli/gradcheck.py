@@ -57,17 +57,14 @@ def gradcheck(
         report = check_run(run, text, products)
     lines = _lines(report, brief)
     if mistake is not None:
-        lines = chain(_mistake_lines(find_mistake(_cell(values), mistake)), lines)
+        cell = settings_of(values).model.variant
+        lines = chain(_mistake_lines(find_mistake(cell, mistake)), lines)
     render.answer(report.to_dict(), lines, as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _cell(values: Values) -> str:
-    return settings_of(values).model.variant
-
-
 def _list_mistakes(values: Values, as_json: bool) -> None:
-    choices = mistakes(_cell(values))
+    choices = mistakes(settings_of(values).model.variant)
     records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in choices]
     render.answer(records, (one.slug for one in choices), as_json=as_json)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from grucli.cli import render
 from grucli.data.text_files import raw_chunks
-from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.run.run import load
-from grucli.sampling import Sample, Samples
+from grucli.sampling import Samples
 
 LONGEST_PROMPT = 2**22  # bytes
 MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes of memory
@@ -115,20 +115,15 @@ def _write(
 
 def _write_json(samples: Samples, *, documents: bool) -> None:
     """Write the prompt and all samples, with the log probability of each symbol in nats."""
+    symbols, rows = samples.vocabulary, list[dict[str, Any]]()
+    for sample in samples:
+        pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
+        figures = [{symbols.level: symbol, "log_prob": log_prob} for symbol, log_prob in pairs]
+        rows.append({"text": sample.text, f"{symbols.noun}s": figures})
+        if documents:
+            rows[-1]["end_log_prob"] = sample.end_log_prob
     prompt = samples.prompt_data.decode(errors="replace")
-    symbols = samples.vocabulary
-    rows = [_figures(sample, symbols, documents=documents) for sample in samples]
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
-
-
-def _figures(sample: Sample, symbols: Vocabulary, *, documents: bool) -> dict[str, Any]:
-    """Return a sample for JSON; a document has the log probability of its end, too."""
-    pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
-    figures: dict[str, Any] = {
-        "text": sample.text,
-        f"{symbols.noun}s": [{symbols.level: one, "log_prob": log_prob} for one, log_prob in pairs],
-    }
-    return figures | {"end_log_prob": sample.end_log_prob} if documents else figures
 
 
 def _check_memory(count: int, length: int) -> None:
@@ -143,14 +138,12 @@ def _prompt_bytes(prompt: str | None, file: str | None) -> bytes:
     """Return the prompt as bytes, because the command line and files need not be UTF-8."""
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
-    return os.fsencode(prompt or "") if file is None else _read_prompt(file)
-
-
-def _read_prompt(source: str) -> bytes:
-    raw = next(raw_chunks(source, LONGEST_PROMPT + 1), b"")
+    if file is None:
+        return os.fsencode(prompt or "")
+    raw = next(raw_chunks(file, LONGEST_PROMPT + 1), b"")
     if len(raw) > LONGEST_PROMPT:
         raise CorpusError(
-            f"{source}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
+            f"{file}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
             "which has the most effect"
         )
     return raw
