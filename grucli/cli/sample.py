@@ -2,16 +2,16 @@
 
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import Unpack
 
 from grucli.cli import render
 from grucli.data.text_files import raw_chunks
 from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
-from grucli.language_model import LanguageModel
+from grucli.language_model import LanguageModel, SampleOptions
 from grucli.run.run import load
 from grucli.sampling import Samples
 
@@ -40,46 +40,41 @@ def sample(
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
-    if as_json:
-        _check_memory(count, length)
-    prompt_data, lm = _prompt_bytes(prompt, prompt_file), load(run)
-    if lm.documents and prompt_file:
-        prompt_data = _without_line_end(prompt_data, prompt_file)
-    with _source_named(prompt_file or "--prompt"):
-        samples = lm.samples(
-            count,
-            length,
-            prompt=prompt_data,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            seed=seed,
-            stop=[_unescape(text) for text in stop or []],
-            unknown=unknown,
-        )
-    _warn_of_unknown(samples, lm.count_unknown(prompt_data))
+    lm = load(run)
+    samples = _begin(
+        lm,
+        prompt_file or "--prompt",
+        count,
+        length,
+        prompt=_prompt_bytes(prompt, prompt_file, documents=lm.documents),
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        stop=[_unescape(text) for text in stop or []],
+        unknown=unknown,
+    )
     if as_json:
         _write_json(samples, documents=lm.documents)
     else:
         _write(samples, lm, separator, echo=echo, raw=raw, drawn=seed is None)
 
 
-def _warn_of_unknown(samples: Samples, unknown: int) -> None:
-    if rare := samples.vocabulary.count_unknown(samples.prompt):
-        render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
-    if (skipped := unknown - rare) > 0:
-        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
-
-
-@contextmanager
-def _source_named(source: str) -> Iterator[None]:
-    """Add the source of the prompt to error messages of the library."""
+def _begin(
+    lm: LanguageModel, source: str, count: int, length: int, **options: Unpack[SampleOptions]
+) -> Samples:
+    """The samples, which are not made yet; messages name the source of the prompt."""
     try:
-        yield
+        samples = lm.samples(count, length, **options)
     except CorpusError as error:
         raise CorpusError(f"{source}: {error}") from None
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
+    if rare := samples.vocabulary.count_unknown(samples.prompt):
+        render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
+    if (skipped := lm.count_unknown(options["prompt"]) - rare) > 0:
+        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
+    return samples
 
 
 def _write(
@@ -115,6 +110,11 @@ def _write(
 
 def _write_json(samples: Samples, *, documents: bool) -> None:
     """Write the prompt and all samples, with the log probability of each symbol in nats."""
+    if samples.count * max(1, samples.length) > MOST_AS_JSON:
+        raise UsageError(
+            "--json keeps all samples in memory, so --count times --length must be at most "
+            f"{MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
+        )
     symbols, rows = samples.vocabulary, list[dict[str, Any]]()
     for sample in samples:
         pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
@@ -126,16 +126,11 @@ def _write_json(samples: Samples, *, documents: bool) -> None:
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
 
 
-def _check_memory(count: int, length: int) -> None:
-    if count * max(1, length) > MOST_AS_JSON:
-        raise UsageError(
-            "--json keeps all samples in memory, so --count times --length must be at most "
-            f"{MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
-        )
+def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> bytes:
+    """The prompt as bytes, since the command line and files need not be UTF-8.
 
-
-def _prompt_bytes(prompt: str | None, file: str | None) -> bytes:
-    """Return the prompt as bytes, because the command line and files need not be UTF-8."""
+    A line that a file begins is continued, though the file has a line end after it.
+    """
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
     if file is None:
@@ -146,14 +141,11 @@ def _prompt_bytes(prompt: str | None, file: str | None) -> bytes:
             f"{file}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
             "which has the most effect"
         )
-    return raw
-
-
-def _without_line_end(prompt: bytes, source: str) -> bytes:
-    """Return a prompt without the line end that would end the line which it begins."""
-    begun = prompt.removesuffix(b"\n").removesuffix(b"\r")
-    if begun and begun != prompt:
-        render.warn(f"{source}: its last line end is left out, so that a sample continues the line")
+    if not documents:
+        return raw
+    begun = raw.removesuffix(b"\n").removesuffix(b"\r")
+    if begun and begun != raw:
+        render.warn(f"{file}: its last line end is left out, so that a sample continues the line")
     return begun
 
 
