@@ -28,13 +28,14 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     """A sample as ``grucli sample`` makes it."""
     import numpy as np
 
+    from grucli.data.vocabulary import Vocabulary
     from grucli.nn.backend import select_float32
     from grucli.nn.model import Model
     from grucli.sampling import (
         MANY_SAMPLES,
         Sampler,
+        Samples,
         choose_threads,
-        generate,
         product_threads,
     )
     from grucli.threads import limit_blas
@@ -47,17 +48,13 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
         model = model.on(select_float32("auto"))
     counts, prompt = np.ones(VOCABULARY, np.int64), np.zeros(1, np.intp)
 
+    vocabulary = Vocabulary("char", np.arange(VOCABULARY))
+    asked = Samples(
+        model, vocabulary, counts, prompt, b"", samples, CHARACTERS, Sampler(0.8), seed=0
+    )
+
     def turn() -> None:
-        for _ in generate(
-            model,
-            counts,
-            prompt,
-            length=CHARACTERS,
-            sampler=Sampler(0.8),
-            seed=0,
-            samples=samples,
-            threads=choose_threads(samples, H),
-        ):
+        for _ in asked.steps(samples, threads=choose_threads(samples, H)):
             pass
 
     return turn

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from grucli.errors import SettingsError
@@ -349,16 +348,11 @@ def to_yaml(settings: Settings) -> str:
     """YAML that ``read_file`` accepts, with the help of each key above it."""
     lines: list[str] = []
     for section, values in settings:
-        lines += ["", *_comment(Settings.model_fields[section]), f"{section}:"]
+        lines += ["", f"# {Settings.model_fields[section].description or ''}", f"{section}:"]
         for key, value in values:
-            comment = _comment(type(values).model_fields[key], indent="  ")
-            lines += [*comment, f"  {key}: {to_scalar(value)}"]
+            help_text = type(values).model_fields[key].description or ""
+            lines += [f"  # {help_text}", f"  {key}: {to_scalar(value)}"]
     return "\n".join(lines[1:]) + "\n"
-
-
-def _comment(field: FieldInfo, indent: str = "") -> list[str]:
-    """The help of a field as a comment; no line if Python has no sources."""
-    return [f"{indent}# {field.description}"] if field.description else []
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:

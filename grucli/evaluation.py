@@ -92,9 +92,8 @@ def evaluate(
     """Predict each character of a text from all before it, starting from the zero state.
 
     A text of 2,049 characters or more is cut into at most ``STREAMS`` pieces, which form one
-    batch. Each piece first reads the ``WARM_UP`` characters before it. So its state is about the
-    same as in one pass over the whole text. After ``grucli train tinyshakespeare.txt``, the losses
-    on the validation text differ by 4e-6 nats: ``evaluate`` in pieces, ``score`` in one pass.
+    batch. Each piece first reads the ``WARM_UP`` characters before it, so its state is about the
+    same as in one pass over the whole text: the losses differ by some 4e-6 nats.
 
     A model of documents reads its separator before the text (N,), unless no document ``begins``
     there, and predicts all N >= 1 characters. Others read the first character and predict the rest,

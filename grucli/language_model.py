@@ -158,11 +158,11 @@ class LanguageModel:
         return "skip" if self.vocabulary.unknown_id is None else "error"
 
     def _places(
-        self, text: str | bytes, unknown: Unknown
+        self, text: str | bytes, unknown: Unknown, unseen: Sequence[int] | None = None
     ) -> tuple[Ids, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         """The code points or bytes of a text, their ids, and which of them are read, each (N,)."""
         points = self.vocabulary.points(self._unified(text))
-        places = self.vocabulary.find(points, unknown, self.unseen)
+        places = self.vocabulary.find(points, unknown, self.unseen if unseen is None else unseen)
         return points, places, places >= 0
 
     @cached_property
@@ -346,9 +346,8 @@ class LanguageModel:
         if isinstance(text, Corpus):
             ids, new = text.ids, text.text_id.skipped
         elif isinstance(text, str | bytes):
-            points = self.vocabulary.points(self._unified(text))
-            ids = self.vocabulary.number(points, self._to_find(unknown))  # unseen ones, too
-            new = len(points) - len(ids)
+            _, places, read = self._places(text, self._to_find(unknown), unseen=())
+            ids, new = places[read], int((~read).sum())
         else:
             ids, new = text, 0
         charged = new if unknown == "floor" else 0

@@ -35,7 +35,7 @@ BURST = 16  # characters computed between synchronizations of threads, or change
 
 COLDEST, HOTTEST = 1e20, 1e-20  # factors of the logits whose products stay in float32's range
 
-# What ``generate`` yields for each character: ids (samples,), and their logits (samples, V).
+# What is computed for each character: ids (samples,), and their logits (samples, V).
 Steps = Iterator[tuple[npt.NDArray[np.intp], Array]]
 
 
@@ -128,38 +128,6 @@ def _keep_nucleus_(p: Array, top_p: float) -> None:
 # ---- ids ---------------------------------------------------------------------------------------
 
 
-def generate(
-    model: Model,
-    counts: npt.NDArray[np.int64],
-    prompt: Ids,
-    *,
-    length: int,
-    sampler: Sampler,
-    seed: int,
-    samples: int = 1,
-    first: int = 0,
-    threads: int = 1,
-    stop: Callable[[], bool] = lambda: False,
-) -> Steps:
-    """Continue a prompt (N,). Without one, draw the first character by its frequency, ``counts``.
-
-    A model of documents starts with a new document, and starts another after each line end. The
-    samples are computed as one batch, which ``threads`` share. Each has its own random stream,
-    which its number determines; that of the first is ``first``. ``stop``, which is called while the
-    prompt is read, raises ``Stopped`` if it returns true.
-    """
-    edges = [samples * thread // threads for thread in range(threads + 1)]
-    packed = model.packed(-(-samples // threads), backward=False)
-    steppers = [Stepper(model, hi - lo, packed) for lo, hi in pairwise(edges)]
-    logits, state = _start(model, counts, prompt, steppers[0] if samples == 1 else None, stop)
-    streams = [np.random.default_rng([seed, first + number]) for number in range(samples)]
-    parts = [
-        _continue(stepper, logits, state, streams[lo:hi], length, sampler)
-        for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
-    ]
-    yield from parts[0] if threads == 1 else _in_threads(parts, length)
-
-
 def _in_threads(parts: Sequence[Steps], length: int) -> Steps:
     """Compute each part in a thread of its own, and concatenate the results."""
     with ThreadPoolExecutor(len(parts)) as pool:
@@ -168,22 +136,6 @@ def _in_threads(parts: Sequence[Steps], length: int) -> Steps:
             for steps in zip(*bursts, strict=True):
                 ids, logits = zip(*steps, strict=True)
                 yield np.concatenate(ids), np.concatenate(logits)
-
-
-def _start(
-    model: Model,
-    counts: npt.NDArray[np.int64],
-    prompt: Ids,
-    stepper: Stepper | None,
-    stop: Callable[[], bool],
-) -> tuple[Array, Array]:
-    """The logits of the first character, (1, V), and the state before it."""
-    if model.separator is not None:
-        prompt = np.append(model.separator, prompt)
-    if len(prompt):
-        return read_prompt(model, prompt, stepper, stop)
-    with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
-        return np.log(counts / counts.sum())[None], model.zero_state(1)
 
 
 def read_prompt(
@@ -205,25 +157,6 @@ def read_prompt(
     stepper = stepper or Stepper(model, 1)
     stepper.state = state
     return stepper.step(np.asarray(prompt[-1:], np.intp)), stepper.state
-
-
-def _continue(
-    stepper: Stepper,
-    logits: Array,
-    state: Array,
-    streams: Sequence[np.random.Generator],
-    length: int,
-    sampler: Sampler,
-) -> Steps:
-    """Continue one state with its logits (1, V): one sample for each random stream."""
-    logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
-    for start in range(0, length, DRAWS_AHEAD):
-        draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
-        for position, uniform in enumerate(draws[: length - start], start + 1):
-            ids = sampler.draw(logits, uniform)
-            yield ids, logits
-            if position < length:
-                logits = stepper.step(ids)
 
 
 def choose_threads(samples: int, H: int) -> int:
@@ -395,7 +328,7 @@ class Samples:
         """
 
         def drawn() -> Iterator[np.intp]:
-            for ids, _ in self._generated(stop=stop):
+            for ids, _ in self.steps(stop=stop):
                 if stop():
                     raise Stopped
                 yield ids[0]
@@ -409,20 +342,59 @@ class Samples:
             samples = min(size, self.count - first)
             filters = [StopFilter(self.stops) for _ in range(samples)]
             threads = choose_threads(samples, self.model.H)
-            computed = self._generated(samples=samples, first=first, threads=threads)
+            computed = self.steps(samples, first, threads)
             steps = _with_product_threads(computed, product_threads(size))
             yield first, filters, _until_all_end(filters, steps) if self.stops else steps
 
-    def _generated(self, **options: Any) -> Steps:
-        return generate(
-            self.model,
-            self.counts,
-            self.prompt,
-            length=self.length,
-            sampler=self.sampler,
-            seed=self.seed,
-            **options,
-        )
+    def steps(
+        self,
+        samples: int = 1,
+        first: int = 0,
+        threads: int = 1,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Steps:
+        """Compute some samples as one batch, which ``threads`` share; no stop text ends them.
+
+        Each has its own random stream, which its number determines; that of the first is ``first``.
+        A model of documents starts another document after each line end.
+        """
+        edges = [samples * thread // threads for thread in range(threads + 1)]
+        packed = self.model.packed(-(-samples // threads), backward=False)
+        steppers = [Stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
+        logits, state = self._start(steppers[0] if samples == 1 else None, stop)
+        streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
+        parts = [
+            self._continue(stepper, logits, state, streams[lo:hi])
+            for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
+        ]
+        yield from parts[0] if threads == 1 else _in_threads(parts, self.length)
+
+    def _start(self, stepper: Stepper | None, stop: Callable[[], bool]) -> tuple[Array, Array]:
+        """The logits of the first character, (1, V), and the state before it."""
+        separator, prompt = self.model.separator, self.prompt
+        if separator is not None:
+            prompt = np.append(separator, prompt)
+        if len(prompt):
+            return read_prompt(self.model, prompt, stepper, stop)
+        with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
+            return np.log(self.counts / self.counts.sum())[None], self.model.zero_state(1)
+
+    def _continue(
+        self,
+        stepper: Stepper,
+        logits: Array,
+        state: Array,
+        streams: Sequence[np.random.Generator],
+    ) -> Steps:
+        """Continue one state with its logits (1, V): one sample for each random stream."""
+        logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
+        for start in range(0, self.length, DRAWS_AHEAD):
+            draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
+            for position, uniform in enumerate(draws[: self.length - start], start + 1):
+                ids = self.sampler.draw(logits, uniform)
+                yield ids, logits
+                if position < self.length:
+                    logits = stepper.step(ids)
 
     def _sample(self, data: bytes, ids: list[int], log_probs: list[float]) -> Sample:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""

@@ -18,7 +18,6 @@ from grucli.sampling import (
     Sampler,
     Samples,
     StopFilter,
-    generate,
     read_prompt,
     side_by_side,
 )
@@ -102,15 +101,16 @@ def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: 
     samples = samples_of(model, NO_PROMPT, **settings)
     alone = samples.ids()
     np.testing.assert_array_equal(alone, samples.ids())
-    together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=3, **settings)]
+    together = [ids for ids, _ in samples.steps(3)]
     np.testing.assert_array_equal(np.array(together)[:, 0], alone)
     assert len({tuple(column) for column in np.array(together).T}) == 3
 
 
 def test_later_samples_can_be_made_by_themselves(model: Model) -> None:
     settings = {"length": 12, "sampler": Sampler(1.0), "seed": 3}
-    together = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=5, **settings)]
-    later = [ids for ids, _ in generate(model, COUNTS, NO_PROMPT, samples=2, first=3, **settings)]
+    samples = samples_of(model, NO_PROMPT, **settings)
+    together = [ids for ids, _ in samples.steps(5)]
+    later = [ids for ids, _ in samples.steps(2, first=3)]
     np.testing.assert_array_equal(np.array(together)[:, 3:], later)
 
 
@@ -147,10 +147,8 @@ def test_reading_a_prompt_can_be_stopped(model: Model) -> None:
 
 
 def test_without_a_prompt_the_first_character_follows_the_corpus(model: Model) -> None:
-    pieces = generate(
-        model, COUNTS, NO_PROMPT, length=1, sampler=Sampler(1.0), seed=0, samples=4000
-    )
-    ids, logits = next(iter(pieces))
+    samples = samples_of(model, NO_PROMPT, length=1, sampler=Sampler(1.0), seed=0)
+    ids, logits = next(samples.steps(4000))
     np.testing.assert_allclose(np.bincount(ids, minlength=6) / 4000, COUNTS / 11, atol=0.03)
     with np.errstate(divide="ignore"):
         np.testing.assert_allclose(logits[0], np.log(COUNTS / 11), rtol=1e-6)
@@ -158,7 +156,7 @@ def test_without_a_prompt_the_first_character_follows_the_corpus(model: Model) -
 
 def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
     prompt = np.array([0, 3, 1])
-    made = list(generate(model, COUNTS, prompt, length=5, sampler=Sampler(0.7), seed=1))
+    made = list(samples_of(model, prompt, length=5, sampler=Sampler(0.7), seed=1).steps())
     ids = np.array([ids[0] for ids, _ in made])
     text = np.concatenate([prompt, ids])[:, None]
     log_probs, _, _ = model.score(text[:-1], text[1:], model.zero_state(1), model.workspace(7, 1))
@@ -167,9 +165,9 @@ def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
 
 
 def test_threads_change_nothing(model: Model) -> None:
-    settings = {"length": 40, "sampler": Sampler(1.0), "seed": 3, "samples": 7}
-    alone = list(generate(model, COUNTS, NO_PROMPT, **settings))
-    shared = list(generate(model, COUNTS, NO_PROMPT, threads=3, **settings))
+    samples = samples_of(model, NO_PROMPT, length=40, sampler=Sampler(1.0), seed=3)
+    alone = list(samples.steps(7))
+    shared = list(samples.steps(7, threads=3))
     assert len(shared) == len(alone)
     for (ids, logits), (shared_ids, shared_logits) in zip(alone, shared, strict=True):
         np.testing.assert_array_equal(ids, shared_ids)
@@ -225,15 +223,11 @@ def test_samples_depend_neither_on_threads_nor_on_their_number(
     model = Model(40, H, 2, cell=cell, backend=backend)
     model.initialize(np.random.default_rng(0))
     model.params["output.W_hc"][:] *= 50
-    settings = {"length": 6, "sampler": Sampler(1.0), "seed": 5}
+    sampled = samples_of(model, PROMPT, length=6, sampler=Sampler(1.0), seed=5)
 
     def made(samples: int, threads: int, shared: int) -> list[bytes]:
         with blas_limited_to(shared):
-            steps = list(
-                generate(
-                    model, np.ones(40, int), PROMPT, samples=samples, threads=threads, **settings
-                )
-            )
+            steps = list(sampled.steps(samples, threads=threads))
         ids, logits = (np.array(arrays) for arrays in zip(*steps, strict=True))
         return [ids[:, n].tobytes() + logits[:, n].tobytes() for n in range(samples)]
 

@@ -1,7 +1,7 @@
 """Check the gradients of a model given by settings, or of a trained model on a text."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext, suppress
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -285,16 +285,9 @@ def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
 
 def _trained(step: Step, backend: Backend) -> dict[str, Array]:
     """The results of a step, as training computes them, after a step with other weights."""
-    x, dropout = step.x, step.dropout
-    with Shards(
-        model := step.model.astype(np.float32),
-        len(x),
-        range(x.shape[1]),
-        step.workers,
-        dropout=dropout.rate > 0,
-        weight_dropout=dropout.recurrent > 0,
-        backend=backend,
-    ) as shards:
+    x, dropout, model = step.x, step.dropout, step.model.astype(np.float32)
+    shards = Shards(model, len(x), range(x.shape[1]), step.workers, dropout, backend)
+    with closing(shards):
         for factor in (0.5, 1.0):
             np.multiply(step.model.params.flat, factor, out=model.params.flat)
             loss, last, grads = shards.loss_and_gradients(

@@ -19,7 +19,7 @@ from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 from grucli import __version__
-from grucli.cli import render
+from grucli.cli import options, render
 from grucli.cli.options import command_line
 from grucli.errors import ArgumentError, GrucliError
 from grucli.mpiexec import exit_by_signal, should_print
@@ -51,7 +51,7 @@ COMMANDS = {
 @cache
 def load_command(name: str) -> Any:
     only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    only.command(name)(getattr(import_module(f"grucli.cli.{name}"), name))
+    only.command(name)(options.described(getattr(import_module(f"grucli.cli.{name}"), name)))
     return typer.main.get_command(only)
 
 

@@ -3,52 +3,31 @@
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
 
 from rich.console import Console
 from rich.style import Style
 from rich.text import Text
-from typer import Option
 
 from grucli.analysis.activations import FEATURES, Correlation, Reading, read
 from grucli.analysis.subject import of_run
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.errors import UsageError
 from grucli.files import check_output
 from grucli.html import ColouredText
 from grucli.run.run import Run
 
-Unit = Annotated[
-    int | None,
-    Option("--unit", min=0, help="Colour the text by the values of this unit.", metavar="N"),
-]
-Top = Annotated[
-    int | None,
-    Option("--top", min=1, help="Find the K units that follow each structure best.", metavar="K"),
-]
-Surprisal = Annotated[
-    bool, Option("--surprisal", help="Colour the text by the surprisal of each character.")
-]
-Layer = Annotated[
-    int | None,
-    Option("--layer", min=1, help="The layer to look at, from 1 [the top one].", metavar="L"),
-]
-Page = Annotated[
-    Path | None, Option("--html", help="Write the coloured text to this HTML file.", metavar="FILE")
-]
-
 
 def activations(
-    run: options.Run,
-    text: options.Text = None,
-    unit: Unit = None,
-    top: Top = None,
-    surprisal: Surprisal = False,
-    layer: Layer = None,
-    length: options.Length = 2000,
-    page: Page = None,
-    force: options.Force = False,
-    as_json: options.Json = False,
+    run: Path,
+    text: str | None = None,
+    unit: int | None = None,
+    top: int | None = None,
+    surprisal: bool = False,
+    layer: int | None = None,
+    length: int = 2000,
+    html: Path | None = None,
+    force: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Colour a text by a unit's values or by surprisal, or find units that follow its structure.
 
@@ -57,10 +36,10 @@ def activations(
     """
     if sum((unit is not None, top is not None, surprisal)) > 1:
         raise UsageError("--unit, --top and --surprisal cannot be combined; keep one")
-    if page is not None and unit is None and not surprisal:
+    if html is not None and unit is None and not surprisal:
         raise UsageError("--html writes a coloured text; add --unit or --surprisal")
     reads = chain(Run.open(run).inputs(), [Path(text)] if text else [])
-    check_output("--html", page, force=force, reads=reads)
+    check_output("--html", html, force=force, reads=reads)
     reading = read(of_run(run, text), layer, length)
     if unit is None and not surprisal:
         closest = reading.correlations(top or 3)
@@ -68,11 +47,12 @@ def activations(
         render.answer(records, _correlation_lines(closest, reading), as_json=as_json)
         return
     coloured = reading.surprisal() if unit is None else reading.unit(unit)
-    if page is not None:
-        coloured.write_page(page)
-    render.answer(coloured.to_dict(), _coloured_lines(coloured), as_json=as_json, coloured=True)
-    if not as_json:
-        _say_legend(coloured)
+    if html is not None:
+        coloured.write_page(html)
+    if as_json:
+        render.write_json(coloured.to_dict())
+    else:
+        _write(coloured)
 
 
 def _correlation_lines(closest: list[Correlation], reading: Reading) -> Iterator[str]:
@@ -85,24 +65,16 @@ def _correlation_lines(closest: list[Correlation], reading: Reading) -> Iterator
     yield f"computed over {read}; --unit N colours the text"
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
-
-
-def _coloured_lines(coloured: ColouredText) -> Iterator[str]:
-    """The text in colour on a terminal or if FORCE_COLOR is set, else without colour."""
+def _write(coloured: ColouredText) -> None:
+    """Write a text, in colour on a terminal or if FORCE_COLOR is set, and say what colours mean."""
     text = Text()
     for character, _, colour in coloured.coloured():
         text.append(character, Style(color="black", bgcolor="rgb({},{},{})".format(*colour)))
-    console = _console()
+    console = Console(highlight=False, soft_wrap=True)
     with console.capture() as captured:
         console.print(text)
-    yield captured.get().removesuffix("\n")
-
-
-def _say_legend(coloured: ColouredText) -> None:
-    """Say what the colours mean, or why there are none."""
-    if _console().color_system is not None:
+    render.write_raw(captured.get().encode(errors="replace"))
+    if console.color_system is not None:
         render.say(f"{coloured.what}: {coloured.legend}")
     else:
         render.warn(

@@ -5,10 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from operator import attrgetter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
-from typer import Argument, Option
 
 from grucli.analysis.claims import Claim, claims
 from grucli.analysis.comparison import (
@@ -21,7 +20,7 @@ from grucli.analysis.comparison import (
     unequal_work,
 )
 from grucli.analysis.subject import cell_names
-from grucli.cli import narrate, options, render
+from grucli.cli import narrate, render
 from grucli.cli.request import request
 from grucli.cli.train import carry_out
 from grucli.config import Settings, flatten, read_file
@@ -37,38 +36,20 @@ HEADER = ("model", "seeds", "steps", "params", "{}s/s", "train", "val", "gap", "
 # Columns that a narrow terminal does not show; the first of them goes first.
 LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
 
-Texts = Annotated[
-    list[str] | None,
-    Argument(
-        help="Text files or directories, read as one text; with --runs, run directories.",
-        metavar="CORPUS",
-    ),
-]
-Match = Annotated[
-    Literal["width", "params"],
-    Option(
-        "--match", help="width: equal numbers of units; params: about equal numbers of parameters."
-    ),
-]
-Seeds = Annotated[
-    int | None, Option("--seeds", min=1, max=100, help="Runs of each cell [1].", metavar="N")
-]
-Runs = Annotated[bool, Option("--runs", help="Compare existing runs, and train nothing.")]
-
 
 def compare(
-    corpus: Texts = None,
-    cells: options.Cells = None,
-    match: Match = "width",
-    seeds: Seeds = None,
-    config: options.Config = None,
-    sets: options.Sets = None,
-    steps: options.Steps = None,
-    epochs: options.Epochs = None,
-    minutes: options.Minutes = None,
-    runs_dir: options.RunsDir = None,
-    runs: Runs = False,
-    as_json: options.Json = False,
+    compared: list[str] | None = None,
+    cells: str | None = None,
+    match: Literal["width", "params"] = "width",
+    seeds: int | None = None,
+    config: Path | None = None,
+    sets: list[str] | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    runs_dir: Path | None = None,
+    existing: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Train each cell on a text with the same budget, and compare the results.
 
@@ -78,23 +59,23 @@ def compare(
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
     of_training = [config, sets, seeds, steps, epochs, minutes]
-    if runs and any(value is not None for value in of_training):
+    if existing and any(value is not None for value in of_training):
         raise UsageError(
             "--runs compares existing runs; leave out the budget, the settings and --seeds"
         )
-    if not corpus:
+    if not compared:
         raise UsageError(
             "--runs: name the runs to compare; `grucli runs` lists them"
-            if runs
+            if existing
             else "name a text to train on, or --runs RUN RUN ... to compare runs"
         )
-    if runs:
-        _report(_existing([Path(run) for run in corpus]), as_json)
+    if existing:
+        _report(_existing([Path(run) for run in compared]), as_json)
         return
     names = cell_names("gru,lstm,rnn" if cells is None else cells)
-    _refuse_what_is_compared(corpus, config, sets or [])
+    _refuse_what_is_compared(compared, config, sets or [])
     budget = TrainOptions(config=config, steps=steps, epochs=epochs, minutes=minutes)
-    asked = request(corpus, sets, budget)
+    asked = request(compared, sets, budget)
     _report(_train_all(asked, names, match, seeds or 1, runs_dir or Path("runs")), as_json)
 
 
@@ -158,7 +139,7 @@ class ComparisonDisplay:
             narrate.warn(event)
             if isinstance(event, Started):
                 self.run, self.began = Run(event.path), time.perf_counter()
-                narrate.say_notes(event.notes if not self.complete else ())
+                render.warn(*(event.notes if not self.complete else ()))
             elif isinstance(event, Finished):
                 model, seed = event.run.settings.model, event.run.settings.train.seed
                 duration = render.duration(time.perf_counter() - self.began)

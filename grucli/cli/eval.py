@@ -1,14 +1,13 @@
 """``grucli eval``: how well a model predicts texts."""
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Any
 
-from typer import Argument, Option
-
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.cli.request import overrides
 from grucli.config import Settings, resolve
 from grucli.data.text_files import check_read_once
-from grucli.data.vocabulary import Vocabulary
+from grucli.data.vocabulary import UnknownInScore, Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
@@ -17,26 +16,14 @@ from grucli.training.advice import about_files
 
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
-Files = Annotated[
-    list[str] | None, Argument(help="Texts to predict; - reads standard input.", metavar="FILE")
-]
-Split = Annotated[
-    str | None,
-    Option(
-        "--split",
-        help="Predict a part of the run's own corpus instead of files.",
-        metavar="train|val|test",
-    ),
-]
-
 
 def eval(
-    run: options.Run,
-    files: Files = None,
-    split: Split = None,
-    unknown: options.UnknownInScore = "error",
-    sets: options.Sets = None,
-    as_json: options.Json = False,
+    run: Path,
+    files: list[str] | None = None,
+    split: str | None = None,
+    unknown: UnknownInScore = "error",
+    sets: list[str] | None = None,
+    as_json: bool = False,
 ) -> None:
     """Evaluate how well a model predicts texts: bits per character, perplexity, accuracy.
 
@@ -59,8 +46,7 @@ def eval(
     total = _figures(sum((score for _, score in scores), NOTHING), lm.vocabulary)
     records = {"files": [{"file": file} | figures for file, figures in rows], "total": total}
     shown = [*rows, ("total", total)] if len(rows) > 1 else rows
-    table = _table(shown, lm.vocabulary, skipped=bool(total["skipped"]))
-    render.answer(records, render.table(table, drop=["perplexity"]), as_json=as_json)
+    render.answer(records, render.table(_table(shown), drop=["perplexity"]), as_json=as_json)
 
 
 def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
@@ -110,10 +96,9 @@ def _figures(score: Score, symbols: Vocabulary) -> dict[str, float]:
     }
 
 
-def _table(
-    rows: list[tuple[str, dict[str, float]]], symbols: Vocabulary, *, skipped: bool
-) -> list[tuple[str, ...]]:
-    units = (f"{symbols.noun}s", f"nats/{symbols.level}", f"bits/{symbols.level}")
-    table: list[tuple[str, ...]] = [("file", *units, "perplexity", "accuracy", "skipped")]
+def _table(rows: list[tuple[str, dict[str, float]]]) -> list[tuple[str, ...]]:
+    """A row for each text; only if characters were skipped, a column says how many."""
+    names = (name.replace("_per_", "/") for name in rows[0][1])
+    table = [("file", *names)]
     table += [(file, *map(format, figures.values(), FORMATS)) for file, figures in rows]
-    return table if skipped else [row[:-1] for row in table]
+    return table if any(figures["skipped"] for _, figures in rows) else [row[:-1] for row in table]

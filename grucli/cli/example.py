@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import typer
 
 from grucli.analysis.worked_example import Quantity, WorkedExample, worked_example
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.nn.params import Array
 
 SYMBOL, FORMULA = 10, 43  # columns of a symbol, and columns before a value
 
 
-def example(as_json: options.Json = False) -> None:
+def example(as_json: bool = False) -> None:
     """Show every number of the forward and the backward pass of a very small GRU.
 
     The GRU has two units and reads two characters. Each number can be checked by hand. The exit

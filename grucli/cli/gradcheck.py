@@ -2,39 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Literal
 
 import typer
-from typer import Option
 
 from grucli.analysis.gradient_checks import Report, check_run, check_settings, settings_of, worst
 from grucli.analysis.mistakes import Mistake, find_mistake, mistakes
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.cli.request import overrides
 from grucli.config import Values
 from grucli.errors import UsageError
 from grucli.nn.gradcheck import TOLERANCE, Row
 
-Brief = Annotated[
-    bool, Option("--brief", help="Show the verdict, and one line for each part of the check.")
-]
-Break = Annotated[
-    str | None,
-    Option(
-        "--break",
-        help="Make a mistake in the backward pass and see the check fail; list shows all mistakes.",
-        metavar="MISTAKE|list",
-    ),
-]
-ProductsOption = Annotated[
-    Literal["numpy", "onednn"] | None,
-    Option(
-        "--products",
-        help="Also check one whole step of training, with its processes, masks and products in "
-        "float32 and bfloat16, against float64.",
-        metavar="numpy|onednn",
-    ),
-]
 NAMED = 6  # wrong gradients that the verdict names
 VERDICTS = {"right": "", "undecided": "  cannot be decided here", "WRONG": "  WRONG"}
 LETTERS = (
@@ -44,13 +24,13 @@ LETTERS = (
 
 
 def gradcheck(
-    run: options.OptionalRun = None,
-    sets: options.Sets = None,
-    text: options.Text = None,
-    mistake: Break = None,
-    products: ProductsOption = None,
-    brief: Brief = False,
-    as_json: options.Json = False,
+    run: Path | None = None,
+    sets: list[str] | None = None,
+    text: str | None = None,
+    mistake: str | None = None,
+    products: Literal["numpy", "onednn"] | None = None,
+    brief: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Check every gradient against central differences, in float64; exit 1 if one is wrong.
 

@@ -3,32 +3,25 @@
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated
-
-from typer import Argument
 
 from grucli.analysis.gradient_flow import GradientFlow, chart, measure
 from grucli.analysis.gradient_routes import doubling_distances
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.cli.subjects import choose_subjects
 
-Runs = Annotated[
-    list[Path] | None,
-    Argument(help="Run directories or checkpoint files.", metavar="[RUN|CKPT]..."),
-]
 DECADES = 6  # powers of ten in a full bar, which is logarithmic; an even number
 
 
 def gradflow(
-    runs: Runs = None,
-    cells: options.Cells = None,
-    distance: options.Distance = 128,
-    text: options.Text = None,
-    positions: options.Positions = 64,
-    hidden: options.Hidden = None,
-    plot: options.Plot = None,
-    force: options.Force = False,
-    as_json: options.Json = False,
+    models: list[Path] | None = None,
+    cells: str | None = None,
+    distance: int = 128,
+    text: str | None = None,
+    positions: int = 64,
+    hidden: int | None = None,
+    plot: Path | None = None,
+    force: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Show how the gradient of a loss shrinks on its way back through time.
 
@@ -39,7 +32,7 @@ def gradflow(
     untrained models of the cells in --cells (rnn,lstm,gru).
     """
     render.check_plot("--plot", plot, force=force)
-    subjects = choose_subjects(runs or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
+    subjects = choose_subjects(models or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
     flows = measure(subjects, distance, positions)
     render.write_plot(plot, chart(flows) if plot else "")
     render.answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)

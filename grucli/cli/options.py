@@ -1,125 +1,157 @@
-"""Options and arguments that several commands share."""
+"""The words of all arguments and options. Commands have only their names and types."""
 
-from pathlib import Path
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from typer import Argument, Option
 
 command_line: list[str] = []
 """The words of the current command, for run.json."""
 
-# ---- runs and texts
+ARGUMENTS = {
+    "run": ("RUN|CKPT", "A run directory or a checkpoint file."),
+    "runs": ("RUN", "Run directories."),
+    "models": ("RUN|CKPT", "Run directories or checkpoint files."),
+    "directory": ("DIR", "The directory of the runs."),
+    "corpus": (
+        "CORPUS",
+        "Text files, .gz files or directories, read as one text; - reads standard input.",
+    ),
+    "compared": (
+        "CORPUS",
+        "Text files or directories, read as one text; with --runs, run directories.",
+    ),
+    "example": (
+        "NAME",
+        "python-reference (the language reference, 0.5 MB of English prose) or "
+        "python-stdlib (the standard library, about 12 MB of Python source).",
+    ),
+    "files": ("FILE", "Texts to predict; - reads standard input."),
+    "ranges": (
+        "SWEEP.yaml",
+        "A settings file whose values may be ranges; docs/sweeps.md describes it.",
+    ),
+}
+"""The placeholder of an argument, and its help, by the parameter of the command's function."""
 
-Run = Annotated[Path, Argument(help="A run directory or a checkpoint file.", metavar="RUN|CKPT")]
-Runs = Annotated[list[Path], Argument(help="Run directories.", metavar="RUN")]
-OptionalRun = Annotated[
-    Path | None, Argument(help="A run directory or a checkpoint file.", metavar="[RUN|CKPT]")
-]
-Corpus = Annotated[
-    list[str] | None,
-    Argument(
-        help="Text files, .gz files or directories, read as one text; - reads standard input.",
-        metavar="CORPUS",
-    ),
-]
-Text = Annotated[
-    str | None,
-    Option(
-        "--text",
-        help="The text to read [the run's own text; for an untrained model, the Python reference].",
-        metavar="FILE",
-    ),
-]
-_UNKNOWN = Option(
-    "--unknown",
-    help="What to do with characters that the model never saw: error stops the command, skip "
-    "leaves them out, floor (of eval) charges for each as for half an occurrence in the training "
-    "text.",
-    metavar="HOW",
-)
-Unknown = Annotated[Literal["error", "skip"], _UNKNOWN]
-UnknownInScore = Annotated[Literal["error", "skip", "floor"], _UNKNOWN]
-Length = Annotated[int, Option("--length", "-n", min=0, help="Number of characters.", metavar="N")]
+OPTIONS = {
+    # texts
+    "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
+    "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
+    "reference].",
+    "--passage FILE": "A text that the page shows first; - reads standard input [a sample of the "
+    "model].",
+    "--unknown HOW": "What to do with characters that the model never saw: error stops the "
+    "command, skip leaves them out, floor (of eval) charges for each as for half an occurrence in "
+    "the training text.",
+    "--length -n N": "Number of characters.",
+    # training
+    "--config -c FILE": "A settings file in YAML.",
+    "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512.",
+    "--seed N": "The random seed; equal seeds give equal results.",
+    "--steps N": "Training budget in updates.",
+    "--epochs X": "Training budget in passes over the text.",
+    "--minutes X": "Training budget in minutes.",
+    "--name NAME": "Suffix of the run directory's name [the name of the text]; of a sweep, the "
+    "name of its directory [the name of the file].",
+    "--runs-dir DIR": "The directory for run directories [runs].",
+    "--resume RUN": "Continue this run from its last checkpoint.",
+    "--init-from RUN|CKPT": "Start a new run from the weights of this run or checkpoint.",
+    "--extend-vocabulary": "With --init-from: add the characters that the weights do not know to "
+    "the vocabulary.",
+    "--print-config": "Print the settings as YAML, and train nothing.",
+    "--dry-run": "Show the plan, and train nothing.",
+    "--mpi": "Train one run with all processes that mpiexec has started.",
+    "--quiet -q": "Show no progress and no samples.",
+    "--match": "width: equal numbers of units; params: about equal numbers of parameters.",
+    "--seeds N": "Runs of each cell [1].",
+    "--runs": "Compare existing runs, and train nothing.",
+    "--storage URL": "Keep the study in this database, such as postgresql://user@host/name [a "
+    "journal beside the runs].",
+    "--show STUDY": "Show the results of a study, such as runs/sweep, and train nothing.",
+    # samples
+    "--temperature -t T": "Below 1: more predictable; above 1: more varied; 0: the most probable "
+    "character.",
+    "--top-k K": "Use only the K most probable characters.",
+    "--top-p P": "Use only the most probable characters that together reach probability P.",
+    "--prompt -p TEXT": "Text to continue.",
+    "--prompt-file FILE": "File to continue; - reads standard input.",
+    "--count -c N": "Number of samples.",
+    "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
+    "\\\\ are escapes.",
+    "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
+    "documents].",
+    "--echo/--no-echo": "Print the prompt before its continuation.",
+    "--raw": "Send control characters to the terminal as they are.",
+    # analysis
+    "--cells A,B,...": "The cells to compare, separated by commas.",
+    "--cell NAME": "Cell of an untrained model: gru, lstm or rnn [gru].",
+    "--hidden N": "Number of units of an untrained model [64].",
+    "--distance N": "Number of steps back to follow the gradient.",
+    "--positions N": "Number of positions of the text to measure at.",
+    "--steps-back -k K": "Number of steps back over which to enumerate all compositions.",
+    "--rows N": "Number of compositions to show.",
+    "--unit N": "Colour the text by the values of this unit.",
+    "--top K": "Find the K units that follow each structure best.",
+    "--surprisal": "Colour the text by the surprisal of each character.",
+    "--layer L": "The layer to look at, from 1 [the top one].",
+    "--break MISTAKE|list": "Make a mistake in the backward pass and see the check fail; list "
+    "shows all mistakes.",
+    "--products numpy|onednn": "Also check one whole step of training, with its processes, masks "
+    "and products in float32 and bfloat16, against float64.",
+    "--brief": "Show the verdict, and one line for each part of the check.",
+    # the answer
+    "--json": "Print JSON.",
+    "--by step|chars|time": "The horizontal axis.",
+    "--weights float32|float16": "Type of the weights in the page [float16 above a million "
+    "parameters].",
+    "--html FILE": "Write the coloured text to this HTML file.",
+    "--plot FILE": "Draw a plot to this .svg file.",
+    "--output -o FILE": "The file to write; - writes to standard output.",
+    "--force": "Overwrite the file if it exists.",
+}
+"""The help of an option, by its names and the placeholder of its value."""
 
-# ---- settings
+LIMITS: dict[str, tuple[int, int | None]] = {
+    "length": (0, None),
+    "seeds": (1, 100),
+    "top_k": (1, None),
+    "count": (1, None),
+    "hidden": (1, 4096),
+    "distance": (1, 10_000),
+    "positions": (1, 100_000),
+    "steps_back": (1, 100),
+    "rows": (1, None),
+    "unit": (0, None),
+    "top": (1, None),
+    "layer": (1, None),
+}
+"""The lowest and the highest value of an option."""
 
-Config = Annotated[
-    Path | None, Option("--config", "-c", help="A settings file in YAML.", metavar="FILE")
-]
-Sets = Annotated[
-    list[str] | None,
-    Option(
-        "--set", "-s", help="Change a setting, for example model.hidden=512.", metavar="KEY=VALUE"
-    ),
-]
-Seed = Annotated[
-    int | None,
-    Option("--seed", help="The random seed; equal seeds give equal results.", metavar="N"),
-]
-Steps = Annotated[int | None, Option("--steps", help="Training budget in updates.", metavar="N")]
-Epochs = Annotated[
-    float | None, Option("--epochs", help="Training budget in passes over the text.", metavar="X")
-]
-Minutes = Annotated[
-    float | None, Option("--minutes", help="Training budget in minutes.", metavar="X")
-]
-Name = Annotated[
-    str | None,
-    Option(
-        "--name",
-        help="Suffix of the run directory's name [the name of the text]; of a sweep, the name of "
-        "its directory [the name of the file].",
-        metavar="NAME",
-    ),
-]
-RunsDir = Annotated[
-    Path | None,
-    Option("--runs-dir", help="The directory for run directories [runs].", metavar="DIR"),
-]
+OTHER_NAMES = {"as_json": "json", "sets": "set", "existing": "runs", "mistake": "break"}
+"""Options whose names Python needs for something else."""
 
-# ---- models to analyse
+_SPELLINGS = {
+    names.split()[0].partition("/")[0].removeprefix("--").replace("-", "_"): names
+    for names in OPTIONS
+}
 
-Cells = Annotated[
-    str | None,
-    Option("--cells", help="The cells to compare, separated by commas.", metavar="A,B,..."),
-]
-Hidden = Annotated[
-    int | None,
-    Option(
-        "--hidden", min=1, max=4096, help="Number of units of an untrained model [64].", metavar="N"
-    ),
-]
-Distance = Annotated[
-    int,
-    Option(
-        "--distance",
-        min=1,
-        max=10_000,
-        help="Number of steps back to follow the gradient.",
-        metavar="N",
-    ),
-]
-Positions = Annotated[
-    int,
-    Option(
-        "--positions",
-        min=1,
-        max=100_000,
-        help="Number of positions of the text to measure at.",
-        metavar="N",
-    ),
-]
 
-# ---- the answer
+def described(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose parameters are annotated with their words."""
+    for name, kind in command.__annotations__.items():
+        if name != "return":
+            command.__annotations__[name] = Annotated[kind, _argument_or_option(name)]
+    return command
 
-Json = Annotated[bool, Option("--json", help="Print JSON.")]
-Plot = Annotated[
-    Path | None, Option("--plot", help="Draw a plot to this .svg file.", metavar="FILE")
-]
-Output = Annotated[
-    Path | None,
-    Option(
-        "--output", "-o", help="The file to write; - writes to standard output.", metavar="FILE"
-    ),
-]
-Force = Annotated[bool, Option("--force", help="Overwrite the file if it exists.")]
+
+def _argument_or_option(name: str) -> Any:
+    if name in ARGUMENTS:
+        placeholder, help = ARGUMENTS[name]
+        return Argument(metavar=placeholder, help=help)
+    spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
+    *names, last = spelling.split()
+    metavar = None if last.startswith("-") else last
+    least, most = LIMITS.get(name, (None, None))
+    names += [last] if metavar is None else []
+    return Option(*names, help=OPTIONS[spelling], metavar=metavar, min=least, max=most)

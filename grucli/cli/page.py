@@ -2,41 +2,22 @@
 
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from typer import Option
-
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import CorpusError, UsageError
 from grucli.files import check_output, read_small
 from grucli.pages import build
 from grucli.run.run import Run
 
-Weights = Annotated[
-    Literal["float32", "float16"] | None,
-    Option(
-        "--weights",
-        help="Type of the weights in the page [float16 above a million parameters].",
-        metavar="float32|float16",
-    ),
-]
-Passage = Annotated[
-    str | None,
-    Option(
-        "--passage",
-        help="A text that the page shows first; - reads standard input [a sample of the model].",
-        metavar="FILE",
-    ),
-]
-
 
 def page(
-    run: options.Run,
-    output: options.Output = None,
-    passage: Passage = None,
-    weights: Weights = None,
-    force: options.Force = False,
+    run: Path,
+    output: Path | None = None,
+    passage: str | None = None,
+    weights: Literal["float32", "float16"] | None = None,
+    force: bool = False,
 ) -> None:
     """Write the model as one HTML page, which runs it in any browser, without a network.
 

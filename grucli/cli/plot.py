@@ -1,20 +1,15 @@
 """``grucli plot``: the curves of runs in the terminal, or in a file."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal
-
-from typer import Option
+from pathlib import Path
+from typing import Literal
 
 from grucli.charts import Curve, letter, svg, text, typical_top
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.errors import UsageError
 from grucli.run.run import Run, common_noun, loss_axis
 from grucli.run.verdict import about_dropout
 
-By = Annotated[
-    Literal["step", "chars", "time"],
-    Option("--by", help="The horizontal axis.", metavar="step|chars|time"),
-]
 COLUMNS = {"step": "step", "chars": "chars", "time": "elapsed_s"}
 AXES = {"step": "step", "chars": "{}s", "time": "seconds"}
 
@@ -22,7 +17,10 @@ NARROWEST, WIDEST, LINES = 40, 100, 14  # columns of a chart, and its lines
 
 
 def plot(
-    runs: options.Runs, by: By = "step", output: options.Output = None, force: options.Force = False
+    runs: list[Path],
+    by: Literal["step", "chars", "time"] = "step",
+    output: Path | None = None,
+    force: bool = False,
 ) -> None:
     """Draw the losses of runs: one run with training and validation, several with validation.
 

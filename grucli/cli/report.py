@@ -3,7 +3,7 @@
 from itertools import chain
 from pathlib import Path
 
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.errors import GrucliError, UsageError
 from grucli.files import check_output
 from grucli.run import report as reports
@@ -11,7 +11,7 @@ from grucli.run.conclusion import conclude_run, sentences
 from grucli.run.run import Run
 
 
-def report(runs: options.Runs, output: options.Output = None, force: options.Force = False) -> None:
+def report(runs: list[Path], output: Path | None = None, force: bool = False) -> None:
     """Write a report of a run, or of several runs that are compared, as one HTML page.
 
     The page needs no network. Without --output, the report of one run is

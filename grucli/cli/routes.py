@@ -1,46 +1,28 @@
 """``grucli routes``: show the routes that a gradient takes back through time."""
 
 from collections.abc import Iterator
-from typing import Annotated
+from pathlib import Path
 
 import typer
-from typer import Option
 
 from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts, measure
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.cli.subjects import choose_subjects
 from grucli.errors import UsageError
 
-CellName = Annotated[
-    str | None,
-    Option("--cell", help="Cell of an untrained model: gru, lstm or rnn [gru].", metavar="NAME"),
-]
-StepsBack = Annotated[
-    int,
-    Option(
-        "--steps-back",
-        "-k",
-        min=1,
-        max=100,
-        help="Number of steps back over which to enumerate all compositions.",
-        metavar="K",
-    ),
-]
-Rows = Annotated[int, Option("--rows", min=1, help="Number of compositions to show.", metavar="N")]
-
 
 def routes(
-    run: options.OptionalRun = None,
-    cell: CellName = None,
-    steps_back: StepsBack = 2,
-    distance: options.Distance = 64,
-    text: options.Text = None,
-    positions: options.Positions = 64,
-    hidden: options.Hidden = None,
-    rows: Rows = 16,
-    plot: options.Plot = None,
-    force: options.Force = False,
-    as_json: options.Json = False,
+    run: Path | None = None,
+    cell: str | None = None,
+    steps_back: int = 2,
+    distance: int = 64,
+    text: str | None = None,
+    positions: int = 64,
+    hidden: int | None = None,
+    rows: int = 16,
+    plot: Path | None = None,
+    force: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Count, name and measure the routes of the gradient from step t back to step t-k.
 

@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from typer import Argument
-
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.run.run import runs as list_runs
 
-Directory = Annotated[Path, Argument(help="The directory of the runs.", metavar="DIR")]
 # Columns that a narrow terminal does not show; the first of them goes first.
 LEAST_USED = ("step", "corpus", "dropout", "lr", "budget")
 
 
-def runs(directory: Directory = Path("runs"), as_json: options.Json = False) -> None:
+def runs(directory: Path = Path("runs"), as_json: bool = False) -> None:
     """List the runs, newest first: status, best validation loss, model, settings, corpus."""
     listed = list_runs(directory)
     if not listed:
@@ -26,14 +23,9 @@ def runs(directory: Directory = Path("runs"), as_json: options.Json = False) -> 
 
 
 def _lines(records: list[dict[str, Any]]) -> Iterator[str]:
+    rows = [
+        [render.cell(value, ".4f" if name == "loss" else ".4g") for name, value in record.items()]
+        for record in records
+    ]
     if records:
-        rows = [[_cell(name, value) for name, value in record.items()] for record in records]
         yield from render.table([list(records[0]), *rows], words=True, drop=LEAST_USED)
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if name == "loss":
-        return f"{value:.4f}"
-    return f"{value:g}" if isinstance(value, float) else str(value)

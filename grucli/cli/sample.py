@@ -6,13 +6,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from typer import Option
-
-from grucli.cli import options, render
+from grucli.cli import render
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.data.vocabulary import Vocabulary
+from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.run.run import load
@@ -21,70 +19,23 @@ from grucli.sampling import Sample, Samples
 LONGEST_PROMPT = 2**22  # bytes
 MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes of memory
 
-Temperature = Annotated[
-    float,
-    Option(
-        "--temperature",
-        "-t",
-        help="Below 1: more predictable; above 1: more varied; 0: the most probable character.",
-        metavar="T",
-    ),
-]
-TopK = Annotated[
-    int | None,
-    Option("--top-k", min=1, help="Use only the K most probable characters.", metavar="K"),
-]
-TopP = Annotated[
-    float | None,
-    Option(
-        "--top-p",
-        help="Use only the most probable characters that together reach probability P.",
-        metavar="P",
-    ),
-]
-Prompt = Annotated[str | None, Option("--prompt", "-p", help="Text to continue.", metavar="TEXT")]
-PromptFile = Annotated[
-    str | None,
-    Option("--prompt-file", help="File to continue; - reads standard input.", metavar="FILE"),
-]
-Count = Annotated[int, Option("--count", "-c", min=1, help="Number of samples.", metavar="N")]
-Stop = Annotated[
-    list[str] | None,
-    Option(
-        "--stop",
-        help="End a sample before this text, which must begin after the prompt; \\n, \\t and \\\\ "
-        "are escapes.",
-        metavar="TEXT",
-    ),
-]
-Separator = Annotated[
-    str | None,
-    Option(
-        "--separator",
-        help="The text between samples [a line of three dashes; a line end between documents].",
-        metavar="TEXT",
-    ),
-]
-Echo = Annotated[bool, Option("--echo/--no-echo", help="Print the prompt before its continuation.")]
-Raw = Annotated[bool, Option("--raw", help="Send control characters to the terminal as they are.")]
-
 
 def sample(
-    run: options.Run,
-    length: options.Length = 500,
-    temperature: Temperature = 0.8,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    prompt: Prompt = None,
-    prompt_file: PromptFile = None,
-    unknown: options.Unknown = "error",
-    count: Count = 1,
-    stop: Stop = None,
-    separator: Separator = None,
-    seed: options.Seed = None,
-    echo: Echo = True,
-    as_json: options.Json = False,
-    raw: Raw = False,
+    run: Path,
+    length: int = 500,
+    temperature: float = 0.8,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    prompt: str | None = None,
+    prompt_file: str | None = None,
+    unknown: Unknown = "error",
+    count: int = 1,
+    stop: list[str] | None = None,
+    separator: str | None = None,
+    seed: int | None = None,
+    echo: bool = True,
+    as_json: bool = False,
+    raw: bool = False,
 ) -> None:
     """Generate text like the corpus. If the corpus is a list, each sample is one line.
 

@@ -3,12 +3,11 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from typer import Argument, Option
 
-from grucli.cli import narrate, options, render
+from grucli.cli import narrate, render
 from grucli.cli.options import command_line
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
@@ -28,40 +27,15 @@ from grucli.training.events import Evaluated, Started, Stepped
 SILENCE = 30.0  # seconds after which an evaluation of a long trial is shown
 LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
-SweepFile = Annotated[
-    Path | None,
-    Argument(
-        help="A settings file whose values may be ranges; docs/sweeps.md describes it.",
-        metavar="SWEEP.yaml",
-    ),
-]
-Storage = Annotated[
-    str | None,
-    Option(
-        "--storage",
-        help="Keep the study in this database, such as postgresql://user@host/name [a journal "
-        "beside the runs].",
-        metavar="URL",
-    ),
-]
-Show = Annotated[
-    Path | None,
-    Option(
-        "--show",
-        help="Show the results of a study, such as runs/sweep, and train nothing.",
-        metavar="STUDY",
-    ),
-]
-
 
 def sweep(
-    config: SweepFile = None,
-    corpus: options.Corpus = None,
-    name: options.Name = None,
-    runs_dir: options.RunsDir = None,
-    storage: Storage = None,
-    show: Show = None,
-    as_json: options.Json = False,
+    ranges: Path | None = None,
+    corpus: list[str] | None = None,
+    name: str | None = None,
+    runs_dir: Path | None = None,
+    storage: str | None = None,
+    show: Path | None = None,
+    as_json: bool = False,
 ) -> None:
     """Train many runs whose settings Optuna chooses, and print the path of their directory.
 
@@ -70,7 +44,7 @@ def sweep(
     --show prints the trials, the best one first, and writes the best settings and a report.
     """
     if show is not None:
-        if config is not None or name is not None:
+        if ranges is not None or name is not None:
             raise UsageError("--show shows a study; leave out the file, the text and --name")
         by_name = show == Path(show.name) and not show.is_dir()
         summary = read_study((runs_dir or Path("runs")) / show if by_name else show, storage)
@@ -79,11 +53,11 @@ def sweep(
         return
     if as_json:
         raise UsageError("--json is for --show")
-    if config is None:
+    if ranges is None:
         raise UsageError(
             "name a sweep file and a text: grucli sweep SWEEP.yaml FILE; --show STUDY shows a study"
         )
-    _sweep(config, corpus or [], name, runs_dir, storage)
+    _sweep(ranges, corpus or [], name, runs_dir, storage)
 
 
 def _sweep(
@@ -135,7 +109,7 @@ class SweepDisplay:
             elif isinstance(event, Complete):
                 complete = True
             elif isinstance(event, Started):
-                narrate.say_notes(() if self.noted else event.notes)
+                render.warn(*(() if self.noted else event.notes))
                 self.noted = True
             else:
                 narrate.warn(event)
@@ -166,13 +140,7 @@ class SweepDisplay:
 
 
 def _values(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_cell(value)}" for key, value in values.items())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "-" if value is None else str(value)
+    return ", ".join(f"{key} {render.cell(value)}" for key, value in values.items())
 
 
 # ---- the results
@@ -198,9 +166,9 @@ def _lines(summary: Summary) -> Iterator[str]:
 
 
 def _row(trial: TrialRecord, keys: list[str]) -> list[str]:
-    loss = "-" if trial.loss is None else f"{trial.loss:.4f}"
-    values = [_cell(trial.values.get(key)) for key in keys]
-    return [str(trial.number), trial.status, loss, _cell(trial.step), *values]
+    loss, step = render.cell(trial.loss, ".4f"), render.cell(trial.step)
+    values = [render.cell(trial.values.get(key)) for key in keys]
+    return [str(trial.number), trial.status, loss, step, *values]
 
 
 def _say_best(summary: Summary) -> None:

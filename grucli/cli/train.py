@@ -6,14 +6,14 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import typer
-from typer import Option
 
-from grucli.cli import narrate, options, render
+from grucli.cli import narrate, render
 from grucli.cli.request import request
 from grucli.config import to_yaml
+from grucli.data.vocabulary import Unknown
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 from grucli.threads import STOP_SIGNALS, stop_signals
@@ -26,53 +26,25 @@ from grucli.training.session import StoppedAtOnce
 T = TypeVar("T")
 E = TypeVar("E")
 
-Resume = Annotated[
-    Path | None,
-    Option("--resume", help="Continue this run from its last checkpoint.", metavar="RUN"),
-]
-InitFrom = Annotated[
-    Path | None,
-    Option(
-        "--init-from",
-        help="Start a new run from the weights of this run or checkpoint.",
-        metavar="RUN|CKPT",
-    ),
-]
-ExtendVocabulary = Annotated[
-    bool,
-    Option(
-        "--extend-vocabulary",
-        help="With --init-from: add the characters that the weights do not know to the vocabulary.",
-    ),
-]
-PrintConfig = Annotated[
-    bool, Option("--print-config", help="Print the settings as YAML, and train nothing.")
-]
-DryRun = Annotated[bool, Option("--dry-run", help="Show the plan, and train nothing.")]
-Mpi = Annotated[
-    bool, Option("--mpi", help="Train one run with all processes that mpiexec has started.")
-]
-Quiet = Annotated[bool, Option("--quiet", "-q", help="Show no progress and no samples.")]
-
 
 def train(
-    corpus: options.Corpus = None,
-    config: options.Config = None,
-    sets: options.Sets = None,
-    name: options.Name = None,
-    runs_dir: options.RunsDir = None,
-    seed: options.Seed = None,
-    steps: options.Steps = None,
-    epochs: options.Epochs = None,
-    minutes: options.Minutes = None,
-    resume: Resume = None,
-    init_from: InitFrom = None,
-    unknown: options.Unknown = "error",
-    extend_vocabulary: ExtendVocabulary = False,
-    print_config: PrintConfig = False,
-    dry_run: DryRun = False,
-    mpi: Mpi = False,
-    quiet: Quiet = False,
+    corpus: list[str] | None = None,
+    config: Path | None = None,
+    sets: list[str] | None = None,
+    name: str | None = None,
+    runs_dir: Path | None = None,
+    seed: int | None = None,
+    steps: int | None = None,
+    epochs: float | None = None,
+    minutes: float | None = None,
+    resume: Path | None = None,
+    init_from: Path | None = None,
+    unknown: Unknown = "error",
+    extend_vocabulary: bool = False,
+    print_config: bool = False,
+    dry_run: bool = False,
+    mpi: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Train a model on a text and print the path of the run directory.
 

@@ -171,12 +171,10 @@ def _equal_entry(name: str, chunks: Iterator[Ids]) -> Encoded | None:
     """The entry of a name if it holds these ids."""
     if (entry := find(name)) is None:
         return None
-    end = 0
+    content = hashlib.sha256()
     for chunk in chunks:
-        if not np.array_equal(entry.ids[end : end + len(chunk)], chunk):
-            return None
-        end += len(chunk)
-    return entry if end == len(entry.ids) else None
+        content.update(chunk.tobytes())
+    return entry if content.hexdigest() == entry.facts["ids_sha256"] else None
 
 
 def _hash_and_largest(file: BinaryIO, dtype: np.dtype[Any]) -> tuple[str, int]:

@@ -141,9 +141,10 @@ class _Reading:
         _, points, _ = next(symbols_of(text.files[0], self.data))
         unknown: Unknown = "error" if vocabulary is None else self.unknown
         try:
-            ids = _vocabulary_of(entry.facts, self.data).number(points, unknown)
+            ids = _vocabulary_of(entry.facts, self.data).find(points, unknown)
         except UnknownCharacterError:
             return None
+        ids = ids[ids >= 0]
         return entry if np.array_equal(ids, entry.ids[: len(ids)]) else None
 
     def read(

@@ -23,8 +23,7 @@ MANY = 0.05  # with more of them than this share, bytes that are not UTF-8 are b
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 NO_TEXT = "give a text file"
-SAVE_AS_TEXT = "open it in the program that made it, save it as plain text (.txt), and give that"
-UNPACK = "unpack it, and give the text files in it"
+OLD_OFFICE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP = rb"PK(\x03\x04|\x05\x06).*"
 
 
@@ -33,67 +32,52 @@ class FileType(NamedTuple):
 
     name: str  # with its article
     advice: str  # how to get a text from such a file
-    start: bytes = b""  # the pattern of its first bytes
 
 
-BINARY = FileType("binary data", NO_TEXT, rb"\x93NUMPY|\x89HDF\r\n|PAR1\x15|OTTO\0|wOF[F2]\0")
-TYPES = (  # the first whose pattern fits decides
-    FileType("a Word document", SAVE_AS_TEXT, ZIP + rb"word/"),
-    FileType(
-        "an Excel workbook", "save the sheet as text (.csv or .txt), and give that", ZIP + rb"xl/"
-    ),
-    FileType("a PowerPoint presentation", SAVE_AS_TEXT, ZIP + rb"ppt/"),
-    FileType(
-        "an EPUB book", "convert it to plain text, and give that", ZIP + rb"application/epub\+zip"
-    ),
-    FileType("an OpenDocument file", SAVE_AS_TEXT, ZIP + rb"application/vnd\.oasis\.opendocument"),
-    FileType("a NumPy archive, such as a checkpoint", NO_TEXT, ZIP + rb"\.npy"),
-    FileType("a zip archive", UNPACK, ZIP),
-    FileType("a document in Rich Text Format", SAVE_AS_TEXT, rb"\{\\rtf"),
-    FileType(
-        "an Office document of the old format (.doc, .xls, .ppt)",
-        SAVE_AS_TEXT,
-        rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
-    ),
-    FileType(
-        "a PDF document",
-        "extract its text, for example with pdftotext, and give that",
-        rb"\s*%PDF-",
-    ),
-    FileType(
-        "a gzip file", "give its name the ending .gz, or unpack it with gunzip", rb"\x1f\x8b\x08"
-    ),
-    FileType("a bzip2 file", "unpack it with bunzip2", rb"BZh91AY&SY"),
-    FileType("an xz file", "unpack it with unxz", rb"\xfd7zXZ\0"),
-    FileType("a zstd file", "unpack it with unzstd", rb"\x28\xb5\x2f\xfd"),
-    FileType("a tar archive", UNPACK, rb".{257}ustar[\0 ]"),
-    FileType("a 7z archive", UNPACK, rb"7z\xbc\xaf\x27\x1c"),
-    FileType("a RAR archive", UNPACK, rb"Rar!\x1a\x07"),
-    FileType("a database of SQLite", "export its texts, and give those", rb"SQLite format 3\0"),
-    FileType(
-        "an image",
-        NO_TEXT,
-        rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*"
+KINDS = {
+    "open it in the program that made it, save it as plain text (.txt), and give that": {
+        "a Word document": ZIP + rb"word/",
+        "a PowerPoint presentation": ZIP + rb"ppt/",
+        "an OpenDocument file": ZIP + rb"application/vnd\.oasis\.opendocument",
+        "a document in Rich Text Format": rb"\{\\rtf",
+        "an Office document of the old format (.doc, .xls, .ppt)": OLD_OFFICE,
+    },
+    "save the sheet as text (.csv or .txt), and give that": {"an Excel workbook": ZIP + rb"xl/"},
+    "convert it to plain text, and give that": {"an EPUB book": ZIP + rb"application/epub\+zip"},
+    "extract its text, for example with pdftotext, and give that": {
+        "a PDF document": rb"\s*%PDF-",
+    },
+    "export its texts, and give those": {"a database of SQLite": rb"SQLite format 3\0"},
+    "give its name the ending .gz, or unpack it with gunzip": {"a gzip file": rb"\x1f\x8b\x08"},
+    "unpack it with bunzip2": {"a bzip2 file": rb"BZh91AY&SY"},
+    "unpack it with unxz": {"an xz file": rb"\xfd7zXZ\0"},
+    "unpack it with unzstd": {"a zstd file": rb"\x28\xb5\x2f\xfd"},
+    NO_TEXT: {
+        "a NumPy archive, such as a checkpoint": ZIP + rb"\.npy",
+        "an image": rb"\x89PNG\r\n|\xff\xd8\xff|GIF8[79]a|II\*\0|MM\0\*"
         rb"|RIFF.{4}WEBP|\0\0\0.ftyp(heic|heix|mif1|avif)|BM.{4}\0{4}",
-    ),
-    FileType(
-        "a sound or video file",
-        NO_TEXT,
-        rb"ID3[\x02-\x04]|OggS\0|fLaC\0|\xff\xfb|\x1aE\xdf\xa3|RIFF.{4}(WAVE|AVI )|\0\0\0.ftyp",
-    ),
-    FileType(
-        "a compiled program",
-        NO_TEXT,
-        rb"\x7fELF|\xca\xfe\xba\xbe|\0asm|\xcf\xfa\xed\xfe|MZ.{0,61}\0",
-    ),
-    BINARY,
-)
+        "a sound or video file": rb"ID3[\x02-\x04]|OggS\0|fLaC\0|\xff\xfb|\x1aE\xdf\xa3"
+        rb"|RIFF.{4}(WAVE|AVI )|\0\0\0.ftyp",
+        "a compiled program": rb"\x7fELF|\xca\xfe\xba\xbe|\0asm|\xcf\xfa\xed\xfe|MZ.{0,61}\0",
+        "binary data": rb"\x93NUMPY|\x89HDF\r\n|PAR1\x15|OTTO\0|wOF[F2]\0",
+    },
+    "unpack it, and give the text files in it": {
+        "a tar archive": rb".{257}ustar[\0 ]",
+        "a 7z archive": rb"7z\xbc\xaf\x27\x1c",
+        "a RAR archive": rb"Rar!\x1a\x07",
+        "a zip archive": ZIP,
+    },
+}
+"""Types of files by the advice on them, and by name; the first whose pattern fits decides."""
 
 
 def recognize(start: bytes, encoding: str = "utf-8") -> FileType | None:
     """The type of a file that is not text, by its first bytes (``START`` of them), or None."""
-    fitting = (kind for kind in TYPES if re.match(kind.start, start, re.DOTALL))
-    return next(fitting, None) or _by_controls(start, encoding)
+    for advice, kinds in KINDS.items():
+        for name, pattern in kinds.items():
+            if re.match(pattern, start, re.DOTALL):
+                return FileType(name, advice)
+    return _by_controls(start, encoding)
 
 
 def _by_controls(start: bytes, encoding: str) -> FileType | None:
@@ -108,7 +92,8 @@ def _by_controls(start: bytes, encoding: str) -> FileType | None:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
         controls = len(start) - len(start.translate(None, CONTROLS))
-        return BINARY if b"\0" in start or controls > MANY * len(start) else None
+        if b"\0" in start or controls > MANY * len(start):
+            return FileType("binary data", NO_TEXT)
     return None
 
 

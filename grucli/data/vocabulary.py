@@ -77,13 +77,6 @@ class Vocabulary:
         (index,) = self.find(np.array([LINE_END], np.uint32), "skip")
         return int(index) if index >= 0 else None
 
-    def number(
-        self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
-    ) -> npt.NDArray[np.intp]:
-        """Ids of symbols, without those to be left out; arguments and errors as of ``find``."""
-        ids = self.find(symbols, unknown, unseen)
-        return ids[ids >= 0]
-
     def find(
         self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
     ) -> npt.NDArray[np.intp]:
@@ -107,8 +100,9 @@ class Vocabulary:
     def encode(
         self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
     ) -> npt.NDArray[np.intp]:
-        """Ids of a text; errors as of ``points`` and ``find``."""
-        return self.number(self.points(text), unknown, unseen)
+        """Ids of a text, without those to be left out."""
+        ids = self.find(self.points(text), unknown, unseen)
+        return ids[ids >= 0]
 
     def points(self, text: str | bytes) -> Ids:
         """The code points or byte values of a text, (N,).

@@ -5,15 +5,13 @@ compressed. Equal content gives equal bytes, so the hashes of two files tell whe
 The reader checks every name, shape and type against the settings before it allocates memory.
 """
 
-import io
 import json
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -150,6 +148,16 @@ class Checkpoint:
         others = [self.moments.m, self.moments.v, self.state]
         return _in_range(self.model.params.flat) and all(np.isfinite(x).all() for x in others)
 
+    def copy(self) -> "Checkpoint":
+        """The state as it is now, which can be written while training goes on."""
+        return replace(
+            self,
+            model=self.model.astype(np.float32),
+            moments=Moments(self.moments.m.copy(), self.moments.v.copy()),
+            state=self.state.copy(),
+            progress=replace(self.progress),
+        )
+
     def go_back_to(self, earlier: "Checkpoint", lr_factor: float) -> None:
         """Return to an earlier checkpoint of the same run, in place, with other learning rates."""
         self.model.params.flat[:] = earlier.model.params.flat
@@ -209,29 +217,8 @@ def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
     return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
 
 
-@dataclass(frozen=True)
-class Copy:
-    """A checkpoint that waits to be written while training goes on: its file, and its progress."""
-
-    content: bytes
-    progress: Progress
-
-
-def copied(checkpoint: Checkpoint) -> Copy:
-    file = io.BytesIO()
-    _fill(file, checkpoint)
-    return Copy(file.getvalue(), replace(checkpoint.progress))
-
-
-def write(path: Path, checkpoint: Checkpoint | Copy) -> None:
+def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, completely or not at all. It is verified before it replaces a file."""
-    replace_file(path, partial(_fill, checkpoint=checkpoint), read_back)
-
-
-def _fill(file: BinaryIO, checkpoint: Checkpoint | Copy) -> None:
-    if isinstance(checkpoint, Copy):
-        file.write(checkpoint.content)
-        return
     arrays = {  # equal bytes need this order
         "meta": _meta(checkpoint),
         "vocabulary": checkpoint.vocabulary.symbols,
@@ -241,7 +228,7 @@ def _fill(file: BinaryIO, checkpoint: Checkpoint | Copy) -> None:
         "adam.v": checkpoint.moments.v,
         "state": checkpoint.state,
     }
-    np.savez(file, **arrays)  # type: ignore[arg-type]
+    replace_file(path, lambda file: np.savez(file, **arrays), read_back)  # type: ignore[arg-type]
 
 
 def read(path: Path) -> Checkpoint:

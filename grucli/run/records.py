@@ -29,7 +29,7 @@ from pydantic import (
 
 from grucli.config import NOUNS
 from grucli.errors import CheckpointError
-from grucli.files import open_file, read_json
+from grucli.files import read_json, read_small
 
 # The files that the program writes into a run directory, except those named by step.
 OWN_FILES = frozenset(
@@ -260,16 +260,13 @@ def metrics_until(path: Path, step: int) -> str:
 def _rows(path: Path) -> Sequence[tuple[Metrics, str]]:
     """The rows, each with its line."""
     try:
-        with open_file(path) as file:
-            if os.fstat(file.fileno()).st_size > METRICS_LIMIT:
-                raise OSError(f"longer than {METRICS_LIMIT:,} bytes")
-            lines = [raw for raw in file if raw.endswith(b"\n")]
+        *lines, _ = read_small(path, METRICS_LIMIT).split(b"\n")
     except OSError as error:
         raise CheckpointError(
             f"{path}: cannot be read: {_reason(error)}; without this file (move it away) a run "
             "can be resumed, but not compared"
         ) from None
-    if lines and lines[0] != HEADER_LINE.encode():
+    if lines and lines[0] + b"\n" != HEADER_LINE.encode():
         raise _foreign(path, 1)
     return [_row(path, number, raw) for number, raw in enumerate(lines[1:], start=2)]
 
@@ -277,8 +274,8 @@ def _rows(path: Path) -> Sequence[tuple[Metrics, str]]:
 def _row(path: Path, number: int, raw: bytes) -> tuple[Metrics, str]:
     try:
         line = raw[:LINE_LIMIT].decode()
-        cells = line.removesuffix("\n").split(",")
-        return _METRICS.validate_python(dict(zip(HEADER, cells, strict=True))), line
+        row = dict(zip(HEADER, line.split(","), strict=True))
+        return _METRICS.validate_python(row), f"{line}\n"
     except ValueError:  # the errors of pydantic and of decoding are ValueErrors
         raise _foreign(path, number) from None
 

@@ -293,9 +293,12 @@ class Run:
         """The paths of the text, which can be read again; ``-`` is standard input."""
         paths = self.info.corpus.paths
         if paths is None:
-            raise CheckpointError(
-                f"{self.path / 'run.json'}: does not name the corpus; give it again"
+            reason = (
+                f"{self.path}: is outside its run directory, which records the text"
+                if self._is_alone
+                else f"{self.path / 'run.json'}: does not name the corpus"
             )
+            raise CheckpointError(f"{reason}; name a text")
         for path in paths:
             if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
                 raise CheckpointError(f"{path}: is a pipe or a device; give the corpus again")
@@ -313,13 +316,6 @@ class Run:
             CheckpointError: the run does not record the text, or the text was standard input.
             CorpusError: the text has changed.
         """
-        if self.info.corpus.paths is None:
-            reason = (
-                f"{self.path}: is outside its run directory, which records the text"
-                if self._is_alone
-                else f"{self.path / 'run.json'}: does not name the corpus"
-            )
-            raise CheckpointError(f"{reason}; name a text")
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")

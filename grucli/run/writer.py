@@ -25,7 +25,7 @@ from grucli.errors import CheckpointError, RunError, UsageError
 from grucli.files import replace_text
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
-from grucli.run.checkpoint import Checkpoint, Copy, Progress
+from grucli.run.checkpoint import Checkpoint, Progress
 from grucli.run.records import Metrics, Pointer, RunInfo, step_in
 from grucli.run.run import CheckpointFolder, Run, Which
 
@@ -41,7 +41,7 @@ class CheckpointWriter(CheckpointFolder):
         self._check_writable = check_writable  # raises a RunError if this process may not write
         self._written: dict[Which, Pointer] = {}
 
-    def save(self, checkpoint: Checkpoint | Copy, *, best: bool, keep: int) -> Path:
+    def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
         """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept."""
         self._check_writable()
         path = self.file_of(checkpoint.progress.step)
@@ -52,13 +52,8 @@ class CheckpointWriter(CheckpointFolder):
         return path
 
     def pointer(self, which: Which) -> Pointer | None:
-        """The pointer in the file, or the one that this object has written if that is damaged."""
-        try:
-            return super().pointer(which)
-        except CheckpointError:
-            if which not in self._written:
-                raise
-            return self._written[which]
+        """What this object has written, whatever has happened to the file since."""
+        return self._written.get(which) or super().pointer(which)
 
     def _point(self, pointers: Iterable[Which], path: Path, progress: Progress) -> None:
         self._check_writable()
@@ -78,23 +73,17 @@ class CheckpointWriter(CheckpointFolder):
         Its best step and loss change if the best checkpoint is lost; a note then says so.
         """
         progress = checkpoint.progress
-        if not self._names("last", progress.step):
-            self._point(["last"], path, progress)
-        if progress.best_step is None or self._names("best", progress.best_step):
+        self._point(["last"], path, progress)
+        if progress.best_step is None:
             return []
+        with contextlib.suppress(CheckpointError):
+            pointer = self.pointer("best")
+            if pointer and pointer.step == self.read("best").progress.step == progress.best_step:
+                return []
         best, then = self._best_of(path, progress)
         progress.best_step, progress.best_loss = then.step, then.loss
         self._point(["best"], best, then)
         return [f"{self.path / 'best.json'}: was damaged; it names {best.name} now"]
-
-    def _names(self, which: Which, step: int) -> bool:
-        """Whether a pointer names an intact checkpoint of this step."""
-        try:
-            pointer = self.pointer(which)
-            named = pointer is not None and pointer.step == step
-            return named and self.read(which).progress.step == step
-        except CheckpointError:
-            return False
 
     def _best_of(self, path: Path, progress: Progress) -> tuple[Path, Progress]:
         """The best intact checkpoint of an evaluation; ``path`` if there is none."""

@@ -12,13 +12,11 @@ from pathlib import Path
 from typing import Literal
 
 from grucli.files import TRANSIENT
-from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import Metrics, WentBack
 from grucli.run.writer import RunWriter
 from grucli.training.events import Evaluated, Event, Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
-from grucli.training.step import Update
 
 RETRY_MINUTES = 1.0  # until the program tries again to write a checkpoint
 
@@ -43,10 +41,10 @@ class Recorder:
 
     # ---- rows and samples
 
-    def count(self, update: Update, seconds: float) -> None:
+    def count(self, chars: int, seconds: float) -> None:
         """Add the time and characters of a step, for the speed in the next row."""
         self.row_seconds += seconds
-        self.row_chars += update.chars
+        self.row_chars += chars
 
     def log(self) -> Iterator[Logged | NotWritten]:
         """Write the row that ends here."""
@@ -142,8 +140,7 @@ class Recorder:
     def _let_wait(self, best: bool) -> None:
         """Put a copy of the checkpoint into the queue; of many, only those that would be kept."""
         keep, save = self.plan.settings.train.keep, self.run.checkpoints.save
-        copy = checkpoints.copied(self.checkpoint)
-        self.unwritten.append(partial(save, copy, best=best, keep=keep))
+        self.unwritten.append(partial(save, self.checkpoint.copy(), best=best, keep=keep))
         waiting = [one for one in self.unwritten if isinstance(one, partial) and one.func == save]
         kept = waiting[-keep - 2 :] + [one for one in waiting if one.keywords["best"]][-1:]
         for one in waiting:
