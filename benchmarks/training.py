@@ -108,7 +108,8 @@ def grucli_step(
     limit_blas(1)
     how = {"model.cell": cell, "train.products": products, "train.precision": precision}
     plan = plan_of(size, cores, how)
-    return TrainStep(plan, start(plan))
+    step = TrainStep(plan, start(plan))
+    return lambda: step.update(step.gradient())
 
 
 def torch_step(size: Size, cores: int, *, bfloat16: bool) -> Callable[[], object]:

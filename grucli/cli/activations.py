@@ -49,9 +49,10 @@ def activations(
     coloured = reading.surprisal() if unit is None else reading.unit(unit)
     if html is not None:
         coloured.write_page(html)
-    render.answer(coloured.to_dict(), _coloured_lines(coloured), as_json=as_json, coloured=True)
-    if not as_json:
-        _say_legend(coloured)
+    if as_json:
+        render.write_json(coloured.to_dict())
+    else:
+        _write(coloured)
 
 
 def _correlation_lines(closest: list[Correlation], reading: Reading) -> Iterator[str]:
@@ -64,24 +65,16 @@ def _correlation_lines(closest: list[Correlation], reading: Reading) -> Iterator
     yield f"computed over {read}; --unit N colours the text"
 
 
-def _console() -> Console:
-    return Console(highlight=False, soft_wrap=True)
-
-
-def _coloured_lines(coloured: ColouredText) -> Iterator[str]:
-    """The text in colour on a terminal or if FORCE_COLOR is set, else without colour."""
+def _write(coloured: ColouredText) -> None:
+    """Write a text, in colour on a terminal or if FORCE_COLOR is set, and say what colours mean."""
     text = Text()
     for character, _, colour in coloured.coloured():
         text.append(character, Style(color="black", bgcolor="rgb({},{},{})".format(*colour)))
-    console = _console()
+    console = Console(highlight=False, soft_wrap=True)
     with console.capture() as captured:
         console.print(text)
-    yield captured.get().removesuffix("\n")
-
-
-def _say_legend(coloured: ColouredText) -> None:
-    """Say what the colours mean, or why there are none."""
-    if _console().color_system is not None:
+    render.write_raw(captured.get().encode(errors="replace"))
+    if console.color_system is not None:
         render.say(f"{coloured.what}: {coloured.legend}")
     else:
         render.warn(

@@ -46,8 +46,7 @@ def eval(
     total = _figures(sum((score for _, score in scores), NOTHING), lm.vocabulary)
     records = {"files": [{"file": file} | figures for file, figures in rows], "total": total}
     shown = [*rows, ("total", total)] if len(rows) > 1 else rows
-    table = _table(shown, lm.vocabulary, skipped=bool(total["skipped"]))
-    render.answer(records, render.table(table, drop=["perplexity"]), as_json=as_json)
+    render.answer(records, render.table(_table(shown), drop=["perplexity"]), as_json=as_json)
 
 
 def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
@@ -97,10 +96,9 @@ def _figures(score: Score, symbols: Vocabulary) -> dict[str, float]:
     }
 
 
-def _table(
-    rows: list[tuple[str, dict[str, float]]], symbols: Vocabulary, *, skipped: bool
-) -> list[tuple[str, ...]]:
-    units = (f"{symbols.noun}s", f"nats/{symbols.level}", f"bits/{symbols.level}")
-    table: list[tuple[str, ...]] = [("file", *units, "perplexity", "accuracy", "skipped")]
+def _table(rows: list[tuple[str, dict[str, float]]]) -> list[tuple[str, ...]]:
+    """A row for each text; only if characters were skipped, a column says how many."""
+    names = (name.replace("_per_", "/") for name in rows[0][1])
+    table = [("file", *names)]
     table += [(file, *map(format, figures.values(), FORMATS)) for file, figures in rows]
-    return table if skipped else [row[:-1] for row in table]
+    return table if any(figures["skipped"] for _, figures in rows) else [row[:-1] for row in table]

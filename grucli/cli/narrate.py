@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
+from rich.filesize import decimal
 from rich.progress import BarColumn, Progress, TextColumn
 
 from grucli.cli import render
@@ -43,7 +44,7 @@ def follow(session: Session, events: Iterator[Event], *, quiet: bool) -> Finishe
     shown, level = len(session.notes), session.plan.settings.data.level
     started = next(events)
     assert isinstance(started, Started)
-    say_notes(started.notes[shown:])
+    render.warn(*started.notes[shown:])
     if started.step:
         best = "" if started.best_loss is None else f", best loss so far {started.best_loss:.4f}"
         render.fact("resume", f"{started.path} at step {started.step:,}{best}")
@@ -52,40 +53,35 @@ def follow(session: Session, events: Iterator[Event], *, quiet: bool) -> Finishe
             warn(event)
     else:
         render.fact("time", f"about {render.duration(started.expected_s)}")
-        show = _show_on_terminal if render.err.is_terminal else _show_in_log
-        event = show(events, level)
+        event = _show_all(events, level)
     assert isinstance(event, Finished)
     return event
 
 
-def _show_in_log(events: Iterator[Event], level: str) -> Event:
-    """Show events as lines, but losses of training at most every ``LOG_SECONDS``."""
-    shown = -math.inf
-    for event in events:
-        due = time.monotonic() - shown >= LOG_SECONDS
-        if _show(event, level, log=due):
-            shown = time.monotonic()
-    return event
-
-
-def _show_on_terminal(events: Iterator[Event], level: str) -> Event:
+def _show_all(events: Iterator[Event], level: str) -> Event:
+    """Show events as lines, with a bar on a terminal, and elsewhere with losses of training."""
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
-    with Progress(*columns, console=render.err, transient=True, expand=True) as bar:
+    bar = Progress(*columns, console=render.err, transient=True, expand=True)
+    smooth, shown, bar.disable = 0.0, -math.inf, not render.err.is_terminal
+    with bar:
         task = bar.add_task("", total=1.0, status="")
-        smooth = 0.0
         for event in events:
             if isinstance(event, Evaluating):
                 bar.update(task, status="evaluating")
-            if not isinstance(event, Stepped):
-                _show(event, level, log=False)
-                continue
-            smooth = event.loss if not smooth else 0.95 * smooth + 0.05 * event.loss
-            status = (
-                f"loss {smooth:.3f} {smooth / math.log(2):.2f} bp{level[0]} "
-                f"{event.chars_per_s / 1000:.0f}k {level}s/s "
-                f"{render.duration(event.remaining_s)} left"
-            )
-            bar.update(task, completed=event.progress, status=status)
+            elif isinstance(event, Stepped):
+                smooth = event.loss if not smooth else 0.95 * smooth + 0.05 * event.loss
+                status = (
+                    f"loss {smooth:.3f} {smooth / math.log(2):.2f} bp{level[0]} "
+                    f"{event.chars_per_s / 1000:.0f}k {level}s/s "
+                    f"{render.duration(event.remaining_s)} left"
+                )
+                bar.update(task, completed=event.progress, status=status)
+            elif not isinstance(event, Logged):
+                _show(event, level)
+                shown = time.monotonic() if isinstance(event, Evaluated) else shown
+            elif bar.disable and time.monotonic() - shown >= LOG_SECONDS:
+                _show(event, level)
+                shown = time.monotonic()
     return event
 
 
@@ -110,10 +106,9 @@ def warn(event: Event) -> None:
         render.warn(f"{event.problem}; this has no effect on the run")
 
 
-def _show(event: Event, level: str, *, log: bool) -> bool:
-    """Show an event; with ``log``, also losses of training. Return whether a loss was shown."""
+def _show(event: Event, level: str) -> None:
     warn(event)
-    if isinstance(event, Logged) and log:
+    if isinstance(event, Logged):
         row = event.row
         render.say(
             f"step {row.step:>6,}  loss {row.loss:.4f}  {row.bpc:.3f} bp{level[0]}  "
@@ -124,7 +119,6 @@ def _show(event: Event, level: str, *, log: bool) -> bool:
     elif isinstance(event, Sampled):
         for line in _sample_lines(event.text.decode(errors="replace"), documents=event.documents):
             render.say(f"  | {line}", style="dim")
-    return isinstance(event, Evaluated) or (isinstance(event, Logged) and log)
 
 
 def _sample_lines(text: str, *, documents: bool) -> list[str]:
@@ -150,20 +144,12 @@ def say_reading(sources: Sequence[str]) -> None:
     """Say that a long text is being read, since this can take a while."""
     size = size_on_disk(expand(sources)) or 0
     if size > LONG:
-        render.fact(
-            "reading", f"about {render.size(size)} of text; this takes longest the first time"
-        )
-
-
-def say_notes(notes: Sequence[str]) -> None:
-    """Show notes, even with --quiet."""
-    for note in notes:
-        render.warn(note)
+        render.fact("reading", f"about {decimal(size)} of text; this takes longest the first time")
 
 
 def show_plan(session: Session, quiet: bool) -> None:
     """Show what will be done; with --quiet, show only the notes."""
-    say_notes(session.notes)
+    render.warn(*session.notes)
     if quiet:
         return
     plan, corpus, noun = session.plan, session.plan.corpus, session.plan.settings.data.noun
@@ -182,7 +168,7 @@ def show_plan(session: Session, quiet: bool) -> None:
     render.fact("budget", _budget(plan))
     processes = "1 process" if plan.workers == 1 else f"{plan.workers} processes"
     shared = f"; {plan.ranks.size} ranks share each batch" if plan.ranks.size > 1 else ""
-    render.fact("memory", f"{render.size(plan.memory)}, {processes}{shared}")
+    render.fact("memory", f"{decimal(plan.memory)}, {processes}{shared}")
     library = {"numpy": "NumPy", "onednn": "oneDNN"}[plan.products.library]
     render.fact("products", f"{library}, {plan.products.precision}")
     if corpus.cached_ids is not None:

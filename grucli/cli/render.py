@@ -14,7 +14,6 @@ from typing import Any
 
 from rich.cells import cell_len, chop_cells
 from rich.console import Console
-from rich.filesize import decimal
 from rich.text import Text
 
 from grucli.errors import RunError, UsageError
@@ -113,19 +112,16 @@ def write_json(value: Any) -> None:
     write_line(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def answer(records: object, lines: Iterable[str], *, as_json: bool, coloured: bool = False) -> None:
+def answer(records: object, lines: Iterable[str], *, as_json: bool = False) -> None:
     """Print the answer of a command, the records as JSON or the lines, which are made only then.
 
-    ``coloured`` lines contain colour codes for the terminal.
+    On a terminal, lines are broken between words.
     """
     if as_json:
         write_json(records)
         return
     for line in lines:
-        if coloured:
-            write_raw(f"{line}\n".encode(errors="replace"))
-        else:
-            write_line(line)
+        write_line("\n".join(wrap(line, terminal_width()) if on_terminal() else [line]))
 
 
 # ---- pages and plots
@@ -191,6 +187,13 @@ def table(
         yield "  ".join([_pad(name, widths[0]), *line]).rstrip()
 
 
+def cell(value: Any, form: str = ".4g") -> str:
+    """A value for a table."""
+    if isinstance(value, float):
+        return format(value, form)
+    return "-" if value is None else str(value)
+
+
 def _one_line(cell: str) -> str:
     line = cell.translate(LINE_BREAKING)
     return printable(line) if on_terminal() else line
@@ -225,20 +228,17 @@ def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
         yield "".join(_pad(word, each) for word in words[first : first + across]).rstrip()
 
 
-def wrapped(text: str, indent: str = "") -> Iterator[str]:
-    """Yield the lines of a paragraph of an answer; only a terminal needs more than one line."""
-    lines = wrap(text, terminal_width() - len(indent)) if on_terminal() else [text]
-    yield from (indent + line for line in lines)
-
-
-def wrap(line: str, width: int) -> list[str]:
-    """Break a line between words; a word that is wider, such as a path, stays whole."""
-    lines = [""]
-    for word in re.findall(r"\s*\S+", line):
-        if lines[-1] and cell_len(lines[-1] + word) > width:
-            lines.append(word.lstrip())
-        else:
-            lines[-1] += word
+def wrap(text: str, width: int) -> list[str]:
+    """Break lines between words, and keep their indentation; a wider word stays whole."""
+    lines = []
+    for line in text.split("\n"):
+        lines.append("")
+        indent = line[: -len(line.lstrip())]
+        for word in re.findall(r"\s*\S+", line):
+            if lines[-1] and cell_len(lines[-1] + word) > width:
+                lines.append(indent + word.lstrip())
+            else:
+                lines[-1] += word
     return lines
 
 
@@ -269,41 +269,41 @@ def bar_width(used: int) -> int:
 
 def say(text: str = "", style: str = "") -> None:
     """Show a message that is not part of the answer."""
-    _print((text, style))
+    _print(text, style)
 
 
 def fact(label: str, text: str) -> None:
     """Show a fact with a label; further lines stand below the text, not below the label."""
     lines = wrap(text, err.width - LABEL) if err.is_terminal else [text]
     for number, line in enumerate(lines):
-        _print((f"{'' if number else label:<{LABEL}}{line}", ""), whole=True)
+        _print(f"{'' if number else label:<{LABEL}}{line}", whole=True)
 
 
 def say_command(command: str) -> None:
     """Show a command on one line, without line breaks, so that it can be copied."""
-    _print((f"  {command}", ""), whole=True)
+    _print(f"  {command}", whole=True)
 
 
-def warn(text: str) -> None:
-    """Show a note about something that the user may not expect."""
-    _print(("note: ", "yellow"), (text, ""))
+def warn(*notes: str) -> None:
+    """Show notes about what the user may not expect."""
+    for note in notes:
+        _print(f"note: {note}", "yellow", len("note: "))
 
 
 def error(text: str) -> None:
-    _print(("error: ", "bold red"), (text, ""))
+    _print(f"error: {text}", "bold red", len("error: "))
 
 
-def _print(*parts: tuple[str, str], whole: bool = False) -> None:
-    """Print pairs of text and style to stderr; an error of stderr does not stop training.
+def _print(text: str, style: str = "", styled: int | None = None, *, whole: bool = False) -> None:
+    """Print a text to stderr, ``styled`` up to a column; an error does not stop training.
 
     On a terminal, lines are broken between words, unless they must stay ``whole``.
     """
-    (first, style), *rest = parts
-    text = printable("".join(part for part, _ in parts))
+    text = printable(text)
     if err.is_terminal and not whole:
-        text = "\n".join(piece for line in text.split("\n") for piece in wrap(line, err.width))
+        text = "\n".join(wrap(text, err.width))
     coloured = Text(text)
-    coloured.stylize(style, 0, len(first) if rest else None)
+    coloured.stylize(style, 0, styled)
     with contextlib.suppress(OSError):
         err.print(coloured, soft_wrap=True)
 
@@ -322,8 +322,3 @@ def duration(seconds: float) -> str:
     if minutes < 1:
         return f"{rest} s"
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def size(count: float) -> str:
-    """Return a number of bytes in words, such as "4.2 MB"."""
-    return decimal(round(count))

@@ -23,14 +23,9 @@ def runs(directory: Path = Path("runs"), as_json: bool = False) -> None:
 
 
 def _lines(records: list[dict[str, Any]]) -> Iterator[str]:
+    rows = [
+        [render.cell(value, ".4f" if name == "loss" else ".4g") for name, value in record.items()]
+        for record in records
+    ]
     if records:
-        rows = [[_cell(name, value) for name, value in record.items()] for record in records]
         yield from render.table([list(records[0]), *rows], words=True, drop=LEAST_USED)
-
-
-def _cell(name: str, value: Any) -> str:
-    if value is None:
-        return "-"
-    if name == "loss":
-        return f"{value:.4f}"
-    return f"{value:g}" if isinstance(value, float) else str(value)

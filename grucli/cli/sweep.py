@@ -109,7 +109,7 @@ class SweepDisplay:
             elif isinstance(event, Complete):
                 complete = True
             elif isinstance(event, Started):
-                narrate.say_notes(() if self.noted else event.notes)
+                render.warn(*(() if self.noted else event.notes))
                 self.noted = True
             else:
                 narrate.warn(event)
@@ -140,13 +140,7 @@ class SweepDisplay:
 
 
 def _values(values: dict[str, Any]) -> str:
-    return ", ".join(f"{key} {_cell(value)}" for key, value in values.items())
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "-" if value is None else str(value)
+    return ", ".join(f"{key} {render.cell(value)}" for key, value in values.items())
 
 
 # ---- the results
@@ -163,7 +157,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     )
     for one in summary.trials:
         if one.problem:
-            yield from render.wrapped(f"{one.number}: {one.problem}")
+            yield f"{one.number}: {one.problem}"
     if summary.importances:
         yield ""
         yield "what mattered (PED-ANOVA, shares of 1)"
@@ -172,9 +166,9 @@ def _lines(summary: Summary) -> Iterator[str]:
 
 
 def _row(trial: TrialRecord, keys: list[str]) -> list[str]:
-    loss = "-" if trial.loss is None else f"{trial.loss:.4f}"
-    values = [_cell(trial.values.get(key)) for key in keys]
-    return [str(trial.number), trial.status, loss, _cell(trial.step), *values]
+    loss, step = render.cell(trial.loss, ".4f"), render.cell(trial.step)
+    values = [render.cell(trial.values.get(key)) for key in keys]
+    return [str(trial.number), trial.status, loss, step, *values]
 
 
 def _say_best(summary: Summary) -> None:

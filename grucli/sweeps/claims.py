@@ -20,7 +20,7 @@ from optuna.trial import TrialState, create_trial
 
 from grucli.errors import SettingsError
 from grucli.files import Lock
-from grucli.sweeps.space import Distribution, Space, from_optuna
+from grucli.sweeps.space import Distribution, Space
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import NOTES, TENTHS, Kind, TrialRecord, minutes_of_training
@@ -33,14 +33,11 @@ ALL_IMPOSSIBLE = 5  # if so many trials are the first and are all impossible, th
 class ClaimedTrial:
     """A trial that this process trains. Closing it releases its claim."""
 
-    def __init__(
-        self, study: Study, trial: optuna.Trial, record: TrialRecord, claim: Lock, *, again: bool
-    ) -> None:
+    def __init__(self, study: Study, trial: optuna.Trial, record: TrialRecord, claim: Lock) -> None:
         self.path = study.folder / record.run  # its run directory, which may not exist
         self.record = record
         self.ended = False  # whether its result is in the storage
         self._study, self._trial, self._claim = study, trial, claim
-        self._again = again  # whether it had a worker before
 
     def begin(self, step: int | None) -> bool:
         """Note that this process goes on from the checkpoint at ``step``, or begins.
@@ -48,21 +45,28 @@ class ClaimedTrial:
         The trial may not be trained if this returns False: its workers die again and again.
         """
         old, clock = self.record, time.time()
-        died = self._again and not old.left
-        lost = [*old.lost, -1 if step is None else step][-LOST:] if died else list(old.lost)
+        lost, died = list(old.lost), not old.left
+        if died:
+            lost = [*lost, -1 if step is None else step][-LOST:]
         self._note(
             host=socket.gethostname(), pid=os.getpid(), left=False, lost=lost,
             sessions=[*old.sessions, (clock, clock)],
         )  # fmt: skip
         return len(lost) < LOST or len(set(lost)) > 1 or not died
 
-    def report(self, loss: float, tenths: Sequence[int]) -> bool:
-        """Report the validation loss at some tenths of the budget; whether to prune the trial."""
+    def report(self, loss: float, progress: float) -> bool:
+        """Report the validation loss if ``progress`` has reached another tenth of the budget.
+
+        The trial is to be pruned if this returns True.
+        """
+        tenth, reported = min(TENTHS, int(TENTHS * progress + 1e-9)), self.record.tenth
+        if tenth <= reported:
+            return False
         with quietly(self._study.storage_name):
-            for tenth in tenths:
-                self._trial.report(loss, tenth)
-            self._note_time(tenth=max(tenths))
-            return max(tenths) < TENTHS and self._trial.should_prune()
+            for each in range(reported + 1, tenth + 1):
+                self._trial.report(loss, each)
+            self._note_time(tenth=tenth)
+            return tenth < TENTHS and self._trial.should_prune()
 
     def tell(self, loss: float, step: int | None, *, complete: bool) -> None:
         """Tell the result of a trial that is at its end or was pruned."""
@@ -127,7 +131,7 @@ def _take_over(study: Study, space: Space, record: TrialRecord) -> ClaimedTrial 
     # somebody may go on with the run by hand: the trial waits for its end
     if not Lock(study.folder / record.run / "lock").is_free() or not claim.acquire():
         return None
-    return _open_trial(study, space, record.number, claim, again=True)
+    return _open_trial(study, space, record.number, claim)
 
 
 def _make(study: Study, space: Space) -> ClaimedTrial | None:
@@ -139,31 +143,25 @@ def _make(study: Study, space: Space) -> ClaimedTrial | None:
     claim = study.claim(replace(new, number=number))
     while not claim.acquire():  # ``is_free`` of another process holds it for a moment
         pass
-    return _open_trial(study, space, number, claim, again=False)
+    return _open_trial(study, space, number, claim)
 
 
 def _study_id(study: Study) -> int:
     return study.storage.get_study_id_from_name(study.optuna_study.study_name)
 
 
-def _open_trial(
-    study: Study, space: Space, number: int, claim: Lock, *, again: bool
-) -> ClaimedTrial | None:
+def _open_trial(study: Study, space: Space, number: int, claim: Lock) -> ClaimedTrial | None:
     """The trial with its values; None if it has ended in the meantime."""
     try:
         id_ = study.storage.get_trial_id_from_study_id_trial_number(_study_id(study), number)
-        frozen = study.storage.get_trial(id_)
-        if frozen.state.is_finished():
+        if study.storage.get_trial(id_).state.is_finished():
             claim.release()
             return None
         study.optuna_study.sampler = _sampler(space, number)
         trial = optuna.Trial(study.optuna_study, id_)
-        values = {
-            key: from_optuna(key, _suggest(trial, key, distribution))
-            for key, distribution in space.distributions.items()
-        }
-        record = TrialRecord.read(number, "running", values, frozen.user_attrs)
-        return ClaimedTrial(study, trial, record, claim, again=again)
+        for key, distribution in space.distributions.items():
+            _suggest(trial, key, distribution)
+        return ClaimedTrial(study, trial, study.record(study.storage.get_trial(id_)), claim)
     except BaseException:
         claim.release()
         raise
@@ -180,13 +178,14 @@ def _sampler(space: Space, number: int) -> BaseSampler:
     return PartialFixedSampler(space.grid_point(number), RandomSampler(seed=seed))
 
 
-def _suggest(trial: optuna.Trial, key: str, one: Distribution) -> Any:
-    """The value that the sampler chooses, or has chosen before."""
+def _suggest(trial: optuna.Trial, key: str, one: Distribution) -> None:
+    """Let the sampler choose a value, if it has not chosen one before."""
     if isinstance(one, CategoricalDistribution):
-        return trial.suggest_categorical(key, one.choices)
-    if isinstance(one, IntDistribution):
-        return trial.suggest_int(key, one.low, one.high, step=one.step, log=one.log)
-    return trial.suggest_float(key, one.low, one.high, step=one.step, log=one.log)
+        trial.suggest_categorical(key, one.choices)
+    elif isinstance(one, IntDistribution):
+        trial.suggest_int(key, one.low, one.high, step=one.step, log=one.log)
+    else:
+        trial.suggest_float(key, one.low, one.high, step=one.step, log=one.log)
 
 
 def _check_possible(study: Study, space: Space, trials: Sequence[TrialRecord]) -> None:

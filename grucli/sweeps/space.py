@@ -68,12 +68,10 @@ class Space:
 
     def grid_point(self, number: int) -> Values:
         """What Optuna stores for trial ``number``; numbers after the last point begin anew."""
-        index, values = int(self._order[number % self.grid_size]), {}
-        for key, distribution in self.distributions.items():
-            choices = points(distribution) or ()
-            index, at = divmod(index, len(choices))
-            values[key] = choices[at]
-        return values
+        choices = {key: points(one) or () for key, one in self.distributions.items()}
+        place = self._order[number % self.grid_size]
+        indices = np.unravel_index(place, [*map(len, choices.values())], order="F")
+        return {key: some[at] for (key, some), at in zip(choices.items(), indices, strict=True)}
 
 
 # ---- the sweep file

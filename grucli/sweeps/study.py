@@ -115,9 +115,9 @@ class Study:
 
     def trials(self) -> list[TrialRecord]:
         with quietly(self.storage_name):
-            return [self._record(one) for one in self.optuna_study.get_trials(deepcopy=False)]
+            return [self.record(one) for one in self.optuna_study.get_trials(deepcopy=False)]
 
-    def _record(self, frozen: FrozenTrial) -> TrialRecord:
+    def record(self, frozen: FrozenTrial) -> TrialRecord:
         values = {
             key: from_optuna(key, frozen.params[key])
             for key in self.definition["parameters"]

@@ -33,7 +33,7 @@ from grucli.sweeps.summary import (
     Waiting,
     why_foreign,
 )
-from grucli.training.events import Evaluated, Event, Finished, RolledBack, Stepped, closed_at_exit
+from grucli.training.events import Evaluated, Finished, RolledBack, Stepped, closed_at_exit
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
 from grucli.training.session import Session
@@ -105,7 +105,7 @@ class Worker:
             _tell_best(trial, complete=True)  # its worker was killed before it told the result
         elif (session := self._session(trial, exists)) is not None:
             with closing(session):
-                yield from _train(session, trial, PruningMonitor(trial, stop))
+                yield from _carry_out(session, trial, stop)
         if trial.ended:
             yield TrialEnded(self.study.trials()[trial.record.number])
 
@@ -191,46 +191,23 @@ def _tell_best(trial: ClaimedTrial, *, complete: bool) -> None:
     trial.tell(best.loss, best.step, complete=complete)
 
 
-# ---- one run
-
-
-class PruningMonitor:
-    """Reports the validation losses of a run, and stops the run if its trial is pruned."""
-
-    def __init__(self, trial: ClaimedTrial, user_stops: Callable[[], bool]) -> None:
-        self.trial, self.user_stops = trial, user_stops
-        self.progress: float | None = None
-        self.tenth = trial.record.tenth
-        self.pruned = self.complete = False
-
-    def stop(self) -> bool:
-        return self.pruned or self.user_stops()
-
-    def see(self, event: Event) -> None:
-        """Report a loss if an evaluation has reached another tenth of the budget."""
-        if isinstance(event, RolledBack):
-            raise DivergedError(event.problem)
-        if isinstance(event, Finished):
-            self.complete = event.complete
-        if isinstance(event, Stepped):
-            self.progress = event.progress
-        if not isinstance(event, Evaluated) or event.val_loss is None or self.progress is None:
-            return
-        tenth = min(TENTHS, int(TENTHS * self.progress + 1e-9))
-        if tenth > self.tenth:
-            self.pruned = self.trial.report(event.val_loss, range(self.tenth + 1, tenth + 1))
-            self.tenth = tenth
-
-
-def _train(
-    session: Session, trial: ClaimedTrial, monitor: PruningMonitor
+def _carry_out(
+    session: Session, trial: ClaimedTrial, stop: Callable[[], bool]
 ) -> Generator[SweepEvent, None, None]:
-    """Train a run, and tell its result."""
+    """Train a run until its end or until it is pruned, and tell its result."""
+    progress, pruned, complete = 0.0, False, False
     try:
         # closing saves the run, such as if a database does not answer
-        with closing(session.events(monitor.stop)) as events:
+        with closing(session.events(lambda: pruned or stop())) as events:
             for event in events:
-                monitor.see(event)
+                if isinstance(event, RolledBack):
+                    raise DivergedError(event.problem)
+                if isinstance(event, Stepped):
+                    progress = event.progress
+                elif isinstance(event, Evaluated) and event.val_loss is not None:
+                    pruned = trial.report(event.val_loss, progress) or pruned
+                elif isinstance(event, Finished):
+                    complete = event.complete
                 try:
                     yield event
                 except BaseException as problem:  # if the consumer raises, the run ends
@@ -241,5 +218,5 @@ def _train(
     except MemoryError:
         trial.refuse("impossible", "there is not enough memory")
     else:
-        if monitor.complete or monitor.pruned:
-            _tell_best(trial, complete=monitor.complete)
+        if complete or pruned:
+            _tell_best(trial, complete=complete)

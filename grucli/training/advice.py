@@ -10,7 +10,7 @@ from grucli.evaluation import differ_in_kind
 from grucli.nn.backend import why_not_used
 from grucli.run.checkpoint import Checkpoint, Progress
 from grucli.run.records import RunInfo
-from grucli.training.plan import Plan, describe
+from grucli.training.plan import Plan, versions
 from grucli.training.schedules import learning_rate
 
 LISTED = 5  # files that a note names
@@ -126,15 +126,13 @@ def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) ->
 
 def about_machine(before: RunInfo, plan: Plan) -> list[str]:
     """Changes of software or machine since a run was started, which can change its rounding."""
-    now = describe(plan)
+    workers, ranks = "the number of workers", "the number of ranks"
+    old = {workers: before.workers, ranks: before.ranks, **before.versions}
+    new = {workers: plan.workers, ranks: plan.ranks.size, **versions(plan)}
     changes = [
-        f"{name} was {old} and is {new}"
-        for name, old, new in [
-            ("the number of workers", before.workers, now["workers"]),
-            ("the number of ranks", before.ranks, now["ranks"]),
-            *((name, before.versions.get(name), new) for name, new in now["versions"].items()),
-        ]
-        if old is not None and old != new
+        f"{name} was {old[name]} and is {one}"
+        for name, one in new.items()
+        if old.get(name) not in (None, one)
     ]
     if not changes:
         return []

@@ -12,7 +12,7 @@ from grucli.evaluation import guessed
 from grucli.run.checkpoint import Progress
 from grucli.run.records import Pointer
 from grucli.training.plan import Plan
-from grucli.training.step import Update
+from grucli.training.step import Gradient
 
 NONFINITE_STEPS = 5  # consecutive non-finite steps before the run counts as diverged
 
@@ -34,13 +34,13 @@ LEARNED = 0.95
 SLOW = 1 / 8
 
 
-def check_step(plan: Plan, progress: Progress, update: Update) -> None:
+def check_step(plan: Plan, progress: Progress, of: Gradient) -> None:
     """Count the steps in a row whose losses are no numbers or absurd; too many are an error."""
-    absurd = update.loss > ABSURD * math.log(len(plan.counts)) * update.chars
+    absurd = of.loss > ABSURD * math.log(len(plan.counts)) * of.chars
     progress.consecutive_absurd = progress.consecutive_absurd + 1 if absurd else 0
     too_many = progress.consecutive_absurd >= ABSURD_STEPS
     if too_many or progress.consecutive_nonfinite >= NONFINITE_STEPS:
-        raise diverged(progress.step, update.loss / update.chars, update.grad_norm)
+        raise diverged(progress.step, of.loss / of.chars, of.norm)
 
 
 def check_learning(plan: Plan, progress: Progress, loss: float) -> None:

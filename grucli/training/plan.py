@@ -206,13 +206,13 @@ def physical_memory() -> int | None:
 
 def describe(plan: Plan) -> dict[str, Any]:
     """The part of run.json that describes a plan and the software versions."""
-    corpus, text, mpi = plan.corpus, plan.corpus.text_id, plan.ranks.library
+    corpus, text = plan.corpus, plan.corpus.text_id
     paths = [
         source if source == STANDARD_INPUT else str(Path(source).resolve())
         for source in corpus.sources
     ]
     return {
-        "versions": versions(plan.products) | ({"mpi": mpi} if mpi else {}),
+        "versions": versions(plan),
         "seed": plan.settings.train.seed,
         "workers": plan.workers,
         "ranks": plan.ranks.size,
@@ -233,7 +233,7 @@ def describe(plan: Plan) -> dict[str, Any]:
     }
 
 
-def versions(products: Backend = NUMPY) -> dict[str, str]:
+def versions(plan: Plan) -> dict[str, str]:
     """The software and the machine, which determine how results are rounded."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     with blas_limited_to(1):  # the same number of threads as in training
@@ -245,6 +245,7 @@ def versions(products: Backend = NUMPY) -> dict[str, str]:
         "blas": f"{blas.get('name')} {blas.get('version')}",
         "blas kernel": str(loaded.get("architecture", "unknown")),
         "blas threads": str(loaded.get("num_threads", "unknown")),
-        "products": fingerprint(products),
+        "products": fingerprint(plan.products),
         "machine": f"{platform.system()} {platform.machine()}",
+        **({"mpi": plan.ranks.library} if plan.ranks.library else {}),
     }

@@ -41,6 +41,8 @@ from grucli.training.session import Session
 from grucli.training.start import resume, start
 from grucli.training.trainer import Trainer
 
+CHANGED = "the corpus has changed since the run began"
+
 
 def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) -> Session:
     """Read the text and prepare the run. No file is written.
@@ -222,8 +224,7 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
         session = _from_weights(again, ranks, path)
     if run.info.corpus.sha256 != session.plan.corpus.text_id.sha256:
         raise CorpusError(
-            f"{', '.join(again.sources)}: the corpus has changed since the run began; give "
-            "the old text, or start a new run"
+            f"{', '.join(again.sources)}: {CHANGED}; give the old text, or start a new run"
         )
     session.run = run
     session.notes += advice.about_machine(run.info, session.plan)
@@ -280,13 +281,13 @@ def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
 
 
 def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
-    """The text of a run. If the user has given one, it must be the same."""
+    """The text of a run, which must be the same as before."""
     sources = _sources(run, given)
     try:
         text = read_corpus(sources, settings.data, old.vocabulary, old.text_id.unknown)
-        if not given or text.text_id == old.text_id:
+        if text.text_id == old.text_id:
             return text
-        problem = f"is not the text of {run.path}"
+        problem = CHANGED if not given else f"is not the text of {run.path}"
     except UnknownCharacterError as error:
         problem = str(error)
     raise CorpusError(

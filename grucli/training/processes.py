@@ -11,11 +11,10 @@ import ctypes
 import multiprocessing
 import signal
 import sys
-from contextlib import AbstractContextManager
 from itertools import pairwise
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnContext
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -73,31 +72,31 @@ Task = tuple[Ids, Ids, Array, float, Dropout | None]  # x, targets, state, scale
 Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
-class Share(NamedTuple):
-    """What a process must know to compute a shard."""
-
-    number: int  # of the shard
-    streams: range  # in the batch
-    rows: int  # streams of the largest shard
-    T: int  # steps of the longest window
-    dropout: bool  # whether tasks have dropout
-    memory: Any  # shared: the parameters, their packed copies, and the gradients of all shards
-
-
 class Shard:
-    """Some neighbouring streams of a batch, which one process computes."""
+    """Some neighbouring streams of a batch, which one process computes.
 
-    def __init__(self, model: Model, share: Share) -> None:
-        self.model, self.number, self.streams = model, share.number, share.streams
+    ``memory`` is shared: the parameters, their packed copies, and the gradients of all shards.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        number: int,
+        streams: range,
+        T: int,
+        rows: int,
+        dropout: bool,
+        memory: Any,
+    ) -> None:
+        self.model, self.number, self.streams = model, number, streams
         dtype, layout = model.params.flat.dtype, model.params.shapes
-        numbers: Array = np.frombuffer(share.memory, dtype)
-        packed, others = np.split(numbers, [packed_size(layout, share.rows, model.backend)])
+        numbers: Array = np.frombuffer(memory, dtype)
+        packed, others = np.split(numbers, [packed_size(layout, rows, model.backend)])
         model.params, *self.gradients = (
             Params(layout, dtype, flat) for flat in others.reshape(-1, count(layout))
         )
-        self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed)
-        B = len(share.streams)
-        self.workspace: Workspace = model.workspace(share.T, B, dropout=share.dropout)
+        self.packed = PackedWeights(model.params, rows, model.backend, flat=packed)
+        self.workspace: Workspace = model.workspace(T, len(streams), dropout=dropout)
         self.masks: Array = np.empty_like(self.workspace.dropped)
 
     def run(self, task: Task) -> Result:
@@ -115,7 +114,7 @@ class Shard:
         return loss, state
 
 
-class Shards(AbstractContextManager["Shards"]):
+class Shards:
     """Streams of a batch, split into one shard per process; the first is for this process.
 
     Sums are computed in the order of the shards, so results are reproducible for a given number of
@@ -123,7 +122,8 @@ class Shards(AbstractContextManager["Shards"]):
     closed after use.
 
     The shards read parameters from shared memory. The model's own parameters are moved there.
-    With weight dropout, the shards read a masked copy, which is updated at each step.
+    With weight dropout, the shards read a masked copy, which is updated at each step. The rates of
+    ``dropout`` are those of all steps.
     """
 
     def __init__(
@@ -132,13 +132,11 @@ class Shards(AbstractContextManager["Shards"]):
         T: int,
         streams: range,
         workers: int,
-        *,
-        dropout: bool,
-        weight_dropout: bool = False,
+        dropout: Dropout | None = None,
         backend: Backend = NUMPY,
     ) -> None:
-        self.model, self.first, B = model, streams.start, len(streams)
-        edges = [self.first + B * worker // workers for worker in range(workers + 1)]
+        self.model, B = model, len(streams)
+        edges = [streams.start + B * worker // workers for worker in range(workers + 1)]
         context = multiprocessing.get_context("spawn")
         rows = -(-B // workers)  # streams of the largest shard
         numbers = (1 + workers) * model.params.flat.size
@@ -146,26 +144,26 @@ class Shards(AbstractContextManager["Shards"]):
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         own_model = model.on(backend)
         own, *others = [
-            Share(number, range(*ends), rows, T, dropout, memory)
+            (number, range(*ends), T, rows, bool(dropout and dropout.rate), memory)
             for number, ends in enumerate(pairwise(edges))
         ]
-        self.own = Shard(own_model, own)
+        self.own = Shard(own_model, *own)
         self.used = own_model.params
         self.used.flat[:] = model.params.flat
-        if not weight_dropout:
+        if not (dropout and dropout.recurrent):
             model.params = self.used
-        self.others = [_Process(context, own_model, share) for share in others]
+        self.others = [_Process(context, own_model, arguments) for arguments in others]
 
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
     ) -> tuple[float, Array, Params]:
-        """Do the same as ``Model.loss_and_gradients``, for the streams of this object.
+        """Do the same as ``Model.loss_and_gradients``, for the streams of a batch that are here.
 
         The gradients belong to this object.
         """
 
         def task(streams: range) -> Task:
-            part = slice(streams.start - self.first, streams.stop - self.first)
+            part = slice(streams.start, streams.stop)
             return x[:, part], targets[:, part], state[:, part], scale, dropout
 
         masks = self._drop_recurrent(dropout)
@@ -194,17 +192,16 @@ class Shards(AbstractContextManager["Shards"]):
         for process in self.others:
             process.close()
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
 
 class _Process:
-    def __init__(self, context: SpawnContext, model: Model, share: Share) -> None:
-        self.streams = share.streams
+    """A process that computes the shard of a model with these arguments."""
+
+    def __init__(self, context: SpawnContext, model: Model, arguments: tuple[Any, ...]) -> None:
+        _, self.streams, *_ = arguments
         self.connection, theirs = context.Pipe()
         dtype = model.params.flat.dtype.str
         kind = (model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend)
-        self.process = context.Process(target=_serve, args=(theirs, kind, share), daemon=True)
+        self.process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
@@ -248,14 +245,14 @@ class _Process:
         atexit.unregister(self.close)
 
 
-def _serve(connection: Connection, kind: tuple[Any, ...], share: Share) -> None:
+def _serve(connection: Connection, kind: tuple[Any, ...], arguments: tuple[Any, ...]) -> None:
     """Run the tasks from a connection, and send their results, until the other end closes."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
-        shard = Shard(Model(*kind), share)
+        shard = Shard(Model(*kind), *arguments)
         while True:
             connection.send(shard.run(connection.recv()))
     except MemoryError:

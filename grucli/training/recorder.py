@@ -17,7 +17,6 @@ from grucli.run.records import Metrics, WentBack
 from grucli.run.writer import RunWriter
 from grucli.training.events import Evaluated, Event, Logged, NotWritten, Sampled, Saved
 from grucli.training.plan import Plan
-from grucli.training.step import Update
 
 RETRY_MINUTES = 1.0  # until the program tries again to write a checkpoint
 
@@ -42,10 +41,10 @@ class Recorder:
 
     # ---- rows and samples
 
-    def count(self, update: Update, seconds: float) -> None:
+    def count(self, chars: int, seconds: float) -> None:
         """Add the time and characters of a step, for the speed in the next row."""
         self.row_seconds += seconds
-        self.row_chars += update.chars
+        self.row_chars += chars
 
     def log(self) -> Iterator[Logged | NotWritten]:
         """Write the row that ends here."""

@@ -75,19 +75,25 @@ class Session:
     def trainer(self) -> Iterator[Trainer]:
         """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
 
-        At the end of the context, the status in ``run.json`` says how the run has ended. The run
-        stays locked.
+        At the end of the context, the status in ``run.json`` says how the run has ended. An OSError
+        becomes a RunError. The run stays locked.
         """
         run = self.run = self._created() if self.run is None else self._reopened(self.run)
-        with _status(run):
-            elapsed = time.perf_counter() - self.began
-            if self.checkpoint.progress.seconds is None:
-                elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
+        elapsed = time.perf_counter() - self.began
+        if self.checkpoint.progress.seconds is None:
+            elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
+        try:
             trainer = Trainer(self.plan, self.checkpoint, run, elapsed, initial=self.initial)
             with closing(trainer):
                 yield trainer
                 trainer.recorder.catch_up()
                 run.update_info(status="done" if trainer.finished else "interrupted")
+        except OSError as error:
+            _note_status(run, "failed")
+            raise RunError(_ended_by(run, error)) from error
+        except BaseException as error:
+            _note_status(run, "interrupted" if isinstance(error, STOPS) else "failed")
+            raise
 
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, bool]:
         """Train, and yield the events from ``Started`` to ``Finished``; return whether it is done.
@@ -114,29 +120,31 @@ class Session:
                         for _ in events:
                             pass
                         raise
-            before = self.unreported
-            self._report_the_end(trainer)
-        if self.unreported not in ("", before):
-            yield NotReported(self.unreported)
+            problem = self._report_the_end(trainer)
+        yield from self._tell(problem)
         yield Finished(Run(trainer.run.path), trainer.finished)
         return trainer.finished
 
     def _report_when_due(self, trainer: Trainer) -> Iterator[NotReported]:
-        """Write a report, if ``REPORTS_SHARE`` allows it; tell once what is wrong."""
-        began, before = trainer.elapsed, self.unreported
+        """Write a report, if ``REPORTS_SHARE`` allows it."""
+        began = trainer.elapsed
         if began < self.report_due:
             return
-        self.unreported = _write_report(trainer.run)
+        problem = _write_report(trainer.run)
         ended = trainer.elapsed
         self.report_due = ended + (ended - began) / REPORTS_SHARE
-        if self.unreported not in ("", before):
-            yield NotReported(self.unreported)
+        yield from self._tell(problem)
+
+    def _tell(self, problem: str) -> Iterator[NotReported]:
+        """Tell once what is wrong with the report."""
+        before, self.unreported = self.unreported, problem
+        if problem not in ("", before):
+            yield NotReported(problem)
 
     @np.errstate(all="ignore")
-    def _report_the_end(self, trainer: Trainer) -> None:
-        """Conclude a run that has reached its end, and write the last report."""
-        run, text, said = trainer.run, self.plan.corpus, list[str]()
-        self.unreported = ""
+    def _report_the_end(self, trainer: Trainer) -> str:
+        """Conclude a run that has reached its end, write the last report; return what is wrong."""
+        run, text, said, problem = trainer.run, self.plan.corpus, list[str](), ""
         try:
             if trainer.finished:
                 conclusion = conclude_run(run.path, text, trainer.stop)
@@ -145,10 +153,10 @@ class Session:
         except Stopped:
             pass
         except Exception as error:
-            self.unreported = f"{run.path}: nothing is concluded from this run: {_reason(error)}"
+            problem = f"{run.path}: nothing is concluded from this run: {_reason(error)}"
         finally:
-            problem = _write_report(run, said, text if trainer.finished else None)
-            self.unreported = problem or self.unreported
+            unwritten = _write_report(run, said, text if trainer.finished else None)
+        return unwritten or problem
 
     def _created(self) -> RunWriter:
         request, plan, model = self.request, self.plan, self.plan.settings.model
@@ -187,19 +195,6 @@ class Session:
                 f"{error.filename or run.path}: cannot be written: {error.strerror or error}"
             ) from None
         return run
-
-
-@contextmanager
-def _status(run: RunWriter) -> Iterator[None]:
-    """Write the status to run.json if an exception ends the run. An OSError becomes a RunError."""
-    try:
-        yield
-    except OSError as error:
-        _note_status(run, "failed")
-        raise RunError(_ended_by(run, error)) from error
-    except BaseException as error:
-        _note_status(run, "interrupted" if isinstance(error, STOPS) else "failed")
-        raise
 
 
 def _note_status(run: RunWriter, status: str) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-from grucli.errors import CheckpointError, CorpusError, SettingsError
+from grucli.errors import CheckpointError, SettingsError
 from grucli.nn.model import Model
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids
@@ -69,13 +69,6 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
 
     A run that was killed after its last checkpoint is not ``done``: it has something left to do.
     """
-    if plan.corpus.text_id != checkpoint.text_id:
-        raise CorpusError(
-            f"{', '.join(plan.corpus.sources)}: the corpus has changed since the run began "
-            f"({len(plan.corpus.ids):,} {plan.settings.data.noun}s now, "
-            f"{checkpoint.text_id.chars:,} then); "
-            "give the old text, or start a new run from these weights with --init-from"
-        )
     if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
         raise CheckpointError("the checkpoint's hidden states do not fit its settings")
     checkpoint.settings = plan.settings

@@ -17,18 +17,19 @@ from grucli.training.processes import Shards
 from grucli.training.schedules import learning_rate
 
 
-class Update(NamedTuple):
-    """The result of training on one window."""
+class Gradient(NamedTuple):
+    """The gradient of the mean loss per character of one window, of all ranks."""
 
     loss: float  # sum of the losses of its characters, in nats
     chars: int  # number of characters
-    lr: float  # learning rate
-    grad_norm: float  # norm of the gradient before clipping
+    norm: float  # before clipping
+    clipped: Array  # (P,); the next gradient overwrites it
+    state: Array  # of this rank's streams after the window
 
     @property
     def finite(self) -> bool:
-        """Whether the loss and the gradient were finite, so that the weights were updated."""
-        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+        """Whether the loss and the gradient are finite, so that weights may be updated."""
+        return math.isfinite(self.loss) and math.isfinite(self.norm)
 
 
 class TrainStep:
@@ -47,65 +48,51 @@ class TrainStep:
             plan.windows.T,
             streams,
             plan.workers,
-            backend=plan.products,
-            dropout=plan.settings.model.dropout > 0,
-            weight_dropout=plan.settings.model.weight_dropout > 0,
+            dropout_of(plan.settings, step=0),
+            plan.products,
         )
 
     def close(self) -> None:
         self.shards.close()
 
-    def __call__(self, used: float = 0.0) -> Update:
-        """Train on the next window; ``used``, the share of the budget, determines the rate.
-
-        If its loss or gradient is not finite, the window is skipped: the weights stay unchanged,
-        and the next window starts from the zero state.
-        """
-        checkpoint, optim = self.checkpoint, self.plan.settings.optim
-        progress = checkpoint.progress
-        if progress.step % self.plan.windows.per_epoch == 0:
-            checkpoint.state[:] = 0.0
-        chars, loss, state, gradient = self.gradient()
-        norm = clip_(gradient, optim.clip)
-        lr = progress.lr_factor * learning_rate(optim, progress.step, used)
-        update = Update(loss, chars, lr, norm)
-        if update.finite:
-            self._apply(update, gradient)
-            checkpoint.state[:, self.own] = state
-        else:
-            checkpoint.state[:] = 0.0
-            progress.note_skipped()
-        return update
-
-    def gradient(self) -> tuple[int, float, Array, Array]:
-        """The gradient of the mean loss per character of the next window.
-
-        The number of characters and the sum of their losses, of all ranks; the states of this
-        rank's streams after the window; and the gradient of all ranks, (P,).
-        """
+    def gradient(self) -> Gradient:
+        """The gradient of the next window. Each epoch starts from the zero state."""
         step, windows = self.checkpoint.progress.step, self.plan.windows
-        x, targets = windows.window(step % windows.per_epoch)
+        number, state = step % windows.per_epoch, self.checkpoint.state
+        x, targets = windows.window(number)
         loss, state, grads = self.shards.loss_and_gradients(
-            x[:, self.own],
-            targets[:, self.own],
-            self.checkpoint.state[:, self.own],
+            x,
+            targets,
+            state if number else np.zeros_like(state),
             1.0 / x.size,
             dropout_of(self.plan.settings, step),
         )
         losses = np.array([loss])
         self.ranks.sum_(losses)
         self.ranks.sum_(grads.flat)
-        return x.size, float(losses[0]), state, grads.flat
+        norm = clip_(grads.flat, self.plan.settings.optim.clip)
+        return Gradient(float(losses[0]), x.size, norm, grads.flat, state)
 
-    def _apply(self, update: Update, gradient: Array) -> None:
-        optim, checkpoint = self.plan.settings.optim, self.checkpoint
-        progress, params, lr = checkpoint.progress, checkpoint.model.params, update.lr
+    def update(self, gradient: Gradient, used: float = 0.0) -> None:
+        """Take the step; ``used``, the share of the budget, determines the rate.
+
+        If the loss or the gradient is not finite, the window is skipped: the weights stay
+        unchanged, and the next window starts from the zero state.
+        """
+        checkpoint, optim = self.checkpoint, self.plan.settings.optim
+        progress, params = checkpoint.progress, checkpoint.model.params
+        if not gradient.finite:
+            checkpoint.state[:] = 0.0
+            progress.note_skipped()
+            return
+        checkpoint.state[:, self.own] = gradient.state
+        lr = progress.lr_factor * learning_rate(optim, progress.step, used)
         progress.step += 1
         if optim.weight_decay:
             decay_(params, lr * optim.weight_decay)
         adam_(
             params.flat,
-            gradient,
+            gradient.clipped,
             checkpoint.moments,
             step=progress.updates,
             lr=lr,
@@ -113,9 +100,9 @@ class TrainStep:
             eps=optim.eps,
         )
         progress.consecutive_nonfinite = 0
-        progress.loss_sum += update.loss
-        progress.chars += update.chars
-        progress.lr, progress.grad_norm = lr, update.grad_norm
+        progress.loss_sum += gradient.loss
+        progress.chars += gradient.chars
+        progress.lr, progress.grad_norm = lr, gradient.norm
 
     def synchronize(self) -> None:
         """Give all ranks the state of the run that rank 0 has."""

@@ -73,10 +73,9 @@ class Trainer:
 
     # ---- ranks
 
-    def _meet(self, *, stopped: bool = False) -> None:
+    def _meet(self) -> None:
         """Wait for all ranks, and take over the clock, the stop and the checkpoints of rank 0."""
-        recorder = self.recorder
-        stopped = stopped or (not self.ranks.rank and self.stop())
+        recorder, stopped = self.recorder, not self.ranks.rank and self.stop()
         numbers = self.ranks.meet(self.elapsed, stopped, recorder.save_is_due, recorder.saved_step)
         self.now, self.saved_step = numbers[0], int(numbers[3])
         self.stopped, self.save_is_due = bool(numbers[1]), bool(numbers[2])
@@ -105,7 +104,7 @@ class Trainer:
         with blas_limited_to(1), np.errstate(all="ignore"):
             for _ in range(2):  # the first is slower: it allocates memory
                 began = self.clock()
-                chars, *_ = self.train_step.gradient()
+                chars = self.train_step.gradient().chars
                 seconds = self.clock() - began
         # of rank 0 alone: the other ranks do not know yet at which step, and so window, a run is
         step_seconds, window_chars = self.ranks.meet(seconds, chars)
@@ -150,21 +149,19 @@ class Trainer:
 
     def _train(self) -> Iterator[Event]:
         progress, patience = self.checkpoint.progress, self.plan.settings.train.patience
-        begun = progress.due
         if progress.due:
             yield from self._after_step()
         while not progress.step or (
             self.used(self.now) < 1 and not progress.out_of_patience(patience)
         ):
-            begun = True
             yield from self._alone([self.step()])
             if self.stopped:
                 yield from self._save_what_is_due()
                 return
             yield from self._after_step()
-        if begun and not progress.of_evaluation:
+        if not progress.of_evaluation:
             yield from self._evaluate(last_chance=True)
-        elif begun and self.saved_step != progress.step:
+        elif self.saved_step != progress.step:
             yield from self._save(best=False, last_chance=True)
         self.finished = True
 
@@ -196,16 +193,17 @@ class Trainer:
     def step(self) -> Stepped | Skipped:
         """Train on the next window, or skip it if its loss or gradient is not finite."""
         began, progress = self.clock(), self.checkpoint.progress
-        update = self.train_step(self.used(self.now))
-        divergence.check_step(self.plan, progress, update)
-        if not update.finite:
-            return Skipped(progress.step, update.loss, update.grad_norm)
-        seconds = self.clock() - began
-        self.recorder.count(update, seconds)
-        elapsed, chars = self.elapsed, update.chars
+        gradient = self.train_step.gradient()
+        self.train_step.update(gradient, self.used(self.now))
+        divergence.check_step(self.plan, progress, gradient)
+        if not gradient.finite:
+            return Skipped(progress.step, gradient.loss, gradient.norm)
+        seconds, chars = self.clock() - began, gradient.chars
+        self.recorder.count(chars, seconds)
+        elapsed = self.elapsed
         used = self.used(elapsed)
         remaining = elapsed / max(used, 1e-9) * (1 - used)
-        return Stepped(progress.step, update.loss / chars, chars / seconds, used, remaining)
+        return Stepped(progress.step, gradient.loss / chars, chars / seconds, used, remaining)
 
     def _go_back(self, problem: DivergedError) -> Iterator[Event]:
         """Go back to the last evaluation, or to the start, and halve the learning rates.
@@ -272,13 +270,13 @@ class Trainer:
         """A sample, which rank 0 makes, or None if the settings request no samples."""
         if not self.checkpoint.settings.sample.length:
             return None
-        self.ranks.apart, text, stopped = True, None, False
+        self.ranks.apart, text = True, None
         if not self.ranks.rank:
             try:
                 text = make_sample(self.checkpoint, self.stop)
             except Stopped:
-                stopped = True
-        self._meet(stopped=stopped)
+                self.stop = lambda: True
+        self._meet()
         if self.stopped:
             raise Stopped
         return text

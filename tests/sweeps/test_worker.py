@@ -2,7 +2,7 @@ import csv
 import errno
 import json
 import signal
-from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,9 @@ from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
 from grucli.sweeps.claims import ClaimedTrial
-from grucli.sweeps.summary import Complete, TrialBegun, TrialEnded, TrialRecord, Waiting
-from grucli.sweeps.worker import PruningMonitor
+from grucli.sweeps.summary import Complete, TrialBegun, TrialEnded, Waiting
 from grucli.training import plan
-from grucli.training.events import Evaluated, Stepped
+from grucli.training.events import Stepped
 from tests.sweeps.helpers import (
     LONG,
     S,
@@ -141,21 +140,19 @@ def test_pruners(text_file: Path, name: str) -> None:
     assert set(found) <= {"done", "pruned"}
 
 
-def test_losses_are_reported_at_tenths_of_the_budget() -> None:
-    class Taken:
-        record, told = TrialRecord(0, "running", {}), list[tuple[float, list[int]]]()
+def test_losses_are_reported_at_tenths_of_the_budget(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.pruners import ThresholdPruner
 
-        def report(self, loss: float, tenths: Sequence[int]) -> bool:
-            self.told.append((loss, list(tenths)))
-            return loss > 3
-
-    taken: Any = Taken()
-    watch = PruningMonitor(taken, lambda: False)
-    for progress, loss in [(0.05, 1.0), (0.11, 1.1), (0.15, 1.2), (0.45, 1.3), (0.5, 4.0)]:
-        watch.see(Stepped(1, 1.0, 1.0, progress, 1.0))
-        watch.see(Evaluated(1, 1.0, 1.0, loss, False))
-        assert watch.stop() == (loss > 3)
-    assert taken.told == [(1.1, [1]), (1.3, [2, 3, 4]), (4.0, [5])]
+    monkeypatch.setattr(studies, "_pruner", lambda _: ThresholdPruner(upper=3.0))
+    one = worker(text_file, {"sweep.trials": 1})
+    with closing(claim(one)) as trial:  # type: ignore[type-var]
+        assert trial is not None
+        for progress, loss in [(0.05, 1.0), (0.11, 1.1), (0.15, 1.2), (0.45, 1.3), (0.5, 4.0)]:
+            assert trial.report(loss, progress) == (loss > 3)
+    (stored,) = one.study.optuna_study.trials
+    assert stored.intermediate_values == {1: 1.1, 2: 1.3, 3: 1.3, 4: 1.3, 5: 4.0}
 
 
 def test_two_workers_share_a_study(text_file: Path) -> None:

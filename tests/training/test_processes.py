@@ -1,3 +1,5 @@
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -24,10 +26,9 @@ def test_results_depend_on_the_number_of_workers_by_rounding_alone(
     workers: int, dropout: Dropout
 ) -> None:
     model, arguments = batch(np.float64)
-    kinds = {"dropout": dropout.rate > 0, "weight_dropout": dropout.recurrent > 0}
     with (
-        Shards(model, 6, range(5), 1, **kinds) as one,
-        Shards(model, 6, range(5), workers, **kinds) as many,
+        closing(Shards(model, 6, range(5), 1, dropout)) as one,
+        closing(Shards(model, 6, range(5), workers, dropout)) as many,
     ):
         for _ in range(2):  # the second time with parameters that have changed
             loss, last, grads = one.loss_and_gradients(*arguments, 0.1, dropout)
@@ -40,7 +41,7 @@ def test_results_depend_on_the_number_of_workers_by_rounding_alone(
 
 def test_a_repeated_batch_gives_the_same_bits() -> None:
     model, arguments = batch(np.float32)
-    with Shards(model, 6, range(5), 2, dropout=True) as shards:
+    with closing(Shards(model, 6, range(5), 2, DROPOUT)) as shards:
         results = [
             shards.loss_and_gradients(*arguments, 0.1, DROPOUT)[2].flat.copy() for _ in range(3)
         ]
@@ -50,7 +51,7 @@ def test_a_repeated_batch_gives_the_same_bits() -> None:
 
 def test_a_worker_that_dies_is_an_error_and_not_a_hang() -> None:
     model, arguments = batch(np.float32)
-    with Shards(model, 6, range(5), 2, dropout=False) as shards:
+    with closing(Shards(model, 6, range(5), 2)) as shards:
         shards.loss_and_gradients(*arguments, 0.1)
         shards.others[0].process.kill()
         with pytest.raises(RunError, match="a worker process has ended"):
@@ -69,8 +70,8 @@ def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> Non
     model, arguments = batch(np.float64)
     before = model.params.flat.copy()
     plain = Model(7, 8, 2, np.float64)
-    with Shards(model, 6, range(5), 2, dropout=False, weight_dropout=True) as shards:
-        masked = DROPOUT._replace(rate=0.0, recurrent=0.4)
+    masked = DROPOUT._replace(rate=0.0, recurrent=0.4)
+    with closing(Shards(model, 6, range(5), 2, masked)) as shards:
         loss, _, grads = shards.loss_and_gradients(*arguments, 0.1, masked)
         np.testing.assert_array_equal(model.params.flat, before)
         masks = shards._drop_recurrent(masked)
@@ -88,7 +89,7 @@ def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> Non
 def test_processes_with_unequal_shards_share_the_blocks() -> None:
     model, window = toy(V=7, H=256, L=2, T=3, B=33, dropout=0.0, seed=0)
     expected = gradients_of(model, window)
-    with Shards(model, 3, range(33), 2, dropout=False) as shards:
+    with closing(Shards(model, 3, range(33), 2)) as shards:
         _, _, grads = shards.loss_and_gradients(window.x, window.targets, window.state, 1.0)
     for name in ("layer1.W_h", "layer2.W_x", "output.W_hc"):
         np.testing.assert_allclose(grads[name], expected_of(expected, name), rtol=1e-8, atol=1e-10)

@@ -18,7 +18,7 @@ from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import make_plan
 from grucli.training.ranks import ALONE, Ended
 from grucli.training.start import start
-from grucli.training.step import TrainStep
+from grucli.training.step import Gradient, TrainStep
 from tests.texts import prose
 from tests.thread_ranks import Room, ThreadRanks
 
@@ -65,9 +65,15 @@ def together(
     return states, errors
 
 
+def update(step: TrainStep, used: float = 0.0) -> Gradient:
+    gradient = step.gradient()
+    step.update(gradient, used)
+    return gradient
+
+
 def three_steps(step: TrainStep) -> None:
     for _ in range(3):
-        assert step(0.1).finite
+        assert update(step, 0.1).finite
     step.collect_states()
 
 
@@ -112,7 +118,7 @@ def test_each_rank_reads_its_own_streams_with_its_own_masks() -> None:
     found: list[float] = []
 
     def work(step: TrainStep) -> None:
-        found.append(step().grad_norm)
+        found.append(update(step).norm)
 
     for size in (1, 2, 3):
         together(size, work, model__dropout=0.5, train__batch=63)
@@ -149,7 +155,7 @@ def test_a_stop_of_one_rank_stops_the_evaluation_of_all(asked: int) -> None:
     def work(step: TrainStep) -> None:
         with pytest.raises(Stopped):
             step.validation_loss(lambda: step.ranks.rank == asked)
-        assert step().finite  # the ranks still understand each other
+        assert update(step).finite  # the ranks still understand each other
 
     _, errors = together(2, work, data__val=0.3)
     assert not errors
@@ -162,9 +168,9 @@ def test_a_step_that_is_not_finite_is_skipped_by_all() -> None:
         before = params.copy()
         if step.ranks.rank == 1:
             params[:] = np.nan
-        assert not step().finite
+        assert not update(step).finite
         params[:] = before
-        assert step().finite
+        assert update(step).finite
         step.collect_states()
 
     states, errors = together(3, work)

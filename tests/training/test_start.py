@@ -3,10 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grucli.errors import (
-    CorpusError,
-    SettingsError,
-)
+from grucli.errors import SettingsError
 from grucli.run import checkpoint as checkpoints
 from grucli.training.start import resume
 from tests.texts import prose
@@ -43,13 +40,10 @@ def test_new_characters_are_predicted_with_their_frequencies() -> None:
         assert np.exp(log_p).mean() == pytest.approx(frequency, rel=0.25)
 
 
-def test_resuming_refuses_another_text_and_a_used_up_budget(text: str) -> None:
+def test_resuming_refuses_a_used_up_budget(text: str) -> None:
     plan = plan_for(text)
     trainer = trainer_for(plan)
     follow(trainer)
     done = checkpoints.read(trainer.run.checkpoints.find("last"))
     with pytest.raises(SettingsError, match="has used its budget"):
         resume(plan, done)
-    Path("other.txt").write_text(prose(4000, seed=9), encoding="utf-8")
-    with pytest.raises(CorpusError, match="the corpus has changed"):
-        resume(plan_for("other.txt"), done)

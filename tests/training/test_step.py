@@ -13,9 +13,11 @@ def test_a_training_step_needs_no_run_directory(text: str) -> None:
     trainer, train_step = trainer_for(plan), TrainStep(plan, start(plan))
     with closing(train_step), closing(trainer):
         for _ in range(5):
-            update, event = train_step(trainer.used(trainer.now)), trainer.step()
+            used = trainer.used(trainer.now)
+            gradient, event = train_step.gradient(), trainer.step()
+            train_step.update(gradient, used)
             assert isinstance(event, Stepped)
-            assert update.loss / update.chars == event.loss
+            assert gradient.loss / gradient.chars == event.loss
     np.testing.assert_array_equal(
         train_step.checkpoint.model.params.flat, trainer.checkpoint.model.params.flat
     )

@@ -289,6 +289,23 @@ def test_a_crash_loses_what_came_after_the_checkpoint_and_makes_it_again(text: s
     assert last(part) == last(whole)
 
 
+def test_a_crash_between_a_last_checkpoint_and_the_last_evaluation_loses_no_evaluation(
+    text: str,
+) -> None:
+    plan = plan_for(text, train__save_minutes=1e-9)
+    whole, part = trainer_for(plan), trainer_for(plan, "crashed")
+    follow(whole)
+    for event in part.train():  # a checkpoint by the clock, and no goodbye
+        if isinstance(event, Saved) and part.checkpoint.progress.step == 24:
+            break
+    saved = checkpoints.read(part.run.checkpoints.find("last"))
+    part = Trainer(plan, resume(plan, saved, done=False), part.run)
+    follow(part)
+    clock = ("chars_per_s", "elapsed_s")
+    assert rows(part, *clock) == rows(whole, *clock)
+    assert last(part) == last(whole)
+
+
 def test_a_crash_between_a_checkpoint_and_its_pointer_does_no_harm(text: str) -> None:
     plan = plan_for(text)
     trainer = trainer_for(plan)
