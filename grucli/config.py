@@ -356,7 +356,6 @@ def to_yaml(settings: Settings) -> str:
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
-    """Dotted keys whose values differ."""
     before, after = flatten(old), flatten(new)
     return (key for key in after if after[key] != before[key])
 

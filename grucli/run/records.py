@@ -234,7 +234,6 @@ class Metrics:
     elapsed_s: FiniteFloat  # seconds since the run started, without pauses between sessions
 
     def to_line(self) -> str:
-        """The row as it stands in the file, with its line end."""
         values = asdict(self).values()
         cells = (f"{one:.6g}" if isinstance(one, float) else str(one) for one in values)
         return ",".join(cells) + "\n"
@@ -257,7 +256,6 @@ def metrics_until(path: Path, step: int) -> str:
 
 
 def _rows(path: Path) -> list[tuple[Metrics, str]]:
-    """The rows, each with its line."""
     try:
         *lines, _ = read_small(path, METRICS_LIMIT).split(b"\n")
     except OSError as error:

@@ -311,7 +311,6 @@ def _soft(sentence: str) -> str:
 
 
 def _table(facts: Mapping[str, str]) -> str:
-    """A table of what is known."""
     rows = "".join(
         f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(fact)}</td></tr>'
         for name, fact in facts.items()

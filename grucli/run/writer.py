@@ -217,7 +217,6 @@ class RunWriter(Run):
         self._written = None
 
     def _check_lock(self) -> None:
-        """Refuse to write if the lock file was deleted or replaced meanwhile."""
         if self._lock.is_lost():
             raise RunError(
                 f"{self._lock.path}: was deleted or replaced during training, so another "
