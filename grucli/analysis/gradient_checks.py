@@ -293,6 +293,6 @@ def _trained(step: Step, backend: Backend) -> dict[str, Array]:
             loss, last, grads = shards.loss_and_gradients(
                 x, step.targets, step.state, 1.0 / x.size, dropout
             )
-        gradients = {name: np.float64(x.size) * array for name, array in grads.items()}
-        results = gradcheck.named(model.cell, gradients | gradcheck.states(last), "T")
+        gradients = [(name, np.float64(x.size) * array) for name, array in grads.items()]
+        results = gradcheck.named(model.cell, [*gradients, *gradcheck.states(last)], "T")
         return {"loss": np.array(loss)} | dict(results)
