@@ -21,7 +21,6 @@ from grucli.training.mpi import joined
 from grucli.training.preparation import prepare, take_part
 from grucli.training.ranks import Ranks
 from grucli.training.request import Request, TrainOptions
-from grucli.training.session import StoppedAtOnce
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -116,7 +115,7 @@ def carry_out(
             except BaseException as problem:
                 events.throw(problem)  # the run must know of errors in ``show``
                 raise
-        except StoppedAtOnce:
+        except KeyboardInterrupt:
             say_stopped()
             raise typer.Exit(128 + stop.signal) from None
 
@@ -135,6 +134,6 @@ class _Stop:
         if self.signal:
             for again in STOP_SIGNALS:
                 signal.signal(again, signal.SIG_IGN)  # the rest takes only a moment
-            raise StoppedAtOnce
+            raise KeyboardInterrupt
         self.signal = number
         render.say("\nstopping after this step and saving; press Ctrl-C again to stop at once")

@@ -229,7 +229,8 @@ class _Process:
             return RunError(f"a worker process could not begin: {GUARD}")
         how = f"with exit code {code}, and its own message says why"
         if code is not None and code < 0:
-            how = f"by signal {-code} ({signal.strsignal(-code)})"
+            sent = "which systems send when memory runs out"
+            how = f"by signal {-code} ({signal.strsignal(-code)}), {sent}"
         return RunError(f"a worker process has ended {how}; if memory has run out, {LESS}")
 
     def close(self) -> None:
