@@ -239,10 +239,9 @@ def flatten(settings: Settings) -> Values:
 
 
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
-    """Merge layers into ``base``, or into the defaults; later layers win.
+    """Merge layers, (source, values by dotted key), into ``base`` or the defaults; later ones win.
 
-    A layer is the source of some values, for messages, and the values by dotted key. The message of
-    a SettingsError lists all problems.
+    The message of a SettingsError lists all problems with their sources.
     """
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}

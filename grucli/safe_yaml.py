@@ -27,11 +27,7 @@ class YamlError(Exception):
 
 
 def load(text: str) -> Any:
-    """The value of a YAML text.
-
-    Raises:
-        YamlError: it is not YAML, or it uses a feature that settings do not allow.
-    """
+    """The value of a YAML text; a YamlError says what is wrong, and where."""
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:

@@ -19,7 +19,7 @@ from grucli.nn.gradcheck import SAMPLES, TOLERANCE, Row, Sections, Window, sizes
 from grucli.nn.model import Model
 from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
-from grucli.nn.rounding import ROUNDING, Rounding
+from grucli.nn.rounding import ROUNDING
 from grucli.run.checkpoint import Checkpoint, model_for
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
@@ -115,7 +115,7 @@ def check_settings(
     variant = settings.model.variant
     backends = [] if products is None else precisions(products)
     wrong = None if mistake is None else find_mistake(variant, mistake)
-    with nullcontext() if wrong is None else make_mistake(variant, wrong):
+    with nullcontext() if wrong is None else make_mistake(wrong):
         rows = list(_of_settings(settings))
         if backends:
             rows += check_training(_toy_step(settings), backends)
@@ -217,17 +217,15 @@ class Step:
     x: Ids  # (T, B)
     targets: Ids  # (T, B)
     state: Array  # (L, B, S H)
-    dropout: Dropout | None
+    dropout: Dropout  # may have the rate 0
     workers: int  # processes that share the batch
 
     def window(self) -> Window:
         """The window of the step with its masks, in float64."""
-        model, masks, recurrent = self.model, None, {}
         T, B = self.x.shape
-        if self.dropout is not None:
-            room = np.empty((model.L, T, B, model.H), np.float32)
-            masks = self.dropout.of_outputs(room, T, range(B))
-            recurrent = self.dropout.of_weights(model.params)
+        room = np.empty((self.model.L, T, B, self.model.H), np.float32)
+        masks = self.dropout.of_outputs(room, T, range(B))
+        recurrent = self.dropout.of_weights(self.model.params)
         return Window(self.x, self.targets, self.state.astype(np.float64), masks, recurrent)
 
 
@@ -264,36 +262,29 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     x, targets = windows.window(number)
     model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
-    workers = choose_workers(train.workers, windows.B)
-    return Step(model, x, targets, state, dropout_of(checkpoint.settings, done), workers)
+    dropout = dropout_of(checkpoint.settings, done) or Dropout(0.0, ())
+    return Step(model, x, targets, state, dropout, choose_workers(train.workers, windows.B))
 
 
 def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
     """Check the step in float64, then as training computes it with some products."""
     model, window = step.model.astype(np.float64), step.window()
-    reference = _in_float64(model, window)
+    reference = gradcheck.both_passes(model, window)
     row = gradcheck.check_reference(model, window, reference, np.random.default_rng(0))
     yield f"a step of training in float64: {sizes(model, window)}", row
     processes = f"{step.workers} process" + "es" * (step.workers > 1)
     for backend in backends:
         title = f"as in training, {backend}, {processes}, against float64: {sizes(model, window)}"
         rounding = ROUNDING[backend.precision]
-        samples = [_in_float64(model, window, (rounding, seed)) for seed in range(SAMPLES)]
+        samples = [
+            gradcheck.both_passes(model, window, (rounding, seed)) for seed in range(SAMPLES)
+        ]
         rows = gradcheck.check_step(_trained(step, backend), reference, samples)
         yield from ((title, row) for row in rows)
 
 
-def _in_float64(
-    model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
-) -> dict[str, Array]:
-    """The loss, the last states and the gradients of a step in float64."""
-    loss, last, gradients = gradcheck.both_passes(model, window, rounding)
-    states = dict(gradcheck.named(model, iter(()), list(last), "T"))
-    return {"loss": np.array(loss)} | states | gradients
-
-
 def _trained(step: Step, backend: Backend) -> dict[str, Array]:
-    """The same, as training computes them, after a step with other weights."""
+    """The results of a step, as training computes them, after a step with other weights."""
     x, dropout, model = step.x, step.dropout, step.model.astype(np.float32)
     shards = Shards(model, len(x), range(x.shape[1]), step.workers, dropout, backend)
     with closing(shards):
@@ -302,5 +293,6 @@ def _trained(step: Step, backend: Backend) -> dict[str, Array]:
             loss, last, grads = shards.loss_and_gradients(
                 x, step.targets, step.state, 1.0 / x.size, dropout
             )
-        gradients = ((name, np.float64(x.size) * array) for name, array in grads.items())
-        return {"loss": np.array(loss), **dict(gradcheck.named(model, gradients, list(last), "T"))}
+        gradients = [(name, np.float64(x.size) * array) for name, array in grads.items()]
+        results = gradcheck.named(model.cell, [*gradients, *gradcheck.states(last)], "T")
+        return {"loss": np.array(loss)} | dict(results)

@@ -71,7 +71,7 @@ def test_what_cannot_be_decided_is_checked_on_the_initial_weights(
     assert {row.verdict for row in initial} == {"right"}
     assert len(report.undecided) > 10
     assert {one["verdict"] for one in report.to_dict()["checks"]} == {"right", "undecided"}
-    with make_mistake("gru", find_mistake("gru", "route 2, update")):
+    with make_mistake(find_mistake("gru", "route 2, update")):
         assert not check_run(trained).passed
 
 
@@ -90,8 +90,15 @@ except Unavailable:
     ALL = [NUMPY]
 
 
+NO_DROPOUT = Dropout(0.0, ())
+
+
 def step(
-    cell: str = "gru", *, dropout: Dropout | None = None, documents: bool = False, workers: int = 1
+    cell: str = "gru",
+    *,
+    dropout: Dropout = NO_DROPOUT,
+    documents: bool = False,
+    workers: int = 1,
 ) -> Step:
     model, window = gradcheck.toy(50, 48, 2, 12, 16, 0.0, 0, cell, documents=documents)
     state = window.state.astype(np.float32)
