@@ -16,7 +16,7 @@ GREY = "#757575"  # of the texts: contrast 4.5 on white; a page overrules it by 
 WIDTH, HEIGHT = 720, 280
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 48  # margins of the axes, without the key
 EDGE = 4  # around the plot, where curves and their marks are still drawn
-FARTHEST = 1e5  # from the plot; a point that is farther away is drawn there
+FARTHEST = 1e4  # from the plot; a point that is farther away is drawn there
 KEY_LINE, SWATCH = 18, 18  # the height of a line of the key, and the width of a colour
 CHARACTER, GAP = 7.5, 16  # about the width of a character, and the room after a name
 
@@ -369,26 +369,11 @@ def letter(number: int) -> str:
 
 
 def _traced(curve: Curve, area: Area) -> Iterator[tuple[int, int]]:
-    """The columns and rows of a curve, with straight lines between its points."""
+    """The columns and rows of a curve below the top, with straight lines between its points."""
     places = [(area.x(x), area.y(y)) for x, y in curve.drawn]
-    for start, end in zip(places, places[1:] or places, strict=False):
-        visible = _below_the_top(start, end)
-        if visible is None:
-            continue
-        (x0, y0), (x1, y1) = visible
+    for (x0, y0), (x1, y1) in zip(places, places[1:] or places, strict=False):
         steps = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
         for n in range(steps + 1):
-            share = n / steps
-            row = round(y0 + share * (y1 - y0))
-            yield round(x0 + share * (x1 - x0)), min(max(row, 0), round(area.height))
-
-
-def _below_the_top(start: Point, end: Point) -> tuple[Point, Point] | None:
-    """The part of a line between two points that is not above the chart, if there is one."""
-    (x0, y0), (x1, y1) = start, end
-    if y0 < 0 and y1 < 0:
-        return None
-    if y0 >= 0 and y1 >= 0:
-        return start, end
-    top = x0 + (x1 - x0) * (y0 / (y0 - y1)), 0.0
-    return (top, end) if y0 < 0 else (start, top)
+            row = round(y0 + n / steps * (y1 - y0))
+            if row >= 0:
+                yield round(x0 + n / steps * (x1 - x0)), min(row, round(area.height))

@@ -7,7 +7,7 @@ user has set, in a file or on the command line, are never changed.
 import math
 from collections.abc import Collection
 
-from grucli.config import BUDGETS, Model, Optim, Settings, Train, Values, flatten
+from grucli.config import BUDGET_KEYS, Model, Optim, Settings, Train, Values, flatten
 
 SHORT: Values = {"train.patience": 10}  # a run that only memorizes such a text ends by itself
 LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.012, "train.epochs": 1.0}
@@ -32,16 +32,12 @@ WARM = 0.3  # factor of the learning rate for training that starts from trained 
 
 
 def suited(chars: int, user_keys: Collection[str]) -> Values:
-    """Values for a text of ``chars`` characters, except for the keys that the user has given.
-
-    The learning rate here belongs to the number of units beside it. A budget in any unit replaces
-    the default budget.
-    """
+    """Values for a text of ``chars`` characters, except for the keys that the user has given."""
     values = next(values for limit, values in SIZES if chars <= limit)
     fixed = set(user_keys)
     if "model.hidden" in fixed:
         fixed.add("optim.lr")
-    if any(f"train.{budget}" in fixed for budget in BUDGETS):
+    if fixed.intersection(BUDGET_KEYS):
         fixed.add("train.epochs")
     return {key: value for key, value in values.items() if key not in fixed}
 
@@ -59,13 +55,11 @@ def suited_rate(settings: Settings, user_keys: Collection[str], share: float = 1
 
 
 def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> float:
-    """The learning rate for a network, 0.04 * 256 / (H L), and at most 0.04 / L, times ``share``.
+    """The learning rate for a network: 0.04 * 256 / (H L) and at most 0.04 / L, times ``share``.
 
-    Higher ones train better until they diverge. That starts at about twice this value
-    (``docs/benchmarks.md``). From 64 to 256 streams, the rate grows with the square root of their
-    number (``docs/scaling.md``). A long run stays near its highest rate for long, so from
-    ``LONG_MINUTES`` or ``LONG_STEPS`` on, the rate falls with the square root of the budget, at
-    most to a quarter.
+    It is half of what diverges (``docs/benchmarks.md``). From 64 to 256 streams, it grows with the
+    square root of their number (``docs/scaling.md``). From ``LONG_MINUTES`` or ``LONG_STEPS`` on,
+    it falls with the square root of the budget, at most to a quarter.
     """
     streams = min(max(train.batch, BATCH), 4 * BATCH) / BATCH
     length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS)

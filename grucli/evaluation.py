@@ -193,10 +193,9 @@ def _evaluate_pieces(
 
 
 def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array]:
-    """Yield the log probabilities of B short texts, read as one batch, each from the zero state.
+    """Yield the log probabilities (T, B) of steps of B short texts, each read from the zero state.
 
-    Each array (T, B) is of some steps: the log probability of the next symbol of each text, in
-    nats, and 0 after the end of a text. The first symbol of a text is read but not predicted.
+    They are of the next symbol of each text, in nats, and 0 after its end.
     """
     ends = np.array([len(text) - 1 for text in texts])
     padded = np.zeros((max(len(text) for text in texts), len(texts)), np.intp)
@@ -214,10 +213,7 @@ def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array
 
 
 def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
-    """The nats of each of N texts, (N,). The first symbol of each is read but not predicted.
-
-    Texts of similar length form a batch.
-    """
+    """The nats of each of N texts, (N,), whose first symbols are not predicted."""
     nats = np.zeros(len(texts))
     order = np.argsort([len(text) for text in texts], kind="stable")
     for lo in range(0, len(texts), TOGETHER):
@@ -235,8 +231,7 @@ def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:
 def differ_in_kind(counts: Counts, ids: Ids) -> bool:
     """Whether a text (N,) has symbols of other frequencies than the training text, (V,).
 
-    It has if the guess by frequency loses more than ``OTHER_KIND`` nats per symbol against the
-    frequencies of the text itself, beyond what the length of the text makes likely.
+    It has if these cost ``OTHER_KIND`` nats more than its own, and what is likely by chance.
     """
     held = count_symbols(ids, len(counts))
     own = held[held > 0]

@@ -39,11 +39,7 @@ class NotAFileError(OSError):
 
 
 def refuse_link(path: Path) -> None:
-    """Refuse a link that has the name of a file or directory of the program's own.
-
-    Only a path that the user names may be a link: a run directory can come from a stranger, and
-    its links could lead to any file of the user.
-    """
+    """Refuse a link in the place of an own file: in a run of a stranger it could lead anywhere."""
     if path.is_symlink():
         raise NotAFileError(
             errno.ELOOP,
@@ -54,11 +50,7 @@ def refuse_link(path: Path) -> None:
 
 
 def _descriptor(path: Path, flags: int, *, links: bool = False) -> int:
-    """Open a regular file without waiting, or a link to one if ``links`` is true.
-
-    Raises:
-        NotAFileError: it is something else.
-    """
+    """Open a regular file without waiting, or a link to one if ``links`` is true."""
     if not links:
         refuse_link(path)
         flags |= getattr(os, "O_NOFOLLOW", 0)  # it may become a link now
@@ -102,11 +94,7 @@ def read_small(path: Path, limit: int = SMALL) -> bytes:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a small JSON file, which may begin with a byte order mark.
-
-    Raises:
-        ValueError: the file is not JSON, or holds something other than an object.
-    """
+    """The object in a small JSON file; a ValueError says that it holds none."""
     try:
         loaded = json.loads(read_small(path).decode("utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -132,12 +120,9 @@ def replace_file(
     write: Callable[[BinaryIO], object],
     check: Callable[[Path], object] = lambda _: None,
 ) -> None:
-    """Write a file completely before it replaces the old one.
+    """Write a file completely and flush it to the disk, before it replaces the old one.
 
-    The new content is written to a temporary file in the same directory and flushed to the disk.
-    ``check`` reads it again, and raises OSError if it is not right. The temporary file is then
-    renamed. The directory is flushed, too, if the system can do that. After an error the old file
-    is unchanged, and the temporary one is removed.
+    ``check`` reads it again, and raises OSError if it is not right. The old file then stays.
     """
     # the process id alone is not unique if containers or machines share a directory
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
@@ -172,7 +157,6 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """``replace_file`` with UTF-8 text."""
     replace_file(path, lambda file: file.write(text.encode()))
 
 
@@ -195,21 +179,14 @@ class LockError(OSError):
 
 
 class Lock:
-    """A lock file for one process at a time; the system releases it when the process ends.
-
-    The file is created, contains the process id, and is never removed.
-    """
+    """A lock file with the id of its process; the system releases it when the process ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take the lock; False if another process has it.
-
-        Raises:
-            LockError: the system cannot lock it, so nobody knows whether another process has it.
-        """
+        """Take the lock; False if another process has it, a LockError if nobody knows."""
         for _ in range(ATTEMPTS):
             descriptor = _descriptor(self.path, os.O_RDWR | os.O_CREAT)
             if _try_lock(self.path, descriptor):
@@ -255,10 +232,7 @@ class Lock:
 
 
 def _try_lock(path: Path, descriptor: int, *, shared: bool = False) -> bool:
-    """Try to lock an open file; if another process has locked it, close it and return False.
-
-    Several processes may hold a shared lock, but not on Windows.
-    """
+    """Try to lock an open file; if another process has it, close it and return False."""
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -280,7 +254,6 @@ def _try_lock(path: Path, descriptor: int, *, shared: bool = False) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open_file(path) as file:
         while chunk := file.read(2**20):
@@ -305,10 +278,7 @@ def _sync_directory(directory: Path) -> None:
 def check_output(
     option: str, path: Path | None, *, force: bool, reads: Iterable[Path] = ()
 ) -> None:
-    """Refuse a path that cannot or must not be written, before anything is computed.
-
-    The files that the command ``reads`` are never overwritten, others only with ``force``.
-    """
+    """Refuse a path that cannot be written, or must not be, before anything is computed."""
     if path is None:
         return
     if path.is_dir():

@@ -30,15 +30,7 @@ from pydantic import ConfigDict, InstanceOf, with_config
 from typing_extensions import TypedDict, Unpack
 
 from grucli import evaluation
-from grucli.arguments import (
-    Default,
-    Lines,
-    PathLike,
-    Several,
-    checked,
-    completed,
-    file_names,
-)
+from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified

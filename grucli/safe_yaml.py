@@ -27,11 +27,7 @@ class YamlError(Exception):
 
 
 def load(text: str) -> Any:
-    """The value of a YAML text.
-
-    Raises:
-        YamlError: it is not YAML, or it uses a feature that settings do not allow.
-    """
+    """The value of a YAML text; a YamlError says what is wrong, and where."""
     try:
         loader = _Loader(text)
     except yaml.reader.ReaderError as error:
@@ -72,7 +68,6 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _problem(self, event: Any) -> str | None:
-        """The problem with a value that begins with ``event``, or None."""
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             return "settings take no anchors and aliases (& and *); put quotes around a text"
         if event.tag is not None:

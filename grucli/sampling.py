@@ -69,10 +69,7 @@ class Sampler:
         return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
     def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
-        """Choose one character for each row of logits (N, V), by random numbers in [0, 1), (N,).
-
-        Logits are logarithms of the probabilities plus any constant for each row.
-        """
+        """Choose one character for each row of logits (N, V), by random numbers in [0, 1), (N,)."""
         if self.never is not None:
             logits = logits.copy()
             logits[:, self.never] = -np.inf
@@ -98,10 +95,7 @@ def _largest(logits: Array) -> Any:
 
 
 def _at_shares(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp]:
-    """Sample from the weights ``p`` (N, V), row by row, by the inverse of the cumulative sum.
-
-    ``shares`` (N,) are in [0, 1), so a character of weight zero is never drawn.
-    """
+    """Draw one character for each row of weights (N, V), at its share of their sum, (N,)."""
     drawn: npt.NDArray[np.intp]
     if len(p) == 1:  # the same, faster
         cumulative = np.add.accumulate(p[0])
@@ -113,15 +107,12 @@ def _at_shares(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp
 
 
 def _keep_nucleus_(p: Array, top_p: float) -> None:
-    """Set all but the most probable characters, which together reach ``top_p``, to zero.
-
-    The most probable character is always kept, because a tiny ``top_p`` is zero in float32.
-    """
+    """Set all but the most probable characters, which together reach ``top_p``, to zero."""
     order = np.argsort(-p, axis=1, kind="stable")
     ranked = np.take_along_axis(p, order, axis=1)
     before = np.cumsum(ranked, axis=1) - ranked  # sum of all more probable characters
     enough = before >= top_p * ranked.sum(axis=1, keepdims=True)
-    ranked[:, 1:][enough[:, 1:]] = 0.0
+    ranked[:, 1:][enough[:, 1:]] = 0.0  # the first one stays: a tiny top_p is 0 in float32
     np.put_along_axis(p, order, ranked, axis=1)
 
 
@@ -144,10 +135,7 @@ def read_prompt(
     stepper: Stepper | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Array, Array]:
-    """Read a prompt (N,) from the zero state; return the next logits (1, V) and the state.
-
-    ``stepper`` is a ``Stepper(model, 1)`` to use; None makes one.
-    """
+    """Read a prompt (N,) from the zero state; return the next logits (1, V) and the state."""
     state = model.zero_state(1)
     for lo in range(0, len(prompt) - 1, PROMPT_WINDOW):
         x = np.asarray(prompt[lo : min(lo + PROMPT_WINDOW, len(prompt) - 1)], np.intp)[:, None]
@@ -167,10 +155,7 @@ def choose_threads(samples: int, H: int) -> int:
 
 
 def product_threads(samples: int) -> int:
-    """The number of threads to share each product of ``samples`` samples in parallel.
-
-    It is a power of two, with which the products have equal bits (``matmul.GROUPED``).
-    """
+    """The threads that share each product: a power of two, for equal bits (``matmul.GROUPED``)."""
     if samples >= MANY_SAMPLES:
         return 1
     return 1 << (min(available_cores(), PRODUCT_THREADS).bit_length() - 1)
@@ -192,10 +177,7 @@ def _with_product_threads(steps: Steps, threads: int) -> Steps:
 
 
 class StopFilter:
-    """Passes a text on up to the first stop text, and leaves that one out.
-
-    ``stops`` are in the encoding of the text; if there are none, all text is passed on.
-    """
+    """Passes a text on up to the first of some stop texts, and leaves that one out."""
 
     def __init__(self, stops: Sequence[bytes]) -> None:
         self.stops = stops
@@ -286,7 +268,7 @@ class Samples:
                 raise ArgumentError(name, f"must be {least} or above, not {getattr(self, name)}")
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield the parts of each sample in turn; the first part of each is b"".
+        """Yield the parts of each sample in turn, of which the first is b"".
 
         The first sample of a group is yielded while it is computed.
         """
@@ -321,11 +303,7 @@ class Samples:
                 yield self._sample(bytes(text) + stops.end(), ids_of, logs)
 
     def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
-        """The ids of the first sample, (length,). No text ends it: it may have several documents.
-
-        Raises:
-            Stopped: ``stop``, which is called at each character, returned true.
-        """
+        """The ids of the first sample, (length,): no text ends it; ``stop`` raises ``Stopped``."""
 
         def drawn() -> Iterator[np.intp]:
             for ids, _ in self.steps(stop=stop):
@@ -356,7 +334,6 @@ class Samples:
         """Compute some samples as one batch, which ``threads`` share; no stop text ends them.
 
         Each has its own random stream, which its number determines; that of the first is ``first``.
-        A model of documents starts another document after each line end.
         """
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
@@ -380,11 +357,7 @@ class Samples:
             return np.log(self.counts / self.counts.sum())[None], self.model.zero_state(1)
 
     def _continue(
-        self,
-        stepper: Stepper,
-        logits: Array,
-        state: Array,
-        streams: Sequence[np.random.Generator],
+        self, stepper: Stepper, logits: Array, state: Array, streams: Sequence[np.random.Generator]
     ) -> Steps:
         """Continue one state with its logits (1, V): one sample for each random stream."""
         logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))

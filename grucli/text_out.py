@@ -5,8 +5,6 @@ import re
 import shlex
 import subprocess
 import unicodedata
-from collections.abc import Sequence
-from pathlib import Path
 
 CONTROLS = re.compile(
     "[\0-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and line feed, DEL, C1
@@ -43,17 +41,6 @@ def to_bytes(text: str) -> bytes:
         return text.encode(errors="surrogateescape")
     except UnicodeEncodeError:  # a surrogate that does not represent a byte
         return text.encode(errors="replace")
-
-
-def resume_command(run: Path, sources: Sequence[str] = (), ranks: int = 1) -> str:
-    """The command that resumes a run of so many ranks.
-
-    It repeats the paths of the text only if one of them is standard input, since a run can read its
-    files again.
-    """
-    again = [quote(source) for source in sources] if "-" in sources else []
-    mpiexec, mpi = ([f"mpiexec -n {ranks}"], ["--mpi"]) if ranks > 1 else ([], [])
-    return " ".join([*mpiexec, "grucli train", *again, "--resume", quote(str(run)), *mpi])
 
 
 def quote(path: str) -> str:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grucli.text_out import CONTROLS, printable, quote, resume_command
+from grucli.run.run import Run
+from grucli.text_out import CONTROLS, printable, quote
 
 BASH = shutil.which("bash")
 HARMLESS = (
@@ -29,10 +30,15 @@ def test_a_quoted_path_is_one_word_and_never_an_option(path: str) -> None:
     assert not words.startswith(b"-")
 
 
-def test_a_resumed_run_reads_its_files_again_but_not_standard_input() -> None:
-    run = Path("-runs", "1")
-    assert resume_command(run, ["a.txt"]) == "grucli train --resume ./-runs/1"
-    assert resume_command(run, ["a b", "-"]) == "grucli train 'a b' - --resume ./-runs/1"
+def test_a_resumed_run_reads_its_files_again_but_not_standard_input(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path("-runs", "1")
+    path.mkdir(parents=True)
+    (path / "run.json").write_text("{}", encoding="utf-8")
+    assert Run(path).resume_command(["a.txt"]) == "grucli train --resume ./-runs/1"
+    assert Run(path).resume_command(["a b", "-"]) == "grucli train 'a b' - --resume ./-runs/1"
 
 
 def test_every_control_character_has_a_symbol_and_nothing_else_changes() -> None:

@@ -38,17 +38,14 @@ class Reading:
     score: TextScore  # the text and the surprisal of each of its N characters
     h: Array  # the layer's values after each character, (N, H)
 
-    @property
-    def characters(self) -> list[str]:
-        """The text; a byte is shown as the character with its number."""
-        return self.score.characters
-
     def unit(self, number: int) -> ColouredText:
         """The text coloured by the values of one unit."""
         _check_between("unit", number, 0, self.h.shape[1] - 1)
         values, what = self.h[:, number], f"unit {number} of layer {self.layer}"
         full = float(abs(values).max())
-        return ColouredText(self.name, what, self.characters, values.tolist(), full, signed=True)
+        return ColouredText(
+            self.name, what, self.score.characters, values.tolist(), full, signed=True
+        )
 
     def surprisal(self) -> ColouredText:
         """The text coloured by the surprisal of each character."""
@@ -56,7 +53,7 @@ class Reading:
 
     def correlations(self, top: int = 3) -> list[Correlation]:
         """The ``top`` units that follow each feature of the text most closely."""
-        return correlations(self.h, "".join(self.characters), top)
+        return correlations(self.h, "".join(self.score.characters), top)
 
 
 @blas_limited_to(1)  # the products are small

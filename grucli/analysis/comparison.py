@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import InstanceOf
 
 from grucli.arguments import Several, checked
@@ -29,11 +28,10 @@ from grucli.training.request import Request
 LATE = 0.9
 UNEQUAL = 1.1  # if one run made this many times the steps of another, their work is not equal
 
-SHOWN = {"model.cell", "model.reset", "model.hidden", "model.layers"}  # by the name of a model
-
-# Settings in which runs of the same conditions may differ, besides those that influence nothing.
-# The number of processes only changes the order in which a gradient is summed.
-SAME_CONDITIONS = {"train.seed", "train.workers"}
+# Settings that are no conditions, besides those that influence nothing: the name of a model shows
+# them, or, as the number of processes, they only change the order in which a gradient is summed.
+NAMED = {"model.cell", "model.reset", "model.hidden", "model.layers"}
+NO_CONDITIONS = NAMED | {"train.seed", "train.workers"}
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class Outcome:
         values = {
             key: value
             for key, value in self.settings.items()
-            if INFLUENCES[key] != "nothing" and key not in SHOWN | SAME_CONDITIONS
+            if INFLUENCES[key] != "nothing" and key not in NO_CONDITIONS
         }
         return values | {"status": self.status, "init_from": self.init_from}
 
@@ -205,12 +203,8 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
     """
     outcomes = []
     for run in runs:
-        own, symbols = run.checkpoint.text_id, run.checkpoint.vocabulary.symbols
-        if (
-            text is None
-            or text.text_id != own
-            or not np.array_equal(text.vocabulary.symbols, symbols)
-        ):
+        own = run.checkpoint.text_id, run.checkpoint.vocabulary
+        if text is None or (text.text_id, text.vocabulary) != own:
             text = run.text
         outcomes.append(_judge(run, text))
     return outcomes

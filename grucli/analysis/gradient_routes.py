@@ -26,11 +26,6 @@ WARM_UP = 64  # characters to read before the steps to follow, if the text is lo
 Composition = tuple[Route, ...]  # a sequence of routes; the first one starts at step t
 
 
-def label(composition: Composition) -> str:
-    """The name of a composition, such as ``update > direct > reset``."""
-    return " > ".join(route.name for route in composition)
-
-
 def count(cell: Cell, k: int) -> int:
     """The number of compositions of ``k`` routes. They start at h, because the loss depends on h.
 

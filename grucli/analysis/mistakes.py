@@ -9,13 +9,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import NamedTuple
 
 import numpy as np
 
 from grucli.errors import UsageError
-from grucli.nn import gradcheck, input_projection
+from grucli.nn import input_projection
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS, Cell
 
@@ -68,32 +68,36 @@ def find_mistake(cell: str, name: str) -> Mistake:
 
 
 @contextmanager
-def make_mistake(cell: str, mistake: Mistake) -> Iterator[None]:
+def make_mistake(mistake: Mistake) -> Iterator[None]:
     """Make a mistake in this process; at the end everything is right again."""
-    wrong = changed_copy(mistake.module, mistake.right, mistake.wrong)
-    if mistake.module is input_projection:
-        users = [(vars(module), "project_backward") for module in (model_module, gradcheck)]
-        value = wrong.project_backward
-    elif mistake.module is model_module:
-        users, value = [(vars(gradcheck), "Model")], wrong.Model
-    else:
-        users, value = [(CELLS, cell)], getattr(wrong, type(CELLS[cell]).__name__)()
-    before = [names[name] for names, name in users]
+    functions, wrong = _functions(mistake.module), _functions(_copy_with(mistake))
+    right = {name: function.__code__ for name, function in functions.items()}
     try:
-        for names, name in users:
-            names[name] = value
+        for name, function in functions.items():
+            function.__code__ = wrong[name].__code__
         yield
     finally:
-        for (names, name), right in zip(users, before, strict=True):
-            names[name] = right
+        for name, function in functions.items():
+            function.__code__ = right[name]
 
 
-def changed_copy(module: ModuleType, right: str, wrong: str) -> ModuleType:
-    """A copy of a module with one place of its source changed."""
-    source = inspect.getsource(module)
-    assert source.count(right) == 1, f"{right!r} occurs {source.count(right)} times in the source"
+def _copy_with(mistake: Mistake) -> ModuleType:
+    """A copy of a module with the mistake in its source."""
+    module, source = mistake.module, inspect.getsource(mistake.module)
+    found = source.count(mistake.right)
+    assert found == 1, f"{mistake.right!r} occurs {found} times in the source"
     copy = ModuleType(module.__name__)
-    copy.__dict__["__file__"] = module.__file__
-    code = compile(source.replace(right, wrong), f"<{module.__name__} with a mistake>", "exec")
-    exec(code, copy.__dict__)
+    source = source.replace(mistake.right, mistake.wrong)
+    exec(compile(source, f"<{module.__name__} with a mistake>", "exec"), copy.__dict__)
     return copy
+
+
+def _functions(module: ModuleType) -> dict[str, FunctionType]:
+    """The functions that a module defines, also as methods, by qualified name."""
+    classes = [one for one in vars(module).values() if inspect.isclass(one)]
+    return {
+        one.__qualname__: one
+        for owner in (module, *classes)
+        for one in vars(owner).values()
+        if inspect.isfunction(one) and one.__module__ == module.__name__
+    }

@@ -1,6 +1,6 @@
 """Measure how much of a gradient each of its routes back through time carries."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,6 @@ from grucli.analysis.gradient_routes import (
     History,
     count,
     doubling_distances,
-    label,
     look_back_in_text,
 )
 from grucli.analysis.subject import Subject
@@ -29,7 +28,7 @@ COUNTED = range(1, 5)  # steps back for which routes are counted
 class Contribution:
     """The contribution of one composition of routes to the gradient."""
 
-    name: str  # the names of the routes, the latest step first
+    name: str  # the names of the routes, the latest step first: ``update > direct > reset``
     norm: float  # of the gradient that the composition carries, mean over positions of the text
     share: float  # its component along the whole gradient, divided by the norm of the whole, mean
 
@@ -104,8 +103,8 @@ def measure(
     check_enumerable(CELLS[subject.lm.model.cell], steps_back)
     near = look_back_in_text(subject.lm.model, subject.ids, steps_back, positions)
     far = look_back_in_text(subject.lm.model, subject.ids, distance, positions)
-    shares = shares_by_distance(far, range(1, distance + 1))
-    return RouteShares(subject.name, enumerate_routes(near, steps_back), distance, shares)
+    enumeration = enumerate_routes(near, steps_back)
+    return RouteShares(subject.name, enumeration, distance, shares_by_distance(far))
 
 
 def check_enumerable(cell: Cell, k: int) -> None:
@@ -128,7 +127,8 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
         lengths += float(np.linalg.norm(gradient))
         norm = float(np.mean(np.linalg.norm(gradient, axis=-1)))
         share = _share(gradient, history.by_backward)
-        contributions.append(Contribution(label(composition), norm, share))
+        name = " > ".join(route.name for route in composition)
+        contributions.append(Contribution(name, norm, share))
     length = max(float(np.linalg.norm(history.by_backward)), 1e-300)
     return Enumeration(
         k=k,
@@ -138,26 +138,25 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
     )
 
 
-def shares_by_distance(history: History, distances: Sequence[int]) -> dict[int, dict[str, float]]:
+def shares_by_distance(history: History) -> dict[int, dict[str, float]]:
     """For each k, the share of each route in the step that ends k steps back, by name.
 
     Every position of the text has the same weight: its gradient is scaled to norm 1 before each
     step. Otherwise a few positions with large gradients would dominate, and far back all gradients
-    would vanish. If no gradient reaches a distance, because documents begin in between, the
-    distance is left out. The time is linear in k.
+    would vanish. Distances that no gradient reaches, because documents begin in between, are left
+    out.
     """
     shares: dict[int, dict[str, float]] = {}
     after = history.gradient
-    for distance in range(1, len(history.steps) + 1):
-        parts = list(history.parts(distance - 1, _normalized(after)))
+    for number in range(len(history.steps)):
+        parts = list(history.parts(number, _normalized(after)))
         after = np.sum([part for _, part in parts], axis=0)
         if not after.any():
             break
-        if distance in distances:
-            named: dict[str, float] = {}
-            for route, part in parts:
-                named[route.name] = named.get(route.name, 0.0) + _share(part, after)
-            shares[distance] = named
+        named = dict.fromkeys((route.name for route, _ in parts), 0.0)
+        for route, part in parts:
+            named[route.name] += _share(part, after)
+        shares[number + 1] = named
     return shares
 
 

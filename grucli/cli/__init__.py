@@ -12,10 +12,9 @@ from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from types import FrameType
-from typing import Annotated, Any
+from typing import Any
 
 import typer
-from typer import Option
 from typer.core import TyperCommand, TyperGroup
 
 from grucli import __version__
@@ -78,20 +77,9 @@ app = typer.Typer(
 )
 
 
-def _show_version(show: bool) -> None:
-    if show:
-        render.write_line(f"grucli {__version__}")
-        raise typer.Exit
-
-
 @app.callback()
-def top(
-    context: typer.Context,
-    version: Annotated[
-        bool, Option("--version", help="Show the version.", callback=_show_version, is_eager=True)
-    ] = False,
-    debug: Annotated[bool, Option("--debug", help="Show the traceback of an error.")] = False,
-) -> None:
+@options.described
+def top(context: typer.Context, version: bool = False, debug: bool = False) -> None:
     """Train a character-level language model on your own text, on an ordinary CPU.
 
     grucli corpus python-reference            write an example text
@@ -102,6 +90,9 @@ def top(
 
     grucli gradcheck                          check that the gradients are right
     """
+    if version:
+        render.write_line(f"grucli {__version__}")
+        raise typer.Exit
     if context.invoked_subcommand is None:
         if should_print():
             render.say(context.get_help())

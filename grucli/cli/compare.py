@@ -98,10 +98,7 @@ def _refuse_what_is_compared(
 
 
 def _existing(paths: Sequence[Path]) -> list[Outcome]:
-    for path in paths:
-        if path.is_file():
-            raise UsageError(f"{path}: --runs takes run directories, not files")
-    runs = list({path.resolve(): Run.open(path) for path in paths}.values())
+    runs = list({path.resolve(): Run(path) for path in paths}.values())
     check_comparable(runs)
     return judge_all(runs)
 
@@ -167,8 +164,8 @@ def _lines(outcomes: Sequence[Outcome], checked: Sequence[Claim]) -> Iterator[st
         yield "\N{PLUS-MINUS SIGN}: the sample standard deviation over the seeds"
     for claim in checked:
         yield ""
-        yield from render.wrapped(f"{claim.text}: {claim.verdict}")
-        yield from render.wrapped(claim.figures, indent="  ")
+        yield f"{claim.text}: {claim.verdict}"
+        yield f"  {claim.figures}"
 
 
 def _cells(group: Group) -> tuple[str, ...]:

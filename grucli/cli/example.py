@@ -23,7 +23,7 @@ def example(as_json: bool = False) -> None:
 
 
 def _lines(result: WorkedExample) -> Iterator[str]:
-    yield from render.wrapped(
+    yield (
         "A GRU with two units reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T "
         "transposes, and dx is the gradient of the loss L = L_1 + L_2 with respect to x."
     )
@@ -33,7 +33,7 @@ def _lines(result: WorkedExample) -> Iterator[str]:
             yield from _quantity_lines(quantity)
     yield ""
     same = "are the same" if result.agrees else "are WRONG"
-    yield from render.wrapped(
+    yield (
         f"The gradients of the program's backward pass {same}; the largest difference is "
         f"{result.difference:.0e}."
     )

@@ -57,17 +57,14 @@ def gradcheck(
         report = check_run(run, text, products)
     lines = _lines(report, brief)
     if mistake is not None:
-        lines = chain(_mistake_lines(find_mistake(_cell(values), mistake)), lines)
+        cell = settings_of(values).model.variant
+        lines = chain(_mistake_lines(find_mistake(cell, mistake)), lines)
     render.answer(report.to_dict(), lines, as_json=as_json)
     raise typer.Exit(0 if report.passed else 1)
 
 
-def _cell(values: Values) -> str:
-    return settings_of(values).model.variant
-
-
 def _list_mistakes(values: Values, as_json: bool) -> None:
-    choices = mistakes(_cell(values))
+    choices = mistakes(settings_of(values).model.variant)
     records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in choices]
     render.answer(records, (one.slug for one in choices), as_json=as_json)
 
@@ -80,23 +77,22 @@ def _mistake_lines(mistake: Mistake) -> Iterator[str]:
 
 
 def _lines(report: Report, brief: bool) -> Iterator[str]:
-    for line in _verdict(report):
-        yield from render.wrapped(line)
+    yield from _verdict(report)
     in_float64 = sum(row.allowed == TOLERANCE for _, row in report.rows)
-    yield from render.wrapped(
+    yield (
         f"{in_float64} checks of NumPy's products against derivatives in float64: the "
         f"worst relative error is {report.worst:.1e}, {TOLERANCE:.0e} is allowed"
     )
     yield ""
     for title, rows in report.sections.items():
-        yield from render.wrapped(title)
+        yield title
         if brief:
             right = sum(row.verdict == "right" for row in rows)
             error, allowed = worst(rows), max(row.allowed for row in rows)
             yield f"  {right} of {len(rows)} right, worst error {error:.1e}, allowed {allowed:.1e}"
         else:
             yield from _row_lines(rows)
-    yield from render.wrapped(LETTERS)
+    yield LETTERS
 
 
 def _verdict(report: Report) -> Iterator[str]:

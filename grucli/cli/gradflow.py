@@ -41,7 +41,7 @@ def gradflow(
 def _lines(flows: Iterable[GradientFlow], distance: int) -> Iterator[str]:
     for flow in flows:
         yield flow.name
-        yield from render.wrapped(
+        yield (
             "k: steps back; median, 10 %, 90 %: norm of the gradient k steps back divided by its "
             "norm at k = 0, over positions of the text; bars: the median on a logarithmic scale"
         )

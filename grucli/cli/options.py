@@ -8,34 +8,19 @@ from typer import Argument, Option
 command_line: list[str] = []
 """The words of the current command, for run.json."""
 
-ARGUMENTS = {
-    "run": ("RUN|CKPT", "A run directory or a checkpoint file."),
-    "runs": ("RUN", "Run directories."),
-    "models": ("RUN|CKPT", "Run directories or checkpoint files."),
-    "directory": ("DIR", "The directory of the runs."),
-    "corpus": (
-        "CORPUS",
-        "Text files, .gz files or directories, read as one text; - reads standard input.",
-    ),
-    "compared": (
-        "CORPUS",
-        "Text files or directories, read as one text; with --runs, run directories.",
-    ),
-    "example": (
-        "NAME",
-        "python-reference (the language reference, 0.5 MB of English prose) or "
-        "python-stdlib (the standard library, about 12 MB of Python source).",
-    ),
-    "files": ("FILE", "Texts to predict; - reads standard input."),
-    "ranges": (
-        "SWEEP.yaml",
-        "A settings file whose values may be ranges; docs/sweeps.md describes it.",
-    ),
-}
-"""The placeholder of an argument, and its help, by the parameter of the command's function."""
-
-OPTIONS = {
-    # texts
+WORDS = {
+    # runs and texts
+    "run RUN|CKPT": "A run directory or a checkpoint file.",
+    "paths RUN": "Run directories.",
+    "models RUN|CKPT": "Run directories or checkpoint files.",
+    "directory DIR": "The directory of the runs.",
+    "corpus CORPUS": "Text files, .gz files or directories, read as one text; - reads standard "
+    "input.",
+    "compared CORPUS": "Text files or directories, read as one text; with --runs, run directories.",
+    "example NAME": "python-reference (the language reference, 0.5 MB of English prose) or "
+    "python-stdlib (the standard library, about 12 MB of Python source).",
+    "files FILE": "Texts to predict; - reads standard input.",
+    "ranges SWEEP.yaml": "A settings file whose values may be ranges; docs/sweeps.md describes it.",
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
     "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
     "reference].",
@@ -109,22 +94,20 @@ OPTIONS = {
     "--plot FILE": "Draw a plot to this .svg file.",
     "--output -o FILE": "The file to write; - writes to standard output.",
     "--force": "Overwrite the file if it exists.",
+    # of the program
+    "--version": "Show the version.",
+    "--debug": "Show the traceback of an error.",
 }
-"""The help of an option, by its names and the placeholder of its value."""
+"""The help of each option by its names, or of an argument by its parameter, and its placeholder."""
 
 LIMITS: dict[str, tuple[int, int | None]] = {
-    "length": (0, None),
     "seeds": (1, 100),
-    "top_k": (1, None),
-    "count": (1, None),
     "hidden": (1, 4096),
     "distance": (1, 10_000),
     "positions": (1, 100_000),
     "steps_back": (1, 100),
     "rows": (1, None),
-    "unit": (0, None),
     "top": (1, None),
-    "layer": (1, None),
 }
 """The lowest and the highest value of an option."""
 
@@ -132,26 +115,24 @@ OTHER_NAMES = {"as_json": "json", "sets": "set", "existing": "runs", "mistake": 
 """Options whose names Python needs for something else."""
 
 _SPELLINGS = {
-    names.split()[0].partition("/")[0].removeprefix("--").replace("-", "_"): names
-    for names in OPTIONS
+    spelling.split()[0].partition("/")[0].removeprefix("--").replace("-", "_"): spelling
+    for spelling in WORDS
 }
 
 
 def described(command: Callable[..., None]) -> Callable[..., None]:
     """A command whose parameters are annotated with their words."""
-    for name, kind in command.__annotations__.items():
-        if name != "return":
-            command.__annotations__[name] = Annotated[kind, _argument_or_option(name)]
+    hints = command.__annotations__
+    for name in hints.keys() - {"context", "return"}:
+        hints[name] = Annotated[hints[name], _argument_or_option(name)]
     return command
 
 
 def _argument_or_option(name: str) -> Any:
-    if name in ARGUMENTS:
-        placeholder, help = ARGUMENTS[name]
-        return Argument(metavar=placeholder, help=help)
     spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
-    *names, last = spelling.split()
-    metavar = None if last.startswith("-") else last
+    names = [word for word in spelling.split() if word.startswith("-")]
+    metavar = "".join(word for word in spelling.split()[1:] if not word.startswith("-")) or None
+    if not names:
+        return Argument(metavar=metavar, help=WORDS[spelling])
     least, most = LIMITS.get(name, (None, None))
-    names += [last] if metavar is None else []
-    return Option(*names, help=OPTIONS[spelling], metavar=metavar, min=least, max=most)
+    return Option(*names, help=WORDS[spelling], metavar=metavar, min=least, max=most)

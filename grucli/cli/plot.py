@@ -17,7 +17,7 @@ NARROWEST, WIDEST, LINES = 40, 100, 14  # columns of a chart, and its lines
 
 
 def plot(
-    runs: list[Path],
+    paths: list[Path],
     by: Literal["step", "chars", "time"] = "step",
     output: Path | None = None,
     force: bool = False,
@@ -28,7 +28,7 @@ def plot(
     """
     if output != render.STANDARD_OUTPUT:
         render.check_plot("--output", output, force=force)
-    opened = list({path.resolve(): Run(path) for path in runs}.values())
+    opened = list({path.resolve(): Run(path) for path in paths}.values())
     noun = common_noun(opened)
     curves = opened[0].curves(COLUMNS[by]) if len(opened) == 1 else _validation(opened, by)
     if not any(curve.points for curve in curves):
@@ -42,8 +42,7 @@ def plot(
         picture = svg(curves, x=x, y=loss_axis(noun), highest=typical_top(curves))
         render.deliver(picture, "plot", output)
         return
-    for line in chart(curves, x, noun):
-        render.write_line(line)
+    render.answer((), chart(curves, x, noun))
     for sentence in about_dropout(opened[0].settings.model, curves):
         render.say(sentence)
 
@@ -72,4 +71,4 @@ def chart(curves: list[Curve], x: str, noun: str, lines: int = LINES) -> Iterato
         f"{letter(n) + ': ' if plain else ''}{name} {last:.4f}"
         for last, n, name in sorted(named, reverse=True)
     )
-    yield from render.wrapped(f"{loss_axis(noun)}, by {x}; at the end, from the top: {ends}")
+    yield f"{loss_axis(noun)}, by {x}; at the end, from the top: {ends}"

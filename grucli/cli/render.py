@@ -113,13 +113,16 @@ def write_json(value: Any) -> None:
     write_line(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
-def answer(records: object, lines: Iterable[str], *, as_json: bool) -> None:
-    """Print the answer of a command, the records as JSON or the lines, which are made only then."""
+def answer(records: object, lines: Iterable[str], *, as_json: bool = False) -> None:
+    """Print the answer of a command, the records as JSON or the lines, which are made only then.
+
+    On a terminal, lines are broken between words.
+    """
     if as_json:
         write_json(records)
         return
     for line in lines:
-        write_line(line)
+        write_line("\n".join(wrap(line, terminal_width()) if on_terminal() else [line]))
 
 
 # ---- pages and plots
@@ -226,20 +229,17 @@ def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
         yield "".join(_pad(word, each) for word in words[first : first + across]).rstrip()
 
 
-def wrapped(text: str, indent: str = "") -> Iterator[str]:
-    """Yield the lines of a paragraph of an answer; only a terminal needs more than one line."""
-    lines = wrap(text, terminal_width() - len(indent)) if on_terminal() else [text]
-    yield from (indent + line for line in lines)
-
-
-def wrap(line: str, width: int) -> list[str]:
-    """Break a line between words; a word that is wider, such as a path, stays whole."""
-    lines = [""]
-    for word in re.findall(r"\s*\S+", line):
-        if lines[-1] and cell_len(lines[-1] + word) > width:
-            lines.append(word.lstrip())
-        else:
-            lines[-1] += word
+def wrap(text: str, width: int) -> list[str]:
+    """Break lines between words, and keep their indentation; a wider word stays whole."""
+    lines = []
+    for line in text.split("\n"):
+        lines.append("")
+        indent = line[: -len(line.lstrip())]
+        for word in re.findall(r"\s*\S+", line):
+            if lines[-1] and cell_len(lines[-1] + word) > width:
+                lines.append(indent + word.lstrip())
+            else:
+                lines[-1] += word
     return lines
 
 
@@ -315,7 +315,7 @@ def _print(text: str, style: str = "", styled: int | None = None, *, whole: bool
     """
     text = printable(text)
     if err.is_terminal and not whole:
-        text = "\n".join(piece for line in text.split("\n") for piece in wrap(line, err.width))
+        text = "\n".join(wrap(text, err.width))
     coloured = Text(text)
     coloured.stylize(style, 0, styled)
     with contextlib.suppress(OSError):

@@ -11,18 +11,18 @@ from grucli.run.conclusion import conclude_run, sentences
 from grucli.run.run import Run
 
 
-def report(runs: list[Path], output: Path | None = None, force: bool = False) -> None:
+def report(paths: list[Path], output: Path | None = None, force: bool = False) -> None:
     """Write a report of a run, or of several runs that are compared, as one HTML page.
 
     The page needs no network. Without --output, the report of one run is
     report.html in its directory.
     """
-    reads = chain.from_iterable(Run.open(run).inputs() for run in runs)
+    reads = chain.from_iterable(Run.open(path).inputs() for path in paths)
     check_output("--output", output, force=force, reads=reads)
-    if output is None and len(runs) > 1:
+    if output is None and len(paths) > 1:
         raise UsageError("a report of several runs needs a name: -o FILE")
-    page = reports.report(*runs, said=_said(runs[0]) if len(runs) == 1 else ())
-    render.deliver(page.html, "page", output, runs[0] / "report.html")
+    page = reports.report(*paths, said=_said(paths[0]) if len(paths) == 1 else ())
+    render.deliver(page.html, "page", output, paths[0] / "report.html")
 
 
 def _said(path: Path) -> list[str]:

@@ -51,7 +51,7 @@ def _lines(result: RouteShares, rows: int) -> Iterator[str]:
 
 
 def _count_lines() -> Iterator[str]:
-    yield from render.wrapped(
+    yield (
         "number of routes from the loss of step t to the weights used k steps back, of the update "
         "gate (GRU), the forget gate (LSTM), or the only weights (RNN)"
     )
@@ -72,7 +72,7 @@ def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
     if rest:
         share = sum(one.share for one in rest)
         yield f"  {f'{len(rest):,} more':<{width}}  {'':9}  {share:8.2%}"
-    yield from render.wrapped(
+    yield (
         "gradient: norm of what the composition carries; share: its part of the whole gradient, "
         "negative if it points against the whole; both are means over positions of the text"
     )
@@ -81,18 +81,18 @@ def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
         if enumeration.agrees
         else "WRONG: the sum of all compositions is not the gradient of the backward pass:"
     )
-    yield from render.wrapped(f"{is_sum} a relative difference of {enumeration.difference:.1e}")
+    yield f"{is_sum} a relative difference of {enumeration.difference:.1e}"
 
 
 def _share_lines(result: RouteShares) -> Iterator[str]:
     shares = result.shown()
     if not shares:
         yield ""
-        yield from render.wrapped("no gradient flows back: a document begins at each position")
+        yield "no gradient flows back: a document begins at each position"
         return
     names = list(next(iter(shares.values())))
     yield ""
-    yield from render.wrapped(
+    yield (
         "share of each route in the k-th step back, from t-k+1 to t-k, mean over positions of the "
         "text"
     )

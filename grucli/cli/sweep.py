@@ -157,7 +157,7 @@ def _lines(summary: Summary) -> Iterator[str]:
     )
     for one in summary.trials:
         if one.problem:
-            yield from render.wrapped(f"{one.number}: {one.problem}")
+            yield f"{one.number}: {one.problem}"
     if summary.importances:
         yield ""
         yield "what mattered (PED-ANOVA, shares of 1)"

@@ -21,7 +21,6 @@ from grucli.training.mpi import joined
 from grucli.training.preparation import prepare, take_part
 from grucli.training.ranks import Ranks
 from grucli.training.request import Request, TrainOptions
-from grucli.training.session import StoppedAtOnce
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -108,34 +107,26 @@ def carry_out(
     ``start`` begins the training; its argument tells whether to stop. The result is that of
     ``show``, and the signal that stopped training, or 0. A second signal stops it at once.
     """
-    stop = _Stop()
-    with stop_signals(stop.handle):
-        events = start(stop)
+    signals: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        """Ask to stop after this step; the second time, stop at once."""
+        del frame
+        if signals:
+            for again in STOP_SIGNALS:
+                signal.signal(again, signal.SIG_IGN)  # the rest takes only a moment
+            raise KeyboardInterrupt
+        signals.append(number)
+        render.say("\nstopping after this step and saving; press Ctrl-C again to stop at once")
+
+    with stop_signals(handle):
+        events = start(lambda: bool(signals))
         try:
             try:
-                return show(events), stop.signal
+                return show(events), sum(signals)
             except BaseException as problem:
                 events.throw(problem)  # the run must know of errors in ``show``
                 raise
-        except StoppedAtOnce:
+        except KeyboardInterrupt:
             say_stopped()
-            raise typer.Exit(128 + stop.signal) from None
-
-
-class _Stop:
-    """Whether a signal has asked to stop."""
-
-    signal = 0  # which one
-
-    def __call__(self) -> bool:
-        return self.signal != 0
-
-    def handle(self, number: int, frame: FrameType | None) -> None:
-        """Ask to stop after this step; the second time, stop at once."""
-        del frame
-        if self.signal:
-            for again in STOP_SIGNALS:
-                signal.signal(again, signal.SIG_IGN)  # the rest takes only a moment
-            raise StoppedAtOnce
-        self.signal = number
-        render.say("\nstopping after this step and saving; press Ctrl-C again to stop at once")
+            raise typer.Exit(128 + sum(signals)) from None

@@ -2,9 +2,8 @@
 
 import sysconfig
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from grucli.errors import CorpusError, UsageError
 from grucli.files import output_exists, write_output
@@ -29,11 +28,15 @@ def write(name: str, path: Path, *, force: bool = False) -> int | None:
     A file with another content is overwritten only with ``force``. The result is the number of
     characters written, or None if the file held this text already.
     """
-    text = chunks(name)
+    parts = chunks(name)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        text = "".join(parts)
+        data = text.encode()
         if not output_exists(path) or force:
-            return _write(path, text)
-        if _is_equal(path, text):
+            write_output(path, lambda file: file.write(data))
+            return len(text)
+        if path.stat().st_size == len(data) and path.read_bytes() == data:
             return None
     except OSError as error:
         raise UsageError(
@@ -43,26 +46,6 @@ def write(name: str, path: Path, *, force: bool = False) -> int | None:
         f"{path}: this file exists and holds another text; name another place with "
         "--output, or overwrite it with --force"
     )
-
-
-def _is_equal(path: Path, text: Iterable[str]) -> bool:
-    with path.open("rb") as file:
-        parts = (chunk.encode() for chunk in text)
-        return all(file.read(len(part)) == part for part in parts) and not file.read(1)
-
-
-def _write(path: Path, text: Iterable[str]) -> int:
-    chars = 0
-
-    def fill(file: BinaryIO) -> None:
-        nonlocal chars
-        for chunk in text:
-            chars += len(chunk)
-            file.write(chunk.encode())
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_output(path, fill)
-    return chars
 
 
 def _reference() -> Iterator[str]:

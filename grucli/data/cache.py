@@ -72,10 +72,7 @@ def entry_name(content: str, how: object) -> str:
 
 
 def find(name: str) -> Encoded | None:
-    """An entry, mapped, or None. A damaged entry is removed.
-
-    Who can write into the directory is trusted: hashes find damage, not forgery.
-    """
+    """An entry, mapped, or None. A damaged entry is removed; forgery is not found."""
     ids_file, facts_file = _files(name)
     _sweep(ids_file.parent)
     try:
@@ -96,10 +93,9 @@ def find(name: str) -> Encoded | None:
 
 
 def store(name: str, chunks: Callable[[], Iterator[Ids]], facts: dict[str, Any]) -> Encoded:
-    """Write an entry, unless there is an equal one; return what ``find`` returns from now on.
+    """Write an entry, unless there is an equal one; of one that cannot be written, nothing stays.
 
-    ``chunks`` gives the ids and is called several times. ``facts`` name the ``symbols`` that the
-    ids stand for. Of an entry that cannot be written, nothing stays on the disk.
+    ``chunks`` gives the ids and is called several times; ``facts`` name the ``symbols`` of the ids.
     """
     if (equal := _equal_entry(name, chunks())) is not None:
         return equal
@@ -138,10 +134,7 @@ def cannot_store(error: OSError) -> CorpusError:
 
 
 def release_pages(ids: Ids) -> None:
-    """Tell the system that mapped ids will not be read for a while, so that it frees their memory.
-
-    Ids that are not mapped from a file stay in memory.
-    """
+    """Let the system free the memory of mapped ids, which will not be read for a while."""
     mapped = _mapping(ids)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
         mapped.madvise(mmap.MADV_DONTNEED)

@@ -208,10 +208,7 @@ class _Reading:
         return vocabulary == own and (self.unknown == "error" or everything)
 
     def _name(self, text: Digest, vocabulary: Vocabulary | None) -> str:
-        """The name of the cache entry; None stands for the vocabulary of the text's own symbols.
-
-        The sizes of the files are part of the name, since each file is decoded by itself.
-        """
+        """The name of the cache entry; None stands for the vocabulary of the text's own symbols."""
         data = self.data
         how: list[object] = [data.level, data.min_count, data.documents, text.sizes[1:]]
         if data.level == "char":

@@ -1,6 +1,7 @@
 """From the bytes of a file to its symbols; what is not text is recognized by its first bytes."""
 
 import codecs
+import contextlib
 import io
 import os
 import re
@@ -44,9 +45,7 @@ KINDS = {
     },
     "save the sheet as text (.csv or .txt), and give that": {"an Excel workbook": ZIP + rb"xl/"},
     "convert it to plain text, and give that": {"an EPUB book": ZIP + rb"application/epub\+zip"},
-    "extract its text, for example with pdftotext, and give that": {
-        "a PDF document": rb"\s*%PDF-",
-    },
+    "extract its text, for example with pdftotext, and give that": {"a PDF document": rb"\s*%PDF-"},
     "export its texts, and give those": {"a database of SQLite": rb"SQLite format 3\0"},
     "give its name the ending .gz, or unpack it with gunzip": {"a gzip file": rb"\x1f\x8b\x08"},
     "unpack it with bunzip2": {"a bzip2 file": rb"BZh91AY&SY"},
@@ -207,13 +206,9 @@ def _encoding_that_reads(file: str) -> str | None:
     if b"\0" in start and not utf16:
         return None  # this is not a text
     common = ["utf-16"] * utf16 + ["utf-8", "cp1252", "latin-1"]
-    return next((encoding for encoding in common if _decodes(file, encoding)), None)
-
-
-def _decodes(file: str, encoding: str) -> bool:
-    try:
-        for _ in codecs.iterdecode(raw_chunks(file), encoding):
-            pass
-    except UnicodeError:
-        return False
-    return True
+    for encoding in common:
+        with contextlib.suppress(UnicodeError):
+            for _ in codecs.iterdecode(raw_chunks(file), encoding):
+                pass
+            return encoding
+    return None

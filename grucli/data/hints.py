@@ -15,8 +15,7 @@ FEW_LINES = 50  # with fewer lines than this, their first characters may differ 
 def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> float:
     """The share of the validation text in lines that also stand in the training text.
 
-    Only lines of at least ``shortest`` bytes count: shorter ones repeat in any text. The start of a
-    long validation text and the end of a long training text are searched.
+    Lines of fewer than ``shortest`` bytes do not count. Of long texts, a part is searched.
     """
     held_out = vocabulary.decode(splits.val[:CHUNK]).split(b"\n")[1:-1]
     wanted = {line for line in held_out if len(line) >= shortest}
@@ -30,10 +29,7 @@ def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> flo
 
 
 def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
-    """Whether validation and training lines begin with different characters, as in a sorted list.
-
-    They do if the two distributions of first characters overlap by less than half.
-    """
+    """Whether validation and training lines begin with other characters, as in a sorted list."""
     train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
     train[line_end] = val[line_end] = 0  # empty lines have no first character
     if min(train.sum(), val.sum()) < FEW_LINES:
@@ -42,10 +38,7 @@ def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
 
 
 def looks_like_list(ids: Ids, line_end: int | None) -> int:
-    """The number of lines at the start of a text if it looks like a list, otherwise 0.
-
-    It does if its lines are short and none of them is empty. Verse has empty lines.
-    """
+    """The number of lines at the start of a text if they are short and none is empty; or 0."""
     if line_end is None:
         return 0
     ends = np.flatnonzero(ids[:CHUNK] == line_end)

@@ -24,10 +24,7 @@ def check_read_once(sources: Sequence[str]) -> None:
 
 
 def expand(sources: Sequence[str]) -> list[str]:
-    """The files to read, in order; a directory is replaced by the files below it, sorted by path.
-
-    Hidden files, empty files and run directories of grucli are left out.
-    """
+    """The files to read, in order; those in a directory without hidden and empty ones and runs."""
     check_read_once(sources)
     files: list[str] = []
     for source in sources:

@@ -27,11 +27,7 @@ LISTED = 8  # unknown symbols that a message names before it counts the rest
 
 
 class Vocabulary:
-    """Symbol <-> id.
-
-    If ``has_unk`` and ``UNK`` is among the symbols, it stands for all others. A sample never holds
-    its id, ``unknown_id``.
-    """
+    """Symbol <-> id. ``UNK`` with its ``unknown_id``, if any, stands for all other characters."""
 
     def __init__(
         self, level: Literal["char", "byte"], symbols: Ids, *, has_unk: bool = False
@@ -80,11 +76,7 @@ class Vocabulary:
     def find(
         self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
     ) -> npt.NDArray[np.intp]:
-        """Ids of symbols (N,), -1 for those to be left out; ids in ``unseen`` count as unknown.
-
-        Raises:
-            UnknownCharacterError: some are unknown, and neither left out nor read as one symbol.
-        """
+        """Ids of symbols (N,), -1 for those to leave out; ids in ``unseen`` count as unknown."""
         ids = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(ids, len(self) - 1)] == symbols
         if len(unseen):
@@ -105,11 +97,7 @@ class Vocabulary:
         return ids[ids >= 0]
 
     def points(self, text: str | bytes) -> Ids:
-        """The code points or byte values of a text, (N,).
-
-        At byte level a string is read in its UTF-8 form. At character level bytes are read as
-        UTF-8, without a byte order mark at their start.
-        """
+        """The code points or byte values of a text, (N,): text and bytes are converted by UTF-8."""
         if not isinstance(text, str | bytes):
             raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
         if self.level == "byte":
@@ -180,12 +168,10 @@ def decoded(text: str | bytes) -> str:
 
 
 def describe_character(character: str) -> str:
-    """The character, its name and its code point, for a message."""
     name = unicodedata.name(character, CONTROLS.get(character, "unnamed"))
     shown = f"{character!r} " if character.isprintable() else ""
     return f"{shown}{name} (U+{ord(character):04X})"
 
 
 def smallest_unsigned(count: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest unsigned type that can number ``count`` symbols."""
     return np.min_scalar_type(max(count - 1, 0))

@@ -1,7 +1,4 @@
-"""The splits of a text, and the windows that training reads.
-
-The ids may be in memory or mapped from a file.
-"""
+"""The splits of a text, and the windows that training reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,10 +31,9 @@ class Splits:
 
 
 def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
-    """Split a text by position; the parts of a list begin with a whole line.
+    """Split a text by position; the parts of a list begin after a ``line_end``, if it has any.
 
-    Each part needs one character to read and one to predict. ``line_end`` is the id of the line
-    end, if the text has any.
+    Each part needs one character to read and one to predict.
     """
     N = len(ids)
     if N and all((chunk == ids[0]).all() for chunk in chunks(ids)):
@@ -138,8 +134,7 @@ class Windows:
 def fit_windows(ids: Ids, B: int, T: int) -> Windows:
     """Windows of B streams by T steps; both are halved as often as the text is too small.
 
-    A text should fill ten windows. To reach that, B may fall to about 8 and T to about 32. They
-    fall below that only if the text does not even fill one window.
+    A text should fill ten windows, with B of 8 and T of 32 or more; it fills one in any case.
     """
     N = len(ids) - 1
     while 10 * B * T > N and (B > 8 or T > 32):

@@ -14,7 +14,7 @@ unless rounding explains it (``nn/rounding``).
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -22,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from grucli.nn.cells import CELLS, Cell
+from grucli.nn.cells import CELLS
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.functional import log_softmax
 from grucli.nn.input_projection import project, project_backward
@@ -44,7 +44,7 @@ FLOAT32, TINY = 2.0**-24, 1e-30  # relative error of a float32, and a size that 
 STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
 
 Verdict = Literal["right", "undecided", "WRONG"]
-Named = Iterator[tuple[str, Array]]
+Named = Iterable[tuple[str, Array]]
 Sections = Iterator[tuple[str, "Row"]]  # checks, each with the title of its section
 
 
@@ -110,10 +110,10 @@ def relative_error(analytic: float, numeric: float) -> float:
     return abs(analytic - numeric) / max(abs(analytic), abs(numeric), FLOOR)
 
 
-def derivative(f: Callable[[float], float], e: float = EPSILON) -> float:
-    """f'(0) by central differences of sixth order with step ``e``."""
-    d1, d2, d3 = (f(k * e) - f(-k * e) for k in (1, 2, 3))
-    return (45 * d1 - 9 * d2 + d3) / (60 * e)
+def derivative(f: Callable[[float], float]) -> float:
+    """f'(0) by central differences of sixth order."""
+    d1, d2, d3 = (f(k * EPSILON) - f(-k * EPSILON) for k in (1, 2, 3))
+    return (45 * d1 - 9 * d2 + d3) / (60 * EPSILON)
 
 
 @dataclass(frozen=True)
@@ -129,18 +129,10 @@ class Argument:
     def check_entries(self, entries: npt.NDArray[np.intp] | None = None) -> Row:
         """Compare entries, by flat index, with differences of the loss; None for all."""
         entries = np.arange(self.array.size) if entries is None else entries
-        compared = f"{len(entries)} of {self.array.size}"
-        vanishes = float(np.abs(self.gradient.flat[entries]).max()) <= VANISHING
-        worst = Row(self.name, self.array.shape, compared, 0.0, vanishes=vanishes)
-        for entry in entries:
-            index = np.unravel_index(entry, self.array.shape)
-            direction = np.zeros(self.array.shape)
-            direction[index] = 1.0
-            row = self._compare(worst, direction, index)
-            worst = max(worst, row, key=lambda row: row.gravity)
-            if math.isnan(worst.error):
-                break
-        return worst
+        largest = float(np.abs(self.gradient.flat[entries]).max())
+        row = self._row(f"{len(entries)} of {self.array.size}", largest)
+        rows = (self._compare(row, self._unit(entry)) for entry in entries)
+        return max(rows, key=lambda row: row.gravity)
 
     def check_direction(self, rng: np.random.Generator) -> Row:
         """Compare <gradient, v> with the derivative along a random direction v of length 1.
@@ -153,22 +145,28 @@ class Argument:
         direction /= np.linalg.norm(direction)
         direction += self.gradient / max(length, FLOOR)
         direction /= np.linalg.norm(direction)
-        vanishes = length <= VANISHING
-        row = Row(self.name, self.array.shape, "1 direction", 0.0, vanishes=vanishes)
-        return self._compare(row, direction)
+        return self._compare(self._row("1 direction", length), direction)
 
-    def _compare(self, row: Row, direction: Array, index: Any = ...) -> Row:
-        """The row with the error of <gradient, direction>, which is zero except at an index."""
-        centre, step = self.array[index].copy(), direction[index]
+    def _row(self, compared: str, size: float) -> Row:
+        return Row(self.name, self.array.shape, compared, 0.0, vanishes=size <= VANISHING)
 
-        def moved(distance: float) -> float:
-            self.array[index] = centre + distance * step
-            value = self.loss()
-            self.array[index] = centre
-            return value
+    def _unit(self, entry: np.intp) -> Array:
+        unit = np.zeros(self.array.shape)
+        unit.flat[entry] = 1.0
+        return unit
+
+    def _compare(self, row: Row, direction: Array) -> Row:
+        """The row with the error of <gradient, direction>."""
+        where = direction.nonzero()
+        centre, step = self.array[where], direction[where]
+
+        def loss_at(distance: float) -> float:
+            self.array[where] = centre + distance * step
+            return self.loss()
 
         analytic = float(np.vdot(self.gradient, direction))
-        error = relative_error(analytic, derivative(moved))
+        error = relative_error(analytic, derivative(loss_at))
+        self.array[where] = centre
         if error <= TOLERANCE or self.doubt is None:
             return replace(row, error=error)
         return self.doubt.judge(row, analytic, {row.name: direction})
@@ -201,52 +199,43 @@ class Doubt:
     def samples(self) -> list[dict[str, Array]]:
         """The gradients, then the same with other rounding errors."""
         roundings = [None, *((ROUNDING["float64"], seed) for seed in range(SAMPLES))]
-        return [gradients_of(self.model, self.window, rounding) for rounding in roundings]
+        return [both_passes(self.model, self.window, rounding) for rounding in roundings]
 
 
 def complex_derivative(model: Model, window: Window, directions: Mapping[str, Array]) -> float:
     """The derivative of L along directions of some arrays, added up, by one complex step."""
-    shadow, real = model.astype(np.complex128), window.x.ndim == 3
-    window = replace(
-        window,
-        x=window.x.astype(np.complex128) if real else window.x,
-        state=window.state.astype(np.complex128),
-    )
-    for name, array in _arrays(shadow, window):
+    shadow, x = model.astype(np.complex128), window.x + 0j if window.x.ndim == 3 else window.x
+    window = replace(window, x=x, state=window.state.astype(np.complex128))
+    for name, array in _arrays(shadow, window).items():
         if name in directions:
             array.imag += COMPLEX_STEP * directions[name]
-    return float(_loss(shadow, window).imag / COMPLEX_STEP)
+    return float(loss_of(shadow, window).imag / COMPLEX_STEP)
 
 
 # ---- the loss of a model and its gradients
 
 
-def loss_of(model: Model, window: Window) -> float:
-    """The loss L of a window, by a forward pass alone."""
-    return float(_loss(model, window))
-
-
-def _loss(model: Model, window: Window) -> Any:
+def loss_of(model: Model, window: Window) -> Any:
+    """The loss L of a window, by a forward pass alone; complex if the weights are."""
     T, B = window.targets.shape
     model = _masked(model, window)
     workspace = model.workspace(T, B, dropout=window.masks is not None)
     inputs, _ = model.run(window.x, window.state, workspace, window.masks)
     w = model.output(model.params)
     log_y = log_softmax(inputs[-1] @ w.W_hc + w.b_c)  # (T, B, V)
-    return -np.take_along_axis(log_y, window.targets[..., None], axis=-1).sum()
+    return -np.take_along_axis(log_y, window.targets[..., None], axis=-1).sum().item()
 
 
-def gradients_of(
-    model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
-) -> dict[str, Array]:
+def gradients_of(model: Model, window: Window) -> dict[str, Array]:
     """Gradients of L from the backward pass, by name: parameters by gate, states, a real input."""
-    return both_passes(model, window, rounding)[2]
+    results = both_passes(model, window)
+    return {name: results[name] for name in _arrays(model, window)}
 
 
 def both_passes(
     model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
-) -> tuple[float, Array, dict[str, Array]]:
-    """The loss L, the last state, and the gradients.
+) -> dict[str, Array]:
+    """The loss L, the last states and the gradients, by name.
 
     With ``rounding``, all operations have its errors; the number is their seed.
     """
@@ -266,8 +255,9 @@ def both_passes(
         dx=dx,
     )
     mask_(grads, window.recurrent)
-    gradients = dict(named(model, grads.items(), list(dstate)))
-    return loss, last, gradients if dx is None else gradients | {"x": dx}
+    results = {"loss": np.array(loss)} | dict(named(model.cell, states(last), "T"))
+    results |= named(model.cell, [*grads.items(), *states(dstate)])
+    return results if dx is None else results | {"x": dx}
 
 
 def _masked(model: Model, window: Window) -> Model:
@@ -279,31 +269,28 @@ def _masked(model: Model, window: Window) -> Model:
     return masked
 
 
-def _arrays(model: Model, window: Window) -> Named:
+def _arrays(model: Model, window: Window) -> dict[str, Array]:
     """The arrays that the loss depends on, by name, as views."""
-    yield from named(model, model.params.items(), list(window.state))
-    if window.x.ndim == 3:
-        yield "x", window.x
+    arrays = dict(named(model.cell, [*model.params.items(), *states(window.state)]))
+    return arrays | {"x": window.x} if window.x.ndim == 3 else arrays
 
 
-def named(model: Model, arrays: Named, states: Sequence[Array], time: str = "0") -> Named:
-    """Parameters or their gradients, gate by gate, then states, in the same order for both."""
-    cell = CELLS[model.cell]
+def states(state: Array) -> Named:
+    """The state of each layer, for ``named``."""
+    return [(f"layer{number}.state", array) for number, array in enumerate(state, start=1)]
+
+
+def named(cell: str, arrays: Named, time: str = "0") -> Iterator[tuple[str, Array]]:
+    """Parameters by gate and states by part, or their gradients, named as in the equations."""
+    parts = CELLS[cell].STATE
     for full_name, array in arrays:
         owner, name = full_name.split(".")
-        yield from _by_gate(cell, owner, name, array)
-    for number, state in enumerate(states, start=1):
-        yield from _by_part(cell, f"layer{number}", state, time)
-
-
-def _by_gate(cell: Cell, owner: str, name: str, array: Array) -> Named:
-    yield from ((f"{owner}.{gate}", block) for gate, block in cell.by_gate(name, array))
-
-
-def _by_part(cell: Cell, owner: str, state: Array, time: str = "0") -> Named:
-    parts = np.split(state, len(cell.STATE), axis=-1)
-    for name, part in zip(cell.STATE, parts, strict=True):
-        yield f"{owner}.{name}_{time}", part
+        if name == "state":
+            for part, block in zip(parts, np.split(array, len(parts), axis=-1), strict=True):
+                yield f"{owner}.{part}_{time}", block
+        else:
+            for gate, block in CELLS[cell].by_gate(name, array):
+                yield f"{owner}.{gate}", block
 
 
 # ---- checks of a model
@@ -338,7 +325,7 @@ def check_directions(model: Model, window: Window, rng: np.random.Generator) -> 
 def arguments(model: Model, window: Window) -> Iterator[Argument]:
     """The arrays that the loss of a window depends on."""
     gradients, doubt = gradients_of(model, window), Doubt(model, window)
-    for name, array in _arrays(model, window):
+    for name, array in _arrays(model, window).items():
         yield Argument(name, array, gradients[name], partial(loss_of, model, window), doubt)
 
 
@@ -382,18 +369,15 @@ def check_layer(
     dw, dx = cell.WEIGHTS(*(np.zeros_like(array) for array in w)), np.zeros_like(x)
     dstate = cell.backward(packed, R.copy(), R_last, cache, dw)
     project_backward(packed.W_x, x, cache.a, dw, dx)
-    gradients = dict(_of_layer(cell, dx, cache.a.copy(), dstate, dw))
-    for full_name, array in _of_layer(cell, x, offset, state, w):
+    gradients = dict(named(name, _of_layer(dx, cache.a.copy(), dstate, dw)))
+    for full_name, array in named(name, _of_layer(x, offset, state, w)):
         yield Argument(full_name, array, gradients[full_name], loss).check_entries()
 
 
-def _of_layer(cell: Cell, x: Array, a: Array, state: Array, w: Any) -> Named:
-    """The arguments of a layer, or their gradients, by name."""
-    yield "layer.x", x
-    yield "layer.a", a
-    yield from _by_part(cell, "layer", state)
-    for name, array in w._asdict().items():
-        yield from _by_gate(cell, "layer", name, array)
+def _of_layer(x: Array, a: Array, state: Array, w: Any) -> Named:
+    """The arguments of a layer, or their gradients."""
+    arrays = {"x": x, "a": a, "state": state, **w._asdict()}
+    return [(f"layer.{name}", array) for name, array in arrays.items()]
 
 
 def toy(
@@ -443,32 +427,43 @@ def check_all(
     """
     rng = np.random.default_rng(0)
     kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent, "documents": documents}
-    V, T, B = hidden + 2, 4, 3  # all sizes differ, so that no transposed axis can hide
-    model, window = toy(V, hidden, layers, T, B, dropout, seed=0, **kind)
-    yield from _entry_by_entry(model, window, rng, entries)
+    # all sizes differ, so that no transposed axis can hide
+    small = toy(hidden + 2, hidden, layers, 4, 3, dropout, seed=0, **kind)
+    # more characters than steps: rows of W_x are looked up otherwise
+    large = toy(257, 64, layers, 32, 8, dropout, seed=0, **kind)
     D, H, T, B = 3, 6, 5, 2
-    title = f"one layer by itself: D={D} H={H} T={T} B={B}"
-    yield from ((title, row) for row in check_layer(cell, D, H, T, B, rng, resets=documents))
-    V, H, T, B = 257, 64, 32, 8  # more characters than steps: rows of W_x are looked up otherwise
-    model, window = toy(V, H, layers, T, B, dropout, seed=0, **kind)
-    title = f"along random directions: {sizes(model, window)}"
-    yield from ((title, row) for row in check_directions(model, window, rng))
+    return in_sections(
+        {
+            f"entry by entry: {sizes(*small)}": _entry_by_entry(*small, rng, entries),
+            f"one layer by itself: D={D} H={H} T={T} B={B}": check_layer(
+                cell, D, H, T, B, rng, resets=documents
+            ),
+            f"along random directions: {sizes(*large)}": check_directions(*large, rng),
+        }
+    )
 
 
 def check_trained(model: Model, window: Window, entries: int) -> Sections:
     """Check weights, in float64, on a text; ``entries`` as in ``check_model``."""
     rng = np.random.default_rng(0)
-    yield from _entry_by_entry(model, window, rng, entries)
-    title = "along random directions"
-    yield from ((title, row) for row in check_directions(model, window, rng))
+    return in_sections(
+        {
+            f"entry by entry: {sizes(model, window)}": _entry_by_entry(model, window, rng, entries),
+            "along random directions": check_directions(model, window, rng),
+        }
+    )
+
+
+def in_sections(sections: Mapping[str, Iterable[Row]]) -> Sections:
+    """The rows, each with the title of its section."""
+    return ((title, row) for title, rows in sections.items() for row in rows)
 
 
 def _entry_by_entry(
     model: Model, window: Window, rng: np.random.Generator, entries: int | None
-) -> Sections:
-    title = f"entry by entry: {sizes(model, window)}"
-    yield from ((title, row) for row in check_model(model, window, rng, entries))
-    yield title, check_input(model, window, rng, entries)
+) -> Iterator[Row]:
+    yield from check_model(model, window, rng, entries)
+    yield check_input(model, window, rng, entries)
 
 
 # ---- one step of training, against the same step in float64
@@ -482,8 +477,8 @@ def check_reference(
     The direction gives each row of each array about the same weight, so that a mistake in a few
     rows shows, too.
     """
-    arrays = named(model, model.params.items(), states=())
-    directions = {name: _weighted(gradients[name], rng) for name, _ in arrays}
+    names = [name for name, _ in named(model.cell, model.params.items())]
+    directions = {name: _weighted(gradients[name], rng) for name in names}
     analytic = sum(float(np.vdot(gradients[name], v)) for name, v in directions.items())
     row = Row("all parameters", model.params.flat.shape, "1 direction", 0.0)
     return Doubt(model, window).judge(row, analytic, directions)

@@ -199,7 +199,7 @@ def _proof(lm: LanguageModel, ids: Ids) -> dict[str, Any]:
         "ids": ids.tolist(),
         "log_probs": lm.score(ids).log_probs.tolist(),
         "norms": norms[: norms.index(0.0)] if 0.0 in norms else norms,  # as far as one arrives
-        "shares": list(shares_by_distance(history, range(1, FOLLOWED + 1)).values()),
+        "shares": list(shares_by_distance(history).values()),
     }
 
 

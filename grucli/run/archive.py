@@ -12,11 +12,7 @@ Shape = tuple[int | None, ...]  # sizes of an array; None allows any size
 
 
 class Archive:
-    """Named arrays in a file, neither pickled nor compressed.
-
-    What ``np.savez`` has not written is refused with a ValueError, whose message says which array
-    is wrong, and why.
-    """
+    """Named arrays in a file of ``np.savez``; a ValueError says what is wrong with another file."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.archive = archive

@@ -7,11 +7,10 @@ The reader checks every name, shape and type against the settings before it allo
 
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +27,10 @@ from grucli.language_model import LanguageModel
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids
-from grucli.run.archive import Archive, Shape, read_back
+from grucli.run.archive import Archive, read_back
 from grucli.run.records import Count
 
 FORMAT = 2  # version of the file format
-META_LIMIT = 2**24  # bytes of ``meta``; a file with a larger one is refused
 
 # Maximum absolute value of a parameter. Up to it, sums of products over a whole layer are finite in
 # float32, and all losses are finite.
@@ -89,7 +87,6 @@ class Progress:
         return True
 
     def note_skipped(self) -> None:
-        """Record a step whose loss or gradient was not finite."""
         self.step += 1
         self.skipped += 1
         self.consecutive_nonfinite += 1
@@ -177,25 +174,16 @@ def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
 # ---- members -----------------------------------------------------------------------------------
 
 
-class Member(NamedTuple):
-    """A member of a checkpoint file.
-
-    Its shape is in letters: V symbols, P parameters, L layers, B streams, S H numbers of the state
-    of a layer; n is any number.
-    """
-
-    dtype: str
-    shape: tuple[str, ...]
-
-
-# All members except the parameters. Each parameter is a float32 member under its own name.
-MEMBERS = {
-    "meta": Member("uint8", ("n",)),  # UTF-8 JSON: format, settings, progress of the run
-    "vocabulary": Member("uint32", ("V",)),  # the symbols in order
-    "counts": Member("int64", ("V",)),  # how often each occurs in the training text
-    "adam.m": Member("float32", ("P",)),  # moving averages of gradients
-    "adam.v": Member("float32", ("P",)),  # moving averages of their squares
-    "state": Member("float32", ("L", "B", "S H")),  # carried into the next window
+# The types and shapes of all members except the parameters. V symbols, P parameters, L layers, B
+# streams, S H numbers of the state of a layer; n is any number. Each parameter is a float32 member
+# under its own name.
+MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "meta": ("uint8", ("n",)),  # UTF-8 JSON: format, settings, progress of the run
+    "vocabulary": ("uint32", ("V",)),  # the symbols in order
+    "counts": ("int64", ("V",)),  # how often each occurs in the training text
+    "adam.m": ("float32", ("P",)),  # moving averages of gradients
+    "adam.v": ("float32", ("P",)),  # moving averages of their squares
+    "state": ("float32", ("L", "B", "S H")),  # carried into the next window
 }
 
 
@@ -232,27 +220,21 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def read(path: Path) -> Checkpoint:
-    """Read and check a checkpoint.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, not a checkpoint, or in another format.
-    """
+    """Read and check a checkpoint; a CheckpointError says what is wrong with the file."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             return _Reader(path, archive).read()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file; `grucli runs` lists runs") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise CheckpointError(
-            f"{path}: not a checkpoint, or a damaged one ({error}); "
-            "use another checkpoint of its run"
-        ) from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     except CheckpointError:
         raise
-    except Exception as error:  # zipfile, numpy, json and pydantic have their own errors
-        raise CheckpointError(f"{path}: damaged, or not made by grucli: {_reason(error)}") from None
+    except Exception as error:  # zipfile, zlib, numpy, json and pydantic have their own errors
+        raise CheckpointError(
+            f"{path}: not a checkpoint, or a damaged one ({_reason(error)}); "
+            "use another checkpoint of its run"
+        ) from None
 
 
 def _reason(error: Exception) -> str:
@@ -267,7 +249,7 @@ class _Reader:
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self.path, self.archive = path, Archive(path, archive)
-        self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``Member.shape``
+        self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``MEMBERS``
 
     def read(self) -> Checkpoint:
         meta = self.meta()
@@ -275,8 +257,10 @@ class _Reader:
             section: without_former(values, f"{section}.")
             for section, values in meta["settings"].items()
         }
+        # a run that began before this setting has kept all line ends
+        meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
         self._check_known(meta)
-        settings = _settings(meta)
+        settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
         vocabulary = Vocabulary.of(symbols, settings.data)
@@ -307,8 +291,6 @@ class _Reader:
     def meta(self) -> dict[str, Any]:
         if "meta" not in self.archive.members:
             raise ValueError("it has no member named meta")
-        if self.archive.members["meta"].file_size > META_LIMIT:
-            raise ValueError("meta is larger than any that grucli writes")
         meta = json.loads(self._member("meta").tobytes().decode())
         if not isinstance(meta, dict) or type(meta.get("format")) is not int or meta["format"] < 1:
             raise ValueError("meta holds no format number")
@@ -342,7 +324,6 @@ class _Reader:
         return symbols
 
     def _check_names(self, settings: Settings, V: int) -> None:
-        """Compare the names of the members with the settings."""
         model = settings.model
         parameters = shapes(V, model.hidden, model.layers, model.variant)
         expected = {*MEMBERS, *parameters}
@@ -352,31 +333,19 @@ class _Reader:
             self.archive.check(name, np.float32, shape)
 
     def _member(self, name: str) -> npt.NDArray[Any]:
-        member = MEMBERS[name]
-        shape: Shape = tuple(map(self.sizes.get, member.shape))
-        return self.archive.read(name, member.dtype, shape)
-
-
-def _settings(meta: Mapping[str, Any]) -> Settings:
-    """The settings of a run; one that began before ``data.newlines`` has kept all line ends."""
-    settings = Settings.model_validate_json(json.dumps(meta["settings"]))
-    if "newlines" in settings.data.model_fields_set:
-        return settings
-    data = settings.data.model_copy(update={"newlines": "keep"})
-    return settings.model_copy(update={"data": data})
+        dtype, letters = MEMBERS[name]
+        return self.archive.read(name, dtype, tuple(map(self.sizes.get, letters)))
 
 
 def _text_id(corpus: Mapping[str, Any]) -> TextId:
-    values = corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)
-    if tuple(map(type, values)) != (str, int, int):
+    values = [corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)]
+    if [*map(type, values)] != [str, int, int]:
         raise ValueError("meta does not identify the corpus")
-    return TextId(corpus["sha256"], corpus["chars"], corpus.get("skipped", 0))
+    return TextId(*values)
 
 
 def _progress(meta: Mapping[str, Any]) -> Progress:
-    """The progress of a run, with strict keys and types."""
-    progress = Progress(**meta["progress"])
-    return _PROGRESS.validate_json(json.dumps(asdict(progress)), strict=True)
+    return _PROGRESS.validate_json(json.dumps(meta["progress"]), strict=True)
 
 
 def _in_range(weights: Array) -> bool:

@@ -47,8 +47,7 @@ def find_copy(sample: Ids, train: Ids, vocabulary: Vocabulary) -> Copied:
 def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
     """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``.
 
-    All substrings of ``SHORTEST_COPY`` symbols of both texts are hashed. At each pair with equal
-    hashes, the passage is extended to the right, symbol by symbol.
+    It begins with ``SHORTEST_COPY`` symbols of equal hashes, and goes on to the right.
     """
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
@@ -110,10 +109,7 @@ class KnownWords:
 
 
 def known_words(sample: str, train: str, val: str) -> KnownWords | None:
-    """Count the words of a sample that occur in the training text.
-
-    None if the texts have too few words, or no words between spaces.
-    """
+    """Count known words; None if the texts have too few words, or no words between spaces."""
     of_sample, held_out = _words(sample), _words(val)
     if min(len(of_sample), len(held_out)) < FEWEST_WORDS:
         return None

@@ -34,7 +34,7 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import RunInfo, step_in
-from grucli.text_out import resume_command
+from grucli.text_out import quote
 
 Column = npt.NDArray[Any]
 Which = Literal["best", "last"]
@@ -52,7 +52,6 @@ class CheckpointFolder:
 
     @property
     def exist(self) -> bool:
-        """Whether there is any checkpoint or pointer."""
         pointed = any(os.path.lexists(self.path / f"{which}.json") for which in get_args(Which))
         return pointed or bool(self.files())
 
@@ -305,8 +304,11 @@ class Run:
         return paths
 
     def resume_command(self, sources: Sequence[str] = ()) -> str:
-        """The command that resumes the run; ``sources`` are the paths of its text."""
-        return resume_command(self.path, sources, self.info.ranks or 1)
+        """The command that resumes the run. It names its text only if a part is standard input."""
+        ranks = self.info.ranks or 1
+        again = map(quote, sources if STANDARD_INPUT in sources else ())
+        mpiexec, mpi = ([f"mpiexec -n {ranks}"], ["--mpi"]) if ranks > 1 else ([], [])
+        return " ".join([*mpiexec, "grucli train", *again, "--resume", quote(str(self.path)), *mpi])
 
     @cached_property
     def text(self) -> Corpus:
@@ -422,7 +424,6 @@ class Run:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is a run directory."""
     return os.path.lexists(path / "run.json") or (path / "checkpoints").is_dir()
 
 

@@ -28,7 +28,7 @@ class Verdict:
     """What the losses of a run mean."""
 
     text: str  # the verdict and the advice
-    longer: bool  # whether longer training can help
+    longer: bool = False  # whether longer training can help
 
 
 @dataclass(frozen=True)
@@ -99,28 +99,24 @@ def about_dropout(model: Model, curves: Sequence[Curve]) -> list[str]:
 
 
 def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
-    """Say whether a model overfits or underfits, and which setting to change.
-
-    ``copied`` is the longest passage that a sample copies, as a fraction of the sample.
-    """
+    """Say what losses mean, and what to change; a sample ``copied`` this share of itself."""
     noun, dropout = settings.data.noun, settings.model.dropout
     if losses.diverged:
-        return Verdict(_diverged(losses, settings), longer=False)
+        return Verdict(_diverged(losses, settings))
     if losses.unlike:
         return Verdict(_of_another_kind(noun), longer=losses.falling)
     if losses.best > LITTLE * losses.unigram:
         return _little_learned(losses, noun)
     more_dropout = f"--set model.dropout={max(dropout, min(0.7, round(dropout + 0.2, 2))):g}"
     if losses.risen > WORTH_MENTIONING:
-        return Verdict(_risen(losses, more_dropout), longer=False)
+        return Verdict(_risen(losses, more_dropout))
     if losses.best < PREDICTABLE * losses.unigram:
         return Verdict(
             "The text is almost completely predictable, and the model predicts it: there is "
-            "little more to learn from this text.",
-            longer=False,
+            "little more to learn from this text."
         )
     if copied > MEMORIZED:
-        return Verdict(_memorized(losses, copied, more_dropout), longer=False)
+        return Verdict(_memorized(losses, copied, more_dropout))
     if losses.falling:
         return Verdict(
             "Still learning: the validation loss was falling to the end. Train longer.", longer=True
@@ -129,8 +125,7 @@ def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
         return Verdict(
             f"Overfitting begins: the loss is {losses.gap:.3f} nats per {noun} lower on "
             f"training text than on new text. More text helps most; a new run with {more_dropout} "
-            "and more --epochs may help.",
-            longer=False,
+            "and more --epochs may help."
         )
     if losses.gap < NARROW_GAP:
         return Verdict(_underfitting(losses, settings), longer=not losses.flat_for)
@@ -165,14 +160,12 @@ def _little_learned(losses: Losses, noun: str) -> Verdict:
             f"guessing {noun}s by their frequency."
         )
     if losses.risen > WORTH_MENTIONING:
-        advice = "The loss has risen: lower optim.lr, or use more text."
-        return Verdict(f"{text} {advice}", longer=False)
+        return Verdict(f"{text} The loss has risen: lower optim.lr, or use more text.")
     if losses.flat_for:
         return Verdict(
             f"{text} The loss has not fallen in the last {losses.flat_for} evaluations. If the "
             "text is random, compressed or encrypted, nothing can be learned; otherwise try "
-            "another optim.lr, or more text.",
-            longer=False,
+            "another optim.lr, or more text."
         )
     return Verdict(f"{text} Train longer.", longer=True)
 

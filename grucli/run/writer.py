@@ -39,7 +39,7 @@ class CheckpointWriter(CheckpointFolder):
     def __init__(self, path: Path, check_writable: Callable[[], object]) -> None:
         super().__init__(path)
         self._check_writable = check_writable  # raises a RunError if this process may not write
-        self._written: dict[Which, Pointer] = {}
+        self.written: dict[Which, Pointer] = {}
 
     def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
         """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept."""
@@ -53,7 +53,7 @@ class CheckpointWriter(CheckpointFolder):
 
     def pointer(self, which: Which) -> Pointer | None:
         """What this object has written, whatever has happened to the file since."""
-        return self._written.get(which) or super().pointer(which)
+        return self.written.get(which) or super().pointer(which)
 
     def _point(self, pointers: Iterable[Which], path: Path, progress: Progress) -> None:
         self._check_writable()
@@ -65,13 +65,10 @@ class CheckpointWriter(CheckpointFolder):
         }
         for which in pointers:
             replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
-            self._written[which] = Pointer(**content)
+            self.written[which] = Pointer(**content)
 
     def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
-        """Repair last.json and best.json before a run is resumed from the checkpoint at ``path``.
-
-        Its best step and loss change if the best checkpoint is lost; a note then says so.
-        """
+        """Repair last.json and best.json before the run goes on from the checkpoint at ``path``."""
         progress = checkpoint.progress
         self._point(["last"], path, progress)
         if progress.best_step is None:
@@ -105,12 +102,10 @@ class CheckpointWriter(CheckpointFolder):
                     path.unlink()
 
     def prune(self, keep: int, evaluated_step: int | None) -> None:
-        """Remove checkpoints that are no longer kept.
+        """Keep the best, the last, the last evaluated and ``keep`` other evaluated checkpoints.
 
-        The best, the last and the last evaluated checkpoint are kept, and the newest of the other
-        evaluated ones. A checkpoint that was written at a stop or by the clock is removed when it
-        is not the last any more, so that equal runs keep equal files. Files with other names are
-        kept. ``evaluated_step`` is that of the last evaluation that was saved.
+        One that was written at a stop or by the clock is removed when it is not the last any more,
+        so that equal runs keep equal files. ``evaluated_step`` is that of the last evaluation.
         """
         self._check_writable()
         try:
@@ -133,8 +128,7 @@ class CheckpointWriter(CheckpointFolder):
 class RunWriter(Run):
     """A run that this process writes, while it holds the lock of the run.
 
-    If the lock file is deleted or replaced, another process may be writing, and every method that
-    writes raises a RunError.
+    If the lock file is deleted or replaced, every method that writes raises a RunError.
     """
 
     checkpoints: CheckpointWriter
@@ -158,7 +152,7 @@ class RunWriter(Run):
     ) -> "RunWriter":
         """Make and lock a new run directory in ``root``; the time begins its name if ``timed``.
 
-        ``run.json`` is written last, so that every directory with this file can be resumed.
+        ``run.json`` comes last: every directory with this file can be resumed.
         """
         whole = f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
         made = None
@@ -202,11 +196,7 @@ class RunWriter(Run):
     # ---- the lock
 
     def lock(self) -> None:
-        """Lock the run for writing. The system releases the lock when the process ends.
-
-        On a file system without locks, the run is used unlocked. A LockError says that nobody knows
-        whether another process is training the run.
-        """
+        """Lock the run; on a file system without locks, use it unlocked."""
         for name in NO_LINKS:
             files.refuse_link(self.path / name)
         try:
@@ -225,9 +215,9 @@ class RunWriter(Run):
     def release(self) -> None:
         self._lock.release()
         self._written = None
+        self.checkpoints.written.clear()
 
     def _check_lock(self) -> None:
-        """Refuse to write if the lock file was deleted or replaced meanwhile."""
         if self._lock.is_lost():
             raise RunError(
                 f"{self._lock.path}: was deleted or replaced during training, so another "

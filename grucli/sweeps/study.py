@@ -90,7 +90,6 @@ class Study:
     def open(cls, folder: Path, url: str | None) -> "Study":
         """Open a study that exists, to read it; CheckpointError if there is none."""
         storage_name, storage = _connect(folder, url)
-        missing = CheckpointError(f"{folder}: there is no such study in {storage_name}")
         _check_files(folder)
         if url is None and not (folder / JOURNAL).is_file():
             raise CheckpointError(
@@ -100,15 +99,11 @@ class Study:
         with quietly(storage_name):
             storage = storage or journal(folder)
             folder_id, name = _names(folder, storage)
-            if name is None:
-                raise missing
-            try:
-                study = optuna.load_study(study_name=name, storage=storage)
-            except KeyError:
-                raise missing from None
-            definition = _stored_definition(study)
-            if definition is None:
-                raise missing
+            known = name in [one.study_name for one in storage.get_all_studies()]
+            study = optuna.load_study(study_name=name, storage=storage) if known else None
+            definition = None if study is None else _stored_definition(study)
+        if study is None or definition is None:
+            raise CheckpointError(f"{folder}: there is no such study in {storage_name}")
         return cls(folder, folder_id, storage_name, storage, study, definition)
 
     # ---- read
@@ -248,8 +243,7 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
         return None
     ranges = {key: to_json(from_json(one)) for key, one in stored["parameters"].items()}
     fixed = {key: one for key, one in stored["fixed"].items() if key not in MAY_DIFFER}
-    rest = {key: stored[key] for key in ("sweep", "text")}
-    return {**rest, "fixed": fixed, "parameters": ranges}
+    return {**stored, "fixed": fixed, "parameters": ranges}
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:

@@ -89,7 +89,7 @@ class Worker:
         self, trial: ClaimedTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
         exists, damage = _run_exists(trial.path), None
-        step = _saved_step(trial.path) if exists else None
+        step = _saved_step(trial.path)
         try:
             values = {**self.study.definition["fixed"], **trial.record.values}
             if exists and (why := why_foreign(trial.path, self.study.folder_id, values)):
@@ -104,8 +104,7 @@ class Worker:
         elif exists and Run(trial.path).info.status == "done":
             _tell_best(trial, complete=True)  # its worker was killed before it told the result
         elif (session := self._session(trial, exists)) is not None:
-            with closing(session):
-                yield from _carry_out(session, trial, stop)
+            yield from _carry_out(session, trial, stop)
         if trial.ended:
             yield TrialEnded(self.study.trials()[trial.record.number])
 

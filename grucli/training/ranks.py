@@ -41,11 +41,7 @@ class Ranks:
         return range(B * self.rank // self.size, B * (self.rank + 1) // self.size)
 
     def meet(self, *numbers: float) -> list[float]:
-        """Wait for all ranks, and return the numbers of rank 0.
-
-        Raises:
-            Ended: rank 0 has called ``end`` instead.
-        """
+        """Wait for all ranks; return the numbers of rank 0, or raise ``Ended`` if it has ended."""
         self.apart = False
         message = np.zeros(1 + NUMBERS)  # whether rank 0 ends the run, and its numbers
         if not self.rank:

@@ -28,13 +28,8 @@ from grucli.training.plan import Plan, describe
 from grucli.training.request import Request
 from grucli.training.trainer import Trainer
 
-
-class StoppedAtOnce(BaseException):
-    """The user wants training to end immediately, without saving."""
-
-
 # Exceptions that interrupt a run but are not errors.
-STOPS = (StoppedAtOnce, KeyboardInterrupt, SystemExit, GeneratorExit)
+STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 # Largest share of the time of a run that its reports take; only the first and the last are always
 # written. A report of a long run takes longer.
@@ -79,10 +74,10 @@ class Session:
         becomes a RunError. The run stays locked.
         """
         run = self.run = self._created() if self.run is None else self._reopened(self.run)
-        elapsed = time.perf_counter() - self.began
-        if self.checkpoint.progress.seconds is None:
-            elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
         try:
+            elapsed = time.perf_counter() - self.began
+            if self.checkpoint.progress.seconds is None:
+                elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
             trainer = Trainer(self.plan, self.checkpoint, run, elapsed, initial=self.initial)
             with closing(trainer):
                 yield trainer

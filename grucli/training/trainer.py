@@ -119,11 +119,7 @@ class Trainer:
         return steps * step_seconds + evaluations * self.evaluation_seconds
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train until the budget or patience is used up, or ``stop`` returns True; then save.
-
-        Raises:
-            OSError: a file cannot be written, and the error is permanent or the run has ended.
-        """
+        """Train until the budget or patience is used up, or ``stop`` returns True; then save."""
         self.stop = stop
         events = self._events()
         while True:

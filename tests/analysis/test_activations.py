@@ -39,7 +39,7 @@ def test_a_reading_is_coloured_by_a_unit_or_by_surprisal(trained: Path) -> None:
     subject = of_run(trained)
     reading = activations.read(subject, length=50)
     text = subject.lm.decode(subject.ids[:50])
-    assert (reading.layer, "".join(reading.characters)) == (1, text)
+    assert (reading.layer, "".join(reading.score.characters)) == (1, text)
     unit, surprisal = reading.unit(3), reading.surprisal()
     np.testing.assert_array_equal(unit.values, subject.lm.states(text)["h"][:, 3])
     np.testing.assert_array_equal(surprisal.values, subject.lm.score(text).bits)
@@ -57,5 +57,5 @@ def test_a_reading_is_coloured_by_a_unit_or_by_surprisal(trained: Path) -> None:
 def test_a_byte_is_one_character_of_a_reading() -> None:
     h = np.array([[0.5], [-1.0], [0.25]])
     reading = activations.Reading("bytes", 1, TextScore("a\u00e9".encode(), -np.ones(3)), h)
-    assert reading.characters == ["a", "\u00c3", "\u00a9"]
+    assert reading.score.characters == ["a", "\u00c3", "\u00a9"]
     assert reading.unit(0).values == [0.5, -1.0, 0.25]

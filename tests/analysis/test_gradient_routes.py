@@ -48,14 +48,6 @@ def test_the_numbers_of_routes() -> None:
     assert [gradient_routes.count(CELLS["lstm"], k) for k in range(3)] == [1, 5, 24]
 
 
-def test_a_composition_is_named_from_the_latest_step_back() -> None:
-    followed = dict(past("gru", 2).follow(2))
-    names = [gradient_routes.label(composition) for composition in followed]
-    assert names[0] == "direct > direct"
-    assert len(set(names)) == 16
-    assert "update > direct" in names
-
-
 LEFT_OUT = [
     pytest.param(cell, number, id=f"{cell}: {route.name} from {route.start}")
     for cell, module in CELLS.items()

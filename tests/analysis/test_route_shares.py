@@ -29,8 +29,24 @@ def test_shares_add_up_to_one(cell: str) -> None:
     assert enumeration.difference < 1e-10
     sizes = [abs(one.share) for one in enumeration.contributions]
     assert sizes == sorted(sizes, reverse=True)
-    for named in route_shares.shares_by_distance(past, [1, 2, 3]).values():
+    for named in route_shares.shares_by_distance(past).values():
         assert sum(named.values()) == pytest.approx(1.0)
+
+
+def test_a_composition_is_named_from_the_latest_step_back() -> None:
+    past = look_back_in_text(model("gru"), IDS, 2, positions=5)
+    names = {one.name for one in route_shares.enumerate_routes(past, 2).contributions}
+    assert len(names) == 16
+    (composition, carried), *_ = (
+        (routes, gradient)
+        for routes, gradient in past.follow(2)
+        if [route.name for route in routes] == ["update", "direct"]
+    )
+    update, direct = composition
+    latest, before = past.steps
+    by_hand = direct.carry(past.w, before, update.carry(past.w, latest, past.gradient))
+    np.testing.assert_allclose(carried, by_hand)
+    assert "update > direct" in names
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -47,9 +63,9 @@ def test_shares_are_means_over_the_places(cell: str) -> None:
             by_backward=past.by_backward[place : place + 1],
         )
 
-    each = [route_shares.shares_by_distance(only(place), [3])[3] for place in range(5)]
+    each = [route_shares.shares_by_distance(only(place))[3] for place in range(5)]
     mean = {name: np.mean([shares[name] for shares in each]) for name in each[0]}
-    assert route_shares.shares_by_distance(past, [3])[3] == pytest.approx(mean)
+    assert route_shares.shares_by_distance(past)[3] == pytest.approx(mean)
     each = [
         {one.name: one.share for one in route_shares.enumerate_routes(only(place), 3).contributions}
         for place in range(5)
@@ -66,9 +82,9 @@ def test_shares_are_means_over_the_places(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_shares_by_distance_do_not_hang_on_a_few_large_gradients(cell: str) -> None:
     past = look_back_in_text(model(cell), IDS, 9, positions=5)
-    shares = route_shares.shares_by_distance(past, [1, 9])
+    shares = route_shares.shares_by_distance(past)
     past.gradient[2] *= 1e6
-    for distance, named in route_shares.shares_by_distance(past, [1, 9]).items():
+    for distance, named in route_shares.shares_by_distance(past).items():
         assert named == pytest.approx(shares[distance])
 
 
@@ -79,7 +95,7 @@ def test_shares_are_shown_where_the_gradient_has_faded_to_nothing(cell: str) -> 
         if name.endswith("W_h"):
             array *= 1e-3
     past = look_back_in_text(faint, np.tile(IDS, 4), 900, positions=2)
-    assert sum(route_shares.shares_by_distance(past, [900])[900].values()) == pytest.approx(1.0)
+    assert sum(route_shares.shares_by_distance(past)[900].values()) == pytest.approx(1.0)
 
 
 def test_a_shut_update_gate_keeps_the_gradient_and_an_open_one_lets_it_go() -> None:
@@ -87,7 +103,7 @@ def test_a_shut_update_gate_keeps_the_gradient_and_an_open_one_lets_it_go() -> N
     shut = model("gru")
     shut.params["layer1.b"][0] = -1e3
     past = look_back_in_text(shut, IDS, 20, positions=4)
-    assert route_shares.shares_by_distance(past, [20])[20]["direct"] == pytest.approx(1.0)
+    assert route_shares.shares_by_distance(past)[20]["direct"] == pytest.approx(1.0)
     np.testing.assert_allclose(norms_by_distance(past)[-1], np.linalg.norm(past.gradient, axis=-1))
 
 
@@ -104,7 +120,7 @@ def test_what_is_measured_is_what_single_steps_say(text_file: Path) -> None:
     (subject,) = untrained(["gru"], str(text_file), hidden=6)
     measured = route_shares.measure(subject, steps_back=2, distance=10, positions=5)
     history = look_back_in_text(subject.lm.model, subject.ids, 10, 5)
-    assert measured.shares == route_shares.shares_by_distance(history, range(1, 11))
+    assert measured.shares == route_shares.shares_by_distance(history)
     assert list(measured.shown()) == [1, 2, 4, 8, 10]
     assert len(measured.enumeration.contributions) == 16
     assert measured.to_dict()["shares_by_distance"] == measured.shown()
@@ -121,7 +137,7 @@ def test_numbers_of_routes_are_those_of_the_lecture_note() -> None:
 
 def test_shares_are_drawn_by_distance() -> None:
     past = look_back_in_text(model("gru"), IDS, 3, positions=5)
-    shares = route_shares.shares_by_distance(past, [1, 2, 3])
+    shares = route_shares.shares_by_distance(past)
     found = route_shares.RouteShares("run", route_shares.enumerate_routes(past, 1), 3, shares)
     drawn = found.chart()
     assert drawn.count("<polyline") == 4

@@ -38,7 +38,7 @@ def test_letters_of_the_held_out_text_alone_are_read_in_it() -> None:
     settings = {"model.hidden": 4, "train.workers": 1}
     run = grucli.train("text.txt", steps=1, settings=settings)
     own = subject.of_run(run.path)
-    assert "x" in "".join(activations.read(own).characters)
+    assert "x" in "".join(activations.read(own).score.characters)
     with pytest.raises(UnknownCharacterError):
         subject.of_run(run.path, "text.txt").lm.encode("x")
 

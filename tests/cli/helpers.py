@@ -152,7 +152,7 @@ def replaced_by_link(path: Path, target: Path) -> None:
 def fails_where_the_backward_pass_is_wrong(grucli: Grucli, *command: str) -> None:
     """A command that shows a gradient fails if it is not the right one."""
     assert grucli(*command).code == 0
-    with make_mistake("gru", find_mistake("gru", "route-2-update")):
+    with make_mistake(find_mistake("gru", "route-2-update")):
         result = grucli(*command)
         records = json.loads(grucli(*command, "--json").out)
     assert result.code == 1

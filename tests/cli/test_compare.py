@@ -65,7 +65,7 @@ def test_cells_of_equally_many_parameters(grucli: Grucli, text_file: Path) -> No
     [
         (["compare"], "name a text to train on, or --runs"),
         (["compare", "text.txt", "--cells", "gru,x"], "there is no cell 'x'"),
-        (["compare", "text.txt", "--runs", "{run}"], "--runs takes run directories, not files"),
+        (["compare", "text.txt", "--runs", "{run}"], "text.txt: not a run directory"),
         (
             ["compare", "--runs", "{run}", "--steps=5"],
             "leave out the budget, the settings and --seeds",

@@ -89,7 +89,7 @@ def test_lines_are_broken_between_words_and_a_path_is_never_broken() -> None:
         "9",
     ]
     assert list(render.wrap("", 10)) == [""]
-    assert list(render.wrap("  indented words", 12)) == ["  indented", "words"]
+    assert list(render.wrap("  indented words", 12)) == ["  indented", "  words"]
 
 
 def test_pieces_are_shown_like_the_whole() -> None:

@@ -241,7 +241,7 @@ def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
         (["--count", "0"], "--count"),
         (["--unknown", "guess"], "'guess' is not one of 'error', 'skip'"),
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
-        (["--prompt-file", "nothing.txt"], "nothing.txt: cannot read the prompt"),
+        (["--prompt-file", "nothing.txt"], "nothing.txt: there is no such file; give a text file"),
         (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the text is not UTF-8"),
         (["--prompt-file", "long.txt"], "long.txt: the prompt has more than 4 MiB; keep its end"),
         (["--stop", "a" * 1001], "--stop takes texts of at most 1,000 characters"),

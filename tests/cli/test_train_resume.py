@@ -8,17 +8,16 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from grucli.data.corpus import read
-from grucli.errors import CorpusError
+from grucli.data.corpus import Corpus, read
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
-from grucli.training.plan import make_plan
-from grucli.training.start import resume
+from grucli.training import preparation
 from tests.cli.helpers import (
     LINK,
     LIST,
@@ -202,13 +201,16 @@ def test_what_was_read_is_compared_on_resume(
 ) -> None:
     write("text.txt", prose(4000) + "\u2603")
     run = trained_on(grucli, "text.txt", "--steps=2", "--set=data.min_count=2")
-    checkpoint = last_checkpoint(run)
-    text = checkpoint.text_id
-    checkpoint.text_id = replace(text, chars=text.chars - 1)
-    with pytest.raises(CorpusError, match="has changed"):
-        resume(
-            make_plan(checkpoint.settings, read(["text.txt"], checkpoint.settings.data)), checkpoint
-        )
+    assert "loss" in grucli("train", "--resume", run, "--steps=4").err
+
+    def read_less(*given: Any) -> Corpus:
+        corpus = read(*given)
+        return replace(corpus, text_id=replace(corpus.text_id, chars=corpus.text_id.chars - 1))
+
+    monkeypatch.setattr(preparation, "read_corpus", read_less)
+    refused = grucli("train", "--resume", run, "--steps=6")
+    assert refused.code == 2
+    assert "the corpus has changed since the run began" in refused.err
 
 
 # ---- damaged and strange runs
