@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 ARGUMENTS = 4
+COLUMNS = 2 + 2 * ARGUMENTS  # function, arguments, growth, status
 FAILED = -1  # the status of a call that raised an error in Python
 _Function = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * ARGUMENTS)
 
@@ -20,7 +21,7 @@ _Function = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_int64] * ARGUMENTS)
 class Calls(NamedTuple):
     """The calls of one step, in their order; each returns a status, 0 for success."""
 
-    rows: npt.NDArray[np.int64]  # (calls, 10)
+    rows: npt.NDArray[np.int64]  # (calls, COLUMNS)
     check: Callable[[int], object]  # raises the error of a status other than 0
     kept: Any  # what must live as long
 

@@ -1,0 +1,240 @@
+"""Sampling in compiled code: the choice of a character, and the step that follows it.
+
+This is ``nn/stepper`` and ``Sampler.draw`` of ``sampling``, for many steps at once.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from grucli.nn import calls
+from grucli.nn.calls import Calls, execute
+from grucli.nn.cells import Cache
+from grucli.nn.compiled.c_functions import multiply_row_
+from grucli.nn.compiled.compiler import compiled
+from grucli.nn.compiled.functions import exp, largest, total
+from grucli.nn.compiled.kernels import COMPILED
+from grucli.nn.compiled.loop import CompiledCell, flat, run
+from grucli.nn.matmul import SHARED, Blocks, Matrix
+from grucli.nn.model import Model
+from grucli.nn.onednn import address
+from grucli.nn.packed import PackedWeights
+from grucli.nn.params import Array, Ids
+
+
+class Choice(NamedTuple):
+    """How a character is chosen, as in ``sampling.Sampler``; 0 or -1 for what is not limited."""
+
+    sharpness: np.float32  # factor of the logits; 0 for the most probable character
+    top_k: int
+    top_p: np.float32
+    never: int
+
+
+@compiled
+def _keep_most_probable_(p, top_k, top_p):
+    """Set all weights to zero but the largest ``top_k``, and those that reach ``top_p``."""
+    order = np.argsort(-p, kind="mergesort")
+    if 0 < top_k < len(p):
+        p[order[top_k:]] = 0
+    if top_p > 0:
+        sum_, enough = total(p), p.dtype.type(0)
+        for k in range(len(p)):
+            weight = p[order[k]]
+            if k > 0 and enough >= top_p * sum_:
+                p[order[k]] = 0
+            enough += weight
+
+
+@compiled
+def choose(c, p, uniform, choice):
+    """The id that a random number in [0, 1) chooses by logits c (V,), and its log probability.
+
+    ``p`` (V,) is scratch memory. The log probability, in nats, is that of the model.
+    """
+    sharpness, top_k, top_p, never = choice
+    V, high = len(c), largest(c)
+    for j in range(V):
+        p[j] = exp(c[j] - high)
+    log_sum = math.log(total(p)) + high
+    p[:] = c
+    if never >= 0:
+        p[never] = -np.inf
+        high = largest(p)
+    id_ = 0
+    if sharpness == 0:
+        while p[id_] < high:
+            id_ += 1
+        return id_, c[id_] - log_sum
+    for j in range(V):
+        p[j] = exp((p[j] - high) * sharpness)
+    if top_k > 0 or top_p > 0:
+        _keep_most_probable_(p, top_k, top_p)
+    whole = 0.0
+    for j in range(V):
+        whole += p[j]
+    share, sum_, last = uniform * whole, 0.0, 0
+    for j in range(V):
+        sum_ += p[j]
+        if p[j] > 0:
+            last = j
+            if sum_ > share:
+                break
+    return last, c[last] - log_sum
+
+
+@compiled
+def project(ids, separator, table, rows, a, b, states):
+    """Write a layer's input projection to ``a``; reset its states where a document begins."""
+    B = len(ids)
+    H = states.shape[2] // B
+    for i in range(B):
+        if ids[i] == separator:
+            states[:, 0, i * H : i * H + H] = 0
+    if len(rows) == 0:  # the first layer
+        for g in range(len(a)):
+            for i in range(B):
+                a[g, 0, i * H : i * H + H] = table[g, ids[i]]
+        return
+    run(rows, 0)
+    for g in range(len(a)):
+        for i in range(B * H):
+            a[g, 0, i] += b[g, i]
+
+
+def _generate(output, separator, table, c, b_c, p, choice, uniform, ids, log_probs, layers):
+    """Choose characters and read them, (n, B). ``c`` (B, V) holds the logits of the first ones."""
+    for k in range(len(ids)):
+        for i in range(len(c)):
+            ids[k, i], log_probs[k, i] = choose(c[i], p, uniform[k, i], choice)
+        for rows, a, b, states, forward_arguments in layers:
+            project(ids[k], separator, table, rows, a, b, states)
+            forward(*forward_arguments)  # noqa: F821 - that of the cell
+            states[:, 0] = states[:, 1]
+        run(output, 0)
+        for i in range(len(c)):
+            for j in range(len(b_c)):
+                c[i, j] += b_c[j]
+
+
+def _of_cell(name: str, cell: Any) -> Any:
+    """``_generate`` for a cell: Numba keeps no function that has functions as arguments."""
+    own = FunctionType(_generate.__code__, {**globals(), "forward": cell.FORWARD})
+    own.__qualname__ = own.__name__ = f"generate_{name.replace('-', '_')}"
+    return compiled(own)
+
+
+GENERATE = {name: _of_cell(name, cell) for name, cell in COMPILED.cells.items()}
+
+
+class CompiledRow(Matrix):
+    """Matrices (G, K, N) for products with a single row, compiled if they are small."""
+
+    def __init__(self, W: Array) -> None:
+        self.W = W
+        *_, self.K, self.N = W.shape
+
+    def __len__(self) -> int:
+        return len(self.W)
+
+    def _part(self, gates: int | slice) -> "CompiledRow":
+        return CompiledRow(self.W[gates])
+
+    def bind(self, out: Array) -> Callable[[Array], object]:
+        return Blocks.view(self.W, rows=1).for_rows(1).bind(out)
+
+    def calls(self, x: Array, out: Array) -> Calls:
+        if self.W.size >= SHARED:  # the threads of the BLAS are faster
+            return super().calls(x, out)
+        size = (self.K << 32) + self.N
+        factor, results = address(x[0]), zip(self.W, out, strict=True)
+        rows = [
+            calls.row(multiply_row_.ctypes, factor, address(W_g), address(row), size)
+            for W_g, row in results
+        ]
+        return Calls(calls.table(rows), _never_fails, (self.W, x, out))
+
+
+def _never_fails(status: int) -> None:
+    assert not status
+
+
+class _Layer(NamedTuple):
+    cache: Cache
+    calls: Sequence[Calls]  # those of the projection first
+    arguments: tuple[Any, ...]  # of ``_generate``
+
+
+class CompiledStepper:
+    """A model that chooses and reads characters of B streams; all memory is allocated once.
+
+    As a ``Stepper``, it remembers its state, and the parameters must not change while it is in use.
+    """
+
+    def __init__(self, model: Model, B: int, packed: PackedWeights) -> None:
+        like, self.model, self.streams = model.params.flat, model, B
+        self.generate = GENERATE[model.cell]
+        self.logits: Array = np.empty_like(like, shape=(B, model.V))
+        output = model.output(packed)
+        self.layers: list[_Layer] = []
+        for number, w in enumerate(model.layers(packed), 1):
+            self.layers.append(self._layer(number, w, B))
+        self.output = self._matrix("output.W_hc", output.W_hc).calls(self._top(), self.logits[None])
+        table = model.params["layer1.W_x"] + model.params["layer1.b"][:, None]  # (G, V, H)
+        scratch = np.empty_like(like, shape=model.V)
+        self.arrays = table, self.logits, output.b_c, scratch
+
+    def _layer(self, number: int, w: Any, B: int) -> _Layer:
+        model = self.model
+        cell = COMPILED.cells[model.cell]
+        assert isinstance(cell, CompiledCell)
+        cache = cell.allocate(1, B, model.H, model.params.flat)
+        b = np.repeat(w.b[:, None], B, axis=1)  # (G, B, H)
+        projects: list[Calls] = []
+        if number > 1:
+            W_x = self._matrix(f"layer{number}.W_x", w.W_x)
+            projects.append(W_x.calls(self._top(), cache.a[:, 0]))
+        w = w._replace(W_h=self._matrix(f"layer{number}.W_h", w.W_h))
+        steps, arrays = cell.forward_arguments(w, cache)
+        rows = projects[0].rows if projects else calls.table([]).reshape(0, calls.COLUMNS)
+        forward = (*(some.rows for some in steps), *map(flat, arrays))
+        arguments = rows, flat(cache.a), flat(b), flat(cache.states), forward
+        return _Layer(cache, [*projects, *steps], arguments)
+
+    def _matrix(self, name: str, packed: Matrix) -> Matrix:
+        W = self.model.params[name]
+        return packed if self.streams > 1 else CompiledRow(W.reshape(-1, *W.shape[-2:]))
+
+    def _top(self) -> Array:
+        """The output of the last layer so far, (1, B, H)."""
+        return self.layers[-1].cache.states[0, :1]
+
+    @property
+    def state(self) -> Array:
+        """The state of all layers, (L, B, S H); a copy."""
+        return np.array(
+            [np.concatenate(layer.cache.states[:, 0], axis=-1) for layer in self.layers]
+        )
+
+    @state.setter
+    def state(self, state: Array) -> None:
+        for layer, new in zip(self.layers, state, strict=True):
+            states = layer.cache.states[:, 0]
+            states[:] = np.split(new, len(states), axis=-1)
+
+    def sample(self, choice: Choice, uniform: Array) -> tuple[Ids, Array]:
+        """Choose and read a character for each random number in [0, 1), (n, B).
+
+        Returns:
+            Their ids, and their log probabilities in nats; both (n, B).
+        """
+        ids, log_probs = np.empty(uniform.shape, np.int64), np.empty(uniform.shape, np.float64)
+        separator = -1 if self.model.separator is None else self.model.separator
+        every = [self.output, *(some for layer in self.layers for some in layer.calls)]
+        layers = tuple(layer.arguments for layer in self.layers)
+        arrays = (separator, *self.arrays, choice, uniform, ids, log_probs, layers)
+        execute(lambda *_: self.generate(self.output.rows, *arrays), every)
+        return ids, log_probs
