@@ -45,10 +45,7 @@ CHANGED = "the corpus has changed since the run began"
 
 
 def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) -> Session:
-    """Read the text and prepare the run. No file is written.
-
-    ``text`` is that of a new run, if it was already read with the same settings.
-    """
+    """Read the text, unless that of a new run is given, and prepare the run; write no file."""
     began = time.perf_counter()
     _check(request, ranks)
     if request.resume is not None:

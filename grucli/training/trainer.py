@@ -96,10 +96,7 @@ class Trainer:
     # ---- the loop
 
     def estimate(self) -> float:
-        """Estimate the remaining seconds from a step that is computed and discarded.
-
-        The estimate also gives the time to reserve for the first evaluation.
-        """
+        """Estimate the remaining seconds, and those of an evaluation, by a gradient without use."""
         self._meet()
         with blas_limited_to(1), np.errstate(all="ignore"):
             for _ in range(2):  # the first is slower: it allocates memory
