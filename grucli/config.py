@@ -18,6 +18,7 @@ from grucli.nn.cells import basic
 from grucli.safe_yaml import YamlError, is_number, load
 
 BUDGETS = ("steps", "epochs", "minutes")
+BUDGET_KEYS = ("train.steps", "train.epochs", "train.minutes")
 DEFAULT_EPOCHS = 16.0
 LARGEST_FILE = 2**17  # bytes: enough for the longest prompt, with every character escaped
 MANY = 10**12  # upper bound of the counts that have no smaller one
@@ -253,13 +254,13 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
             for key in values
             if key not in INFLUENCES
         ]
-        budgets = [key for key in values if _is_budget(key) and values[key] is not None]
+        budgets = [key for key in BUDGET_KEYS if values.get(key) is not None]
         if len(budgets) > 1:
             problems.append(f"{source}: {' and '.join(budgets)} are both given; keep one")
         if budgets:
-            merged = {key: value for key, value in merged.items() if not _is_budget(key)}
+            merged = {key: value for key, value in merged.items() if key not in BUDGET_KEYS}
             merged[budgets[0]] = values[budgets[0]]
-        merged |= {key: value for key, value in values.items() if not _is_budget(key)}
+        merged |= {key: value for key, value in values.items() if key not in BUDGET_KEYS}
         origin |= dict.fromkeys(values, source)
     sections: dict[str, Values] = {}
     for key, value in merged.items():
@@ -355,13 +356,8 @@ def to_yaml(settings: Settings) -> str:
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
-    """Dotted keys whose values differ."""
     before, after = flatten(old), flatten(new)
     return (key for key in after if after[key] != before[key])
-
-
-def _is_budget(key: str) -> bool:
-    return key.startswith("train.") and key.removeprefix("train.") in BUDGETS
 
 
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:

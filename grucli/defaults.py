@@ -7,7 +7,7 @@ user has set, in a file or on the command line, are never changed.
 import math
 from collections.abc import Collection
 
-from grucli.config import BUDGETS, Model, Optim, Settings, Train, Values, flatten
+from grucli.config import BUDGET_KEYS, Model, Optim, Settings, Train, Values, flatten
 
 SHORT: Values = {"train.patience": 10}  # a run that only memorizes such a text ends by itself
 LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.012, "train.epochs": 1.0}
@@ -37,7 +37,7 @@ def suited(chars: int, user_keys: Collection[str]) -> Values:
     fixed = set(user_keys)
     if "model.hidden" in fixed:
         fixed.add("optim.lr")
-    if any(f"train.{budget}" in fixed for budget in BUDGETS):
+    if fixed.intersection(BUDGET_KEYS):
         fixed.add("train.epochs")
     return {key: value for key, value in values.items() if key not in fixed}
 

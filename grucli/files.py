@@ -157,7 +157,6 @@ def _replace(temporary: Path, path: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """``replace_file`` with UTF-8 text."""
     replace_file(path, lambda file: file.write(text.encode()))
 
 
@@ -255,7 +254,6 @@ def _try_lock(path: Path, descriptor: int, *, shared: bool = False) -> bool:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
     digest = hashlib.sha256()
     with open_file(path) as file:
         while chunk := file.read(2**20):

@@ -68,7 +68,6 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _problem(self, event: Any) -> str | None:
-        """The problem with a value that begins with ``event``, or None."""
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             return "settings take no anchors and aliases (& and *); put quotes around a text"
         if event.tag is not None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import chain
+from string import Template
 
 import numpy as np
 from pydantic import InstanceOf
@@ -295,14 +296,12 @@ def _source(name: str) -> str:
 
 def _page(title: str, parts: Iterable[str]) -> str:
     style, script = _style(), _source("report.js")
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy(style, script)}">\n'
-        f"<title>{as_html(title)}</title>\n<style>{style}</style>\n</head>\n<body>\n"
-        f"<h1>{as_html(title)}</h1>\n"
-        + "\n".join(parts)
-        + f"\n<script>{script}</script>\n</body>\n</html>\n"
+    return Template(_source("report.html")).substitute(
+        policy=policy(style, script),
+        title=as_html(title),
+        style=style,
+        body="\n".join(parts),
+        script=script,
     )
 
 
@@ -311,7 +310,6 @@ def _soft(sentence: str) -> str:
 
 
 def _table(facts: Mapping[str, str]) -> str:
-    """A table of what is known."""
     rows = "".join(
         f'<tr><th scope="row">{as_html(name)}</th><td>{as_html(fact)}</td></tr>'
         for name, fact in facts.items()

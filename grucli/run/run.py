@@ -52,7 +52,6 @@ class CheckpointFolder:
 
     @property
     def exist(self) -> bool:
-        """Whether there is any checkpoint or pointer."""
         pointed = any(os.path.lexists(self.path / f"{which}.json") for which in get_args(Which))
         return pointed or bool(self.files())
 
@@ -425,7 +424,6 @@ class Run:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a path is a run directory."""
     return os.path.lexists(path / "run.json") or (path / "checkpoints").is_dir()
 
 
