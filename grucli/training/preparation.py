@@ -33,12 +33,11 @@ from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
-from grucli.training.plan import Plan, make_plan
+from grucli.training.plan import Plan, make_plan, resume, start
 from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ended, Ranks
 from grucli.training.request import Layers, Request
 from grucli.training.session import Session
-from grucli.training.start import resume, start
 from grucli.training.trainer import Trainer
 
 CHANGED = "the corpus has changed since the run began"

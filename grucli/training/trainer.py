@@ -22,10 +22,9 @@ from grucli.run.writer import RunWriter
 from grucli.threads import blas_limited_to
 from grucli.training import divergence
 from grucli.training.events import Evaluated, Evaluating, Event, RolledBack, Skipped, Stepped
-from grucli.training.plan import SAMPLES, Plan, random_stream
+from grucli.training.plan import SAMPLES, Plan, random_stream, start
 from grucli.training.recorder import Recorder
 from grucli.training.schedules import EARLY_SECONDS
-from grucli.training.start import start
 from grucli.training.step import TrainStep
 
 
