@@ -18,14 +18,13 @@ from grucli.nn.cells import basic
 from grucli.safe_yaml import YamlError, is_number, load
 
 BUDGETS = ("steps", "epochs", "minutes")
+BUDGET_KEYS = ("train.steps", "train.epochs", "train.minutes")
 DEFAULT_EPOCHS = 16.0
 LARGEST_FILE = 2**17  # bytes: enough for the longest prompt, with every character escaped
 MANY = 10**12  # upper bound of the counts that have no smaller one
 LONGEST_SHOWN = 80  # characters of a value in a message
 MOST_SHOWN = 50  # problems in a message, which only counts the others
-
-NOUNS = {"char": "character", "byte": "byte"}
-"""What a symbol of a model is, by ``data.level``: what its losses are per."""
+NOUNS = {"char": "character", "byte": "byte"}  # a symbol by ``data.level``: what losses are per
 
 Influence = Literal["weights", "later", "rounding", "nothing"]
 """What a setting influences: all weights; the weights of later steps alone, so that it may change
@@ -212,11 +211,9 @@ class Settings(_Section):
     """The samples written during training."""
 
 
+# settings that no longer exist, with the values that had no effect, as older files have them
 FORMER = [("model.locked", False), ("optim.name", "adam"), ("optim.ema", 0.0)]
-"""Settings that no longer exist, with the values that had no effect, as older files have them."""
-
-Values = dict[str, Any]
-"""Settings by dotted key, such as ``{"train.batch": 64}``."""
+Values = dict[str, Any]  # settings by dotted key, such as {"train.batch": 64}
 
 
 def _influences() -> Iterator[tuple[str, Influence]]:
@@ -226,8 +223,7 @@ def _influences() -> Iterator[tuple[str, Influence]]:
             yield f"{section}.{key}", extra["influences"]
 
 
-INFLUENCES = dict(_influences())
-"""What each setting influences, by dotted key."""
+INFLUENCES = dict(_influences())  # what each setting influences, by dotted key
 
 
 def flatten(settings: Settings) -> Values:
@@ -253,13 +249,13 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
             for key in values
             if key not in INFLUENCES
         ]
-        budgets = [key for key in values if _is_budget(key) and values[key] is not None]
+        budgets = [key for key in BUDGET_KEYS if values.get(key) is not None]
         if len(budgets) > 1:
             problems.append(f"{source}: {' and '.join(budgets)} are both given; keep one")
         if budgets:
-            merged = {key: value for key, value in merged.items() if not _is_budget(key)}
+            merged = {key: value for key, value in merged.items() if key not in BUDGET_KEYS}
             merged[budgets[0]] = values[budgets[0]]
-        merged |= {key: value for key, value in values.items() if not _is_budget(key)}
+        merged |= {key: value for key, value in values.items() if key not in BUDGET_KEYS}
         origin |= dict.fromkeys(values, source)
     sections: dict[str, Values] = {}
     for key, value in merged.items():
@@ -355,13 +351,8 @@ def to_yaml(settings: Settings) -> str:
 
 
 def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
-    """Dotted keys whose values differ."""
     before, after = flatten(old), flatten(new)
     return (key for key in after if after[key] != before[key])
-
-
-def _is_budget(key: str) -> bool:
-    return key.startswith("train.") and key.removeprefix("train.") in BUDGETS
 
 
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:
@@ -384,7 +375,6 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
 
 
 def _source(key: str, origin: Mapping[str, str]) -> str:
-    """The source of the value of ``key``; for a section, the source of one of its keys."""
     sources = [source for name, source in origin.items() if f"{name}.".startswith(f"{key}.")]
     return sources[-1] if sources else "settings"
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from pydantic import InstanceOf
 
 from grucli.arguments import Several, checked
@@ -204,12 +203,8 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
     """
     outcomes = []
     for run in runs:
-        own, symbols = run.checkpoint.text_id, run.checkpoint.vocabulary.symbols
-        if (
-            text is None
-            or text.text_id != own
-            or not np.array_equal(text.vocabulary.symbols, symbols)
-        ):
+        own = run.checkpoint.text_id, run.checkpoint.vocabulary
+        if text is None or (text.text_id, text.vocabulary) != own:
             text = run.text
         outcomes.append(_judge(run, text))
     return outcomes

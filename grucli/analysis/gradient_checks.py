@@ -214,19 +214,17 @@ class Step:
     """A step of training."""
 
     model: Model  # in float32
-    x: Ids  # (T, B)
-    targets: Ids  # (T, B)
-    state: Array  # (L, B, S H)
+    window: Window  # without the masks of the dropout; the state is in float32
     dropout: Dropout  # may have the rate 0
     workers: int  # processes that share the batch
 
-    def window(self) -> Window:
-        """The window of the step with its masks, in float64."""
-        T, B = self.x.shape
+    def masked_window(self) -> Window:
+        T, B = self.window.targets.shape
         room = np.empty((self.model.L, T, B, self.model.H), np.float32)
         masks = self.dropout.of_outputs(room, T, range(B))
-        recurrent = self.dropout.of_weights(self.model.params)
-        return Window(self.x, self.targets, self.state.astype(np.float64), masks, recurrent)
+        return replace(
+            self.window, masks=masks, recurrent=self.dropout.of_weights(self.model.params)
+        )
 
 
 def precisions(library: LibraryName) -> list[Backend]:
@@ -246,9 +244,9 @@ def _toy_step(settings: config.Settings) -> Step:
     model, window = gradcheck.toy(
         V, H, size.layers, T, B, 0.0, seed=0, cell=size.variant, documents=documents
     )
+    window = replace(window, state=window.state.astype(np.float32))
     dropout = Dropout(size.dropout, (0,), size.weight_dropout)
-    state = window.state.astype(np.float32)
-    return Step(model.astype(np.float32), window.x, window.targets, state, dropout, PROCESSES)
+    return Step(model.astype(np.float32), window, dropout, PROCESSES)
 
 
 def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
@@ -262,13 +260,14 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     x, targets = windows.window(number)
     model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
+    window = Window(x, targets, state, masks=None)
     dropout = dropout_of(checkpoint.settings, done) or Dropout(0.0, ())
-    return Step(model, x, targets, state, dropout, choose_workers(train.workers, windows.B))
+    return Step(model, window, dropout, choose_workers(train.workers, windows.B))
 
 
 def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
     """Check the step in float64, then as training computes it with some products."""
-    model, window = step.model.astype(np.float64), step.window()
+    model, window = step.model.astype(np.float64), step.masked_window()
     reference = gradcheck.both_passes(model, window)
     row = gradcheck.check_reference(model, window, reference, np.random.default_rng(0))
     yield f"a step of training in float64: {sizes(model, window)}", row
@@ -285,14 +284,15 @@ def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
 
 def _trained(step: Step, backend: Backend) -> dict[str, Array]:
     """The results of a step, as training computes them, after a step with other weights."""
-    x, dropout, model = step.x, step.dropout, step.model.astype(np.float32)
-    shards = Shards(model, len(x), range(x.shape[1]), step.workers, dropout, backend)
+    window, dropout, model = step.window, step.dropout, step.model.astype(np.float32)
+    T, B = window.targets.shape
+    shards = Shards(model, T, range(B), step.workers, dropout, backend)
     with closing(shards):
         for factor in (0.5, 1.0):
             np.multiply(step.model.params.flat, factor, out=model.params.flat)
             loss, last, grads = shards.loss_and_gradients(
-                x, step.targets, step.state, 1.0 / x.size, dropout
+                window.x, window.targets, window.state, 1.0 / (T * B), dropout
             )
-        gradients = {name: np.float64(x.size) * array for name, array in grads.items()}
-        results = gradcheck.named(model.cell, gradients | gradcheck.states(last), "T")
+        gradients = [(name, np.float64(T * B) * array) for name, array in grads.items()]
+        results = gradcheck.named(model.cell, [*gradients, *gradcheck.states(last)], "T")
         return {"loss": np.array(loss)} | dict(results)

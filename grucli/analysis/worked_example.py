@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.nn.gradcheck import Window, gradients_of, loss_of
+from grucli.nn.gradcheck import Window, gradients_of, loss_of, named
 from grucli.nn.model import Model
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
@@ -171,13 +171,12 @@ def _compare(example: WorkedExample) -> None:
     """Compare the gradients with those of the program, and one entry with a quotient of losses."""
     values, add = example.values, example.add
     model = Model(len(SYMBOLS), 2, 1, np.float64)
-    for name, array in model.params.items():
-        symbol = name.partition(".")[2]
-        of_gates = [f"b_{gate}" if symbol == "b" else f"{symbol}{gate}" for gate in "zrn"]
-        array[:] = values[symbol] if symbol in values else [values[gate] for gate in of_gates]
+    weights = dict(named(model.cell, model.params.items()))
+    for name, array in weights.items():
+        array[:] = values[name.partition(".")[2]]
     ids = np.array([SYMBOLS.index(symbol) for symbol in TEXT])[:, None]  # (T+1, B)
     window = Window(ids[:-1], ids[1:], np.array(H_0)[None, None], None)
-    W_hz, losses = dict(model.params.items())["layer1.W_h"][0], []
+    W_hz, losses = weights["layer1.W_hz"], []
     for sign, distance in (("+", NUDGE), ("-", -NUDGE)):
         W_hz[0, 0] += distance
         losses.append(add(f"L({sign})", f"L at W_hz[1,1] {sign} {NUDGE}", loss_of(model, window)))

@@ -21,7 +21,6 @@ from grucli.training.mpi import joined
 from grucli.training.preparation import prepare, take_part
 from grucli.training.ranks import Ranks
 from grucli.training.request import Request, TrainOptions
-from grucli.training.session import StoppedAtOnce
 
 T = TypeVar("T")
 E = TypeVar("E")
@@ -115,7 +114,7 @@ def carry_out(
         if signals:
             for again in STOP_SIGNALS:
                 signal.signal(again, signal.SIG_IGN)  # the rest takes only a moment
-            raise StoppedAtOnce
+            raise KeyboardInterrupt
         signals.append(number)
         render.say("\nstopping after this step and saving; press Ctrl-C again to stop at once")
 
@@ -127,6 +126,6 @@ def carry_out(
             except BaseException as problem:
                 events.throw(problem)  # the run must know of errors in ``show``
                 raise
-        except StoppedAtOnce:
+        except KeyboardInterrupt:
             say_stopped()
             raise typer.Exit(128 + sum(signals)) from None

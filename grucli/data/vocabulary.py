@@ -168,12 +168,10 @@ def decoded(text: str | bytes) -> str:
 
 
 def describe_character(character: str) -> str:
-    """The character, its name and its code point, for a message."""
     name = unicodedata.name(character, CONTROLS.get(character, "unnamed"))
     shown = f"{character!r} " if character.isprintable() else ""
     return f"{shown}{name} (U+{ord(character):04X})"
 
 
 def smallest_unsigned(count: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest unsigned type that can number ``count`` symbols."""
     return np.min_scalar_type(max(count - 1, 0))

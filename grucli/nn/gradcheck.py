@@ -44,6 +44,7 @@ FLOAT32, TINY = 2.0**-24, 1e-30  # relative error of a float32, and a size that 
 STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
 
 Verdict = Literal["right", "undecided", "WRONG"]
+Named = Iterable[tuple[str, Array]]
 Sections = Iterator[tuple[str, "Row"]]  # checks, each with the title of its section
 
 
@@ -156,15 +157,16 @@ class Argument:
 
     def _compare(self, row: Row, direction: Array) -> Row:
         """The row with the error of <gradient, direction>."""
-        centre = self.array.copy()
+        where = direction.nonzero()
+        centre, step = self.array[where], direction[where]
 
         def loss_at(distance: float) -> float:
-            self.array[...] = centre + distance * direction
+            self.array[where] = centre + distance * step
             return self.loss()
 
         analytic = float(np.vdot(self.gradient, direction))
         error = relative_error(analytic, derivative(loss_at))
-        self.array[...] = centre
+        self.array[where] = centre
         if error <= TOLERANCE or self.doubt is None:
             return replace(row, error=error)
         return self.doubt.judge(row, analytic, {row.name: direction})
@@ -197,7 +199,7 @@ class Doubt:
     def samples(self) -> list[dict[str, Array]]:
         """The gradients, then the same with other rounding errors."""
         roundings = [None, *((ROUNDING["float64"], seed) for seed in range(SAMPLES))]
-        return [gradients_of(self.model, self.window, rounding) for rounding in roundings]
+        return [both_passes(self.model, self.window, rounding) for rounding in roundings]
 
 
 def complex_derivative(model: Model, window: Window, directions: Mapping[str, Array]) -> float:
@@ -224,11 +226,9 @@ def loss_of(model: Model, window: Window) -> Any:
     return -np.take_along_axis(log_y, window.targets[..., None], axis=-1).sum().item()
 
 
-def gradients_of(
-    model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
-) -> dict[str, Array]:
+def gradients_of(model: Model, window: Window) -> dict[str, Array]:
     """Gradients of L from the backward pass, by name: parameters by gate, states, a real input."""
-    results = both_passes(model, window, rounding)
+    results = both_passes(model, window)
     return {name: results[name] for name in _arrays(model, window)}
 
 
@@ -256,7 +256,7 @@ def both_passes(
     )
     mask_(grads, window.recurrent)
     results = {"loss": np.array(loss)} | dict(named(model.cell, states(last), "T"))
-    results |= named(model.cell, dict(grads.items()) | states(dstate))
+    results |= named(model.cell, [*grads.items(), *states(dstate)])
     return results if dx is None else results | {"x": dx}
 
 
@@ -271,19 +271,19 @@ def _masked(model: Model, window: Window) -> Model:
 
 def _arrays(model: Model, window: Window) -> dict[str, Array]:
     """The arrays that the loss depends on, by name, as views."""
-    arrays = dict(named(model.cell, dict(model.params.items()) | states(window.state)))
+    arrays = dict(named(model.cell, [*model.params.items(), *states(window.state)]))
     return arrays | {"x": window.x} if window.x.ndim == 3 else arrays
 
 
-def states(state: Array) -> dict[str, Array]:
+def states(state: Array) -> Named:
     """The state of each layer, for ``named``."""
-    return {f"layer{number}.state": array for number, array in enumerate(state, start=1)}
+    return [(f"layer{number}.state", array) for number, array in enumerate(state, start=1)]
 
 
-def named(cell: str, arrays: Mapping[str, Array], time: str = "0") -> Iterator[tuple[str, Array]]:
+def named(cell: str, arrays: Named, time: str = "0") -> Iterator[tuple[str, Array]]:
     """Parameters by gate and states by part, or their gradients, named as in the equations."""
     parts = CELLS[cell].STATE
-    for full_name, array in arrays.items():
+    for full_name, array in arrays:
         owner, name = full_name.split(".")
         if name == "state":
             for part, block in zip(parts, np.split(array, len(parts), axis=-1), strict=True):
@@ -374,10 +374,10 @@ def check_layer(
         yield Argument(full_name, array, gradients[full_name], loss).check_entries()
 
 
-def _of_layer(x: Array, a: Array, state: Array, w: Any) -> dict[str, Array]:
+def _of_layer(x: Array, a: Array, state: Array, w: Any) -> Named:
     """The arguments of a layer, or their gradients."""
     arrays = {"x": x, "a": a, "state": state, **w._asdict()}
-    return {f"layer.{name}": array for name, array in arrays.items()}
+    return [(f"layer.{name}", array) for name, array in arrays.items()]
 
 
 def toy(
@@ -477,8 +477,8 @@ def check_reference(
     The direction gives each row of each array about the same weight, so that a mistake in a few
     rows shows, too.
     """
-    arrays = named(model.cell, dict(model.params.items()))
-    directions = {name: _weighted(gradients[name], rng) for name, _ in arrays}
+    names = [name for name, _ in named(model.cell, model.params.items())]
+    directions = {name: _weighted(gradients[name], rng) for name in names}
     analytic = sum(float(np.vdot(gradients[name], v)) for name, v in directions.items())
     row = Row("all parameters", model.params.flat.shape, "1 direction", 0.0)
     return Doubt(model, window).judge(row, analytic, directions)

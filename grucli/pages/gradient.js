@@ -11,12 +11,9 @@ const gradient = (() => {
   };
   const SVG = "http://www.w3.org/2000/svg";
   let strip = null;
-  let drawn = null;
 
   function show(read) {
-    if (drawn !== read) {
-      drawn = read;
-      strip.show(read.symbols);
+    if (strip.show(read)) {
       for (const id of ["gradient-detail", "gradient-chart", "gradient-table"]) $(id).replaceChildren();
     }
     if (read.ids.length > 1) strip.resume(Math.min(read.ids.length - 1, 100));

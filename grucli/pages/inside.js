@@ -20,7 +20,6 @@ const BELOW_ZERO = ["h", "n", "g", "u", "c"]; // quantities that are not gates b
 
 const inside = (() => {
   let strip = null;
-  let drawn = null;
   let followed = ""; // what the unit was found by
 
   const layer = () => Number($("layer").value) - 1;
@@ -29,10 +28,8 @@ const inside = (() => {
   const values = (read) => read.ids.map((_, i) => read.states[i + 1][layer()][quantity()][unit()]);
 
   function show(read) {
-    if (drawn !== read) {
-      const first = drawn === null;
-      drawn = read;
-      strip.show(read.symbols);
+    const first = strip.read === null;
+    if (strip.show(read)) {
       offer(first);
       if ($("feature").value) find();
       else colour();

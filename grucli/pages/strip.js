@@ -6,6 +6,7 @@ class Strip {
     this.onChoose = onChoose;
     this.pre = element("pre", { class: "strip", tabindex: "0", role: "group", "aria-label": label, dir: "auto" });
     holder.append(this.pre);
+    this.read = null;
     this.spans = [];
     this.at = -1;
     this.column = null; // where ArrowUp and ArrowDown go along
@@ -25,10 +26,14 @@ class Strip {
       this.column = line ? column : null;
     });
   }
-  show(symbols) {
-    this.spans = symbols.map((symbol) => element("span", {}, shown(symbol)));
+  /** Show what has been read; false if it is shown already. */
+  show(read) {
+    if (this.read === read) return false;
+    this.read = read;
+    this.spans = read.symbols.map((symbol) => element("span", {}, shown(symbol)));
     this.pre.replaceChildren(...this.spans);
     this.at = -1;
+    return true;
   }
   /** Colour characters: strengths in [-1, 1], warm above zero and cold below. */
   colour(strengths) {

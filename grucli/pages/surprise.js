@@ -3,12 +3,9 @@
 const surprise = (() => {
   const FULL = 8; // bits of full colour
   let strip = null;
-  let drawn = null;
 
   function show(read) {
-    if (drawn === read) return strip.resume(0);
-    drawn = read;
-    strip.show(read.symbols);
+    if (!strip.show(read)) return strip.resume(0);
     strip.colour(read.bits.map((bits) => bits / FULL));
     const total = read.bits.reduce((a, b) => a + b, 0);
     $("read-totals").textContent = read.ids.length

@@ -87,7 +87,6 @@ class Progress:
         return True
 
     def note_skipped(self) -> None:
-        """Record a step whose loss or gradient was not finite."""
         self.step += 1
         self.skipped += 1
         self.consecutive_nonfinite += 1
@@ -325,7 +324,6 @@ class _Reader:
         return symbols
 
     def _check_names(self, settings: Settings, V: int) -> None:
-        """Compare the names of the members with the settings."""
         model = settings.model
         parameters = shapes(V, model.hidden, model.layers, model.variant)
         expected = {*MEMBERS, *parameters}

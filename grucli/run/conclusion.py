@@ -23,17 +23,15 @@ HELD_OUT = 10**5  # symbols of the held-out text whose words are looked up, at m
 
 @dataclass(frozen=True)
 class Conclusion:
-    """The summary of a finished run; losses are in nats per symbol."""
+    """The summary of a finished run."""
 
     stopped_early: int | None  # evaluations without a better loss, if they have ended the run
-    uniform: float  # loss of guessing all symbols with equal probability
-    unigram: float  # of guessing the validation text by the frequencies in the training text
     copied: Copied | None = None  # what a sample copies; None if the settings turn samples off
     words: KnownWords | None = None  # words of that sample; None if they say nothing
-    # of the best evaluation; None without validation text
+    # of the best evaluation, in nats per symbol; None without validation text
     best_step: int | None = None
     best_loss: float | None = None
-    train_loss: float | None = None  # of the same weights on training text, without dropout
+    losses: Losses | None = None
     verdict: Verdict | None = None
 
 
@@ -57,7 +55,6 @@ def conclude_run(
     last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
     splits = last.splits((run.text if text is None else text).ids)
-    uniform, unigram = baselines(last.counts, splits.judged)
     copied = words = None
     if settings.sample.length:
         copied, words = _examine_sample(best, settings.train.seed, splits, stop)
@@ -66,13 +63,14 @@ def conclude_run(
         stopped_early = progress.evaluations_since_best
     val = run.validation_losses()
     if not val or progress.best_loss is None:
-        return Conclusion(stopped_early, uniform, unigram, copied, words)
+        return Conclusion(stopped_early, copied, words)
     seen = splits.train[-max(2, len(splits.val)) :]
     train = evaluate(best.model, seen, available_cores(), stop, begins=False).loss
-    losses = Losses(train, val, uniform, unigram, differ_in_kind(last.counts, splits.val))
+    unlike = differ_in_kind(last.counts, splits.val)
+    losses = Losses(train, val, *baselines(last.counts, splits.val), unlike)
     verdict = judge(losses, settings, copied.share if copied else 0.0)
     best_of = progress.best_step, progress.best_loss
-    return Conclusion(stopped_early, uniform, unigram, copied, words, *best_of, train, verdict)
+    return Conclusion(stopped_early, copied, words, *best_of, losses, verdict)
 
 
 def _examine_sample(
@@ -93,11 +91,11 @@ def _examine_sample(
 def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
     """What a conclusion says in words; the model predicts a ``symbol``, character or byte."""
     said = []
-    if conclusion.verdict is not None and conclusion.best_loss is not None:
+    if conclusion.losses and conclusion.verdict and conclusion.best_loss is not None:
+        unigram = conclusion.losses.unigram
         said.append(
             f"{uncertain(conclusion.best_loss, symbol)} Guessing by frequency: among "
-            f"{choices(conclusion.unigram)} ({conclusion.unigram / math.log(2):.3f} bits per "
-            f"{symbol})."
+            f"{choices(unigram)} ({unigram / math.log(2):.3f} bits per {symbol})."
         )
         said.append(conclusion.verdict.text)
     if words := conclusion.words:
@@ -112,9 +110,8 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
 
 
 def _describe_copy(copied: Copied, symbol: str) -> str:
-    source = "the corpus"
-    if not copied.whole:
-        source = f"the last {copied.searched:,} {symbol}s of the text"
+    last = f"the last {copied.searched:,} {symbol}s of the text"
+    source = "the corpus" if copied.whole else last
     if not copied.chars:
         return (
             f"A sample of {copied.sample_chars} {symbol}s copies no passage of 8 or more "

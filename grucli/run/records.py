@@ -6,7 +6,6 @@ of every value.
 
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -235,7 +234,6 @@ class Metrics:
     elapsed_s: FiniteFloat  # seconds since the run started, without pauses between sessions
 
     def to_line(self) -> str:
-        """The row as it stands in the file, with its line end."""
         values = asdict(self).values()
         cells = (f"{one:.6g}" if isinstance(one, float) else str(one) for one in values)
         return ",".join(cells) + "\n"
@@ -257,8 +255,7 @@ def metrics_until(path: Path, step: int) -> str:
     return "".join([HEADER_LINE, *kept])
 
 
-def _rows(path: Path) -> Sequence[tuple[Metrics, str]]:
-    """The rows, each with its line."""
+def _rows(path: Path) -> list[tuple[Metrics, str]]:
     try:
         *lines, _ = read_small(path, METRICS_LIMIT).split(b"\n")
     except OSError as error:
@@ -266,22 +263,19 @@ def _rows(path: Path) -> Sequence[tuple[Metrics, str]]:
             f"{path}: cannot be read: {_reason(error)}; without this file (move it away) a run "
             "can be resumed, but not compared"
         ) from None
-    if lines and lines[0] + b"\n" != HEADER_LINE.encode():
-        raise _foreign(path, 1)
-    return [_row(path, number, raw) for number, raw in enumerate(lines[1:], start=2)]
-
-
-def _row(path: Path, number: int, raw: bytes) -> tuple[Metrics, str]:
-    try:
-        line = raw[:LINE_LIMIT].decode()
-        row = dict(zip(HEADER, line.split(","), strict=True))
-        return _METRICS.validate_python(row), f"{line}\n"
-    except ValueError:  # the errors of pydantic and of decoding are ValueErrors
-        raise _foreign(path, number) from None
-
-
-def _foreign(path: Path, number: int) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: line {number:,} is not one that grucli writes; correct it, or move the file "
-        "away: without it a run can be resumed, but not compared"
-    )
+    rows = []
+    for number, raw in enumerate(lines, start=1):
+        try:
+            line = raw[:LINE_LIMIT].decode()
+            cells = line.split(",")
+            if number > 1:
+                row = _METRICS.validate_python(dict(zip(HEADER, cells, strict=True)))
+                rows.append((row, f"{line}\n"))
+            elif cells != HEADER:
+                raise ValueError("not the header")
+        except ValueError:  # the errors of pydantic and of decoding are ValueErrors
+            raise CheckpointError(
+                f"{path}: line {number:,} is not one that grucli writes; correct it, or move the "
+                "file away: without it a run can be resumed, but not compared"
+            ) from None
+    return rows

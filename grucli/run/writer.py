@@ -39,7 +39,7 @@ class CheckpointWriter(CheckpointFolder):
     def __init__(self, path: Path, check_writable: Callable[[], object]) -> None:
         super().__init__(path)
         self._check_writable = check_writable  # raises a RunError if this process may not write
-        self._written: dict[Which, Pointer] = {}
+        self.written: dict[Which, Pointer] = {}
 
     def save(self, checkpoint: Checkpoint, *, best: bool, keep: int) -> Path:
         """Write a checkpoint and its pointers, then remove checkpoints that are no longer kept."""
@@ -53,7 +53,7 @@ class CheckpointWriter(CheckpointFolder):
 
     def pointer(self, which: Which) -> Pointer | None:
         """What this object has written, whatever has happened to the file since."""
-        return self._written.get(which) or super().pointer(which)
+        return self.written.get(which) or super().pointer(which)
 
     def _point(self, pointers: Iterable[Which], path: Path, progress: Progress) -> None:
         self._check_writable()
@@ -65,7 +65,7 @@ class CheckpointWriter(CheckpointFolder):
         }
         for which in pointers:
             replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
-            self._written[which] = Pointer(**content)
+            self.written[which] = Pointer(**content)
 
     def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
         """Repair last.json and best.json before the run goes on from the checkpoint at ``path``."""
@@ -215,9 +215,9 @@ class RunWriter(Run):
     def release(self) -> None:
         self._lock.release()
         self._written = None
+        self.checkpoints.written.clear()
 
     def _check_lock(self) -> None:
-        """Refuse to write if the lock file was deleted or replaced meanwhile."""
         if self._lock.is_lost():
             raise RunError(
                 f"{self._lock.path}: was deleted or replaced during training, so another "

@@ -40,71 +40,58 @@ class ClaimedTrial:
         self._study, self._trial, self._claim = study, trial, claim
 
     def begin(self, step: int | None) -> bool:
-        """Note that this process goes on from the checkpoint at ``step``, or begins.
-
-        The trial may not be trained if this returns False: its workers die again and again.
-        """
-        old, clock = self.record, time.time()
+        """Note who goes on from ``step``, or begins; False if the workers die again and again."""
+        old, now = self.record, time.time()
         lost, died = list(old.lost), not old.left
         if died:
             lost = [*lost, -1 if step is None else step][-LOST:]
         self._note(
             host=socket.gethostname(), pid=os.getpid(), left=False, lost=lost,
-            sessions=[*old.sessions, (clock, clock)],
+            sessions=[*old.sessions, (now, now)],
         )  # fmt: skip
         return len(lost) < LOST or len(set(lost)) > 1 or not died
 
     def report(self, loss: float, progress: float) -> bool:
-        """Report the validation loss if ``progress`` has reached another tenth of the budget.
-
-        The trial is to be pruned if this returns True.
-        """
+        """Report the loss if another tenth of the budget is reached; return whether to prune."""
         tenth, reported = min(TENTHS, int(TENTHS * progress + 1e-9)), self.record.tenth
         if tenth <= reported:
             return False
         with quietly(self._study.storage_name):
             for each in range(reported + 1, tenth + 1):
                 self._trial.report(loss, each)
-            self._note_time(tenth=tenth)
+            self._note(tenth=tenth)
             return tenth < TENTHS and self._trial.should_prune()
 
     def tell(self, loss: float, step: int | None, *, complete: bool) -> None:
         """Tell the result of a trial that is at its end or was pruned."""
-        self._note_time(loss=loss, step=step, kind=None, problem=None)
-        self._end(
-            TrialState.COMPLETE if complete else TrialState.PRUNED, loss if complete else None
-        )
+        self._end(complete=complete, loss=loss, step=step)
 
     def refuse(self, kind: Kind, problem: str) -> None:
-        """Tell that a trial has no result.
+        """Tell that a trial has no result."""
+        # it counts as pruned: TPE leaves out failed trials, but avoids the values of pruned ones
+        self._end(complete=False, kind=kind, problem=problem)
 
-        It counts as pruned: TPE leaves out failed trials, but avoids the values of pruned ones.
-        """
-        self._note_time(kind=kind, problem=problem, loss=None, step=None)
-        self._end(TrialState.PRUNED, None)
-
-    def _end(self, state: TrialState, loss: float | None) -> None:
+    def _end(self, *, complete: bool, **result: Any) -> None:
+        self._note(**dict.fromkeys(["loss", "step", "kind", "problem"]) | result)
+        state = TrialState.COMPLETE if complete else TrialState.PRUNED
         with quietly(self._study.storage_name):
-            self._trial.study.tell(self.record.number, loss, state)
+            self._trial.study.tell(self.record.number, result["loss"] if complete else None, state)
         self.ended = True
 
     def close(self) -> None:
         """Leave the trial, and release its claim. If it has no result, the next worker goes on."""
         try:
             if not self.ended:
-                self._note_time(left=True, lost=())
+                self._note(left=True, lost=())
         finally:
             self._claim.release()
 
-    def _note_time(self, **changes: Any) -> None:
-        """Note that the worker lives, and other changes."""
-        sessions = list(self.record.sessions)
-        if sessions:
-            sessions[-1] = (sessions[-1][0], time.time())
-        self._note(sessions=sessions, **changes)
-
     def _note(self, **changes: Any) -> None:
+        """Note changes, and that the worker lives."""
         self.record = replace(self.record, **changes)
+        if self.record.sessions:
+            *before, (began, _) = self.record.sessions
+            self.record = replace(self.record, sessions=[*before, (began, time.time())])
         with quietly(self._study.storage_name):
             self._trial.set_user_attr(NOTES, self.record.notes())
 

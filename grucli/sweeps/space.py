@@ -26,10 +26,6 @@ Distribution = CategoricalDistribution | FloatDistribution | IntDistribution
 DEFAULTS = flatten(Settings())
 
 
-class RangeError(ValueError):
-    """A range that is none of ``FORMS``, or does not suit its setting."""
-
-
 class Options(BaseModel):
     """The section ``sweep`` of a sweep file."""
 
@@ -125,7 +121,7 @@ def _checked_distribution(key: str, form: Any, source: str) -> Distribution:
         resolve([(source, {key: 0})])
     try:
         distribution = _distribution(key, form)
-    except RangeError as error:
+    except SettingsError as error:
         raise SettingsError(f"{source}: {key}: {error}") from None
     # what lies between two possible numbers is possible, too
     if isinstance(distribution, CategoricalDistribution):
@@ -192,15 +188,12 @@ def to_json(distribution: Distribution) -> dict[str, Any]:
 
 
 def from_json(stored: Any) -> Distribution:
-    """The distribution that a study has stored."""
+    """The distribution that a study has stored; Optuna can store a list as a text."""
     if "choice" in stored:
-        return CategoricalDistribution(list(map(_storable, stored["choice"])))
+        plain = bool | int | float | str | None
+        choices = [one if isinstance(one, plain) else to_scalar(one) for one in stored["choice"]]
+        return CategoricalDistribution(choices)
     return _numbers(**stored)
-
-
-def _storable(value: Any) -> Any:
-    """A value in a form that Optuna can store: a list becomes a text."""
-    return value if isinstance(value, bool | int | float | str | None) else to_scalar(value)
 
 
 def _numbers(low: Any, high: Any, step: Any, *, log: bool, whole: bool) -> Distribution:
@@ -212,48 +205,50 @@ def _numbers(low: Any, high: Any, step: Any, *, log: bool, whole: bool) -> Distr
 
 
 def _distribution(key: str, form: Any) -> Distribution:
-    """Read what a file gives instead of a value; RangeError if it does not suit the setting."""
+    """Read what a file gives instead of a value; SettingsError if it does not suit the setting."""
     kinds = {"choice", "range", "log"} & set(form)
     if len(kinds) != 1 or set(form) - kinds - {"step"}:
-        raise RangeError(f"write {FORMS}, not {_shown(form)}")
+        raise SettingsError(f"write {FORMS}, not {_shown(form)}")
     (kind,) = kinds
     if kind != "choice":
         return _read_numbers(key, kind, form[kind], form.get("step"))
     values = form["choice"]
     if "step" in form:
-        raise RangeError("step belongs to range, not to choice")
+        raise SettingsError("step belongs to range, not to choice")
     if not isinstance(values, list) or not values:
-        raise RangeError(f"choice must be a list of values, not {_shown(values)}")
+        raise SettingsError(f"choice must be a list of values, not {_shown(values)}")
     if any(isinstance(one, dict) for one in values):
-        raise RangeError(f"a choice cannot contain ranges: {_shown(values)}")
+        raise SettingsError(f"a choice cannot contain ranges: {_shown(values)}")
     texts = [to_scalar(one) for one in values]
     twice = [text for text in texts if texts.count(text) > 1]
     if twice:
-        raise RangeError(f"choice has {twice[0]} twice")
+        raise SettingsError(f"choice has {twice[0]} twice")
     return from_json({"choice": values})
 
 
 def _read_numbers(key: str, kind: str, ends: Any, step: Any) -> Distribution:
     whole, log = _is_whole(key), kind == "log"
     if whole is None:
-        raise RangeError(f"is not a number, so it cannot have a {kind}; write a choice")
+        raise SettingsError(f"is not a number, so it cannot have a {kind}; write a choice")
     if not isinstance(ends, list) or len(ends) != 2 or not all(map(_is_number, ends)):
-        raise RangeError(f"{kind} must be two numbers, as in [1, 4], not {_shown(ends)}")
+        raise SettingsError(f"{kind} must be two numbers, as in [1, 4], not {_shown(ends)}")
     low, high = ends
     if not low < high:
-        raise RangeError(f"the first number of {kind} must be the lower one, not {_shown(ends)}")
+        raise SettingsError(f"the first number of {kind} must be the lower one, not {_shown(ends)}")
     if log and low <= 0:
-        raise RangeError(f"log needs numbers above 0, not {_shown(ends)}")
+        raise SettingsError(f"log needs numbers above 0, not {_shown(ends)}")
     if step is not None and log:
-        raise RangeError("step belongs to range, not to log")
+        raise SettingsError("step belongs to range, not to log")
     if step is not None and not (_is_number(step) and 0 < step <= high - low):
-        raise RangeError(f"step must be a number above 0 that fits the range, not {_shown(step)}")
+        raise SettingsError(
+            f"step must be a number above 0 that fits the range, not {_shown(step)}"
+        )
     if step is not None and step < (high - low) / MOST_STEPS:
-        raise RangeError(
+        raise SettingsError(
             f"step {_shown(step)} divides the range into more than {MOST_STEPS:,} parts"
         )
     if whole and any(not isinstance(one, int) for one in (low, high, step or 1)):
-        raise RangeError(f"is an integer, so the numbers of {kind} and step must be integers")
+        raise SettingsError(f"is an integer, so the numbers of {kind} and step must be integers")
     return _numbers(low, high, step, log=log, whole=whole)
 
 

@@ -83,14 +83,16 @@ class Study:
                 pruner=_pruner(space.options.pruner),
             )  # fmt: skip
             definition = _agreed_definition(study, folder, space, text)
-            folder_id = folder_id or _give_id(folder, study)
+            if not folder_id:  # of which the study knows first, in case of a kill
+                folder_id = uuid.uuid4().hex
+                study.set_user_attr(f"{FOLDER} {folder_id}", True)
+                replace_text(folder / FOLDER_ID, folder_id + "\n")
         return cls(folder, folder_id, storage_name, storage, study, definition)
 
     @classmethod
     def open(cls, folder: Path, url: str | None) -> "Study":
         """Open a study that exists, to read it; CheckpointError if there is none."""
         storage_name, storage = _connect(folder, url)
-        missing = CheckpointError(f"{folder}: there is no such study in {storage_name}")
         _check_files(folder)
         if url is None and not (folder / JOURNAL).is_file():
             raise CheckpointError(
@@ -100,15 +102,11 @@ class Study:
         with quietly(storage_name):
             storage = storage or journal(folder)
             folder_id, name = _names(folder, storage)
-            if name is None:
-                raise missing
-            try:
-                study = optuna.load_study(study_name=name, storage=storage)
-            except KeyError:
-                raise missing from None
-            definition = _stored_definition(study)
-            if definition is None:
-                raise missing
+            known = name in [one.study_name for one in storage.get_all_studies()]
+            study = optuna.load_study(study_name=name, storage=storage) if known else None
+            definition = None if study is None else _stored_definition(study)
+        if study is None or definition is None:
+            raise CheckpointError(f"{folder}: there is no such study in {storage_name}")
         return cls(folder, folder_id, storage_name, storage, study, definition)
 
     # ---- read
@@ -212,14 +210,6 @@ def _names(folder: Path, storage: BaseStorage | None) -> tuple[str, str | None]:
     return folder_id, names[0] if names else None
 
 
-def _give_id(folder: Path, study: optuna.Study) -> str:
-    """Give a new folder its id, of which the study knows first, in case of a kill."""
-    folder_id = uuid.uuid4().hex
-    study.set_user_attr(f"{FOLDER} {folder_id}", True)
-    replace_text(folder / FOLDER_ID, folder_id + "\n")
-    return folder_id
-
-
 # ---- what all workers agree on
 
 
@@ -248,8 +238,7 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
         return None
     ranges = {key: to_json(from_json(one)) for key, one in stored["parameters"].items()}
     fixed = {key: one for key, one in stored["fixed"].items() if key not in MAY_DIFFER}
-    rest = {key: stored[key] for key in ("sweep", "text")}
-    return {**rest, "fixed": fixed, "parameters": ranges}
+    return {**stored, "fixed": fixed, "parameters": ranges}
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:

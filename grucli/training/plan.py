@@ -126,13 +126,19 @@ def make_plan(
 
 
 def _check_memory(plan: Plan) -> None:
-    machine = physical_memory()
-    if machine is not None and plan.memory > machine:
-        raise SettingsError(
-            f"training would need {plan.memory / 2**30:,.1f} GB of memory and this machine has "
-            f"{machine / 2**30:,.1f}: lower model.hidden, train.batch or train.window"
-            f"{_fewer_symbols(plan.counts)}"
+    machine, counts = physical_memory(), plan.counts
+    if machine is None or plan.memory <= machine:
+        return
+    less, frequent = "lower model.hidden, train.batch or train.window", (counts >= FREQUENT).sum()
+    if len(counts) >= MANY_SYMBOLS and frequent:
+        less += (
+            f"; or set data.min_count={FREQUENT}: {frequent:,} of {len(counts):,} different "
+            "characters occur at least that often, and the others become one unknown character"
         )
+    raise SettingsError(
+        f"training would need {plan.memory / 2**30:,.1f} GB of memory and this machine has "
+        f"{machine / 2**30:,.1f}: {less}"
+    )
 
 
 def _workers(train: Train, B: int, ranks: Ranks) -> int:
@@ -183,17 +189,6 @@ def _check_symbols(settings: Settings, corpus: Corpus, counts: npt.NDArray[np.in
         raise CorpusError(
             "the training text has only characters that are too rare: lower data.min_count"
         )
-
-
-def _fewer_symbols(counts: npt.NDArray[np.int64]) -> str:
-    """Advice on how to reduce a large vocabulary; empty if the vocabulary is small."""
-    left = int((counts >= FREQUENT).sum())
-    if len(counts) < MANY_SYMBOLS or not left:
-        return ""
-    return (
-        f"; or set data.min_count={FREQUENT}: {left:,} of {len(counts):,} different characters "
-        "occur at least that often, and the others become one unknown character"
-    )
 
 
 def physical_memory() -> int | None:

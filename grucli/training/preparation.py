@@ -45,13 +45,7 @@ CHANGED = "the corpus has changed since the run began"
 
 
 def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) -> Session:
-    """Read the text and prepare the run. No file is written.
-
-    ``text`` is that of a new run, if it was already read with the same settings.
-
-    Raises:
-        UsageError: the request contradicts itself, or is not possible.
-    """
+    """Read the text, unless that of a new run is given, and prepare the run; write no file."""
     began = time.perf_counter()
     _check(request, ranks)
     if request.resume is not None:
@@ -233,11 +227,7 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
 
 
 def _first_weights(run: RunWriter) -> InitFrom | None:
-    """The weights from which a run was started; None if they were random.
-
-    Raises:
-        CheckpointError: they have changed, or do not exist any more.
-    """
+    """The weights from which a run was started, if they are as they were; None: random ones."""
     weights = run.info.init_from
     if weights is None:
         return None

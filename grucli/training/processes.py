@@ -157,10 +157,7 @@ class Shards:
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
     ) -> tuple[float, Array, Params]:
-        """Do the same as ``Model.loss_and_gradients``, for the streams of a batch that are here.
-
-        The gradients belong to this object.
-        """
+        """``Model.loss_and_gradients`` for the streams that are here; the gradients stay here."""
 
         def task(streams: range) -> Task:
             part = slice(streams.start, streams.stop)
@@ -227,15 +224,11 @@ class _Process:
         code = self.process.exitcode
         if code == UNGUARDED:
             return RunError(f"a worker process could not begin: {GUARD}")
+        how = f"with exit code {code}, and its own message says why"
         if code is not None and code < 0:
-            return RunError(
-                f"a worker process has ended by signal {-code} ({signal.strsignal(-code)}), which "
-                f"systems send when memory runs out; if it has, {LESS}"
-            )
-        return RunError(
-            f"a worker process has ended with exit code {code}, and its own message says why; if "
-            f"memory has run out, {LESS}"
-        )
+            sent = "which systems send when memory runs out"
+            how = f"by signal {-code} ({signal.strsignal(-code)}), {sent}"
+        return RunError(f"a worker process has ended {how}; if memory has run out, {LESS}")
 
     def close(self) -> None:
         """End the process, after its current step if there is one."""

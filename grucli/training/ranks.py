@@ -31,21 +31,14 @@ class Ranks:
     ended = False  # whether rank 0 has ended the run
 
     def sum_(self, array: "np.ndarray[Any, Any]") -> None:
-        """Replace a contiguous array by its sum over all ranks.
-
-        The sum has the same bits on all ranks, and in all runs of as many ranks.
-        """
+        """Replace a contiguous array by its sum; as many ranks always get the same bits."""
 
     def share(self, B: int) -> range:
         """The streams of this rank: neighbours, and as many as those of the others, or one more."""
         return range(B * self.rank // self.size, B * (self.rank + 1) // self.size)
 
     def meet(self, *numbers: float) -> list[float]:
-        """Wait for all ranks, and return the numbers of rank 0.
-
-        Raises:
-            Ended: rank 0 has called ``end`` instead.
-        """
+        """Wait for all ranks; return the numbers of rank 0, or raise ``Ended`` if it has ended."""
         self.apart = False
         message = np.zeros(1 + NUMBERS)  # whether rank 0 ends the run, and its numbers
         if not self.rank:

@@ -116,7 +116,12 @@ class Recorder:
         At the ``last_chance``, or if it is not temporary, an OSError is raised.
         """
         try:
-            path = self._save(best)
+            try:
+                path = self._save(best)
+            except OSError as error:
+                if error.errno not in TRANSIENT:
+                    raise
+                path = self._save(best)  # the error may be gone
         except OSError as error:
             if last_chance:
                 raise
@@ -147,18 +152,13 @@ class Recorder:
             if one not in kept:
                 self.unwritten.remove(one)
 
-    def _save(self, best: bool, *, again: bool = True) -> Path:
-        """Write all that waits, and a checkpoint; try once more after a temporary error."""
+    def _save(self, best: bool) -> Path:
+        """Write all that waits, and a checkpoint."""
         progress, keep = self.checkpoint.progress, self.plan.settings.train.keep
-        try:
-            self.catch_up()
-            if progress.seconds is not None:
-                progress.seconds = self.elapsed()
-            return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
-        except OSError as error:
-            if not again or error.errno not in TRANSIENT:
-                raise
-        return self._save(best, again=False)
+        self.catch_up()
+        if progress.seconds is not None:
+            progress.seconds = self.elapsed()
+        return self.run.checkpoints.save(self.checkpoint, best=best, keep=keep)
 
     def note_return(self, problem: str, step: int) -> Iterator[NotWritten]:
         """Delete all that is later than the present step: a ``problem`` at ``step`` led back."""

@@ -28,13 +28,8 @@ from grucli.training.plan import Plan, describe
 from grucli.training.request import Request
 from grucli.training.trainer import Trainer
 
-
-class StoppedAtOnce(BaseException):
-    """The user wants training to end immediately, without saving."""
-
-
 # Exceptions that interrupt a run but are not errors.
-STOPS = (StoppedAtOnce, KeyboardInterrupt, SystemExit, GeneratorExit)
+STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 # Largest share of the time of a run that its reports take; only the first and the last are always
 # written. A report of a long run takes longer.
@@ -75,14 +70,13 @@ class Session:
     def trainer(self) -> Iterator[Trainer]:
         """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
 
-        At the end of the context, the status in ``run.json`` says how the run has ended. An OSError
-        becomes a RunError. The run stays locked.
+        At the end, ``run.json`` says how the run has ended, which stays locked.
         """
         run = self.run = self._created() if self.run is None else self._reopened(self.run)
-        elapsed = time.perf_counter() - self.began
-        if self.checkpoint.progress.seconds is None:
-            elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
         try:
+            elapsed = time.perf_counter() - self.began
+            if self.checkpoint.progress.seconds is None:
+                elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
             trainer = Trainer(self.plan, self.checkpoint, run, elapsed, initial=self.initial)
             with closing(trainer):
                 yield trainer
@@ -170,8 +164,10 @@ class Session:
             "step": 0,
             "best": {"step": None, "loss": None},
         }
-        folder, name = request.runs_dir or Path("runs"), request.name or _title(plan)
-        timed = request.study is None
+        source = plan.corpus.sources[0]
+        title = Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
+        name = request.name or ("stdin" if source == STANDARD_INPUT else title)
+        folder, timed = request.runs_dir or Path("runs"), request.study is None
         return RunWriter.create(folder, name, plan.settings, request.values, info, timed=timed)
 
     def _commands(self, before: Sequence[str]) -> list[str]:
@@ -221,13 +217,6 @@ def _ended_by(run: RunWriter, error: OSError) -> str:
     else:
         problem = "the system ended the training" + f": {name}" * bool(name)
     return f"{problem}: {error.strerror or error}; {safe}"
-
-
-def _title(plan: Plan) -> str:
-    source = plan.corpus.sources[0]
-    if source == STANDARD_INPUT:
-        return "stdin"
-    return Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def _write_report(run: RunWriter, said: Sequence[str] = (), text: Corpus | None = None) -> str:

@@ -96,10 +96,7 @@ class Trainer:
     # ---- the loop
 
     def estimate(self) -> float:
-        """Estimate the remaining seconds from a step that is computed and discarded.
-
-        The estimate also gives the time to reserve for the first evaluation.
-        """
+        """Estimate the remaining seconds, and those of an evaluation, by a gradient without use."""
         self._meet()
         with blas_limited_to(1), np.errstate(all="ignore"):
             for _ in range(2):  # the first is slower: it allocates memory
@@ -119,11 +116,7 @@ class Trainer:
         return steps * step_seconds + evaluations * self.evaluation_seconds
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
-        """Train until the budget or patience is used up, or ``stop`` returns True; then save.
-
-        Raises:
-            OSError: a file cannot be written, and the error is permanent or the run has ended.
-        """
+        """Train until the budget or patience is used up, or ``stop`` returns True; then save."""
         self.stop = stop
         events = self._events()
         while True:

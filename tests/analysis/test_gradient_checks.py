@@ -1,6 +1,7 @@
 """The checks of models and of one step of training, and mistakes that only such a step makes."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,8 @@ def step(
     workers: int = 1,
 ) -> Step:
     model, window = gradcheck.toy(50, 48, 2, 12, 16, 0.0, 0, cell, documents=documents)
-    state = window.state.astype(np.float32)
-    return Step(model.astype(np.float32), window.x, window.targets, state, dropout, workers)
+    window = replace(window, state=window.state.astype(np.float32))
+    return Step(model.astype(np.float32), window, dropout, workers)
 
 
 def wrong(one: Step, products: Backend = NUMPY) -> list[Row]:
@@ -209,10 +210,10 @@ def test_the_next_step_of_a_run(trained: Path) -> None:
     checkpoint = Run.open(trained).checkpoint
     ids = np.tile(np.arange(5), 900)
     following = next_step(checkpoint, ids, resumes=True)
-    assert following.x.shape[1] == checkpoint.batch == 4
+    assert following.window.x.shape[1] == checkpoint.batch == 4
     assert following.dropout is not None
     assert following.dropout.seed[-1] == checkpoint.progress.step
-    assert np.array_equal(following.state, checkpoint.state)
+    assert np.array_equal(following.window.state, checkpoint.state)
     other = next_step(checkpoint, ids[:7], resumes=False)
-    assert other.x.size <= 6
-    assert not other.state.any()
+    assert other.window.x.size <= 6
+    assert not other.window.state.any()

@@ -31,8 +31,8 @@ def test_what_a_run_has_come_to() -> None:
     assert found.stopped_early is None
     assert found.best_step == 10
     assert found.best_loss is not None
-    assert found.train_loss is not None
-    assert found.unigram < found.uniform
+    assert found.losses is not None
+    assert found.losses.unigram < found.losses.uniform
     assert found.verdict
     assert found.copied is not None
     assert (found.copied.sample_chars, found.copied.whole) == (1000, True)
@@ -41,7 +41,7 @@ def test_what_a_run_has_come_to() -> None:
 
 def test_without_validation_text_or_samples_there_is_less_to_say() -> None:
     found = conclusion(data__val=0.0, sample__length=0)
-    assert (found.best_step, found.best_loss, found.train_loss, found.verdict) == (None,) * 4
+    assert (found.best_step, found.best_loss, found.losses, found.verdict) == (None,) * 4
     assert found.copied is None
 
 

@@ -5,7 +5,7 @@ import sys
 from html.parser import HTMLParser
 from itertools import count, pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import pytest
 
@@ -239,13 +239,13 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now, self.read = 0.0, 0
-        row = records._row
+        read = records._METRICS.validate_python
 
-        def reading(*arguments: Any) -> tuple[records.Metrics, str]:
+        def reading(values: object) -> records.Metrics:
             self.now, self.read = self.now + 0.001, self.read + 1
-            return row(*arguments)
+            return read(values)
 
-        monkeypatch.setattr(records, "_row", reading)
+        monkeypatch.setattr(records, "_METRICS", SimpleNamespace(validate_python=reading))
         monkeypatch.setattr(
             "grucli.training.session.Trainer",
             lambda *a, **named: Trainer(*a, **named, clock=self.tell),
