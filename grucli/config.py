@@ -24,9 +24,7 @@ LARGEST_FILE = 2**17  # bytes: enough for the longest prompt, with every charact
 MANY = 10**12  # upper bound of the counts that have no smaller one
 LONGEST_SHOWN = 80  # characters of a value in a message
 MOST_SHOWN = 50  # problems in a message, which only counts the others
-
-NOUNS = {"char": "character", "byte": "byte"}
-"""What a symbol of a model is, by ``data.level``: what its losses are per."""
+NOUNS = {"char": "character", "byte": "byte"}  # a symbol by ``data.level``: what losses are per
 
 Influence = Literal["weights", "later", "rounding", "nothing"]
 """What a setting influences: all weights; the weights of later steps alone, so that it may change
@@ -215,11 +213,9 @@ class Settings(_Section):
     """The samples written during training."""
 
 
+# settings that no longer exist, with the values that had no effect, as older files have them
 FORMER = [("model.locked", False), ("optim.name", "adam"), ("optim.ema", 0.0)]
-"""Settings that no longer exist, with the values that had no effect, as older files have them."""
-
-Values = dict[str, Any]
-"""Settings by dotted key, such as ``{"train.batch": 64}``."""
+Values = dict[str, Any]  # settings by dotted key, such as {"train.batch": 64}
 
 
 def _influences() -> Iterator[tuple[str, Influence]]:
@@ -229,8 +225,7 @@ def _influences() -> Iterator[tuple[str, Influence]]:
             yield f"{section}.{key}", extra["influences"]
 
 
-INFLUENCES = dict(_influences())
-"""What each setting influences, by dotted key."""
+INFLUENCES = dict(_influences())  # what each setting influences, by dotted key
 
 
 def flatten(settings: Settings) -> Values:
@@ -382,7 +377,6 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
 
 
 def _source(key: str, origin: Mapping[str, str]) -> str:
-    """The source of the value of ``key``; for a section, the source of one of its keys."""
     sources = [source for name, source in origin.items() if f"{name}.".startswith(f"{key}.")]
     return sources[-1] if sources else "settings"
 

@@ -10,9 +10,11 @@ from collections.abc import Collection
 from grucli.config import BUDGET_KEYS, Model, Optim, Settings, Train, Values, flatten
 
 SHORT: Values = {"train.patience": 10}  # a run that only memorizes such a text ends by itself
+# a run of many thousand steps takes a lower learning rate than its network could, to be safe
 LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.012, "train.epochs": 1.0}
-"""A run of many thousand steps takes a lower learning rate than its network could, to be safe."""
 
+# Maximum characters of the text, and values that replace the defaults. A million characters of
+# validation text are enough; with more, evaluations would take time from training.
 SIZES: tuple[tuple[float, Values], ...] = (
     (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0} | SHORT),
     (400e3, {"model.dropout": 0.4, "model.weight_dropout": 0.2, "train.epochs": 24.0} | SHORT),
@@ -21,8 +23,6 @@ SIZES: tuple[tuple[float, Values], ...] = (
     (300e6, LONG | {"data.val": 0.01}),
     (float("inf"), LONG | {"data.val": 0.001}),
 )
-"""(Maximum characters of the text, values that replace the defaults). A million characters of
-validation text are enough; with more, evaluations would take time from training."""
 
 WIDTH = 256  # units up to which a single layer takes the default learning rate
 TRAIN = Train()  # the default batch and budget

@@ -20,18 +20,15 @@ ATTEMPTS, PAUSE = 20, 0.01  # to take a lock, and seconds: ``is_free`` holds it 
 LOCKED_BYTE = 1024  # position of the lock in its file on Windows, which locks bytes and not files
 SMALL = 2**24  # maximum bytes of a small file, such as settings, pointers or JSON
 LEVELS = 32  # maximum nesting of the lists and objects in a JSON file
-
+# the name of a temporary file: the name of the final file, the process id, a random number
 TEMPORARY = re.compile(r"\.(.+)\.tmp-\d+-[0-9a-f]{8}", re.DOTALL)
-"""The name of a temporary file: the name of the final file, the process id, a random number."""
 
+# errors of a file system without locks; ENOLCK is another, but may be gone in a moment
 NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP}
-"""Errors of a file system without locks. ENOLCK is another, but may be gone in a moment."""
-
+# errors of writing that may be gone in a minute, such as those of a full disk or of a network
 TRANSIENT = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, errno.EAGAIN, errno.EBUSY}
-"""Errors of writing that may be gone in a minute, such as those of a full disk or of a network."""
-
+# flags to open bytes without waiting for the other end of a pipe, if the system has such flags
 _AT_ONCE = sum(getattr(os, flag, 0) for flag in ("O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
-"""Flags to open bytes without waiting for the other end of a pipe, if the system has such flags."""
 
 
 class NotAFileError(OSError):

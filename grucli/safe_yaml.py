@@ -12,9 +12,8 @@ import yaml
 DEEPEST = 8  # levels of nesting; settings have three
 MOST_VALUES = 1000  # keys, values and items; settings have about a hundred
 LONGEST_PROBLEM = 200  # characters in a message: PyYAML's messages can repeat the whole text
-
+# numbers such as 4e-3, which YAML 1.1 reads as text because they have no dot or no sign
 SCIENTIFIC = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
-"""Numbers such as 4e-3: YAML 1.1 reads them as text because they have no dot or no sign."""
 
 
 class YamlError(Exception):

@@ -52,8 +52,25 @@ class Reading:
         return self.score.coloured(self.name)
 
     def correlations(self, top: int = 3) -> list[Correlation]:
-        """The ``top`` units that follow each feature of the text most closely."""
-        return correlations(self.h, "".join(self.score.characters), top)
+        """The ``top`` units that follow each feature of the text most closely.
+
+        Features that do not occur in the text are left out.
+        """
+        text, units = "".join(self.score.characters), self.h.astype(np.float64)
+        units -= units.mean(axis=0)
+        lengths = np.linalg.norm(units, axis=0)  # (H,)
+        closest: list[Correlation] = []
+        for name, feature in FEATURES.items():
+            values = np.array(list(feature(text)))
+            values -= values.mean()
+            length = float(np.linalg.norm(values))
+            if length < STEADY:
+                continue
+            products = values @ units / np.maximum(lengths * length, STEADY)
+            with_units = np.where(lengths > STEADY, products, 0.0)  # (H,)
+            best = np.argsort(-np.abs(with_units), kind="stable")[:top]
+            closest += [Correlation(name, int(unit), float(with_units[unit])) for unit in best]
+        return closest
 
 
 @blas_limited_to(1)  # the products are small
@@ -162,25 +179,3 @@ FEATURES: dict[str, Callable[[str], Iterator[float]]] = {
         line_in_paragraph,
     )
 }
-
-
-def correlations(h: Array, text: str, top: int) -> list[Correlation]:
-    """The units that follow each feature most closely; ``h`` are their values, (N, H).
-
-    Features that do not occur in the text are left out.
-    """
-    units = h.astype(np.float64)
-    units -= units.mean(axis=0)
-    lengths = np.linalg.norm(units, axis=0)  # (H,)
-    closest: list[Correlation] = []
-    for name, feature in FEATURES.items():
-        values = np.array(list(feature(text)))
-        values -= values.mean()
-        length = float(np.linalg.norm(values))
-        if length < STEADY:
-            continue
-        products = values @ units / np.maximum(lengths * length, STEADY)
-        with_units = np.where(lengths > STEADY, products, 0.0)  # (H,)
-        best = np.argsort(-np.abs(with_units), kind="stable")[:top]
-        closest += [Correlation(name, int(unit), float(with_units[unit])) for unit in best]
-    return closest

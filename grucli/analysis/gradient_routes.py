@@ -53,18 +53,17 @@ class History:
     cell: Cell
     w: Any  # the top layer's weights
     steps: Sequence[Any]  # the cell's ``Step`` for each step, the latest first; arrays (B, H)
-    reset_mask: Sequence[Array | float]  # by step, 0 where a document begins, else 1; (B, 1)
+    reset_mask: Array  # by step, 0 where a document begins, else 1; (S, B, 1) for S steps
     gradient: Array  # of L_t with respect to the state at step t, (B, S H)
     by_backward: Array  # of L_t w.r.t. the earliest state, by the cell's backward pass, (B, S H)
 
     def within(self) -> npt.NDArray[np.bool_]:
-        """Whether the document of each position goes back k steps or more, (S+1, B), for S steps.
+        """Whether the document of each position goes back k steps or more, (S+1, B).
 
         A document that begins at step t does not go back: the state before it is zero.
         """
-        here = np.ones((len(self.by_backward), 1))
-        kept = [here, *(here * mask for mask in self.reset_mask)]
-        return np.cumprod(kept, axis=0)[..., 0] > 0
+        here = np.ones((1, len(self.by_backward), 1))
+        return np.cumprod(np.concatenate([here, self.reset_mask]), axis=0)[..., 0] > 0
 
     def gradients(self) -> Iterator[Array]:
         """The gradients of L_t with respect to the states at t, t-1, ..., over all routes."""
@@ -129,7 +128,7 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
         cell=cell,
         w=w,
         steps=steps[::-1],
-        reset_mask=list(last.reset_mask[::-1].copy()) or [1.0] * distance,
+        reset_mask=last.reset_mask[::-1] if last.reset_mask.size else np.ones((distance, B, 1)),
         gradient=gradient,
         by_backward=cell.backward(packed, dh, after, last, dw),
     )

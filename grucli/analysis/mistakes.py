@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
+from itertools import chain
+from textwrap import dedent
 from types import FunctionType, ModuleType
 from typing import NamedTuple
 
@@ -70,34 +72,24 @@ def find_mistake(cell: str, name: str) -> Mistake:
 @contextmanager
 def make_mistake(mistake: Mistake) -> Iterator[None]:
     """Make a mistake in this process; at the end everything is right again."""
-    functions, wrong = _functions(mistake.module), _functions(_copy_with(mistake))
-    right = {name: function.__code__ for name, function in functions.items()}
+    function, namespace = _function_with(mistake), dict(vars(mistake.module))
+    source = dedent(inspect.getsource(function))
+    exec(source.replace(mistake.right, mistake.wrong), namespace)
+    right, function.__code__ = function.__code__, namespace[function.__name__].__code__
     try:
-        for name, function in functions.items():
-            function.__code__ = wrong[name].__code__
         yield
     finally:
-        for name, function in functions.items():
-            function.__code__ = right[name]
+        function.__code__ = right
 
 
-def _copy_with(mistake: Mistake) -> ModuleType:
-    """A copy of a module with the mistake in its source."""
-    module, source = mistake.module, inspect.getsource(mistake.module)
-    found = source.count(mistake.right)
-    assert found == 1, f"{mistake.right!r} occurs {found} times in the source"
-    copy = ModuleType(module.__name__)
-    source = source.replace(mistake.right, mistake.wrong)
-    exec(compile(source, f"<{module.__name__} with a mistake>", "exec"), copy.__dict__)
-    return copy
-
-
-def _functions(module: ModuleType) -> dict[str, FunctionType]:
-    """The functions that a module defines, also as methods, by qualified name."""
+def _function_with(mistake: Mistake) -> FunctionType:
+    """The function or method whose source has the place of a mistake."""
+    module, place = mistake.module, mistake.right
+    found = inspect.getsource(module).count(place)
+    assert found == 1, f"{place!r} occurs {found} times in the source"
     classes = [one for one in vars(module).values() if inspect.isclass(one)]
-    return {
-        one.__qualname__: one
-        for owner in (module, *classes)
-        for one in vars(owner).values()
-        if inspect.isfunction(one) and one.__module__ == module.__name__
-    }
+    functions = filter(
+        inspect.isfunction, chain(*(vars(one).values() for one in (module, *classes)))
+    )
+    own = (one for one in functions if one.__code__.co_filename == module.__file__)
+    return next(one for one in own if place in inspect.getsource(one))

@@ -3,7 +3,7 @@
 import errno
 import zipfile
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,9 @@ class Archive:
         if info.compress_type != zipfile.ZIP_STORED:
             raise ValueError(f"{name} is compressed")
         with self.archive.open(info) as file:
-            actual, _, actual_type = _read_header(file)
+            if (version := np.lib.format.read_magic(file)) != (1, 0):
+                raise ValueError(f"array format {version} is not one that grucli writes")
+            actual, _, actual_type = np.lib.format.read_array_header_1_0(file)
             start = file.tell()
         fits = len(actual) == len(shape) and all(
             size in (None, has) for size, has in zip(shape, actual, strict=True)
@@ -50,20 +52,10 @@ class Archive:
         self.check(name, dtype, shape)
         with self.archive.open(self.members[name]) as file:
             array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-            if file.read(1):  # reading to the end verifies the checksum
-                raise ValueError(f"{name} is longer than its header says")
+            file.read(1)  # reading to the end verifies the checksum
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
         return np.ascontiguousarray(array)
-
-
-def _read_header(file: BinaryIO | Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(file)
-    raise ValueError(f"array format {version} is not one that grucli writes")
 
 
 def read_back(written: Path) -> None:

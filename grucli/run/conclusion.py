@@ -110,9 +110,8 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
 
 
 def _describe_copy(copied: Copied, symbol: str) -> str:
-    source = "the corpus"
-    if not copied.whole:
-        source = f"the last {copied.searched:,} {symbol}s of the text"
+    last = f"the last {copied.searched:,} {symbol}s of the text"
+    source = "the corpus" if copied.whole else last
     if not copied.chars:
         return (
             f"A sample of {copied.sample_chars} {symbol}s copies no passage of 8 or more "

@@ -20,7 +20,6 @@ from grucli.data.corpus import Corpus
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, policy
-from grucli.run.records import RunInfo
 from grucli.run.run import Column, Run, common_noun, curves, loss_axis
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_score import SURPRISING
@@ -207,7 +206,14 @@ def _compare_runs(runs: Sequence[Run]) -> Iterator[str]:
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
     others = {"text": texts, "batch x window": list(map(_portion, ranked))} | others
-    columns = _results([run.info for run in ranked])
+    infos = [run.info for run in ranked]
+    minutes = [None if info.elapsed_s is None else info.elapsed_s / 60 for info in infos]
+    columns = {
+        "best loss": [_formatted(info.best.loss, ".4f") for info in infos],
+        "at step": [_formatted(info.best.step, ",") for info in infos],
+        "minutes": [_formatted(one, ".1f") for one in minutes],
+        "parameters": [_formatted(info.parameters, ",") for info in infos],
+    }
     columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
     yield _comparison_table(names, columns)
@@ -228,16 +234,6 @@ def _portion(run: Run) -> str:
         return f"{run.checkpoint.batch} x {run.checkpoint.window}"
     except CheckpointError:
         return ""
-
-
-def _results(infos: Sequence[RunInfo]) -> dict[str, list[str]]:
-    minutes = [None if info.elapsed_s is None else info.elapsed_s / 60 for info in infos]
-    return {
-        "best loss": [_formatted(info.best.loss, ".4f") for info in infos],
-        "at step": [_formatted(info.best.step, ",") for info in infos],
-        "minutes": [_formatted(one, ".1f") for one in minutes],
-        "parameters": [_formatted(info.parameters, ",") for info in infos],
-    }
 
 
 def _formatted(value: float | None, form: str = "") -> str:

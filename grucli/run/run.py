@@ -105,13 +105,9 @@ class CheckpointFolder:
 class Run:
     """A run directory, or a checkpoint file outside of one.
 
-    The small files are read at each access, so the object shows the progress of a run in training:
-    ``settings``, ``info``, ``status``, ``metrics`` and what follows from them. The checkpoint, the
-    model and the text are read once, when they are first asked for. ``file`` is a checkpoint to use
-    instead of the best one; ``path`` is the same outside of a run directory (see ``Run.open``).
-
-    Raises:
-        CheckpointError: this is not a run directory.
+    The small files are read at each access, so ``settings``, ``info``, ``status``, ``metrics`` and
+    what follows from them show the progress of a run in training. The checkpoint, the model and
+    the text are read once. ``file`` is a checkpoint to use instead of the best one.
     """
 
     checkpoints: CheckpointFolder
@@ -129,11 +125,7 @@ class Run:
     @classmethod
     @checked
     def open(cls, path: PathLike) -> "Run":
-        """Open a run directory, whose checkpoint is the best one, or a checkpoint file.
-
-        Raises:
-            CheckpointError: there is no run or checkpoint at this path.
-        """
+        """Open a run directory, with its best checkpoint, or a file; or raise CheckpointError."""
         path = Path(path)
         try:
             if path.is_dir():
@@ -152,11 +144,7 @@ class Run:
 
     @property
     def settings(self) -> Settings:
-        """The settings in config.yaml; of a checkpoint outside of a run, its own.
-
-        Raises:
-            SettingsError: the file cannot be read.
-        """
+        """The settings in config.yaml, or a SettingsError; outside of a run, the checkpoint's."""
         if self._is_alone:
             return self.checkpoint.settings
         return resolve([self.config()])
@@ -172,19 +160,12 @@ class Run:
 
     @property
     def info(self) -> RunInfo:
-        """The content of run.json; missing values are None.
-
-        Raises:
-            CheckpointError: the file is damaged.
-        """
+        """The content of run.json; missing values are None, and damage is a CheckpointError."""
         return RunInfo() if self._is_alone else records.read_info(self.path / "run.json")
 
     @property
     def status(self) -> str:
-        """The status: running, done, interrupted, failed, or died.
-
-        It is "died" if run.json says "running" but the lock is certainly free.
-        """
+        """Running, done, interrupted or failed; died, if it is running but its lock is free."""
         status = self.info.status or "unknown"
         died = status == "running" and Lock(self.path / "lock").is_free()
         return "died" if died else status
@@ -194,11 +175,7 @@ class Run:
 
     @property
     def metrics(self) -> dict[str, Column]:
-        """The columns of metrics.csv by name, of equal length, in a form for ``pandas.DataFrame``.
-
-        Raises:
-            CheckpointError: the file cannot be read, or grucli did not write it.
-        """
+        """The columns of metrics.csv by name, as ``pandas.DataFrame`` takes them."""
         rows = self.rows()
         types = {"step": int, "chars": int, "split": str}
         return {
@@ -258,11 +235,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """The checkpoint that was opened: the best one, or the file.
-
-        Raises:
-            CheckpointError: there is no checkpoint, or it is damaged.
-        """
+        """The checkpoint that was opened: the best one, or the file; or CheckpointError."""
         return self._opened[1]
 
     @cached_property
@@ -314,9 +287,7 @@ class Run:
     def text(self) -> Corpus:
         """The training text, with held-out parts.
 
-        Raises:
-            CheckpointError: the run does not record the text, or the text was standard input.
-            CorpusError: the text has changed.
+        A CheckpointError says that it is not recorded, a CorpusError that it has changed.
         """
         sources = self.sources
         if STANDARD_INPUT in sources:
@@ -366,9 +337,8 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """Facts for a list of runs, by name; unknown ones are None.
 
-        ``loss`` is the best validation loss, in nats per symbol; ``level`` tells what a symbol is.
-        ``step`` is the number of steps at the last checkpoint. If run.json is damaged, ``status``
-        says so.
+        ``loss`` is the best validation loss, in nats per symbol; ``level`` tells what a symbol is;
+        ``step`` is that of the last checkpoint. If run.json is damaged, ``status`` says so.
         """
         try:
             info, status, names = self.info, self.status, self.text_names

@@ -27,7 +27,8 @@ def test_the_unit_that_follows_a_structure_is_found() -> None:
     h = rng.normal(size=(len(text), 8))
     h[:, 3] = -np.array(list(activations.inside_brackets(text))) + 0.1 * rng.normal(size=len(text))
     h[:, 5] = 0.25  # a unit that does nothing
-    found = activations.correlations(h, text, top=2)
+    score = TextScore(text, -np.ones(len(text)))
+    found = activations.Reading("", 1, score, h).correlations(top=2)
     best = next(tie for tie in found if tie.feature == "inside brackets")
     assert best.unit == 3
     assert best.correlation < -0.95

@@ -59,6 +59,7 @@ def test_shares_are_means_over_the_places(cell: str) -> None:
             steps=[
                 type(step)(*(a[..., place : place + 1, :] for a in step)) for step in past.steps
             ],
+            reset_mask=past.reset_mask[:, place : place + 1],
             gradient=past.gradient[place : place + 1],
             by_backward=past.by_backward[place : place + 1],
         )
