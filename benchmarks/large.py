@@ -29,8 +29,7 @@ def build(contender: str, case: str, cores: int) -> Callable[[], object]:
     limit_blas(1)
     from grucli.config import resolve
     from grucli.data.corpus import read
-    from grucli.training.plan import make_plan
-    from grucli.training.start import start
+    from grucli.training.plan import make_plan, start
     from grucli.training.step import TrainStep
 
     settings = resolve([("benchmark", dict(SETTINGS))])

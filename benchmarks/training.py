@@ -102,7 +102,7 @@ def grucli_step(
 ) -> Callable[[], object]:
     """A step as ``grucli train`` does it."""
     from grucli.threads import limit_blas
-    from grucli.training.start import start
+    from grucli.training.plan import start
     from grucli.training.step import TrainStep
 
     limit_blas(1)

@@ -9,16 +9,8 @@ from typing import Literal
 
 import typer
 
+from grucli.analysis import comparison
 from grucli.analysis.claims import Claim, claims
-from grucli.analysis.comparison import (
-    Group,
-    Outcome,
-    check_comparable,
-    groups,
-    judge_all,
-    plan_comparison,
-    unequal_work,
-)
 from grucli.analysis.subject import cell_names
 from grucli.cli import narrate, render
 from grucli.cli.request import request
@@ -97,19 +89,19 @@ def _refuse_what_is_compared(
         )
 
 
-def _existing(paths: Sequence[Path]) -> list[Outcome]:
+def _existing(paths: Sequence[Path]) -> list[comparison.Outcome]:
     runs = list({path.resolve(): Run(path) for path in paths}.values())
-    check_comparable(runs)
-    return judge_all(runs)
+    comparison.check_comparable(runs)
+    return comparison.judge_all(runs)
 
 
 def _train_all(
     asked: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
-) -> list[Outcome]:
-    comparison = plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
-    display = ComparisonDisplay(len(comparison.requests))
+) -> list[comparison.Outcome]:
+    planned = comparison.plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
+    display = ComparisonDisplay(len(planned.requests))
     _, signal = carry_out(
-        lambda stop: comparison.train(runs_dir, stop),
+        lambda stop: planned.train(runs_dir, stop),
         display.follow,
         lambda: narrate.say_stopped(display.run, asked.sources, at_once=True),
     )
@@ -120,7 +112,7 @@ def _train_all(
             paths = " ".join(quote(str(run.path)) for run in display.complete)
             render.say_command(f"grucli compare --runs {paths}")
         raise typer.Exit(128 + signal)
-    return judge_all(display.complete, comparison.text)
+    return comparison.judge_all(display.complete, planned.text)
 
 
 class ComparisonDisplay:
@@ -147,8 +139,8 @@ class ComparisonDisplay:
                 self.complete += [Run(event.run.path)] * event.complete
 
 
-def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
-    if note := unequal_work(outcomes):
+def _report(outcomes: Sequence[comparison.Outcome], as_json: bool) -> None:
+    if note := comparison.unequal_work(outcomes):
         render.warn(note)
     checked = claims(outcomes)
     runs = [asdict(outcome) | {"gap": outcome.gap} for outcome in outcomes]
@@ -156,8 +148,8 @@ def _report(outcomes: Sequence[Outcome], as_json: bool) -> None:
     render.answer(records, _lines(outcomes, checked), as_json=as_json)
 
 
-def _lines(outcomes: Sequence[Outcome], checked: Sequence[Claim]) -> Iterator[str]:
-    grouped, level = groups(outcomes), outcomes[0].settings["data.level"]
+def _lines(outcomes: Sequence[comparison.Outcome], checked: Sequence[Claim]) -> Iterator[str]:
+    grouped, level = comparison.groups(outcomes), outcomes[0].settings["data.level"]
     header = [name.format(level) for name in HEADER]
     yield from render.table([header, *map(_cells, grouped)], drop=LEAST_USED)
     if any(len(group.outcomes) > 1 for group in grouped):
@@ -168,7 +160,7 @@ def _lines(outcomes: Sequence[Outcome], checked: Sequence[Claim]) -> Iterator[st
         yield f"  {claim.figures}"
 
 
-def _cells(group: Group) -> tuple[str, ...]:
+def _cells(group: comparison.Group) -> tuple[str, ...]:
     first, steps = group.first, [one.steps for one in group.outcomes]
     name = [f"{first.cell.upper()} {first.layers} x {first.hidden}"]
     name += [
@@ -187,7 +179,7 @@ def _cells(group: Group) -> tuple[str, ...]:
     )
 
 
-def _with_spread(group: Group, figure: str) -> str:
+def _with_spread(group: comparison.Group, figure: str) -> str:
     of = attrgetter(figure)
     spread = f" \N{PLUS-MINUS SIGN} {group.spread(of):.4f}" if len(group.outcomes) > 1 else ""
     return f"{group.mean(of):.4f}{spread}"

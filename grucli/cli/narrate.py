@@ -16,20 +16,7 @@ from grucli.run.conclusion import Conclusion, sentences
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
 from grucli.text_out import printable, quote
-from grucli.training.events import (
-    Evaluated,
-    Evaluating,
-    Event,
-    Finished,
-    Logged,
-    NotReported,
-    NotWritten,
-    RolledBack,
-    Sampled,
-    Skipped,
-    Started,
-    Stepped,
-)
+from grucli.training import events
 from grucli.training.plan import Plan
 from grucli.training.session import Session
 
@@ -39,36 +26,36 @@ SMALL = 8  # lines of the chart at the end of a run
 LONG = 10**8  # from this number of bytes on, reading a text takes seconds
 
 
-def follow(session: Session, events: Iterator[Event], *, quiet: bool) -> Finished:
+def follow(session: Session, stream: Iterator[events.Event], *, quiet: bool) -> events.Finished:
     """Show the events of a run, whose notes so far were shown with its plan."""
     shown, level = len(session.notes), session.plan.settings.data.level
-    started = next(events)
-    assert isinstance(started, Started)
+    started = next(stream)
+    assert isinstance(started, events.Started)
     render.warn(*started.notes[shown:])
     if started.step:
         best = "" if started.best_loss is None else f", best loss so far {started.best_loss:.4f}"
         render.fact("resume", f"{started.path} at step {started.step:,}{best}")
     if quiet:
-        for event in events:
+        for event in stream:
             warn(event)
     else:
         render.fact("time", f"about {render.duration(started.expected_s)}")
-        event = _show_all(events, level)
-    assert isinstance(event, Finished)
+        event = _show_all(stream, level)
+    assert isinstance(event, events.Finished)
     return event
 
 
-def _show_all(events: Iterator[Event], level: str) -> Event:
+def _show_all(stream: Iterator[events.Event], level: str) -> events.Event:
     """Show events as lines, with a bar on a terminal, and elsewhere with losses of training."""
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
     bar = Progress(*columns, console=render.err, transient=True, expand=True)
     smooth, shown, bar.disable = 0.0, -math.inf, not render.err.is_terminal
     with bar:
         task = bar.add_task("", total=1.0, status="")
-        for event in events:
-            if isinstance(event, Evaluating):
+        for event in stream:
+            if isinstance(event, events.Evaluating):
                 bar.update(task, status="evaluating")
-            elif isinstance(event, Stepped):
+            elif isinstance(event, events.Stepped):
                 smooth = event.loss if not smooth else 0.95 * smooth + 0.05 * event.loss
                 status = (
                     f"loss {smooth:.3f} {smooth / math.log(2):.2f} bp{level[0]} "
@@ -76,47 +63,47 @@ def _show_all(events: Iterator[Event], level: str) -> Event:
                     f"{render.duration(event.remaining_s)} left"
                 )
                 bar.update(task, completed=event.progress, status=status)
-            elif not isinstance(event, Logged):
+            elif not isinstance(event, events.Logged):
                 _show(event, level)
-                shown = time.monotonic() if isinstance(event, Evaluated) else shown
+                shown = time.monotonic() if isinstance(event, events.Evaluated) else shown
             elif bar.disable and time.monotonic() - shown >= LOG_SECONDS:
                 _show(event, level)
                 shown = time.monotonic()
     return event
 
 
-def warn(event: Event) -> None:
+def warn(event: events.Event) -> None:
     """Show an event that the user must know about, even with --quiet."""
-    if isinstance(event, Skipped):
+    if isinstance(event, events.Skipped):
         render.warn(
             f"step {event.step:,} was skipped: the loss is {event.loss:.4g} and the norm of its "
             f"gradient {event.grad_norm:.4g}"
         )
-    elif isinstance(event, RolledBack):
+    elif isinstance(event, events.RolledBack):
         render.warn(
             f"{event.problem}; training continues from step {event.step:,}, with "
             f"learning rates multiplied by {event.lr_factor:g}"
         )
-    elif isinstance(event, NotWritten):
+    elif isinstance(event, events.NotWritten):
         render.warn(
             f"{event.path}: cannot be written: {event.reason}; training continues and "
             f"will try again (the checkpoint of step {event.safe_step:,} is safe)"
         )
-    elif isinstance(event, NotReported):
+    elif isinstance(event, events.NotReported):
         render.warn(f"{event.problem}; this has no effect on the run")
 
 
-def _show(event: Event, level: str) -> None:
+def _show(event: events.Event, level: str) -> None:
     warn(event)
-    if isinstance(event, Logged):
+    if isinstance(event, events.Logged):
         row = event.row
         render.say(
             f"step {row.step:>6,}  loss {row.loss:.4f}  {row.bpc:.3f} bp{level[0]}  "
             f"{row.chars_per_s / 1000:.0f}k {level}s/s  {render.duration(row.elapsed_s)}"
         )
-    elif isinstance(event, Evaluated):
+    elif isinstance(event, events.Evaluated):
         render.say(_evaluation_line(event, level), style="bold")
-    elif isinstance(event, Sampled):
+    elif isinstance(event, events.Sampled):
         for line in _sample_lines(event.text.decode(errors="replace"), documents=event.documents):
             render.say(f"  | {line}", style="dim")
 
@@ -130,7 +117,7 @@ def _sample_lines(text: str, *, documents: bool) -> list[str]:
     return [piece for line in lines for piece in render.folded(line, width)][:TEXT_LINES]
 
 
-def _evaluation_line(event: Evaluated, level: str) -> str:
+def _evaluation_line(event: events.Evaluated, level: str) -> str:
     marks = " best" * event.best
     val = "" if event.val_loss is None else f"val {event.val_loss:.4f} "
     bits = (event.train_loss if event.val_loss is None else event.val_loss) / math.log(2)

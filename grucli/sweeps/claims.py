@@ -40,10 +40,7 @@ class ClaimedTrial:
         self._study, self._trial, self._claim = study, trial, claim
 
     def begin(self, step: int | None) -> bool:
-        """Note that this process goes on from the checkpoint at ``step``, or begins.
-
-        The trial may not be trained if this returns False: its workers die again and again.
-        """
+        """Note who goes on from ``step``, or begins; False if the workers die again and again."""
         old, now = self.record, time.time()
         lost, died = list(old.lost), not old.left
         if died:
@@ -55,10 +52,7 @@ class ClaimedTrial:
         return len(lost) < LOST or len(set(lost)) > 1 or not died
 
     def report(self, loss: float, progress: float) -> bool:
-        """Report the validation loss if ``progress`` has reached another tenth of the budget.
-
-        The trial is to be pruned if this returns True.
-        """
+        """Report the loss if another tenth of the budget is reached; return whether to prune."""
         tenth, reported = min(TENTHS, int(TENTHS * progress + 1e-9)), self.record.tenth
         if tenth <= reported:
             return False
@@ -73,10 +67,8 @@ class ClaimedTrial:
         self._end(complete=complete, loss=loss, step=step)
 
     def refuse(self, kind: Kind, problem: str) -> None:
-        """Tell that a trial has no result.
-
-        It counts as pruned: TPE leaves out failed trials, but avoids the values of pruned ones.
-        """
+        """Tell that a trial has no result."""
+        # it counts as pruned: TPE leaves out failed trials, but avoids the values of pruned ones
         self._end(complete=False, kind=kind, problem=problem)
 
     def _end(self, *, complete: bool, **result: Any) -> None:

@@ -188,15 +188,12 @@ def to_json(distribution: Distribution) -> dict[str, Any]:
 
 
 def from_json(stored: Any) -> Distribution:
-    """The distribution that a study has stored."""
+    """The distribution that a study has stored; Optuna can store a list as a text."""
     if "choice" in stored:
-        return CategoricalDistribution(list(map(_storable, stored["choice"])))
+        plain = bool | int | float | str | None
+        choices = [one if isinstance(one, plain) else to_scalar(one) for one in stored["choice"]]
+        return CategoricalDistribution(choices)
     return _numbers(**stored)
-
-
-def _storable(value: Any) -> Any:
-    """A value in a form that Optuna can store: a list becomes a text."""
-    return value if isinstance(value, bool | int | float | str | None) else to_scalar(value)
 
 
 def _numbers(low: Any, high: Any, step: Any, *, log: bool, whole: bool) -> Distribution:

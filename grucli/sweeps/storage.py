@@ -101,20 +101,16 @@ class JournalLock(WaitingLock):
     def acquire(self) -> bool:
         super().acquire()
         try:
-            _cut_torn_line(self.journal)
+            with open_own(self.journal, "rb+") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - 1))
+                if file.read() not in (b"", b"\n"):
+                    file.seek(0)
+                    file.truncate(file.read().rfind(b"\n") + 1)
         except BaseException:
             self.release()
             raise
         return True
-
-
-def _cut_torn_line(path: Path) -> None:
-    with open_own(path, "rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        if file.read() not in (b"", b"\n"):
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def journal(folder: Path) -> BaseStorage:

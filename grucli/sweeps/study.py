@@ -83,7 +83,10 @@ class Study:
                 pruner=_pruner(space.options.pruner),
             )  # fmt: skip
             definition = _agreed_definition(study, folder, space, text)
-            folder_id = folder_id or _give_id(folder, study)
+            if not folder_id:  # of which the study knows first, in case of a kill
+                folder_id = uuid.uuid4().hex
+                study.set_user_attr(f"{FOLDER} {folder_id}", True)
+                replace_text(folder / FOLDER_ID, folder_id + "\n")
         return cls(folder, folder_id, storage_name, storage, study, definition)
 
     @classmethod
@@ -205,14 +208,6 @@ def _names(folder: Path, storage: BaseStorage | None) -> tuple[str, str | None]:
     attribute = f"{FOLDER} {folder_id}"
     names = [one.study_name for one in studies if attribute in one.user_attrs]
     return folder_id, names[0] if names else None
-
-
-def _give_id(folder: Path, study: optuna.Study) -> str:
-    """Give a new folder its id, of which the study knows first, in case of a kill."""
-    folder_id = uuid.uuid4().hex
-    study.set_user_attr(f"{FOLDER} {folder_id}", True)
-    replace_text(folder / FOLDER_ID, folder_id + "\n")
-    return folder_id
 
 
 # ---- what all workers agree on

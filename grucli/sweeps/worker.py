@@ -3,7 +3,7 @@
 import shutil
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from grucli.config import Data, Train, Values, resolve
@@ -65,10 +65,7 @@ class Worker:
 
     @closed_at_exit
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[SweepEvent, None, None]:
-        """Train trials until the study is complete or ``stop`` returns True; yield the events.
-
-        A trial that is stopped goes on when the study does.
-        """
+        """Train trials until the study is complete or ``stop`` returns True; yield the events."""
         waits = False
         while not stop():
             trial = claim_trial(self.study, self.space)
@@ -88,8 +85,10 @@ class Worker:
     def _train(
         self, trial: ClaimedTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
-        exists, damage = _run_exists(trial.path), None
-        step = _saved_step(trial.path)
+        exists, saved, damage = _run_exists(trial.path), None, None
+        with suppress(GrucliError):  # resuming will find another checkpoint, or say what is wrong
+            saved = Run(trial.path).checkpoints.pointer("last")
+        step = None if saved is None else saved.step
         try:
             values = {**self.study.definition["fixed"], **trial.record.values}
             if exists and (why := why_foreign(trial.path, self.study.folder_id, values)):
@@ -122,6 +121,7 @@ class Worker:
         return None
 
     def _new_session(self, trial: ClaimedTrial) -> Session:
+        """The session of a new run; UsageError if it would not be what its values say."""
         request = Request(
             self.sources,
             values=_with_checkpoints({**self.space.fixed, **trial.record.values}),
@@ -137,7 +137,15 @@ class Worker:
             if self._text.text_id.sha256 != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = prepare(request, text=self._text)
-        _check_plan(session, bool(SHAPE & self.space.distributions.keys()))
+        plan, train = session.plan, session.plan.settings.train
+        if not len(plan.splits.val):
+            raise UsageError("data.val leaves no validation text; a sweep needs it")
+        possible, asked = (plan.windows.B, plan.windows.T), (train.batch, train.window)
+        if possible != asked and SHAPE & self.space.distributions.keys():
+            raise UsageError(
+                f"the text is too short for train.batch x train.window = {asked[0]} x {asked[1]}; "
+                f"{possible[0]} x {possible[1]} would be possible"
+            )
         return session
 
 
@@ -152,19 +160,6 @@ def _with_checkpoints(values: Values) -> Values:
     return {**values, "train.save_minutes": min(Train().save_minutes, minutes / TENTHS)}
 
 
-def _check_plan(session: Session, shape_is_chosen: bool) -> None:
-    """Refuse a trial that would not be what its values say."""
-    plan, train = session.plan, session.plan.settings.train
-    if not len(plan.splits.val):
-        raise UsageError("data.val leaves no validation text; a sweep needs it")
-    possible, asked = (plan.windows.B, plan.windows.T), (train.batch, train.window)
-    if possible != asked and shape_is_chosen:
-        raise UsageError(
-            f"the text is too short for train.batch x train.window = {asked[0]} x {asked[1]}; "
-            f"{possible[0]} x {possible[1]} would be possible"
-        )
-
-
 def _run_exists(path: Path) -> bool:
     """Whether a run directory is there. Remains of one that was never complete are removed."""
     own = OWN_FILES | {"lock", "samples", "checkpoints"}
@@ -172,14 +167,6 @@ def _run_exists(path: Path) -> bool:
     if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
         shutil.rmtree(path)
     return path.exists()
-
-
-def _saved_step(path: Path) -> int | None:
-    try:
-        saved = Run(path).checkpoints.pointer("last")
-    except GrucliError:  # resuming will find another checkpoint, or say what is wrong
-        return None
-    return None if saved is None else saved.step
 
 
 def _tell_best(trial: ClaimedTrial, *, complete: bool) -> None:

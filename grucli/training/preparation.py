@@ -33,22 +33,18 @@ from grucli.run.run import Run, is_run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
-from grucli.training.plan import Plan, make_plan
+from grucli.training.plan import Plan, make_plan, resume, start
 from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ended, Ranks
 from grucli.training.request import Layers, Request
 from grucli.training.session import Session
-from grucli.training.start import resume, start
 from grucli.training.trainer import Trainer
 
 CHANGED = "the corpus has changed since the run began"
 
 
 def prepare(request: Request, ranks: Ranks = ALONE, text: Corpus | None = None) -> Session:
-    """Read the text and prepare the run. No file is written.
-
-    ``text`` is that of a new run, if it was already read with the same settings.
-    """
+    """Read the text, unless that of a new run is given, and prepare the run; write no file."""
     began = time.perf_counter()
     _check(request, ranks)
     if request.resume is not None:

@@ -157,10 +157,7 @@ class Shards:
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
     ) -> tuple[float, Array, Params]:
-        """Do the same as ``Model.loss_and_gradients``, for the streams of a batch that are here.
-
-        The gradients belong to this object.
-        """
+        """``Model.loss_and_gradients`` for the streams that are here; the gradients stay here."""
 
         def task(streams: range) -> Task:
             part = slice(streams.start, streams.stop)

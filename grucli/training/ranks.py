@@ -31,10 +31,7 @@ class Ranks:
     ended = False  # whether rank 0 has ended the run
 
     def sum_(self, array: "np.ndarray[Any, Any]") -> None:
-        """Replace a contiguous array by its sum over all ranks.
-
-        The sum has the same bits on all ranks, and in all runs of as many ranks.
-        """
+        """Replace a contiguous array by its sum; as many ranks always get the same bits."""
 
     def share(self, B: int) -> range:
         """The streams of this rank: neighbours, and as many as those of the others, or one more."""

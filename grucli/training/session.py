@@ -70,8 +70,7 @@ class Session:
     def trainer(self) -> Iterator[Trainer]:
         """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
 
-        At the end of the context, the status in ``run.json`` says how the run has ended. An OSError
-        becomes a RunError. The run stays locked.
+        At the end, ``run.json`` says how the run has ended, which stays locked.
         """
         run = self.run = self._created() if self.run is None else self._reopened(self.run)
         try:
@@ -165,8 +164,10 @@ class Session:
             "step": 0,
             "best": {"step": None, "loss": None},
         }
-        folder, name = request.runs_dir or Path("runs"), request.name or _title(plan)
-        timed = request.study is None
+        source = plan.corpus.sources[0]
+        title = Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
+        name = request.name or ("stdin" if source == STANDARD_INPUT else title)
+        folder, timed = request.runs_dir or Path("runs"), request.study is None
         return RunWriter.create(folder, name, plan.settings, request.values, info, timed=timed)
 
     def _commands(self, before: Sequence[str]) -> list[str]:
@@ -216,13 +217,6 @@ def _ended_by(run: RunWriter, error: OSError) -> str:
     else:
         problem = "the system ended the training" + f": {name}" * bool(name)
     return f"{problem}: {error.strerror or error}; {safe}"
-
-
-def _title(plan: Plan) -> str:
-    source = plan.corpus.sources[0]
-    if source == STANDARD_INPUT:
-        return "stdin"
-    return Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def _write_report(run: RunWriter, said: Sequence[str] = (), text: Corpus | None = None) -> str:

@@ -22,10 +22,9 @@ from grucli.run.writer import RunWriter
 from grucli.threads import blas_limited_to
 from grucli.training import divergence
 from grucli.training.events import Evaluated, Evaluating, Event, RolledBack, Skipped, Stepped
-from grucli.training.plan import SAMPLES, Plan, random_stream
+from grucli.training.plan import SAMPLES, Plan, random_stream, start
 from grucli.training.recorder import Recorder
 from grucli.training.schedules import EARLY_SECONDS
-from grucli.training.start import start
 from grucli.training.step import TrainStep
 
 
@@ -96,10 +95,7 @@ class Trainer:
     # ---- the loop
 
     def estimate(self) -> float:
-        """Estimate the remaining seconds from a step that is computed and discarded.
-
-        The estimate also gives the time to reserve for the first evaluation.
-        """
+        """Estimate the remaining seconds, and those of an evaluation, by a gradient without use."""
         self._meet()
         with blas_limited_to(1), np.errstate(all="ignore"):
             for _ in range(2):  # the first is slower: it allocates memory

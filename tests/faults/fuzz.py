@@ -13,8 +13,7 @@ from grucli.data.corpus import read as read_corpus
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.plan import make_plan
-from grucli.training.start import start
+from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
 MEMORY = 3 * 2**30

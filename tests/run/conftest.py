@@ -7,8 +7,7 @@ from grucli.config import resolve
 from grucli.data.corpus import read as read_corpus
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.plan import make_plan
-from grucli.training.start import start
+from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
 

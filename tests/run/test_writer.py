@@ -10,8 +10,7 @@ from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import Metrics
 from grucli.run.run import Run
 from grucli.run.writer import CheckpointWriter, RunWriter
-from grucli.training.plan import make_plan
-from grucli.training.start import start
+from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
 ROW = Metrics(10, 0.5, 640, "val", 1.23456789, 1.78, 0.01, 0.3, 0.0, 2.5)

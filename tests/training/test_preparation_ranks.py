@@ -18,10 +18,9 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.writer import RunWriter
 from grucli.training.events import Event, NotWritten, RolledBack, Sampled
-from grucli.training.plan import Plan, make_plan
+from grucli.training.plan import Plan, make_plan, resume, start
 from grucli.training.preparation import shared_plan, take_part
 from grucli.training.ranks import ALONE, Ranks
-from grucli.training.start import resume, start
 from grucli.training.trainer import Trainer
 from tests.texts import prose
 from tests.thread_ranks import Room, ThreadRanks

@@ -15,9 +15,8 @@ from grucli.data.corpus import read
 from grucli.errors import RunError
 from grucli.evaluation import Stopped
 from grucli.run.checkpoint import Checkpoint
-from grucli.training.plan import make_plan
+from grucli.training.plan import make_plan, start
 from grucli.training.ranks import ALONE, Ended
-from grucli.training.start import start
 from grucli.training.step import Gradient, TrainStep
 from tests.texts import prose
 from tests.thread_ranks import Room, ThreadRanks

@@ -11,7 +11,7 @@ from grucli.training.events import (
     NotWritten,
     Saved,
 )
-from grucli.training.start import start
+from grucli.training.plan import start
 from grucli.training.trainer import Trainer
 from tests.conftest import snapshot
 from tests.training.trainers import (

@@ -3,7 +3,7 @@ from contextlib import closing
 import numpy as np
 
 from grucli.training.events import Stepped
-from grucli.training.start import start
+from grucli.training.plan import start
 from grucli.training.step import TrainStep
 from tests.training.trainers import follow, plan_for, trainer_for
 

@@ -26,7 +26,7 @@ from grucli.training.events import (
     Skipped,
     Stepped,
 )
-from grucli.training.start import resume, start
+from grucli.training.plan import resume, start
 from grucli.training.trainer import Trainer
 from tests.texts import prose
 from tests.training.trainers import (

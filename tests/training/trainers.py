@@ -10,8 +10,7 @@ from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
 from grucli.run.writer import RunWriter
 from grucli.training.events import Event, RolledBack, Stepped
-from grucli.training.plan import Plan, make_plan
-from grucli.training.start import resume, start
+from grucli.training.plan import Plan, make_plan, resume, start
 from grucli.training.trainer import Trainer
 
 BASE = {
