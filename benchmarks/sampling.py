@@ -54,7 +54,7 @@ def grucli_turn(H: int, samples: int) -> Callable[[], object]:
     )
 
     def turn() -> None:
-        for _ in asked.steps(samples, threads=choose_threads(samples, H)):
+        for _ in asked.bursts(samples, threads=choose_threads(samples, H)):
             pass
 
     return turn

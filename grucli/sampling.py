@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, pairwise
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +16,14 @@ from grucli.errors import ArgumentError
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids
+from grucli.nn.packed import PackedWeights
+from grucli.nn.params import Array, Ids, chunks
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
 from grucli.threads import available_cores, blas_limited_to
+
+if TYPE_CHECKING:
+    from grucli.nn.compiled.sampler import CompiledStepper
 
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
@@ -31,12 +35,13 @@ DRAWS_AHEAD = 256  # random numbers drawn from a stream at a time; it does not c
 MANY_SAMPLES = 16  # samples to share among threads; with fewer, threads share products
 PRODUCT_THREADS = 4  # threads for a product with few rows, at most
 SMALLEST_PART = 2**13  # samples x units per thread, at least
-BURST = 16  # characters computed between synchronizations of threads, or changes of their number
+BURST = 16  # characters computed at a time, between synchronizations of threads
 
 COLDEST, HOTTEST = 1e20, 1e-20  # factors of the logits whose products stay in float32's range
 
-# What is computed for each character: ids (samples,), and their logits (samples, V).
-Steps = Iterator[tuple[npt.NDArray[np.intp], Array]]
+# Some characters of each sample, (n, samples): their ids, and their log probabilities in nats.
+Burst = tuple[Ids, npt.NDArray[np.float64]]
+Bursts = Iterator[Burst]
 
 
 # ---- one character -----------------------------------------------------------------------------
@@ -64,7 +69,7 @@ class Sampler:
             )
 
     @cached_property
-    def _sharpness(self) -> Array:
+    def sharpness(self) -> Array:
         """The bounded factor 1/temperature, as an array: NumPy multiplies faster by an array."""
         return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
@@ -77,7 +82,7 @@ class Sampler:
             likeliest: npt.NDArray[np.intp] = logits.argmax(axis=1)
             return likeliest
         p = logits - _largest(logits)
-        p *= self._sharpness
+        p *= self.sharpness
         np.exp(p, out=p)
         if self.top_k is not None and self.top_k < p.shape[1]:
             others = np.argpartition(-p, self.top_k - 1, axis=1)[:, self.top_k :]
@@ -119,20 +124,45 @@ def _keep_nucleus_(p: Array, top_p: float) -> None:
 # ---- ids ---------------------------------------------------------------------------------------
 
 
-def _in_threads(parts: Sequence[Steps], length: int) -> Steps:
+def _in_threads(parts: Sequence[Bursts]) -> Bursts:
     """Compute each part in a thread of its own, and concatenate the results."""
     with ThreadPoolExecutor(len(parts)) as pool:
-        for _ in range(0, length, BURST):
-            bursts = pool.map(lambda part: list(islice(part, BURST)), parts)
-            for steps in zip(*bursts, strict=True):
-                ids, logits = zip(*steps, strict=True)
-                yield np.concatenate(ids), np.concatenate(logits)
+        while bursts := list(filter(None, pool.map(lambda part: next(part, None), parts))):
+            ids, log_probs = zip(*bursts, strict=True)
+            yield np.concatenate(ids, axis=1), np.concatenate(log_probs, axis=1)
+
+
+class _Plain:
+    """Chooses and reads characters by NumPy, as a ``CompiledStepper`` does."""
+
+    def __init__(self, model: Model, streams: int, packed: PackedWeights) -> None:
+        self.stepper = Stepper(model, streams, packed)
+        self.logits: Array = np.empty((streams, model.V), np.float32)
+
+    def begin(self, logits: Array, state: Array) -> None:
+        self.logits, self.stepper.state = logits, state
+
+    def sample(self, sampler: Sampler, uniform: Array) -> Burst:
+        ids, logits = np.empty(uniform.shape, np.int64), []
+        for step, of_streams in enumerate(uniform):
+            ids[step] = sampler.draw(self.logits, of_streams)
+            logits.append(self.logits)
+            self.logits = self.stepper.step(ids[step])
+        log_probs = np.take_along_axis(log_softmax(np.array(logits)), ids[..., None], axis=2)
+        return ids, log_probs[..., 0].astype(np.float64)
+
+
+def _stepper(model: Model, streams: int, packed: PackedWeights) -> "_Plain | CompiledStepper":
+    if not model.backend.compiled:
+        return _Plain(model, streams, packed)
+    from grucli.nn.compiled.sampler import CompiledStepper  # Numba is an extra
+
+    return CompiledStepper(model, streams, packed)
 
 
 def read_prompt(
     model: Model,
     prompt: Ids,
-    stepper: Stepper | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[Array, Array]:
     """Read a prompt (N,) from the zero state; return the next logits (1, V) and the state."""
@@ -142,7 +172,7 @@ def read_prompt(
         _, state = model.run(x, state, model.workspace(len(x), 1))
         if stop():
             raise Stopped
-    stepper = stepper or Stepper(model, 1)
+    stepper = Stepper(model, 1)
     stepper.state = state
     return stepper.step(np.asarray(prompt[-1:], np.intp)), stepper.state
 
@@ -161,16 +191,14 @@ def product_threads(samples: int) -> int:
     return 1 << (min(available_cores(), PRODUCT_THREADS).bit_length() - 1)
 
 
-def _with_product_threads(steps: Steps, threads: int) -> Steps:
+def _with_product_threads(bursts: Bursts, threads: int) -> Bursts:
     """The same; while it is computed, but not in between, ``threads`` share each product."""
-    ahead = 1
     while True:
         with blas_limited_to(threads):
-            burst = list(islice(steps, ahead))
-        if not burst:
+            burst = next(bursts, None)
+        if burst is None:
             return
-        yield from burst
-        ahead = min(2 * ahead, BURST)  # a stop text may end the samples soon
+        yield burst
 
 
 # ---- texts -------------------------------------------------------------------------------------
@@ -273,14 +301,14 @@ class Samples:
         The first sample of a group is yielded while it is computed.
         """
         decode = self.vocabulary.decode
-        for first, (shown, *others), steps in self._groups():
+        for first, (shown, *others), bursts in self._groups():
             rest = [bytearray() for _ in others]
             yield Piece(first, b"")
-            for ids, _ in steps:
-                if data := shown.add(decode(ids[:1])):
+            for ids, _ in bursts:
+                if data := shown.add(decode(ids[:, 0])):
                     yield Piece(first, data)
                 for number, stops in enumerate(others):
-                    rest[number] += stops.add(decode(ids[number + 1 : number + 2]))
+                    rest[number] += stops.add(decode(ids[:, number + 1]))
             yield Piece(first, shown.end())
             for number, (text, stops) in enumerate(zip(rest, others, strict=True), first + 1):
                 yield Piece(number, b"")
@@ -288,99 +316,97 @@ class Samples:
 
     def __iter__(self) -> Iterator[Sample]:
         decode = self.vocabulary.decode
-        for _, filters, steps in self._groups():
-            symbols: list[list[int]] = [[] for _ in filters]
-            log_probs: list[list[float]] = [[] for _ in filters]
+        for _, filters, bursts in self._groups():
+            nothing = np.empty((0, len(filters)))
+            every: list[Burst] = [(nothing.astype(np.int64), nothing)]
             texts = [bytearray() for _ in filters]
-            for ids, logits in steps:
-                log_y = log_softmax(logits)
+            for burst in bursts:
+                every.append(burst)
                 for number, stops in enumerate(filters):
-                    if not stops.stopped:
-                        texts[number] += stops.add(decode(ids[number : number + 1]))
-                        symbols[number].append(int(ids[number]))
-                        log_probs[number].append(float(log_y[number, ids[number]]))
-            for text, stops, ids_of, logs in zip(texts, filters, symbols, log_probs, strict=True):
-                yield self._sample(bytes(text) + stops.end(), ids_of, logs)
+                    texts[number] += stops.add(decode(burst[0][:, number]))
+            ids, log_probs = (np.concatenate(arrays) for arrays in zip(*every, strict=True))
+            for number, (text, stops) in enumerate(zip(texts, filters, strict=True)):
+                yield self._sample(bytes(text) + stops.end(), ids[:, number], log_probs[:, number])
 
     def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
         """The ids of the first sample, (length,): no text ends it; ``stop`` raises ``Stopped``."""
+        drawn: list[Ids] = [np.empty(0, np.intp)]
+        for ids, _ in self.bursts(stop=stop):
+            if stop():
+                raise Stopped
+            drawn.append(ids[:, 0])
+        return np.concatenate(drawn).astype(np.intp)
 
-        def drawn() -> Iterator[np.intp]:
-            for ids, _ in self.steps(stop=stop):
-                if stop():
-                    raise Stopped
-                yield ids[0]
-
-        return np.fromiter(drawn(), np.intp)
-
-    def _groups(self) -> Iterator[tuple[int, list[StopFilter], Steps]]:
-        """Yield each group: the number of its first sample, its filters, its ids and logits."""
+    def _groups(self) -> Iterator[tuple[int, list[StopFilter], Bursts]]:
+        """Yield each group: the number of its first sample, its filters, its characters."""
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
             samples = min(size, self.count - first)
             filters = [StopFilter(self.stops) for _ in range(samples)]
             threads = choose_threads(samples, self.model.H)
-            computed = self.steps(samples, first, threads)
-            steps = _with_product_threads(computed, product_threads(size))
-            yield first, filters, _until_all_end(filters, steps) if self.stops else steps
+            computed = self.bursts(samples, first, threads)
+            bursts = _with_product_threads(computed, product_threads(size))
+            yield first, filters, _until_all_end(filters, bursts) if self.stops else bursts
 
-    def steps(
+    def bursts(
         self,
         samples: int = 1,
         first: int = 0,
         threads: int = 1,
         stop: Callable[[], bool] = lambda: False,
-    ) -> Steps:
+    ) -> Bursts:
         """Compute some samples as one batch, which ``threads`` share; no stop text ends them.
 
         Each has its own random stream, which its number determines; that of the first is ``first``.
         """
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
-        steppers = [Stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
-        logits, state = self._start(steppers[0] if samples == 1 else None, stop)
+        steppers = [_stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
+        logits, state = self._start(stop)
         streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
         parts = [
             self._continue(stepper, logits, state, streams[lo:hi])
             for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
         ]
-        yield from parts[0] if threads == 1 else _in_threads(parts, self.length)
+        yield from parts[0] if threads == 1 else _in_threads(parts)
 
-    def _start(self, stepper: Stepper | None, stop: Callable[[], bool]) -> tuple[Array, Array]:
+    def _start(self, stop: Callable[[], bool]) -> tuple[Array, Array]:
         """The logits of the first character, (1, V), and the state before it."""
         separator, prompt = self.model.separator, self.prompt
         if separator is not None:
             prompt = np.append(separator, prompt)
         if len(prompt):
-            return read_prompt(self.model, prompt, stepper, stop)
+            return read_prompt(self.model, prompt, stop)
         with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
             return np.log(self.counts / self.counts.sum())[None], self.model.zero_state(1)
 
     def _continue(
-        self, stepper: Stepper, logits: Array, state: Array, streams: Sequence[np.random.Generator]
-    ) -> Steps:
+        self,
+        stepper: "_Plain | CompiledStepper",
+        logits: Array,
+        state: Array,
+        streams: Sequence[np.random.Generator],
+    ) -> Bursts:
         """Continue one state with its logits (1, V): one sample for each random stream."""
-        logits, stepper.state = (np.repeat(x, len(streams), axis=-2) for x in (logits, state))
+        stepper.begin(*(np.repeat(x, len(streams), axis=-2) for x in (logits, state)))
         for start in range(0, self.length, DRAWS_AHEAD):
             draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
-            for position, uniform in enumerate(draws[: self.length - start], start + 1):
-                ids = self.sampler.draw(logits, uniform)
-                yield ids, logits
-                if position < self.length:
-                    logits = stepper.step(ids)
+            draws = np.ascontiguousarray(draws[: self.length - start])
+            for some in chunks(len(draws), BURST):
+                yield stepper.sample(self.sampler, draws[some])
 
-    def _sample(self, data: bytes, ids: list[int], log_probs: list[float]) -> Sample:
+    def _sample(self, data: bytes, ids: Ids, log_probs: npt.NDArray[np.float64]) -> Sample:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = data if self.vocabulary.level == "byte" else data.decode()
         N, end = len(symbols), None
         if len(ids) > N and self.vocabulary.symbols[ids[N]] == LINE_END:
-            end = log_probs[N]
-        return Sample(symbols, np.array(log_probs[:N], np.float64), end_log_prob=end)
+            end = float(log_probs[N])
+        return Sample(symbols, log_probs[:N], end_log_prob=end)
 
 
-def _until_all_end(filters: Sequence[StopFilter], steps: Steps) -> Steps:
+def _until_all_end(filters: Sequence[StopFilter], bursts: Bursts) -> Bursts:
     """The same, until a stop text has ended every sample."""
-    for step in steps:
-        yield step
+    for burst in bursts:
+        yield burst
         if all(stops.stopped for stops in filters):
             return

@@ -1,4 +1,5 @@
 import tracemalloc
+from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grucli import compilation
 from grucli.data.vocabulary import Vocabulary
 from grucli.evaluation import Stopped
 from grucli.nn.backend import NUMPY, Backend, select_float32
@@ -23,10 +25,12 @@ from grucli.sampling import (
 )
 from grucli.threads import blas_limited_to
 
+COMPILES = compilation.why_not_used("gru") is None and find_spec("numba") is not None
 
-@pytest.fixture
-def model() -> Model:
-    model = Model(6, 8, 2)
+
+@pytest.fixture(params=[False, *[True] * COMPILES])
+def model(request: pytest.FixtureRequest) -> Model:
+    model = Model(6, 8, 2, backend=Backend(compiled=request.param))
     rng = np.random.default_rng(0)
     model.initialize(rng)
     model.params.flat += rng.normal(0, 0.3, model.params.flat.shape).astype(np.float32)
@@ -35,7 +39,8 @@ def model() -> Model:
 
 COUNTS = np.array([5, 3, 0, 1, 1, 1])
 NO_PROMPT, PROMPT = np.zeros(0, np.intp), np.array([3, 4, 5])
-AVAILABLE = [NUMPY, *{select_float32("auto")} - {NUMPY}]
+PRODUCTS = [NUMPY, *{select_float32("auto")} - {NUMPY}]
+AVAILABLE = [*PRODUCTS, *[backend._replace(compiled=True) for backend in PRODUCTS] * COMPILES]
 
 
 def frequencies(sampler: Sampler, p: list[float], draws: int = 20_000) -> np.ndarray:
@@ -85,10 +90,52 @@ def test_any_top_p_and_top_k_leave_a_character_to_draw(
     u: float, top_p: float, top_k: int, rows: int
 ) -> None:
     logits = np.tile(np.array([[-90.0, 1.0, -0.5, 1.0, -30.0]], np.float32), (rows, 1))
-    drawn = Sampler(1.0, top_k, top_p).draw(logits, np.full(rows, u))
-    assert set(drawn) <= set(range(5))
-    if top_p < 0.4:
-        assert set(drawn) <= {1, 3}
+    sampler = Sampler(1.0, top_k, top_p)
+    for drawn in (sampler.draw(logits, np.full(rows, u)), *compiled_draws(sampler, logits, u)):
+        assert set(drawn) <= set(range(5))
+        if top_p < 0.4:
+            assert set(drawn) <= {1, 3}
+
+
+def compiled_draws(sampler: Sampler, logits: np.ndarray, *uniform: float) -> list[np.ndarray]:
+    """What compiled code draws, if there is any."""
+    if not COMPILES:
+        return []
+    from grucli.nn.compiled.sampler import CompiledStepper
+
+    N, model = len(logits), Model(logits.shape[1], 1, 1, cell="rnn")
+    stepper = CompiledStepper(model, N, model.packed(N, backward=False))
+    stepper.begin(logits, model.zero_state(N))
+    shares = np.array(uniform) if len(uniform) == N else np.full(N, uniform[0])
+    return list(stepper.sample(sampler, shares[None])[0])
+
+
+@pytest.mark.skipif(not COMPILES, reason="there is no Numba")
+@pytest.mark.parametrize("V", [1, 5, 70])
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        Sampler(),
+        Sampler(0.5),
+        Sampler(0.0),
+        Sampler(0.0, never=0),
+        Sampler(1e-6),
+        Sampler(1e9),
+        Sampler(top_k=3),
+        Sampler(0.7, top_k=40, top_p=0.9),
+        Sampler(top_p=0.3, never=2),
+        Sampler(top_p=1.0),
+    ],
+    ids=str,
+)
+def test_compiled_code_draws_the_same_characters(V: int, sampler: Sampler) -> None:
+    if sampler.never is not None and sampler.never >= V - 1:
+        pytest.skip("there is nothing else to choose")
+    rng = np.random.default_rng(V)
+    logits, uniform = rng.normal(0, 3, (500, V)).astype(np.float32), rng.random(500)
+    logits[:50, V // 2] = -np.inf if V > 1 else 0
+    (drawn,) = compiled_draws(sampler, logits, *uniform)
+    assert (drawn == sampler.draw(logits, uniform)).mean() > 0.995
 
 
 def samples_of(model: Model, prompt: np.ndarray, **settings: Any) -> Samples:
@@ -96,22 +143,28 @@ def samples_of(model: Model, prompt: np.ndarray, **settings: Any) -> Samples:
     return Samples(model, vocabulary, COUNTS, prompt, b"", 1, **settings)
 
 
+def all_of(samples: Samples, *arguments: int, **options: int) -> tuple[np.ndarray, np.ndarray]:
+    """The ids and log probabilities of all characters, (length, samples)."""
+    ids, log_probs = zip(*samples.bursts(*arguments, **options), strict=True)
+    return np.concatenate(ids), np.concatenate(log_probs)
+
+
 def test_a_seed_repeats_a_sample_and_evaluating_together_changes_nothing(model: Model) -> None:
     settings = {"length": 12, "sampler": Sampler(1.0), "seed": 3}
     samples = samples_of(model, NO_PROMPT, **settings)
     alone = samples.ids()
     np.testing.assert_array_equal(alone, samples.ids())
-    together = [ids for ids, _ in samples.steps(3)]
-    np.testing.assert_array_equal(np.array(together)[:, 0], alone)
-    assert len({tuple(column) for column in np.array(together).T}) == 3
+    together, _ = all_of(samples, 3)
+    np.testing.assert_array_equal(together[:, 0], alone)
+    assert len({tuple(column) for column in together.T}) == 3
 
 
 def test_later_samples_can_be_made_by_themselves(model: Model) -> None:
     settings = {"length": 12, "sampler": Sampler(1.0), "seed": 3}
     samples = samples_of(model, NO_PROMPT, **settings)
-    together = [ids for ids, _ in samples.steps(5)]
-    later = [ids for ids, _ in samples.steps(2, first=3)]
-    np.testing.assert_array_equal(np.array(together)[:, 3:], later)
+    together, _ = all_of(samples, 5)
+    later, _ = all_of(samples, 2, first=3)
+    np.testing.assert_array_equal(together[:, 3:], later)
 
 
 @pytest.mark.parametrize("length", [0, 1, 500, 10_000, HELD, 10**30])
@@ -127,14 +180,14 @@ def test_a_sample_without_end_can_be_stopped_and_takes_no_memory(model: Model) -
 
     def stop() -> bool:
         asked.append(None)
-        return len(asked) == 3000
+        return len(asked) == 300
 
     tracemalloc.start()
     with pytest.raises(Stopped):
         samples_of(model, NO_PROMPT, length=10**18, sampler=Sampler(), seed=1).ids(stop)
     assert tracemalloc.get_traced_memory()[1] < 2e6
     tracemalloc.stop()
-    assert len(asked) == 3000
+    assert len(asked) == 300
 
 
 def test_reading_a_prompt_can_be_stopped(model: Model) -> None:
@@ -148,30 +201,25 @@ def test_reading_a_prompt_can_be_stopped(model: Model) -> None:
 
 def test_without_a_prompt_the_first_character_follows_the_corpus(model: Model) -> None:
     samples = samples_of(model, NO_PROMPT, length=1, sampler=Sampler(1.0), seed=0)
-    ids, logits = next(samples.steps(4000))
+    (ids,), (log_probs,) = all_of(samples, 4000)
     np.testing.assert_allclose(np.bincount(ids, minlength=6) / 4000, COUNTS / 11, atol=0.03)
-    with np.errstate(divide="ignore"):
-        np.testing.assert_allclose(logits[0], np.log(COUNTS / 11), rtol=1e-6)
+    np.testing.assert_allclose(log_probs, np.log(COUNTS[ids] / 11), rtol=1e-6)
 
 
 def test_log_probabilities_are_those_of_the_model(model: Model) -> None:
     prompt = np.array([0, 3, 1])
-    made = list(samples_of(model, prompt, length=5, sampler=Sampler(0.7), seed=1).steps())
-    ids = np.array([ids[0] for ids, _ in made])
-    text = np.concatenate([prompt, ids])[:, None]
+    ids, log_y = all_of(samples_of(model, prompt, length=5, sampler=Sampler(0.7), seed=1))
+    text = np.concatenate([prompt, ids[:, 0]])[:, None]
     log_probs, _, _ = model.score(text[:-1], text[1:], model.zero_state(1), model.workspace(7, 1))
-    log_y = [log_softmax(logits)[0, drawn[0]] for drawn, logits in made]
-    np.testing.assert_allclose(log_y, log_probs[2:, 0], rtol=1e-4)
+    np.testing.assert_allclose(log_y, log_probs[2:], rtol=1e-4)
 
 
 def test_threads_change_nothing(model: Model) -> None:
     samples = samples_of(model, NO_PROMPT, length=40, sampler=Sampler(1.0), seed=3)
-    alone = list(samples.steps(7))
-    shared = list(samples.steps(7, threads=3))
-    assert len(shared) == len(alone)
-    for (ids, logits), (shared_ids, shared_logits) in zip(alone, shared, strict=True):
-        np.testing.assert_array_equal(ids, shared_ids)
-        np.testing.assert_allclose(logits, shared_logits, atol=1e-5)
+    ids, log_probs = all_of(samples, 7)
+    shared_ids, shared_log_probs = all_of(samples, 7, threads=3)
+    np.testing.assert_array_equal(ids, shared_ids)
+    np.testing.assert_allclose(log_probs, shared_log_probs, atol=1e-5)
 
 
 def test_the_state_reads_the_whole_of_a_long_prompt(model: Model) -> None:
@@ -227,9 +275,8 @@ def test_samples_depend_neither_on_threads_nor_on_their_number(
 
     def made(samples: int, threads: int, shared: int) -> list[bytes]:
         with blas_limited_to(shared):
-            steps = list(sampled.steps(samples, threads=threads))
-        ids, logits = (np.array(arrays) for arrays in zip(*steps, strict=True))
-        return [ids[:, n].tobytes() + logits[:, n].tobytes() for n in range(samples)]
+            ids, log_probs = all_of(sampled, samples, threads=threads)
+        return [ids[:, n].tobytes() + log_probs[:, n].tobytes() for n in range(samples)]
 
     one = made(1, 1, 1)
     assert one == made(1, 1, 2) == made(1, 1, 4)

@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from grucli.nn import calls
 from grucli.nn.calls import Calls, execute
@@ -25,22 +26,12 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids
 
 
-class Choice(NamedTuple):
-    """How a character is chosen, as in ``sampling.Sampler``; 0 or -1 for what is not limited."""
-
-    sharpness: np.float32  # factor of the logits; 0 for the most probable character
-    top_k: int
-    top_p: np.float32
-    never: int
-
-
 @compiled
 def _keep_most_probable_(p, top_k, top_p):
     """Set all weights to zero but the largest ``top_k``, and those that reach ``top_p``."""
     order = np.argsort(-p, kind="mergesort")
-    if 0 < top_k < len(p):
-        p[order[top_k:]] = 0
-    if top_p > 0:
+    p[order[top_k:]] = 0
+    if top_p < 1:
         sum_, enough = total(p), p.dtype.type(0)
         for k in range(len(p)):
             weight = p[order[k]]
@@ -71,7 +62,7 @@ def choose(c, p, uniform, choice):
         return id_, c[id_] - log_sum
     for j in range(V):
         p[j] = exp((p[j] - high) * sharpness)
-    if top_k > 0 or top_p > 0:
+    if top_k < V or top_p < 1:
         _keep_most_probable_(p, top_k, top_p)
     whole = 0.0
     for j in range(V):
@@ -225,12 +216,22 @@ class CompiledStepper:
             states = layer.cache.states[:, 0]
             states[:] = np.split(new, len(states), axis=-1)
 
-    def sample(self, choice: Choice, uniform: Array) -> tuple[Ids, Array]:
+    def begin(self, logits: Array, state: Array) -> None:
+        """Go on from logits (B, V) of the next characters, and the state before them."""
+        self.logits[:], self.state = logits, state
+
+    def sample(self, sampler: Any, uniform: Array) -> tuple[Ids, npt.NDArray[np.float64]]:
         """Choose and read a character for each random number in [0, 1), (n, B).
+
+        ``sampler`` says how, as ``grucli.sampling.Sampler``.
 
         Returns:
             Their ids, and their log probabilities in nats; both (n, B).
         """
+        never = -1 if sampler.never is None else sampler.never
+        sharpness = np.float32(sampler.sharpness if sampler.temperature else 0.0)
+        V, top_p = self.model.V, 1.0 if sampler.top_p is None else sampler.top_p
+        choice = sharpness, min(sampler.top_k or V, V), np.float32(top_p), never
         ids, log_probs = np.empty(uniform.shape, np.int64), np.empty(uniform.shape, np.float64)
         separator = -1 if self.model.separator is None else self.model.separator
         every = [self.output, *(some for layer in self.layers for some in layer.calls)]
