@@ -119,10 +119,7 @@ def is_utf8(encoding: str) -> bool:
 
 
 def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
-    r"""Raw bytes, the symbols that are complete with them, and the number of \r, chunk by chunk.
-
-    With ``data.newlines`` keep, that number is 0. Each file is decoded by itself.
-    """
+    r"""Raw bytes, the symbols complete with them, and the number of \r that were unified."""
     if data.level == "byte":
         for raw in raw_chunks(file):
             yield raw, np.frombuffer(raw, np.uint8), 0

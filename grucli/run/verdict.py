@@ -102,9 +102,18 @@ def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
     """Say what losses mean, and what to change; a sample ``copied`` this share of itself."""
     noun, dropout = settings.data.noun, settings.model.dropout
     if losses.diverged:
-        return Verdict(_diverged(losses, settings))
+        return Verdict(
+            f"Worse than guessing: the loss is {losses.best - losses.unigram:,.3f} nats per {noun} "
+            "above that of guessing by frequency. The run has diverged, or its learning rate is "
+            f"too high: train a new run with {lower_rate(settings.optim.lr)}."
+        )
     if losses.unlike:
-        return Verdict(_of_another_kind(noun), longer=losses.falling)
+        return Verdict(
+            "The validation text is of another kind than the training text: its "
+            f"{noun}s have other frequencies. So its loss does not show how well the model fits. "
+            "Train a new run on a text whose parts are mixed, or of one kind.",
+            longer=losses.falling,
+        )
     if losses.best > LITTLE * losses.unigram:
         return _little_learned(losses, noun)
     more_dropout = f"--set model.dropout={max(dropout, min(0.7, round(dropout + 0.2, 2))):g}"
@@ -131,22 +140,6 @@ def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
         return Verdict(_underfitting(losses, settings), longer=not losses.flat_for)
     text = "A good fit: there are no clear signs of overfitting or underfitting."
     return Verdict(text, longer=not losses.flat_for)
-
-
-def _diverged(losses: Losses, settings: Settings) -> str:
-    return (
-        f"Worse than guessing: the loss is {losses.best - losses.unigram:,.3f} nats per "
-        f"{settings.data.noun} above that of guessing by frequency. The run has diverged, or its "
-        f"learning rate is too high: train a new run with {lower_rate(settings.optim.lr)}."
-    )
-
-
-def _of_another_kind(noun: str) -> str:
-    return (
-        "The validation text is of another kind than the training text: its "
-        f"{noun}s have other frequencies. So its loss does not show how well the model fits. "
-        "Train a new run on a text whose parts are mixed, or of one kind."
-    )
 
 
 def _little_learned(losses: Losses, noun: str) -> Verdict:
@@ -180,9 +173,8 @@ def _risen(losses: Losses, more_dropout: str) -> str:
 
 
 def _memorized(losses: Losses, copied: float, more_dropout: str) -> str:
-    unseen = ""
-    if losses.gap < NARROW_GAP:
-        unseen = " The validation text seems to repeat it, so its loss does not show this."
+    repeats = " The validation text seems to repeat it, so its loss does not show this."
+    unseen = repeats if losses.gap < NARROW_GAP else ""
     return (
         f"Memorized: {copied:.0%} of a sample is one passage of the training text.{unseen} "
         f"Train a new run on more text, or with {more_dropout}."
@@ -190,9 +182,8 @@ def _memorized(losses: Losses, copied: float, more_dropout: str) -> str:
 
 
 def _underfitting(losses: Losses, settings: Settings) -> str:
-    flat = ""
-    if losses.flat_for:
-        flat = f", and has not fallen in the last {losses.flat_for} evaluations"
+    evaluations = f", and has not fallen in the last {losses.flat_for} evaluations"
+    flat = evaluations if losses.flat_for else ""
     return (
         f"Underfitting: the loss is as low on new text as on training text{flat}. "
         f"A larger model may learn more: --set model.hidden={2 * settings.model.hidden}."

@@ -1,10 +1,4 @@
-"""The process that trains a run, and so writes its directory.
-
-runs/20260131-101500-corpus/
-  config.yaml  overrides.yaml  run.json  metrics.csv
-  samples/step-00001000.txt
-  checkpoints/step-00001000.npz  best.json  last.json
-"""
+"""The process that trains a run, and so writes its directory (``docs/run-directory.md``)."""
 
 import contextlib
 import errno
