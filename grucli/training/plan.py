@@ -113,6 +113,11 @@ def make_plan(
     if not ranks.rank:  # which knows what the old weights have seen
         _check_prompt(settings, corpus, unseen)
     windows = fit_windows(splits.train, train.batch, train.window)
+    if ranks.size > windows.B:
+        raise UsageError(
+            f"{ranks.size} ranks cannot share {windows.B} streams: start at most {windows.B}, or "
+            "raise train.batch"
+        )
     budget, step_chars = Budget.of(train, windows.per_epoch), windows.B * windows.T
     val_chars = len(splits.val)
     plan = Plan(
@@ -121,7 +126,7 @@ def make_plan(
         splits=splits,
         windows=windows,
         counts=counts,
-        workers=_workers(train, windows.B, ranks),
+        workers=choose_workers(train.workers, len(ranks.share(windows.B)), ranks.local),
         budget=budget,
         eval_every=schedules.evaluation_interval(train, budget, step_chars, val_chars),
         products=_products(train),
@@ -146,14 +151,6 @@ def _check_memory(plan: Plan) -> None:
         f"training would need {plan.memory / 2**30:,.1f} GB of memory and this machine has "
         f"{machine / 2**30:,.1f}: {less}"
     )
-
-
-def _workers(train: Train, B: int, ranks: Ranks) -> int:
-    if ranks.size > B:
-        raise UsageError(
-            f"{ranks.size} ranks cannot share {B} streams: start at most {B}, or raise train.batch"
-        )
-    return choose_workers(train.workers, len(ranks.share(B)), ranks.local)
 
 
 def _products(train: Train) -> Backend:
