@@ -20,7 +20,7 @@ from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -37,9 +37,26 @@ UNUSED = 60 * 86400  # seconds without a new function after which a folder is re
 log = logging.getLogger(__name__)
 
 
+def select(wanted: Literal["auto"] | bool, cell: str, layers: int = 0) -> bool:
+    """Whether compiled functions are used; they are ready then.
+
+    Raises:
+        Unavailable: they are wanted, but cannot be used here.
+    """
+    if wanted is False:
+        return False
+    try:
+        prepare(cell, layers)
+    except Unavailable:
+        if wanted is True:
+            raise
+        return False
+    return True
+
+
 @cache
-def prepare(cell: str, dtype: str = "float32") -> None:
-    """Load the compiled functions for a cell, or compile them.
+def prepare(cell: str, layers: int = 0) -> None:
+    """Load the compiled functions for a cell, or compile them: for sampling if there are layers.
 
     Raises:
         Unavailable: Numba is not installed, or does not work here.
@@ -47,9 +64,9 @@ def prepare(cell: str, dtype: str = "float32") -> None:
     if find_spec("numba") is None:
         raise Unavailable("Numba is not installed")
     try:
-        folder, name = _folder(), f"{cell} {dtype}"
+        folder, name = _folder(), f"{cell} {layers}"
         if folder is None or name in _complete(folder):
-            _load(folder, cell, dtype)
+            _load(folder, cell, layers)
             return
         with _locked(folder):
             complete = _complete(folder)  # another process may have compiled it by now
@@ -57,16 +74,19 @@ def prepare(cell: str, dtype: str = "float32") -> None:
                 _empty(folder)
             if name not in complete:
                 log.info(FIRST)
-            _load(folder, cell, dtype)
+            _load(folder, cell, layers)
             _write_index(folder, complete | {name})
     except Exception as error:  # Numba has many, and each is a reason not to use it
         raise Unavailable(f"Numba does not work here: {error}") from error
 
 
-def _load(folder: Path | None, cell: str, dtype: str) -> None:
+def _load(folder: Path | None, cell: str, layers: int) -> None:
     compiler: Any = importlib.import_module("grucli.nn.compiled.compiler")
     compiler.folder = folder and str(folder)
-    importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell, dtype)
+    if layers:
+        importlib.import_module("grucli.nn.compiled.sampler").warm_up(cell, layers)
+    else:
+        importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell)
 
 
 def why_not_used(cell: str) -> str | None:

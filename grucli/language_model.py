@@ -29,14 +29,14 @@ import numpy.typing as npt
 from pydantic import ConfigDict, InstanceOf, with_config
 from typing_extensions import TypedDict, Unpack
 
-from grucli import evaluation
+from grucli import compilation, evaluation
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
-from grucli.nn.backend import LibraryName, select_float32
+from grucli.nn.backend import NUMPY, LibraryName, select_float32
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
@@ -71,12 +71,20 @@ class LanguageModel:
     data: Data = field(default_factory=Data)  # how the training text was read
     path: Path | None = None  # the checkpoint file, for display
     library: Literal["auto"] | LibraryName = "numpy"  # for products with many rows
+    compiled: bool = False  # whether loops are compiled, if Numba is installed
     unseen: Sequence[int] = ()  # ids of symbols in held-out text alone; they are new to ``encode``
 
     @cached_property
     def batch_model(self) -> Model:
         """The model for many samples or texts at a time; results differ only by rounding."""
-        return self.model.on(select_float32(self.library))
+        compiled = self.compiled and compilation.select("auto", self.model.cell)
+        return self.model.on(select_float32(self.library)._replace(compiled=compiled))
+
+    def _sampled_by(self, count: int) -> Model:
+        """The model for a number of samples."""
+        backend = NUMPY if count < MANY_SAMPLES else select_float32(self.library)
+        compiled = self.compiled and compilation.select("auto", self.model.cell, self.model.L)
+        return self.model.on(backend._replace(compiled=compiled))
 
     @property
     def parameters(self) -> int:
@@ -224,7 +232,7 @@ class LanguageModel:
             before = np.array([end])
         seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
         return Samples(
-            model=self.model if count < MANY_SAMPLES else self.batch_model,
+            model=self._sampled_by(count),
             vocabulary=self.vocabulary,
             counts=self.counts,
             prompt=before,

@@ -132,11 +132,17 @@ class Checkpoint:
         """The parts of the run's corpus, or of another text that is read in the same way."""
         return split(ids, self.settings.data, self.vocabulary.line_end)
 
-    def language_model(self, path: Path | None = None) -> LanguageModel:
+    def language_model(self, path: Path | None = None, *, compiled: bool = False) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
-        data, library = self.settings.data, self.settings.train.products
         return LanguageModel(
-            self.model, self.vocabulary, self.counts, data, path, library, self.unseen
+            self.model,
+            self.vocabulary,
+            self.counts,
+            self.settings.data,
+            path,
+            library=self.settings.train.products,
+            compiled=compiled and self.settings.train.compiled is not False,
+            unseen=self.unseen,
         )
 
     @property

@@ -241,7 +241,7 @@ class Run:
     @cached_property
     def lm(self) -> LanguageModel:
         """The model of ``checkpoint``."""
-        return self.checkpoint.language_model(self.file)
+        return self.checkpoint.language_model(self.file, compiled=True)
 
     def load(self) -> LanguageModel:
         """Load the model of the best checkpoint, as it is now."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
-from grucli.config import Data, Train, Values, resolve
+from grucli.config import Data, Train, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
@@ -19,8 +19,8 @@ from grucli.errors import (
     UsageError,
 )
 from grucli.files import Lock, temporary_for
-from grucli.run.records import OWN_FILES
 from grucli.run.run import Run
+from grucli.run.writer import NO_LINKS
 from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.space import Space
 from grucli.sweeps.study import Study
@@ -122,9 +122,14 @@ class Worker:
 
     def _new_session(self, trial: ClaimedTrial) -> Session:
         """The session of a new run; UsageError if it would not be what its values say."""
+        values = {**self.space.fixed, **trial.record.values}
+        minutes = values.get("train.minutes")
+        if minutes is not None:  # a checkpoint at each tenth; other budgets are evaluated there
+            often = min(Train().save_minutes, minutes / TENTHS)
+            values.setdefault("train.save_minutes", often)
         request = Request(
             self.sources,
-            values=_with_checkpoints({**self.space.fixed, **trial.record.values}),
+            values=values,
             origin=self.space.source,
             name=trial.path.name,
             runs_dir=trial.path.parent,
@@ -149,22 +154,12 @@ class Worker:
         return session
 
 
-def _with_checkpoints(values: Values) -> Values:
-    """The same settings, with a checkpoint at each tenth of a budget in minutes, if not less often.
-
-    With other budgets, the evaluations are at least as often.
-    """
-    minutes = values.get("train.minutes")
-    if minutes is None or "train.save_minutes" in values:
-        return values
-    return {**values, "train.save_minutes": min(Train().save_minutes, minutes / TENTHS)}
-
-
 def _run_exists(path: Path) -> bool:
     """Whether a run directory is there. Remains of one that was never complete are removed."""
-    own = OWN_FILES | {"lock", "samples", "checkpoints"}
     names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
-    if path.is_dir() and not (path.is_symlink() or (path / "run.json").exists() or {*names} - own):
+    if path.is_dir() and not (
+        path.is_symlink() or (path / "run.json").exists() or {*names} - NO_LINKS
+    ):
         shutil.rmtree(path)
     return path.exists()
 

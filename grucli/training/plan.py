@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, compilation, evaluation, threads
-from grucli.config import Settings, Train
+from grucli.config import Settings
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import unified
@@ -114,6 +114,11 @@ def make_plan(
     if not ranks.rank:  # which knows what the old weights have seen
         _check_prompt(settings, corpus, unseen)
     windows = fit_windows(splits.train, train.batch, train.window)
+    if ranks.size > windows.B:
+        raise UsageError(
+            f"{ranks.size} ranks cannot share {windows.B} streams: start at most {windows.B}, or "
+            "raise train.batch"
+        )
     budget, step_chars = Budget.of(train, windows.per_epoch), windows.B * windows.T
     val_chars = len(splits.val)
     plan = Plan(
@@ -122,7 +127,7 @@ def make_plan(
         splits=splits,
         windows=windows,
         counts=counts,
-        workers=_workers(train, windows.B, ranks),
+        workers=choose_workers(train.workers, len(ranks.share(windows.B)), ranks.local),
         budget=budget,
         eval_every=schedules.evaluation_interval(train, budget, step_chars, val_chars),
         products=_products(settings),
@@ -149,14 +154,6 @@ def _check_memory(plan: Plan) -> None:
     )
 
 
-def _workers(train: Train, B: int, ranks: Ranks) -> int:
-    if ranks.size > B:
-        raise UsageError(
-            f"{ranks.size} ranks cannot share {B} streams: start at most {B}, or raise train.batch"
-        )
-    return choose_workers(train.workers, len(ranks.share(B)), ranks.local)
-
-
 def _products(settings: Settings) -> Backend:
     train = settings.train
     try:
@@ -167,23 +164,14 @@ def _products(settings: Settings) -> Backend:
             'oneDNN is installed by `pip install ".[fast]"` (Linux on x86-64); --set '
             "train.products=auto --set train.precision=auto takes what is there"
         ) from None
-    return backend._replace(compiled=_compiles(train, settings.model.variant))
-
-
-def _compiles(train: Train, cell: str) -> bool:
-    """Whether what lies between the products is compiled; its functions are ready then."""
-    if train.compiled is False:
-        return False
     try:
-        compilation.prepare(cell)
+        compiled = compilation.select(train.compiled, settings.model.variant)
     except Unavailable as reason:
-        if train.compiled is True:
-            raise SettingsError(
-                f'train.compiled=true: {reason}; Numba is installed by `pip install ".[fast]"`; '
-                "--set train.compiled=auto takes what is there"
-            ) from None
-        return False
-    return True
+        raise SettingsError(
+            f'train.compiled=true: {reason}; Numba is installed by `pip install ".[fast]"`; '
+            "--set train.compiled=auto takes what is there"
+        ) from None
+    return backend._replace(compiled=compiled)
 
 
 def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | None) -> list[int]:

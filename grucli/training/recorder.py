@@ -168,9 +168,5 @@ class Recorder:
         self.unwritten.clear()
         self.run.drop_after(progress.step)
         note = WentBack(step=step, to=progress.step, lr_factor=progress.lr_factor, problem=problem)
-
-        def add() -> None:
-            notes = [*self.run.info.went_back, note]
-            self.run.update_info(went_back=[one.to_dict() for one in notes])
-
-        yield from self._write(add)
+        notes = [one.to_dict() for one in (*self.run.info.went_back, note)]
+        yield from self._write(partial(self.run.update_info, went_back=notes))

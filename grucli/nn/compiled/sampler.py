@@ -5,7 +5,7 @@ This is ``nn/stepper`` and ``Sampler.draw`` of ``sampling``, for many steps at o
 
 import math
 from collections.abc import Callable, Sequence
-from types import FunctionType
+from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -239,3 +239,12 @@ class CompiledStepper:
         arrays = (separator, *self.arrays, choice, uniform, ids, log_probs, layers)
         execute(lambda *_: self.generate(self.output.rows, *arrays), every)
         return ids, log_probs
+
+
+def warm_up(cell: str, layers: int) -> None:
+    """Sample once, so that the functions are compiled for this number of layers."""
+    model = Model(2, 2, layers, cell=cell)
+    stepper = CompiledStepper(model, 1, model.packed(1, backward=False))
+    stepper.begin(stepper.logits, stepper.state)
+    plain = SimpleNamespace(sharpness=1.0, temperature=1.0, top_k=None, top_p=None, never=None)
+    stepper.sample(plain, np.zeros((1, 1)))
