@@ -36,7 +36,7 @@ from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
-from grucli.nn.backend import NUMPY, LibraryName, select_float32
+from grucli.nn.backend import LibraryName, select_float32
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
@@ -45,6 +45,7 @@ from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
 LINES_AT_ONCE = 2**16  # lines that are held in memory and scored together
+LONG = 2**18  # characters from which loading compiled code takes less time than it saves
 WINDOW = 128  # characters whose states are computed at a time; it does not change the result
 
 
@@ -77,14 +78,12 @@ class LanguageModel:
     @cached_property
     def batch_model(self) -> Model:
         """The model for many samples or texts at a time; results differ only by rounding."""
-        compiled = self.compiled and compilation.select("auto", self.model.cell)
-        return self.model.on(select_float32(self.library)._replace(compiled=compiled))
+        return self.model.on(select_float32(self.library))
 
-    def _sampled_by(self, count: int) -> Model:
-        """The model for a number of samples."""
-        backend = NUMPY if count < MANY_SAMPLES else select_float32(self.library)
-        compiled = self.compiled and compilation.select("auto", self.model.cell, self.model.L)
-        return self.model.on(backend._replace(compiled=compiled))
+    def _compiled(self, model: Model, layers: int = 0) -> Model:
+        """The model with compiled loops, for sampling if there are layers; the same without."""
+        compiled = self.compiled and compilation.select("auto", model.cell, layers)
+        return model.on(model.backend._replace(compiled=compiled))
 
     @property
     def parameters(self) -> int:
@@ -232,7 +231,9 @@ class LanguageModel:
             before = np.array([end])
         seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
         return Samples(
-            model=self._sampled_by(count),
+            model=self._compiled(
+                self.model if count < MANY_SAMPLES else self.batch_model, self.model.L
+            ),
             vocabulary=self.vocabulary,
             counts=self.counts,
             prompt=before,
@@ -337,7 +338,8 @@ class LanguageModel:
         if len(ids) < least:
             return score
         cores = available_cores() if workers is None else workers
-        return score + evaluation.evaluate(self.batch_model, ids, cores, stop, begins=begins)
+        model = self.batch_model if len(ids) < LONG else self._compiled(self.batch_model)
+        return score + evaluation.evaluate(model, ids, cores, stop, begins=begins)
 
     def _ids_and_charge(
         self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int

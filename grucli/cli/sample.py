@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from grucli.run.run import load
 from grucli.sampling import Samples
 
 LONGEST_PROMPT = 2**22  # bytes
+FEW = 20_000  # characters up to which loading compiled code takes more time than it saves
 MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes of memory
 
 
@@ -41,6 +43,8 @@ def sample(
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     lm = load(run)
+    if count * length < FEW:
+        lm = replace(lm, compiled=False)
     samples = _begin(
         lm,
         prompt_file or "--prompt",

@@ -27,7 +27,8 @@ def backward(multiply_a, reset_mask, h, a, dh, dh_next, s):
         for i in range(s.shape[1]):
             a[t, i] = (dh_next[i] + dh[t, i]) * (one - h[t + 1, i] * h[t + 1, i])  # (1)
         run(multiply_a, t)
-        dh_next[:] = s[0]  # route 1, recurrent: da W_h^T
+        for i in range(s.shape[1]):
+            dh_next[i] = s[0, i]  # route 1, recurrent: da W_h^T
         mask(reset_mask, t, dh_next, dh_next)
 
 

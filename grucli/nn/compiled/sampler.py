@@ -26,18 +26,39 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids
 
 
+ONE = 0x3F800000  # the bits of 1 in float32
+
+
 @compiled
-def _keep_most_probable_(p, top_k, top_p):
-    """Set all weights to zero but the largest ``top_k``, and those that reach ``top_p``."""
-    order = np.argsort(-p, kind="mergesort")
-    p[order[top_k:]] = 0
-    if top_p < 1:
-        sum_, enough = total(p), p.dtype.type(0)
-        for k in range(len(p)):
-            weight = p[order[k]]
-            if k > 0 and enough >= top_p * sum_:
-                p[order[k]] = 0
-            enough += weight
+def _measure(p, bits, least, counts):
+    """The sum of the weights whose bits are at least ``least``, or their number."""
+    result = p.dtype.type(0)
+    for j in range(len(p)):
+        if bits[j] >= least:
+            result += p.dtype.type(1) if counts else p[j]
+    return result
+
+
+@compiled
+def _keep_most_probable_(p, enough, counts):
+    """Set all weights (V,) in [0, 1] to zero but the largest, whose sum or number is ``enough``.
+
+    Positive numbers are ordered as their bits are, so that the least weight is found by bisection.
+    """
+    bits = p.view(np.int32)
+    least, above = 0, ONE + 1
+    while above - least > 1:
+        middle = (least + above) // 2
+        if _measure(p, bits, middle, counts) >= enough:
+            least = middle
+        else:
+            above = middle
+    kept = _measure(p, bits, above, counts)
+    for j in range(len(p)):
+        if bits[j] < least or (bits[j] == least and kept >= enough and kept > 0):
+            p[j] = 0
+        elif bits[j] == least:  # of equal ones, the first
+            kept += p.dtype.type(1) if counts else p[j]
 
 
 @compiled
@@ -51,7 +72,8 @@ def choose(c, p, uniform, choice):
     for j in range(V):
         p[j] = exp(c[j] - high)
     log_sum = math.log(total(p)) + high
-    p[:] = c
+    for j in range(V):
+        p[j] = c[j]
     if never >= 0:
         p[never] = -np.inf
         high = largest(p)
@@ -62,8 +84,10 @@ def choose(c, p, uniform, choice):
         return id_, c[id_] - log_sum
     for j in range(V):
         p[j] = exp((p[j] - high) * sharpness)
-    if top_k < V or top_p < 1:
-        _keep_most_probable_(p, top_k, top_p)
+    if top_k < V:
+        _keep_most_probable_(p, np.float32(top_k), True)
+    if top_p < 1:
+        _keep_most_probable_(p, top_p * total(p), False)
     whole = 0.0
     for j in range(V):
         whole += p[j]
@@ -84,11 +108,13 @@ def project(ids, separator, table, rows, a, b, states):
     H = states.shape[2] // B
     for i in range(B):
         if ids[i] == separator:
-            states[:, 0, i * H : i * H + H] = 0
+            for part in range(len(states)):
+                states[part, 0, i * H : i * H + H] = 0
     if len(rows) == 0:  # the first layer
         for g in range(len(a)):
             for i in range(B):
-                a[g, 0, i * H : i * H + H] = table[g, ids[i]]
+                for j in range(H):
+                    a[g, 0, i * H + j] = table[g, ids[i], j]
         return
     run(rows, 0)
     for g in range(len(a)):
@@ -104,7 +130,9 @@ def _generate(output, separator, table, c, b_c, p, choice, uniform, ids, log_pro
         for rows, a, b, states, forward_arguments in layers:
             project(ids[k], separator, table, rows, a, b, states)
             forward(*forward_arguments)  # noqa: F821 - that of the cell
-            states[:, 0] = states[:, 1]
+            for part in range(len(states)):
+                for i in range(states.shape[2]):
+                    states[part, 0, i] = states[part, 1, i]
         run(output, 0)
         for i in range(len(c)):
             for j in range(len(b_c)):
