@@ -97,10 +97,8 @@ def evaluate(
 
     A model of documents reads its separator before the text (N,), unless no document ``begins``
     there, and predicts all N >= 1 characters. Others read the first character and predict the rest,
-    so N >= 2. ``part`` (k, n) is part k of n of the text; the scores of all parts add up.
-
-    Raises:
-        Stopped: ``stop``, which is called repeatedly, returned true.
+    so N >= 2. ``part`` (k, n) is part k of n of the text; the scores of all parts add up. When
+    ``stop`` returns true, ``Stopped`` is raised.
     """
     ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)

@@ -1,6 +1,7 @@
 """Samples of a model: several at a time as one batch, as ids and as texts."""
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -52,16 +53,13 @@ class Sampler:
     never: int | None = None  # the id of a character that is never chosen
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise ArgumentError(
-                "temperature", f"must be 0 or above, not {self.temperature}; 0.8 is usual"
-            )
-        if self.top_k is not None and self.top_k < 1:
-            raise ArgumentError("top_k", f"must be 1 or above, not {self.top_k}; 40 is usual")
-        if self.top_p is not None and not 0 < self.top_p <= 1:
-            raise ArgumentError(
-                "top_p", f"must be above 0 and at most 1, not {self.top_p}; 0.95 is usual"
-            )
+        heat, k, p = self.temperature, self.top_k, self.top_p
+        if not (math.isfinite(heat) and heat >= 0):
+            raise ArgumentError("temperature", f"must be 0 or above, not {heat}; 0.8 is usual")
+        if k is not None and k < 1:
+            raise ArgumentError("top_k", f"must be 1 or above, not {k}; 40 is usual")
+        if p is not None and not 0 < p <= 1:
+            raise ArgumentError("top_p", f"must be above 0 and at most 1, not {p}; 0.95 is usual")
 
     @cached_property
     def _sharpness(self) -> Array:
@@ -180,7 +178,7 @@ class StopFilter:
     """Passes a text on up to the first of some stop texts, and leaves that one out."""
 
     def __init__(self, stops: Sequence[bytes]) -> None:
-        self.stops = stops
+        self.stops, self.pattern = stops, re.compile(b"|".join(map(re.escape, stops)))
         self.held = b""  # text that may turn out to be the start of a stop text
         self.stopped = False
 
@@ -191,10 +189,9 @@ class StopFilter:
         if self.stopped:
             return b""
         self.held += piece
-        starts = [start for stop in self.stops if (start := self.held.find(stop)) >= 0]
-        if starts:
+        if first := self.pattern.search(self.held):
             self.stopped = True
-            return self._pass_on(min(starts))
+            return self._pass_on(first.start())
         return self._pass_on(len(self.held) - self._undecided())
 
     def end(self) -> bytes:

@@ -22,10 +22,8 @@ def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> flo
     repeated: set[bytes] = set()
     for chunk in chunks(splits.train[-SEARCHED:]):
         repeated |= wanted.intersection(vocabulary.decode(chunk).split(b"\n"))
-    lengths = [(len(line), line in repeated) for line in held_out if line in wanted]
-    return sum(length for length, is_repeated in lengths if is_repeated) / (
-        sum(map(len, held_out)) or 1
-    )
+    length = sum(len(line) for line in held_out if line in repeated)
+    return length / (sum(map(len, held_out)) or 1)
 
 
 def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:

@@ -54,11 +54,6 @@ class Losses:
         return self.val[-1] - self.best
 
     @property
-    def diverged(self) -> bool:
-        """Whether training has made the model worse than one that knows nothing."""
-        return min(self.train, self.best) > self.uniform + WORSE
-
-    @property
     def falling(self) -> bool:
         """Whether the validation loss fell at the last evaluation."""
         return len(self.val) > 1 and self.val[-2] - self.val[-1] > WORTH_MENTIONING
@@ -101,7 +96,7 @@ def about_dropout(model: Model, curves: Sequence[Curve]) -> list[str]:
 def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
     """Say what losses mean, and what to change; a sample ``copied`` this share of itself."""
     noun, dropout = settings.data.noun, settings.model.dropout
-    if losses.diverged:
+    if min(losses.train, losses.best) > losses.uniform + WORSE:
         return Verdict(
             f"Worse than guessing: the loss is {losses.best - losses.unigram:,.3f} nats per {noun} "
             "above that of guessing by frequency. The run has diverged, or its learning rate is "
