@@ -170,3 +170,14 @@ def _reason(error: BaseException) -> str:
     if isinstance(cause, RuntimeError):
         return "its tables are those of another version of Optuna"
     return f"cannot be used ({type(getattr(cause, 'orig', None) or cause).__name__})"
+
+
+# ---- either
+
+
+def connect(folder: Path, url: str | None) -> tuple[str, BaseStorage | None]:
+    """The name of the storage, for messages, and the database if it is one."""
+    if url is None:
+        return str(folder / JOURNAL), None
+    with quietly(storage_name := without_password(url)):
+        return storage_name, open_database(url)

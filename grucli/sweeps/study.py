@@ -23,14 +23,7 @@ from grucli.config import INFLUENCES
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.sweeps.space import Space, from_json, from_optuna, to_json
-from grucli.sweeps.storage import (
-    JOURNAL,
-    WaitingLock,
-    journal,
-    open_database,
-    quietly,
-    without_password,
-)
+from grucli.sweeps.storage import JOURNAL, WaitingLock, connect, journal, quietly
 from grucli.sweeps.summary import TENTHS, Summary, TrialRecord, by_result, minutes_of_training
 
 DEFINITION = "grucli"  # the attribute of a study that says what all of its workers agree on
@@ -62,7 +55,7 @@ class Study:
     @classmethod
     def create(cls, folder: Path, url: str | None, space: Space, text: str) -> "Study":
         """Make a study on a text with this SHA-256, or join it if it is there."""
-        storage_name, storage = _connect(folder, url)
+        storage_name, storage = connect(folder, url)
         _make_folder(folder)
         with quietly(storage_name), WaitingLock(folder / LOCK) as lock:
             if Lock(lock.path).is_free():
@@ -92,7 +85,7 @@ class Study:
     @classmethod
     def open(cls, folder: Path, url: str | None) -> "Study":
         """Open a study that exists, to read it; CheckpointError if there is none."""
-        storage_name, storage = _connect(folder, url)
+        storage_name, storage = connect(folder, url)
         _check_files(folder)
         if url is None and not (folder / JOURNAL).is_file():
             raise CheckpointError(
@@ -162,14 +155,6 @@ class Study:
 
 
 # ---- the folder
-
-
-def _connect(folder: Path, url: str | None) -> tuple[str, BaseStorage | None]:
-    """The name of the storage, for messages, and the database if it is one."""
-    if url is None:
-        return str(folder / JOURNAL), None
-    with quietly(storage_name := without_password(url)):
-        return storage_name, open_database(url)
 
 
 def _make_folder(folder: Path) -> None:

@@ -10,14 +10,7 @@ from grucli.config import Data, Train, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.corpus import read as read_corpus
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.errors import (
-    CheckpointError,
-    DivergedError,
-    GrucliError,
-    RunError,
-    SettingsError,
-    UsageError,
-)
+from grucli.errors import DivergedError, GrucliError, RunError, UsageError
 from grucli.files import Lock, temporary_for
 from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
@@ -85,16 +78,17 @@ class Worker:
     def _train(
         self, trial: ClaimedTrial, stop: Callable[[], bool]
     ) -> Generator[SweepEvent, None, None]:
-        exists, saved, damage = _run_exists(trial.path), None, None
+        exists, saved, foreign, damage = _run_exists(trial.path), None, None, None
         with suppress(GrucliError):  # resuming will find another checkpoint, or say what is wrong
             saved = Run(trial.path).checkpoints.pointer("last")
         step = None if saved is None else saved.step
+        values = {**self.study.definition["fixed"], **trial.record.values}
         try:
-            values = {**self.study.definition["fixed"], **trial.record.values}
-            if exists and (why := why_foreign(trial.path, self.study.folder_id, values)):
-                raise UsageError(f"{why}; move it away, or choose another name with --name")
-        except (CheckpointError, SettingsError) as problem:
+            foreign = why_foreign(trial.path, self.study.folder_id, values) if exists else None
+        except UsageError as problem:
             damage = str(problem)
+        if foreign:
+            raise UsageError(f"{foreign}; move it away, or choose another name with --name")
         yield TrialBegun(trial.record.number, trial.record.values, step)
         if not trial.begin(step):
             trial.refuse("failed", "its workers died again and again; is there too little memory?")
@@ -156,10 +150,9 @@ class Worker:
 
 def _run_exists(path: Path) -> bool:
     """Whether a run directory is there. Remains of one that was never complete are removed."""
-    names = [temporary_for(file.name) or file.name for file in path.rglob("*")]
-    if path.is_dir() and not (
-        path.is_symlink() or (path / "run.json").exists() or {*names} - NO_LINKS
-    ):
+    names = {temporary_for(file.name) or file.name for file in path.rglob("*")}
+    own = not path.is_symlink() and names <= NO_LINKS
+    if path.is_dir() and own and not (path / "run.json").exists():
         shutil.rmtree(path)
     return path.exists()
 

@@ -17,13 +17,7 @@ from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import unified
 from grucli.data.windows import Splits, Windows, count_symbols, fit_windows, split
-from grucli.errors import (
-    CheckpointError,
-    CorpusError,
-    SettingsError,
-    UnknownCharacterError,
-    UsageError,
-)
+from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.backend import NUMPY, Backend, fingerprint, select
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
 from grucli.nn.onednn import Unavailable
@@ -115,7 +109,7 @@ def make_plan(
         _check_prompt(settings, corpus, unseen)
     windows = fit_windows(splits.train, train.batch, train.window)
     if ranks.size > windows.B:
-        raise UsageError(
+        raise SettingsError(
             f"{ranks.size} ranks cannot share {windows.B} streams: start at most {windows.B}, or "
             "raise train.batch"
         )
