@@ -37,7 +37,9 @@ UNUSED = 60 * 86400  # seconds without a new function after which a folder is re
 log = logging.getLogger(__name__)
 
 
-def select(wanted: Literal["auto"] | bool, cell: str, layers: int = 0) -> bool:
+def select(
+    wanted: Literal["auto"] | bool, cell: str, layers: int = 0, dtype: str = "float32"
+) -> bool:
     """Whether compiled functions are used; they are ready then.
 
     Raises:
@@ -46,7 +48,7 @@ def select(wanted: Literal["auto"] | bool, cell: str, layers: int = 0) -> bool:
     if wanted is False:
         return False
     try:
-        prepare(cell, layers)
+        prepare(cell, layers, dtype)
     except Unavailable:
         if wanted is True:
             raise
@@ -55,7 +57,7 @@ def select(wanted: Literal["auto"] | bool, cell: str, layers: int = 0) -> bool:
 
 
 @cache
-def prepare(cell: str, layers: int = 0) -> None:
+def prepare(cell: str, layers: int = 0, dtype: str = "float32") -> None:
     """Load the compiled functions for a cell, or compile them: for sampling if there are layers.
 
     Raises:
@@ -64,9 +66,9 @@ def prepare(cell: str, layers: int = 0) -> None:
     if find_spec("numba") is None:
         raise Unavailable("Numba is not installed")
     try:
-        folder, name = _folder(), f"{cell} {layers}"
+        folder, name = _folder(), f"{cell} {layers} {dtype}"
         if folder is None or name in _complete(folder):
-            _load(folder, cell, layers)
+            _load(folder, cell, layers, dtype)
             return
         with _locked(folder):
             complete = _complete(folder)  # another process may have compiled it by now
@@ -74,19 +76,19 @@ def prepare(cell: str, layers: int = 0) -> None:
                 _empty(folder)
             if name not in complete:
                 log.info(FIRST)
-            _load(folder, cell, layers)
+            _load(folder, cell, layers, dtype)
             _write_index(folder, complete | {name})
     except Exception as error:  # Numba has many, and each is a reason not to use it
         raise Unavailable(f"Numba does not work here: {error}") from error
 
 
-def _load(folder: Path | None, cell: str, layers: int) -> None:
+def _load(folder: Path | None, cell: str, layers: int, dtype: str) -> None:
     compiler: Any = importlib.import_module("grucli.nn.compiled.compiler")
     compiler.folder = folder and str(folder)
     if layers:
         importlib.import_module("grucli.nn.compiled.sampler").warm_up(cell, layers)
     else:
-        importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell)
+        importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell, dtype)
 
 
 def why_not_used(cell: str) -> str | None:

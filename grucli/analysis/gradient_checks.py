@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli import config
+from grucli import compilation, config
 from grucli.analysis.mistakes import find_mistake, make_mistake
 from grucli.arguments import FilePath, checked
 from grucli.data.windows import fit_windows
@@ -113,10 +113,10 @@ def check_settings(
     """
     settings = settings_of(values)
     variant = settings.model.variant
-    backends = [] if products is None else precisions(products)
+    backends = [] if products is None else precisions(products, variant)
     wrong = None if mistake is None else find_mistake(variant, mistake)
     with nullcontext() if wrong is None else make_mistake(wrong):
-        rows = list(_of_settings(settings))
+        rows = list(_of_settings(settings, compiled=wrong is None))
         if backends:
             rows += check_training(_toy_step(settings), backends)
     report = Report(rows)
@@ -139,17 +139,29 @@ def settings_of(values: config.Values) -> config.Settings:
     return config.resolve([("--set", values)], config.Settings(model=BASE))
 
 
-def _of_settings(settings: config.Settings) -> Sections:
-    model = settings.model
-    return gradcheck.check_all(
+def _of_settings(settings: config.Settings, *, compiled: bool) -> Sections:
+    model, kind = settings.model, _kind(settings)
+    yield from gradcheck.check_all(
         hidden=model.hidden,
         layers=model.layers,
         dropout=model.dropout,
-        cell=model.variant,
         recurrent=model.weight_dropout,
-        documents=settings.data.documents is not None,
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
+        **kind,
     )
+    if compiled and _compiles(model.variant):
+        yield from gradcheck.check_compiled(
+            *gradcheck.toy(V, H, model.layers, T, B, model.dropout, seed=0, **kind)
+        )
+
+
+def _kind(settings: config.Settings) -> dict[str, Any]:
+    documents = settings.data.documents is not None
+    return {"cell": settings.model.variant, "documents": documents}
+
+
+def _compiles(cell: str) -> bool:
+    return compilation.select("auto", cell, dtype="float64")
 
 
 # ---- a trained model
@@ -169,9 +181,9 @@ def check_run(
         UnknownCharacterError: the text has characters that the model never saw.
         UsageError: these products are not available on this machine.
     """
-    backends = [] if products is None else precisions(products)
     run = Run.open(path)
     checkpoint, ids = run.checkpoint, run.ids(text)
+    backends = [] if products is None else precisions(products, checkpoint.model.cell)
     report = Report(list(_of_checkpoint(checkpoint, ids, backends, own=text is None)))
     if not report.undecided:
         return report
@@ -183,7 +195,10 @@ def _of_checkpoint(
     checkpoint: Checkpoint, ids: Ids, backends: Sequence[Backend], *, own: bool
 ) -> Sections:
     model = checkpoint.model.astype(np.float64)
-    yield from gradcheck.check_trained(model, window_of(ids, checkpoint.state), ENTRIES)
+    window = window_of(ids, checkpoint.state)
+    yield from gradcheck.check_trained(model, window, ENTRIES)
+    if _compiles(model.cell):
+        yield from gradcheck.check_compiled(model, window)
     if backends:
         text = checkpoint.splits(ids).train if own else ids
         yield from check_training(next_step(checkpoint, text, resumes=own), backends)
@@ -227,23 +242,22 @@ class Step:
         )
 
 
-def precisions(library: LibraryName) -> list[Backend]:
-    """The products of a library in each precision that this processor has."""
+def precisions(library: LibraryName, cell: str) -> list[Backend]:
+    """The products of a library in each precision that this processor has, also compiled."""
     try:
         available = [select(library, "float32")]
     except Unavailable as reason:
         raise UsageError(f"--products {library}: {reason}") from None
     with suppress(Unavailable):
         available.append(select(library, "bfloat16"))
-    return available
+    compiled = [backend._replace(compiled=True) for backend in available]
+    return available + compiled * compilation.select("auto", cell)
 
 
 def _toy_step(settings: config.Settings) -> Step:
     """A step of training with random weights."""
-    size, documents = settings.model, settings.data.documents is not None
-    model, window = gradcheck.toy(
-        V, H, size.layers, T, B, 0.0, seed=0, cell=size.variant, documents=documents
-    )
+    size = settings.model
+    model, window = gradcheck.toy(V, H, size.layers, T, B, 0.0, seed=0, **_kind(settings))
     window = replace(window, state=window.state.astype(np.float32))
     dropout = Dropout(size.dropout, (0,), size.weight_dropout)
     return Step(model.astype(np.float32), window, dropout, PROCESSES)

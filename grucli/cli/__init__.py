@@ -138,6 +138,7 @@ def main(args: list[str] | None = None) -> None:
     debug = "--debug" in args
     command_line[:] = ["grucli", *args]
     render.use_utf8()
+    render.show_log()
     try:
         with _ended_by_signals():
             words = [arg for arg in args if arg != "--debug"]

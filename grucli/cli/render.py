@@ -280,9 +280,9 @@ class _Log(logging.Handler):
         say(record.getMessage())
 
 
-def show_log() -> None:
+def show_log(*, quiet: bool = False) -> None:
     log = logging.getLogger("grucli")
-    log.setLevel(logging.INFO)
+    log.setLevel(logging.WARNING if quiet else logging.INFO)
     log.handlers = [_Log()]
 
 

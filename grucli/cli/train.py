@@ -69,8 +69,8 @@ def train(
 
 
 def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
+    render.show_log(quiet=quiet)
     if not quiet:
-        render.show_log()
         narrate.say_reading(asked.sources)
     with closing(prepare(asked, ranks)) as session:
         narrate.show_plan(session, quiet)

@@ -454,6 +454,15 @@ def check_trained(model: Model, window: Window, entries: int) -> Sections:
     )
 
 
+def check_compiled(model: Model, window: Window) -> Sections:
+    """Compare the results of compiled loops with those of plain ones, which other checks prove."""
+    title = f"compiled loops against plain ones, entry by entry: {sizes(model, window)}"
+    compiled = both_passes(model.on(model.backend._replace(compiled=True)), window)
+    for name, plain in both_passes(model, window).items():
+        error = float(np.abs(compiled[name] - plain).max() / max(np.abs(plain).max(), TINY))
+        yield title, Row(name, plain.shape, "all entries", error, vanishes=not plain.any())
+
+
 def in_sections(sections: Mapping[str, Iterable[Row]]) -> Sections:
     """The rows, each with the title of its section."""
     return ((title, row) for title, rows in sections.items() for row in rows)

@@ -48,7 +48,7 @@ COMPILED = Kernels(
 )
 
 
-def warm_up(name: str, dtype: str = "float32") -> None:
+def warm_up(name: str, dtype: str) -> None:
     """Use all functions of a cell once, so that they are compiled for numbers of this type."""
     T = B = D = H = 2
     cell = COMPILED.cells[name]

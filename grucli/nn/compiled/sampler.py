@@ -25,7 +25,6 @@ from grucli.nn.onednn import address
 from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids
 
-
 ONE = 0x3F800000  # the bits of 1 in float32
 
 
