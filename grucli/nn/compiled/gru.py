@@ -11,41 +11,74 @@ from grucli.nn.compiled.loop import Arguments, CompiledCell, each_step, flat, ma
 from grucli.nn.params import Array
 
 
+# ---- the passes over the numbers of one step; each is vectorized by itself
+
+
+@compiled
+def gates(z, r, s_z, s_r, h_prev, rh):
+    for i in range(len(z)):
+        z[i] = sigmoid(z[i] + s_z[i])  # (1)
+        r[i] = sigmoid(r[i] + s_r[i])  # (2)
+        rh[i] = r[i] * h_prev[i]
+
+
+@compiled
+def new_state(n, s_n, z, h_prev, h):
+    for i in range(len(n)):
+        n[i] = tanh(n[i] + s_n[i])  # (3)
+    for i in range(len(n)):
+        h[i] = h_prev[i] + z[i] * (n[i] - h_prev[i])  # (4)
+
+
+@compiled
+def new_state_backward(dh, dh_next, h_prev, z, r, n):
+    one = z.dtype.type(1)
+    for i in range(len(z)):
+        d = dh_next[i] + dh[i]
+        dh[i] = r[i] * h_prev[i]  # r h, saved for the gradient of W_hn
+        dn = d * z[i]  # (4) dn = dh * z
+        keep = one - z[i]
+        dh_next[i] = d * keep  # route 1, direct: dh * (1 - z)
+        z[i] = keep * (n[i] - h_prev[i]) * dn  # (4) (1) dz~ = dh * (n - h_{t-1}) * z (1 - z)
+        n[i] = dn * (one - n[i] * n[i])  # (3) dn~ = dn * (1 - n^2)
+
+
+@compiled
+def reset_backward(dh_next, s_n, h_prev, r):
+    one = r.dtype.type(1)
+    for i in range(len(r)):
+        drh = s_n[i] * r[i]  # (3) d(r h) * r
+        dh_next[i] += drh  # route 3, candidate
+        r[i] = drh * h_prev[i] * (one - r[i])  # (2) dr~ = d(r h) * h_{t-1} * r (1 - r)
+
+
+@compiled
+def add_gates(dh_next, s_z, s_r):
+    for i in range(len(dh_next)):
+        dh_next[i] += s_z[i] + s_r[i]  # routes 2, update, and 4, reset
+
+
+# ---- the loops
+
+
 @compiled
 def forward(multiply_zr, multiply_n, reset_mask, h, before, z, r, n, s, rh):
     for t in range(len(z)):
         mask(reset_mask, t, h[t], before[t])
         run(multiply_zr, t)
-        for i in range(len(rh)):
-            z[t, i] = sigmoid(z[t, i] + s[0, i])  # (1)
-            r[t, i] = sigmoid(r[t, i] + s[1, i])  # (2)
-            rh[i] = r[t, i] * before[t, i]
+        gates(z[t], r[t], s[0], s[1], before[t], rh)
         run(multiply_n, t)
-        for i in range(len(rh)):
-            n[t, i] = tanh(n[t, i] + s[2, i])  # (3)
-            h[t + 1, i] = before[t, i] + z[t, i] * (n[t, i] - before[t, i])  # (4)
+        new_state(n[t], s[2], z[t], before[t], h[t + 1])
 
 
 @compiled
 def backward(multiply_n, multiply_zr, reset_mask, before, z, r, n, dh, dh_next, s):
-    one = z.dtype.type(1)
     for t in range(len(z) - 1, -1, -1):
-        for i in range(len(dh_next)):
-            d = dh_next[i] + dh[t, i]
-            dh[t, i] = r[t, i] * before[t, i]  # r h, saved for the gradient of W_hn
-            dn = d * z[t, i]  # (4) dn = dh * z
-            keep = one - z[t, i]
-            dh_next[i] = d * keep  # route 1, direct: dh * (1 - z)
-            z[t, i] = keep * (n[t, i] - before[t, i]) * dn  # (4) (1) dz~
-            n[t, i] = dn * (one - n[t, i] * n[t, i])  # (3) dn~
+        new_state_backward(dh[t], dh_next, before[t], z[t], r[t], n[t])
         run(multiply_n, t)
-        for i in range(len(dh_next)):
-            drh = s[2, i] * r[t, i]  # (3) d(r h) * r
-            dh_next[i] += drh  # route 3, candidate
-            r[t, i] = drh * before[t, i] * (one - r[t, i])  # (2) dr~
+        reset_backward(dh_next, s[2], before[t], r[t])
         run(multiply_zr, t)
-        for i in range(len(dh_next)):
-            dh_next[i] += s[0, i] + s[1, i]  # routes 2, update, and 4, reset
+        add_gates(dh_next, s[0], s[1])
         mask(reset_mask, t, dh_next, dh_next)
 
 

@@ -11,38 +11,71 @@ from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
 
+# ---- the passes over the numbers of one step; each is vectorized by itself
+
+
+@compiled
+def gates(z, r, u, s_z, s_r, s_n, b_u):
+    for i in range(len(z)):
+        z[i] = sigmoid(z[i] + s_z[i])  # (1)
+        r[i] = sigmoid(r[i] + s_r[i])  # (2)
+        u[i] = s_n[i] + b_u[i]  # (3)
+
+
+@compiled
+def new_state(n, r, u, z, h_prev, h):
+    for i in range(len(n)):
+        n[i] = tanh(n[i] + r[i] * u[i])  # (4)
+    for i in range(len(n)):
+        h[i] = h_prev[i] + z[i] * (n[i] - h_prev[i])  # (5)
+
+
+@compiled
+def new_state_backward(dh, dh_next, h_prev, z, n):
+    one = z.dtype.type(1)
+    for i in range(len(z)):
+        d = dh_next[i] + dh[i]
+        dn = d * z[i]  # (5) dn = dh * z
+        keep = one - z[i]
+        dh_next[i] = d * keep  # route 1, direct: dh * (1 - z)
+        z[i] = keep * (n[i] - h_prev[i]) * dn  # (5) (1) dz~ = dh * (n - h_{t-1}) * z (1 - z)
+        n[i] = dn * (one - n[i] * n[i])  # (4) dn~ = dn * (1 - n^2)
+
+
+@compiled
+def reset_backward(n, r, u):
+    one = r.dtype.type(1)
+    for i in range(len(r)):
+        du = n[i] * r[i]  # (4) du = dn~ * r
+        r[i] = (one - r[i]) * u[i] * du  # (4) (2) dr~ = dn~ * u * r (1 - r)
+        u[i] = du
+
+
+@compiled
+def add_gates(dh_next, s_z, s_r, s_n):
+    for i in range(len(dh_next)):
+        dh_next[i] += s_z[i] + s_r[i] + s_n[i]  # routes 2, update, 4, reset, and 3, candidate
+
+
+# ---- the loops
+
+
 @compiled
 def forward(multiply_h, reset_mask, h, before, z, r, n, u, s, b_u):
     for t in range(len(z)):
         mask(reset_mask, t, h[t], before[t])
         run(multiply_h, t)
-        for i in range(len(b_u)):
-            z[t, i] = sigmoid(z[t, i] + s[0, i])  # (1)
-            r[t, i] = sigmoid(r[t, i] + s[1, i])  # (2)
-            u[t, i] = s[2, i] + b_u[i]  # (3)
-        for i in range(len(b_u)):
-            n[t, i] = tanh(n[t, i] + r[t, i] * u[t, i])  # (4)
-            h[t + 1, i] = before[t, i] + z[t, i] * (n[t, i] - before[t, i])  # (5)
+        gates(z[t], r[t], u[t], s[0], s[1], s[2], b_u)
+        new_state(n[t], r[t], u[t], z[t], before[t], h[t + 1])
 
 
 @compiled
 def backward(multiply, reset_mask, before, z, r, n, u, dh, dh_next, s):
-    one = z.dtype.type(1)
     for t in range(len(z) - 1, -1, -1):
-        for i in range(len(dh_next)):
-            d = dh_next[i] + dh[t, i]
-            dn = d * z[t, i]  # (5) dn = dh * z
-            keep = one - z[t, i]
-            dh_next[i] = d * keep  # route 1, direct: dh * (1 - z)
-            z[t, i] = keep * (n[t, i] - before[t, i]) * dn  # (5) (1) dz~
-            n[t, i] = dn * (one - n[t, i] * n[t, i])  # (4) dn~
-        for i in range(len(dh_next)):
-            du = n[t, i] * r[t, i]  # (4) du = dn~ * r
-            r[t, i] = (one - r[t, i]) * u[t, i] * du  # (4) (2) dr~
-            u[t, i] = du
+        new_state_backward(dh[t], dh_next, before[t], z[t], n[t])
+        reset_backward(n[t], r[t], u[t])
         run(multiply, t)
-        for i in range(len(dh_next)):
-            dh_next[i] += s[0, i] + s[1, i] + s[2, i]  # routes 2, update, 4, reset, 3, candidate
+        add_gates(dh_next, s[0], s[1], s[2])
         mask(reset_mask, t, dh_next, dh_next)
 
 

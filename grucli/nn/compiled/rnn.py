@@ -11,24 +11,38 @@ from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
 
+# ---- the passes over the numbers of one step; each is vectorized by itself
+
+
+@compiled
+def new_state(a, s, h):
+    for i in range(len(a)):
+        h[i] = tanh(a[i] + s[i])  # (1)
+
+
+@compiled
+def new_state_backward(dh, dh_next, h, a):
+    one = h.dtype.type(1)
+    for i in range(len(h)):
+        a[i] = (dh_next[i] + dh[i]) * (one - h[i] * h[i])  # (1) da = dh * (1 - h^2)
+
+
+# ---- the loops
+
+
 @compiled
 def forward(multiply_h, reset_mask, h, before, a, s):
     for t in range(len(a)):
         mask(reset_mask, t, h[t], before[t])
         run(multiply_h, t)
-        for i in range(s.shape[1]):
-            h[t + 1, i] = tanh(a[t, i] + s[0, i])  # (1)
+        new_state(a[t], s[0], h[t + 1])
 
 
 @compiled
-def backward(multiply_a, reset_mask, h, a, dh, dh_next, s):
-    one = a.dtype.type(1)
+def backward(multiply_a, reset_mask, h, a, dh, dh_next):
     for t in range(len(a) - 1, -1, -1):
-        for i in range(s.shape[1]):
-            a[t, i] = (dh_next[i] + dh[t, i]) * (one - h[t + 1, i] * h[t + 1, i])  # (1)
-        run(multiply_a, t)
-        for i in range(s.shape[1]):
-            dh_next[i] = s[0, i]  # route 1, recurrent: da W_h^T
+        new_state_backward(dh[t], dh_next, h[t + 1], a[t])
+        run(multiply_a, t)  # route 1, recurrent: dh = da W_h^T
         mask(reset_mask, t, dh_next, dh_next)
 
 
@@ -44,9 +58,9 @@ class CompiledRNN(CompiledCell, RNN):
         return (multiply_h,), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        s, dh_next = cache.scratch, np.array(dstate, dh.dtype)
-        multiply_a = w.W_h.T.calls(cache.a, s)
-        arrays = (cache.reset_mask, cache.h, *cache.a, dh, dh_next, s)
+        dh_next = np.array(dstate, dh.dtype)
+        multiply_a = w.W_h.T.calls(cache.a, dh_next[None])
+        arrays = (cache.reset_mask, cache.h, *cache.a, dh, dh_next)
         execute(backward, (multiply_a,), *map(flat, arrays))
         recurrent_gradients(w.W_h, dw.W_h, cache.before, cache.a)
         return dh_next
