@@ -20,44 +20,33 @@ from benchmarks.page import table, write
 VOCABULARY = 65
 CHARACTERS = 200
 """Characters of each sample in a turn."""
-CONTENDERS = ("grucli", "GRU", "GRUCell")
+CONTENDERS = ("grucli", "grucli texts", "GRU", "GRUCell")
 GRID = [(H, samples) for samples in (1, 64) for H in (128, 512, 1024)]
 
 
-def grucli_turn(H: int, samples: int) -> Callable[[], object]:
-    """A sample as ``grucli sample`` makes it."""
+def grucli_turn(H: int, samples: int, *, texts: bool) -> Callable[[], object]:
+    """Samples as ``grucli sample`` makes them: their ids, or the texts with their figures."""
     import numpy as np
 
     from grucli.data.vocabulary import Vocabulary
-    from grucli.nn.backend import select_float32
+    from grucli.language_model import LanguageModel
     from grucli.nn.model import Model
-    from grucli.sampling import (
-        MANY_SAMPLES,
-        Sampler,
-        Samples,
-        choose_threads,
-        product_threads,
-    )
+    from grucli.sampling import choose_threads, product_threads
     from grucli.threads import limit_blas
 
     limit_blas(product_threads(samples))
 
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))
-    if samples >= MANY_SAMPLES:
-        model = model.on(select_float32("auto"))
-    counts, prompt = np.ones(VOCABULARY, np.int64), np.zeros(1, np.intp)
-
-    vocabulary = Vocabulary("char", np.arange(VOCABULARY))
-    asked = Samples(
-        model, vocabulary, counts, prompt, b"", samples, CHARACTERS, Sampler(0.8), seed=0
-    )
-
-    def turn() -> None:
-        for _ in asked.bursts(samples, threads=choose_threads(samples, H)):
-            pass
-
-    return turn
+    vocabulary, counts = Vocabulary("char", np.arange(32, 32 + VOCABULARY)), np.ones(VOCABULARY, int)
+    lm = LanguageModel(model, vocabulary, counts, library="auto", compiled=True)
+    if texts and samples == 1:
+        return lambda: lm.sample(CHARACTERS, seed=0)
+    asked = lm.samples(samples, CHARACTERS, seed=0)
+    if texts:
+        return lambda: list(asked)
+    threads = choose_threads(samples, asked.model)
+    return lambda: list(asked.bursts(samples, threads=threads))
 
 
 def torch_turn(H: int, samples: int, cores: int, *, cell: bool) -> Callable[[], object]:
@@ -88,8 +77,8 @@ def torch_turn(H: int, samples: int, cores: int, *, cell: bool) -> Callable[[], 
 def build(contender: str, case: str, cores: int) -> Callable[[], object]:
     """The turn of a contender."""
     H, samples = json.loads(case)
-    if contender == "grucli":
-        return grucli_turn(H, samples)
+    if "grucli" in contender:
+        return grucli_turn(H, samples, texts="texts" in contender)
     return torch_turn(H, samples, cores, cell=contender == "GRUCell")
 
 
@@ -148,18 +137,19 @@ def main() -> None:
         case = json.dumps([H, samples])
         result = measure("benchmarks.sampling", case, CONTENDERS, arguments.cores, arguments.turns)
         speeds = {name: samples * CHARACTERS / result[name][0] for name in CONTENDERS}
-        ratio = speeds["grucli"] / max(speeds["GRU"], speeds["GRUCell"])
+        ratios = [speeds[ours] / max(speeds["GRU"], speeds["GRUCell"]) for ours in CONTENDERS[:2]]
         rows.append(
             [
                 f"H {H}, {samples} at a time",
                 *(f"{s:,.0f}" for s in speeds.values()),
-                f"**{ratio:.2f}**",
+                *(f"**{ratio:.2f}**" for ratio in ratios),
             ]
         )
         print(rows[-1], file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = first_character(Path(folder))
-    header = ["characters a second", "grucli", "nn.GRU", "nn.GRUCell", "grucli / the faster"]
+    header = ["characters a second", "grucli", "texts", "nn.GRU", "nn.GRUCell"]
+    header += ["grucli / the faster", "texts / the faster"]
     first = (
         f"From starting the command to its end with one character (H 256): grucli {ours:.2f} s, "
         f"a script with PyTorch {theirs:.2f} s. Medians of {arguments.turns} turns of "

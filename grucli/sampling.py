@@ -18,7 +18,7 @@ from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.packed import PackedWeights
-from grucli.nn.params import Array, Ids, chunks
+from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
 from grucli.threads import available_cores, blas_limited_to
@@ -31,12 +31,13 @@ HELD = 2**22  # characters in parallel samples, which are all held in memory, at
 LONGEST_STOP = 1000  # characters of a stop text; longer ones would make sampling slow
 
 PROMPT_WINDOW = 128  # characters of a prompt read at a time; it changes rounding errors only
-DRAWS_AHEAD = 256  # random numbers drawn from a stream at a time; it does not change the result
 
 MANY_SAMPLES = 16  # samples to share among threads; with fewer, threads share products
 PRODUCT_THREADS = 4  # threads for a product with few rows, at most
-SMALLEST_PART = 2**13  # samples x units per thread, at least
-BURST = 16  # characters computed at a time, between synchronizations of threads
+SMALLEST_PART = 2**13  # samples x units per thread, at least; fewer if loops are compiled
+COMPILED_PART = 2**11
+FIRST_BURST, LONGEST_BURST = 16, 256  # characters computed at a time, at first and later
+AT_ONCE = 2**22  # logits of all characters computed at a time, at most
 
 COLDEST, HOTTEST = 1e20, 1e-20  # factors of the logits whose products stay in float32's range
 
@@ -175,11 +176,12 @@ def read_prompt(
     return stepper.step(np.asarray(prompt[-1:], np.intp)), stepper.state
 
 
-def choose_threads(samples: int, H: int) -> int:
-    """The number of threads to use for sampling from a model of ``H`` units."""
+def choose_threads(samples: int, model: Model) -> int:
+    """The number of threads that share the samples."""
     if samples < MANY_SAMPLES:
         return 1
-    return max(1, min(available_cores(), samples * H // SMALLEST_PART))
+    smallest = COMPILED_PART if model.backend.compiled else SMALLEST_PART
+    return max(1, min(available_cores(), samples * model.H // smallest))
 
 
 def product_threads(samples: int) -> int:
@@ -340,7 +342,7 @@ class Samples:
         for first in range(0, self.count, size):
             samples = min(size, self.count - first)
             filters = [StopFilter(self.stops) for _ in range(samples)]
-            threads = choose_threads(samples, self.model.H)
+            threads = choose_threads(samples, self.model)
             computed = self.bursts(samples, first, threads)
             bursts = _with_product_threads(computed, product_threads(size))
             yield first, filters, _until_all_end(filters, bursts) if self.stops else bursts
@@ -361,8 +363,9 @@ class Samples:
         steppers = [_stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
         logits, state = self._start(stop)
         streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
+        longest = max(1, min(LONGEST_BURST, AT_ONCE // (samples * self.model.V)))
         parts = [
-            self._continue(stepper, logits, state, streams[lo:hi])
+            self._continue(stepper, logits, state, streams[lo:hi], longest)
             for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
         ]
         yield from parts[0] if threads == 1 else _in_threads(parts)
@@ -373,7 +376,7 @@ class Samples:
         if separator is not None:
             prompt = np.append(separator, prompt)
         if len(prompt):
-            return read_prompt(self.model, prompt, stop)
+            return read_prompt(self.model.plain(), prompt, stop)
         with np.errstate(divide="ignore"):  # a character of count 0 is never drawn
             return np.log(self.counts / self.counts.sum())[None], self.model.zero_state(1)
 
@@ -383,14 +386,16 @@ class Samples:
         logits: Array,
         state: Array,
         streams: Sequence[np.random.Generator],
+        longest: int,
     ) -> Bursts:
         """Continue one state with its logits (1, V): one sample for each random stream."""
         stepper.begin(*(np.repeat(x, len(streams), axis=-2) for x in (logits, state)))
-        for start in range(0, self.length, DRAWS_AHEAD):
-            draws = np.array([stream.random(DRAWS_AHEAD) for stream in streams]).T
-            draws = np.ascontiguousarray(draws[: self.length - start])
-            for some in chunks(len(draws), BURST):
-                yield stepper.sample(self.sampler, draws[some])
+        left, ahead = self.length, FIRST_BURST  # a stop text may end the samples soon
+        while left > 0:
+            ahead = min(ahead, longest, left)
+            draws = np.array([stream.random(ahead) for stream in streams])
+            yield stepper.sample(self.sampler, np.ascontiguousarray(draws.T))
+            left, ahead = left - ahead, 2 * ahead
 
     def _sample(self, data: bytes, ids: Ids, log_probs: npt.NDArray[np.float64]) -> Sample:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""

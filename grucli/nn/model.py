@@ -104,6 +104,10 @@ class Model:
         other.backend = backend
         return other
 
+    def plain(self) -> "Model":
+        """The same without compiled loops, for a few steps: they take some time to load."""
+        return self.on(self.backend._replace(compiled=False))
+
     def initialize(self, rng: np.random.Generator) -> None:
         """Draw the parameters; small output weights make the first loss about ln V."""
         for number, layer in enumerate(self.layers(self.params)):

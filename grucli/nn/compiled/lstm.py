@@ -10,7 +10,6 @@ from grucli.nn.compiled.functions import sigmoid, tanh
 from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
-
 # ---- the passes over the numbers of one step; each is vectorized by itself
 
 
