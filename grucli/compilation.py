@@ -78,6 +78,8 @@ def prepare(cell: str, layers: int = 0, dtype: str = "float32") -> None:
                 log.info(FIRST)
             _load(folder, cell, layers, dtype)
             _write_index(folder, complete | {name})
+    except Unavailable:
+        raise
     except Exception as error:  # Numba has many, and each is a reason not to use it
         raise Unavailable(f"Numba does not work here: {error}") from error
 

@@ -310,7 +310,7 @@ if __name__ == "__main__":
     limit_blas(1)
     opened = Run.open(Path(sys.argv[1]))
     step = next_step(opened.checkpoint, opened.splits.train, resumes=True)
-    for title, row in check_training(step, precisions(sys.argv[2])):
+    for title, row in check_training(step, precisions(sys.argv[2], step.model.cell)):
         if row.verdict == "WRONG":
             sys.exit(f"{title.partition(':')[0]}: {row.name} {row.compared} {row.error:.1e}")
 """

@@ -1,5 +1,6 @@
 """The functions of ``nn/kernels``, compiled."""
 
+from collections import ChainMap
 from functools import partial
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 from grucli.nn.compiled import rows
 from grucli.nn.compiled.gru import CompiledGRU
 from grucli.nn.compiled.gru_after import CompiledGRUAfter
+from grucli.nn.compiled.loop import CompiledCell
 from grucli.nn.compiled.lstm import CompiledLSTM
 from grucli.nn.compiled.rnn import CompiledRNN
-from grucli.nn.kernels import Kernels
+from grucli.nn.kernels import PLAIN, Kernels
 from grucli.nn.matmul import Blocks
 from grucli.nn.optim import Moments, adam_
 from grucli.nn.params import Array, Ids
@@ -34,13 +36,14 @@ def _indices(ids: Ids) -> Ids:
     return ids.astype(np.int64)
 
 
+CELLS: dict[str, CompiledCell] = {
+    "gru": CompiledGRU(),
+    "gru-after": CompiledGRUAfter(),
+    "lstm": CompiledLSTM(),
+    "rnn": CompiledRNN(),
+}
 COMPILED = Kernels(
-    {
-        "gru": CompiledGRU(),
-        "gru-after": CompiledGRUAfter(),
-        "lstm": CompiledLSTM(),
-        "rnn": CompiledRNN(),
-    },
+    ChainMap(CELLS, PLAIN.cells),  # a cell without a compiled part stays as it is
     softmax_cross_entropy_,
     score_rows,
     sum_rows,

@@ -17,11 +17,11 @@ from grucli.nn.cells import Cache
 from grucli.nn.compiled.c_functions import multiply_row_
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import exp, largest, total
-from grucli.nn.compiled.kernels import COMPILED
+from grucli.nn.compiled.kernels import CELLS as COMPILED_CELLS
 from grucli.nn.compiled.loop import CompiledCell, flat, run
 from grucli.nn.matmul import SHARED, Blocks, Matrix
 from grucli.nn.model import Model
-from grucli.nn.onednn import address
+from grucli.nn.onednn import Unavailable, address
 from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids
 
@@ -138,14 +138,14 @@ def _generate(output, separator, table, c, b_c, p, choice, uniform, ids, log_pro
                 c[i, j] += b_c[j]
 
 
-def _of_cell(name: str, cell: Any) -> Any:
+def _of_cell(name: str, cell: CompiledCell) -> Any:
     """``_generate`` for a cell: Numba keeps no function that has functions as arguments."""
     own = FunctionType(_generate.__code__, {**globals(), "forward": cell.FORWARD})
     own.__qualname__ = own.__name__ = f"generate_{name.replace('-', '_')}"
     return compiled(own)
 
 
-GENERATE = {name: _of_cell(name, cell) for name, cell in COMPILED.cells.items()}
+GENERATE = {name: _of_cell(name, cell) for name, cell in COMPILED_CELLS.items()}
 
 
 class CompiledRow(Matrix):
@@ -207,8 +207,7 @@ class CompiledStepper:
 
     def _layer(self, number: int, w: Any, B: int) -> _Layer:
         model = self.model
-        cell = COMPILED.cells[model.cell]
-        assert isinstance(cell, CompiledCell)
+        cell: CompiledCell = COMPILED_CELLS[model.cell]
         cache = cell.allocate(1, B, model.H, model.params.flat)
         b = np.repeat(w.b[:, None], B, axis=1)  # (G, B, H)
         projects: list[Calls] = []
@@ -270,6 +269,8 @@ class CompiledStepper:
 
 def warm_up(cell: str, layers: int) -> None:
     """Sample once, so that the functions are compiled for this number of layers."""
+    if cell not in COMPILED_CELLS:
+        raise Unavailable(f"the cell {cell} has no compiled part")
     model = Model(2, 2, layers, cell=cell)
     stepper = CompiledStepper(model, 1, model.packed(1, backward=False))
     stepper.begin(stepper.logits, stepper.state)
