@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from grucli.nn import cells
+from grucli.nn.cells import Cell
 from grucli.nn.compiled import rows
 from grucli.nn.compiled.gru import CompiledGRU
 from grucli.nn.compiled.gru_after import CompiledGRUAfter
-from grucli.nn.compiled.loop import CompiledCell
 from grucli.nn.compiled.lstm import CompiledLSTM
 from grucli.nn.compiled.rnn import CompiledRNN
-from grucli.nn.kernels import PLAIN, Kernels
+from grucli.nn.kernels import Kernels
 from grucli.nn.matmul import Blocks
 from grucli.nn.optim import Moments, adam_
 from grucli.nn.params import Array, Ids
@@ -36,14 +37,14 @@ def _indices(ids: Ids) -> Ids:
     return ids.astype(np.int64)
 
 
-CELLS: dict[str, CompiledCell] = {
+CELLS: dict[str, Cell] = {
     "gru": CompiledGRU(),
     "gru-after": CompiledGRUAfter(),
     "lstm": CompiledLSTM(),
     "rnn": CompiledRNN(),
 }
 COMPILED = Kernels(
-    ChainMap(CELLS, PLAIN.cells),  # a cell without a compiled part stays as it is
+    ChainMap(CELLS, cells.CELLS),  # a cell without a compiled part stays as it is
     softmax_cross_entropy_,
     score_rows,
     sum_rows,

@@ -138,7 +138,7 @@ def _generate(output, separator, table, c, b_c, p, choice, uniform, ids, log_pro
                 c[i, j] += b_c[j]
 
 
-def _of_cell(name: str, cell: CompiledCell) -> Any:
+def _of_cell(name: str, cell: Any) -> Any:
     """``_generate`` for a cell: Numba keeps no function that has functions as arguments."""
     own = FunctionType(_generate.__code__, {**globals(), "forward": cell.FORWARD})
     own.__qualname__ = own.__name__ = f"generate_{name.replace('-', '_')}"
@@ -207,7 +207,8 @@ class CompiledStepper:
 
     def _layer(self, number: int, w: Any, B: int) -> _Layer:
         model = self.model
-        cell: CompiledCell = COMPILED_CELLS[model.cell]
+        cell = COMPILED_CELLS[model.cell]
+        assert isinstance(cell, CompiledCell)
         cache = cell.allocate(1, B, model.H, model.params.flat)
         b = np.repeat(w.b[:, None], B, axis=1)  # (G, B, H)
         projects: list[Calls] = []
