@@ -11,11 +11,10 @@ import json
 import logging
 import os
 import shutil
-import stat
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -56,32 +55,47 @@ def select(
     return True
 
 
-@cache
 def prepare(cell: str, layers: int = 0, dtype: str = "float32") -> None:
     """Load the compiled functions for a cell, or compile them: for sampling if there are layers.
 
     Raises:
-        Unavailable: Numba is not installed, or does not work here.
+        Unavailable: Numba is not installed, or does not work here; or the cell has no such part.
     """
-    if find_spec("numba") is None:
-        raise Unavailable("Numba is not installed")
+    if reason := _problem(cell, layers, dtype):
+        raise Unavailable(reason)
+
+
+@cache
+def _problem(cell: str, layers: int, dtype: str) -> str:
+    """Why functions are not ready; empty if they are."""
+    if not _is_installed():
+        return "Numba is not installed"
+    if find_spec(f"grucli.nn.compiled.{cell.replace('-', '_')}") is None:
+        return f"the cell {cell} has no compiled part"
     try:
-        folder, name = _folder(), f"{cell} {layers} {dtype}"
-        if folder is None or name in _complete(folder):
-            _load(folder, cell, layers, dtype)
-            return
-        with _locked(folder):
-            complete = _complete(folder)  # another process may have compiled it by now
-            if not complete:
-                _empty(folder)
-            if name not in complete:
-                log.info(FIRST)
-            _load(folder, cell, layers, dtype)
-            _write_index(folder, complete | {name})
-    except Unavailable:
-        raise
+        _prepare(cell, layers, dtype)
     except Exception as error:  # Numba has many, and each is a reason not to use it
-        raise Unavailable(f"Numba does not work here: {error}") from error
+        return f"Numba does not work here: {error}"
+    return ""
+
+
+def _is_installed() -> bool:
+    return "numba" in sys.modules or find_spec("numba") is not None
+
+
+def _prepare(cell: str, layers: int, dtype: str) -> None:
+    folder, name = _folder(), f"{cell} {layers} {dtype}"
+    if folder is None or name in _complete(folder):
+        _load(folder, cell, layers, dtype)
+        return
+    with _locked(folder):
+        complete = _complete(folder)  # another process may have compiled it by now
+        if not complete:
+            _empty(folder)
+        if name not in complete:
+            log.info(FIRST)
+        _load(folder, cell, layers, dtype)
+        _write_index(folder, complete | {name})
 
 
 def _load(folder: Path | None, cell: str, layers: int, dtype: str) -> None:
@@ -95,18 +109,14 @@ def _load(folder: Path | None, cell: str, layers: int, dtype: str) -> None:
 
 def why_not_used(cell: str) -> str | None:
     """Why an installed Numba is not used; None if it is, or is not installed."""
-    if find_spec("numba") is None:
-        return None
-    try:
-        prepare(cell)
-    except Unavailable as reason:
-        return str(reason)
-    return None
+    return (_problem(cell, 0, "float32") or None) if _is_installed() else None
 
 
 def compiler() -> str:
-    """The compiler, which determines how results are rounded."""
-    return f"Numba {version('numba')}, LLVM of llvmlite {version('llvmlite')}"
+    """The compiler and its target, which determine how results are rounded."""
+    binding: Any = importlib.import_module("llvmlite.binding")
+    version_ = f"Numba {version('numba')}, LLVM of llvmlite {version('llvmlite')}"
+    return f"{version_}, {binding.get_host_cpu_name()}"
 
 
 # ---- the folder
@@ -116,25 +126,28 @@ def _folder() -> Path | None:
     """The folder of this user for these versions and this processor; None if there can be none."""
     binding: Any = importlib.import_module("llvmlite.binding")
     sources = sorted(Path(__file__).with_name("nn").rglob("*.py"))
-    facts = [compiler(), sys.version, np.__version__, binding.get_host_cpu_name()]
+    features = binding.get_host_cpu_features().flatten()
+    facts = [compiler(), features, sys.version, np.__version__]
     facts += [f"{path} {path.stat().st_mtime_ns}" for path in sources]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    folder = Path(os.environ.get(VARIABLE) or directory() / "compiled") / key
+    place = Path(os.environ.get(VARIABLE) or directory() / "compiled")
     try:
-        folder.mkdir(0o700, parents=True, exist_ok=True)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (place, place / key):
+            folder.mkdir(0o700, exist_ok=True)
+            if not _is_private(folder):
+                return None
     except OSError:
         return None
-    return folder if _is_private(folder) else None
+    return place / key
 
 
 def _is_private(folder: Path) -> bool:
     """Whether only this user can write into a folder: who could, could run code as this user."""
     if sys.platform == "win32":
         return True
-    status = folder.lstat()
-    return (
-        stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o22
-    )
+    facts = folder.stat()
+    return facts.st_uid == os.getuid() and not facts.st_mode & 0o22
 
 
 def _complete(folder: Path) -> set[str]:
@@ -171,6 +184,7 @@ def _empty(folder: Path) -> None:
     """Remove all code from a folder, and the folders of versions that are no longer used."""
     for path in folder.rglob("*.nb[ci]"):
         path.unlink(missing_ok=True)
-    for other in folder.parent.iterdir():
-        if time.time() - other.stat().st_mtime > UNUSED:
-            shutil.rmtree(other, ignore_errors=True)
+    for index in folder.parent.glob(f"{'[0-9a-f]' * 16}/{INDEX}"):
+        with suppress(OSError):
+            if time.time() - index.stat().st_mtime > UNUSED:
+                shutil.rmtree(index.parent)

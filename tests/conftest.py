@@ -35,18 +35,14 @@ class Result(NamedTuple):
 Grucli = Callable[..., Result]
 
 
-@pytest.fixture(scope="session")
-def _compiled_once(pytestconfig: pytest.Config) -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """All tests, and the processes that they start, share one place for compiled code."""
-    cache = pytestconfig.cache
-    if cache is not None:
-        os.environ[compilation.VARIABLE] = str(cache.mkdir("compiled"))
+    if config.cache is not None:
+        os.environ[compilation.VARIABLE] = str(config.cache.mkdir("compiled"))
 
 
 @pytest.fixture(autouse=True)
-def _strict_and_at_home(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, _compiled_once: None
-) -> Iterator[None]:
+def _strict_and_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Numeric accidents are errors; every test has an empty working directory and cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRUCLI_CACHE", str(tmp_path / "cache"))

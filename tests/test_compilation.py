@@ -8,11 +8,13 @@ import pytest
 pytest.importorskip("numba")
 
 from grucli import compilation
+from grucli.nn.onednn import Unavailable
 
 PREPARE = """
 import logging, sys
 logging.basicConfig(level=logging.INFO, format="%(message)s")
 from grucli import compilation
+from grucli.nn.onednn import Unavailable
 compilation.prepare("rnn")
 """
 
@@ -85,6 +87,26 @@ def test_code_that_others_could_have_written_is_not_loaded() -> None:
     assert folder is not None
     os.chmod(folder, 0o777)
     assert compilation._folder() is None
+
+
+def test_only_its_own_old_folders_are_removed(tmp_path: Path) -> None:
+    folder = compilation._folder()
+    assert folder is not None
+    old, foreign = folder.with_name("0123456789abcdef"), folder.with_name("mine")
+    for path in (old, foreign):
+        path.mkdir()
+        (path / compilation.INDEX).write_bytes(b"{}")
+        os.utime(path / compilation.INDEX, (0, 0))
+    folder.with_name("lost").symlink_to(tmp_path / "nowhere")
+    compilation._empty(folder)
+    assert folder.exists()
+    assert foreign.exists()
+    assert not old.exists()
+
+
+def test_a_cell_without_a_compiled_part_is_not_compiled() -> None:
+    with pytest.raises(Unavailable, match="mgu has no compiled part"):
+        compilation.prepare("mgu")
 
 
 def test_a_place_that_cannot_be_written_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:

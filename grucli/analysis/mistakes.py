@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.errors import UsageError
-from grucli.nn import input_projection
+from grucli.nn import functional, input_projection
 from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS, Cell
+
+SHARED = input_projection, model_module, functional  # what all cells use
 
 
 class Mistake(NamedTuple):
@@ -41,7 +43,8 @@ def mistakes(cell: str) -> list[Mistake]:
     own = inspect.getmodule(type(CELLS[cell]))
     assert own is not None
     biases = _biases(CELLS[cell])
-    return [*_listed(own), *biases, *_listed(input_projection), *_listed(model_module)]
+    others = [mistake for module in SHARED for mistake in _listed(module)]
+    return [*_listed(own), *biases, *others]
 
 
 def _listed(module: ModuleType) -> Iterator[Mistake]:

@@ -42,9 +42,7 @@ def sample(
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
-    lm = load(run)
-    if count * length < FEW:
-        lm = replace(lm, compiled=False)
+    lm = _load(run, count * length)
     samples = _begin(
         lm,
         prompt_file or "--prompt",
@@ -62,6 +60,11 @@ def sample(
         _write_json(samples, documents=lm.documents)
     else:
         _write(samples, lm, separator, echo=echo, raw=raw, drawn=seed is None)
+
+
+def _load(run: Path, characters: int) -> LanguageModel:
+    lm = load(run)
+    return lm if characters >= FEW else replace(lm, compiled=False)
 
 
 def _begin(

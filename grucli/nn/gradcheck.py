@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from grucli.nn.backend import Backend
 from grucli.nn.cells import CELLS
 from grucli.nn.dropout import dropout_masks, mask_, recurrent_masks
 from grucli.nn.functional import log_softmax
@@ -42,6 +43,9 @@ DECIDABLE = 0.1
 VANISHING = FLOOR * TOLERANCE  # gradients below this would be called right with any mistake
 FLOAT32, TINY = 2.0**-24, 1e-30  # relative error of a float32, and a size that is not compared
 STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
+
+COMPILED = 1e-10  # the largest relative difference of compiled loops in float64
+LAYER = 3, 6, 5, 2  # D, H, T, B of the layer that is checked by itself
 
 Verdict = Literal["right", "undecided", "WRONG"]
 Named = Iterable[tuple[str, Array]]
@@ -240,7 +244,9 @@ def both_passes(
     With ``rounding``, all operations have its errors; the number is their seed.
     """
     T, B = window.targets.shape
-    grads, dx = model.params.like(), np.zeros_like(window.x) if window.x.ndim == 3 else None
+    grads = model.params.like()
+    grads.flat[:] = 1.0  # it is overwritten
+    dx = np.zeros_like(window.x) if window.x.ndim == 3 else None
     used = _masked(model, window)
     if rounding is not None:
         used = rounded(used, *rounding)
@@ -340,7 +346,15 @@ def _choose(
 
 
 def check_layer(
-    name: str, D: int, H: int, T: int, B: int, rng: np.random.Generator, *, resets: bool = False
+    name: str,
+    D: int,
+    H: int,
+    T: int,
+    B: int,
+    rng: np.random.Generator,
+    *,
+    resets: bool = False,
+    compiled: bool = False,
 ) -> Iterator[Row]:
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
@@ -348,7 +362,7 @@ def check_layer(
     parameters; R' stands for the gradient from a later window, which training cuts off. With
     ``resets``, the state becomes zero at every other step of each stream.
     """
-    cell = CELLS[name]
+    cell = Backend(compiled=compiled).kernels.cells[name]
     w = cell.WEIGHTS(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
     size = len(cell.STATE) * H
     x, state = rng.standard_normal((T, B, D)), rng.standard_normal((B, size))
@@ -431,12 +445,12 @@ def check_all(
     small = toy(hidden + 2, hidden, layers, 4, 3, dropout, seed=0, **kind)
     # more characters than steps: rows of W_x are looked up otherwise
     large = toy(257, 64, layers, 32, 8, dropout, seed=0, **kind)
-    D, H, T, B = 3, 6, 5, 2
+    D, H, T, B = LAYER
     return in_sections(
         {
             f"entry by entry: {sizes(*small)}": _entry_by_entry(*small, rng, entries),
             f"one layer by itself: D={D} H={H} T={T} B={B}": check_layer(
-                cell, D, H, T, B, rng, resets=documents
+                cell, *LAYER, rng, resets=documents
             ),
             f"along random directions: {sizes(*large)}": check_directions(*large, rng),
         }
@@ -456,11 +470,20 @@ def check_trained(model: Model, window: Window, entries: int) -> Sections:
 
 def check_compiled(model: Model, window: Window) -> Sections:
     """Compare the results of compiled loops with those of plain ones, which other checks prove."""
+    resets = model.separator is not None
+    D, H, T, B = LAYER
+    for row in check_layer(
+        model.cell, *LAYER, np.random.default_rng(0), resets=resets, compiled=True
+    ):
+        yield f"one compiled layer by itself: D={D} H={H} T={T} B={B}", row
     title = f"compiled loops against plain ones, entry by entry: {sizes(model, window)}"
     compiled = both_passes(model.on(model.backend._replace(compiled=True)), window)
     for name, plain in both_passes(model, window).items():
         error = float(np.abs(compiled[name] - plain).max() / max(np.abs(plain).max(), TINY))
-        yield title, Row(name, plain.shape, "all entries", error, vanishes=not plain.any())
+        yield (
+            title,
+            Row(name, plain.shape, "all entries", error, COMPILED, vanishes=not plain.any()),
+        )
 
 
 def in_sections(sections: Mapping[str, Iterable[Row]]) -> Sections:

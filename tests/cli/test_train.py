@@ -263,7 +263,7 @@ def test_suggested_commands_can_be_copied(name: str | bytes) -> None:
         ),
         (
             ["text.txt", "--steps", "3", "--set", "train.minutes=1"],
-            "train.minutes and train.steps are both given",
+            "train.steps and train.minutes are both given",
         ),
         (["text.txt", "--steps", "3", "--set", "train.steps=4"], "by --set and by a flag"),
         (["text.txt", "--resume", "a", "--init-from", "b"], "keep one"),

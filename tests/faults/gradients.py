@@ -203,10 +203,10 @@ PROCESSES = [
     Mutation(
         "a process with other weights",
         SHARDS,
-        "self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed)",
-        "self.packed = PackedWeights(model.params, share.rows, model.backend, flat=packed); "
+        "self.packed = PackedWeights(model.params, rows, model.backend, flat=packed)",
+        "self.packed = PackedWeights(model.params, rows, model.backend, flat=packed); "
         "model.params = "
-        "Params(layout, dtype, others[: count(layout)].copy()) if share.number else model.params",
+        "Params(layout, dtype, others[: count(layout)].copy()) if number else model.params",
     ),
 ]
 MASKS = [

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from grucli import compilation
 from grucli.sweeps.api import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,7 @@ def going_back(runs: Path) -> list[str]:
 
 def undisturbed(runs: Path, command: Command = words) -> Whole:
     """Such a run, its directory below ``runs``."""
+    compilation.select("auto", "gru")  # once, and not within the time of a run
     began = time.monotonic()
     grucli(*command(runs)).communicate()
     seconds = time.monotonic() - began

@@ -11,9 +11,11 @@ pytest.importorskip("numba")
 from grucli import compilation
 from grucli.nn.backend import NUMPY, Backend, usable
 from grucli.nn.cells import CELLS
+from grucli.nn.kernels import PLAIN
 from grucli.nn.matmul import Blocks
 from grucli.nn.model import Model
 from grucli.nn.onednn import Unavailable
+from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Params
 
 FLOAT64 = "numpy float64"
@@ -29,7 +31,7 @@ SIZES = [(3, 7, 5, 2), (32, 12, 64, 2), (1, 9, 24, 1)]  # B, T, H, L
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _prepared(_compiled_once: None) -> None:
+def _prepared() -> None:
     for cell in CELLS:
         compilation.prepare(cell)
 
@@ -95,6 +97,20 @@ def test_threads_give_the_same_bytes(name: str) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert set(pool.map(gradients, range(16))) == {gradients(0)}
+
+
+def test_adam_has_the_same_bits_compiled_or_not() -> None:
+    from grucli.nn.compiled.kernels import COMPILED
+
+    rng, results = np.random.default_rng(0), []
+    start, gradients = rng.standard_normal((2, 1001)), rng.standard_normal((3, 1001))
+    for update in (PLAIN.adam_, COMPILED.adam_):
+        flat = start[0].astype(np.float32)
+        moments = Moments.like(flat)
+        for step, gradient in enumerate(gradients.astype(np.float32), 1):
+            update(flat, gradient, moments, step=step, lr=0.01, betas=(0.9, 0.99), eps=1e-8)
+        results.append(b"".join(array.tobytes() for array in (flat, moments.m, moments.v)))
+    assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

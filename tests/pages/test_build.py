@@ -70,7 +70,7 @@ def test_weights_that_float16_cannot_hold_are_refused(
 
     lm = language_model()
     lm.model.params.flat[0] = np.float32(1e6)
-    monkeypatch.setattr("grucli.run.checkpoint.Checkpoint.language_model", lambda *_: lm)
+    monkeypatch.setattr("grucli.run.checkpoint.Checkpoint.language_model", lambda *_, **__: lm)
     with pytest.raises(ArgumentError, match="weights must be float32"):
         build.page(run, weights="float16")
     assert "--weights must be float32" in grucli("page", run, "--weights", "float16").err

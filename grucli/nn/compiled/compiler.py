@@ -28,6 +28,11 @@ def compiled(function: Callable[..., Any], **options: Any) -> Any:
         return numba.njit(function, cache=cache, **{**OPTIONS, **options})
 
 
+def compiled_exact(function: Callable[..., Any]) -> Any:
+    """With the rounding of each operation, so that all processors compute the same bits."""
+    return compiled(function, fastmath=False)
+
+
 def compiled_sum(function: Callable[..., Any]) -> Any:
     """A sum in an order that suits the processor."""
     return compiled(function, fastmath={"contract", "nsz", "reassoc"})

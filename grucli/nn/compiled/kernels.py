@@ -1,12 +1,10 @@
 """The functions of ``nn/kernels``, compiled."""
 
-from collections import ChainMap
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from grucli.nn import cells
 from grucli.nn.cells import Cell
 from grucli.nn.compiled import rows
 from grucli.nn.compiled.gru import CompiledGRU
@@ -44,7 +42,7 @@ CELLS: dict[str, Cell] = {
     "rnn": CompiledRNN(),
 }
 COMPILED = Kernels(
-    ChainMap(CELLS, cells.CELLS),  # a cell without a compiled part stays as it is
+    CELLS,
     softmax_cross_entropy_,
     score_rows,
     sum_rows,

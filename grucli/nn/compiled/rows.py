@@ -2,7 +2,7 @@
 
 import math
 
-from grucli.nn.compiled.compiler import compiled
+from grucli.nn.compiled.compiler import compiled, compiled_exact
 from grucli.nn.compiled.functions import exp, largest, total
 
 
@@ -55,7 +55,7 @@ def sum_rows(dW_x, ids, da):
             sums[j] += row[j]
 
 
-@compiled
+@compiled_exact
 def adam_(flat, gradient, m, v, new_m, new_v, rate, unbias_v, eps):
     number = flat.dtype.type
     new_m, new_v, rate = number(new_m), number(new_v), number(rate)
@@ -64,4 +64,4 @@ def adam_(flat, gradient, m, v, new_m, new_v, rate, unbias_v, eps):
         g = gradient[i]
         m[i] += new_m * (g - m[i])
         v[i] += new_v * (g * g - v[i])
-        flat[i] -= rate * m[i] / (math.sqrt(v[i]) / unbias_v + eps)
+        flat[i] -= rate * (m[i] / (math.sqrt(v[i]) / unbias_v + eps))
