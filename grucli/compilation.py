@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,12 +29,13 @@ from grucli.files import Lock, read_json, replace_text, sha256
 from grucli.nn.onednn import Unavailable
 
 VARIABLE = "GRUCLI_COMPILED"  # the environment variable with another place for the folders
-FIRST = "the network's loops are compiled for this processor, once; that takes a few seconds"
+FIRST = "compiling the network's loops for this processor, which takes a few seconds"
 INDEX, LOCK = "index.json", "lock"
 POLL = 0.05  # seconds between attempts to take the lock
 UNUSED = 60 * 86400  # seconds without a new function after which a folder is removed
 
 log = logging.getLogger(__name__)
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def select(
@@ -61,7 +63,9 @@ def prepare(cell: str, layers: int = 0, dtype: str = "float32") -> None:
     Raises:
         Unavailable: Numba is not installed, or does not work here; or the cell has no such part.
     """
-    if reason := _problem(cell, layers, dtype):
+    with _ONE_AT_A_TIME:
+        reason = _problem(cell, layers, dtype)
+    if reason:
         raise Unavailable(reason)
 
 
@@ -69,12 +73,16 @@ def prepare(cell: str, layers: int = 0, dtype: str = "float32") -> None:
 def _problem(cell: str, layers: int, dtype: str) -> str:
     """Why functions are not ready; empty if they are."""
     if not _is_installed():
-        return "Numba is not installed"
+        return 'Numba is not installed (`pip install ".[fast]"`)'
     if find_spec(f"grucli.nn.compiled.{cell.replace('-', '_')}") is None:
         return f"the cell {cell} has no compiled part"
     try:
         _prepare(cell, layers, dtype)
+    except OSError as error:
+        return f"compiled code cannot be kept: {error}"
     except Exception as error:  # Numba has many, and each is a reason not to use it
+        if isinstance(error.__cause__, SystemExit | KeyboardInterrupt):  # while a class was created
+            raise
         return f"Numba does not work here: {error}"
     return ""
 
@@ -84,6 +92,8 @@ def _is_installed() -> bool:
 
 
 def _prepare(cell: str, layers: int, dtype: str) -> None:
+    if importlib.import_module("numba").config.DISABLE_JIT:
+        raise RuntimeError("NUMBA_DISABLE_JIT is set")
     folder, name = _folder(), f"{cell} {layers} {dtype}"
     if folder is None or name in _complete(folder):
         _load(folder, cell, layers, dtype)
@@ -115,8 +125,8 @@ def why_not_used(cell: str) -> str | None:
 def compiler() -> str:
     """The compiler and its target, which determine how results are rounded."""
     binding: Any = importlib.import_module("llvmlite.binding")
-    version_ = f"Numba {version('numba')}, LLVM of llvmlite {version('llvmlite')}"
-    return f"{version_}, {binding.get_host_cpu_name()}"
+    versions = f"Numba {version('numba')} and llvmlite {version('llvmlite')}"
+    return f"compiled by {versions} for {binding.get_host_cpu_name()}"
 
 
 # ---- the folder
@@ -126,8 +136,9 @@ def _folder() -> Path | None:
     """The folder of this user for these versions and this processor; None if there can be none."""
     binding: Any = importlib.import_module("llvmlite.binding")
     sources = sorted(Path(__file__).with_name("nn").rglob("*.py"))
+    forced = [os.environ.get(f"NUMBA_CPU_{name}") for name in ("NAME", "FEATURES")]
     features = binding.get_host_cpu_features().flatten()
-    facts = [compiler(), features, sys.version, np.__version__]
+    facts = [compiler(), features, *forced, sys.version, np.__version__]
     facts += [f"{path} {path.stat().st_mtime_ns}" for path in sources]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     place = Path(os.environ.get(VARIABLE) or directory() / "compiled")
@@ -135,7 +146,7 @@ def _folder() -> Path | None:
         place.parent.mkdir(parents=True, exist_ok=True)
         for folder in (place, place / key):
             folder.mkdir(0o700, exist_ok=True)
-            if not _is_private(folder):
+            if not (_is_private(folder) and os.access(folder, os.W_OK)):
                 return None
     except OSError:
         return None
@@ -186,5 +197,5 @@ def _empty(folder: Path) -> None:
         path.unlink(missing_ok=True)
     for index in folder.parent.glob(f"{'[0-9a-f]' * 16}/{INDEX}"):
         with suppress(OSError):
-            if time.time() - index.stat().st_mtime > UNUSED:
+            if index.parent != folder and time.time() - index.stat().st_mtime > UNUSED:
                 shutil.rmtree(index.parent)

@@ -38,6 +38,7 @@ SMALLEST_PART = 2**13  # samples x units per thread, at least; fewer if loops ar
 COMPILED_PART = 2**11
 FIRST_BURST, LONGEST_BURST = 16, 256  # characters computed at a time, at first and later
 AT_ONCE = 2**22  # logits of all characters computed at a time, at most
+WORK = 2**30  # parameters multiplied at a time, at most, so that Ctrl-C need not wait long
 
 COLDEST, HOTTEST = 1e20, 1e-20  # factors of the logits whose products stay in float32's range
 
@@ -363,7 +364,8 @@ class Samples:
         steppers = [_stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
         logits, state = self._start(stop)
         streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
-        longest = max(1, min(LONGEST_BURST, AT_ONCE // (samples * self.model.V)))
+        longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
+        longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
         parts = [
             self._continue(stepper, logits, state, streams[lo:hi], longest)
             for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)

@@ -282,5 +282,6 @@ def address(array: Any) -> int:
     try:
         return ctypes.addressof(ctypes.c_char.from_buffer(array))  # three times as fast
     except (TypeError, ValueError, BufferError):  # it is read-only
-        assert array.flags.c_contiguous, "oneDNN reads contiguous arrays"
+        if not array.flags.c_contiguous:
+            raise ValueError("the array is not contiguous") from None
         return int(array.ctypes.data)

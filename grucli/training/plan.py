@@ -162,8 +162,7 @@ def _products(settings: Settings) -> Backend:
         compiled = compilation.select(train.compiled, settings.model.variant)
     except Unavailable as reason:
         raise SettingsError(
-            f'train.compiled=true: {reason}; Numba is installed by `pip install ".[fast]"`; '
-            "--set train.compiled=auto takes what is there"
+            f"train.compiled=true: {reason}; --set train.compiled=auto takes what is there"
         ) from None
     return backend._replace(compiled=compiled)
 

@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("numba")
 
 from grucli import compilation
+from grucli.nn import calls
 from grucli.nn.backend import NUMPY, Backend, usable
 from grucli.nn.cells import CELLS
 from grucli.nn.kernels import PLAIN
@@ -173,3 +174,43 @@ def test_an_error_within_a_product_ends_the_loop(
     with pytest.raises(error if isinstance(error, type) else type(error)):
         model.run(x, state, workspace, packed=packed)
     assert calls == 3
+
+
+def test_an_error_of_later_calls_is_raised() -> None:
+    from grucli.nn.compiled.loop import run
+
+    def fail(t: int) -> None:
+        raise error
+
+    error: BaseException
+    first = calls.of_python(lambda t: None)
+    both = first.then(calls.of_python(fail))
+    for error in (ValueError("no"), KeyboardInterrupt()):
+        with pytest.raises(type(error)):
+            calls.execute(lambda *rows: run(rows[1], 0), [first, both])
+
+
+def test_ids_out_of_range_are_refused() -> None:
+    _, model = pair("gru", "numpy float32", SIZES[1], None)
+    state, workspace, grads = model.zero_state(2), model.workspace(3, 2), model.params.like()
+    for wrong in (20, 255, 10**9, -1):
+        for number in range(2):
+            x, targets = arrays = np.zeros((2, 3, 2), np.int64)
+            arrays[number, 1, 1] = wrong
+            with pytest.raises(IndexError):
+                model.loss_and_gradients(x, targets, state, workspace, grads, scale=1.0)
+        with pytest.raises(IndexError):
+            model.score(x, targets, state, workspace)
+
+
+def test_logits_that_are_not_numbers_are_not_sampled() -> None:
+    from grucli.nn.compiled.sampler import CompiledStepper
+    from grucli.sampling import Sampler
+
+    model = Model(5, 4, 1, cell="rnn")
+    stepper = CompiledStepper(model, 1, model.packed(1, backward=False))
+    for wrong in (np.nan, np.inf):
+        for sampler in (Sampler(), Sampler(0.0), Sampler(top_k=2, top_p=0.5)):
+            stepper.begin(np.array([[0, 0, wrong, 0, 0]], np.float32), model.zero_state(1))
+            with pytest.raises(FloatingPointError):
+                stepper.sample(sampler, np.full((3, 1), 0.5))

@@ -24,8 +24,12 @@ def kept() -> Iterator[bool]:
 
 
 def compiled(function: Callable[..., Any], **options: Any) -> Any:
+    options = {**OPTIONS, **options}
     with kept() as cache:
-        return numba.njit(function, cache=cache, **{**OPTIONS, **options})
+        dispatcher = numba.njit(function, cache=cache, **options)
+    if cache and not str(dispatcher.stats.cache_path).startswith(str(folder)):
+        return numba.njit(function, **options)  # Numba could not write there, and chose a place
+    return dispatcher
 
 
 def compiled_exact(function: Callable[..., Any]) -> Any:

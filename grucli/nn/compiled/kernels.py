@@ -18,21 +18,25 @@ from grucli.nn.params import Array, Ids
 
 
 def softmax_cross_entropy_(c: Array, b_c: Array, targets: Ids, scale: float, db_c: Array) -> float:
-    return float(rows.softmax_cross_entropy_(c, b_c, _indices(targets), scale, db_c))
+    return float(rows.softmax_cross_entropy_(c, b_c, _indices(targets, len(b_c)), scale, db_c))
 
 
 def score_rows(c: Array, b_c: Array, targets: Ids, log_probs: Array, correct: Any) -> None:
-    rows.score_rows(c, b_c, _indices(targets), log_probs, correct)
+    rows.score_rows(c, b_c, _indices(targets, len(b_c)), log_probs, correct)
 
 
 def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
+    indices = _indices(ids, dW_x.shape[1])
     for dW_xg, da_g in zip(dW_x, da, strict=True):
-        rows.sum_rows(dW_xg, _indices(ids), da_g.reshape(-1, da_g.shape[-1]))
+        rows.sum_rows(dW_xg, indices, da_g.reshape(-1, da_g.shape[-1]))
 
 
-def _indices(ids: Ids) -> Ids:
-    """A copy of one type: Numba compiles for each type of its arguments."""
-    return ids.astype(np.int64)
+def _indices(ids: Ids, V: int) -> Ids:
+    """A copy of ids below V in one type: Numba compiles for each type, and checks no index."""
+    indices = ids.astype(np.int64)
+    if len(indices) and not (indices.min() >= 0 and indices.max() < V):
+        raise IndexError(f"an id is not that of one of {V:,} symbols")
+    return indices
 
 
 CELLS: dict[str, Cell] = {

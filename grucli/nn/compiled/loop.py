@@ -32,11 +32,11 @@ class CompiledCell(Cell):
 
 @compiled
 def run(calls, t):
-    """Execute the calls of step t; the first whose status is not 0 ends the loop."""
+    """Execute the calls of step t; the first that fails ends the loop."""
     for k in range(len(calls)):
         c = calls[k]
         c[-1] = call(c[0], c[1] + t * c[5], c[2] + t * c[6], c[3] + t * c[7], c[4] + t * c[8])
-        if c[-1] != 0:
+        if c[-1] != c[-2]:
             raise RuntimeError("a call has failed")
 
 

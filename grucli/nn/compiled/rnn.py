@@ -1,7 +1,5 @@
 """The loops of ``cells/rnn`` over time. Arrays of one step are (B H,), and ``s`` is a product."""
 
-import numpy as np
-
 from grucli.nn.calls import execute
 from grucli.nn.cells.base import Cache, Weights, recurrent_gradients
 from grucli.nn.cells.rnn import RNN
@@ -57,9 +55,10 @@ class CompiledRNN(CompiledCell, RNN):
         return (multiply_h,), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
-        dh_next = np.array(dstate, dh.dtype)
-        multiply_a = w.W_h.T.calls(cache.a, dh_next[None])
+        (dh_next,) = cache.scratch
+        dh_next[:] = dstate
+        multiply_a = w.W_h.T.calls(cache.a, cache.scratch)
         arrays = (cache.reset_mask, cache.h, *cache.a, dh, dh_next)
         execute(backward, (multiply_a,), *map(flat, arrays))
         recurrent_gradients(w.W_h, dw.W_h, cache.before, cache.a)
-        return dh_next
+        return dh_next.copy()

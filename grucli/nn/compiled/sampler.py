@@ -64,7 +64,8 @@ def _keep_most_probable_(p, enough, counts):
 def choose(c, p, uniform, choice):
     """The id that a random number in [0, 1) chooses by logits c (V,), and its log probability.
 
-    ``p`` (V,) is scratch memory. The log probability, in nats, is that of the model.
+    ``p`` (V,) is scratch memory. The log probability, in nats, is that of the model. The id is -1
+    if the logits are not finite.
     """
     sharpness, top_k, top_p, never = choice
     V, high = len(c), largest(c)
@@ -77,6 +78,8 @@ def choose(c, p, uniform, choice):
         p[never] = -np.inf
         high = largest(p)
     id_ = 0
+    if log_sum - log_sum != 0:  # it is infinite, or not a number
+        return -1, log_sum
     if sharpness == 0:
         while p[id_] < high:
             id_ += 1
@@ -126,6 +129,8 @@ def _generate(output, separator, table, c, b_c, p, choice, uniform, ids, log_pro
     for k in range(len(ids)):
         for i in range(len(c)):
             ids[k, i], log_probs[k, i] = choose(c[i], p, uniform[k, i], choice)
+            if ids[k, i] < 0:
+                return
         for rows, a, b, states, forward_arguments in layers:
             project(ids[k], separator, table, rows, a, b, states)
             forward(*forward_arguments)  # noqa: F821 - that of the cell
@@ -259,12 +264,14 @@ class CompiledStepper:
         sharpness = np.float32(sampler.sharpness if sampler.temperature else 0.0)
         V, top_p = self.model.V, 1.0 if sampler.top_p is None else sampler.top_p
         choice = sharpness, min(sampler.top_k or V, V), np.float32(top_p), never
-        ids, log_probs = np.empty(uniform.shape, np.int64), np.empty(uniform.shape, np.float64)
+        ids, log_probs = np.zeros(uniform.shape, np.int64), np.zeros(uniform.shape, np.float64)
         separator = -1 if self.model.separator is None else self.model.separator
         every = [self.output, *(some for layer in self.layers for some in layer.calls)]
         layers = tuple(layer.arguments for layer in self.layers)
         arrays = (separator, *self.arrays, choice, uniform, ids, log_probs, layers)
         execute(lambda *_: self.generate(self.output.rows, *arrays), every)
+        if (ids < 0).any():
+            raise FloatingPointError("the logits of the model are not finite")
         return ids, log_probs
 
 
