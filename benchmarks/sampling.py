@@ -18,8 +18,8 @@ from benchmarks.contenders import measure, serve
 from benchmarks.page import table, write
 
 VOCABULARY = 65
-CHARACTERS = 200
-"""Characters of each sample in a turn."""
+CHARACTERS = 500
+"""Characters of each sample in a turn, as ``grucli sample`` makes them."""
 CONTENDERS = ("grucli", "grucli texts", "GRU", "GRUCell")
 GRID = [(H, samples) for samples in (1, 64) for H in (128, 512, 1024)]
 

@@ -131,8 +131,13 @@ class Default:
 
 def completed(options: Any, given: Mapping[str, Any]) -> dict[str, Any]:
     """All options of a TypedDict: those that are given, and the others by default."""
+    return _defaults(options) | dict(given)
+
+
+@cache
+def _defaults(options: Any) -> dict[str, Any]:
     kinds = get_type_hints(options, include_extras=True)
-    return {name: _unset(kind) for name, kind in kinds.items()} | dict(given)
+    return {name: _unset(kind) for name, kind in kinds.items()}
 
 
 def _unset(kind: Any) -> Any:
