@@ -26,6 +26,7 @@ import numpy as np
 
 from grucli.data.cache import directory
 from grucli.files import Lock, read_json, replace_text, sha256
+from grucli.nn import onednn
 from grucli.nn.onednn import Unavailable
 
 VARIABLE = "GRUCLI_COMPILED"  # the environment variable with another place for the folders
@@ -36,6 +37,17 @@ UNUSED = 60 * 86400  # seconds without a new function after which a folder is re
 
 log = logging.getLogger(__name__)
 _ONE_AT_A_TIME = threading.Lock()
+
+
+def expected(wanted: Literal["auto"] | bool, cell: str) -> bool:
+    """As ``select``, but functions that are complete on the disk are loaded later (``prepare``)."""
+    if wanted is False or not _is_installed():
+        return select(wanted, cell)
+    with suppress(ImportError):
+        folder = _folder()
+        if folder is not None and f"{cell} 0 float32" in _complete(folder):
+            return True
+    return select(wanted, cell)
 
 
 def select(
@@ -113,8 +125,11 @@ def _load(folder: Path | None, cell: str, layers: int, dtype: str) -> None:
     compiler.folder = folder and str(folder)
     if layers:
         importlib.import_module("grucli.nn.compiled.sampler").warm_up(cell, layers)
-    else:
-        importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell, dtype)
+        return
+    importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell, dtype)
+    with suppress(Unavailable):
+        if onednn.load().has_bfloat16:
+            importlib.import_module("grucli.nn.compiled.c_functions").c_function("_round")
 
 
 def why_not_used(cell: str) -> str | None:

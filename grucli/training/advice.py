@@ -63,9 +63,8 @@ def about_plan(plan: Plan) -> list[str]:
         )
     if train.products == "auto" and (reason := why_not_used()):
         notes.append(f"products are computed by NumPy: {reason}")
-    if train.compiled == "auto" and (
-        reason := compilation.why_not_used(plan.settings.model.variant)
-    ):
+    cell, compiled = plan.settings.model.variant, plan.products.compiled or train.compiled is False
+    if not compiled and (reason := compilation.why_not_used(cell)):
         notes.append(f"what lies between the products is not compiled: {reason}")
     if differ_in_kind(plan.counts, plan.splits.val):
         notes.append(

@@ -159,7 +159,7 @@ def _products(settings: Settings) -> Backend:
             "train.products=auto --set train.precision=auto takes what is there"
         ) from None
     try:
-        compiled = compilation.select(train.compiled, settings.model.variant)
+        compiled = compilation.expected(train.compiled, settings.model.variant)
     except Unavailable as reason:
         raise SettingsError(
             f"train.compiled=true: {reason}; --set train.compiled=auto takes what is there"

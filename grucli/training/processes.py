@@ -23,6 +23,7 @@ from grucli.errors import RunError
 from grucli.nn.backend import NUMPY, Backend
 from grucli.nn.dropout import Dropout, mask_
 from grucli.nn.model import Model, Workspace
+from grucli.nn.onednn import Unavailable
 from grucli.nn.packed import PackedWeights, packed_size
 from grucli.nn.params import Array, Ids, Params, count
 from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
@@ -154,6 +155,8 @@ class Shards:
         if not (dropout and dropout.recurrent):
             model.params = self.used
         self.others = [_Process(context, own_model, arguments) for arguments in others]
+        if backend.compiled:
+            self._load_compiled(model.cell)  # while the processes start
 
     def loss_and_gradients(
         self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
@@ -176,6 +179,13 @@ class Shards:
         mask_(total, masks)
         losses, states = zip(*results, strict=True)
         return sum(losses), np.concatenate(states, axis=1), total
+
+    def _load_compiled(self, cell: str) -> None:
+        try:
+            compilation.prepare(cell)
+        except Unavailable as reason:
+            self.close()
+            raise RunError(f"{reason}; --set train.compiled=false does without") from None
 
     def _drop_recurrent(self, dropout: Dropout | None) -> dict[str, Array]:
         """Mask the recurrent weights that the shards read, if requested, and return the masks."""

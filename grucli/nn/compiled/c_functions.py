@@ -1,5 +1,8 @@
 """Functions with the interface of C, which the rows of ``nn/calls`` name by their addresses."""
 
+from functools import cache
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import carray, cfunc, types
@@ -67,6 +70,8 @@ def _multiply_row(source, weights, out, size):
     return 0
 
 
-with kept() as cache:
-    round_ = cfunc(SIGNATURE, cache=cache)(_round)
-    multiply_row_ = cfunc(SIGNATURE, cache=cache)(_multiply_row)
+@cache
+def c_function(name: str) -> Any:
+    """``_round`` or ``_multiply_row`` for ctypes, compiled at the first use."""
+    with kept() as cached:
+        return cfunc(SIGNATURE, cache=cached)(globals()[name]).ctypes

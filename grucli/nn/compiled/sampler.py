@@ -14,7 +14,7 @@ import numpy.typing as npt
 from grucli.nn import calls
 from grucli.nn.calls import Calls, execute
 from grucli.nn.cells import Cache
-from grucli.nn.compiled.c_functions import multiply_row_
+from grucli.nn.compiled.c_functions import c_function
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import exp, largest, total
 from grucli.nn.compiled.kernels import CELLS as COMPILED_CELLS
@@ -175,7 +175,7 @@ class CompiledRow(Matrix):
         size = (self.K << 32) + self.N
         factor, results = address(x[0]), zip(self.W, out, strict=True)
         rows = [
-            calls.row(multiply_row_.ctypes, factor, address(W_g), address(row), size)
+            calls.row(c_function("_multiply_row"), factor, address(W_g), address(row), size)
             for W_g, row in results
         ]
         return Calls(calls.table(rows), _never_fails, (self.W, x, out))
