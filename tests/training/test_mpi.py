@@ -190,6 +190,7 @@ def test_a_run_that_a_script_leaves_open_is_saved_when_it_ends(text: str) -> Non
 def test_a_run_of_some_minutes_is_resumed_at_any_step(text: str) -> None:
     sets = ["--set=model.hidden=8", "--set=train.batch=12", "--set=train.window=16"]
     sets += ["--set=train.workers=1", "--set=train.eval_every=7", "--set=data.val=0.2"]
+    sets.append("--set=train.patience=0")
     run = train(text, "--minutes=0.03", *sets, "--name=timed")
     for minutes in (0.08, 0.14):
         code, _, err = mpirun("train", "--resume", run, f"--minutes={minutes}", "--mpi", "-q")
