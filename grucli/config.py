@@ -135,7 +135,7 @@ class Train(_Section):
     """Library of the matrix products; auto: oneDNN if it is installed and the CPU has AVX-512."""
     precision: Literal["auto", "float32", "bfloat16"] = _setting("auto", "rounding")
     """Precision of the factors of products; auto: bfloat16 where oneDNN is faster with it."""
-    compiled: Literal["auto"] | bool = _setting("auto", "rounding")
+    compiled: Literal["auto", True, False] = _setting("auto", "rounding")
     """Compile what lies between the products; auto: if Numba is installed."""
     log_every: int = _setting(50, "nothing", ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
