@@ -107,6 +107,8 @@ def _prepare(cell: str, layers: int, dtype: str) -> None:
     if importlib.import_module("numba").config.DISABLE_JIT:
         raise RuntimeError("NUMBA_DISABLE_JIT is set")
     folder, name = _folder(), f"{cell} {layers} {dtype}"
+    if folder is None:
+        log.info(FIRST)
     if folder is None or name in _complete(folder):
         _load(folder, cell, layers, dtype)
         return

@@ -112,4 +112,5 @@ def test_a_cell_without_a_compiled_part_is_not_compiled() -> None:
 def test_a_place_that_cannot_be_written_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(compilation.VARIABLE, "/dev/null/compiled")
     assert compilation._folder() is None
-    assert not prepare()  # it compiles in memory
+    assert prepare()  # it compiles in memory, each time
+    assert prepare()
