@@ -77,7 +77,8 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
         raise ArgumentError("weights", "must be float32: a weight is too large for float16")
-    sample = lm.samples(1, SAMPLED, seed=SEED).ids()
+    short = replace(lm, compiled=False)  # loading compiled code would take more time than it saves
+    sample = short.samples(1, SAMPLED, seed=SEED).ids()
     copied = _copied(opened, sample)
     if passage is None:
         # without bytes that are no text: U+FFFD for them would be text that the model never saw
