@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +22,6 @@ from grucli.nn.params import Array, Ids
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
 from grucli.threads import available_cores, blas_limited_to
-
-if TYPE_CHECKING:
-    from grucli.nn.compiled.sampler import CompiledStepper
 
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
@@ -137,7 +134,6 @@ class _Plain:
 
     def __init__(self, model: Model, streams: int, packed: PackedWeights) -> None:
         self.stepper = Stepper(model, streams, packed)
-        self.logits: Array = np.empty((streams, model.V), np.float32)
 
     def begin(self, logits: Array, state: Array) -> None:
         self.logits, self.stepper.state = logits, state
@@ -152,7 +148,7 @@ class _Plain:
         return ids, log_probs[..., 0].astype(np.float64)
 
 
-def _stepper(model: Model, streams: int, packed: PackedWeights) -> "_Plain | CompiledStepper":
+def _stepper(model: Model, streams: int, packed: PackedWeights) -> Any:
     if not model.backend.compiled:
         return _Plain(model, streams, packed)
     from grucli.nn.compiled.sampler import CompiledStepper  # Numba is an extra
@@ -384,7 +380,7 @@ class Samples:
 
     def _continue(
         self,
-        stepper: "_Plain | CompiledStepper",
+        stepper: Any,
         logits: Array,
         state: Array,
         streams: Sequence[np.random.Generator],

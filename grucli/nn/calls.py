@@ -73,8 +73,11 @@ def execute(loop: Callable[..., object], calls: Sequence[Calls], *arrays: Any) -
     try:
         loop(*(some.rows for some in calls), *arrays)
     except RuntimeError:
-        for some in calls:
-            for success, status in some.rows[:, -2:].tolist():
-                if status != success:
-                    some.check(status)
-        raise KeyboardInterrupt from None  # it ended a call of Python before its first line
+        failed = [
+            (some, row[-1]) for some in calls for row in some.rows.tolist() if row[-2] != row[-1]
+        ]
+        for some, status in failed:
+            some.check(status)
+        if failed:  # without an error: Ctrl-C ended a call of Python before its first line
+            raise KeyboardInterrupt from None
+        raise

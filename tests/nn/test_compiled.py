@@ -214,3 +214,23 @@ def test_logits_that_are_not_numbers_are_not_sampled() -> None:
             stepper.begin(np.array([[0, 0, wrong, 0, 0]], np.float32), model.zero_state(1))
             with pytest.raises(FloatingPointError):
                 stepper.sample(sampler, np.full((3, 1), 0.5))
+
+
+def test_an_error_of_the_loop_itself_is_no_ctrl_c() -> None:
+    def loop(*_: object) -> None:
+        raise RuntimeError("something else")
+
+    with pytest.raises(RuntimeError, match="something else"):
+        calls.execute(loop, [calls.of_python(lambda t: None)])
+
+
+def test_compiling_does_not_depend_on_what_is_in_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from grucli.nn.compiled import sampler
+
+    def dirty(like: Array, shape: Any) -> Array:
+        return np.full_like(like, np.nan, shape=shape)
+
+    monkeypatch.setattr(sampler.np, "empty_like", dirty)
+    sampler.warm_up("rnn", 1)

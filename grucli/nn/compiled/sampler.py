@@ -279,6 +279,6 @@ def warm_up(cell: str, layers: int) -> None:
     """Sample once, so that the functions are compiled for this number of layers."""
     model = Model(2, 2, layers, cell=cell)
     stepper = CompiledStepper(model, 1, model.packed(1, backward=False))
-    stepper.begin(stepper.logits, stepper.state)
+    stepper.begin(np.zeros((1, 2), np.float32), model.zero_state(1))
     plain = SimpleNamespace(sharpness=1.0, temperature=1.0, top_k=None, top_p=None, never=None)
     stepper.sample(plain, np.zeros((1, 1)))
