@@ -429,9 +429,32 @@ def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss"
     drawn = []
     for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
         rows = metrics["split"] == split
-        if rows.any() and (column == "loss" or split == "train"):
-            drawn.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
+        if not rows.any() or (column != "loss" and split == "val"):
+            continue
+        x, y = metrics[by][rows], metrics[column][rows]
+        if column == "loss" and split == "train":
+            last, y = even_means(metrics["chars"][rows], y)
+            x = x[last]
+        drawn.append(Curve(name, x, y, colour=number))
     return drawn
+
+
+def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Column]:
+    """Training losses as means over about equal numbers of characters, and the last row of each.
+
+    A row before an evaluation may cover one step, where others cover fifty: it would be noise.
+    """
+    covered = np.maximum(np.diff(chars, prepend=0), 1)
+    enough, last, counted = 0.75 * covered.max(), list[int](), 0
+    for row, count in enumerate(covered):
+        counted += count
+        if counted >= enough:
+            last.append(row)
+            counted = 0
+    last[-1:] = [len(covered) - 1]  # the rest belongs to the last of them
+    first = np.concatenate([[0], np.add(last[:-1], 1)]).astype(np.intp)
+    shares = covered / np.repeat(np.add.reduceat(covered, first), np.diff([*first, len(covered)]))
+    return np.array(last), np.add.reduceat(shares * losses, first)
 
 
 def loss_axis(noun: str) -> str:
