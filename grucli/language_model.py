@@ -40,6 +40,7 @@ from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
 from grucli.nn.backend import LibraryName, select_float32
 from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Array, Ids
+from grucli.novelty import NotIn, chosen
 from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
@@ -59,6 +60,9 @@ class SampleOptions(TypedDict, total=False):
     seed: int | None
     stop: Annotated[Several[str], Default(())]
     unknown: Unknown
+    distinct: bool
+    not_in: NotIn
+    longest_copy: int | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -202,9 +206,16 @@ class LanguageModel:
             seed: the random seed; None draws a new one.
             stop: texts, or one text, before which the sample ends; they begin after the prompt.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
+            distinct: no two of several samples are equal.
+            not_in: texts, paths of files, and results of ``read``. A model of documents makes
+                none of their documents. Other models copy no long passage of them.
+            longest_copy: the most symbols that a copied passage may have; None for 30, or for any
+                number if the model is one of documents.
 
         Raises:
             ArgumentError: a number is out of range, or a stop text is not possible.
+            CorpusError: a file of ``not_in`` cannot be read.
+            RunError: hardly any samples are distinct or new, so there are too few of them.
             UnknownCharacterError: the prompt has new symbols, which the message names.
         """
         samples = self.samples(1, length, **options)
@@ -219,6 +230,7 @@ class LanguageModel:
         The result yields whole samples with the log probability of each symbol. Its ``pieces()``
         yields texts while they are made. Its ``seed`` is the seed used. Each sample has its own
         random stream, so it does not depend on ``count``, and sample 0 equals that of ``sample``.
+        Its ``tally`` counts what was thrown away for ``distinct`` and ``not_in``.
         Other arguments and errors are those of ``stream``.
         """
         asked = completed(SampleOptions, options)
@@ -229,10 +241,10 @@ class LanguageModel:
         if not (len(before) or self.documents or end is None):
             before = np.array([end])
         seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
-        return Samples(
-            model=self._compiled(
-                self.model if count < MANY_SAMPLES else self.batch_model, self.model.L
-            ),
+        filters = {name: asked[name] for name in ("distinct", "not_in", "longest_copy")}
+        few = count < MANY_SAMPLES and not (asked["distinct"] or asked["not_in"] is not None)
+        samples = Samples(
+            model=self._compiled(self.model if few else self.batch_model, self.model.L),
             vocabulary=self.vocabulary,
             counts=self.counts,
             prompt=before,
@@ -243,6 +255,7 @@ class LanguageModel:
             seed=secrets.randbits(32) if seed is None else seed,
             stops=[*stops, b"\n"] if self.documents else stops,
         )
+        return chosen(samples, self.data, **filters)
 
     # ---- scoring
 
