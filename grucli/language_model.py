@@ -348,7 +348,7 @@ class LanguageModel:
             Stopped: ``stop`` has returned True.
         """
         least = 1 if begins and self.documents else 2
-        ids, score = self._ids_and_charge(text, unknown, least)
+        ids, score = _ids_and_charge(self, text, unknown, least)
         if len(ids) < least:
             return score
         cores = available_cores() if workers is None else workers
@@ -372,31 +372,12 @@ class LanguageModel:
             decay: from 0 to 1, the share by which each step takes weights back to the trained ones.
             unknown: as in ``score``.
         """
-        ids, charge = self._ids_and_charge(text, unknown, 1 if self.documents else 2)
+        ids, charge = _ids_and_charge(self, text, unknown, 1 if self.documents else 2)
         static, score, model = self.evaluate(text, unknown=unknown), charge, self.model
         if static.chars > charge.chars:
             made, model = adaptation.adapt(model, ids, rate, decay)
             score += made
         return Adapted(static, score, replace(self, model=model, path=None), rate, decay)
-
-    def _ids_and_charge(
-        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
-    ) -> tuple[Ids, Score]:
-        """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
-        if isinstance(text, Corpus):
-            ids, new = text.ids, text.text_id.skipped
-        elif isinstance(text, str | bytes):
-            _, places, read = self._places(text, self._to_find(unknown), unseen=())
-            ids, new = places[read], int((~read).sum())
-        else:
-            ids, new = text, 0
-        charged = new if unknown == "floor" else 0
-        if len(ids) < least and not charged:
-            raise CorpusError(
-                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
-                "predict"
-            )
-        return ids, Score(charged, -charged * self._floor, 0, skipped=new - charged)
 
     # ---- states
 
@@ -433,3 +414,22 @@ class Adapted:
     lm: LanguageModel  # a copy with the weights after the text
     rate: float
     decay: float
+
+
+def _ids_and_charge(
+    lm: LanguageModel, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
+) -> tuple[Ids, Score]:
+    """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
+    if isinstance(text, Corpus):
+        ids, new = text.ids, text.text_id.skipped
+    elif isinstance(text, str | bytes):
+        _, places, read = lm._places(text, lm._to_find(unknown), unseen=())
+        ids, new = places[read], int((~read).sum())
+    else:
+        ids, new = text, 0
+    charged = new if unknown == "floor" else 0
+    if len(ids) < least and not charged:
+        raise CorpusError(
+            f"the model knows {len(ids)} of its characters; it needs one to read and one to predict"
+        )
+    return ids, Score(charged, -charged * lm._floor, 0, skipped=new - charged)
