@@ -31,6 +31,7 @@ from typing_extensions import TypedDict, Unpack
 
 from grucli import compilation, evaluation
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
+from grucli.beams import Beam, search
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
@@ -257,6 +258,23 @@ class LanguageModel:
             stops=[*stops, b"\n"] if self.documents else stops,
         )
         return chosen(samples, self.data, **filters)
+
+    @checked
+    def beams(
+        self,
+        count: int,
+        length: int = 500,
+        *,
+        prompt: str | bytes = "",
+        stop: Several[str] = (),
+        unknown: Unknown = "error",
+    ) -> list[Beam]:
+        """The ``count`` likeliest continuations that a beam of this width finds, best first.
+
+        They are compared by the log probability of the text and of what ended it, so that short
+        ones are favoured. The arguments and errors are those of ``stream``.
+        """
+        return search(self.samples(count, length, prompt=prompt, stop=stop, unknown=unknown))
 
     # ---- scoring
 

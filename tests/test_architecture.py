@@ -16,7 +16,7 @@ LAYERS = (
     {"analysis"},
     {"training"},
     {"run"},
-    {"language_model", "novelty", "sampling", "evaluation", "compilation"},
+    {"language_model", "novelty", "beams", "sampling", "evaluation", "compilation"},
     {"data"},
     {"config", "defaults"},
     {"nn"},
