@@ -32,6 +32,7 @@ from typing_extensions import TypedDict, Unpack
 from grucli import adaptation, compilation, evaluation
 from grucli.adaptation import DECAY, RATE
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
+from grucli.beams import Beam, search
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
@@ -50,16 +51,22 @@ LONG = 2**18  # characters from which loading compiled code takes less time than
 
 
 @with_config(ConfigDict(extra="forbid"))
-class SampleOptions(TypedDict, total=False):
-    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+class BeamOptions(TypedDict, total=False):
+    """The options of ``beams``, as in ``stream``."""
 
     prompt: Annotated[str | bytes, Default("")]
+    stop: Annotated[Several[str], Default(())]
+    unknown: Unknown
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SampleOptions(BeamOptions, total=False):
+    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+
     temperature: Annotated[float, Default(0.8)]
     top_k: int | None
     top_p: float | None
     seed: int | None
-    stop: Annotated[Several[str], Default(())]
-    unknown: Unknown
     distinct: bool
     not_in: NotIn
     longest_copy: int | None
@@ -256,6 +263,15 @@ class LanguageModel:
             stops=[*stops, b"\n"] if self.documents else stops,
         )
         return chosen(samples, self.data, **filters)
+
+    @checked
+    def beams(self, count: int, length: int = 500, **options: Unpack[BeamOptions]) -> list[Beam]:
+        """The ``count`` likeliest continuations that a beam of this width finds, best first.
+
+        They are compared by the log probability of the text and of what ended it, so that short
+        ones are favoured. The arguments and errors are those of ``stream``.
+        """
+        return search(self.samples(count, length, **options))
 
     # ---- scoring
 
