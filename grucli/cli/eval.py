@@ -5,7 +5,7 @@ from typing import Any
 
 from grucli.cli import render
 from grucli.cli.request import overrides
-from grucli.config import Settings, resolve
+from grucli.config import Data, Settings, resolve
 from grucli.data.text_files import check_read_once
 from grucli.data.vocabulary import UnknownInScore, Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
@@ -14,6 +14,7 @@ from grucli.language_model import LanguageModel
 from grucli.run.run import Run
 from grucli.training.advice import about_files
 
+ADVICE = "--unknown floor charges for them, --unknown skip leaves them out"
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 
@@ -40,7 +41,7 @@ def eval(
     if split:
         scores = [(split, lm.evaluate(opened.split(split)))]
     else:
-        encoding = _encoding(lm, files, sets or [])
+        encoding = data_of(lm, files, sets or []).encoding
         scores = [(file, _score(opened, file, encoding, unknown)) for file in files]
     rows = [(file, _figures(score, lm.vocabulary)) for file, score in scores]
     total = _figures(sum((score for _, score in scores), NOTHING), lm.vocabulary)
@@ -49,13 +50,13 @@ def eval(
     render.answer(records, render.table(_table(shown), drop=["perplexity"]), as_json=as_json)
 
 
-def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
-    """The encoding of the files: that of the corpus, or what --set says."""
+def data_of(lm: LanguageModel, files: list[str], sets: list[str]) -> Data:
+    """How the files are read: like the corpus, but --set may name another encoding."""
     check_read_once(files)
     values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
-    return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
+    return resolve([("--set", values)], Settings(data=lm.data)).data
 
 
 def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
@@ -63,9 +64,7 @@ def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(
-            f"{file}: {error}; --unknown floor charges for them, --unknown skip leaves them out"
-        ) from None
+        raise UnknownCharacterError(f"{file}: {error}; {ADVICE}") from None
     try:
         score = lm.evaluate(text, unknown=unknown)
     except CorpusError as error:

@@ -48,7 +48,7 @@ def sample(
         prompt_file or "--prompt",
         count,
         length,
-        prompt=_prompt_bytes(prompt, prompt_file, documents=lm.documents),
+        prompt=prompt_bytes(prompt, prompt_file, documents=lm.documents),
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
@@ -133,7 +133,7 @@ def _write_json(samples: Samples, *, documents: bool) -> None:
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
 
 
-def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> bytes:
+def prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> bytes:
     """The prompt as bytes, since the command line and files need not be UTF-8.
 
     A line that a file begins is continued, though the file has a line end after it.
