@@ -3,13 +3,13 @@
 This module has all rules for reading a text. A text is a string or bytes.
 
 - A model of characters reads bytes as UTF-8. A model of bytes reads a string in its UTF-8 form.
-- Line ends are read like those of the training text (``data.newlines``).
+- Line ends and separators of documents are read like those of the training text (``data``).
 - New symbols, which are not in the vocabulary, are left out with ``unknown="skip"``. Otherwise they
   are read as the unknown character if the model has one, and are an error if it has none. With
   ``unknown="floor"`` a score charges for each of them instead of the error: as for half an
   occurrence in the training text. The model does not read them.
-- A model of documents (``data.documents``) reads the separator before a text, so the first symbol
-  is predicted like the first symbol of any document. Other models start from the zero state. Their
+- A model of documents reads the end of one before a text, so the first symbol is predicted like the
+  first symbol of any document. Other models start from the zero state. Their
   probability of the first symbol is its frequency in the training text.
 - A sample without a prompt starts after a line end, if the training text has line ends.
 """
@@ -33,7 +33,8 @@ from grucli import compilation, evaluation
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
-from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
+from grucli.data.documents import end_of
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read, unified
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
 from grucli.nn.backend import LibraryName, select_float32
@@ -92,7 +93,7 @@ class LanguageModel:
 
     @property
     def documents(self) -> bool:
-        return self.data.documents is not None
+        return self.data.document is not None
 
     def __repr__(self) -> str:
         model, vocabulary = self.model, self.vocabulary
@@ -145,10 +146,10 @@ class LanguageModel:
         return int((self._places(text, "skip")[1] < 0).sum())
 
     def _unified(self, text: str | bytes) -> str | bytes:
-        """The text with the line ends of the training text; a string, unless symbols are bytes."""
-        if self.vocabulary.level == "byte" or not isinstance(text, str | bytes):
+        """The text with the line ends and separators of the training text."""
+        if not isinstance(text, str | bytes):
             return text  # what is no text is refused later
-        return unified(decoded(text), self.data)
+        return as_read(text, self.data)
 
     def _to_find(self, unknown: UnknownInScore) -> Unknown:
         """What to do with new symbols when the ids of a text are searched."""
@@ -191,7 +192,7 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Make a text like the training text, and yield its parts while it is made.
 
-        A model of documents makes one document, without the line end after it.
+        A model of documents makes one document, without the line end or the U+001E after it.
 
         Args:
             length: number of symbols to make: characters, or bytes for a model of bytes.
@@ -226,7 +227,7 @@ class LanguageModel:
         check_stops(asked["stop"])
         points, places, read = self._places(asked["prompt"], asked["unknown"])
         stops = [unified(text, self.data).encode(errors="replace") for text in asked["stop"]]
-        end, before = self.vocabulary.line_end, places[read]
+        last, end, before = end_of(self.data), self.vocabulary.line_end, places[read]
         if not (len(before) or self.documents or end is None):
             before = np.array([end])
         seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
@@ -242,7 +243,7 @@ class LanguageModel:
             length=length,
             sampler=Sampler(**cut, never=self.vocabulary.unknown_id),
             seed=secrets.randbits(32) if seed is None else seed,
-            stops=[*stops, b"\n"] if self.documents else stops,
+            stops=stops if last is None else [*stops, bytes([last])],
         )
 
     # ---- scoring

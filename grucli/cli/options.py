@@ -64,8 +64,8 @@ WORDS = {
     "--count -c N": "Number of samples.",
     "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
     "\\\\ are escapes.",
-    "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
-    "documents].",
+    "--separator TEXT": "The text between samples [a line of three dashes; between lines a line "
+    "end, between paragraphs an empty line].",
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis

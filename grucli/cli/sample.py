@@ -9,6 +9,8 @@ from typing import Any
 from typing_extensions import Unpack
 
 from grucli.cli import render
+from grucli.config import Data
+from grucli.data.documents import between, open_ended
 from grucli.data.text_files import raw_chunks
 from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
@@ -38,7 +40,7 @@ def sample(
     as_json: bool = False,
     raw: bool = False,
 ) -> None:
-    """Generate text like the corpus. If the corpus is a list, each sample is one line.
+    """Generate text like the corpus. If it has documents, such as lines, each sample is one.
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
@@ -48,7 +50,7 @@ def sample(
         prompt_file or "--prompt",
         count,
         length,
-        prompt=_prompt_bytes(prompt, prompt_file, documents=lm.documents),
+        prompt=_prompt_bytes(prompt, prompt_file, lm.data),
         temperature=temperature,
         top_k=top_k,
         top_p=top_p,
@@ -94,8 +96,7 @@ def _write(
     drawn: bool,
 ) -> None:
     """Write the samples, and say a seed that was drawn; after Ctrl-C or SIGTERM, end the line."""
-    default = "\\n" if lm.documents else "\\n---\\n"
-    between = _unescape(default if separator is None else separator).encode()
+    apart = (between(lm.data) if separator is None else _unescape(separator)).encode()
     # bytes go to a file without a line end at the end
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
     end, put = b"" if exact else b"\n", render.write_raw if raw else render.write
@@ -103,7 +104,7 @@ def _write(
     try:
         for piece in samples.pieces():
             begins, number = piece.number != number, piece.number
-            start = (between if number else b"") + before if begins else b""
+            start = (apart if number else b"") + before if begins else b""
             if not put(start + piece.data):
                 return
         put(end)
@@ -133,10 +134,10 @@ def _write_json(samples: Samples, *, documents: bool) -> None:
     render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
 
 
-def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> bytes:
+def _prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:
     """The prompt as bytes, since the command line and files need not be UTF-8.
 
-    A line that a file begins is continued, though the file has a line end after it.
+    A document that a file begins is continued, though the file has a line end after it.
     """
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
@@ -148,11 +149,10 @@ def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> b
             f"{file}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
             "which has the most effect"
         )
-    if not documents:
-        return raw
-    begun = raw.removesuffix(b"\n").removesuffix(b"\r")
+    begun = open_ended(raw, data)
     if begun and begun != raw:
-        render.warn(f"{file}: its last line end is left out, so that a sample continues the line")
+        end = "its last line end" if data.documents == "line" else f"the end of its {data.document}"
+        render.warn(f"{file}: {end} is left out, so that a sample continues the {data.document}")
     return begun
 
 
