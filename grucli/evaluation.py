@@ -1,7 +1,7 @@
-"""Evaluate how well a model predicts text: sums over long texts, symbols of short texts."""
+"""Evaluate how well a model predicts text: sums over long texts."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -13,8 +13,9 @@ import numpy.typing as npt
 
 from grucli.data.cache import check_file, release_pages
 from grucli.data.windows import count_symbols
+from grucli.errors import ArgumentError
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Ids
 from grucli.threads import blas_limited_to
 
 WINDOW = 32  # steps computed at a time; it does not change the result
@@ -22,7 +23,6 @@ STREAMS = 64  # pieces of a long text, at most; they form one batch
 PIECE = 1024  # characters of a piece, at least
 WARM_UP = 256  # characters that a piece, but not the first one, reads before its scored ones
 HELD = 16  # windows after which the pages of a memory-mapped text are released
-TOGETHER = 128  # short texts in one batch
 
 # Pieces x units of a group, and the minimum number of its pieces. One thread reads a group.
 # Groups depend only on model and text, so the number of threads does not change the result.
@@ -37,6 +37,8 @@ UNSEEN = 0.5
 OTHER_KIND, BY_CHANCE = 0.3, 3
 
 Counts = npt.NDArray[np.int64]
+# the start of each piece, its first scored step, and the length of all pieces
+Pieces = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,26 @@ class Score:
 NOTHING = Score(0, 0.0, 0)
 
 
+class Text(NamedTuple):
+    """A text, in memory or memory-mapped, and the symbol that is read before it, or None."""
+
+    ids: Ids
+    first: int | None
+
+    @property
+    def predicted(self) -> int:
+        """Number of symbols that are predicted, each from the symbol before it."""
+        return len(self.ids) - (self.first is None)
+
+    def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """The symbols at some indices. ``first``, if there is one, has index 0."""
+        if self.first is None:
+            return self.ids[indices].astype(np.intp)
+        symbols = self.ids[np.maximum(indices - 1, 0)].astype(np.intp)
+        symbols[indices == 0] = self.first
+        return symbols
+
+
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
     """The caller has stopped an evaluation or the reading of a prompt."""
 
@@ -87,6 +109,7 @@ def evaluate(
     stop: Callable[[], bool] = lambda: False,
     *,
     begins: bool = True,
+    context: int | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
@@ -99,11 +122,19 @@ def evaluate(
     there, and predicts all N >= 1 characters. Others read the first character and predict the rest,
     so N >= 2. ``part`` (k, n) is part k of n of the text; the scores of all parts add up. When
     ``stop`` returns true, ``Stopped`` is raised.
+
+    With a ``context`` of C the text is read in windows of C symbols, as transformers are judged.
+    Each starts from the zero state, so its symbols are predicted from 1 to C symbols. The same
+    symbols are predicted, once each. A window ends earlier where a document or the text ends.
     """
+    if context is not None and context < 1:
+        raise ArgumentError("context", f"must be 1 or above, not {context}; 256 is usual")
     ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)
     number, parts = part
-    groups = _groups(model, ids, model.separator if begins else None)[number::parts]
+    text = Text(ids, model.separator if begins else None)
+    cut = _pieces(text) if context is None else _windows(text, context, model.separator)
+    groups = _groups(model, text, cut)[number::parts]
     workers = min(workers, len(groups))
     if workers <= 1:
         return sum(map(total, groups), NOTHING)
@@ -128,20 +159,38 @@ def _total(scores: Iterator[Score], ended: Event, stop: Callable[[], bool]) -> S
     return total
 
 
-def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:
+def _groups(model: Model, text: Text, pieces: Iterable[Pieces]) -> list[Iterator[Score]]:
     """One iterator for each group of pieces; it computes the scores when it is read."""
-    N = len(ids) - 1 if first is None else len(ids)
-    pieces = max(1, min(STREAMS, N // PIECE))
-    starts, scored_from, length = _cut(N, pieces)
-    size, text = max(FEWEST, GROUP // model.H), _Text(ids, first)
+    size = max(FEWEST, GROUP // model.H)
     return [
         _evaluate_pieces(model, text, starts[lo : lo + size], scored_from[lo : lo + size], length)
-        for lo in range(0, pieces, size)
+        for starts, scored_from, length in pieces
+        for lo in range(0, len(starts), size)
     ]
 
 
-def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
-    """The start of each piece, its first scored step, and the length of all pieces."""
+def _pieces(text: Text) -> Iterable[Pieces]:
+    """The whole text, or pieces of a long one."""
+    return [_cut(text.predicted, max(1, min(STREAMS, text.predicted // PIECE)))]
+
+
+def _windows(text: Text, context: int, separator: int | None) -> Iterator[Pieces]:
+    """Windows of at most ``context`` symbols, which begin where documents do; by their lengths."""
+    begins = np.zeros(1, np.intp)
+    if separator is not None:
+        later = np.flatnonzero(text.ids[: text.predicted] == separator) + (text.first is not None)
+        begins = np.union1d(begins, later[later < text.predicted])
+    spans = np.diff(begins, append=text.predicted)
+    counts = -(-spans // context)
+    numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.repeat(begins, counts) + context * numbers
+    lengths = np.minimum(np.repeat(spans, counts) - context * numbers, context)
+    for length in np.unique(lengths).tolist():
+        chosen = starts[lengths == length]
+        yield chosen, np.zeros_like(chosen), length
+
+
+def _cut(N: int, pieces: int) -> Pieces:
     share = -(-(N - WARM_UP) // pieces) if pieces > 1 else N
     length = share + WARM_UP if pieces > 1 else N
     ends = np.minimum(length + share * np.arange(pieces), N)
@@ -149,24 +198,9 @@ def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
     return ends - length, length - own, length
 
 
-class _Text(NamedTuple):
-    """A text, in memory or memory-mapped, and the symbol that is read before it, or None."""
-
-    ids: Ids
-    first: int | None
-
-    def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """The symbols at some indices. ``first``, if there is one, has index 0."""
-        if self.first is None:
-            return self.ids[indices].astype(np.intp)
-        symbols = self.ids[np.maximum(indices - 1, 0)].astype(np.intp)
-        symbols[indices == 0] = self.first
-        return symbols
-
-
 def _evaluate_pieces(
     model: Model,
-    text: _Text,
+    text: Text,
     starts: npt.NDArray[np.intp],
     scored_from: npt.NDArray[np.intp],
     length: int,
@@ -188,37 +222,6 @@ def _evaluate_pieces(
             -float(log_probs.sum(where=scored, dtype=np.float64)),
             int(correct.sum(where=scored)),
         )
-
-
-def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array]:
-    """Yield the log probabilities (T, B) of steps of B short texts, each read from the zero state.
-
-    They are of the next symbol of each text, in nats, and 0 after its end.
-    """
-    ends = np.array([len(text) - 1 for text in texts])
-    padded = np.zeros((max(len(text) for text in texts), len(texts)), np.intp)
-    for number, text in enumerate(texts):
-        padded[: len(text), number] = text
-    state = model.zero_state(len(texts))
-    workspace = model.workspace(min(WINDOW, len(padded)), len(texts))
-    packed = model.packed(len(texts), backward=False)
-    for lo in range(0, len(padded) - 1, WINDOW):
-        read = padded[lo : lo + WINDOW + 1]
-        x, targets = read[:-1], read[1:]
-        log_probs, _, state = model.score(x, targets, state, workspace.first(len(x)), packed)
-        steps = np.arange(lo, lo + len(x))[:, None]
-        yield np.where(steps < ends, log_probs, 0.0)
-
-
-def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
-    """The nats of each of N texts, (N,), whose first symbols are not predicted."""
-    nats = np.zeros(len(texts))
-    order = np.argsort([len(text) for text in texts], kind="stable")
-    for lo in range(0, len(texts), TOGETHER):
-        chosen = order[lo : lo + TOGETHER]
-        for log_probs in log_probs_side_by_side(model, [texts[number] for number in chosen]):
-            nats[chosen] -= log_probs.sum(axis=0, dtype=np.float64)
-    return nats
 
 
 def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:

@@ -15,52 +15,61 @@ This module has all rules for reading a text. A text is a string or bytes.
 """
 
 import codecs
-import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import ConfigDict, InstanceOf, with_config
 from typing_extensions import TypedDict, Unpack
 
-from grucli import compilation, evaluation
+from grucli import adaptation, compilation, evaluation
+from grucli.adaptation import DECAY, RATE
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
+from grucli.beams import Beam, search
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.documents import end_of
-from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read, unified
-from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
-from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, unified
+from grucli.errors import ArgumentError, CorpusError
+from grucli.evaluation import Score
+from grucli.line_scores import LineScore, Reader, line_scores, next_symbols
 from grucli.nn.backend import LibraryName, select_float32
-from grucli.nn.cells import CELLS
-from grucli.nn.model import Model
+from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Array, Ids
+from grucli.novelty import NotIn, chosen
 from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
-LINES_AT_ONCE = 2**16  # lines that are held in memory and scored together
 LONG = 2**18  # characters from which loading compiled code takes less time than it saves
-WINDOW = 128  # characters whose states are computed at a time; it does not change the result
 
 
 @with_config(ConfigDict(extra="forbid"))
-class SampleOptions(TypedDict, total=False):
-    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+class BeamOptions(TypedDict, total=False):
+    """The options of ``beams``, as in ``stream``."""
 
     prompt: Annotated[str | bytes, Default("")]
+    stop: Annotated[Several[str], Default(())]
+    unknown: Unknown
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SampleOptions(BeamOptions, total=False):
+    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+
     temperature: Annotated[float, Default(0.8)]
     top_k: int | None
     top_p: float | None
     seed: int | None
-    stop: Annotated[Several[str], Default(())]
-    unknown: Unknown
+    distinct: bool
+    not_in: NotIn
+    longest_copy: int | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -86,6 +95,11 @@ class LanguageModel:
         compiled = self.compiled and compilation.select("auto", model.cell, layers)
         return model.on(model.backend._replace(compiled=compiled))
 
+    @cached_property
+    def _reader(self) -> Reader:
+        how = self.vocabulary, self.counts, self.data, self.unseen
+        return Reader(*how, lambda: self.batch_model, str(self.path or "the model"))
+
     @property
     def parameters(self) -> int:
         """Number of parameters."""
@@ -110,7 +124,7 @@ class LanguageModel:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        return self.vocabulary.encode(self._unified(text), unknown, self.unseen)
+        return self.vocabulary.encode(self._reader.text(text), unknown, self.unseen)
 
     @checked
     def decode(self, ids: Ids | Sequence[int]) -> str:
@@ -139,43 +153,19 @@ class LanguageModel:
         """
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
-        return read(file_names(files), data, self.vocabulary, self._to_find(unknown))
+        return read(file_names(files), data, self.vocabulary, self._reader.to_find(unknown))
 
     def count_unknown(self, text: str | bytes) -> int:
         """The number of symbols of a text that the model never saw."""
         return int((self._places(text, "skip")[1] < 0).sum())
 
-    def _unified(self, text: str | bytes) -> str | bytes:
-        """The text with the line ends and separators of the training text."""
-        if not isinstance(text, str | bytes):
-            return text  # what is no text is refused later
-        return as_read(text, self.data)
-
-    def _to_find(self, unknown: UnknownInScore) -> Unknown:
-        """What to do with new symbols when the ids of a text are searched."""
-        if unknown != "floor":
-            return unknown
-        return "skip" if self.vocabulary.unknown_id is None else "error"
-
     def _places(
         self, text: str | bytes, unknown: Unknown, unseen: Sequence[int] | None = None
     ) -> tuple[Ids, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         """The code points or bytes of a text, their ids, and which of them are read, each (N,)."""
-        points = self.vocabulary.points(self._unified(text))
+        points = self.vocabulary.points(self._reader.text(text))
         places = self.vocabulary.find(points, unknown, self.unseen if unseen is None else unseen)
         return points, places, places >= 0
-
-    @cached_property
-    def _floor(self) -> float:
-        """Log probability of a symbol that does not occur in the training text, in nats."""
-        return math.log(UNSEEN / int(self.counts.sum()))
-
-    def _begin(self, ids: Ids) -> tuple[Array, Ids]:
-        """The log probability of a first symbol that is not predicted, (0,) or (1,); the ids."""
-        if self.model.separator is not None:
-            return np.zeros(0), np.concatenate([[self.model.separator], ids])
-        total = int(self.counts.sum())
-        return np.log(np.maximum(self.counts[ids[:1]], UNSEEN) / total), ids
 
     # ---- sampling
 
@@ -204,9 +194,16 @@ class LanguageModel:
             seed: the random seed; None draws a new one.
             stop: texts, or one text, before which the sample ends; they begin after the prompt.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
+            distinct: no two of several samples are equal.
+            not_in: texts, paths of files, and results of ``read``. A model of documents makes
+                none of their documents. Other models copy no long passage of them.
+            longest_copy: the most symbols that a copied passage may have; None for 30, or for any
+                number if the model is one of documents.
 
         Raises:
             ArgumentError: a number is out of range, or a stop text is not possible.
+            CorpusError: a file of ``not_in`` cannot be read.
+            RunError: hardly any samples are distinct or new, so there are too few of them.
             UnknownCharacterError: the prompt has new symbols, which the message names.
         """
         samples = self.samples(1, length, **options)
@@ -221,6 +218,7 @@ class LanguageModel:
         The result yields whole samples with the log probability of each symbol. Its ``pieces()``
         yields texts while they are made. Its ``seed`` is the seed used. Each sample has its own
         random stream, so it does not depend on ``count``, and sample 0 equals that of ``sample``.
+        Its ``tally`` counts what was thrown away for ``distinct`` and ``not_in``.
         Other arguments and errors are those of ``stream``.
         """
         asked = completed(SampleOptions, options)
@@ -231,10 +229,10 @@ class LanguageModel:
         if not (len(before) or self.documents or end is None):
             before = np.array([end])
         seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
-        return Samples(
-            model=self._compiled(
-                self.model if count < MANY_SAMPLES else self.batch_model, self.model.L
-            ),
+        filters = {name: asked[name] for name in ("distinct", "not_in", "longest_copy")}
+        few = count < MANY_SAMPLES and not (asked["distinct"] or asked["not_in"] is not None)
+        samples = Samples(
+            model=self._compiled(self.model if few else self.batch_model, self.model.L),
             vocabulary=self.vocabulary,
             counts=self.counts,
             prompt=before,
@@ -245,6 +243,16 @@ class LanguageModel:
             seed=secrets.randbits(32) if seed is None else seed,
             stops=stops if last is None else [*stops, bytes([last])],
         )
+        return chosen(samples, self.data, **filters)
+
+    @checked
+    def beams(self, count: int, length: int = 500, **options: Unpack[BeamOptions]) -> list[Beam]:
+        """The ``count`` likeliest continuations that a beam of this width finds, best first.
+
+        They are compared by the log probability of the text and of what ended it, so that short
+        ones are favoured. The arguments and errors are those of ``stream``.
+        """
+        return search(self.samples(count, length, **options))
 
     # ---- scoring
 
@@ -262,14 +270,11 @@ class LanguageModel:
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
         if isinstance(text, str | bytes):
-            points, places, read = self._places(text, self._to_find(unknown))
+            points, ids, read = self._places(text, self._reader.to_find(unknown))
         else:
-            places = np.asarray(text, np.intp)
-            points, read = self.vocabulary.symbols[places], places >= 0
-        first, after = self._begin(places[read])
-        rest = [log_probs[:, 0] for log_probs in log_probs_side_by_side(self.model, [after])]
-        log_probs = np.full(len(points), self._floor)
-        log_probs[read] = np.concatenate([first, *rest])
+            ids = np.asarray(text, np.intp)
+            points, read = self.vocabulary.symbols[ids], ids >= 0
+        log_probs = self._reader.log_probs(self.model, ids, np.zeros(len(ids), np.intp))
         scored = read | (unknown == "floor")
         data = self.vocabulary.text_of(points[scored])
         symbols = data if self.vocabulary.level == "byte" else data.decode()
@@ -286,28 +291,51 @@ class LanguageModel:
                 It adds a line end if there is none.
             unknown: as in ``score``; errors also. ``count_unknown`` counts the symbols left out.
         """
-        texts, nats = self._lines(lines, unknown), [np.zeros(0)]
-        while some := list(islice(texts, LINES_AT_ONCE)):
-            others = np.array([log_prob for _, log_prob in some])
-            nats.append(nats_of(self.batch_model, [ids for ids, _ in some]) - others)
-        return np.concatenate(nats)
+        scores = line_scores([self._reader], lines, unknown)
+        return np.fromiter((score.nats for score in scores), np.float64)
 
-    def _lines(
-        self, lines: Iterable[str | bytes], unknown: UnknownInScore
-    ) -> Iterator[tuple[Ids, float]]:
-        """The ids to read of each line, and the log probability of what is not predicted."""
-        end = self.model.separator
-        for number, line in enumerate(lines, 1):
-            try:
-                _, places, read = self._places(line, self._to_find(unknown))
-            except (CorpusError, UnknownCharacterError) as error:
-                raise type(error)(f"line {number:,}: {error}") from None
-            ids: Ids = places[read]
-            charged = int((~read).sum()) if unknown == "floor" else 0
-            if end is not None and not (len(ids) and ids[-1] == end):  # a line without its end
-                ids = np.append(ids, end)
-            first, ids = self._begin(ids)
-            yield ids, float(first.sum()) + charged * self._floor
+    @checked
+    def line_scores(
+        self,
+        lines: Lines,
+        *,
+        unknown: UnknownInScore = "error",
+        against: Sequence[InstanceOf["LanguageModel"]] = (),
+        prior: Sequence[float] | None = None,
+    ) -> Iterator[LineScore]:
+        """Yield the score of each line; any number of lines needs little memory.
+
+        Args:
+            lines: as in ``score_lines``.
+            unknown: as in ``score``. With other models, "skip" leaves out what one of them never
+                saw, for all; "floor" is each model's own.
+            against: other models, with the same ``data.level`` and ``data.documents``.
+            prior: a number for this model and for each other one, in the proportions of their
+                probabilities before the line is seen; equal if omitted.
+
+        Raises:
+            UnknownCharacterError, CorpusError: of a line, which the message names.
+            UsageError: another model predicts other symbols.
+            ArgumentError: the numbers of ``prior`` are not positive, or not one for each model.
+        """
+        readers = [self._reader, *(other._reader for other in against)]
+        return line_scores(readers, lines, unknown, prior)
+
+    @checked
+    def next(
+        self, prompts: str | bytes | InstanceOf[Iterable[Any]], *, unknown: Unknown = "error"
+    ) -> Any:
+        """The ``Distribution`` of the symbol after a prompt, or a list of those after several.
+
+        It has all V symbols, also the unknown character if the model has one. After an empty prompt
+        it is that of the first symbol in ``score``.
+
+        Raises:
+            UnknownCharacterError, CorpusError: as in ``score``; several prompts are numbered.
+        """
+        some = [prompts] if isinstance(prompts, str | bytes) else list(prompts)
+        found = list(next_symbols(self._reader, some, unknown))
+        return found[0] if isinstance(prompts, str | bytes) else found
 
     @checked
     def evaluate(
@@ -316,6 +344,7 @@ class LanguageModel:
         *,
         unknown: UnknownInScore = "error",
         begins: bool = True,
+        context: int | None = None,
         workers: int | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Score:
@@ -327,6 +356,7 @@ class LanguageModel:
             unknown: as in ``score``. For the result of ``read``, "floor" charges for the symbols
                 that it left out.
             begins: False for a part of a longer text: no separator is read before it.
+            context: the state starts from zero every so many symbols; None: only at the start.
             workers: number of threads that share the work; None takes all cores.
             stop: called repeatedly; the evaluation stops when it returns True.
 
@@ -335,31 +365,36 @@ class LanguageModel:
             Stopped: ``stop`` has returned True.
         """
         least = 1 if begins and self.documents else 2
-        ids, score = self._ids_and_charge(text, unknown, least)
+        ids, score = _ids_and_charge(self, text, unknown, least)
         if len(ids) < least:
             return score
         cores = available_cores() if workers is None else workers
         model = self.batch_model if len(ids) < LONG else self._compiled(self.batch_model)
-        return score + evaluation.evaluate(model, ids, cores, stop, begins=begins)
+        return score + evaluation.evaluate(model, ids, cores, stop, begins=begins, context=context)
 
-    def _ids_and_charge(
-        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
-    ) -> tuple[Ids, Score]:
-        """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
-        if isinstance(text, Corpus):
-            ids, new = text.ids, text.text_id.skipped
-        elif isinstance(text, str | bytes):
-            _, places, read = self._places(text, self._to_find(unknown), unseen=())
-            ids, new = places[read], int((~read).sum())
-        else:
-            ids, new = text, 0
-        charged = new if unknown == "floor" else 0
-        if len(ids) < least and not charged:
-            raise CorpusError(
-                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
-                "predict"
-            )
-        return ids, Score(charged, -charged * self._floor, 0, skipped=new - charged)
+    @checked
+    def adapt(
+        self,
+        text: str | bytes | Ids | InstanceOf[Corpus],
+        *,
+        rate: float = RATE,
+        decay: float = DECAY,
+        unknown: UnknownInScore = "error",
+    ) -> "Adapted":
+        """Score a text while a copy of the model learns from it (``grucli.adaptation``).
+
+        Args:
+            text: as in ``evaluate``, whose errors are raised, too. It is read in one stream.
+            rate: from 0 to 1, the change of a weight in a step with a typical gradient.
+            decay: from 0 to 1, the share by which each step takes weights back to the trained ones.
+            unknown: as in ``score``.
+        """
+        ids, charge = _ids_and_charge(self, text, unknown, 1 if self.documents else 2)
+        static, score, model = self.evaluate(text, unknown=unknown), charge, self.model
+        if static.chars > charge.chars:
+            made, model = adaptation.adapt(model, ids, rate, decay)
+            score += made
+        return Adapted(static, score, replace(self, model=model, path=None), rate, decay)
 
     # ---- states
 
@@ -380,18 +415,38 @@ class LanguageModel:
         """
         if not 1 <= layer <= self.model.L:
             raise ArgumentError("layer", f"must be from 1 to {self.model.L}, not {layer}")
-        model, ids = self.model, self.encode(text, unknown=unknown)
-        cell, state, begin = CELLS[model.cell], model.zero_state(1), model.separator is not None
-        if begin:
-            ids = np.concatenate([[model.separator], ids])
-        names = (*cell.STATE, *cell.GATES, *cell.SAVED)
-        workspace = model.workspace(WINDOW, 1)
-        arrays = np.empty((len(names), len(ids), model.H), state.dtype)
-        for lo in range(0, len(ids), WINDOW):
-            x = ids[lo : lo + WINDOW, None]
-            used = workspace.first(len(x))
-            _, state = model.run(x, state, used)
-            cache = used.caches[layer - 1]
-            values = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])
-            arrays[:, lo : lo + WINDOW] = values[:, :, 0]
-        return {name: array[begin:] for name, array in zip(names, arrays, strict=True) if name}
+        ids, separator = self.encode(text, unknown=unknown), self.model.separator
+        if separator is None:
+            return read_layer(self.model, ids, layer)
+        whole = read_layer(self.model, np.concatenate([[separator], ids]), layer)
+        return {name: array[1:] for name, array in whole.items()}
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The result of ``LanguageModel.adapt``: the scores of one text, with and without learning."""
+
+    static: Score  # of the model as it was trained, as ``evaluate`` returns it
+    score: Score  # of the same symbols, while the model learns from those before
+    lm: LanguageModel  # a copy with the weights after the text
+    rate: float
+    decay: float
+
+
+def _ids_and_charge(
+    lm: LanguageModel, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
+) -> tuple[Ids, Score]:
+    """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
+    if isinstance(text, Corpus):
+        ids, new = text.ids, text.text_id.skipped
+    elif isinstance(text, str | bytes):
+        _, places, read = lm._places(text, lm._reader.to_find(unknown), unseen=())
+        ids, new = places[read], int((~read).sum())
+    else:
+        ids, new = text, 0
+    charged = new if unknown == "floor" else 0
+    if len(ids) < least and not charged:
+        raise CorpusError(
+            f"the model knows {len(ids)} of its characters; it needs one to read and one to predict"
+        )
+    return ids, Score(charged, -charged * lm._reader.floor, 0, skipped=new - charged)

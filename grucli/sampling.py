@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -266,6 +266,15 @@ class Sample(TextScore):
     end_log_prob: float | None = None
 
 
+@dataclass
+class Tally:
+    """How many samples were made, how many were new, and how many were kept."""
+
+    made: int = 0
+    new: int = 0
+    kept: int = 0  # of the new ones; of several equal samples, one is kept if they are distinct
+
+
 @dataclass(frozen=True)
 class Samples:
     """Samples that continue one prompt; they are computed when they are read.
@@ -286,6 +295,7 @@ class Samples:
     seed: int
     # texts that end a sample and are not part of it, in the form of ``Piece.data``
     stops: Sequence[bytes] = ()
+    tally: Tally = field(default_factory=Tally)  # of the last iteration, if not all are kept
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("length", 0), ("seed", 0)):
@@ -312,18 +322,21 @@ class Samples:
                 yield Piece(number, bytes(text) + stops.end())
 
     def __iter__(self) -> Iterator[Sample]:
-        decode = self.vocabulary.decode
         for _, filters, bursts in self._groups():
-            nothing = np.empty((0, len(filters)))
-            every: list[Burst] = [(nothing.astype(np.int64), nothing)]
-            texts = [bytearray() for _ in filters]
-            for burst in bursts:
-                every.append(burst)
-                for number, stops in enumerate(filters):
-                    texts[number] += stops.add(decode(burst[0][:, number]))
-            ids, log_probs = (np.concatenate(arrays) for arrays in zip(*every, strict=True))
-            for number, (text, stops) in enumerate(zip(texts, filters, strict=True)):
-                yield self._sample(bytes(text) + stops.end(), ids[:, number], log_probs[:, number])
+            yield from self._whole(filters, bursts)
+
+    def _whole(self, filters: Sequence[StopFilter], bursts: Bursts) -> Iterator[Sample]:
+        """The samples of a group."""
+        nothing = np.empty((0, len(filters)))
+        every: list[Burst] = [(nothing.astype(np.int64), nothing)]
+        texts = [bytearray() for _ in filters]
+        for burst in bursts:
+            every.append(burst)
+            for number, stops in enumerate(filters):
+                texts[number] += stops.add(self.vocabulary.decode(burst[0][:, number]))
+        ids, log_probs = (np.concatenate(arrays) for arrays in zip(*every, strict=True))
+        for number, (text, stops) in enumerate(zip(texts, filters, strict=True)):
+            yield self._sample(bytes(text) + stops.end(), ids[:, number], log_probs[:, number])
 
     def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
         """The ids of the first sample, (length,): no text ends it; ``stop`` raises ``Stopped``."""
@@ -338,12 +351,15 @@ class Samples:
         """Yield each group: the number of its first sample, its filters, its characters."""
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
-            samples = min(size, self.count - first)
-            filters = [StopFilter(self.stops) for _ in range(samples)]
-            threads = choose_threads(samples, self.model)
-            computed = self.bursts(samples, first, threads)
-            bursts = _with_product_threads(computed, product_threads(size))
-            yield first, filters, _until_all_end(filters, bursts) if self.stops else bursts
+            yield first, *self._group(first, min(size, self.count - first), size)
+
+    def _group(self, first: int, samples: int, size: int) -> tuple[list[StopFilter], Bursts]:
+        """The filters and the characters of a group, and of a whole one as many as ``size``."""
+        filters = [StopFilter(self.stops) for _ in range(samples)]
+        threads = choose_threads(samples, self.model)
+        computed = self.bursts(samples, first, threads)
+        bursts = _with_product_threads(computed, product_threads(size))
+        return filters, _until_all_end(filters, bursts) if self.stops else bursts
 
     def bursts(
         self,
@@ -359,7 +375,7 @@ class Samples:
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
         steppers = [_stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
-        logits, state = self._start(stop)
+        logits, state = self.start(stop)
         streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
         longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
@@ -369,7 +385,7 @@ class Samples:
         ]
         yield from parts[0] if threads == 1 else _in_threads(parts)
 
-    def _start(self, stop: Callable[[], bool]) -> tuple[Array, Array]:
+    def start(self, stop: Callable[[], bool] = lambda: False) -> tuple[Array, Array]:
         """The logits of the first character, (1, V), and the state before it."""
         separator, prompt = self.model.separator, self.prompt
         if separator is not None:

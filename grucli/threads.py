@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -19,12 +20,43 @@ VARIABLES = tuple(
 )
 """Environment variables that set the number of BLAS threads."""
 
+CGROUPS, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+"""Where Linux shows the limits of containers and services (control groups, version 2), and in which
+group this process is."""
+
+MANY = 2**16  # cores, where nothing limits them
+
 
 def available_cores() -> int:
-    """How many cores this process may use."""
+    """How many cores this process may use: its own ones, within the quota of its container."""
+    return min(own_cores(), cpu_quota())
+
+
+def own_cores() -> int:
+    """How many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def cpu_quota() -> int:
+    """How many cores the control groups of this process let it use at a time, rounded up."""
+    try:
+        lines = MEMBERSHIP.read_text().splitlines()
+    except OSError:  # there are control groups on Linux only
+        return MANY
+    group = next((line[len("0::/") :] for line in lines if line.startswith("0::/")), "")
+    return min(map(_quota_of, (CGROUPS / group, *(CGROUPS / group).parents)))
+
+
+def _quota_of(group: Path) -> int:
+    """The quota of one control group. "max 100000" means that there is none."""
+    try:
+        quota, period = (group / "cpu.max").read_text().split()
+        return max(1, -(-int(quota) // int(period)))
+    except (OSError, ValueError):
+        return MANY
 
 
 @cache

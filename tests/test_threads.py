@@ -183,3 +183,35 @@ def test_a_worker_limits_threads_after_numpy_was_imported(told: str | None, thre
         check=True,
     )
     assert made.stdout.strip() == threads
+
+
+@pytest.mark.parametrize(
+    ("limits", "cores"),
+    [
+        ({}, 8),
+        ({"": "max 100000"}, 8),
+        ({"": "100000 100000"}, 1),
+        ({"": "150000 100000"}, 2),  # 1.5 cores: two threads use them best
+        ({"": "20000 100000"}, 1),
+        ({"a/b": "300000 100000"}, 3),
+        ({"a": "200000 100000", "a/b": "300000 100000"}, 2),
+        ({"a/other": "100000 100000"}, 8),
+        ({"": "nonsense"}, 8),
+    ],
+)
+def test_the_quota_of_a_container_counts(
+    limits: dict[str, str], cores: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for group, limit in limits.items():
+        (tmp_path / group).mkdir(parents=True, exist_ok=True)
+        (tmp_path / group / "cpu.max").write_text(limit + "\n")
+    membership = tmp_path / "cgroup"
+    membership.write_text("12:cpuset:/other\n0::/a/b\n")
+    monkeypatch.setattr(threads, "CGROUPS", tmp_path)
+    monkeypatch.setattr(threads, "MEMBERSHIP", membership)
+    monkeypatch.setattr(threads, "own_cores", lambda: 8)
+    threads.cpu_quota.cache_clear()
+    try:
+        assert threads.available_cores() == cores
+    finally:
+        threads.cpu_quota.cache_clear()

@@ -103,7 +103,9 @@ class Documents:
         return ended
 
 
-def separated(text: str, data: Data) -> str:
-    """A text with the ends of its documents; the last one ends only if the text says so."""
+def separated(text: str, data: Data, *, whole: bool = False) -> str:
+    """A text with the ends of its documents; the last one ends if the text is ``whole``."""
+    if end_of(data) != RECORD_SEPARATOR:
+        return text
     documents = Documents(data)
-    return documents.add(text) + documents.rest()
+    return documents.add(text, final=whole) + documents.rest()

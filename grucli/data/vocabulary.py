@@ -3,7 +3,7 @@
 import reprlib
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -163,12 +163,17 @@ def unified(text: str, data: Data) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def as_read(text: str | bytes, data: Data) -> str | bytes:
-    """A text as a model reads it, with its line ends and separators; of a model of bytes, bytes."""
+def as_read(text: str | bytes, data: Data, *, whole: bool = False) -> Any:
+    """A text as a model reads it, with its line ends and separators; bytes for a model of bytes.
+
+    A ``whole`` text ends its last document.
+    """
+    if not isinstance(text, str | bytes):
+        raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
     if data.level == "char":
-        return separated(unified(decoded(text), data), data)
+        return separated(unified(decoded(text), data), data, whole=whole)
     raw = text.encode(errors="replace") if isinstance(text, str) else text
-    return separated(raw.decode("latin-1"), data).encode("latin-1")
+    return separated(raw.decode("latin-1"), data, whole=whole).encode("latin-1")
 
 
 def decoded(text: str | bytes) -> str:

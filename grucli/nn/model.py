@@ -23,6 +23,7 @@ from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
 
 LOGITS_AT_ONCE = 2**21  # in memory: 8 MB in float32 for a vocabulary of any size
 ROWS_AT_ONCE = 512  # rows (steps times streams) of logits in memory, so that they stay in the cache
+READ_AT_ONCE = 128  # steps whose states ``read_layer`` computes at a time; it changes no result
 
 
 class Output(NamedTuple):
@@ -253,13 +254,19 @@ class Model:
         """
         packed = packed or self.packed(state.shape[1], backward=False)
         inputs, last_state = self.run(x, state, workspace, packed=packed)
-        w, h, flat = self.output(packed), inputs[-1].reshape(-1, self.H), targets.ravel()
+        return *self.score_states(inputs[-1], targets, packed), last_state
+
+    def score_states(
+        self, states: Array, targets: Ids, packed: PackedWeights
+    ) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """The first two results of ``score``, from the states (T, B, H) of the top layer."""
+        w, h, flat = self.output(packed), states.reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         correct: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
         for rows in chunks(len(flat), _rows_at_once(self.V)):
             of_rows = flat[rows], log_probs.reshape(-1)[rows], correct.reshape(-1)[rows]
             self.backend.kernels.score_rows(h[rows] @ w.W_hc, w.b_c, *of_rows)
-        return log_probs, correct, last_state
+        return log_probs, correct
 
     def _output_loss_and_gradients(
         self, h: Array, targets: Ids, packed: PackedWeights, grads: Params, dh: Array, scale: float
@@ -277,6 +284,24 @@ class Model:
 
 def _rows_at_once(V: int) -> int:
     return max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // V))
+
+
+def read_layer(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
+    """The states and gates of a layer, from 1, while it reads ids (N,) from the zero state.
+
+    Arrays (N, H) by their names in the equations.
+    """
+    cell, state = CELLS[model.cell], model.zero_state(1)
+    names = (*cell.STATE, *cell.GATES, *cell.SAVED)
+    workspace = model.workspace(READ_AT_ONCE, 1)
+    arrays = np.empty((len(names), len(ids), model.H), state.dtype)
+    for steps in chunks(len(ids), READ_AT_ONCE):
+        x = ids[steps, None]
+        used = workspace.first(len(x))
+        _, state = model.run(x, state, used)
+        cache = used.caches[layer - 1]
+        arrays[:, steps] = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])[:, :, 0]
+    return {name: array for name, array in zip(names, arrays, strict=True) if name}
 
 
 def workspace_size(

@@ -33,6 +33,7 @@ from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
+from grucli.run.names import is_run, named_run
 from grucli.run.records import RunInfo, step_in
 from grucli.text_out import quote
 
@@ -114,7 +115,7 @@ class Run:
 
     @checked
     def __init__(self, path: PathLike, file: PathLike | None = None) -> None:
-        self.path = Path(path)
+        self.path = named_run(Path(path))
         self._file = None if file is None else Path(file)
         if self._file != self.path and not is_run(self.path):
             raise CheckpointError(
@@ -125,8 +126,11 @@ class Run:
     @classmethod
     @checked
     def open(cls, path: PathLike) -> "Run":
-        """Open a run directory, with its best checkpoint, or a file; or raise CheckpointError."""
-        path = Path(path)
+        """Open a run directory, with its best checkpoint, or a file; or raise CheckpointError.
+
+        The end of a name after a hyphen names a run in ``runs``; ``latest`` is the newest one.
+        """
+        path = named_run(Path(path))
         try:
             if path.is_dir():
                 return cls(path)
@@ -393,10 +397,6 @@ class Run:
         return f"<div><table>{rows}</table>{curve}</div>"
 
 
-def is_run(path: Path) -> bool:
-    return os.path.lexists(path / "run.json") or (path / "checkpoints").is_dir()
-
-
 @checked
 def load(path: PathLike) -> LanguageModel:
     """Load the model of a checkpoint file, or of the best checkpoint of a run directory.
@@ -429,9 +429,32 @@ def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss"
     drawn = []
     for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
         rows = metrics["split"] == split
-        if rows.any() and (column == "loss" or split == "train"):
-            drawn.append(Curve(name, metrics[by][rows], metrics[column][rows], colour=number))
+        if not rows.any() or (column != "loss" and split == "val"):
+            continue
+        x, y = metrics[by][rows], metrics[column][rows]
+        if column == "loss" and split == "train":
+            last, y = even_means(metrics["chars"][rows], y)
+            x = x[last]
+        drawn.append(Curve(name, x, y, colour=number))
     return drawn
+
+
+def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Column]:
+    """Training losses as means over about equal numbers of characters, and the last row of each.
+
+    A row before an evaluation may cover one step, where others cover fifty: it would be noise.
+    """
+    covered = np.maximum(np.diff(chars, prepend=0), 1)
+    enough, last, counted = 0.75 * covered.max(), list[int](), 0
+    for row, count in enumerate(covered):
+        counted += count
+        if counted >= enough:
+            last.append(row)
+            counted = 0
+    last[-1:] = [len(covered) - 1]  # the rest belongs to the last of them
+    first = np.concatenate([[0], np.add(last[:-1], 1)]).astype(np.intp)
+    shares = covered / np.repeat(np.add.reduceat(covered, first), np.diff([*first, len(covered)]))
+    return np.array(last), np.add.reduceat(shares * losses, first)
 
 
 def loss_axis(noun: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from grucli.errors import RunError, UsageError
 from grucli.mpiexec import is_a_rank, started_ranks
-from grucli.threads import available_cores, stop_signals
+from grucli.threads import own_cores, stop_signals
 from grucli.training.events import close_all
 from grucli.training.ranks import ALONE, Ranks
 
@@ -97,7 +97,7 @@ class MPIRanks(Ranks):
         self.host, self.library = mpi.Get_processor_name(), _version(mpi)
         self.pulse.hosts = hosts = self.exchange(self.host)
         self.local = hosts.count(self.host)
-        if available_cores() < (os.cpu_count() or 1):
+        if own_cores() < (os.cpu_count() or 1):
             self.local = 1  # mpiexec has given this rank its own cores
         self.apart = True
 

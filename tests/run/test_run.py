@@ -7,7 +7,7 @@ import pytest
 
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
 from grucli.run.records import HEADER
-from grucli.run.run import DAMAGED, Run, load, runs
+from grucli.run.run import DAMAGED, Run, even_means, load, runs
 from tests.cli.helpers import trained_on
 from tests.conftest import Grucli
 
@@ -136,3 +136,14 @@ def test_curves_have_all_rows_of_the_metrics(grucli: Grucli, text_file: Path) ->
     assert len(validation.points) == splits.count("val") == 3
     (speed,) = run.curves(column="chars_per_s")
     assert len(speed.points) == splits.count("train")
+
+
+def test_training_losses_are_drawn_as_means_over_equal_numbers_of_characters() -> None:
+    chars = np.array([50, 100, 130, 131, 150, 200, 201])
+    losses = np.array([3.0, 2.5, 2.4, 9.0, 2.2, 2.1, 9.0])
+    last, means = even_means(chars, losses)
+    assert last.tolist() == [0, 1, 4, 6]
+    merged = (30 * 2.4 + 9.0 + 19 * 2.2) / 50, (50 * 2.1 + 9.0) / 51
+    np.testing.assert_allclose(means, [3.0, 2.5, *merged])
+    assert means @ [50, 50, 50, 51] == pytest.approx(losses @ np.diff(chars, prepend=0))
+    assert [one.tolist() for one in even_means(np.array([7]), np.array([1.5]))] == [[0], [1.5]]
