@@ -6,7 +6,9 @@ with a decay to the trained weights. Their mean squares are those of the trainin
 are those of the segments so far, so that a model without its text can adapt too.
 """
 
+import logging
 import math
+import time
 
 import numpy as np
 
@@ -18,12 +20,15 @@ from grucli.nn.params import Ids
 from grucli.threads import blas_limited_to
 
 SEGMENT = 32  # symbols that are predicted with the same weights
+TIMED = 300  # segments after which the remaining time is told
 CLIP = 2.0  # maximum norm of a gradient; few are above it
 RATE, DECAY = 1e-3, 2e-3  # good for the models and texts of docs/benchmarks.md
 
 FACTORS = (0.5, 2.0)  # of the rate, while the loss becomes lower
 FURTHEST = 3  # times that the rate is halved or doubled, at most
 DECAYS = (0.0, 1e-2)  # what is tried besides ``DECAY``
+
+log = logging.getLogger(__name__)
 
 
 @blas_limited_to(1)
@@ -52,7 +57,11 @@ def adapt(
     squares, grads = np.zeros_like(learner.params.flat), learner.params.like()
     state, packed = learner.zero_state(1), learner.packed(1)
     workspace, total = learner.workspace(min(SEGMENT, text.predicted), 1), NOTHING
+    began = time.perf_counter()
     for number, lo in enumerate(range(0, text.predicted, SEGMENT), 1):
+        if number == TIMED:
+            left = (time.perf_counter() - began) * (text.predicted / lo - 1)
+            log.log(logging.INFO if left > 10 else logging.DEBUG, "about %.0f s to go", left)
         read = text.at(np.arange(lo, min(lo + SEGMENT, text.predicted) + 1))[:, None]
         x, targets = read[:-1], read[1:]
         segment = x, targets, state, workspace.first(len(x))

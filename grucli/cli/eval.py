@@ -1,19 +1,27 @@
 """``grucli eval``: how well a model predicts texts."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from grucli.cli import render
+from grucli.cli.options import command_line
 from grucli.cli.request import overrides
 from grucli.config import Settings, resolve
+from grucli.data.corpus import Corpus
 from grucli.data.text_files import check_read_once
 from grucli.data.vocabulary import UnknownInScore, Vocabulary
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
+from grucli.run.adapted import Rates, check_new, choose_rates, save
+from grucli.run.records import ADAPTED
 from grucli.run.run import Run
 from grucli.training.advice import about_files
 
+Scores = dict[str, Score]  # of one text: "static", and the other kinds that were asked for
+
+LABELS = {"context": "context {length}", "adapted": "adapted"}
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 
@@ -22,6 +30,9 @@ def eval(
     files: list[str] | None = None,
     split: str | None = None,
     unknown: UnknownInScore = "error",
+    context_length: int | None = None,
+    adapt: bool = False,
+    save_adapted: Path | None = None,
     sets: list[str] | None = None,
     as_json: bool = False,
 ) -> None:
@@ -30,23 +41,87 @@ def eval(
     Figures of a model of bytes are per byte, and its columns say so.
     Each text is read from the zero state. The first character is not predicted, except by a model
     of a list. A long text is cut into pieces that are read in parallel; each piece first reads the
-    256 characters before it. --set accepts only data.encoding, for texts whose encoding differs
-    from that of the corpus.
+    256 characters before it. --context and --adapt add figures of the same characters. With
+    --context each is predicted from 1 to N characters. With --adapt the weights take a step after
+    each 32 characters; its rate and decay are chosen on the run's validation text, or on its
+    training text if the validation text is predicted. --set accepts only data.encoding, for texts
+    whose encoding differs from that of the corpus.
     """
+    _check(files or [], split, save_adapted, adapt=adapt)
+    opened = Run.open(run)
+    read = partial(_read, opened, _encoding(opened.lm, files or [], sets or []), unknown)
+    if opened.info.status == ADAPTED:
+        render.warn(f"{run}: its weights were adapted to the text that run.json names")
+    rates, adapted, scored = None, None, []
+    for name in [split] if split else files or []:
+        text = opened.split(split) if split else read(name)
+        scores = _scores(opened.lm, name, text, unknown, context_length)
+        if adapt:
+            rates = rates or _choose(opened, split)
+            adapted = opened.lm.adapt(text, rate=rates.rate, decay=rates.decay, unknown=unknown)
+            scores["adapted"] = adapted.score
+        scored.append((name, scores))
+    if save_adapted and adapted and rates:
+        facts = {"text": name, "command": command_line, **rates._asdict()}
+        save(opened, adapted, save_adapted, facts)
+        render.say(f"the adapted weights are in {save_adapted}")
+    settings = {"context": {"length": context_length}, "adapted": rates._asdict() if rates else {}}
+    _answer(scored, opened.lm.vocabulary, settings, as_json=as_json)
+
+
+def _check(files: list[str], split: str | None, saved: Path | None, *, adapt: bool) -> None:
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
-    opened, files = Run.open(run), files or []
-    lm = opened.lm
-    if split:
-        scores = [(split, lm.evaluate(opened.split(split)))]
-    else:
-        encoding = _encoding(lm, files, sets or [])
-        scores = [(file, _score(opened, file, encoding, unknown)) for file in files]
-    rows = [(file, _figures(score, lm.vocabulary)) for file, score in scores]
-    total = _figures(sum((score for _, score in scores), NOTHING), lm.vocabulary)
-    records = {"files": [{"file": file} | figures for file, figures in rows], "total": total}
-    shown = [*rows, ("total", total)] if len(rows) > 1 else rows
-    render.answer(records, render.table(_table(shown), drop=["perplexity"]), as_json=as_json)
+    if saved is not None:
+        if not adapt or len(files) > 1:
+            raise UsageError("--save-adapted needs --adapt, and one text")
+        check_new(saved)
+
+
+def _choose(run: Run, split: str | None) -> Rates:
+    render.say("choosing the rate and the decay")
+    rates = choose_rates(run, split)
+    why = f"chosen on the {rates.chosen_on}" if rates.chosen_on else "defaults: the text is gone"
+    render.say(f"rate {rates.rate:g}, decay {rates.decay:g} ({why})")
+    return rates
+
+
+def _scores(
+    lm: LanguageModel, name: str, text: Any, unknown: UnknownInScore, context: int | None
+) -> Scores:
+    try:
+        scores = {"static": lm.evaluate(text, unknown=unknown)}
+    except CorpusError as error:
+        raise CorpusError(f"{name}: {error}") from None
+    if context:
+        scores["context"] = lm.evaluate(text, unknown=unknown, context=context)
+    return scores
+
+
+def _answer(
+    scored: list[tuple[str, Scores]],
+    symbols: Vocabulary,
+    settings: dict[str, dict[str, Any]],
+    *,
+    as_json: bool,
+) -> None:
+    """The figures of each text and of all; those of another kind have their own row and key."""
+    sums = {kind: sum((scores[kind] for _, scores in scored), NOTHING) for kind in scored[0][1]}
+    rows, records = [], list[dict[str, Any]]()
+    for name, scores in [*scored, ("total", sums)]:
+        own, *others = ((kind, _figures(score, symbols)) for kind, score in scores.items())
+        named = {kind: settings[kind] | figures for kind, figures in others}
+        records.append({"file": name} | own[1] | named)
+        rows.append((name, own[1]))
+        rows += [(f"{name}, {LABELS[kind].format(**settings[kind])}", of) for kind, of in others]
+    shown = rows if len(scored) > 1 else rows[: len(sums)]
+    *files, total = records
+    del total["file"]
+    render.answer(
+        {"files": files, "total": total},
+        render.table(_table(shown), drop=["perplexity"]),
+        as_json=as_json,
+    )
 
 
 def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
@@ -58,7 +133,7 @@ def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
+def _read(run: Run, encoding: str, unknown: UnknownInScore, file: str) -> Corpus:
     lm = run.lm
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
@@ -66,10 +141,6 @@ def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
         raise UnknownCharacterError(
             f"{file}: {error}; --unknown floor charges for them, --unknown skip leaves them out"
         ) from None
-    try:
-        score = lm.evaluate(text, unknown=unknown)
-    except CorpusError as error:
-        raise CorpusError(f"{file}: {error}") from None
     if run.was_trained_on(text):
         render.warn(
             f"{file}: the model was trained on this text, so it predicts it better than new text; "
@@ -82,7 +153,7 @@ def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
     if skipped := text.text_id.skipped:
         treated = "are left out" if unknown == "skip" else "count as half an occurrence each"
         render.warn(f"{file}: {skipped:,} characters that the model does not know {treated}")
-    return score
+    return text
 
 
 def _figures(score: Score, symbols: Vocabulary) -> dict[str, float]:
