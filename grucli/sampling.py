@@ -374,7 +374,7 @@ class Samples:
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
         steppers = [_stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
-        logits, state = self._start(stop)
+        logits, state = self.start(stop)
         streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
         longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
@@ -384,7 +384,7 @@ class Samples:
         ]
         yield from parts[0] if threads == 1 else _in_threads(parts)
 
-    def _start(self, stop: Callable[[], bool]) -> tuple[Array, Array]:
+    def start(self, stop: Callable[[], bool] = lambda: False) -> tuple[Array, Array]:
         """The logits of the first character, (1, V), and the state before it."""
         separator, prompt = self.model.separator, self.prompt
         if separator is not None:
