@@ -9,6 +9,7 @@ are those of the segments so far, so that a model without its text can adapt too
 import logging
 import math
 import time
+from functools import cache
 
 import numpy as np
 
@@ -24,7 +25,6 @@ TIMED = 300  # segments after which the remaining time is told
 CLIP = 2.0  # maximum norm of a gradient; few are above it
 RATE, DECAY = 1e-3, 2e-3  # good for the models and texts of docs/benchmarks.md
 
-FACTORS = (0.5, 2.0)  # of the rate, while the loss becomes lower
 FURTHEST = 3  # times that the rate is halved or doubled, at most
 DECAYS = (0.0, 1e-2)  # what is tried besides ``DECAY``
 
@@ -80,21 +80,12 @@ def adapt(
 
 
 def choose(model: Model, ids: Ids) -> tuple[float, float]:
-    """The rate and the decay with the lowest loss on a text, from a few that are tried."""
-    losses: dict[tuple[float, float], float] = {}
-
-    def loss(rate: float, decay: float) -> float:
-        if (rate, decay) not in losses:
-            losses[rate, decay] = adapt(model, ids, rate, decay)[0].loss
-        return losses[rate, decay]
-
-    for factor in FACTORS:
-        rate = RATE
+    """The rate and the decay with the lowest loss on a text, of a few that are tried."""
+    loss = cache(lambda rate, decay: adapt(model, ids, rate, decay)[0].loss)
+    rate = RATE
+    for factor in (0.5, 2.0):
         for _ in range(FURTHEST):
             if loss(rate * factor, DECAY) >= loss(rate, DECAY):
                 break
             rate *= factor
-    best, _ = min(losses, key=lambda tried: losses[tried])
-    for decay in DECAYS:
-        loss(best, decay)
-    return min(losses, key=lambda tried: losses[tried])
+    return rate, min((DECAY, *DECAYS), key=lambda decay: loss(rate, decay))

@@ -1,25 +1,21 @@
 """``grucli eval``: how well a model predicts texts."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from grucli.cli import render
-from grucli.cli.options import command_line
 from grucli.cli.request import overrides
 from grucli.config import Settings, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import check_read_once
 from grucli.data.vocabulary import UnknownInScore, Vocabulary
-from grucli.errors import CorpusError, UnknownCharacterError, UsageError
+from grucli.errors import UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
 from grucli.run.adapted import Rates, check_new, choose_rates, save
 from grucli.run.records import ADAPTED
 from grucli.run.run import Run
 from grucli.training.advice import about_files
-
-Scores = dict[str, Score]  # of one text: "static", and the other kinds that were asked for
 
 LABELS = {"context": "context {length}", "adapted": "adapted"}
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
@@ -47,26 +43,27 @@ def eval(
     training text if the validation text is predicted. --set accepts only data.encoding, for texts
     whose encoding differs from that of the corpus.
     """
-    _check(files or [], split, save_adapted, adapt=adapt)
+    files = files or []
+    _check(files, split, save_adapted, adapt=adapt)
     opened = Run.open(run)
-    read = partial(_read, opened, _encoding(opened.lm, files or [], sets or []), unknown)
+    lm, encoding = opened.lm, _encoding(opened.lm, files, sets or [])
     if opened.info.status == ADAPTED:
         render.warn(f"{run}: its weights were adapted to the text that run.json names")
     rates, adapted, scored = None, None, []
-    for name in [split] if split else files or []:
-        text = opened.split(split) if split else read(name)
-        scores = _scores(opened.lm, name, text, unknown, context_length)
+    for name in [split] if split else files:
+        text = opened.split(split) if split else _read(opened, name, encoding, unknown)
+        scores = {"static": lm.evaluate(text, unknown=unknown)}
+        if context_length:
+            scores["context"] = lm.evaluate(text, unknown=unknown, context=context_length)
         if adapt:
             rates = rates or _choose(opened, split)
-            adapted = opened.lm.adapt(text, rate=rates.rate, decay=rates.decay, unknown=unknown)
+            adapted = lm.adapt(text, rate=rates.rate, decay=rates.decay, unknown=unknown)
             scores["adapted"] = adapted.score
         scored.append((name, scores))
     if save_adapted and adapted and rates:
-        facts = {"text": name, "command": command_line, **rates._asdict()}
-        save(opened, adapted, save_adapted, facts)
-        render.say(f"the adapted weights are in {save_adapted}")
+        save(opened, adapted, save_adapted, {"text": name, **rates._asdict()})
     settings = {"context": {"length": context_length}, "adapted": rates._asdict() if rates else {}}
-    _answer(scored, opened.lm.vocabulary, settings, as_json=as_json)
+    _answer(scored, lm.vocabulary, settings, as_json=as_json)
 
 
 def _check(files: list[str], split: str | None, saved: Path | None, *, adapt: bool) -> None:
@@ -86,20 +83,8 @@ def _choose(run: Run, split: str | None) -> Rates:
     return rates
 
 
-def _scores(
-    lm: LanguageModel, name: str, text: Any, unknown: UnknownInScore, context: int | None
-) -> Scores:
-    try:
-        scores = {"static": lm.evaluate(text, unknown=unknown)}
-    except CorpusError as error:
-        raise CorpusError(f"{name}: {error}") from None
-    if context:
-        scores["context"] = lm.evaluate(text, unknown=unknown, context=context)
-    return scores
-
-
 def _answer(
-    scored: list[tuple[str, Scores]],
+    scored: list[tuple[str, dict[str, Score]]],
     symbols: Vocabulary,
     settings: dict[str, dict[str, Any]],
     *,
@@ -107,21 +92,20 @@ def _answer(
 ) -> None:
     """The figures of each text and of all; those of another kind have their own row and key."""
     sums = {kind: sum((scores[kind] for _, scores in scored), NOTHING) for kind in scored[0][1]}
-    rows, records = [], list[dict[str, Any]]()
+    rows, records = [], []
     for name, scores in [*scored, ("total", sums)]:
-        own, *others = ((kind, _figures(score, symbols)) for kind, score in scores.items())
-        named = {kind: settings[kind] | figures for kind, figures in others}
-        records.append({"file": name} | own[1] | named)
-        rows.append((name, own[1]))
-        rows += [(f"{name}, {LABELS[kind].format(**settings[kind])}", of) for kind, of in others]
-    shown = rows if len(scored) > 1 else rows[: len(sums)]
-    *files, total = records
-    del total["file"]
-    render.answer(
-        {"files": files, "total": total},
-        render.table(_table(shown), drop=["perplexity"]),
-        as_json=as_json,
-    )
+        others = {kind: _figures(score, symbols) for kind, score in scores.items()}
+        own = others.pop("static")
+        records.append(own | {kind: settings[kind] | of for kind, of in others.items()})
+        rows.append((name, own))
+        rows += [
+            (f"{name}, {LABELS[kind].format(**settings[kind])}", others[kind]) for kind in others
+        ]
+    *each, total = records
+    files = [{"file": name} | record for (name, _), record in zip(scored, each, strict=True)]
+    shown = _table(rows if len(scored) > 1 else rows[: len(sums)])
+    answer = {"files": files, "total": total}
+    render.answer(answer, render.table(shown, drop=["perplexity"]), as_json=as_json)
 
 
 def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
@@ -133,7 +117,7 @@ def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
     return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
 
 
-def _read(run: Run, encoding: str, unknown: UnknownInScore, file: str) -> Corpus:
+def _read(run: Run, file: str, encoding: str, unknown: UnknownInScore) -> Corpus:
     lm = run.lm
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)

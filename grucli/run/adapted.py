@@ -6,6 +6,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from grucli.adaptation import DECAY, RATE, choose
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import sha256
@@ -56,15 +58,14 @@ def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
 
     It can be used like a trained run, but not resumed.
     """
-    flat = adapted.lm.model.params.flat
-    checkpoint = replace(
-        run.checkpoint, model=adapted.lm.model, moments=Moments.like(flat), progress=Progress()
-    )
-    checkpoint.state = checkpoint.model.zero_state(checkpoint.batch)
+    model, old = adapted.lm.model, run.checkpoint
+    state, moments = np.zeros_like(old.state), Moments.like(model.params.flat)
+    checkpoint = replace(old, model=model, moments=moments, state=state, progress=Progress())
     origin = {"path": str(run.path.resolve()), "sha256": sha256(run.file), **facts}
     origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
     known = run.info.to_dict()
     info = {"status": ADAPTED, **{key: known[key] for key in KEPT if key in known}}
+    info["adapted"] = origin
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".adapted-", dir=path.parent) as folder:
