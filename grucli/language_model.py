@@ -31,6 +31,7 @@ from typing_extensions import TypedDict, Unpack
 
 from grucli import compilation, evaluation
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
+from grucli.conditions import condition
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
@@ -60,6 +61,12 @@ class SampleOptions(TypedDict, total=False):
     seed: int | None
     stop: Annotated[Several[str], Default(())]
     unknown: Unknown
+    pattern: str | None
+    only: str | None
+    without: str | None
+    min_length: int | None
+    max_length: int | None
+    exact: bool
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -203,9 +210,14 @@ class LanguageModel:
             seed: the random seed; None draws a new one.
             stop: texts, or one text, before which the sample ends; they begin after the prompt.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
+            pattern: a regular expression that the document, with the prompt, or a sample of
+                running text, without the prompt, matches as by ``re.fullmatch``.
+            only, without: the characters that a sample may have, or not, such as "a-z".
+            min_length, max_length: least and greatest number of symbols of a whole sample.
+            exact: draw from the model's distribution given the condition, by rejection.
 
         Raises:
-            ArgumentError: a number is out of range, or a stop text is not possible.
+            ArgumentError: a number is out of range; a stop text or a condition is not possible.
             UnknownCharacterError: the prompt has new symbols, which the message names.
         """
         samples = self.samples(1, length, **options)
@@ -229,20 +241,24 @@ class LanguageModel:
         end, before = self.vocabulary.line_end, places[read]
         if not (len(before) or self.documents or end is None):
             before = np.array([end])
+        ends = [*stops, b"\n"] if self.documents else stops
+        made = condition(
+            self.vocabulary, ends, points if self.documents else points[:0], length, asked
+        )
+        model = self.model if count < MANY_SAMPLES and not asked["exact"] else self.batch_model
         seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
         return Samples(
-            model=self._compiled(
-                self.model if count < MANY_SAMPLES else self.batch_model, self.model.L
-            ),
+            model=model if made else self._compiled(model, self.model.L),
             vocabulary=self.vocabulary,
             counts=self.counts,
             prompt=before,
             prompt_data=self.vocabulary.text_of(points[read]),
             count=count,
-            length=length,
+            length=made.length if made else length,
             sampler=Sampler(**cut, never=self.vocabulary.unknown_id),
             seed=secrets.randbits(32) if seed is None else seed,
-            stops=[*stops, b"\n"] if self.documents else stops,
+            stops=ends,
+            condition=made,
         )
 
     # ---- scoring

@@ -16,7 +16,7 @@ LAYERS = (
     {"analysis"},
     {"training"},
     {"run"},
-    {"language_model", "sampling", "evaluation", "compilation"},
+    {"language_model", "sampling", "conditions", "evaluation", "compilation"},
     {"data"},
     {"config", "defaults"},
     {"nn"},

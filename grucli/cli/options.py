@@ -64,6 +64,14 @@ WORDS = {
     "--count -c N": "Number of samples.",
     "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
     "\\\\ are escapes.",
+    "--pattern REGEX": "A regular expression that each sample matches as a whole; of a list, the "
+    "line with its prompt. docs/conditions.md describes all conditions.",
+    "--only SET": 'The only characters of a sample, such as "a-z ".',
+    "--without SET": 'Characters that a sample does not have, such as "0-9".',
+    "--min-length N": "The least number of characters of a sample.",
+    "--max-length N": "The greatest number of characters of a whole sample [--length].",
+    "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
+    "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
     "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
     "documents].",
     "--echo/--no-echo": "Print the prompt before its continuation.",

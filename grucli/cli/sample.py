@@ -34,6 +34,12 @@ def sample(
     stop: list[str] | None = None,
     separator: str | None = None,
     seed: int | None = None,
+    pattern: str | None = None,
+    only: str | None = None,
+    without: str | None = None,
+    min_length: int | None = None,
+    max_length: int | None = None,
+    exact: bool = False,
     echo: bool = True,
     as_json: bool = False,
     raw: bool = False,
@@ -55,6 +61,12 @@ def sample(
         seed=seed,
         stop=[_unescape(text) for text in stop or []],
         unknown=unknown,
+        pattern=pattern,
+        only=only,
+        without=without,
+        min_length=min_length,
+        max_length=max_length,
+        exact=exact,
     )
     if as_json:
         _write_json(samples, documents=lm.documents)
