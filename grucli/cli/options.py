@@ -1,18 +1,24 @@
 """The words of all arguments and options. Commands have only their names and types."""
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
+
+from grucli.cli import render
+from grucli.run.names import is_run, named_run
 
 command_line: list[str] = []
 """The words of the current command, for run.json."""
 
 WORDS = {
     # runs and texts
-    "run RUN|CKPT": "A run directory or a checkpoint file.",
-    "paths RUN": "Run directories.",
-    "models RUN|CKPT": "Run directories or checkpoint files.",
+    "run RUN|CKPT": "A run directory or a checkpoint file; of a run in runs/ the end of its name "
+    "is enough, and latest is the newest.",
+    "paths RUN": "Run directories, or their short names.",
+    "models RUN|CKPT": "Run directories, their short names, or checkpoint files.",
     "directory DIR": "The directory of the runs.",
     "corpus CORPUS": "Text files, .gz files or directories, read as one text; - reads standard "
     "input.",
@@ -122,6 +128,26 @@ LIMITS: dict[str, tuple[int, int | None]] = {
 OTHER_NAMES = {"as_json": "json", "sets": "set", "existing": "runs", "mistake": "break"}
 """Options whose names Python needs for something else."""
 
+
+def _named_runs(given: Path | list[Path] | None) -> Path | list[Path] | None:
+    """The runs that a word or a list names; what is no run is left out of a list such as runs/*."""
+    if given is None or isinstance(given, Path):
+        return given and named_run(given)
+    named = [named_run(path) for path in given]
+    others = [path for path in named if _is_no_model(path)]
+    if not others or len(others) == len(named):
+        return named
+    render.warn(f"{', '.join(map(str, others))}: no run, and left out")
+    return [path for path in named if path not in others]
+
+
+def _is_no_model(path: Path) -> bool:
+    return os.path.lexists(path) and not is_run(path) and path.suffix != ".npz"
+
+
+OF_RUNS = {"run", "paths", "models", "resume", "init_from", "against"}
+"""Parameters that name runs."""
+
 _SPELLINGS = {
     spelling.split()[0].partition("/")[0].removeprefix("--").replace("-", "_"): spelling
     for spelling in WORDS
@@ -140,7 +166,10 @@ def _argument_or_option(name: str) -> Any:
     spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
     names = [word for word in spelling.split() if word.startswith("-")]
     metavar = "".join(word for word in spelling.split()[1:] if not word.startswith("-")) or None
+    shown: dict[str, Any] = {"metavar": metavar, "help": WORDS[spelling]}
+    if name in OF_RUNS:
+        shown["callback"] = _named_runs
     if not names:
-        return Argument(metavar=metavar, help=WORDS[spelling])
+        return Argument(**shown)
     least, most = LIMITS.get(name, (None, None))
-    return Option(*names, help=WORDS[spelling], metavar=metavar, min=least, max=most)
+    return Option(*names, min=least, max=most, **shown)

@@ -33,6 +33,7 @@ from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
+from grucli.run.names import is_run, named_run
 from grucli.run.records import RunInfo, step_in
 from grucli.text_out import quote
 
@@ -114,7 +115,7 @@ class Run:
 
     @checked
     def __init__(self, path: PathLike, file: PathLike | None = None) -> None:
-        self.path = Path(path)
+        self.path = named_run(Path(path))
         self._file = None if file is None else Path(file)
         if self._file != self.path and not is_run(self.path):
             raise CheckpointError(
@@ -125,8 +126,11 @@ class Run:
     @classmethod
     @checked
     def open(cls, path: PathLike) -> "Run":
-        """Open a run directory, with its best checkpoint, or a file; or raise CheckpointError."""
-        path = Path(path)
+        """Open a run directory, with its best checkpoint, or a file; or raise CheckpointError.
+
+        The end of a name after a hyphen names a run in ``runs``; ``latest`` is the newest one.
+        """
+        path = named_run(Path(path))
         try:
             if path.is_dir():
                 return cls(path)
@@ -391,10 +395,6 @@ class Run:
         except CheckpointError:
             curve = ""
         return f"<div><table>{rows}</table>{curve}</div>"
-
-
-def is_run(path: Path) -> bool:
-    return os.path.lexists(path / "run.json") or (path / "checkpoints").is_dir()
 
 
 @checked

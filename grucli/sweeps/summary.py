@@ -12,8 +12,9 @@ from pydantic import ConfigDict, TypeAdapter
 from grucli.config import Data, Values, flatten, resolve, to_yaml
 from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
+from grucli.run.names import is_run
 from grucli.run.report import report
-from grucli.run.run import Run, is_run
+from grucli.run.run import Run
 from grucli.training.events import Event
 
 BEST, REPORT = "best.yaml", "report.html"  # what ``Summary.write`` makes in the study's folder

@@ -28,8 +28,9 @@ from grucli.errors import (
 )
 from grucli.files import LockError, sha256
 from grucli.run.checkpoint import Checkpoint
+from grucli.run.names import is_run, named_run
 from grucli.run.records import InitFrom
-from grucli.run.run import Run, is_run
+from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
@@ -145,6 +146,7 @@ def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
 
 def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
     """A run that goes on from its last checkpoint, or from its start. The session has its lock."""
+    path = named_run(path)
     if not path.is_dir() or not is_run(path):
         Run.open(path)  # raises an error if the path does not exist
         raise UsageError(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
@@ -59,3 +60,35 @@ def test_runs_without_validation_text_are_named(grucli: Grucli, text_file: Path)
     assert f"a training loss as best loss and without a curve: {other.name}." in page
     losses = {row["run"]: row["loss"] for row in json.loads(grucli("runs", "--json").out)}
     assert losses[other.name] is None
+
+
+def test_a_list_of_runs_may_hold_what_is_no_run(
+    grucli: Grucli, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, "runs/20260101-000000-verse")
+    Path("runs/README.md").write_text("Runs\n")
+    drawn = grucli("plot", *sorted(Path("runs").iterdir()))
+    assert drawn.code == 0
+    assert "runs/README.md: no run, and left out" in drawn.err
+    assert "there is no such" not in drawn.err
+    for name in ("latest", "verse"):
+        assert grucli("plot", name).out == drawn.out
+    assert grucli("plot", "runs/README.md").code == 2
+    wrong = grucli("plot", "latest", "gone")
+    assert wrong.code == 2
+    assert "gone: not a run directory" in wrong.err
+
+
+def test_short_names_are_those_of_all_commands(
+    grucli: Grucli, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(trained, "runs/20260101-000000-verse")
+    run = Path("runs/20260101-000000-verse")
+    assert grucli("sample", "verse", "-n", "5").code == 0
+    assert grucli("eval", "latest", "--split", "val").code == 0
+    assert grucli("page", "verse").out.strip() == str(run / "page.html")
+    assert grucli("report", "verse").out.strip() == str(run / "report.html")
+    resumed = grucli("train", "--resume", "latest", "--steps", "40", "-q")
+    assert (resumed.code, resumed.out.strip()) == (0, str(run))

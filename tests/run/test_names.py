@@ -1,0 +1,61 @@
+"""Runs by short names."""
+
+from pathlib import Path
+
+import pytest
+
+from grucli.errors import CheckpointError
+from grucli.run.names import named_run
+
+NAMES = ("20260101-000000-verse", "20260102-000000-verse-long", "20260103-000000-code")
+
+
+@pytest.fixture(autouse=True)
+def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in NAMES:
+        Path("runs", name).mkdir(parents=True)
+        Path("runs", name, "run.json").touch()
+    Path("runs", "20260104-000000-no-run").mkdir()
+    Path("runs", "README.md").touch()
+
+
+@pytest.mark.parametrize(
+    ("word", "found"),
+    [
+        ("latest", f"runs/{NAMES[2]}"),
+        ("verse", f"runs/{NAMES[0]}"),
+        ("long", f"runs/{NAMES[1]}"),
+        ("verse-long", f"runs/{NAMES[1]}"),
+        (NAMES[2], f"runs/{NAMES[2]}"),
+        ("erse", "erse"),
+        ("no-run", "no-run"),
+        ("other/verse", "other/verse"),
+        ("runs", "runs"),
+    ],
+)
+def test_a_word_names_a_run(word: str, found: str) -> None:
+    assert named_run(Path(word)) == Path(found)
+
+
+def test_a_path_comes_before_a_name() -> None:
+    Path("verse").touch()
+    assert named_run(Path("verse")) == Path("verse")
+
+
+def test_a_run_may_be_named_latest() -> None:
+    Path("runs/20260101-000001-latest").mkdir()
+    Path("runs/20260101-000001-latest/run.json").touch()
+    assert named_run(Path("latest")) == Path("runs/20260101-000001-latest")
+
+
+def test_a_name_of_several_runs_is_refused_with_the_newest() -> None:
+    Path("runs/20260105-000000-code").mkdir()
+    Path("runs/20260105-000000-code/run.json").touch()
+    with pytest.raises(CheckpointError, match=r"2 runs in runs end so.*20260105-000000-code"):
+        named_run(Path("code"))
+
+
+def test_without_runs_a_word_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("runs")
+    assert named_run(Path("latest")) == Path("latest")
