@@ -61,6 +61,7 @@ class _Parser:
 
     def __init__(self, name: str, source: str, level: str) -> None:
         self.name, self.of_bytes, self.at = name, level == "byte", 0
+        self.sets: set[str] = set()  # the sources of all sets of the expression
         raw = source.encode(errors="surrogateescape")
         self.source = raw.decode("latin-1") if self.of_bytes else source
         self.flags = self._compiled(self.source).flags & ~re.UNICODE
@@ -73,15 +74,14 @@ class _Parser:
                 warnings.simplefilter("ignore")
                 return re.compile(source.encode("latin-1") if self.of_bytes else source, flags)
         except re.error as error:
-            place = "" if error.pos is None else f" at character {error.pos + 1}"
-            raise ArgumentError(self.name, f"{reprlib.repr(source)} is wrong{place}: {error.msg}") from None
+            raise ArgumentError(self.name, f"{reprlib.repr(source)} is wrong: {error}") from None
         except (RecursionError, OverflowError):
             raise ArgumentError(self.name, "is too large; shorten it") from None
 
     def _refused(self) -> ArgumentError:
         return ArgumentError(
             self.name,
-            f"{reprlib.repr(self.source)} has at character {self.at + 1} what no automaton can follow: "
+            f"{reprlib.repr(self.source)} has at position {self.at} what no automaton can follow: "
             "lookaround, a word boundary, a reference to a group, an atomic group or repeat, or "
             "a flag other than (?i), (?s) and (?a) at the start",
         )
@@ -109,8 +109,11 @@ class _Parser:
                 parts.append(self.term())
             elif kind == "repeat":
                 parts[-1] = ("repeat", parts[-1], *_times(token[0]))
+            elif kind == "set":
+                self.sets.add(token[0])
+                parts.append(("set", token[0]))
             elif kind != "nothing":
-                parts.append((kind, token[0]) if kind == "set" else (kind,))
+                parts.append((kind,))
         return ("either", *options, ("sequence", *parts)) if options else ("sequence", *parts)
 
 
@@ -120,15 +123,6 @@ def _times(repeat: str) -> tuple[int, float]:
         return {"*": (0, np.inf), "+": (1, np.inf), "?": (0, 1)}[repeat[0]]
     least, comma, most = repeat.strip("{}?").partition(",")
     return int(least or 0), float(most or np.inf) if comma else int(least)
-
-
-def _sets(term: Term) -> Iterator[str]:
-    """The sources of all sets of a term."""
-    if term[0] == "set":
-        yield term[1]
-    for part in term[1:]:
-        if isinstance(part, tuple):
-            yield from _sets(part)
 
 
 def _may_be_empty(term: Term, *passed: str) -> bool:
@@ -181,7 +175,7 @@ class _Automaton:
 
     def __init__(self, parser: _Parser, symbols: Ids, allowed: Bools, ends: Sequence[End]) -> None:
         term, self.ends, self.steps = parser.term(), ends, 0
-        sources, letters = sorted(set(_sets(term))), sorted({one for end in ends for one in end})
+        sources, letters = sorted(parser.sets), sorted({one for end in ends for one in end})
         rows = [allowed, *(parser.matches(source, symbols) for source in sources)]
         rows += [symbols == letter for letter in letters]
         classes, of = np.unique(np.array(rows), axis=1, return_inverse=True)
@@ -343,6 +337,8 @@ def condition(
     given = [name for name in OPTIONS if asked[name] not in (None, False)]
     if not given:
         return None
+    if given == ["exact"]:
+        raise ArgumentError("exact", "needs a condition, such as a pattern")
     level, known, pattern = vocabulary.level, set(vocabulary.symbols.tolist()), asked["pattern"]
     endings = [tuple(end) if level == "byte" else tuple(map(ord, end.decode())) for end in ends]
     endings = [end for end in endings if known.issuperset(end)]  # others are never drawn
@@ -392,15 +388,10 @@ def _in_set(name: str, listed: str, level: str, symbols: Ids) -> Bools:
 def _why_impossible(of: Condition, automaton: _Automaton, first: Terms, noun: str) -> str:
     if not first:
         return "cannot be fulfilled by a text that begins with the prompt"
-    if of.shortest[0] > of.most and of.shortest[0] < NEVER:
-        shortest = f"the shortest has {of.shortest[0]:,} {noun}s, and {of.most:,} are allowed"
-        return f"cannot be fulfilled: of the texts that match, {shortest}"
     if of.shortest[0] < NEVER:
-        return f"is fulfilled by no text of {of.least:,} to {of.most:,} {noun}s"
-    missing = [
-        source
-        for source, classes in automaton.matched.items()
-        if not any(map(automaton.allowed.__getitem__, classes))
-    ]
+        shortest = f"; the shortest that matches has {of.shortest[0]:,}"
+        return f"is fulfilled by no text of {of.least:,} to {of.most:,} {noun}s{shortest}"
+    usable = automaton.allowed.__getitem__
+    missing = [one for one, classes in automaton.matched.items() if not any(map(usable, classes))]
     lacking = f"; none is matched by {', '.join(missing)}" if missing else ""
     return f"is fulfilled by no text of the {noun}s that the model may draw{lacking}"

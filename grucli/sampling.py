@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress, count, pairwise
+from itertools import compress, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -295,7 +295,7 @@ class Samples:
     stops: Sequence[bytes] = ()
     condition: Condition | None = None  # what each sample fulfils
     # samples that an exact condition has accepted, and all that were tried for them
-    tally: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("length", 0), ("seed", 0)):
@@ -401,21 +401,20 @@ class Samples:
         while waiting := [number for number in numbers if number not in found]:
             if tried >= MOST_TRIES:
                 raise RunError(
-                    f"{tried:,} tries made no sample that fulfils the condition; make it weaker, "
+                    f"{MOST_TRIES:,} tries made no sample that fulfils the condition; make it weaker, "
                     "or sample without --exact"
                 )
-            each = max(min(tried, most // len(waiting)), MANY_SAMPLES // len(waiting), 1)
+            each = max(min(tried, most // len(waiting)), -(-MANY_SAMPLES // len(waiting)))
             seeds = [(self.seed, one, tried + n) for one in waiting for n in range(each)]
             bursts = self._together(seeds, start, choose_threads(len(seeds), self.model))
             ids, log_probs = _joined(_until_all_end(bursts), len(seeds))
             failed = (ids == FAILED).any(axis=0).reshape(-1, each)
-            for number, row, column in zip(
-                waiting, failed, range(0, len(seeds), each), strict=True
-            ):
-                if not row.all():
-                    first = int(row.argmin())
-                    found[number] = ids[:, column + first], log_probs[:, column + first]
-                    self.tally.update(accepted=1, tried=tried + first + 1)
+            for index, number in enumerate(waiting):
+                if not failed[index].all():
+                    first = int(failed[index].argmin())
+                    column = index * each + first
+                    found[number] = ids[:, column].copy(), log_probs[:, column].copy()
+                    self.attempts.update(accepted=1, tried=tried + first + 1)
             tried += each
         length = max(len(ids) for ids, _ in found.values())
         made = np.full((length, len(numbers)), ENDED), np.zeros((length, len(numbers)))

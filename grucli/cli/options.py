@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from grucli.arguments import public_signature
 from grucli.cli import render
 from grucli.run.names import is_run, named_run
 
@@ -155,10 +156,15 @@ _SPELLINGS = {
 
 
 def described(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters are annotated with their words."""
-    hints = command.__annotations__
-    for name in hints.keys() - {"context", "return"}:
-        hints[name] = Annotated[hints[name], _argument_or_option(name)]
+    """A command whose parameters are annotated with their words; options of the library, too."""
+    declared = public_signature(command)
+    parameters = [
+        one.replace(annotation=Annotated[one.annotation, _argument_or_option(one.name)])
+        if one.name != "context"
+        else one
+        for one in declared.parameters.values()
+    ]
+    command.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command
 
 

@@ -10,7 +10,6 @@ from typing_extensions import Unpack
 
 from grucli.cli import render
 from grucli.data.text_files import raw_chunks
-from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import LanguageModel, SampleOptions
 from grucli.run.run import load
@@ -24,54 +23,31 @@ MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes o
 def sample(
     run: Path,
     length: int = 500,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    top_p: float | None = None,
     prompt: str | None = None,
     prompt_file: str | None = None,
-    unknown: Unknown = "error",
     count: int = 1,
     stop: list[str] | None = None,
     separator: str | None = None,
-    seed: int | None = None,
-    pattern: str | None = None,
-    only: str | None = None,
-    without: str | None = None,
-    min_length: int | None = None,
-    max_length: int | None = None,
-    exact: bool = False,
     echo: bool = True,
     as_json: bool = False,
     raw: bool = False,
+    **options: Unpack[SampleOptions],
 ) -> None:
     """Generate text like the corpus. If the corpus is a list, each sample is one line.
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     lm = _load(run, count * length)
-    samples = _begin(
-        lm,
-        prompt_file or "--prompt",
-        count,
-        length,
-        prompt=_prompt_bytes(prompt, prompt_file, documents=lm.documents),
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        stop=[_unescape(text) for text in stop or []],
-        unknown=unknown,
-        pattern=pattern,
-        only=only,
-        without=without,
-        min_length=min_length,
-        max_length=max_length,
-        exact=exact,
-    )
+    options["prompt"] = _prompt_bytes(prompt, prompt_file, documents=lm.documents)
+    options["stop"] = [_unescape(text) for text in stop or []]
+    samples = _begin(lm, prompt_file or "--prompt", count, length, **options)
     if as_json:
         _write_json(samples, documents=lm.documents)
     else:
-        _write(samples, lm, separator, echo=echo, raw=raw, drawn=seed is None)
+        _write(samples, lm, separator, echo=echo, raw=raw, drawn=options["seed"] is None)
+    if tries := samples.attempts:
+        share = tries["accepted"] / tries["tried"]
+        render.say(f"{share:.3g} of {tries['tried']:,} tries fulfilled the condition", style="dim")
 
 
 def _load(run: Path, characters: int) -> LanguageModel:
