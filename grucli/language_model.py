@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +41,7 @@ from grucli.nn.backend import LibraryName, select_float32
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
+from grucli.novelty import NotIn, chosen
 from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
@@ -50,16 +51,13 @@ LONG = 2**18  # characters from which loading compiled code takes less time than
 WINDOW = 128  # characters whose states are computed at a time; it does not change the result
 
 
-@with_config(ConfigDict(extra="forbid"))
-class SampleOptions(TypedDict, total=False):
-    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+class DrawOptions(TypedDict, total=False):
+    """How a sample is drawn, and what it must be, as ``stream`` explains."""
 
-    prompt: Annotated[str | bytes, Default("")]
     temperature: Annotated[float, Default(0.8)]
     top_k: int | None
     top_p: float | None
     seed: int | None
-    stop: Annotated[Several[str], Default(())]
     unknown: Unknown
     pattern: str | None
     only: str | None
@@ -67,6 +65,17 @@ class SampleOptions(TypedDict, total=False):
     min_length: int | None
     max_length: int | None
     exact: bool
+    distinct: bool
+    longest_copy: int | None
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SampleOptions(DrawOptions, total=False):
+    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+
+    prompt: Annotated[str | bytes, Default("")]
+    stop: Annotated[Several[str], Default(())]
+    not_in: NotIn
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -215,9 +224,16 @@ class LanguageModel:
             only, without: the characters that a sample may have, or not, such as "a-z".
             min_length, max_length: least and greatest number of symbols of a whole sample.
             exact: draw from the model's distribution given the condition, by rejection.
+            distinct: no two of several samples are equal.
+            not_in: texts, paths of files, and results of ``read``. A model of documents makes
+                none of their documents. Other models copy no long passage of them.
+            longest_copy: the most symbols that a copied passage may have; None for 30, or for any
+                number if the model is one of documents.
 
         Raises:
             ArgumentError: a number is out of range; a stop text or a condition is not possible.
+            CorpusError: a file of ``not_in`` cannot be read.
+            RunError: hardly any samples are distinct or new, so there are too few of them.
             UnknownCharacterError: the prompt has new symbols, which the message names.
         """
         samples = self.samples(1, length, **options)
@@ -232,34 +248,10 @@ class LanguageModel:
         The result yields whole samples with the log probability of each symbol. Its ``pieces()``
         yields texts while they are made. Its ``seed`` is the seed used. Each sample has its own
         random stream, so it does not depend on ``count``, and sample 0 equals that of ``sample``.
+        Its ``tally`` counts what was thrown away for ``distinct`` and ``not_in``.
         Other arguments and errors are those of ``stream``.
         """
-        asked = completed(SampleOptions, options)
-        check_stops(asked["stop"])
-        points, places, read = self._places(asked["prompt"], asked["unknown"])
-        stops = [unified(text, self.data).encode(errors="replace") for text in asked["stop"]]
-        end, before = self.vocabulary.line_end, places[read]
-        if not (len(before) or self.documents or end is None):
-            before = np.array([end])
-        ends = [*stops, b"\n"] if self.documents else stops
-        made = condition(
-            self.vocabulary, ends, points if self.documents else points[:0], length, asked
-        )
-        model = self.model if count < MANY_SAMPLES and not asked["exact"] else self.batch_model
-        seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
-        return Samples(
-            model=model if made else self._compiled(model, self.model.L),
-            vocabulary=self.vocabulary,
-            counts=self.counts,
-            prompt=before,
-            prompt_data=self.vocabulary.text_of(points[read]),
-            count=count,
-            length=made.length if made else length,
-            sampler=Sampler(**cut, never=self.vocabulary.unknown_id),
-            seed=secrets.randbits(32) if seed is None else seed,
-            stops=ends,
-            condition=made,
-        )
+        return _samples(self, count, length, completed(SampleOptions, options))
 
     # ---- scoring
 
@@ -410,3 +402,35 @@ class LanguageModel:
             values = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])
             arrays[:, lo : lo + WINDOW] = values[:, :, 0]
         return {name: array[begin:] for name, array in zip(names, arrays, strict=True) if name}
+
+
+def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) -> Samples:
+    check_stops(asked["stop"])
+    points, places, read = lm._places(asked["prompt"], asked["unknown"])
+    points, before = points[read], places[read]
+    ends = [unified(text, lm.data).encode(errors="replace") for text in asked["stop"]]
+    end, begun = lm.vocabulary.line_end, points[:0]
+    if lm.documents:
+        ends.append(b"\n")
+        begun = points[1 + np.flatnonzero(before == end).max(initial=-1) :]
+    elif end is not None and not len(before):
+        before = np.array([end])
+    made = condition(lm.vocabulary, ends, begun, length, asked)
+    few = count < MANY_SAMPLES and not (asked["exact"] or asked["distinct"])
+    model = lm.model if few and asked["not_in"] is None else lm.batch_model
+    seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
+    samples = Samples(
+        model=model if made else lm._compiled(model, model.L),
+        vocabulary=lm.vocabulary,
+        counts=lm.counts,
+        prompt=before,
+        prompt_data=lm.vocabulary.text_of(points),
+        count=count,
+        length=made.length if made else length,
+        sampler=Sampler(**cut, never=lm.vocabulary.unknown_id),
+        seed=secrets.randbits(32) if seed is None else seed,
+        stops=ends,
+        condition=made,
+    )
+    filters = {name: asked[name] for name in ("distinct", "not_in", "longest_copy")}
+    return chosen(samples, lm.data, **filters)

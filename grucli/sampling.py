@@ -2,7 +2,6 @@
 
 import math
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -273,6 +272,17 @@ class Sample(TextScore):
     end_log_prob: float | None = None  # of the line end after it, in nats; None if none follows
 
 
+@dataclass
+class Tally:
+    """How many samples were made, how many were new, and how many were kept."""
+
+    made: int = 0
+    new: int = 0
+    kept: int = 0  # of the new ones; of several equal samples, one is kept if they are distinct
+    accepted: int = 0  # samples that an exact condition has accepted
+    tried: int = 0  # samples that were drawn for them
+
+
 @dataclass(frozen=True)
 class Samples:
     """Samples that continue one prompt; they are computed when they are read.
@@ -294,8 +304,7 @@ class Samples:
     # texts that end a sample and are not part of it, in the form of ``Piece.data``
     stops: Sequence[bytes] = ()
     condition: Condition | None = None  # what each sample fulfils
-    # samples that an exact condition has accepted, and all that were tried for them
-    attempts: Counter[str] = field(default_factory=Counter)
+    tally: Tally = field(default_factory=Tally)  # of the last iteration
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("length", 0), ("seed", 0)):
@@ -324,15 +333,19 @@ class Samples:
 
     def __iter__(self) -> Iterator[Sample]:
         for _, filters, bursts in self._groups():
-            every: list[Burst] = []
-            texts = [bytearray() for _ in filters]
-            for burst in bursts:
-                every.append(burst)
-                for number, stops in enumerate(filters):
-                    texts[number] += stops.add(self._decode(burst[0][:, number]))
-            ids, log_probs = _joined(every, len(filters))
-            for number, (text, stops) in enumerate(zip(texts, filters, strict=True)):
-                yield self._sample(bytes(text) + stops.end(), ids[:, number], log_probs[:, number])
+            yield from self._whole(filters, bursts)
+
+    def _whole(self, filters: Sequence[StopFilter], bursts: Bursts) -> Iterator[Sample]:
+        """The samples of a group."""
+        every: list[Burst] = []
+        texts = [bytearray() for _ in filters]
+        for burst in bursts:
+            every.append(burst)
+            for number, stops in enumerate(filters):
+                texts[number] += stops.add(self._decode(burst[0][:, number]))
+        ids, log_probs = _joined(every, len(filters))
+        for number, (text, stops) in enumerate(zip(texts, filters, strict=True)):
+            yield self._sample(bytes(text) + stops.end(), ids[:, number], log_probs[:, number])
 
     def _decode(self, ids: Ids) -> bytes:
         return self.vocabulary.decode(ids[ids >= 0])
@@ -350,13 +363,15 @@ class Samples:
         """Yield each group: the number of its first sample, its filters, its characters."""
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
-            samples = min(size, self.count - first)
-            filters = [StopFilter(self.stops) for _ in range(samples)]
-            threads = choose_threads(samples, self.model)
-            computed = self.bursts(samples, first, threads)
-            bursts = _with_product_threads(computed, product_threads(size))
-            may_end = self.stops or self.condition
-            yield first, filters, _until_all_end(bursts, filters) if may_end else bursts
+            yield first, *self._group(first, min(size, self.count - first), size)
+
+    def _group(self, first: int, samples: int, size: int) -> tuple[list[StopFilter], Bursts]:
+        """The filters and the characters of a group, and of a whole one as many as ``size``."""
+        filters = [StopFilter(self.stops) for _ in range(samples)]
+        threads = choose_threads(samples, self.model)
+        computed = self.bursts(samples, first, threads)
+        bursts = _with_product_threads(computed, product_threads(size))
+        return filters, _until_all_end(bursts, filters) if self.stops or self.condition else bursts
 
     def bursts(
         self,
@@ -401,8 +416,8 @@ class Samples:
         while waiting := [number for number in numbers if number not in found]:
             if tried >= MOST_TRIES:
                 raise RunError(
-                    f"{MOST_TRIES:,} tries made no sample that fulfils the condition; make it weaker, "
-                    "or sample without --exact"
+                    f"{MOST_TRIES:,} tries made no sample that fulfils the condition: make it "
+                    "weaker, or sample without exact"
                 )
             each = max(min(tried, most // len(waiting)), -(-MANY_SAMPLES // len(waiting)))
             seeds = [(self.seed, one, tried + n) for one in waiting for n in range(each)]
@@ -414,7 +429,8 @@ class Samples:
                     first = int(failed[index].argmin())
                     column = index * each + first
                     found[number] = ids[:, column].copy(), log_probs[:, column].copy()
-                    self.attempts.update(accepted=1, tried=tried + first + 1)
+                    self.tally.accepted += 1
+                    self.tally.tried += tried + first + 1
             tried += each
         length = max(len(ids) for ids, _ in found.values())
         made = np.full((length, len(numbers)), ENDED), np.zeros((length, len(numbers)))

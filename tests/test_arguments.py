@@ -88,7 +88,9 @@ def test_the_signature_names_each_option_of_a_sample() -> None:
     ):
         options = signature(function).parameters
         assert [*options] == [*first, *names]
-        assert [options[name].default for name in names] == ["", 0.8, *[None] * 3, (), "error"]
+        some = ("prompt", "temperature", "top_k", "stop", "unknown", "pattern", "exact")
+        defaults = [options[name].default for name in some]
+        assert defaults == ["", 0.8, None, (), "error", None, False]
         assert options["prompt"].annotation == str | bytes
     with pytest.raises(TypeError, match="unexpected keyword argument 'top'"):
         make().sample(5, top=3)  # type: ignore[call-arg]

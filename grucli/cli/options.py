@@ -79,6 +79,8 @@ WORDS = {
     "--max-length N": "The greatest number of characters of a whole sample [--length].",
     "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
     "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
+    "--distinct": "No sample twice.",
+    "--longest-copy N": "The most characters in a row that a sample may copy.",
     "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
     "documents].",
     "--echo/--no-echo": "Print the prompt before its continuation.",

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from grucli.cli import render
 from grucli.data.text_files import raw_chunks
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
-from grucli.language_model import LanguageModel, SampleOptions
+from grucli.language_model import DrawOptions, LanguageModel, SampleOptions
 from grucli.run.run import load
 from grucli.sampling import Samples
 
@@ -31,23 +31,25 @@ def sample(
     echo: bool = True,
     as_json: bool = False,
     raw: bool = False,
-    **options: Unpack[SampleOptions],
+    **options: Unpack[DrawOptions],
 ) -> None:
     """Generate text like the corpus. If the corpus is a list, each sample is one line.
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     lm = _load(run, count * length)
-    options["prompt"] = _prompt_bytes(prompt, prompt_file, documents=lm.documents)
-    options["stop"] = [_unescape(text) for text in stop or []]
-    samples = _begin(lm, prompt_file or "--prompt", count, length, **options)
+    read = _prompt_bytes(prompt, prompt_file, documents=lm.documents)
+    stops = [_unescape(text) for text in stop or []]
+    source = prompt_file or "--prompt"
+    samples = _begin(lm, source, count, length, prompt=read, stop=stops, **options)
     if as_json:
         _write_json(samples, documents=lm.documents)
     else:
         _write(samples, lm, separator, echo=echo, raw=raw, drawn=options["seed"] is None)
-    if tries := samples.attempts:
-        share = tries["accepted"] / tries["tried"]
-        render.say(f"{share:.3g} of {tries['tried']:,} tries fulfilled the condition", style="dim")
+    accepted, tried = samples.tally.accepted, samples.tally.tried
+    if tried:
+        share = f"{accepted:,} of {tried:,} tries fulfilled the condition ({accepted / tried:.2%})"
+        render.say(share, style="dim")
 
 
 def _load(run: Path, characters: int) -> LanguageModel:

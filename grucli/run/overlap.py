@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grucli.data.cache import release_pages
 from grucli.data.vocabulary import Vocabulary
 from grucli.nn.params import Ids
+from grucli.novelty import candidates, keys
 
 SEARCHED = 10**8  # symbols that are searched for copies, at most; this takes seconds
 SHORTEST_COPY = 8  # symbols; shorter copies mean nothing, and are not searched for
-UPPER_BITS = np.uint64(48)  # shift that gives the upper 16 bits of a 64-bit number
 
 WORD = re.compile(r"[^\W\d_]+(?:['\N{RIGHT SINGLE QUOTATION MARK}][^\W\d_]+)*")
 FEWEST_WORDS = 20  # with fewer, a share of them means nothing
@@ -52,33 +51,19 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
         return 0, 0
-    sample_keys = _keys(sample, k)
+    sample_keys = keys(sample, k)
     order = np.argsort(sample_keys, kind="stable")
-    perhaps = np.zeros(2**16, np.bool_)  # whether a key of the sample has these upper bits
-    perhaps[sample_keys >> UPPER_BITS] = True
     best = (0, 0)
-    for lo in range(0, len(corpus) - k + 1, chunk):
-        keys = _keys(corpus[lo : lo + chunk + k - 1], k)
-        places = np.flatnonzero(perhaps[keys >> UPPER_BITS])
-        first = np.searchsorted(sample_keys, keys[places], "left", sorter=order)
-        last = np.searchsorted(sample_keys, keys[places], "right", sorter=order)
+    for places, there in candidates(sample_keys, corpus, k, chunk=chunk):
+        first = np.searchsorted(sample_keys, there, "left", sorter=order)
+        last = np.searchsorted(sample_keys, there, "right", sorter=order)
         for offset in range(int((last - first).max(initial=0))):
             hits = np.flatnonzero(first + offset < last)
-            i, j = order[first[hits] + offset], places[hits] + lo
+            i, j = order[first[hits] + offset], places[hits]
             # if the symbols before are equal too, this is part of a longer passage
             begins = (i == 0) | (j == 0) | (sample[i - 1] != corpus[j - 1])
             best = max(best, _extend(sample, corpus, i[begins], j[begins]), key=lambda b: b[0])
-        release_pages(corpus)
     return best
-
-
-def _keys(ids: Ids, k: int) -> npt.NDArray[np.uint64]:
-    """A hash of each substring of ``k`` ids; equal substrings have equal hashes."""
-    keys = np.zeros(len(ids) - k + 1, np.uint64)
-    for offset in range(k):
-        keys *= np.uint64(0x9E3779B97F4A7C15)
-        keys += ids[offset : offset + len(keys)].astype(np.uint64) + np.uint64(1)
-    return keys
 
 
 def _extend(
