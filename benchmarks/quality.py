@@ -10,19 +10,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks.page import table, write
 from grucli.evaluation import evaluate
-from grucli.nn.model import Model
-from grucli.nn.params import Ids
 from grucli.run.run import Run
 from grucli.threads import available_cores
 
 BUDGETS = {"small": 3, "medium": 15, "large": 60}
 """Minutes that each settings file is made for."""
-WINDOW = 256
-WINDOWS_AT_ONCE = 64
+CONTEXT = 256
 
 
 def train(text: Path, name: str, minutes: float) -> Path:
@@ -32,21 +27,6 @@ def train(text: Path, name: str, minutes: float) -> Path:
     command += ["--minutes", f"{minutes:g}"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return Path(done.stdout.strip())
-
-
-def loss_of_windows(model: Model, ids: Ids) -> float:
-    """Mean loss over windows of 256 characters, each from the zero state: a transformer's terms."""
-    count = (len(ids) - 1) // WINDOW
-    x = ids[: count * WINDOW].reshape(count, WINDOW).T.astype(np.intp)  # (T, N)
-    targets = ids[1 : count * WINDOW + 1].reshape(count, WINDOW).T.astype(np.intp)
-    nats = 0.0
-    for start in range(0, count, WINDOWS_AT_ONCE):
-        part = slice(start, start + WINDOWS_AT_ONCE)
-        B = x[:, part].shape[1]
-        room = model.workspace(WINDOW, B)
-        log_probs, _, _ = model.score(x[:, part], targets[:, part], model.zero_state(B), room)
-        nats -= float(log_probs.sum(dtype=np.float64))
-    return nats / x.size
 
 
 def judge(path: Path) -> list[str]:
@@ -64,7 +44,7 @@ def judge(path: Path) -> list[str]:
         f"{model.params.flat.size:,}",
         f"{(run.info.elapsed_s or 0.0) / 60:.1f} min",
         f"**{carried:.4f}**",
-        f"{loss_of_windows(model, val):.4f}",
+        f"{evaluate(model, val, available_cores(), context=CONTEXT).loss:.4f}",
     ]
 
 

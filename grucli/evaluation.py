@@ -1,7 +1,7 @@
 """Evaluate how well a model predicts text: sums over long texts, symbols of short texts."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from grucli.data.cache import check_file, release_pages
 from grucli.data.windows import count_symbols
+from grucli.errors import ArgumentError
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
 from grucli.threads import blas_limited_to
@@ -37,6 +38,8 @@ UNSEEN = 0.5
 OTHER_KIND, BY_CHANCE = 0.3, 3
 
 Counts = npt.NDArray[np.int64]
+# the start of each piece, its first scored step, and the length of all pieces
+Pieces = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,26 @@ class Score:
 NOTHING = Score(0, 0.0, 0)
 
 
+class Text(NamedTuple):
+    """A text, in memory or memory-mapped, and the symbol that is read before it, or None."""
+
+    ids: Ids
+    first: int | None
+
+    @property
+    def predicted(self) -> int:
+        """Number of symbols that are predicted, each from the symbol before it."""
+        return len(self.ids) - (self.first is None)
+
+    def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """The symbols at some indices. ``first``, if there is one, has index 0."""
+        if self.first is None:
+            return self.ids[indices].astype(np.intp)
+        symbols = self.ids[np.maximum(indices - 1, 0)].astype(np.intp)
+        symbols[indices == 0] = self.first
+        return symbols
+
+
 class Stopped(Exception):  # noqa: N818 - nothing is wrong
     """The caller has stopped an evaluation or the reading of a prompt."""
 
@@ -87,6 +110,7 @@ def evaluate(
     stop: Callable[[], bool] = lambda: False,
     *,
     begins: bool = True,
+    context: int | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Score:
     """Predict each character of a text from all before it, starting from the zero state.
@@ -99,11 +123,19 @@ def evaluate(
     there, and predicts all N >= 1 characters. Others read the first character and predict the rest,
     so N >= 2. ``part`` (k, n) is part k of n of the text; the scores of all parts add up. When
     ``stop`` returns true, ``Stopped`` is raised.
+
+    With a ``context`` of C the text is read in windows of C symbols, as transformers are judged.
+    Each starts from the zero state, so its symbols are predicted from 1 to C symbols. The same
+    symbols are predicted, once each. A window ends earlier where a document or the text ends.
     """
+    if context is not None and context < 1:
+        raise ArgumentError("context", f"must be 1 or above, not {context}; 256 is usual")
     ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)
     number, parts = part
-    groups = _groups(model, ids, model.separator if begins else None)[number::parts]
+    text = Text(ids, model.separator if begins else None)
+    cut = _pieces(text) if context is None else _windows(text, context, model.separator)
+    groups = _groups(model, text, cut)[number::parts]
     workers = min(workers, len(groups))
     if workers <= 1:
         return sum(map(total, groups), NOTHING)
@@ -128,20 +160,38 @@ def _total(scores: Iterator[Score], ended: Event, stop: Callable[[], bool]) -> S
     return total
 
 
-def _groups(model: Model, ids: Ids, first: int | None) -> list[Iterator[Score]]:
+def _groups(model: Model, text: Text, pieces: Iterable[Pieces]) -> list[Iterator[Score]]:
     """One iterator for each group of pieces; it computes the scores when it is read."""
-    N = len(ids) - 1 if first is None else len(ids)
-    pieces = max(1, min(STREAMS, N // PIECE))
-    starts, scored_from, length = _cut(N, pieces)
-    size, text = max(FEWEST, GROUP // model.H), _Text(ids, first)
+    size = max(FEWEST, GROUP // model.H)
     return [
         _evaluate_pieces(model, text, starts[lo : lo + size], scored_from[lo : lo + size], length)
-        for lo in range(0, pieces, size)
+        for starts, scored_from, length in pieces
+        for lo in range(0, len(starts), size)
     ]
 
 
-def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]:
-    """The start of each piece, its first scored step, and the length of all pieces."""
+def _pieces(text: Text) -> Iterable[Pieces]:
+    """The whole text, or pieces of a long one."""
+    return [_cut(text.predicted, max(1, min(STREAMS, text.predicted // PIECE)))]
+
+
+def _windows(text: Text, context: int, separator: int | None) -> Iterator[Pieces]:
+    """Windows of at most ``context`` symbols, which begin where documents do; by their lengths."""
+    begins = np.zeros(1, np.intp)
+    if separator is not None:
+        later = np.flatnonzero(text.ids[: text.predicted] == separator) + (text.first is not None)
+        begins = np.union1d(begins, later[later < text.predicted])
+    spans = np.diff(begins, append=text.predicted)
+    counts = -(-spans // context)
+    numbers = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.repeat(begins, counts) + context * numbers
+    lengths = np.minimum(np.repeat(spans, counts) - context * numbers, context)
+    for length in np.unique(lengths).tolist():
+        chosen = starts[lengths == length]
+        yield chosen, np.zeros_like(chosen), length
+
+
+def _cut(N: int, pieces: int) -> Pieces:
     share = -(-(N - WARM_UP) // pieces) if pieces > 1 else N
     length = share + WARM_UP if pieces > 1 else N
     ends = np.minimum(length + share * np.arange(pieces), N)
@@ -149,24 +199,9 @@ def _cut(N: int, pieces: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp
     return ends - length, length - own, length
 
 
-class _Text(NamedTuple):
-    """A text, in memory or memory-mapped, and the symbol that is read before it, or None."""
-
-    ids: Ids
-    first: int | None
-
-    def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """The symbols at some indices. ``first``, if there is one, has index 0."""
-        if self.first is None:
-            return self.ids[indices].astype(np.intp)
-        symbols = self.ids[np.maximum(indices - 1, 0)].astype(np.intp)
-        symbols[indices == 0] = self.first
-        return symbols
-
-
 def _evaluate_pieces(
     model: Model,
-    text: _Text,
+    text: Text,
     starts: npt.NDArray[np.intp],
     scored_from: npt.NDArray[np.intp],
     length: int,

@@ -18,7 +18,7 @@ import codecs
 import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
@@ -29,8 +29,10 @@ import numpy.typing as npt
 from pydantic import ConfigDict, InstanceOf, with_config
 from typing_extensions import TypedDict, Unpack
 
-from grucli import compilation, evaluation
+from grucli import adaptation, compilation, evaluation
+from grucli.adaptation import DECAY, RATE
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
+from grucli.beams import Beam, search
 from grucli.conditions import condition
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
@@ -38,8 +40,7 @@ from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded,
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
 from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
 from grucli.nn.backend import LibraryName, select_float32
-from grucli.nn.cells import CELLS
-from grucli.nn.model import Model
+from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Array, Ids
 from grucli.novelty import NotIn, chosen
 from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
@@ -48,7 +49,15 @@ from grucli.threads import available_cores
 
 LINES_AT_ONCE = 2**16  # lines that are held in memory and scored together
 LONG = 2**18  # characters from which loading compiled code takes less time than it saves
-WINDOW = 128  # characters whose states are computed at a time; it does not change the result
+
+
+@with_config(ConfigDict(extra="forbid"))
+class BeamOptions(TypedDict, total=False):
+    """The options of ``beams``, as in ``stream``."""
+
+    prompt: Annotated[str | bytes, Default("")]
+    stop: Annotated[Several[str], Default(())]
+    unknown: Unknown
 
 
 class DrawOptions(TypedDict, total=False):
@@ -58,7 +67,6 @@ class DrawOptions(TypedDict, total=False):
     top_k: int | None
     top_p: float | None
     seed: int | None
-    unknown: Unknown
     pattern: str | None
     only: str | None
     without: str | None
@@ -70,11 +78,9 @@ class DrawOptions(TypedDict, total=False):
 
 
 @with_config(ConfigDict(extra="forbid"))
-class SampleOptions(DrawOptions, total=False):
+class SampleOptions(BeamOptions, DrawOptions, total=False):
     """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
 
-    prompt: Annotated[str | bytes, Default("")]
-    stop: Annotated[Several[str], Default(())]
     not_in: NotIn
 
 
@@ -253,6 +259,15 @@ class LanguageModel:
         """
         return _samples(self, count, length, completed(SampleOptions, options))
 
+    @checked
+    def beams(self, count: int, length: int = 500, **options: Unpack[BeamOptions]) -> list[Beam]:
+        """The ``count`` likeliest continuations that a beam of this width finds, best first.
+
+        They are compared by the log probability of the text and of what ended it, so that short
+        ones are favoured. The arguments and errors are those of ``stream``.
+        """
+        return search(self.samples(count, length, **options))
+
     # ---- scoring
 
     @checked
@@ -323,6 +338,7 @@ class LanguageModel:
         *,
         unknown: UnknownInScore = "error",
         begins: bool = True,
+        context: int | None = None,
         workers: int | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> Score:
@@ -334,6 +350,7 @@ class LanguageModel:
             unknown: as in ``score``. For the result of ``read``, "floor" charges for the symbols
                 that it left out.
             begins: False for a part of a longer text: no separator is read before it.
+            context: the state starts from zero every so many symbols; None: only at the start.
             workers: number of threads that share the work; None takes all cores.
             stop: called repeatedly; the evaluation stops when it returns True.
 
@@ -342,31 +359,36 @@ class LanguageModel:
             Stopped: ``stop`` has returned True.
         """
         least = 1 if begins and self.documents else 2
-        ids, score = self._ids_and_charge(text, unknown, least)
+        ids, score = _ids_and_charge(self, text, unknown, least)
         if len(ids) < least:
             return score
         cores = available_cores() if workers is None else workers
         model = self.batch_model if len(ids) < LONG else self._compiled(self.batch_model)
-        return score + evaluation.evaluate(model, ids, cores, stop, begins=begins)
+        return score + evaluation.evaluate(model, ids, cores, stop, begins=begins, context=context)
 
-    def _ids_and_charge(
-        self, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
-    ) -> tuple[Ids, Score]:
-        """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
-        if isinstance(text, Corpus):
-            ids, new = text.ids, text.text_id.skipped
-        elif isinstance(text, str | bytes):
-            _, places, read = self._places(text, self._to_find(unknown), unseen=())
-            ids, new = places[read], int((~read).sum())
-        else:
-            ids, new = text, 0
-        charged = new if unknown == "floor" else 0
-        if len(ids) < least and not charged:
-            raise CorpusError(
-                f"the model knows {len(ids)} of its characters; it needs one to read and one to "
-                "predict"
-            )
-        return ids, Score(charged, -charged * self._floor, 0, skipped=new - charged)
+    @checked
+    def adapt(
+        self,
+        text: str | bytes | Ids | InstanceOf[Corpus],
+        *,
+        rate: float = RATE,
+        decay: float = DECAY,
+        unknown: UnknownInScore = "error",
+    ) -> "Adapted":
+        """Score a text while a copy of the model learns from it (``grucli.adaptation``).
+
+        Args:
+            text: as in ``evaluate``, whose errors are raised, too. It is read in one stream.
+            rate: from 0 to 1, the change of a weight in a step with a typical gradient.
+            decay: from 0 to 1, the share by which each step takes weights back to the trained ones.
+            unknown: as in ``score``.
+        """
+        ids, charge = _ids_and_charge(self, text, unknown, 1 if self.documents else 2)
+        static, score, model = self.evaluate(text, unknown=unknown), charge, self.model
+        if static.chars > charge.chars:
+            made, model = adaptation.adapt(model, ids, rate, decay)
+            score += made
+        return Adapted(static, score, replace(self, model=model, path=None), rate, decay)
 
     # ---- states
 
@@ -387,21 +409,41 @@ class LanguageModel:
         """
         if not 1 <= layer <= self.model.L:
             raise ArgumentError("layer", f"must be from 1 to {self.model.L}, not {layer}")
-        model, ids = self.model, self.encode(text, unknown=unknown)
-        cell, state, begin = CELLS[model.cell], model.zero_state(1), model.separator is not None
-        if begin:
-            ids = np.concatenate([[model.separator], ids])
-        names = (*cell.STATE, *cell.GATES, *cell.SAVED)
-        workspace = model.workspace(WINDOW, 1)
-        arrays = np.empty((len(names), len(ids), model.H), state.dtype)
-        for lo in range(0, len(ids), WINDOW):
-            x = ids[lo : lo + WINDOW, None]
-            used = workspace.first(len(x))
-            _, state = model.run(x, state, used)
-            cache = used.caches[layer - 1]
-            values = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])
-            arrays[:, lo : lo + WINDOW] = values[:, :, 0]
-        return {name: array[begin:] for name, array in zip(names, arrays, strict=True) if name}
+        ids, separator = self.encode(text, unknown=unknown), self.model.separator
+        if separator is None:
+            return read_layer(self.model, ids, layer)
+        whole = read_layer(self.model, np.concatenate([[separator], ids]), layer)
+        return {name: array[1:] for name, array in whole.items()}
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The result of ``LanguageModel.adapt``: the scores of one text, with and without learning."""
+
+    static: Score  # of the model as it was trained, as ``evaluate`` returns it
+    score: Score  # of the same symbols, while the model learns from those before
+    lm: LanguageModel  # a copy with the weights after the text
+    rate: float
+    decay: float
+
+
+def _ids_and_charge(
+    lm: LanguageModel, text: str | bytes | Ids | Corpus, unknown: UnknownInScore, least: int
+) -> tuple[Ids, Score]:
+    """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
+    if isinstance(text, Corpus):
+        ids, new = text.ids, text.text_id.skipped
+    elif isinstance(text, str | bytes):
+        _, places, read = lm._places(text, lm._to_find(unknown), unseen=())
+        ids, new = places[read], int((~read).sum())
+    else:
+        ids, new = text, 0
+    charged = new if unknown == "floor" else 0
+    if len(ids) < least and not charged:
+        raise CorpusError(
+            f"the model knows {len(ids)} of its characters; it needs one to read and one to predict"
+        )
+    return ids, Score(charged, -charged * lm._floor, 0, skipped=new - charged)
 
 
 def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) -> Samples:

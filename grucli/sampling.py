@@ -384,7 +384,7 @@ class Samples:
 
         Each has its own random stream, which its number determines; that of the first is ``first``.
         """
-        numbers, start = range(first, first + samples), self._start(stop)
+        numbers, start = range(first, first + samples), self.start(stop)
         if self.condition and self.condition.exact:
             yield self._accepted(numbers, start)
         else:
@@ -439,7 +439,7 @@ class Samples:
                 array[: len(of_sample), column] = of_sample
         return made
 
-    def _start(self, stop: Callable[[], bool]) -> tuple[Array, Array]:
+    def start(self, stop: Callable[[], bool] = lambda: False) -> tuple[Array, Array]:
         """The logits of the first character, (1, V), and the state before it."""
         separator, prompt = self.model.separator, self.prompt
         if separator is not None:

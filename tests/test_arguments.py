@@ -88,9 +88,9 @@ def test_the_signature_names_each_option_of_a_sample() -> None:
     ):
         options = signature(function).parameters
         assert [*options] == [*first, *names]
-        some = ("prompt", "temperature", "top_k", "stop", "unknown", "pattern", "exact")
-        defaults = [options[name].default for name in some]
-        assert defaults == ["", 0.8, None, (), "error", None, False]
+        defaults = {"prompt": "", "temperature": 0.8, "stop": (), "unknown": "error"}
+        given = defaults | {"distinct": False, "top_k": None, "not_in": None, "exact": False}
+        assert given.items() <= {name: options[name].default for name in names}.items()
         assert options["prompt"].annotation == str | bytes
     with pytest.raises(TypeError, match="unexpected keyword argument 'top'"):
         make().sample(5, top=3)  # type: ignore[call-arg]

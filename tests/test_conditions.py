@@ -1,13 +1,10 @@
 import re
-from itertools import product
 from typing import Any
 
-import numpy as np
 import pytest
 
-from grucli.errors import ArgumentError, RunError
+from grucli.errors import ArgumentError
 from grucli.language_model import LanguageModel
-from grucli.nn.functional import log_softmax
 from tests.test_language_model import make, of_list
 
 SYMBOLS = "\n !()*-.0123456789@ABMXYZ[]_abcdefghijklmnopqrstuvwxyz{}éÉß٣中文"

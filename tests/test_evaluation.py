@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grucli import evaluation
+from grucli.errors import ArgumentError
 from grucli.evaluation import Score, baselines, differ_in_kind, evaluate
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
@@ -70,6 +71,46 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     ids = rng.integers(0, 200, 30_000).astype(np.uint8)
     alone = evaluate(model, ids)
     assert [evaluate(model, ids, workers) for workers in (2, 3, 8)] == 3 * [alone]
+
+
+def in_windows(model: Model, ids: Ids, context: int) -> tuple[float, int]:
+    """Nats and correct guesses, each window from the zero state, also where a document begins."""
+    nats, correct, read = 0.0, 0, 0
+    for x, target in pairwise(ids):
+        if read % context == 0 or x == model.separator:
+            stepper, read = Stepper(model, 1), 0
+        row = stepper.step(np.array([x]))[0].astype(np.float64)
+        nats -= row[target] - row.max() - math.log(np.exp(row - row.max()).sum())
+        correct, read = correct + int(row.argmax() == target), read + 1
+    return nats, correct
+
+
+@pytest.mark.usefixtures("_many_groups")
+@pytest.mark.parametrize("context", [1, 2, 7, 64, 299, 300, 301, 10_000])
+@pytest.mark.parametrize("separator", [None, 3])
+@pytest.mark.parametrize("begins", [True, False])
+def test_the_context_is_at_most_so_many_symbols(
+    model: Model, context: int, separator: int | None, *, begins: bool
+) -> None:
+    model.separator = separator
+    ids = np.random.default_rng(2).integers(0, 7, 301).astype(np.uint8)
+    ids[100:200] = np.where(ids[100:200] == 3, 4, ids[100:200])  # a long document
+    read = ids if separator is None or not begins else np.append(separator, ids)
+    nats, correct = in_windows(model, read, context)
+    for workers in (1, 2):
+        score = evaluate(model, ids, workers, begins=begins, context=context)
+        assert score.chars == len(read) - 1
+        assert score.nats == pytest.approx(nats, rel=1e-5)
+        assert score.correct == correct
+    parts = [
+        evaluate(model, ids, begins=begins, context=context, part=(part, 3)) for part in range(3)
+    ]
+    assert sum(parts, evaluation.NOTHING).chars == len(read) - 1
+
+
+def test_a_context_has_at_least_one_symbol(model: Model) -> None:
+    with pytest.raises(ArgumentError, match="context must be 1 or above, not 0"):
+        evaluate(model, np.arange(7), context=0)
 
 
 @given(st.integers(2049, 500_000))

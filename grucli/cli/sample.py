@@ -10,6 +10,7 @@ from typing_extensions import Unpack
 
 from grucli.cli import render
 from grucli.data.text_files import raw_chunks
+from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 from grucli.language_model import DrawOptions, LanguageModel, SampleOptions
 from grucli.run.run import load
@@ -25,6 +26,7 @@ def sample(
     length: int = 500,
     prompt: str | None = None,
     prompt_file: str | None = None,
+    unknown: Unknown = "error",
     count: int = 1,
     stop: list[str] | None = None,
     separator: str | None = None,
@@ -41,7 +43,7 @@ def sample(
     read = _prompt_bytes(prompt, prompt_file, documents=lm.documents)
     stops = [_unescape(text) for text in stop or []]
     source = prompt_file or "--prompt"
-    samples = _begin(lm, source, count, length, prompt=read, stop=stops, **options)
+    samples = _begin(lm, source, count, length, prompt=read, stop=stops, unknown=unknown, **options)
     if as_json:
         _write_json(samples, documents=lm.documents)
     else:

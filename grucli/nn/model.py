@@ -23,6 +23,7 @@ from grucli.nn.params import Array, Ids, Input, Params, Shapes, chunks
 
 LOGITS_AT_ONCE = 2**21  # in memory: 8 MB in float32 for a vocabulary of any size
 ROWS_AT_ONCE = 512  # rows (steps times streams) of logits in memory, so that they stay in the cache
+READ_AT_ONCE = 128  # steps whose states ``read_layer`` computes at a time; it changes no result
 
 
 class Output(NamedTuple):
@@ -277,6 +278,24 @@ class Model:
 
 def _rows_at_once(V: int) -> int:
     return max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // V))
+
+
+def read_layer(model: Model, ids: Ids, layer: int) -> dict[str, Array]:
+    """The states and gates of a layer, from 1, while it reads ids (N,) from the zero state.
+
+    Arrays (N, H) by their names in the equations.
+    """
+    cell, state = CELLS[model.cell], model.zero_state(1)
+    names = (*cell.STATE, *cell.GATES, *cell.SAVED)
+    workspace = model.workspace(READ_AT_ONCE, 1)
+    arrays = np.empty((len(names), len(ids), model.H), state.dtype)
+    for steps in chunks(len(ids), READ_AT_ONCE):
+        x = ids[steps, None]
+        used = workspace.first(len(x))
+        _, state = model.run(x, state, used)
+        cache = used.caches[layer - 1]
+        arrays[:, steps] = np.concatenate([cache.states[:, 1:], cache.a, cache.saved])[:, :, 0]
+    return {name: array for name, array in zip(names, arrays, strict=True) if name}
 
 
 def workspace_size(

@@ -1,6 +1,6 @@
-"""Adam, weight decay and clipping by global norm, each over one flat buffer.
+"""Adam, weight decay, clipping by global norm and dynamic evaluation, each over one flat buffer.
 
-Hyperparameters are arguments. The only state are the moments.
+Hyperparameters are arguments. The only state are the moments, and sums of squares.
 """
 
 import math
@@ -12,6 +12,7 @@ import numpy as np
 from grucli.nn.params import Array, Params, chunks
 
 CHUNK = 2**14  # parameters updated at a time, so that they stay in the processor's cache
+SMALLEST_SCALE = 1e-8  # eps of ``follow_``, which prevents a division by zero
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,34 @@ def decay_(params: Params, share: float) -> None:
     for name, theta in params.items():
         if name.split(".")[-1].startswith("W"):
             theta *= 1 - share
+
+
+def follow_(
+    flat: Array,
+    gradient: Array,
+    squares: Array,
+    trained: Array,
+    *,
+    step: int,
+    rate: float,
+    decay: float,
+) -> None:
+    """Update ``flat`` (P,) in place by a step of dynamic evaluation (Krause et al. 2018).
+
+        theta <- theta - rate g / (sqrt(m) + eps) + decay (theta_0 - theta)
+
+    ``trained`` is theta_0. m is the mean of g^2 over all steps; ``squares`` is the sum, to which
+    that of ``step``, from 1, is added. ``gradient`` is overwritten.
+    """
+    for some in chunks(len(flat), CHUNK):
+        theta, g, sums = flat[some], gradient[some], squares[some]
+        sums += np.square(g)
+        scale = np.sqrt(sums / step)
+        scale += SMALLEST_SCALE
+        g *= rate
+        g /= scale
+        theta += decay * (trained[some] - theta)
+        theta -= g
 
 
 def clip_(gradient: Array, limit: float) -> float:

@@ -1,0 +1,91 @@
+"""Dynamic evaluation: a model predicts a segment of a text, then learns from it, then goes on.
+
+This is the dynamic evaluation of Krause, Kahembwe, Murray and Renals, "Dynamic Evaluation of Neural
+Sequence Models" (ICML 2018): gradient descent, scaled by the root mean square of each gradient,
+with a decay to the trained weights. Their mean squares are those of the training text. Here they
+are those of the segments so far, so that a model without its text can adapt too.
+"""
+
+import math
+
+import numpy as np
+
+from grucli.errors import ArgumentError
+from grucli.evaluation import NOTHING, Score, Text
+from grucli.nn.model import Model
+from grucli.nn.optim import clip_, follow_
+from grucli.nn.params import Ids
+from grucli.threads import blas_limited_to
+
+SEGMENT = 32  # symbols that are predicted with the same weights
+CLIP = 2.0  # maximum norm of a gradient; few are above it
+RATE, DECAY = 1e-3, 2e-3  # good for the models and texts of docs/benchmarks.md
+
+FACTORS = (0.5, 2.0)  # of the rate, while the loss becomes lower
+FURTHEST = 3  # times that the rate is halved or doubled, at most
+DECAYS = (0.0, 1e-2)  # what is tried besides ``DECAY``
+
+
+@blas_limited_to(1)
+def adapt(
+    model: Model,
+    ids: Ids,
+    rate: float,
+    decay: float,
+    *,
+    begins: bool = True,
+) -> tuple[Score, Model]:
+    """Predict a text, and learn from each segment after its prediction.
+
+    The symbols that are predicted are those of ``evaluate``, whose arguments these are. Each is
+    predicted from all before it; the state is carried through the text. With a rate of 0 the score
+    is that of ``evaluate``, up to rounding. An update whose gradient is not finite is left out.
+
+    Returns:
+        The score, and a copy of the model with the weights after the last segment.
+    """
+    for name, value in (("rate", rate), ("decay", decay)):
+        if not 0 <= value <= 1:
+            raise ArgumentError(name, f"must be from 0 to 1, not {value}; 0.001 is usual")
+    learner = model.astype(model.params.flat.dtype).on(model.backend)
+    text = Text(ids, model.separator if begins else None)
+    squares, grads = np.zeros_like(learner.params.flat), learner.params.like()
+    state, packed = learner.zero_state(1), learner.packed(1)
+    workspace, total = learner.workspace(min(SEGMENT, text.predicted), 1), NOTHING
+    for number, lo in enumerate(range(0, text.predicted, SEGMENT), 1):
+        read = text.at(np.arange(lo, min(lo + SEGMENT, text.predicted) + 1))[:, None]
+        x, targets = read[:-1], read[1:]
+        segment = x, targets, state, workspace.first(len(x))
+        log_probs, correct, after = learner.score(*segment, packed)
+        nats = -float(log_probs.sum(dtype=np.float64))
+        total += Score(len(x), nats, int(correct.sum()))
+        with np.errstate(all="ignore"):  # a rate that is too high
+            learner.loss_and_gradients(*segment, grads, scale=1 / len(x), packed=packed)
+            norm = clip_(grads.flat, CLIP)
+        if math.isfinite(norm) and rate:
+            flat, trained = learner.params.flat, model.params.flat
+            follow_(flat, grads.flat, squares, trained, step=number, rate=rate, decay=decay)
+            packed.update()
+        state = after
+    return total, learner
+
+
+def choose(model: Model, ids: Ids) -> tuple[float, float]:
+    """The rate and the decay with the lowest loss on a text, from a few that are tried."""
+    losses: dict[tuple[float, float], float] = {}
+
+    def loss(rate: float, decay: float) -> float:
+        if (rate, decay) not in losses:
+            losses[rate, decay] = adapt(model, ids, rate, decay)[0].loss
+        return losses[rate, decay]
+
+    for factor in FACTORS:
+        rate = RATE
+        for _ in range(FURTHEST):
+            if loss(rate * factor, DECAY) >= loss(rate, DECAY):
+                break
+            rate *= factor
+    best, _ = min(losses, key=lambda tried: losses[tried])
+    for decay in DECAYS:
+        loss(best, decay)
+    return min(losses, key=lambda tried: losses[tried])
