@@ -22,6 +22,7 @@ LAYERS = (
         "beams",
         "sampling",
         "conditions",
+        "line_scores",
         "adaptation",
         "evaluation",
         "compilation",
