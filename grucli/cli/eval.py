@@ -39,16 +39,13 @@ def eval(
     of a list. A long text is cut into pieces that are read in parallel; each piece first reads the
     256 characters before it. --context and --adapt add figures of the same characters. With
     --context each is predicted from 1 to N characters. With --adapt the weights take a step after
-    each 32 characters; its rate and decay are chosen on the run's validation text, or on its
-    training text if the validation text is predicted. --set accepts only data.encoding, for texts
-    whose encoding differs from that of the corpus.
+    each 32 characters; its rate and decay are chosen on validation text of the run, for --split val
+    on training text. --set takes only data.encoding, for texts in another encoding than the corpus.
     """
     files = files or []
     _check(files, split, save_adapted, adapt=adapt)
-    opened = Run.open(run)
+    opened = _open(run)
     lm, encoding = opened.lm, _encoding(opened.lm, files, sets or [])
-    if opened.info.status == ADAPTED:
-        render.warn(f"{run}: its weights were adapted to the text that run.json names")
     rates, adapted, scored = None, None, []
     for name in [split] if split else files:
         text = opened.split(split) if split else _read(opened, name, encoding, unknown)
@@ -62,7 +59,7 @@ def eval(
         scored.append((name, scores))
     if save_adapted and adapted and rates:
         save(opened, adapted, save_adapted, {"text": name, **rates._asdict()})
-    settings = {"context": {"length": context_length}, "adapted": rates._asdict() if rates else {}}
+    settings = {"context": {"length": context_length}, "adapted": rates and rates._asdict()}
     _answer(scored, lm.vocabulary, settings, as_json=as_json)
 
 
@@ -73,6 +70,13 @@ def _check(files: list[str], split: str | None, saved: Path | None, *, adapt: bo
         if not adapt or len(files) > 1:
             raise UsageError("--save-adapted needs --adapt, and one text")
         check_new(saved)
+
+
+def _open(path: Path) -> Run:
+    run = Run.open(path)
+    if run.info.status == ADAPTED:
+        render.warn(f"{path}: its weights were adapted to the text that run.json names")
+    return run
 
 
 def _choose(run: Run, split: str | None) -> Rates:
@@ -86,7 +90,7 @@ def _choose(run: Run, split: str | None) -> Rates:
 def _answer(
     scored: list[tuple[str, dict[str, Score]]],
     symbols: Vocabulary,
-    settings: dict[str, dict[str, Any]],
+    settings: dict[str, Any],
     *,
     as_json: bool,
 ) -> None:
