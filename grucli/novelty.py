@@ -27,7 +27,7 @@ from grucli.sampling import HELD, MANY_SAMPLES, Piece, Sample, Samples, side_by_
 # 1,000 held-out symbols, 98 % have no more in common with a training text of 1 MB.
 LONGEST_COPY = 30
 IN_A_ROW = 5000  # samples of which none is kept, after which no more are made
-CHUNK = 2**20  # symbols of a text that are searched at a time
+CHUNK = 2**17  # symbols of a text that are searched at a time
 OF_NO_TEXT, OF_NO_SAMPLE = CODE_POINTS, CODE_POINTS + 1  # stand between texts, between samples
 MODULUS, BASE = 2**64, 0x9E3779B97F4A7C15  # of hashes, which are polynomials of the symbols
 MOST_BITS, MORE_BITS = 24, 6  # of a key, which tell most keys of a text from the wanted ones
@@ -109,7 +109,7 @@ class Known:
         self.begun = prompt.rpartition(self.end)[2] if self.end else b""
         self.longest = longest if self.end else longest or LONGEST_COPY
         self.texts = list(self._texts(not_in, data))
-        self.documents = np.unique(np.fromiter(self._documents() if self.end else (), np.int64))
+        self.documents = np.sort(np.fromiter(self._documents() if self.end else (), np.int64))
 
     def _texts(self, not_in: Sequence[Text], data: Data) -> Iterator[_Text]:
         """The files and corpora, and one text of all strings."""
