@@ -1,7 +1,7 @@
-"""Evaluate how well a model predicts text: sums over long texts, symbols of short texts."""
+"""Evaluate how well a model predicts text: sums over long texts."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from functools import partial
@@ -15,7 +15,7 @@ from grucli.data.cache import check_file, release_pages
 from grucli.data.windows import count_symbols
 from grucli.errors import ArgumentError
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Ids
 from grucli.threads import blas_limited_to
 
 WINDOW = 32  # steps computed at a time; it does not change the result
@@ -23,7 +23,6 @@ STREAMS = 64  # pieces of a long text, at most; they form one batch
 PIECE = 1024  # characters of a piece, at least
 WARM_UP = 256  # characters that a piece, but not the first one, reads before its scored ones
 HELD = 16  # windows after which the pages of a memory-mapped text are released
-TOGETHER = 128  # short texts in one batch
 
 # Pieces x units of a group, and the minimum number of its pieces. One thread reads a group.
 # Groups depend only on model and text, so the number of threads does not change the result.
@@ -223,37 +222,6 @@ def _evaluate_pieces(
             -float(log_probs.sum(where=scored, dtype=np.float64)),
             int(correct.sum(where=scored)),
         )
-
-
-def log_probs_side_by_side(model: Model, texts: Sequence[Ids]) -> Iterator[Array]:
-    """Yield the log probabilities (T, B) of steps of B short texts, each read from the zero state.
-
-    They are of the next symbol of each text, in nats, and 0 after its end.
-    """
-    ends = np.array([len(text) - 1 for text in texts])
-    padded = np.zeros((max(len(text) for text in texts), len(texts)), np.intp)
-    for number, text in enumerate(texts):
-        padded[: len(text), number] = text
-    state = model.zero_state(len(texts))
-    workspace = model.workspace(min(WINDOW, len(padded)), len(texts))
-    packed = model.packed(len(texts), backward=False)
-    for lo in range(0, len(padded) - 1, WINDOW):
-        read = padded[lo : lo + WINDOW + 1]
-        x, targets = read[:-1], read[1:]
-        log_probs, _, state = model.score(x, targets, state, workspace.first(len(x)), packed)
-        steps = np.arange(lo, lo + len(x))[:, None]
-        yield np.where(steps < ends, log_probs, 0.0)
-
-
-def nats_of(model: Model, texts: Sequence[Ids]) -> npt.NDArray[np.float64]:
-    """The nats of each of N texts, (N,), whose first symbols are not predicted."""
-    nats = np.zeros(len(texts))
-    order = np.argsort([len(text) for text in texts], kind="stable")
-    for lo in range(0, len(texts), TOGETHER):
-        chosen = order[lo : lo + TOGETHER]
-        for log_probs in log_probs_side_by_side(model, [texts[number] for number in chosen]):
-            nats[chosen] -= log_probs.sum(axis=0, dtype=np.float64)
-    return nats
 
 
 def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:

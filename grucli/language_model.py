@@ -15,14 +15,13 @@ This module has all rules for reading a text. A text is a string or bytes.
 """
 
 import codecs
-import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -35,9 +34,10 @@ from grucli.arguments import Default, Lines, PathLike, Several, checked, complet
 from grucli.beams import Beam, search
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
-from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
-from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError
-from grucli.evaluation import UNSEEN, Score, log_probs_side_by_side, nats_of
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, unified
+from grucli.errors import ArgumentError, CorpusError
+from grucli.evaluation import Score
+from grucli.line_scores import LineScore, Reader, line_scores, next_symbols
 from grucli.nn.backend import LibraryName, select_float32
 from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Array, Ids
@@ -46,7 +46,6 @@ from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
-LINES_AT_ONCE = 2**16  # lines that are held in memory and scored together
 LONG = 2**18  # characters from which loading compiled code takes less time than it saves
 
 
@@ -95,6 +94,11 @@ class LanguageModel:
         compiled = self.compiled and compilation.select("auto", model.cell, layers)
         return model.on(model.backend._replace(compiled=compiled))
 
+    @cached_property
+    def _reader(self) -> Reader:
+        how = self.vocabulary, self.counts, self.data, self.unseen
+        return Reader(*how, lambda: self.batch_model, str(self.path or "the model"))
+
     @property
     def parameters(self) -> int:
         """Number of parameters."""
@@ -119,7 +123,7 @@ class LanguageModel:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        return self.vocabulary.encode(self._unified(text), unknown, self.unseen)
+        return self.vocabulary.encode(self._reader.text(text), unknown, self.unseen)
 
     @checked
     def decode(self, ids: Ids | Sequence[int]) -> str:
@@ -148,43 +152,19 @@ class LanguageModel:
         """
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
-        return read(file_names(files), data, self.vocabulary, self._to_find(unknown))
+        return read(file_names(files), data, self.vocabulary, self._reader.to_find(unknown))
 
     def count_unknown(self, text: str | bytes) -> int:
         """The number of symbols of a text that the model never saw."""
         return int((self._places(text, "skip")[1] < 0).sum())
 
-    def _unified(self, text: str | bytes) -> str | bytes:
-        """The text with the line ends of the training text; a string, unless symbols are bytes."""
-        if self.vocabulary.level == "byte" or not isinstance(text, str | bytes):
-            return text  # what is no text is refused later
-        return unified(decoded(text), self.data)
-
-    def _to_find(self, unknown: UnknownInScore) -> Unknown:
-        """What to do with new symbols when the ids of a text are searched."""
-        if unknown != "floor":
-            return unknown
-        return "skip" if self.vocabulary.unknown_id is None else "error"
-
     def _places(
         self, text: str | bytes, unknown: Unknown, unseen: Sequence[int] | None = None
     ) -> tuple[Ids, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
         """The code points or bytes of a text, their ids, and which of them are read, each (N,)."""
-        points = self.vocabulary.points(self._unified(text))
+        points = self.vocabulary.points(self._reader.text(text))
         places = self.vocabulary.find(points, unknown, self.unseen if unseen is None else unseen)
         return points, places, places >= 0
-
-    @cached_property
-    def _floor(self) -> float:
-        """Log probability of a symbol that does not occur in the training text, in nats."""
-        return math.log(UNSEEN / int(self.counts.sum()))
-
-    def _begin(self, ids: Ids) -> tuple[Array, Ids]:
-        """The log probability of a first symbol that is not predicted, (0,) or (1,); the ids."""
-        if self.model.separator is not None:
-            return np.zeros(0), np.concatenate([[self.model.separator], ids])
-        total = int(self.counts.sum())
-        return np.log(np.maximum(self.counts[ids[:1]], UNSEEN) / total), ids
 
     # ---- sampling
 
@@ -289,14 +269,11 @@ class LanguageModel:
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
         if isinstance(text, str | bytes):
-            points, places, read = self._places(text, self._to_find(unknown))
+            points, ids, read = self._places(text, self._reader.to_find(unknown))
         else:
-            places = np.asarray(text, np.intp)
-            points, read = self.vocabulary.symbols[places], places >= 0
-        first, after = self._begin(places[read])
-        rest = [log_probs[:, 0] for log_probs in log_probs_side_by_side(self.model, [after])]
-        log_probs = np.full(len(points), self._floor)
-        log_probs[read] = np.concatenate([first, *rest])
+            ids = np.asarray(text, np.intp)
+            points, read = self.vocabulary.symbols[ids], ids >= 0
+        log_probs = self._reader.log_probs(self.model, ids, np.zeros(len(ids), np.intp))
         scored = read | (unknown == "floor")
         data = self.vocabulary.text_of(points[scored])
         symbols = data if self.vocabulary.level == "byte" else data.decode()
@@ -313,28 +290,51 @@ class LanguageModel:
                 It adds a line end if there is none.
             unknown: as in ``score``; errors also. ``count_unknown`` counts the symbols left out.
         """
-        texts, nats = self._lines(lines, unknown), [np.zeros(0)]
-        while some := list(islice(texts, LINES_AT_ONCE)):
-            others = np.array([log_prob for _, log_prob in some])
-            nats.append(nats_of(self.batch_model, [ids for ids, _ in some]) - others)
-        return np.concatenate(nats)
+        scores = line_scores([self._reader], lines, unknown)
+        return np.fromiter((score.nats for score in scores), np.float64)
 
-    def _lines(
-        self, lines: Iterable[str | bytes], unknown: UnknownInScore
-    ) -> Iterator[tuple[Ids, float]]:
-        """The ids to read of each line, and the log probability of what is not predicted."""
-        end = self.model.separator
-        for number, line in enumerate(lines, 1):
-            try:
-                _, places, read = self._places(line, self._to_find(unknown))
-            except (CorpusError, UnknownCharacterError) as error:
-                raise type(error)(f"line {number:,}: {error}") from None
-            ids: Ids = places[read]
-            charged = int((~read).sum()) if unknown == "floor" else 0
-            if end is not None and not (len(ids) and ids[-1] == end):  # a line without its end
-                ids = np.append(ids, end)
-            first, ids = self._begin(ids)
-            yield ids, float(first.sum()) + charged * self._floor
+    @checked
+    def line_scores(
+        self,
+        lines: Lines,
+        *,
+        unknown: UnknownInScore = "error",
+        against: Sequence[InstanceOf["LanguageModel"]] = (),
+        prior: Sequence[float] | None = None,
+    ) -> Iterator[LineScore]:
+        """Yield the score of each line; any number of lines needs little memory.
+
+        Args:
+            lines: as in ``score_lines``.
+            unknown: as in ``score``. With other models, "skip" leaves out what one of them never
+                saw, for all; "floor" is each model's own.
+            against: other models, with the same ``data.level`` and ``data.documents``.
+            prior: a number for this model and for each other one, in the proportions of their
+                probabilities before the line is seen; equal if omitted.
+
+        Raises:
+            UnknownCharacterError, CorpusError: of a line, which the message names.
+            UsageError: another model predicts other symbols.
+            ArgumentError: the numbers of ``prior`` are not positive, or not one for each model.
+        """
+        readers = [self._reader, *(other._reader for other in against)]
+        return line_scores(readers, lines, unknown, prior)
+
+    @checked
+    def next(
+        self, prompts: str | bytes | InstanceOf[Iterable[Any]], *, unknown: Unknown = "error"
+    ) -> Any:
+        """The ``Distribution`` of the symbol after a prompt, or a list of those after several.
+
+        It has all V symbols, also the unknown character if the model has one. After an empty prompt
+        it is that of the first symbol in ``score``.
+
+        Raises:
+            UnknownCharacterError, CorpusError: as in ``score``; several prompts are numbered.
+        """
+        some = [prompts] if isinstance(prompts, str | bytes) else list(prompts)
+        found = list(next_symbols(self._reader, some, unknown))
+        return found[0] if isinstance(prompts, str | bytes) else found
 
     @checked
     def evaluate(
@@ -439,7 +439,7 @@ def _ids_and_charge(
     if isinstance(text, Corpus):
         ids, new = text.ids, text.text_id.skipped
     elif isinstance(text, str | bytes):
-        _, places, read = lm._places(text, lm._to_find(unknown), unseen=())
+        _, places, read = lm._places(text, lm._reader.to_find(unknown), unseen=())
         ids, new = places[read], int((~read).sum())
     else:
         ids, new = text, 0
@@ -448,4 +448,4 @@ def _ids_and_charge(
         raise CorpusError(
             f"the model knows {len(ids)} of its characters; it needs one to read and one to predict"
         )
-    return ids, Score(charged, -charged * lm._floor, 0, skipped=new - charged)
+    return ids, Score(charged, -charged * lm._reader.floor, 0, skipped=new - charged)

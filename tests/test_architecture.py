@@ -16,7 +16,16 @@ LAYERS = (
     {"analysis"},
     {"training"},
     {"run"},
-    {"language_model", "novelty", "beams", "sampling", "adaptation", "evaluation", "compilation"},
+    {
+        "language_model",
+        "novelty",
+        "beams",
+        "sampling",
+        "line_scores",
+        "adaptation",
+        "evaluation",
+        "compilation",
+    },
     {"data"},
     {"config", "defaults"},
     {"nn"},
@@ -34,7 +43,7 @@ WITH_OPTUNA = {"sweeps." + name for name in ("space", "storage", "study", "claim
 LONGEST, LONGEST_IN_CLI, MEDIAN, LARGEST_CLASS = 45, 40, 8, 350
 """Lines from the first line of a definition, decorators not counted, to its last."""
 
-LINES, FILES = 20_600, 135
+LINES, FILES = 21_300, 142
 """Of the whole package. Only a deliberate commit raises them."""
 
 PATHS = {

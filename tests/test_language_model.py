@@ -338,7 +338,7 @@ def test_lines_by_themselves(kind: Make, cell: str) -> None:
 
 def test_lines_are_scored_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     together = of_list().score_lines(LINES)
-    monkeypatch.setattr("grucli.language_model.LINES_AT_ONCE", 7)
+    monkeypatch.setattr("grucli.line_scores.LINES_AT_ONCE", 7)
     np.testing.assert_allclose(of_list().score_lines(LINES), together, rtol=1e-5)
     assert of_list().score_lines([]).shape == (0,)
 

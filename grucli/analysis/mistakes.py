@@ -22,6 +22,7 @@ from grucli.nn import model as model_module
 from grucli.nn.cells import CELLS, Cell
 
 SHARED = input_projection, model_module, functional  # what all cells use
+ENTRY = r"^(.+)\n\? (.+)\n= (.+)\n! (.+)\n- (.+)\n\+ (.+)$"
 
 
 class Mistake(NamedTuple):
@@ -31,6 +32,9 @@ class Mistake(NamedTuple):
     module: ModuleType
     right: str  # the place in the source
     wrong: str  # what replaces it
+    meaning: str = ""  # a sentence
+    formula: str = ""  # the right one
+    wrong_formula: str = ""
 
     @property
     def slug(self) -> str:
@@ -51,15 +55,17 @@ def _listed(module: ModuleType) -> Iterator[Mistake]:
     listed = files("grucli.analysis").joinpath("mistakes.txt").read_text("utf-8")
     _, *sections = re.split(r"^== (.+)\n", listed, flags=re.MULTILINE)
     section = dict(zip(sections[::2], sections[1::2], strict=True)).get(module.__name__, "")
-    for name, right, wrong in re.findall(r"^(.+)\n- (.+)\n\+ (.+)$", section, re.MULTILINE):
-        yield Mistake(name, module, right, wrong)
+    for name, *words, right, wrong in re.findall(ENTRY, section, re.MULTILINE):
+        yield Mistake(name, module, right, wrong, *words)
 
 
 def _biases(cell: Cell) -> Iterator[Mistake]:
     """The bias of each gate left out."""
     right = "np.sum(dw.W_x, axis=1, out=dw.b)"
     for gate, (name, _) in enumerate(cell.by_gate("b", np.zeros(len(cell.GATES)))):
-        yield Mistake(name, input_projection, right, f"{right}; dw.b[{gate}] = 0")
+        formula = f"d{name} = sum over t of d{cell.GATES[gate] or 'a'}~_t"
+        words = ("The gradient of this bias is left out.", formula, f"d{name} = 0")
+        yield Mistake(name, input_projection, right, f"{right}; dw.b[{gate}] = 0", *words)
 
 
 def find_mistake(cell: str, name: str) -> Mistake:

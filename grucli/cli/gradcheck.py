@@ -65,14 +65,21 @@ def gradcheck(
 
 def _list_mistakes(values: Values, as_json: bool) -> None:
     choices = mistakes(settings_of(values).model.variant)
-    records = [{"mistake": one.slug, "right": one.right, "wrong": one.wrong} for one in choices]
-    render.answer(records, (one.slug for one in choices), as_json=as_json)
+    names = ("meaning", "formula", "wrong_formula", "right", "wrong")
+    records = [
+        {"mistake": one.slug} | {name: getattr(one, name) for name in names} for one in choices
+    ]
+    lines = chain.from_iterable((one.slug, f"  {one.meaning}") for one in choices)
+    render.answer(records, lines, as_json=as_json)
 
 
 def _mistake_lines(mistake: Mistake) -> Iterator[str]:
-    yield f"a mistake in {mistake.module.__name__}: {mistake.name}"
-    yield f"  right: {mistake.right}"
-    yield f"  wrong: {mistake.wrong}"
+    yield f"a mistake: {mistake.name}"
+    yield f"  {mistake.meaning}"
+    yield f"  right: {mistake.formula}"
+    yield f"  wrong: {mistake.wrong_formula}"
+    yield f"  in {mistake.module.__name__}, {mistake.right}"
+    yield f"  becomes {mistake.wrong}"
     yield ""
 
 
@@ -93,6 +100,9 @@ def _lines(report: Report, brief: bool) -> Iterator[str]:
         else:
             yield from _row_lines(rows)
     yield LETTERS
+    if not brief:
+        yield ""
+        yield from _verdict(report)  # what a projector still shows
 
 
 def _verdict(report: Report) -> Iterator[str]:
@@ -115,11 +125,11 @@ def _named(arrays: Sequence[str]) -> str:
 
 
 def _row_lines(rows: Sequence[Row]) -> Iterator[str]:
-    yield f"  {'array':<14} {'shape':<12} {'compared':<11} rel. error    allowed"
+    yield f"  {'array':<14} {'shape':<14} {'compared':<11} rel. error    allowed"
     for row in rows:
         shape, verdict = " x ".join(map(str, row.shape)), VERDICTS[row.verdict]
         yield (
-            f"  {row.name:<14} {shape:<12} {row.compared:<11} {row.error:10.1e} {row.allowed:10.1e}"
+            f"  {row.name:<14} {shape:<14} {row.compared:<11} {row.error:10.1e} {row.allowed:10.1e}"
             f"{verdict}"
         )
     yield ""

@@ -230,6 +230,7 @@ def show_result(session: Session) -> None:
     path, verdict = quote(str(run.path)), conclusion.verdict if conclusion is not None else None
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
+    render.say_command(f"grucli page {path}")
     if verdict is not None and STANDARD_INPUT not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
     if verdict is not None and verdict.longer:

@@ -254,13 +254,19 @@ class Model:
         """
         packed = packed or self.packed(state.shape[1], backward=False)
         inputs, last_state = self.run(x, state, workspace, packed=packed)
-        w, h, flat = self.output(packed), inputs[-1].reshape(-1, self.H), targets.ravel()
+        return *self.score_states(inputs[-1], targets, packed), last_state
+
+    def score_states(
+        self, states: Array, targets: Ids, packed: PackedWeights
+    ) -> tuple[Array, npt.NDArray[np.bool_]]:
+        """The first two results of ``score``, from the states (T, B, H) of the top layer."""
+        w, h, flat = self.output(packed), states.reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         correct: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
         for rows in chunks(len(flat), _rows_at_once(self.V)):
             of_rows = flat[rows], log_probs.reshape(-1)[rows], correct.reshape(-1)[rows]
             self.backend.kernels.score_rows(h[rows] @ w.W_hc, w.b_c, *of_rows)
-        return log_probs, correct, last_state
+        return log_probs, correct
 
     def _output_loss_and_gradients(
         self, h: Array, targets: Ids, packed: PackedWeights, grads: Params, dh: Array, scale: float

@@ -34,6 +34,9 @@ def test_a_mistake_is_found(cell: str, mistake: Mistake) -> None:
 def test_every_cell_has_its_mistakes(cell: str) -> None:
     module = inspect.getmodule(type(CELLS[cell]))
     assert sum(mistake.module is module for mistake in mistakes(cell)) >= 5
+    for mistake in mistakes(cell):
+        assert mistake.meaning.endswith("."), mistake.name
+        assert mistake.formula != mistake.wrong_formula, mistake.name
 
 
 def test_after_a_mistake_everything_is_right_again() -> None:
