@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from grucli.arguments import public_signature
 from grucli.cli import render
 from grucli.run.names import is_run, named_run
 
@@ -70,6 +71,16 @@ WORDS = {
     "--count -c N": "Number of samples.",
     "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
     "\\\\ are escapes.",
+    "--pattern REGEX": "A regular expression that each sample matches as a whole; of a list, the "
+    "line with its prompt. docs/conditions.md describes all conditions.",
+    "--only SET": 'The only characters of a sample, such as "a-z ".',
+    "--without SET": 'Characters that a sample does not have, such as "0-9".',
+    "--min-length N": "The least number of characters of a sample.",
+    "--max-length N": "The greatest number of characters of a whole sample [--length].",
+    "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
+    "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
+    "--distinct": "No sample twice.",
+    "--longest-copy N": "The most characters in a row that a sample may copy.",
     "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
     "documents].",
     "--echo/--no-echo": "Print the prompt before its continuation.",
@@ -147,10 +158,15 @@ _SPELLINGS = {
 
 
 def described(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters are annotated with their words."""
-    hints = command.__annotations__
-    for name in hints.keys() - {"context", "return"}:
-        hints[name] = Annotated[hints[name], _argument_or_option(name)]
+    """A command whose parameters are annotated with their words; options of the library, too."""
+    declared = public_signature(command)
+    parameters = [
+        one.replace(annotation=Annotated[one.annotation, _argument_or_option(one.name)])
+        if one.name != "context"
+        else one
+        for one in declared.parameters.values()
+    ]
+    command.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command
 
 

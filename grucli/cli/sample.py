@@ -12,7 +12,7 @@ from grucli.cli import render
 from grucli.data.text_files import raw_chunks
 from grucli.data.vocabulary import Unknown
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
-from grucli.language_model import LanguageModel, SampleOptions
+from grucli.language_model import DrawOptions, LanguageModel, SampleOptions
 from grucli.run.run import load
 from grucli.sampling import Samples
 
@@ -24,42 +24,34 @@ MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes o
 def sample(
     run: Path,
     length: int = 500,
-    temperature: float = 0.8,
-    top_k: int | None = None,
-    top_p: float | None = None,
     prompt: str | None = None,
     prompt_file: str | None = None,
     unknown: Unknown = "error",
     count: int = 1,
     stop: list[str] | None = None,
     separator: str | None = None,
-    seed: int | None = None,
     echo: bool = True,
     as_json: bool = False,
     raw: bool = False,
+    **options: Unpack[DrawOptions],
 ) -> None:
     """Generate text like the corpus. If the corpus is a list, each sample is one line.
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
     lm = _load(run, count * length)
-    samples = _begin(
-        lm,
-        prompt_file or "--prompt",
-        count,
-        length,
-        prompt=_prompt_bytes(prompt, prompt_file, documents=lm.documents),
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        stop=[_unescape(text) for text in stop or []],
-        unknown=unknown,
-    )
+    read = _prompt_bytes(prompt, prompt_file, documents=lm.documents)
+    stops = [_unescape(text) for text in stop or []]
+    source = prompt_file or "--prompt"
+    samples = _begin(lm, source, count, length, prompt=read, stop=stops, unknown=unknown, **options)
     if as_json:
         _write_json(samples, documents=lm.documents)
     else:
-        _write(samples, lm, separator, echo=echo, raw=raw, drawn=seed is None)
+        _write(samples, lm, separator, echo=echo, raw=raw, drawn=options["seed"] is None)
+    accepted, tried = samples.tally.accepted, samples.tally.tried
+    if tried:
+        share = f"{accepted:,} of {tried:,} tries fulfilled the condition ({accepted / tried:.2%})"
+        render.say(share, style="dim")
 
 
 def _load(run: Path, characters: int) -> LanguageModel:
