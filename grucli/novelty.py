@@ -144,7 +144,7 @@ class Known:
         """Which samples are copies."""
         copies = np.zeros(len(samples), np.bool_)
         if self.end:
-            hashes = [hash(self.begun + _data(sample)) for sample in samples]
+            hashes = [hash(self.begun + sample.data) for sample in samples]
             copies |= _among(np.array(hashes, np.int64), self.documents)
         if self.longest is not None:
             points = [self.vocabulary.points(sample.symbols) for sample in samples]
@@ -174,10 +174,6 @@ def _among(some: npt.NDArray[Any], ordered: npt.NDArray[Any]) -> npt.NDArray[np.
     return found
 
 
-def _data(sample: Sample) -> bytes:
-    return sample.symbols if isinstance(sample.symbols, bytes) else sample.symbols.encode()
-
-
 # ---- samples
 
 
@@ -191,7 +187,7 @@ class ChosenSamples(Samples):
     def pieces(self) -> Iterator[Piece]:
         """Yield each sample as one piece, after a first one, b""."""
         for number, sample in enumerate(self):
-            yield from (Piece(number, b""), Piece(number, _data(sample)))
+            yield from (Piece(number, b""), Piece(number, sample.data))
 
     def __iter__(self) -> Iterator[Sample]:
         tally, seen, last = self.tally, set[str | bytes](), 0
