@@ -440,8 +440,10 @@ def _ids_and_charge(
         ids, new = text, 0
     charged = new if unknown == "floor" else 0
     if len(ids) < least and not charged:
+        where = f"{', '.join(text.sources)}: " if isinstance(text, Corpus) else ""
         raise CorpusError(
-            f"the model knows {len(ids)} of its characters; it needs one to read and one to predict"
+            f"{where}the model knows {len(ids)} of its characters; it needs one to read and one "
+            "to predict"
         )
     return ids, Score(charged, -charged * lm._reader.floor, 0, skipped=new - charged)
 

@@ -36,6 +36,12 @@ WORDS = {
     "--unknown HOW": "What to do with characters that the model never saw: error stops the "
     "command, skip leaves them out, floor (of eval) charges for each as for half an occurrence in "
     "the training text.",
+    "--context N": "Also read the texts in windows of N characters, each from the zero state, as "
+    "transformers are judged.",
+    "--adapt": "Also predict the texts while a copy of the model learns from what it has predicted "
+    "(dynamic evaluation); the figures are shown beside the others.",
+    "--save-adapted RUN": "With --adapt and one text: a new run directory for the weights after "
+    "the text.",
     "--length -n N": "Number of characters.",
     # training
     "--config -c FILE": "A settings file in YAML.",
@@ -131,10 +137,17 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "rows": (1, None),
     "top": (1, None),
     "beam": (1, None),
+    "context_length": (1, None),
 }
 """The lowest and the highest value of an option."""
 
-OTHER_NAMES = {"as_json": "json", "sets": "set", "existing": "runs", "mistake": "break"}
+OTHER_NAMES = {
+    "as_json": "json",
+    "context_length": "context",
+    "existing": "runs",
+    "mistake": "break",
+    "sets": "set",
+}
 """Options whose names Python needs for something else."""
 
 
