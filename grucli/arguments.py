@@ -102,12 +102,12 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             raise _explained(function, error) from None
         return function(*args, **named)
 
-    public = _signature(function)
+    public = public_signature(function)
     call.__signature__ = public  # type: ignore[attr-defined]
     return call
 
 
-def _signature(function: Callable[..., Any]) -> Signature:
+def public_signature(function: Callable[..., Any]) -> Signature:
     """The signature, with the options of a TypedDict one by one."""
     declared = signature(function)
     parameters = list(declared.parameters.values())
@@ -118,6 +118,7 @@ def _signature(function: Callable[..., Any]) -> Signature:
     parameters += [
         Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=unset[name])
         for name, kind in get_type_hints(options).items()
+        if name not in declared.parameters
     ]
     return declared.replace(parameters=parameters)
 

@@ -3,13 +3,13 @@
 This module has all rules for reading a text. A text is a string or bytes.
 
 - A model of characters reads bytes as UTF-8. A model of bytes reads a string in its UTF-8 form.
-- Line ends are read like those of the training text (``data.newlines``).
+- Line ends and separators of documents are read like those of the training text (``data``).
 - New symbols, which are not in the vocabulary, are left out with ``unknown="skip"``. Otherwise they
   are read as the unknown character if the model has one, and are an error if it has none. With
   ``unknown="floor"`` a score charges for each of them instead of the error: as for half an
   occurrence in the training text. The model does not read them.
-- A model of documents (``data.documents``) reads the separator before a text, so the first symbol
-  is predicted like the first symbol of any document. Other models start from the zero state. Their
+- A model of documents reads the end of one before a text, so the first symbol is predicted like the
+  first symbol of any document. Other models start from the zero state. Their
   probability of the first symbol is its frequency in the training text.
 - A sample without a prompt starts after a line end, if the training text has line ends.
 """
@@ -32,8 +32,10 @@ from grucli import adaptation, compilation, evaluation
 from grucli.adaptation import DECAY, RATE
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
 from grucli.beams import Beam, search
+from grucli.conditions import condition
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
+from grucli.data.documents import LINE_END, end_of
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, unified
 from grucli.errors import ArgumentError, CorpusError
 from grucli.evaluation import Score
@@ -58,17 +60,28 @@ class BeamOptions(TypedDict, total=False):
     unknown: Unknown
 
 
-@with_config(ConfigDict(extra="forbid"))
-class SampleOptions(BeamOptions, total=False):
-    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+class DrawOptions(TypedDict, total=False):
+    """How a sample is drawn, and what it must be, as ``stream`` explains."""
 
     temperature: Annotated[float, Default(0.8)]
     top_k: int | None
     top_p: float | None
     seed: int | None
+    pattern: str | None
+    only: str | None
+    without: str | None
+    min_length: int | None
+    max_length: int | None
+    exact: bool
     distinct: bool
-    not_in: NotIn
     longest_copy: int | None
+
+
+@with_config(ConfigDict(extra="forbid"))
+class SampleOptions(BeamOptions, DrawOptions, total=False):
+    """The options of ``sample``, ``stream``, which explains them, and ``samples``."""
+
+    not_in: NotIn
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -106,7 +119,7 @@ class LanguageModel:
 
     @property
     def documents(self) -> bool:
-        return self.data.documents is not None
+        return self.data.document is not None
 
     def __repr__(self) -> str:
         model, vocabulary = self.model, self.vocabulary
@@ -181,7 +194,7 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Make a text like the training text, and yield its parts while it is made.
 
-        A model of documents makes one document, without the line end after it.
+        A model of documents makes one document, without the line end or the U+001E after it.
 
         Args:
             length: number of symbols to make: characters, or bytes for a model of bytes.
@@ -193,6 +206,11 @@ class LanguageModel:
             seed: the random seed; None draws a new one.
             stop: texts, or one text, before which the sample ends; they begin after the prompt.
             unknown: "error", or "skip" to leave out new symbols of the prompt.
+            pattern: a regular expression that the document, with the prompt, or a sample of
+                running text, without the prompt, matches as by ``re.fullmatch``.
+            only, without: the characters that a sample may have, or not, such as "a-z".
+            min_length, max_length: least and greatest number of symbols of a whole sample.
+            exact: draw from the model's distribution given the condition, by rejection.
             distinct: no two of several samples are equal.
             not_in: texts, paths of files, and results of ``read``. A model of documents makes
                 none of their documents. Other models copy no long passage of them.
@@ -200,7 +218,7 @@ class LanguageModel:
                 number if the model is one of documents.
 
         Raises:
-            ArgumentError: a number is out of range, or a stop text is not possible.
+            ArgumentError: a number is out of range; a stop text or a condition is not possible.
             CorpusError: a file of ``not_in`` cannot be read.
             RunError: hardly any samples are distinct or new, so there are too few of them.
             UnknownCharacterError: the prompt has new symbols, which the message names.
@@ -220,29 +238,7 @@ class LanguageModel:
         Its ``tally`` counts what was thrown away for ``distinct`` and ``not_in``.
         Other arguments and errors are those of ``stream``.
         """
-        asked = completed(SampleOptions, options)
-        check_stops(asked["stop"])
-        points, places, read = self._places(asked["prompt"], asked["unknown"])
-        stops = [unified(text, self.data).encode(errors="replace") for text in asked["stop"]]
-        end, before = self.vocabulary.line_end, places[read]
-        if not (len(before) or self.documents or end is None):
-            before = np.array([end])
-        seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
-        filters = {name: asked[name] for name in ("distinct", "not_in", "longest_copy")}
-        few = count < MANY_SAMPLES and not (asked["distinct"] or asked["not_in"] is not None)
-        samples = Samples(
-            model=self._compiled(self.model if few else self.batch_model, self.model.L),
-            vocabulary=self.vocabulary,
-            counts=self.counts,
-            prompt=before,
-            prompt_data=self.vocabulary.text_of(points[read]),
-            count=count,
-            length=length,
-            sampler=Sampler(**cut, never=self.vocabulary.unknown_id),
-            seed=secrets.randbits(32) if seed is None else seed,
-            stops=[*stops, b"\n"] if self.documents else stops,
-        )
-        return chosen(samples, self.data, **filters)
+        return _samples(self, count, length, completed(SampleOptions, options))
 
     @checked
     def beams(self, count: int, length: int = 500, **options: Unpack[BeamOptions]) -> list[Beam]:
@@ -446,7 +442,42 @@ def _ids_and_charge(
         ids, new = text, 0
     charged = new if unknown == "floor" else 0
     if len(ids) < least and not charged:
+        where = f"{', '.join(text.sources)}: " if isinstance(text, Corpus) else ""
         raise CorpusError(
-            f"the model knows {len(ids)} of its characters; it needs one to read and one to predict"
+            f"{where}the model knows {len(ids)} of its characters; it needs one to read and one "
+            "to predict"
         )
     return ids, Score(charged, -charged * lm._reader.floor, 0, skipped=new - charged)
+
+
+def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) -> Samples:
+    check_stops(asked["stop"])
+    points, places, read = lm._places(asked["prompt"], asked["unknown"])
+    points, before = points[read], places[read]
+    ends = [unified(text, lm.data).encode(errors="replace") for text in asked["stop"]]
+    last, begun = end_of(lm.data), points[:0]
+    end = lm.vocabulary.id_of(LINE_END if last is None else last)
+    if last is not None:
+        ends.append(bytes([last]))
+        begun = points[1 + np.flatnonzero(before == end).max(initial=-1) :]
+    elif end is not None and not len(before):
+        before = np.array([end])
+    made = condition(lm.vocabulary, ends, begun, length, asked)
+    few = count < MANY_SAMPLES and not (asked["exact"] or asked["distinct"])
+    model = lm.model if few and asked["not_in"] is None else lm.batch_model
+    seed, cut = asked["seed"], {name: asked[name] for name in ("temperature", "top_k", "top_p")}
+    samples = Samples(
+        model=model if made else lm._compiled(model, model.L),
+        vocabulary=lm.vocabulary,
+        counts=lm.counts,
+        prompt=before,
+        prompt_data=lm.vocabulary.text_of(points),
+        count=count,
+        length=made.length if made else length,
+        sampler=Sampler(**cut, never=lm.vocabulary.unknown_id),
+        seed=secrets.randbits(32) if seed is None else seed,
+        stops=ends,
+        condition=made,
+    )
+    filters = {name: asked[name] for name in ("distinct", "not_in", "longest_copy")}
+    return chosen(samples, lm.data, **filters)

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
+from itertools import compress, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from grucli.data.vocabulary import LINE_END, Vocabulary
-from grucli.errors import ArgumentError
+from grucli.conditions import ENDED, FAILED, Condition, Walk
+from grucli.data.vocabulary import Vocabulary
+from grucli.errors import ArgumentError, RunError
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
@@ -25,6 +26,7 @@ from grucli.threads import available_cores, blas_limited_to
 
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
+MOST_TRIES = 100_000  # tries for a sample that fulfils a condition, at most
 LONGEST_STOP = 1000  # characters of a stop text; longer ones would make sampling slow
 
 PROMPT_WINDOW = 128  # characters of a prompt read at a time; it changes rounding errors only
@@ -132,25 +134,30 @@ def _in_threads(parts: Sequence[Bursts]) -> Bursts:
 class _Plain:
     """Chooses and reads characters by NumPy, as a ``CompiledStepper`` does."""
 
-    def __init__(self, model: Model, streams: int, packed: PackedWeights) -> None:
+    def __init__(
+        self, model: Model, streams: int, packed: PackedWeights, condition: Condition | None
+    ) -> None:
         self.stepper = Stepper(model, streams, packed)
+        self.walk = None if condition is None else Walk(condition, streams)
 
     def begin(self, logits: Array, state: Array) -> None:
         self.logits, self.stepper.state = logits, state
 
     def sample(self, sampler: Sampler, uniform: Array) -> Burst:
         ids, logits = np.empty(uniform.shape, np.int64), []
+        walk = self.walk
         for step, of_streams in enumerate(uniform):
-            ids[step] = sampler.draw(self.logits, of_streams)
             logits.append(self.logits)
-            self.logits = self.stepper.step(ids[step])
+            drawn = sampler.draw(walk.mask(self.logits) if walk else self.logits, of_streams)
+            ids[step] = walk.read(drawn) if walk else drawn
+            self.logits = self.stepper.step(drawn)
         log_probs = np.take_along_axis(log_softmax(np.array(logits)), ids[..., None], axis=2)
         return ids, log_probs[..., 0].astype(np.float64)
 
 
-def _stepper(model: Model, streams: int, packed: PackedWeights) -> Any:
-    if not model.backend.compiled:
-        return _Plain(model, streams, packed)
+def _stepper(model: Model, streams: int, packed: PackedWeights, condition: Condition | None) -> Any:
+    if condition or not model.backend.compiled:
+        return _Plain(model, streams, packed, condition)
     from grucli.nn.compiled.sampler import CompiledStepper  # Numba is an extra
 
     return CompiledStepper(model, streams, packed)
@@ -262,7 +269,8 @@ class Piece(NamedTuple):
 class Sample(TextScore):
     """A whole sample, without the prompt, scored at temperature 1."""
 
-    end_log_prob: float | None = None  # of the line end after it, in nats; None if none follows
+    # of the line end after it, or the end of another document, in nats; None if none follows
+    end_log_prob: float | None = None
 
 
 @dataclass
@@ -272,6 +280,8 @@ class Tally:
     made: int = 0
     new: int = 0
     kept: int = 0  # of the new ones; of several equal samples, one is kept if they are distinct
+    accepted: int = 0  # samples that an exact condition has accepted
+    tried: int = 0  # samples that were drawn for them
 
 
 @dataclass(frozen=True)
@@ -294,27 +304,29 @@ class Samples:
     seed: int
     # texts that end a sample and are not part of it, in the form of ``Piece.data``
     stops: Sequence[bytes] = ()
-    tally: Tally = field(default_factory=Tally)  # of the last iteration, if not all are kept
+    condition: Condition | None = None  # what each sample fulfils
+    tally: Tally = field(default_factory=Tally)  # of the last iteration
 
     def __post_init__(self) -> None:
         for name, least in (("count", 1), ("length", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise ArgumentError(name, f"must be {least} or above, not {getattr(self, name)}")
+        if self.condition and self.condition.exact and self.sampler.temperature == 0:
+            raise ArgumentError("exact", "cannot go with temperature 0, whose tries are all alike")
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the parts of each sample in turn, of which the first is b"".
 
         The first sample of a group is yielded while it is computed.
         """
-        decode = self.vocabulary.decode
         for first, (shown, *others), bursts in self._groups():
             rest = [bytearray() for _ in others]
             yield Piece(first, b"")
             for ids, _ in bursts:
-                if data := shown.add(decode(ids[:, 0])):
+                if data := shown.add(self._decode(ids[:, 0])):
                     yield Piece(first, data)
                 for number, stops in enumerate(others):
-                    rest[number] += stops.add(decode(ids[:, number + 1]))
+                    rest[number] += stops.add(self._decode(ids[:, number + 1]))
             yield Piece(first, shown.end())
             for number, (text, stops) in enumerate(zip(rest, others, strict=True), first + 1):
                 yield Piece(number, b"")
@@ -326,16 +338,18 @@ class Samples:
 
     def _whole(self, filters: Sequence[StopFilter], bursts: Bursts) -> Iterator[Sample]:
         """The samples of a group."""
-        nothing = np.empty((0, len(filters)))
-        every: list[Burst] = [(nothing.astype(np.int64), nothing)]
+        every: list[Burst] = []
         texts = [bytearray() for _ in filters]
         for burst in bursts:
             every.append(burst)
             for number, stops in enumerate(filters):
-                texts[number] += stops.add(self.vocabulary.decode(burst[0][:, number]))
-        ids, log_probs = (np.concatenate(arrays) for arrays in zip(*every, strict=True))
+                texts[number] += stops.add(self._decode(burst[0][:, number]))
+        ids, log_probs = _joined(every, len(filters))
         for number, (text, stops) in enumerate(zip(texts, filters, strict=True)):
             yield self._sample(bytes(text) + stops.end(), ids[:, number], log_probs[:, number])
+
+    def _decode(self, ids: Ids) -> bytes:
+        return self.vocabulary.decode(ids[ids >= 0])
 
     def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
         """The ids of the first sample, (length,): no text ends it; ``stop`` raises ``Stopped``."""
@@ -358,7 +372,7 @@ class Samples:
         threads = choose_threads(samples, self.model)
         computed = self.bursts(samples, first, threads)
         bursts = _with_product_threads(computed, product_threads(size))
-        return filters, _until_all_end(filters, bursts) if self.stops else bursts
+        return filters, _until_all_end(bursts, filters) if self.stops or self.condition else bursts
 
     def bursts(
         self,
@@ -371,18 +385,60 @@ class Samples:
 
         Each has its own random stream, which its number determines; that of the first is ``first``.
         """
+        numbers, start = range(first, first + samples), self.start(stop)
+        if self.condition and self.condition.exact:
+            yield self._accepted(numbers, start)
+        else:
+            yield from self._together([(self.seed, number) for number in numbers], start, threads)
+
+    def _together(
+        self, seeds: Sequence[Sequence[int]], start: tuple[Array, Array], threads: int
+    ) -> Bursts:
+        """Compute a sample for each seed of a random stream."""
+        samples = len(seeds)
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
-        steppers = [_stepper(self.model, hi - lo, packed) for lo, hi in pairwise(edges)]
-        logits, state = self.start(stop)
-        streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
+        steppers = [
+            _stepper(self.model, hi - lo, packed, self.condition) for lo, hi in pairwise(edges)
+        ]
+        streams = list(map(np.random.default_rng, seeds))
         longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
         parts = [
-            self._continue(stepper, logits, state, streams[lo:hi], longest)
+            self._continue(stepper, *start, streams[lo:hi], longest)
             for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
         ]
         yield from parts[0] if threads == 1 else _in_threads(parts)
+
+    def _accepted(self, numbers: Sequence[int], start: tuple[Array, Array]) -> Burst:
+        """For each sample the first of its tries that fulfils the condition."""
+        found: dict[int, Burst] = {}
+        tried, most = 0, side_by_side(SIDE_BY_SIDE, self.length)
+        while waiting := [number for number in numbers if number not in found]:
+            if tried >= MOST_TRIES:
+                raise RunError(
+                    f"{MOST_TRIES:,} tries made no sample that fulfils the condition: make it "
+                    "weaker, or sample without exact"
+                )
+            each = max(min(tried, most // len(waiting)), -(-MANY_SAMPLES // len(waiting)))
+            seeds = [(self.seed, one, tried + n) for one in waiting for n in range(each)]
+            bursts = self._together(seeds, start, choose_threads(len(seeds), self.model))
+            ids, log_probs = _joined(_until_all_end(bursts), len(seeds))
+            failed = (ids == FAILED).any(axis=0).reshape(-1, each)
+            for index, number in enumerate(waiting):
+                if not failed[index].all():
+                    first = int(failed[index].argmin())
+                    column = index * each + first
+                    found[number] = ids[:, column].copy(), log_probs[:, column].copy()
+                    self.tally.accepted += 1
+                    self.tally.tried += tried + first + 1
+            tried += each
+        length = max(len(ids) for ids, _ in found.values())
+        made = np.full((length, len(numbers)), ENDED), np.zeros((length, len(numbers)))
+        for column, number in enumerate(numbers):
+            for array, of_sample in zip(made, found[number], strict=True):
+                array[: len(of_sample), column] = of_sample
+        return made
 
     def start(self, stop: Callable[[], bool] = lambda: False) -> tuple[Array, Array]:
         """The logits of the first character, (1, V), and the state before it."""
@@ -415,14 +471,24 @@ class Samples:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = data if self.vocabulary.level == "byte" else data.decode()
         N, end = len(symbols), None
-        if len(ids) > N and self.vocabulary.symbols[ids[N]] == LINE_END:
+        separator = self.model.separator
+        last = self.vocabulary.line_end if separator is None else separator
+        if len(ids) > N and ids[N] == last:
             end = float(log_probs[N])
         return Sample(symbols, log_probs[:N], end_log_prob=end)
 
 
-def _until_all_end(filters: Sequence[StopFilter], bursts: Bursts) -> Bursts:
-    """The same, until a stop text has ended every sample."""
+def _joined(bursts: Iterable[Burst], samples: int) -> Burst:
+    """All characters of some samples."""
+    nothing = np.empty((0, samples))
+    ids, log_probs = zip((nothing.astype(np.int64), nothing), *bursts, strict=True)
+    return np.concatenate(ids), np.concatenate(log_probs)
+
+
+def _until_all_end(bursts: Bursts, filters: Sequence[StopFilter] = ()) -> Bursts:
+    """The same, until a stop text or a condition has ended every sample."""
     for burst in bursts:
         yield burst
-        if all(stops.stopped for stops in filters):
+        over = burst[0][-1] < 0
+        if all(stops.stopped for stops in compress(filters, ~over)) if filters else over.all():
             return

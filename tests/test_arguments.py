@@ -89,7 +89,7 @@ def test_the_signature_names_each_option_of_a_sample() -> None:
         options = signature(function).parameters
         assert [*options] == [*first, *names]
         defaults = {"prompt": "", "temperature": 0.8, "stop": (), "unknown": "error"}
-        given = defaults | {"distinct": False, "top_k": None, "not_in": None, "longest_copy": None}
+        given = defaults | {"distinct": False, "top_k": None, "not_in": None, "exact": False}
         assert given.items() <= {name: options[name].default for name in names}.items()
         assert options["prompt"].annotation == str | bytes
     with pytest.raises(TypeError, match="unexpected keyword argument 'top'"):

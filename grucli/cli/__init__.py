@@ -86,7 +86,7 @@ def top(context: typer.Context, version: bool = False, debug: bool = False) -> N
 
     grucli corpus python-reference            write an example text
 
-    grucli train data/python-reference.txt    train on it, or on another text file
+    grucli train data/python-reference.txt    train on it, or on another file
 
     grucli sample runs/...                    generate similar text
 

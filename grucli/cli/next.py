@@ -27,7 +27,7 @@ def next(
     unless --top says more.
     """
     lm = load(run)
-    text = prompt_bytes(prompt, prompt_file, documents=lm.documents)
+    text = prompt_bytes(prompt, prompt_file, lm.data)
     try:
         found = lm.next(text, unknown=unknown)
     except UnknownCharacterError as error:

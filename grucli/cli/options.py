@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
+from grucli.arguments import public_signature
 from grucli.cli import render
 from grucli.run.names import is_run, named_run
 
@@ -42,6 +43,12 @@ WORDS = {
     "--sort surprise|ratio": "The rows with the most nats per character first, or with the highest "
     "ratio to the likeliest other model. Without --top, all rows are held in memory.",
     "--chars": "Add the log probability of each character, in nats.",
+    "--context N": "Also read the texts in windows of N characters, each from the zero state, as "
+    "transformers are judged.",
+    "--adapt": "Also predict the texts while a copy of the model learns from what it has predicted "
+    "(dynamic evaluation); the figures are shown beside the others.",
+    "--save-adapted RUN": "With --adapt and one text: a new run directory for the weights after "
+    "the text.",
     "--length -n N": "Number of characters.",
     # training
     "--config -c FILE": "A settings file in YAML.",
@@ -77,8 +84,23 @@ WORDS = {
     "--count -c N": "Number of samples.",
     "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
     "\\\\ are escapes.",
-    "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
-    "documents].",
+    "--pattern REGEX": "A regular expression that each sample matches as a whole; of a list, the "
+    "line with its prompt. docs/conditions.md describes all conditions.",
+    "--only SET": 'The only characters of a sample, such as "a-z ".',
+    "--without SET": 'Characters that a sample does not have, such as "0-9".',
+    "--min-length N": "The least number of characters of a sample.",
+    "--max-length N": "The greatest number of characters of a whole sample [--length].",
+    "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
+    "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
+    "--new": "Make only samples that are not in the training text: of a list, none of its lines; "
+    "otherwise, none with more than 30 characters in a row from it.",
+    "--not-in FILE": "Make only samples that are not in this text; - reads standard input.",
+    "--longest-copy N": "With --new or --not-in: the most characters in a row that a sample may "
+    "copy [30; of a list, any number].",
+    "--distinct": "Make no sample twice.",
+    "--beam K": "Find the K most probable texts by a beam search, and draw none at random.",
+    "--separator TEXT": "The text between samples [a line of three dashes; between lines a line "
+    "end, between paragraphs an empty line].",
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis
@@ -123,10 +145,18 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "steps_back": (1, 100),
     "rows": (1, None),
     "top": (1, None),
+    "beam": (1, None),
+    "context_length": (1, None),
 }
 """The lowest and the highest value of an option."""
 
-OTHER_NAMES = {"as_json": "json", "sets": "set", "existing": "runs", "mistake": "break"}
+OTHER_NAMES = {
+    "as_json": "json",
+    "context_length": "context",
+    "existing": "runs",
+    "mistake": "break",
+    "sets": "set",
+}
 """Options whose names Python needs for something else."""
 
 
@@ -156,10 +186,15 @@ _SPELLINGS = {
 
 
 def described(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters are annotated with their words."""
-    hints = command.__annotations__
-    for name in hints.keys() - {"context", "return"}:
-        hints[name] = Annotated[hints[name], _argument_or_option(name)]
+    """A command whose parameters are annotated with their words; options of the library, too."""
+    declared = public_signature(command)
+    parameters = [
+        one.replace(annotation=Annotated[one.annotation, _argument_or_option(one.name)])
+        if one.name != "context"
+        else one
+        for one in declared.parameters.values()
+    ]
+    command.__signature__ = declared.replace(parameters=parameters)  # type: ignore[attr-defined]
     return command
 
 

@@ -5,11 +5,13 @@ from typing import Any
 
 from grucli.config import Data
 from grucli.data.decoding import symbols_of
+from grucli.data.documents import LINE_END, end_of
 
 
 def lines_of(file: str, data: Data, *, whole: bool = False) -> Iterator[Any]:
-    """The lines of a file without their ends; or the whole file as one of them."""
-    end: Any = b"\n" if data.level == "byte" else "\n"
+    """The lines of a file, or its documents, without their ends; or the whole file as one."""
+    mark = chr(end_of(data) or LINE_END)
+    end: Any = mark.encode() if data.level == "byte" else mark
     held: list[Any] = []  # the parts of a line whose end is not read yet
     for _, points, _ in symbols_of(file, data):
         raw: Any = points.tobytes()

@@ -35,6 +35,8 @@ OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
 )
 
+ADAPTED = "adapted"  # the status of a run that holds the weights after dynamic evaluation
+
 METRICS_LIMIT = 2**28  # bytes of metrics.csv: about three million rows
 LINE_LIMIT = 2**12  # bytes of a row of metrics.csv
 
@@ -140,7 +142,7 @@ class WentBack(_Facts):
 class RunInfo(_Facts):
     """The content of run.json."""
 
-    status: Words | None = None  # running, done, interrupted or failed
+    status: Words | None = None  # running, done, interrupted, failed or ADAPTED
     versions: dict[Words, Words] = {}  # of the software and the machine
     seed: int | None = None
     workers: Count | None = None  # processes that shared a batch, on each rank

@@ -55,7 +55,8 @@ class Budget:
         portion = self.amount if self.unit == "minutes" else 1  # 2 x 0.3 minutes, not 2 x 0.317
         used = self.used(step, seconds) / portion
         whole = max(1, round(used) if self.unit == "minutes" else math.ceil(used))
-        return f"--{self.unit} {2 * whole * portion:.12g}"
+        double = 2.0 * whole * portion
+        return f"--{self.unit} {float(f'{double:.3g}') if self.unit == 'minutes' else double:.12g}"
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
         """Share of the budget that is used after ``elapsed`` seconds, 0 to 1.

@@ -51,6 +51,7 @@ def test_train_prints_the_run_directory_and_says_what_it_does(
         "step     20  epoch",
         "best validation loss",
         f"grucli sample {run}",
+        f"grucli page {run}",
         "The model is as uncertain about each character as",
         f"grucli eval {run} --split val",
         f"grucli train --resume {run} --steps 40",
@@ -212,7 +213,7 @@ def test_suggested_commands_can_be_copied(name: str | bytes) -> None:
     _, err = training.communicate()
     assert training.returncode == 0, err
     suggested = [line.strip() for line in err.decode().splitlines() if line.startswith("  grucli ")]
-    assert len(suggested) == 3
+    assert len(suggested) == 4
     for command in suggested:
         words = command.replace("grucli", f"{sys.executable} -m grucli", 1)
         done = subprocess.run(["bash", "-c", words], capture_output=True, check=False)

@@ -39,5 +39,8 @@ def test_lines(
 def test_line_ends_that_are_kept_and_other_encodings() -> None:
     assert list(lines_of(write("text", b"a\r\nb\r"), Data(newlines="keep"))) == ["a\r", "b\r"]
     assert list(lines_of(write("text", b"caf\xe9\n"), Data(encoding="latin-1"))) == ["caf\u00e9"]
+    paragraphs = Data(documents="paragraph")
+    assert list(lines_of(write("text", b"a\nb\n\n\nc\n"), paragraphs)) == ["a\nb", "c"]
+    write("text", b"caf\xe9\n")
     with pytest.raises(CorpusError, match=r"text: byte 0xe9 at offset 3 \(line 1\) is not utf-8"):
         list(lines_of("text", Data()))

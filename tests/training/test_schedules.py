@@ -38,6 +38,8 @@ def test_a_budget_describes_measures_and_doubles_itself() -> None:
     assert minutes.doubled(9, 18.4) == "--minutes 0.6"
     assert minutes.doubled(9, 0.0) == "--minutes 0.6"
     assert minutes.doubled(9, 45.0) == "--minutes 1.2"
+    assert Budget("minutes", 1.40031, 50).doubled(9, 84.1) == "--minutes 2.8"
+    assert Budget("minutes", 720.0, 50).doubled(9, 43_200.0) == "--minutes 1440"
 
 
 def test_progress_counts_steps_or_the_clock() -> None:
