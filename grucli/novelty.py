@@ -18,7 +18,7 @@ from pydantic import PlainValidator
 from grucli.config import Data
 from grucli.data.cache import check_file, release_pages
 from grucli.data.corpus import CODE_POINTS, Corpus, read
-from grucli.data.vocabulary import decoded, unified
+from grucli.data.vocabulary import as_read
 from grucli.errors import ArgumentError, RunError
 from grucli.nn.params import Ids
 from grucli.sampling import HELD, MANY_SAMPLES, Piece, Sample, Samples, side_by_side
@@ -123,8 +123,7 @@ class Known:
                 if text.vocabulary.level != data.level:
                     raise ArgumentError("not_in", f"must be texts of {data.noun}s, like the model")
             else:
-                own = text if data.level == "byte" else unified(decoded(text), data)
-                strings += [self.vocabulary.points(own), between]
+                strings += [self.vocabulary.points(as_read(text, data, whole=True)), between]
         symbols = np.arange(CODE_POINTS + 1, dtype=np.uint32)
         yield _Text(np.concatenate([between, *strings]).astype(np.intp), symbols)
 

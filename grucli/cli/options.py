@@ -92,8 +92,8 @@ WORDS = {
     "copy [30; of a list, any number].",
     "--distinct": "Make no sample twice.",
     "--beam K": "Find the K most probable texts by a beam search, and draw none at random.",
-    "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
-    "documents].",
+    "--separator TEXT": "The text between samples [a line of three dashes; between lines a line "
+    "end, between paragraphs an empty line].",
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis

@@ -12,7 +12,9 @@ from typing_extensions import Unpack
 from grucli.arguments import completed
 from grucli.beams import Beam, search
 from grucli.cli import render
+from grucli.config import Data
 from grucli.data.corpus import Corpus
+from grucli.data.documents import between, open_ended
 from grucli.data.text_files import check_read_once, raw_chunks
 from grucli.data.vocabulary import Unknown, Vocabulary
 from grucli.errors import (
@@ -50,7 +52,7 @@ def sample(
     raw: bool = False,
     **options: Unpack[DrawOptions],
 ) -> None:
-    """Generate text like the corpus. If the corpus is a list, each sample is one line.
+    """Generate text like the corpus. If it has documents, such as lines, each sample is one.
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
@@ -59,7 +61,7 @@ def sample(
     lm = opened.lm if many else replace(opened.lm, compiled=False)
     known = _known(opened, not_in or [], prompt_file, new=new)
     _check_beam(options, count, beam, compared=known is not None)
-    read = _prompt_bytes(prompt, prompt_file, documents=lm.documents)
+    read = _prompt_bytes(prompt, prompt_file, lm.data)
     _check_prompt(lm, prompt_file or "--prompt", read, unknown)
     texts = BeamOptions(prompt=read, stop=list(map(_unescape, stop or [])), unknown=unknown)
     samples = lm.samples(beam or count, length, not_in=known, **texts, **options)
@@ -126,8 +128,7 @@ def _write(
 
     If beams were found, write them instead, and say their log probabilities.
     """
-    default = "\\n" if lm.documents else "\\n---\\n"
-    between = _unescape(default if separator is None else separator).encode()
+    apart = (between(lm.data) if separator is None else _unescape(separator)).encode()
     # bytes go to a file without a line end at the end
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
     end, put = b"" if exact else b"\n", render.write_raw if raw else render.write
@@ -136,7 +137,7 @@ def _write(
     try:
         for piece in beams if found else samples.pieces():
             begins, number = piece.number != number, piece.number
-            start = (between if number else b"") + before if begins else b""
+            start = (apart if number else b"") + before if begins else b""
             if not put(start + piece.data):
                 return
         put(end)
@@ -198,10 +199,10 @@ def _say_tally(tally: Tally, *, new: bool, distinct: bool) -> None:
         render.say(f"of {tally.made:,} samples, {', '.join(shares)}", style="dim")
 
 
-def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> bytes:
+def _prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:
     """The prompt as bytes, since the command line and files need not be UTF-8.
 
-    A line that a file begins is continued, though the file has a line end after it.
+    A document that a file begins is continued, though the file has a line end after it.
     """
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
@@ -213,11 +214,10 @@ def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> b
             f"{file}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
             "which has the most effect"
         )
-    if not documents:
-        return raw
-    begun = raw.removesuffix(b"\n").removesuffix(b"\r")
+    begun = open_ended(raw, data)
     if begun and begun != raw:
-        render.warn(f"{file}: its last line end is left out, so that a sample continues the line")
+        end = "its last line end" if data.documents == "line" else f"the end of its {data.document}"
+        render.warn(f"{file}: {end} is left out, so that a sample continues the {data.document}")
     return begun
 
 
