@@ -60,7 +60,7 @@ def sample(
     many = count * length >= FEW and beam is None
     lm = opened.lm if many else replace(opened.lm, compiled=False)
     known = _known(opened, not_in or [], prompt_file, new=new)
-    _check_options(options, count, beam, compared=known is not None)
+    _check_beam(options, count, beam, compared=known is not None)
     read = prompt_bytes(prompt, prompt_file, lm.data)
     _check_prompt(lm, prompt_file or "--prompt", read, unknown)
     texts = BeamOptions(prompt=read, stop=list(map(_unescape, stop or [])), unknown=unknown)
@@ -91,9 +91,7 @@ def _known(
     return known or None
 
 
-def _check_options(options: DrawOptions, count: int, beam: int | None, *, compared: bool) -> None:
-    if options["longest_copy"] is not None and not compared:
-        raise UsageError("--longest-copy goes with --new or --not-in FILE")
+def _check_beam(options: DrawOptions, count: int, beam: int | None, *, compared: bool) -> None:
     usual = completed(DrawOptions, {})
     names = [name for name, value in options.items() if value != usual[name]]
     names += ["count"] * (count != 1) + ["new or --not-in"] * compared
