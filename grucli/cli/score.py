@@ -54,9 +54,9 @@ def score(
     lm, *others = map(load, paths)
     if sort == "ratio" and not others:
         raise ArgumentError("sort", "ratio needs another model; name it with --against")
-    files = files or [STANDARD_INPUT]
-    data = data_of(lm, files, sets or [])
-    files = [*texts_of(expand(files), files, data)[0]]
+    named = files or [STANDARD_INPUT]
+    data = data_of(lm, named, sets or [])
+    files = [*texts_of(expand(named), named, data)[0]]
     asked = {"unknown": unknown, "against": others, "prior": _numbers(prior)}
     unwanted = {
         "skipped": unknown != "skip",
@@ -65,15 +65,12 @@ def score(
         "line": whole_files,
     }
     columns = {name: of for name, of in _columns(paths).items() if not unwanted.get(name)}
-    rows: Iterable[tuple[float, str]] = (
+    rows = (
         (_height(one, sort), _row({name: of(one, file) for name, of in columns.items()}, jsonl))
         for file, one in _scores(lm, files, data, whole_files, asked)
     )
-    if top:
-        rows = nlargest(top, rows, key=itemgetter(0))
-    elif sort:
-        rows = sorted(rows, key=itemgetter(0), reverse=True)
-    _write(chain([] if jsonl else ["\t".join(columns) + "\n"], map(itemgetter(1), rows)))
+    header = [] if jsonl else ["\t".join(columns) + "\n"]
+    _write(chain(header, _ordered(rows, sort, top)))
 
 
 def _columns(models: Sequence[Path]) -> dict[str, Column]:
@@ -134,6 +131,14 @@ def _height(score: LineScore, sort: str | None) -> float:
     if sort == "ratio":
         return float(score.ratios.min())
     return score.nats_per_char if score.chars else -math.inf
+
+
+def _ordered(rows: Iterable[tuple[float, str]], sort: str | None, top: int | None) -> Iterator[str]:
+    if top:
+        rows = nlargest(top, rows, key=itemgetter(0))
+    elif sort:
+        rows = sorted(rows, key=itemgetter(0), reverse=True)
+    return map(itemgetter(1), rows)
 
 
 def _row(record: dict[str, Any], jsonl: bool) -> str:
