@@ -46,9 +46,8 @@ def score(
 
     Rows have tabs between their columns, and the order of the input. A model of a list also
     predicts the end of each line. Another model begins at the zero state, and the first character
-    counts by its frequency. --against adds the log-likelihood ratio, which is positive where RUN is
-    likelier, the likeliest model and its posterior. In a row, a tab is \t, a line end \n or \r, a
-    backslash \\, and another control character is its number, such as \u0000.
+    counts by its frequency. With --against, ratio is log p - log p of the other model, in nats. In
+    a row, a tab is \t, a line end \n or \r, \ is \\, and a control character is like \u0000.
     """
     paths = [run, *(against or [])]
     lm, *others = map(load, paths)
@@ -69,8 +68,7 @@ def score(
         (_height(one, sort), _row({name: of(one, file) for name, of in columns.items()}, jsonl))
         for file, one in _scores(lm, files, data, whole_files, asked)
     )
-    header = [] if jsonl else ["\t".join(columns) + "\n"]
-    _write(chain(header, _ordered(rows, sort, top)))
+    _write(chain([] if jsonl else ["\t".join(columns) + "\n"], _ordered(rows, sort, top)))
 
 
 def _columns(models: Sequence[Path]) -> dict[str, Column]:
