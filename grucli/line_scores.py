@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.config import Data
-from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
+from grucli.data.documents import end_of
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import UNSEEN
 from grucli.nn.functional import log_softmax
@@ -81,16 +82,15 @@ class Reader:
     name: str
 
     def text(self, text: str | bytes) -> Any:
-        """The text with the line ends of the training text; bytes for a model of bytes."""
-        if self.vocabulary.level == "byte" or not isinstance(text, str | bytes):
-            return self.vocabulary.points(text).tobytes()  # what is no text is refused
-        return unified(decoded(text), self.data)
+        """The text with the line ends and separators of the training text; of bytes, as bytes."""
+        return as_read(text, self.data)
 
     def document(self, line: str | bytes) -> Any:
         """The same, with the end of a document if the model predicts that."""
-        text = self.text(line)
-        end = b"\n" if isinstance(text, bytes) else "\n"
-        return text if self.data.documents is None or text.endswith(end) else text + end
+        text, symbol = as_read(line, self.data, whole=True), end_of(self.data)
+        end = "" if symbol is None else chr(symbol)
+        mark: Any = end.encode() if isinstance(text, bytes) else end
+        return text if text.endswith(mark) else text + mark
 
     def find(self, points: Ids, unknown: UnknownInScore) -> Places:
         """The ids of symbols, -1 for those that are not read."""
@@ -227,7 +227,7 @@ def line_scores(
 
 def _check_comparable(readers: Sequence[Reader]) -> None:
     """Refuse ratios between models that do not predict the same symbols of a line."""
-    for key in ("level", "documents"):
+    for key in ("level", "documents", "separator"):
         kinds = {getattr(one.data, key) or "null": one.name for one in reversed(readers)}
         if len(kinds) > 1:
             names = " and ".join(f"{name} (data.{key}={kind})" for kind, name in kinds.items())

@@ -37,6 +37,11 @@ class TextScore:
         return self.symbols.decode(errors="replace")
 
     @property
+    def data(self) -> bytes:
+        """The text in UTF-8, or the bytes themselves."""
+        return self.symbols.encode() if isinstance(self.symbols, str) else self.symbols
+
+    @property
     def characters(self) -> list[str]:
         """The symbols; a byte is the character with its number."""
         symbols = self.symbols

@@ -85,10 +85,15 @@ WORDS = {
     "--max-length N": "The greatest number of characters of a whole sample [--length].",
     "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
     "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
-    "--distinct": "No sample twice.",
-    "--longest-copy N": "The most characters in a row that a sample may copy.",
-    "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
-    "documents].",
+    "--new": "Make only samples that are not in the training text: of a list, none of its lines; "
+    "otherwise, none with more than 30 characters in a row from it.",
+    "--not-in FILE": "Make only samples that are not in this text; - reads standard input.",
+    "--longest-copy N": "With --new or --not-in: the most characters in a row that a sample may "
+    "copy [30; of a list, any number].",
+    "--distinct": "Make no sample twice.",
+    "--beam K": "Find the K most probable texts by a beam search, and draw none at random.",
+    "--separator TEXT": "The text between samples [a line of three dashes; between lines a line "
+    "end, between paragraphs an empty line].",
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis
@@ -131,6 +136,7 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "steps_back": (1, 100),
     "rows": (1, None),
     "top": (1, None),
+    "beam": (1, None),
     "context_length": (1, None),
 }
 """The lowest and the highest value of an option."""

@@ -3,12 +3,13 @@
 import reprlib
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from grucli.config import NOUNS, Data
+from grucli.data.documents import LINE_END, separated
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
@@ -18,9 +19,13 @@ UnknownInScore = Literal["error", "skip", "floor"]  # floor: charged as for half
 # Stands for all characters that are too rare for a symbol of their own: the replacement character,
 # which Unicode has for what cannot be represented.
 UNK = 0xFFFD
-LINE_END = 0x0A  # the character, or the byte, that ends a line
 # names of characters that Unicode has not named
-CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
+CONTROLS = {
+    "\t": "TABULATION",
+    "\n": "LINE FEED",
+    "\r": "CARRIAGE RETURN, as in Windows line ends",
+    "\x1e": "RECORD SEPARATOR, the end of a document",
+}
 CURLY = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
 QUOTES = CURLY | {straight: curly for curly, straight in CURLY.items()}  # may replace each other
 LISTED = 8  # unknown symbols that a message names before it counts the rest
@@ -70,8 +75,12 @@ class Vocabulary:
     @property
     def line_end(self) -> int | None:
         """The id of the character that ends a line, if it is among them."""
-        (index,) = self.find(np.array([LINE_END], np.uint32), "skip")
-        return int(index) if index >= 0 else None
+        return self.id_of(LINE_END)
+
+    def id_of(self, symbol: int | None) -> int | None:
+        """The id of a symbol, or None if the model does not know it."""
+        found = [] if symbol is None else np.flatnonzero(self.symbols == symbol).tolist()
+        return found[0] if found else None
 
     def find(
         self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
@@ -152,6 +161,19 @@ def unified(text: str, data: Data) -> str:
     if data.level == "byte" or data.newlines == "keep":
         return text
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def as_read(text: str | bytes, data: Data, *, whole: bool = False) -> Any:
+    """A text as a model reads it, with its line ends and separators; bytes for a model of bytes.
+
+    A ``whole`` text ends its last document.
+    """
+    if not isinstance(text, str | bytes):
+        raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
+    if data.level == "char":
+        return separated(unified(decoded(text), data), data, whole=whole)
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
+    return separated(raw.decode("latin-1"), data, whole=whole).encode("latin-1")
 
 
 def decoded(text: str | bytes) -> str:
