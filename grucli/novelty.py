@@ -228,7 +228,9 @@ def chosen(
 ) -> Samples:
     """The distinct ones of some samples that are not in texts; or all, if nothing is asked."""
     if not_in is None and longest_copy is not None:
-        raise ArgumentError("longest_copy", "needs a text that samples are compared with")
+        raise ArgumentError(
+            "longest_copy", "needs a text to compare with: not_in (--new or --not-in)"
+        )
     if not_in is None and not distinct:
         return samples
     known = None if not_in is None else Known(samples, data, not_in, longest_copy)

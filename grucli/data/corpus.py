@@ -72,7 +72,7 @@ def read(
     The symbols are those of the text, or of ``vocabulary``; those that it lacks are an error, are
     skipped, or are added to it if ``extend`` is true.
     """
-    files, not_text = _texts(expand(sources), sources, data)
+    files, not_text = texts_of(expand(sources), sources, data)
     reading = _Reading(data, vocabulary, unknown, extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
@@ -97,7 +97,7 @@ def read(
     )
 
 
-def _texts(
+def texts_of(
     files: Sequence[str], named: Sequence[str], data: Data
 ) -> tuple[Sequence[str], dict[str, FileType]]:
     """The files to read, and the files that are not text, which the user must not have named."""

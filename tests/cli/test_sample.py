@@ -356,7 +356,10 @@ def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
             "leave out --temperature, --seed, --count, --new or --not-in, or leave out --beam",
         ),
         (["--beam", "100", "-n", "1000000"], "--length must be at most 41,943 for 100 beams"),
-        (["--longest-copy", "9"], "--longest-copy goes with --new or --not-in FILE"),
+        (
+            ["--longest-copy", "9"],
+            "--longest-copy needs a text to compare with: not_in (--new or --not-in)",
+        ),
         (
             ["--not-in", "text.txt", "--longest-copy", "0"],
             "--longest-copy must be 1 or above, not 0",
