@@ -54,8 +54,8 @@ def main() -> None:
     header += ["adapted, nats", "lower by", "rate, decay", "choice", "per 100,000 characters"]
     model, text = run.settings.model, ", ".join(run.text_names)
     note = (
-        f"A model of {model.layers} x {model.hidden} units, trained on {text}. Times are those of one "
-        "core: of the choice of rate and decay, and of reading both ways."
+        f"A model of {model.layers} x {model.hidden} units, trained on {text}. Times are seconds "
+        "of one core: for the choice of rate and decay, and for reading in both ways."
     )
     write("adaptation", f"{table(header, rows)}\n\n{note}")
 
