@@ -211,9 +211,8 @@ class _Reading:
     def _name(self, text: Digest, vocabulary: Vocabulary | None) -> str:
         """The name of the cache entry; None stands for the vocabulary of the text's own symbols."""
         data = self.data
-        how: list[object] = [data.level, data.min_count, data.documents, text.sizes[1:]]
-        if data.separator is not None:
-            how += ["separator", data.separator]
+        documents = data.documents if data.separator is None else [data.separator]
+        how: list[object] = [data.level, data.min_count, documents, text.sizes[1:]]
         if data.level == "char":
             how += [codecs.lookup(data.encoding).name, data.newlines]
         if vocabulary is not None:
