@@ -6,7 +6,10 @@ with a decay to the trained weights. Their mean squares are those of the trainin
 are those of the segments so far, so that a model without its text can adapt too.
 """
 
+import logging
 import math
+import time
+from functools import cache
 
 import numpy as np
 
@@ -18,12 +21,14 @@ from grucli.nn.params import Ids
 from grucli.threads import blas_limited_to
 
 SEGMENT = 32  # symbols that are predicted with the same weights
+TIMED = 300  # segments after which the remaining time is told
 CLIP = 2.0  # maximum norm of a gradient; few are above it
 RATE, DECAY = 1e-3, 2e-3  # good for the models and texts of docs/benchmarks.md
 
-FACTORS = (0.5, 2.0)  # of the rate, while the loss becomes lower
 FURTHEST = 3  # times that the rate is halved or doubled, at most
 DECAYS = (0.0, 1e-2)  # what is tried besides ``DECAY``
+
+log = logging.getLogger(__name__)
 
 
 @blas_limited_to(1)
@@ -52,7 +57,11 @@ def adapt(
     squares, grads = np.zeros_like(learner.params.flat), learner.params.like()
     state, packed = learner.zero_state(1), learner.packed(1)
     workspace, total = learner.workspace(min(SEGMENT, text.predicted), 1), NOTHING
+    began = time.perf_counter()
     for number, lo in enumerate(range(0, text.predicted, SEGMENT), 1):
+        if number == TIMED:
+            left = (time.perf_counter() - began) * (text.predicted / lo - 1)
+            log.log(logging.INFO if left > 10 else logging.DEBUG, "about %.0f s to go", left)
         read = text.at(np.arange(lo, min(lo + SEGMENT, text.predicted) + 1))[:, None]
         x, targets = read[:-1], read[1:]
         segment = x, targets, state, workspace.first(len(x))
@@ -71,21 +80,12 @@ def adapt(
 
 
 def choose(model: Model, ids: Ids) -> tuple[float, float]:
-    """The rate and the decay with the lowest loss on a text, from a few that are tried."""
-    losses: dict[tuple[float, float], float] = {}
-
-    def loss(rate: float, decay: float) -> float:
-        if (rate, decay) not in losses:
-            losses[rate, decay] = adapt(model, ids, rate, decay)[0].loss
-        return losses[rate, decay]
-
-    for factor in FACTORS:
-        rate = RATE
+    """The rate and the decay with the lowest loss on a text, of a few that are tried."""
+    loss = cache(lambda rate, decay: adapt(model, ids, rate, decay)[0].loss)
+    rate = RATE
+    for factor in (0.5, 2.0):
         for _ in range(FURTHEST):
             if loss(rate * factor, DECAY) >= loss(rate, DECAY):
                 break
             rate *= factor
-    best, _ = min(losses, key=lambda tried: losses[tried])
-    for decay in DECAYS:
-        loss(best, decay)
-    return min(losses, key=lambda tried: losses[tried])
+    return rate, min((DECAY, *DECAYS), key=lambda decay: loss(rate, decay))

@@ -50,8 +50,10 @@ class Data(_Section):
     r"""unify: \r\n and \r are read as \n; keep: they are symbols. Level byte keeps every byte."""
     min_count: int = Field(default=1, ge=1, le=MANY)
     """Characters with fewer occurrences in the text are all read as one unknown character."""
-    documents: Literal["line"] | None = None
-    """line: each line is a document, such as a name, and a sample is one line; null: one text."""
+    documents: Literal["line", "paragraph", "file"] | None = None
+    """line, paragraph, file: each is a document, and so is a sample; null: the text is one."""
+    separator: str | None = Field(default=None, min_length=1, max_length=1000)
+    """Text that separates documents, such as <|end|>; instead of data.documents."""
     val: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of the corpus for validation. It comes last, or just before the test text."""
     test: float = Field(default=0.0, ge=0, lt=1)
@@ -62,12 +64,19 @@ class Data(_Section):
         """What a symbol is: "character" or "byte"."""
         return NOUNS[self.level]
 
+    @property
+    def document(self) -> str | None:
+        """What a document is: "line", "paragraph", "file" or "document"; None: no documents."""
+        return self.documents if self.separator is None else "document"
+
     @model_validator(mode="after")
     def _check(self) -> "Data":
         if self.val + self.test >= 1:
             raise ValueError(f"val + test must be below 1, not {self.val} + {self.test}")
         if self.min_count > 1 and self.level == "byte":
             raise ValueError("min_count is for characters; set data.level=char, or min_count=1")
+        if self.documents is not None and self.separator is not None:
+            raise ValueError("documents and separator are both given; set one of them to null")
         return self
 
     @field_validator("encoding")
@@ -333,7 +342,10 @@ def parse_override(text: str) -> Values:
             f"--set {short(text)}: write --set section.key=value, as in train.batch=32"
         )
     try:
-        return {key.strip(): load(value)}
+        loaded = load(value)
+        if loaded is None and value.strip().lower() not in ("", "~", "null"):
+            raise YamlError("it marks nothing but the start of a document, or a comment", 1, 1)
+        return {key.strip(): loaded}
     except YamlError as error:
         raise SettingsError(
             f"--set {short(text)}: {_shown(value)} is not a YAML value; quote it "

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.conditions import ENDED, FAILED, Condition, Walk
-from grucli.data.vocabulary import LINE_END, Vocabulary
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, RunError
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
@@ -281,7 +281,7 @@ class Piece(NamedTuple):
 class Sample(TextScore):
     """A whole sample, without the prompt, scored at temperature 1."""
 
-    end_log_prob: float | None = None  # of the line end after it, in nats; None if none follows
+    end_log_prob: float | None = None  # of the end of a line or document after it; or None
 
 
 @dataclass
@@ -484,7 +484,8 @@ class Samples:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = data if self.vocabulary.level == "byte" else data.decode()
         N, end = len(symbols), None
-        if len(ids) > N and ids[N] >= 0 and self.vocabulary.symbols[ids[N]] == LINE_END:
+        last = self.vocabulary.line_end if self.model.separator is None else self.model.separator
+        if len(ids) > N and ids[N] == last:
             end = float(log_probs[N])
         return Sample(symbols, log_probs[:N], end_log_prob=end)
 

@@ -201,7 +201,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         lm.sample(not_in=tmp_path / "nothing.txt")
     with pytest.raises(ArgumentError, match="longest_copy must be 1 or above, not 0"):
         lm.sample(not_in="a", longest_copy=0)
-    with pytest.raises(ArgumentError, match="longest_copy needs a text that samples are compared"):
+    with pytest.raises(ArgumentError, match="longest_copy needs a text to compare with"):
         lm.sample(longest_copy=3)
     (tmp_path / "text.txt").write_text("abc")
     with pytest.raises(ArgumentError, match="must be texts of bytes, like the model"):

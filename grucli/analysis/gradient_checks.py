@@ -156,7 +156,7 @@ def _of_settings(settings: config.Settings, *, compiled: bool) -> Sections:
 
 
 def _kind(settings: config.Settings) -> dict[str, Any]:
-    documents = settings.data.documents is not None
+    documents = settings.data.document is not None
     return {"cell": settings.model.variant, "documents": documents}
 
 

@@ -5,15 +5,20 @@ from typing import Any
 
 from grucli.cli import render
 from grucli.cli.request import overrides
-from grucli.config import Settings, resolve
+from grucli.config import Data, Settings, resolve
+from grucli.data.corpus import Corpus
 from grucli.data.text_files import check_read_once
 from grucli.data.vocabulary import UnknownInScore, Vocabulary
-from grucli.errors import CorpusError, UnknownCharacterError, UsageError
+from grucli.errors import UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
+from grucli.run.adapted import Rates, check_new, choose_rates, save
+from grucli.run.records import ADAPTED
 from grucli.run.run import Run
 from grucli.training.advice import about_files
 
+ADVICE = "--unknown floor charges for them, --unknown skip leaves them out"
+LABELS = {"context": "context {length}", "adapted": "adapted"}
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 
@@ -22,6 +27,9 @@ def eval(
     files: list[str] | None = None,
     split: str | None = None,
     unknown: UnknownInScore = "error",
+    context_length: int | None = None,
+    adapt: bool = False,
+    save_adapted: Path | None = None,
     sets: list[str] | None = None,
     as_json: bool = False,
 ) -> None:
@@ -30,46 +38,96 @@ def eval(
     Figures of a model of bytes are per byte, and its columns say so.
     Each text is read from the zero state. The first character is not predicted, except by a model
     of a list. A long text is cut into pieces that are read in parallel; each piece first reads the
-    256 characters before it. --set accepts only data.encoding, for texts whose encoding differs
-    from that of the corpus.
+    256 characters before it. --context and --adapt add figures of the same characters. With
+    --context each is predicted from 1 to N characters. With --adapt the weights take a step after
+    each 32 characters; its rate and decay are chosen on validation text of the run, for --split val
+    on training text. --set takes only data.encoding, for texts in another encoding than the corpus.
     """
+    files = files or []
+    _check(files, split, save_adapted, adapt=adapt)
+    opened = _open(run)
+    lm, encoding = opened.lm, data_of(opened.lm, files, sets or []).encoding
+    rates, adapted, scored = None, None, []
+    for name in [split] if split else files:
+        text = opened.split(split) if split else _read(opened, name, encoding, unknown)
+        scores = {"static": lm.evaluate(text, unknown=unknown)}
+        if context_length:
+            scores["context"] = lm.evaluate(text, unknown=unknown, context=context_length)
+        if adapt:
+            rates = rates or _choose(opened, split)
+            adapted = lm.adapt(text, rate=rates.rate, decay=rates.decay, unknown=unknown)
+            scores["adapted"] = adapted.score
+        scored.append((name, scores))
+    if save_adapted and adapted and rates:
+        save(opened, adapted, save_adapted, {"text": name, **rates._asdict()})
+    settings = {"context": {"length": context_length}, "adapted": rates and rates._asdict()}
+    _answer(scored, lm.vocabulary, settings, as_json=as_json)
+
+
+def _check(files: list[str], split: str | None, saved: Path | None, *, adapt: bool) -> None:
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
-    opened, files = Run.open(run), files or []
-    lm = opened.lm
-    if split:
-        scores = [(split, lm.evaluate(opened.split(split)))]
-    else:
-        encoding = _encoding(lm, files, sets or [])
-        scores = [(file, _score(opened, file, encoding, unknown)) for file in files]
-    rows = [(file, _figures(score, lm.vocabulary)) for file, score in scores]
-    total = _figures(sum((score for _, score in scores), NOTHING), lm.vocabulary)
-    records = {"files": [{"file": file} | figures for file, figures in rows], "total": total}
-    shown = [*rows, ("total", total)] if len(rows) > 1 else rows
-    render.answer(records, render.table(_table(shown), drop=["perplexity"]), as_json=as_json)
+    if saved is not None:
+        if not adapt or len(files) > 1:
+            raise UsageError("--save-adapted needs --adapt, and one text")
+        check_new(saved)
 
 
-def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
-    """The encoding of the files: that of the corpus, or what --set says."""
+def _open(path: Path) -> Run:
+    run = Run.open(path)
+    if run.info.status == ADAPTED:
+        render.warn(f"{path}: its weights were adapted to the text that run.json names")
+    return run
+
+
+def _choose(run: Run, split: str | None) -> Rates:
+    render.say("choosing the rate and the decay")
+    rates = choose_rates(run, split)
+    why = f"chosen on the {rates.chosen_on}" if rates.chosen_on else "defaults: the text is gone"
+    render.say(f"rate {rates.rate:g}, decay {rates.decay:g} ({why})")
+    return rates
+
+
+def _answer(
+    scored: list[tuple[str, dict[str, Score]]],
+    symbols: Vocabulary,
+    settings: dict[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """The figures of each text and of all; those of another kind have their own row and key."""
+    sums = {kind: sum((scores[kind] for _, scores in scored), NOTHING) for kind in scored[0][1]}
+    rows, records = [], []
+    for name, scores in [*scored, ("total", sums)]:
+        others = {kind: _figures(score, symbols) for kind, score in scores.items()}
+        own = others.pop("static")
+        records.append(own | {kind: settings[kind] | of for kind, of in others.items()})
+        rows.append((name, own))
+        rows += [
+            (f"{name}, {LABELS[kind].format(**settings[kind])}", others[kind]) for kind in others
+        ]
+    *each, total = records
+    files = [{"file": name} | record for (name, _), record in zip(scored, each, strict=True)]
+    shown = _table(rows if len(scored) > 1 else rows[: len(sums)])
+    answer = {"files": files, "total": total}
+    render.answer(answer, render.table(shown, drop=["perplexity"]), as_json=as_json)
+
+
+def data_of(lm: LanguageModel, files: list[str], sets: list[str]) -> Data:
+    """How the files are read: like the corpus, but --set may name another encoding."""
     check_read_once(files)
     values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
-    return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
+    return resolve([("--set", values)], Settings(data=lm.data)).data
 
 
-def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
+def _read(run: Run, file: str, encoding: str, unknown: UnknownInScore) -> Corpus:
     lm = run.lm
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(
-            f"{file}: {error}; --unknown floor charges for them, --unknown skip leaves them out"
-        ) from None
-    try:
-        score = lm.evaluate(text, unknown=unknown)
-    except CorpusError as error:
-        raise CorpusError(f"{file}: {error}") from None
+        raise UnknownCharacterError(f"{file}: {error}; {ADVICE}") from None
     if run.was_trained_on(text):
         render.warn(
             f"{file}: the model was trained on this text, so it predicts it better than new text; "
@@ -82,7 +140,7 @@ def _score(run: Run, file: str, encoding: str, unknown: Any) -> Score:
     if skipped := text.text_id.skipped:
         treated = "are left out" if unknown == "skip" else "count as half an occurrence each"
         render.warn(f"{file}: {skipped:,} characters that the model does not know {treated}")
-    return score
+    return text
 
 
 def _figures(score: Score, symbols: Vocabulary) -> dict[str, float]:

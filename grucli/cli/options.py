@@ -26,7 +26,7 @@ WORDS = {
     "compared CORPUS": "Text files or directories, read as one text; with --runs, run directories.",
     "example NAME": "python-reference (the language reference, 0.5 MB of English prose) or "
     "python-stdlib (the standard library, about 12 MB of Python source).",
-    "files FILE": "Texts to predict; - reads standard input.",
+    "files FILE": "Texts to predict, or to score line by line; - reads standard input.",
     "ranges SWEEP.yaml": "A settings file whose values may be ranges; docs/sweeps.md describes it.",
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
     "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
@@ -34,8 +34,21 @@ WORDS = {
     "--passage FILE": "A text that the page shows first; - reads standard input [a sample of the "
     "model].",
     "--unknown HOW": "What to do with characters that the model never saw: error stops the "
-    "command, skip leaves them out, floor (of eval) charges for each as for half an occurrence in "
-    "the training text.",
+    "command, skip leaves them out, floor (of eval and score) charges for each as for half an "
+    "occurrence in the training text.",
+    "--against RUN|CKPT": "Compare with this model; can be given several times.",
+    "--prior P,P,...": "How probable the models are, RUN first, before a line is seen; only the "
+    "proportions count [equal].",
+    "--whole-files": "Score each file as one text.",
+    "--sort surprise|ratio": "The rows with the most nats per character first, or with the highest "
+    "ratio to the likeliest other model. Without --top, all rows are held in memory.",
+    "--chars": "Add the log probability of each character, in nats.",
+    "--context N": "Also read the texts in windows of N characters, each from the zero state, as "
+    "transformers are judged.",
+    "--adapt": "Also predict the texts while a copy of the model learns from what it has predicted "
+    "(dynamic evaluation); the figures are shown beside the others.",
+    "--save-adapted RUN": "With --adapt and one text: a new run directory for the weights after "
+    "the text.",
     "--length -n N": "Number of characters.",
     # training
     "--config -c FILE": "A settings file in YAML.",
@@ -79,10 +92,15 @@ WORDS = {
     "--max-length N": "The greatest number of characters of a whole sample [--length].",
     "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
     "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
-    "--distinct": "No sample twice.",
-    "--longest-copy N": "The most characters in a row that a sample may copy.",
-    "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
-    "documents].",
+    "--new": "Make only samples that are not in the training text: of a list, none of its lines; "
+    "otherwise, none with more than 30 characters in a row from it.",
+    "--not-in FILE": "Make only samples that are not in this text; - reads standard input.",
+    "--longest-copy N": "With --new or --not-in: the most characters in a row that a sample may "
+    "copy [30; of a list, any number].",
+    "--distinct": "Make no sample twice.",
+    "--beam K": "Find the K most probable texts by a beam search, and draw none at random.",
+    "--separator TEXT": "The text between samples [a line of three dashes; between lines a line "
+    "end, between paragraphs an empty line].",
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis
@@ -94,7 +112,8 @@ WORDS = {
     "--steps-back -k K": "Number of steps back over which to enumerate all compositions.",
     "--rows N": "Number of compositions to show.",
     "--unit N": "Colour the text by the values of this unit.",
-    "--top K": "Find the K units that follow each structure best.",
+    "--top N": "How many to show: of activations the units that follow each structure best, of "
+    "score the rows that --sort puts first [surprise], of next the likeliest characters.",
     "--surprisal": "Colour the text by the surprisal of each character.",
     "--layer L": "The layer to look at, from 1 [the top one].",
     "--break MISTAKE|list": "Make a mistake in the backward pass and see the check fail; list "
@@ -104,6 +123,7 @@ WORDS = {
     "--brief": "Show the verdict, and one line for each part of the check.",
     # the answer
     "--json": "Print JSON.",
+    "--jsonl": "Print JSON, one line for each row.",
     "--by step|chars|time": "The horizontal axis.",
     "--weights float32|float16": "Type of the weights in the page [float16 above a million "
     "parameters].",
@@ -125,10 +145,18 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "steps_back": (1, 100),
     "rows": (1, None),
     "top": (1, None),
+    "beam": (1, None),
+    "context_length": (1, None),
 }
 """The lowest and the highest value of an option."""
 
-OTHER_NAMES = {"as_json": "json", "sets": "set", "existing": "runs", "mistake": "break"}
+OTHER_NAMES = {
+    "as_json": "json",
+    "context_length": "context",
+    "existing": "runs",
+    "mistake": "break",
+    "sets": "set",
+}
 """Options whose names Python needs for something else."""
 
 

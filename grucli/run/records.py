@@ -31,9 +31,12 @@ from grucli.errors import CheckpointError
 from grucli.files import read_json, read_small
 
 # The files that the program writes into a run directory, except those named by step.
+KEPT_TEXT = "corpus.txt"  # the text of a run, if it was given as a value
 OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
-)
+) | {KEPT_TEXT}
+
+ADAPTED = "adapted"  # the status of a run that holds the weights after dynamic evaluation
 
 METRICS_LIMIT = 2**28  # bytes of metrics.csv: about three million rows
 LINE_LIMIT = 2**12  # bytes of a row of metrics.csv
@@ -95,7 +98,7 @@ class _Facts(BaseModel):
 class TextInfo(_Facts):
     """The training text of a run."""
 
-    paths: Annotated[list[FilePath], Field(min_length=1)] | None = None
+    paths: Annotated[list[FilePath], Field(min_length=1)] | None = None  # or KEPT_TEXT
     bytes: Count | None = None  # of all its files together
     chars: Count | None = None  # symbols that were read: at level byte, bytes
     level: Literal["char", "byte"] | None = None
@@ -140,7 +143,7 @@ class WentBack(_Facts):
 class RunInfo(_Facts):
     """The content of run.json."""
 
-    status: Words | None = None  # running, done, interrupted or failed
+    status: Words | None = None  # running, done, interrupted, failed or ADAPTED
     versions: dict[Words, Words] = {}  # of the software and the machine
     seed: int | None = None
     workers: Count | None = None  # processes that shared a batch, on each rank

@@ -29,7 +29,7 @@ from grucli.errors import (
 from grucli.files import LockError, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
-from grucli.run.records import InitFrom
+from grucli.run.records import ADAPTED, InitFrom
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
@@ -106,7 +106,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     opened = Run.open(path)
     file, old = opened.file, opened.checkpoint
     layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
-    kept = data.model_dump(include={"level", "newlines", "min_count", "documents"})
+    kept = data.model_dump(include={"level", "newlines", "min_count", "documents", "separator"})
     base = Settings(model=old.settings.model, data=Data(**kept))
     given = {key for _, values in layers for key in values}
     values = suited_rate(resolve(layers, base), given, WARM)
@@ -164,6 +164,11 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:
+        if run.info.status == ADAPTED:
+            raise UsageError(
+                f"{path}: holds weights that were adapted to a text, so there is no training to "
+                f"continue; --init-from {quote(str(path))} starts a new run from them"
+            )
         if run.checkpoints.exist:
             return _continued(run, request, ranks)
         return _started_over(run, request, ranks)

@@ -4,13 +4,14 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import grucli as library
 from grucli.data.corpus import read
 from grucli.run.run import Run
 from tests.cli.helpers import LIST, last_checkpoint, refusal, trained_on, write
-from tests.conftest import TINY, Grucli
+from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import prose
 
 
@@ -126,3 +127,110 @@ def test_bad_input(grucli: Grucli, trained: Path) -> None:
     assert "nothing.txt: there is no such file" in refusal(grucli, "eval", trained, "nothing.txt")
     assert "is not utf-8" in refusal(grucli, "eval", trained, "cp1252.txt")
     assert "is not one of" in refusal(grucli, "eval", trained, "odd.txt", "--unknown", "x")
+    assert "--context" in refusal(grucli, "eval", trained, "odd.txt", "--context", 0)
+    for asked in (["text.txt"], ["text.txt", "text.txt", "--adapt"]):
+        said = refusal(grucli, "eval", trained, *asked, "--save-adapted", "new")
+        assert "--save-adapted needs --adapt, and one text" in said
+
+
+# ---- other kinds of figures
+
+
+def test_figures_of_another_kind_stand_beside_the_others(grucli: Grucli, trained: Path) -> None:
+    for number, length in enumerate((200, 300)):
+        Path(f"{number}.txt").write_text(prose(length, seed=7), encoding="utf-8")
+    asked = ("eval", trained, "0.txt", "1.txt", "--context", 16, "--adapt")
+    result = grucli(*asked)
+    names = [line.split("  ")[0] for line in result.out.splitlines()]
+    assert names == ["file"] + [
+        f"{name}{kind}"
+        for name in ("0.txt", "1.txt", "total")
+        for kind in ("", ", context 16", ", adapted")
+    ]
+    assert "of the validation text)" in result.err
+    plain = json.loads(grucli(*asked[:4], "--json").out)
+    answer = json.loads(grucli(*asked, "--json").out)
+    for record, static in zip(
+        [*answer["files"], answer["total"]], [*plain["files"], plain["total"]], strict=True
+    ):
+        context, adapted = record.pop("context"), record.pop("adapted")
+        assert record == static
+        assert context["length"] == 16
+        assert context["characters"] == adapted["characters"] == static["characters"]
+        assert context["nats_per_char"] != static["nats_per_char"] != adapted["nats_per_char"]
+    lm = library.load(trained)
+    rates = {name: adapted[name] for name in ("rate", "decay")}
+    parts = [lm.adapt(Path(f"{number}.txt").read_text("utf-8"), **rates).score for number in (0, 1)]
+    assert adapted["nats_per_char"] == pytest.approx(sum(part.nats for part in parts) / 498)
+
+
+def test_the_rate_is_not_chosen_on_what_is_judged(grucli: Grucli, run: Path) -> None:
+    judged = json.loads(grucli("eval", run, "--split", "val", "--adapt", "--json").out)["total"]
+    assert "of the training text" in judged["adapted"]["chosen_on"]
+    info = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    Path("gone").write_text(json.dumps(info), encoding="utf-8")
+    info["corpus"]["paths"] = ["gone"]
+    (run / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    Path("new.txt").write_text(prose(100, seed=7), encoding="utf-8")
+    result = grucli("eval", run, "new.txt", "--adapt", "--json")
+    assert "defaults: the text is gone" in result.err
+    assert json.loads(result.out)["total"]["adapted"]["chosen_on"] is None
+
+
+def test_unknown_characters_count_in_both_figures(grucli: Grucli, trained: Path) -> None:
+    Path("odd.txt").write_text("thé éthe", encoding="utf-8")
+    for how, characters in (("skip", 5), ("floor", 7)):
+        asked = ("eval", trained, "odd.txt", f"--unknown={how}", "--adapt", "--context=3", "--json")
+        total = json.loads(grucli(*asked).out)["total"]
+        kinds = total, total["adapted"], total["context"]
+        assert {kind["characters"] for kind in kinds} == {characters}
+        assert len({kind["skipped"] for kind in kinds}) == 1
+    write("new.txt", "é")
+    total = json.loads(
+        grucli("eval", trained, "new.txt", "--unknown=floor", "--adapt", "--json").out
+    )["total"]
+    assert total["nats_per_char"] == total["adapted"]["nats_per_char"]
+
+
+def test_adapted_weights_are_a_run_that_cannot_be_resumed(grucli: Grucli, trained: Path) -> None:
+    before = snapshot(trained)
+    write("new.txt", prose(3000, seed=9))
+    asked = ("eval", trained, "new.txt", "--adapt", "--save-adapted", "my runs/new one", "--json")
+    adapted = json.loads(grucli(*asked).out)["total"]["adapted"]
+    assert snapshot(trained) == before
+    path = Path("my runs/new one")
+    assert [one.name for one in path.parent.iterdir()] == ["new one"]
+    assert "exists already" in refusal(grucli, *asked)
+    info = json.loads((path / "run.json").read_text(encoding="utf-8"))
+    assert info["status"] == "adapted"
+    assert info["adapted"]["rate"] == adapted["rate"]
+    assert info["adapted"]["loss"] == adapted["nats_per_char"]
+    result = library.load(trained).adapt(
+        Path("new.txt").read_text("utf-8"), rate=adapted["rate"], decay=adapted["decay"]
+    )
+    weights = library.load(path).model.params.flat
+    np.testing.assert_array_equal(weights, result.lm.model.params.flat)
+    assert grucli("sample", path, "-n", 20).code == 0
+    evaluated = grucli("eval", path, "new.txt", "--json")
+    assert "its weights were adapted to the text" in evaluated.err
+    assert json.loads(evaluated.out)["total"]["nats_per_char"] < result.static.loss
+    assert grucli("runs", "my runs").out.splitlines()[1].split()[2] == "adapted"
+    assert "no training to continue" in refusal(grucli, "train", "--resume", path)
+    started = grucli("train", "new.txt", "--init-from", path, "--steps=1", "-q", *TINY[1:])
+    assert started.code == 0, started.err
+
+
+@pytest.mark.parametrize("documents", ["line", "null"])
+@pytest.mark.parametrize("level", ["char", "byte"])
+def test_lists_and_bytes_adapt(grucli: Grucli, documents: str, level: str) -> None:
+    write("list.txt", LIST)
+    kind = [f"--set=data.documents={documents}", f"--set=data.level={level}"]
+    run = trained_on(grucli, "list.txt", *kind, "--steps=2", "--set=model.cell=lstm")
+    write("more.txt", LIST[:500])
+    total = json.loads(grucli("eval", run, "more.txt", "--adapt", "--context=99", "--json").out)
+    total, noun = total["total"], f"{level}s" if level == "byte" else "characters"
+    assert total["adapted"][noun] == total["context"][noun] == total[noun]
+    unit = f"nats_per_{level}"
+    assert total["adapted"][unit] < total[unit]
+    if documents == "line":  # no line is so long
+        assert total["context"][unit] == pytest.approx(total[unit], rel=1e-5)

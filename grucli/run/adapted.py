@@ -1,0 +1,86 @@
+"""Dynamic evaluation of a run: the choice of its rates, and a run with the adapted weights."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from grucli.adaptation import DECAY, RATE, choose
+from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.files import sha256
+from grucli.language_model import Adapted
+from grucli.nn.optim import Moments
+from grucli.run.checkpoint import Progress
+from grucli.run.records import ADAPTED
+from grucli.run.run import Run
+from grucli.run.writer import RunWriter
+
+CHARS = 2**14  # symbols on which the rate and the decay are chosen
+KEPT = ("versions", "corpus", "parameters", "model", "dropout")  # facts of the trained run
+
+
+class Rates(NamedTuple):
+    """What ``LanguageModel.adapt`` needs, and the text on which it was chosen."""
+
+    rate: float = RATE
+    decay: float = DECAY
+    chosen_on: str | None = None  # None: they are the defaults
+
+
+def choose_rates(run: Run, judged: str | None = None) -> Rates:
+    """Choose on the start of the validation text, or on the end of the training text.
+
+    The training text serves if the validation text is ``judged`` or there is none. If the text of
+    the run is gone, the defaults are returned.
+    """
+    try:
+        splits = run.splits
+    except (CheckpointError, CorpusError):
+        return Rates()
+    if judged == "val" or len(splits.val) < 2:
+        ids, part = splits.train[-CHARS:], "last {:,} {}s of the training text"
+    else:
+        ids, part = splits.val[:CHARS], "first {:,} {}s of the validation text"
+    return Rates(*choose(run.lm.model, ids), part.format(len(ids), run.noun))
+
+
+def check_new(path: Path) -> None:
+    """Refuse a path at which something exists."""
+    if os.path.lexists(path):
+        raise UsageError(f"{path}: exists already; name a new run directory")
+
+
+def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
+    """Write a run with the adapted weights, completely or not at all; ``facts`` go to run.json.
+
+    It can be used like a trained run, but not resumed.
+    """
+    model, old = adapted.lm.model, run.checkpoint
+    state, moments = np.zeros_like(old.state), Moments.like(model.params.flat)
+    checkpoint = replace(old, model=model, moments=moments, state=state, progress=Progress())
+    origin = {"path": str(run.path.resolve()), "sha256": sha256(run.file), **facts}
+    origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
+    known = run.info.to_dict()
+    known["corpus"] = {**known.get("corpus", {}), "paths": run.paths}
+    info = {"status": ADAPTED, **{key: known[key] for key in KEPT if key in known}}
+    info["adapted"] = origin
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".adapted-", dir=path.parent) as folder:
+            made = RunWriter.create(
+                Path(folder),
+                "run",
+                checkpoint.settings,
+                {},
+                info | {"adapted": origin},
+                timed=False,
+            )
+            made.checkpoints.save(checkpoint, best=True, keep=0)
+            made.release()
+            check_new(path)
+            made.path.rename(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
