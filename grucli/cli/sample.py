@@ -196,7 +196,8 @@ def _say_tally(tally: Tally, *, new: bool, distinct: bool) -> None:
         shares = [f"{tally.new / tally.made:.1%} were new"] * new
         kept = f"{tally.kept / tally.made:.1%}"
         shares += [f"{kept} new and distinct" if new else f"{kept} were distinct"] * distinct
-        render.say(f"of {tally.made:,} samples, {', '.join(shares)}", style="dim")
+        samples = f"{tally.made:,} sample{'s' * (tally.made > 1)}"
+        render.say(f"of {samples}, {', '.join(shares)}", style="dim")
 
 
 def _prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:
