@@ -297,24 +297,25 @@ class LanguageModel:
         unknown: UnknownInScore = "error",
         against: Sequence[InstanceOf["LanguageModel"]] = (),
         prior: Sequence[float] | None = None,
+        name: Callable[[int], str] = "line {:,}".format,
     ) -> Iterator[LineScore]:
         """Yield the score of each line; any number of lines needs little memory.
 
         Args:
             lines: as in ``score_lines``.
-            unknown: as in ``score``. With other models, "skip" leaves out what one of them never
-                saw, for all; "floor" is each model's own.
+            unknown: as in ``score``. What "skip" leaves out, it leaves out for all models.
             against: other models, with the same ``data.level`` and ``data.documents``.
-            prior: a number for this model and for each other one, in the proportions of their
-                probabilities before the line is seen; equal if omitted.
+            prior: how probable this model and each other one is before a line is seen; only the
+                proportions count. None: all are equally probable.
+            name: the name of a line in messages, by its number from 1.
 
         Raises:
-            UnknownCharacterError, CorpusError: of a line, which the message names.
-            UsageError: another model predicts other symbols.
-            ArgumentError: the numbers of ``prior`` are not positive, or not one for each model.
+            UnknownCharacterError, CorpusError: as in ``score``, with the name of the line.
+            UsageError: the models do not predict the same symbols.
+            ArgumentError: ``prior`` is not one positive number for each model.
         """
         readers = [self._reader, *(other._reader for other in against)]
-        return line_scores(readers, lines, unknown, prior)
+        return line_scores(readers, lines, unknown, prior, name)
 
     @checked
     def next(

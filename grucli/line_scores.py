@@ -56,11 +56,6 @@ class LineScore(NamedTuple):
         """Nats per symbol; NaN for a line without symbols."""
         return self.nats / self.chars if self.chars else math.nan
 
-    @property
-    def likeliest(self) -> int:
-        """The model with the highest posterior: 0 is this one, n is other model n."""
-        return int(self.posteriors.argmax())
-
 
 class Distribution(NamedTuple):
     """What follows a text, by a model: each of V symbols, the likeliest first."""
@@ -115,22 +110,19 @@ class Reader:
 
     def log_probs(self, model: Model, ids: Ids, text: Places) -> Floats:
         """Of symbols, -1 for new ones, given all before them in the text of that number, (N,)."""
-        out, read = np.full(len(ids), self.floor), ids >= 0
-        out[read] = self._log_probs(model, ids[read], np.bincount(text[read]))
-        return out
-
-    def _log_probs(self, model: Model, ids: Ids, lengths: Places) -> Floats:
-        out, begins = np.zeros(len(ids)), np.cumsum(lengths) - lengths
+        out, (read,) = np.full(len(ids), self.floor), np.nonzero(ids >= 0)
+        ids, lengths = ids[read], np.bincount(text[read])
+        begins = np.cumsum(lengths) - lengths
         if model.separator is None:  # it predicts all but the first symbol
             firsts = begins[lengths > 0]
-            out[firsts] = self.first[ids[firsts]]
+            out[read[firsts]] = self.first[ids[firsts]]
             begins, lengths = begins + 1, lengths - 1
 
         def score(texts: Places, at: Places, h: Array, packed: PackedWeights) -> None:
             within = at < lengths[texts]
             places = np.where(within, begins[texts] + at, 0)
             log_probs, _ = model.score_states(h, ids[places], packed)
-            out[places[within]] = log_probs[within]
+            out[read[places[within]]] = log_probs[within]
 
         _read(model, ids, begins, lengths, score)
         return out
@@ -217,7 +209,7 @@ def line_scores(
     """The score of each line by the first model, beside the others, which read it alike."""
     priors = np.array([1.0] * len(readers) if prior is None else prior, np.float64)
     if len(priors) != len(readers) or not (np.isfinite(priors) & (priors > 0)).all():
-        raise ArgumentError("prior", f"must be {len(readers)} numbers above 0, one for each model")
+        raise ArgumentError("prior", f"needs {len(readers)} positive numbers: one for each model")
     _check_comparable(readers)
     return chain.from_iterable(
         _score(readers, unknown, np.log(priors / priors.sum()), name, *portion)

@@ -269,8 +269,7 @@ class Piece(NamedTuple):
 class Sample(TextScore):
     """A whole sample, without the prompt, scored at temperature 1."""
 
-    # of the line end after it, or the end of another document, in nats; None if none follows
-    end_log_prob: float | None = None
+    end_log_prob: float | None = None  # of the end of a line or document after it; or None
 
 
 @dataclass
@@ -471,8 +470,7 @@ class Samples:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = data if self.vocabulary.level == "byte" else data.decode()
         N, end = len(symbols), None
-        separator = self.model.separator
-        last = self.vocabulary.line_end if separator is None else separator
+        last = self.vocabulary.line_end if self.model.separator is None else self.model.separator
         if len(ids) > N and ids[N] == last:
             end = float(log_probs[N])
         return Sample(symbols, log_probs[:N], end_log_prob=end)

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from grucli.cli import render
 from grucli.cli.plot import chart
-from grucli.config import Data, Model, to_scalar
+from grucli.config import Model
 from grucli.data.text_files import STANDARD_INPUT, expand, size_on_disk
 from grucli.evaluation import baselines
 from grucli.run.conclusion import Conclusion, sentences
@@ -171,17 +171,12 @@ def _say_corpus(plan: Plan) -> None:
     parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.fact("corpus", f"{', '.join(corpus.sources)}{files}")
-    symbols = f"a vocabulary of {len(corpus.vocabulary):,}{_documents(data)}"
+    each = f"; each {data.document} is read by itself" if data.document else ""
+    symbols = f"a vocabulary of {len(corpus.vocabulary):,}{each}"
     render.fact("", f"{len(corpus.ids):,} {data.noun}s, {symbols}")
     if corpus.rare:
         render.fact("", f"{corpus.rare:,} of them are rare and read as one unknown character")
     render.fact("", f"{', '.join(f'{count:,} {use}' for count, use in parts)}")
-
-
-def _documents(data: Data) -> str:
-    if data.separator is not None:
-        return f"; documents are separated by {to_scalar(data.separator)}"
-    return f"; each {data.document} is a document" if data.document else ""
 
 
 def _model(model: Model) -> str:

@@ -26,7 +26,7 @@ WORDS = {
     "compared CORPUS": "Text files or directories, read as one text; with --runs, run directories.",
     "example NAME": "python-reference (the language reference, 0.5 MB of English prose) or "
     "python-stdlib (the standard library, about 12 MB of Python source).",
-    "files FILE": "Texts to predict; - reads standard input.",
+    "files FILE": "Texts to predict, or to score line by line; - reads standard input.",
     "ranges SWEEP.yaml": "A settings file whose values may be ranges; docs/sweeps.md describes it.",
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
     "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
@@ -34,8 +34,15 @@ WORDS = {
     "--passage FILE": "A text that the page shows first; - reads standard input [a sample of the "
     "model].",
     "--unknown HOW": "What to do with characters that the model never saw: error stops the "
-    "command, skip leaves them out, floor (of eval) charges for each as for half an occurrence in "
-    "the training text.",
+    "command, skip leaves them out, floor (of eval and score) charges for each as for half an "
+    "occurrence in the training text.",
+    "--against RUN|CKPT": "Compare with this model; can be given several times.",
+    "--prior P,P,...": "How probable the models are, RUN first, before a line is seen; only the "
+    "proportions count [equal].",
+    "--whole-files": "Score each file as one text.",
+    "--sort surprise|ratio": "The rows with the most nats per character first, or with the highest "
+    "ratio to the likeliest other model. Without --top, all rows are held in memory.",
+    "--chars": "Add the log probability of each character, in nats.",
     "--context N": "Also read the texts in windows of N characters, each from the zero state, as "
     "transformers are judged.",
     "--adapt": "Also predict the texts while a copy of the model learns from what it has predicted "
@@ -105,7 +112,8 @@ WORDS = {
     "--steps-back -k K": "Number of steps back over which to enumerate all compositions.",
     "--rows N": "Number of compositions to show.",
     "--unit N": "Colour the text by the values of this unit.",
-    "--top K": "Find the K units that follow each structure best.",
+    "--top N": "How many to show: of activations the units that follow each structure best, of "
+    "score the rows that --sort puts first [surprise], of next the likeliest characters.",
     "--surprisal": "Colour the text by the surprisal of each character.",
     "--layer L": "The layer to look at, from 1 [the top one].",
     "--break MISTAKE|list": "Make a mistake in the backward pass and see the check fail; list "
@@ -115,6 +123,7 @@ WORDS = {
     "--brief": "Show the verdict, and one line for each part of the check.",
     # the answer
     "--json": "Print JSON.",
+    "--jsonl": "Print JSON, one line for each row.",
     "--by step|chars|time": "The horizontal axis.",
     "--weights float32|float16": "Type of the weights in the page [float16 above a million "
     "parameters].",

@@ -61,7 +61,7 @@ def sample(
     lm = opened.lm if many else replace(opened.lm, compiled=False)
     known = _known(opened, not_in or [], prompt_file, new=new)
     _check_beam(options, count, beam, compared=known is not None)
-    read = _prompt_bytes(prompt, prompt_file, lm.data)
+    read = prompt_bytes(prompt, prompt_file, lm.data)
     _check_prompt(lm, prompt_file or "--prompt", read, unknown)
     texts = BeamOptions(prompt=read, stop=list(map(_unescape, stop or [])), unknown=unknown)
     samples = lm.samples(beam or count, length, not_in=known, **texts, **options)
@@ -200,7 +200,7 @@ def _say_tally(tally: Tally, *, new: bool, distinct: bool) -> None:
         render.say(f"of {samples}, {', '.join(shares)}", style="dim")
 
 
-def _prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:
+def prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:
     """The prompt as bytes, since the command line and files need not be UTF-8.
 
     A document that a file begins is continued, though the file has a line end after it.

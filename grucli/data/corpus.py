@@ -72,7 +72,7 @@ def read(
     The symbols are those of the text, or of ``vocabulary``; those that it lacks are an error, are
     skipped, or are added to it if ``extend`` is true.
     """
-    files, not_text = _texts(expand(sources), sources, data)
+    files, not_text = texts_of(expand(sources), sources, data)
     reading = _Reading(data, vocabulary, unknown, extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
@@ -97,7 +97,7 @@ def read(
     )
 
 
-def _texts(
+def texts_of(
     files: Sequence[str], named: Sequence[str], data: Data
 ) -> tuple[Sequence[str], dict[str, FileType]]:
     """The files to read, and the files that are not text, which the user must not have named."""
@@ -211,9 +211,8 @@ class _Reading:
     def _name(self, text: Digest, vocabulary: Vocabulary | None) -> str:
         """The name of the cache entry; None stands for the vocabulary of the text's own symbols."""
         data = self.data
-        how: list[object] = [data.level, data.min_count, data.documents, text.sizes[1:]]
-        if data.separator is not None:
-            how += ["separator", data.separator]
+        documents = data.documents if data.separator is None else [data.separator]
+        how: list[object] = [data.level, data.min_count, documents, text.sizes[1:]]
         if data.level == "char":
             how += [codecs.lookup(data.encoding).name, data.newlines]
         if vocabulary is not None:

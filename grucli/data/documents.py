@@ -15,8 +15,6 @@ END = chr(RECORD_SEPARATOR)
 BLANKS = " \t\r\n"
 NEW_LINE = r"(?:\r\n|\n|\r(?!\n))"
 EMPTY_LINES = rf"(?:[ \t]*{NEW_LINE})+"
-BETWEEN = {"line": "\n", "paragraph": "\n\n"}  # what is shown between two documents
-OTHERWISE = "\n---\n"  # the same for other documents, and for samples of one text
 
 
 def end_of(data: Data) -> int | None:
@@ -28,7 +26,7 @@ def end_of(data: Data) -> int | None:
 
 def between(data: Data) -> str:
     """The text that is shown between two documents, or between two samples."""
-    return BETWEEN.get(data.document or "", OTHERWISE)
+    return {"line": "\n", "paragraph": "\n\n"}.get(data.document or "", "\n---\n")
 
 
 def shown(text: bytes, data: Data) -> bytes:
@@ -54,15 +52,10 @@ def separators(data: Data) -> str | None:
         return None
     if data.documents == "paragraph":
         return rf"{END}|{NEW_LINE}[ \t]*{NEW_LINE}"
-    lines = re.split("\r\n|\r|\n", _in_symbols(data.separator or END, data))
-    return f"{END}|{NEW_LINE.join(map(re.escape, lines))}"
-
-
-def _in_symbols(text: str, data: Data) -> str:
-    """The text with one character for each symbol of a model: for a byte, that of Latin-1."""
-    if data.level == "char":
-        return text
-    return text.encode(errors="surrogatepass").decode("latin-1")
+    text = data.separator or END
+    if data.level == "byte":  # which is a character of Latin-1
+        text = text.encode(errors="surrogatepass").decode("latin-1")
+    return f"{END}|{NEW_LINE.join(map(re.escape, re.split(NEW_LINE, text)))}"
 
 
 class Documents:
@@ -71,9 +64,7 @@ class Documents:
     def __init__(self, data: Data) -> None:
         pattern = separators(data)
         self.pattern = None if pattern is None else re.compile(pattern)
-        # characters of a separator that is not complete; a line end in it may be two characters
-        text = _in_symbols(data.separator or END, data)
-        self.reach = len(text) + len(re.findall("[\r\n]", text)) - 1
+        self.reach = 4 * len(data.separator or "")  # symbols of an incomplete separator, at most
         self.held = ""  # read, but perhaps a part of a separator, or left out before one
         self.begun = False  # whether a document has begun
 
@@ -85,20 +76,16 @@ class Documents:
         ended = "".join(map(self._end, documents))
         certain = rest[: max(0, len(rest) - self.reach)].rstrip(BLANKS)
         self.held = rest[len(certain) :]
-        return ended + self._begin(certain)
+        return ended + self.begin(certain)
 
-    def rest(self) -> str:
-        """What was not certain, if no more text follows; the last document does not end."""
-        return self._begin(self.held)
-
-    def _begin(self, text: str) -> str:
+    def begin(self, text: str) -> str:
         if not self.begun and (empty := re.match(EMPTY_LINES, text)):
             text = text[empty.end() :]
         self.begun = self.begun or bool(text)
         return text
 
     def _end(self, document: str) -> str:
-        text = self._begin(document.rstrip(BLANKS))
+        text = self.begin(document.rstrip(BLANKS))
         ended, self.begun = text + END * self.begun, False
         return ended
 
@@ -108,4 +95,4 @@ def separated(text: str, data: Data, *, whole: bool = False) -> str:
     if end_of(data) != RECORD_SEPARATOR:
         return text
     documents = Documents(data)
-    return documents.add(text, final=whole) + documents.rest()
+    return documents.add(text, final=whole) + documents.begin(documents.held)

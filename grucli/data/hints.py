@@ -18,8 +18,8 @@ def repeated_share(
 ) -> float:
     """The share of the validation text in lines that also stand in the training text.
 
-    The symbol ``end`` ends a line, or another document. Lines of fewer than ``shortest`` bytes do
-    not count. Of long texts, a part is searched.
+    Or in documents that ``end`` so. Lines of fewer than ``shortest`` bytes do not count. Of long
+    texts, a part is searched.
     """
     held_out = vocabulary.decode(splits.val[:CHUNK]).split(bytes([end]))[1:-1]
     wanted = {line for line in held_out if len(line) >= shortest}

@@ -20,12 +20,7 @@ UnknownInScore = Literal["error", "skip", "floor"]  # floor: charged as for half
 # which Unicode has for what cannot be represented.
 UNK = 0xFFFD
 # names of characters that Unicode has not named
-CONTROLS = {
-    "\t": "TABULATION",
-    "\n": "LINE FEED",
-    "\r": "CARRIAGE RETURN, as in Windows line ends",
-    "\x1e": "RECORD SEPARATOR, the end of a document",
-}
+CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
 CURLY = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
 QUOTES = CURLY | {straight: curly for curly, straight in CURLY.items()}  # may replace each other
 LISTED = 8  # unknown symbols that a message names before it counts the rest
@@ -107,8 +102,6 @@ class Vocabulary:
 
     def points(self, text: str | bytes) -> Ids:
         """The code points or byte values of a text, (N,): text and bytes are converted by UTF-8."""
-        if not isinstance(text, str | bytes):
-            raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
             return np.frombuffer(raw, np.uint8)
@@ -164,10 +157,7 @@ def unified(text: str, data: Data) -> str:
 
 
 def as_read(text: str | bytes, data: Data, *, whole: bool = False) -> Any:
-    """A text as a model reads it, with its line ends and separators; bytes for a model of bytes.
-
-    A ``whole`` text ends its last document.
-    """
+    """A text as a model reads it, as bytes if these are its symbols; a ``whole`` one ends."""
     if not isinstance(text, str | bytes):
         raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
     if data.level == "char":

@@ -43,10 +43,9 @@ def split(ids: Ids, data: Data, end: int | None) -> Splits:
         )
     val, test = round(N * data.val), round(N * data.test)
     ends = [N - val - test, N - test]
-    if data.documents == "line" and end is not None:
-        ends = [_line_start(ids, position, end) for position in ends]
-    elif data.document and end is not None:
-        ends = [_document_start(ids, position, end) for position in ends]
+    if data.document and end is not None:
+        start = _line_start if data.documents == "line" else _document_start
+        ends = [start(ids, position, end) for position in ends]
     train, val, test = np.diff([0, *ends, N]).tolist()
     if any(
         share > 0 and part < 2 for part, share in ((train, 1), (val, data.val), (test, data.test))
@@ -73,18 +72,14 @@ def _line_start(ids: Ids, position: int, line_end: int) -> int:
 
 def _document_start(ids: Ids, position: int, end: int) -> int:
     """The beginning of a document that is nearest to a position; the position if there is none."""
-    N, reach = len(ids), LONGEST_LINE
-    if position == N:  # no part follows
-        return position
-    while True:
+    N = len(ids)
+    for reach in (LONGEST_LINE, N) if position < N else ():  # otherwise no part follows
         lo = max(0, position - reach)
         starts = lo + 1 + np.flatnonzero(ids[lo : position + reach] == end)
         starts = starts[starts < N]
         if len(starts):
             return int(starts[np.abs(starts - position).argmin()])
-        if reach >= N:
-            return position
-        reach *= 2
+    return position
 
 
 def chunks(ids: Ids) -> Iterator[Ids]:

@@ -26,6 +26,7 @@ from grucli.language_model import LanguageModel
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.run.overlap import find_copy
+from grucli.run.records import KEPT_TEXT
 from grucli.run.run import Run
 
 Type = Literal["float32", "float16"]  # of the weights in a page
@@ -147,7 +148,8 @@ def _text_name(run: Run) -> str:
     """The name of the training text, or of the checkpoint without a run."""
     if run.path == run.file:
         return run.file.stem
-    names = [Path(path).stem for path in run.info.corpus.paths or [] if path != STANDARD_INPUT]
+    unnamed = (STANDARD_INPUT, KEPT_TEXT)
+    names = [Path(path).stem for path in run.info.corpus.paths or [] if path not in unnamed]
     if not names:
         return "its training text"
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"

@@ -64,6 +64,7 @@ def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     origin = {"path": str(run.path.resolve()), "sha256": sha256(run.file), **facts}
     origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
     known = run.info.to_dict()
+    known["corpus"] = {**known.get("corpus", {}), "paths": run.paths}
     info = {"status": ADAPTED, **{key: known[key] for key in KEPT if key in known}}
     info["adapted"] = origin
     try:

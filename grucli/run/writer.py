@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,12 @@ class RunWriter(Run):
         settings: Settings,
         overrides: Mapping[str, Any],
         info: Mapping[str, Any],
-        *,
         timed: bool = True,
+        text: Path | None = None,
     ) -> "RunWriter":
         """Make and lock a new run directory in ``root``; the time begins its name if ``timed``.
 
-        ``run.json`` comes last: every directory with this file can be resumed.
+        ``run.json`` comes last: every directory with this file can be resumed. ``text`` is copied.
         """
         whole = f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
         made = None
@@ -160,6 +161,10 @@ class RunWriter(Run):
             replace_text(run.path / "config.yaml", to_yaml(settings))
             lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
             replace_text(run.path / "overrides.yaml", "".join(lines) or "{}\n")
+            if text is not None:
+                with text.open("rb") as file:
+                    copy = partial(shutil.copyfileobj, file)
+                    files.replace_file(run.path / records.KEPT_TEXT, copy)
             run.write_info(info)
         except OSError as error:
             if made is not None:

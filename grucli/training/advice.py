@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grucli import compilation
-from grucli.config import Data, to_scalar
+from grucli.config import Data, flatten, to_scalar
 from grucli.data.corpus import Corpus
 from grucli.data.documents import LINE_END, end_of
 from grucli.data.hints import empty_share, looks_like_list, looks_sorted, repeated_share
@@ -73,20 +73,16 @@ def about_plan(plan: Plan) -> list[str]:
             f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
             "mix the parts of the text, or give a text of one kind"
         )
-    symbol = end_of(plan.settings.data) or LINE_END
-    end = corpus.vocabulary.id_of(symbol)
-    if end is not None:
-        notes += _about_lines(plan, symbol, end)
-    return notes
+    return notes + _about_lines(plan)
 
 
-def _about_lines(plan: Plan, symbol: int, end: int) -> list[str]:
-    """Lines that stand in both parts of a text, and a list that is sorted or has empty lines.
-
-    ``symbol`` with the id ``end`` ends a line, or another document.
-    """
-    notes, splits, vocabulary = [], plan.splits, plan.corpus.vocabulary
+def _about_lines(plan: Plan) -> list[str]:
+    """Lines or documents that stand in both parts of a text, that are sorted or empty."""
+    notes, splits, vocabulary = list[str](), plan.splits, plan.corpus.vocabulary
     noun, V = plan.settings.data.document, len(vocabulary)
+    symbol = end_of(plan.settings.data) or LINE_END
+    if (end := vocabulary.id_of(symbol)) is None:
+        return notes
     shortest, lines = 1 if noun else LINE, f"{noun or 'line'}s"
     if len(splits.val) and (share := repeated_share(splits, vocabulary, shortest, symbol)) >= 0.5:
         notes.append(
@@ -126,14 +122,12 @@ def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) ->
     if extended:
         count = len(text.vocabulary) - len(old.vocabulary)
         notes.append(f"{count:,} {noun}s are new to {path} and start from random weights")
-    now, before = plan.settings.data, old.settings.data
-    notes += [
-        f"data.{key} is {to_scalar(getattr(now, key))} here and was "
-        f"{to_scalar(getattr(before, key))} for {path}"
-        for key in ("documents", "separator")
-        if getattr(now, key) != getattr(before, key)
+    now, before = flatten(plan.settings), flatten(old.settings)
+    return notes + [
+        f"{key} is {to_scalar(now[key])} here and was {to_scalar(before[key])} for {path}"
+        for key in ("data.documents", "data.separator")
+        if now[key] != before[key]
     ]
-    return notes
 
 
 def about_machine(before: RunInfo, plan: Plan) -> list[str]:

@@ -37,6 +37,10 @@ def train_events(
 
     Args:
         sources: files and directories, read as one text; a resumed run reads its own text.
+        text: a string to train on instead of files. The run directory keeps it, as ``corpus.txt``.
+        lines: its lines, from any iterable of strings; each is a document.
+        texts: its documents, from any iterable of strings. Settings of ``data.documents`` or
+            ``data.separator`` have priority over both.
         minutes: the training budget as time, in minutes.
         epochs: the training budget as passes over the text.
         steps: the training budget as a number of updates.
@@ -60,9 +64,9 @@ def train_events(
 
 @closed_at_exit
 def _events(request: Request) -> Generator[Event, None, None]:
-    with joined(request.mpi) as ranks:
+    with joined(request.mpi) as ranks, request.with_files() as asked:
         if ranks.rank:
             take_part(ranks)
             raise SystemExit(0)
-        with closing(prepare(request, ranks)) as session:
+        with closing(prepare(asked, ranks)) as session:
             yield from session.events()

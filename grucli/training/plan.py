@@ -25,6 +25,7 @@ from grucli.nn.onednn import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids, count
 from grucli.run.checkpoint import Checkpoint, Progress, model_for
+from grucli.run.records import KEPT_TEXT
 from grucli.threads import blas_limited_to
 from grucli.training import schedules
 from grucli.training.processes import choose_workers
@@ -106,8 +107,11 @@ def make_plan(
     _check_documents(settings.data, corpus, end)
     splits = split(corpus.ids, settings.data, end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
-    if corpus.vocabulary.unknown_id is not None:
-        _check_frequent(np.delete(counts, corpus.vocabulary.unknown_id))
+    rare = corpus.vocabulary.unknown_id
+    if rare is not None and not np.delete(counts, rare).any():
+        raise CorpusError(
+            "the training text has only characters that are too rare: lower data.min_count"
+        )
     unseen = _unseen(counts, corpus, old)
     if not ranks.rank:  # which knows what the old weights have seen
         _check_prompt(settings, corpus, unseen)
@@ -188,33 +192,17 @@ def _check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int]) -> 
         raise UnknownCharacterError(f"sample.prompt: {error}") from None
 
 
-# what a text of one document lacks, and what to do about it, by the value of data.documents
-SINGLE = {
-    "line": ("line ends", "put each document on its own line"),
-    "paragraph": ("empty lines between paragraphs", "put an empty line between them"),
-    "file": ("second file", "give each document as a file"),
-    None: ("such separator", "correct it"),
-}
-
-
 def _check_documents(data: Data, corpus: Corpus, end: int | None) -> None:
     """Refuse a text that is a single document, if it should have several."""
-    if data.document is None:
-        return
     inside = corpus.ids if data.documents == "line" else corpus.ids[:-1]
-    if end is None or not any((chunk == end).any() for chunk in chunks(inside)):
-        value = to_scalar(data.documents or data.separator)
-        lacks, instead = SINGLE[data.documents]
-        raise CorpusError(
-            f"data.{'documents' if data.documents else 'separator'}={value}: the text has no "
-            f"{lacks}, so it is a single document: omit the setting, or {instead}"
+    if data.document and not any((chunk == end).any() for chunk in chunks(inside)):
+        key, value = (
+            ("separator", data.separator) if data.separator else ("documents", data.documents)
         )
-
-
-def _check_frequent(counts: npt.NDArray[np.int64]) -> None:
-    if not counts.any():
+        ends = {"line": "line ends", "paragraph": "empty lines", "file": "second file"}
         raise CorpusError(
-            "the training text has only characters that are too rare: lower data.min_count"
+            f"data.{key}={to_scalar(value)}: the text has no {ends.get(data.document, 'such mark')}"
+            ", so it is a single document: omit the setting, or give a text of several"
         )
 
 
@@ -226,8 +214,8 @@ def physical_memory() -> int | None:
         return None
 
 
-def describe(plan: Plan) -> dict[str, Any]:
-    """The part of run.json that describes a plan and the software versions."""
+def describe(plan: Plan, *, kept: bool = False) -> dict[str, Any]:
+    """The part of run.json that describes a plan; the run may have ``kept`` its text itself."""
     corpus, text = plan.corpus, plan.corpus.text_id
     paths = [
         source if source == STANDARD_INPUT else str(Path(source).resolve())
@@ -239,7 +227,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "workers": plan.workers,
         "ranks": plan.ranks.size,
         "corpus": {
-            "paths": paths,
+            "paths": [KEPT_TEXT] if kept else paths,
             "bytes": text.bytes,
             "chars": text.chars,
             "level": plan.settings.data.level,

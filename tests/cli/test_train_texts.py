@@ -472,9 +472,9 @@ def test_documents_score_as_they_are_read(grucli: Grucli) -> None:
 
 def test_what_is_said_of_documents(grucli: Grucli) -> None:
     for kind, said in (
-        ("paragraph", "each paragraph is a document"),
-        ("file", "each file is a document"),
-        ("separator", "documents are separated by <|end|>"),
+        ("paragraph", "each paragraph is read by itself"),
+        ("file", "each file is read by itself"),
+        ("separator", "each document is read by itself"),
     ):
         asked = ("train", documents(kind), KINDS[kind][0], "--dry-run", *TINY)
         assert said in grucli(*asked).err
@@ -486,9 +486,9 @@ def test_what_is_said_of_documents(grucli: Grucli) -> None:
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (["--set=data.documents=paragraph"], "the text has no empty lines between paragraphs"),
+        (["--set=data.documents=paragraph"], "the text has no empty lines"),
         (["--set=data.documents=file"], "the text has no second file"),
-        (["--set=data.separator=QQ"], "data.separator=QQ: the text has no such separator"),
+        (["--set=data.separator=QQ"], "data.separator=QQ: the text has no such mark"),
         (['--set=data.separator=""'], "data.separator: must have at least 1 character"),
         (["--set=data.separator=---"], "quote it"),
         (["--set=data.separator=x", "--set=data.documents=file"], "are both given"),
