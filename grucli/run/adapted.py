@@ -67,18 +67,11 @@ def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
     known = run.info.to_dict()
     known["corpus"] = {**known.get("corpus", {}), "paths": run.paths}
-    info = {"status": ADAPTED, **{key: known[key] for key in KEPT if key in known}}
-    info["adapted"] = origin
+    kept = {key: known[key] for key in KEPT if key in known}
+    info = {"status": ADAPTED, **kept, "adapted": origin}
     try:
         with TemporaryDirectory(prefix=".adapted-", dir=path.parent) as folder:
-            made = RunWriter.create(
-                Path(folder),
-                "run",
-                checkpoint.settings,
-                {},
-                info | {"adapted": origin},
-                timed=False,
-            )
+            made = RunWriter.create(Path(folder), "run", old.settings, {}, info, timed=False)
             made.checkpoints.save(checkpoint, best=True, keep=0)
             made.release()
             check_new(path)
