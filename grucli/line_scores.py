@@ -27,7 +27,7 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids
 from grucli.threads import available_cores, blas_limited_to
 
-LINES_AT_ONCE, SYMBOLS_AT_ONCE = 2**16, 2**20  # lines in memory: so many, or of so many symbols
+LINES_AT_ONCE, SYMBOLS_AT_ONCE = 2**15, 2**19  # lines in memory: so many, or of so many symbols
 BATCH = 2**15  # texts x units of a batch, at most
 WINDOW = 32  # steps computed at a time; it does not change the result
 SIMILAR, FEW = 1.25, 4  # no text of a batch is longer than another one by this factor and number

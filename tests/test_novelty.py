@@ -168,6 +168,19 @@ def test_texts_come_in_many_forms(tmp_path: Path) -> None:
     assert texts_of(lm, 50, 2, not_in=[]) == [text for text in every if text][:50]
 
 
+@pytest.mark.parametrize("documents", ["paragraph", "file"])
+def test_documents_of_several_lines_are_compared_as_a_whole(documents: str, tmp_path: Path) -> None:
+    lm = make(LETTERS + "\x1e", documents=documents)
+    every = [text for text in texts_of(lm, 400, 4) if text.strip("\n")]
+    known = next(text for text in every if text == text.strip() and "\n" in text)
+    file = tmp_path / "text.txt"
+    file.write_text(known if documents == "file" else f"x\n\n\n{known}\n\nx\n")
+    for not_in in (known, file):
+        found = texts_of(lm, 100, 4, not_in=not_in)
+        expected = [text for text in every if text != known]
+        assert [text for text in found if text.strip("\n")][:90] == expected[:90]
+
+
 def test_characters_that_the_model_does_not_know_make_a_line_another_one(tmp_path: Path) -> None:
     lm, file = of_list(), tmp_path / "lines.txt"
     first = texts_of(lm, 1, 2)
