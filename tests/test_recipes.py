@@ -29,3 +29,15 @@ def test_prose_is_told_from_code(capsys: pytest.CaptureFixture[str]) -> None:
     assert curve.startswith("<svg")
     assert f"AUC {names['auc']:.3f}" in curve
     assert f"AUC {names['auc']:.3f}" in capsys.readouterr().out
+
+
+def test_new_names_fit_a_pattern(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("new-names")
+    assert len(names["names"]) > 3000
+    assert len(names["new"]) == 200
+    assert len(names["fitting"]) == 50
+    tally = names["found"].tally
+    assert 200 <= tally.new <= tally.made < 300
+    assert len(set(names["likeliest"])) == 20
+    assert 0 < len(set(names["likeliest"]) & set(names["names"])) < 20
+    assert "of what was made was new" in capsys.readouterr().out

@@ -189,14 +189,14 @@ def _figures(text: TextScore, symbols: Vocabulary) -> dict[str, Any]:
 def _say_tally(tally: Tally, *, new: bool, distinct: bool) -> None:
     """Say how many samples were thrown away, if some could be."""
     if tally.tried:
-        share = f"{tally.accepted / tally.tried:.2%}"
-        tries = f"{tally.accepted:,} of {tally.tried:,} tries fulfilled the condition ({share})"
-        render.say(tries, style="dim")
+        share = f"{tally.accepted:,} of {tally.tried:,} tries fulfilled the condition"
+        render.say(f"{share} ({tally.accepted / tally.tried:.2%})", style="dim")
     if tally.made:
         shares = [f"{tally.new / tally.made:.1%} were new"] * new
         kept = f"{tally.kept / tally.made:.1%}"
         shares += [f"{kept} new and distinct" if new else f"{kept} were distinct"] * distinct
-        render.say(f"of {tally.made:,} samples, {', '.join(shares)}", style="dim")
+        samples = f"{tally.made:,} sample{'s' * (tally.made > 1)}"
+        render.say(f"of {samples}, {', '.join(shares)}", style="dim")
 
 
 def prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:

@@ -55,7 +55,10 @@ def separators(data: Data) -> str | None:
     text = data.separator or END
     if data.level == "byte":  # which is a character of Latin-1
         text = text.encode(errors="surrogatepass").decode("latin-1")
-    return f"{END}|{NEW_LINE.join(map(re.escape, re.split(NEW_LINE, text)))}"
+    pattern = NEW_LINE.join(map(re.escape, re.split(NEW_LINE, text)))
+    if pattern.endswith(NEW_LINE):  # the next separator may begin with this line end
+        pattern = f"{pattern.removesuffix(NEW_LINE)}(?={NEW_LINE})"
+    return f"{END}|{pattern}"
 
 
 class Documents:
@@ -65,14 +68,14 @@ class Documents:
         pattern = separators(data)
         self.pattern = None if pattern is None else re.compile(pattern)
         self.reach = 4 * len(data.separator or "")  # symbols of an incomplete separator, at most
-        self.held = ""  # read, but perhaps a part of a separator, or left out before one
+        self.held = "\n"  # read, but perhaps a part of a separator, or left out before one
         self.begun = False  # whether a document has begun
 
     def add(self, text: str, *, final: bool = False) -> str:
         """Add a part of the text, or the ``final`` one; return what is certain by now."""
         if self.pattern is None:
             return text
-        *documents, rest = self.pattern.split(self.held + text + END * final)
+        *documents, rest = self.pattern.split(self.held + text + f"\n{END}" * final)
         ended = "".join(map(self._end, documents))
         certain = rest[: max(0, len(rest) - self.reach)].rstrip(BLANKS)
         self.held = rest[len(certain) :]

@@ -308,7 +308,7 @@ const engine = (() => {
       const { separators } = this.spec;
       if (!separators) return text;
       const begin = (part) => part.replace(/^(?:[ \t]*(?:\r\n|\n|\r(?!\n)))+/, "");
-      const parts = text.split(new RegExp(separators));
+      const parts = `\n${text}`.split(new RegExp(separators));
       const rest = begin(parts.pop());
       const whole = parts.map((part) => begin(part.replace(/[ \t\r\n]+$/, "")));
       return whole.filter((part) => part).map((part) => `${part}\x1e`).join("") + rest;

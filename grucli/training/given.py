@@ -40,7 +40,8 @@ class GivenText:
     def in_file(self) -> Iterator[str]:
         """A temporary file that holds the text, in UTF-8."""
         texts = [self.value] if self.kind == "text" else self.value
-        if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        listed = isinstance(texts, Iterable) and getattr(texts, "ndim", 1) == 1
+        if isinstance(texts, str | bytes) or not listed:
             problem = f"must be a list of strings, not {reprlib.repr(texts)}"
             raise ArgumentError(self.kind, f"{problem}; a single one is given as text")
         with TemporaryDirectory(prefix="grucli-", ignore_cleanup_errors=True) as folder:

@@ -202,6 +202,38 @@ def test_a_prompt_file_of_a_list_begins_a_line(grucli: Grucli, line_end: str) ->
     assert "line end" not in whole.err
 
 
+# ---- conditions
+
+
+def test_samples_of_a_list_obey_conditions(grucli: Grucli) -> None:
+    run = trained_on(grucli, write("list.txt", LIST), "--set=data.documents=line", "--steps=30")
+    asked = ["sample", run, "-c", 30, "--seed", 1, "--pattern", "[a-m].*[^e]"]
+    asked += ["--only", "a-z", "--without", "t", "--min-length", 3, "--max-length", 9]
+    for options in ([], ["--prompt", "l"], ["--exact"]):
+        result = grucli(*asked, *options)
+        assert result.code == 0
+        lines = result.out.splitlines()
+        assert len(lines) == 30
+        assert all(re.fullmatch("(?=[^t]*$)[a-m][a-z]*[^e]", line) for line in lines)
+        assert all(3 <= len(line) - ("--prompt" in options) <= 9 for line in lines)
+        made = re.fullmatch(r"30 of (\d+) tries fulfilled the condition \(.*%\)\n", result.err)
+        assert (made is not None) == ("--exact" in options)
+    figures = json.loads(grucli(*asked, "--json").out)["samples"]
+    assert [one["text"] for one in figures] == grucli(*asked).out.splitlines()
+    assert all(one["end_log_prob"] < 0 for one in figures)
+    first = grucli(*asked, "-c", 1).out
+    assert first == grucli(*asked).out.splitlines(keepends=True)[0]
+
+
+def test_a_word_of_running_text_ends_where_the_model_ends_it(grucli: Grucli, trained: Path) -> None:
+    asked = ["sample", trained, "-c", 20, "--seed", 1, "--prompt", "the ", "--separator", "\\n"]
+    lines = grucli(*asked, "--pattern", "[a-z]+").out.splitlines()
+    assert all(re.fullmatch("the [a-z]+", line) for line in lines)
+    assert len({len(line) for line in lines}) > 3
+    lines = grucli(*asked, "--pattern", "[^ ]+", "--stop", " ", "--max-length", 3).out.splitlines()
+    assert all(re.fullmatch("the [^ ]{1,3}", line) for line in lines)
+
+
 # ---- new and distinct samples, beams
 
 
@@ -345,6 +377,13 @@ def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
         (["--top-k", "0"], "--top-k"),
         (["--length", "-1"], "--length"),
         (["--count", "0"], "--count"),
+        (["--pattern", "[a"], "--pattern '[a' is wrong: unterminated character set at position 0"),
+        (["--pattern", "(?=a)b"], "--pattern '(?=a)b' has at position 0 what no automaton can"),
+        (["--pattern", "É+"], "--pattern is fulfilled by no text of the characters that the model"),
+        (["--pattern", "a{9}", "-n", "8"], "the shortest that matches has 9"),
+        (["--only", "[", "--min-length", "-1"], "--min-length must be 0 or above"),
+        (["--max-length", "3", "--min-length", "4"], "--min-length is 4, above the greatest"),
+        (["--exact"], "--exact needs a condition, such as a pattern"),
         (["--unknown", "guess"], "'guess' is not one of 'error', 'skip'"),
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
         (["--prompt-file", "nothing.txt"], "nothing.txt: there is no such file; give a text file"),

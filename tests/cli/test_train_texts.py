@@ -166,12 +166,12 @@ def test_line_ends_can_be_kept(grucli: Grucli) -> None:
     assert "are read as" not in warm.err
 
 
-def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> None:
+def test_a_run_from_before_two_settings_keeps_its_line_ends(grucli: Grucli) -> None:
     write("other.txt", LIST.replace("\n", "\r\n"))
     run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
     file = Run(run).checkpoints.find("last")
     checkpoint = last_checkpoint(run)
-    data = checkpoint.settings.data.model_dump(exclude={"newlines"})
+    data = checkpoint.settings.data.model_dump(exclude={"newlines", "separator"})
 
     def without(self: object, **_: object) -> dict[str, object]:
         return {**flat, "data": data}
@@ -181,7 +181,10 @@ def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> No
         patch.setattr(type(checkpoint.settings), "model_dump", without)
         checkpoints.write(file, checkpoint)
     config = (run / "config.yaml").read_text(encoding="utf-8")
-    (run / "config.yaml").write_text(config.replace("  newlines: keep\n", ""), encoding="utf-8")
+    for line in ("  newlines: keep\n", "  separator: null\n"):
+        assert line in config
+        config = config.replace(line, "")
+    (run / "config.yaml").write_text(config, encoding="utf-8")
     for pointer in ("best", "last"):
         path = run / "checkpoints" / f"{pointer}.json"
         told = json.loads(path.read_text(encoding="utf-8"))

@@ -48,10 +48,13 @@ def mark_of(data: Data) -> str:
 
 def expected(text: str, data: Data) -> str:
     """The same for a whole text, from the rules: each document is without blanks at its ends."""
+    text = f"\n{text}\n"
     if data.documents == "paragraph":
         parts = re.split(r"\x1e|\n(?:[ \t]*\n)+", text)
     else:
-        parts = re.split(f"\x1e|{re.escape(data.separator or chr(0x1E))}", text)
+        mark = data.separator or "\x1e"
+        line_end = "(?=\n)" * mark.endswith("\n")
+        parts = re.split(f"\x1e|{re.escape(mark.removesuffix(chr(10)))}{line_end}", text)
     stripped = (re.sub(r"\A([ \t]*\n)+", "", part.rstrip(" \t\n")) for part in parts)
     return "".join(part + "\x1e" for part in stripped if part)
 
@@ -134,6 +137,11 @@ def test_a_text_that_is_given_ends_only_where_it_says_so() -> None:
     assert as_read("One\r\n \r\nTwo\n", paragraph) == "One\x1eTwo\n"
     assert as_read("\n\nOne\n\n\n", paragraph) == "One\x1e"
     assert as_read("One\n\nTwo", file) == "One\n\nTwo"
+    fortunes = Data(separator="\n%\n")
+    assert as_read("%\nHi\n%\r\n%\n\n%\nthere\n%", fortunes, whole=True) == "Hi\x1ethere\x1e"
+    assert as_read("a\nb\n\n", Data(separator="\n")) == "a\x1eb\x1e"
+    assert as_read(" \n", paragraph) == as_read("", file) == ""
+    assert as_read("  ", file) == "  "
     assert as_read("Hi", Data(separator="<|end|>")) == "Hi"
     assert as_read("é—x", Data(separator="—", level="byte")) == "é\x1ex".encode()
     assert separated("\n\nHi<|end", Data(separator="<|end|>")) == "Hi<|end"

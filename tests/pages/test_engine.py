@@ -119,7 +119,7 @@ def test_a_page_reads_documents_as_the_library_does(kind: dict[str, str], level:
     assert (held["document"], held["level"]) == (data.document, level)
     texts = [
         "one \n \n\n\x1e two\n\n\n", "\n\none\r\n\r\ntwo", "\n", " ", "a\n- é.*\n\n- é.*\r\nb",
-        "\x1e", "- é.", "plain",
+        "\x1e", "- é.*\nc", "  ", "", "plain",
     ]  # fmt: skip
     script = """
         const engine = require(process.argv[1]);

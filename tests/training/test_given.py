@@ -159,6 +159,8 @@ def test_an_error_of_an_iterable_is_its_own() -> None:
         ({"text": b"abc"}, "text is not a string: b'abc'"),
         ({"text": ["abc"]}, "text is not a string: ['abc']"),
         ({"lines": 5}, "lines must be a list of strings, not 5"),
+        ({"texts": np.array("abc")}, "texts must be a list of strings, not array('abc'"),
+        ({"lines": np.array([["abc"]])}, "lines must be a list of strings"),
         ({"lines": "abc"}, "lines must be a list of strings, not 'abc'; a single one is given as"),
         ({"lines": ["a", None]}, "lines number 2 is not a string: None"),
         ({"lines": ["a", "b", float("nan")]}, "lines number 3 is not a string: nan"),
