@@ -79,6 +79,19 @@ def test_samples_of_a_list_are_none_of_its_lines(prompt: str, *, distinct: bool)
     assert made > tally.new >= 20
 
 
+def test_texts_are_searched_across_the_edges_of_their_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lm = of_list()
+    every = texts_of(lm, 300, 3)
+    known = sorted({text for text in every[:40] if text})
+    expected = [text for text in every if text and text not in known]
+    assert expected
+    for chunk in range(1, 9):
+        monkeypatch.setattr(novelty, "CHUNK", chunk)
+        assert texts_of(lm, len(expected), 3, not_in=known) == expected
+
+
 @pytest.mark.parametrize("longest", [2, 3, 4])
 def test_samples_of_running_text_have_no_long_passage_of_it(longest: int) -> None:
     lm, text = make(), "abcd dcba\n a bé cé" + "".join(texts_of(make(), 9, seed=2))
