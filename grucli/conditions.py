@@ -24,7 +24,7 @@ from grucli.errors import ArgumentError
 from grucli.nn.params import Array, Ids
 
 OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  # of ``sample``
-MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, to make an automaton
+MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
 MOST_EARLY = 2**17  # lengths before the least one, at most, if not all are alike
 NEVER = 2**40  # symbols to the end of a text that has no end
 LOWEST = -1e30  # instead of the logit -inf of a symbol that never began a text
@@ -192,7 +192,7 @@ class _Automaton:
         """The terms after a symbol of each class, if there are any."""
         after: dict[int, set[Term]] = {}
         for source, rest in (head for term in terms for head in _heads(term)):
-            self.steps += len(self.matched[source])
+            self.steps += len(self.matched[source]) + len(rest)
             if self.steps > MOST_STEPS:
                 raise ArgumentError("pattern", "needs too large an automaton; make it simpler")
             for class_ in self.matched[source]:
