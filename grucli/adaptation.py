@@ -32,19 +32,12 @@ log = logging.getLogger(__name__)
 
 
 @blas_limited_to(1)
-def adapt(
-    model: Model,
-    ids: Ids,
-    rate: float,
-    decay: float,
-    *,
-    begins: bool = True,
-) -> tuple[Score, Model]:
+def adapt(model: Model, ids: Ids, rate: float, decay: float) -> tuple[Score, Model]:
     """Predict a text, and learn from each segment after its prediction.
 
-    The symbols that are predicted are those of ``evaluate``, whose arguments these are. Each is
-    predicted from all before it; the state is carried through the text. With a rate of 0 the score
-    is that of ``evaluate``, up to rounding. An update whose gradient is not finite is left out.
+    The symbols that are predicted are those of ``evaluate``. Each is predicted from all before it;
+    the state is carried through the text. With a rate of 0 the score is that of ``evaluate``, up to
+    rounding. An update whose gradient is not finite is left out.
 
     Returns:
         The score, and a copy of the model with the weights after the last segment.
@@ -53,7 +46,7 @@ def adapt(
         if not 0 <= value <= 1:
             raise ArgumentError(name, f"must be from 0 to 1, not {value}; 0.001 is usual")
     learner = model.astype(model.params.flat.dtype).on(model.backend)
-    text = Text(ids, model.separator if begins else None)
+    text = Text(ids, model.separator)
     squares, grads = np.zeros_like(learner.params.flat), learner.params.like()
     state, packed = learner.zero_state(1), learner.packed(1)
     workspace, total = learner.workspace(min(SEGMENT, text.predicted), 1), NOTHING

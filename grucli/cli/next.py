@@ -23,8 +23,8 @@ def next(
     """Show the probability of each character after a prompt, the likeliest first.
 
     They are the model's own, at temperature 1. Without a prompt, they are those of the first
-    character: of a line, by a model of a list; by frequency, by another model. A table has 20 rows,
-    unless --top says more.
+    character: of a line or another document, if the model knows such; otherwise by frequency. A
+    table has 20 rows, unless --top says more.
     """
     lm = load(run)
     text = prompt_bytes(prompt, prompt_file, lm.data)

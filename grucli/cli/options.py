@@ -84,19 +84,19 @@ WORDS = {
     "--count -c N": "Number of samples.",
     "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
     "\\\\ are escapes.",
-    "--pattern REGEX": "A regular expression that each sample matches as a whole; of a list, the "
-    "line with its prompt. docs/conditions.md describes all conditions.",
+    "--pattern REGEX": "A regular expression that each sample matches as a whole; of "
+    "documents, such as lines, one with its prompt. docs/conditions.md describes all conditions.",
     "--only SET": 'The only characters of a sample, such as "a-z ".',
     "--without SET": 'Characters that a sample does not have, such as "0-9".',
     "--min-length N": "The least number of characters of a sample.",
     "--max-length N": "The greatest number of characters of a whole sample [--length].",
     "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
     "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
-    "--new": "Make only samples that are not in the training text: of a list, none of its lines; "
+    "--new": "Make only samples that are not in the training text: of documents, none of them; "
     "otherwise, none with more than 30 characters in a row from it.",
     "--not-in FILE": "Make only samples that are not in this text; - reads standard input.",
     "--longest-copy N": "With --new or --not-in: the most characters in a row that a sample may "
-    "copy [30; of a list, any number].",
+    "copy [30; of documents, any number].",
     "--distinct": "Make no sample twice.",
     "--beam K": "Find the K most probable texts by a beam search, and draw none at random.",
     "--separator TEXT": "The text between samples [a line of three dashes; between lines a line "

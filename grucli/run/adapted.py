@@ -48,9 +48,11 @@ def choose_rates(run: Run, judged: str | None = None) -> Rates:
 
 
 def check_new(path: Path) -> None:
-    """Refuse a path at which something exists."""
+    """Refuse a path at which something exists, or no directory can be made."""
     if os.path.lexists(path):
         raise UsageError(f"{path}: exists already; name a new run directory")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: {path.parent} is not a directory that can be written to")
 
 
 def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
@@ -65,19 +67,11 @@ def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
     known = run.info.to_dict()
     known["corpus"] = {**known.get("corpus", {}), "paths": run.paths}
-    info = {"status": ADAPTED, **{key: known[key] for key in KEPT if key in known}}
-    info["adapted"] = origin
+    kept = {key: known[key] for key in KEPT if key in known}
+    info = {"status": ADAPTED, **kept, "adapted": origin}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".adapted-", dir=path.parent) as folder:
-            made = RunWriter.create(
-                Path(folder),
-                "run",
-                checkpoint.settings,
-                {},
-                info | {"adapted": origin},
-                timed=False,
-            )
+            made = RunWriter.create(Path(folder), "run", old.settings, {}, info, timed=False)
             made.checkpoints.save(checkpoint, best=True, keep=0)
             made.release()
             check_new(path)

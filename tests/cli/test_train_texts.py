@@ -467,6 +467,9 @@ def test_documents_score_as_they_are_read(grucli: Grucli) -> None:
     sample = next(s for s in lm.samples(40, 400, seed=1) if s.end_log_prob is not None and s.text)
     nats = -sample.log_probs.sum() - sample.end_log_prob
     assert lm.score_lines([sample.text])[0] == pytest.approx(nats, rel=1e-4)
+    assert lm.score_lines([f"\n{sample.text} \n"])[0] == pytest.approx(nats, rel=1e-4)
+    others = lm.samples(5, 400, seed=1, not_in=f"{sample.text}\n\nnight\n")
+    assert sample.text not in [other.text for other in others]
     two = lm.score_lines(["night\r\n\r\n\nstone"])[0]
     assert two == pytest.approx(lm.score_lines(["night", "stone"]).sum(), rel=1e-5)
     write("two.txt", "\nnight\n\nstone\n")
