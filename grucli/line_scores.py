@@ -209,7 +209,7 @@ def line_scores(
     """The score of each line by the first model, beside the others, which read it alike."""
     priors = np.array([1.0] * len(readers) if prior is None else prior, np.float64)
     if len(priors) != len(readers) or not (np.isfinite(priors) & (priors > 0)).all():
-        raise ArgumentError("prior", f"needs {len(readers)} positive numbers: one for each model")
+        raise ArgumentError("prior", f"takes a positive number for each model, so {len(readers)}")
     _check_comparable(readers)
     return chain.from_iterable(
         _score(readers, unknown, np.log(priors / priors.sum()), name, *portion)

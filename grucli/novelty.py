@@ -204,7 +204,8 @@ class ChosenSamples(Samples):
             if tally.made == last + IN_A_ROW:
                 raise RunError(
                     f"{tally.kept:,} of {self.count:,} samples were found, and none of the next "
-                    f"{IN_A_ROW:,} could be taken: raise the temperature, or ask for fewer samples"
+                    f"{IN_A_ROW:,} could be taken: raise the temperature, or ask for fewer or "
+                    "for shorter samples"
                 )
 
     def _judged(self) -> Iterator[tuple[Sample, bool]]:

@@ -177,7 +177,7 @@ def test_models_of_other_symbols_cannot_be_compared(other: LanguageModel) -> Non
 
 @pytest.mark.parametrize("prior", [[], [1.0], [1.0, 0.0], [1.0, -1.0], [1.0, math.inf], [1, 1, 1]])
 def test_a_prior_is_a_positive_number_for_each_model(prior: list[float]) -> None:
-    with pytest.raises(ArgumentError, match="prior needs 2 positive numbers"):
+    with pytest.raises(ArgumentError, match="prior takes a positive number for each model, so 2"):
         make().line_scores(["a"], against=[make()], prior=prior)
 
 

@@ -205,7 +205,7 @@ def test_bad_input(grucli: Grucli, trained: Path, other: Path, byte_run: Path) -
         (["half.gz"], "not a complete gzip file"),
         (["-", "-"], "named twice"),
         (["text.txt", "--sort=ratio"], "--sort ratio needs another model; name it with --against"),
-        (["text.txt", "--prior=1,2"], "--prior needs 1 positive numbers"),
+        (["text.txt", "--prior=1,2"], "--prior takes a positive number for each model, so 1"),
         (["text.txt", "--prior=x"], "--prior must be numbers and commas, not x"),
         (["text.txt", "--top=0"], "--top"),
         (["text.txt", "--set=model.hidden=3"], "--set takes data.encoding only"),
