@@ -39,8 +39,7 @@ def train_events(
         sources: files and directories, read as one text; a resumed run reads its own text.
         text: a string to train on instead of files. The run directory keeps it, as ``corpus.txt``.
         lines: its lines, from any iterable of strings; each is a document.
-        texts: its documents, from any iterable of strings. Settings of ``data.documents`` or
-            ``data.separator`` have priority over both.
+        texts: its documents, in the same way; ``settings`` may ask for documents of another kind.
         minutes: the training budget as time, in minutes.
         epochs: the training budget as passes over the text.
         steps: the training budget as a number of updates.
