@@ -213,7 +213,7 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
 def _judge(run: Run, text: Corpus) -> Outcome:
     checkpoint = run.checkpoint
     settings, best_step = checkpoint.settings, checkpoint.progress.step
-    model, splits = checkpoint.model, checkpoint.splits(text.ids)
+    model, splits = checkpoint.model, checkpoint.splits(text)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]

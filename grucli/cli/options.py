@@ -53,6 +53,9 @@ WORDS = {
     # training
     "--config -c FILE": "A settings file in YAML.",
     "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512.",
+    "--val FILE": "Validate on this text instead of a part of the corpus; can be repeated. With "
+    "--unknown skip, characters that the corpus lacks are left out.",
+    "--test FILE": "A text for eval --split test, in the same way.",
     "--seed N": "The random seed; equal seeds give equal results.",
     "--steps N": "Training budget in updates.",
     "--epochs X": "Training budget in passes over the text.",

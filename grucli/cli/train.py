@@ -30,6 +30,8 @@ def train(
     corpus: list[str] | None = None,
     config: Path | None = None,
     sets: list[str] | None = None,
+    val: list[str] | None = None,
+    test: list[str] | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,
     seed: int | None = None,
@@ -50,6 +52,7 @@ def train(
     Settings come from --config; --set and the flags override them. --print-config shows all
     settings.
     """
+    texts = TrainOptions(val=val, test=test)
     budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
     run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume, mpi=mpi)
     weights = TrainOptions(
@@ -61,7 +64,7 @@ def train(
         if ranks.rank:
             take_part(ranks)
             return
-        asked = request(corpus, sets, budget | run | weights)
+        asked = request(corpus, sets, texts | budget | run | weights)
         if print_config:
             _print_config(asked, ranks)
         else:

@@ -54,7 +54,7 @@ def conclude_run(
     run = Run(path)
     last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
-    splits = last.splits((run.text if text is None else text).ids)
+    splits = last.splits(run.text if text is None else text)
     copied = words = None
     if settings.sample.length:
         copied, words = _examine_sample(best, settings.train.seed, splits, stop)

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from grucli.data import corpus
 from grucli.data.corpus import Corpus, read
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
-from grucli.training import preparation
 from tests.cli.helpers import (
     LINK,
     LIST,
@@ -204,10 +204,10 @@ def test_what_was_read_is_compared_on_resume(
     assert "loss" in grucli("train", "--resume", run, "--steps=4").err
 
     def read_less(*given: Any) -> Corpus:
-        corpus = read(*given)
-        return replace(corpus, text_id=replace(corpus.text_id, chars=corpus.text_id.chars - 1))
+        text = read(*given)
+        return replace(text, text_id=replace(text.text_id, chars=text.text_id.chars - 1))
 
-    monkeypatch.setattr(preparation, "read_corpus", read_less)
+    monkeypatch.setattr(corpus, "read", read_less)
     refused = grucli("train", "--resume", run, "--steps=6")
     assert refused.code == 2
     assert "the corpus has changed since the run began" in refused.err
