@@ -30,6 +30,7 @@ def train(
     corpus: list[str] | None = None,
     config: Path | None = None,
     sets: list[str] | None = None,
+    own_cell: str | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,
     seed: int | None = None,
@@ -61,7 +62,7 @@ def train(
         if ranks.rank:
             take_part(ranks)
             return
-        asked = request(corpus, sets, budget | run | weights)
+        asked = request(corpus, sets, budget | run | weights, own_cell)
         if print_config:
             _print_config(asked, ranks)
         else:
