@@ -57,3 +57,12 @@ def test_how_guessable_a_string_is() -> None:
     assert 1e5 < np.median(held) < 1e12
     assert np.median(known) < 100 * np.median(held)
     assert Path("guesses.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_odd_lines_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("odd-lines")
+    assert len(names["odd"]) == len(names["lines"]) // 100 > 30
+    assert 0.9 < names["auc"] < 1
+    assert names["found"][len(names["lines"]) // 50] > 0.4
+    assert Path("odd-lines.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert f"AUC {names['auc']:.3f}" in capsys.readouterr().out

@@ -182,6 +182,7 @@ def test_a_sample_without_end_can_be_stopped_and_takes_no_memory(model: Model) -
         asked.append(None)
         return len(asked) == 300
 
+    samples_of(model, NO_PROMPT, length=9, sampler=Sampler(), seed=1).ids()  # loads compiled code
     tracemalloc.start()
     with pytest.raises(Stopped):
         samples_of(model, NO_PROMPT, length=10**18, sampler=Sampler(), seed=1).ids(stop)
