@@ -5,6 +5,7 @@ flags. The sentence under a field is its help in ``--print-config`` and in every
 """
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -292,8 +293,17 @@ def without_former(values: Mapping[str, Any], section: str = "") -> Values:
     return {key: one for key, one in values.items() if (section + key, one) not in FORMER}
 
 
+def shipped() -> dict[str, Path]:
+    """The settings files that come with grucli, by name: tiny, small, medium and large."""
+    package = Path(__file__).parent  # an editable installation has them beside it
+    folders = (package / "configs", package.parent / "configs")
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
 def read_file(path: Path) -> Values:
-    """Read the settings in a YAML file, by dotted key."""
+    """Read the settings in a YAML file, or in a shipped one of that name, by dotted key."""
+    if not os.path.lexists(path):
+        path = shipped().get(str(path), path)
     try:
         loaded = load(_read(path))
     except YamlError as error:
@@ -322,7 +332,10 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot read the settings file: {error.strerror}") from None
+        known = f"; {', '.join(shipped())} come with grucli" if "." not in path.name else ""
+        raise SettingsError(
+            f"{path}: cannot read the settings file: {error.strerror}{known}"
+        ) from None
     if len(raw) > LARGEST_FILE:
         raise SettingsError(
             f"{path}: larger than {LARGEST_FILE // 1024} KiB; this is not a settings file"

@@ -6,7 +6,7 @@ on the texts alone, so the number of threads does not change the result.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise, starmap
@@ -181,7 +181,7 @@ def _read(
         return read_some()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for thread in [pool.submit(read_some) for _ in range(threads)]:
+            for thread in as_completed([pool.submit(read_some) for _ in range(threads)]):
                 thread.result()
         finally:
             ended.set()  # there was an error, or Ctrl-C

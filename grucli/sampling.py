@@ -1,7 +1,6 @@
 """Samples of a model: several at a time as one batch, as ids and as texts."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -224,7 +223,7 @@ class StopFilter:
     """Passes a text on up to the first of some stop texts, and leaves that one out."""
 
     def __init__(self, stops: Sequence[bytes]) -> None:
-        self.stops, self.pattern = stops, re.compile(b"|".join(map(re.escape, stops)))
+        self.stops = stops
         self.held = b""  # text that may turn out to be the start of a stop text
         self.stopped = False
 
@@ -235,9 +234,10 @@ class StopFilter:
         if self.stopped:
             return b""
         self.held += piece
-        if first := self.pattern.search(self.held):
+        found = [(at + len(one), at) for one in self.stops if (at := self.held.find(one)) >= 0]
+        if found:  # the first to end, and of those that end there the longest
             self.stopped = True
-            return self._pass_on(first.start())
+            return self._pass_on(min(found)[1])
         return self._pass_on(len(self.held) - self._undecided())
 
     def end(self) -> bytes:

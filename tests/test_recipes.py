@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.test_library_docs import snippets
@@ -41,3 +42,27 @@ def test_new_names_fit_a_pattern(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(set(names["likeliest"])) == 20
     assert 0 < len(set(names["likeliest"]) & set(names["names"])) < 20
     assert "of what was made was new" in capsys.readouterr().out
+
+
+def test_how_guessable_a_string_is() -> None:
+    names = run("guessable")
+    name, read, *_, random = names["guesses"](names["strings"])
+    assert 1 <= name < 1000
+    assert name < read < 1e5
+    assert random > 1e9
+    bits = names["bits"]
+    assert (names["guesses"](names["strings"]) < 2**bits).all()
+    held, known = (curve.x for curve in names["curves"])
+    assert len(held) == len(known) == 500
+    assert 1e5 < np.median(held) < 1e12
+    assert np.median(known) < 100 * np.median(held)
+    assert Path("guesses.svg").read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_odd_lines_are_found(capsys: pytest.CaptureFixture[str]) -> None:
+    names = run("odd-lines")
+    assert len(names["odd"]) == len(names["lines"]) // 100 > 30
+    assert 0.9 < names["auc"] < 1
+    assert names["found"][len(names["lines"]) // 50] > 0.4
+    assert Path("odd-lines.svg").read_text(encoding="utf-8").startswith("<svg")
+    assert f"AUC {names['auc']:.3f}" in capsys.readouterr().out

@@ -52,7 +52,7 @@ WORDS = {
     "the text.",
     "--length -n N": "Number of characters.",
     # training
-    "--config -c FILE": "A settings file in YAML.",
+    "--config -c FILE": "A settings file in YAML; tiny, small, medium and large come with grucli.",
     "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512.",
     "--seed N": "The random seed; equal seeds give equal results.",
     "--steps N": "Training budget in updates.",

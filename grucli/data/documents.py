@@ -13,7 +13,8 @@ LINE_END = 0x0A  # the character, or the byte, that ends a line
 RECORD_SEPARATOR = 0x1E  # the character, or the byte, that ends any other document
 END = chr(RECORD_SEPARATOR)
 BLANKS = " \t\r\n"
-NEW_LINE = r"(?:\r\n|\n|\r(?!\n))"
+LINE_ENDS = (r"\r\n", r"\n", r"\r(?!\n)")
+NEW_LINE = f"(?:{'|'.join(LINE_ENDS)})"
 EMPTY_LINES = rf"(?:[ \t]*{NEW_LINE})+"
 
 
@@ -38,10 +39,8 @@ def shown(text: bytes, data: Data) -> bytes:
 
 def open_ended(text: bytes, data: Data) -> bytes:
     """The text of a file without the end of its last document, which a sample then continues."""
-    if data.document is None:
-        return text
-    if end_of(data) == LINE_END:
-        return text.removesuffix(b"\n").removesuffix(b"\r")
+    if end_of(data) != RECORD_SEPARATOR:
+        return text.removesuffix(b"\n").removesuffix(b"\r") if data.document else text
     blanks, separator = f"{BLANKS}{END}".encode(), (data.separator or "").strip(BLANKS).encode()
     return text.rstrip(blanks).removesuffix(separator).rstrip(blanks)
 
@@ -50,15 +49,16 @@ def separators(data: Data) -> str | None:
     """A regular expression for what separates documents; None if no U+001E ends them."""
     if end_of(data) != RECORD_SEPARATOR:
         return None
-    if data.documents == "paragraph":
-        return rf"{END}|{NEW_LINE}[ \t]*{NEW_LINE}"
     text = data.separator or END
     if data.level == "byte":  # which is a character of Latin-1
         text = text.encode(errors="surrogatepass").decode("latin-1")
     pattern = NEW_LINE.join(map(re.escape, re.split(NEW_LINE, text)))
     if pattern.endswith(NEW_LINE):  # the next separator may begin with this line end
         pattern = f"{pattern.removesuffix(NEW_LINE)}(?={NEW_LINE})"
-    return f"{END}|{pattern}"
+    if data.documents == "paragraph":
+        pattern = rf"{NEW_LINE}[ \t]*{NEW_LINE}"
+    first = LINE_ENDS if pattern.startswith(NEW_LINE) else (NEW_LINE,)  # found faster
+    return "|".join([END, *(pattern.replace(NEW_LINE, one, 1) for one in first)])
 
 
 class Documents:
