@@ -53,9 +53,8 @@ def train(
     """
     budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
     run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume, mpi=mpi)
-    weights = TrainOptions(
-        init_from=init_from, unknown=unknown, extend_vocabulary=extend_vocabulary
-    )
+    weights = TrainOptions(init_from=init_from, unknown=unknown)
+    weights["extend_vocabulary"] = extend_vocabulary
     if not mpi:
         refuse_equal_runs()
     with joined(mpi) as ranks:
