@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -51,28 +51,9 @@ COMMANDS = {
 
 @cache
 def load_command(name: str) -> Any:
-    command = _made(getattr(import_module(f"grucli.cli.{name}"), name))
-    names = {parameter.name for parameter in command.params}
-    if names & options.OF_CELLS and "own_cell" not in names:
-        command.params.append(_cell_file())
-    return command
-
-
-def _made(function: Callable[..., None]) -> Any:
     only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    only.command(function.__name__)(options.described(function))
+    only.command(name)(options.described(getattr(import_module(f"grucli.cli.{name}"), name)))
     return typer.main.get_command(only)
-
-
-@cache
-def _cell_file() -> Any:
-    """The option of commands that need a cell, but not its name."""
-
-    def alone(own_cell: str | None = None) -> None: ...
-
-    (option,) = _made(alone).params
-    option.expose_value = False
-    return option
 
 
 class _Commands(TyperGroup):

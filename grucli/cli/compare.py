@@ -32,6 +32,7 @@ LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
 def compare(
     compared: list[str] | None = None,
     cells: str | None = None,
+    own_cell: str | None = None,
     match: Literal["width", "params"] = "width",
     seeds: int | None = None,
     config: Path | None = None,

@@ -24,6 +24,7 @@ FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 def eval(
     run: Path,
+    own_cell: str | None = None,
     files: list[str] | None = None,
     split: str | None = None,
     unknown: UnknownInScore = "error",

@@ -31,6 +31,7 @@ ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def score(
     run: Path,
+    own_cell: str | None = None,
     files: list[str] | None = None,
     against: list[Path] | None = None,
     prior: str | None = None,
