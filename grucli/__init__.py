@@ -6,10 +6,11 @@ The names in ``__all__`` are loaded when they are first used, so that ``import g
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["load", "page", "runs", "sweep", "train", "train_events"]
+__all__ = ["load", "load_cell", "page", "runs", "sweep", "train", "train_events"]
 
 MODULES = {
     "load": "grucli.run.run",
+    "load_cell": "grucli.nn.cells.from_file",
     "page": "grucli.pages.build",
     "runs": "grucli.run.run",
     "sweep": "grucli.sweeps.api",
@@ -19,6 +20,7 @@ MODULES = {
 """Where the public names are defined."""
 
 if TYPE_CHECKING:
+    from grucli.nn.cells.from_file import load_cell
     from grucli.pages.build import page
     from grucli.run.run import load, runs
     from grucli.sweeps.api import sweep
