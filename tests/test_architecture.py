@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1] / "grucli"
 LAYERS = (
     {"cli"},
+    {"exchange"},
     {"pages"},
     {"sweeps"},
     {"analysis"},
@@ -37,7 +38,7 @@ because they know the names of its cells."""
 BELOW_NN = {"errors", "threads"}
 """What nn/ may import of grucli besides itself."""
 
-HEAVY = {"torch", "pandas", "optuna", "sqlalchemy"}
+HEAVY = {"torch", "keras", "onnx", "onnxruntime", "tensorboard", "pandas", "optuna", "sqlalchemy"}
 WITH_OPTUNA = {"sweeps." + name for name in ("space", "storage", "study", "claims", "worker")}
 """Modules that import Optuna at once, so that all others import them inside of functions."""
 

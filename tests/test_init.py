@@ -9,7 +9,8 @@ import grucli as library
 
 
 def test_the_public_names_are_these() -> None:
-    assert library.__all__ == ["load", "page", "runs", "sweep", "train", "train_events"]
+    names = ["export", "import_model", "load", "page", "runs", "sweep", "train", "train_events"]
+    assert library.__all__ == names
     assert set(library.__all__) <= set(dir(library))
 
 

@@ -12,9 +12,10 @@ from grucli.data.vocabulary import UnknownInScore, Vocabulary
 from grucli.errors import UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
-from grucli.run.adapted import Rates, check_new, choose_rates, save
+from grucli.run.adapted import Rates, choose_rates, save
 from grucli.run.records import ADAPTED
 from grucli.run.run import Run
+from grucli.run.writer import check_new
 from grucli.training.advice import about_files
 
 LABELS = {"context": "context {length}", "adapted": "adapted"}

@@ -1,22 +1,20 @@
 """Dynamic evaluation of a run: the choice of its rates, and a run with the adapted weights."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from grucli.adaptation import DECAY, RATE, choose
-from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.errors import CheckpointError, CorpusError
 from grucli.files import sha256
 from grucli.language_model import Adapted
 from grucli.nn.optim import Moments
 from grucli.run.checkpoint import Progress
 from grucli.run.records import ADAPTED
 from grucli.run.run import Run
-from grucli.run.writer import RunWriter
+from grucli.run.writer import write_run
 
 CHARS = 2**14  # symbols on which the rate and the decay are chosen
 KEPT = ("versions", "corpus", "parameters", "model", "dropout")  # facts of the trained run
@@ -47,12 +45,6 @@ def choose_rates(run: Run, judged: str | None = None) -> Rates:
     return Rates(*choose(run.lm.model, ids), part.format(len(ids), run.noun))
 
 
-def check_new(path: Path) -> None:
-    """Refuse a path at which something exists."""
-    if os.path.lexists(path):
-        raise UsageError(f"{path}: exists already; name a new run directory")
-
-
 def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     """Write a run with the adapted weights, completely or not at all; ``facts`` go to run.json.
 
@@ -66,20 +58,4 @@ def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     known = run.info.to_dict()
     info = {"status": ADAPTED, **{key: known[key] for key in KEPT if key in known}}
     info["adapted"] = origin
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(prefix=".adapted-", dir=path.parent) as folder:
-            made = RunWriter.create(
-                Path(folder),
-                "run",
-                checkpoint.settings,
-                {},
-                info | {"adapted": origin},
-                timed=False,
-            )
-            made.checkpoints.save(checkpoint, best=True, keep=0)
-            made.release()
-            check_new(path)
-            made.path.rename(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_run(path, checkpoint, info)
