@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from grucli.data.cache import check_file
 from grucli.errors import ArgumentError
 from grucli.evaluation import NOTHING, Score, Text
 from grucli.nn.model import Model
@@ -24,7 +25,6 @@ SEGMENT = 32  # symbols that are predicted with the same weights
 TIMED = 300  # segments after which the remaining time is told
 CLIP = 2.0  # maximum norm of a gradient; few are above it
 RATE, DECAY = 1e-3, 2e-3  # good for the models and texts of docs/benchmarks.md
-
 FURTHEST = 3  # times that the rate is halved or doubled, at most
 DECAYS = (0.0, 1e-2)  # what is tried besides ``DECAY``
 
@@ -32,19 +32,12 @@ log = logging.getLogger(__name__)
 
 
 @blas_limited_to(1)
-def adapt(
-    model: Model,
-    ids: Ids,
-    rate: float,
-    decay: float,
-    *,
-    begins: bool = True,
-) -> tuple[Score, Model]:
+def adapt(model: Model, ids: Ids, rate: float, decay: float) -> tuple[Score, Model]:
     """Predict a text, and learn from each segment after its prediction.
 
-    The symbols that are predicted are those of ``evaluate``, whose arguments these are. Each is
-    predicted from all before it; the state is carried through the text. With a rate of 0 the score
-    is that of ``evaluate``, up to rounding. An update whose gradient is not finite is left out.
+    The symbols that are predicted are those of ``evaluate``. Each is predicted from all before it;
+    the state is carried through the text. With a rate of 0 the score is that of ``evaluate``, up to
+    rounding. An update whose gradient is not finite is left out.
 
     Returns:
         The score, and a copy of the model with the weights after the last segment.
@@ -53,8 +46,9 @@ def adapt(
         if not 0 <= value <= 1:
             raise ArgumentError(name, f"must be from 0 to 1, not {value}; 0.001 is usual")
     learner = model.astype(model.params.flat.dtype).on(model.backend)
-    text = Text(ids, model.separator if begins else None)
-    squares, grads = np.zeros_like(learner.params.flat), learner.params.like()
+    text = Text(ids, model.separator)
+    trained, flat, grads = model.params.flat, learner.params.flat, learner.params.like()
+    squares = np.zeros_like(flat)
     state, packed = learner.zero_state(1), learner.packed(1)
     workspace, total = learner.workspace(min(SEGMENT, text.predicted), 1), NOTHING
     began = time.perf_counter()
@@ -62,17 +56,16 @@ def adapt(
         if number == TIMED:
             left = (time.perf_counter() - began) * (text.predicted / lo - 1)
             log.log(logging.INFO if left > 10 else logging.DEBUG, "about %.0f s to go", left)
+        check_file(text.ids)
         read = text.at(np.arange(lo, min(lo + SEGMENT, text.predicted) + 1))[:, None]
         x, targets = read[:-1], read[1:]
         segment = x, targets, state, workspace.first(len(x))
         log_probs, correct, after = learner.score(*segment, packed)
-        nats = -float(log_probs.sum(dtype=np.float64))
-        total += Score(len(x), nats, int(correct.sum()))
+        total += Score(len(x), -float(log_probs.sum(dtype=np.float64)), int(correct.sum()))
         with np.errstate(all="ignore"):  # a rate that is too high
             learner.loss_and_gradients(*segment, grads, scale=1 / len(x), packed=packed)
             norm = clip_(grads.flat, CLIP)
         if math.isfinite(norm) and rate:
-            flat, trained = learner.params.flat, model.params.flat
             follow_(flat, grads.flat, squares, trained, step=number, rate=rate, decay=decay)
             packed.update()
         state = after

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError
 from grucli.nn.functional import log_softmax
 from grucli.nn.params import Array
@@ -30,60 +31,66 @@ class Beam(TextScore):
     ended: bool = False  # by a stop text or by the end of the document; or it has the full length
 
 
-class _Step(NamedTuple):
-    """What was kept at a step: K texts, of which some may be impossible."""
+class _Kept(NamedTuple):
+    """The texts of one length that may go on; impossible ones have a log probability of -inf."""
 
-    parents: Ids  # numbers of the texts that they continue, among those of the step before, (K,)
-    ids: Ids  # (K,)
-    log_probs: Array  # (K,)
+    vocabulary: Vocabulary
+    totals: Array  # their log probabilities, (K,)
+    ids: Ids  # (K, T)
+    log_probs: npt.NDArray[np.float64]  # of each symbol, (K, T)
 
+    def beam(self, row: int, log_prob: float, cut: int | None = None) -> Beam:
+        """One of the texts; one that has ended is ``cut`` before the stop text."""
+        data = self.vocabulary.decode(self.ids[row, :cut])
+        symbols = data if self.vocabulary.level == "byte" else data.decode()
+        return Beam(symbols, self.log_probs[row, :cut], 0, log_prob, cut is not None)
 
-class _Found(NamedTuple):
-    """A text: the first ``steps`` symbols of text number ``row``, without the ``cut`` last ones."""
-
-    log_prob: float
-    steps: int
-    row: int
-    cut: int = 0
-    ended: bool = False
+    def end_(self, stop: Ids, sums: Array, least: float) -> list[Beam]:
+        """The texts that a stop text ends now, if likelier than ``least``; they do not go on."""
+        before, last = stop[:-1], stop[-1]
+        if (cut := self.ids.shape[1] - len(before)) < 0:
+            return []
+        (rows,) = np.nonzero((self.ids[:, cut:] == before).all(axis=1))
+        totals, sums[rows, last] = sums[rows, last].tolist(), -np.inf
+        return [
+            self.beam(row, total, cut)
+            for row, total in zip(rows.tolist(), totals, strict=True)
+            if total > least
+        ]
 
 
 @blas_limited_to(1)
 def search(samples: Samples) -> list[Beam]:
     """The ``samples.count`` likeliest texts found, best first; nothing is drawn at random."""
-    K, length, never = samples.count, samples.length, samples.sampler.never
-    if K * length > HELD:
-        raise ArgumentError(
-            "length", f"must be at most {HELD // K:,} for {K:,} beams, not {length}"
-        )
-    stops, history, ended = _stops(samples), list[_Step](), list[_Found]()
+    K, never, stops, ended = samples.count, samples.sampler.never, _stops(samples), list[Beam]()
+    if K * samples.length > HELD:
+        raise ArgumentError("length", f"must be at most {HELD // K:,} for {K:,} beams")
     logits, state = samples.start()
     stepper = Stepper(samples.model.plain(), K)
     logits, stepper.state = np.repeat(logits, K, axis=0), np.repeat(state, K, axis=1)
-    totals = np.where(np.arange(K) == 0, 0.0, -np.inf)  # impossible texts have -inf
-    tails = np.full((K, max(map(len, stops), default=1) - 1), -1)
-    for step in range(length):
+    totals = np.where(np.arange(K) == 0, 0.0, -np.inf)
+    kept = _Kept(samples.vocabulary, totals, np.empty((K, 0), np.intp), np.empty((K, 0)))
+    for _ in range(samples.length):
         log_probs = log_softmax(logits.astype(np.float64))
         if never is not None:
             log_probs[:, never] = -np.inf
-        sums = totals[:, None] + log_probs
-        for stop in stops:
-            ended += _take_ended_(sums, tails, stop, step)
-        ended = sorted(ended, key=lambda found: -found.log_prob)[:K]
-        best = _best(sums.ravel(), K)
-        if len(ended) == K and len(best):  # longer texts are less probable
-            best = best[sums.ravel()[best] > ended[-1].log_prob]
-        totals = np.append(sums.ravel()[best], np.full(K - len(best), -np.inf))
-        if not len(best):
+        sums = kept.totals[:, None] + log_probs
+        least = _least(ended, K)
+        ended = _best(ended + [one for stop in stops for one in kept.end_(stop, sums, least)], K)
+        sums[sums <= _least(ended, K)] = -np.inf  # what is longer is not likelier
+        parents, ids = np.divmod(_highest(sums.ravel(), K), sums.shape[1])
+        kept = _Kept(
+            samples.vocabulary,
+            sums[parents, ids],
+            np.column_stack([kept.ids[parents], ids]),
+            np.column_stack([kept.log_probs[parents], log_probs[parents, ids]]),
+        )
+        if kept.totals[0] == -np.inf:
             break
-        parents, ids = np.divmod(np.append(best, np.zeros(K - len(best), np.intp)), sums.shape[1])
-        history.append(_Step(parents, ids, log_probs[parents, ids]))
         stepper.state = stepper.state[:, parents]
         logits = stepper.step(ids)
-        tails = np.column_stack([tails[parents], ids])[:, 1:]
-    whole = [_Found(float(totals[row]), length, row) for row in _best(totals, K).tolist()]
-    found = sorted(ended + whole, key=lambda found: -found.log_prob)[:K]
-    return [_beam(samples, one, history) for one in found]
+    whole = [kept.beam(row, total) for row, total in enumerate(kept.totals.tolist())]
+    return _best([one for one in ended + whole if one.log_prob > -np.inf], K)
 
 
 def _stops(samples: Samples) -> list[Ids]:
@@ -93,30 +100,17 @@ def _stops(samples: Samples) -> list[Ids]:
     return [stop for stop in stops if stop.min() >= 0]
 
 
-def _take_ended_(sums: Array, tails: Ids, stop: Ids, step: int) -> list[_Found]:
-    """The texts that a stop text ends now; they are not continued: their ``sums`` become -inf."""
-    before, last = len(stop) - 1, stop[-1]
-    ends = (tails[:, tails.shape[1] - before :] == stop[:-1]).all(axis=1)
-    rows = np.flatnonzero(ends & (sums[:, last] > -np.inf))
-    found = [_Found(float(sums[row, last]), step, row, before, ended=True) for row in rows.tolist()]
-    sums[rows, last] = -np.inf
-    return found
+def _best(beams: Sequence[Beam], count: int) -> list[Beam]:
+    return sorted(beams, key=lambda beam: -beam.log_prob)[:count]
 
 
-def _best(numbers: Array, count: int) -> Ids:
-    """The places of the highest numbers above -inf, best first; of equal ones, the first."""
-    least = np.partition(numbers, -count)[-count] if count < len(numbers) else -np.inf
-    places = np.flatnonzero((numbers >= least) & (numbers > -np.inf))
+def _least(ended: Sequence[Beam], count: int) -> float:
+    """The log probability that a text must exceed to be among the best."""
+    return ended[count - 1].log_prob if len(ended) >= count else -np.inf
+
+
+def _highest(numbers: Array, count: int) -> Ids:
+    """The places of the highest numbers, (count,), the highest first; of equal ones, the first."""
+    least = np.partition(numbers, -count)[-count]
+    (places,) = np.nonzero(numbers >= least)
     return places[np.argsort(-numbers[places], kind="stable")][:count]
-
-
-def _beam(samples: Samples, found: _Found, history: Sequence[_Step]) -> Beam:
-    ids, log_probs, row = list[int](), list[float](), found.row
-    for step in reversed(history[: found.steps]):
-        ids.append(int(step.ids[row]))
-        log_probs.append(float(step.log_probs[row]))
-        row = int(step.parents[row])
-    ids, log_probs = ids[found.cut :][::-1], log_probs[found.cut :][::-1]
-    data = samples.vocabulary.decode(np.array(ids, np.intp))
-    symbols = data if samples.vocabulary.level == "byte" else data.decode()
-    return Beam(symbols, np.array(log_probs), 0, found.log_prob, found.ended)

@@ -24,8 +24,8 @@ from grucli.errors import ArgumentError
 from grucli.nn.params import Array, Ids
 
 OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  # of ``sample``
-MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, to make an automaton
-MOST_ROWS = 2**28  # states of an automaton times lengths that are too short, at most
+MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
+MOST_EARLY = 2**17  # lengths before the least one, at most, if not all are alike
 NEVER = 2**40  # symbols to the end of a text that has no end
 LOWEST = -1e30  # instead of the logit -inf of a symbol that never began a text
 ENDED, FAILED = -1, -2  # instead of ids, after the end of a sample
@@ -192,7 +192,7 @@ class _Automaton:
         """The terms after a symbol of each class, if there are any."""
         after: dict[int, set[Term]] = {}
         for source, rest in (head for term in terms for head in _heads(term)):
-            self.steps += len(self.matched[source])
+            self.steps += len(self.matched[source]) + len(rest)
             if self.steps > MOST_STEPS:
                 raise ArgumentError("pattern", "needs too large an automaton; make it simpler")
             for class_ in self.matched[source]:
@@ -269,23 +269,29 @@ class Condition:
         return np.minimum(new, NEVER)
 
     @cached_property
+    def late(self) -> int:
+        """Symbols after which no end comes too early."""
+        return self.least + self.length - self.most
+
+    @cached_property
     def early(self) -> Sequence[Bools]:
-        """The states that lead to a match while a text may be too short to end, each (S,)."""
-        late = self.least + self.length - self.most
-        rows: list[Bools] = [self.shortest + late <= self.most]
-        for t in range(late - 1, -1, -1):
+        """What is ``possible`` after ``late`` symbols, and after 1, 2, ... fewer."""
+        rows: list[Bools] = [self.shortest + self.late <= self.most]
+        for t in range(self.late - 1, -1, -1):
             length = t - self.tails
             ends = (self.tails >= 0) & (length >= self.least) & (length <= self.most)
             rows.append(ends | rows[-1][self.after].any(axis=1))
             if t < self.least and np.array_equal(rows[-1], rows[-2]):
-                return [rows[-1]] * t + rows[:0:-1]  # nothing changes before
-            if len(rows) * len(self.tails) > MOST_ROWS:
+                break  # so are all others
+            if len(rows) > MOST_EARLY:
                 raise ArgumentError("min_length", "is too large for this pattern")
-        return rows[:0:-1]
+        return rows
 
     def possible(self, t: int) -> Bools:
         """The states that lead to a match after t symbols, (S,)."""
-        return self.early[t] if t < len(self.early) else self.shortest + t <= self.most
+        if t < self.late:
+            return self.early[min(self.late - t, len(self.early) - 1)]
+        return self.shortest + t <= self.most
 
 
 class Walk:
@@ -334,7 +340,7 @@ def condition(
 
     ``before`` are the symbols of a document so far, (N,), which belong to its text.
     """
-    given = [name for name in OPTIONS if asked[name] not in (None, False)]
+    given = [name for name in OPTIONS if asked[name] is not None and asked[name] is not False]
     if not given:
         return None
     if given == ["exact"]:
@@ -378,20 +384,23 @@ def _lengths(asked: Mapping[str, Any], length: int) -> tuple[int, int]:
 def _in_set(name: str, listed: str, level: str, symbols: Ids) -> Bools:
     """Which symbols ``only`` or ``without`` some characters leaves."""
     start = ("[^" if name == "without" else "[") + "\\" * listed.startswith("^")
-    parser = _Parser(name, f"{start}{listed}]", level)
-    token = TOKEN.fullmatch(parser.source)
-    if token is None or token.lastgroup != "set":
+    source = f"{start}{listed}]"
+    token = TOKEN.fullmatch(source)
+    if not listed or token is None or token.lastgroup != "set":
         raise ArgumentError(name, "needs characters and ranges, such as a-z; write \\] for ]")
+    parser = _Parser(name, source, level)
     return parser.matches(parser.source, symbols)
 
 
 def _why_impossible(of: Condition, automaton: _Automaton, first: Terms, noun: str) -> str:
+    usable = automaton.allowed.__getitem__
+    if not any(automaton.allowed):
+        return f"leaves no {noun} that the model may draw"
     if not first:
         return "cannot be fulfilled by a text that begins with the prompt"
     if of.shortest[0] < NEVER:
         shortest = f"; the shortest that matches has {of.shortest[0]:,}"
         return f"is fulfilled by no text of {of.least:,} to {of.most:,} {noun}s{shortest}"
-    usable = automaton.allowed.__getitem__
     missing = [one for one, classes in automaton.matched.items() if not any(map(usable, classes))]
     lacking = f"; none is matched by {', '.join(missing)}" if missing else ""
     return f"is fulfilled by no text of the {noun}s that the model may draw{lacking}"

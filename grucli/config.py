@@ -5,6 +5,7 @@ flags. The sentence under a field is its help in ``--print-config`` and in every
 """
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -50,8 +51,10 @@ class Data(_Section):
     r"""unify: \r\n and \r are read as \n; keep: they are symbols. Level byte keeps every byte."""
     min_count: int = Field(default=1, ge=1, le=MANY)
     """Characters with fewer occurrences in the text are all read as one unknown character."""
-    documents: Literal["line"] | None = None
-    """line: each line is a document, such as a name, and a sample is one line; null: one text."""
+    documents: Literal["line", "paragraph", "file"] | None = None
+    """line, paragraph, file: each is a document, and so is a sample; null: the text is one."""
+    separator: str | None = Field(default=None, min_length=1, max_length=1000)
+    """Text that separates documents, such as <|end|>; instead of data.documents."""
     val: float = Field(default=0.1, ge=0, lt=1)
     """Fraction of the corpus for validation. It comes last, or just before the test text."""
     test: float = Field(default=0.0, ge=0, lt=1)
@@ -62,12 +65,19 @@ class Data(_Section):
         """What a symbol is: "character" or "byte"."""
         return NOUNS[self.level]
 
+    @property
+    def document(self) -> str | None:
+        """What a document is: "line", "paragraph", "file" or "document"; None: no documents."""
+        return self.documents if self.separator is None else "document"
+
     @model_validator(mode="after")
     def _check(self) -> "Data":
         if self.val + self.test >= 1:
             raise ValueError(f"val + test must be below 1, not {self.val} + {self.test}")
         if self.min_count > 1 and self.level == "byte":
             raise ValueError("min_count is for characters; set data.level=char, or min_count=1")
+        if self.documents is not None and self.separator is not None:
+            raise ValueError("documents and separator are both given; set one of them to null")
         return self
 
     @field_validator("encoding")
@@ -280,8 +290,17 @@ def without_former(values: Mapping[str, Any], section: str = "") -> Values:
     return {key: one for key, one in values.items() if (section + key, one) not in FORMER}
 
 
+def shipped() -> dict[str, Path]:
+    """The settings files that come with grucli, by name: tiny, small, medium and large."""
+    package = Path(__file__).parent  # an editable installation has them beside it
+    folders = (package / "configs", package.parent / "configs")
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
 def read_file(path: Path) -> Values:
-    """Read the settings in a YAML file, by dotted key."""
+    """Read the settings in a YAML file, or in a shipped one of that name, by dotted key."""
+    if not os.path.lexists(path):
+        path = shipped().get(str(path), path)
     try:
         loaded = load(_read(path))
     except YamlError as error:
@@ -310,7 +329,10 @@ def _read(path: Path) -> str:
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot read the settings file: {error.strerror}") from None
+        known = f"; {', '.join(shipped())} come with grucli" if "." not in path.name else ""
+        raise SettingsError(
+            f"{path}: cannot read the settings file: {error.strerror}{known}"
+        ) from None
     if len(raw) > LARGEST_FILE:
         raise SettingsError(
             f"{path}: larger than {LARGEST_FILE // 1024} KiB; this is not a settings file"
@@ -333,7 +355,10 @@ def parse_override(text: str) -> Values:
             f"--set {short(text)}: write --set section.key=value, as in train.batch=32"
         )
     try:
-        return {key.strip(): load(value)}
+        loaded = load(value)
+        if loaded is None and value.strip().lower() not in ("", "~", "null"):
+            raise YamlError("it marks nothing but the start of a document, or a comment", 1, 1)
+        return {key.strip(): loaded}
     except YamlError as error:
         raise SettingsError(
             f"--set {short(text)}: {_shown(value)} is not a YAML value; quote it "

@@ -3,13 +3,13 @@
 This module has all rules for reading a text. A text is a string or bytes.
 
 - A model of characters reads bytes as UTF-8. A model of bytes reads a string in its UTF-8 form.
-- Line ends are read like those of the training text (``data.newlines``).
+- Line ends and separators of documents are read like those of the training text (``data``).
 - New symbols, which are not in the vocabulary, are left out with ``unknown="skip"``. Otherwise they
   are read as the unknown character if the model has one, and are an error if it has none. With
   ``unknown="floor"`` a score charges for each of them instead of the error: as for half an
   occurrence in the training text. The model does not read them.
-- A model of documents (``data.documents``) reads the separator before a text, so the first symbol
-  is predicted like the first symbol of any document. Other models start from the zero state. Their
+- A model of documents reads the end of one before a text, so the first symbol is predicted like the
+  first symbol of any document. Other models start from the zero state. Their
   probability of the first symbol is its frequency in the training text.
 - A sample without a prompt starts after a line end, if the training text has line ends.
 """
@@ -35,6 +35,7 @@ from grucli.beams import Beam, search
 from grucli.conditions import condition
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
+from grucli.data.documents import LINE_END, end_of
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, unified
 from grucli.errors import ArgumentError, CorpusError
 from grucli.evaluation import Score
@@ -118,7 +119,7 @@ class LanguageModel:
 
     @property
     def documents(self) -> bool:
-        return self.data.documents is not None
+        return self.data.document is not None
 
     def __repr__(self) -> str:
         model, vocabulary = self.model, self.vocabulary
@@ -193,7 +194,7 @@ class LanguageModel:
     ) -> Iterator[str]:
         """Make a text like the training text, and yield its parts while it is made.
 
-        A model of documents makes one document, without the line end after it.
+        A model of documents makes one document, without the line end or the U+001E after it.
 
         Args:
             length: number of symbols to make: characters, or bytes for a model of bytes.
@@ -296,24 +297,25 @@ class LanguageModel:
         unknown: UnknownInScore = "error",
         against: Sequence[InstanceOf["LanguageModel"]] = (),
         prior: Sequence[float] | None = None,
+        name: Callable[[int], str] = "line {:,}".format,
     ) -> Iterator[LineScore]:
         """Yield the score of each line; any number of lines needs little memory.
 
         Args:
             lines: as in ``score_lines``.
-            unknown: as in ``score``. With other models, "skip" leaves out what one of them never
-                saw, for all; "floor" is each model's own.
+            unknown: as in ``score``. What "skip" leaves out, it leaves out for all models.
             against: other models, with the same ``data.level`` and ``data.documents``.
-            prior: a number for this model and for each other one, in the proportions of their
-                probabilities before the line is seen; equal if omitted.
+            prior: how probable this model and each other one is before a line is seen; only the
+                proportions count. None: all are equally probable.
+            name: the name of a line in messages, by its number from 1.
 
         Raises:
-            UnknownCharacterError, CorpusError: of a line, which the message names.
-            UsageError: another model predicts other symbols.
-            ArgumentError: the numbers of ``prior`` are not positive, or not one for each model.
+            UnknownCharacterError, CorpusError: as in ``score``, with the name of the line.
+            UsageError: the models do not predict the same symbols.
+            ArgumentError: ``prior`` is not one positive number for each model.
         """
         readers = [self._reader, *(other._reader for other in against)]
-        return line_scores(readers, lines, unknown, prior)
+        return line_scores(readers, lines, unknown, prior, name)
 
     @checked
     def next(
@@ -453,9 +455,10 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
     points, places, read = lm._places(asked["prompt"], asked["unknown"])
     points, before = points[read], places[read]
     ends = [unified(text, lm.data).encode(errors="replace") for text in asked["stop"]]
-    end, begun = lm.vocabulary.line_end, points[:0]
-    if lm.documents:
-        ends.append(b"\n")
+    last, begun = end_of(lm.data), points[:0]
+    end = lm.vocabulary.id_of(LINE_END if last is None else last)
+    if last is not None:
+        ends.append(bytes([last]))
         begun = points[1 + np.flatnonzero(before == end).max(initial=-1) :]
     elif end is not None and not len(before):
         before = np.array([end])

@@ -6,7 +6,7 @@ on the texts alone, so the number of threads does not change the result.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, pairwise, starmap
@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.config import Data
-from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, decoded, unified
+from grucli.data.documents import end_of
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import UNSEEN
 from grucli.nn.functional import log_softmax
@@ -26,7 +27,7 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Ids
 from grucli.threads import available_cores, blas_limited_to
 
-LINES_AT_ONCE, SYMBOLS_AT_ONCE = 2**16, 2**20  # lines in memory: so many, or of so many symbols
+LINES_AT_ONCE, SYMBOLS_AT_ONCE = 2**15, 2**19  # lines in memory: so many, or of so many symbols
 BATCH = 2**15  # texts x units of a batch, at most
 WINDOW = 32  # steps computed at a time; it does not change the result
 SIMILAR, FEW = 1.25, 4  # no text of a batch is longer than another one by this factor and number
@@ -55,11 +56,6 @@ class LineScore(NamedTuple):
         """Nats per symbol; NaN for a line without symbols."""
         return self.nats / self.chars if self.chars else math.nan
 
-    @property
-    def likeliest(self) -> int:
-        """The model with the highest posterior: 0 is this one, n is other model n."""
-        return int(self.posteriors.argmax())
-
 
 class Distribution(NamedTuple):
     """What follows a text, by a model: each of V symbols, the likeliest first."""
@@ -81,16 +77,15 @@ class Reader:
     name: str
 
     def text(self, text: str | bytes) -> Any:
-        """The text with the line ends of the training text; bytes for a model of bytes."""
-        if self.vocabulary.level == "byte" or not isinstance(text, str | bytes):
-            return self.vocabulary.points(text).tobytes()  # what is no text is refused
-        return unified(decoded(text), self.data)
+        """The text with the line ends and separators of the training text; of bytes, as bytes."""
+        return as_read(text, self.data)
 
     def document(self, line: str | bytes) -> Any:
         """The same, with the end of a document if the model predicts that."""
-        text = self.text(line)
-        end = b"\n" if isinstance(text, bytes) else "\n"
-        return text if self.data.documents is None or text.endswith(end) else text + end
+        text, symbol = as_read(line, self.data, whole=True), end_of(self.data)
+        end = "" if symbol is None else chr(symbol)
+        mark: Any = end.encode() if isinstance(text, bytes) else end
+        return text if text.endswith(mark) else text + mark
 
     def find(self, points: Ids, unknown: UnknownInScore) -> Places:
         """The ids of symbols, -1 for those that are not read."""
@@ -115,22 +110,19 @@ class Reader:
 
     def log_probs(self, model: Model, ids: Ids, text: Places) -> Floats:
         """Of symbols, -1 for new ones, given all before them in the text of that number, (N,)."""
-        out, read = np.full(len(ids), self.floor), ids >= 0
-        out[read] = self._log_probs(model, ids[read], np.bincount(text[read]))
-        return out
-
-    def _log_probs(self, model: Model, ids: Ids, lengths: Places) -> Floats:
-        out, begins = np.zeros(len(ids)), np.cumsum(lengths) - lengths
+        out, (read,) = np.full(len(ids), self.floor), np.nonzero(ids >= 0)
+        ids, lengths = ids[read], np.bincount(text[read])
+        begins = np.cumsum(lengths) - lengths
         if model.separator is None:  # it predicts all but the first symbol
             firsts = begins[lengths > 0]
-            out[firsts] = self.first[ids[firsts]]
+            out[read[firsts]] = self.first[ids[firsts]]
             begins, lengths = begins + 1, lengths - 1
 
         def score(texts: Places, at: Places, h: Array, packed: PackedWeights) -> None:
             within = at < lengths[texts]
             places = np.where(within, begins[texts] + at, 0)
             log_probs, _ = model.score_states(h, ids[places], packed)
-            out[places[within]] = log_probs[within]
+            out[read[places[within]]] = log_probs[within]
 
         _read(model, ids, begins, lengths, score)
         return out
@@ -189,7 +181,7 @@ def _read(
         return read_some()
     with ThreadPoolExecutor(threads) as pool:
         try:
-            for thread in [pool.submit(read_some) for _ in range(threads)]:
+            for thread in as_completed([pool.submit(read_some) for _ in range(threads)]):
                 thread.result()
         finally:
             ended.set()  # there was an error, or Ctrl-C
@@ -217,7 +209,7 @@ def line_scores(
     """The score of each line by the first model, beside the others, which read it alike."""
     priors = np.array([1.0] * len(readers) if prior is None else prior, np.float64)
     if len(priors) != len(readers) or not (np.isfinite(priors) & (priors > 0)).all():
-        raise ArgumentError("prior", f"must be {len(readers)} numbers above 0, one for each model")
+        raise ArgumentError("prior", f"takes a positive number for each model, so {len(readers)}")
     _check_comparable(readers)
     return chain.from_iterable(
         _score(readers, unknown, np.log(priors / priors.sum()), name, *portion)
@@ -227,7 +219,7 @@ def line_scores(
 
 def _check_comparable(readers: Sequence[Reader]) -> None:
     """Refuse ratios between models that do not predict the same symbols of a line."""
-    for key in ("level", "documents"):
+    for key in ("level", "documents", "separator"):
         kinds = {getattr(one.data, key) or "null": one.name for one in reversed(readers)}
         if len(kinds) > 1:
             names = " and ".join(f"{name} (data.{key}={kind})" for kind, name in kinds.items())

@@ -18,7 +18,7 @@ from pydantic import PlainValidator
 from grucli.config import Data
 from grucli.data.cache import check_file, release_pages
 from grucli.data.corpus import CODE_POINTS, Corpus, read
-from grucli.data.vocabulary import decoded, unified
+from grucli.data.vocabulary import as_read
 from grucli.errors import ArgumentError, RunError
 from grucli.nn.params import Ids
 from grucli.sampling import HELD, MANY_SAMPLES, Piece, Sample, Samples, side_by_side
@@ -27,7 +27,7 @@ from grucli.sampling import HELD, MANY_SAMPLES, Piece, Sample, Samples, side_by_
 # 1,000 held-out symbols, 98 % have no more in common with a training text of 1 MB.
 LONGEST_COPY = 30
 IN_A_ROW = 5000  # samples of which none is kept, after which no more are made
-CHUNK = 2**20  # symbols of a text that are searched at a time
+CHUNK = 2**17  # symbols of a text that are searched at a time
 OF_NO_TEXT, OF_NO_SAMPLE = CODE_POINTS, CODE_POINTS + 1  # stand between texts, between samples
 MODULUS, BASE = 2**64, 0x9E3779B97F4A7C15  # of hashes, which are polynomials of the symbols
 MOST_BITS, MORE_BITS = 24, 6  # of a key, which tell most keys of a text from the wanted ones
@@ -109,7 +109,7 @@ class Known:
         self.begun = prompt.rpartition(self.end)[2] if self.end else b""
         self.longest = longest if self.end else longest or LONGEST_COPY
         self.texts = list(self._texts(not_in, data))
-        self.documents = np.unique(np.fromiter(self._documents() if self.end else (), np.int64))
+        self.documents = np.sort(np.fromiter(self._documents() if self.end else (), np.int64))
 
     def _texts(self, not_in: Sequence[Text], data: Data) -> Iterator[_Text]:
         """The files and corpora, and one text of all strings."""
@@ -123,8 +123,7 @@ class Known:
                 if text.vocabulary.level != data.level:
                     raise ArgumentError("not_in", f"must be texts of {data.noun}s, like the model")
             else:
-                own = text if data.level == "byte" else unified(decoded(text), data)
-                strings += [self.vocabulary.points(own), between]
+                strings += [self.vocabulary.points(as_read(text, data, whole=True)), between]
         symbols = np.arange(CODE_POINTS + 1, dtype=np.uint32)
         yield _Text(np.concatenate([between, *strings]).astype(np.intp), symbols)
 
@@ -144,7 +143,7 @@ class Known:
         """Which samples are copies."""
         copies = np.zeros(len(samples), np.bool_)
         if self.end:
-            hashes = [hash(self.begun + _data(sample)) for sample in samples]
+            hashes = [hash(self.begun + sample.data) for sample in samples]
             copies |= _among(np.array(hashes, np.int64), self.documents)
         if self.longest is not None:
             points = [self.vocabulary.points(sample.symbols) for sample in samples]
@@ -174,10 +173,6 @@ def _among(some: npt.NDArray[Any], ordered: npt.NDArray[Any]) -> npt.NDArray[np.
     return found
 
 
-def _data(sample: Sample) -> bytes:
-    return sample.symbols if isinstance(sample.symbols, bytes) else sample.symbols.encode()
-
-
 # ---- samples
 
 
@@ -191,7 +186,7 @@ class ChosenSamples(Samples):
     def pieces(self) -> Iterator[Piece]:
         """Yield each sample as one piece, after a first one, b""."""
         for number, sample in enumerate(self):
-            yield from (Piece(number, b""), Piece(number, _data(sample)))
+            yield from (Piece(number, b""), Piece(number, sample.data))
 
     def __iter__(self) -> Iterator[Sample]:
         tally, seen, last = self.tally, set[str | bytes](), 0
@@ -209,7 +204,8 @@ class ChosenSamples(Samples):
             if tally.made == last + IN_A_ROW:
                 raise RunError(
                     f"{tally.kept:,} of {self.count:,} samples were found, and none of the next "
-                    f"{IN_A_ROW:,} could be taken: raise the temperature, or ask for fewer samples"
+                    f"{IN_A_ROW:,} could be taken: raise the temperature, or ask for fewer or "
+                    "for shorter samples"
                 )
 
     def _judged(self) -> Iterator[tuple[Sample, bool]]:
@@ -233,7 +229,9 @@ def chosen(
 ) -> Samples:
     """The distinct ones of some samples that are not in texts; or all, if nothing is asked."""
     if not_in is None and longest_copy is not None:
-        raise ArgumentError("longest_copy", "needs a text that samples are compared with")
+        raise ArgumentError(
+            "longest_copy", "needs a text to compare with: not_in (--new or --not-in)"
+        )
     if not_in is None and not distinct:
         return samples
     known = None if not_in is None else Known(samples, data, not_in, longest_copy)

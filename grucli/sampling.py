@@ -1,7 +1,6 @@
 """Samples of a model: several at a time as one batch, as ids and as texts."""
 
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.conditions import ENDED, FAILED, Condition, Walk
-from grucli.data.vocabulary import LINE_END, Vocabulary
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, RunError
 from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
@@ -27,6 +26,7 @@ from grucli.threads import available_cores, blas_limited_to
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
 MOST_TRIES = 100_000  # tries for a sample that fulfils a condition, at most
+LONGEST_TRY = 2**17  # symbols of one
 LONGEST_STOP = 1000  # characters of a stop text; longer ones would make sampling slow
 
 PROMPT_WINDOW = 128  # characters of a prompt read at a time; it changes rounding errors only
@@ -131,6 +131,17 @@ def _in_threads(parts: Sequence[Bursts]) -> Bursts:
             yield np.concatenate(ids, axis=1), np.concatenate(log_probs, axis=1)
 
 
+class _Drawn:
+    """A random stream whose numbers have been drawn."""
+
+    def __init__(self, numbers: Array) -> None:
+        self.numbers = numbers
+
+    def random(self, N: int) -> Array:
+        some, self.numbers = self.numbers[:N], self.numbers[N:]
+        return some
+
+
 class _Plain:
     """Chooses and reads characters by NumPy, as a ``CompiledStepper`` does."""
 
@@ -212,7 +223,7 @@ class StopFilter:
     """Passes a text on up to the first of some stop texts, and leaves that one out."""
 
     def __init__(self, stops: Sequence[bytes]) -> None:
-        self.stops, self.pattern = stops, re.compile(b"|".join(map(re.escape, stops)))
+        self.stops = stops
         self.held = b""  # text that may turn out to be the start of a stop text
         self.stopped = False
 
@@ -223,9 +234,10 @@ class StopFilter:
         if self.stopped:
             return b""
         self.held += piece
-        if first := self.pattern.search(self.held):
+        found = [(at + len(one), at) for one in self.stops if (at := self.held.find(one)) >= 0]
+        if found:  # the first to end, and of those that end there the longest
             self.stopped = True
-            return self._pass_on(first.start())
+            return self._pass_on(min(found)[1])
         return self._pass_on(len(self.held) - self._undecided())
 
     def end(self) -> bytes:
@@ -269,7 +281,7 @@ class Piece(NamedTuple):
 class Sample(TextScore):
     """A whole sample, without the prompt, scored at temperature 1."""
 
-    end_log_prob: float | None = None  # of the line end after it, in nats; None if none follows
+    end_log_prob: float | None = None  # of the end of a line or document after it; or None
 
 
 @dataclass
@@ -312,6 +324,8 @@ class Samples:
                 raise ArgumentError(name, f"must be {least} or above, not {getattr(self, name)}")
         if self.condition and self.condition.exact and self.sampler.temperature == 0:
             raise ArgumentError("exact", "cannot go with temperature 0, whose tries are all alike")
+        if self.condition and self.condition.exact and self.length > LONGEST_TRY:
+            raise ArgumentError("exact", f"takes at most {LONGEST_TRY:,} {self.vocabulary.noun}s")
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the parts of each sample in turn, of which the first is b"".
@@ -384,23 +398,21 @@ class Samples:
 
         Each has its own random stream, which its number determines; that of the first is ``first``.
         """
-        numbers, start = range(first, first + samples), self.start(stop)
+        start = self.start(stop)
+        streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
         if self.condition and self.condition.exact:
-            yield self._accepted(numbers, start)
+            yield self._accepted(streams, start)
         else:
-            yield from self._together([(self.seed, number) for number in numbers], start, threads)
+            yield from self._together(streams, start, threads)
 
-    def _together(
-        self, seeds: Sequence[Sequence[int]], start: tuple[Array, Array], threads: int
-    ) -> Bursts:
-        """Compute a sample for each seed of a random stream."""
-        samples = len(seeds)
+    def _together(self, streams: Sequence[Any], start: tuple[Array, Array], threads: int) -> Bursts:
+        """Compute a sample for each random stream."""
+        samples = len(streams)
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
         steppers = [
             _stepper(self.model, hi - lo, packed, self.condition) for lo, hi in pairwise(edges)
         ]
-        streams = list(map(np.random.default_rng, seeds))
         longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
         parts = [
@@ -409,34 +421,36 @@ class Samples:
         ]
         yield from parts[0] if threads == 1 else _in_threads(parts)
 
-    def _accepted(self, numbers: Sequence[int], start: tuple[Array, Array]) -> Burst:
-        """For each sample the first of its tries that fulfils the condition."""
+    def _accepted(
+        self, streams: Sequence[np.random.Generator], start: tuple[Array, Array]
+    ) -> Burst:
+        """For each random stream the first of its tries that fulfils the condition."""
         found: dict[int, Burst] = {}
         tried, most = 0, side_by_side(SIDE_BY_SIDE, self.length)
-        while waiting := [number for number in numbers if number not in found]:
+        while waiting := [number for number in range(len(streams)) if number not in found]:
             if tried >= MOST_TRIES:
                 raise RunError(
                     f"{MOST_TRIES:,} tries made no sample that fulfils the condition: make it "
                     "weaker, or sample without exact"
                 )
-            each = max(min(tried, most // len(waiting)), -(-MANY_SAMPLES // len(waiting)))
-            seeds = [(self.seed, one, tried + n) for one in waiting for n in range(each)]
-            bursts = self._together(seeds, start, choose_threads(len(seeds), self.model))
-            ids, log_probs = _joined(_until_all_end(bursts), len(seeds))
-            failed = (ids == FAILED).any(axis=0).reshape(-1, each)
-            for index, number in enumerate(waiting):
-                if not failed[index].all():
-                    first = int(failed[index].argmin())
-                    column = index * each + first
-                    found[number] = ids[:, column].copy(), log_probs[:, column].copy()
-                    self.tally.accepted += 1
-                    self.tally.tried += tried + first + 1
-            tried += each
+            N = max(min(tried, most // len(waiting)), -(-MANY_SAMPLES // len(waiting)))
+            drawn = (streams[number].random((N, self.length)) for number in waiting)
+            tries = [_Drawn(numbers) for of_stream in drawn for numbers in of_stream]
+            bursts = self._together(tries, start, choose_threads(len(tries), self.model))
+            ids, log_probs = _joined(_until_all_end(bursts), len(tries))
+            failed = (ids == FAILED).any(axis=0).reshape(-1, N)
+            for index in np.flatnonzero(~failed.all(axis=1)).tolist():
+                first = int(failed[index].argmin())
+                column = index * N + first
+                found[waiting[index]] = ids[:, column].copy(), log_probs[:, column].copy()
+                self.tally.accepted += 1
+                self.tally.tried += tried + first + 1
+            tried += N
         length = max(len(ids) for ids, _ in found.values())
-        made = np.full((length, len(numbers)), ENDED), np.zeros((length, len(numbers)))
-        for column, number in enumerate(numbers):
-            for array, of_sample in zip(made, found[number], strict=True):
-                array[: len(of_sample), column] = of_sample
+        made = np.full((length, len(streams)), ENDED), np.zeros((length, len(streams)))
+        for number, of_sample in found.items():
+            for array, values in zip(made, of_sample, strict=True):
+                array[: len(values), number] = values
         return made
 
     def start(self, stop: Callable[[], bool] = lambda: False) -> tuple[Array, Array]:
@@ -454,7 +468,7 @@ class Samples:
         stepper: Any,
         logits: Array,
         state: Array,
-        streams: Sequence[np.random.Generator],
+        streams: Sequence[Any],
         longest: int,
     ) -> Bursts:
         """Continue one state with its logits (1, V): one sample for each random stream."""
@@ -470,7 +484,8 @@ class Samples:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = data if self.vocabulary.level == "byte" else data.decode()
         N, end = len(symbols), None
-        if len(ids) > N and ids[N] >= 0 and self.vocabulary.symbols[ids[N]] == LINE_END:
+        last = self.vocabulary.line_end if self.model.separator is None else self.model.separator
+        if len(ids) > N and ids[N] == last:
             end = float(log_probs[N])
         return Sample(symbols, log_probs[:N], end_log_prob=end)
 

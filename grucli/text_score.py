@@ -37,6 +37,11 @@ class TextScore:
         return self.symbols.decode(errors="replace")
 
     @property
+    def data(self) -> bytes:
+        """The text in UTF-8, or the bytes themselves."""
+        return self.symbols.encode() if isinstance(self.symbols, str) else self.symbols
+
+    @property
     def characters(self) -> list[str]:
         """The symbols; a byte is the character with its number."""
         symbols = self.symbols
@@ -87,7 +92,7 @@ class TextScore:
     def _repr_html_(self) -> str:
         """HTML for notebooks: the text, coloured by the bits of each symbol."""
         shown = self[:SHOWN]
-        characters = [SHOWN_AS.get(symbol, symbol) for symbol in shown._visible()]
+        characters = [SHOWN_AS.get(symbol, symbol) for symbol in visible_symbols(shown.symbols)]
         spans = replace(shown.coloured(), characters=characters).to_html()
         rest = "".join(f"<div>{escape(line)}</div>" for line in self._not_shown())
         style = "white-space:pre-wrap;overflow-wrap:anywhere;color:#111"
@@ -105,19 +110,20 @@ class TextScore:
         more = len(self) - SHOWN
         return [f"{more:,} more are not shown; [{SHOWN}:] has them"] if more > 0 else []
 
-    def _visible(self) -> Iterator[str]:
-        if isinstance(self.symbols, str):
-            return map(visible, self.symbols)
-        return (visible(chr(byte)) if byte < 0x80 else f"{byte:02x}" for byte in self.symbols)
-
     def _lines(self) -> Iterator[str]:
         """Pairs of lines: symbols, and their bits below them."""
-        cells = list(zip(self._visible(), self.bits.tolist(), strict=True))
+        cells = list(zip(visible_symbols(self.symbols), self.bits.tolist(), strict=True))
         for lo in range(0, len(cells), COLUMNS // CELL):
             row = cells[lo : lo + COLUMNS // CELL]
             numbers = [f"{bits:.1f}" if bits < 100 else f"{bits:.0f}" for _, bits in row]
             yield "".join(_padded(symbol) for symbol, _ in row).rstrip()
             yield "".join(map(_padded, numbers)).rstrip()
+
+
+def visible_symbols(symbols: str | bytes) -> Iterator[str]:
+    if isinstance(symbols, str):
+        return map(visible, symbols)
+    return (visible(chr(byte)) if byte < 0x80 else f"{byte:02x}" for byte in symbols)
 
 
 def _padded(cell: str) -> str:

@@ -68,8 +68,6 @@ def test_documents_follow_the_formula() -> None:
     assert score.chars == len(ids)
     assert score.nats == pytest.approx(nats, rel=1e-12)
     np.testing.assert_allclose(learner.params.flat, theta, rtol=1e-10, atol=1e-12)
-    part, _ = adapt(model, ids, 0.01, 0.1, begins=False)
-    assert part.nats == pytest.approx(by_the_formula(model, ids, 0.01, 0.1)[0], rel=1e-12)
 
 
 def test_the_model_itself_is_not_changed_and_learns() -> None:

@@ -65,8 +65,8 @@ def test_a_list_instead_of_paths_is_named() -> None:
 
 
 def test_a_missing_or_unknown_argument_is_pythons_own_error() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'text'"):
-        library.train(text="the river")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'file'"):
+        library.train(file="the river")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="missing a required argument: 'path'"):
         library.load()  # type: ignore[call-arg]
 

@@ -80,7 +80,7 @@ LINKS = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 NAMES = re.compile(r"`([\w-]+\.(?:py|md|yaml))`")
 RUN_FILES = {"config.yaml", "overrides.yaml", "mine.yaml", "sweep.yaml", "best.yaml"}
 DOCUMENTS = ["README.md", "data/README.md", "runs/README.md", "CHANGELOG.md"]
-DOCUMENTS += [f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -10,6 +10,7 @@ import grucli as library
 from grucli.config import Data
 from grucli.data import cache
 from grucli.data.corpus import read
+from grucli.data.documents import end_of
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UnknownCharacterError
 from grucli.language_model import LanguageModel
@@ -32,7 +33,8 @@ def make(
     settings = Data.model_validate(data)
     points = sorted(set(symbols.encode() if settings.level == "byte" else map(ord, symbols)))
     vocabulary = Vocabulary.of(np.array(points), settings)
-    separator = vocabulary.line_end if settings.documents else None
+    end = end_of(settings)
+    separator = None if end is None else points.index(end)
     model, rng = (
         Model(len(points), 6, layers, cell=cell, separator=separator),
         np.random.default_rng(0),

@@ -12,11 +12,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def snippets() -> str:
-    """All the code of the page, its lines where they stand, so that errors name them."""
-    page = (ROOT / "docs" / "library.md").read_text(encoding="utf-8")
+PAGE = ROOT / "docs" / "library.md"
+
+
+def snippets(page: Path = PAGE) -> str:
+    """All the code of a page, its lines where they stand, so that errors name them."""
     inside, kept = False, []
-    for line in page.splitlines():
+    for line in page.read_text(encoding="utf-8").splitlines():
         if line.startswith("```"):
             inside = line == "```python"
         kept.append(line if inside and not line.startswith("```") else "")

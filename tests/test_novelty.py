@@ -79,6 +79,19 @@ def test_samples_of_a_list_are_none_of_its_lines(prompt: str, *, distinct: bool)
     assert made > tally.new >= 20
 
 
+def test_texts_are_searched_across_the_edges_of_their_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lm = of_list()
+    every = texts_of(lm, 300, 3)
+    known = sorted({text for text in every[:40] if text})
+    expected = [text for text in every if text and text not in known]
+    assert expected
+    for chunk in range(1, 9):
+        monkeypatch.setattr(novelty, "CHUNK", chunk)
+        assert texts_of(lm, len(expected), 3, not_in=known) == expected
+
+
 @pytest.mark.parametrize("longest", [2, 3, 4])
 def test_samples_of_running_text_have_no_long_passage_of_it(longest: int) -> None:
     lm, text = make(), "abcd dcba\n a bé cé" + "".join(texts_of(make(), 9, seed=2))
@@ -168,6 +181,19 @@ def test_texts_come_in_many_forms(tmp_path: Path) -> None:
     assert texts_of(lm, 50, 2, not_in=[]) == [text for text in every if text][:50]
 
 
+@pytest.mark.parametrize("documents", ["paragraph", "file"])
+def test_documents_of_several_lines_are_compared_as_a_whole(documents: str, tmp_path: Path) -> None:
+    lm = make(LETTERS + "\x1e", documents=documents)
+    every = [text for text in texts_of(lm, 400, 4) if text.strip("\n")]
+    known = next(text for text in every if text == text.strip() and "\n" in text)
+    file = tmp_path / "text.txt"
+    file.write_text(known if documents == "file" else f"x\n\n\n{known}\n\nx\n")
+    for not_in in (known, file):
+        found = texts_of(lm, 100, 4, not_in=not_in)
+        expected = [text for text in every if text != known]
+        assert [text for text in found if text.strip("\n")][:90] == expected[:90]
+
+
 def test_characters_that_the_model_does_not_know_make_a_line_another_one(tmp_path: Path) -> None:
     lm, file = of_list(), tmp_path / "lines.txt"
     first = texts_of(lm, 1, 2)
@@ -201,7 +227,7 @@ def test_what_cannot_be_compared_is_refused(tmp_path: Path) -> None:
         lm.sample(not_in=tmp_path / "nothing.txt")
     with pytest.raises(ArgumentError, match="longest_copy must be 1 or above, not 0"):
         lm.sample(not_in="a", longest_copy=0)
-    with pytest.raises(ArgumentError, match="longest_copy needs a text that samples are compared"):
+    with pytest.raises(ArgumentError, match="longest_copy needs a text to compare with"):
         lm.sample(longest_copy=3)
     (tmp_path / "text.txt").write_text("abc")
     with pytest.raises(ArgumentError, match="must be texts of bytes, like the model"):

@@ -182,6 +182,7 @@ def test_a_sample_without_end_can_be_stopped_and_takes_no_memory(model: Model) -
         asked.append(None)
         return len(asked) == 300
 
+    samples_of(model, NO_PROMPT, length=9, sampler=Sampler(), seed=1).ids()  # loads compiled code
     tracemalloc.start()
     with pytest.raises(Stopped):
         samples_of(model, NO_PROMPT, length=10**18, sampler=Sampler(), seed=1).ids(stop)
@@ -236,9 +237,9 @@ def test_top_k_keeps_k_characters_even_among_equals() -> None:
     assert np.count_nonzero(drawn) == 2
 
 
-def filtered(text: bytes, *stops: bytes) -> tuple[bytes, bool]:
+def filtered(text: bytes, *stops: bytes, size: int = 1) -> tuple[bytes, bool]:
     stream = StopFilter(stops)
-    passed = b"".join(stream.add(text[i : i + 1]) for i in range(len(text)))
+    passed = b"".join(stream.add(text[i : i + size]) for i in range(0, len(text), size))
     return passed + stream.end(), stream.stopped
 
 
@@ -254,7 +255,9 @@ def test_a_stop_string_ends_the_text_before_it() -> None:
 def test_stop_filters_agree_with_a_search(text: str, stops: list[str]) -> None:
     ends = [text.find(stop) + len(stop) for stop in stops if stop in text]
     first_end = min(ends, default=None)
-    passed, stopped = filtered(text.encode(), *(stop.encode() for stop in stops))
+    each = [filtered(text.encode(), *map(str.encode, stops), size=size) for size in (1, 3, 20)]
+    assert each[0] == each[1] == each[2]
+    passed, stopped = each[0]
     assert stopped == (first_end is not None)
     if first_end is None:
         assert passed.decode() == text

@@ -32,6 +32,8 @@ COMMANDS = {
     "train": "Train a model on a text.",
     "sample": "Generate text like the corpus.",
     "eval": "Evaluate how well a model predicts texts.",
+    "score": "Score each line, or compare several models on it.",
+    "next": "Show how probable each next character is.",
     "gradcheck": "Check every gradient against central differences.",
     "example": "Show every number of the two passes of a very small GRU.",
     "routes": "Count, name and measure the gradient's ways back in time.",

@@ -5,19 +5,19 @@ from typing import Any
 
 from grucli.cli import render
 from grucli.cli.request import overrides
-from grucli.config import Settings, resolve
+from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import check_read_once
 from grucli.data.vocabulary import UnknownInScore, Vocabulary
 from grucli.errors import UnknownCharacterError, UsageError
 from grucli.evaluation import NOTHING, Score
 from grucli.language_model import LanguageModel
-from grucli.run.adapted import Rates, choose_rates, save
+from grucli.run.adapted import Rates, check_new, choose_rates, save
 from grucli.run.records import ADAPTED
 from grucli.run.run import Run
-from grucli.run.writer import check_new
 from grucli.training.advice import about_files
 
+ADVICE = "--unknown floor charges for them, --unknown skip leaves them out"
 LABELS = {"context": "context {length}", "adapted": "adapted"}
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
@@ -37,7 +37,7 @@ def eval(
 
     Figures of a model of bytes are per byte, and its columns say so.
     Each text is read from the zero state. The first character is not predicted, except by a model
-    of a list. A long text is cut into pieces that are read in parallel; each piece first reads the
+    of documents. A long text is cut into pieces, which are read in parallel; each first reads the
     256 characters before it. --context and --adapt add figures of the same characters. With
     --context each is predicted from 1 to N characters. With --adapt the weights take a step after
     each 32 characters; its rate and decay are chosen on validation text of the run, for --split val
@@ -46,7 +46,7 @@ def eval(
     files = files or []
     _check(files, split, save_adapted, adapt=adapt)
     opened = _open(run)
-    lm, encoding = opened.lm, _encoding(opened.lm, files, sets or [])
+    lm, encoding = opened.lm, data_of(opened.lm, files, sets or []).encoding
     rates, adapted, scored = None, None, []
     for name in [split] if split else files:
         text = opened.split(split) if split else _read(opened, name, encoding, unknown)
@@ -113,13 +113,13 @@ def _answer(
     render.answer(answer, render.table(shown, drop=["perplexity"]), as_json=as_json)
 
 
-def _encoding(lm: LanguageModel, files: list[str], sets: list[str]) -> str:
-    """The encoding of the files: that of the corpus, or what --set says."""
+def data_of(lm: LanguageModel, files: list[str], sets: list[str]) -> Data:
+    """How the files are read: like the corpus, but --set may name another encoding."""
     check_read_once(files)
     values = overrides(sets)
     if set(values) - {"data.encoding"}:
         raise UsageError("--set takes data.encoding only; the checkpoint contains the others")
-    return resolve([("--set", values)], Settings(data=lm.data)).data.encoding
+    return resolve([("--set", values)], Settings(data=lm.data)).data
 
 
 def _read(run: Run, file: str, encoding: str, unknown: UnknownInScore) -> Corpus:
@@ -127,9 +127,7 @@ def _read(run: Run, file: str, encoding: str, unknown: UnknownInScore) -> Corpus
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(
-            f"{file}: {error}; --unknown floor charges for them, --unknown skip leaves them out"
-        ) from None
+        raise UnknownCharacterError(f"{file}: {error}; {ADVICE}") from None
     if run.was_trained_on(text):
         render.warn(
             f"{file}: the model was trained on this text, so it predicts it better than new text; "

@@ -171,8 +171,8 @@ def _say_corpus(plan: Plan) -> None:
     parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.fact("corpus", f"{', '.join(corpus.sources)}{files}")
-    lines = "; each line is a document" if data.documents else ""
-    symbols = f"a vocabulary of {len(corpus.vocabulary):,}{lines}"
+    each = f"; each {data.document} is read by itself" if data.document else ""
+    symbols = f"a vocabulary of {len(corpus.vocabulary):,}{each}"
     render.fact("", f"{len(corpus.ids):,} {data.noun}s, {symbols}")
     if corpus.rare:
         render.fact("", f"{corpus.rare:,} of them are rare and read as one unknown character")

@@ -27,7 +27,7 @@ WORDS = {
     "example NAME": "python-reference (the language reference, 0.5 MB of English prose) or "
     "python-stdlib (the standard library, about 12 MB of Python source).",
     "weights_file FILE": "A file of safetensors, or of torch.save.",
-    "files FILE": "Texts to predict; - reads standard input.",
+    "files FILE": "Texts to predict, or to score line by line; - reads standard input.",
     "ranges SWEEP.yaml": "A settings file whose values may be ranges; docs/sweeps.md describes it.",
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
     "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
@@ -35,8 +35,15 @@ WORDS = {
     "--passage FILE": "A text that the page shows first; - reads standard input [a sample of the "
     "model].",
     "--unknown HOW": "What to do with characters that the model never saw: error stops the "
-    "command, skip leaves them out, floor (of eval) charges for each as for half an occurrence in "
-    "the training text.",
+    "command, skip leaves them out, floor (of eval and score) charges for each as for half an "
+    "occurrence in the training text.",
+    "--against RUN|CKPT": "Compare with this model; can be given several times.",
+    "--prior P,P,...": "How probable the models are, RUN first, before a line is seen; only the "
+    "proportions count [equal].",
+    "--whole-files": "Score each file as one text.",
+    "--sort surprise|ratio": "The rows with the most nats per character first, or with the highest "
+    "ratio to the likeliest other model. Without --top, all rows are held in memory.",
+    "--chars": "Add the log probability of each character, in nats.",
     "--context N": "Also read the texts in windows of N characters, each from the zero state, as "
     "transformers are judged.",
     "--adapt": "Also predict the texts while a copy of the model learns from what it has predicted "
@@ -45,7 +52,7 @@ WORDS = {
     "the text.",
     "--length -n N": "Number of characters.",
     # training
-    "--config -c FILE": "A settings file in YAML.",
+    "--config -c FILE": "A settings file in YAML; tiny, small, medium and large come with grucli.",
     "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512.",
     "--seed N": "The random seed; equal seeds give equal results.",
     "--steps N": "Training budget in updates.",
@@ -78,18 +85,23 @@ WORDS = {
     "--count -c N": "Number of samples.",
     "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
     "\\\\ are escapes.",
-    "--pattern REGEX": "A regular expression that each sample matches as a whole; of a list, the "
-    "line with its prompt. docs/conditions.md describes all conditions.",
+    "--pattern REGEX": "A regular expression that each sample matches as a whole; of "
+    "documents, such as lines, one with its prompt. docs/conditions.md describes all conditions.",
     "--only SET": 'The only characters of a sample, such as "a-z ".',
     "--without SET": 'Characters that a sample does not have, such as "0-9".',
     "--min-length N": "The least number of characters of a sample.",
     "--max-length N": "The greatest number of characters of a whole sample [--length].",
     "--exact": "Draw from the model's distribution given the condition, by trying again: slow if "
     "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
-    "--distinct": "No sample twice.",
-    "--longest-copy N": "The most characters in a row that a sample may copy.",
-    "--separator TEXT": "The text between samples [a line of three dashes; a line end between "
-    "documents].",
+    "--new": "Make only samples that are not in the training text: of documents, none of them; "
+    "otherwise, none with more than 30 characters in a row from it.",
+    "--not-in FILE": "Make only samples that are not in this text; - reads standard input.",
+    "--longest-copy N": "With --new or --not-in: the most characters in a row that a sample may "
+    "copy [30; of documents, any number].",
+    "--distinct": "Make no sample twice.",
+    "--beam K": "Find the K most probable texts by a beam search, and draw none at random.",
+    "--separator TEXT": "The text between samples [a line of three dashes; between lines a line "
+    "end, between paragraphs an empty line].",
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis
@@ -101,7 +113,8 @@ WORDS = {
     "--steps-back -k K": "Number of steps back over which to enumerate all compositions.",
     "--rows N": "Number of compositions to show.",
     "--unit N": "Colour the text by the values of this unit.",
-    "--top K": "Find the K units that follow each structure best.",
+    "--top N": "How many to show: of activations the units that follow each structure best, of "
+    "score the rows that --sort puts first [surprise], of next the likeliest characters.",
     "--surprisal": "Colour the text by the surprisal of each character.",
     "--layer L": "The layer to look at, from 1 [the top one].",
     "--break MISTAKE|list": "Make a mistake in the backward pass and see the check fail; list "
@@ -111,6 +124,7 @@ WORDS = {
     "--brief": "Show the verdict, and one line for each part of the check.",
     # the answer
     "--json": "Print JSON.",
+    "--jsonl": "Print JSON, one line for each row.",
     "--by step|chars|time": "The horizontal axis.",
     "--weights TYPE": "Type of the weights: of a page float32 or float16 [float16 above a million "
     "parameters]; of an ONNX file float32, float16 or int8.",
@@ -137,6 +151,7 @@ LIMITS: dict[str, tuple[int, int | None]] = {
     "steps_back": (1, 100),
     "rows": (1, None),
     "top": (1, None),
+    "beam": (1, None),
     "context_length": (1, None),
 }
 """The lowest and the highest value of an option."""

@@ -108,9 +108,13 @@ def write_path(path: Path) -> None:
 
 
 def write_json(value: Any) -> None:
-    """Write the answer as JSON, with control characters escaped."""
-    text = json.dumps(value, ensure_ascii=False)
-    write_line(CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    write_line(json_of(value))
+
+
+def json_of(value: Any) -> str:
+    """A value as JSON, with control characters escaped; arrays are lists."""
+    text = json.dumps(value, ensure_ascii=False, default=lambda array: array.tolist())
+    return CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def answer(records: object, lines: Iterable[str], *, as_json: bool = False) -> None:

@@ -2,22 +2,36 @@
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from typing_extensions import Unpack
 
+from grucli.arguments import completed
+from grucli.beams import Beam, search
 from grucli.cli import render
-from grucli.data.text_files import raw_chunks
-from grucli.data.vocabulary import Unknown
-from grucli.errors import CorpusError, UnknownCharacterError, UsageError
-from grucli.language_model import DrawOptions, LanguageModel, SampleOptions
-from grucli.run.run import load
-from grucli.sampling import Samples
+from grucli.config import Data
+from grucli.data.corpus import Corpus
+from grucli.data.documents import between, open_ended
+from grucli.data.text_files import check_read_once, raw_chunks
+from grucli.data.vocabulary import Unknown, Vocabulary
+from grucli.errors import (
+    CheckpointError,
+    CorpusError,
+    RunError,
+    UnknownCharacterError,
+    UsageError,
+)
+from grucli.language_model import BeamOptions, DrawOptions, LanguageModel
+from grucli.run.run import Run
+from grucli.sampling import Piece, Samples, Tally
+from grucli.text_score import TextScore
 
 LONGEST_PROMPT = 2**22  # bytes
 FEW = 20_000  # characters up to which loading compiled code takes more time than it saves
+FIGURES = 20  # log probabilities that are told, at most
 MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes of memory
 
 
@@ -29,106 +43,166 @@ def sample(
     unknown: Unknown = "error",
     count: int = 1,
     stop: list[str] | None = None,
+    new: bool = False,
+    not_in: list[str] | None = None,
+    beam: int | None = None,
     separator: str | None = None,
     echo: bool = True,
     as_json: bool = False,
     raw: bool = False,
     **options: Unpack[DrawOptions],
 ) -> None:
-    """Generate text like the corpus. If the corpus is a list, each sample is one line.
+    """Generate text like the corpus. If it has documents, such as lines, each sample is one.
 
     With --json, the log probability of each character is the model's own, at temperature 1.
     """
-    lm = _load(run, count * length)
-    read = _prompt_bytes(prompt, prompt_file, documents=lm.documents)
-    stops = [_unescape(text) for text in stop or []]
-    source = prompt_file or "--prompt"
-    samples = _begin(lm, source, count, length, prompt=read, stop=stops, unknown=unknown, **options)
-    if as_json:
-        _write_json(samples, documents=lm.documents)
-    else:
-        _write(samples, lm, separator, echo=echo, raw=raw, drawn=options["seed"] is None)
-    accepted, tried = samples.tally.accepted, samples.tally.tried
-    if tried:
-        share = f"{accepted:,} of {tried:,} tries fulfilled the condition ({accepted / tried:.2%})"
-        render.say(share, style="dim")
-
-
-def _load(run: Path, characters: int) -> LanguageModel:
-    lm = load(run)
-    return lm if characters >= FEW else replace(lm, compiled=False)
-
-
-def _begin(
-    lm: LanguageModel, source: str, count: int, length: int, **options: Unpack[SampleOptions]
-) -> Samples:
-    """The samples, which are not made yet; messages name the source of the prompt."""
+    opened = Run.open(run)
+    many = count * length >= FEW and beam is None
+    lm = opened.lm if many else replace(opened.lm, compiled=False)
+    known = _known(opened, not_in or [], prompt_file, new=new)
+    _check_beam(options, count, beam, compared=known is not None)
+    read = prompt_bytes(prompt, prompt_file, lm.data)
+    _check_prompt(lm, prompt_file or "--prompt", read, unknown)
+    texts = BeamOptions(prompt=read, stop=list(map(_unescape, stop or [])), unknown=unknown)
+    samples = lm.samples(beam or count, length, not_in=known, **texts, **options)
+    found = search(samples) if beam else []
     try:
-        samples = lm.samples(count, length, **options)
+        if as_json:
+            _write_json(samples, found, documents=lm.documents)
+        else:
+            _write(samples, found, lm, separator, echo=echo, raw=raw, seed=options["seed"])
+    finally:
+        _say_tally(samples.tally, new=known is not None, distinct=options["distinct"])
+
+
+def _known(
+    run: Run, files: Sequence[str], prompt_file: str | None, *, new: bool
+) -> list[Path | Corpus] | None:
+    """The texts that samples are compared with; None if they are not."""
+    check_read_once([prompt_file or "", *files])
+    known: list[Path | Corpus] = list(map(Path, files))
+    if new:
+        try:
+            known.append(run.text)
+        except (CheckpointError, CorpusError) as error:
+            raise type(error)(
+                f"--new needs the training text: {error} with --not-in FILE, instead of --new"
+            ) from None
+    return known or None
+
+
+def _check_beam(options: DrawOptions, count: int, beam: int | None, *, compared: bool) -> None:
+    usual = completed(DrawOptions, {})
+    names = [name for name, value in options.items() if value != usual[name]]
+    names += ["count"] * (count != 1) + ["new or --not-in"] * compared
+    if beam and names:
+        wrong = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise UsageError(f"--beam draws nothing at random: leave out {wrong}, or leave out --beam")
+
+
+def _check_prompt(lm: LanguageModel, source: str, prompt: bytes, unknown: Unknown) -> None:
+    """Say what the model cannot read of a prompt; an error names its source."""
+    try:
+        rare = lm.vocabulary.count_unknown(lm.encode(prompt, unknown=unknown))
     except CorpusError as error:
         raise CorpusError(f"{source}: {error}") from None
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
-    if rare := samples.vocabulary.count_unknown(samples.prompt):
+    if rare:
         render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
-    if (skipped := lm.count_unknown(options["prompt"]) - rare) > 0:
+    if (skipped := lm.count_unknown(prompt) - rare) > 0:
         render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
-    return samples
 
 
 def _write(
     samples: Samples,
+    found: Sequence[Beam],
     lm: LanguageModel,
     separator: str | None,
     *,
     echo: bool,
     raw: bool,
-    drawn: bool,
+    seed: int | None,
 ) -> None:
-    """Write the samples, and say a seed that was drawn; after Ctrl-C or SIGTERM, end the line."""
-    default = "\\n" if lm.documents else "\\n---\\n"
-    between = _unescape(default if separator is None else separator).encode()
+    """Write the samples, and say a seed that was drawn; after Ctrl-C or SIGTERM, end the line.
+
+    If beams were found, write them instead, and say their log probabilities.
+    """
+    apart = (between(lm.data) if separator is None else _unescape(separator)).encode()
     # bytes go to a file without a line end at the end
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
     end, put = b"" if exact else b"\n", render.write_raw if raw else render.write
     before, number = samples.prompt_data if echo else b"", -1
+    beams = (Piece(place, beam.data) for place, beam in enumerate(found))
     try:
-        for piece in samples.pieces():
+        for piece in beams if found else samples.pieces():
             begins, number = piece.number != number, piece.number
-            start = (between if number else b"") + before if begins else b""
+            start = (apart if number else b"") + before if begins else b""
             if not put(start + piece.data):
                 return
         put(end)
-    except SystemExit:
-        render.write_raw(end)
+    except (SystemExit, RunError):
+        render.write_raw(end if number >= 0 else b"")
         raise
     finally:
-        if drawn:
+        if seed is None and not found:
             render.say(f"seed {samples.seed}; --seed {samples.seed} repeats this", style="dim")
+        if found:
+            figures = " ".join(f"{beam.log_prob:.2f}" for beam in found[:FIGURES])
+            more = f" ...; --json shows all {len(found):,}" if len(found) > FIGURES else ""
+            render.say(f"log probabilities in nats: {figures}{more}", style="dim")
 
 
-def _write_json(samples: Samples, *, documents: bool) -> None:
+def _write_json(samples: Samples, found: Sequence[Beam], *, documents: bool) -> None:
     """Write the prompt and all samples, with the log probability of each symbol in nats."""
     if samples.count * max(1, samples.length) > MOST_AS_JSON:
         raise UsageError(
             "--json keeps all samples in memory, so --count times --length must be at most "
             f"{MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
         )
-    symbols, rows = samples.vocabulary, list[dict[str, Any]]()
-    for sample in samples:
-        pairs = zip(sample.symbols, sample.log_probs.tolist(), strict=True)
-        figures = [{symbols.level: symbol, "log_prob": log_prob} for symbol, log_prob in pairs]
-        rows.append({"text": sample.text, f"{symbols.noun}s": figures})
-        if documents:
-            rows[-1]["end_log_prob"] = sample.end_log_prob
-    prompt = samples.prompt_data.decode(errors="replace")
-    render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
+    prompt, rows = samples.prompt_data.decode(errors="replace"), list[dict[str, Any]]()
+    for beam in found:
+        whole = {"log_prob": beam.log_prob, "ended": beam.ended}
+        rows.append(_figures(beam, samples.vocabulary) | whole)
+    if found:
+        render.write_json({"prompt": prompt, "beams": rows})
+        return
+    problem: RunError | None = None
+    try:
+        for sample in samples:
+            ends = {"end_log_prob": sample.end_log_prob} if documents else {}
+            rows.append(_figures(sample, samples.vocabulary) | ends)
+    except RunError as error:
+        problem = error
+    if rows or not problem:
+        render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
+    if problem:
+        raise problem
 
 
-def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> bytes:
+def _figures(text: TextScore, symbols: Vocabulary) -> dict[str, Any]:
+    pairs = zip(text.symbols, text.log_probs.tolist(), strict=True)
+    figures = [{symbols.level: symbol, "log_prob": log_prob} for symbol, log_prob in pairs]
+    return {"text": text.text, f"{symbols.noun}s": figures}
+
+
+def _say_tally(tally: Tally, *, new: bool, distinct: bool) -> None:
+    """Say how many samples were thrown away, if some could be."""
+    if tally.tried:
+        share = f"{tally.accepted:,} of {tally.tried:,} tries fulfilled the condition"
+        render.say(f"{share} ({tally.accepted / tally.tried:.2%})", style="dim")
+    if tally.made:
+        shares = [f"{tally.new / tally.made:.1%} were new"] * new
+        kept = f"{tally.kept / tally.made:.1%}"
+        shares += [f"{kept} new and distinct" if new else f"{kept} were distinct"] * distinct
+        samples = f"{tally.made:,} sample{'s' * (tally.made > 1)}"
+        render.say(f"of {samples}, {', '.join(shares)}", style="dim")
+
+
+def prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:
     """The prompt as bytes, since the command line and files need not be UTF-8.
 
-    A line that a file begins is continued, though the file has a line end after it.
+    A document that a file begins is continued, though the file has a line end after it.
     """
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
@@ -140,11 +214,10 @@ def _prompt_bytes(prompt: str | None, file: str | None, *, documents: bool) -> b
             f"{file}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
             "which has the most effect"
         )
-    if not documents:
-        return raw
-    begun = raw.removesuffix(b"\n").removesuffix(b"\r")
+    begun = open_ended(raw, data)
     if begun and begun != raw:
-        render.warn(f"{file}: its last line end is left out, so that a sample continues the line")
+        end = "its last line end" if data.documents == "line" else f"the end of its {data.document}"
+        render.warn(f"{file}: {end} is left out, so that a sample continues the {data.document}")
     return begun
 
 

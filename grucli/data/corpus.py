@@ -19,8 +19,9 @@ import numpy.typing as npt
 from grucli.config import Data
 from grucli.data import cache
 from grucli.data.decoding import FileType, not_a_text, recognized, symbols_of
+from grucli.data.documents import LINE_END, end_of
 from grucli.data.text_files import Digest, digest, expand, size_on_disk
-from grucli.data.vocabulary import LINE_END, UNK, Unknown, Vocabulary, smallest_unsigned
+from grucli.data.vocabulary import UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
@@ -71,7 +72,7 @@ def read(
     The symbols are those of the text, or of ``vocabulary``; those that it lacks are an error, are
     skipped, or are added to it if ``extend`` is true.
     """
-    files, not_text = _texts(expand(sources), sources, data)
+    files, not_text = texts_of(expand(sources), sources, data)
     reading = _Reading(data, vocabulary, unknown, extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
@@ -96,7 +97,7 @@ def read(
     )
 
 
-def _texts(
+def texts_of(
     files: Sequence[str], named: Sequence[str], data: Data
 ) -> tuple[Sequence[str], dict[str, FileType]]:
     """The files to read, and the files that are not text, which the user must not have named."""
@@ -154,7 +155,7 @@ class _Reading:
         numbering = _Numbering(provisional)
         for file in text.files:
             before = numbering.count
-            if self.data.documents and numbering.last not in (None, LINE_END):
+            if self.data.documents == "line" and numbering.last not in (None, LINE_END):
                 numbering.add(np.array([LINE_END], np.uint32))  # the end of a file ends a document
                 before += 1
             text.begin_file()
@@ -210,7 +211,8 @@ class _Reading:
     def _name(self, text: Digest, vocabulary: Vocabulary | None) -> str:
         """The name of the cache entry; None stands for the vocabulary of the text's own symbols."""
         data = self.data
-        how: list[object] = [data.level, data.min_count, data.documents, text.sizes[1:]]
+        documents = data.documents if data.separator is None else [data.separator]
+        how: list[object] = [data.level, data.min_count, documents, text.sizes[1:]]
         if data.level == "char":
             how += [codecs.lookup(data.encoding).name, data.newlines]
         if vocabulary is not None:
@@ -260,8 +262,8 @@ class _Numbering:
         """The frequent symbols, and one symbol for the rare ones; None if all are rare."""
         symbols = np.array(self.symbols, np.uint32)
         enough = self.counts >= data.min_count
-        if data.documents:
-            enough |= symbols == LINE_END  # even if there are few lines
+        if data.document:
+            enough |= symbols == end_of(data)  # even if there are few documents
         frequent = symbols[enough]
         if not len(frequent):
             return None

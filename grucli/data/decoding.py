@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grucli.config import Data
+from grucli.data.documents import Documents
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
@@ -120,9 +121,11 @@ def is_utf8(encoding: str) -> bool:
 
 def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
     r"""Raw bytes, the symbols complete with them, and the number of \r that were unified."""
+    documents = Documents(data)
     if data.level == "byte":
-        for raw in raw_chunks(file):
-            yield raw, np.frombuffer(raw, np.uint8), 0
+        for raw in chain(raw_chunks(file), [b""]):
+            read = documents.add(raw.decode("latin-1"), final=not raw).encode("latin-1")
+            yield raw, np.frombuffer(read, np.uint8), 0
         return
     decoder = _Decoder(file, data.encoding)
     unify = data.newlines == "unify"
@@ -132,6 +135,7 @@ def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
         returns = text.count("\r") if unify else 0  # each \r begins or is one line end
         text = line_ends.decode(text, final=not raw)
         decoder.lines += text.count("\n")
+        text = documents.add(text, final=not raw)
         yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), returns
 
 

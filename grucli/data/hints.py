@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from grucli.data.documents import LINE_END
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import CHUNK, Splits, chunks
 from grucli.nn.params import Ids
@@ -12,24 +13,27 @@ SHORT, LONGEST = 30, 80  # maximum mean length of the lines of a list, and of ne
 FEW_LINES = 50  # with fewer lines than this, their first characters may differ by chance
 
 
-def repeated_share(splits: Splits, vocabulary: Vocabulary, shortest: int) -> float:
+def repeated_share(
+    splits: Splits, vocabulary: Vocabulary, shortest: int, end: int = LINE_END
+) -> float:
     """The share of the validation text in lines that also stand in the training text.
 
-    Lines of fewer than ``shortest`` bytes do not count. Of long texts, a part is searched.
+    Or in documents that ``end`` so. Lines of fewer than ``shortest`` bytes do not count. Of long
+    texts, a part is searched.
     """
-    held_out = vocabulary.decode(splits.val[:CHUNK]).split(b"\n")[1:-1]
+    held_out = vocabulary.decode(splits.val[:CHUNK]).split(bytes([end]))[1:-1]
     wanted = {line for line in held_out if len(line) >= shortest}
     repeated: set[bytes] = set()
     for chunk in chunks(splits.train[-SEARCHED:]):
-        repeated |= wanted.intersection(vocabulary.decode(chunk).split(b"\n"))
+        repeated |= wanted.intersection(vocabulary.decode(chunk).split(bytes([end])))
     length = sum(len(line) for line in held_out if line in repeated)
     return length / (sum(map(len, held_out)) or 1)
 
 
-def looks_sorted(splits: Splits, line_end: int, V: int) -> bool:
+def looks_sorted(splits: Splits, end: int, V: int) -> bool:
     """Whether validation and training lines begin with other characters, as in a sorted list."""
-    train, val = (_first_of_lines(ids, line_end, V) for ids in (splits.train, splits.val))
-    train[line_end] = val[line_end] = 0  # empty lines have no first character
+    train, val = (_first_of_lines(ids, end, V) for ids in (splits.train, splits.val))
+    train[end] = val[end] = 0  # empty lines have no first character
     if min(train.sum(), val.sum()) < FEW_LINES:
         return False
     return bool(np.abs(train / train.sum() - val / val.sum()).sum() / 2 > 0.5)

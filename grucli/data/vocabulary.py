@@ -3,12 +3,13 @@
 import reprlib
 import unicodedata
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from grucli.config import NOUNS, Data
+from grucli.data.documents import LINE_END, separated
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids
 
@@ -18,7 +19,6 @@ UnknownInScore = Literal["error", "skip", "floor"]  # floor: charged as for half
 # Stands for all characters that are too rare for a symbol of their own: the replacement character,
 # which Unicode has for what cannot be represented.
 UNK = 0xFFFD
-LINE_END = 0x0A  # the character, or the byte, that ends a line
 # names of characters that Unicode has not named
 CONTROLS = {"\t": "TABULATION", "\n": "LINE FEED", "\r": "CARRIAGE RETURN, as in Windows line ends"}
 CURLY = {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"'}
@@ -70,8 +70,12 @@ class Vocabulary:
     @property
     def line_end(self) -> int | None:
         """The id of the character that ends a line, if it is among them."""
-        (index,) = self.find(np.array([LINE_END], np.uint32), "skip")
-        return int(index) if index >= 0 else None
+        return self.id_of(LINE_END)
+
+    def id_of(self, symbol: int | None) -> int | None:
+        """The id of a symbol, or None if the model does not know it."""
+        found = [] if symbol is None else np.flatnonzero(self.symbols == symbol).tolist()
+        return found[0] if found else None
 
     def find(
         self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
@@ -98,8 +102,6 @@ class Vocabulary:
 
     def points(self, text: str | bytes) -> Ids:
         """The code points or byte values of a text, (N,): text and bytes are converted by UTF-8."""
-        if not isinstance(text, str | bytes):
-            raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
             return np.frombuffer(raw, np.uint8)
@@ -152,6 +154,16 @@ def unified(text: str, data: Data) -> str:
     if data.level == "byte" or data.newlines == "keep":
         return text
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def as_read(text: str | bytes, data: Data, *, whole: bool = False) -> Any:
+    """A text as a model reads it, as bytes if these are its symbols; a ``whole`` one ends."""
+    if not isinstance(text, str | bytes):
+        raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
+    if data.level == "char":
+        return separated(unified(decoded(text), data), data, whole=whole)
+    raw = text.encode(errors="replace") if isinstance(text, str) else text
+    return separated(raw.decode("latin-1"), data, whole=whole).encode("latin-1")
 
 
 def decoded(text: str | bytes) -> str:

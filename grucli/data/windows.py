@@ -30,10 +30,10 @@ class Splits:
         return self.val if len(self.val) else self.train
 
 
-def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
-    """Split a text by position; the parts of a list begin after a ``line_end``, if it has any.
+def split(ids: Ids, data: Data, end: int | None) -> Splits:
+    """Split a text by position; if it has documents, each part begins after the ``end`` of one.
 
-    Each part needs one character to read and one to predict.
+    Only a line that is very long is cut. Each part needs one character to read and one to predict.
     """
     N = len(ids)
     if N and all((chunk == ids[0]).all() for chunk in chunks(ids)):
@@ -43,8 +43,9 @@ def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
         )
     val, test = round(N * data.val), round(N * data.test)
     ends = [N - val - test, N - test]
-    if data.documents and line_end is not None:
-        ends = [_line_start(ids, end, line_end) for end in ends]
+    if data.document and end is not None:
+        start = _line_start if data.documents == "line" else _document_start
+        ends = [start(ids, position, end) for position in ends]
     train, val, test = np.diff([0, *ends, N]).tolist()
     if any(
         share > 0 and part < 2 for part, share in ((train, 1), (val, data.val), (test, data.test))
@@ -53,8 +54,8 @@ def split(ids: Ids, data: Data, line_end: int | None) -> Splits:
             f"the corpus is too small: {N:,} {data.noun}s, of which data.val={data.val} takes "
             f"{val:,} and data.test={data.test} takes {test:,}; {train:,} remain for training. "
             f"Each part needs 2 {data.noun}s (one to read, one to predict)"
-            f"{' and begins with a whole line' if data.documents else ''}: give a longer text, or "
-            "set data.val or data.test to 0"
+            f"{f' and begins with a whole {data.document}' if data.document else ''}: give a "
+            "longer text, or set data.val or data.test to 0"
         )
     return Splits(ids[: ends[0]], ids[ends[0] : ends[1]], ids[ends[1] :])
 
@@ -67,6 +68,18 @@ def _line_start(ids: Ids, position: int, line_end: int) -> int:
     (ends,) = np.nonzero(ids[first:position] == line_end)
     start = first + int(ends[-1]) + 1 if len(ends) else 0
     return start if start >= 2 else position  # the part before needs two characters
+
+
+def _document_start(ids: Ids, position: int, end: int) -> int:
+    """The beginning of a document that is nearest to a position; the position if there is none."""
+    N = len(ids)
+    for reach in (LONGEST_LINE, N) if position < N else ():  # otherwise no part follows
+        lo = max(0, position - reach)
+        starts = lo + 1 + np.flatnonzero(ids[lo : position + reach] == end)
+        starts = starts[starts < N]
+        if len(starts):
+            return int(starts[np.abs(starts - position).argmin()])
+    return position
 
 
 def chunks(ids: Ids) -> Iterator[Ids]:

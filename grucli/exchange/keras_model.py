@@ -28,13 +28,13 @@ def build(keras: Any, model: Model) -> Any:
     x, states, last = keras.ops.one_hot(ids, model.V), list[Any](), list[Any]()
     weights = dict[Any, list[Array]]()
     for k, w in enumerate(model.layers(model.params), 1):
+        W_x, W_h, first, second = layer_of("keras", cell, w)
         own = [keras.Input((H,), name=f"{part}_{k}") for part in CELLS[cell].STATE]
         layer = getattr(keras.layers, LAYERS[cell])(
             H, return_sequences=True, return_state=True, **settings
         )
         x, *after = layer(x, initial_state=own)
         states, last = states + own, last + after
-        W_x, W_h, first, second = layer_of("keras", cell, w)
         bias = np.stack([first, second]) if cell == "gru-after" else first
         weights[layer] = [W_x.T, W_h.T, bias]
     output = keras.layers.Dense(model.V)

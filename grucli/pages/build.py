@@ -17,6 +17,7 @@ from grucli.analysis.gradient_flow import norms_by_distance
 from grucli.analysis.gradient_routes import look_back
 from grucli.analysis.route_shares import shares_by_distance
 from grucli.arguments import PathLike, checked
+from grucli.data.documents import between, separators
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import unified
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
@@ -25,6 +26,7 @@ from grucli.language_model import LanguageModel
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.run.overlap import find_copy
+from grucli.run.records import KEPT_TEXT
 from grucli.run.run import Run
 
 Type = Literal["float32", "float16"]  # of the weights in a page
@@ -41,6 +43,7 @@ SEED = 0  # of the sample that is examined and shown
 SAMPLED = 2000  # symbols of the sample that is searched for copies of the training text
 SHOWN = 600  # symbols of it that the page shows first
 PROVEN = 200  # symbols of it whose numbers the page checks
+SEPARATOR = "\N{SYMBOL FOR RECORD SEPARATOR}"  # what the page shows for U+001E
 FOLLOWED = 24  # steps that this proof follows the gradient back
 
 
@@ -145,7 +148,8 @@ def _text_name(run: Run) -> str:
     """The name of the training text, or of the checkpoint without a run."""
     if run.path == run.file:
         return run.file.stem
-    names = [Path(path).stem for path in run.info.corpus.paths or [] if path != STANDARD_INPUT]
+    unnamed = (STANDARD_INPUT, KEPT_TEXT)
+    names = [Path(path).stem for path in run.info.corpus.paths or [] if path not in unnamed]
     if not names:
         return "its training text"
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
@@ -166,7 +170,7 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> dict[str, Any]:
 
     The script checks log probabilities and route shares of the ``proof``, ids (N,).
     """
-    model = lm.model
+    model, pattern = lm.model, separators(lm.data.model_copy(update={"level": "char"}))
     weights = model.params.flat.astype("<f2" if type_ == "float16" else "<f4")
     return {
         "cell": model.cell,
@@ -176,7 +180,9 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> dict[str, Any]:
         "separator": model.separator,
         "unseen": list(lm.unseen),
         "unknown": lm.vocabulary.unknown_id,
-        "lists": lm.documents,
+        "document": lm.data.document,
+        "separators": None if pattern is None else f"{pattern}|{SEPARATOR}",
+        "between": between(lm.data) if lm.data.documents == "paragraph" else f"\n{SEPARATOR}\n",
         "lineEnd": lm.vocabulary.line_end,
         "level": lm.vocabulary.level,
         "unify": unified("\r", lm.data) == "\n",

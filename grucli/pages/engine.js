@@ -298,9 +298,20 @@ const engine = (() => {
 
     /** The symbols of a text: bytes, or code points with the line ends of the training text. */
     symbolsOf(text) {
-      if (this.spec.level === "byte") return Array.from(new TextEncoder().encode(text));
-      const read = this.spec.unify ? text.replace(/\r\n?/g, "\n") : text;
+      if (this.spec.level === "byte") return Array.from(new TextEncoder().encode(this.separated(text)));
+      const read = this.separated(this.spec.unify ? text.replace(/\r\n?/g, "\n") : text);
       return Array.from(read, (character) => character.codePointAt(0));
+    }
+
+    /** A text with U+001E after each of its documents but the last, as grucli reads it. */
+    separated(text) {
+      const { separators } = this.spec;
+      if (!separators) return text;
+      const begin = (part) => part.replace(/^(?:[ \t]*(?:\r\n|\n|\r(?!\n)))+/, "");
+      const parts = `\n${text}`.split(new RegExp(separators));
+      const rest = begin(parts.pop());
+      const whole = parts.map((part) => begin(part.replace(/[ \t\r\n]+$/, "")));
+      return whole.filter((part) => part).map((part) => `${part}\x1e`).join("") + rest;
     }
 
     /** The ids of a text; characters that the model does not know are its unknown one, or null. */
@@ -311,9 +322,16 @@ const engine = (() => {
 
     /** The text of ids; bytes that are not UTF-8 become U+FFFD. */
     decode(ids) {
-      const symbols = ids.map((id) => this.spec.symbols[id]);
+      const symbols = ids.flatMap((id) => this.shownFor(this.spec.symbols[id]));
       if (this.spec.level === "byte") return new TextDecoder().decode(Uint8Array.from(symbols));
       return symbols.map((symbol) => String.fromCodePoint(symbol < 0 ? 0xfffd : symbol)).join("");
+    }
+
+    /** A symbol, or the symbols that are shown between documents. */
+    shownFor(symbol) {
+      const { separators, between, level } = this.spec;
+      if (!separators || symbol !== 0x1e) return [symbol];
+      return level === "byte" ? [...new TextEncoder().encode(between)] : Array.from(between, (c) => c.codePointAt(0));
     }
 
     /** The log probability of each symbol of a text, in nats, as grucli.load(RUN).score gives it. */

@@ -3,7 +3,7 @@
 const LONGEST = 2000; // characters that are read
 
 const reading = (() => {
-  let text = spec.passage;
+  let text = spec.separators ? spec.passage.replaceAll("\x1e", spec.between) : spec.passage;
   let read = null; // {text, ids, before: states before each character, steps, logProbs}
   const boxes = [];
 

@@ -3,7 +3,7 @@
 const spec = JSON.parse(document.getElementById("model").textContent);
 let model = null; // set when the page starts
 
-const NAMES = { 9: "tab", 10: "line end", 13: "carriage return", 32: "space", 0xfffd: "another character" };
+const NAMES = { 9: "tab", 10: "line end", 13: "carriage return", 30: "end of a document", 32: "space", 0xfffd: "another character" };
 /** Whether a code point shows nothing of itself, or changes the direction of others. */
 const hidden = (point) => point < 32 || (point >= 0x7f && point < 0xa0) || point === 0xad
   || (point >= 0x200b && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e)
@@ -13,6 +13,7 @@ const hidden = (point) => point < 32 || (point >= 0x7f && point < 0xa0) || point
 function shown(symbol) {
   if (spec.level === "byte" && symbol >= 0x80) return `\\x${symbol.toString(16)}`;
   if (symbol === 10) return "↵\n";
+  if (symbol === 0x1e && spec.separators) return "␞\n";
   if (symbol === 9) return "\t";
   return hidden(symbol) ? `⟨${symbol.toString(16)}⟩` : String.fromCodePoint(symbol);
 }

@@ -14,10 +14,11 @@ const writing = (() => {
 
   /** Read the text in the box; what was read before is not read again. */
   async function read(text, job) {
-    const begun = past && text.startsWith(past.text) ? past : { text: "", base: "", made: [], length: 0, ...model.begin() };
+    const grown = past && (spec.separators ? text === past.text : text.startsWith(past.text));
+    const begun = grown ? past : { text: "", base: "", made: [], length: 0, ...model.begin() };
     const { ids } = known(text.slice(begun.text.length));
     let { state, logProbs } = begun;
-    if (!text && !spec.lists && spec.lineEnd !== null) {
+    if (!text && !spec.document && spec.lineEnd !== null) {
       state = model.step(spec.lineEnd, state); // a text without a beginning begins a line
       logProbs = model.next(state);
     }
@@ -158,8 +159,8 @@ const writing = (() => {
   }
 
   function prepare() {
-    $("write-lead").textContent = spec.lists
-      ? "The model continues the list in the box, line by line. Change it as you like, and press Write on."
+    $("write-lead").textContent = spec.document
+      ? `The model continues what is in the box, ${spec.document} by ${spec.document}. Change it as you like, and press Write on.`
       : "The model continues the text in the box. Change the text as you like, and press Write on.";
     const temperature = () => { $("temperature-shown").textContent = Number($("temperature").value).toFixed(2); };
     $("temperature").addEventListener("input", temperature);

@@ -1,5 +1,6 @@
 """Dynamic evaluation of a run: the choice of its rates, and a run with the adapted weights."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grucli.adaptation import DECAY, RATE, choose
-from grucli.errors import CheckpointError, CorpusError
+from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import sha256
 from grucli.language_model import Adapted
 from grucli.nn.optim import Moments
@@ -45,6 +46,14 @@ def choose_rates(run: Run, judged: str | None = None) -> Rates:
     return Rates(*choose(run.lm.model, ids), part.format(len(ids), run.noun))
 
 
+def check_new(path: Path) -> None:
+    """Refuse a path at which something exists, or no directory can be made."""
+    if os.path.lexists(path):
+        raise UsageError(f"{path}: exists already; name a new run directory")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path}: {path.parent} is not a directory that can be written to")
+
+
 def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     """Write a run with the adapted weights, completely or not at all; ``facts`` go to run.json.
 
@@ -56,6 +65,7 @@ def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     origin = {"path": str(run.path.resolve()), "sha256": sha256(run.file), **facts}
     origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
     known = run.info.to_dict()
-    info = {"status": ADAPTED, **{key: known[key] for key in KEPT if key in known}}
-    info["adapted"] = origin
+    known["corpus"] = {**known.get("corpus", {}), "paths": run.paths}
+    kept = {key: known[key] for key in KEPT if key in known}
+    info = {"status": ADAPTED, **kept, "adapted": origin}
     write_run(path, checkpoint, info)

@@ -20,6 +20,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 from grucli import __version__
 from grucli.config import Settings, flatten, without_former
 from grucli.data.corpus import TextId
+from grucli.data.documents import end_of
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import Splits, split
 from grucli.errors import CheckpointError
@@ -131,7 +132,8 @@ class Checkpoint:
 
     def splits(self, ids: Ids) -> Splits:
         """The parts of the run's corpus, or of another text that is read in the same way."""
-        return split(ids, self.settings.data, self.vocabulary.line_end)
+        end = self.vocabulary.id_of(end_of(self.settings.data))
+        return split(ids, self.settings.data, end)
 
     def language_model(self, path: Path | None = None, *, compiled: bool = False) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
@@ -174,7 +176,7 @@ class Checkpoint:
 def model_for(settings: Settings, vocabulary: Vocabulary) -> Model:
     """A model for these settings, whose parameters are not yet initialized."""
     size = settings.model
-    separator = vocabulary.line_end if settings.data.documents else None
+    separator = vocabulary.id_of(end_of(settings.data))
     return Model(len(vocabulary), size.hidden, size.layers, cell=size.variant, separator=separator)
 
 

@@ -31,9 +31,10 @@ from grucli.errors import CheckpointError
 from grucli.files import read_json, read_small
 
 # The files that the program writes into a run directory, except those named by step.
+KEPT_TEXT = "corpus.txt"  # the text of a run, if it was given as a value
 OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
-)
+) | {KEPT_TEXT}
 
 ADAPTED = "adapted"  # the status of a run that holds the weights after dynamic evaluation
 IMPORTED = "imported"  # the status of a run whose weights are from a file
@@ -98,7 +99,7 @@ class _Facts(BaseModel):
 class TextInfo(_Facts):
     """The training text of a run."""
 
-    paths: Annotated[list[FilePath], Field(min_length=1)] | None = None
+    paths: Annotated[list[FilePath], Field(min_length=1)] | None = None  # or KEPT_TEXT
     bytes: Count | None = None  # of all its files together
     chars: Count | None = None  # symbols that were read: at level byte, bytes
     level: Literal["char", "byte"] | None = None

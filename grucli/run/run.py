@@ -34,7 +34,7 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
-from grucli.run.records import RunInfo, step_in
+from grucli.run.records import KEPT_TEXT, RunInfo, step_in
 from grucli.text_out import quote
 
 Column = npt.NDArray[Any]
@@ -209,7 +209,7 @@ class Run:
         yield from filter(None, (self.path, self._file))
         if not self._is_alone:
             yield from (file for file in self.path.rglob("*") if records.is_own(file.name))
-        yield from map(Path, self.info.corpus.paths or [])
+        yield from map(Path, self.paths or [])
 
     # ---- the checkpoint and its model
 
@@ -267,7 +267,7 @@ class Run:
     @property
     def sources(self) -> list[str]:
         """The paths of the text, which can be read again; ``-`` is standard input."""
-        paths = self.info.corpus.paths
+        paths = self.paths
         if paths is None:
             reason = (
                 f"{self.path}: is outside its run directory, which records the text"
@@ -279,6 +279,12 @@ class Run:
             if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
                 raise CheckpointError(f"{path}: is a pipe or a device; give the corpus again")
         return paths
+
+    @property
+    def paths(self) -> list[str] | None:
+        """The paths of the text, as far as run.json tells them; - is standard input."""
+        paths, kept = self.info.corpus.paths, str(self.path.resolve() / KEPT_TEXT)
+        return paths and [kept if path == KEPT_TEXT else path for path in paths]
 
     def resume_command(self, sources: Sequence[str] = ()) -> str:
         """The command that resumes the run. It names its text only if a part is standard input."""
@@ -329,11 +335,11 @@ class Run:
 
     def was_trained_on(self, text: Corpus) -> bool:
         """Whether a text has the content of the training text, or is one of its files."""
-        own = list[str]()
+        own = list[Path]()
         with contextlib.suppress(CheckpointError):
-            own = [path for path in self.info.corpus.paths or [] if path != STANDARD_INPUT]
+            own = [Path(path) for path in self.paths or [] if path != STANDARD_INPUT]
         files = [Path(file).resolve() for file in text.sources if file != STANDARD_INPUT]
-        is_file = any(Path(path) in (file, *file.parents) for file in files for path in own)
+        is_file = any(path in (file, *file.parents) for file in files for path in own)
         return is_file or text.text_id.sha256 == self.checkpoint.text_id.sha256
 
     # ---- what is shown of a run

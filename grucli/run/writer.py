@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -142,12 +143,12 @@ class RunWriter(Run):
         settings: Settings,
         overrides: Mapping[str, Any],
         info: Mapping[str, Any],
-        *,
         timed: bool = True,
+        text: Path | None = None,
     ) -> "RunWriter":
         """Make and lock a new run directory in ``root``; the time begins its name if ``timed``.
 
-        ``run.json`` comes last: every directory with this file can be resumed.
+        ``run.json`` comes last: every directory with this file can be resumed. ``text`` is copied.
         """
         made = None
         try:
@@ -160,6 +161,10 @@ class RunWriter(Run):
             replace_text(run.path / "config.yaml", to_yaml(settings))
             lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
             replace_text(run.path / "overrides.yaml", "".join(lines) or "{}\n")
+            if text is not None:
+                with text.open("rb") as file:
+                    copy = partial(shutil.copyfileobj, file)
+                    files.replace_file(run.path / records.KEPT_TEXT, copy)
             run.write_info(info)
         except OSError as error:
             if made is not None:
@@ -259,12 +264,6 @@ class RunWriter(Run):
                 sample.unlink()
 
 
-def check_new(path: Path) -> None:
-    """Refuse a path at which something exists."""
-    if os.path.lexists(path):
-        raise UsageError(f"{path}: exists already; name a new run directory")
-
-
 def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> None:
     """Write a run that holds one checkpoint and no training, completely or not at all."""
     try:
@@ -274,7 +273,8 @@ def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> No
             made = RunWriter.create(root, "run", checkpoint.settings, {}, info, timed=False)
             made.checkpoints.save(checkpoint, best=True, keep=0)
             made.release()
-            check_new(path)
+            if os.path.lexists(path):
+                raise UsageError(f"{path}: exists already; name a new run directory")
             made.path.rename(path)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None

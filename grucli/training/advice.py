@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grucli import compilation
-from grucli.config import Data
+from grucli.config import Data, flatten, to_scalar
 from grucli.data.corpus import Corpus
+from grucli.data.documents import LINE_END, end_of
 from grucli.data.hints import empty_share, looks_like_list, looks_sorted, repeated_share
 from grucli.evaluation import differ_in_kind
 from grucli.nn.backend import why_not_used
@@ -72,28 +73,29 @@ def about_plan(plan: Plan) -> list[str]:
             f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
             "mix the parts of the text, or give a text of one kind"
         )
-    line_end = corpus.vocabulary.line_end
-    if line_end is not None:
-        notes += _about_lines(plan, line_end)
-    return notes
+    return notes + _about_lines(plan)
 
 
-def _about_lines(plan: Plan, line_end: int) -> list[str]:
-    """Lines that stand in both parts of a text, and a list that is sorted or has empty lines."""
-    notes, splits, vocabulary = [], plan.splits, plan.corpus.vocabulary
-    is_list, V = plan.settings.data.documents is not None, len(vocabulary)
-    shortest = 1 if is_list else LINE
-    if len(splits.val) and (share := repeated_share(splits, vocabulary, shortest)) >= 0.5:
+def _about_lines(plan: Plan) -> list[str]:
+    """Lines or documents that stand in both parts of a text, that are sorted or empty."""
+    notes, splits, vocabulary = list[str](), plan.splits, plan.corpus.vocabulary
+    noun, V = plan.settings.data.document, len(vocabulary)
+    symbol = end_of(plan.settings.data) or LINE_END
+    if (end := vocabulary.id_of(symbol)) is None:
+        return notes
+    shortest, lines = 1 if noun else LINE, f"{noun or 'line'}s"
+    if len(splits.val) and (share := repeated_share(splits, vocabulary, shortest, symbol)) >= 0.5:
         notes.append(
-            f"{share:.0%} of the validation text are lines that also stand in the training text, "
+            f"{share:.0%} of the validation text are {lines} that also stand in the training text, "
             "so its loss will be too low: remove what the text contains twice"
         )
-    if is_list and looks_sorted(splits, line_end, V):
+    if noun and looks_sorted(splits, end, V):
+        shuffle = ", as in `shuf list.txt > shuffled.txt`" if noun == "line" else ""
         notes.append(
-            "the validation lines begin with other characters than the training lines: if the list "
-            "is sorted, shuffle it first, as in `shuf list.txt > shuffled.txt`"
+            f"the validation {lines} begin with other characters than the training {lines}: if "
+            f"the list is sorted, shuffle it first{shuffle}"
         )
-    if is_list and (share := empty_share(splits.train, line_end, V)) >= EMPTY:
+    if noun == "line" and (share := empty_share(splits.train, end, V)) >= EMPTY:
         notes.append(
             f"{share:.0%} of the lines are empty, so that about as many samples will be empty: if "
             "they do not belong to the list, remove them, as in `grep . list.txt > filled.txt`"
@@ -104,7 +106,7 @@ def _about_lines(plan: Plan, line_end: int) -> list[str]:
 def about_documents(plan: Plan) -> list[str]:
     """A text that looks like a list but is not read as one."""
     lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.line_end)
-    if plan.settings.data.documents or not lines:
+    if plan.settings.data.document or not lines:
         return []
     return [
         f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "
@@ -120,12 +122,12 @@ def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) ->
     if extended:
         count = len(text.vocabulary) - len(old.vocabulary)
         notes.append(f"{count:,} {noun}s are new to {path} and start from random weights")
-    now, before = plan.settings.data.documents, old.settings.data.documents
-    if now != before:
-        notes.append(
-            f"data.documents is {now or 'null'} here and was {before or 'null'} for {path}"
-        )
-    return notes
+    now, before = flatten(plan.settings), flatten(old.settings)
+    return notes + [
+        f"{key} is {to_scalar(now[key])} here and was {to_scalar(before[key])} for {path}"
+        for key in ("data.documents", "data.separator")
+        if now[key] != before[key]
+    ]
 
 
 def about_machine(before: RunInfo, plan: Plan) -> list[str]:

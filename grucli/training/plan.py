@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli import __version__, compilation, evaluation, threads
-from grucli.config import Settings
+from grucli.config import Data, Settings, to_scalar
 from grucli.data.corpus import Corpus
+from grucli.data.documents import end_of
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.data.vocabulary import unified
-from grucli.data.windows import Splits, Windows, count_symbols, fit_windows, split
+from grucli.data.vocabulary import as_read
+from grucli.data.windows import Splits, Windows, chunks, count_symbols, fit_windows, split
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.backend import NUMPY, Backend, fingerprint, select
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
@@ -24,6 +25,7 @@ from grucli.nn.onednn import Unavailable
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids, count
 from grucli.run.checkpoint import Checkpoint, Progress, model_for
+from grucli.run.records import KEPT_TEXT
 from grucli.threads import blas_limited_to
 from grucli.training import schedules
 from grucli.training.processes import choose_workers
@@ -87,7 +89,7 @@ class Plan:
         # parameters, packed weights (two), m, v; gradients per process; masked copy and masks
         buffers = 5 + self.workers + 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
-        resets = self.settings.data.documents is not None
+        resets = self.settings.data.document is not None
         size = partial(workspace_size, H=H, L=L, cell=model.variant, resets=resets)
         workspaces = size(windows.T, -(-windows.B // self.ranks.size), dropout=bool(model.dropout))
         workspaces += size(evaluation.WINDOW, evaluation.STREAMS)
@@ -101,9 +103,15 @@ def make_plan(
     settings: Settings, corpus: Corpus, ranks: Ranks = ALONE, old: Checkpoint | None = None
 ) -> Plan:
     """The plan of a run on this rank. ``old`` are the weights that it starts from or continues."""
-    train, splits = settings.train, split(corpus.ids, settings.data, corpus.vocabulary.line_end)
+    train, end = settings.train, corpus.vocabulary.id_of(end_of(settings.data))
+    _check_documents(settings.data, corpus, end)
+    splits = split(corpus.ids, settings.data, end)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
-    _check_symbols(settings, corpus, counts)
+    rare = corpus.vocabulary.unknown_id
+    if rare is not None and not np.delete(counts, rare).any():
+        raise CorpusError(
+            "the training text has only characters that are too rare: lower data.min_count"
+        )
     unseen = _unseen(counts, corpus, old)
     if not ranks.rank:  # which knows what the old weights have seen
         _check_prompt(settings, corpus, unseen)
@@ -179,22 +187,22 @@ def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | Non
 def _check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int]) -> None:
     """Refuse a prompt of the samples that has unknown or ``unseen`` symbols."""
     try:
-        corpus.vocabulary.encode(unified(settings.sample.prompt, settings.data), unseen=unseen)
+        corpus.vocabulary.encode(as_read(settings.sample.prompt, settings.data), unseen=unseen)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"sample.prompt: {error}") from None
 
 
-def _check_symbols(settings: Settings, corpus: Corpus, counts: npt.NDArray[np.int64]) -> None:
-    """Refuse a text without line ends for documents, or a text of rare characters only."""
-    vocabulary = corpus.vocabulary
-    if settings.data.documents and vocabulary.line_end is None:
-        raise CorpusError(
-            "data.documents=line: the text has no line ends, so it is a single document: omit the "
-            "setting, or put each document on its own line"
+def _check_documents(data: Data, corpus: Corpus, end: int | None) -> None:
+    """Refuse a text that is a single document, if it should have several."""
+    inside = corpus.ids if data.documents == "line" else corpus.ids[:-1]
+    if data.document and not any((chunk == end).any() for chunk in chunks(inside)):
+        key, value = (
+            ("separator", data.separator) if data.separator else ("documents", data.documents)
         )
-    if vocabulary.unknown_id is not None and not np.delete(counts, vocabulary.unknown_id).any():
+        ends = {"line": "line ends", "paragraph": "empty lines", "file": "second file"}
         raise CorpusError(
-            "the training text has only characters that are too rare: lower data.min_count"
+            f"data.{key}={to_scalar(value)}: the text has no {ends.get(data.document, 'such mark')}"
+            ", so it is a single document: omit the setting, or give a text of several"
         )
 
 
@@ -206,8 +214,8 @@ def physical_memory() -> int | None:
         return None
 
 
-def describe(plan: Plan) -> dict[str, Any]:
-    """The part of run.json that describes a plan and the software versions."""
+def describe(plan: Plan, *, kept: bool = False) -> dict[str, Any]:
+    """The part of run.json that describes a plan; the run may have ``kept`` its text itself."""
     corpus, text = plan.corpus, plan.corpus.text_id
     paths = [
         source if source == STANDARD_INPUT else str(Path(source).resolve())
@@ -219,7 +227,7 @@ def describe(plan: Plan) -> dict[str, Any]:
         "workers": plan.workers,
         "ranks": plan.ranks.size,
         "corpus": {
-            "paths": paths,
+            "paths": [KEPT_TEXT] if kept else paths,
             "bytes": text.bytes,
             "chars": text.chars,
             "level": plan.settings.data.level,

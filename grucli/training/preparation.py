@@ -106,7 +106,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     opened = Run.open(path)
     file, old = opened.file, opened.checkpoint
     layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
-    kept = data.model_dump(include={"level", "newlines", "min_count", "documents"})
+    kept = data.model_dump(include={"level", "newlines", "min_count", "documents", "separator"})
     base = Settings(model=old.settings.model, data=Data(**kept))
     given = {key for _, values in layers for key in values}
     values = suited_rate(resolve(layers, base), given, WARM)

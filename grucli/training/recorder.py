@@ -67,7 +67,7 @@ class Recorder:
             return
         step = self.checkpoint.progress.step
         yield from self._write(lambda: self.run.write_sample(step, text))
-        yield Sampled(step, text, self.plan.settings.data.documents is not None)
+        yield Sampled(step, text, self.plan.settings.data.documents == "line")
 
     def _row(self, split: Literal["train", "val"], loss: float, chars_per_s: float) -> Metrics:
         progress, windows = self.checkpoint.progress, self.plan.windows

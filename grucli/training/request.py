@@ -1,17 +1,19 @@
 """What a person asks for: a new run, or that a run goes on."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, with_config
+from pydantic import ConfigDict, SkipValidation, with_config
 from typing_extensions import TypedDict
 
 from grucli.arguments import PathLike, file_names, plain
 from grucli.config import Settings, Values, read_file, resolve
 from grucli.data.vocabulary import Unknown
-from grucli.errors import SettingsError
+from grucli.errors import GrucliError, SettingsError, UsageError
+from grucli.training.given import ENDS, GivenText
 from grucli.training.processes import check_not_imported_by_a_worker
 
 Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later layers have priority
@@ -26,6 +28,9 @@ TWICE = {SETTINGS: "settings and by an argument", COMMAND_LINE: "--set and by a 
 class TrainOptions(TypedDict, total=False):
     """The options of ``train``. One that is left out is None, False or its first choice."""
 
+    text: Annotated[str, SkipValidation] | None  # the text to train on, instead of files
+    lines: Annotated[Iterable[str], SkipValidation] | None  # its lines, each of which is a document
+    texts: Annotated[Iterable[str], SkipValidation] | None  # its documents
     minutes: float | None  # the training budget as time, in minutes
     epochs: float | None  # the training budget as passes over the text
     steps: int | None  # the training budget as a number of updates
@@ -57,6 +62,7 @@ class Request:
     extend_vocabulary: bool = False
     mpi: bool = False
     command: str | None = None  # the command line, for run.json; None for a script
+    given: GivenText | None = None  # the text, if it is no file
     study: str | None = None  # id of the study whose trial it is: no time in the directory's name
 
     def __post_init__(self) -> None:
@@ -72,7 +78,13 @@ class Request:
         command: str | None = None,
     ) -> "Request":
         """The request that the options of ``train`` make."""
-        rest: dict[str, Any] = {**options}
+        rest: dict[str, Any] = {name: one for name, one in options.items() if one is not None}
+        given = [GivenText(kind, rest.pop(kind)) for kind in ENDS if kind in rest]
+        names = [one.kind for one in given] + ["files"] * bool(sources)
+        names += [name for name in ("resume", "mpi") if rest.get(name)]
+        if given and len(names) > 1:
+            raise UsageError(f"{' and '.join(names)} are given; keep one")
+        rest["given"] = given[0] if given else None
         values = dict(rest.pop("settings", None) or {})
         for number in NUMBERS:
             value, key = rest.pop(number, None), f"train.{number}"
@@ -85,6 +97,21 @@ class Request:
             rest[path] = Path(rest[path]) if rest.get(path) is not None else None
         values = {key: plain(value) for key, value in values.items()}
         return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
+
+    @contextmanager
+    def with_files(self) -> Iterator["Request"]:
+        """The request with a file that holds the text that was given as a value, while it lasts."""
+        if self.given is None:
+            yield self
+            return
+        values = self.values | self.given.settings(self.settings().data)
+        with self.given.in_file() as path:
+            try:
+                yield replace(self, sources=[path], values=values)
+            except GrucliError as error:
+                if path not in str(error):
+                    raise
+                raise type(error)(str(error).replace(path, self.given.kind)) from None
 
     def layers(self) -> Layers:
         """The settings with their origins; later layers have priority."""

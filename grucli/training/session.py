@@ -19,6 +19,7 @@ from grucli.evaluation import Stopped
 from grucli.files import replace_text
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
+from grucli.run.records import KEPT_TEXT
 from grucli.run.report import report
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
@@ -156,7 +157,7 @@ class Session:
         request, plan, model = self.request, self.plan, self.plan.settings.model
         info = {
             "status": "running",
-            **describe(plan),
+            **describe(plan, kept=bool(request.given)),
             "commands": self._commands([]),
             "model": f"{model.variant} {model.layers}x{model.hidden}",
             **({"init_from": self.init_from} if self.init_from else {}),
@@ -168,7 +169,8 @@ class Session:
         title = Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
         name = request.name or ("stdin" if source == STANDARD_INPUT else title)
         folder, timed = request.runs_dir or Path("runs"), request.study is None
-        return RunWriter.create(folder, name, plan.settings, request.values, info, timed=timed)
+        text, settings = Path(source) if request.given else None, plan.settings
+        return RunWriter.create(folder, name, settings, request.values, info, timed, text)
 
     def _commands(self, before: Sequence[str]) -> list[str]:
         """The command lines of all sessions of the run, as far as they are known."""
@@ -185,7 +187,8 @@ class Session:
             run.checkpoints.prune(self.plan.settings.train.keep, progress.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             commands = self._commands(run.info.commands)
-            run.update_info(status="running", **describe(self.plan), commands=commands)
+            kept = self.plan.corpus.sources == (str(run.path.resolve() / KEPT_TEXT),)
+            run.update_info(status="running", **describe(self.plan, kept=kept), commands=commands)
         except OSError as error:
             raise UsageError(
                 f"{error.filename or run.path}: cannot be written: {error.strerror or error}"

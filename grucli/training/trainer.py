@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+from grucli.data.documents import shown
 from grucli.errors import CheckpointError, DivergedError
 from grucli.evaluation import Stopped
 from grucli.run import checkpoint as checkpoints
@@ -292,4 +293,5 @@ def make_sample(checkpoint: Checkpoint, stop: Callable[[], bool]) -> bytes:
     rng = random_stream(checkpoint.settings.train.seed, SAMPLES, checkpoint.progress.step)
     seed, temperature = int(rng.integers(2**63)), sample.temperature
     samples = lm.samples(1, sample.length, prompt=sample.prompt, temperature=temperature, seed=seed)
-    return lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), samples.ids(stop)]))
+    text = lm.vocabulary.decode(np.concatenate([lm.encode(sample.prompt), samples.ids(stop)]))
+    return shown(text, lm.data)

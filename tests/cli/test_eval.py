@@ -195,10 +195,12 @@ def test_unknown_characters_count_in_both_figures(grucli: Grucli, trained: Path)
 def test_adapted_weights_are_a_run_that_cannot_be_resumed(grucli: Grucli, trained: Path) -> None:
     before = snapshot(trained)
     write("new.txt", prose(3000, seed=9))
+    Path("my runs").mkdir()
     asked = ("eval", trained, "new.txt", "--adapt", "--save-adapted", "my runs/new one", "--json")
     adapted = json.loads(grucli(*asked).out)["total"]["adapted"]
     assert snapshot(trained) == before
     path = Path("my runs/new one")
+    assert "can be written to" in refusal(grucli, *asked[:5], "nowhere/new")
     assert [one.name for one in path.parent.iterdir()] == ["new one"]
     assert "exists already" in refusal(grucli, *asked)
     info = json.loads((path / "run.json").read_text(encoding="utf-8"))

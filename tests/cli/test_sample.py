@@ -1,6 +1,7 @@
 """``grucli sample``."""
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -201,6 +202,143 @@ def test_a_prompt_file_of_a_list_begins_a_line(grucli: Grucli, line_end: str) ->
     assert "line end" not in whole.err
 
 
+# ---- conditions
+
+
+def test_samples_of_a_list_obey_conditions(grucli: Grucli) -> None:
+    run = trained_on(grucli, write("list.txt", LIST), "--set=data.documents=line", "--steps=30")
+    asked = ["sample", run, "-c", 30, "--seed", 1, "--pattern", "[a-m].*[^e]"]
+    asked += ["--only", "a-z", "--without", "t", "--min-length", 3, "--max-length", 9]
+    for options in ([], ["--prompt", "l"], ["--exact"]):
+        result = grucli(*asked, *options)
+        assert result.code == 0
+        lines = result.out.splitlines()
+        assert len(lines) == 30
+        assert all(re.fullmatch("(?=[^t]*$)[a-m][a-z]*[^e]", line) for line in lines)
+        assert all(3 <= len(line) - ("--prompt" in options) <= 9 for line in lines)
+        made = re.fullmatch(r"30 of (\d+) tries fulfilled the condition \(.*%\)\n", result.err)
+        assert (made is not None) == ("--exact" in options)
+    figures = json.loads(grucli(*asked, "--json").out)["samples"]
+    assert [one["text"] for one in figures] == grucli(*asked).out.splitlines()
+    assert all(one["end_log_prob"] < 0 for one in figures)
+    first = grucli(*asked, "-c", 1).out
+    assert first == grucli(*asked).out.splitlines(keepends=True)[0]
+
+
+def test_a_word_of_running_text_ends_where_the_model_ends_it(grucli: Grucli, trained: Path) -> None:
+    asked = ["sample", trained, "-c", 20, "--seed", 1, "--prompt", "the ", "--separator", "\\n"]
+    lines = grucli(*asked, "--pattern", "[a-z]+").out.splitlines()
+    assert all(re.fullmatch("the [a-z]+", line) for line in lines)
+    assert len({len(line) for line in lines}) > 3
+    lines = grucli(*asked, "--pattern", "[^ ]+", "--stop", " ", "--max-length", 3).out.splitlines()
+    assert all(re.fullmatch("the [^ ]{1,3}", line) for line in lines)
+
+
+# ---- new and distinct samples, beams
+
+
+@pytest.fixture
+def list_run(grucli: Grucli) -> str:
+    write("list.txt", LIST)
+    return trained_on(grucli, "list.txt", "--set=data.documents=line", "--epochs=4")
+
+
+def test_new_and_distinct_samples_of_a_list(grucli: Grucli, list_run: str) -> None:
+    asked = ("sample", list_run, "--seed", 1, "-n", 12, "-t", 1)
+    result = grucli(*asked, "-c", 60, "--new", "--distinct")
+    lines = result.out.splitlines()
+    assert result.code == 0
+    assert len(set(lines)) == len(lines) == 60
+    assert not set(lines) & set(LIST.splitlines())
+    told = re.fullmatch(
+        r"of (\d+) samples, ([\d.]+)% were new, ([\d.]+)% new and distinct\n", result.err
+    )
+    assert told is not None
+    assert int(told[1]) >= 60
+    assert float(told[3]) == pytest.approx(6000 / int(told[1]), abs=0.05)
+    assert float(told[2]) >= float(told[3])
+    assert grucli(*asked, "-c", 7, "--new", "--distinct").out.splitlines() == lines[:7]
+    data = json.loads(grucli(*asked, "-c", 7, "--new", "--distinct", "--json").out)
+    assert [sample["text"] for sample in data["samples"]] == lines[:7]
+    begun = grucli(*asked, "-c", 9, "--new", "-p", "night", "--pattern", "[a-z ]+")
+    assert not set(begun.out.splitlines()) & set(LIST.splitlines())
+    bare = grucli(*asked, "-c", 9, "--new", "-p", "night", "--pattern", "[a-z ]+", "--no-echo").out
+    assert ["night" + line for line in bare.splitlines()] == begun.out.splitlines()
+    assert re.fullmatch(r"of \d+ samples, [\d.]+% were new\n", begun.err)
+    both = grucli(*asked, "-c", 3, "--distinct").err
+    assert re.fullmatch(r"of \d+ samples, [\d.]+% were distinct\n", both)
+
+
+def test_other_lists_are_left_out_too(grucli: Grucli, list_run: str) -> None:
+    file = next(Path(list_run, "checkpoints").glob("*.npz")).rename("alone.npz")
+    asked = ("sample", file, "--seed", 1, "-n", 8, "-t", 1, "-c", 30)
+    lines = [line for line in grucli(*asked).out.splitlines() if line]
+    write("first.txt", lines[0] + "\r\n")
+    write("second.txt", lines[1])
+    rest = grucli(*asked, "--not-in", "first.txt", "--not-in", "second.txt").out.splitlines()
+    assert [line for line in lines if line not in lines[:2]] == rest[: len(lines) - 2]
+    code, out, problem = grucli(*asked, "--new")
+    assert (code, out) == (2, "")
+    assert "--new needs the training text: alone.npz: is outside its run directory" in problem
+    assert "name a text with --not-in FILE, instead of --new" in problem
+
+
+def test_new_samples_need_the_text_as_it_was(grucli: Grucli, list_run: str) -> None:
+    asked = ("sample", list_run, "--new")
+    write("list.txt", LIST + "more\n")
+    changed = grucli(*asked)
+    assert (changed.code, changed.out) == (2, "")
+    assert "list.txt: has changed since training; name a text with --not-in FILE" in changed.err
+    Path("list.txt").unlink()
+    gone = grucli(*asked)
+    assert (gone.code, gone.out) == (2, "")
+    assert "list.txt: there is no such file" in gone.err
+    write("other.txt", "x\n")
+    assert grucli("sample", list_run, "--not-in", "other.txt").code == 0
+
+
+def test_what_was_found_is_kept_when_there_is_no_more(
+    grucli: Grucli, list_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grucli.novelty.IN_A_ROW", 40)
+    asked = ("sample", list_run, "-c", 3, "-t", 0, "--distinct")
+    result = grucli(*asked)
+    assert result.code == 1
+    assert len(result.out.splitlines()) == 1
+    assert "1 of 3 samples were found" in result.err
+    assert "of 41 samples, 2.4% were distinct" in result.err
+    told = grucli(*asked, "--json")
+    assert told.code == 1
+    assert [one["text"] for one in json.loads(told.out)["samples"]] == result.out.splitlines()
+
+
+def test_new_samples_of_running_text_quote_nothing_long(grucli: Grucli, trained: Path) -> None:
+    text = (trained.parents[1] / "text.txt").read_text("utf-8")
+    asked = ("sample", trained, "--seed", 1, "-n", 60, "-c", 20, "-t", 0.7, "--separator", "\\n")
+    found = json.loads(grucli(*asked, "--new", "--longest-copy", 7, "--json").out)["samples"]
+    assert len(found) == 20
+    for one in found:
+        assert not [n for n in range(52) if one["text"][n : n + 8] in text]
+
+
+def test_beams_are_the_likeliest_texts_best_first(grucli: Grucli, list_run: str) -> None:
+    result = grucli("sample", list_run, "--beam", 4, "-n", 8, "-p", "ni")
+    lines = result.out.splitlines()
+    assert len(set(lines)) == 4
+    assert all(line.startswith("ni") for line in lines)
+    figures = [
+        float(word) for word in result.err.removeprefix("log probabilities in nats:").split()
+    ]
+    assert sorted(figures, reverse=True) == figures
+    found = json.loads(grucli("sample", list_run, "--beam", 4, "-n", 8, "-p", "ni", "--json").out)
+    assert found["prompt"] == "ni"
+    assert ["ni" + beam["text"] for beam in found["beams"]] == lines
+    for beam, figure in zip(found["beams"], figures, strict=True):
+        assert beam["log_prob"] == pytest.approx(figure, abs=0.006)
+        own = sum(one["log_prob"] for one in beam["characters"])
+        assert (own > beam["log_prob"]) == beam["ended"]
+
+
 # ---- bytes
 
 
@@ -239,11 +377,36 @@ def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
         (["--top-k", "0"], "--top-k"),
         (["--length", "-1"], "--length"),
         (["--count", "0"], "--count"),
+        (["--pattern", "[a"], "--pattern '[a' is wrong: unterminated character set at position 0"),
+        (["--pattern", "(?=a)b"], "--pattern '(?=a)b' has at position 0 what no automaton can"),
+        (["--pattern", "É+"], "--pattern is fulfilled by no text of the characters that the model"),
+        (["--pattern", "a{9}", "-n", "8"], "the shortest that matches has 9"),
+        (["--only", "[", "--min-length", "-1"], "--min-length must be 0 or above"),
+        (["--max-length", "3", "--min-length", "4"], "--min-length is 4, above the greatest"),
+        (["--exact"], "--exact needs a condition, such as a pattern"),
         (["--unknown", "guess"], "'guess' is not one of 'error', 'skip'"),
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),
         (["--prompt-file", "nothing.txt"], "nothing.txt: there is no such file; give a text file"),
         (["--prompt-file", "cp1252.txt"], "byte 0x92 at offset 2 of the text is not UTF-8"),
         (["--prompt-file", "long.txt"], "long.txt: the prompt has more than 4 MiB; keep its end"),
+        (["--beam", "0"], "--beam"),
+        (
+            ["--beam", "2", "-t", "0.5", "--seed", "1", "-c", "2", "--new"],
+            "leave out --temperature, --seed, --count, --new or --not-in, or leave out --beam",
+        ),
+        (["--beam", "100", "-n", "1000000"], "--length must be at most 41,943 for 100 beams"),
+        (
+            ["--longest-copy", "9"],
+            "--longest-copy needs a text to compare with: not_in (--new or --not-in)",
+        ),
+        (
+            ["--not-in", "text.txt", "--longest-copy", "0"],
+            "--longest-copy must be 1 or above, not 0",
+        ),
+        (["--not-in", "nothing.txt"], "nothing.txt: there is no such file"),
+        (["--not-in", "empty.txt"], "empty.txt: the file is empty"),
+        (["--not-in", "-", "--prompt-file", "-"], "- (standard input) is named twice"),
+        (["--not-in", "cp1252.txt"], "cp1252.txt: byte 0x92"),
         (["--stop", "a" * 1001], "--stop takes texts of at most 1,000 characters"),
         (["--json", "--length", "9" * 4000, "--count", "9" * 4000], "--json keeps all samples in"),
         (["--json", "--length", "0", "--count", "2000001"], "must be at most 2,000,000 characters"),

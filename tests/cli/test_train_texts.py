@@ -20,7 +20,7 @@ from grucli.errors import UnknownCharacterError
 from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
-from tests.cli.helpers import LIST, last_checkpoint, posix, start, trained_on, write
+from tests.cli.helpers import LIST, last_checkpoint, posix, refusal, start, trained_on, write
 from tests.conftest import TINY, Grucli
 from tests.texts import prose
 
@@ -166,12 +166,12 @@ def test_line_ends_can_be_kept(grucli: Grucli) -> None:
     assert "are read as" not in warm.err
 
 
-def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> None:
+def test_a_run_from_before_two_settings_keeps_its_line_ends(grucli: Grucli) -> None:
     write("other.txt", LIST.replace("\n", "\r\n"))
     run = trained_on(grucli, "other.txt", "--steps=2", "--set=data.newlines=keep")
     file = Run(run).checkpoints.find("last")
     checkpoint = last_checkpoint(run)
-    data = checkpoint.settings.data.model_dump(exclude={"newlines"})
+    data = checkpoint.settings.data.model_dump(exclude={"newlines", "separator"})
 
     def without(self: object, **_: object) -> dict[str, object]:
         return {**flat, "data": data}
@@ -181,7 +181,10 @@ def test_a_run_from_before_the_setting_keeps_its_line_ends(grucli: Grucli) -> No
         patch.setattr(type(checkpoint.settings), "model_dump", without)
         checkpoints.write(file, checkpoint)
     config = (run / "config.yaml").read_text(encoding="utf-8")
-    (run / "config.yaml").write_text(config.replace("  newlines: keep\n", ""), encoding="utf-8")
+    for line in ("  newlines: keep\n", "  separator: null\n"):
+        assert line in config
+        config = config.replace(line, "")
+    (run / "config.yaml").write_text(config, encoding="utf-8")
     for pointer in ("best", "last"):
         path = run / "checkpoints" / f"{pointer}.json"
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -403,3 +406,112 @@ def test_texts_that_are_refused(
     assert result.code == 2
     assert expected in result.err
     assert not Path("runs").exists()
+
+
+# ---- documents
+
+PARAGRAPHS = "".join(f"{LIST[40 * n : 40 * n + 30].strip()}\n\n" for n in range(80))
+KINDS = {
+    "paragraph": ("--set=data.documents=paragraph", "\n\n"),
+    "separator": ("--set=data.separator=<|end|>", "\n---\n"),
+    "file": ("--set=data.documents=file", "\n---\n"),
+}
+
+
+def documents(kind: str, line_end: str = "\n") -> str:
+    """A file or a directory with the same documents, separated as the kind says."""
+    texts = [text.replace("\n", line_end) for text in PARAGRAPHS.split("\n\n")]
+    before = "crlf-" * (line_end == "\r\n")
+    if kind != "file":
+        mark = {"paragraph": 2 * line_end, "separator": f"{line_end}<|end|>{line_end}"}[kind]
+        return write(f"{before}{kind}.txt", mark.join(texts))
+    Path(f"{before}texts").mkdir(exist_ok=True)
+    for number, text in enumerate(filter(None, texts)):
+        write(f"{before}texts/{number:02}.txt", text + line_end)
+    return f"{before}texts"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_documents_are_learned_sampled_and_resumed(grucli: Grucli, kind: str) -> None:
+    asked, apart = KINDS[kind]
+    source = documents(kind)
+    options = (asked, "--set=optim.schedule=constant", "--set=data.test=0.1")
+    whole = trained_on(grucli, source, *options, "--steps=20")
+    half = trained_on(grucli, documents(kind, "\r\n"), *options, "--steps=10")
+    assert grucli("train", "--resume", half, "--steps=20", "-q").code == 0
+    left, right = last_checkpoint(half), last_checkpoint(whole)
+    assert right.model.separator == right.vocabulary.id_of(0x1E)
+    np.testing.assert_array_equal(left.model.params.flat, right.model.params.flat)
+    run = Run(whole)
+    assert all(part[-1] == run.lm.model.separator for part in vars(run.splits).values())
+    lm = run.lm
+    made = grucli("sample", whole, "-c", 3, "--seed", 1, "-n", 400).out
+    samples = list(lm.samples(3, 400, seed=1))
+    assert made == apart.join(sample.text for sample in samples) + "\n"
+    assert "\x1e" not in made
+    assert any(sample.end_log_prob is not None for sample in samples)
+    written = next((whole / "samples").iterdir()).read_text(encoding="utf-8")
+    assert "\x1e" not in written
+    for command in (("eval", whole, "--split", "val"), ("eval", whole, source), ("report", whole)):
+        assert grucli(*command, *["--force"] * (command[0] == "report")).code == 0
+    page = grucli("page", whole, "-o", "page.html")
+    assert page.code == 0, page.err
+    write("prompt.txt", "night\n\n" if kind == "paragraph" else "night\n")
+    prompted = grucli("sample", whole, "--prompt-file", "prompt.txt", "--seed", 2)
+    assert prompted.out == grucli("sample", whole, "--prompt", "night", "--seed", 2).out
+    assert "is left out" in prompted.err
+
+
+def test_documents_score_as_they_are_read(grucli: Grucli) -> None:
+    lm = Run(trained_on(grucli, documents("paragraph"), KINDS["paragraph"][0], "--steps=5")).lm
+    sample = next(s for s in lm.samples(40, 400, seed=1) if s.end_log_prob is not None and s.text)
+    nats = -sample.log_probs.sum() - sample.end_log_prob
+    assert lm.score_lines([sample.text])[0] == pytest.approx(nats, rel=1e-4)
+    assert lm.score_lines([f"\n{sample.text} \n"])[0] == pytest.approx(nats, rel=1e-4)
+    others = lm.samples(5, 400, seed=1, not_in=f"{sample.text}\n\nnight\n")
+    assert sample.text not in [other.text for other in others]
+    two = lm.score_lines(["night\r\n\r\n\nstone"])[0]
+    assert two == pytest.approx(lm.score_lines(["night", "stone"]).sum(), rel=1e-5)
+    write("two.txt", "\nnight\n\nstone\n")
+    assert lm.evaluate(lm.read("two.txt")).nats == pytest.approx(two, rel=1e-5)
+
+
+def test_what_is_said_of_documents(grucli: Grucli) -> None:
+    for kind, said in (
+        ("paragraph", "each paragraph is read by itself"),
+        ("file", "each file is read by itself"),
+        ("separator", "each document is read by itself"),
+    ):
+        asked = ("train", documents(kind), KINDS[kind][0], "--dry-run", *TINY)
+        assert said in grucli(*asked).err
+    twice = write("twice.txt", 10 * PARAGRAPHS)
+    told = grucli("train", twice, KINDS["paragraph"][0], "--dry-run", *TINY).err
+    assert "are paragraphs that also stand in the training text" in told
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--set=data.documents=paragraph"], "the text has no empty lines"),
+        (["--set=data.documents=file"], "the text has no second file"),
+        (["--set=data.separator=QQ"], "data.separator=QQ: the text has no such mark"),
+        (['--set=data.separator=""'], "data.separator: must have at least 1 character"),
+        (["--set=data.separator=---"], "quote it"),
+        (["--set=data.separator=x", "--set=data.documents=file"], "are both given"),
+    ],
+)
+def test_documents_that_are_not_there(grucli: Grucli, asked: list[str], said: str) -> None:
+    write("list.txt", LIST)
+    assert said in refusal(grucli, "train", "list.txt", *asked)
+
+
+def test_weights_of_paragraphs_learn_other_documents(grucli: Grucli) -> None:
+    run = trained_on(grucli, documents("paragraph"), KINDS["paragraph"][0], "--steps=2")
+    more = ("--init-from", run, "--steps=2", "-q", *TINY)
+    kept = grucli("train", documents("paragraph"), *more)
+    assert kept.code == 0
+    assert Run(kept.out.strip()).settings.data.documents == "paragraph"
+    other = ("--set=data.documents=null", KINDS["separator"][0])
+    told = grucli("train", documents("separator"), *more, *other).err
+    assert "data.documents is null here and was paragraph for" in told
+    assert "data.separator is <|end|> here and was null for" in told

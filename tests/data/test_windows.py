@@ -74,6 +74,26 @@ def test_a_list_of_one_line_is_split_inside_it() -> None:
     assert len(split(text, Data(val=0.1, documents="line"), ord("\n")).val) == 2
 
 
+@pytest.mark.parametrize(
+    ("lengths", "sizes"),
+    [([10, 10, 10], [20, 10]), ([2, 90, 3, 5], [92, 8]), ([95, 5], [95, 5]), ([50, 50], [50, 50])],
+)
+def test_no_document_is_cut(
+    lengths: list[int], sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = np.frombuffer(b"".join(b"x" * (one - 1) + b"\x1e" for one in lengths), np.uint8)
+    for searched in (1, 7, 2**16):
+        monkeypatch.setattr(windows, "LONGEST_LINE", searched)
+        parts = split(text, Data(val=0.1, documents="file"), 0x1E)
+        assert [len(parts.train), len(parts.val)] == sizes
+
+
+def test_documents_that_are_longer_than_a_part_are_refused() -> None:
+    text = np.frombuffer((b"x" * 49 + b"\x1e") * 2, np.uint8)
+    with pytest.raises(CorpusError, match="begins with a whole paragraph"):
+        split(text, Data(val=0.1, test=0.1, documents="paragraph"), 0x1E)
+
+
 def test_no_validation_text_is_allowed() -> None:
     parts = split(ids(10), Data(val=0.0), None)
     assert (len(parts.train), len(parts.val)) == (10, 0)

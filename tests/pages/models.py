@@ -1,5 +1,7 @@
 """Small models for the tests of the page."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -15,6 +17,7 @@ KINDS = {
     "emoji": np.array([10, 32, 0xFE0F, 0x200D, *range(0x1F600, 0x1F640)]),
     "hostile": np.array(sorted(map(ord, "\x00\x1b\n\"'&<>/!-]\u2028\u202e\u200fscriptalert(1)"))),
     "byte": np.arange(256),
+    "paragraphs": np.array([10, 30, 32, *range(97, 123)]),
 }
 """Symbols of each kind of model."""
 
@@ -25,15 +28,14 @@ def language_model(
     """A model with random weights that are large enough to matter."""
     rng = np.random.default_rng(seed)
     symbols = np.unique(KINDS[kind])
-    separator = 0 if kind == "list" else None
+    separator = {"list": 0, "paragraphs": 1}.get(kind)
     model = Model(len(symbols), H, L, cell=cell, separator=separator)
     model.initialize(rng)
     flat = model.params.flat
     flat += 0.1 * rng.standard_normal(flat.size).astype(np.float32)
     model.params["output.W_hc"][:] *= 20
-    data = Data(
-        level="byte" if kind == "byte" else "char", documents="line" if kind == "list" else None
-    )
+    documents: Any = {"list": "line", "paragraphs": "paragraph"}.get(kind)
+    data = Data(level="byte" if kind == "byte" else "char", documents=documents)
     counts = rng.integers(0, 50, len(symbols))
     return LanguageModel(model, Vocabulary(data.level, symbols), counts, data)
 

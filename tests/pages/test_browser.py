@@ -375,6 +375,30 @@ def test_a_text_is_written_stopped_edited_and_continued(opened: Any) -> None:
     assert page.reports == []
 
 
+def test_paragraphs_are_written_with_empty_lines_and_read_so(opened: Any) -> None:
+    lm = language_model("paragraphs")
+    lm.model.output(lm.model.params).b_c[1] += 20  # ends are likely
+    page = opened(page_of(lm, passage="ab\x1ecd e"))
+    page.written()
+    page.tab.click("#clear")
+    page.tab.fill("#draft", "night \n\n\nstone")
+    page.tab.fill("#length", "60")
+    page.tab.click("#go")
+    text = page.written()
+    assert text.startswith("night \n\n\nstone")
+    assert "\n\n" in text.removeprefix("night \n\n\nstone")
+    assert "\x1e" not in text
+    assert "paragraph by paragraph" in page.text("#write-lead")
+    found = page.tab.evaluate("text => window.grucli.logProbs(text)", "night \n\n\nstone")
+    expected = rounded(lm, "float32").score("night\x1estone").log_probs
+    np.testing.assert_allclose(found, expected, atol=NEAR)
+    page.tab.click("#tab-read")
+    page.tab.wait_for_selector("#read-strip span")
+    assert "ab␞" in page.text("#read-strip")
+    assert page.tab.input_value("#read textarea") == "ab\n\ncd e"
+    assert page.reports == []
+
+
 def written_anew(page: Opened, **fields: str) -> str:
     page.tab.click("#clear")
     for field, value in fields.items():

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 
 import grucli.pages
 from grucli.analysis.activations import FEATURES
+from grucli.config import Data
+from grucli.data.vocabulary import Vocabulary, as_read
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.pages.build import NETWORKS, Type, payload, rounded
@@ -102,6 +105,32 @@ def test_a_page_reads_line_ends_as_the_library_does() -> None:
     same = rounded(lm, "float32")
     found = run_engine(CHECK, {"spec": held, "text": "one\r\ntwo\rthree"})["text"]
     np.testing.assert_allclose(found, same.score("one\ntwo\nthree").log_probs, atol=NEAR)
+
+
+@pytest.mark.parametrize("level", ["char", "byte"])
+@pytest.mark.parametrize(
+    "kind", [{"documents": "paragraph"}, {"documents": "file"}, {"separator": "\n- é.*\n"}], ids=str
+)
+def test_a_page_reads_documents_as_the_library_does(kind: dict[str, str], level: str) -> None:
+    data = Data.model_validate({**kind, "level": level})
+    lm = replace(language_model("byte"), data=data)
+    lm = replace(lm, vocabulary=Vocabulary(data.level, lm.vocabulary.symbols))
+    held = payload(lm, some_ids(lm), "float32")
+    assert (held["document"], held["level"]) == (data.document, level)
+    texts = [
+        "one \n \n\n\x1e two\n\n\n", "\n\none\r\n\r\ntwo", "\n", " ", "a\n- é.*\n\n- é.*\r\nb",
+        "\x1e", "- é.*\nc", "  ", "", "plain",
+    ]  # fmt: skip
+    script = """
+        const engine = require(process.argv[1]);
+        const {spec, texts} = JSON.parse(require("fs").readFileSync(0, "utf8"));
+        const model = Object.assign(Object.create(engine.Model.prototype), {spec});
+        console.log(JSON.stringify(texts.map((text) => model.symbolsOf(text))));
+    """
+    found = run_engine(script, {"spec": held, "texts": texts})
+    assert found == [lm.vocabulary.points(as_read(text, data)).tolist() for text in texts]
+    shown = texts[0].split()[0] + held["between"] + "two"
+    assert run_engine(script, {"spec": held, "texts": [shown]})[0] == [*b"one\x1etwo"]
 
 
 def test_the_script_has_the_cells_of_the_page() -> None:

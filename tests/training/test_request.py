@@ -9,6 +9,9 @@ from grucli.errors import SettingsError
 from grucli.training.request import COMMAND_LINE, SETTINGS, Request, TrainOptions
 
 OPTIONS = TrainOptions(
+    text=None,
+    lines=None,
+    texts=None,
     minutes=None,
     epochs=None,
     steps=7,
