@@ -116,7 +116,10 @@ class Model(_Section):
     @classmethod
     def _known(cls, cell: str) -> str:
         if cell not in basic():
-            raise ValueError(f"must be {' or '.join(map(repr, basic()))}, not {cell!r}")
+            raise ValueError(
+                f"must be {' or '.join(map(repr, basic()))}, not {cell!r}; --cell-file reads a "
+                "cell of your own"
+            )
         return cell
 
     @model_validator(mode="after")

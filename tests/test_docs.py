@@ -79,6 +79,7 @@ PATHS = re.compile(r"(?:grucli|tests|docs|configs|benchmarks|data|runs)/[\w/.-]+
 LINKS = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 NAMES = re.compile(r"`([\w-]+\.(?:py|md|yaml))`")
 RUN_FILES = {"config.yaml", "overrides.yaml", "mine.yaml", "sweep.yaml", "best.yaml"}
+RUN_FILES |= {"mgu.py", "cell.py"}  # a cell of one's own, and the copy that a run keeps
 DOCUMENTS = ["README.md", "data/README.md", "runs/README.md", "CHANGELOG.md"]
 DOCUMENTS += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
 

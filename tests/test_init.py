@@ -9,8 +9,17 @@ import grucli as library
 
 
 def test_the_public_names_are_these() -> None:
-    names = ["export", "import_model", "load", "page", "runs", "sweep", "train", "train_events"]
-    assert library.__all__ == names
+    assert library.__all__ == [
+        "export",
+        "import_model",
+        "load",
+        "load_cell",
+        "page",
+        "runs",
+        "sweep",
+        "train",
+        "train_events",
+    ]
     assert set(library.__all__) <= set(dir(library))
 
 

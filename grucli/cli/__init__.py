@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -55,10 +55,29 @@ an underscore follows a name that Python has for itself."""
 
 @cache
 def load_command(name: str) -> Any:
-    only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
     word = f"{name}_" * iskeyword(name) or name  # Python has some names for itself
-    only.command(name)(options.described(getattr(import_module(f"grucli.cli.{word}"), word)))
+    command = _made(getattr(import_module(f"grucli.cli.{word}"), word))
+    names = {parameter.name for parameter in command.params}
+    if names & options.OF_CELLS and "own_cell" not in names:
+        command.params.append(_cell_file())
+    return command
+
+
+def _made(function: Callable[..., None]) -> Any:
+    only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+    only.command(function.__name__.rstrip("_"))(options.described(function))
     return typer.main.get_command(only)
+
+
+@cache
+def _cell_file() -> Any:
+    """The option of commands that need a cell, but not its name."""
+
+    def alone(own_cell: str | None = None) -> None: ...
+
+    (option,) = _made(alone).params
+    option.expose_value = False
+    return option
 
 
 class _Commands(TyperGroup):
@@ -156,6 +175,11 @@ def main(args: list[str] | None = None) -> None:
         if debug:
             render.say(traceback.format_exc())
         sys.exit(_tell(error))
+    except Exception as error:
+        own = import_module("grucli.nn.cells.from_file").error_in_file(error)
+        if not own or debug:
+            raise
+        sys.exit(_tell(own))
 
 
 def _tell(error: Any) -> int:

@@ -18,6 +18,7 @@ from grucli.errors import UsageError
 def gradcheck(
     run: Path | None = None,
     sets: list[str] | None = None,
+    own_cell: str | None = None,
     text: str | None = None,
     mistake: str | None = None,
     products: Literal["numpy", "onednn"] | None = None,
@@ -39,7 +40,7 @@ def gradcheck(
             raise UsageError(f"{option} is for the small model; leave it out, or name no run")
     if run is None and text is not None:
         raise UsageError("--text is for a run or a checkpoint; name one, or leave --text out")
-    values = overrides(sets or [])
+    values = overrides(sets or [], own_cell)
     if mistake == "list":
         _list_mistakes(values, as_json)
         return

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,6 +106,8 @@ WORDS = {
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis
+    "--cell-file FILE": "A Python file with a cell of your own (docs/adding-a-cell.md), by which a "
+    "run was trained or is to be; it is a program: name only a file that you trust.",
     "--cells A,B,...": "The cells to compare, separated by commas.",
     "--cell NAME": "Cell of an untrained model: gru, lstm or rnn [gru].",
     "--hidden N": "Number of units of an untrained model [64].",
@@ -161,6 +164,7 @@ OTHER_NAMES = {
     "context_length": "context",
     "existing": "runs",
     "mistake": "break",
+    "own_cell": "cell_file",
     "sets": "set",
 }
 """Options whose names Python needs for something else."""
@@ -185,6 +189,9 @@ def _is_no_model(path: Path) -> bool:
 OF_RUNS = {"run", "paths", "models", "resume", "init_from", "against"}
 """Parameters that name runs."""
 
+OF_CELLS = OF_RUNS | {"cells"}
+"""Parameters that name models, which may have cells of their own."""
+
 _SPELLINGS = {
     spelling.split()[0].partition("/")[0].removeprefix("--").replace("-", "_"): spelling
     for spelling in WORDS
@@ -204,6 +211,10 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _load_cell(path: str | None) -> str | None:
+    return path and import_module("grucli.nn.cells.from_file").load_cell(path)
+
+
 def _argument_or_option(name: str) -> Any:
     spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
     names = [word for word in spelling.split() if word.startswith("-")]
@@ -211,6 +222,8 @@ def _argument_or_option(name: str) -> Any:
     shown: dict[str, Any] = {"metavar": metavar, "help": WORDS[spelling]}
     if name in OF_RUNS:
         shown["callback"] = _named_runs
+    elif name == "own_cell":
+        shown["callback"] = _load_cell
     if not names:
         return Argument(**shown)
     least, most = LIMITS.get(name, (None, None))

@@ -30,6 +30,7 @@ def train(
     corpus: list[str] | None = None,
     config: Path | None = None,
     sets: list[str] | None = None,
+    own_cell: str | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,
     seed: int | None = None,
@@ -52,16 +53,15 @@ def train(
     """
     budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
     run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume, mpi=mpi)
-    weights = TrainOptions(
-        init_from=init_from, unknown=unknown, extend_vocabulary=extend_vocabulary
-    )
+    weights = TrainOptions(init_from=init_from, unknown=unknown)
+    weights["extend_vocabulary"] = extend_vocabulary
     if not mpi:
         refuse_equal_runs()
     with joined(mpi) as ranks:
         if ranks.rank:
             take_part(ranks)
             return
-        asked = request(corpus, sets, budget | run | weights)
+        asked = request(corpus, sets, budget | run | weights, own_cell)
         if print_config:
             _print_config(asked, ranks)
         else:

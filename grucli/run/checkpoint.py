@@ -26,11 +26,12 @@ from grucli.data.windows import Splits, split
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
 from grucli.language_model import LanguageModel
+from grucli.nn.cells import basic
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array, Ids
 from grucli.run.archive import Archive, read_back
-from grucli.run.records import Count
+from grucli.run.records import KEPT_CELL, Count
 
 FORMAT = 2  # version of the file format
 
@@ -282,6 +283,7 @@ class _Reader:
         # a run that began before this setting has kept all line ends
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
         self._check_known(meta)
+        self._check_cell(meta["settings"].get("model", {}).get("cell", "gru"))
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
@@ -334,6 +336,17 @@ class _Reader:
                 f"{self.path}: has {', '.join(unknown)}, which this grucli {__version__} does not "
                 f"know; it was written by grucli {meta.get('grucli')}: use that version"
             )
+
+    def _check_cell(self, cell: str) -> None:
+        """Refuse a cell that is not known; its file is a program, and run only if it is named."""
+        if cell in basic():
+            return
+        kept = self.path.parent.parent / KEPT_CELL
+        copy = f"; the run keeps a copy, {kept}: read it first" if kept.is_file() else ""
+        raise CheckpointError(
+            f"{self.path}: its cell is {cell!r}, which a file of its own defines; name it with "
+            f"--cell-file FILE, or load it with grucli.load_cell{copy}"
+        )
 
     def _symbols(self, settings: Settings) -> npt.NDArray[np.uint32]:
         symbols = self._member("vocabulary")

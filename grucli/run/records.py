@@ -32,9 +32,10 @@ from grucli.files import read_json, read_small
 
 # The files that the program writes into a run directory, except those named by step.
 KEPT_TEXT = "corpus.txt"  # the text of a run, if it was given as a value
+KEPT_CELL = "cell.py"  # the file of its cell, if it is none of the package
 OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
-) | {KEPT_TEXT}
+) | {KEPT_TEXT, KEPT_CELL}
 
 ADAPTED = "adapted"  # the status of a run that holds the weights after dynamic evaluation
 IMPORTED = "imported"  # the status of a run whose weights are from a file

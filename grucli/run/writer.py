@@ -19,6 +19,7 @@ from grucli import files
 from grucli.config import Settings, to_scalar, to_yaml
 from grucli.errors import CheckpointError, RunError, UsageError
 from grucli.files import replace_text
+from grucli.nn.cells.from_file import FILES
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint, Progress
@@ -161,6 +162,9 @@ class RunWriter(Run):
             replace_text(run.path / "config.yaml", to_yaml(settings))
             lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
             replace_text(run.path / "overrides.yaml", "".join(lines) or "{}\n")
+            if settings.model.cell in FILES:
+                source = FILES[settings.model.cell].source
+                files.replace_file(run.path / records.KEPT_CELL, lambda file: file.write(source))
             if text is not None:
                 with text.open("rb") as file:
                     copy = partial(shutil.copyfileobj, file)
