@@ -52,11 +52,8 @@ def tensorboard(run: Run) -> dict[str, bytes]:
     for step, path in run.samples():
         lines = read_small(path).decode(errors="replace").split("\n")
         shown = "\n".join(f"    {line}" for line in lines)  # as it is: indented, in Markdown
-        tensor = {
-            "dtype": 7,
-            "tensor_shape": {"dim": [{"size": 1}]},
-            "string_val": [shown.encode()],
-        }
+        one = {"dim": [{"size": 1}]}
+        tensor = {"dtype": 7, "tensor_shape": one, "string_val": [shown.encode()]}
         metadata = {"plugin_data": {"plugin_name": "text"}}
         values = [Summary.Value(tag="sample", tensor=tensor, metadata=metadata)]
         time = times.get(step, start)

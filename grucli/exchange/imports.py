@@ -65,11 +65,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     settings, progress, text = checkpoint.settings, checkpoint.progress, checkpoint.text_id
     size, judge = settings.model, "val" if settings.data.val else "train"
     return {
-        "corpus": {
-            "chars": text.chars,
-            "level": settings.data.level,
-            "symbols": len(checkpoint.vocabulary),
-        },
+        "corpus": {"chars": text.chars, "level": settings.data.level},
         "parameters": int(checkpoint.model.params.flat.size),
         "model": f"{size.variant} {size.layers}x{size.hidden}",
         "step": progress.step,
