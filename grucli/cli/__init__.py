@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from keyword import iskeyword
 from types import FrameType
 from typing import Any
 
@@ -42,16 +43,20 @@ COMMANDS = {
     "corpus": "Write a text that comes with this Python installation.",
     "page": "Write the model as one HTML page that runs it.",
     "report": "Write a report of one or several runs as one HTML page.",
+    "export": "Write a run in the format of another program.",
+    "import": "Make a run from weights of another program.",
     "plot": "Draw the losses of runs.",
     "sweep": "Train many runs whose settings Optuna chooses.",
     "runs": "List the runs, newest first.",
 }
-"""What each command does. It is the function of its name in the module of its name."""
+"""What each command does. It is the function of its name in the module of its name;
+an underscore follows a name that Python has for itself."""
 
 
 @cache
 def load_command(name: str) -> Any:
-    command = _made(getattr(import_module(f"grucli.cli.{name}"), name))
+    word = f"{name}_" * iskeyword(name) or name  # Python has some names for itself
+    command = _made(getattr(import_module(f"grucli.cli.{word}"), word))
     names = {parameter.name for parameter in command.params}
     if names & options.OF_CELLS and "own_cell" not in names:
         command.params.append(_cell_file())
@@ -60,7 +65,7 @@ def load_command(name: str) -> Any:
 
 def _made(function: Callable[..., None]) -> Any:
     only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    only.command(function.__name__)(options.described(function))
+    only.command(function.__name__.rstrip("_"))(options.described(function))
     return typer.main.get_command(only)
 
 
