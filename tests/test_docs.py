@@ -139,6 +139,12 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         "mpich",
         "resvg-py",
         ".[sweep]",
+        ".[keras]",
+        ".[onnx]",
+        ".[tensorboard]",
+        ".[test,onnx,torch,tensorboard,keras]",
+        ".[torch]",
+        ".[{extra}]",
         "psycopg[binary]",
     }
     extras = re.compile(r"\bgrucli\[|version\(.grucli.\)")

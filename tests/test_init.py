@@ -10,6 +10,8 @@ import grucli as library
 
 def test_the_public_names_are_these() -> None:
     assert library.__all__ == [
+        "export",
+        "import_model",
         "load",
         "load_cell",
         "page",

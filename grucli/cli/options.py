@@ -27,6 +27,7 @@ WORDS = {
     "compared CORPUS": "Text files or directories, read as one text; with --runs, run directories.",
     "example NAME": "python-reference (the language reference, 0.5 MB of English prose) or "
     "python-stdlib (the standard library, about 12 MB of Python source).",
+    "weights_file FILE": "A file of safetensors, or of torch.save.",
     "files FILE": "Texts to predict, or to score line by line; - reads standard input.",
     "ranges SWEEP.yaml": "A settings file whose values may be ranges; docs/sweeps.md describes it.",
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
@@ -131,8 +132,13 @@ WORDS = {
     "--json": "Print JSON.",
     "--jsonl": "Print JSON, one line for each row.",
     "--by step|chars|time": "The horizontal axis.",
-    "--weights float32|float16": "Type of the weights in the page [float16 above a million "
-    "parameters].",
+    "--weights TYPE": "Type of the weights: of a page float32 or float16 [float16 above a million "
+    "parameters]; of an ONNX file float32, float16 or int8.",
+    "--to FORMAT": "onnx, safetensors, torch, keras, hub, csv or tensorboard.",
+    "--license NAME": "The licence of the model in a folder for the Hub, such as mit.",
+    "--language CODE": "The language of the text in a folder for the Hub, such as en.",
+    "--vocabulary FILE": "The symbols in the order of their ids, if the weights come without them: "
+    "a JSON list (.json), or a text in which each occurs once.",
     "--html FILE": "Write the coloured text to this HTML file.",
     "--plot FILE": "Draw a plot to this .svg file.",
     "--output -o FILE": "The file to write; - writes to standard output.",

@@ -5,6 +5,7 @@ compressed. Equal content gives equal bytes, so the hashes of two files tell whe
 The reader checks every name, shape and type against the settings before it allocates memory.
 """
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -196,9 +197,10 @@ MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
+def meta(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a file says besides its arrays."""
     text = checkpoint.text_id
-    meta = {
+    return {
         "format": FORMAT,
         "grucli": __version__,
         "settings": checkpoint.settings.model_dump(mode="json"),
@@ -211,13 +213,13 @@ def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
         },
         "progress": asdict(checkpoint.progress),
     }
-    return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, completely or not at all. It is verified before it replaces a file."""
+    described = json.dumps(meta(checkpoint), ensure_ascii=False).encode()
     arrays = {  # equal bytes need this order
-        "meta": _meta(checkpoint),
+        "meta": np.frombuffer(described, np.uint8),
         "vocabulary": checkpoint.vocabulary.symbols,
         "counts": checkpoint.counts,
         **dict(checkpoint.model.params.items()),
@@ -232,7 +234,7 @@ def read(path: Path) -> Checkpoint:
     """Read and check a checkpoint; a CheckpointError says what is wrong with the file."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return _Reader(path, archive).read()
+            return _Reader(path, archive, path.stat().st_size).read()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file; `grucli runs` lists runs") from None
     except OSError as error:
@@ -241,12 +243,24 @@ def read(path: Path) -> Checkpoint:
         raise
     except Exception as error:  # zipfile, zlib, numpy, json and pydantic have their own errors
         raise CheckpointError(
-            f"{path}: not a checkpoint, or a damaged one ({_reason(error)}); "
+            f"{path}: not a checkpoint, or a damaged one ({reason(error)}); "
             "use another checkpoint of its run"
         ) from None
 
 
-def _reason(error: Exception) -> str:
+def from_members(path: Path, members: Mapping[str, npt.NDArray[Any]]) -> Checkpoint:
+    """As ``read``, of a checkpoint with these members; ``path`` is the file that they are from.
+
+    A problem may also be a ValueError.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **members)  # type: ignore[arg-type]
+    with zipfile.ZipFile(buffer) as archive:
+        return _Reader(path, archive, buffer.tell()).read()
+
+
+def reason(error: Exception) -> str:
+    """The error of a reader in words."""
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]
@@ -256,8 +270,8 @@ def _reason(error: Exception) -> str:
 class _Reader:
     """Reads the members of a file and checks them against the settings."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.path, self.archive = path, Archive(path, archive)
+    def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
+        self.path, self.archive = path, Archive(archive, size)
         self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``MEMBERS``
 
     def read(self) -> Checkpoint:
@@ -393,6 +407,6 @@ def is_of_evaluation(path: Path) -> bool:
     """Whether a checkpoint was written at an evaluation; True if it cannot be read."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return _progress(_Reader(path, archive).meta()).of_evaluation
+            return _progress(_Reader(path, archive, path.stat().st_size).meta()).of_evaluation
     except Exception:  # a later reader of the file gets the error
         return True
