@@ -73,9 +73,9 @@ def score(
 
 def _columns(models: Sequence[Path]) -> dict[str, Column]:
     """The value in each column, of the score of a line and its file."""
-    others = range(len(models) - 1)
+    ratios = ["ratio"] if len(models) == 2 else [f"ratio_{n}" for n in range(1, len(models))]
     compared: dict[str, Column] = {
-        **{"ratio" if len(models) == 2 else f"ratio_{n + 1}": _ratio(n) for n in others},
+        **{name: _ratio(number) for number, name in enumerate(ratios)},
         "likeliest": lambda one, _: str(models[int(one.posteriors.argmax())]),
         "posterior": lambda one, _: float(one.posteriors.max()),
     }
@@ -83,7 +83,7 @@ def _columns(models: Sequence[Path]) -> dict[str, Column]:
         "nats": lambda one, _: one.nats,
         "nats_per_char": lambda one, _: one.nats_per_char if one.chars else None,
         "chars": lambda one, _: one.chars,
-        **(compared if others else {}),
+        **(compared if ratios else {}),
         "skipped": lambda one, _: one.skipped,
         "log_probs": lambda one, _: one.log_probs,
         "file": lambda _, file: file,
