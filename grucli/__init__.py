@@ -6,10 +6,23 @@ The names in ``__all__`` are loaded when they are first used, so that ``import g
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = ["load", "page", "runs", "sweep", "train", "train_events"]
+__all__ = [
+    "export",
+    "import_model",
+    "load",
+    "load_cell",
+    "page",
+    "runs",
+    "sweep",
+    "train",
+    "train_events",
+]
 
 MODULES = {
+    "export": "grucli.exchange.export",
+    "import_model": "grucli.exchange.imports",
     "load": "grucli.run.run",
+    "load_cell": "grucli.nn.cells.from_file",
     "page": "grucli.pages.build",
     "runs": "grucli.run.run",
     "sweep": "grucli.sweeps.api",
@@ -19,6 +32,9 @@ MODULES = {
 """Where the public names are defined."""
 
 if TYPE_CHECKING:
+    from grucli.exchange.export import export
+    from grucli.exchange.imports import import_model
+    from grucli.nn.cells.from_file import load_cell
     from grucli.pages.build import page
     from grucli.run.run import load, runs
     from grucli.sweeps.api import sweep

@@ -41,8 +41,7 @@ class _Kept(NamedTuple):
 
     def beam(self, row: int, log_prob: float, cut: int | None = None) -> Beam:
         """One of the texts; one that has ended is ``cut`` before the stop text."""
-        data = self.vocabulary.decode(self.ids[row, :cut])
-        symbols = data if self.vocabulary.level == "byte" else data.decode()
+        symbols = self.vocabulary.form(self.vocabulary.decode(self.ids[row, :cut]))
         return Beam(symbols, self.log_probs[row, :cut], 0, log_prob, cut is not None)
 
     def end_(self, stop: Ids, sums: Array, least: float) -> list[Beam]:

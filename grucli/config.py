@@ -136,7 +136,8 @@ class Model(_Section):
     @classmethod
     def _known(cls, cell: str) -> str:
         if cell not in basic():
-            raise ValueError(f"must be {' or '.join(map(repr, basic()))}, not {cell!r}")
+            names = " or ".join(map(repr, basic()))
+            raise ValueError(f"must be {names}, not {cell!r}; --cell-file reads one of your own")
         return cell
 
     @model_validator(mode="after")
@@ -310,15 +311,18 @@ def without_former(values: Mapping[str, Any], section: str = "") -> Values:
     return {key: one for key, one in values.items() if (section + key, one) not in FORMER}
 
 
+def shipped() -> dict[str, Path]:
+    """The settings files that come with grucli, by name: tiny, small, medium and large."""
+    package = Path(__file__).parent  # an editable installation has them beside it
+    folders = (package / "configs", package.parent / "configs")
+    return {file.stem: file for folder in folders for file in sorted(folder.glob("*.yaml"))}
+
+
 def read_file(path: Path) -> Values:
-    """Read the settings in a YAML file, by dotted key."""
-    try:
-        loaded = load(_read(path))
-    except YamlError as error:
-        raise SettingsError(
-            f"{path}:{error.line}:{error.column}: {error.problem}; "
-            "`grucli train --print-config` shows the format"
-        ) from None
+    """Read the settings in a YAML file, or in a shipped one of that name, by dotted key."""
+    if not os.path.lexists(path):
+        path = shipped().get(str(path), path)
+    loaded = read_yaml(path)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict) or not all(
@@ -335,12 +339,23 @@ def read_file(path: Path) -> Values:
     }
 
 
+def read_yaml(path: Path) -> Any:
+    """The value in a YAML file; a SettingsError says what is wrong, and where."""
+    try:
+        return load(_read(path))
+    except YamlError as error:
+        raise SettingsError(f"{path}:{error.line}:{error.column}: {error.problem}") from None
+
+
 def _read(path: Path) -> str:
     try:
         with path.open("rb") as file:
             raw = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        raise SettingsError(f"{path}: cannot read the settings file: {error.strerror}") from None
+        known = f"; {', '.join(shipped())} come with grucli" if "." not in path.name else ""
+        raise SettingsError(
+            f"{path}: cannot read the settings file: {error.strerror}{known}"
+        ) from None
     if len(raw) > LARGEST_FILE:
         raise SettingsError(
             f"{path}: larger than {LARGEST_FILE // 1024} KiB; this is not a settings file"

@@ -36,7 +36,7 @@ from grucli.conditions import condition
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
 from grucli.data.documents import LINE_END, end_of
-from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, unified
+from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read, unified
 from grucli.errors import ArgumentError, CorpusError
 from grucli.evaluation import Score
 from grucli.line_scores import LineScore, Reader, line_scores, next_symbols
@@ -136,7 +136,8 @@ class LanguageModel:
             UnknownCharacterError: the text has new symbols, which the message names.
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
-        return self.vocabulary.encode(self._reader.text(text), unknown, self.unseen)
+        _, ids = self._reader.read(text, unknown)
+        return ids[ids >= 0]
 
     @checked
     def decode(self, ids: Ids | Sequence[int]) -> str:
@@ -165,19 +166,13 @@ class LanguageModel:
         """
         changes = {} if encoding is None else {"data.encoding": encoding}
         data = resolve([("encoding", changes)], Settings(data=self.data)).data
-        return read(file_names(files), data, self.vocabulary, self._reader.to_find(unknown))
+        if unknown == "floor":
+            unknown = "skip" if self.vocabulary.unknown_id is None else "error"
+        return read(file_names(files), data, self.vocabulary, unknown)
 
     def count_unknown(self, text: str | bytes) -> int:
         """The number of symbols of a text that the model never saw."""
-        return int((self._places(text, "skip")[1] < 0).sum())
-
-    def _places(
-        self, text: str | bytes, unknown: Unknown, unseen: Sequence[int] | None = None
-    ) -> tuple[Ids, npt.NDArray[np.intp], npt.NDArray[np.bool_]]:
-        """The code points or bytes of a text, their ids, and which of them are read, each (N,)."""
-        points = self.vocabulary.points(self._reader.text(text))
-        places = self.vocabulary.find(points, unknown, self.unseen if unseen is None else unseen)
-        return points, places, places >= 0
+        return int((self._reader.read(text, "skip")[1] < 0).sum())
 
     # ---- sampling
 
@@ -265,14 +260,13 @@ class LanguageModel:
             CorpusError: the bytes are not UTF-8, for a model of characters.
         """
         if isinstance(text, str | bytes):
-            points, ids, read = self._places(text, self._reader.to_find(unknown))
+            points, ids = self._reader.read(text, unknown)
         else:
             ids = np.asarray(text, np.intp)
-            points, read = self.vocabulary.symbols[ids], ids >= 0
+            points = self.vocabulary.symbols[ids]
         log_probs = self._reader.log_probs(self.model, ids, np.zeros(len(ids), np.intp))
-        scored = read | (unknown == "floor")
-        data = self.vocabulary.text_of(points[scored])
-        symbols = data if self.vocabulary.level == "byte" else data.decode()
+        scored = (ids >= 0) | (unknown == "floor")
+        symbols = self.vocabulary.form(self.vocabulary.text_of(points[scored]))
         return TextScore(symbols, log_probs[scored], int((~scored).sum()))
 
     @checked
@@ -436,8 +430,8 @@ def _ids_and_charge(
     if isinstance(text, Corpus):
         ids, new = text.ids, text.text_id.skipped
     elif isinstance(text, str | bytes):
-        _, places, read = lm._places(text, lm._reader.to_find(unknown), unseen=())
-        ids, new = places[read], int((~read).sum())
+        found = lm.vocabulary.find(lm.vocabulary.points(as_read(text, lm.data)), unknown)
+        ids, new = found[found >= 0], int((found < 0).sum())
     else:
         ids, new = text, 0
     charged = new if unknown == "floor" else 0
@@ -452,8 +446,8 @@ def _ids_and_charge(
 
 def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) -> Samples:
     check_stops(asked["stop"])
-    points, places, read = lm._places(asked["prompt"], asked["unknown"])
-    points, before = points[read], places[read]
+    points, before = lm._reader.read(asked["prompt"], asked["unknown"])
+    points, before = points[before >= 0], before[before >= 0]
     ends = [unified(text, lm.data).encode(errors="replace") for text in asked["stop"]]
     last, begun = end_of(lm.data), points[:0]
     end = lm.vocabulary.id_of(LINE_END if last is None else last)

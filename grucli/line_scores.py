@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.config import Data
-from grucli.data.documents import end_of
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read
 from grucli.errors import ArgumentError, CorpusError, UnknownCharacterError, UsageError
 from grucli.evaluation import UNSEEN
@@ -76,26 +75,13 @@ class Reader:
     batch_model: Callable[[], Model]  # for many texts; its library is loaded when it is used
     name: str
 
-    def text(self, text: str | bytes) -> Any:
-        """The text with the line ends and separators of the training text; of bytes, as bytes."""
-        return as_read(text, self.data)
-
-    def document(self, line: str | bytes) -> Any:
-        """The same, with the end of a document if the model predicts that."""
-        text, symbol = as_read(line, self.data, whole=True), end_of(self.data)
-        end = "" if symbol is None else chr(symbol)
-        mark: Any = end.encode() if isinstance(text, bytes) else end
-        return text if text.endswith(mark) else text + mark
+    def read(self, text: str | bytes, unknown: UnknownInScore) -> tuple[Ids, Places]:
+        """The code points or bytes of a text, and their ids, -1 for those not to read, (N,)."""
+        points = self.vocabulary.points(as_read(text, self.data))
+        return points, self.find(points, unknown)
 
     def find(self, points: Ids, unknown: UnknownInScore) -> Places:
-        """The ids of symbols, -1 for those that are not read."""
-        return self.vocabulary.find(points, self.to_find(unknown), self.unseen)
-
-    def to_find(self, unknown: UnknownInScore) -> Unknown:
-        """What to do with new symbols when the ids of a text are searched."""
-        if unknown != "floor":
-            return unknown
-        return "skip" if self.vocabulary.unknown_id is None else "error"
+        return self.vocabulary.find(points, unknown, self.unseen)
 
     @cached_property
     def floor(self) -> float:
@@ -236,7 +222,7 @@ def _portions(
     some, texts, symbols = list[str | bytes](), list[Any](), 0
     for number, line in enumerate(lines, 1):
         try:
-            texts.append(reader.document(line))
+            texts.append(as_read(line, reader.data, whole=True))
         except CorpusError as error:
             raise CorpusError(f"{name(number)}: {error}") from None
         some.append(line)
@@ -306,13 +292,12 @@ def next_symbols(
     texts = []
     for number, prompt in enumerate(prompts, 1):
         try:
-            ids = reader.find(reader.vocabulary.points(reader.text(prompt)), unknown)
+            _, ids = reader.read(prompt, unknown)
         except (CorpusError, UnknownCharacterError) as error:
             place = f"prompt {number:,}: " if len(prompts) > 1 else ""
             raise type(error)(f"{place}{error}") from None
         texts.append(ids[ids >= 0])
     for log_probs in reader.next(texts):
         order = np.argsort(-log_probs, kind="stable")
-        data = reader.vocabulary.decode(order)
-        symbols = data if reader.vocabulary.level == "byte" else data.decode()
+        symbols = reader.vocabulary.form(reader.vocabulary.decode(order))
         yield Distribution(symbols, np.exp(log_probs[order]), log_probs[order])

@@ -114,7 +114,7 @@ class Known:
     def _texts(self, not_in: Sequence[Text], data: Data) -> Iterator[_Text]:
         """The files and corpora, and one text of all strings."""
         strings = list[Ids]()
-        between = self.vocabulary.points(self.end) if self.end else np.array([OF_NO_TEXT])
+        between = np.array([] if self.end else [OF_NO_TEXT], np.uint32)
         for text in not_in:
             if isinstance(text, Path):
                 text = read([str(text)], data.model_copy(update={"min_count": 1}))

@@ -482,7 +482,7 @@ class Samples:
 
     def _sample(self, data: bytes, ids: Ids, log_probs: npt.NDArray[np.float64]) -> Sample:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
-        symbols = data if self.vocabulary.level == "byte" else data.decode()
+        symbols = self.vocabulary.form(data)
         N, end = len(symbols), None
         last = self.vocabulary.line_end if self.model.separator is None else self.model.separator
         if len(ids) > N and ids[N] == last:

@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1] / "grucli"
 LAYERS = (
     {"cli"},
+    {"exchange"},
     {"pages"},
     {"sweeps"},
     {"analysis"},
@@ -37,14 +38,14 @@ because they know the names of its cells."""
 BELOW_NN = {"errors", "threads"}
 """What nn/ may import of grucli besides itself."""
 
-HEAVY = {"torch", "pandas", "optuna", "sqlalchemy"}
+HEAVY = {"torch", "keras", "onnx", "onnxruntime", "tensorboard", "pandas", "optuna", "sqlalchemy"}
 WITH_OPTUNA = {"sweeps." + name for name in ("space", "storage", "study", "claims", "worker")}
 """Modules that import Optuna at once, so that all others import them inside of functions."""
 
 LONGEST, LONGEST_IN_CLI, MEDIAN, LARGEST_CLASS = 45, 40, 8, 350
 """Lines from the first line of a definition, decorators not counted, to its last."""
 
-LINES, FILES = 22_184, 143
+LINES, FILES = 23_883, 165
 """Of the whole package. Only a deliberate commit raises them."""
 
 PATHS = {

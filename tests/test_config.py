@@ -18,6 +18,7 @@ from grucli.config import (
     parse_override,
     read_file,
     resolve,
+    shipped,
     to_yaml,
 )
 from grucli.defaults import suited
@@ -228,3 +229,14 @@ def test_explanations_are_left_out_where_there_are_no_sources(tmp_path: Path) ->
     assert "None" not in printed.stdout
     (tmp_path / "s.yaml").write_text(printed.stdout, encoding="utf-8")
     assert resolve([("file", read_file(tmp_path / "s.yaml"))]) == Settings()
+
+
+def test_shipped_settings_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert set(shipped()) == {"tiny", "small", "medium", "large"}
+    for name, file in shipped().items():
+        assert read_file(Path(name)) == read_file(file)
+    with pytest.raises(SettingsError, match="large, medium, small, tiny come with grucli"):
+        read_file(Path("huge"))
+    Path("tiny").write_text("model:\n  hidden: 3\n")
+    assert read_file(Path("tiny")) == {"model.hidden": 3}  # a path comes before a name

@@ -72,13 +72,14 @@ def test_settings_named_in_documents_exist() -> None:
         "docs/sweeps.md",
     ):
         for key in re.findall(rf"\b(?:{sections})\.[a-z_]+\b", page(name)):
-            assert key in known or key.endswith(".py"), f"{name}: {key}"
+            assert key in known or key.endswith((".py", ".txt")), f"{name}: {key}"
 
 
 PATHS = re.compile(r"(?:grucli|tests|docs|configs|benchmarks|data|runs)/[\w/.-]+\.(?:py|md|yaml)\b")
 LINKS = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 NAMES = re.compile(r"`([\w-]+\.(?:py|md|yaml))`")
 RUN_FILES = {"config.yaml", "overrides.yaml", "mine.yaml", "sweep.yaml", "best.yaml"}
+RUN_FILES |= {"mgu.py", "cell.py"}  # a cell of one's own, and the copy that a run keeps
 DOCUMENTS = ["README.md", "data/README.md", "runs/README.md", "CHANGELOG.md"]
 DOCUMENTS += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
 
@@ -138,6 +139,12 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         "mpich",
         "resvg-py",
         ".[sweep]",
+        ".[keras]",
+        ".[onnx]",
+        ".[tensorboard]",
+        ".[test,onnx,torch,tensorboard,keras]",
+        ".[torch]",
+        ".[{extra}]",
         "psycopg[binary]",
     }
     extras = re.compile(r"\bgrucli\[|version\(.grucli.\)")

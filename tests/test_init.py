@@ -9,7 +9,17 @@ import grucli as library
 
 
 def test_the_public_names_are_these() -> None:
-    assert library.__all__ == ["load", "page", "runs", "sweep", "train", "train_events"]
+    assert library.__all__ == [
+        "export",
+        "import_model",
+        "load",
+        "load_cell",
+        "page",
+        "runs",
+        "sweep",
+        "train",
+        "train_events",
+    ]
     assert set(library.__all__) <= set(dir(library))
 
 

@@ -1,6 +1,6 @@
 """Check the gradients of a model given by settings, or of a trained model on a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +12,7 @@ from grucli.analysis.mistakes import find_mistake, make_mistake
 from grucli.arguments import FilePath, checked
 from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
+from grucli.html import as_html
 from grucli.nn import gradcheck
 from grucli.nn.backend import Backend, LibraryName, select
 from grucli.nn.dropout import Dropout
@@ -32,6 +33,12 @@ EVERY_ENTRY_UP_TO = 16  # hidden units up to which every entry of every array is
 BASE = config.Model(hidden=5, layers=2, dropout=0.25)  # the model to check
 # The settings that have an effect on the check.
 CHECKED = ["data.documents", *(key for key in config.INFLUENCES if key.startswith("model."))]
+NAMED = 6  # wrong gradients that the verdict names
+VERDICTS = {"right": "", "undecided": "  cannot be decided here", "WRONG": "  WRONG"}
+LETTERS = (
+    "V characters in the vocabulary, H units, L layers, T steps, B streams of text; D inputs of "
+    "one layer"
+)
 # Sizes of a step of training without a run: large enough for all that is computed in parts.
 V, H, T, B, PROCESSES = 100, 256, 24, 48, 2
 STEPS, STREAMS = 12, 3  # largest window of a run's text that is checked
@@ -84,6 +91,64 @@ class Report:
         ]
         answer = {"passed": self.passed, "undecided": len(self.undecided)}
         return answer | {"tolerance": TOLERANCE, "worst": self.worst, "checks": checks}
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        """HTML for notebooks: the lines."""
+        return f"<pre>{as_html(str(self))}</pre>"
+
+    def lines(self, *, brief: bool = False) -> Iterator[str]:
+        """The verdict, and the results array by array, or in ``brief`` section by section."""
+        yield from self._verdict()
+        in_float64 = sum(row.allowed == TOLERANCE for _, row in self.rows)
+        yield (
+            f"{in_float64} checks of NumPy's products against derivatives in float64: the "
+            f"worst relative error is {self.worst:.1e}, {TOLERANCE:.0e} is allowed"
+        )
+        yield ""
+        for title, rows in self.sections.items():
+            yield title
+            yield from _summary(rows) if brief else _row_lines(rows)
+        yield LETTERS
+        if not brief:
+            yield ""
+            yield from self._verdict()  # what a projector still shows
+
+    def _verdict(self) -> Iterator[str]:
+        total = len(self.rows)
+        if self.wrong:
+            yield f"WRONG: {len(self.wrong)} of {total} gradients ({_named(self.wrong)})"
+        elif not self.undecided:
+            yield "all gradients are right"
+        if self.undecided:
+            yield (
+                f"cannot be decided here: {len(self.undecided)} of {total} gradients "
+                f"({_named(self.undecided)}); on these weights they vanish, or rounding explains "
+                "errors as large as those of a mistake"
+            )
+
+
+def _named(arrays: Sequence[str]) -> str:
+    names = list(dict.fromkeys(arrays))
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
+
+
+def _summary(rows: Sequence[Row]) -> Iterator[str]:
+    right, allowed = sum(row.verdict == "right" for row in rows), max(row.allowed for row in rows)
+    yield f"  {right} of {len(rows)} right, worst error {worst(rows):.1e}, allowed {allowed:.1e}"
+
+
+def _row_lines(rows: Sequence[Row]) -> Iterator[str]:
+    yield f"  {'array':<14} {'shape':<14} {'compared':<11} rel. error    allowed"
+    for row in rows:
+        shape, verdict = " x ".join(map(str, row.shape)), VERDICTS[row.verdict]
+        yield (
+            f"  {row.name:<14} {shape:<14} {row.compared:<11} {row.error:10.1e} {row.allowed:10.1e}"
+            f"{verdict}"
+        )
+    yield ""
 
 
 def worst(rows: Sequence[Row]) -> float:

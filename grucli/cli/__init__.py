@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from keyword import iskeyword
 from types import FrameType
 from typing import Any
 
@@ -34,7 +35,7 @@ COMMANDS = {
     "score": "Score each line, or compare several models on it.",
     "next": "Show how probable each next character is.",
     "gradcheck": "Check every gradient against central differences.",
-    "example": "Show every number of the two passes of a very small GRU.",
+    "example": "Show every number of the two passes of a tiny network.",
     "routes": "Count, name and measure the gradient's ways back in time.",
     "gradflow": "Show how the gradient shrinks on its way back in time.",
     "compare": "Train several cells on a text, and compare the results.",
@@ -42,17 +43,21 @@ COMMANDS = {
     "corpus": "Write a text that comes with this Python installation.",
     "page": "Write the model as one HTML page that runs it.",
     "report": "Write a report of one or several runs as one HTML page.",
+    "export": "Write a run in the format of another program.",
+    "import": "Make a run from weights of another program.",
     "plot": "Draw the losses of runs.",
     "sweep": "Train many runs whose settings Optuna chooses.",
     "runs": "List the runs, newest first.",
 }
-"""What each command does. It is the function of its name in the module of its name."""
+"""What each command does. It is the function of its name in the module of its name;
+an underscore follows a name that Python has for itself."""
 
 
 @cache
 def load_command(name: str) -> Any:
+    word = f"{name}_" * iskeyword(name) or name  # Python has some names for itself
     only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    only.command(name)(options.described(getattr(import_module(f"grucli.cli.{name}"), name)))
+    only.command(name)(options.described(getattr(import_module(f"grucli.cli.{word}"), word)))
     return typer.main.get_command(only)
 
 
@@ -151,6 +156,11 @@ def main(args: list[str] | None = None) -> None:
         if debug:
             render.say(traceback.format_exc())
         sys.exit(_tell(error))
+    except Exception as error:
+        own = import_module("grucli.nn.cells.from_file").error_in_file(error)
+        if not own or debug:
+            raise
+        sys.exit(_tell(own))
 
 
 def _tell(error: Any) -> int:

@@ -229,10 +229,12 @@ def show_result(session: Session) -> None:
     if not session.unreported:
         render.say()
         render.fact("report", str(run.path / "report.html"))
-    path, verdict = quote(str(run.path)), conclusion.verdict if conclusion is not None else None
+    path = quote(str(run.path)) + run.cell_option()
+    verdict = conclusion.verdict if conclusion is not None else None
     render.say("\nnext")
     render.say_command(f"grucli sample {path}")
-    render.say_command(f"grucli page {path}")
+    if not run.cell_option():  # the page knows the cells of the package
+        render.say_command(f"grucli page {path}")
     if verdict is not None and STANDARD_INPUT not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
     if verdict is not None and verdict.longer:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from grucli.cli import render
-from grucli.cli.sample import prompt_bytes
+from grucli.cli.sample import read_prompt
 from grucli.data.vocabulary import Unknown
-from grucli.errors import UnknownCharacterError
 from grucli.run.run import load
 from grucli.text_score import visible_symbols
 
@@ -14,6 +13,7 @@ SHOWN = 20  # rows of a table
 
 def next(
     run: Path,
+    own_cell: str | None = None,
     prompt: str | None = None,
     prompt_file: str | None = None,
     unknown: Unknown = "error",
@@ -27,22 +27,17 @@ def next(
     table has 20 rows, unless --top says more.
     """
     lm = load(run)
-    text = prompt_bytes(prompt, prompt_file, lm.data)
-    try:
-        found = lm.next(text, unknown=unknown)
-    except UnknownCharacterError as error:
-        raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
-    if skipped := lm.count_unknown(text) * (unknown == "skip"):
-        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
-    names, level = ("probability", "log_prob"), lm.vocabulary.level
-    figures = list(zip(found.probabilities.tolist(), found.log_probs.tolist(), strict=True))
+    found = lm.next(read_prompt(lm, prompt, prompt_file, unknown), unknown=unknown)
+    level, figures = lm.vocabulary.level, (found.probabilities.tolist(), found.log_probs.tolist())
     records = [
-        {level: symbol, **dict(zip(names, both, strict=True))}
-        for symbol, both in zip(found.symbols[:top], figures, strict=False)
+        {level: symbol, "probability": p, "log_prob": log_p}
+        for symbol, p, log_p in zip(found.symbols, *figures, strict=True)
+    ][:top]
+    shown = visible_symbols(found.symbols[: top or SHOWN])
+    rows = [
+        (one, f"{p:.6f}", f"{log_p:.4f}") for one, p, log_p in zip(shown, *figures, strict=False)
     ]
-    shown = list(visible_symbols(found.symbols[: top or SHOWN]))
-    rows = [(one, f"{p:.6f}", f"{log:.4f}") for one, (p, log) in zip(shown, figures, strict=False)]
-    if rest := found.probabilities[len(shown) :].tolist():
+    if rest := figures[0][len(rows) :]:
         rows.append((f"{len(rest):,} others", f"{sum(rest):.6f}", ""))
-    table = render.table([(lm.vocabulary.noun, *names), *rows])
+    table = render.table([(lm.vocabulary.noun, "probability", "log_prob"), *rows])
     render.answer({"next": records}, table, as_json=as_json)

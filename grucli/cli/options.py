@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,7 @@ WORDS = {
     "compared CORPUS": "Text files or directories, read as one text; with --runs, run directories.",
     "example NAME": "python-reference (the language reference, 0.5 MB of English prose) or "
     "python-stdlib (the standard library, about 12 MB of Python source).",
+    "weights_file FILE": "A file of safetensors, or of torch.save.",
     "files FILE": "Texts to predict, or to score line by line; - reads standard input.",
     "ranges SWEEP.yaml": "A settings file whose values may be ranges; docs/sweeps.md describes it.",
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
@@ -51,7 +53,7 @@ WORDS = {
     "the text.",
     "--length -n N": "Number of characters.",
     # training
-    "--config -c FILE": "A settings file in YAML.",
+    "--config -c FILE": "A settings file in YAML; tiny, small, medium and large come with grucli.",
     "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512.",
     "--val FILE": "Validate on this text instead of a part of the corpus; can be repeated. With "
     "--unknown skip, characters that the corpus lacks are left out.",
@@ -107,8 +109,13 @@ WORDS = {
     "--echo/--no-echo": "Print the prompt before its continuation.",
     "--raw": "Send control characters to the terminal as they are.",
     # analysis
+    "--cell-file FILE": "A Python file with a cell of your own (docs/adding-a-cell.md), by which a "
+    "run was trained or is to be; it is a program: name only a file that you trust.",
     "--cells A,B,...": "The cells to compare, separated by commas.",
-    "--cell NAME": "Cell of an untrained model: gru, lstm or rnn [gru].",
+    "--cell NAME": "Cell of an untrained model or an example: gru, lstm or rnn [gru].",
+    "--numbers FILE": "A YAML file with numbers of your own by their names, such as h_0: "
+    "[0.5, -0.4]; those that it does not name are as usual.",
+    "--handout FILE": "Also write the example with blanks, as an HTML page to print.",
     "--hidden N": "Number of units of an untrained model [64].",
     "--distance N": "Number of steps back to follow the gradient.",
     "--positions N": "Number of positions of the text to measure at.",
@@ -128,8 +135,13 @@ WORDS = {
     "--json": "Print JSON.",
     "--jsonl": "Print JSON, one line for each row.",
     "--by step|chars|time": "The horizontal axis.",
-    "--weights float32|float16": "Type of the weights in the page [float16 above a million "
-    "parameters].",
+    "--weights TYPE": "Type of the weights: of a page float32 or float16 [float16 above a million "
+    "parameters]; of an ONNX file float32, float16 or int8.",
+    "--to FORMAT": "onnx, safetensors, torch, keras, hub, csv or tensorboard.",
+    "--license NAME": "The licence of the model in a folder for the Hub, such as mit.",
+    "--language CODE": "The language of the text in a folder for the Hub, such as en.",
+    "--vocabulary FILE": "The symbols in the order of their ids, if the weights come without them: "
+    "a JSON list (.json), or a text in which each occurs once.",
     "--html FILE": "Write the coloured text to this HTML file.",
     "--plot FILE": "Draw a plot to this .svg file.",
     "--output -o FILE": "The file to write; - writes to standard output.",
@@ -158,6 +170,7 @@ OTHER_NAMES = {
     "context_length": "context",
     "existing": "runs",
     "mistake": "break",
+    "own_cell": "cell_file",
     "sets": "set",
 }
 """Options whose names Python needs for something else."""
@@ -201,6 +214,11 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _load_cell(path: str | None) -> str | None:
+    """Load the cell that a command needs; return its name, of which most have no use."""
+    return path and import_module("grucli.nn.cells.from_file").load_cell(path)
+
+
 def _argument_or_option(name: str) -> Any:
     spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
     names = [word for word in spelling.split() if word.startswith("-")]
@@ -208,6 +226,8 @@ def _argument_or_option(name: str) -> Any:
     shown: dict[str, Any] = {"metavar": metavar, "help": WORDS[spelling]}
     if name in OF_RUNS:
         shown["callback"] = _named_runs
+    elif name == "own_cell":
+        shown["callback"] = _load_cell
     if not names:
         return Argument(**shown)
     least, most = LIMITS.get(name, (None, None))

@@ -14,6 +14,7 @@ from grucli.errors import UsageError
 def routes(
     run: Path | None = None,
     cell: str | None = None,
+    own_cell: str | None = None,
     steps_back: int = 2,
     distance: int = 64,
     text: str | None = None,
@@ -36,7 +37,7 @@ def routes(
     if cell is not None and "," in cell:
         raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]
-    (subject,) = choose_subjects(runs, "--cell", cell, "gru", text, hidden)
+    (subject,) = choose_subjects(runs, "--cell", cell, own_cell or "gru", text, hidden)
     result = measure(subject, steps_back, distance, positions)
     render.write_plot(plot, result.chart() if plot else "")
     render.answer(result.to_dict(), _lines(result, rows), as_json=as_json)

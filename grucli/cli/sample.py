@@ -16,14 +16,8 @@ from grucli.config import Data
 from grucli.data.corpus import Corpus
 from grucli.data.documents import between, open_ended
 from grucli.data.text_files import check_read_once, raw_chunks
-from grucli.data.vocabulary import Unknown, Vocabulary
-from grucli.errors import (
-    CheckpointError,
-    CorpusError,
-    RunError,
-    UnknownCharacterError,
-    UsageError,
-)
+from grucli.data.vocabulary import Unknown
+from grucli.errors import CheckpointError, CorpusError, RunError, UnknownCharacterError, UsageError
 from grucli.language_model import BeamOptions, DrawOptions, LanguageModel
 from grucli.run.run import Run
 from grucli.sampling import Piece, Samples, Tally
@@ -37,6 +31,7 @@ MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes o
 
 def sample(
     run: Path,
+    own_cell: str | None = None,
     length: int = 500,
     prompt: str | None = None,
     prompt_file: str | None = None,
@@ -61,17 +56,18 @@ def sample(
     lm = opened.lm if many else replace(opened.lm, compiled=False)
     known = _known(opened, not_in or [], prompt_file, new=new)
     _check_beam(options, count, beam, compared=known is not None)
-    read = prompt_bytes(prompt, prompt_file, lm.data)
-    _check_prompt(lm, prompt_file or "--prompt", read, unknown)
+    read = read_prompt(lm, prompt, prompt_file, unknown)
     texts = BeamOptions(prompt=read, stop=list(map(_unescape, stop or [])), unknown=unknown)
     samples = lm.samples(beam or count, length, not_in=known, **texts, **options)
-    found = search(samples) if beam else []
+    beams = search(samples) if beam else []
     try:
         if as_json:
-            _write_json(samples, found, documents=lm.documents)
+            _write_json(samples, beams, documents=lm.documents)
         else:
-            _write(samples, found, lm, separator, echo=echo, raw=raw, seed=options["seed"])
+            _write(samples, beams, lm, separator, echo=echo, raw=raw)
     finally:
+        if not as_json:
+            _say_how(samples, beams, options["seed"])
         _say_tally(samples.tally, new=known is not None, distinct=options["distinct"])
 
 
@@ -100,60 +96,45 @@ def _check_beam(options: DrawOptions, count: int, beam: int | None, *, compared:
         raise UsageError(f"--beam draws nothing at random: leave out {wrong}, or leave out --beam")
 
 
-def _check_prompt(lm: LanguageModel, source: str, prompt: bytes, unknown: Unknown) -> None:
-    """Say what the model cannot read of a prompt; an error names its source."""
-    try:
-        rare = lm.vocabulary.count_unknown(lm.encode(prompt, unknown=unknown))
-    except CorpusError as error:
-        raise CorpusError(f"{source}: {error}") from None
-    except UnknownCharacterError as error:
-        raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
-    if rare:
-        render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
-    if (skipped := lm.count_unknown(prompt) - rare) > 0:
-        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
-
-
 def _write(
     samples: Samples,
-    found: Sequence[Beam],
+    beams: Sequence[Beam],
     lm: LanguageModel,
     separator: str | None,
     *,
     echo: bool,
     raw: bool,
-    seed: int | None,
 ) -> None:
-    """Write the samples, and say a seed that was drawn; after Ctrl-C or SIGTERM, end the line.
-
-    If beams were found, write them instead, and say their log probabilities.
-    """
+    """Write the beams, or else the samples; after Ctrl-C or SIGTERM, end the line."""
     apart = (between(lm.data) if separator is None else _unescape(separator)).encode()
     # bytes go to a file without a line end at the end
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
-    end, put = b"" if exact else b"\n", render.write_raw if raw else render.write
+    end, put = b"" if exact else b"\n", render.write_raw if raw else render.write_words
     before, number = samples.prompt_data if echo else b"", -1
-    beams = (Piece(place, beam.data) for place, beam in enumerate(found))
+    found = (Piece(place, beam.data) for place, beam in enumerate(beams))
     try:
-        for piece in beams if found else samples.pieces():
+        for piece in found if beams else samples.pieces():
             begins, number = piece.number != number, piece.number
             start = (apart if number else b"") + before if begins else b""
             if not put(start + piece.data):
                 return
         put(end)
     except (SystemExit, RunError):
-        render.write_raw(end if number >= 0 else b"")
+        put(end if number >= 0 else b"")
         raise
-    finally:
-        if seed is None and not found:
-            render.say(f"seed {samples.seed}; --seed {samples.seed} repeats this", style="dim")
-        if found:
-            figures = " ".join(f"{beam.log_prob:.2f}" for beam in found[:FIGURES])
-            more = f" ...; --json shows all {len(found):,}" if len(found) > FIGURES else ""
-            render.say(f"log probabilities in nats: {figures}{more}", style="dim")
 
 
-def _write_json(samples: Samples, found: Sequence[Beam], *, documents: bool) -> None:
+def _say_how(samples: Samples, beams: Sequence[Beam], seed: int | None) -> None:
+    """Say the log probabilities of beams, or the seed of samples if none was given."""
+    if beams:
+        figures = " ".join(f"{beam.log_prob:.2f}" for beam in beams[:FIGURES])
+        more = f" ...; --json shows all {len(beams):,}" if len(beams) > FIGURES else ""
+        render.say(f"log probabilities in nats: {figures}{more}", style="dim")
+    elif seed is None:
+        render.say(f"seed {samples.seed}; --seed {samples.seed} repeats this", style="dim")
+
+
+def _write_json(samples: Samples, beams: Sequence[Beam], *, documents: bool) -> None:
     """Write the prompt and all samples, with the log probability of each symbol in nats."""
     if samples.count * max(1, samples.length) > MOST_AS_JSON:
         raise UsageError(
@@ -161,29 +142,27 @@ def _write_json(samples: Samples, found: Sequence[Beam], *, documents: bool) -> 
             f"{MOST_AS_JSON:,} characters; lower one of them, or leave --json out"
         )
     prompt, rows = samples.prompt_data.decode(errors="replace"), list[dict[str, Any]]()
-    for beam in found:
-        whole = {"log_prob": beam.log_prob, "ended": beam.ended}
-        rows.append(_figures(beam, samples.vocabulary) | whole)
-    if found:
+    if beams:
+        rows = [_figures(one) | {"log_prob": one.log_prob, "ended": one.ended} for one in beams]
         render.write_json({"prompt": prompt, "beams": rows})
         return
-    problem: RunError | None = None
+    answer = {"seed": samples.seed, "prompt": prompt, "samples": rows}
     try:
         for sample in samples:
             ends = {"end_log_prob": sample.end_log_prob} if documents else {}
-            rows.append(_figures(sample, samples.vocabulary) | ends)
-    except RunError as error:
-        problem = error
-    if rows or not problem:
-        render.write_json({"seed": samples.seed, "prompt": prompt, "samples": rows})
-    if problem:
-        raise problem
+            rows.append(_figures(sample) | ends)
+    except RunError:
+        if rows:
+            render.write_json(answer)
+        raise
+    render.write_json(answer)
 
 
-def _figures(text: TextScore, symbols: Vocabulary) -> dict[str, Any]:
+def _figures(text: TextScore) -> dict[str, Any]:
+    name = "char" if isinstance(text.symbols, str) else "byte"
     pairs = zip(text.symbols, text.log_probs.tolist(), strict=True)
-    figures = [{symbols.level: symbol, "log_prob": log_prob} for symbol, log_prob in pairs]
-    return {"text": text.text, f"{symbols.noun}s": figures}
+    figures = [{name: symbol, "log_prob": log_prob} for symbol, log_prob in pairs]
+    return {"text": text.text, f"{text.noun}s": figures}
 
 
 def _say_tally(tally: Tally, *, new: bool, distinct: bool) -> None:
@@ -199,15 +178,26 @@ def _say_tally(tally: Tally, *, new: bool, distinct: bool) -> None:
         render.say(f"of {samples}, {', '.join(shares)}", style="dim")
 
 
-def prompt_bytes(prompt: str | None, file: str | None, data: Data) -> bytes:
-    """The prompt as bytes, since the command line and files need not be UTF-8.
-
-    A document that a file begins is continued, though the file has a line end after it.
-    """
+def read_prompt(lm: LanguageModel, prompt: str | None, file: str | None, unknown: Unknown) -> bytes:
+    """The prompt as bytes, since it need not be UTF-8; say what the model cannot read of it."""
     if prompt is not None and file is not None:
         raise UsageError("--prompt and --prompt-file are both given; keep one")
-    if file is None:
-        return os.fsencode(prompt or "")
+    text = os.fsencode(prompt or "") if file is None else _in_file(file, lm.data)
+    try:
+        rare = lm.vocabulary.count_unknown(lm.encode(text, unknown=unknown))
+    except CorpusError as error:
+        raise CorpusError(f"{file or '--prompt'}: {error}") from None
+    except UnknownCharacterError as error:
+        raise UnknownCharacterError(f"prompt: {error}; --unknown skip leaves them out") from None
+    if rare:
+        render.warn(f"prompt: {rare} rare or new characters are read as one unknown character")
+    if skipped := lm.count_unknown(text) * (unknown == "skip"):
+        render.warn(f"prompt: {skipped:,} characters that the model does not know are left out")
+    return text
+
+
+def _in_file(file: str, data: Data) -> bytes:
+    """A prompt without the end of its last document, which samples continue."""
     raw = next(raw_chunks(file, LONGEST_PROMPT + 1), b"")
     if len(raw) > LONGEST_PROMPT:
         raise CorpusError(

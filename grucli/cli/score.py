@@ -31,6 +31,7 @@ ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def score(
     run: Path,
+    own_cell: str | None = None,
     files: list[str] | None = None,
     against: list[Path] | None = None,
     prior: str | None = None,
@@ -57,12 +58,8 @@ def score(
     data = data_of(lm, named, sets or [])
     files = [*texts_of(expand(named), named, data)[0]]
     asked = {"unknown": unknown, "against": others, "prior": _numbers(prior)}
-    unwanted = {
-        "skipped": unknown != "skip",
-        "log_probs": not chars,
-        "file": len(files) == 1 and not whole_files,
-        "line": whole_files,
-    }
+    unwanted = {"skipped": unknown != "skip", "log_probs": not chars, "line": whole_files}
+    unwanted["file"] = len(files) == 1 and not whole_files
     columns = {name: of for name, of in _columns(paths).items() if not unwanted.get(name)}
     rows = (
         (_height(one, sort), _row({name: of(one, file) for name, of in columns.items()}, jsonl))
@@ -73,9 +70,9 @@ def score(
 
 def _columns(models: Sequence[Path]) -> dict[str, Column]:
     """The value in each column, of the score of a line and its file."""
-    others = range(len(models) - 1)
+    ratios = ["ratio"] if len(models) == 2 else [f"ratio_{n}" for n in range(1, len(models))]
     compared: dict[str, Column] = {
-        **{"ratio" if len(models) == 2 else f"ratio_{n + 1}": _ratio(n) for n in others},
+        **{name: _ratio(number) for number, name in enumerate(ratios)},
         "likeliest": lambda one, _: str(models[int(one.posteriors.argmax())]),
         "posterior": lambda one, _: float(one.posteriors.max()),
     }
@@ -83,7 +80,7 @@ def _columns(models: Sequence[Path]) -> dict[str, Column]:
         "nats": lambda one, _: one.nats,
         "nats_per_char": lambda one, _: one.nats_per_char if one.chars else None,
         "chars": lambda one, _: one.chars,
-        **(compared if others else {}),
+        **(compared if ratios else {}),
         "skipped": lambda one, _: one.skipped,
         "log_probs": lambda one, _: one.log_probs,
         "file": lambda _, file: file,

@@ -94,8 +94,10 @@ class Documents:
 
 
 def separated(text: str, data: Data, *, whole: bool = False) -> str:
-    """A text with the ends of its documents; the last one ends if the text is ``whole``."""
-    if end_of(data) != RECORD_SEPARATOR:
-        return text
-    documents = Documents(data)
-    return documents.add(text, final=whole) + documents.begin(documents.held)
+    """A text with the ends of its documents; the last one ends, too, if the text is ``whole``."""
+    symbol = end_of(data)
+    if symbol == RECORD_SEPARATOR:
+        documents = Documents(data)
+        text = documents.add(text, final=whole) + documents.begin(documents.held)
+    end = chr(symbol) if whole and symbol is not None else ""
+    return text if text.endswith(end) else text + end

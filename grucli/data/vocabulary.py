@@ -78,20 +78,18 @@ class Vocabulary:
         return found[0] if found else None
 
     def find(
-        self, symbols: Ids, unknown: Unknown = "error", unseen: Sequence[int] = ()
+        self, symbols: Ids, unknown: UnknownInScore = "error", unseen: Sequence[int] = ()
     ) -> npt.NDArray[np.intp]:
-        """Ids of symbols (N,), -1 for those to leave out; ids in ``unseen`` count as unknown."""
+        """Ids of symbols (N,), -1 for those not to read; ids in ``unseen`` count as unknown."""
         ids = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(ids, len(self) - 1)] == symbols
         if len(unseen):
             known &= ~np.isin(ids, unseen)
-        if unknown == "skip":
-            return np.where(known, ids, -1)
-        if self.unknown_id is not None:
+        if self.unknown_id is not None and unknown != "skip":
             return np.where(known, ids, self.unknown_id)
-        if not known.all():
+        if unknown == "error" and not known.all():
             raise UnknownCharacterError(self._describe(np.unique(symbols[~known])))
-        return ids
+        return np.where(known, ids, -1)
 
     def encode(
         self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
@@ -116,6 +114,10 @@ class Vocabulary:
         if self.level == "byte":
             return symbols.astype(np.uint8).tobytes()
         return symbols.astype("<u4").tobytes().decode("utf-32-le", "replace").encode()
+
+    def form(self, data: bytes) -> str | bytes:
+        """What ``decode`` returns, in the form that users get: a string, or bytes."""
+        return data if self.level == "byte" else data.decode()
 
     def listed(self, symbols: Ids, note: str = "") -> str:
         """The names of some symbols, the first ones; those in the vocabulary have a note."""
@@ -162,7 +164,7 @@ def unified(text: str, data: Data) -> str:
 
 
 def as_read(text: str | bytes, data: Data, *, whole: bool = False) -> Any:
-    """A text as a model reads it, as bytes if these are its symbols; a ``whole`` one ends."""
+    """A text as a model reads it, or as bytes; the last document of a ``whole`` one ends."""
     if not isinstance(text, str | bytes):
         raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
     if data.level == "char":

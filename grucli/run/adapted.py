@@ -3,7 +3,6 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from grucli.nn.optim import Moments
 from grucli.run.checkpoint import Progress
 from grucli.run.records import ADAPTED
 from grucli.run.run import Run
-from grucli.run.writer import RunWriter
+from grucli.run.writer import write_run
 
 CHARS = 2**14  # symbols on which the rate and the decay are chosen
 KEPT = ("versions", "corpus", "parameters", "model", "dropout")  # facts of the trained run
@@ -69,12 +68,4 @@ def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     known["corpus"] = {**known.get("corpus", {}), "paths": run.paths}
     kept = {key: known[key] for key in KEPT if key in known}
     info = {"status": ADAPTED, **kept, "adapted": origin}
-    try:
-        with TemporaryDirectory(prefix=".adapted-", dir=path.parent) as folder:
-            made = RunWriter.create(Path(folder), "run", old.settings, {}, info, timed=False)
-            made.checkpoints.save(checkpoint, best=True, keep=0)
-            made.release()
-            check_new(path)
-            made.path.rename(path)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+    write_run(path, checkpoint, info)

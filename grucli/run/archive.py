@@ -14,13 +14,13 @@ Shape = tuple[int | None, ...]  # sizes of an array; None allows any size
 class Archive:
     """Named arrays in a file of ``np.savez``; a ValueError says what is wrong with another file."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
+    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
         self.archive = archive
         self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(self.members) != len(archive.infolist()):
             raise ValueError("a member occurs twice")
         claimed = sum(max(m.file_size, m.compress_size) for m in archive.infolist())
-        if claimed > path.stat().st_size:
+        if claimed > size:
             raise ValueError(f"its members claim {claimed:,} bytes, more than the file has")
 
     def check(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> None:

@@ -5,6 +5,7 @@ compressed. Equal content gives equal bytes, so the hashes of two files tell whe
 The reader checks every name, shape and type against the settings before it allocates memory.
 """
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -25,11 +26,12 @@ from grucli.data.windows import Splits, splits_of
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
 from grucli.language_model import LanguageModel
+from grucli.nn.cells import basic
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array
 from grucli.run.archive import Archive, read_back
-from grucli.run.records import Count
+from grucli.run.records import KEPT_CELL, Count
 
 FORMAT = 2  # version of the file format
 
@@ -194,8 +196,9 @@ MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
-def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
-    meta = {
+def meta(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What a file says besides its arrays."""
+    return {
         "format": FORMAT,
         "grucli": __version__,
         "settings": checkpoint.settings.model_dump(mode="json"),
@@ -203,7 +206,6 @@ def _meta(checkpoint: Checkpoint) -> npt.NDArray[Any]:
         "corpus": _facts(checkpoint.text_id) | {"unseen": list(checkpoint.unseen)},
         "progress": asdict(checkpoint.progress),
     }
-    return np.frombuffer(json.dumps(meta, ensure_ascii=False).encode(), np.uint8)
 
 
 def _facts(text: TextId) -> dict[str, Any]:
@@ -214,8 +216,9 @@ def _facts(text: TextId) -> dict[str, Any]:
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint, completely or not at all. It is verified before it replaces a file."""
+    described = json.dumps(meta(checkpoint), ensure_ascii=False).encode()
     arrays = {  # equal bytes need this order
-        "meta": _meta(checkpoint),
+        "meta": np.frombuffer(described, np.uint8),
         "vocabulary": checkpoint.vocabulary.symbols,
         "counts": checkpoint.counts,
         **dict(checkpoint.model.params.items()),
@@ -230,7 +233,7 @@ def read(path: Path) -> Checkpoint:
     """Read and check a checkpoint; a CheckpointError says what is wrong with the file."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return _Reader(path, archive).read()
+            return _Reader(path, archive, path.stat().st_size).read()
     except FileNotFoundError:
         raise CheckpointError(f"{path}: there is no such file; `grucli runs` lists runs") from None
     except OSError as error:
@@ -239,12 +242,24 @@ def read(path: Path) -> Checkpoint:
         raise
     except Exception as error:  # zipfile, zlib, numpy, json and pydantic have their own errors
         raise CheckpointError(
-            f"{path}: not a checkpoint, or a damaged one ({_reason(error)}); "
+            f"{path}: not a checkpoint, or a damaged one ({reason(error)}); "
             "use another checkpoint of its run"
         ) from None
 
 
-def _reason(error: Exception) -> str:
+def from_members(path: Path, members: Mapping[str, npt.NDArray[Any]]) -> Checkpoint:
+    """As ``read``, of a checkpoint with these members; ``path`` is the file that they are from.
+
+    A problem may also be a ValueError.
+    """
+    buffer = io.BytesIO()
+    np.savez(buffer, **members)  # type: ignore[arg-type]
+    with zipfile.ZipFile(buffer) as archive:
+        return _Reader(path, archive, buffer.tell()).read()
+
+
+def reason(error: Exception) -> str:
+    """The error of a reader in words."""
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]
@@ -254,8 +269,8 @@ def _reason(error: Exception) -> str:
 class _Reader:
     """Reads the members of a file and checks them against the settings."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self.path, self.archive = path, Archive(path, archive)
+    def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
+        self.path, self.archive = path, Archive(archive, size)
         self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``MEMBERS``
 
     def read(self) -> Checkpoint:
@@ -267,6 +282,7 @@ class _Reader:
         # a run that began before this setting has kept all line ends
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
         self._check_known(meta)
+        self._check_cell(meta["settings"].get("model", {}).get("cell", "gru"))
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
@@ -319,6 +335,17 @@ class _Reader:
                 f"{self.path}: has {', '.join(unknown)}, which this grucli {__version__} does not "
                 f"know; it was written by grucli {meta.get('grucli')}: use that version"
             )
+
+    def _check_cell(self, cell: str) -> None:
+        """Refuse a cell that is not known; its file is a program, and run only if it is named."""
+        if cell in basic():
+            return
+        kept = self.path.parent.parent / KEPT_CELL
+        copy = f"; the run keeps a copy, {kept}: read it first" if kept.is_file() else ""
+        raise CheckpointError(
+            f"{self.path}: its cell is {cell!r}, which a file of its own defines; name it with "
+            f"--cell-file FILE, or load it with grucli.load_cell{copy}"
+        )
 
     def _symbols(self, settings: Settings) -> npt.NDArray[np.uint32]:
         symbols = self._member("vocabulary")
@@ -382,6 +409,6 @@ def is_of_evaluation(path: Path) -> bool:
     """Whether a checkpoint was written at an evaluation; True if it cannot be read."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
-            return _progress(_Reader(path, archive).meta()).of_evaluation
+            return _progress(_Reader(path, archive, path.stat().st_size).meta()).of_evaluation
     except Exception:  # a later reader of the file gets the error
         return True

@@ -11,7 +11,14 @@ from grucli.data.corpus import Corpus
 from grucli.data.windows import Splits
 from grucli.evaluation import baselines, differ_in_kind, evaluate
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.overlap import Copied, KnownWords, find_copy, known_words
+from grucli.run.overlap import (
+    Copied,
+    KnownDocuments,
+    KnownWords,
+    find_copy,
+    known_documents,
+    known_words,
+)
 from grucli.run.run import Run
 from grucli.run.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.threads import available_cores, blas_limited_to
@@ -27,12 +34,16 @@ class Conclusion:
 
     stopped_early: int | None  # evaluations without a better loss, if they have ended the run
     copied: Copied | None = None  # what a sample copies; None if the settings turn samples off
+    documents: KnownDocuments | None = None  # of that sample, for a model of documents
     words: KnownWords | None = None  # words of that sample; None if they say nothing
     # of the best evaluation, in nats per symbol; None without validation text
     best_step: int | None = None
     best_loss: float | None = None
     losses: Losses | None = None
     verdict: Verdict | None = None
+
+
+_Examined = tuple[Copied | None, KnownDocuments | None, KnownWords | None]
 
 
 @checked
@@ -55,28 +66,29 @@ def conclude_run(
     last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
     splits = last.splits(run.text if text is None else text)
-    copied = words = None
+    examined: _Examined = (None, None, None)
     if settings.sample.length:
-        copied, words = _examine_sample(best, settings.train.seed, splits, stop)
+        examined = _examine_sample(best, settings.train.seed, splits, stop)
     stopped_early = None
     if progress.out_of_patience(settings.train.patience):
         stopped_early = progress.evaluations_since_best
     val = run.validation_losses()
     if not val or progress.best_loss is None:
-        return Conclusion(stopped_early, copied, words)
+        return Conclusion(stopped_early, *examined)
     seen = splits.train[-max(2, len(splits.val)) :]
     train = evaluate(best.model, seen, available_cores(), stop, begins=False).loss
     unlike = differ_in_kind(last.counts, splits.val)
     losses = Losses(train, val, *baselines(last.counts, splits.val), unlike)
+    copied = examined[0]
     verdict = judge(losses, settings, copied.share if copied else 0.0)
     best_of = progress.best_step, progress.best_loss
-    return Conclusion(stopped_early, copied, words, *best_of, losses, verdict)
+    return Conclusion(stopped_early, *examined, *best_of, losses, verdict)
 
 
 def _examine_sample(
     best: Checkpoint, seed: int, splits: Splits, stop: Callable[[], bool]
-) -> tuple[Copied, KnownWords | None]:
-    """Sample from the best weights; find what the sample copies, and which words it knows."""
+) -> _Examined:
+    """Sample from the best weights; find what the sample copies, and what of it is known."""
     asked = best.settings.sample
     with blas_limited_to(1):  # as while training
         lm = best.language_model()
@@ -85,7 +97,12 @@ def _examine_sample(
         ).ids(stop)
     texts = ids, splits.train[-WORDS_OF:], splits.val[:HELD_OUT]
     words = known_words(*(best.vocabulary.decode(part).decode(errors="replace") for part in texts))
-    return find_copy(ids, splits.train, best.vocabulary), words
+    copied, documents = find_copy(ids, splits.train, best.vocabulary), None
+    if lm.model.separator is not None and not asked.prompt:
+        kind = best.settings.data.document or "document"
+        how = best.vocabulary, lm.model.separator, kind
+        documents = known_documents(ids, splits.train, *how)
+    return copied, documents, words
 
 
 def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
@@ -104,8 +121,15 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
             f"({words.known:,} of {words.words:,}); of the words of the validation text, "
             f"{words.held_out:.0%}."
         )
-    if conclusion.copied is not None:
-        said.append(_describe_copy(conclusion.copied, symbol))
+    documents, copied = conclusion.documents, conclusion.copied
+    if documents is not None and documents.documents:
+        share, kind = documents.known / documents.documents, documents.document
+        said.append(
+            f"Of the {documents.documents:,} {kind}s of a sample, {share:.0%} are in the training "
+            "text; `grucli sample --new` makes others."
+        )
+    if copied is not None and (documents is None or documents.document != "line"):
+        said.append(_describe_copy(copied, symbol))
     return said
 
 

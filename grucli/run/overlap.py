@@ -1,4 +1,4 @@
-"""What a sample has in common with the training text: its longest copy, and its known words."""
+"""What a sample has in common with the training text: its longest copy, documents, and words."""
 
 import re
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grucli.data.vocabulary import Vocabulary
+from grucli.data.windows import chunks
 from grucli.nn.params import Ids
 from grucli.novelty import candidates, keys
 
@@ -79,6 +80,32 @@ def _extend(
         if i.size:
             length, start = length + 1, int(i[0])
     return length, start
+
+
+# ---- documents
+
+
+@dataclass(frozen=True)
+class KnownDocuments:
+    """How many documents of a sample, such as lines, are documents of the training text."""
+
+    known: int  # number of documents of the sample that are there
+    documents: int  # number of documents of the sample
+    document: str  # what a document is, such as "line"
+
+
+def known_documents(
+    sample: Ids, train: Ids, vocabulary: Vocabulary, separator: int, document: str
+) -> KnownDocuments:
+    """Count known documents of a sample that begins with a document, without its last one."""
+    end = vocabulary.decode(np.array([separator]))
+    made = [one for one in vocabulary.decode(sample).split(end)[:-1] if one]
+    wanted, known, held = set(made), set[bytes](), b""
+    for part in chunks(train[-SEARCHED:]):
+        *whole, held = (held + vocabulary.decode(part)).split(end)
+        known |= wanted.intersection(whole)
+    known |= wanted & {held}
+    return KnownDocuments(sum(one in known for one in made), len(made), document)
 
 
 # ---- words

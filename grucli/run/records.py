@@ -32,11 +32,13 @@ from grucli.files import read_json, read_small
 
 # The files that the program writes into a run directory, except those named by step.
 KEPT_TEXT = "corpus.txt"  # the text of a run, if it was given as a value
+KEPT_CELL = "cell.py"  # the file of its cell, if it is none of the package
 OWN_FILES = frozenset(
     ["config.yaml", "overrides.yaml", "run.json", "metrics.csv", "best.json", "last.json"]
-) | {KEPT_TEXT}
+) | {KEPT_TEXT, KEPT_CELL}
 
 ADAPTED = "adapted"  # the status of a run that holds the weights after dynamic evaluation
+IMPORTED = "imported"  # the status of a run whose weights are from a file
 
 METRICS_LIMIT = 2**28  # bytes of metrics.csv: about three million rows
 LINE_LIMIT = 2**12  # bytes of a row of metrics.csv
@@ -144,7 +146,7 @@ class WentBack(_Facts):
 class RunInfo(_Facts):
     """The content of run.json."""
 
-    status: Words | None = None  # running, done, interrupted, failed or ADAPTED
+    status: Words | None = None  # running, done, interrupted, failed, ADAPTED or IMPORTED
     versions: dict[Words, Words] = {}  # of the software and the machine
     seed: int | None = None
     workers: Count | None = None  # processes that shared a batch, on each rank

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from itertools import chain
+from statistics import mean, stdev
 from string import Template
 
 import numpy as np
@@ -216,6 +217,33 @@ def _compare_runs(runs: Sequence[Run]) -> Iterator[str]:
     }
     columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
+    yield _comparison_table(dict(enumerate(names)), columns)
+    yield from _show_seeds(ranked, settings, texts)
+
+
+def _show_seeds(
+    ranked: Sequence[Run], settings: Sequence[Values], texts: Sequence[str]
+) -> Iterator[str]:
+    """The mean loss of runs that differ in the seed alone, if there are some."""
+    kinds: dict[object, list[int]] = {}
+    for number, one in enumerate(settings):
+        kind = texts[number], *((key, str(one[key])) for key in one if key != "train.seed")
+        kinds.setdefault(kind, []).append(number)
+    losses = [run.info.best.loss for run in ranked]
+    groups = {
+        numbers[0]: [loss for number in numbers if (loss := losses[number]) is not None]
+        for numbers in kinds.values()
+    }
+    groups = {first: found for first, found in groups.items() if len(found) > 1}
+    if not groups:
+        return
+    yield "<h2>Runs that differ in the seed alone</h2>"
+    columns = {
+        "runs": [str(len(found)) for found in groups.values()],
+        "mean best loss": [f"{mean(found):.4f}" for found in groups.values()],
+        "standard deviation": [f"{stdev(found):.4f}" for found in groups.values()],
+    }
+    names = {first: f"{ranked[first].path.name} and others" for first in groups}
     yield _comparison_table(names, columns)
 
 
@@ -252,17 +280,17 @@ def _validation(
     ]
 
 
-def _comparison_table(names: Sequence[str], columns: Mapping[str, Sequence[str]]) -> str:
-    """A table with a row for each run, whose name has the colour of its curve."""
+def _comparison_table(names: Mapping[int, str], columns: Mapping[str, Sequence[str]]) -> str:
+    """A table with a row for each run by its number, which gives the colour of its curve."""
     heads = "".join(f'<th scope="col">{as_html(name)}</th>' for name in ("run", *columns))
     rows = "".join(
         f'<tr role="row"><th scope="row" role="rowheader">{_swatch(number)}{as_html(name)}</th>'
         + "".join(
-            f'<td role="cell" data-name="{as_html(column)}">{as_html(cells[number])}</td>'
+            f'<td role="cell" data-name="{as_html(column)}">{as_html(cells[row])}</td>'
             for column, cells in columns.items()
         )
         + "</tr>"
-        for number, name in enumerate(names)
+        for row, (number, name) in enumerate(names.items())
     )
     table = f"<thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>"
     return f'<div class="table" tabindex="0"><table class="runs" role="table">{table}</table></div>'

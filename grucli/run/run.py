@@ -32,7 +32,7 @@ from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
-from grucli.run.records import KEPT_TEXT, RunInfo, step_in
+from grucli.run.records import KEPT_CELL, KEPT_TEXT, RunInfo, step_in
 from grucli.text_out import quote
 
 Column = npt.NDArray[Any]
@@ -292,7 +292,13 @@ class Run:
         ranks = self.info.ranks or 1
         again = map(quote, sources if STANDARD_INPUT in sources else ())
         mpiexec, mpi = ([f"mpiexec -n {ranks}"], ["--mpi"]) if ranks > 1 else ([], [])
-        return " ".join([*mpiexec, "grucli train", *again, "--resume", quote(str(self.path)), *mpi])
+        run = f"--resume {quote(str(self.path))}{self.cell_option()}"
+        return " ".join([*mpiexec, "grucli train", *again, run, *mpi])
+
+    def cell_option(self) -> str:
+        """The option by which a command reads the run's copy of its cell, if it has one."""
+        kept = self.path / KEPT_CELL
+        return f" --cell-file {quote(str(kept))}" if kept.is_file() else ""
 
     @cached_property
     def text(self) -> Corpus:

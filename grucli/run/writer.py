@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from grucli import files
 from grucli.config import Settings, to_scalar, to_yaml
 from grucli.errors import CheckpointError, RunError, UsageError
 from grucli.files import replace_text
+from grucli.nn.cells.from_file import FILES
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint, Progress
@@ -149,11 +151,10 @@ class RunWriter(Run):
 
         ``run.json`` comes last: every directory with this file can be resumed. ``text`` is copied.
         """
-        whole = f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
         made = None
         try:
             root.mkdir(parents=True, exist_ok=True)
-            made = _make_new(root, whole)
+            made = _make_new(root, new_name(name, timed=timed))
             (made / "checkpoints").mkdir()
             run = cls(made)
             run.lock()
@@ -161,6 +162,9 @@ class RunWriter(Run):
             replace_text(run.path / "config.yaml", to_yaml(settings))
             lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
             replace_text(run.path / "overrides.yaml", "".join(lines) or "{}\n")
+            if settings.model.cell in FILES:
+                _, source = FILES[settings.model.cell]
+                files.replace_file(run.path / records.KEPT_CELL, lambda file: file.write(source))
             if text is not None:
                 with text.open("rb") as file:
                     copy = partial(shutil.copyfileobj, file)
@@ -262,6 +266,27 @@ class RunWriter(Run):
             number = step_in(sample.name)
             if number is not None and number > step:
                 sample.unlink()
+
+
+def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> None:
+    """Write a run that holds one checkpoint and no training, completely or not at all."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
+            root = Path(folder)
+            made = RunWriter.create(root, "run", checkpoint.settings, {}, info, timed=False)
+            made.checkpoints.save(checkpoint, best=True, keep=0)
+            made.release()
+            if os.path.lexists(path):
+                raise UsageError(f"{path}: exists already; name a new run directory")
+            made.path.rename(path)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def new_name(name: str, *, timed: bool = True) -> str:
+    """The name of a new run directory, which begins with the time if it is ``timed``."""
+    return f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
 
 
 def _make_new(root: Path, name: str) -> Path:

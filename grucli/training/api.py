@@ -1,28 +1,46 @@
 """The library form of ``grucli train``. It prints nothing; notes are in the event ``Started``."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 
 from typing_extensions import Unpack
 
 from grucli.arguments import PathLike, checked
 from grucli.run.run import Run
-from grucli.training.events import Event, Finished, closed_at_exit
+from grucli.training.events import Event, Started, closed_at_exit
 from grucli.training.mpi import joined
 from grucli.training.preparation import prepare, take_part
 from grucli.training.request import Request, TrainOptions
 
 
 @checked
-def train(*sources: PathLike, **options: Unpack[TrainOptions]) -> Run:
-    """Train a model on a text. Arguments and errors are those of ``train_events``.
+def train(
+    *sources: PathLike,
+    on_event: Callable[[Event], object] = lambda _: None,
+    stop: Callable[[], bool] = lambda: False,
+    **options: Unpack[TrainOptions],
+) -> Run:
+    """Train a model on a text.
+
+    Args:
+        sources: as in ``train_events``, like all other arguments and the errors.
+        on_event: called with each event.
+        stop: called after each event; when it returns True, the run is saved, and can be resumed.
+        options: as in ``train_events``.
 
     Returns:
-        The run, after it has ended.
+        The run, after it has ended or was stopped.
     """
-    events = _events(Request.of(sources, options))
-    (run,) = (event.run for event in events if isinstance(event, Finished))
-    return run
+    path = None
+    with closing(_events(Request.of(sources, options))) as events:
+        for event in events:
+            on_event(event)
+            if isinstance(event, Started):
+                path = event.path
+            if path is not None and stop():
+                break
+    assert path is not None
+    return Run(path)
 
 
 @checked

@@ -28,7 +28,7 @@ from grucli.errors import (
 from grucli.files import LockError, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
-from grucli.run.records import ADAPTED, InitFrom
+from grucli.run.records import ADAPTED, IMPORTED, InitFrom
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
@@ -166,10 +166,10 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:
-        if run.info.status == ADAPTED:
+        if (status := run.info.status) in (ADAPTED, IMPORTED):
             raise UsageError(
-                f"{path}: holds weights that were adapted to a text, so there is no training to "
-                f"continue; --init-from {quote(str(path))} starts a new run from them"
+                f"{path}: holds weights that were {status}, so there is no training to continue; "
+                f"--init-from {quote(str(path))} starts a new run from them"
             )
         if run.checkpoints.exist:
             return _continued(run, request, ranks)

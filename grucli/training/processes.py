@@ -21,6 +21,7 @@ import numpy as np
 from grucli import compilation
 from grucli.errors import RunError
 from grucli.nn.backend import NUMPY, Backend
+from grucli.nn.cells.from_file import FILES, define
 from grucli.nn.dropout import Dropout, mask_
 from grucli.nn.model import Model, Workspace
 from grucli.nn.onednn import Unavailable
@@ -209,7 +210,10 @@ class _Process:
         self.connection, theirs = context.Pipe()
         dtype = model.params.flat.dtype.str
         kind = (model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend)
-        self.process = context.Process(target=_serve, args=(theirs, kind, arguments), daemon=True)
+        file = FILES.get(model.cell)
+        self.process = context.Process(
+            target=_serve, args=(theirs, file, kind, arguments), daemon=True
+        )
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
@@ -249,13 +253,15 @@ class _Process:
         atexit.unregister(self.close)
 
 
-def _serve(connection: Connection, kind: tuple[Any, ...], arguments: tuple[Any, ...]) -> None:
+def _serve(connection: Connection, file: Any, kind: Any, arguments: Any) -> None:
     """Run the tasks from a connection, and send their results, until the other end closes."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
     limit_blas(1)  # each process has one core
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
+        if file is not None:
+            define(*file)
         model = Model(*kind)
         if model.backend.compiled:
             compilation.prepare(model.cell)

@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
-from grucli.run.conclusion import Conclusion, conclude_run
+from grucli.data.vocabulary import Vocabulary
+from grucli.run.conclusion import Conclusion, conclude_run, sentences
+from grucli.run.overlap import KnownDocuments, known_documents
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
 from tests.texts import prose
@@ -56,3 +58,23 @@ def test_a_run_is_concluded_from_its_directory_as_at_its_end() -> None:
         pass
     assert session.run is not None
     assert conclude_run(session.run.path) == session.conclusion
+
+
+def test_documents_of_a_sample_that_are_in_the_text_are_counted() -> None:
+    lines = ["anna", "bea", "carl"] * 300
+    Path("text.txt").write_text("\n".join(lines) + "\n")
+    found = conclusion(data__documents="line", train__steps=60, optim__lr=0.02)
+    assert found.documents is not None
+    assert found.documents.document == "line"
+    assert 0 < found.documents.known <= found.documents.documents
+    said = " ".join(sentences(found, "character"))
+    share = found.documents.known / found.documents.documents
+    assert f"lines of a sample, {share:.0%} are in the training text" in said
+    assert "longest passage" not in said
+
+
+def test_known_documents_are_whole_ones() -> None:
+    vocabulary = Vocabulary("char", [10, *range(97, 123)])
+    sample, text = (vocabulary.encode(one) for one in ("ab\nb\n\nab\nc\nabc", "abc\nc\nab"))
+    known = known_documents(sample, text, vocabulary, 0, "line")
+    assert known == KnownDocuments(known=3, documents=4, document="line")

@@ -5,6 +5,7 @@ import sys
 from html.parser import HTMLParser
 from itertools import count, pairwise
 from pathlib import Path
+from statistics import mean, stdev
 from types import SimpleNamespace
 
 import pytest
@@ -119,6 +120,17 @@ def test_several_runs_are_sorted_by_their_result_with_what_differs(
     best, worst = (page.words.rindex(run.name) for run in reversed(runs))
     assert best < worst
     assert grucli("report", *runs, "-o", "-").out.startswith("<!DOCTYPE html>")
+
+
+def test_runs_that_differ_in_the_seed_alone_have_a_mean(grucli: Grucli, text_file: Path) -> None:
+    runs = [train(grucli, text_file, "--seed", seed) for seed in (1, 2, 3)]
+    other = train(grucli, text_file, "--set=optim.lr=0.001")
+    losses = [Run(run).info.best.loss or 0.0 for run in runs]
+    words = Page(report(*runs, other).html).words
+    seeds = words[words.index("Runs that differ in the seed alone") :]
+    assert f"3{mean(losses):.4f}{stdev(losses):.4f}" in "".join(seeds.split())
+    assert other.name not in seeds
+    assert "seed alone" not in Page(report(runs[0], other).html).words
 
 
 def test_runs_with_different_texts_are_not_compared_by_their_losses(

@@ -114,6 +114,20 @@ def test_leaving_the_loop_is_a_stop(leave: str) -> None:
     assert last(again) == last(whole)
 
 
+def test_functions_follow_and_stop_a_run() -> None:
+    whole, seen = small(), list[Any]()
+
+    def stop() -> bool:
+        return isinstance(seen[-1], Stepped) and seen[-1].step == 13
+
+    stopped = small(on_event=seen.append, stop=stop)
+    assert isinstance(seen[0], Started)
+    assert (stopped.status, stopped.info.step) == ("interrupted", 13)
+    again = train(resume=stopped.path, on_event=seen.append)
+    assert isinstance(seen[-1], Finished)
+    assert last(again) == last(whole)
+
+
 @pytest.mark.parametrize("kind", [Started, Saved])
 def test_the_loop_may_be_left_at_any_event(kind: type) -> None:
     for event in train_events("diary.txt", steps=20, settings=SMALL):

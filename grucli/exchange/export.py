@@ -1,0 +1,150 @@
+"""Export a run to the format of another program. It is written completely or not at all."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal
+
+from grucli.arguments import FilePath, PathLike, checked
+from grucli.errors import ArgumentError, RunError, UsageError
+from grucli.exchange import curves, hub, keras_model, onnx_graph, torch_files
+from grucli.exchange.comparison import Compared
+from grucli.exchange.description import as_texts, describe
+from grucli.exchange.onnx_graph import Weights
+from grucli.exchange.safetensors import dump
+from grucli.files import check_output, replace_file, write_output
+from grucli.run.run import Run
+
+Format = Literal["onnx", "safetensors", "torch", "keras", "hub", "csv", "tensorboard"]
+
+NAMES: dict[Format, str] = {
+    "onnx": "model.onnx",
+    "safetensors": "model.safetensors",
+    "torch": "model.pt",
+    "keras": "model.keras",
+    "hub": "hub",
+    "csv": "metrics-wide.csv",
+    "tensorboard": "tensorboard",
+}
+"""What an export is called in the run directory if it has no other name."""
+
+FOLDERS = ("hub", "tensorboard")
+BESIDE = {"torch": (".py", ".json")}  # suffixes of files beside the first one
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was exported."""
+
+    path: Path  # the file, or the folder
+    files: tuple[Path, ...]
+    compared: Compared | None = None  # of ``onnx``, as onnxruntime computes it
+
+
+@checked
+def export(
+    run: PathLike,
+    to: Format,
+    output: FilePath | None = None,
+    *,
+    force: bool = False,
+    weights: Weights = "float32",
+    license: str | None = None,
+    language: str | None = None,
+) -> Export:
+    """Write the model of a run, or its metrics, for another program (docs/exchange.md).
+
+    The model of ``onnx`` is compared with this program before it is written.
+
+    Args:
+        run: a run directory, whose best checkpoint is exported, or a checkpoint file.
+        to: the format.
+        output: the file, or the folder of ``hub`` and ``tensorboard``; None is one in the run.
+        force: whether files that exist are overwritten.
+        weights: the type of the matrices in the file of ``onnx``.
+        license: of the model, for ``hub``, such as "mit".
+        language: of the text, for ``hub``, such as "en".
+
+    Raises:
+        UsageError: a file exists, a package is missing, or the format cannot hold the model.
+        CheckpointError: there is no checkpoint, or it is damaged.
+        RunError: a file cannot be written, or onnxruntime computes other numbers.
+    """
+    opened = Run.open(run)
+    for name, value in (("license", license), ("language", language)):
+        if value is not None and to != "hub":
+            raise ArgumentError(name, "is for --to hub")
+    if weights != "float32" and to != "onnx":
+        raise ArgumentError("weights", "is for --to onnx; the other formats hold float32")
+    path, compared = _path(opened, to, output, force=force), None
+    if to == "onnx":
+        content, compared = onnx_graph.export(opened, weights)
+        contents = {"": content}
+    elif to == "hub":
+        contents = hub.folder(opened, path.resolve().name, license, language)
+    else:
+        contents = _contents(opened, to, path.stem)
+    files = {_place(path, to, name): content for name, content in contents.items()}
+    _write(files, folder=path if to in FOLDERS else None)
+    return Export(path, tuple(files), compared)
+
+
+def _contents(run: Run, to: Format, name: str) -> dict[str, bytes]:
+    """The files by name in the folder, or by suffix beside the first one."""
+    if to == "csv":
+        return {"": curves.wide(run)}
+    if to == "tensorboard":
+        return curves.tensorboard(run)
+    if to == "torch":
+        return torch_files.export(run, name)
+    if to == "keras":
+        return {"": keras_model.export(run)}
+    weights = dict(run.checkpoint.model.params.items())
+    return {"": dump(weights, as_texts(describe(run.checkpoint)))}
+
+
+def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
+    """The file or folder to write, which does not exist or may be overwritten."""
+    if output is None and not run.path.is_dir():
+        raise UsageError(f"{run.path}: is not a run directory; name the export with -o")
+    path = run.path / NAMES[to] if output is None else output
+    if to not in FOLDERS:
+        if path.suffix in BESIDE.get(to, ()):
+            raise ArgumentError("output", f"must end in .pt; {path.name} is the name of another")
+        for suffix in ("", *BESIDE.get(to, ())):
+            check_output("--output", _place(path, to, suffix), force=force, reads=run.inputs())
+    elif path.exists() and not path.is_dir():
+        raise UsageError(f"--output {path}: this is a file, and {to} is a folder")
+    elif path.is_dir() and any(path.iterdir()) and not force:
+        raise UsageError(f"--output {path}: is not empty; name another folder, or use --force")
+    elif not path.absolute().parent.is_dir():
+        raise UsageError(f"--output {path}: there is no directory {path.parent}")
+    return path
+
+
+def _place(path: Path, to: Format, name: str) -> Path:
+    """The path of a file by its name in the folder, or by its suffix beside the first file."""
+    if to in FOLDERS:
+        return path / name
+    return path.with_suffix(name) if name else path
+
+
+def _write(files: Mapping[Path, bytes], folder: Path | None) -> None:
+    """Write all files, or none."""
+    first, *others = files
+    near = folder or first
+    try:
+        if not folder and not others:
+            write_output(first, lambda file: file.write(files[first]))
+            return
+        with TemporaryDirectory(prefix=".export-", dir=near.absolute().parent) as made:
+            for path, content in files.items():
+                replace_file(Path(made, path.name), lambda file, data=content: file.write(data))  # type: ignore[misc]
+            if folder:
+                folder.mkdir(exist_ok=True)
+            for path in files:
+                os.replace(Path(made, path.name), path)
+    except OSError as error:
+        raise RunError(f"{near}: cannot be written: {error.strerror or error}") from None

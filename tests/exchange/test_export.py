@@ -1,0 +1,101 @@
+"""Where exports are written; each format has a test of its own."""
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import grucli
+from grucli.errors import RunError, UsageError
+from grucli.exchange import torch_files
+from tests.conftest import snapshot
+from tests.exchange.models import make_run
+
+THREE = {"": b"weights", ".py": b"module", ".json": b"{}"}
+
+
+@pytest.fixture
+def run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run, whose state dict needs no PyTorch."""
+    monkeypatch.setattr(torch_files, "export", lambda *_: THREE)
+    return Path(shutil.copytree(trained, "run"))
+
+
+def test_an_export_is_in_the_run_or_where_it_is_named(run: Path) -> None:
+    assert grucli.export(run, "safetensors").path == run / "model.safetensors"
+    assert grucli.export(run, "safetensors", "m.bin").files == (Path("m.bin"),)
+    made = grucli.export(run, "torch", "m.pt")
+    assert [path.read_bytes() for path in made.files] == list(THREE.values())
+    assert sorted(path.name for path in Path().glob("m.*")) == ["m.bin", "m.json", "m.pt", "m.py"]
+
+
+@pytest.mark.parametrize("existing", ["m.pt", "m.py", "m.json"])
+def test_a_file_that_exists_is_overwritten_only_with_force(run: Path, existing: str) -> None:
+    Path(existing).write_text("mine")
+    before = snapshot(Path())
+    with pytest.raises(UsageError, match=rf"--output {existing}: this file exists"):
+        grucli.export(run, "torch", "m.pt")
+    assert snapshot(Path()) == before
+    grucli.export(run, "torch", "m.pt", force=True)
+    assert Path(existing).read_text() != "mine"
+
+
+def test_a_folder_must_be_empty_unless_forced(run: Path) -> None:
+    Path("hub").mkdir()
+    grucli.export(run, "hub", "hub", license="mit")
+    with pytest.raises(UsageError, match="hub: is not empty"):
+        grucli.export(run, "hub", "hub", license="mit")
+    Path("hub/README.md").write_text("mine")
+    Path("hub/other").write_text("mine")
+    grucli.export(run, "hub", "hub", license="apache-2.0", force=True)
+    assert "apache-2.0" in Path("hub/README.md").read_text("utf-8")
+    assert Path("hub/other").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("to", "output", "said"),
+    [
+        ("hub", "run/run.json", "this is a file, and hub is a folder"),
+        ("hub", "none/hub", "there is no directory none"),
+        ("safetensors", "none/m", "there is no directory none"),
+        ("safetensors", "run", "this is a directory"),
+        ("csv", "run/metrics.csv", "the command reads this file"),
+        ("torch", "m.py", "output must end in .pt"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused(run: Path, to: Any, output: str, said: str) -> None:
+    before = snapshot(Path())
+    with pytest.raises(UsageError, match=said):
+        grucli.export(run, to, output, force=True, license="mit" if to == "hub" else None)
+    assert snapshot(Path()) == before
+
+
+def test_options_belong_to_their_formats(run: Path) -> None:
+    with pytest.raises(UsageError, match="weights is for --to onnx"):
+        grucli.export(run, "csv", weights="int8")
+    with pytest.raises(UsageError, match="to must be 'onnx', "):
+        grucli.export(run, "gguf")  # type: ignore[arg-type]
+
+
+def test_a_checkpoint_outside_of_a_run_needs_a_name() -> None:
+    path = make_run().checkpoints.find("best")
+    alone = Path(shutil.copy(path, "alone.npz"))
+    with pytest.raises(UsageError, match=r"alone\.npz: is not a run directory; name the export"):
+        grucli.export(alone, "safetensors")
+    first = grucli.export(alone, "safetensors", "a")
+    assert first.path.read_bytes() == grucli.export(path, "safetensors", "b").path.read_bytes()
+
+
+@pytest.mark.parametrize("to", ["safetensors", "torch"])
+def test_a_full_disk_leaves_nothing(run: Path, to: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = snapshot(Path())
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(RunError, match=r"m\.pt: cannot be written: No space left"):
+        grucli.export(run, to, "m.pt")
+    assert snapshot(Path()) == before
