@@ -75,10 +75,7 @@ Lines = Annotated[Iterable[str | bytes], PlainValidator(_iterable)]
 
 
 def plain(value: Any) -> Any:
-    """A NumPy number or a path as Python's own, for a settings file; others unchanged."""
-    if isinstance(value, list | tuple):
-        return type(value)(map(plain, value))
-    value = os.fspath(value) if isinstance(value, os.PathLike) else value
+    """A NumPy number as a Python number, which a settings file can hold; others unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -1,5 +1,6 @@
 """What a person asks for: a new run, or that a run goes on."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -99,7 +100,7 @@ class Request:
             values[key] = value
         for path in ("config", "runs_dir", "resume", "init_from"):
             rest[path] = Path(rest[path]) if rest.get(path) is not None else None
-        values = {key: plain(value) for key, value in values.items()}
+        values = {key: _writable(value) for key, value in values.items()}
         return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
 
     @contextmanager
@@ -125,3 +126,10 @@ class Request:
     def settings(self) -> Settings:
         """Resolved settings, without those that depend on the text."""
         return resolve(self.layers())
+
+
+def _writable(value: Any) -> Any:
+    """A value as a settings file has it: without NumPy's numbers, tuples and paths."""
+    if isinstance(value, list | tuple):
+        return [_writable(one) for one in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)

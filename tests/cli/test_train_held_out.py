@@ -11,6 +11,7 @@ import pytest
 
 import grucli as library
 from grucli.errors import ArgumentError, CorpusError, GrucliError
+from grucli.exchange.description import describe
 from grucli.files import sha256
 from grucli.run.run import Run
 from grucli.training.preparation import _same_text
@@ -284,3 +285,17 @@ def test_bad_files_are_refused_with_one_message(
     said = refusal(grucli, "train", "train.txt", *words)
     assert told in " ".join(said.split())
     assert said.count("error:") == 1
+
+
+def test_runs_of_the_same_files_elsewhere_are_compared_and_exports_name_no_folder(
+    grucli: Grucli,
+) -> None:
+    one = trained_on(grucli, *THREE, "--steps=2")
+    for name in ("valid.txt", "test.txt"):
+        shutil.copy(name, f"other-{name}")
+    other = trained_on(
+        grucli, "train.txt", "--val=other-valid.txt", "--test=other-test.txt", "--steps=2"
+    )
+    assert grucli("compare", "--runs", one, other).code == 0
+    described = describe(Run(one).checkpoint)["meta"]["settings"]["data"]
+    assert (described["val"], described["test"]) == (["valid.txt"], ["test.txt"])
