@@ -24,6 +24,7 @@ FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 def eval(
     run: Path,
+    own_cell: str | None = None,
     files: list[str] | None = None,
     split: str | None = None,
     unknown: UnknownInScore = "error",
@@ -35,13 +36,12 @@ def eval(
 ) -> None:
     """Evaluate how well a model predicts texts: bits per character, perplexity, accuracy.
 
-    Figures of a model of bytes are per byte, and its columns say so.
-    Each text is read from the zero state. The first character is not predicted, except by a model
-    of documents. A long text is cut into pieces, which are read in parallel; each first reads the
-    256 characters before it. --context and --adapt add figures of the same characters. With
-    --context each is predicted from 1 to N characters. With --adapt the weights take a step after
-    each 32 characters; its rate and decay are chosen on validation text of the run, for --split val
-    on training text. --set takes only data.encoding, for texts in another encoding than the corpus.
+    Figures of a model of bytes are per byte. Each text is read from the zero state. The first
+    character is not predicted, except by a model of documents. A long text is cut into pieces,
+    which are read in parallel; each first reads the 256 characters before it. --context and --adapt
+    add figures of the same characters. With --context each is predicted from 1 to N characters.
+    With --adapt the weights take a step after each 32 characters; its rate and decay are chosen on
+    validation text of the run, for --split val on training text. --set takes only data.encoding.
     """
     files = files or []
     _check(files, split, save_adapted, adapt=adapt)

@@ -1,8 +1,11 @@
 """``grucli export``: a run in the format of another program."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from grucli.cli import render
+from grucli.errors import UsageError
 from grucli.exchange import export as exports
 from grucli.exchange.export import Export, Format
 from grucli.exchange.onnx_graph import Weights
@@ -12,6 +15,7 @@ from grucli.text_out import quote
 def export(
     run: Path,
     to: Format,
+    own_cell: str | None = None,
     output: Path | None = None,
     weights: Weights = "float32",
     license: str | None = None,
@@ -26,11 +30,17 @@ def export(
     Without --output, the export is written into the run directory. docs/exchange.md has the
     formulas.
     """
-    made = exports.export(
-        run, to, output, force=force, weights=weights, license=license, language=language
-    )
-    _say(made, to, weights)
-    render.write_path(made.path)
+    options: dict[str, Any] = {"weights": weights, "license": license, "language": language}
+    if output != render.STANDARD_OUTPUT:
+        made = exports.export(run, to, output, force=force, **options)
+        _say(made, to, weights)
+        render.write_path(made.path)
+        return
+    if to in ("hub", "tensorboard", "torch"):
+        raise UsageError(f"--output -: {to} is more than one file; name a file or folder")
+    with TemporaryDirectory() as folder:
+        made = exports.export(run, to, Path(folder, "export"), **options)
+        render.write_raw(made.path.read_bytes())
 
 
 def _say(made: Export, to: Format, weights: Weights) -> None:

@@ -15,6 +15,7 @@ from grucli.html import as_html
 from grucli.pages.build import page
 from grucli.run.report import report
 from grucli.run.run import Run
+from grucli.run.writer import new_name
 from grucli.text_out import printable
 
 
@@ -27,7 +28,9 @@ def folder(run: Run, name: str, license: str | None, language: str | None) -> di
     shown = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
     card = Template(files("grucli.exchange").joinpath("hub_card.txt").read_text("utf-8"))
     texts = {
-        "README.md": card.substitute(head=shown, title=as_html(name), summary=summary, name=name),
+        "README.md": card.substitute(
+            head=shown, title=as_html(name), summary=summary, name=new_name(name, timed=False)
+        ),
         "config.json": json.dumps({"architectures": ["grucli"], **described}, indent=1) + "\n",
         "page.html": page(run.file).html,
     }

@@ -27,7 +27,7 @@ RESTORED = {  # how float32 weights come from those in the file
 GRAPH = """
 <ir_version: 9, opset_import: ["" : 18], producer_name: "grucli", producer_version: "{version}">
 grucli (int64[T,B] ids, {before}) => (float[T,B,{V}] logits, {after})
-<int64 V = {{{V}}}, float[2] off_on = {{0, 1}}, int64[1] axis_0 = {{0}}, int64[1] axis_1 = {{1}},
+<int64 V = {{{V}}}, float[2] off_on = {{0, 1}}, int64[1] axis_1 = {{1}},
  int64[{L}] one_each = {{{ones}}}>
 {{
 {restored}
@@ -41,6 +41,7 @@ SCAN = """
 {names}, top = Scan <num_scan_inputs = 1, body = step ({before}, int64[B] ids_t)
  => ({after}, float[B,{H}] top_t) {{
 separator = Constant <value = int64 {{{separator}}}> ()
+axis_0 = Constant <value = int64[1] {{0}}> ()
 of_streams = Constant <value = int64[3] {{1, -1, 1}}> ()
 ends = Equal (ids_t, separator)
 goes_on = Not (ends)

@@ -42,10 +42,12 @@ def load(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= min(LONGEST_HEADER, size - 8):
             raise ValueError("it is cut short, or not a file of safetensors or of torch.save")
-        header, rest = json.loads(file.read(length)), size - 8 - length
-        if not isinstance(header, dict):
-            raise ValueError("its header is not an object in JSON")
-        metadata = TEXTS.validate_python(header.pop(METADATA, {}))
+        rest = size - 8 - length
+        try:
+            header = json.loads(file.read(length))
+            metadata = TEXTS.validate_python(header.pop(METADATA, {}))
+        except (ValueError, AttributeError, TypeError, RecursionError):
+            raise ValueError("its header is damaged, or it is no file of safetensors") from None
         spans = {name: _span(name, entry, rest) for name, entry in header.items()}
         edges = sorted(span[:2] for span in spans.values())
         if [start for start, _ in edges] + [rest] != [0] + [end for _, end in edges]:

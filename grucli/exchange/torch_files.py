@@ -2,6 +2,7 @@
 
 import io
 import json
+import warnings
 import zipfile
 from importlib.resources import files
 from pathlib import Path
@@ -66,7 +67,9 @@ def load(path: Path) -> dict[str, Array]:
             raise ValueError("its members claim more bytes than the file has")
     torch = needed("torch", "torch")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an error is enough
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
             f"{path}: PyTorch does not read it ({str(error).strip().splitlines()[0]}); save the "

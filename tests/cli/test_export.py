@@ -38,6 +38,13 @@ def test_wrong_options_are_refused(
     assert said in refusal(grucli, "export", trained, *words)
 
 
+def test_a_dash_is_standard_output(grucli: Grucli, run: Path) -> None:
+    made = grucli("export", run, "--to", "csv").out.strip()
+    assert grucli("export", run, "--to", "csv", "-o", "-").out == Path(made).read_text("utf-8")
+    assert "more than one file" in grucli("export", run, "--to", "torch", "-o", "-").err
+    assert not Path("-").exists()
+
+
 @posix
 def test_a_single_file_can_go_to_standard_output(trained: Path) -> None:
     process = start("export", trained, "--to", "csv", "-o", "/dev/stdout")

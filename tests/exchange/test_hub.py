@@ -25,6 +25,7 @@ def test_the_folder_has_a_card_the_weights_and_the_pages(trained: Path) -> None:
     assert result["results"][0]["metrics"][0]["value"] == pytest.approx(loss / 0.693147, abs=1e-3)
     assert "grucli import model.safetensors --name my-model" in text
     assert "text.txt (4,000 characters)" in text
+    assert "How surprising" not in (made.path / "report.html").read_text("utf-8")
     config = json.loads((made.path / "config.json").read_text("utf-8"))
     assert config["vocabulary"] == json.loads(
         load(made.path / "model.safetensors")[1]["vocabulary"]

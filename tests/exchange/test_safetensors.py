@@ -58,7 +58,7 @@ def test_other_types_are_read(kind: str, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("header", "data", "said"),
     [
-        ([], b"", "not an object"),
+        ([], b"", "header is damaged"),
         ({"a": 3}, b"", "a has no shape"),
         ({"a": entry(shape=[2.0])}, bytes(8), "a has no shape"),
         ({"a": entry(shape=[True, 2])}, bytes(8), "a has no shape"),
@@ -70,7 +70,7 @@ def test_other_types_are_read(kind: str, data: bytes) -> None:
         ({"a": entry(offsets=[8, 0])}, bytes(8), "declares 8 bytes"),
         ({"a": entry(), "b": entry()}, bytes(16), "overlap"),
         ({"a": entry()}, bytes(9), "bytes that belong to none"),
-        ({"__metadata__": {"a": 1}}, b"", "valid string"),
+        ({"__metadata__": {"a": 1}}, b"", "header is damaged"),
     ],
 )
 def test_a_header_that_is_not_true_is_refused(header: Any, data: bytes, said: str) -> None:
@@ -83,5 +83,5 @@ def test_a_file_that_is_cut_short_is_refused(content: bytes) -> None:
     PATH.write_bytes(content)
     with pytest.raises(ValueError, match="cut short"):
         load(PATH)
-    with pytest.raises((ValueError, RecursionError)):
+    with pytest.raises(ValueError, match="header is damaged"):
         load(file_of(b"[" * 100_000))
