@@ -60,11 +60,7 @@ def eval(
         scored.append((name, scores))
     if save_adapted and adapted and rates:
         save(opened, adapted, save_adapted, {"text": name, **rates._asdict()})
-    settings = {
-        "static": {},
-        "context": {"length": context_length},
-        "adapted": rates._asdict() if rates else {},
-    }
+    settings = {"context": {"length": context_length}, "adapted": rates and rates._asdict()}
     _answer(scored, lm.vocabulary, settings, as_json=as_json)
 
 
@@ -106,7 +102,7 @@ def _answer(
         records.append({"file": name})
         for kind, score in scores.items():
             figures = _figures(score, symbols)
-            rows.append((name + LABELS[kind].format(**settings[kind]), figures))
+            rows.append((name + LABELS[kind].format(**settings.get(kind, {})), figures))
             records[-1] |= {kind: settings[kind] | figures} if kind != "static" else figures
     *files, total = records
     del total["file"]
