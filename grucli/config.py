@@ -116,10 +116,8 @@ class Model(_Section):
     @classmethod
     def _known(cls, cell: str) -> str:
         if cell not in basic():
-            raise ValueError(
-                f"must be {' or '.join(map(repr, basic()))}, not {cell!r}; --cell-file reads a "
-                "cell of your own"
-            )
+            names = " or ".join(map(repr, basic()))
+            raise ValueError(f"must be {names}, not {cell!r}; --cell-file reads one of your own")
         return cell
 
     @model_validator(mode="after")
@@ -304,13 +302,7 @@ def read_file(path: Path) -> Values:
     """Read the settings in a YAML file, or in a shipped one of that name, by dotted key."""
     if not os.path.lexists(path):
         path = shipped().get(str(path), path)
-    try:
-        loaded = load(_read(path))
-    except YamlError as error:
-        raise SettingsError(
-            f"{path}:{error.line}:{error.column}: {error.problem}; "
-            "`grucli train --print-config` shows the format"
-        ) from None
+    loaded = read_yaml(path)
     if loaded is None:
         return {}
     if not isinstance(loaded, dict) or not all(
@@ -325,6 +317,14 @@ def read_file(path: Path) -> Values:
         for section, keys in loaded.items()
         for key, value in (keys or {}).items()
     }
+
+
+def read_yaml(path: Path) -> Any:
+    """The value in a YAML file; a SettingsError says what is wrong, and where."""
+    try:
+        return load(_read(path))
+    except YamlError as error:
+        raise SettingsError(f"{path}:{error.line}:{error.column}: {error.problem}") from None
 
 
 def _read(path: Path) -> str:

@@ -255,9 +255,7 @@ class LanguageModel:
             unknown: "error"; "skip" to score the text without new symbols; or "floor" to charge
                 for each of them as for half an occurrence in the training text.
 
-        Raises:
-            UnknownCharacterError: the text has new symbols, which the message names.
-            CorpusError: the bytes are not UTF-8, for a model of characters.
+        Errors are those of ``encode``.
         """
         if isinstance(text, str | bytes):
             points, ids = self._reader.read(text, unknown)
@@ -318,10 +316,8 @@ class LanguageModel:
         """The ``Distribution`` of the symbol after a prompt, or a list of those after several.
 
         It has all V symbols, also the unknown character if the model has one. After an empty prompt
-        it is that of the first symbol in ``score``.
-
-        Raises:
-            UnknownCharacterError, CorpusError: as in ``score``; several prompts are numbered.
+        it is that of the first symbol in ``score``. Errors are those of ``encode``, with the number
+        of the prompt if there are several.
         """
         some = [prompts] if isinstance(prompts, str | bytes) else list(prompts)
         found = list(next_symbols(self._reader, some, unknown))

@@ -294,6 +294,9 @@ class Tally:
     accepted: int = 0  # samples that an exact condition has accepted
     tried: int = 0  # samples that were drawn for them
 
+    def reset(self) -> None:
+        vars(self).update(vars(Tally()))
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -375,6 +378,7 @@ class Samples:
 
     def _groups(self) -> Iterator[tuple[int, list[StopFilter], Bursts]]:
         """Yield each group: the number of its first sample, its filters, its characters."""
+        self.tally.reset()
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
             yield first, *self._group(first, min(size, self.count - first), size)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -35,7 +35,7 @@ COMMANDS = {
     "score": "Score each line, or compare several models on it.",
     "next": "Show how probable each next character is.",
     "gradcheck": "Check every gradient against central differences.",
-    "example": "Show every number of the two passes of a very small GRU.",
+    "example": "Show every number of the two passes of a tiny network.",
     "routes": "Count, name and measure the gradient's ways back in time.",
     "gradflow": "Show how the gradient shrinks on its way back in time.",
     "compare": "Train several cells on a text, and compare the results.",
@@ -56,28 +56,9 @@ an underscore follows a name that Python has for itself."""
 @cache
 def load_command(name: str) -> Any:
     word = f"{name}_" * iskeyword(name) or name  # Python has some names for itself
-    command = _made(getattr(import_module(f"grucli.cli.{word}"), word))
-    names = {parameter.name for parameter in command.params}
-    if names & options.OF_CELLS and "own_cell" not in names:
-        command.params.append(_cell_file())
-    return command
-
-
-def _made(function: Callable[..., None]) -> Any:
     only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    only.command(function.__name__.rstrip("_"))(options.described(function))
+    only.command(name)(options.described(getattr(import_module(f"grucli.cli.{word}"), word)))
     return typer.main.get_command(only)
-
-
-@cache
-def _cell_file() -> Any:
-    """The option of commands that need a cell, but not its name."""
-
-    def alone(own_cell: str | None = None) -> None: ...
-
-    (option,) = _made(alone).params
-    option.expose_value = False
-    return option
 
 
 class _Commands(TyperGroup):

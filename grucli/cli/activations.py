@@ -19,6 +19,7 @@ from grucli.run.run import Run
 
 def activations(
     run: Path,
+    own_cell: str | None = None,
     text: str | None = None,
     unit: int | None = None,
     top: int | None = None,

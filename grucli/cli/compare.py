@@ -32,6 +32,7 @@ LEAST_USED = ("chars/s", "bytes/s", "best at", "rise", "params", "gap")
 def compare(
     compared: list[str] | None = None,
     cells: str | None = None,
+    own_cell: str | None = None,
     match: Literal["width", "params"] = "width",
     seeds: int | None = None,
     config: Path | None = None,
@@ -52,9 +53,7 @@ def compare(
     """
     of_training = [config, sets, seeds, steps, epochs, minutes]
     if existing and any(value is not None for value in of_training):
-        raise UsageError(
-            "--runs compares existing runs; leave out the budget, the settings and --seeds"
-        )
+        raise UsageError("--runs trains nothing; leave out the budget, the settings and --seeds")
     if not compared:
         raise UsageError(
             "--runs: name the runs to compare; `grucli runs` lists them"

@@ -18,12 +18,13 @@ from grucli.run.run import Run
 from grucli.training.advice import about_files
 
 ADVICE = "--unknown floor charges for them, --unknown skip leaves them out"
-LABELS = {"context": "context {length}", "adapted": "adapted"}
+LABELS = {"static": "", "context": ", context {length}", "adapted": ", adapted"}
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 
 def eval(
     run: Path,
+    own_cell: str | None = None,
     files: list[str] | None = None,
     split: str | None = None,
     unknown: UnknownInScore = "error",
@@ -35,13 +36,12 @@ def eval(
 ) -> None:
     """Evaluate how well a model predicts texts: bits per character, perplexity, accuracy.
 
-    Figures of a model of bytes are per byte, and its columns say so.
-    Each text is read from the zero state. The first character is not predicted, except by a model
-    of documents. A long text is cut into pieces, which are read in parallel; each first reads the
-    256 characters before it. --context and --adapt add figures of the same characters. With
-    --context each is predicted from 1 to N characters. With --adapt the weights take a step after
-    each 32 characters; its rate and decay are chosen on validation text of the run, for --split val
-    on training text. --set takes only data.encoding, for texts in another encoding than the corpus.
+    Figures of a model of bytes are per byte. Each text is read from the zero state. The first
+    character is not predicted, except by a model of documents. A long text is cut into pieces,
+    which are read in parallel; each first reads the 256 characters before it. --context and --adapt
+    add figures of the same characters. With --context each is predicted from 1 to N characters.
+    With --adapt the weights take a step after each 32 characters; its rate and decay are chosen on
+    validation text of the run, for --split val on training text. --set takes only data.encoding.
     """
     files = files or []
     _check(files, split, save_adapted, adapt=adapt)
@@ -97,17 +97,15 @@ def _answer(
 ) -> None:
     """The figures of each text and of all; those of another kind have their own row and key."""
     sums = {kind: sum((scores[kind] for _, scores in scored), NOTHING) for kind in scored[0][1]}
-    rows, records = [], []
+    rows, records = [], list[dict[str, Any]]()
     for name, scores in [*scored, ("total", sums)]:
-        others = {kind: _figures(score, symbols) for kind, score in scores.items()}
-        own = others.pop("static")
-        records.append(own | {kind: settings[kind] | of for kind, of in others.items()})
-        rows.append((name, own))
-        rows += [
-            (f"{name}, {LABELS[kind].format(**settings[kind])}", others[kind]) for kind in others
-        ]
-    *each, total = records
-    files = [{"file": name} | record for (name, _), record in zip(scored, each, strict=True)]
+        records.append({"file": name})
+        for kind, score in scores.items():
+            figures = _figures(score, symbols)
+            rows.append((name + LABELS[kind].format(**settings.get(kind, {})), figures))
+            records[-1] |= {kind: settings[kind] | figures} if kind != "static" else figures
+    *files, total = records
+    del total["file"]
     shown = _table(rows if len(scored) > 1 else rows[: len(sums)])
     answer = {"files": files, "total": total}
     render.answer(answer, render.table(shown, drop=["perplexity"]), as_json=as_json)

@@ -1,32 +1,43 @@
 """``grucli example``: a GRU computed by hand, with every number."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
 import typer
 
+from grucli.analysis.handout import handout as make_handout
 from grucli.analysis.worked_example import Quantity, WorkedExample, worked_example
 from grucli.cli import render
+from grucli.config import read_yaml
+from grucli.files import check_output, write_result
 from grucli.nn.params import Array
 
-SYMBOL, FORMULA = 10, 43  # columns of a symbol, and columns before a value
+SYMBOL, FORMULA = 10, 51  # columns of a symbol, and columns before a value
 
 
-def example(as_json: bool = False) -> None:
-    """Show every number of the forward and the backward pass of a very small GRU.
+def example(
+    cell: Literal["gru", "lstm", "rnn"] = "gru",
+    numbers: Path | None = None,
+    handout: Path | None = None,
+    force: bool = False,
+    as_json: bool = False,
+) -> None:
+    """Show every number of the forward and the backward pass of a very small network.
 
-    The GRU has two units and reads two characters. Each number can be checked by hand. The exit
+    It has two units and reads two characters, so that each number can be checked by hand. The exit
     code is 1 if the gradients of the program are not those of the example.
     """
-    result = worked_example()
+    check_output("--handout", handout, force=force, reads=[numbers] if numbers else [])
+    result = worked_example(cell, read_yaml(numbers) if numbers else None)
+    if handout is not None:
+        write_result(handout, "page", make_handout(result))
     render.answer(result.to_dict(), _lines(result), as_json=as_json)
     raise typer.Exit(0 if result.agrees else 1)
 
 
 def _lines(result: WorkedExample) -> Iterator[str]:
-    yield (
-        "A GRU with two units reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T "
-        "transposes, and dx is the gradient of the loss L = L_1 + L_2 with respect to x."
-    )
+    yield result.task
     for title, quantities in result.sections:
         yield f"\n{title}"
         for quantity in quantities:
@@ -40,11 +51,12 @@ def _lines(result: WorkedExample) -> Iterator[str]:
 
 
 def _quantity_lines(quantity: Quantity) -> Iterator[str]:
-    """The lines of a quantity; a narrow terminal shows the value below the formula."""
+    """The lines of a quantity; its value is below a long formula, and on a narrow terminal."""
     head = f"  {quantity.symbol:<{SYMBOL}} {f'= {quantity.formula}' * bool(quantity.formula)}"
     rows = _rows(quantity.value)
     width = max(map(len, rows))
-    if render.on_terminal() and FORMULA + width > render.terminal_width():
+    narrow = render.on_terminal() and FORMULA + width > render.terminal_width()
+    if narrow or len(head) >= FORMULA:
         yield head.rstrip()
         yield from (f"{'':<{SYMBOL + 3}}{row}" for row in rows)
         return

@@ -15,6 +15,7 @@ from grucli.text_out import quote
 def export(
     run: Path,
     to: Format,
+    own_cell: str | None = None,
     output: Path | None = None,
     weights: Weights = "float32",
     license: str | None = None,

@@ -15,6 +15,7 @@ DECADES = 6  # powers of ten in a full bar, which is logarithmic; an even number
 def gradflow(
     models: list[Path] | None = None,
     cells: str | None = None,
+    own_cell: str | None = None,
     distance: int = 128,
     text: str | None = None,
     positions: int = 64,

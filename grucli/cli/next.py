@@ -13,6 +13,7 @@ SHOWN = 20  # rows of a table
 
 def next(
     run: Path,
+    own_cell: str | None = None,
     prompt: str | None = None,
     prompt_file: str | None = None,
     unknown: Unknown = "error",

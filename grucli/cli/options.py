@@ -109,7 +109,10 @@ WORDS = {
     "--cell-file FILE": "A Python file with a cell of your own (docs/adding-a-cell.md), by which a "
     "run was trained or is to be; it is a program: name only a file that you trust.",
     "--cells A,B,...": "The cells to compare, separated by commas.",
-    "--cell NAME": "Cell of an untrained model: gru, lstm or rnn [gru].",
+    "--cell NAME": "Cell of an untrained model or an example: gru, lstm or rnn [gru].",
+    "--numbers FILE": "A YAML file with numbers of your own by their names, such as h_0: "
+    "[0.5, -0.4]; those that it does not name are as usual.",
+    "--handout FILE": "Also write the example with blanks, as an HTML page to print.",
     "--hidden N": "Number of units of an untrained model [64].",
     "--distance N": "Number of steps back to follow the gradient.",
     "--positions N": "Number of positions of the text to measure at.",
@@ -189,9 +192,6 @@ def _is_no_model(path: Path) -> bool:
 OF_RUNS = {"run", "paths", "models", "resume", "init_from", "against"}
 """Parameters that name runs."""
 
-OF_CELLS = OF_RUNS | {"cells"}
-"""Parameters that name models, which may have cells of their own."""
-
 _SPELLINGS = {
     spelling.split()[0].partition("/")[0].removeprefix("--").replace("-", "_"): spelling
     for spelling in WORDS
@@ -212,6 +212,7 @@ def described(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _load_cell(path: str | None) -> str | None:
+    """Load the cell that a command needs; return its name, of which most have no use."""
     return path and import_module("grucli.nn.cells.from_file").load_cell(path)
 
 

@@ -14,6 +14,7 @@ from grucli.run.run import Run
 
 def page(
     run: Path,
+    own_cell: str | None = None,
     output: Path | None = None,
     passage: str | None = None,
     weights: Literal["float32", "float16"] | None = None,

@@ -18,6 +18,7 @@ NARROWEST, WIDEST, LINES = 40, 100, 14  # columns of a chart, and its lines
 
 def plot(
     paths: list[Path],
+    own_cell: str | None = None,
     by: Literal["step", "chars", "time"] = "step",
     output: Path | None = None,
     force: bool = False,

@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,11 +55,26 @@ class _Terminal:
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = ""  # a carriage return that may be the start of a line end
+        self._word, self._column = "", 0
 
     def encode(self, data: bytes) -> bytes:
         text = self._held + self._decoder.decode(data)
         self._held = "\r" if text.endswith("\r") else ""
         return printable(text.removesuffix(self._held)).encode()
+
+    def wrapped(self, data: bytes) -> bytes:
+        """As ``encode``, with line ends between words; the last word waits for its end."""
+        width, written = terminal_width(), ""
+        *words, held = re.split(r"(?<=\s)", self._word + self.encode(data).decode())
+        *pieces, self._word = chop_cells(held, width) or [""]  # of a text without blanks
+        for word in chain(*(chop_cells(word, width) or [word] for word in words), pieces):
+            if self._column and self._column + cell_len(word.rstrip()) > width:
+                written, self._column = written + "\n", 0
+            self._column += cell_len(word)
+            written += word if self._column <= width else word.rstrip(" ")
+            if word.endswith("\n"):
+                self._column = 0
+        return written.encode()
 
 
 _terminal = _Terminal()
@@ -76,6 +92,11 @@ def terminal_width() -> int:
 def write(data: bytes) -> bool:
     """As ``write_raw``; on a terminal, replace control characters by symbols."""
     return write_raw(_terminal.encode(data) if on_terminal() else data)
+
+
+def write_words(data: bytes) -> bool:
+    """As ``write``; on a terminal, lines break between words, and end with a line end."""
+    return write_raw(_terminal.wrapped(data) if on_terminal() else data)
 
 
 def write_raw(data: bytes) -> bool:

@@ -11,7 +11,9 @@ from grucli.run.conclusion import conclude_run, sentences
 from grucli.run.run import Run
 
 
-def report(paths: list[Path], output: Path | None = None, force: bool = False) -> None:
+def report(
+    paths: list[Path], own_cell: str | None = None, output: Path | None = None, force: bool = False
+) -> None:
     """Write a report of a run, or of several runs that are compared, as one HTML page.
 
     The page needs no network. Without --output, the report of one run is

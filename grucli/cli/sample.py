@@ -31,6 +31,7 @@ MOST_AS_JSON = 2 * 10**6  # characters with --json; each takes about 300 bytes o
 
 def sample(
     run: Path,
+    own_cell: str | None = None,
     length: int = 500,
     prompt: str | None = None,
     prompt_file: str | None = None,
@@ -108,7 +109,7 @@ def _write(
     apart = (between(lm.data) if separator is None else _unescape(separator)).encode()
     # bytes go to a file without a line end at the end
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
-    end, put = b"" if exact else b"\n", render.write_raw if raw else render.write
+    end, put = b"" if exact else b"\n", render.write_raw if raw else render.write_words
     before, number = samples.prompt_data if echo else b"", -1
     found = (Piece(place, beam.data) for place, beam in enumerate(beams))
     try:
@@ -119,7 +120,7 @@ def _write(
                 return
         put(end)
     except (SystemExit, RunError):
-        render.write_raw(end if number >= 0 else b"")
+        put(end if number >= 0 else b"")
         raise
 
 

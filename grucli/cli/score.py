@@ -31,6 +31,7 @@ ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
 def score(
     run: Path,
+    own_cell: str | None = None,
     files: list[str] | None = None,
     against: list[Path] | None = None,
     prior: str | None = None,
@@ -57,12 +58,8 @@ def score(
     data = data_of(lm, named, sets or [])
     files = [*texts_of(expand(named), named, data)[0]]
     asked = {"unknown": unknown, "against": others, "prior": _numbers(prior)}
-    unwanted = {
-        "skipped": unknown != "skip",
-        "log_probs": not chars,
-        "file": len(files) == 1 and not whole_files,
-        "line": whole_files,
-    }
+    unwanted = {"skipped": unknown != "skip", "log_probs": not chars, "line": whole_files}
+    unwanted["file"] = len(files) == 1 and not whole_files
     columns = {name: of for name, of in _columns(paths).items() if not unwanted.get(name)}
     rows = (
         (_height(one, sort), _row({name: of(one, file) for name, of in columns.items()}, jsonl))

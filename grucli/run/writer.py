@@ -163,7 +163,7 @@ class RunWriter(Run):
             lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
             replace_text(run.path / "overrides.yaml", "".join(lines) or "{}\n")
             if settings.model.cell in FILES:
-                source = FILES[settings.model.cell].source
+                _, source = FILES[settings.model.cell]
                 files.replace_file(run.path / records.KEPT_CELL, lambda file: file.write(source))
             if text is not None:
                 with text.open("rb") as file:

@@ -21,7 +21,7 @@ import numpy as np
 from grucli import compilation
 from grucli.errors import RunError
 from grucli.nn.backend import NUMPY, Backend
-from grucli.nn.cells.from_file import FILES, CellFile, define
+from grucli.nn.cells.from_file import FILES, define
 from grucli.nn.dropout import Dropout, mask_
 from grucli.nn.model import Model, Workspace
 from grucli.nn.onednn import Unavailable
@@ -253,9 +253,7 @@ class _Process:
         atexit.unregister(self.close)
 
 
-def _serve(
-    connection: Connection, file: CellFile | None, kind: tuple[Any, ...], arguments: tuple[Any, ...]
-) -> None:
+def _serve(connection: Connection, file: Any, kind: Any, arguments: Any) -> None:
     """Run the tasks from a connection, and send their results, until the other end closes."""
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # the first process decides when to stop
@@ -263,7 +261,7 @@ def _serve(
     np.seterr(all="ignore")  # the first process checks that the loss is finite
     try:
         if file is not None:
-            define(file)
+            define(*file)
         model = Model(*kind)
         if model.backend.compiled:
             compilation.prepare(model.cell)

@@ -48,6 +48,8 @@ def test_prompts(grucli: Grucli, trained: Path) -> None:
     assert empty[0]["probability"] == pytest.approx(counts.max() / counts.sum(), abs=1e-3)
     message = refusal(grucli, "next", trained, "--prompt", "thé")
     assert "prompt: the model never saw the character 'é'" in message
+    bad = write("bad.txt", b"a\xff")
+    assert "bad.txt: byte 0xff" in refusal(grucli, "next", trained, "--prompt-file", bad)
     skipped = grucli("next", trained, "--prompt", "thée", "--unknown=skip")
     assert skipped.out == shown
     assert "1 characters that the model does not know are left out" in skipped.err

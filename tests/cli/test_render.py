@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from rich.cells import chop_cells
 
 from grucli.cli import render
 from grucli.text_out import printable
@@ -46,6 +47,42 @@ def test_a_terminal_too_narrow_for_it_gets_a_line_for_each_cell(
         "  loss    2",
         "  corpus  -",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        (
+            "To be, or not to be: that is the question",
+            ["To be, or not to", "be: that is the", "question"],
+        ),
+        ("exactly-as-wide. as the line", ["exactly-as-wide.", "as the line"]),
+        ("a word-that-is-wider-than-a-line b", ["a", "word-that-is-wid", "er-than-a-line b"]),
+        ("  indented\n\n  by two blanks", ["  indented", "", "  by two blanks"]),
+        ("春眠不觉晓处处闻啼鸟夜来", ["春眠不觉晓处处闻", "啼鸟夜来"]),
+        ("x" * 100, [*["x" * 16] * 6, "x" * 4]),
+        ("a\x1b[31m b \U0001f600", ["a\N{SYMBOL FOR ESCAPE}[31m b \U0001f600"]),
+    ],
+)
+def test_a_stream_breaks_between_words_on_a_terminal(
+    text: str,
+    lines: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "16")
+    data = f"{text}\n".encode()
+    for at_once in (1, 3, len(data)):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        for first in range(0, len(data), at_once):
+            render.write_words(data[first : first + at_once])
+        written = capfdbinary.readouterr().out.decode().splitlines()
+        assert [
+            shown.rstrip() for line in written for shown in chop_cells(line, 16) or [""]
+        ] == lines
+        monkeypatch.setattr("sys.stdout.isatty", lambda: False)
+        render.write_words(data)
+        assert capfdbinary.readouterr().out == data
 
 
 def test_an_answer_is_lines_or_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -44,7 +44,7 @@ def test_the_class_gives_the_name_and_a_file_can_be_loaded_again() -> None:
         ("x = 1\n\ny = undefined\n", "mine.py, line 3, in <module>: NameError: name 'undefined'"),
         ("def f(:\n", "mine.py: invalid syntax (mine.py, line 1)"),
         ("x = '\0'\n", "mine.py: "),
-        ("", "mine.py: defines no cell; it must define one class that inherits from grucli.nn"),
+        ("", "mine.py: defines no cell; it must define one class made from Cell"),
         ("from grucli.nn.cells.gru import GRU\n", "mine.py: defines no cell"),
         (f"{CELL}class A(Cell):\n    {ABSTRACT}class B(A): 0\n", "defines several cells (a, b)"),
         (f"{CELL}class A(Cell): 0\n", "Can't instantiate abstract class A with"),
