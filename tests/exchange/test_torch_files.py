@@ -163,6 +163,12 @@ def test_without_torch_a_message_says_what_to_install(monkeypatch: pytest.Monkey
         grucli.export(run.path, "torch")
 
 
+@pytest.mark.parametrize("name", ['a"""b', "a\\", "\u4f60\u2028 $x"])
+def test_a_name_cannot_change_the_module(name: str) -> None:
+    path = grucli.export(make_run().path, "torch", f"{name}.pt").path
+    assert module_of(path).vocabulary == VOCABULARIES["text"]
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_the_module_is_short(cell: str) -> None:
     assert len(torch_files.module(cell, "m").splitlines()) <= 90
