@@ -11,7 +11,7 @@ This module has all rules for reading a text. A text is a string or bytes.
 - A model of documents reads the end of one before a text, so the first symbol is predicted like the
   first symbol of any document. Other models start from the zero state. Their
   probability of the first symbol is its frequency in the training text.
-- A sample without a prompt starts after a line end, if the training text has line ends.
+- A sample without a prompt starts after a line end, or after a blank if the text is one line.
 """
 
 import codecs
@@ -450,8 +450,9 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
     if last is not None:
         ends.append(bytes([last]))
         begun = points[1 + np.flatnonzero(before == end).max(initial=-1) :]
-    elif end is not None and not len(before):
-        before = np.array([end])
+    elif not len(before):
+        blank = lm.vocabulary.id_of(ord(" "))
+        before = np.array([one for one in (end, blank) if one is not None][:1], np.intp)
     made = condition(lm.vocabulary, ends, begun, length, asked)
     few = count < MANY_SAMPLES and not (asked["exact"] or asked["distinct"])
     model = lm.model if few and asked["not_in"] is None else lm.batch_model
