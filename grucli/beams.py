@@ -4,7 +4,6 @@ At each step, the likeliest texts of one length are kept. Texts that a stop text
 document ends are kept apart. All are compared by their total log probability, not by its mean.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from heapq import nlargest
 from operator import attrgetter
@@ -70,6 +69,7 @@ def search(samples: Samples) -> list[Beam]:
     stops = [stop for stop in stops if stop.min() >= 0]  # the model can write them
     if K * samples.length > HELD:
         raise ArgumentError("length", f"must be at most {HELD // K:,} for {K:,} beams")
+    least = -np.inf  # the log probability that a text must exceed to be among the best
     logits, state = samples.start()
     stepper = Stepper(samples.model.plain(), K)
     logits, stepper.state = np.repeat(logits, K, axis=0), np.repeat(state, K, axis=1)
@@ -80,10 +80,11 @@ def search(samples: Samples) -> list[Beam]:
         if never is not None:
             log_probs[:, never] = -np.inf
         sums = kept.totals[:, None] + log_probs
-        least = _least(ended, K)
         found = [one for stop in stops for one in kept.end_(stop, sums, least)]
         ended = nlargest(K, ended + found, LOG_PROB)
-        sums[sums <= _least(ended, K)] = -np.inf  # what is longer is not likelier
+        if len(ended) == K:
+            least = ended[-1].log_prob
+        sums[sums <= least] = -np.inf  # what is longer is not likelier
         parents, ids = np.divmod(_highest(sums.ravel(), K), sums.shape[1])
         kept = _Kept(
             known,
@@ -97,11 +98,6 @@ def search(samples: Samples) -> list[Beam]:
         logits = stepper.step(ids)
     whole = [kept.beam(row, total) for row, total in enumerate(kept.totals.tolist())]
     return nlargest(K, [one for one in ended + whole if one.log_prob > -np.inf], LOG_PROB)
-
-
-def _least(ended: Sequence[Beam], count: int) -> float:
-    """The log probability that a text must exceed to be among the best."""
-    return ended[count - 1].log_prob if len(ended) >= count else -np.inf
 
 
 def _highest(numbers: Array, count: int) -> Ids:

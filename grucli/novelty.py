@@ -39,9 +39,10 @@ Text = str | bytes | Path | Corpus
 
 
 def _listed(not_in: Any) -> Sequence[Text] | None:
-    if not_in is None or isinstance(not_in, Text):
-        return not_in if not_in is None else [not_in]
-    texts = list(not_in) if isinstance(not_in, Iterable) else [not_in]
+    if not_in is None:
+        return None
+    one = isinstance(not_in, Text) or not isinstance(not_in, Iterable)
+    texts = [not_in] if one else list(not_in)
     if wrong := [text for text in texts if not isinstance(text, Text)]:
         raise ArgumentError("not_in", f"must be texts or paths, not {reprlib.repr(wrong[0])}")
     return texts

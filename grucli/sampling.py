@@ -414,15 +414,12 @@ class Samples:
         samples = len(streams)
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
-        steppers = [
-            _stepper(self.model, hi - lo, packed, self.condition) for lo, hi in pairwise(edges)
-        ]
         longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
-        parts = [
-            self._continue(stepper, *start, streams[lo:hi], longest)
-            for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
-        ]
+        parts = []
+        for lo, hi in pairwise(edges):
+            stepper = _stepper(self.model, hi - lo, packed, self.condition)
+            parts.append(self._continue(stepper, *start, streams[lo:hi], longest))
         yield from parts[0] if threads == 1 else _in_threads(parts)
 
     def _accepted(
