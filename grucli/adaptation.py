@@ -78,7 +78,7 @@ def choose(model: Model, ids: Ids) -> tuple[float, float]:
     rate = RATE
     for factor in (0.5, 2.0):
         for _ in range(FURTHEST):
-            if loss(rate * factor, DECAY) >= loss(rate, DECAY):
+            if not loss(rate * factor, DECAY) < loss(rate, DECAY):  # or it is no number
                 break
             rate *= factor
     return rate, min((DECAY, *DECAYS), key=lambda decay: loss(rate, decay))

@@ -4,8 +4,9 @@ At each step, the likeliest texts of one length are kept. Texts that a stop text
 document ends are kept apart. All are compared by their total log probability, not by its mean.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import nlargest
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ from grucli.nn.stepper import Stepper
 from grucli.sampling import HELD, Samples
 from grucli.text_score import TextScore
 from grucli.threads import blas_limited_to
+
+LOG_PROB = attrgetter("log_prob")
 
 Ids = npt.NDArray[np.intp]
 
@@ -61,25 +64,30 @@ class _Kept(NamedTuple):
 @blas_limited_to(1)
 def search(samples: Samples) -> list[Beam]:
     """The ``samples.count`` likeliest texts found, best first; nothing is drawn at random."""
-    K, never, stops, ended = samples.count, samples.sampler.never, _stops(samples), list[Beam]()
+    K, never, known, ended = samples.count, samples.sampler.never, samples.vocabulary, list[Beam]()
+    stops = [known.find(known.points(stop), "skip") for stop in samples.stops]
+    stops = [stop for stop in stops if stop.min() >= 0]  # the model can write them
     if K * samples.length > HELD:
         raise ArgumentError("length", f"must be at most {HELD // K:,} for {K:,} beams")
+    least = -np.inf  # the log probability that a text must exceed to be among the best
     logits, state = samples.start()
     stepper = Stepper(samples.model.plain(), K)
     logits, stepper.state = np.repeat(logits, K, axis=0), np.repeat(state, K, axis=1)
     totals = np.where(np.arange(K) == 0, 0.0, -np.inf)
-    kept = _Kept(samples.vocabulary, totals, np.empty((K, 0), np.intp), np.empty((K, 0)))
+    kept = _Kept(known, totals, np.empty((K, 0), np.intp), np.empty((K, 0)))
     for _ in range(samples.length):
         log_probs = log_softmax(logits.astype(np.float64))
         if never is not None:
             log_probs[:, never] = -np.inf
         sums = kept.totals[:, None] + log_probs
-        least = _least(ended, K)
-        ended = _best(ended + [one for stop in stops for one in kept.end_(stop, sums, least)], K)
-        sums[sums <= _least(ended, K)] = -np.inf  # what is longer is not likelier
+        found = [one for stop in stops for one in kept.end_(stop, sums, least)]
+        ended = nlargest(K, ended + found, LOG_PROB)
+        if len(ended) == K:
+            least = ended[-1].log_prob
+        sums[sums <= least] = -np.inf  # what is longer is not likelier
         parents, ids = np.divmod(_highest(sums.ravel(), K), sums.shape[1])
         kept = _Kept(
-            samples.vocabulary,
+            known,
             sums[parents, ids],
             np.column_stack([kept.ids[parents], ids]),
             np.column_stack([kept.log_probs[parents], log_probs[parents, ids]]),
@@ -89,23 +97,7 @@ def search(samples: Samples) -> list[Beam]:
         stepper.state = stepper.state[:, parents]
         logits = stepper.step(ids)
     whole = [kept.beam(row, total) for row, total in enumerate(kept.totals.tolist())]
-    return _best([one for one in ended + whole if one.log_prob > -np.inf], K)
-
-
-def _stops(samples: Samples) -> list[Ids]:
-    """The ids of the stop texts that the model can write."""
-    known = samples.vocabulary
-    stops = [known.find(known.points(stop), "skip") for stop in samples.stops]
-    return [stop for stop in stops if stop.min() >= 0]
-
-
-def _best(beams: Sequence[Beam], count: int) -> list[Beam]:
-    return sorted(beams, key=lambda beam: -beam.log_prob)[:count]
-
-
-def _least(ended: Sequence[Beam], count: int) -> float:
-    """The log probability that a text must exceed to be among the best."""
-    return ended[count - 1].log_prob if len(ended) >= count else -np.inf
+    return nlargest(K, [one for one in ended + whole if one.log_prob > -np.inf], LOG_PROB)
 
 
 def _highest(numbers: Array, count: int) -> Ids:

@@ -25,7 +25,8 @@ from grucli.nn.params import Array, Ids
 
 OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  # of ``sample``
 MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
-MOST_EARLY = 2**17  # lengths before the least one, at most, if not all are alike
+MOST_EARLY = 2**28  # bytes for the lengths before the least one, if not all are alike
+EACH_EARLY = 2**11  # bytes that one of them counts, at least
 NEVER = 2**40  # symbols to the end of a text that has no end
 LOWEST = -1e30  # instead of the logit -inf of a symbol that never began a text
 ENDED, FAILED = -1, -2  # instead of ids, after the end of a sample
@@ -262,11 +263,13 @@ class Condition:
     @cached_property
     def shortest(self) -> npt.NDArray[np.int64]:
         """The least number of symbols of the text that follow each state, (S,)."""
-        new = np.where(self.tails < 0, NEVER, -self.tails.astype(np.int64))
-        old = new + 1
-        while not np.array_equal(old, new):
-            old, new = new, np.minimum(new, 1 + new[self.after].min(axis=1))
-        return np.minimum(new, NEVER)
+        least = np.where(self.tails < 0, NEVER, -self.tails.astype(np.int64))
+        while True:
+            before = least.copy()
+            for state in reversed(range(len(least))):  # most symbols lead to later states
+                least[state] = min(least[state], 1 + least[self.after[state]].min())
+            if np.array_equal(before, least):
+                return least
 
     @cached_property
     def late(self) -> int:
@@ -283,7 +286,7 @@ class Condition:
             rows.append(ends | rows[-1][self.after].any(axis=1))
             if t < self.least and np.array_equal(rows[-1], rows[-2]):
                 break  # so are all others
-            if len(rows) > MOST_EARLY:
+            if len(rows) * max(EACH_EARLY, len(self.tails)) > MOST_EARLY:
                 raise ArgumentError("min_length", "is too large for this pattern")
         return rows
 

@@ -131,9 +131,11 @@ def evaluate(
         raise ArgumentError("context", f"must be 1 or above, not {context}; 256 is usual")
     ended = Event()  # a thread was stopped or has failed: the others stop too
     total = partial(_total, ended=ended, stop=stop)
-    number, parts = part
     text = Text(ids, model.separator if begins else None)
-    cut = _pieces(text) if context is None else _windows(text, context, model.separator)
+    N, (number, parts) = text.predicted, part
+    cut: Iterable[Pieces] = [_cut(N, max(1, min(STREAMS, N // PIECE)))]
+    if context is not None:
+        cut = _windows(text, context, model.separator)
     groups = _groups(model, text, cut)[number::parts]
     workers = min(workers, len(groups))
     if workers <= 1:
@@ -167,11 +169,6 @@ def _groups(model: Model, text: Text, pieces: Iterable[Pieces]) -> list[Iterator
         for starts, scored_from, length in pieces
         for lo in range(0, len(starts), size)
     ]
-
-
-def _pieces(text: Text) -> Iterable[Pieces]:
-    """The whole text, or pieces of a long one."""
-    return [_cut(text.predicted, max(1, min(STREAMS, text.predicted // PIECE)))]
 
 
 def _windows(text: Text, context: int, separator: int | None) -> Iterator[Pieces]:

@@ -11,7 +11,7 @@ This module has all rules for reading a text. A text is a string or bytes.
 - A model of documents reads the end of one before a text, so the first symbol is predicted like the
   first symbol of any document. Other models start from the zero state. Their
   probability of the first symbol is its frequency in the training text.
-- A sample without a prompt starts after a line end, if the training text has line ends.
+- A sample without a prompt starts after a line end, or after a blank if the text is one line.
 """
 
 import codecs
@@ -255,9 +255,7 @@ class LanguageModel:
             unknown: "error"; "skip" to score the text without new symbols; or "floor" to charge
                 for each of them as for half an occurrence in the training text.
 
-        Raises:
-            UnknownCharacterError: the text has new symbols, which the message names.
-            CorpusError: the bytes are not UTF-8, for a model of characters.
+        Errors are those of ``encode``.
         """
         if isinstance(text, str | bytes):
             points, ids = self._reader.read(text, unknown)
@@ -318,10 +316,8 @@ class LanguageModel:
         """The ``Distribution`` of the symbol after a prompt, or a list of those after several.
 
         It has all V symbols, also the unknown character if the model has one. After an empty prompt
-        it is that of the first symbol in ``score``.
-
-        Raises:
-            UnknownCharacterError, CorpusError: as in ``score``; several prompts are numbered.
+        it is that of the first symbol in ``score``. Errors are those of ``encode``, with the number
+        of the prompt if there are several.
         """
         some = [prompts] if isinstance(prompts, str | bytes) else list(prompts)
         found = list(next_symbols(self._reader, some, unknown))
@@ -454,8 +450,9 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
     if last is not None:
         ends.append(bytes([last]))
         begun = points[1 + np.flatnonzero(before == end).max(initial=-1) :]
-    elif end is not None and not len(before):
-        before = np.array([end])
+    elif not len(before):
+        blank = lm.vocabulary.id_of(ord(" "))
+        before = np.array([one for one in (end, blank) if one is not None][:1], np.intp)
     made = condition(lm.vocabulary, ends, begun, length, asked)
     few = count < MANY_SAMPLES and not (asked["exact"] or asked["distinct"])
     model = lm.model if few and asked["not_in"] is None else lm.batch_model

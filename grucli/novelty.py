@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,9 @@ from pydantic import PlainValidator
 from grucli.config import Data
 from grucli.data.cache import check_file, release_pages
 from grucli.data.corpus import CODE_POINTS, Corpus, read
+from grucli.data.documents import split
 from grucli.data.vocabulary import as_read
+from grucli.data.windows import chunks
 from grucli.errors import ArgumentError, RunError
 from grucli.nn.params import Ids
 from grucli.sampling import HELD, MANY_SAMPLES, Piece, Sample, Samples, side_by_side
@@ -37,9 +39,10 @@ Text = str | bytes | Path | Corpus
 
 
 def _listed(not_in: Any) -> Sequence[Text] | None:
-    if not_in is None or isinstance(not_in, Text):
-        return not_in if not_in is None else [not_in]
-    texts = list(not_in) if isinstance(not_in, Iterable) else [not_in]
+    if not_in is None:
+        return None
+    one = isinstance(not_in, Text) or not isinstance(not_in, Iterable)
+    texts = [not_in] if one else list(not_in)
     if wrong := [text for text in texts if not isinstance(text, Text)]:
         raise ArgumentError("not_in", f"must be texts or paths, not {reprlib.repr(wrong[0])}")
     return texts
@@ -83,13 +86,6 @@ def candidates(
 # ---- texts
 
 
-class _Text(NamedTuple):
-    """A text, in memory or mapped: its code points or bytes are ``symbols[ids]``."""
-
-    ids: Ids
-    symbols: Ids
-
-
 class Known:
     """Texts that a new sample does not copy.
 
@@ -111,33 +107,28 @@ class Known:
         self.texts = list(self._texts(not_in, data))
         self.documents = np.sort(np.fromiter(self._documents() if self.end else (), np.int64))
 
-    def _texts(self, not_in: Sequence[Text], data: Data) -> Iterator[_Text]:
-        """The files and corpora, and one text of all strings."""
+    def _texts(self, not_in: Sequence[Text], data: Data) -> Iterator[tuple[Ids, Ids]]:
+        """The ids of texts, and the symbols that they stand for; all strings are one text."""
         strings = list[Ids]()
         between = np.array([] if self.end else [OF_NO_TEXT], np.uint32)
         for text in not_in:
             if isinstance(text, Path):
                 text = read([str(text)], data.model_copy(update={"min_count": 1}))
-            if isinstance(text, Corpus):
-                yield _Text(text.ids, text.vocabulary.symbols)
-                if text.vocabulary.level != data.level:
-                    raise ArgumentError("not_in", f"must be texts of {data.noun}s, like the model")
-            else:
+            if not isinstance(text, Corpus):
                 strings += [self.vocabulary.points(as_read(text, data, whole=True)), between]
+            elif text.vocabulary.level == data.level:
+                yield text.ids, text.vocabulary.symbols
+            else:
+                raise ArgumentError("not_in", f"must be texts of {data.noun}s, like the model")
         symbols = np.arange(CODE_POINTS + 1, dtype=np.uint32)
-        yield _Text(np.concatenate([between, *strings]).astype(np.intp), symbols)
+        yield np.concatenate([between, *strings]).astype(np.intp), symbols
 
     def _documents(self) -> Iterator[int]:
         """A hash of each document of the texts, and of an empty one."""
-        for text in self.texts:
-            held = b""
-            for lo in range(0, len(text.ids), CHUNK):
-                check_file(text.ids)
-                some = self.vocabulary.text_of(text.symbols[text.ids[lo : lo + CHUNK]])
-                *whole, held = (held + some).split(self.end)
-                yield from map(hash, whole)
-                release_pages(text.ids)
-            yield hash(held)
+        yield hash(b"")
+        for ids, symbols in self.texts:
+            parts = (self.vocabulary.text_of(symbols[chunk]) for chunk in chunks(ids))
+            yield from map(hash, split(parts, self.end))
 
     def copied(self, samples: Sequence[Sample]) -> npt.NDArray[np.bool_]:
         """Which samples are copies."""
@@ -158,8 +149,8 @@ class Known:
             return np.zeros(0, np.intp)
         wanted, which = np.unique(keys(joined, k), return_inverse=True)
         found = np.zeros(len(wanted), np.bool_)
-        for text in self.texts:
-            for _, there in candidates(wanted, text.ids, k, text.symbols):
+        for ids, symbols in self.texts:
+            for _, there in candidates(wanted, ids, k, symbols):
                 found[np.searchsorted(wanted, there[_among(there, wanted)])] = True
         numbers = np.repeat(np.arange(len(samples)), [len(points) + 1 for points in samples])
         return numbers[: len(which)][found[which]]
@@ -190,7 +181,7 @@ class ChosenSamples(Samples):
 
     def __iter__(self) -> Iterator[Sample]:
         tally, seen, last = self.tally, set[str | bytes](), 0
-        tally.made = tally.new = tally.kept = 0
+        tally.reset()
         for sample, copied in self._judged():
             tally.made += 1
             tally.new += not copied

@@ -294,6 +294,9 @@ class Tally:
     accepted: int = 0  # samples that an exact condition has accepted
     tried: int = 0  # samples that were drawn for them
 
+    def reset(self) -> None:
+        vars(self).update(vars(Tally()))
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -375,6 +378,7 @@ class Samples:
 
     def _groups(self) -> Iterator[tuple[int, list[StopFilter], Bursts]]:
         """Yield each group: the number of its first sample, its filters, its characters."""
+        self.tally.reset()
         size = side_by_side(self.count, self.length)
         for first in range(0, self.count, size):
             yield first, *self._group(first, min(size, self.count - first), size)
@@ -410,15 +414,12 @@ class Samples:
         samples = len(streams)
         edges = [samples * thread // threads for thread in range(threads + 1)]
         packed = self.model.packed(-(-samples // threads), backward=False)
-        steppers = [
-            _stepper(self.model, hi - lo, packed, self.condition) for lo, hi in pairwise(edges)
-        ]
         longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
-        parts = [
-            self._continue(stepper, *start, streams[lo:hi], longest)
-            for stepper, (lo, hi) in zip(steppers, pairwise(edges), strict=True)
-        ]
+        parts = []
+        for lo, hi in pairwise(edges):
+            stepper = _stepper(self.model, hi - lo, packed, self.condition)
+            parts.append(self._continue(stepper, *start, streams[lo:hi], longest))
         yield from parts[0] if threads == 1 else _in_threads(parts)
 
     def _accepted(

@@ -1,4 +1,5 @@
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 
 from grucli import compilation
 from grucli.cli import main
+from grucli.nn.cells import CELLS
+from grucli.nn.cells.from_file import FILES
 from tests.texts import prose
 
 hypothesis.settings.register_profile("grucli", deadline=None)  # other work may slow a test
@@ -103,3 +106,16 @@ def refused_locks(monkeypatch: pytest.MonkeyPatch, number: int) -> Iterator[None
     with monkeypatch.context() as patched:
         patched.setattr("fcntl.flock", flock)
         yield
+
+
+@pytest.fixture
+def forgets_cells() -> Iterator[None]:
+    """The cells that a test loads from files are forgotten after it."""
+    before, modules = dict(CELLS), set(sys.modules)
+    yield
+    CELLS.clear()
+    CELLS.update(before)
+    FILES.clear()
+    for name in sys.modules.keys() - modules:
+        if name.startswith("cell file "):
+            del sys.modules[name]

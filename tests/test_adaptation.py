@@ -129,6 +129,15 @@ def test_the_best_of_what_is_tried_is_chosen(monkeypatch: pytest.MonkeyPatch) ->
     assert len(tried) == len(set(tried)) <= 8
 
 
+def test_a_rate_without_a_loss_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(model: Model, ids: Ids, rate: float, decay: float) -> tuple[Score, Model]:
+        nats = math.nan if rate > 0.001 else 1.0 + (rate < 0.001) + abs(decay - 0.002)
+        return Score(1, nats, 0), model
+
+    monkeypatch.setattr(adaptation, "adapt", run)
+    assert choose(make(), text(100)) == (0.001, 0.002)
+
+
 @pytest.mark.parametrize("values", [(-0.1, 0), (2, 0), (math.nan, 0), (0, -1), (0, math.inf)])
 def test_bad_values(values: tuple[float, float]) -> None:
     with pytest.raises(ArgumentError, match="must be from 0 to 1"):

@@ -303,6 +303,7 @@ def test_conditions_go_with_temperature_top_k_top_p_and_distinct(lines: Language
         ({"pattern": "(" * 3000 + ")" * 3000}, "is too large; shorten it"),
         ({"pattern": "a{99999999999}"}, "is too large; shorten it"),
         ({"pattern": "(ab)*", "max_length": 10**9, "min_length": 10**9}, "min_length is too large"),
+        ({"pattern": ".{20000}"}, "the shortest that matches has 20,000"),
         ({"only": ""}, "only needs characters and ranges, such as a-z"),
         ({"only": "a]b["}, "only needs characters and ranges, such as a-z"),
         ({"without": "z-a"}, "without .* is wrong: bad character range z-a at position 2"),
@@ -325,6 +326,25 @@ def test_a_condition_that_cannot_be_fulfilled_is_an_error_at_once(
         return
     with pytest.raises(ArgumentError, match=message):
         texts.samples(1, 16, **asked)
+
+
+def test_the_memory_for_a_long_least_length_is_bounded(
+    texts: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"pattern": "(.{3000})*", "min_length": 9000, "max_length": 9000}
+    assert made(texts, **asked)
+    monkeypatch.setattr("grucli.conditions.MOST_EARLY", 2**24)
+    with pytest.raises(ArgumentError, match="min_length is too large for this pattern"):
+        texts.samples(1, 16, **asked)
+
+
+def test_tallies_are_those_of_the_last_iteration(texts: LanguageModel) -> None:
+    samples = texts.samples(3, 5, pattern="[a-z]+", exact=True, seed=1)
+    for _ in range(2):
+        assert len(list(samples)) == samples.tally.accepted == 3
+    tried = samples.tally.tried
+    assert len({piece.number for piece in samples.pieces()}) == samples.tally.accepted == 3
+    assert samples.tally.tried == tried
 
 
 def test_tries_without_end_are_given_up(

@@ -107,6 +107,17 @@ def test_the_figures_of_the_derivation_are_current() -> None:
     assert made == page("docs/derivation.md"), "run: python docs/make_derivation.py"
 
 
+def test_the_typeset_derivation_is_current_and_complete() -> None:
+    pytest.importorskip("latex2mathml", reason="latex2mathml is not installed")
+    made = runpy.run_path(str(ROOT / "docs" / "make_derivation_page.py"))["document"]()
+    assert made == page("docs/derivation.html"), "run: python docs/make_derivation_page.py"
+    outside_code = re.sub(r"<(code|style)[ >].*?</\1>", "", made, flags=re.DOTALL)
+    assert not re.search(
+        r"\$|\\[a-z]|FORMULA|&amp;|<(script|img|link)|https?:(?!//www.w3.org)", outside_code
+    )
+    assert made.count("<mtr>") == page("docs/derivation.md").count("&&")
+
+
 INSTALL = re.compile(
     r"\b(?:pip3?|pipx|uvx?|conda) (?:(?:tool|pip) )?(?:install|run|add) "
     r"(?:-\S+ )*[\"'`]*([^\s\"'`;)]+)"

@@ -453,3 +453,11 @@ def test_the_gates_are_those_of_the_equations() -> None:
 def test_there_is_no_such_layer(layer: int) -> None:
     with pytest.raises(ArgumentError, match=f"layer must be from 1 to 2, not {layer}"):
         make().states("a", layer=layer)
+
+
+def test_a_sample_starts_after_a_line_end_or_else_after_a_blank() -> None:
+    for symbols, first in (("\n abc", "\n"), (" abc", " ")):
+        lm = make(symbols)
+        begun = lm.sample(30, seed=1)
+        assert begun == lm.sample(30, seed=1, prompt=first, echo=False)
+    assert len(make("abcd").sample(30, seed=1)) == 30

@@ -18,7 +18,7 @@ from grucli.run.run import Run
 from grucli.training.advice import about_files
 
 ADVICE = "--unknown floor charges for them, --unknown skip leaves them out"
-LABELS = {"context": "context {length}", "adapted": "adapted"}
+LABELS = {"static": "", "context": ", context {length}", "adapted": ", adapted"}
 FORMATS = (",", ".4f", ".4f", ".3f", ".2%", ",")  # of the figures in a table
 
 
@@ -97,17 +97,15 @@ def _answer(
 ) -> None:
     """The figures of each text and of all; those of another kind have their own row and key."""
     sums = {kind: sum((scores[kind] for _, scores in scored), NOTHING) for kind in scored[0][1]}
-    rows, records = [], []
+    rows, records = [], list[dict[str, Any]]()
     for name, scores in [*scored, ("total", sums)]:
-        others = {kind: _figures(score, symbols) for kind, score in scores.items()}
-        own = others.pop("static")
-        records.append(own | {kind: settings[kind] | of for kind, of in others.items()})
-        rows.append((name, own))
-        rows += [
-            (f"{name}, {LABELS[kind].format(**settings[kind])}", others[kind]) for kind in others
-        ]
-    *each, total = records
-    files = [{"file": name} | record for (name, _), record in zip(scored, each, strict=True)]
+        records.append({"file": name})
+        for kind, score in scores.items():
+            figures = _figures(score, symbols)
+            rows.append((name + LABELS[kind].format(**settings.get(kind, {})), figures))
+            records[-1] |= {kind: settings[kind] | figures} if kind != "static" else figures
+    *files, total = records
+    del total["file"]
     shown = _table(rows if len(scored) > 1 else rows[: len(sums)])
     answer = {"files": files, "total": total}
     render.answer(answer, render.table(shown, drop=["perplexity"]), as_json=as_json)

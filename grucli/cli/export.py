@@ -24,11 +24,11 @@ def export(
 ) -> None:
     """Write the model of a run, or its metrics, in the format of another program.
 
-    onnx, torch and keras are models that these programs compute; they are compared with grucli
-    before they are written. safetensors holds the weights and the vocabulary, and `grucli import`
-    reads it. hub is a folder for the Hugging Face Hub. csv and tensorboard hold the metrics.
-    Without --output, the export is written into the run directory. docs/exchange.md has the
-    formulas.
+    onnx, torch and keras are models that these programs compute; that of onnx is compared with
+    grucli before it is written. safetensors holds the weights and the vocabulary, and `grucli
+    import` reads it. hub is a folder for the Hugging Face Hub. csv and tensorboard hold the
+    metrics. Without --output, the export is written into the run directory. docs/exchange.md has
+    the formulas.
     """
     options: dict[str, Any] = {"weights": weights, "license": license, "language": language}
     if output != render.STANDARD_OUTPUT:

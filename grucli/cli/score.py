@@ -15,8 +15,8 @@ from grucli.cli import render
 from grucli.cli.eval import ADVICE, data_of
 from grucli.config import Data
 from grucli.data.corpus import texts_of
+from grucli.data.decoding import lines_of
 from grucli.data.text_files import STANDARD_INPUT, expand
-from grucli.data.text_lines import lines_of
 from grucli.data.vocabulary import UnknownInScore
 from grucli.errors import ArgumentError, UnknownCharacterError
 from grucli.language_model import LanguageModel

@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from grucli.config import Data
-from grucli.data.documents import Documents
+from grucli.data.documents import LINE_END, Documents, end_of, split
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
@@ -137,6 +137,15 @@ def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
         decoder.lines += text.count("\n")
         text = documents.add(text, final=not raw)
         yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), returns
+
+
+def lines_of(file: str, data: Data, *, whole: bool = False) -> Iterator[Any]:
+    """The lines or documents of a file, without their ends; or the ``whole`` file as one."""
+    parts: Iterator[Any] = (points.tobytes() for _, points, _ in symbols_of(file, data))
+    end: Any = bytes([end_of(data) or LINE_END])
+    if data.level == "char":
+        parts, end = (raw.decode("utf-32-le", "surrogatepass") for raw in parts), end.decode()
+    return iter([end[:0].join(parts)]) if whole else split(parts, end)
 
 
 class _Decoder:

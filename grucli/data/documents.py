@@ -6,6 +6,8 @@ a document and empty lines at its beginning are left out, and so are empty docum
 """
 
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from grucli.config import Data
 
@@ -59,6 +61,20 @@ def separators(data: Data) -> str | None:
         pattern = rf"{NEW_LINE}[ \t]*{NEW_LINE}"
     first = LINE_ENDS if pattern.startswith(NEW_LINE) else (NEW_LINE,)  # found faster
     return "|".join([END, *(pattern.replace(NEW_LINE, one, 1) for one in first)])
+
+
+def split(parts: Iterable[Any], end: Any) -> Iterator[Any]:
+    """The documents or lines in the parts of a text, strings or bytes; no empty one at the end."""
+    held: list[Any] = []  # the parts of a document whose end is not read yet
+    for part in parts:
+        first, *others = part.split(end)
+        held.append(first)
+        if others:
+            yield end[:0].join(held)
+            yield from others[:-1]
+            held = others[-1:]
+    if any(held):
+        yield end[:0].join(held)
 
 
 class Documents:

@@ -13,6 +13,7 @@ from grucli.run.run import Run
 from grucli.threads import blas_limited_to
 
 COMPARED, MEASURED = 2000, 20_000  # symbols to compare; to measure the loss of rounded weights on
+LARGEST = 2**24  # logits in memory
 STREAMED = 200  # symbols that are also read one by one
 WRONG = 1e-3  # a difference that rounding does not make, as a share of the loss
 
@@ -47,9 +48,10 @@ def compare(run: Run, step: Step, *, rounded: bool = False) -> Compared:
 
     A difference that neither rounding makes, nor ``rounded`` weights, is a RunError.
     """
-    model, ids = run.lm.model, _text(run, MEASURED if rounded else COMPARED)
-    x, targets = ids[:-1, None], ids[1:, None]
-    own, *_ = model.score(x, targets, model.zero_state(1), model.workspace(len(x), 1))
+    ids, separator = _text(run, MEASURED if rounded else COMPARED), run.lm.model.separator
+    own = run.lm.score(ids).log_probs[separator is None :, None]  # without the first, by its count
+    read = ids if separator is None else np.append(separator, ids)
+    x, targets = read[:-1, None], read[1:, None]
     theirs, state, single = _log_probs(step(x, None)[0], targets), None, []
     for t in range(min(STREAMED, len(x))):
         logits, state = step(x[t : t + 1], state)
@@ -67,12 +69,12 @@ def compare(run: Run, step: Step, *, rounded: bool = False) -> Compared:
 
 def _text(run: Run, N: int) -> Ids:
     """The ids of the start of the validation text, or of a sample if there is none, (N,)."""
+    N = min(N, LARGEST // run.lm.model.V)
     try:
         ids = run.split("val")[:N]
     except (CheckpointError, CorpusError, UsageError):
         ids = run.lm.samples(1, N, seed=0).ids()
-    separator = run.lm.model.separator
-    return np.append([] if separator is None else [separator], ids).astype(np.int64)
+    return ids.astype(np.int64)
 
 
 def _log_probs(logits: Array, targets: Ids) -> Array:

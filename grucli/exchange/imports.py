@@ -1,6 +1,7 @@
 """Make a run from weights that another program, or an export, has written."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ def _opened(path: Path) -> tuple[Named, dict[str, Any] | None]:
     with open_file(path) as file:
         of_torch = file.read(4) == ZIP
     if of_torch:
-        arrays, beside = torch_files.load(path), path.with_suffix(".json")
-        told = read_json(beside) if beside.is_file() else {}
+        arrays, told = torch_files.load(path), {}
+        with suppress(FileNotFoundError, ValueError):  # another file may have this name
+            told = read_json(path.with_suffix(".json"))
         return arrays, told if OURS.items() <= told.items() else None
     arrays, header = safetensors.load(path)
     if not OURS.items() <= header.items():

@@ -50,8 +50,8 @@ def export(run: Run) -> bytes:
     model = run.lm.model
     if model.separator is not None:
         raise UsageError(
-            "the state of a model of a list begins anew at each line, and no layer of Keras does "
-            "that; --to onnx and --to torch write it"
+            "the state of a model of documents begins anew at each of them, and no layer of Keras "
+            "does that; --to onnx and --to torch write it"
         )
     os.environ.setdefault("KERAS_BACKEND", next(filter(find_spec, BACKENDS), BACKENDS[0]))
     keras = needed("keras", "keras")

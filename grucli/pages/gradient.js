@@ -57,7 +57,7 @@ const gradient = (() => {
     const one = found[0];
     const lines = one ? [
       element("p", {}, `Training computes the gradient as a whole, in its backward pass. The sum of the routes must be the same. One step back, for a gradient of norm 1: the sum of the routes has norm ${one.sum.toPrecision(12)}, the backward pass ${one.backward.toPrecision(12)}.`),
-      element("p", { class: "aside" }, `Over ${plural(found.length, "step")}, the largest difference is ${worst === 0 ? "exactly 0" : worst.toExponential(1)}.`)] : [];
+      element("p", { class: "aside" }, `The two are computed separately: each route by a function of its own, and then added; the backward pass at once, as in training. Over ${plural(found.length, "step")} they ${worst === 0 ? "are equal in every digit" : `differ by ${worst.toExponential(1)} at most`}. The line at the end of this page compares both with NumPy.`)] : [];
     const direct = spec.cell === "rnn"
       ? "The only route goes through the matrix W_h at every step, so the gradient shrinks or grows quickly."
       : `Only the direct route goes through no matrix: it multiplies each number by ${spec.cell === "lstm" ? "f" : "1 − z"} alone, so what it carries can last for many steps.`;

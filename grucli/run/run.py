@@ -31,7 +31,7 @@ from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.names import is_run, named_run
+from grucli.run.names import is_run, named_run, started
 from grucli.run.records import KEPT_CELL, KEPT_TEXT, RunInfo, step_in
 from grucli.text_out import quote
 
@@ -435,7 +435,7 @@ def runs(directory: PathLike = "runs") -> list[Run]:
     if not root.is_dir():
         raise UsageError(f"{root}: there is no such directory; `grucli train CORPUS` makes runs")
     paths = [path for path in root.iterdir() if os.path.lexists(path / "run.json")]
-    return [Run(path) for path in sorted(paths, key=lambda path: path.name, reverse=True)]
+    return [Run(path) for path in sorted(paths, key=started, reverse=True)]
 
 
 # ---- curves of several runs

@@ -18,6 +18,7 @@ from grucli.data.documents import (
     open_ended,
     separated,
     shown,
+    split,
 )
 from grucli.data.vocabulary import as_read
 from tests.data.helpers import problem, text_of
@@ -165,3 +166,23 @@ def test_what_is_shown_between_documents() -> None:
 def test_a_file_of_blanks_is_empty() -> None:
     Path("t.txt").write_text(" \n\n", encoding="utf-8")
     assert problem("t.txt", documents="file") == "t.txt: the file is empty; give a text to read"
+
+
+@given(st.lists(st.text("ab\n", max_size=5), max_size=5))
+def test_parts_are_split_as_the_whole(parts: list[str]) -> None:
+    *lines, last = "".join(parts).split("\n")
+    assert list(split(parts, "\n")) == lines + [last] * bool(last)
+    assert list(split([part.encode() for part in parts], b"\n")) == [
+        one.encode() for one in split(parts, "\n")
+    ]
+
+
+def test_a_whole_text_ends_its_last_document() -> None:
+    for data, end in ((Data(documents="line"), "\n"), (Data(documents="file"), "\x1e")):
+        for text in ("a", "", f"a{end}"):
+            ended = text if text.endswith(end) else text + end
+            assert as_read(text, data, whole=True) == ended
+            assert as_read(text, data.model_copy(update={"level": "byte"}), whole=True) == (
+                ended.encode()
+            )
+    assert as_read("a", Data(), whole=True) == "a"

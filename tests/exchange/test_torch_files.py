@@ -149,9 +149,11 @@ def test_what_stands_beside_a_file_must_fit_it() -> None:
     beside.write_text(json.dumps(told))
     with pytest.raises(UsageError, match="b_u is not expected"):
         grucli.import_model(path)
-    beside.write_text("{}")
-    with pytest.raises(UsageError, match="says nothing of its vocabulary"):
-        grucli.import_model(path)
+    for other in ("{}", "[", json.dumps(VOCABULARIES["text"])):
+        beside.write_text(other)
+        with pytest.raises(UsageError, match="says nothing of its vocabulary"):
+            grucli.import_model(path)
+    assert grucli.import_model(path, vocabulary=beside).status == "imported"
 
 
 def test_without_torch_a_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +161,12 @@ def test_without_torch_a_message_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UsageError, match=r"torch is not installed: .*\.\[torch\]"):
         grucli.export(run.path, "torch")
+
+
+@pytest.mark.parametrize("name", ['a"""b', "a\\", "\u4f60\u2028 $x"])
+def test_a_name_cannot_change_the_module(name: str) -> None:
+    path = grucli.export(make_run().path, "torch", f"{name}.pt").path
+    assert module_of(path).vocabulary == VOCABULARIES["text"]
 
 
 @pytest.mark.parametrize("cell", CELLS)

@@ -8,7 +8,7 @@ import pytest
 
 from grucli.analysis.gradient_routes import look_back
 from grucli.nn.cells import CELLS
-from grucli.nn.cells.from_file import FILES, load_cell
+from grucli.nn.cells.from_file import load_cell
 from grucli.nn.gradcheck import check_all, toy
 from tests.conftest import TINY, Grucli
 
@@ -25,12 +25,7 @@ def source() -> str:
 
 
 @pytest.fixture
-def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file; what a test loads from it is forgotten."""
-    monkeypatch.setitem(CELLS, "mgu", CELLS["gru"])
-    monkeypatch.setitem(FILES, "mgu", None)
-    monkeypatch.delitem(CELLS, "mgu")
-    monkeypatch.delitem(FILES, "mgu")
+def file(tmp_path: Path, forgets_cells: None) -> Path:
     path = tmp_path / "mgu.py"
     path.write_text(source(), encoding="utf-8")
     return path

@@ -1,7 +1,5 @@
 """A cell from a file outside of the package."""
 
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,17 +14,7 @@ CELL = "from grucli.nn.cells import Cell\n"
 ABSTRACT = "def backward(self): 0\n    def step(self): 0\n    def views(self): 0\n"
 
 
-@pytest.fixture(autouse=True)
-def _forgets() -> Iterator[None]:
-    """What a test loads is forgotten."""
-    before, modules = dict(CELLS), set(sys.modules)
-    yield
-    CELLS.clear()
-    CELLS.update(before)
-    FILES.clear()
-    for name in sys.modules.keys() - modules:
-        if name.startswith("cell file "):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("forgets_cells")
 
 
 def test_the_class_gives_the_name_and_a_file_can_be_loaded_again() -> None:

@@ -672,6 +672,9 @@ def test_the_shares_of_the_routes_add_up(opened: Any) -> None:
             cells = [cell.inner_text() for cell in row.query_selector_all("td")]
             shares = [float(cell) for cell in cells[2:]]
             assert sum(shares) == pytest.approx(100, abs=0.05 * len(shares) + 0.01)
+        said = page.tab.text_content("#gradient-detail")
+        assert "each route by a function of its own, and then added" in said
+        assert re.search(r"(equal in every digit|differ by \S+e-\d+ at most)\. The line", said)
 
 
 def test_another_text_is_read_in_all_views(opened: Any) -> None:
