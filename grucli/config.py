@@ -25,6 +25,7 @@ LARGEST_FILE = 2**17  # bytes: enough for the longest prompt, with every charact
 MANY = 10**12  # upper bound of the counts that have no smaller one
 LONGEST_SHOWN = 80  # characters of a value in a message
 MOST_SHOWN = 50  # problems in a message, which only counts the others
+HELD_OUT = {"val": "validation", "test": "test"}  # the texts that are not trained on
 NOUNS = {"char": "character", "byte": "byte"}  # a symbol by ``data.level``: what losses are per
 
 Influence = Literal["weights", "later", "rounding", "nothing"]
@@ -55,10 +56,10 @@ class Data(_Section):
     """line, paragraph, file: each is a document, and so is a sample; null: the text is one."""
     separator: str | None = Field(default=None, min_length=1, max_length=1000)
     """Text that separates documents, such as <|end|>; instead of data.documents."""
-    val: float = Field(default=0.1, ge=0, lt=1)
-    """Fraction of the corpus for validation. It comes last, or just before the test text."""
-    test: float = Field(default=0.0, ge=0, lt=1)
-    """Fraction of the corpus, at its end, for `grucli eval RUN --split test`."""
+    val: float | tuple[str, ...] = 0.1
+    """For validation: a fraction of the corpus, its end or before the test text; or files."""
+    test: float | tuple[str, ...] = 0.0
+    """For `grucli eval RUN --split test`: a fraction of the corpus, at its end; or files."""
 
     @property
     def noun(self) -> str:
@@ -70,9 +71,28 @@ class Data(_Section):
         """What a document is: "line", "paragraph", "file" or "document"; None: no documents."""
         return self.documents if self.separator is None else "document"
 
+    @property
+    def files(self) -> dict[str, tuple[str, ...]]:
+        """The files and directories for "val" and "test", where they are no part of the corpus."""
+        return {name: one for name in HELD_OUT if isinstance(one := getattr(self, name), tuple)}
+
+    @field_validator("val", "test", mode="before")
+    @classmethod
+    def _fraction_or_files(cls, value: Any) -> float | tuple[str, ...]:
+        if type(value) in (int, float) and 0 <= value < 1:
+            return float(value)
+        names = [value] if isinstance(value, str) else value
+        if (
+            isinstance(names, list | tuple)
+            and names
+            and all(n and isinstance(n, str) for n in names)
+        ):
+            return tuple(map(os.path.abspath, names))
+        raise ValueError(f"must be at least 0 and below 1, or a list of paths, not {_shown(value)}")
+
     @model_validator(mode="after")
     def _check(self) -> "Data":
-        if self.val + self.test >= 1:
+        if sum(one for one in (self.val, self.test) if isinstance(one, float)) >= 1:
             raise ValueError(f"val + test must be below 1, not {self.val} + {self.test}")
         if self.min_count > 1 and self.level == "byte":
             raise ValueError("min_count is for characters; set data.level=char, or min_count=1")

@@ -131,7 +131,8 @@ def test_the_best_of_what_is_tried_is_chosen(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_rate_without_a_loss_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(model: Model, ids: Ids, rate: float, decay: float) -> tuple[Score, Model]:
-        return Score(1, 1.0 if (rate, decay) == (0.001, 0.002) else math.nan, 0), model
+        nats = math.nan if rate > 0.001 else 1.0 + (rate < 0.001) + abs(decay - 0.002)
+        return Score(1, nats, 0), model
 
     monkeypatch.setattr(adaptation, "adapt", run)
     assert choose(make(), text(100)) == (0.001, 0.002)

@@ -213,7 +213,7 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
 def _judge(run: Run, text: Corpus) -> Outcome:
     checkpoint = run.checkpoint
     settings, best_step = checkpoint.settings, checkpoint.progress.step
-    model, splits = checkpoint.model, checkpoint.splits(text.ids)
+    model, splits = checkpoint.model, checkpoint.splits(text)
     if len(splits.val) < 2:
         raise CorpusError(f"{run.path}: it has no validation text, so it cannot be compared")
     seen = splits.train[-len(splits.val) :]
@@ -244,7 +244,9 @@ def _judge(run: Run, text: Corpus) -> Outcome:
 
 def check_comparable(runs: Sequence[Run]) -> None:
     """Refuse runs with different texts, or with different ways to read or divide their text."""
-    texts = [(run.checkpoint.settings.data, run.checkpoint.text_id) for run in runs]
+    of_runs = [(run.checkpoint.settings.data, run.checkpoint.text_id) for run in runs]
+    # wherever their files are
+    texts = [(one.model_copy(update=dict.fromkeys(one.files)), text) for one, text in of_runs]
     data, text = texts[0]
     for run, (other_data, other) in zip(runs, texts, strict=True):
         if other.sha256 != text.sha256:

@@ -249,15 +249,16 @@ def check_run(
     run = Run.open(path)
     checkpoint, ids = run.checkpoint, run.ids(text)
     backends = [] if products is None else precisions(products, checkpoint.model.cell)
-    report = Report(list(_of_checkpoint(checkpoint, ids, backends, own=text is None)))
+    train = run.splits.train if text is None else None
+    report = Report(list(_of_checkpoint(checkpoint, ids, backends, train)))
     if not report.undecided:
         return report
-    initial = _of_checkpoint(_untrained(checkpoint), ids, backends, own=False)
+    initial = _of_checkpoint(_untrained(checkpoint), ids, backends)
     return Report([*report.rows, *((f"initial weights, {title}", row) for title, row in initial)])
 
 
 def _of_checkpoint(
-    checkpoint: Checkpoint, ids: Ids, backends: Sequence[Backend], *, own: bool
+    checkpoint: Checkpoint, ids: Ids, backends: Sequence[Backend], own: Ids | None = None
 ) -> Sections:
     model = checkpoint.model.astype(np.float64)
     window = window_of(ids, checkpoint.state)
@@ -265,8 +266,8 @@ def _of_checkpoint(
     if _compiles(model.cell):
         yield from gradcheck.check_compiled(model, window)
     if backends:
-        text = checkpoint.splits(ids).train if own else ids
-        yield from check_training(next_step(checkpoint, text, resumes=own), backends)
+        text, resumes = (ids, False) if own is None else (own, True)
+        yield from check_training(next_step(checkpoint, text, resumes=resumes), backends)
 
 
 def _untrained(checkpoint: Checkpoint) -> Checkpoint:

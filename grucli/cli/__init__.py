@@ -57,7 +57,9 @@ an underscore follows a name that Python has for itself."""
 def load_command(name: str) -> Any:
     word = f"{name}_" * iskeyword(name) or name  # Python has some names for itself
     only = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
-    only.command(name)(options.described(getattr(import_module(f"grucli.cli.{word}"), word)))
+    function = getattr(import_module(f"grucli.cli.{word}"), word)
+    signature_of = import_module("grucli.arguments").public_signature
+    only.command(name)(options.described(function, signature_of))
     return typer.main.get_command(only)
 
 

@@ -125,7 +125,7 @@ def _read(run: Run, file: str, encoding: str, unknown: UnknownInScore) -> Corpus
     try:
         text = lm.read([file], encoding=encoding, unknown=unknown)
     except UnknownCharacterError as error:
-        raise UnknownCharacterError(f"{file}: {error}; {ADVICE}") from None
+        raise UnknownCharacterError(f"{error}; {ADVICE}") from None
     if run.was_trained_on(text):
         render.warn(
             f"{file}: the model was trained on this text, so it predicts it better than new text; "

@@ -171,6 +171,8 @@ def _say_corpus(plan: Plan) -> None:
     parts += [(len(splits.test), "to test")] * (len(splits.test) > 0)
     files = f" ({corpus.files:,} files)" if corpus.files > len(corpus.sources) else ""
     render.fact("corpus", f"{', '.join(corpus.sources)}{files}")
+    for name, one in corpus.held_out.items():
+        render.fact(name, ", ".join(one.sources))
     each = f"; each {data.document} is read by itself" if data.document else ""
     symbols = f"a vocabulary of {len(corpus.vocabulary):,}{each}"
     render.fact("", f"{len(corpus.ids):,} {data.noun}s, {symbols}")

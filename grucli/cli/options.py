@@ -3,12 +3,12 @@
 import os
 from collections.abc import Callable
 from importlib import import_module
+from inspect import Signature, signature
 from pathlib import Path
 from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from grucli.arguments import public_signature
 from grucli.cli import render
 from grucli.run.names import is_run, named_run
 
@@ -55,6 +55,9 @@ WORDS = {
     # training
     "--config -c FILE": "A settings file in YAML; tiny, small, medium and large come with grucli.",
     "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512.",
+    "--val FILE": "Validate on this text instead of a part of the corpus; can be repeated. With "
+    "--unknown skip, characters that the corpus lacks are left out.",
+    "--test FILE": "A text for eval --split test, in the same way.",
     "--seed N": "The random seed; equal seeds give equal results.",
     "--steps N": "Training budget in updates.",
     "--epochs X": "Training budget in passes over the text.",
@@ -198,9 +201,11 @@ _SPELLINGS = {
 }
 
 
-def described(command: Callable[..., None]) -> Callable[..., None]:
-    """A command whose parameters are annotated with their words; options of the library, too."""
-    declared = public_signature(command)
+def described(
+    command: Callable[..., None], signature_of: Callable[..., Signature] = signature
+) -> Callable[..., None]:
+    """A command whose parameters are annotated with their words."""
+    declared = signature_of(command)
     parameters = [
         one.replace(annotation=Annotated[one.annotation, _argument_or_option(one.name)])
         if one.name != "context"

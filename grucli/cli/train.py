@@ -30,6 +30,8 @@ def train(
     corpus: list[str] | None = None,
     config: Path | None = None,
     sets: list[str] | None = None,
+    val: list[str] | None = None,
+    test: list[str] | None = None,
     own_cell: str | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,
@@ -48,20 +50,18 @@ def train(
 ) -> None:
     """Train a model on a text and print the path of the run directory.
 
-    Settings come from --config; --set and the flags override them. --print-config shows all
-    settings.
+    Settings come from --config; --set and flags override them. --print-config shows all of them.
     """
-    budget = TrainOptions(seed=seed, steps=steps, epochs=epochs, minutes=minutes)
-    run = TrainOptions(config=config, name=name, runs_dir=runs_dir, resume=resume, mpi=mpi)
-    weights = TrainOptions(init_from=init_from, unknown=unknown)
-    weights["extend_vocabulary"] = extend_vocabulary
+    budget = TrainOptions(config=config, seed=seed, steps=steps, epochs=epochs, minutes=minutes)
+    run = TrainOptions(name=name, runs_dir=runs_dir, resume=resume, init_from=init_from, mpi=mpi)
+    texts = TrainOptions(val=val, test=test, unknown=unknown, extend_vocabulary=extend_vocabulary)
     if not mpi:
         refuse_equal_runs()
     with joined(mpi) as ranks:
         if ranks.rank:
             take_part(ranks)
             return
-        asked = request(corpus, sets, budget | run | weights, own_cell)
+        asked = request(corpus, sets, budget | run | texts, own_cell)
         if print_config:
             _print_config(asked, ranks)
         else:

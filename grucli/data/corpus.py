@@ -7,8 +7,10 @@ a file (``cache``).
 """
 
 import codecs
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grucli.config import Data
+from grucli.config import HELD_OUT, Data
 from grucli.data import cache
 from grucli.data.decoding import FileType, not_a_text, recognized, symbols_of
 from grucli.data.documents import LINE_END, end_of
@@ -36,11 +38,7 @@ class TextId:
     chars: int  # symbols that were read: characters, or bytes
     skipped: int = field(default=0, compare=False)  # symbols left out: the vocabulary lacks them
     bytes: int | None = field(default=None, compare=False)  # their number; None in a checkpoint
-
-    @property
-    def unknown(self) -> Unknown:
-        """How symbols that the vocabulary lacks were treated: an error, or skipped."""
-        return "skip" if self.skipped else "error"
+    held_out: Mapping[str, "TextId"] = field(default_factory=dict)  # val, test: if no parts of it
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,12 @@ class Corpus:
     rare: int = 0  # number of symbols that were read as the unknown one
     unified: int = 0  # number of line ends that were read as \n and are \r\n or \r in the files
     cached_ids: Path | None = None  # the file from which the ids are mapped, if they are
+    held_out: Mapping[str, "Corpus"] = field(default_factory=dict)  # as in ``text_id``
+
+
+def all_of(text: Any) -> list[Any]:
+    """What is known of a text, and the same of the texts that are held out."""
+    return [text, *text.held_out.values()]
 
 
 def read(
@@ -81,7 +85,10 @@ def read(
     if encoded is None:
         text = Digest(files)
         with cache.TemporaryIds() as provisional:
-            encoded = reading.read(text, sources, provisional)
+            try:
+                encoded = reading.read(text, sources, provisional)
+            except UnknownCharacterError as error:
+                raise UnknownCharacterError(f"{', '.join(sources)}: {error}") from None
     facts = encoded.facts
     return Corpus(
         ids=encoded.ids,
@@ -95,6 +102,69 @@ def read(
         unified=facts["unified"],
         cached_ids=encoded.file,
     )
+
+
+def read_texts(
+    sources: Sequence[str],
+    data: Data,
+    vocabulary: Vocabulary | None = None,
+    unknown: Unknown = "error",
+    *,
+    extend: bool = False,
+) -> Corpus:
+    """Read the training text, and the held-out files that ``data`` names, in one vocabulary.
+
+    Without ``vocabulary``, ``unknown`` decides on symbols of held-out files alone: if they are not
+    skipped, they are in the vocabulary, as those of a held-out part of a text are.
+    """
+    _check_apart({"training": sources} | {HELD_OUT[name]: one for name, one in data.files.items()})
+    if data.files and unknown == "error" and (extend or vocabulary is None):
+        for files in data.files.values():
+            vocabulary = read(files, data, vocabulary, extend=True).vocabulary
+        extend = True
+    text = read(sources, data, vocabulary, unknown if vocabulary else "error", extend=extend)
+    held_out = data.files.items()
+    return _with(text, {name: read(one, data, text.vocabulary, unknown) for name, one in held_out})
+
+
+def read_again(
+    sources: Sequence[str], data: Data, vocabulary: Vocabulary, text_id: TextId, changed: str
+) -> Corpus:
+    """Read texts of a run as before. A CorpusError says which has ``changed``, in these words."""
+    held_out = {
+        name: read_again(data.files[name], data, vocabulary, one, changed)
+        for name, one in text_id.held_out.items()
+    }
+    unknown: Unknown = "skip" if text_id.skipped else "error"
+    with suppress(UnknownCharacterError):
+        text = _with(read(sources, data, vocabulary, unknown), held_out)
+        if text.text_id == text_id:
+            return text
+    raise CorpusError(f"{', '.join(sources)}: {changed}")
+
+
+def hashes(text: Any) -> str:
+    """The hashes in what is known of a text, and of the texts that are held out."""
+    return " ".join(str(one.sha256) for one in all_of(text))
+
+
+def _with(text: Corpus, held_out: Mapping[str, Corpus]) -> Corpus:
+    for one in held_out.values():
+        if len(one.ids) < 2:
+            problem = f"too short, without a {one.vocabulary.noun} to predict; give a longer text"
+            raise CorpusError(f"{', '.join(one.sources)}: {problem}")
+    ids = {name: one.text_id for name, one in held_out.items()}
+    return replace(text, held_out=held_out, text_id=replace(text.text_id, held_out=ids))
+
+
+def _check_apart(texts: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a file that is in two of the texts, such as in a directory."""
+    uses: dict[str, str] = {}
+    for use, sources in texts.items() if len(texts) > 1 else ():
+        for file in expand(sources):
+            if (other := uses.setdefault(os.path.realpath(file), use)) != use:
+                problem = f"is in the {other} text and in the {use} text; leave it out of one"
+                raise CorpusError(f"{file}: {problem}")
 
 
 def texts_of(

@@ -119,17 +119,22 @@ class Vocabulary:
         """What ``decode`` returns, in the form that users get: a string, or bytes."""
         return data if self.level == "byte" else data.decode()
 
-    def _describe(self, unknown: Ids) -> str:
-        characters = list(map(chr, unknown[:LISTED].tolist()))
+    def listed(self, symbols: Ids, note: str = "") -> str:
+        """The names of some symbols, the first ones; those in the vocabulary have a note."""
         names = [
-            (f"0x{ord(one):02x}" if self.level == "byte" else describe_character(one))
-            + " (in the held-out text alone)" * (ord(one) in self.symbols)
-            for one in characters
+            (f"0x{one:02x}" if self.level == "byte" else describe_character(chr(one)))
+            + note * (one in self.symbols)
+            for one in symbols[:LISTED].tolist()
         ]
-        more = f" and {len(unknown) - LISTED:,} more" if len(unknown) > LISTED else ""
+        more = f" and {len(symbols) - LISTED:,} more" if len(symbols) > LISTED else ""
+        return f"{', '.join(names)}{more}"
+
+    def _describe(self, unknown: Ids) -> str:
         plural = "s" if len(unknown) > 1 else ""
+        listed = self.listed(unknown, " (in the held-out text alone)")
+        characters = list(map(chr, unknown[:LISTED].tolist()))
         proposed = self._proposals(characters) if self.level == "char" else ""
-        return f"the model never saw the {self.noun}{plural} {', '.join(names)}{more}{proposed}"
+        return f"the model never saw the {self.noun}{plural} {listed}{proposed}"
 
     def _proposals(self, unknown: Sequence[str]) -> str:
         """What to write instead of unknown characters, as far as similar ones are known."""

@@ -1,13 +1,15 @@
 """The splits of a text, and the windows that training reads."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from grucli.config import Data
+from grucli.config import HELD_OUT, Data
 from grucli.data.cache import check_file, release_pages
+from grucli.data.corpus import Corpus
+from grucli.data.documents import end_of
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 
@@ -18,7 +20,7 @@ LONGEST_LINE = 2**16  # characters before the boundary of a list in which a line
 
 @dataclass(frozen=True)
 class Splits:
-    """Views of a corpus: first the training text, then validation, then test."""
+    """The ids of the training text, of that for validation and of that for test."""
 
     train: Ids
     val: Ids
@@ -28,6 +30,12 @@ class Splits:
     def judged(self) -> Ids:
         """The part whose loss decides which checkpoint is best: validation text, or training."""
         return self.val if len(self.val) else self.train
+
+
+def splits_of(text: Corpus, data: Data) -> Splits:
+    """The parts of a text, and the texts that are held out instead of a part."""
+    parts = split(text.ids, data, text.vocabulary.id_of(end_of(data)))
+    return replace(parts, **{name: one.ids for name, one in text.held_out.items()})
 
 
 def split(ids: Ids, data: Data, end: int | None) -> Splits:
@@ -41,18 +49,19 @@ def split(ids: Ids, data: Data, end: int | None) -> Splits:
             f"the corpus holds only one symbol, {N:,} times; there is nothing to learn: "
             "give a text with at least two different characters"
         )
-    val, test = round(N * data.val), round(N * data.test)
+    val_share, test_share = (0 if name in data.files else getattr(data, name) for name in HELD_OUT)
+    val, test = round(N * val_share), round(N * test_share)
     ends = [N - val - test, N - test]
     if data.document and end is not None:
         start = _line_start if data.documents == "line" else _document_start
         ends = [start(ids, position, end) for position in ends]
     train, val, test = np.diff([0, *ends, N]).tolist()
     if any(
-        share > 0 and part < 2 for part, share in ((train, 1), (val, data.val), (test, data.test))
+        share > 0 and part < 2 for part, share in ((train, 1), (val, val_share), (test, test_share))
     ):
         raise CorpusError(
-            f"the corpus is too small: {N:,} {data.noun}s, of which data.val={data.val} takes "
-            f"{val:,} and data.test={data.test} takes {test:,}; {train:,} remain for training. "
+            f"the corpus is too small: {N:,} {data.noun}s, of which data.val={val_share} takes "
+            f"{val:,} and data.test={test_share} takes {test:,}; {train:,} remain for training. "
             f"Each part needs 2 {data.noun}s (one to read, one to predict)"
             f"{f' and begins with a whole {data.document}' if data.document else ''}: give a "
             "longer text, or set data.val or data.test to 0"

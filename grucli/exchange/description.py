@@ -26,7 +26,9 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     values = vocabulary.symbols.tolist()
     symbols = values if vocabulary.level == "byte" else list(map(chr, values))
     named = {"vocabulary": symbols, "counts": checkpoint.counts.tolist()}
-    return {**OURS, **named, "separator": checkpoint.model.separator, "meta": meta(checkpoint)}
+    told, files = meta(checkpoint), checkpoint.settings.data.files
+    told["settings"]["data"] |= {key: [Path(one).name for one in files[key]] for key in files}
+    return {**OURS, **named, "separator": checkpoint.model.separator, "meta": told}
 
 
 def as_texts(description: dict[str, Any]) -> dict[str, str]:

@@ -19,17 +19,17 @@ from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
 from grucli.config import Settings, flatten, without_former
-from grucli.data.corpus import TextId
+from grucli.data.corpus import Corpus, TextId
 from grucli.data.documents import end_of
 from grucli.data.vocabulary import Vocabulary
-from grucli.data.windows import Splits, split
+from grucli.data.windows import Splits, splits_of
 from grucli.errors import CheckpointError
 from grucli.files import open_file, replace_file
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import basic
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array
 from grucli.run.archive import Archive, read_back
 from grucli.run.records import KEPT_CELL, Count
 
@@ -131,10 +131,9 @@ class Checkpoint:
         """Number of windows in a batch; fewer than in the settings if the text is short."""
         return int(self.state.shape[1])
 
-    def splits(self, ids: Ids) -> Splits:
+    def splits(self, text: Corpus) -> Splits:
         """The parts of the run's corpus, or of another text that is read in the same way."""
-        end = self.vocabulary.id_of(end_of(self.settings.data))
-        return split(ids, self.settings.data, end)
+        return splits_of(text, self.settings.data)
 
     def language_model(self, path: Path | None = None, *, compiled: bool = False) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
@@ -199,20 +198,20 @@ MEMBERS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 def meta(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a file says besides its arrays."""
-    text = checkpoint.text_id
     return {
         "format": FORMAT,
         "grucli": __version__,
         "settings": checkpoint.settings.model_dump(mode="json"),
         "window": checkpoint.window,
-        "corpus": {
-            "sha256": text.sha256,
-            "chars": text.chars,
-            "skipped": text.skipped,
-            "unseen": list(checkpoint.unseen),
-        },
+        "corpus": _facts(checkpoint.text_id) | {"unseen": list(checkpoint.unseen)},
         "progress": asdict(checkpoint.progress),
     }
+
+
+def _facts(text: TextId) -> dict[str, Any]:
+    held_out = {name: _facts(one) for name, one in text.held_out.items()}
+    facts = {"sha256": text.sha256, "chars": text.chars, "skipped": text.skipped}
+    return facts | ({"held_out": held_out} if held_out else {})
 
 
 def write(path: Path, checkpoint: Checkpoint) -> None:
@@ -376,7 +375,8 @@ def _text_id(corpus: Mapping[str, Any]) -> TextId:
     values = [corpus.get("sha256"), corpus.get("chars"), corpus.get("skipped", 0)]
     if [*map(type, values)] != [str, int, int]:
         raise ValueError("meta does not identify the corpus")
-    return TextId(*values)
+    held_out = {name: _text_id(one) for name, one in corpus.get("held_out", {}).items()}
+    return TextId(values[0], values[1], values[2], held_out=held_out)
 
 
 def _progress(meta: Mapping[str, Any]) -> Progress:
@@ -391,6 +391,8 @@ def _in_range(weights: Array) -> bool:
 def _check(checkpoint: Checkpoint) -> None:
     """Refuse values that training cannot have written."""
     train, window, counts = checkpoint.settings.train, checkpoint.window, checkpoint.counts
+    if checkpoint.text_id.held_out.keys() != checkpoint.settings.data.files.keys():
+        raise ValueError("meta does not identify the held-out texts")
     if not all(type(id_) is int and 0 <= id_ < len(counts) for id_ in checkpoint.unseen):
         raise ValueError("corpus.unseen in meta has ids that no symbol has")
     if counts.min() < 0 or not 0 < sum(counts.tolist()) <= checkpoint.text_id.chars:

@@ -65,7 +65,7 @@ def conclude_run(
     run = Run(path)
     last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
-    splits = last.splits((run.text if text is None else text).ids)
+    splits = last.splits(run.text if text is None else text)
     examined: _Examined = (None, None, None)
     if settings.sample.length:
         examined = _examine_sample(best, settings.train.seed, splits, stop)

@@ -12,12 +12,21 @@ def is_run(path: Path) -> bool:
     return os.path.lexists(path / "run.json") or (path / "checkpoints").is_dir()
 
 
+def started(run: Path) -> tuple[str, int]:
+    """A key that sorts runs: the second in the name, then the time of the file written first."""
+    try:
+        written = os.stat(run / "overrides.yaml").st_mtime_ns
+    except OSError:
+        written = 0
+    return run.name[: len("YYYYmmdd-HHMMSS")], written
+
+
 def named_run(path: Path) -> Path:
     """The path; a word that is no path names a run in ``RUNS``: the end of its name."""
     word = str(path)
     if path.name != word or os.path.lexists(path) or not RUNS.is_dir():
         return path
-    names = sorted(run.name for run in RUNS.iterdir() if is_run(run))
+    names = [run.name for run in sorted(filter(is_run, RUNS.iterdir()), key=started)]
     ending = [name for name in names if f"-{name}".endswith(f"-{word}")]
     if word == LATEST and not ending:
         ending = names[-1:]

@@ -108,6 +108,7 @@ class TextInfo(_Facts):
     skipped: Count | None = None
     rare: Count | None = None
     sha256: Words | None = None  # of the bytes of all its files together
+    held_out: dict[Literal["val", "test"], "TextInfo"] = {}  # the texts that are no part of it
 
     @property
     def noun(self) -> str:

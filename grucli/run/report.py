@@ -17,7 +17,7 @@ from pydantic import InstanceOf
 from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, Values, flatten
-from grucli.data.corpus import Corpus
+from grucli.data.corpus import Corpus, all_of
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, policy
@@ -154,7 +154,7 @@ def _show_passage(run: Run, text: Corpus | None) -> Iterator[str]:
     """The beginning of the validation text, coloured by surprise, or why it is not."""
     try:
         lm = run.lm
-        ids = run.checkpoint.splits((run.text if text is None else text).ids).val
+        ids = run.checkpoint.splits(run.text if text is None else text).val
     except (CheckpointError, CorpusError) as error:
         yield _soft(f"No validation text is shown: {error}")
         return
@@ -174,7 +174,7 @@ def _show_origin(run: Run) -> Iterator[str]:
     info = run.info
     facts = {f"command {n}": command for n, command in enumerate(info.commands, 1)}
     facts |= {
-        "text, SHA-256": info.corpus.sha256 or "",
+        "text, SHA-256": ", ".join(one.sha256 or "" for one in all_of(info.corpus)),
         "seed": _formatted(info.seed),
         "processes": _formatted(info.workers),
         "ranks": str(info.ranks) if (info.ranks or 1) > 1 else "",

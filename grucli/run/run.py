@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from grucli.arguments import PathLike, checked
 from grucli.charts import Curve, svg, typical_top
-from grucli.config import Settings, Values, read_file, resolve
-from grucli.data.corpus import Corpus
-from grucli.data.corpus import read as read_corpus
+from grucli.config import HELD_OUT, Data, Settings, Values, read_file, resolve
+from grucli.data.corpus import Corpus, read_again
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.windows import Splits
 from grucli.errors import (
@@ -23,7 +22,6 @@ from grucli.errors import (
     CheckpointError,
     CorpusError,
     SettingsError,
-    UnknownCharacterError,
     UsageError,
 )
 from grucli.files import Lock, open_file, sha256
@@ -33,7 +31,7 @@ from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.names import is_run, named_run
+from grucli.run.names import is_run, named_run, started
 from grucli.run.records import KEPT_CELL, KEPT_TEXT, RunInfo, step_in
 from grucli.text_out import quote
 
@@ -42,7 +40,8 @@ Which = Literal["best", "last"]
 
 DAMAGED = "damaged run.json"  # the status of a run that cannot be read
 READS = 20  # attempts to read the best checkpoint while another process trains the run
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", *HELD_OUT)
+CHANGED = "has changed since training; name a text"
 
 
 class CheckpointFolder:
@@ -210,6 +209,8 @@ class Run:
         if not self._is_alone:
             yield from (file for file in self.path.rglob("*") if records.is_own(file.name))
         yield from map(Path, self.paths or [])
+        for one in self.info.corpus.held_out.values():
+            yield from map(Path, one.paths or [])
 
     # ---- the checkpoint and its model
 
@@ -308,23 +309,27 @@ class Run:
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
-        data, vocabulary = self.checkpoint.settings.data, self.checkpoint.vocabulary
-        text_id = self.checkpoint.text_id
-        with contextlib.suppress(UnknownCharacterError):
-            corpus = read_corpus(sources, data, vocabulary, text_id.unknown)
-            if corpus.text_id == text_id:
-                return corpus
-        raise CorpusError(f"{', '.join(sources)}: has changed since training; name a text")
+        vocabulary, text_id = self.checkpoint.vocabulary, self.checkpoint.text_id
+        return read_again(sources, self._data, vocabulary, text_id, CHANGED)
+
+    @property
+    def _data(self) -> Data:
+        """How the texts are read; held-out files may have moved since the checkpoint."""
+        data = self.checkpoint.settings.data
+        return data.model_copy(update=self.settings.data.files) if data.files else data
 
     @property
     def splits(self) -> Splits:
         """The parts of the text."""
-        return self.checkpoint.splits(self.text.ids)
+        return self.checkpoint.splits(self.text)
 
     def split(self, name: str) -> Ids:
         """The ids of a part of the text: "train", "val" or "test"; (N,)."""
         if name not in SPLITS:
             raise ArgumentError("split", f"must be train, val or test, not {name}")
+        if one := self.checkpoint.text_id.held_out.get(name):
+            data = self._data
+            return read_again(data.files[name], data, self.checkpoint.vocabulary, one, CHANGED).ids
         ids: Ids = getattr(self.splits, name)
         if len(ids) < 2:
             raise UsageError(f"the run did not hold out {name} text: data.{name} was 0")
@@ -430,7 +435,7 @@ def runs(directory: PathLike = "runs") -> list[Run]:
     if not root.is_dir():
         raise UsageError(f"{root}: there is no such directory; `grucli train CORPUS` makes runs")
     paths = [path for path in root.iterdir() if os.path.lexists(path / "run.json")]
-    return [Run(path) for path in sorted(paths, key=lambda path: path.name, reverse=True)]
+    return [Run(path) for path in sorted(paths, key=started, reverse=True)]
 
 
 # ---- curves of several runs

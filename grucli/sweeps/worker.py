@@ -7,8 +7,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from grucli.config import Data, Train, resolve
-from grucli.data.corpus import Corpus
-from grucli.data.corpus import read as read_corpus
+from grucli.data.corpus import Corpus, hashes, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import DivergedError, GrucliError, RunError, UsageError
 from grucli.files import Lock, temporary_for
@@ -52,8 +51,8 @@ class Worker:
             raise UsageError("name a text to train on: grucli sweep SWEEP.yaml FILE")
         self.space, self.sources, self.command = space, sources, command
         self._data: Data = resolve([(space.source, space.fixed)]).data
-        self._text: Corpus = read_corpus(sources, self._data)
-        self._sha256 = self._text.text_id.sha256
+        self._text: Corpus = read_texts(sources, self._data)
+        self._sha256 = hashes(self._text.text_id)
         self.study = Study.create(folder, storage, space, self._sha256)
 
     @closed_at_exit
@@ -132,8 +131,8 @@ class Worker:
         )
         data = request.settings().data
         if data != self._data:
-            self._text, self._data = read_corpus(self.sources, data), data
-            if self._text.text_id.sha256 != self._sha256:
+            self._text, self._data = read_texts(self.sources, data), data
+            if hashes(self._text.text_id) != self._sha256:
                 raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = prepare(request, text=self._text)
         plan, train = session.plan, session.plan.settings.train

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from grucli import compilation
 from grucli.config import Data, flatten, to_scalar
-from grucli.data.corpus import Corpus
+from grucli.data.corpus import Corpus, all_of
 from grucli.data.documents import LINE_END, end_of
 from grucli.data.hints import empty_share, looks_like_list, looks_sorted, repeated_share
 from grucli.evaluation import differ_in_kind
@@ -55,7 +55,16 @@ def _listed(names: Sequence[str]) -> str:
 def about_plan(plan: Plan) -> list[str]:
     """Settings that were adapted, and possible mistakes in the text."""
     corpus, windows, train = plan.corpus, plan.windows, plan.settings.train
-    notes, noun = about_files(corpus, plan.settings.data), plan.settings.data.noun
+    data, noun = plan.settings.data, plan.settings.data.noun
+    notes = [note for text in all_of(corpus) for note in about_files(text, data)]
+    if skipped := sum(text.text_id.skipped for text in all_of(corpus)):
+        notes.append(f"{skipped:,} {noun}s that the model does not know are left out")
+    if corpus.held_out and plan.unseen:
+        listed = corpus.vocabulary.listed(corpus.vocabulary.symbols[list(plan.unseen)])
+        notes.append(
+            f"the training text lacks {listed}, which the validation or the test text has, so the "
+            "model cannot learn when they come; --unknown skip leaves them out"
+        )
     if (train.batch, train.window) != (windows.B, windows.T):
         notes.append(
             f"the text is short, so each step reads {windows.B} x {windows.T} {noun}s instead "
@@ -69,9 +78,9 @@ def about_plan(plan: Plan) -> list[str]:
         notes.append(f"what lies between the products is not compiled: {reason}")
     if differ_in_kind(plan.counts, plan.splits.val):
         notes.append(
-            "the validation text, which comes last, is of another kind than the training text: "
-            f"its {noun}s have other frequencies. Its loss will say little about what was learned: "
-            "mix the parts of the text, or give a text of one kind"
+            f"the validation text{', which comes last,' * ('val' not in data.files)} is of another "
+            f"kind than the training text: its {noun}s have other frequencies. Its loss will say "
+            "little about what was learned: mix the parts of the text, or give a text of one kind"
         )
     return notes + _about_lines(plan)
 
@@ -116,11 +125,9 @@ def about_documents(plan: Plan) -> list[str]:
 
 def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) -> list[str]:
     """Differences between a text and that of the run at ``path``, whose weights it starts from."""
-    notes, noun, text = [], plan.settings.data.noun, plan.corpus
-    if skipped := text.text_id.skipped:
-        notes.append(f"{skipped:,} {noun}s that {path} does not know are left out")
+    notes, noun = [], plan.settings.data.noun
     if extended:
-        count = len(text.vocabulary) - len(old.vocabulary)
+        count = len(plan.corpus.vocabulary) - len(old.vocabulary)
         notes.append(f"{count:,} {noun}s are new to {path} and start from random weights")
     now, before = flatten(plan.settings), flatten(old.settings)
     return notes + [

@@ -58,6 +58,8 @@ def train_events(
         text: a string to train on instead of files. The run directory keeps it, as ``corpus.txt``.
         lines: its lines, from any iterable of strings; each is a document.
         texts: its documents, in the same way; ``settings`` may ask for documents of another kind.
+        val: the validation text: a fraction of the text, or files or directories of its own.
+        test: the test text, in the same way.
         minutes: the training budget as time, in minutes.
         epochs: the training budget as passes over the text.
         steps: the training budget as a number of updates.
@@ -68,7 +70,8 @@ def train_events(
         runs_dir: the directory for the new run directory; None means ``runs``.
         resume: a run to resume.
         init_from: a run or a checkpoint whose weights a new run starts from.
-        unknown: ``"error"``, or ``"skip"``: leave out characters that these weights do not know.
+        unknown: ``"error"``, or ``"skip"``: leave out characters that these weights do not know,
+            or that only files for validation and test have.
         extend_vocabulary: whether such characters are added to the vocabulary.
         mpi: whether all processes of mpiexec train this run; all but rank 0 end with it.
 

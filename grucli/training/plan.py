@@ -13,11 +13,11 @@ import numpy.typing as npt
 
 from grucli import __version__, compilation, evaluation, threads
 from grucli.config import Data, Settings, to_scalar
-from grucli.data.corpus import Corpus
+from grucli.data.corpus import Corpus, all_of
 from grucli.data.documents import end_of
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import as_read
-from grucli.data.windows import Splits, Windows, chunks, count_symbols, fit_windows, split
+from grucli.data.windows import Splits, Windows, chunks, count_symbols, fit_windows, splits_of
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.backend import NUMPY, Backend, fingerprint, select
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
@@ -95,7 +95,7 @@ class Plan:
         workspaces += size(evaluation.WINDOW, evaluation.STREAMS)
         logits = min(LOGITS_AT_ONCE, ROWS_AT_ONCE * len(self.corpus.vocabulary))
         numbers = buffers * self.parameters + workspaces + 2 * self.workers * logits
-        text = 0 if self.corpus.cached_ids else self.corpus.ids.nbytes
+        text = sum(int(one.ids.nbytes) for one in all_of(self.corpus) if not one.cached_ids)
         return PROCESS_BYTES * self.workers + text + 4 * numbers
 
 
@@ -105,7 +105,7 @@ def make_plan(
     """The plan of a run on this rank. ``old`` are the weights that it starts from or continues."""
     train, end = settings.train, corpus.vocabulary.id_of(end_of(settings.data))
     _check_documents(settings.data, corpus, end)
-    splits = split(corpus.ids, settings.data, end)
+    splits = splits_of(corpus, settings.data)
     counts = count_symbols(splits.train, len(corpus.vocabulary))
     rare = corpus.vocabulary.unknown_id
     if rare is not None and not np.delete(counts, rare).any():
@@ -216,30 +216,35 @@ def physical_memory() -> int | None:
 
 def describe(plan: Plan, *, kept: bool = False) -> dict[str, Any]:
     """The part of run.json that describes a plan; the run may have ``kept`` its text itself."""
-    corpus, text = plan.corpus, plan.corpus.text_id
-    paths = [
-        source if source == STANDARD_INPUT else str(Path(source).resolve())
-        for source in corpus.sources
-    ]
     return {
         "versions": versions(plan),
         "seed": plan.settings.train.seed,
         "workers": plan.workers,
         "ranks": plan.ranks.size,
-        "corpus": {
-            "paths": [KEPT_TEXT] if kept else paths,
-            "bytes": text.bytes,
-            "chars": text.chars,
-            "level": plan.settings.data.level,
-            "symbols": len(corpus.vocabulary),
-            "skipped": text.skipped,
-            "rare": corpus.rare,
-            "sha256": text.sha256,
-        },
+        "corpus": _describe_text(plan.corpus) | ({"paths": [KEPT_TEXT]} if kept else {}),
         "parameters": plan.parameters,
         "budget": str(plan.budget),
         "lr": plan.settings.optim.lr,
         "dropout": plan.settings.model.dropout,
+    }
+
+
+def _describe_text(corpus: Corpus) -> dict[str, Any]:
+    text, held_out = corpus.text_id, corpus.held_out.items()
+    paths = [
+        source if source == STANDARD_INPUT else str(Path(source).resolve())
+        for source in corpus.sources
+    ]
+    return {
+        "paths": paths,
+        "bytes": text.bytes,
+        "chars": text.chars,
+        "level": corpus.vocabulary.level,
+        "symbols": len(corpus.vocabulary),
+        "skipped": text.skipped,
+        "rare": corpus.rare,
+        "sha256": text.sha256,
+        **({"held_out": {name: _describe_text(one) for name, one in held_out}} if held_out else {}),
     }
 
 

@@ -13,8 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from grucli.config import INFLUENCES, Data, Optim, Settings, Values, changed_keys, flatten, resolve
-from grucli.data.corpus import Corpus
-from grucli.data.corpus import read as read_corpus
+from grucli.data.corpus import Corpus, hashes, read_again, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.defaults import WARM, suited, suited_rate
 from grucli.errors import (
@@ -70,8 +69,12 @@ def _check(request: Request, ranks: Ranks) -> None:
         raise UsageError("--name and --runs-dir are for a new run; leave them out with --resume")
     if resume and init_from:
         raise UsageError("--resume continues a run, --init-from starts a new one; keep one")
-    if not init_from and (request.extend_vocabulary or request.unknown != "error"):
-        raise UsageError("--unknown and --extend-vocabulary can only be used with --init-from")
+    skips = request.unknown != "error" and (resume or not request.settings().data.files)
+    if not init_from and (request.extend_vocabulary or skips):
+        raise UsageError(
+            "--unknown and --extend-vocabulary can only be used with --init-from, and --unknown "
+            "with files for --val or --test"
+        )
     if request.extend_vocabulary and request.unknown != "error":
         raise UsageError("--unknown skip and --extend-vocabulary are both given; keep one")
     if ranks.size > 1 and STANDARD_INPUT in request.sources:
@@ -90,7 +93,7 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
     """A session with random weights. Settings that the user has not given depend on the text."""
     layers = request.layers()
     data = resolve(layers).data
-    text = read_corpus(request.sources, data) if text is None else text
+    text = text or read_texts(request.sources, data, unknown=request.unknown)
     given = {key for _, values in layers for key in values}
     values = suited(len(text.ids), given)
     for_network = suited_rate(resolve([("suited to the text", values), *layers]), given)
@@ -132,12 +135,11 @@ def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
     """The corpus in the vocabulary of the old weights, extended if requested."""
     unknown, extend = request.unknown, request.extend_vocabulary
     try:
-        return read_corpus(request.sources, settings.data, old.vocabulary, unknown, extend=extend)
+        return read_texts(request.sources, settings.data, old.vocabulary, unknown, extend=extend)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(
-            f"{', '.join(request.sources)}: {error}; --init-from keeps the vocabulary of "
-            f"{request.init_from}: --unknown skip leaves these out of the text, "
-            "--extend-vocabulary learns them"
+            f"{error}; --init-from keeps the vocabulary of {request.init_from}: --unknown skip "
+            "leaves these out of the text, --extend-vocabulary learns them"
         ) from None
 
 
@@ -217,12 +219,13 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
         origin="config.yaml",
     )
     if (weights := _first_weights(run)) is None:
-        session = _new(again, ranks)
+        skipped = any(one.skipped for one in run.info.corpus.held_out.values())
+        session = _new(replace(again, unknown="skip" if skipped else "error"), ranks)
     else:
         path, extend = Path(weights.file), weights.extend_vocabulary
         again = replace(again, init_from=path, unknown=weights.unknown, extend_vocabulary=extend)
         session = _from_weights(again, ranks, path)
-    if run.info.corpus.sha256 != session.plan.corpus.text_id.sha256:
+    if hashes(run.info.corpus) != hashes(session.plan.corpus.text_id):
         raise CorpusError(
             f"{', '.join(again.sources)}: {CHANGED}; give the old text, or start a new run"
         )
@@ -278,29 +281,24 @@ def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
 
 def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
     """The text of a run, which must be the same as before."""
-    sources = _sources(run, given)
-    try:
-        text = read_corpus(sources, settings.data, old.vocabulary, old.text_id.unknown)
-        if text.text_id == old.text_id:
-            return text
-        problem = CHANGED if not given else f"is not the text of {run.path}"
-    except UnknownCharacterError as error:
-        problem = str(error)
-    raise CorpusError(
-        f"{', '.join(sources)}: {problem}; a resumed run keeps its text, which can be named again "
-        f"only if it has moved; --init-from {quote(str(run.path))} starts a new run on another "
-        "text from these weights"
+    moved = given or settings.data.files != old.settings.data.files
+    changed = (
+        f"{f'is not the text of {run.path}' if moved else CHANGED}; a resumed run keeps its text, "
+        "which can be named again only if it has moved; "
+        f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
     )
+    return read_again(_sources(run, given), settings.data, old.vocabulary, old.text_id, changed)
 
 
 def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:
     """Raise an error that names every changed setting that is fixed, and its origin."""
     before, after = flatten(old), flatten(new)
     origins = {key: origin for origin, values in layers for key in values}
+    moved = set(old.data.files) & set(new.data.files)  # where held-out files are may change
     problems = [
         f"{origins[key]}: {key}: {words} {before[key]!r}; it cannot become {after[key]!r}"
         for key in changed_keys(old, new)
-        if key in fixed
+        if key in fixed and key.removeprefix("data.") not in moved
     ]
     if problems:
         raise SettingsError("\n".join(problems))
@@ -323,8 +321,8 @@ def take_part(ranks: Ranks) -> None:
 def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
     """The plan of rank 0, which the other ranks, who have None, make from texts of their own."""
     ranks.meet()
-    description = plan and (plan.settings, replace(plan.corpus, ids=plan.corpus.ids[:0]))
-    settings, corpus = ranks.exchange(description)[0]
+    text = plan and replace(plan.corpus, ids=plan.corpus.ids[:0], held_out={})
+    settings, corpus = ranks.exchange(plan and (plan.settings, text))[0]
     problem = ""
     if plan is None:
         try:
@@ -342,16 +340,8 @@ def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
 
 def _same_text(settings: Settings, there: Corpus) -> Corpus:
     """Read the text of rank 0, ``there``, from this machine."""
-    sources = there.sources
+    changed = f"is another text than on rank 0, where the SHA-256 is {hashes(there.text_id)}"
     try:
-        here = read_corpus(sources, settings.data, there.vocabulary, there.text_id.unknown)
+        return read_again(there.sources, settings.data, there.vocabulary, there.text_id, changed)
     except GrucliError as error:
         raise CorpusError(f"{error}; every rank reads the text from its own machine") from None
-    own, other = here.text_id, there.text_id
-    if own.sha256 != other.sha256:
-        raise CorpusError(
-            f"{', '.join(sources)}: is another text than on rank 0: {own.bytes:,} bytes with "
-            f"SHA-256 {own.sha256[:12]}..., there {other.bytes:,} bytes with SHA-256 "
-            f"{other.sha256[:12]}..."
-        )
-    return here

@@ -1,5 +1,6 @@
 """What a person asks for: a new run, or that a run goes on."""
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,9 @@ from grucli.training.processes import check_not_imported_by_a_worker
 
 Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later layers have priority
 
-NUMBERS = ("seed", "steps", "epochs", "minutes")  # settings of `train` with an option of their own
+# options of `train` that are settings
+KEYS = {name: f"train.{name}" for name in ("seed", "steps", "epochs", "minutes")}
+KEYS |= {"val": "data.val", "test": "data.test"}
 
 SETTINGS, COMMAND_LINE = "settings", "command line"  # where options come from
 TWICE = {SETTINGS: "settings and by an argument", COMMAND_LINE: "--set and by a flag"}
@@ -31,6 +34,8 @@ class TrainOptions(TypedDict, total=False):
     text: Annotated[str, SkipValidation] | None  # the text to train on, instead of files
     lines: Annotated[Iterable[str], SkipValidation] | None  # its lines, each of which is a document
     texts: Annotated[Iterable[str], SkipValidation] | None  # its documents
+    val: float | PathLike | Sequence[PathLike] | None  # a fraction of the text, or files
+    test: float | PathLike | Sequence[PathLike] | None
     minutes: float | None  # the training budget as time, in minutes
     epochs: float | None  # the training budget as passes over the text
     steps: int | None  # the training budget as a number of updates
@@ -86,8 +91,8 @@ class Request:
             raise UsageError(f"{' and '.join(names)} are given; keep one")
         rest["given"] = given[0] if given else None
         values = dict(rest.pop("settings", None) or {})
-        for number in NUMBERS:
-            value, key = rest.pop(number, None), f"train.{number}"
+        for name, key in KEYS.items():
+            value = rest.pop(name, None)
             if value is None:
                 continue
             if key in values:
@@ -95,7 +100,7 @@ class Request:
             values[key] = value
         for path in ("config", "runs_dir", "resume", "init_from"):
             rest[path] = Path(rest[path]) if rest.get(path) is not None else None
-        values = {key: plain(value) for key, value in values.items()}
+        values = {key: _writable(value) for key, value in values.items()}
         return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
 
     @contextmanager
@@ -121,3 +126,10 @@ class Request:
     def settings(self) -> Settings:
         """Resolved settings, without those that depend on the text."""
         return resolve(self.layers())
+
+
+def _writable(value: Any) -> Any:
+    """A value as a settings file has it: without NumPy's numbers, tuples and paths."""
+    if isinstance(value, list | tuple):
+        return [_writable(one) for one in value]
+    return os.fspath(value) if isinstance(value, os.PathLike) else plain(value)

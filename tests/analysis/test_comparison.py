@@ -113,8 +113,7 @@ def test_a_comparison_reads_its_text_once(text: str, monkeypatch: pytest.MonkeyP
         read.append(arguments)
         return original(*arguments, **named)
 
-    for module in ("training.preparation", "run.run"):
-        monkeypatch.setattr(f"grucli.{module}.read_corpus", counted)
+    monkeypatch.setattr(corpus, "read", counted)
     comparison = plan_comparison(Request([text], values=SMALL), ["gru", "rnn"], seeds=2)
     found = [event.run for event in comparison.train() if isinstance(event, Finished)]
     paths = [Run(run.path) for run in found]

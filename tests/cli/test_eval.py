@@ -80,7 +80,7 @@ def test_the_first_character_of_a_lists_validation_text_is_predicted(grucli: Gru
     write("list.txt", LIST)
     run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=10")
     checkpoint = last_checkpoint(run)
-    val = checkpoint.splits(read(["list.txt"], checkpoint.settings.data).ids).val
+    val = checkpoint.splits(read(["list.txt"], checkpoint.settings.data)).val
     Path("val.txt").write_bytes(checkpoint.vocabulary.decode(val))
     of_split = json.loads(grucli("eval", run, "--split=val", "--json").out)["total"]
     of_file = json.loads(grucli("eval", run, "val.txt", "--json").out)["total"]

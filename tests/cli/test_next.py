@@ -67,3 +67,11 @@ def test_bytes_have_names(grucli: Grucli) -> None:
     assert {line.split()[0] for line in out.splitlines()[1:]} == {"a", "c3", "a9", "\u2420"}
     records = json.loads(grucli("next", byte, "--json").out)["next"]
     assert {record["byte"] for record in records} == {0x61, 0xC3, 0xA9, 0x20}
+
+
+def test_what_is_left_out_of_a_prompt_is_told(grucli: Grucli) -> None:
+    rare = trained_on(grucli, write("r.txt", "xy" + "ab " * 300), "--set=data.min_count=2")
+    for command in (["next"], ["sample", "--length=1"]):
+        notes = grucli(*command, rare, "--prompt", "a\ufffdq", "--unknown=skip").err
+        assert "prompt: 1 rare or new characters are read as one unknown character" in notes
+        assert "prompt: 1 characters that the model does not know are left out" in notes

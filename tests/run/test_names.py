@@ -1,11 +1,13 @@
 """Runs by short names."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from grucli.errors import CheckpointError
 from grucli.run.names import named_run
+from grucli.run.run import runs
 
 NAMES = ("20260101-000000-verse", "20260102-000000-verse-long", "20260103-000000-code")
 
@@ -59,3 +61,14 @@ def test_a_name_of_several_runs_is_refused_with_the_newest() -> None:
 def test_without_runs_a_word_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir("runs")
     assert named_run(Path("latest")) == Path("latest")
+
+
+def test_of_runs_of_one_second_the_one_that_was_begun_last_is_the_latest() -> None:
+    for number, name in enumerate(("b", "a")):
+        run = Path(f"runs/20260109-000000-{name}")
+        run.mkdir()
+        for file in ("run.json", "overrides.yaml"):
+            (run / file).write_text("{}")
+        os.utime(run / "overrides.yaml", ns=(number, number))
+    assert named_run(Path("latest")) == Path("runs/20260109-000000-a")
+    assert [run.path.name[-1] for run in runs()[:2]] == ["a", "b"]

@@ -12,6 +12,8 @@ OPTIONS = TrainOptions(
     text=None,
     lines=None,
     texts=None,
+    val=["v.txt", Path("w.txt")],
+    test=0.2,
     minutes=None,
     epochs=None,
     steps=7,
@@ -33,7 +35,13 @@ def test_every_option_of_train_is_in_the_request() -> None:
     assert Request.of(["a.txt"], OPTIONS) == Request(
         ["a.txt"],
         Path("s.yaml"),
-        {"model.hidden": 8, "train.steps": 7, "train.seed": 3},
+        {
+            "model.hidden": 8,
+            "train.steps": 7,
+            "train.seed": 3,
+            "data.val": ["v.txt", "w.txt"],
+            "data.test": 0.2,
+        },
         name="n",
         runs_dir=Path("r"),
         init_from=Path("w"),
