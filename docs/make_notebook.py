@@ -14,9 +14,11 @@ CELLS = [
     (
         "markdown",
         "# grucli in a notebook\n\n"
-        "This notebook trains two small models on the Python language reference, a text that every "
-        "Python installation holds. It then compares their curves, scores a sentence, looks at the "
-        "states of a model while it reads, and takes a gradient apart into its four routes.",
+        "This notebook is a lecture on the gradient of a GRU, in order: the gradients are right; "
+        "two small models learn the Python language reference, a text that every Python "
+        "installation holds; their samples, scores and states; the four routes of a gradient, and "
+        "the $4^k$ ways of k steps; how far back a gradient reaches in three cells. The equations "
+        "are in derivation.html beside this notebook, and exercises in exercises.md.",
     ),
     (
         "code",
@@ -29,6 +31,23 @@ CELLS = [
         'text = Path("python-reference.txt")\n'
         'text.write_text("".join(builtin.chunks("python-reference")), encoding="utf-8")\n'
         'f"{text.stat().st_size:,} bytes"',
+    ),
+    (
+        "markdown",
+        "## The gradients are right\n\n"
+        "Every entry of every array is compared with a central difference in float64. The check "
+        "fails when one of the four routes is left out.",
+    ),
+    (
+        "code",
+        "from grucli.analysis.gradient_checks import check_settings\n\n"
+        'right = check_settings({"model.layers": 1})\n'
+        "right.passed, len(right.rows)",
+    ),
+    (
+        "code",
+        'broken = check_settings({"model.layers": 1}, mistake="route-4-reset")\n'
+        "broken.passed, broken.wrong[:4]",
     ),
     (
         "markdown",
@@ -108,6 +127,33 @@ CELLS = [
         "    for name in shares.shares[1]\n"
         "]\n"
         'SVG(svg(curves, x="steps back", y="share of the gradient", log="x"))',
+    ),
+    (
+        "markdown",
+        "## $4^k$\n\n"
+        "Two steps back there are $4 \\cdot 4$ compositions of routes, and $4^k$ for k steps. They "
+        "are enumerated, not computed by a formula: an LSTM has 5 and then 24, an RNN always 1. "
+        "The sum of the 16 is the gradient that backpropagation through time gives.",
+    ),
+    ("code", "route_shares.counts()"),
+    (
+        "code",
+        "two = route_shares.measure(looked_at, steps_back=2, positions=32).enumeration\n"
+        "for one in two.contributions[:5]:\n"
+        '    print(f"{one.name:<22} {one.share:+.3f}")\n'
+        'print(len(two.contributions), "compositions; their sum agrees:", two.agrees)',
+    ),
+    (
+        "markdown",
+        "## How far back a gradient reaches\n\n"
+        "The norm of the gradient, divided by its norm at the position of the loss, in three cells "
+        "of the same width before training. The gates hold the gradient up.",
+    ),
+    (
+        "code",
+        "from grucli.analysis import gradient_flow\n\n"
+        'cells = subject.untrained(["rnn", "lstm", "gru"], text=str(text))\n'
+        "SVG(gradient_flow.chart(gradient_flow.measure(cells, distance=64, positions=32)))",
     ),
 ]
 

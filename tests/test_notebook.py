@@ -27,7 +27,7 @@ def test_the_stored_notebook_is_current_and_was_executed(made: dict[str, Any]) -
     assert sources == made["CELLS"], "run: python docs/make_notebook.py"
     outputs = [output for cell in cells() for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output["output_type"] == "error"]
-    assert sum("image/svg+xml" in output.get("data", {}) for output in outputs) == 3
+    assert sum("image/svg+xml" in output.get("data", {}) for output in outputs) == 4
 
 
 @pytest.mark.skipif(
@@ -43,3 +43,4 @@ def test_the_notebook_runs(made: dict[str, Any]) -> None:
         if output["output_type"] == "stream"
     ]
     assert any("sum of the routes against the backward pass" in text for text in printed)
+    assert any("16 compositions; their sum agrees: True" in text for text in printed)

@@ -30,7 +30,8 @@ def load_cell(path: str | os.PathLike[str]) -> str:
     try:
         source = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: the file of a cell cannot be read: {error}") from None
+        reason = getattr(error, "strerror", error)
+        raise UsageError(f"{path}: the file of a cell cannot be read: {reason}") from None
     return define(os.fspath(path), source)
 
 
