@@ -495,3 +495,18 @@ def test_ctrl_c_ends_the_line_of_a_sample_and_tells_its_seed(trained: Path) -> N
     assert process.returncode == 130
     assert out.endswith(b"\n")
     assert b"repeats this" in err
+
+
+def test_a_terminal_shows_lines_that_break_between_words(
+    grucli: Grucli, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("sample", trained, "--length", 300, "--seed", 1, "--temperature", 0.3)
+    plain = grucli(*asked).out
+    assert max(map(len, plain.splitlines())) > 40
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    shown = grucli(*asked).out
+    assert max(map(len, shown.splitlines())) <= 40
+    assert shown.split() == plain.split()
+    raw = grucli(*asked, "--raw").out
+    assert raw == plain
