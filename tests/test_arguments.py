@@ -73,10 +73,11 @@ def test_a_missing_or_unknown_argument_is_pythons_own_error() -> None:
 
 def test_the_signature_names_each_option_of_train() -> None:
     options = signature(library.train).parameters
-    assert [*options] == ["sources", *get_type_hints(TrainOptions)]
+    assert [*options] == ["sources", "on_event", "stop", *get_type_hints(TrainOptions)]
     assert (options["steps"].default, options["unknown"].default) == (None, "error")
     assert options["mpi"].default is False
-    assert options == signature(library.train_events).parameters
+    events = signature(library.train_events).parameters
+    assert {name: options[name] for name in events} == dict(events)
 
 
 def test_the_signature_names_each_option_of_a_sample() -> None:

@@ -255,7 +255,9 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     if damage == "missing":
         last.unlink()
     else:
-        middle = len(content) // 2  # in an array
+        with np.load(last) as members:
+            array = max((members[name].tobytes() for name in members.files), key=len)
+        middle = content.index(array) + len(array) // 2  # a field of a zip file may have no use
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         last.write_bytes(flipped if damage == "flipped" else content[:-2000])
     result = grucli("train", "--resume", run)
