@@ -158,9 +158,11 @@ class _Plain:
         ids, logits = np.empty(uniform.shape, np.int64), []
         walk = self.walk
         for step, of_streams in enumerate(uniform):
+            allowed = self.logits if walk is None else walk.mask(self.logits)
+            ids[step] = drawn = sampler.draw(allowed, of_streams)
+            if walk is not None:
+                ids[step] = walk.read(drawn)
             logits.append(self.logits)
-            drawn = sampler.draw(walk.mask(self.logits) if walk else self.logits, of_streams)
-            ids[step] = walk.read(drawn) if walk else drawn
             self.logits = self.stepper.step(drawn)
         log_probs = np.take_along_axis(log_softmax(np.array(logits)), ids[..., None], axis=2)
         return ids, log_probs[..., 0].astype(np.float64)
