@@ -65,7 +65,7 @@ def test_a_mistyped_command_is_suggested(grucli: Grucli) -> None:
 
 def test_errors_of_the_parser_have_the_style_of_all_errors(grucli: Grucli) -> None:
     assert grucli("train", "--stepz").err == (
-        "error: no such option: --stepz (Possible options: --seed, --set, --steps); "
+        "error: no such option: --stepz (Possible options: --set, --steps, --test); "
         "`grucli train --help` shows what it takes\n"
     )
     assert grucli("sample").err.startswith("error: missing argument")
