@@ -598,7 +598,7 @@ def test_one_of_a_thing_is_not_many(opened: Any) -> None:
     page.tab.click("#tab-gradient")
     page.until("document.querySelectorAll('#gradient-table tbody tr').length === 1")
     page.tab.click("#gradient > .fold summary")
-    assert "Over 1 step, " in page.text("#gradient-detail")
+    assert "Over 1 step they " in page.text("#gradient-detail")
     zero = page.tab.evaluate("[hundredths(-1e-9), percent(-1e-9), percent(-0.5)]")
     assert zero == ["0.0", "0.0 %", "-50.0 %"]
 
