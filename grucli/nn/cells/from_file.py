@@ -13,7 +13,6 @@ from grucli.nn.cells.base import Cell
 
 NEEDED = ("GATES", "BIAS", "ROUTES")  # what no cell has without defining it
 
-
 FILES: dict[str, tuple[str, bytes]] = {}
 """Path and source of the file of each cell that is not the package's, by the name of the cell."""
 
