@@ -1,45 +1,142 @@
-"""Defaults that depend on the length of the text.
+"""Defaults that depend on the length of the text and on the budget.
 
-A model that is too small for an encyclopedia is large enough to memorize a diary. Values that the
-user has set, in a file or on the command line, are never changed.
+A network that is too small for an encyclopedia is large enough to memorize a diary, and one that
+suits a minute is too small for an hour. Values that the user has set, in a file or on the command
+line, are never changed; the others adapt to them. The tables are measured (``docs/benchmarks.md``).
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from grucli.config import BUDGET_KEYS, Model, Optim, Settings, Train, Values, flatten
 
-SHORT: Values = {"train.patience": 10}  # a run that only memorizes such a text ends by itself
-# a run of many thousand steps takes a lower learning rate than its network could, to be safe
-LONG: Values = {"model.hidden": 512, "model.dropout": 0.0, "optim.lr": 0.012, "train.epochs": 1.0}
-
-# Maximum characters of the text, and values that replace the defaults. A million characters of
-# validation text are enough; with more, evaluations would take time from training.
-SIZES: tuple[tuple[float, Values], ...] = (
-    (100e3, {"model.dropout": 0.5, "model.weight_dropout": 0.4, "train.epochs": 30.0} | SHORT),
-    (400e3, {"model.dropout": 0.4, "model.weight_dropout": 0.2, "train.epochs": 24.0} | SHORT),
-    (3e6, {"model.weight_dropout": 0.1}),
-    (30e6, {"model.hidden": 384, "model.dropout": 0.0, "train.epochs": 2.0}),
-    (300e6, LONG | {"data.val": 0.01}),
-    (float("inf"), LONG | {"data.val": 0.001}),
+# Maximum characters of the text, maximum units, and values that replace the defaults: a run that
+# only memorizes a short text ends by itself, and a million characters to validate are enough.
+LENGTHS: tuple[tuple[float, int, Values], ...] = (
+    (100e3, 256, {"train.patience": 10}),
+    (400e3, 384, {"train.patience": 10}),
+    (30e6, 1024, {}),
+    (300e6, 1024, {"data.val": 0.01}),
+    (math.inf, 1024, {"data.val": 0.001}),
 )
+READ, MILLION, MOST_EPOCHS = 8e6, 1e6, 100.0  # characters to read for a text of a million
 
 WIDTH = 256  # units up to which a single layer takes the default learning rate
+
+# Units, and how many characters WIDTH units must be able to read in the time of training.
+WIDTHS = (
+    (64, 0.0),
+    (128, 0.4e6),
+    (192, 2e6),
+    (WIDTH, 4.5e6),
+    (384, 18e6),
+    (512, 74e6),
+    (768, 300e6),
+    (1024, 1200e6),
+)
+WIDEST = 512  # units of a network whose time of training is not known
+
+# Minimum strain, dropout, weight dropout. The strain is the number of weights times the number of
+# characters to read, divided by the square of the length of the text: how many weights there are
+# for a character of the text, times how often it is read.
+RATES = (
+    (0.0, 0.0, 0.0),
+    (1.2, 0.1, 0.0),
+    (3.0, 0.2, 0.1),
+    (10.0, 0.3, 0.15),
+    (20.0, 0.4, 0.2),
+    (50.0, 0.5, 0.3),
+    (120.0, 0.5, 0.4),
+)
+EXPONENT = 0.875  # the time of a character grows with this power of the number of weights
+
+
 TRAIN = Train()  # the default batch and budget
 BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
-LONG_MINUTES, LONG_STEPS = 60.0, 30_000  # budgets up to which it does not depend on them
+LONG_MINUTES, LONG_STEPS = 30.0, 30_000  # budgets up to which it does not depend on them
 WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
 
-def suited(chars: int, user_keys: Collection[str]) -> Values:
-    """Values for a text of ``chars`` characters, except for the keys that the user has given."""
-    values = next(values for limit, values in SIZES if chars <= limit)
-    fixed = set(user_keys)
-    if "model.hidden" in fixed:
-        fixed.add("optim.lr")
-    if fixed.intersection(BUDGET_KEYS):
-        fixed.add("train.epochs")
-    return {key: value for key, value in values.items() if key not in fixed}
+class Text(NamedTuple):
+    """What the choice of a network needs to know of a text."""
+
+    chars: int  # of the whole text, or of the text to train on, if there are others to validate
+    symbols: int  # different ones, V
+
+
+Resolve = Callable[[Values], Settings]  # the settings of the user, and values where there are none
+
+
+def suited(
+    resolve: Resolve, text: Text, given: Collection[str], speed: Callable[[], float]
+) -> Values:
+    """Values for a text and a budget, except for the keys that the user has given.
+
+    ``speed()`` measures how many characters ``WIDTH`` units read in a second.
+    """
+    if set(BUDGET_KEYS).intersection(given):
+        given = {*given, "train.epochs"}
+    widest, by_length = next(row[1:] for row in LENGTHS if text.chars <= row[0])
+    values = by_length | {"train.epochs": _epochs(text.chars)}
+    values = {key: value for key, value in values.items() if key not in given}
+    values |= _network(resolve(values), text, widest, given, speed)
+    return values | suited_rate(resolve(values), given)
+
+
+def _epochs(chars: int) -> float:
+    """The default budget: a longer text is read less often, but more of it."""
+    read = READ * math.sqrt(max(1.0, chars / MILLION))
+    return float(f"{min(max(1.0, read / max(1, chars)), MOST_EPOCHS):.2g}")
+
+
+def _network(
+    settings: Settings,
+    text: Text,
+    widest: int,
+    given: Collection[str],
+    speed: Callable[[], float],
+) -> Values:
+    keys = ("model.hidden", "model.dropout", "model.weight_dropout")
+    if all(key in given for key in keys):
+        return {}
+    train, model = settings.train, settings.model
+    shares = [one for one in (settings.data.val, settings.data.test) if isinstance(one, float)]
+    own = max(1.0, text.chars * (1 - sum(shares)))  # characters to train on
+    known = _known(train, own)
+    # in coarse steps, so that a slower second does not choose otherwise
+    time = known or 2.0 ** round(math.log2(60 * (train.minutes or 0) * speed()))
+
+    def slowness(units: int) -> float:
+        return _slowness(model, units, text.symbols)
+
+    units = model.hidden
+    if "model.hidden" not in given:
+        widths = [row for row in WIDTHS if row[0] <= (min(widest, WIDEST) if known else widest)]
+        units = max(H for H, least in widths if time * (slowness(H) if known else 1) >= least)
+    read = time / (1 if known else slowness(units))  # characters, with that many units
+    strain = _weights(model, units, text.symbols) * read / own**2
+    chosen = dict(
+        zip(keys, (units, *max(row for row in RATES if strain >= row[0])[1:]), strict=True)
+    )
+    return {key: value for key, value in chosen.items() if key not in given}
+
+
+def _known(train: Train, chars: float) -> float | None:
+    """The characters to read, of a text of ``chars``; None if the budget is a time."""
+    if train.steps is not None:
+        return train.steps * min(train.batch * train.window, chars / 10)  # as ``fit_windows``
+    return None if train.epochs is None else train.epochs * chars
+
+
+def _weights(model: Model, units: int, symbols: int) -> float:
+    """Weights that are multiplied for each character: all but those that its id selects."""
+    return 3.0 * units**2 * (2 * model.layers - 1) + units * symbols
+
+
+def _slowness(model: Model, units: int, symbols: int) -> float:
+    """How many times as long as with one layer of ``WIDTH`` units a character takes."""
+    return math.pow(_weights(model, units, symbols) / _weights(Model(), WIDTH, symbols), EXPONENT)
 
 
 def suited_rate(settings: Settings, user_keys: Collection[str], share: float = 1.0) -> Values:

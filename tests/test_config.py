@@ -13,6 +13,7 @@ from grucli import config
 from grucli.config import (
     Sample,
     Settings,
+    Values,
     changed_keys,
     flatten,
     parse_override,
@@ -21,7 +22,7 @@ from grucli.config import (
     shipped,
     to_yaml,
 )
-from grucli.defaults import suited
+from grucli.defaults import Text, suited
 from grucli.errors import SettingsError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -64,10 +65,20 @@ def test_shipped_settings_are_valid_and_complete(path: Path) -> None:
     ]
 
 
-def test_small_is_the_default_for_a_million_characters() -> None:
-    small = next(path for path in CONFIGS if path.stem == "small")
-    default = resolve([("suited", suited(1_000_000, []))])
-    assert resolve([("small", read_file(small))]) == default
+@pytest.mark.parametrize(
+    ("name", "budget"),
+    [("small", {}), ("medium", {"train.minutes": 15.0}), ("large", {"train.minutes": 60.0})],
+)
+def test_shipped_settings_are_the_defaults_for_a_megabyte(name: str, budget: Values) -> None:
+    """On two cores of the processor of docs/benchmarks.md."""
+
+    def settings(values: Values) -> Settings:
+        return resolve([("suited", values), ("given", budget)])
+
+    text = Text(1_115_394, 65)
+    default = settings(suited(settings, text, budget, lambda: 144_000.0))
+    path = next(path for path in CONFIGS if path.stem == name)
+    assert resolve([(name, read_file(path))]) == default
 
 
 def test_later_layers_win_and_a_budget_replaces_another() -> None:

@@ -1,25 +1,112 @@
+from collections.abc import Callable
+
 import pytest
 
-from grucli.config import Model, Settings, Train, resolve
-from grucli.defaults import SIZES, learning_rate, suited, warmup
+from grucli.config import Settings, Values, resolve
+from grucli.defaults import (
+    LENGTHS,
+    RATES,
+    WIDTHS,
+    Model,
+    Text,
+    Train,
+    learning_rate,
+    suited,
+    warmup,
+)
+
+SPEED = 144_000.0  # characters of 256 units a second, on two cores
 
 
-def test_a_middling_text_takes_the_defaults_and_weight_dropout() -> None:
-    assert suited(1_000_000, []) == {"model.weight_dropout": 0.1}
+def measured() -> float:
+    return SPEED
+
+
+def not_measured() -> float:
+    raise AssertionError("the budget is known without a measurement")
+
+
+def chosen(
+    chars: int, speed: Callable[[], float] = measured, symbols: int = 65, **given: object
+) -> Values:
+    values = {key.replace("__", "."): value for key, value in given.items()}
+
+    def settings(others: Values) -> Settings:
+        return resolve([("suited", others), ("given", values)])
+
+    return suited(settings, Text(chars, symbols), values, speed)
+
+
+def test_a_million_characters_take_the_default_network() -> None:
+    values = chosen(1_000_000, not_measured)
+    assert values["model.hidden"] == Settings().model.hidden
+    assert "optim.lr" not in values
 
 
 @pytest.mark.parametrize("chars", [1, 50_000, 10_000_000, 10**9])
-def test_values_are_settings_and_give_way_to_those_given(chars: int) -> None:
-    values = suited(chars, [])
-    assert values
+@pytest.mark.parametrize("budget", [{}, {"train__steps": 500}, {"train__minutes": 3.0}])
+def test_values_are_settings_and_give_way_to_those_given(
+    chars: int, budget: dict[str, object]
+) -> None:
+    values = chosen(chars, **budget)
     assert resolve([("", values)]) != Settings()
-    for key in values:
-        assert key not in suited(chars, [key])
+    for key, value in values.items():
+        again = chosen(chars, **budget, **{key.replace(".", "__"): value})
+        assert again == {other: one for other, one in values.items() if other != key}
 
 
 def test_a_budget_replaces_any_other() -> None:
     for budget in ("steps", "epochs", "minutes"):
-        assert "train.epochs" not in suited(10**7, [f"train.{budget}"])
+        assert "train.epochs" not in chosen(10**7, **{f"train__{budget}": 5})
+
+
+def test_only_a_time_needs_a_measurement_and_only_for_what_is_not_given() -> None:
+    for budget in ({}, {"train__steps": 9}, {"train__epochs": 2.0}):
+        chosen(10**6, not_measured, **budget)
+    given = {"model__hidden": 9, "model__dropout": 0.5, "model__weight_dropout": 0.0}
+    chosen(10**6, not_measured, train__minutes=1.0, **given)
+
+
+def test_more_time_and_a_faster_machine_give_more_units() -> None:
+    units = [chosen(10**7, train__minutes=m)["model.hidden"] for m in (0.01, 1.0, 3.0, 15.0, 60.0)]
+    assert units == sorted(set(units))
+    hour_in_a_minute = chosen(10**7, lambda: 60 * SPEED, train__minutes=1.0)
+    assert hour_in_a_minute["model.hidden"] == units[-1]
+
+
+def test_a_slightly_slower_minute_chooses_the_same() -> None:
+    for minutes in (1.0, 15.0, 60.0):
+        values = [chosen(10**6, lambda f=f: f * SPEED, train__minutes=minutes) for f in (0.9, 1.1)]
+        assert values[0] == values[1]
+
+
+def test_steps_and_the_time_that_they_take_give_about_the_same_network() -> None:
+    minutes = chosen(10**7, train__minutes=15.0)
+    steps = chosen(10**7, train__steps=round(15 * 60 * SPEED / 3.3 / 8192))
+    assert steps == minutes
+
+
+def test_more_symbols_take_more_time_and_so_fewer_units_of_a_known_budget() -> None:
+    few, many = (chosen(10**6, symbols=symbols, train__steps=2000) for symbols in (65, 6000))
+    assert many["model.hidden"] >= few["model.hidden"]
+
+
+def test_shorter_texts_and_longer_budgets_get_more_dropout() -> None:
+    def rates(chars: int, minutes: float) -> tuple[float, float]:
+        values = chosen(chars, train__minutes=minutes)
+        return values["model.dropout"], values["model.weight_dropout"]
+
+    for chars in (50_000, 10**6):
+        of_budgets = [rates(chars, minutes) for minutes in (0.2, 1, 5, 60)]
+        assert of_budgets == sorted(of_budgets)
+    of_lengths = [rates(chars, 5.0) for chars in (10**8, 10**6, 50_000)]
+    assert of_lengths == sorted(set(of_lengths))
+    assert of_lengths[0] == (0.0, 0.0)
+
+
+def test_the_tables_rise() -> None:
+    for table in (WIDTHS, RATES, [row[0] for row in LENGTHS]):
+        assert list(table) == sorted(table)
 
 
 def test_wider_and_deeper_networks_get_lower_learning_rates() -> None:
@@ -42,19 +129,6 @@ def test_larger_batches_get_higher_rates_and_a_shorter_warmup() -> None:
 
 def test_long_budgets_get_lower_rates() -> None:
     minutes = [learning_rate(Model(), Train(minutes=m, epochs=None)) for m in (1, 60, 240, 480)]
-    assert minutes == [0.04, 0.04, 0.02, 0.014]
+    assert minutes == [0.04, 0.028, 0.014, 0.01]
     steps = [learning_rate(Model(), Train(steps=s, epochs=None)) for s in (1, 30_000, 10**7)]
     assert steps == [0.04, 0.04, 0.01]
-
-
-def test_longer_texts_get_more_units_and_less_dropout() -> None:
-    settings = [resolve([("", values)]) for _, values in SIZES]
-    units = [s.model.hidden for s in settings]
-    dropout = [s.model.dropout for s in settings]
-    assert units == sorted(units)
-    assert dropout == sorted(dropout, reverse=True)
-
-
-def test_a_learning_rate_goes_with_the_units_beside_it() -> None:
-    assert suited(10**8, [])["optim.lr"] < learning_rate(Model(hidden=512))
-    assert "optim.lr" not in suited(10**8, ["model.hidden"])

@@ -144,8 +144,8 @@ def show_plan(session: Session, quiet: bool) -> None:
     _say_corpus(plan)
     if session.suited:
         values = [f"{key.partition('.')[2]} {value:g}" for key, value in session.suited.items()]
-        text = f"{', '.join(values)}: defaults for this text and network; --set changes them"
-        render.fact("chosen", text)
+        suited_to = f"for {len(corpus.ids):,} {noun}s and {plan.budget}"
+        render.fact("chosen", f"{suited_to}: {', '.join(values)}; --set changes them")
     render.fact("model", f"{_model(plan.settings.model)}, {plan.parameters:,} parameters")
     render.fact(
         "guess",

@@ -132,7 +132,7 @@ def make_plan(
         workers=choose_workers(train.workers, len(ranks.share(windows.B)), ranks.local),
         budget=budget,
         eval_every=schedules.evaluation_interval(train, budget, step_chars, val_chars),
-        products=_products(settings),
+        products=products(settings),
         ranks=ranks,
         unseen=unseen,
     )
@@ -156,7 +156,8 @@ def _check_memory(plan: Plan) -> None:
     )
 
 
-def _products(settings: Settings) -> Backend:
+def products(settings: Settings) -> Backend:
+    """How matrix products are computed; SettingsError if they cannot be as the settings say."""
     train = settings.train
     try:
         backend = select(train.products, train.precision)

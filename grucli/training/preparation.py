@@ -12,10 +12,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from grucli.config import INFLUENCES, Data, Optim, Settings, Values, changed_keys, flatten, resolve
+from grucli.config import INFLUENCES, Data, Settings, Values, changed_keys, flatten, resolve
 from grucli.data.corpus import Corpus, hashes, read_again, read_texts
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.defaults import WARM, suited, suited_rate
+from grucli.defaults import WARM, Text, suited, suited_rate
 from grucli.errors import (
     CheckpointError,
     CorpusError,
@@ -32,7 +32,7 @@ from grucli.run.records import ADAPTED, IMPORTED, InitFrom
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
-from grucli.training import advice
+from grucli.training import advice, rehearsal
 from grucli.training.plan import Plan, make_plan, resume, start
 from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ended, Ranks
@@ -94,13 +94,17 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
     layers = request.layers()
     data = resolve(layers).data
     text = text or read_texts(request.sources, data, unknown=request.unknown)
+    symbols = len(text.vocabulary)
+
+    def settings(values: Values) -> Settings:
+        return resolve([("suited to the text", values), *layers])
+
+    def speed() -> float:
+        return rehearsal.speed(settings({}), symbols, ranks)
+
     given = {key for _, values in layers for key in values}
-    values = suited(len(text.ids), given)
-    for_network = suited_rate(resolve([("suited to the text", values), *layers]), given)
-    if "optim.lr" in values:
-        values["optim.lr"] = min(values["optim.lr"], for_network.get("optim.lr", Optim().lr))
-    values = for_network | values
-    plan = make_plan(resolve([("suited to the text", values), *layers]), text, ranks)
+    values = suited(settings, Text(len(text.ids), symbols), given, speed)
+    plan = make_plan(settings(values), text, ranks)
     notes = [] if request.resume else advice.about_documents(plan)
     return Session(request, plan, partial(start, plan), suited=values, notes=notes)
 

@@ -1,0 +1,101 @@
+"""Defaults for a text and a budget: the measurements behind them, and what they gain.
+
+``python -m benchmarks.defaults grid TEXT UNITS,DROPOUT,WEIGHT_DROPOUT,STEPS...`` trains networks on
+a text for some steps. ``python -m benchmarks.defaults before TEXT... --minutes 1`` trains with the
+defaults, and with those that depended on the length of the text alone, in turn.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import grucli
+from benchmarks.page import table, write
+from grucli.run.run import Run
+
+Values = dict[str, Any]
+
+# the defaults before they knew the budget: maximum characters, units, dropout, weight dropout, lr
+BEFORE = (
+    (100e3, 256, 0.5, 0.4, 0.04),
+    (400e3, 256, 0.4, 0.2, 0.04),
+    (3e6, 256, 0.3, 0.1, 0.04),
+    (30e6, 384, 0.0, 0.0, 0.027),
+    (float("inf"), 512, 0.0, 0.0, 0.012),
+)
+
+
+def best(text: Path, settings: Values, **options: Any) -> tuple[float, str]:
+    """The lowest validation loss of a run, and its network: units, dropout, weight dropout."""
+    with tempfile.TemporaryDirectory() as runs:
+        finished = grucli.train(
+            text, settings={"sample.length": 0} | settings, runs_dir=runs, **options
+        )
+        run = Run(finished.path)
+        model, loss = run.settings.model, run.info.best.loss
+    network = f"{model.layers} x {model.hidden}, {model.dropout:g}, {model.weight_dropout:g}"
+    return float("nan") if loss is None else loss, network
+
+
+def grid(text: Path, cases: Sequence[str]) -> str:
+    """A table of losses for networks and steps."""
+    rows = []
+    for case in cases:
+        units, dropout, weight_dropout, steps = case.split(",")
+        settings = {
+            "model.hidden": int(units),
+            "model.dropout": float(dropout),
+            "model.weight_dropout": float(weight_dropout),
+            "train.eval_every": max(1, int(steps) // 5),
+        }
+        loss, _ = best(text, settings, steps=int(steps))
+        rows.append([text.name, units, dropout, weight_dropout, steps, f"{loss:.4f}"])
+        print(*rows[-1], flush=True)
+    header = ["text", "units", "dropout", "weight dropout", "steps", "validation loss, nats"]
+    return table(header, rows)
+
+
+def compared(text: Path, minutes: float) -> list[str]:
+    """A row: the losses with the defaults of before and of now."""
+    chars = len(text.read_text(encoding="utf-8"))
+    units, dropout, weight_dropout, lr = next(row[1:] for row in BEFORE if chars <= row[0])
+    old = {
+        "model.hidden": units,
+        "model.dropout": dropout,
+        "model.weight_dropout": weight_dropout,
+        "optim.lr": lr,
+        "train.patience": 10 if chars <= 400e3 else 0,
+    }
+    before, _ = best(text, old, minutes=minutes)
+    now, network = best(text, {}, minutes=minutes)
+    row = [text.name, f"{chars:,}", f"{minutes:g}", f"{before:.4f}", f"{now:.4f}"]
+    return [*row, f"{now - before:+.4f}", network]
+
+
+def main() -> None:
+    """Train, print and write a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    one = kinds.add_parser("grid")
+    one.add_argument("text", type=Path)
+    one.add_argument("cases", nargs="+")
+    two = kinds.add_parser("before")
+    two.add_argument("texts", type=Path, nargs="+")
+    two.add_argument("--minutes", type=float, nargs="+", default=[1.0])
+    arguments = parser.parse_args()
+    if arguments.kind == "grid":
+        print(grid(arguments.text, arguments.cases))
+        return
+    rows = []
+    for minutes in arguments.minutes:
+        for text in arguments.texts:
+            rows.append(compared(text, minutes))
+            print(*rows[-1], flush=True)
+    header = ["text", "characters", "minutes", "before", "now", "difference", "network, dropouts"]
+    write("defaults-before", table(header, rows))
+
+
+if __name__ == "__main__":
+    main()
