@@ -203,6 +203,8 @@ class Optim(_Section):
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
     eps: float = Field(default=1e-8, gt=0)
     """Adam's epsilon, which prevents a division by zero."""
+    muon: bool = _setting(False, "later")
+    """Update recurrent weights by Muon, not Adam: faster in steps, which take somewhat longer."""
     clip: float = Field(default=1.0, gt=0)
     """Maximum global norm of the gradient; a larger gradient is scaled down to it."""
     schedule: Literal["cosine", "constant"] = _setting("cosine", "later")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +10,10 @@ import numpy as np
 from grucli.config import Settings
 from grucli.evaluation import Stopped, evaluate
 from grucli.nn.dropout import Dropout
-from grucli.nn.optim import clip_, decay_
+from grucli.nn.optim import Moments, clip_, decay_, muon_, recurrent_parts
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
+from grucli.threads import blas_limited_to
 from grucli.training.plan import DROPOUT, Plan
 from grucli.training.processes import Shards
 from grucli.training.schedules import learning_rate
@@ -43,6 +45,8 @@ class TrainStep:
         self.plan, self.checkpoint, self.ranks = plan, checkpoint, plan.ranks
         streams = plan.ranks.share(plan.windows.B)
         self.own = slice(streams.start, streams.stop)
+        # ranks must round alike; the other processes of a rank wait during an update
+        self.threads = plan.workers if plan.ranks.size == 1 else 1
         self.shards = Shards(
             checkpoint.model,
             plan.windows.T,
@@ -90,19 +94,33 @@ class TrainStep:
         progress.step += 1
         if optim.weight_decay:
             decay_(params, lr * optim.weight_decay)
-        self.plan.products.kernels.adam_(
-            params.flat,
-            gradient.clipped,
-            checkpoint.moments,
-            step=progress.updates,
-            lr=lr,
-            betas=optim.betas,
-            eps=optim.eps,
-        )
+        self._optimize(gradient.clipped, lr)
         progress.consecutive_nonfinite = 0
         progress.loss_sum += gradient.loss
         progress.chars += gradient.chars
         progress.lr, progress.grad_norm = lr, gradient.norm
+
+    def _optimize(self, gradient: Array, lr: float) -> None:
+        """Update the weights by Adam, and the recurrent ones by Muon, if it is asked for."""
+        optim, checkpoint = self.plan.settings.optim, self.checkpoint
+        params, moments, step = checkpoint.model.params, checkpoint.moments, checkpoint.progress
+        adam_ = partial(
+            self.plan.products.kernels.adam_,
+            step=step.updates,
+            lr=lr,
+            betas=optim.betas,
+            eps=optim.eps,
+        )
+        if not optim.muon:
+            adam_(params.flat, gradient, moments)
+            return
+        for shape, part in recurrent_parts(params):
+            W, g, m = params.flat[part], gradient[part], moments.m[part]
+            if shape:
+                with blas_limited_to(self.threads):
+                    muon_(W.reshape(shape), g.reshape(shape), m.reshape(shape), lr)
+            else:
+                adam_(W, g, Moments(m, moments.v[part]))
 
     def synchronize(self) -> None:
         """Give all ranks the state of the run that rank 0 has."""
