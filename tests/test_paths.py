@@ -55,7 +55,8 @@ def test_the_commands_of_the_list(grucli: Grucli) -> None:
     Path("ideas.txt").write_text("lightletter.com\nqqq.io\n", encoding="utf-8")
     shown = [*run_commands("list.md", grucli, briefly).values()]
     assert len(shown) == 6
-    _, new, fitting, begun, odd, ideas = shown
+    trained, new, fitting, begun, odd, ideas = shown
+    assert f"grucli sample {trained.out.strip()} --count 20\n" in trained.err
     for result in (new, fitting, begun):
         made = result.out.splitlines()
         assert len({*made}) == len(made) == 20
