@@ -65,6 +65,10 @@ class Text(NamedTuple):
     symbols: int  # different ones, V
 
 
+# settings that are chosen for a text and a budget
+SUITED = ("model.hidden", "model.dropout", "model.weight_dropout", "optim.muon", "optim.lr")
+TYPICAL = 2.0**17  # characters a second of ``WIDTH`` units, for runs on several machines
+
 Resolve = Callable[[Values], Settings]  # the settings of the user, and values where there are none
 
 

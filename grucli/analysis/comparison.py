@@ -13,6 +13,7 @@ from pydantic import InstanceOf
 from grucli.arguments import Several, checked
 from grucli.config import INFLUENCES, Values, flatten
 from grucli.data.corpus import Corpus
+from grucli.defaults import SUITED
 from grucli.errors import CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
@@ -170,21 +171,22 @@ def plan_comparison(
 ) -> Comparison:
     """Plan ``seeds`` runs of each cell, and check the settings and the text of all of them.
 
-    The request is what the runs have in common. All have one learning rate, and equal numbers of
-    units, or with ``equal_parameters`` about equal numbers of parameters.
+    The request is what the runs have in common. All have one learning rate and dropout, and equal
+    numbers of units, or with ``equal_parameters`` about equal numbers of parameters.
 
     Raises:
         UsageError: the settings or the text cannot be used.
     """
     plan = prepare(request).plan
     V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
-    lr = plan.settings.optim.lr
+    resolved = flatten(plan.settings)
+    common = {key: resolved[key] for key in SUITED}
     if not len(plan.splits.val):
         raise UsageError("data.val is 0; a comparison needs validation text")
     requests = []
     for seed in range(seeds):
         for cell in cells:
-            change: Values = {"model.cell": cell, "train.seed": seed, "optim.lr": lr}
+            change: Values = {**common, "model.cell": cell, "train.seed": seed}
             if equal_parameters:
                 change["model.hidden"] = matching_hidden(V, layers, cell, plan.parameters)
             values = {**request.values, **change}

@@ -15,7 +15,7 @@ from pathlib import Path
 from grucli.config import INFLUENCES, Data, Settings, Values, changed_keys, flatten, resolve
 from grucli.data.corpus import Corpus, hashes, read_again, read_texts
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.defaults import WARM, Text, suited, suited_rate
+from grucli.defaults import TYPICAL, WARM, Text, suited, suited_rate
 from grucli.errors import (
     CheckpointError,
     CorpusError,
@@ -99,8 +99,8 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
     def settings(values: Values) -> Settings:
         return resolve([("suited to the text", values), *layers])
 
-    def speed() -> float:
-        return rehearsal.speed(settings({}), symbols, ranks)
+    def speed() -> float:  # all trials of a study get the same network, on any machine
+        return TYPICAL if request.study else rehearsal.speed(settings({}), symbols, ranks)
 
     given = {key for _, values in layers for key in values}
     values = suited(settings, Text(len(text.ids), symbols), given, speed)
