@@ -1,12 +1,17 @@
 """The code of docs/recipes/ runs, and gives what the text says of it."""
 
+import html
+import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import grucli
 from tests.test_library_docs import snippets
+from tests.texts import prose
 
 RECIPES = Path(__file__).parents[1] / "docs" / "recipes"
 
@@ -66,3 +71,53 @@ def test_odd_lines_are_found(capsys: pytest.CaptureFixture[str]) -> None:
     assert names["found"][len(names["lines"]) // 50] > 0.4
     assert Path("odd-lines.svg").read_text(encoding="utf-8").startswith("<svg")
     assert f"AUC {names['auc']:.3f}" in capsys.readouterr().out
+
+
+def tracked(package: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What a program of the page about trackers defines, run on a short text."""
+    pytest.importorskip(package)
+    Path("letters.txt").write_text(prose(20_000), encoding="utf-8")
+    options = {"val": 0.1, "settings": {"model.hidden": 8, "train.workers": 1}}
+    monkeypatch.setattr(grucli, "train_events", partial(grucli.train_events, **options))
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    page = (RECIPES / "trackers.md").read_text(encoding="utf-8")
+    programs = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (program,) = [one for one in programs if f"import {package}\n" in one]
+    names: dict[str, Any] = {"__name__": "__main__"}
+    with np.errstate(all="warn"):
+        exec(compile(program, f"{package} in trackers.md", "exec"), names)
+    return names
+
+
+def losses(names: dict[str, Any], split: str) -> dict[int, float]:
+    return {row.step: row.loss for row in names["event"].run.rows() if row.split == split}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_is_tracked_by_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = tracked("wandb", monkeypatch)
+    kept = dict(names["tracked"].summary)
+    assert kept["val/loss"] == pytest.approx(list(losses(names, "val").values())[-1], rel=1e-5)
+    assert kept["train/loss"] == pytest.approx(list(losses(names, "train").values())[-1], rel=1e-5)
+    assert names["tracked"].config["model"]["hidden"] == 8
+    (page,) = Path("wandb").glob("offline-run-*/files/media/html/sample*.html")
+    *_, (_, sample) = names["event"].run.samples()
+    assert html.escape(sample.read_text(encoding="utf-8")) in page.read_text(encoding="utf-8")
+    assert list(Path("wandb").glob("offline-run-*/*.wandb"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_is_tracked_by_mlflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sqlalchemy")
+    names = tracked("mlflow", monkeypatch)
+    client = names["mlflow"].MlflowClient()
+    (run,) = client.search_runs(["0"])
+    for split in ("train", "val"):
+        kept = {
+            one.step: one.value
+            for one in client.get_metric_history(run.info.run_id, f"{split}_loss")
+        }
+        assert kept == pytest.approx(losses(names, split), rel=1e-5)
+    assert run.data.params["model.hidden"] == "8"
+    found = {one.path for one in client.list_artifacts(run.info.run_id)}
+    assert found == {"report.html", "samples"}
