@@ -154,6 +154,6 @@ def test_a_run_goes_on_without_its_event_file(
 def test_without_tensorboard_nothing_is_trained(
     grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
     said = refusal(grucli, "train", text_file, "--steps=2", "--tensorboard", *TINY)
     assert "tensorboard is not installed" in said
