@@ -96,6 +96,12 @@ def test_paths_named_in_documents_exist(document: str) -> None:
     assert missing == []
 
 
+def test_every_document_has_a_place_in_the_site() -> None:
+    places = page("docs/site/mkdocs.yml")
+    documents = [name.removeprefix("docs/") for name in DOCUMENTS if name.startswith("docs/")]
+    assert [name for name in documents if f": {name}\n" not in places] == []
+
+
 def test_the_readme_runs_what_ci_runs() -> None:
     ci = page(".ci/run")
     marks = re.findall(r"^<!-- ci: (\w+) -->\n```sh$", page("README.md"), re.MULTILINE)
@@ -148,6 +154,7 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
         ".[fast,test]",
         ".[bench]",
         ".[browser]",
+        ".[docs]",
         ".[mpi]",
         ".[notebook]",
         "mpich",
