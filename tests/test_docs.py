@@ -81,6 +81,7 @@ NAMES = re.compile(r"`([\w-]+\.(?:py|md|yaml))`")
 RUN_FILES = {"config.yaml", "overrides.yaml", "mine.yaml", "sweep.yaml", "best.yaml"}
 RUN_FILES |= {"mgu.py", "cell.py"}  # a cell of one's own, and the copy that a run keeps
 DOCUMENTS = ["README.md", "data/README.md", "runs/README.md", "CHANGELOG.md"]
+DOCUMENTS += ["CONTRIBUTING.md", "SECURITY.md"]
 DOCUMENTS += [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
 
 
@@ -141,6 +142,8 @@ def test_nobody_is_told_to_install_a_strangers_package() -> None:
     assert ("README.md", ".[fast]") in told
     assert ("grucli/cli/render.py", "resvg-py") in told
     assert {what for _, what in told} == {
+        ".",
+        "wandb",
         ".[fast]",
         ".[fast,test]",
         ".[bench]",
