@@ -33,6 +33,7 @@ WORDS = {
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
     "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
     "reference].",
+    "--title TEXT": "The heading of the page [one with the name of the text].",
     "--passage FILE": "A text that the page shows first; - reads standard input [a sample of the "
     "model].",
     "--unknown HOW": "What to do with characters that the model never saw: error stops the "

@@ -16,6 +16,7 @@ def page(
     run: Path,
     own_cell: str | None = None,
     output: Path | None = None,
+    title: str | None = None,
     passage: str | None = None,
     weights: Literal["float32", "float16"] | None = None,
     force: bool = False,
@@ -31,7 +32,8 @@ def page(
     check_output("--output", output, force=force, reads=reads)
     if output is None and not run.is_dir():
         raise UsageError(f"{run}: is not a run directory; name the page with -o FILE")
-    made = build.page(run, passage=None if passage is None else _read(passage), weights=weights)
+    title, text = title and render.typed(title), None if passage is None else _read(passage)
+    made = build.page(run, title=title, passage=text, weights=weights)
     if output != render.STANDARD_OUTPUT:
         render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
         _say_copied(made.copied)

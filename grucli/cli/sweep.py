@@ -158,11 +158,9 @@ def _lines(summary: Summary) -> Iterator[str]:
     for one in summary.trials:
         if one.problem:
             yield f"{one.number}: {one.problem}"
-    if summary.importances:
+    if said := summary.what_mattered:
         yield ""
-        yield "what mattered (PED-ANOVA, shares of 1)"
-        rows = [[key, f"{share:.2f}"] for key, share in summary.importances.items()]
-        yield from render.table(rows)
+        yield said
 
 
 def _row(trial: TrialRecord, keys: list[str]) -> list[str]:
@@ -179,6 +177,7 @@ def _say_best(summary: Summary) -> None:
     text = f"\nbest of {len(summary.trials)} trials: {best.number}, {best.loss:.4f} nats"
     text += f" per {summary.noun} at step {best.step}: {_values(best.values)}"
     render.say(text, style="bold")
+    render.say(summary.what_mattered)
 
 
 def _say_written(summary: Summary) -> None:

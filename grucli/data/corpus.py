@@ -9,7 +9,6 @@ a file (``cache``).
 import codecs
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -135,11 +134,13 @@ def read_again(
         name: read_again(data.files[name], data, vocabulary, one, changed)
         for name, one in text_id.held_out.items()
     }
-    unknown: Unknown = "skip" if text_id.skipped else "error"
-    with suppress(UnknownCharacterError):
-        text = _with(read(sources, data, vocabulary, unknown), held_out)
-        if text.text_id == text_id:
-            return text
+    try:
+        text = read(sources, data, vocabulary, "skip" if text_id.skipped else "error")
+    except UnknownCharacterError as error:
+        raise CorpusError(f"{error}; {changed}") from None
+    text = _with(text, held_out)
+    if text.text_id == text_id:
+        return text
     raise CorpusError(f"{', '.join(sources)}: {changed}")
 
 

@@ -60,11 +60,18 @@ class Page(WebPage):
 
 
 @checked
-def page(run: PathLike, *, passage: str | None = None, weights: Type | None = None) -> Page:
+def page(
+    run: PathLike,
+    *,
+    title: str | None = None,
+    passage: str | None = None,
+    weights: Type | None = None,
+) -> Page:
     """Make a page that holds the model of a run and runs it in a browser.
 
     Args:
         run: the run directory or the checkpoint file.
+        title: the heading; None for one with the name of the text.
         passage: the text that the page shows first; None for a sample of the model, so that the
             page holds no text of the user.
         weights: the type of the weights; None for float16 above a million parameters.
@@ -89,7 +96,8 @@ def page(run: PathLike, *, passage: str | None = None, weights: Type | None = No
         read = lm.encode(passage)
     proof = (sample if lm.model.cell in NETWORKS else read)[:PROVEN]
     content = payload(lm, proof, type_)
-    content |= {"about": _about(opened, type_, copied), "passage": passage}
+    about = _about(opened, type_, copied) | ({"title": title} if title else {})
+    content |= {"about": about, "passage": passage}
     if lm.model.cell not in NETWORKS:
         content["written"] = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="replace")
         content["recorded"] = recorded(rounded(lm, type_), proof)

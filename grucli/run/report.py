@@ -46,7 +46,7 @@ def report(
 
     Args:
         paths: the run directories.
-        said: sentences that the report of one run begins with.
+        said: sentences that the report begins with.
         passage: whether validation text is read by the model, and coloured by surprise.
         text: the text of the run for the passage; None reads it again.
 
@@ -58,7 +58,7 @@ def report(
         raise UsageError("name a run")
     runs = [Run(path) for path in paths]
     if len(runs) > 1:
-        return WebPage(_page(f"{len(runs)} runs", _compare_runs(runs)))
+        return WebPage(_page(f"{len(runs)} runs", _compare_runs(runs, said)))
     (run,) = runs
     read = _show_passage(run, text) if passage else ()
     parts = chain(_show_run(run, said), read, _show_origin(run))
@@ -78,8 +78,7 @@ def _show_run(run: Run, said: Sequence[str]) -> Iterator[str]:
     yield _soft(run.path.name)
     best, settings = run.info.best.loss, run.settings  # training writes reports, so they are quick
     noun = settings.data.noun
-    for sentence in said or ([] if best is None else [uncertain(best, noun)]):
-        yield f'<p class="said">{as_html(sentence)}</p>'
+    yield from map(_said, said or ([] if best is None else [uncertain(best, noun)]))
     yield _table(_facts(run, noun))
     metrics = run.metrics
     drawn_by = {by: curves(metrics, by) for by in AXES}
@@ -186,7 +185,8 @@ def _show_origin(run: Run) -> Iterator[str]:
 # ---- several runs
 
 
-def _compare_runs(runs: Sequence[Run]) -> Iterator[str]:
+def _compare_runs(runs: Sequence[Run], said: Sequence[str]) -> Iterator[str]:
+    yield from map(_said, said)
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
     names, texts, noun = [run.path.name for run in ranked], _name_texts(ranked), common_noun(runs)
     if len(set(texts)) > 1:
@@ -315,6 +315,10 @@ def _page(title: str, parts: Iterable[str]) -> str:
         body="\n".join(parts),
         script=script,
     )
+
+
+def _said(sentence: str) -> str:
+    return f'<p class="said">{as_html(sentence)}</p>'
 
 
 def _soft(sentence: str) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -42,7 +43,7 @@ DAMAGED = "damaged run.json"  # the status of a run that cannot be read
 MOST_NAMED = 2  # settings that name a run in a figure
 READS = 20  # attempts to read the best checkpoint while another process trains the run
 SPLITS = ("train", *HELD_OUT)
-CHANGED = "has changed since training; name a text"
+CHANGED = "the text has changed since training; name a text"
 
 
 class CheckpointFolder:
@@ -286,7 +287,7 @@ class Run:
     def paths(self) -> list[str] | None:
         """The paths of the text, as far as run.json tells them; - is standard input."""
         paths, kept = self.info.corpus.paths, str(self.path.resolve() / KEPT_TEXT)
-        return paths and [kept if path == KEPT_TEXT else path for path in paths]
+        return paths and [_moved(kept if path == KEPT_TEXT else path) for path in paths]
 
     def resume_command(self, sources: Sequence[str] = ()) -> str:
         """The command that resumes the run. It names its text only if a part is standard input."""
@@ -310,6 +311,7 @@ class Run:
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
+        check_there(sources, "copy it into this directory, or name a text")
         vocabulary, text_id = self.checkpoint.vocabulary, self.checkpoint.text_id
         return read_again(sources, self._data, vocabulary, text_id, CHANGED)
 
@@ -330,6 +332,7 @@ class Run:
             raise ArgumentError("split", f"must be train, val or test, not {name}")
         if one := self.checkpoint.text_id.held_out.get(name):
             data = self._data
+            check_there(data.files[name], "name a text")
             return read_again(data.files[name], data, self.checkpoint.vocabulary, one, CHANGED).ids
         ids: Ids = getattr(self.splits, name)
         if len(ids) < 2:
@@ -437,6 +440,25 @@ def runs(directory: PathLike = "runs") -> list[Run]:
         raise UsageError(f"{root}: there is no such directory; `grucli train CORPUS` makes runs")
     paths = [path for path in root.iterdir() if os.path.lexists(path / "run.json")]
     return [Run(path) for path in sorted(paths, key=started, reverse=True)]
+
+
+# ---- texts that have moved
+
+
+def _moved(path: str) -> str:
+    """The path of a text; if it is gone, one in the working directory that ends in the same way.
+
+    A run may have come with its text from another machine. Who reads the text compares its hash.
+    """
+    parts = re.split(r"[\\/]", path)
+    ends = ("/".join(parts[first:]) for first in range(1, len(parts)))
+    return path if os.path.lexists(path) else next(filter(os.path.isfile, ends), path)
+
+
+def check_there(sources: Sequence[str], advice: str) -> None:
+    for source in sources:
+        if source != STANDARD_INPUT and not os.path.lexists(source):
+            raise CorpusError(f"{source}: the text of the run is not there; {advice}")
 
 
 # ---- curves of several runs

@@ -24,7 +24,14 @@ from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.sweeps.space import Space, from_json, from_optuna, to_json
 from grucli.sweeps.storage import JOURNAL, WaitingLock, connect, journal, quietly
-from grucli.sweeps.summary import TENTHS, Summary, TrialRecord, by_result, minutes_of_training
+from grucli.sweeps.summary import (
+    ENOUGH,
+    TENTHS,
+    Summary,
+    TrialRecord,
+    by_result,
+    minutes_of_training,
+)
 
 DEFINITION = "grucli"  # the attribute of a study that says what all of its workers agree on
 FOLDER = "folder"  # and one for each of its folders: this word and the id of the folder
@@ -147,7 +154,7 @@ class Study:
     def _importances(self, trials: Sequence[TrialRecord]) -> dict[str, float]:
         """How much each parameter mattered, with the sum 1; empty if there are too few trials."""
         losses = [one.loss for one in trials if one.status == "done"]
-        if len(losses) < 4 or len({*losses}) < 2:
+        if len(losses) < ENOUGH or len({*losses}) < 2:
             return {}
         with quietly(self.storage_name):
             shares = optuna.importance.get_param_importances(self.optuna_study)

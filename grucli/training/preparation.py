@@ -29,7 +29,7 @@ from grucli.files import LockError, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
 from grucli.run.records import ADAPTED, IMPORTED, InitFrom
-from grucli.run.run import Run
+from grucli.run.run import Run, check_there
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
@@ -276,15 +276,25 @@ def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
             f"{run.path} was trained on standard input; give the same text again: "
             f"{run.resume_command(sources)} < TEXT"
         )
+    check_there(
+        [] if given else sources, f"copy it into this directory, or {_naming_text(run, 'FILE')}"
+    )
     return sources
+
+
+def _naming_text(run: RunWriter, words: str) -> str:
+    resume = f"--resume {quote(str(run.path))}{run.cell_option()}"
+    return f"name it where it lies: grucli train {words} {resume}"
 
 
 def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
     """The text of a run, which must be the same as before."""
+    for name, files in settings.data.files.items():
+        check_there(files, _naming_text(run, f"--{name} FILE"))
     moved = given or settings.data.files != old.settings.data.files
+    problem = f"this is not the text of {run.path}" if moved else CHANGED
     changed = (
-        f"{f'is not the text of {run.path}' if moved else CHANGED}; a resumed run keeps its text, "
-        "which can be named again only if it has moved; "
+        f"{problem}; a resumed run keeps its text, which can be named again only if it has moved; "
         f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
     )
     return read_again(_sources(run, given), settings.data, old.vocabulary, old.text_id, changed)
@@ -340,7 +350,7 @@ def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
 
 def _same_text(settings: Settings, there: Corpus) -> Corpus:
     """Read the text of rank 0, ``there``, from this machine."""
-    changed = f"is another text than on rank 0, where the SHA-256 is {hashes(there.text_id)}"
+    changed = f"this is another text than on rank 0, where the SHA-256 is {hashes(there.text_id)}"
     try:
         return read_again(there.sources, settings.data, there.vocabulary, there.text_id, changed)
     except GrucliError as error:

@@ -69,6 +69,13 @@ def test_a_passage_is_shown_first(
     assert grucli("page", run, "--passage", tmp_path / "none").code == 2
 
 
+def test_a_page_has_the_title_that_is_given(grucli: Grucli, run: Path) -> None:
+    page = grucli("page", run, "-o", "-", "--title", 'Me & "<b>我</b>"').out
+    assert "<title>Me &amp; &quot;&lt;b&gt;我&lt;/b&gt;&quot;</title>" in page
+    assert r'"title":"Me \u0026 \"\u003cb\u003e\u6211\u003c/b\u003e\""' in page
+    assert "A model that writes like text" in grucli("page", run, "-o", "-", "--title", "").out
+
+
 def test_a_checkpoint_file_needs_a_name_for_the_page(grucli: Grucli, run: Path) -> None:
     file = next((run / "checkpoints").glob("*.npz"))
     refused = grucli("page", file)

@@ -288,11 +288,15 @@ def test_new_samples_need_the_text_as_it_was(grucli: Grucli, list_run: str) -> N
     write("list.txt", LIST + "more\n")
     changed = grucli(*asked)
     assert (changed.code, changed.out) == (2, "")
-    assert "list.txt: has changed since training; name a text with --not-in FILE" in changed.err
+    assert (
+        "list.txt: the text has changed since training; name a text with --not-in FILE"
+        in changed.err
+    )
     Path("list.txt").unlink()
     gone = grucli(*asked)
     assert (gone.code, gone.out) == (2, "")
-    assert "list.txt: there is no such file" in gone.err
+    assert "list.txt: the text of the run is not there; copy it into" in gone.err
+    assert "or name a text with --not-in FILE" in gone.err
     write("other.txt", "x\n")
     assert grucli("sample", list_run, "--not-in", "other.txt").code == 0
 

@@ -24,6 +24,7 @@ def test_a_sweep_of_four_trials(text_file: Path, grucli: Grucli) -> None:
     for line in ("trial 3 of 4: optim.lr ", "trial 3: done, ", "best of 4 trials: ", "settings "):
         assert line in told.err
     assert "grucli sweep --show runs/s\n" in told.err
+    assert "What mattered" not in told.err  # there is one range
     info = json.loads(Path("runs/s/trial-0000/run.json").read_text())
     assert info["commands"] == [f"grucli sweep s.yaml {text_file}"]
     assert Path("runs/s/report.html").exists()
@@ -79,11 +80,22 @@ def test_a_study_can_be_moved(study: Path, grucli: Grucli) -> None:
 
 
 def test_what_mattered(text_file: Path, grucli: Grucli) -> None:
-    ranges = {"model.hidden": {"range": [4, 12]}, "sweep.trials": 5}
-    summary = train(text_file, ranges)
+    ranges = {"model.hidden": {"range": [4, 12]}, "sweep.pruner": "none", "train.steps": 3}
+    few = train(text_file, {**ranges, "sweep.trials": 2})
+    assert not few.importances
+    assert few.what_mattered == (
+        "Which settings mattered most can be told from 20 complete trials on; there are 2."
+    )
+    summary = train(text_file, {**ranges, "sweep.trials": 20})
+    shares = list(summary.importances.values())
     assert set(summary.importances) == {"model.hidden", "optim.lr"}
-    assert sum(summary.importances.values()) == pytest.approx(1)
-    assert "what mattered (PED-ANOVA" in grucli("sweep", "--show", "s").out
+    assert sum(shares) == pytest.approx(1)
+    said = grucli("sweep", "--show", "s").out.splitlines()[-1]
+    first = next(iter(summary.importances))
+    assert said.startswith(f"What mattered: {first} {max(shares):.0%}, ")
+    assert "the best tenth of the 20 complete trials apart (PED-ANOVA)" in said
+    assert said.endswith("With fewer than 50 trials, this is a hint.")
+    assert f'<p class="said">{said}</p>' in Path("runs/s/report.html").read_text("utf-8")
 
 
 def test_two_workers_on_one_machine_are_warned(text_file: Path, grucli: Grucli) -> None:

@@ -90,12 +90,12 @@ def test_resume_with_a_changed_architecture_names_the_keys(grucli: Grucli, train
 def test_resume_with_another_corpus(grucli: Grucli, trained: Path) -> None:
     write("other.txt", prose(4000, seed=3))
     message = refusal(grucli, "train", "other.txt", "--resume", trained, "--steps", "60")
-    assert f"other.txt: is not the text of {trained}; a resumed run keeps its text" in message
+    assert f"other.txt: this is not the text of {trained}; a resumed run keeps its text" in message
     assert "--init-from" in message
     write("other.txt", prose(4000) + "Ω")
     message = refusal(grucli, "train", "other.txt", "--resume", trained, "--steps", "60")
-    assert f"other.txt: is not the text of {trained}" in message
-    assert "a resumed run keeps its text" in message
+    assert "other.txt: the model never saw the character 'Ω'" in message
+    assert f"; this is not the text of {trained}; a resumed run keeps its text" in message
 
 
 @pytest.mark.usefixtures("bad_files")
@@ -181,9 +181,39 @@ def test_a_run_that_goes_on_elsewhere_is_told_what_has_changed(
 def test_a_moved_corpus_is_remembered(grucli: Grucli, text_file: Path) -> None:
     run = grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip()
     text_file.rename("moved.txt")
-    assert "there is no such file" in grucli("train", "--resume", run, "--steps=12").err
+    gone = grucli("train", "--resume", run, "--steps=12")
+    assert gone.code == 2
+    assert f"{text_file}: the text of the run is not there; copy it into" in gone.err
+    assert f"or name it where it lies: grucli train FILE --resume {run}\n" in gone.err
+    assert "nothing.txt: there is no" in grucli("train", "nothing.txt", "--resume", run).err
     assert grucli("train", "moved.txt", "--resume", run, "--steps=12", "-q").code == 0
     assert grucli("train", "--resume", run, "--steps=14", "-q").code == 0
+
+
+def test_a_text_that_came_with_its_run_is_found_by_its_name(
+    grucli: Grucli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("old/texts").mkdir(parents=True)
+    write("old/texts/text.txt", prose(4000))
+    monkeypatch.chdir("old")
+    run = trained_on(grucli, "texts/text.txt", "--steps=10")
+    monkeypatch.chdir("..")
+    Path("old").rename("new")
+    monkeypatch.chdir("new")
+    assert "is not there" not in grucli("eval", run, "--split", "val").err
+    info = run_info(run)
+    info["corpus"]["paths"] = [r"C:\Users\me\texts\text.txt"]  # type: ignore[index]
+    (run / "run.json").write_text(json.dumps(info), encoding="utf-8")
+    assert grucli("train", "--resume", run, "--steps=12", "-q").code == 0
+    assert run_info(run)["corpus"]["paths"] == [str(Path("texts/text.txt").resolve())]  # type: ignore[index]
+    Path("texts/text.txt").rename("text.txt")
+    assert grucli("train", "--resume", run, "--steps=14", "-q").code == 0
+    write("elsewhere.txt", Path("text.txt").read_text("utf-8"))
+    write("text.txt", prose(4000, seed=5))
+    changed = grucli("train", "--resume", run, "--steps=16")
+    assert changed.code == 2
+    assert "the corpus has changed since the run began" in changed.err
+    assert grucli("train", "elsewhere.txt", "--resume", run, "--steps=16", "-q").code == 0
 
 
 @posix

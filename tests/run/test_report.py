@@ -470,5 +470,6 @@ def test_a_report_without_the_text_says_what_is_missing(grucli: Grucli, text_fil
     done = grucli("report", run)
     assert done.code == 0
     assert "the report does not say what the losses mean: " in done.err
-    assert f"{text_file}: has changed since training" in done.err
+    assert f"{text_file}: the model never saw the character 'x'" in done.err
+    assert "; the text has changed since training" in done.err
     assert "No validation text is shown: " in Page((run / "report.html").read_text("utf-8")).words

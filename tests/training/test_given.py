@@ -116,7 +116,7 @@ def test_the_text_is_found_wherever_the_run_is(
     Path("again/corpus.txt").unlink()
     gone = grucli("train", "--resume", "again", "--steps=20")
     assert gone.code == 2
-    assert "again/corpus.txt: there is no such file" in gone.err
+    assert "again/corpus.txt: the text of the run is not there; copy it into" in gone.err
 
 
 def test_events_of_a_text_and_nothing_is_read_before() -> None:
