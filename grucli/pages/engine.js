@@ -272,15 +272,15 @@ const engine = (() => {
     /** The state after a symbol of the recorded text; the state before has its place. */
     recordedStep(id, before) {
       const { ids, fields } = this.spec.recorded;
-      const at = before.at === undefined ? 0 : before.at + 1;
-      if (ids[at] !== id) throw new RangeError("this page has the states of its own text alone");
+      const place = before.place === undefined ? 0 : before.place + 1;
+      if (ids[place] !== id) throw new RangeError("this page has the states of its own text alone");
       const state = this.layers.map((_, l) => Object.fromEntries([
         ...this.cell.state.map((part) => [`${part}_prev`, before[l][part]]),
         ...fields.map((name, f) => {
-          const start = ((l * fields.length + f) * ids.length + at) * this.H;
+          const start = ((l * fields.length + f) * ids.length + place) * this.H;
           return [name, this.recorded.subarray(start, start + this.H)];
         })]));
-      return Object.assign(state, { at });
+      return Object.assign(state, { place });
     }
 
     /** Read one symbol; the state of each layer after it, with all arrays of the step. */

@@ -19,7 +19,7 @@ const formulas = (() => {
 
   /** A letter with what stands above it, below its line and above its line. */
   function symbol(letter, tilde, below, above) {
-    const base = tilde ? make("mover", { accent: "true" }, make("mi", {}, letter), make("mo", { stretchy: "false" }, "~"))
+    const base = tilde ? make("mover", {}, make("mi", {}, letter), make("mo", { stretchy: "false" }, "~"))
       : make("mi", {}, letter);
     const sub = below && row([...below.slice(1)].map((one) => make("mi", {}, one)));
     const sup = above && row([...above].map((one) => make(RAISED[one][0], {}, RAISED[one][1])));

@@ -68,9 +68,10 @@ const gradient = (() => {
     const direct = spec.cell === "rnn"
       ? "The only route goes through the matrix W_h at every step, so the gradient shrinks or grows quickly."
       : `Only the direct route goes through no matrix: it multiplies each number by ${spec.cell === "lstm" ? "f" : "1 − z"} alone, so what it carries can last for many steps.`;
+    const [terms, where] = [[], []];
+    for (const [line, name] of ROUTES[spec.cell]) (name ? terms : where).push(name ? [line, formulas.note(name, colourOf(name))] : line);
     $("gradient-detail").replaceChildren(element("p", {}, `Each term of this sum is a route. ${direct}`),
-      element("div", { class: "equation" }, formulas.block(ROUTES[spec.cell].map(([line, name]) =>
-        (name ? [line, formulas.note(name, colourOf(name))] : [line])))),
+      element("div", { class: "equation" }, formulas.block(terms), ...(where.length ? [element("p", { class: "aside" }, "where"), formulas.block(where)] : [])),
       ...(spec.cell === "lstm" ? [element("p", { class: "aside" }, formulas.inline("dc′"), " comes from the step after.")] : []), ...lines);
   }
 
