@@ -820,10 +820,9 @@ def test_a_cell_of_ones_own_is_checked_trained_sampled_and_shown(
     assert [cell.inner_text() for cell in page.tab.query_selector_all("#inside-detail td.symbol")] == [
         "h⁻", "f", "n", "fh", "h",
     ]  # fmt: skip
-    refused = (
-        "() => { try { window.grucli.logProbs('another text'); } catch (e) { return e.message; } }"
-    )
-    assert "states of its own text alone" in page.tab.evaluate(refused)
+    refused = "(text) => { try { grucli.logProbs(text); } catch (error) { return error.message; } }"
+    another = lm.decode(ids[:1]) * 9
+    assert "states of its own text alone" in page.tab.evaluate(refused, another)
     assert page.reports == []
 
 
