@@ -44,6 +44,7 @@ def section(name: str, command: Any) -> str:
     usage = " ".join([name, "[OPTIONS]", *map(usage_of, arguments)])
     rows = [(f"`{usage_of(item)}`", item.help) for item in arguments]
     rows += [(f"`{', '.join(names(item))}`", explained(item)) for item in options]
+    rows = [(left.replace("|", "\\|"), right) for left, right in rows]
     table = ["| | |", "| --- | --- |", *(f"| {left} | {right} |" for left, right in rows)]
     text = "\n".join(line.strip() for line in command.help.strip().splitlines())
     return "\n".join([f"## {name}", "", f"    {usage}", "", text, "", *table, ""])
@@ -58,7 +59,6 @@ def explained(option: Any) -> str:
 def usage_of(argument: Any) -> str:
     """Return an argument in the form of the usage line."""
     word = argument.metavar.strip("[].") + ("..." if argument.nargs == -1 else "")
-    word = word.replace("|", "\\|")
     return word if argument.required else f"[{word}]"
 
 
@@ -66,7 +66,7 @@ def names(option: Any) -> list[str]:
     """Return all spellings of an option; the last one has the placeholder of its value."""
     spellings = [*option.opts, *option.secondary_opts]
     if option.metavar:
-        spellings[-1] += f" {option.metavar}".replace("|", "\\|")
+        spellings[-1] += f" {option.metavar}"
     return spellings
 
 

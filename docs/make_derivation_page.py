@@ -66,25 +66,36 @@ def document() -> str:
     formulas: list[str] = []
 
     def keep(found: re.Match[str]) -> str:
-        if found["block"] is None and found["line"] is None:
+        if is_code(found):
             return found[0]
-        formulas.append(block(found["block"]) if found["block"] else convert(found["line"].strip()))
+        formulas.append(typeset(found))
         return f"FORMULA{len(formulas) - 1}END"
 
     text = PARTS.sub(keep, SOURCE.read_text(encoding="utf-8"))
     body = MarkdownIt("commonmark").enable("table").render(re.sub(r"<!--.*?-->\n", "", text))
-    body = re.sub(r"<p>(FORMULA\d+END)</p>", r'<div class="block">\1</div>', body)
+    body = re.sub(r"<p>(FORMULA\d+END)</p>", r"\1", body)
     body = body.replace("<table>", '<div class="wide"><table>').replace(
         "</table>", "</table></div>"
     )
     body = re.sub(r"FORMULA(\d+)END", lambda found: formulas[int(found[1])], body)
-    body = body.replace("<munder><munder>", '<munder><mrow class="brace">')
-    body = body.replace(
+    return PAGE.substitute(title="Backpropagation through time in a GRU", body=body.strip())
+
+
+def is_code(found: re.Match[str]) -> bool:
+    """Return whether ``PARTS`` has found code and not a formula."""
+    return found["block"] is None and found["line"] is None
+
+
+def typeset(found: re.Match[str]) -> str:
+    """Return the MathML of a formula that ``PARTS`` has found."""
+    made = block(found["block"]) if found["block"] else convert(found["line"].strip())
+    made = made.replace("<munder><munder>", '<munder><mrow class="brace">')
+    made = made.replace(
         "<mo>&#x23DF;</mo></munder>", "</mrow>"
     )  # a line needs no font for formulas
-    body = body.replace("<mi>&#x00064;</mi>", '<mi mathvariant="normal">d</mi>')
-    body = body.replace("<mi>log</mi>", '<mi>log</mi><mspace width=".17em"/>')
-    return PAGE.substitute(title="Backpropagation through time in a GRU", body=body.strip())
+    made = made.replace("<mi>&#x00064;</mi>", '<mi mathvariant="normal">d</mi>')
+    made = made.replace("<mi>log</mi>", '<mi>log</mi><mspace width=".17em"/>')
+    return f'<div class="block">{made}</div>' if found["block"] else made
 
 
 def block(formula: str) -> str:

@@ -22,6 +22,7 @@ from grucli.training.session import Session
 
 LOG_SECONDS = 5.0  # minimum seconds between lines with the training loss
 TEXT_LINES, LIST_LINES = 3, 5  # maximum lines of a sample that are shown: of a text, of a list
+WIDE = 72  # columns in which the line of an evaluation has room
 SMALL = 8  # lines of the chart at the end of a run
 LONG = 10**8  # from this number of bytes on, reading a text takes seconds
 
@@ -121,8 +122,10 @@ def _evaluation_line(event: events.Evaluated, level: str) -> str:
     marks = " best" * event.best
     val = "" if event.val_loss is None else f"val {event.val_loss:.4f} "
     bits = (event.train_loss if event.val_loss is None else event.val_loss) / math.log(2)
+    narrow = render.err.is_terminal and render.err.width < WIDE
+    epoch = "" if narrow else f"epoch {event.epoch:5.2f}  "
     return (
-        f"step {event.step:>6,}  epoch {event.epoch:5.2f}  train {event.train_loss:.4f}  "
+        f"step {event.step:>6,}  {epoch}train {event.train_loss:.4f}  "
         f"{val}({bits:.3f} bp{level[0]}){marks}"
     )
 
@@ -232,7 +235,9 @@ def show_result(session: Session) -> None:
     path = quote(str(run.path)) + run.cell_option()
     verdict = conclusion.verdict if conclusion is not None else None
     render.say("\nnext")
-    render.say_command(f"grucli sample {path}")
+    render.say_command(
+        f"grucli sample {path}{' --count 20' * (plan.settings.data.documents == 'line')}"
+    )
     if not run.cell_option():  # the page knows the cells of the package
         render.say_command(f"grucli page {path}")
     if verdict is not None and STANDARD_INPUT not in plan.corpus.sources:

@@ -73,6 +73,7 @@ WORDS = {
     "--print-config": "Print the settings as YAML, and train nothing.",
     "--dry-run": "Show the plan, and train nothing.",
     "--mpi": "Train one run with all processes that mpiexec has started.",
+    "--tensorboard": "Also write losses and samples for TensorBoard, into the run directory.",
     "--quiet -q": "Show no progress and no samples.",
     "--match": "width: equal numbers of units; params: about equal numbers of parameters.",
     "--seeds N": "Runs of each cell [1].",

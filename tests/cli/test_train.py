@@ -11,12 +11,14 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from grucli import __version__
+from grucli.cli import narrate, render
 from grucli.run import checkpoint as checkpoints
 from grucli.run.writer import RunWriter
 from grucli.training.api import train_events
-from grucli.training.events import Finished, Saved
+from grucli.training.events import Evaluated, Finished, Saved
 from tests.cli.helpers import (
     posix,
     refusal,
@@ -505,3 +507,14 @@ def test_closed_streams_do_not_become_files_of_the_run(text_file: Path) -> None:
         process.kill()
         process.wait()
     assert opened == [os.devnull] * 3
+
+
+def test_the_line_of_an_evaluation_fits_sixty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    event = Evaluated(100_000, 123.45, 1.23456, 1.2, best=True)
+    assert "epoch 123.45  train 1.2346  val 1.2000" in narrate._evaluation_line(event, "char")
+    for width in (60, 80):
+        console = render._Console(stderr=True, force_terminal=True, width=width)
+        monkeypatch.setattr(render, "err", console)
+        line = narrate._evaluation_line(event, "char")
+        assert cell_len(line) <= width
+        assert ("epoch" in line) == (width == 80)
