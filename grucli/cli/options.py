@@ -146,6 +146,7 @@ WORDS = {
     "a JSON list (.json), or a text in which each occurs once.",
     "--html FILE": "Write the coloured text to this HTML file.",
     "--plot FILE": "Draw a plot to this .svg file.",
+    "--tree FILE": "Draw all compositions as a tree, with their shares, to this .svg file.",
     "--output -o FILE": "The file to write; - writes to standard output.",
     "--force": "Overwrite the file if it exists.",
     # of the program
