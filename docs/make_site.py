@@ -80,7 +80,9 @@ def write_pages() -> None:
     ignored = shutil.ignore_patterns("*.py", "__pycache__", "site", *(path.name for path in OWN))
     shutil.copytree(DOCS, PAGES, ignore=ignored)
     shutil.copytree(DOCS / "site", PAGES, dirs_exist_ok=True)
-    (PAGES / "mkdocs.yml").rename(SITE / "mkdocs.yml")
+    (PAGES / "mkdocs.yml").unlink()
+    settings = (DOCS / "site" / "mkdocs.yml").read_text(encoding="utf-8")
+    (SITE / "mkdocs.yml").write_text(with_all_documents(settings), encoding="utf-8")
     (PAGES / "reference.md").write_text(reference(), encoding="utf-8")
     waiting = [*DOCS.rglob("*.md"), ROOT / "README.md"]
     for path in waiting:  # grows
@@ -89,6 +91,13 @@ def write_pages() -> None:
         waiting += [link for link in links if link not in waiting]
         place(path).parent.mkdir(parents=True, exist_ok=True)
         place(path).write_text(text, encoding="utf-8")
+
+
+def with_all_documents(settings: str) -> str:
+    """Return the settings, whose last part is the navigation, with the documents that it lacks."""
+    names = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+    missing = [name for name in names if f": {name}\n" not in settings]
+    return settings + "".join(["  - More:\n"] * bool(missing) + [f"      - {x}\n" for x in missing])
 
 
 def content(path: Path) -> str:
@@ -244,7 +253,7 @@ def problems() -> Iterator[str]:
                 yield f"{name}: there is no place {where}"
         yield from (f"{name}: {what}" for what in lost(path))
         for left in re.findall(r"\$[^$]*|FORMULA\d+", "".join(page.words)):
-            yield f"{name}: a formula was left: {left[:60]}"
+            yield f"{name}: a formula was left: {' '.join(left.split())[:60]}"
     for style in HTML.rglob("*.css"):
         for where in re.findall(
             r"(?:url\(|@import )[\"']?(?:https?:)?//[^)\"']*", style.read_text()

@@ -5,20 +5,25 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, count
 
 from grucli.html import as_html
 
-# These colours differ in lightness too, and can be read on light and dark paper.
-COLOURS = ("#1668c7", "#d9541e", "#2f9e66", "#a463c8", "#b9962b", "#4a9aa8", "#c7447e", "#7a7f8a")
+# These colours differ in lightness too; their contrast is above 3 on light and on dark paper.
+COLOURS = ("#1668c7", "#d9541e", "#2f9e66", "#a463c8", "#a98721", "#4a9aa8", "#c7447e", "#7a7f8a")
+# What has the same colour in all figures, in their order.
+ROUTES = ("direct", "update", "candidate", "reset", "input", "forget", "output", "recurrent")
+CELLS = ("gru", "lstm", "rnn", "gru-after")
 GREY = "#757575"  # of the texts: contrast 4.5 on white; a page overrules it by its style
 
 # in pixels
 WIDTH, HEIGHT = 720, 280
-LEFT, RIGHT, TOP, BOTTOM = 56, 12, 12, 48  # margins of the axes, without the key
+SLIDE_HEIGHT, SLIDE_WIDTH = 405, 1280  # of a figure for slides, which is shown larger
+LEFT, RIGHT, TOP, BOTTOM = 56, 12, 30, 42  # margins of the axes, without the names of the curves
 EDGE = 4  # around the plot, where curves and their marks are still drawn
 FARTHEST = 1e4  # from the plot; a point that is farther away is drawn there
-KEY_LINE, SWATCH = 18, 18  # the height of a line of the key, and the width of a colour
-CHARACTER, GAP = 7.5, 16  # about the width of a character, and the room after a name
+CHARACTER, LINE, SWATCH = 7.5, 15, 18  # about the size of a character; the width of a colour
+LONGEST = 32  # characters of a name beside the curves; of a longer one, its end is shown
 
 TICKS = 5  # about how many marks an axis has
 PARTS = 200  # a longer curve is drawn from the lowest and highest point of each part
@@ -45,6 +50,8 @@ class Curve:
     colour: int | None = None  # number of its colour; None for its place among the curves
     low: Sequence[float] = ()  # the lower edge of the band, with a value for each x; empty: no band
     high: Sequence[float] = ()  # the upper edge
+    dashed: bool = False
+    area: bool = False  # whether only the band is drawn, in full colour
 
     @cached_property
     def points(self) -> list[Point]:
@@ -196,8 +203,9 @@ def svg(
     log: str = "",
     levels: Sequence[float] = (),
     width: int = WIDTH,
-    height: int = HEIGHT,
+    height: int | None = None,
     key: bool = True,
+    slide: bool = False,
 ) -> str:
     """Curves as SVG, without scripts; empty if there are no points.
 
@@ -209,22 +217,41 @@ def svg(
         log: the axes that are logarithmic: "x", "y" or "xy".
         levels: values of the vertical axis at which a dashed line is drawn.
         width: width in pixels.
-        height: height in pixels of the plot and its axes; the key is added to it.
-        key: whether the names of several curves are above the plot.
+        height: height in pixels.
+        key: whether the names of several curves are beside them.
+        slide: whether it is a figure for slides: larger, and on paper of its own.
     """
     axes = axes_around(curves, highest, log)
     if axes is None:
         return ""
-    names, room = _key(curves, width) if key and len(curves) > 1 else ("", 0)
-    area = Area(*axes, width - LEFT - RIGHT, height - TOP - BOTTOM, LEFT, TOP)
-    titles = _label(x, width - RIGHT, height - 6, "end") + _label(y, LEFT, height - 6)
-    whole = "".join([*_grid(area), titles, _plot(curves, area, levels)])
-    whole = f'{names}<g transform="translate(0 {room})">{whole}</g>' if room else whole
-    label = as_html(f"{y} by {x}")
+    named = key and (len(curves) > 1 or curves[0].area)
+    longest = max(len(curve.name[:LONGEST]) for curve in curves)
+    right = SWATCH + CHARACTER * longest if named else RIGHT
+    height = height or (SLIDE_HEIGHT if slide else HEIGHT)
+    area = Area(*axes, width - LEFT - right, height - TOP - BOTTOM, LEFT, TOP)
+    titles = label(x, LEFT + area.width, height - 6, "end") + label(y, RIGHT, TOP - 14)
+    names = _names(curves, area) if named else ()
+    content = "".join([*_grid(area), titles, _plot(curves, area, levels), *names])
+    return drawing(content, width, height, x=x, y=y, slide=slide)
+
+
+STYLE = (
+    "<style>.figure text{fill:#33363d}@media(prefers-color-scheme:dark){.figure text{fill:#d5d7dc}"
+    '.figure .paper{fill:#15171b}}</style><rect class="paper" width="100%" height="100%" '
+    'fill="#fff"/>'
+)
+
+
+def drawing(content: str, width: int, height: int, *, x: str, y: str, slide: bool) -> str:
+    """An SVG element that shows ``y`` by ``x``; a slide is light or dark as the screen is."""
+    size = f'width="{width}" height="{height}"'
+    if slide:
+        size = f'width="{SLIDE_WIDTH}" height="{SLIDE_WIDTH * height // width}" class="figure"'
+        content = STYLE + content
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + room}" '
-        f'width="{width}" height="{height + room}" role="img" aria-label="{label}" '
-        f'data-x="{as_html(x)}" font-family="sans-serif" font-size="12">{whole}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" {size} role="img" '
+        f'aria-label="{as_html(f"{y} by {x}")}" data-x="{as_html(x)}" font-family="sans-serif" '
+        f'font-size="12">{content}</svg>'
     )
 
 
@@ -232,40 +259,47 @@ def _grid(area: Area) -> Iterator[str]:
     for value in area.y_axis.ticks():
         at = area.y(value)
         yield _line(at, area.width, 'stroke="#8888" stroke-width="0.5"')
-        yield _label(short(value), LEFT - 6, f"{at + 4:.1f}", "end")
-    below = f"{TOP + area.height + 18:.1f}"
+        yield label(short(value), LEFT - 6, at + 4, "end")
     for value in area.x_axis.ticks():
-        yield _label(short(value), f"{area.x(value):.1f}", below, "middle")
+        yield label(short(value), area.x(value), TOP + area.height + 18, "middle")
 
 
 def _line(y: float, width: float, look: str) -> str:
     return f'<path d="M{LEFT} {y:.1f}h{width}" {look}/>'
 
 
-def _label(text: str, x: float | str, y: float | str, anchor: str = "") -> str:
+def label(text: str, x: float, y: float, anchor: str = "") -> str:
+    """A text in a drawing."""
     anchor = f'text-anchor="{anchor}" ' if anchor else ""
-    return f'<text x="{x}" y="{y}" {anchor}fill="{GREY}">{as_html(text)}</text>'
+    return f'<text x="{x:.6g}" y="{y:.6g}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 
 
-def _key(curves: Sequence[Curve], width: float) -> tuple[str, int]:
-    """The names of the curves with their colours, in lines above the plot, and their height."""
-    parts, at, line = [], float(LEFT), 1
-    for number, curve in enumerate(curves):
-        size = SWATCH + GAP + CHARACTER * len(curve.name)
-        if at > LEFT and at + size > width:
-            at, line = float(LEFT), line + 1
-        y = TOP + KEY_LINE * line - 8
-        parts.append(
-            f'<path d="M{at:.0f} {y - 4}h{SWATCH - 5}" stroke="{colour_of(curve, number)}" '
-            f'stroke-width="3"/>{_label(curve.name, f"{at + SWATCH:.0f}", y)}'
-        )
-        at += size
-    return "".join(parts), KEY_LINE * line
+def _names(curves: Sequence[Curve], area: Area) -> Iterator[str]:
+    """The names of the curves on the right, each with a line in its colour to the curve's end."""
+    right, bottom = area.left + area.width, area.top + area.height
+    ends = sorted(
+        (min(area.y(curve.points[-1][1]), bottom), curve.name, colour_of(curve, number))
+        for number, curve in enumerate(curves)
+        if curve.name and curve.points
+    )
+    y = area.top - LINE
+    for number, (end, name, colour) in enumerate(ends, 1):
+        y = max(y + LINE, min(end, bottom - LINE * (len(ends) - number)))
+        start = f"M{right + 2:.1f} {max(area.top, end):.1f}"
+        yield f'<path d="{start}L{right + 13:.1f} {y:.1f}" stroke="{colour}" stroke-width="2"/>'
+        yield label(name[-LONGEST:], right + SWATCH - 2, y + 4)
 
 
 def colour_of(curve: Curve, number: int) -> str:
     """The colour of a curve at a place among others."""
     return COLOURS[(number if curve.colour is None else curve.colour) % len(COLOURS)]
+
+
+def colours_of(names: Sequence[str], known: Sequence[str]) -> dict[str, int]:
+    """The number of the colour of each name; those that are not known share the others."""
+    own = {name: known.index(name) for name in names if name in known}
+    free = chain(sorted({*range(len(COLOURS))} - {*own.values()}), count())
+    return {name: own[name] if name in own else next(free) for name in names}
 
 
 def _plot(curves: Sequence[Curve], area: Area, levels: Sequence[float]) -> str:
@@ -288,15 +322,18 @@ def _drawn(curve: Curve, area: Area, colour: str) -> Iterator[str]:
     if not points:
         return
     if curve.band:
-        outline = _joined(curve.band, area)
-        yield f'<polygon points="{outline}" fill="{colour}" fill-opacity="0.15"/>'
+        outline, opacity = _joined(curve.band, area), 0.9 if curve.area else 0.15
+        yield f'<polygon points="{outline}" fill="{colour}" fill-opacity="{opacity}"/>'
+    if curve.area:
+        return
     # a place on the horizontal axis, a step or a number of characters, is not rounded
+    dashes = ' stroke-dasharray="7 4"' * curve.dashed
     values = " ".join(
         f"{x:.0f},{y:.5g}" if x.is_integer() else f"{x:.6g},{y:.5g}" for x, y in points
     )
     yield (
         f'<polyline points="{_joined(points, area)}" data-name="{name}" data-values="{values}" '
-        f'fill="none" stroke="{colour}" stroke-width="1.6" stroke-linejoin="round"/>'
+        f'fill="none" stroke="{colour}" stroke-width="2" stroke-linejoin="round"{dashes}/>'
     )
     if len(points) > MARKED:
         return

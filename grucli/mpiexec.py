@@ -32,10 +32,10 @@ def is_a_rank() -> bool:
     return started_ranks() is not None or _env_int(RANKS) is not None
 
 
-def refuse_equal_runs() -> None:
+def refuse_equal_runs(*, joined: bool = False) -> None:
     """Refuse several processes that do not know of each other: the first raises, others exit."""
     size = started_ranks()
-    if size is not None and size > 1:
+    if not joined and size is not None and size > 1:
         if not should_print():
             raise SystemExit(UsageError.exit_code)
         raise UsageError(

@@ -81,16 +81,44 @@ def test_a_curve_leaves_the_plot_upwards_where_it_is_above_the_range() -> None:
         assert text([Curve("", [0, 1, 2], [value, 1, 2])], width=60, height=6, highest=2.0)
 
 
-def test_the_names_of_curves_are_above_the_plot() -> None:
-    curves = [Curve(f"a long name of a run, number {n}", [0, 1], [1.0, 2.0]) for n in range(6)]
-    root = ElementTree.fromstring(svg(curves, x="step", y="loss"))
-    (group,) = (one for one in root if one.tag.endswith("}g"))
-    (room,) = map(float, re.findall(r"translate\(0 (\d+)\)", group.attrib["transform"]))
-    names = [one for one in root if one.tag.endswith("text")]
-    assert [one.text for one in names] == [curve.name for curve in curves]
-    assert all(0 < float(one.attrib["y"]) <= room + 4 for one in names)
-    assert len({one.attrib["y"] for one in names}) > 1  # in lines
-    assert not svg(curves, x="step", y="loss", key=False).count("number 3</text>")
+def names_beside(drawn: str) -> dict[str, float]:
+    """The texts to the right of the plot, with their heights."""
+    root = ElementTree.fromstring(drawn)
+    (plot,) = (one for one in root if one.tag.endswith("}svg"))
+    right = float(plot.attrib["x"]) + float(plot.attrib["width"])
+    texts = (one for one in root if one.tag.endswith("}text"))
+    return {
+        str(one.text): float(one.attrib["y"]) for one in texts if float(one.attrib["x"]) > right
+    }
+
+
+@pytest.mark.parametrize("y", [0.0, 1.0, 2.0])
+def test_the_names_of_curves_are_beside_their_ends_and_apart(y: float) -> None:
+    curves = [Curve(f"run {n}", [0, 1], [1.0, y + n / 1000]) for n in range(6)]
+    curves += [Curve("low", [0, 1], [1.0, 0.0]), Curve("high", [0, 1], [1.0, 2.0])]
+    found = names_beside(svg(curves, x="step", y="loss"))
+    assert found.keys() == {curve.name for curve in curves}
+    heights = sorted(found.values())
+    assert min(b - a for a, b in pairwise(heights)) >= 14.9
+    assert heights[0] >= 30
+    assert heights[-1] <= 280 - 30
+    assert found["low"] > found["high"]
+    assert not names_beside(svg(curves, x="step", y="loss", key=False))
+    long = [Curve(f"{'a long name of a run, ' * 9}number {n}", [0, 1], [1, 2]) for n in range(2)]
+    assert [name[-9:] for name in names_beside(svg(long, x="x", y="y"))] == [
+        " number 0",
+        " number 1",
+    ]
+
+
+def test_a_figure_for_slides_is_as_wide_as_one_and_has_paper_of_its_own() -> None:
+    drawn = svg([FALLING], x="step", y="loss", slide=True)
+    root = ElementTree.fromstring(drawn)
+    assert (root.attrib["width"], root.attrib["height"]) == ("1280", "720")
+    assert root.attrib["viewBox"] == "0 0 720 405"
+    assert "prefers-color-scheme:dark" in drawn
+    assert drawn.index('class="paper"') < drawn.index("<text")
+    assert "<style" not in svg([FALLING], x="step", y="loss")  # a page has its own
 
 
 def test_steps_and_characters_are_not_rounded() -> None:

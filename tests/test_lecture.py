@@ -29,7 +29,7 @@ def test_the_commands_of_the_lecture(grucli: Grucli) -> None:
     assert "sum of all compositions = gradient of the backward pass" in routes.out
     lost = re.findall(r"below 1\.0% (\d+) steps back", decay.out)
     assert int(lost[0]) == min(map(int, lost))
-    for name in ("handout.html", "routes.svg", "decay.svg", "page.html"):
+    for name in ("handout.html", "tree.svg", "routes.svg", "decay.svg", "page.html"):
         assert Path(name).stat().st_size > 1000
 
 

@@ -77,6 +77,13 @@ def test_a_file_that_a_document_links_to_gets_a_page(site: ModuleType) -> None:
     assert site.content(links[0]).startswith("# grucli/nn/cells/gru.py\n\n```py\n")
 
 
+def test_a_document_without_a_place_comes_last(site: ModuleType) -> None:
+    settings = (ROOT / "docs" / "site" / "mkdocs.yml").read_text(encoding="utf-8")
+    less = settings.replace("      - Guide: guide.md\n", "")
+    assert less != settings
+    assert site.with_all_documents(less).endswith("  - More:\n      - guide.md\n")
+
+
 def test_the_reference_has_every_public_name_event_and_error(site: ModuleType) -> None:
     import grucli
     from grucli import errors

@@ -8,7 +8,7 @@ import numpy as np
 
 from grucli.analysis.gradient_routes import History, look_back_in_text
 from grucli.analysis.subject import Subject, check_same_vocabulary
-from grucli.charts import Curve, svg
+from grucli.charts import CELLS, Curve, colours_of, svg
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
 
@@ -26,6 +26,7 @@ class GradientFlow:
     """
 
     name: str  # of the model
+    subject: Subject
     low: Array  # the 10th percentile for k = 0, 1, ..., K, (K+1,)
     median: Array  # (K+1,)
     high: Array  # the 90th percentile, (K+1,)
@@ -70,18 +71,24 @@ def measure(
         counted = within.sum(axis=1) >= min(FEWEST, within.shape[1])  # at first, then no more
         rows = [row[here] for row, here in zip(relative[counted], within[counted], strict=True)]
         percentiles = np.array([np.percentile(row, PERCENTILES) for row in rows])
-        flows[name] = GradientFlow(name, *percentiles.T)
+        flows[name] = GradientFlow(name, subject, *percentiles.T)
     return list(flows.values())
 
 
 def chart(flows: Sequence[GradientFlow]) -> str:
-    """The medians by distance as SVG, on a logarithmic axis, with their percentiles as bands."""
-    curves = []
-    for flow in flows:
+    """The medians by distance as SVG, on a logarithmic axis, with their percentiles as bands.
+
+    Untrained models have dashed lines. Models of one kind have names and colours of their own.
+    """
+    alike = len({flow.subject.words for flow in flows}) < len(flows)
+    things = [flow.name if alike else flow.subject.lm.model.cell for flow in flows]
+    curves, colours = [], colours_of(things, CELLS)
+    for flow, thing in zip(flows, things, strict=True):
         low, median, high = (row.tolist() for row in (flow.low, flow.median, flow.high))
-        curves.append(Curve(flow.name, range(len(median)), median, low=low, high=high))
-    y = "norm of the gradient, relative to step t"
-    return svg(curves, x="steps back", y=y, log="y", levels=LIMITS)
+        name, dashed = flow.name if alike else flow.subject.words, not flow.subject.trained
+        curves.append(Curve(name, range(len(median)), median, colours[thing], low, high, dashed))
+    y = "norm of the gradient relative to step t: median, and 10th to 90th percentile of positions"
+    return svg(curves, x="steps back", y=y, log="y", levels=LIMITS, slide=True)
 
 
 def norms_by_distance(history: History) -> Array:

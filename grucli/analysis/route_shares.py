@@ -13,7 +13,7 @@ from grucli.analysis.gradient_routes import (
     look_back_in_text,
 )
 from grucli.analysis.subject import Subject
-from grucli.charts import Curve, svg
+from grucli.charts import ROUTES, Curve, colours_of, svg
 from grucli.errors import UsageError
 from grucli.nn.cells import CELLS, Cell, basic
 from grucli.nn.params import Array
@@ -52,7 +52,7 @@ class Enumeration:
 class RouteShares:
     """The result of ``grucli routes`` for one model."""
 
-    name: str  # of the model
+    subject: Subject
     enumeration: Enumeration  # all compositions over a few steps
     distance: int  # the largest of the shares
     shares: dict[int, dict[str, float]]  # of each route, by name, in the step that ends k back
@@ -62,17 +62,22 @@ class RouteShares:
         return {k: self.shares[k] for k in doubling_distances(self.distance) if k in self.shares}
 
     def chart(self) -> str:
-        """The share of each route by distance, as SVG."""
-        names, distances = self.shares.get(1, {}), list(self.shares)
-        curves = [
-            Curve(name, distances, [shares[name] for shares in self.shares.values()])
-            for name in names
-        ]
-        return svg(curves, x="steps back", y=f"{self.name}: share of the step's gradient")
+        """The shares of the routes by distance as areas, in SVG; below zero, they hang down."""
+        colours = colours_of(list(self.shares.get(1, {})), ROUTES)
+        names = sorted(colours, key=lambda name: colours[name])
+        rows = [[100 * shares[name] for shares in self.shares.values()] for name in names]
+        x = [edge for k in self.shares for edge in (k - 0.5, k + 0.5)]
+        values, curves = np.repeat(rows, 2, axis=1) if x else np.zeros((0, 0)), []
+        for side in (np.maximum(values, 0), np.minimum(values, 0)):
+            for name, high, size in zip(names, side.cumsum(axis=0), side, strict=True):
+                middle, low, shown = high - size / 2, high - size, name if size[-1] else ""
+                curves.append(Curve(shown, x, middle, colours[name], low, high, area=True))
+        y = f"{self.subject.words}: share of the gradient, %"
+        return svg(curves, x="steps back", y=y, levels=[100], slide=True)
 
     def to_dict(self) -> dict[str, Any]:
         return {
-            "model": self.name,
+            "model": self.subject.name,
             "counts": counts(),
             "steps_back": self.enumeration.k,
             "compositions": [asdict(one) for one in self.enumeration.contributions],
@@ -104,7 +109,7 @@ def measure(
     near = look_back_in_text(subject.lm.model, subject.ids, steps_back, positions)
     far = look_back_in_text(subject.lm.model, subject.ids, distance, positions)
     enumeration = enumerate_routes(near, steps_back)
-    return RouteShares(subject.name, enumeration, distance, shares_by_distance(far))
+    return RouteShares(subject, enumeration, distance, shares_by_distance(far))
 
 
 def check_enumerable(cell: Cell, k: int) -> None:

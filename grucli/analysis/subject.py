@@ -28,6 +28,12 @@ class Subject:
     name: str  # in tables and plots
     lm: LanguageModel  # the model, with its vocabulary and its rules for reading a text
     ids: Ids  # the text, (N,)
+    trained: bool = False
+
+    @property
+    def words(self) -> str:
+        """What a figure calls the model."""
+        return f"{self.lm.model.cell.upper()}, {'' if self.trained else 'un'}trained"
 
 
 @checked
@@ -41,9 +47,9 @@ def of_run(path: FilePath, text: str | None = None) -> Subject:
     """
     run = Run.open(path)
     if text is not None:
-        return Subject(path.name, run.lm, run.ids(text))
+        return Subject(path.name, run.lm, run.ids(text), trained=True)
     lm = replace(run.lm, unseen=())  # the held-out text may have symbols of its own
-    return Subject(path.name, lm, run.splits.judged)
+    return Subject(path.name, lm, run.splits.judged, trained=True)
 
 
 @checked

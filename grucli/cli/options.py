@@ -73,6 +73,7 @@ WORDS = {
     "--print-config": "Print the settings as YAML, and train nothing.",
     "--dry-run": "Show the plan, and train nothing.",
     "--mpi": "Train one run with all processes that mpiexec has started.",
+    "--tensorboard": "Also write losses and samples for TensorBoard, into the run directory.",
     "--quiet -q": "Show no progress and no samples.",
     "--match": "width: equal numbers of units; params: about equal numbers of parameters.",
     "--seeds N": "Runs of each cell [1].",
@@ -145,6 +146,7 @@ WORDS = {
     "a JSON list (.json), or a text in which each occurs once.",
     "--html FILE": "Write the coloured text to this HTML file.",
     "--plot FILE": "Draw a plot to this .svg file.",
+    "--tree FILE": "Draw all compositions as a tree, with their shares, to this .svg file.",
     "--output -o FILE": "The file to write; - writes to standard output.",
     "--force": "Overwrite the file if it exists.",
     # of the program

@@ -7,7 +7,7 @@ from typing import Literal
 from grucli.charts import Curve, letter, svg, text, typical_top
 from grucli.cli import render
 from grucli.errors import UsageError
-from grucli.run.run import Run, common_noun, loss_axis
+from grucli.run.run import Run, common_noun, loss_axis, names_in_figures, validation_curves
 from grucli.run.verdict import about_dropout
 
 COLUMNS = {"step": "step", "chars": "chars", "time": "elapsed_s"}
@@ -40,7 +40,7 @@ def plot(
         )
     x = AXES[by].format(noun)
     if output is not None:
-        picture = svg(curves, x=x, y=loss_axis(noun), highest=typical_top(curves))
+        picture = svg(curves, x=x, y=loss_axis(noun), highest=typical_top(curves), slide=True)
         render.deliver(picture, "plot", output)
         return
     render.answer((), chart(curves, x, noun))
@@ -50,11 +50,10 @@ def plot(
 
 def _validation(runs: Sequence[Run], by: str) -> list[Curve]:
     """The validation losses of several runs; runs without any are named."""
-    curves = []
-    for run in runs:
-        losses = [curve for curve in run.curves(COLUMNS[by]) if curve.name == "validation"]
-        curves += [Curve(run.path.name, curve.x, curve.y) for curve in losses]
-        if not losses:
+    curves = validation_curves(names_in_figures(runs), [run.metrics for run in runs], COLUMNS[by])
+    drawn = {curve.colour for curve in curves}
+    for number, run in enumerate(runs):
+        if number not in drawn:
             render.warn(
                 f"{run.path}: has no validation loss, so it is not drawn; named alone, it is drawn "
                 "with its training loss"

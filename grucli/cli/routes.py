@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts, measure
+from grucli.analysis.route_tree import draw_tree
 from grucli.cli import render
 from grucli.cli.subjects import choose_subjects
 from grucli.errors import UsageError
@@ -22,6 +23,7 @@ def routes(
     hidden: int | None = None,
     rows: int = 16,
     plot: Path | None = None,
+    tree: Path | None = None,
     force: bool = False,
     as_json: bool = False,
 ) -> None:
@@ -34,19 +36,21 @@ def routes(
     The exit code is 1 if the compositions do not add up to the gradient of the backward pass.
     """
     render.check_plot("--plot", plot, force=force)
+    render.check_plot("--tree", tree, force=force)
     if cell is not None and "," in cell:
         raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]
     (subject,) = choose_subjects(runs, "--cell", cell, own_cell or "gru", text, hidden)
     result = measure(subject, steps_back, distance, positions)
     render.write_plot(plot, result.chart() if plot else "")
+    render.write_plot(tree, draw_tree(result) if tree else "")
     render.answer(result.to_dict(), _lines(result, rows), as_json=as_json)
     raise typer.Exit(0 if result.enumeration.agrees else 1)
 
 
 def _lines(result: RouteShares, rows: int) -> Iterator[str]:
     yield from _count_lines()
-    yield f"\n{result.name}"
+    yield f"\n{result.subject.name}"
     yield from _composition_lines(result.enumeration, rows)
     yield from _share_lines(result)
 

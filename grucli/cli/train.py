@@ -3,7 +3,6 @@
 import signal
 from collections.abc import Callable, Generator
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TypeVar
@@ -15,6 +14,7 @@ from grucli.cli.request import request
 from grucli.config import to_yaml
 from grucli.data.vocabulary import Unknown
 from grucli.errors import UsageError
+from grucli.exchange.curves import EventFile
 from grucli.mpiexec import refuse_equal_runs
 from grucli.threads import STOP_SIGNALS, stop_signals
 from grucli.training.mpi import joined
@@ -46,6 +46,7 @@ def train(
     print_config: bool = False,
     dry_run: bool = False,
     mpi: bool = False,
+    tensorboard: bool = False,
     quiet: bool = False,
 ) -> None:
     """Train a model on a text and print the path of the run directory.
@@ -55,8 +56,7 @@ def train(
     budget = TrainOptions(config=config, seed=seed, steps=steps, epochs=epochs, minutes=minutes)
     run = TrainOptions(name=name, runs_dir=runs_dir, resume=resume, init_from=init_from, mpi=mpi)
     texts = TrainOptions(val=val, test=test, unknown=unknown, extend_vocabulary=extend_vocabulary)
-    if not mpi:
-        refuse_equal_runs()
+    refuse_equal_runs(joined=mpi)
     with joined(mpi) as ranks:
         if ranks.rank:
             take_part(ranks)
@@ -65,11 +65,12 @@ def train(
         if print_config:
             _print_config(asked, ranks)
         else:
-            _train(asked, ranks, dry_run=dry_run, quiet=quiet)
+            _train(asked, ranks, dry_run=dry_run, quiet=quiet, tensorboard=tensorboard)
 
 
-def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
+def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool, tensorboard: bool) -> None:
     render.show_log(quiet=quiet)
+    board = EventFile() if tensorboard else None
     if not quiet:
         narrate.say_reading(asked.sources)
     with closing(prepare(asked, ranks)) as session:
@@ -78,7 +79,9 @@ def _train(asked: Request, ranks: Ranks, *, dry_run: bool, quiet: bool) -> None:
             return
         finished, signal = carry_out(
             session.events,
-            partial(narrate.follow, session, quiet=quiet),
+            lambda events: narrate.follow(
+                session, map(board, events) if board else events, quiet=quiet
+            ),
             lambda: narrate.say_stopped(session.run, asked.sources, at_once=True),
         )
     render.write_path(finished.run.path)

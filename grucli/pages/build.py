@@ -20,10 +20,11 @@ from grucli.arguments import PathLike, checked
 from grucli.data.documents import between, separators
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import unified
-from grucli.errors import ArgumentError, CheckpointError, CorpusError, UsageError
+from grucli.errors import ArgumentError, CheckpointError, CorpusError
 from grucli.html import WebPage, as_html, policy
 from grucli.language_model import LanguageModel
-from grucli.nn.model import Model
+from grucli.nn.cells import CELLS
+from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Ids
 from grucli.run.overlap import find_copy
 from grucli.run.records import KEPT_TEXT
@@ -33,7 +34,8 @@ Type = Literal["float32", "float16"]  # of the weights in a page
 
 # The page's script is one text, so that no file is loaded; in this order.
 SCRIPTS = (
-    "engine features symbols elements strip reading marks write surprise inside gradient proof page"
+    "engine features symbols elements formulas strip reading marks write surprise inside gradient "
+    "proof page"
 ).split()
 NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "LSTM", "rnn": "RNN"}
 LARGE = 10**6  # parameters, above which the weights are float16
@@ -78,12 +80,9 @@ def page(
         CheckpointError: there is no checkpoint, or it is damaged.
         UnknownCharacterError: the text has characters that the model never saw.
         ArgumentError: a weight is too large for float16.
-        UsageError: the page does not know the cell.
     """
     opened = Run.open(run)
     lm = opened.lm
-    if lm.model.cell not in NETWORKS:
-        raise UsageError(f"a page computes {', '.join(NETWORKS)}, and not {lm.model.cell}")
     type_ = weights or suited_type(lm.model)
     if type_ == "float16" and abs(lm.model.params.flat).max() > LARGEST_HALF:
         raise ArgumentError("weights", "must be float32: a weight is too large for float16")
@@ -92,12 +91,16 @@ def page(
     copied = _copied(opened, sample)
     if passage is None:
         # without bytes that are no text: U+FFFD for them would be text that the model never saw
-        passage = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
-    else:
-        lm.encode(passage)  # a character that the model never saw is an error here, not in the page
-    content = payload(lm, sample[:PROVEN], type_)
+        read, passage = sample, lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
+    else:  # a character that the model never saw is an error here, not in the page
+        read = lm.encode(passage)
+    proof = (sample if lm.model.cell in NETWORKS else read)[:PROVEN]
+    content = payload(lm, proof, type_)
     about = _about(opened, type_, copied) | ({"title": title} if title else {})
     content |= {"about": about, "passage": passage}
+    if lm.model.cell not in NETWORKS:
+        content["written"] = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="replace")
+        content["recorded"] = recorded(rounded(lm, type_), proof)
     return Page(html(content), type_, copied)
 
 
@@ -141,8 +144,8 @@ def _facts_of_training(run: Run, type_: Type) -> dict[str, str]:
     model, noun = lm.model, lm.vocabulary.noun
     steps = f"{progress.step:,} step{'s' * (progress.step != 1)}"
     facts = {
-        "Network": f"{NETWORKS[model.cell]}, {model.L} x {model.H:,} units, {lm.parameters:,} "
-        f"parameters ({type_} here)",
+        "Network": f"{NETWORKS.get(model.cell, model.cell.upper())}, {model.L} x {model.H:,} "
+        f"units, {lm.parameters:,} parameters ({type_} here)",
         "Training": f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s",
     }
     if progress.best_loss is not None:
@@ -200,6 +203,20 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> dict[str, Any]:
         "shapes": [[name, list(shape)] for name, shape in model.params.shapes.items()],
         "weights": base64.b64encode(weights.tobytes()).decode("ascii"),
         "proof": _proof(rounded(lm, type_), proof),
+    }
+
+
+def recorded(lm: LanguageModel, ids: Ids) -> dict[str, Any]:
+    """The values of a text, (L, fields, T, H), for a cell that the page's script does not have."""
+    model = lm.model
+    read = np.array([*([] if model.separator is None else [model.separator]), *ids], np.intp)
+    layers = [read_layer(model, read, layer) for layer in range(1, model.L + 1)]
+    values = np.array([[*layer.values()] for layer in layers], "<f8")
+    return {
+        "ids": read.tolist(),
+        "state": CELLS[model.cell].STATE,
+        "fields": list(layers[0]),
+        "values": base64.b64encode(values.tobytes()).decode("ascii"),
     }
 
 

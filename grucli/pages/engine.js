@@ -193,6 +193,12 @@ const engine = (() => {
 
   const CELLS = { gru, "gru-after": gruAfter, lstm, rnn };
 
+  /** A cell that this script cannot compute: grucli has recorded its steps for one text. */
+  function recordedCell({ state, fields }) {
+    const gates = fields.filter((name) => !state.includes(name));
+    return { gates, state, saved: [], routes: [] };
+  }
+
   // ---- weights
 
   /** The number of 16 bits, sign 1, exponent 5, fraction 10 (IEEE 754 binary16). */
@@ -211,6 +217,7 @@ const engine = (() => {
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
     const view = new DataView(bytes.buffer);
+    if (type === "float64") return new Float64Array(bytes.length / 8).map((_, i) => view.getFloat64(8 * i, true));
     if (type === "float16") {
       const table = new Float32Array(65536).map((_, bits) => half(bits));
       return new Float32Array(bytes.length / 2).map((_, i) => table[view.getUint16(2 * i, true)]);
@@ -240,7 +247,8 @@ const engine = (() => {
     constructor(spec) {
       Object.assign(this, { V: spec.V, H: spec.H, L: spec.L, separator: spec.separator });
       this.spec = spec;
-      this.cell = CELLS[spec.cell];
+      this.cell = spec.recorded ? recordedCell(spec.recorded) : CELLS[spec.cell];
+      this.recorded = spec.recorded && numbers(spec.recorded.values, "float64");
       const named = parameters(spec.shapes, numbers(spec.weights, spec.type));
       this.layers = [];
       for (let l = 1; l <= this.L; l++) {
@@ -261,8 +269,23 @@ const engine = (() => {
         Object.fromEntries(this.cell.state.map((part) => [part, zeros(this.H)])));
     }
 
+    /** The state after a symbol of the recorded text; the state before has its place. */
+    recordedStep(id, before) {
+      const { ids, fields } = this.spec.recorded;
+      const place = before.place === undefined ? 0 : before.place + 1;
+      if (ids[place] !== id) throw new RangeError("this page has the states of its own text alone");
+      const state = this.layers.map((_, l) => Object.fromEntries([
+        ...this.cell.state.map((part) => [`${part}_prev`, before[l][part]]),
+        ...fields.map((name, f) => {
+          const start = ((l * fields.length + f) * ids.length + place) * this.H;
+          return [name, this.recorded.subarray(start, start + this.H)];
+        })]));
+      return Object.assign(state, { place });
+    }
+
     /** Read one symbol; the state of each layer after it, with all arrays of the step. */
     step(id, before) {
+      if (this.recorded) return this.recordedStep(id, before);
       let x = null;
       const start = id === this.separator ? this.zeroState() : before;
       return this.layers.map((w, l) => {

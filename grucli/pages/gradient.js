@@ -3,11 +3,18 @@
 const FARTHEST = 64; // steps that the gradient is followed back
 
 const gradient = (() => {
+  // the order of the colours, which are those of grucli/charts.py
+  const COLOURS = ["direct", "update", "candidate", "reset", "input", "forget", "output", "recurrent"];
+  const colourOf = (name) => `route-${COLOURS.indexOf(name)}`;
   const ROUTES = {
-    gru: "dh⁻ = dh * (1 − z)  direct\n    + dz̃ W_hzᵀ  update\n    + (dñ W_hnᵀ) * r  candidate\n    + dr̃ W_hrᵀ  reset",
-    "gru-after": "dh⁻ = dh * (1 − z)  direct\n    + dz̃ W_hzᵀ  update\n    + du W_hnᵀ  candidate\n    + dr̃ W_hrᵀ  reset",
-    lstm: "dc⁻ = dc * f  direct\ndh⁻ = dĩ W_hiᵀ  input + df̃ W_hfᵀ  forget + dõ W_hoᵀ  output + dg̃ W_hgᵀ  candidate",
-    rnn: "dh⁻ = (dh * (1 − h²)) W_hᵀ  recurrent",
+    gru: [["dh⁻ = dh * (1 − z)", "direct"], ["+ dz̃ W_hzᵀ", "update"], ["+ (dñ W_hnᵀ) * r", "candidate"], ["+ dr̃ W_hrᵀ", "reset"],
+      ["dz̃ = dh * (n − h⁻) * z * (1 − z)"], ["dñ = dh * z * (1 − n²)"], ["dr̃ = (dñ W_hnᵀ) * h⁻ * r * (1 − r)"]],
+    "gru-after": [["dh⁻ = dh * (1 − z)", "direct"], ["+ dz̃ W_hzᵀ", "update"], ["+ du W_hnᵀ", "candidate"], ["+ dr̃ W_hrᵀ", "reset"],
+      ["dz̃ = dh * (n − h⁻) * z * (1 − z)"], ["dñ = dh * z * (1 − n²)"], ["du = dñ * r"], ["dr̃ = dñ * u * r * (1 − r)"]],
+    lstm: [["dc⁻ = dc * f", "direct"], ["dh⁻ = dĩ W_hiᵀ", "input"], ["+ df̃ W_hfᵀ", "forget"], ["+ dõ W_hoᵀ", "output"],
+      ["+ dg̃ W_hgᵀ", "candidate"], ["dc = dc′ + dh * o * (1 − u²)"], ["dĩ = dc * g * i * (1 − i)"], ["df̃ = dc * c⁻ * f * (1 − f)"],
+      ["dõ = dh * u * o * (1 − o)"], ["dg̃ = dc * i * (1 − g²)"], ["u = tanh(c)"]],
+    rnn: [["dh⁻ = (dh * (1 − h²)) W_hᵀ", "recurrent"]],
   };
   const SVG = "http://www.w3.org/2000/svg";
   let strip = null;
@@ -61,8 +68,11 @@ const gradient = (() => {
     const direct = spec.cell === "rnn"
       ? "The only route goes through the matrix W_h at every step, so the gradient shrinks or grows quickly."
       : `Only the direct route goes through no matrix: it multiplies each number by ${spec.cell === "lstm" ? "f" : "1 − z"} alone, so what it carries can last for many steps.`;
+    const [terms, where] = [[], []];
+    for (const [line, name] of ROUTES[spec.cell]) (name ? terms : where).push(name ? [line, formulas.note(name, colourOf(name))] : line);
     $("gradient-detail").replaceChildren(element("p", {}, `Each term of this sum is a route. ${direct}`),
-      element("p", { class: "equation" }, ROUTES[spec.cell]), ...lines);
+      element("div", { class: "equation" }, formulas.block(terms), ...(where.length ? [element("p", { class: "aside" }, "where"), formulas.block(where)] : [])),
+      ...(spec.cell === "lstm" ? [element("p", { class: "aside" }, formulas.inline("dc′"), " comes from the step after.")] : []), ...lines);
   }
 
   /** How far the gradient reaches, and which routes carry it: bars by steps back. */
@@ -95,7 +105,7 @@ const gradient = (() => {
       let below = 0;
       positive.forEach((share, route) => {
         const part = (relative[k] * share) / total;
-        make("rect", { class: `route-${route}`, x: left + k * step, width: Math.max(1, step - 1), y: y(below + part), height: Math.max(0, y(below) - y(below + part)) });
+        make("rect", { class: colourOf(names[route]), x: left + k * step, width: Math.max(1, step - 1), y: y(below + part), height: Math.max(0, y(below) - y(below + part)) });
         below += part;
       });
       const middle = left + (k + 0.5) * step;
@@ -105,7 +115,7 @@ const gradient = (() => {
       }
     });
     const caption = element("p", { class: "aside" }, "From left to right: 1, 2, 3 … characters further back. Height: how much of the gradient is left there (100 % is what the loss gives to the last state). Colours: the routes that carry it over that step.");
-    const key = element("ul", { class: "key" }, ...names.map((name, route) => element("li", {}, element("i", { class: `route-${route}` }), name)));
+    const key = element("ul", { class: "key" }, ...names.map((name) => element("li", {}, element("i", { class: colourOf(name) }), name)));
     $("gradient-chart").replaceChildren(...(found.length ? [key, svg, caption] : []));
   }
 

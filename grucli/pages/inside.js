@@ -13,6 +13,7 @@ const MEANING = {
   h: "state", c: "cell state", z: "update gate", r: "reset gate", n: "candidate", u: "", i: "input gate",
   f: "forget gate", o: "output gate", g: "candidate", "h⁻": "state before", "c⁻": "cell state before",
 };
+if (spec.recorded) for (const name of Object.keys(MEANING)) if (!name.startsWith("h")) delete MEANING[name];
 if (spec.cell === "lstm") MEANING.u = "tanh(c)";
 if (spec.cell === "gru-after") MEANING.u = "input of the reset gate";
 
@@ -57,10 +58,11 @@ const inside = (() => {
     if (!read) return;
     followed = found;
     const numbers = values(read);
-    const signed = BELOW_ZERO.includes(quantity());
+    const signed = spec.recorded ? numbers.some((x) => x < 0) : BELOW_ZERO.includes(quantity());
     const full = signed ? Math.max(1e-9, ...numbers.map(Math.abs)) : 1;
     strip.colour(numbers.map((x) => x / full));
-    const legend = signed ? "Warm colours are above zero, cold ones below." : "The stronger the colour, the nearer the gate is to 1, where it is open.";
+    const legend = signed ? "Warm colours are above zero, cold ones below."
+      : `The stronger the colour, the nearer the ${spec.recorded ? "value is to 1" : "gate is to 1, where it is open"}.`;
     $("inside-totals").textContent = numbers.length
       ? `${followed}${quantity()} of unit ${unit()}, layer ${layer() + 1}: from ${number(Math.min(...numbers))} to ${number(Math.max(...numbers))}. ${legend}${leftOut(read.unknown)}`
       : `There is nothing to read.${leftOut(read.unknown)}`;
@@ -122,7 +124,12 @@ const inside = (() => {
     $("unit").addEventListener("change", () => colour(followed));
     for (const id of ["layer", "feature"]) $(id).addEventListener("input", find);
     $("inside-lead").textContent = `What the model has read is kept in ${plural(model.H, "number")}${model.L > 1 ? " in each layer" : ""}, one for each unit, and every character changes them. The text is coloured by one of them. Choose a character to see the numbers before and after it.`;
-    $("equations").textContent = [...EQUATIONS[spec.cell], "", "h⁻ is the state before the character x. W and b are the weights that training has found. σ(a) = 1 / (1 + e⁻ᵃ), and * multiplies elementwise."].join("\n");
+    if (!EQUATIONS[spec.cell]) $("equations").closest("details").remove();
+    else {
+      $("equations").replaceChildren(formulas.block(EQUATIONS[spec.cell]), element("p", { class: "aside" }, formulas.inline("h⁻"),
+        " is the state before the character ", formulas.inline("x"), ". ", formulas.inline("W"), " and ", formulas.inline("b"),
+        " are the weights that training has found. ", formulas.inline("σ(a) = 1 / (1 + e⁻ᵃ)"), ", and ", formulas.inline("*"), " multiplies elementwise."));
+    }
   }
   return { prepare, show };
 })();

@@ -1,5 +1,6 @@
 /* The page begins: its tabs, what it says of the model, and the first text. */
 
+if (spec.recorded) $("tab-gradient").remove();
 const tabs = [...document.querySelectorAll('[role="tab"]')];
 function chooseTab(tab, focus = false) {
   for (const one of tabs) {

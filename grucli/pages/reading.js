@@ -8,6 +8,7 @@ const reading = (() => {
   const boxes = [];
 
   function prepare() {
+    if (spec.recorded) return;
     for (const holder of document.querySelectorAll(".source")) {
       const label = `Text (the first ${count(LONGEST)} characters are read)`;
       const box = element("textarea", { spellcheck: "false", dir: "auto", "aria-label": label });
@@ -30,7 +31,7 @@ const reading = (() => {
   async function show() {
     if (read && read.text === text) return draw();
     const job = begin("read");
-    const { ids, unknown } = known(text);
+    const { ids, unknown } = spec.recorded ? { ids: spec.proof.ids, unknown: [] } : known(text);
     const first = ids.slice(0, LONGEST);
     const now = { text, ids: first, unknown, cut: ids.length - first.length, states: [], logProbs: [] };
     let { state, logProbs } = model.begin();

@@ -158,6 +158,15 @@ const writing = (() => {
     $("undo").setAttribute("aria-disabled", working || !back.length);
   }
 
+  /** What Python has written: the page cannot compute the cell. */
+  function showWritten() {
+    $("write-lead").textContent = `The model wrote this when the page was made. Its cell, ${spec.cell}, is defined in a file of its own, and this page computes GRU, LSTM and RNN alone: so it writes nothing new, and follows no gradient. The commands grucli sample and grucli routes do, with --cell-file. The other tabs show what Python has computed.`;
+    $("draft").value = spec.written;
+    $("draft").readOnly = true;
+    $("draft").setAttribute("aria-label", "A sample of the model");
+    document.querySelectorAll("#write .buttons, #write .settings, #write .aside").forEach((one) => one.remove());
+  }
+
   function prepare() {
     $("write-lead").textContent = spec.document
       ? `The model continues what is in the box, ${spec.document} by ${spec.document}. Change it as you like, and press Write on.`
@@ -180,5 +189,5 @@ const writing = (() => {
     marks.prepare();
     $("write").addEventListener("keydown", (event) => { if (event.key === "Escape") end("write"); });
   }
-  return { begin: () => go(FIRST), prepare };
+  return spec.recorded ? { begin: showWritten, prepare: () => {} } : { begin: () => go(FIRST), prepare };
 })();

@@ -21,7 +21,7 @@ from grucli.data.corpus import Corpus, all_of
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, policy
-from grucli.run.run import Column, Run, common_noun, curves, loss_axis
+from grucli.run.run import Run, common_noun, curves, loss_axis, validation_curves
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
@@ -202,7 +202,7 @@ def _compare_runs(runs: Sequence[Run], said: Sequence[str]) -> Iterator[str]:
         )
     metrics = [run.metrics for run in ranked]
     yield from _draw_losses(
-        {by: _validation(names, metrics, by) for by in AXES}, noun, "validation "
+        {by: validation_curves(names, metrics, by) for by in AXES}, noun, "validation "
     )
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
@@ -266,18 +266,6 @@ def _portion(run: Run) -> str:
 
 def _formatted(value: float | None, form: str = "") -> str:
     return "" if value is None else format(value, form)
-
-
-def _validation(
-    names: Sequence[str], metrics: Sequence[Mapping[str, Column]], by: str
-) -> list[Curve]:
-    """The validation losses of runs, each in the run's colour."""
-    return [
-        Curve(name, curve.x, curve.y, colour=number)
-        for number, (name, columns) in enumerate(zip(names, metrics, strict=True))
-        for curve in curves(columns, by)
-        if curve.name == "validation"
-    ]
 
 
 def _comparison_table(names: Mapping[int, str], columns: Mapping[str, Sequence[str]]) -> str:

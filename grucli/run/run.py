@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from grucli.arguments import PathLike, checked
 from grucli.charts import Curve, svg, typical_top
-from grucli.config import HELD_OUT, Data, Settings, Values, read_file, resolve
+from grucli.config import HELD_OUT, INFLUENCES, Data, Settings, Values, flatten, read_file, resolve
 from grucli.data.corpus import Corpus, read_again
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.windows import Splits
@@ -40,6 +40,7 @@ Column = npt.NDArray[Any]
 Which = Literal["best", "last"]
 
 DAMAGED = "damaged run.json"  # the status of a run that cannot be read
+MOST_NAMED = 2  # settings that name a run in a figure
 READS = 20  # attempts to read the best checkpoint while another process trains the run
 SPLITS = ("train", *HELD_OUT)
 CHANGED = "the text has changed since training; name a text"
@@ -476,6 +477,30 @@ def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss"
             x = x[last]
         drawn.append(Curve(name, x, y, colour=number))
     return drawn
+
+
+def validation_curves(
+    names: Sequence[str], metrics: Sequence[Mapping[str, Column]], by: str
+) -> list[Curve]:
+    """The validation losses of runs that have some, each in the run's colour."""
+    return [
+        Curve(name, curve.x, curve.y, colour=number)
+        for number, (name, columns) in enumerate(zip(names, metrics, strict=True))
+        for curve in curves(columns, by)
+        if curve.name == "validation"
+    ]
+
+
+def names_in_figures(runs: Sequence[Run]) -> list[str]:
+    """The settings that differ, such as "cell gru, seed 2"; if they are many, the runs' names."""
+    settings = [flatten(run.settings) for run in runs]
+    keys = [key for key, influenced in INFLUENCES.items() if influenced in ("weights", "later")]
+    differ = [key for key in keys if len({str(one[key]) for one in settings}) > 1]
+    names = [", ".join(f"{key.partition('.')[2]} {one[key]}" for key in differ) for one in settings]
+    texts = {run.info.corpus.sha256 for run in runs}
+    if len(texts) > 1 or len(differ) > MOST_NAMED or len(set(names)) < len(runs):
+        return [run.path.name for run in runs]
+    return names
 
 
 def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Column]:

@@ -27,7 +27,7 @@ from grucli.run.records import Metrics, Pointer, RunInfo, step_in
 from grucli.run.run import CheckpointFolder, Run, Which
 
 # What must not be a link where a run is written.
-NO_LINKS = records.OWN_FILES | {"lock", "samples", "checkpoints"}
+NO_LINKS = records.OWN_FILES | {"lock", "samples", "checkpoints", "tensorboard"}
 
 
 class CheckpointWriter(CheckpointFolder):

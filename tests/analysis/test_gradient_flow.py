@@ -1,3 +1,4 @@
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -65,14 +66,24 @@ def test_equal_names_are_told_apart_and_other_vocabularies_refused(text_file: Pa
         gradient_flow.measure([subject, replace(others[0], name="other")], 4, 2)
 
 
+def a_subject(cell: str = "gru", *, trained: bool = False) -> Subject:
+    model, _ = toy(7, 6, 1, 2, 2, 0.0, 0, cell)
+    lm = LanguageModel(model, Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    return Subject("a model", lm, np.arange(7), trained)
+
+
 def test_where_a_norm_falls_below_a_limit() -> None:
     median = np.array([1.0, 0.5, 0.009, 0.02])
-    assert GradientFlow("a", median, median, median).falls_below() == {1e-2: 2, 1e-3: None}
+    assert GradientFlow("a", a_subject(), median, median, median).falls_below() == {
+        1e-2: 2,
+        1e-3: None,
+    }
 
 
 def test_medians_are_drawn_on_a_logarithmic_axis_with_their_bands() -> None:
     median = np.array([1.0, 1e-2, 1e-5, 0.0])
-    flow = GradientFlow("a $name$ <b>\x1b", median / 2, median, median * 2)
+    of_one = a_subject(trained=True)
+    flow = GradientFlow("a $name$ <b>\x1b", of_one, median / 2, median, median * 2)
     drawn = gradient_flow.chart([flow, replace(flow, name="other")])
     root = ElementTree.fromstring(drawn)  # raises if it is not well-formed
     names = [one.tag.rpartition("}")[2] for one in root.iter()]
@@ -81,3 +92,23 @@ def test_medians_are_drawn_on_a_logarithmic_axis_with_their_bands() -> None:
     assert {"a $name$ <b>\N{SYMBOL FOR ESCAPE}", "other", "0.001", "1"} <= {
         one.text for one in root.iter()
     }
+
+
+def test_a_cell_has_its_colour_and_an_untrained_one_is_dashed() -> None:
+    median = np.array([1.0, 1e-2])
+
+    def line(cell: str, *, trained: bool, other: str) -> str:
+        kinds = ((other, True), (cell, trained))
+        flows = [
+            GradientFlow(name, a_subject(name, trained=learned), median, median, median)
+            for name, learned in kinds
+        ]
+        words = f"{cell.upper()}, {'trained' if trained else 'untrained'}"
+        drawn = gradient_flow.chart(flows)
+        assert f">{words}</text>" in drawn
+        return re.search(f'data-name="{words}"[^>]+(stroke="#.+?)/>', drawn)[1]  # type: ignore[index]
+
+    assert line("gru", trained=True, other="rnn") == line("gru", trained=True, other="lstm")
+    assert line("gru", trained=True, other="rnn") != line("lstm", trained=True, other="rnn")
+    trained = line("gru", trained=True, other="rnn")
+    assert line("gru", trained=False, other="rnn") == trained + ' stroke-dasharray="7 4"'

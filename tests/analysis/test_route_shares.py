@@ -1,3 +1,5 @@
+import re
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,8 +9,12 @@ import pytest
 from grucli.analysis import route_shares
 from grucli.analysis.gradient_flow import norms_by_distance
 from grucli.analysis.gradient_routes import History, look_back_in_text
-from grucli.analysis.subject import untrained
+from grucli.analysis.route_shares import RouteShares
+from grucli.analysis.subject import Subject, untrained
+from grucli.charts import COLOURS, ROUTES, colours_of
+from grucli.data.vocabulary import Vocabulary
 from grucli.errors import UsageError
+from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 
@@ -19,6 +25,12 @@ def model(cell: str, H: int = 6) -> Model:
     model = Model(7, H, 1, cell=cell)
     model.initialize(np.random.default_rng(1))
     return model
+
+
+def measured(cell: str, steps_back: int) -> RouteShares:
+    """The routes of an untrained model."""
+    lm = LanguageModel(model(cell), Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    return route_shares.measure(Subject("a model", lm, IDS), steps_back, 3, positions=5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -136,11 +148,26 @@ def test_numbers_of_routes_are_those_of_the_lecture_note() -> None:
     assert [counted["rnn"][k] for k in (1, 2, 3)] == [1, 1, 1]
 
 
-def test_shares_are_drawn_by_distance() -> None:
-    past = look_back_in_text(model("gru"), IDS, 3, positions=5)
-    shares = route_shares.shares_by_distance(past)
-    found = route_shares.RouteShares("run", route_shares.enumerate_routes(past, 1), 3, shares)
+def test_shares_are_drawn_as_areas_that_add_up_to_the_whole() -> None:
+    found = measured("gru", steps_back=1)
     drawn = found.chart()
-    assert drawn.count("<polyline") == 4
-    assert "run: share of the step&#x27;s gradient</text>" in drawn
+    ElementTree.fromstring(drawn)  # raises if it is not well-formed
+    for colour, name in zip(COLOURS, ("direct", "update", "candidate", "reset"), strict=False):
+        assert f">{name}</text>" in drawn
+        assert re.search(f'<polygon points="[^"]+" fill="{colour}"', drawn)
+    assert "GRU, untrained: share of the gradient, %</text>" in drawn
     assert replace(found, shares={}).chart() == ""
+    opposite = {"direct": 1.25, "update": 0.0, "candidate": 0.0, "reset": -0.25}
+    below = replace(found, shares={1: opposite, 2: opposite}).chart()
+    assert "<polyline" not in below
+    assert len({float(y) for y in re.findall(r"[\d.]+,([\d.]+)", below)}) == 3  # 125, 0 and -25 %
+    assert ">update</text>" not in below  # of no size
+
+
+def test_a_route_has_its_colour_in_every_cell() -> None:
+    colours = {cell: colours_of([one.name for one in CELLS[cell].ROUTES], ROUTES) for cell in CELLS}
+    for name in ("direct", "candidate"):
+        assert len({colours[cell][name] for cell in ("gru", "gru-after", "lstm")}) == 1
+    assert colours_of(["mine", "direct", "other"], ROUTES) == {"direct": 0, "mine": 1, "other": 2}
+    many = [f"route {n}" for n in range(12)]
+    assert len(colours_of(many, ROUTES)) == 12

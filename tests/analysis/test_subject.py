@@ -11,6 +11,7 @@ from grucli.errors import CorpusError, UnknownCharacterError, UsageError
 def test_untrained_models_have_one_width_and_read_one_text(text_file: Path) -> None:
     one, other = subject.untrained(["gru", "rnn"], str(text_file), hidden=7)
     assert (one.name, other.name) == ("GRU, 7 units, untrained", "RNN, 7 units, untrained")
+    assert (one.words, other.words) == ("GRU, untrained", "RNN, untrained")
     assert (one.lm.model.H, one.lm.model.L) == (7, 1)
     assert len(one.lm.vocabulary) == one.lm.model.V
     assert one.ids is other.ids
@@ -26,6 +27,7 @@ def test_without_a_text_they_read_the_reference() -> None:
 def test_a_run_reads_its_validation_text_or_another(trained: Path, text_file: Path) -> None:
     own, other = subject.of_run(trained), subject.of_run(trained, str(text_file))
     assert own.name == trained.name
+    assert own.words == other.words == "GRU, trained"
     assert len(own.ids) == 400
     np.testing.assert_array_equal(own.ids, other.ids[-400:])
     Path("short.txt").write_text("e", encoding="utf-8")

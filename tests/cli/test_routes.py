@@ -40,10 +40,11 @@ def test_a_plot_of_nothing_is_not_written(
     grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("grucli.analysis.route_shares.shares_by_distance", lambda *_: {})
-    done = grucli("routes", "--text", text_file, *SMALL, "--plot", "none.svg")
+    done = grucli("routes", "--text", text_file, *SMALL, "--plot", "none.svg", "--tree", "a.svg")
     assert done.code == 0
     assert "none.svg: is not written, because there is nothing to draw" in done.err
     assert not Path("none.svg").exists()
+    assert "the 16 compositions of 2 routes" in Path("a.svg").read_text("utf-8")
 
 
 def test_a_wrong_backward_pass_fails_the_command(grucli: Grucli) -> None:
@@ -72,6 +73,11 @@ def test_routes_end_where_a_document_begins(grucli: Grucli) -> None:
         (["routes", "{run}", "--text", "new.txt"], "the model never saw the character"),
         (["routes", "nothing"], "nothing: there is no such run"),
         (["routes", "--plot", "a.gif"], "--plot a.gif: a plot is an SVG file"),
+        (["routes", "--tree", "a.png"], "--tree a.png: a plot is an SVG file"),
+        (
+            ["routes", "-k", "4", "--tree", "a.svg", "--text", "text.txt"],
+            "256 compositions are too",
+        ),
         (["routes", "--plot", "no/a.svg"], "--plot no/a.svg: there is no directory no"),
         (["routes", "{run}", "--hidden=5"], "--hidden is for untrained models"),
         (["routes", "--cell", "gru,lstm"], "name one"),

@@ -14,11 +14,13 @@ import pytest
 from grucli.analysis.activations import FEATURES
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
+from grucli.nn.model import read_layer
 from grucli.pages import build
 from grucli.pages.build import html, payload, rounded
 from grucli.run.report import report
 from grucli.run.run import Run
 from tests.conftest import TINY, Grucli
+from tests.nn.test_adding_a_cell import source
 from tests.pages.models import KINDS, language_model, some_ids
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -776,6 +778,74 @@ def test_a_chosen_character_stays_chosen_and_is_seen_in_all_views(opened: Any) -
     page.tab.click("#tab-write")
     page.tab.click("#tab-read")
     assert page.tab.evaluate(chosen, "read") == [400, True]
+
+
+def test_a_cell_of_ones_own_is_checked_trained_sampled_and_shown(
+    opened: Any, grucli: Grucli, text_file: Path, forgets_cells: None
+) -> None:
+    file, right = Path("mgu.py"), source()
+    file.write_text(right.replace("dh_next += s.f @ W_hf_T", "pass"), "utf-8")
+    assert grucli("gradcheck", "--cell-file", file, "--brief").code == 1
+    file.write_text(right, "utf-8")
+    own = ("--cell-file", file)
+    assert grucli("gradcheck", "--brief", *own).code == 0
+    lines = ("--set", "data.documents=line", "--set", "model.layers=2")
+    run = grucli("train", text_file, "--steps", "10", *TINY, *lines, "-q", *own).out.strip()
+    assert grucli("sample", run, *own).code == 0
+    assert grucli("page", run, "-o", "page.html", *own).code == 0
+    page = opened(Path("page.html").read_text("utf-8"))
+    assert page.wait() == "passed"
+    assert "From the states that Python has computed" in page.text("#proof")
+    lm = Run(run).lm
+    ids = lm.samples(1, 2000, seed=build.SEED).ids()[: build.PROVEN]
+    written = page.tab.input_value("#draft")
+    assert written.startswith(lm.decode(ids)[:50])
+    assert "its cell, mgu, is defined in a file" in page.text("#write-lead").replace("Its", "its")
+    assert page.tab.query_selector("#go") is None
+    assert page.tab.query_selector("#tab-gradient") is None
+    page.tab.click("#tab-read")
+    page.until(f"document.querySelectorAll('#read-strip span').length === {len(ids)}")
+    bits = -rounded(lm, "float32").score(ids).log_probs / np.log(2)
+    assert f"{bits.sum():.1f} bits" in page.text("#read-totals")
+    page.tab.click("#tab-inside")
+    page.tab.wait_for_selector("#inside-strip span.chosen")
+    for layer, name in ((1, "f"), (2, "n")):
+        page.tab.select_option("#layer", str(layer))
+        page.tab.select_option("#quantity", name)
+        page.tab.fill("#unit", "5")
+        read = np.array([lm.model.separator, *ids])
+        values = read_layer(lm.model, read, layer)[name][1:, 5]
+        said = page.text("#inside-totals")
+        assert f"from {values.min():.3f} to {values.max():.3f}." in said
+    assert [cell.inner_text() for cell in page.tab.query_selector_all("#inside-detail td.symbol")] == [
+        "h⁻", "f", "n", "fh", "h",
+    ]  # fmt: skip
+    refused = "(text) => { try { grucli.logProbs(text); } catch (error) { return error.message; } }"
+    another = lm.decode(ids[:1]) * 9
+    assert "states of its own text alone" in page.tab.evaluate(refused, another)
+    assert page.reports == []
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_equations_are_typeset_and_fit(opened: Any, cell: str, scheme: str) -> None:
+    page = opened(page_of(language_model(cell=cell)), 390, scheme)
+    page.wait()
+    page.tab.click("#tab-inside")
+    page.tab.click("#inside summary")
+    assert page.text("#equations").count("=") >= len(CELLS[cell].GATES) + 1
+    page.tab.click("#tab-gradient")
+    page.tab.wait_for_selector("#gradient-table tbody tr")
+    page.tab.click("#gradient > .fold summary")
+    names = page.tab.evaluate(
+        "[...document.querySelectorAll('mtext')].map((one) => one.textContent)"
+    )
+    assert set(names) == {route.name for route in CELLS[cell].ROUTES}
+    parts = page.tab.query_selector_all("#gradient-detail math msub, #gradient-detail math msubsup")
+    assert parts
+    assert all(one.bounding_box()["height"] > 8 for one in parts)
+    assert page.tab.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.reports == []
 
 
 def test_arrows_go_to_the_next_line(opened: Any) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import grucli as library
+from grucli.charts import COLOURS, ROUTES
 from grucli.errors import ArgumentError
-from grucli.pages.build import LARGE, suited_type
+from grucli.pages.build import LARGE, _source, suited_type
 from grucli.run.run import Run
 from tests.conftest import TINY, Grucli
 from tests.pages.models import language_model
@@ -26,8 +27,16 @@ def test_only_the_pages_own_script_may_run_and_nothing_is_loaded(grucli: Grucli,
     assert re.search(r"default-src 'none'; base-uri 'none'; form-action 'none'; style-src '", page)
     assert "unsafe" not in page
     assert not re.search(
-        r"""(src|href)\s*=|url\(|@import|https?://(?!www\.w3\.org/2000/svg)""", page
+        r"""(src|href)\s*=|url\(|@import|https?://(?!www\.w3\.org/(2000/svg|1998/Math))""", page
     )
+
+
+def test_a_route_has_the_colour_that_it_has_in_figures() -> None:
+    style, script = _source("style.css"), _source("gradient.js")
+    for number, colour in enumerate(COLOURS):
+        assert f".route-{number} {{ fill: {colour}; background: {colour}; }}" in style
+    (names,) = re.findall(r"const COLOURS = (\[.+\]);", script)
+    assert json.loads(names) == list(ROUTES)
 
 
 def test_it_says_what_a_step_really_read(grucli: Grucli, tmp_path: Path) -> None:
