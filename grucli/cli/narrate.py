@@ -146,7 +146,8 @@ def show_plan(session: Session, quiet: bool) -> None:
     uniform, unigram = (nats / math.log(2) for nats in baselines(plan.counts, plan.splits.judged))
     _say_corpus(plan)
     if session.suited:
-        values = [f"{key.partition('.')[2]} {value:g}" for key, value in session.suited.items()]
+        named = [(key.partition(".")[2], value) for key, value in session.suited.items()]
+        values = [name if value is True else f"{name} {value:g}" for name, value in named]
         suited_to = f"for {len(corpus.ids):,} {noun}s and {plan.budget}"
         render.fact("chosen", f"{suited_to}: {', '.join(values)}; --set changes them")
     render.fact("model", f"{_model(plan.settings.model)}, {plan.parameters:,} parameters")

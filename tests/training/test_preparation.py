@@ -11,8 +11,6 @@ from grucli.config import Values, flatten, resolve
 from grucli.errors import CheckpointError, CorpusError, SettingsError
 from grucli.run.run import Run
 from grucli.training.events import Stepped
-from grucli.training.preparation import prepare
-from grucli.training.request import Request
 from tests.conftest import Grucli
 from tests.faults.trials import remains
 from tests.texts import prose
@@ -154,18 +152,8 @@ def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> No
 
     assert chosen() == {"optim.lr": 0.012}
     assert chosen(train__batch=256) == {"optim.lr": 0.024, "optim.warmup": 12}
-    assert chosen(train__minutes=240) == {"optim.lr": 0.006}
+    assert chosen(train__minutes=240) == {"optim.lr": 0.0042}
     assert chosen(optim__lr=0.5) == {}
-
-
-def test_a_long_text_and_a_long_budget_take_the_lower_of_their_rates(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(
-        "grucli.training.preparation.suited", lambda *_: {"optim.lr": 0.012, "model.hidden": 512}
-    )
-    for given, rate in [({"train.steps": 9}, 0.012), ({"train.minutes": 480.0}, 0.0071)]:
-        assert prepare(Request("text.txt", values=given)).suited["optim.lr"] == rate
 
 
 # ---- bits
