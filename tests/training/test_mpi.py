@@ -26,6 +26,9 @@ SLOW = [
     "--set=optim.schedule=constant",
     "--set=train.save_minutes=0.005",
     "--set=train.eval_every=1000",
+    "--set=model.dropout=0.3",  # and not what suits the number of steps
+    "--set=model.weight_dropout=0.1",
+    "--set=optim.muon=true",
 ]
 
 
