@@ -52,7 +52,6 @@ RATES = (
 MUON = 1.2  # strain below which Muon gives lower losses in equal times than Adam
 EXPONENT = 0.875  # the time of a character grows with this power of the number of weights
 
-
 TRAIN = Train()  # the default batch and budget
 BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
 LONG_MINUTES, LONG_STEPS = 30.0, 30_000  # budgets up to which it does not depend on them
@@ -67,7 +66,8 @@ class Text(NamedTuple):
 
 
 # settings that are chosen for a text and a budget
-SUITED = ("model.hidden", "model.dropout", "model.weight_dropout", "optim.muon", "optim.lr")
+NETWORK = ("model.hidden", "model.dropout", "model.weight_dropout", "optim.muon")
+SUITED = (*NETWORK, "optim.lr")
 TYPICAL = 2.0**17  # characters a second of ``WIDTH`` units, for runs on several machines
 
 Resolve = Callable[[Values], Settings]  # the settings of the user, and values where there are none
@@ -102,8 +102,7 @@ def _network(
     given: Collection[str],
     speed: Callable[[], float],
 ) -> Values:
-    keys = SUITED[:4]
-    if all(key in given for key in keys):
+    if all(key in given for key in NETWORK):
         return {}
     train, model = settings.train, settings.model
     shares = [one for one in (settings.data.val, settings.data.test) if isinstance(one, float)]
@@ -123,7 +122,7 @@ def _network(
     strain = _weights(model, units, text.symbols) * read / own**2
     _, dropout, weight_dropout = max(row for row in RATES if strain >= row[0])
     values = (units, dropout, weight_dropout, strain < MUON)
-    chosen = dict(zip(keys, values, strict=True))
+    chosen = dict(zip(NETWORK, values, strict=True))
     return {key: one for key, one in chosen.items() if key not in given and one is not False}
 
 

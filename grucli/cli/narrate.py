@@ -239,8 +239,7 @@ def show_result(session: Session) -> None:
     render.say_command(
         f"grucli sample {path}{' --count 20' * (plan.settings.data.documents == 'line')}"
     )
-    if not run.cell_option():  # the page knows the cells of the package
-        render.say_command(f"grucli page {path}")
+    render.say_command(f"grucli page {path}")
     if verdict is not None and STANDARD_INPUT not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
     if verdict is not None and verdict.longer:

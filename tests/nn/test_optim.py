@@ -14,6 +14,7 @@ from grucli.nn.optim import (
     orthogonalized,
     recurrent_parts,
 )
+from grucli.threads import blas_limited_to
 
 
 def test_adam_follows_the_paper() -> None:
@@ -94,3 +95,14 @@ def test_recurrent_parts_cover_the_buffer_once(cell: str, L: int) -> None:
     assert len(recurrent) == L
     for number, array in enumerate(recurrent, start=1):
         np.testing.assert_array_equal(array, params[f"layer{number}.W_h"])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_muon_gives_the_same_bytes_each_time(threads: int) -> None:
+    results = set()
+    for _ in range(3):
+        W, g, m = np.random.default_rng(0).standard_normal((3, 3, 128, 128)).astype(np.float32)
+        with blas_limited_to(threads):
+            muon_(W, g, m, lr=0.02)
+        results.add(W.tobytes() + m.tobytes())
+    assert len(results) == 1
