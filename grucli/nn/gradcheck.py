@@ -371,7 +371,8 @@ def check_layer(
     every_other = np.add.outer(np.arange(T), np.arange(B)) % 2
     cache.reset_mask[:] = every_other[: len(cache.reset_mask), :, None]
     offset = np.zeros_like(cache.a)
-    packed = w._replace(W_x=Blocks.view(w.W_x, B), W_h=Blocks.view(w.W_h, B))
+    matrices = {name: array for name, array in w._asdict().items() if array.ndim == 3}
+    packed = w._replace(**{name: Blocks.view(array, B) for name, array in matrices.items()})
 
     def loss() -> float:
         project(packed.W_x, w.b, x, cache.a)

@@ -78,7 +78,8 @@ def _layer(model: Model, number: int, w: Any, B: int) -> _Layer:
         if number == 0
         else _project(w.W_x.for_rows(B), w.b[:, None], a)
     )
-    w = w._replace(W_h=w.W_h.for_rows(B))
+    if hasattr(w, "W_h"):  # a cell of one's own may do without
+        w = w._replace(W_h=w.W_h.for_rows(B))
     there, step = cache.steps[0], cell.step(w, cache)
     back = there._replace(
         **{part: getattr(there, f"{part}_prev") for part in cell.STATE},

@@ -1,4 +1,4 @@
-"""The cell of docs/adding-a-cell.md: one file outside of the package is a cell everywhere."""
+"""The cells of the documents: one file outside of the package is a cell everywhere."""
 
 import re
 from pathlib import Path
@@ -12,16 +12,13 @@ from grucli.nn.cells.from_file import load_cell
 from grucli.nn.gradcheck import check_all, toy
 from tests.conftest import TINY, Grucli
 
-PAGE = Path(__file__).parents[2] / "docs" / "adding-a-cell.md"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-def source() -> str:
-    """The file with the cell."""
-    return next(
-        block
-        for block in re.findall(r"^```python\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
-        if "class MGU" in block
-    )
+def source(page: str = "adding-a-cell.md") -> str:
+    """The file with the cell of a page."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", (DOCS / page).read_text("utf-8"), re.M | re.S)
+    return next(block for block in blocks if "(Cell):" in block)
 
 
 @pytest.fixture
@@ -83,3 +80,27 @@ def test_it_is_trained_sampled_evaluated_resumed_and_looked_into(
     assert grucli("gradcheck", run, *own).code == 0
     assert "gate > direct" in grucli("routes", run, "--distance", 5, *own).out
     assert grucli("train", "--resume", run, "--steps", 6, *own).code == 0
+
+
+def test_a_cell_without_recurrent_weights(
+    grucli: Grucli, text_file: Path, tmp_path: Path, forgets_cells: None
+) -> None:
+    file = tmp_path / "mingru.py"
+    file.write_text(source("minimal-gru.md"), encoding="utf-8")
+    load_cell(file)
+    checks = [row for _, row in check_all(hidden=5, layers=2, dropout=0.25, cell="mingru")]
+    assert all(row.passed for row in checks)
+    assert not any("W_h" in row.name and "W_hc" not in row.name for row in checks)
+    model, _ = toy(V=7, H=5, L=1, T=2, B=2, dropout=0.0, seed=0, cell="mingru")
+    past = look_back(model, np.random.default_rng(0).integers(0, 7, (12, 3)), 8)
+    *_, last = past.gradients()
+    np.testing.assert_allclose(last, past.by_backward, rtol=1e-9, atol=1e-15)
+
+    own = ("--cell-file", file)
+    trained = grucli("train", text_file, *own, *TINY, "--set", "model.layers=2", "--steps", 4)
+    assert trained.code == 0, trained.err
+    one = grucli("sample", trained.out.strip(), "--length", 30, "--seed", 5, *own)
+    many = grucli("sample", trained.out.strip(), "--length", 30, "--seed", 5, "--count", 3, *own)
+    assert (one.code, many.code) == (0, 0)
+    assert many.out.startswith(one.out.rstrip("\n")), "one row and several give the same text"
+    assert "direct > direct" in grucli("routes", trained.out.strip(), *own).out
