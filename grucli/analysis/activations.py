@@ -52,10 +52,7 @@ class Reading:
         return self.score.coloured(self.name)
 
     def correlations(self, top: int = 3) -> list[Correlation]:
-        """The ``top`` units that follow each feature of the text most closely.
-
-        Features that do not occur in the text are left out.
-        """
+        """The ``top`` units that follow each feature that the text has most closely."""
         text, units = "".join(self.score.characters), self.h.astype(np.float64)
         units -= units.mean(axis=0)
         lengths = np.linalg.norm(units, axis=0)  # (H,)
@@ -75,11 +72,7 @@ class Reading:
 
 @blas_limited_to(1)  # the products are small
 def read(subject: Subject, layer: int | None = None, length: int = 2000) -> Reading:
-    """Read the beginning of a text; the layer to look at is counted from 1, None is the top one.
-
-    Raises:
-        UsageError: there is no such layer, or the length is below 2.
-    """
+    """Read the beginning of a text; the layer to look at is counted from 1, None is the top one."""
     lm = subject.lm
     number = lm.model.L if layer is None else layer
     _check_between("layer", number, 1, lm.model.L)

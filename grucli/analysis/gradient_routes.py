@@ -29,9 +29,8 @@ Composition = tuple[Route, ...]  # a sequence of routes; the first one starts at
 def count(cell: Cell, k: int) -> int:
     """The number of compositions of ``k`` routes. They start at h, because the loss depends on h.
 
-    From the state where a composition ends, exactly one path leads to the weights of a gate (the
-    update gate of a GRU, the forget gate of an LSTM). So this is also the number of routes from
-    L_t to those weights k steps back.
+    So many routes also lead from L_t to the weights of a gate k steps back (the update gate of a
+    GRU, the forget gate of an LSTM): there is one path to them from where a composition ends.
     """
     ends = Counter({"h": 1})
     for _ in range(k):
@@ -58,10 +57,7 @@ class History:
     by_backward: Array  # of L_t w.r.t. the earliest state, by the cell's backward pass, (B, S H)
 
     def within(self) -> npt.NDArray[np.bool_]:
-        """Whether the document of each position goes back k steps or more, (S+1, B).
-
-        A document that begins at step t does not go back: the state before it is zero.
-        """
+        """Whether the document of each position goes back k steps or more, (S+1, B)."""
         here = np.ones((1, len(self.by_backward), 1))
         return np.cumprod(np.concatenate([here, self.reset_mask]), axis=0)[..., 0] > 0
 
@@ -104,10 +100,7 @@ class History:
 
 
 def look_back(model: Model, ids: Ids, distance: int) -> History:
-    """Read windows (T+1, B) of a text, in float64, and keep the last ``distance`` steps of each.
-
-    The last id of each window is the character to predict.
-    """
+    """Read windows as those of ``windows_before``, and keep the last ``distance`` steps of each."""
     cell, (x, targets) = CELLS[model.cell], (ids[:-1], ids[-1])
     T, B = x.shape
     workspace = model.workspace(T, B)

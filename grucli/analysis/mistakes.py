@@ -38,7 +38,6 @@ class Mistake(NamedTuple):
 
     @property
     def slug(self) -> str:
-        """The name for a command line."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
@@ -92,7 +91,6 @@ def make_mistake(mistake: Mistake) -> Iterator[None]:
 
 
 def _function_with(mistake: Mistake) -> FunctionType:
-    """The function or method whose source has the place of a mistake."""
     module, place = mistake.module, mistake.right
     found = inspect.getsource(module).count(place)
     assert found == 1, f"{place!r} occurs {found} times in the source"

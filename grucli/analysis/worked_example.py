@@ -121,13 +121,9 @@ def _at(t: int, formula: str) -> str:
 def worked_example(
     cell: Literal["gru", "lstm", "rnn"] = "gru", numbers: Mapping[str, Any] | None = None
 ) -> WorkedExample:
-    """Compute the example of a cell.
+    """Compute the example of a cell, with numbers by their names in the equations if given.
 
-    ``numbers`` has values by their names in the equations, instead of those of
-    ``worked_example.yaml``. The length of h_0 is the number of units.
-
-    Raises:
-        ArgumentError: a number has no place in the example, or a value has another shape.
+    The length of h_0 is the number of units.
     """
     source = yaml.safe_load(files("grucli.analysis").joinpath("worked_example.yaml").read_text())
     example, equations = WorkedExample(cell), source[cell]

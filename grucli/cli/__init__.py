@@ -166,7 +166,6 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _tell(error: Any) -> int:
-    """Show an error message; return the exit code."""
     if isinstance(error, typer.TyperException):
         if should_print():
             render.error(_misuse(error))

@@ -51,8 +51,7 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    of_training = [config, sets, seeds, steps, epochs, minutes]
-    if existing and any(value is not None for value in of_training):
+    if existing and any(one is not None for one in (config, sets, seeds, steps, epochs, minutes)):
         raise UsageError("--runs trains nothing; leave out the budget, the settings and --seeds")
     if not compared:
         raise UsageError(
@@ -61,7 +60,9 @@ def compare(
             else "name a text to train on, or --runs RUN RUN ... to compare runs"
         )
     if existing:
-        _report(_existing([Path(run) for run in compared]), as_json)
+        runs = list({Path(run).resolve(): Run(run) for run in compared}.values())
+        comparison.check_comparable(runs)
+        _report(comparison.judge_all(runs), as_json)
         return
     names = cell_names("gru,lstm,rnn" if cells is None else cells)
     _refuse_what_is_compared(compared, config, sets or [])
@@ -86,12 +87,6 @@ def _refuse_what_is_compared(
         raise UsageError(
             "-: each run reads the text, but standard input can be read only once; name a file"
         )
-
-
-def _existing(paths: Sequence[Path]) -> list[comparison.Outcome]:
-    runs = list({path.resolve(): Run(path) for path in paths}.values())
-    comparison.check_comparable(runs)
-    return comparison.judge_all(runs)
 
 
 def _train_all(

@@ -7,7 +7,7 @@ from pathlib import Path
 from grucli.analysis.gradient_flow import GradientFlow, chart, measure
 from grucli.analysis.gradient_routes import doubling_distances
 from grucli.cli import render
-from grucli.cli.subjects import choose_subjects
+from grucli.cli.routes import choose_subjects
 
 DECADES = 6  # powers of ten in a full bar, which is logarithmic; an even number
 

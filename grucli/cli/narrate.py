@@ -204,7 +204,6 @@ def _budget(plan: Plan) -> str:
 
 
 def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = False) -> None:
-    """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
         return
@@ -218,7 +217,6 @@ def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = Fals
 
 
 def show_result(session: Session) -> None:
-    """Show the result, and useful next commands."""
     run, plan, progress = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion, noun = session.conclusion, plan.settings.data.noun

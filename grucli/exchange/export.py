@@ -132,7 +132,6 @@ def _place(path: Path, to: Format, name: str) -> Path:
 
 
 def _write(files: Mapping[Path, bytes], folder: Path | None) -> None:
-    """Write all files, or none."""
     first, *others = files
     near = folder or first
     try:
