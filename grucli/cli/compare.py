@@ -60,7 +60,7 @@ def compare(
             else "name a text to train on, or --runs RUN RUN ... to compare runs"
         )
     if existing:
-        runs = list({Path(run).resolve(): Run(run) for run in compared}.values())
+        runs = list({run.path.resolve(): run for run in map(Run, compared)}.values())
         comparison.check_comparable(runs)
         _report(comparison.judge_all(runs), as_json)
         return

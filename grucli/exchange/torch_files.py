@@ -51,7 +51,7 @@ def module(cell: str, name: str) -> str:
     )
     return Template(model).substitute(
         what=cell.partition("-")[0].upper(),
-        path=json.dumps(f"{name}.pt"),  # no quote in it can end the text around it
+        path=json.dumps(name),  # no quote in it can end the text around it
         before=before if cell == "gru" else "",
         layer=LAYERS[cell],
     )
