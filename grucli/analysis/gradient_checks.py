@@ -227,7 +227,11 @@ def check_run(
     report = Report(list(_of_checkpoint(checkpoint, ids, backends, train)))
     if not report.undecided:
         return report
-    initial = _of_checkpoint(_untrained(checkpoint), ids, backends)
+    settings = checkpoint.settings
+    model = model_for(settings, checkpoint.vocabulary)
+    model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    first = replace(checkpoint, model=model, state=np.zeros_like(checkpoint.state))
+    initial = _of_checkpoint(first, ids, backends)
     return Report([*report.rows, *((f"initial weights, {title}", row) for title, row in initial)])
 
 
@@ -242,13 +246,6 @@ def _of_checkpoint(
     if backends:
         text, resumes = (ids, False) if own is None else (own, True)
         yield from check_training(next_step(checkpoint, text, resumes=resumes), backends)
-
-
-def _untrained(checkpoint: Checkpoint) -> Checkpoint:
-    model = model_for(checkpoint.settings, checkpoint.vocabulary)
-    model.initialize(random_stream(checkpoint.settings.train.seed, WEIGHTS))
-    state = np.zeros_like(checkpoint.state)
-    return replace(checkpoint, model=model, state=state)
 
 
 def window_of(ids: Ids, state: Array) -> Window:
@@ -271,14 +268,6 @@ class Step:
     window: Window  # without the masks of the dropout; the state is in float32
     dropout: Dropout  # may have the rate 0
     workers: int  # processes that share the batch
-
-    def masked_window(self) -> Window:
-        T, B = self.window.targets.shape
-        room = np.empty((self.model.L, T, B, self.model.H), np.float32)
-        masks = self.dropout.of_outputs(room, T, range(B))
-        return replace(
-            self.window, masks=masks, recurrent=self.dropout.of_weights(self.model.params)
-        )
 
 
 def precisions(library: LibraryName | None, cell: str) -> list[Backend]:
@@ -318,7 +307,11 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
 
 def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
     """Check the step in float64, then as training computes it with some products."""
-    model, window = step.model.astype(np.float64), step.masked_window()
+    (T, B), dropout = step.window.targets.shape, step.dropout
+    room = np.empty((step.model.L, T, B, step.model.H), np.float32)
+    masks, recurrent = dropout.of_outputs(room, T, range(B)), dropout.of_weights(step.model.params)
+    window = replace(step.window, masks=masks, recurrent=recurrent)
+    model = step.model.astype(np.float64)
     reference = gradcheck.both_passes(model, window)
     row = gradcheck.check_reference(model, window, reference, np.random.default_rng(0))
     yield f"a step of training in float64: {sizes(model, window)}", row

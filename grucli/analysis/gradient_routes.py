@@ -76,16 +76,12 @@ class History:
 
     def _carry(self, route: Route, number: int, gradient: Array) -> Array:
         """What one route carries; it is zero except where the route ends."""
-        start, end = (self._part(name) for name in (route.start, route.end))
-        carried = np.zeros_like(gradient)
-        carried[:, end] = route.carry(self.w, self.steps[number], gradient[:, start])
+        states, carried = self.cell.STATE, np.zeros_like(gradient)
+        starts, ends = (np.split(array, len(states), axis=-1) for array in (gradient, carried))
+        start, end = starts[states.index(route.start)], ends[states.index(route.end)]
+        end[:] = route.carry(self.w, self.steps[number], start)
         carried *= self.reset_mask[number]
         return carried
-
-    def _part(self, name: str) -> slice:
-        """The columns of a part of the state."""
-        number, H = self.cell.STATE.index(name), self.gradient.shape[1] // len(self.cell.STATE)
-        return slice(number * H, (number + 1) * H)
 
     def follow(self, k: int) -> Iterator[tuple[Composition, Array]]:
         """Each composition of ``k`` routes with the gradient that it carries to step t-k."""
@@ -146,5 +142,4 @@ def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.in
 
 def look_back_in_text(model: Model, ids: Ids, distance: int, positions: int) -> History:
     """Look back from positions that are spread evenly over a text, in float64."""
-    windows = windows_before(ids, distance, positions)
-    return look_back(model.astype(np.float64), windows, distance)
+    return look_back(model.astype(np.float64), windows_before(ids, distance, positions), distance)

@@ -45,9 +45,7 @@ def mistakes(cell: str) -> list[Mistake]:
     """The mistakes that can be made with a cell: its own, and those of the whole model."""
     own = inspect.getmodule(type(CELLS[cell]))
     assert own is not None
-    biases = _biases(CELLS[cell])
-    others = [mistake for module in SHARED for mistake in _listed(module)]
-    return [*_listed(own), *biases, *others]
+    return [*_listed(own), *_biases(CELLS[cell]), *chain(*map(_listed, SHARED))]
 
 
 def _listed(module: ModuleType) -> Iterator[Mistake]:

@@ -132,8 +132,7 @@ def _evaluation_line(event: events.Evaluated, level: str) -> str:
 
 def say_reading(sources: Sequence[str]) -> None:
     """Say that a long text is being read, since this can take a while."""
-    size = size_on_disk(expand(sources)) or 0
-    if size > LONG:
+    if (size := size_on_disk(expand(sources)) or 0) > LONG:
         render.fact("reading", f"about {decimal(size)} of text; this takes longest the first time")
 
 
