@@ -22,7 +22,6 @@ from grucli.sweeps.summary import (
     TrialRecord,
     Waiting,
 )
-from grucli.sweeps.worker import Worker
 from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 
@@ -60,13 +59,19 @@ def sweep(
         raise UsageError(
             "name a sweep file and a text: grucli sweep SWEEP.yaml FILE; --show STUDY shows a study"
         )
-    with_cell = f" --cell-file {quote(FILES[own_cell][0])}" if own_cell else ""
+    _sweep(ranges, corpus or [], own_cell, name, runs_dir, storage)
+
+
+def _sweep(
+    config: Path,
+    corpus: list[str],
+    own_cell: str | None,
+    name: str | None,
+    runs_dir: Path | None,
+    storage: str | None,
+) -> None:
     base = {"model.cell": own_cell} if own_cell else {}
-    worker = make_worker(corpus or [], ranges, {}, name, runs_dir, storage, command_line, base)
-    _sweep(worker, storage, with_cell)
-
-
-def _sweep(worker: Worker, storage: str | None, with_cell: str) -> None:
+    worker = make_worker(corpus, config, {}, name, runs_dir, storage, command_line, base)
     study, space = worker.study, worker.space
     if space.fixed.get("train.workers", "auto") == "auto" and study.trains_here():
         render.warn(
@@ -87,6 +92,7 @@ def _sweep(worker: Worker, storage: str | None, with_cell: str) -> None:
     _say_best(summary)
     _say_written(summary)
     database = "" if storage is None else f" --storage {word(study.storage_name)}"
+    with_cell = f" --cell-file {quote(FILES[own_cell][0])}" if own_cell else ""
     render.say("\nnext")
     render.say_command(f"grucli sweep --show {quote(str(study.folder))}{database}{with_cell}")
 
