@@ -45,10 +45,7 @@ def find_copy(sample: Ids, train: Ids, vocabulary: Vocabulary) -> Copied:
 
 
 def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
-    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``.
-
-    It begins with ``SHORTEST_COPY`` symbols of equal hashes, and goes on to the right.
-    """
+    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``."""
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
         return 0, 0

@@ -1,9 +1,8 @@
 """Data-parallel training: one batch is shared among several processes.
 
-Each process computes some of the batch's streams, with single-threaded matrix products. Parameters
-and gradients are in shared memory. What is sent to a process is small: a window of ids and a state.
-Threads would need no copies, but a recurrent network makes many short array operations, so they
-compete for Python's global interpreter lock (measured by ``benchmarks/training.py``).
+Parameters and gradients are in shared memory; what is sent is a window of ids and a state. Threads
+would compete for Python's global interpreter lock: a recurrent network makes many short array
+operations (measured by ``benchmarks/training.py``).
 """
 
 import atexit
@@ -76,10 +75,7 @@ Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
 class Shard:
-    """Some neighbouring streams of a batch, which one process computes.
-
-    ``memory`` is shared: the parameters, their packed copies, and the gradients of all shards.
-    """
+    """Some neighbouring streams of a batch, which one process computes."""
 
     def __init__(
         self,
@@ -89,7 +85,7 @@ class Shard:
         T: int,
         rows: int,
         dropout: bool,
-        memory: Any,
+        memory: Any,  # shared: packed weights, the parameters, and the gradients of all shards
     ) -> None:
         self.model, self.number, self.streams = model, number, streams
         dtype, layout = model.params.flat.dtype, model.params.shapes
@@ -118,15 +114,11 @@ class Shard:
 
 
 class Shards:
-    """Streams of a batch, split into one shard per process; the first is for this process.
+    """Streams of a batch, split into one shard per process, the first for this one. Must be closed.
 
     Sums are computed in the order of the shards, so results are reproducible for a given number of
-    workers. Between different numbers of workers they differ only by rounding. The object must be
-    closed after use.
-
-    The shards read parameters from shared memory. The model's own parameters are moved there.
-    With weight dropout, the shards read a masked copy, which is updated at each step. The rates of
-    ``dropout`` are those of all steps.
+    workers. The model's parameters are moved to shared memory. With weight dropout, the shards read
+    a masked copy. The rates of ``dropout`` are those of all steps.
     """
 
     def __init__(

@@ -59,10 +59,7 @@ class Budget:
         return f"--{self.unit} {float(f'{double:.3g}') if self.unit == 'minutes' else double:.12g}"
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
-        """Share of the budget that is used after ``elapsed`` seconds, 0 to 1.
-
-        ``reserve`` are seconds that the last evaluation and checkpoint will take.
-        """
+        """Share of the budget that is used, 0 to 1; the end will take ``reserve`` seconds."""
         if self.steps is not None:
             return min(1.0, step / self.steps)
         available = 60 * self.amount - reserve
