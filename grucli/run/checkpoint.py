@@ -271,10 +271,8 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
-        meta["settings"] = {
-            section: without_former(values, f"{section}.")
-            for section, values in meta["settings"].items()
-        }
+        for section, values in meta["settings"].items():
+            meta["settings"][section] = without_former(values, f"{section}.")
         # a run that began before this setting has kept all line ends
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
         self._check_known(meta)

@@ -97,11 +97,11 @@ def known_documents(
     """Count known documents of a sample that begins with a document, without its last one."""
     end = vocabulary.decode(np.array([separator]))
     made = [one for one in vocabulary.decode(sample).split(end)[:-1] if one]
-    wanted, known, held = set(made), set[bytes](), b""
+    known, held = set[bytes](), b""
     for part in chunks(train[-SEARCHED:]):
         *whole, held = (held + vocabulary.decode(part)).split(end)
-        known |= wanted.intersection(whole)
-    known |= wanted & {held}
+        known |= {*made}.intersection(whole)
+    known.add(held)
     return KnownDocuments(sum(one in known for one in made), len(made), document)
 
 

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 from grucli import files
 from grucli.config import Settings, to_scalar, to_yaml
@@ -98,13 +98,13 @@ class CheckpointWriter(CheckpointFolder):
         """Keep the best, the last, the last evaluated and ``keep`` other evaluated checkpoints."""
         self._check_writable()
         try:
-            pointers = [self.pointer("best"), self.pointer("last")]
+            pointers = [one for one in map(self.pointer, get_args(Which)) if one]
         except CheckpointError:
             return  # an extra checkpoint does no harm
-        kept = {pointer.file for pointer in pointers if pointer}
+        kept = {pointer.file for pointer in pointers}
         if evaluated_step is not None:
             kept.add(self.file_of(evaluated_step).name)
-        last = max((pointer.step for pointer in pointers if pointer), default=0)
+        last = max((pointer.step for pointer in pointers), default=0)
         others = [p for p in self.files() if p.name not in kept and (step_in(p.name) or 0) <= last]
         # written at a stop or by the clock; equal runs keep equal files
         inserted = [path for path in others if not checkpoints.is_of_evaluation(path)]

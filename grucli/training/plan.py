@@ -228,13 +228,12 @@ def _check_documents(data: Data, corpus: Corpus, end: int | None) -> None:
     """Refuse a text that is a single document, if it should have several."""
     inside = corpus.ids if data.documents == "line" else corpus.ids[:-1]
     if data.document and not any((chunk == end).any() for chunk in chunks(inside)):
-        key, value = (
-            ("separator", data.separator) if data.separator else ("documents", data.documents)
-        )
+        key = "separator" if data.separator else "documents"
         ends = {"line": "line ends", "paragraph": "empty lines", "file": "second file"}
         raise CorpusError(
-            f"data.{key}={to_scalar(value)}: the text has no {ends.get(data.document, 'such mark')}"
-            ", so it is a single document: omit the setting, or give a text of several"
+            f"data.{key}={to_scalar(getattr(data, key))}: the text has no "
+            f"{ends.get(data.document, 'such mark')}, so it is a single document: omit the "
+            "setting, or give a text of several"
         )
 
 

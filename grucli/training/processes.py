@@ -100,15 +100,10 @@ class Shard:
 
     def run(self, task: Task) -> Result:
         x, targets, state, scale, dropout = task
+        masks = dropout and dropout.of_outputs(self.masks, len(x), self.streams)
+        into = self.workspace.first(len(x)), self.gradients[self.number]
         loss, state, _ = self.model.loss_and_gradients(
-            x,
-            targets,
-            state,
-            self.workspace.first(len(x)),
-            self.gradients[self.number],
-            scale=scale,
-            masks=dropout and dropout.of_outputs(self.masks, len(x), self.streams),
-            packed=self.packed,
+            x, targets, state, *into, scale=scale, masks=masks, packed=self.packed
         )
         return loss, state
 
@@ -202,10 +197,8 @@ class _Process:
         self.connection, theirs = context.Pipe()
         dtype = model.params.flat.dtype.str
         kind = (model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend)
-        file = FILES.get(model.cell)
-        self.process = context.Process(
-            target=_serve, args=(theirs, file, kind, arguments), daemon=True
-        )
+        given = theirs, FILES.get(model.cell), kind, arguments
+        self.process = context.Process(target=_serve, args=given, daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()

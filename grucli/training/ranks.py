@@ -66,7 +66,7 @@ class Ranks:
         if message[0]:
             self.ended = True
             raise Ended
-        return [float(number) for number in message[1 : 1 + len(numbers)]]
+        return message[1 : 1 + len(numbers)].tolist()
 
     def end(self) -> None:
         """End the run for the other ranks, as rank 0, while they wait to meet it."""
@@ -89,11 +89,11 @@ class Ranks:
         lengths = np.zeros(self.size, np.int64)
         lengths[self.rank] = len(data)
         self.sum_(lengths)
-        ends = np.cumsum(lengths)
-        everything = np.zeros(ends[-1], np.uint8)
-        everything[ends[self.rank] - len(data) : ends[self.rank]] = data
+        everything = np.zeros(lengths.sum(), np.uint8)
+        parts = np.split(everything, np.cumsum(lengths)[:-1])  # views
+        parts[self.rank][:] = data
         self.sum_(everything)
-        return [pickle.loads(part.tobytes()) for part in np.split(everything, ends[:-1])]
+        return [pickle.loads(part.tobytes()) for part in parts]
 
     def check_equal(self, parameters: Array) -> None:
         """Refuse to go on if the ranks do not have equal parameters."""

@@ -25,6 +25,7 @@ Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later 
 # options of `train` that are settings
 KEYS = {name: f"train.{name}" for name in ("seed", "steps", "epochs", "minutes")}
 KEYS |= {"val": "data.val", "test": "data.test"}
+PATHS = ("config", "runs_dir", "resume", "init_from")  # and paths
 
 SETTINGS, COMMAND_LINE = "settings", "command line"  # where options come from
 TWICE = {SETTINGS: "settings and by an argument", COMMAND_LINE: "--set and by a flag"}
@@ -147,16 +148,12 @@ class Request:
         if given and len(names) > 1:
             raise UsageError(f"{' and '.join(names)} are given; keep one")
         rest["given"] = given[0] if given else None
-        values = dict(rest.pop("settings", None) or {})
-        for name, key in KEYS.items():
-            value = rest.pop(name, None)
-            if value is None:
-                continue
-            if key in values:
-                raise SettingsError(f"{key} is given by {TWICE[origin]}; keep one")
-            values[key] = value
-        for path in ("config", "runs_dir", "resume", "init_from"):
-            rest[path] = Path(rest[path]) if rest.get(path) is not None else None
+        rest |= {name: Path(rest[name]) for name in PATHS if name in rest}
+        values = dict(rest.pop("settings", {}))
+        for name in filter(rest.__contains__, KEYS):
+            if KEYS[name] in values:
+                raise SettingsError(f"{KEYS[name]} is given by {TWICE[origin]}; keep one")
+            values[KEYS[name]] = rest.pop(name)
         values = {key: _writable(value) for key, value in values.items()}
         return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
 
