@@ -12,6 +12,7 @@ from grucli.cli.plot import chart
 from grucli.config import Model
 from grucli.data.text_files import STANDARD_INPUT, expand, size_on_disk
 from grucli.evaluation import baselines
+from grucli.nn.cells import in_words
 from grucli.run.conclusion import Conclusion, sentences
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
@@ -186,11 +187,10 @@ def _say_corpus(plan: Plan) -> None:
 
 
 def _model(model: Model) -> str:
-    reset = ", reset after" if model.reset == "after" else ""
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     if model.weight_dropout:
         dropout += f", weight dropout {model.weight_dropout:g}"
-    return f"{model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}"
+    return f"{in_words(model.variant)}, {model.layers} x {model.hidden} units{dropout}"
 
 
 def _budget(plan: Plan) -> str:

@@ -10,6 +10,7 @@ from grucli.analysis.route_tree import draw_tree
 from grucli.cli import render
 from grucli.cli.subjects import choose_subjects
 from grucli.errors import UsageError
+from grucli.nn.cells import in_words
 
 
 def routes(
@@ -62,7 +63,7 @@ def _count_lines() -> Iterator[str]:
     )
     yield f"  {'':<6}" + "".join(f"{f'k = {k}':>8}" for k in COUNTED)
     for cell, numbers in counts().items():
-        yield f"  {cell.upper():<6}" + "".join(f"{number:>8,}" for number in numbers.values())
+        yield f"  {in_words(cell):<6}" + "".join(f"{number:>8,}" for number in numbers.values())
 
 
 def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:

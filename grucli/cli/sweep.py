@@ -11,6 +11,7 @@ from grucli.cli import narrate, render
 from grucli.cli.options import command_line
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
+from grucli.nn.cells.from_file import FILES
 from grucli.sweeps.api import make_worker, read_study
 from grucli.sweeps.summary import (
     Complete,
@@ -31,6 +32,7 @@ LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 def sweep(
     ranges: Path | None = None,
     corpus: list[str] | None = None,
+    own_cell: str | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,
     storage: str | None = None,
@@ -57,13 +59,19 @@ def sweep(
         raise UsageError(
             "name a sweep file and a text: grucli sweep SWEEP.yaml FILE; --show STUDY shows a study"
         )
-    _sweep(ranges, corpus or [], name, runs_dir, storage)
+    _sweep(ranges, corpus or [], own_cell, name, runs_dir, storage)
 
 
 def _sweep(
-    config: Path, corpus: list[str], name: str | None, runs_dir: Path | None, storage: str | None
+    config: Path,
+    corpus: list[str],
+    own_cell: str | None,
+    name: str | None,
+    runs_dir: Path | None,
+    storage: str | None,
 ) -> None:
-    worker = make_worker(corpus, config, {}, name, runs_dir, storage, command_line)
+    base = {"model.cell": own_cell} if own_cell else {}
+    worker = make_worker(corpus, config, {}, name, runs_dir, storage, command_line, base)
     study, space = worker.study, worker.space
     if space.fixed.get("train.workers", "auto") == "auto" and study.trains_here():
         render.warn(
@@ -84,8 +92,9 @@ def _sweep(
     _say_best(summary)
     _say_written(summary)
     database = "" if storage is None else f" --storage {word(study.storage_name)}"
+    with_cell = f" --cell-file {quote(FILES[own_cell][0])}" if own_cell else ""
     render.say("\nnext")
-    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{database}")
+    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{database}{with_cell}")
 
 
 class SweepDisplay:

@@ -28,6 +28,7 @@ from grucli.errors import (
 from grucli.files import Lock, open_file, sha256
 from grucli.html import as_html
 from grucli.language_model import LanguageModel
+from grucli.nn.cells import in_words
 from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
@@ -481,15 +482,19 @@ def validation_curves(
 
 
 def names_in_figures(runs: Sequence[Run]) -> list[str]:
-    """The settings that differ, such as "cell gru, seed 2"; if they are many, the runs' names."""
+    """The settings that differ, such as "GRU, seed 2"; if they are many, the runs' names."""
     settings = [flatten(run.settings) for run in runs]
     keys = [key for key, influenced in INFLUENCES.items() if influenced in ("weights", "later")]
     differ = [key for key in keys if len({str(one[key]) for one in settings}) > 1]
-    names = [", ".join(f"{key.partition('.')[2]} {one[key]}" for key in differ) for one in settings]
+    names = [", ".join(_in_words(key, one[key]) for key in differ) for one in settings]
     texts = {run.info.corpus.sha256 for run in runs}
     if len(texts) > 1 or len(differ) > MOST_NAMED or len(set(names)) < len(runs):
         return [run.path.name for run in runs]
     return names
+
+
+def _in_words(key: str, value: Any) -> str:
+    return in_words(value) if key == "model.cell" else f"{key.partition('.')[2]} {value}"
 
 
 def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Column]:

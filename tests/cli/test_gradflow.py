@@ -1,6 +1,7 @@
 """``grucli gradflow``."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,20 @@ def test_how_far_a_gradient_reaches(grucli: Grucli, text_file: Path, trained: Pa
     assert [one["model"] for one in answer] == [trained.name, f"{trained.name} (2)"]
     assert answer[0]["median"][0] == pytest.approx(1.0)
     assert len(answer[0]["percentile_90"]) == 9
+    both = grucli("gradflow", trained, "--untrained", "--distance", 8, "--plot", "both.svg")
+    assert f"{trained.name}, untrained\n" in both.out
+    drawn = Path("both.svg").read_text("utf-8")
+    assert {"GRU, trained", "GRU, untrained"} == {*re.findall('data-name="([^"]+)"', drawn)}
+    assert drawn.count('stroke-dasharray="7 4"') == 1
+
+
+def test_the_scale_of_the_bars_is_in_powers_of_ten(
+    grucli: Grucli, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    header = grucli("gradflow", trained, "--distance", 8).out.splitlines()[2]
+    assert header.split()[-1] == "|1"
+    assert "|10\u207b\u2076" in header
 
 
 @pytest.mark.parametrize(
@@ -26,6 +41,7 @@ def test_how_far_a_gradient_reaches(grucli: Grucli, text_file: Path, trained: Pa
         (["gradflow", "--cells", "gru,tcn"], "there is no cell 'tcn'"),
         (["gradflow", "{run}", "--cells", "gru"], "--cells is for untrained models"),
         (["gradflow", "{run}", "{other}"], "have different vocabularies"),
+        (["gradflow", "--untrained"], "--untrained is for runs"),
         (["gradflow", "{run}", "--hidden=5"], "--hidden is for untrained models"),
     ],
     ids=lambda value: "_".join(value)[:60] if isinstance(value, list) else "",
