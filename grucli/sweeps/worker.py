@@ -190,7 +190,7 @@ class Worker:
             return None
         return self._open(record.number, claim)
 
-    def _make(self) -> ClaimedTrial:
+    def _make(self) -> ClaimedTrial | None:
         study, new = self.study, TrialRecord(0, "running", {}, folder=self.study.folder_id)
         # the folder comes with the trial at once, so that no trial lacks it after a kill
         template = create_trial(state=TrialState.RUNNING, user_attrs={NOTES: new.notes()})

@@ -200,7 +200,7 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
 
     def initial() -> Checkpoint:
         weights = _first_weights(run)
-        return start(plan, weights and Run.open(weights.file).checkpoint)
+        return start(plan, Run.open(weights.file).checkpoint if weights else None)
 
     return Session(request, plan, initial, saved, file, run, notes=notes)
 

@@ -66,7 +66,7 @@ class Ranks:
         if message[0]:
             self.ended = True
             raise Ended
-        return message[1 : 1 + len(numbers)].tolist()
+        return [float(number) for number in message[1 : 1 + len(numbers)]]
 
     def end(self) -> None:
         """End the run for the other ranks, as rank 0, while they wait to meet it."""
