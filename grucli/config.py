@@ -404,9 +404,10 @@ def to_yaml(settings: Settings) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
-def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
-    before, after = flatten(old), flatten(new)
-    return (key for key in after if after[key] != before[key])
+def changes(old: Settings, new: Settings) -> Values:
+    """The new values of the settings that differ."""
+    before = flatten(old)
+    return {key: value for key, value in flatten(new).items() if value != before[key]}
 
 
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:

@@ -1,8 +1,7 @@
 """A study: its trials in Optuna's storage, and the folder with their runs.
 
-The workers that share the folder see its locks. A folder belongs to one study, which knows its id.
-Each trial carries the id of its folder, so that a worker with another folder and the same database
-does not take it, and each run carries it, so that no other study takes the run for one of its own.
+The workers that share the folder see its locks. Trials and runs carry the id of their folder, so
+that no worker with another folder and the same database, and no other study, takes them.
 """
 
 import hashlib
@@ -114,6 +113,11 @@ class Study:
 
     # ---- read
 
+    @property
+    def id(self) -> int:
+        """Its number in the storage."""
+        return self.storage.get_study_id_from_name(self.optuna_study.study_name)
+
     def trials(self) -> list[TrialRecord]:
         with quietly(self.storage_name):
             return [self.record(one) for one in self.optuna_study.get_trials(deepcopy=False)]
@@ -191,10 +195,7 @@ def _check_files(folder: Path) -> None:
 
 
 def _names(folder: Path, storage: BaseStorage | None) -> tuple[str, str | None]:
-    """The id of a folder, and the name in the storage of its study, which may have been renamed.
-
-    A new folder has no id. The name is None if the folder has a study that is not in the storage.
-    """
+    """The id of a folder, empty if it is new, and the name in the storage of its study, or None."""
     studies = [] if storage is None else storage.get_all_studies()
     if not (folder / FOLDER_ID).exists():
         in_journal = isinstance(storage, optuna.storages.JournalStorage)  # which has a single study
