@@ -15,6 +15,7 @@ import yaml
 
 from grucli.arguments import checked
 from grucli.errors import ArgumentError
+from grucli.nn.cells import in_words
 from grucli.nn.gradcheck import Window, gradients_of, loss_of, named, states
 from grucli.nn.model import Model
 from grucli.nn.params import Array
@@ -116,7 +117,7 @@ class WorkedExample:
     @property
     def task(self) -> str:
         """What the example is, and how its formulas are to be read."""
-        size = f"{self.model.H}-unit {self.model.cell.upper()}"
+        size = f"{self.model.H}-unit {in_words(self.model.cell)}"
         return (
             f"This {size} reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T transposes, "
             "and dx is the gradient of the loss L = L_1 + L_2 with respect to x."

@@ -45,10 +45,7 @@ def find_copy(sample: Ids, train: Ids, vocabulary: Vocabulary) -> Copied:
 
 
 def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
-    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``.
-
-    It begins with ``SHORTEST_COPY`` symbols of equal hashes, and goes on to the right.
-    """
+    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``."""
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
         return 0, 0
@@ -100,11 +97,11 @@ def known_documents(
     """Count known documents of a sample that begins with a document, without its last one."""
     end = vocabulary.decode(np.array([separator]))
     made = [one for one in vocabulary.decode(sample).split(end)[:-1] if one]
-    wanted, known, held = set(made), set[bytes](), b""
+    known, held = set[bytes](), b""
     for part in chunks(train[-SEARCHED:]):
         *whole, held = (held + vocabulary.decode(part)).split(end)
-        known |= wanted.intersection(whole)
-    known |= wanted & {held}
+        known |= {*made}.intersection(whole)
+    known.add(held)
     return KnownDocuments(sum(one in known for one in made), len(made), document)
 
 
