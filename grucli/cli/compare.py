@@ -61,9 +61,7 @@ def compare(
             else "name a text to train on, or --runs RUN RUN ... to compare runs"
         )
     if existing:
-        runs = list({run.path.resolve(): run for run in map(Run, compared)}.values())
-        comparison.check_comparable(runs)
-        _report(comparison.judge_all(runs), as_json)
+        _report(_existing(compared), as_json)
         return
     all_cells = ",".join(filter(None, ["gru,lstm,rnn", own_cell]))
     names = cell_names(all_cells if cells is None else cells)
@@ -89,6 +87,12 @@ def _refuse_what_is_compared(
         raise UsageError(
             "-: each run reads the text, but standard input can be read only once; name a file"
         )
+
+
+def _existing(compared: Sequence[str]) -> list[comparison.Outcome]:
+    runs = list({run.path.resolve(): run for run in map(Run, compared)}.values())
+    comparison.check_comparable(runs)
+    return comparison.judge_all(runs)
 
 
 def _train_all(

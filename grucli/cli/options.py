@@ -230,6 +230,7 @@ def _argument_or_option(name: str) -> Any:
     spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
     names = [word for word in spelling.split() if word.startswith("-")]
     metavar = "".join(word for word in spelling.split()[1:] if not word.startswith("-")) or None
-    shown = {"metavar": metavar, "help": WORDS[spelling], "callback": CALLBACKS.get(name)}
-    least, most = LIMITS.get(name, (None, None))
-    return (Option if names else Argument)(*names, min=least, max=most, **shown)
+    (least, most), callback = LIMITS.get(name, (None, None)), CALLBACKS.get(name)
+    kind: Any = Option if names else Argument
+    shown = {"metavar": metavar, "help": WORDS[spelling]}
+    return kind(*names, callback=callback, min=least, max=most, **shown)

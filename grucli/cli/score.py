@@ -75,7 +75,7 @@ def _columns(models: Sequence[Path]) -> dict[str, Column]:
     """The value in each column, of the score of a line and its file."""
     ratios = ["ratio"] if len(models) == 2 else [f"ratio_{n}" for n in range(1, len(models))]
     compared: dict[str, Column] = {
-        **{name: lambda one, _, n=n: float(one.ratios[n]) for n, name in enumerate(ratios)},
+        **{name: _ratio(number) for number, name in enumerate(ratios)},
         "likeliest": lambda one, _: str(models[int(one.posteriors.argmax())]),
         "posterior": lambda one, _: float(one.posteriors.max()),
     }
@@ -92,6 +92,10 @@ def _columns(models: Sequence[Path]) -> dict[str, Column]:
             one.line if isinstance(one.line, str) else one.line.decode(errors="surrogateescape")
         ),
     }
+
+
+def _ratio(number: int) -> Column:
+    return lambda one, _: float(one.ratios[number])
 
 
 def _scores(
