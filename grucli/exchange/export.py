@@ -82,17 +82,19 @@ def export(
     if to == "onnx":
         content, compared = onnx_graph.export(opened, weights)
         contents = {path.name: content}
-    elif to == "hub":
-        contents = hub.folder(opened, path.resolve().name, license, language)
     else:
-        contents = _contents(opened, to, path)
-    folder = path if to in FOLDERS else path.parent
-    files = {folder / name: content for name, content in contents.items()}
-    _write(files, folder=path if to in FOLDERS else None)
+        contents = _contents(opened, to, path, license, language)
+    folder = path if to in FOLDERS else None
+    files = {(folder or path.parent) / name: content for name, content in contents.items()}
+    _write(files, folder)
     return Export(path, tuple(files), compared)
 
 
-def _contents(run: Run, to: Format, path: Path) -> dict[str, bytes]:
+def _contents(
+    run: Run, to: Format, path: Path, license: str | None, language: str | None
+) -> dict[str, bytes]:
+    if to == "hub":
+        return hub.folder(run, path.resolve().name, license, language)
     if to == "csv":
         return {path.name: curves.wide(run)}
     if to == "tensorboard":
