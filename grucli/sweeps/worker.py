@@ -27,22 +27,11 @@ from grucli.errors import DivergedError, GrucliError, RunError, SettingsError, U
 from grucli.files import Lock, temporary_for
 from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
+from grucli.sweeps import summary
 from grucli.sweeps.space import Distribution, Space
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
-from grucli.sweeps.summary import (
-    NOTES,
-    TENTHS,
-    Complete,
-    Kind,
-    SweepEvent,
-    TrialBegun,
-    TrialEnded,
-    TrialRecord,
-    Waiting,
-    minutes_of_training,
-    why_foreign,
-)
+from grucli.sweeps.summary import NOTES, TENTHS, Kind, SweepEvent, TrialRecord
 from grucli.training.events import Evaluated, Finished, RolledBack, Stepped, closed_at_exit
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
@@ -157,11 +146,11 @@ class Worker:
                 with closing(trial):
                     yield from self._train(trial, stop)
             elif not any(one.status in ("running", "stopped") for one in self.study.trials()):
-                yield Complete()
+                yield summary.Complete()
                 return
             else:
                 if not waits:
-                    yield Waiting()
+                    yield summary.Waiting()
                 waits = True
                 time.sleep(PAUSE)
 
@@ -179,7 +168,7 @@ class Worker:
             limit, minutes = self.space.trials, self.space.options.minutes
             if limit is not None and len(trials) >= limit:
                 return None
-            if minutes is not None and minutes_of_training(trials) >= minutes:
+            if minutes is not None and summary.minutes_trained(trials) >= minutes:
                 return None
             return self._make()
 
@@ -237,14 +226,14 @@ class Worker:
         with suppress(GrucliError):  # resuming will find another checkpoint, or say what is wrong
             saved = Run(trial.path).checkpoints.pointer("last")
         step = None if saved is None else saved.step
-        values = {**self.study.definition["fixed"], **trial.record.values}
+        study, values = self.study, {**self.study.definition["fixed"], **trial.record.values}
         try:
-            foreign = why_foreign(trial.path, self.study.folder_id, values) if exists else None
+            foreign = exists and summary.why_foreign(trial.path, study.folder_id, values)
         except UsageError as problem:
             damage = str(problem)
         if foreign:
             raise UsageError(f"{foreign}; move it away, or choose another name with --name")
-        yield TrialBegun(trial.record.number, trial.record.values, step)
+        yield summary.TrialBegun(trial.record.number, trial.record.values, step)
         if not trial.begin(step):
             trial.refuse("failed", "its workers died again and again; is there too little memory?")
         elif damage is not None:
@@ -254,7 +243,7 @@ class Worker:
         elif (session := self._session(trial, exists)) is not None:
             yield from _carry_out(session, trial, stop)
         if trial.ended:
-            yield TrialEnded(self.study.trials()[trial.record.number])
+            yield summary.TrialEnded(self.study.trials()[trial.record.number])
 
     def _session(self, trial: ClaimedTrial, exists: bool) -> Session | None:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
@@ -277,14 +266,9 @@ class Worker:
             often = min(Train().save_minutes, minutes / TENTHS)
             values.setdefault("train.save_minutes", often)
         request = Request(
-            self.sources,
-            values=values,
-            origin=self.space.source,
-            name=trial.path.name,
-            runs_dir=trial.path.parent,
-            command=self.command,
-            study=self.study.folder_id,
-        )
+            self.sources, values=values, origin=self.space.source, command=self.command,
+            name=trial.path.name, runs_dir=trial.path.parent, study=self.study.folder_id,
+        )  # fmt: skip
         data = request.settings().data
         if data != self._data:
             self._text, self._data = read_texts(self.sources, data), data
@@ -294,12 +278,11 @@ class Worker:
         plan, train = session.plan, session.plan.settings.train
         if not len(plan.splits.val):
             raise UsageError("data.val leaves no validation text; a sweep needs it")
-        possible, asked = (plan.windows.B, plan.windows.T), (train.batch, train.window)
+        asked = f"{train.batch} x {train.window}"
+        possible = f"{plan.windows.B} x {plan.windows.T}"
         if possible != asked and SHAPE & self.space.distributions.keys():
-            raise UsageError(
-                f"the text is too short for train.batch x train.window = {asked[0]} x {asked[1]}; "
-                f"{possible[0]} x {possible[1]} would be possible"
-            )
+            problem = f"the text is too short for train.batch x train.window = {asked}"
+            raise UsageError(f"{problem}; {possible} would be possible")
         return session
 
 
