@@ -255,7 +255,6 @@ def from_members(path: Path, members: Mapping[str, npt.NDArray[Any]]) -> Checkpo
 
 
 def reason(error: Exception) -> str:
-    """The error of a reader in words."""
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]

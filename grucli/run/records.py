@@ -202,7 +202,6 @@ _POINTER = TypeAdapter(Pointer)
 
 
 def read_pointer(path: Path) -> Pointer | None:
-    """Read best.json or last.json. Return None if there is no such file."""
     try:
         return _POINTER.validate_python(read_json(path))
     except FileNotFoundError:
@@ -255,7 +254,6 @@ def read_metrics(path: Path) -> list[Metrics]:
 
 
 def metrics_until(path: Path, step: int) -> str:
-    """The content of metrics.csv without the rows after ``step``."""
     kept = [line for row, line in _rows(path) if row.step <= step]
     return "".join([HEADER_LINE, *kept])
 

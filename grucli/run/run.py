@@ -384,7 +384,6 @@ class Run:
         return f"Run({str(self.path)!r}: {', '.join(self._described().values())})"
 
     def _described(self) -> dict[str, str]:
-        """Facts about the run by name, in words; unknown ones are left out."""
         facts = self.facts()
         info = RunInfo() if facts["status"] == DAMAGED else self.info
         best = info.best
@@ -455,7 +454,6 @@ def check_there(sources: Sequence[str], advice: str) -> None:
 
 
 def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
-    """``Run.curves`` of the metrics of a run."""
     drawn = []
     for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
         rows = metrics["split"] == split

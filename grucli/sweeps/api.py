@@ -97,7 +97,6 @@ def make_worker(
 
 
 def _check_optuna() -> None:
-    """Refuse a sweep if Optuna is not installed."""
     try:
         import optuna  # noqa: F401
     except ImportError:

@@ -182,7 +182,6 @@ def from_optuna(key: str, stored: Any) -> Any:
 
 
 def to_json(distribution: Distribution) -> dict[str, Any]:
-    """A distribution as a study stores it."""
     if isinstance(distribution, CategoricalDistribution):
         return {"choice": list(distribution.choices)}
     numbers = {name: getattr(distribution, name) for name in ("low", "high", "step", "log")}

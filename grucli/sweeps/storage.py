@@ -113,7 +113,6 @@ class JournalLock(WaitingLock):
 
 
 def journal(folder: Path) -> BaseStorage:
-    """The storage in the journal of a folder; the file is made if there is none."""
     path = folder / JOURNAL
     lock: Any = JournalLock(path)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))

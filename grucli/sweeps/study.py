@@ -232,7 +232,6 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:
-    """A line for each difference of two definitions."""
     for part in ("parameters", "fixed", "sweep"):
         for key in {**old[part], **new[part]}:
             before, now = old[part].get(key), new[part].get(key)

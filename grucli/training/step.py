@@ -139,7 +139,6 @@ class TrainStep:
 
 
 def dropout_of(settings: Settings, step: int) -> Dropout | None:
-    """The dropout of a step; None if the settings have none."""
     model = settings.model
     if not model.dropout and not model.weight_dropout:
         return None
