@@ -43,15 +43,7 @@ def conclude_run(
 ) -> Conclusion:
     """Evaluate the best weights of a run on training text, and sample from them.
 
-    Args:
-        path: the run directory.
-        text: the text of the run; None reads it again.
-        stop: called repeatedly; ends the evaluation if it returns true.
-
-    Raises:
-        CheckpointError: the run has no checkpoint, or a checkpoint or the metrics are damaged.
-        CorpusError: the text is not there, or has changed.
-        Stopped: ``stop`` returned true.
+    ``text`` None reads it again. If ``stop`` returns true, ``Stopped`` is raised.
     """
     run = Run(path)
     last, best = run.checkpoints.read("last"), run.checkpoint

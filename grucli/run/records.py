@@ -49,9 +49,8 @@ def stem(step: int) -> str:
 
 def step_in(name: str) -> int | None:
     """The step in the name of a sample or checkpoint file; None for other names."""
-    match = re.fullmatch(r"step-([0-9]{8,16})\.(txt|npz)", name)
-    step = int(match[1]) if match else None
-    return step if step is not None and name.startswith(f"{stem(step)}.") else None
+    match = re.fullmatch(r"step-([0-9]{8}|[1-9][0-9]{8,15})\.(txt|npz)", name)
+    return int(match[1]) if match else None
 
 
 def is_own(name: str | None) -> bool:

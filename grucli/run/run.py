@@ -18,13 +18,7 @@ from grucli.config import HELD_OUT, INFLUENCES, Data, Settings, Values, flatten,
 from grucli.data.corpus import Corpus, read_again
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.windows import Splits
-from grucli.errors import (
-    ArgumentError,
-    CheckpointError,
-    CorpusError,
-    SettingsError,
-    UsageError,
-)
+from grucli.errors import ArgumentError, CheckpointError, CorpusError, SettingsError, UsageError
 from grucli.files import Lock, open_file, sha256
 from grucli.html import as_html
 from grucli.language_model import LanguageModel
@@ -80,13 +74,12 @@ class CheckpointFolder:
             )
         path = self.path / pointer.file
         try:
-            as_written = sha256(path) == pointer.sha256
+            if sha256(path) != pointer.sha256:  # damaged, or newer than the pointer after a crash
+                checkpoints.read(path)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
             ) from None
-        if not as_written:  # damaged, or newer than the pointer after a crash
-            checkpoints.read(path)
         return path
 
     def read(self, which: Which) -> Checkpoint:
@@ -302,10 +295,7 @@ class Run:
 
     @cached_property
     def text(self) -> Corpus:
-        """The training text, with held-out parts.
-
-        A CheckpointError says that it is not recorded, a CorpusError that it has changed.
-        """
+        """The training text, with held-out parts; CheckpointError, CorpusError: gone or changed."""
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")

@@ -51,7 +51,7 @@ class Space:
     def trials(self) -> int | None:
         """The number of trials of the whole study; None if only time limits it."""
         grid = self.grid_size if self.options.sampler == "grid" else None
-        return min((limit for limit in (self.options.trials, grid) if limit), default=None)
+        return min(filter(None, (self.options.trials, grid)), default=None)
 
     @cached_property
     def grid_size(self) -> int:

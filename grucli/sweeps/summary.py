@@ -122,9 +122,10 @@ class Summary:
         best = self.best
         if best is None:
             return ""
-        settings = resolve([(str(self.path), {**self.fixed, **best.values})])
         if self._is_here(best):
             settings = Run(self.path / best.run).settings
+        else:
+            settings = resolve([(str(self.path), {**self.fixed, **best.values})])
         return (
             f"# Trial {best.number} of the sweep {self.path.name}: validation loss "
             f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n" + to_yaml(settings)

@@ -4,6 +4,7 @@ Who trains a trial holds its claim, a lock that vanishes with the process. New t
 claimed under the lock of the study. So a running trial whose claim is free has lost its worker.
 """
 
+import math
 import os
 import shutil
 import socket
@@ -160,17 +161,13 @@ class Worker:
         """Claim a trial that has lost its worker, or else a new one; None if there is none now."""
         with quietly(self.study.storage_name), self.study.lock():
             trials = self.study.trials()
-            for record in trials:
-                trial = self.take_over(record) if record.status == "stopped" else None
-                if trial is not None:
-                    return trial
+            stopped = (record for record in trials if record.status == "stopped")
+            if trial := next(filter(None, map(self.take_over, stopped)), None):
+                return trial
             self._check_possible(trials)
-            limit, minutes = self.space.trials, self.space.options.minutes
-            if limit is not None and len(trials) >= limit:
-                return None
-            if minutes is not None and summary.minutes_trained(trials) >= minutes:
-                return None
-            return self._make()
+            minutes = self.space.options.minutes or math.inf
+            is_over = len(trials) >= (self.space.trials or math.inf)
+            return None if is_over or summary.minutes_trained(trials) >= minutes else self._make()
 
     def take_over(self, record: TrialRecord) -> ClaimedTrial | None:
         claim = self.study.claim(record)
@@ -209,13 +206,12 @@ class Worker:
 
     def _check_possible(self, trials: Sequence[TrialRecord]) -> None:
         limit = min(ALL_IMPOSSIBLE, self.space.trials or ALL_IMPOSSIBLE)
-        if len(trials) < limit or any(one.status != "impossible" for one in trials):
-            return
-        raise SettingsError(
-            f"{self.space.source}: all of the first {len(trials)} trials are impossible; the last: "
-            f"{trials[-1].problem}\n(correct the file, and start another study with --name: "
-            f"{self.study.folder} cannot change)"
-        )
+        if len(trials) >= limit and all(one.status == "impossible" for one in trials):
+            raise SettingsError(
+                f"{self.space.source}: all of the first {len(trials)} trials are impossible; the "
+                f"last: {trials[-1].problem}\n(correct the file, and start another study with "
+                f"--name: {self.study.folder} cannot change)"
+            )
 
     # ---- train it
 
