@@ -104,9 +104,8 @@ class Trainer:
         self.ranks.apart = True
         self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / window_chars
         budget = self.plan.budget
-        if budget.seconds is not None:
-            return budget.seconds - self.elapsed
-        assert budget.steps is not None
+        if budget.steps is None:
+            return 60 * budget.amount - self.elapsed
         steps = budget.steps - self.checkpoint.progress.step
         evaluations = -(-steps // self.plan.eval_every) + 1  # one more, on training text
         return steps * step_seconds + evaluations * self.evaluation_seconds
