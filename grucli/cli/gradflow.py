@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from grucli.analysis.gradient_flow import GradientFlow, chart, measure
+from grucli.analysis.gradient_flow import LIMITS, GradientFlow, chart, measure
 from grucli.analysis.gradient_routes import doubling_distances
 from grucli.analysis.subject import before_training
 from grucli.charts import power_of_ten
@@ -48,22 +48,22 @@ def gradflow(
 
 
 def _lines(flows: Iterable[GradientFlow], distance: int) -> Iterator[str]:
+    yield (
+        "k: steps back; median, 10 %, 90 %: norm of the gradient k steps back divided by its "
+        "norm at k = 0, over positions of the text; bars: the median on a logarithmic scale"
+    )
+    reaches = [["the median falls below", *(f"{limit:.1%}" for limit in LIMITS)]]
     for flow in flows:
+        yield ""
         yield flow.name
-        yield (
-            "k: steps back; median, 10 %, 90 %: norm of the gradient k steps back divided by its "
-            "norm at k = 0, over positions of the text; bars: the median on a logarithmic scale"
-        )
         yield from _rows(flow)
         last = len(flow.median) - 1
-        for limit, reach in flow.falls_below().items():
-            if reach is None:
-                yield f"  the median stays above {limit:.1%} for all {last} steps"
-            else:
-                yield f"  the median falls below {limit:.1%} {reach} steps back"
         if last < distance:
             yield f"  few lines of the text go back farther than {last} steps, where the table ends"
-        yield ""
+        found = flow.falls_below().values()
+        reaches.append([flow.name, *(f"k = {k}" if k else f"k > {last}" for k in found)])
+    yield ""
+    yield from render.table(reaches)
 
 
 def _rows(flow: GradientFlow) -> Iterator[str]:

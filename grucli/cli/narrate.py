@@ -222,6 +222,7 @@ def show_result(session: Session) -> None:
     run, plan, progress = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion, noun = session.conclusion, plan.settings.data.noun
+    _show_curves(run, noun)  # above what it says, which the screen still shows at the end
     if conclusion is not None:
         _say_result(conclusion, noun)
     if plan.budget.seconds is not None:
@@ -229,7 +230,6 @@ def show_result(session: Session) -> None:
             "Runs with a budget in minutes differ each time. For a run of about this length that "
             f"can be repeated to the same bits: --steps {progress.step}."
         )
-    _show_curves(run, noun)
     if not session.unreported:
         render.say()
         render.fact("report", str(run.path / "report.html"))
@@ -258,7 +258,7 @@ def _show_curves(run: Run, noun: str) -> None:
     except Exception as error:
         render.warn(f"the curves cannot be drawn: {error!r}")
         return
-    for line in [*said, *([""] if lines else []), *lines]:
+    for line in [*([""] if lines else []), *lines, *said]:
         render.say(line)
 
 

@@ -104,7 +104,7 @@ def _share_lines(result: RouteShares) -> Iterator[str]:
     )
     yield f"  {'k':>5} {''.join(f'{name:>10}' for name in names)}"
     for k, named in shares.items():
-        cells = "".join(f"{named[name]:>10.1%}" for name in names)
+        cells = "".join(f"{round(named[name], 3) + 0.0:>10.1%}" for name in names)
         yield f"  {k:>5} {cells}"
     if result.distance not in shares:
         yield "  no gradient reaches further back: documents begin there"
