@@ -429,7 +429,7 @@ def runs(directory: PathLike = "runs") -> list[Run]:
 
 def _moved(path: str) -> str:
     """The path of a text; if it is gone, one in the working directory that ends in the same way."""
-    parts = re.split(r"[\\/]", path)
+    parts = re.split(r"[\\/]", path)  # who reads the text compares its hash
     ends = ("/".join(parts[first:]) for first in range(1, len(parts)))
     return path if os.path.lexists(path) else next(filter(os.path.isfile, ends), path)
 
@@ -489,7 +489,7 @@ def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Col
     """Training losses as means over about equal numbers of characters, and the last row of each."""
     covered = np.maximum(np.diff(chars, prepend=0), 1)
     enough, last, counted = 0.75 * covered.max(), list[int](), 0
-    for row, count in enumerate(covered):  # that before an evaluation may cover one step: noise
+    for row, count in enumerate(covered):  # a row before an evaluation may cover a single step
         counted += count
         if counted >= enough:
             last.append(row)
