@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -81,7 +81,6 @@ _terminal = _Terminal()
 
 
 def on_terminal() -> bool:
-    """Whether the answer goes to a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
@@ -208,13 +207,14 @@ def table(
         return
     widths = [max(map(cell_len, column)) for column in columns]
     for name, *cells in zip(*columns, strict=True):
-        padded = zip(cells, widths[1:], strict=True)
-        line = [_pad(cell, width, right=not words) for cell, width in padded]
-        yield "  ".join([_pad(name, widths[0]), *line]).rstrip()
+        padded = [
+            set_cell_size(cell, width) if words else " " * (width - cell_len(cell)) + cell
+            for cell, width in zip(cells, widths[1:], strict=True)
+        ]
+        yield "  ".join([set_cell_size(name, widths[0]), *padded]).rstrip()
 
 
 def cell(value: Any, form: str = ".4g") -> str:
-    """A value for a table."""
     if isinstance(value, float):
         return format(value, form)
     return "-" if value is None else str(value)
@@ -231,19 +231,13 @@ def _fits(columns: Sequence[Sequence[str]]) -> bool:
     return not on_terminal() or width <= terminal_width()
 
 
-def _pad(cell: str, width: int, *, right: bool = False) -> str:
-    """Return a cell with blanks; Chinese characters and many emoji are two columns wide."""
-    blanks = " " * (width - cell_len(cell))
-    return blanks + cell if right else cell + blanks
-
-
 def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     (_, *header), *others = rows
     width = max(map(cell_len, header))
     for name, *cells in others:
         yield name
         for column, cell in zip(header, cells, strict=True):
-            yield f"  {_pad(column, width)}  {cell}".rstrip()
+            yield f"  {set_cell_size(column, width)}  {cell}".rstrip()
 
 
 def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
@@ -251,7 +245,8 @@ def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
     each = max(map(cell_len, words), default=0) + 2
     across = max(1, (width + 2) // each)
     for first in range(0, len(words), across):
-        yield "".join(_pad(word, each) for word in words[first : first + across]).rstrip()
+        padded = (set_cell_size(word, each) for word in words[first : first + across])
+        yield "".join(padded).rstrip()
 
 
 def wrap(text: str, width: int) -> list[str]:
@@ -293,11 +288,6 @@ def bar_width(used: int) -> int:
 # ---- messages
 
 
-def say(text: str = "", style: str = "") -> None:
-    """Show a message that is not part of the answer."""
-    _print(text, style)
-
-
 class _Log(logging.Handler):
     """Shows what the library says of work that takes a while."""
 
@@ -315,28 +305,29 @@ def fact(label: str, text: str) -> None:
     """Show a fact with a label; further lines stand below the text, not below the label."""
     lines = wrap(text, err.width - LABEL) if err.is_terminal else [text]
     for number, line in enumerate(lines):
-        _print(f"{'' if number else label:<{LABEL}}{line}", whole=True)
+        say(f"{'' if number else label:<{LABEL}}{line}", whole=True)
 
 
 def say_command(command: str) -> None:
     """Show a command on one line, without line breaks, so that it can be copied."""
-    _print(f"  {command}", whole=True)
+    say(f"  {command}", whole=True)
 
 
 def warn(*notes: str) -> None:
     """Show notes about what the user may not expect."""
     for note in notes:
-        _print(f"note: {note}", "yellow", len("note: "))
+        say(f"note: {note}", "yellow", len("note: "))
 
 
 def error(text: str) -> None:
-    _print(f"error: {text}", "bold red", len("error: "))
+    say(f"error: {text}", "bold red", len("error: "))
 
 
-def _print(text: str, style: str = "", styled: int | None = None, *, whole: bool = False) -> None:
-    """Print a text to stderr, ``styled`` up to a column; an error does not stop training.
+def say(text: str = "", style: str = "", styled: int | None = None, *, whole: bool = False) -> None:
+    """Show a message that is not part of the answer, ``styled`` up to a column.
 
-    On a terminal, lines are broken between words, unless they must stay ``whole``.
+    An error does not stop training. On a terminal, lines are broken between words, unless they must
+    stay ``whole``.
     """
     text = printable(text)
     if err.is_terminal and not whole:

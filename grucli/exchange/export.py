@@ -85,7 +85,7 @@ def export(
     elif to == "hub":
         contents = hub.folder(opened, path.resolve().name, license, language)
     else:
-        contents = _contents(opened, to, path.stem)
+        contents = _contents(opened, to, path.name)
     files = {_place(path, to, name): content for name, content in contents.items()}
     _write(files, folder=path if to in FOLDERS else None)
     return Export(path, tuple(files), compared)
@@ -132,7 +132,6 @@ def _place(path: Path, to: Format, name: str) -> Path:
 
 
 def _write(files: Mapping[Path, bytes], folder: Path | None) -> None:
-    """Write all files, or none."""
     first, *others = files
     near = folder or first
     try:

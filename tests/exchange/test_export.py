@@ -32,6 +32,17 @@ def test_an_export_is_in_the_run_or_where_it_is_named(run: Path) -> None:
     assert sorted(path.name for path in Path().glob("m.*")) == ["m.bin", "m.json", "m.pt", "m.py"]
 
 
+def test_the_module_names_the_file_that_it_loads(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: object, name: str) -> dict[str, bytes]:
+        return THREE | {".py": torch_files.module("rnn", name).encode()}
+
+    monkeypatch.setattr(torch_files, "export", write)
+    _, module, _ = grucli.export(run, "torch", "weights.bin").files
+    assert 'load("weights.bin")' in module.read_text("utf-8")
+
+
 @pytest.mark.parametrize("existing", ["m.pt", "m.py", "m.json"])
 def test_a_file_that_exists_is_overwritten_only_with_force(run: Path, existing: str) -> None:
     Path(existing).write_text("mine")
