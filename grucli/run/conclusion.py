@@ -49,8 +49,9 @@ def conclude_run(
     last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
     splits = last.splits(run.text if text is None else text)
-    sampled = settings.sample.length > 0
-    examined = _examine_sample(best, splits, stop) if sampled else (None, None, None)
+    examined: tuple[Copied | None, KnownDocuments | None, KnownWords | None] = (None, None, None)
+    if settings.sample.length:
+        examined = _examine_sample(best, splits, stop)
     is_early = progress.out_of_patience(settings.train.patience)
     stopped_early = progress.evaluations_since_best if is_early else None
     val = run.validation_losses()
