@@ -301,7 +301,7 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
     window = Window(x, targets, state, masks=None)
-    dropout = dropout_of(checkpoint.settings, done) or Dropout(0.0, ())
+    dropout = dropout_of(checkpoint.settings, done)
     return Step(model, window, dropout, choose_workers(train.workers, windows.B))
 
 
