@@ -252,7 +252,7 @@ def test_ctrl_c_and_a_closed_pipe(trained: Path) -> None:
 def test_a_terminal_has_columns_and_breaks_no_word(
     grucli: Grucli, trained: Path, other_run: Path, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    text = f"the river\n\n{'':30}the old light keeps the garden\n{prose(200)}\n{'the' * 60}\n"
+    text = f"the river\n\n{'':25}the old light keeps the garden\n{prose(200)}\n{'the' * 60}\n"
     piped = rows(grucli("score", trained, write("text.txt", text), "--unknown=floor").out)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(width))
