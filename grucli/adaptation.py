@@ -33,14 +33,10 @@ log = logging.getLogger(__name__)
 
 @blas_limited_to(1)
 def adapt(model: Model, ids: Ids, rate: float, decay: float) -> tuple[Score, Model]:
-    """Predict a text, and learn from each segment after its prediction.
+    """Predict a text as ``evaluate`` does, and learn from each segment after its prediction.
 
-    The symbols that are predicted are those of ``evaluate``. Each is predicted from all before it;
-    the state is carried through the text. With a rate of 0 the score is that of ``evaluate``, up to
-    rounding. An update whose gradient is not finite is left out.
-
-    Returns:
-        The score, and a copy of the model with the weights after the last segment.
+    Returns the score, and a copy of the model with the weights after the last segment. An update
+    whose gradient is not finite is left out.
     """
     for name, value in (("rate", rate), ("decay", decay)):
         if not 0 <= value <= 1:

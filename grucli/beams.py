@@ -21,9 +21,8 @@ from grucli.sampling import HELD, Samples
 from grucli.text_score import TextScore
 from grucli.threads import blas_limited_to
 
-LOG_PROB = attrgetter("log_prob")
-
 Ids = npt.NDArray[np.intp]
+LOG_PROB = attrgetter("log_prob")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

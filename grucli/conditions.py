@@ -140,10 +140,7 @@ def _may_be_empty(term: Term, *passed: str) -> bool:
 
 @lru_cache(2**16)
 def _heads(term: Term, *passed: str) -> tuple[tuple[str, Term], ...]:
-    """The sets that can match the next symbol, each with the term for the rest of the text.
-
-    These are the partial derivatives of Antimirov (1996).
-    """
+    """The sets that can match the next symbol, with the terms for the rest (Antimirov 1996)."""
     kind, *parts = term
     if kind == "set":
         return ((parts[0], ("sequence",)),)
@@ -220,11 +217,7 @@ class _Automaton:
                 yield class_, (ended, ())
 
     def table(self, first: Terms) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """The state after each state and class, (S, C), and how a text ends in a state, (S,).
-
-        It ends with an end text of that length; without one if it is 0; not here if it is -1. The
-        last state leads nowhere.
-        """
+        """``Condition.after`` and ``tails``; the last state leads nowhere."""
         queue: list[State] = [((), (first,))]
         numbers, edges, tails = {queue[0]: 0}, [], []
         for number, (begun, sets) in enumerate(queue):
@@ -250,7 +243,7 @@ class Condition:
 
     class_of: npt.NDArray[np.intp]  # the class of each id, (V,)
     after: npt.NDArray[np.int32]  # the state after each state and class, (S, C)
-    tails: npt.NDArray[np.int32]  # the length of the end text of a state, (S,); -1: no end
+    tails: npt.NDArray[np.int32]  # the length of the end text, (S,); 0: ends without; -1: no end
     least: int  # symbols of the text, without the end text
     most: int
     exact: bool  # draw from the model as it is, and reject
@@ -306,10 +299,7 @@ class Walk:
         self.over = np.zeros(samples, np.int64)  # ENDED or FAILED; 0 before
 
     def mask(self, logits: Array) -> Array:
-        """The logits (B, V), -inf for symbols that lead to no match.
-
-        Where a text may end without an end text, nothing is masked: such a symbol ends it.
-        """
+        """The logits (B, V), -inf for symbols that lead to no match, unless these end the text."""
         of = self.condition
         self.allowed = of.possible(self.t + 1)[of.after[self.states]]  # (B, C)
         self.may_end = (of.tails[self.states] == 0) & (self.t >= of.least)
@@ -339,10 +329,7 @@ def condition(
     length: int,
     asked: Mapping[str, Any],
 ) -> Condition | None:
-    """The condition that the arguments of ``sample`` make; None if they make none.
-
-    ``before`` are the symbols of a document so far, (N,), which belong to its text.
-    """
+    """The condition that ``sample`` asks, for a document that begins with ``before``, or None."""
     given = [name for name in OPTIONS if asked[name] is not None and asked[name] is not False]
     if not given:
         return None

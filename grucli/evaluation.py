@@ -112,20 +112,15 @@ def evaluate(
     context: int | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Score:
-    """Predict each character of a text from all before it, starting from the zero state.
+    """Predict each character of a text from all before it, as ``LanguageModel.evaluate`` says.
 
     A text of 2,049 characters or more is cut into at most ``STREAMS`` pieces, which form one
     batch. Each piece first reads the ``WARM_UP`` characters before it, so its state is about the
-    same as in one pass over the whole text: the losses differ by some 4e-6 nats.
+    same as in one pass over the whole text: the losses differ by some 4e-6 nats. ``part`` (k, n) is
+    part k of n of the text; the scores of all parts add up.
 
-    A model of documents reads its separator before the text (N,), unless no document ``begins``
-    there, and predicts all N >= 1 characters. Others read the first character and predict the rest,
-    so N >= 2. ``part`` (k, n) is part k of n of the text; the scores of all parts add up. When
-    ``stop`` returns true, ``Stopped`` is raised.
-
-    With a ``context`` of C the text is read in windows of C symbols, as transformers are judged.
-    Each starts from the zero state, so its symbols are predicted from 1 to C symbols. The same
-    symbols are predicted, once each. A window ends earlier where a document or the text ends.
+    With a ``context`` of C the text is read in windows of C symbols, as transformers are judged. A
+    window ends earlier where a document or the text ends.
     """
     if context is not None and context < 1:
         raise ArgumentError("context", f"must be 1 or above, not {context}; 256 is usual")
@@ -227,10 +222,7 @@ def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:
 
 
 def differ_in_kind(counts: Counts, ids: Ids) -> bool:
-    """Whether a text (N,) has symbols of other frequencies than the training text, (V,).
-
-    It has if these cost ``OTHER_KIND`` nats more than its own, and what is likely by chance.
-    """
+    """Whether a text (N,) has symbols of other frequencies than the training text, (V,)."""
     held = count_symbols(ids, len(counts))
     own = held[held > 0]
     by_chance = BY_CHANCE * len(own) / max(1, len(ids))

@@ -40,7 +40,7 @@ from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read,
 from grucli.errors import ArgumentError, CorpusError
 from grucli.evaluation import Score
 from grucli.line_scores import LineScore, Reader, line_scores, next_symbols
-from grucli.nn.backend import LibraryName, select_float32
+from grucli.nn.backend import LibraryName, select
 from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Array, Ids
 from grucli.novelty import NotIn, chosen
@@ -100,7 +100,8 @@ class LanguageModel:
     @cached_property
     def batch_model(self) -> Model:
         """The model for many samples or texts at a time; results differ only by rounding."""
-        return self.model.on(select_float32(self.library))
+        wanted: Literal["auto", "numpy"] = "numpy" if self.library == "numpy" else "auto"
+        return self.model.on(select(wanted, "float32"))  # NumPy where oneDNN cannot be used
 
     def _compiled(self, model: Model, layers: int = 0) -> Model:
         """The model with compiled loops, for sampling if there are layers; the same without."""

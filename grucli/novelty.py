@@ -67,10 +67,7 @@ def keys(ids: Ids, k: int) -> Keys:
 def candidates(
     wanted: Keys, ids: Ids, k: int, symbols: Ids | None = None, chunk: int = CHUNK
 ) -> Iterator[tuple[npt.NDArray[np.intp], Keys]]:
-    """Places of a text where ``wanted`` keys of passages may begin, and the keys there.
-
-    The text consists of ids (N,), or of the ``symbols`` that they stand for.
-    """
+    """Places of a text of ids (N,) where ``wanted`` passages may begin, and their keys there."""
     shift = np.uint64(64 - min(MOST_BITS, len(wanted).bit_length() + MORE_BITS))
     perhaps = np.zeros(MODULUS >> int(shift), np.bool_)  # whether a wanted key has these upper bits
     perhaps[wanted >> shift] = True

@@ -69,10 +69,8 @@ class TextScore:
 
     def coloured(self, name: str = "") -> ColouredText:
         """The text coloured by the bits of each symbol; ``name`` is the model's."""
-        bits = self.bits.tolist()
-        return ColouredText(
-            name, "surprisal, bits", self.characters, bits, SURPRISING, signed=False
-        )
+        what, bits = "surprisal, bits", self.bits.tolist()
+        return ColouredText(name, what, self.characters, bits, SURPRISING, signed=False)
 
     def __len__(self) -> int:
         return len(self.symbols)

@@ -95,11 +95,10 @@ _BEFORE: list[int] = []  # the numbers of threads while no context is open
 
 @contextmanager
 def blas_limited_to(threads: int) -> Iterator[None]:
-    """Set the number of threads that share each product in this context.
+    """Set the number of threads that share each product of this process in this context.
 
-    The number is for the whole process, not only for this thread. Contexts may end in any order:
-    the newest open one counts, and the last one restores the number. It is not changed if the user
-    has set it. Entering the context takes some microseconds.
+    Contexts may end in any order: the newest open one counts, and the last one restores the number.
+    It is not changed if the user has set it.
     """
     if user_has_set_threads():
         yield

@@ -75,7 +75,7 @@ def read(
     The symbols are those of the text, or of ``vocabulary``; those that it lacks are an error, are
     skipped, or are added to it if ``extend`` is true.
     """
-    files, not_text = texts_of(expand(sources), sources, data)
+    files, not_text = texts_of(sources, data)
     reading = _Reading(data, vocabulary, unknown, extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
@@ -113,8 +113,7 @@ def read_texts(
 ) -> Corpus:
     """Read the training text, and the held-out files that ``data`` names, in one vocabulary.
 
-    Without ``vocabulary``, ``unknown`` decides on symbols of held-out files alone: if they are not
-    skipped, they are in the vocabulary, as those of a held-out part of a text are.
+    It has the symbols of held-out files alone, too, unless the caller gives or skips them.
     """
     _check_apart({"training": sources} | {HELD_OUT[name]: one for name, one in data.files.items()})
     if data.files and unknown == "error" and (extend or vocabulary is None):
@@ -168,10 +167,9 @@ def _check_apart(texts: Mapping[str, Sequence[str]]) -> None:
                 raise CorpusError(f"{file}: {problem}")
 
 
-def texts_of(
-    files: Sequence[str], named: Sequence[str], data: Data
-) -> tuple[Sequence[str], dict[str, FileType]]:
+def texts_of(named: Sequence[str], data: Data) -> tuple[Sequence[str], dict[str, FileType]]:
     """The files to read, and the files that are not text, which the user must not have named."""
+    files = expand(named)
     types = recognized(files, data.encoding)
     if data.level == "byte":
         return files, types
@@ -272,7 +270,7 @@ class _Reading:
             return own
         if own is None or not self.extend:
             return self.preset
-        return self.preset.joined_with(own, self.data)
+        return Vocabulary.of(np.union1d(self.preset.symbols, own.symbols), self.data)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
         """Whether the ids are the same as without a preset vocabulary."""

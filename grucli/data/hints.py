@@ -16,11 +16,7 @@ FEW_LINES = 50  # with fewer lines than this, their first characters may differ 
 def repeated_share(
     splits: Splits, vocabulary: Vocabulary, shortest: int, end: int = LINE_END
 ) -> float:
-    """The share of the validation text in lines that also stand in the training text.
-
-    Or in documents that ``end`` so. Lines of fewer than ``shortest`` bytes do not count. Of long
-    texts, a part is searched.
-    """
+    """The share of the validation text in lines, or documents, that the training text also has."""
     held_out = vocabulary.decode(splits.val[:CHUNK]).split(bytes([end]))[1:-1]
     wanted = {line for line in held_out if len(line) >= shortest}
     repeated: set[bytes] = set()

@@ -54,10 +54,6 @@ class Vocabulary:
         """The vocabulary of a text that was read with these settings: rare characters are one."""
         return cls(data.level, symbols, has_unk=data.min_count > 1)
 
-    def joined_with(self, other: "Vocabulary", data: Data) -> "Vocabulary":
-        """The symbols of both, as the vocabulary of a text that is read with these settings."""
-        return Vocabulary.of(np.union1d(self.symbols, other.symbols), data)
-
     def count_unknown(self, ids: Ids) -> int:
         """How many of the ids stand for characters that have none of their own."""
         return 0 if self.unknown_id is None else int(np.count_nonzero(ids == self.unknown_id))

@@ -39,10 +39,7 @@ def splits_of(text: Corpus, data: Data) -> Splits:
 
 
 def split(ids: Ids, data: Data, end: int | None) -> Splits:
-    """Split a text by position; if it has documents, each part begins after the ``end`` of one.
-
-    Only a line that is very long is cut. Each part needs one character to read and one to predict.
-    """
+    """Split a text by position; if it has documents, each part begins after the ``end`` of one."""
     N = len(ids)
     if N and all((chunk == ids[0]).all() for chunk in chunks(ids)):
         raise CorpusError(
@@ -154,17 +151,9 @@ class Windows:
 
 
 def fit_windows(ids: Ids, B: int, T: int) -> Windows:
-    """Windows of B streams by T steps; both are halved as often as the text is too small.
-
-    A text should fill ten windows, with B of 8 and T of 32 or more; it fills one in any case.
-    """
+    """Windows of B streams by T steps; both are halved as often as the text is too small."""
     N = len(ids) - 1
-    while 10 * B * T > N and (B > 8 or T > 32):
-        B, T = _halve(B, T)
-    while B * T > N:
-        B, T = _halve(B, T)
+    # ten windows should fit, with B of 8 and T of 32 or more; one fits in any case
+    while B * T > N or (10 * B * T > N and (B > 8 or T > 32)):
+        B, T = (-(-B // 2), T) if T == 1 or (B / 8 >= T / 32 and B > 1) else (B, -(-T // 2))
     return Windows(ids, B, T)
-
-
-def _halve(B: int, T: int) -> tuple[int, int]:
-    return (-(-B // 2), T) if T == 1 or (B / 8 >= T / 32 and B > 1) else (B, -(-T // 2))

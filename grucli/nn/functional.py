@@ -9,10 +9,7 @@ HALF = np.array(0.5, np.float32)  # a Python number takes 0.2 us longer to find 
 
 
 def sigmoid_(a: Array) -> None:
-    """Replace ``a`` by 1 / (1 + exp(-a)).
-
-    That is (1 + tanh(a / 2)) / 2, which neither overflows nor divides.
-    """
+    """Replace ``a`` by 1 / (1 + exp(-a)), as (1 + tanh(a / 2)) / 2, which does not overflow."""
     a *= HALF
     np.tanh(a, out=a)
     a *= HALF
@@ -53,7 +50,7 @@ def softmax_cross_entropy_(c: Array, b_c: Array, targets: Ids, scale: float, db_
 def score_rows(
     c: Array, b_c: Array, targets: Ids, log_probs: Array, correct: npt.NDArray[np.bool_]
 ) -> None:
-    """Write log y[target] in nats for logits c + b_c (N, V), and whether y[target] is the largest.
+    """Write log y[target], nats, for logits c + b_c (N, V), and whether it is the largest.
 
     ``c`` is overwritten.
     """

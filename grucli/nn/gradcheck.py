@@ -239,10 +239,7 @@ def gradients_of(model: Model, window: Window) -> dict[str, Array]:
 def both_passes(
     model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
 ) -> dict[str, Array]:
-    """The loss L, the last states and the gradients, by name.
-
-    With ``rounding``, all operations have its errors; the number is their seed.
-    """
+    """The loss L, the last states and the gradients, by name; with the errors of a rounding."""
     T, B = window.targets.shape
     grads = model.params.like()
     grads.flat[:] = 1.0  # it is overwritten
@@ -250,16 +247,9 @@ def both_passes(
     used = _masked(model, window)
     if rounding is not None:
         used = rounded(used, *rounding)
-    loss, last, dstate = used.loss_and_gradients(
-        window.x,
-        window.targets,
-        window.state,
-        used.workspace(T, B, dropout=window.masks is not None),
-        grads,
-        scale=1.0,
-        masks=window.masks,
-        dx=dx,
-    )
+    workspace = used.workspace(T, B, dropout=window.masks is not None)
+    arrays = window.x, window.targets, window.state, workspace, grads
+    loss, last, dstate = used.loss_and_gradients(*arrays, scale=1.0, masks=window.masks, dx=dx)
     mask_(grads, window.recurrent)
     results = {"loss": np.array(loss)} | dict(named(model.cell, states(last), "T"))
     results |= named(model.cell, [*grads.items(), *states(dstate)])
@@ -358,9 +348,7 @@ def check_layer(
 ) -> Iterator[Row]:
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
-    Its arguments are the input x of D numbers, the input projection a, the initial state and the
-    parameters; R' stands for the gradient from a later window, which training cuts off. With
-    ``resets``, the state becomes zero at every other step of each stream.
+    R' stands for the gradient from a later window, which training cuts off.
     """
     cell = Backend(compiled=compiled).kernels.cells[name]
     w = cell.WEIGHTS(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
@@ -407,10 +395,7 @@ def toy(
     recurrent: float = 0.0,
     documents: bool = False,
 ) -> tuple[Model, Window]:
-    """A model with weights of the order of 1, and a random window with a non-zero state.
-
-    With ``documents``, a new document begins within the window.
-    """
+    """A model with weights of the order of 1, and a random window with a non-zero state."""
     rng = np.random.default_rng(seed)
     model = Model(V, H, L, np.float64, cell)
     model.initialize(rng)
@@ -434,11 +419,7 @@ def check_all(
     documents: bool = False,
     entries: int | None = None,
 ) -> Sections:
-    """All checks of a random model: small entry by entry, one layer alone, large by directions.
-
-    ``dropout`` and ``recurrent`` are the shares of outputs and of recurrent weights that fixed
-    masks set to zero. ``entries`` as in ``check_model``.
-    """
+    """All checks of a random model: small entry by entry, one layer alone, large by directions."""
     rng = np.random.default_rng(0)
     kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent, "documents": documents}
     # all sizes differ, so that no transposed axis can hide
@@ -458,7 +439,7 @@ def check_all(
 
 
 def check_trained(model: Model, window: Window, entries: int) -> Sections:
-    """Check weights, in float64, on a text; ``entries`` as in ``check_model``."""
+    """Check weights, in float64, on a text."""
     rng = np.random.default_rng(0)
     return in_sections(
         {
@@ -480,10 +461,8 @@ def check_compiled(model: Model, window: Window) -> Sections:
     compiled = both_passes(model.on(model.backend._replace(compiled=True)), window)
     for name, plain in both_passes(model, window).items():
         error = float(np.abs(compiled[name] - plain).max() / max(np.abs(plain).max(), TINY))
-        yield (
-            title,
-            Row(name, plain.shape, "all entries", error, COMPILED, vanishes=not plain.any()),
-        )
+        vanishes = not plain.any()
+        yield title, Row(name, plain.shape, "all entries", error, COMPILED, vanishes=vanishes)
 
 
 def in_sections(sections: Mapping[str, Iterable[Row]]) -> Sections:
@@ -504,11 +483,7 @@ def _entry_by_entry(
 def check_reference(
     model: Model, window: Window, gradients: Mapping[str, Array], rng: np.random.Generator
 ) -> Row:
-    """Check the gradients of all parameters of a large window along one direction, in float64.
-
-    The direction gives each row of each array about the same weight, so that a mistake in a few
-    rows shows, too.
-    """
+    """Check the gradients of all parameters of a large window along one direction, in float64."""
     names = [name for name, _ in named(model.cell, model.params.items())]
     directions = {name: _weighted(gradients[name], rng) for name in names}
     analytic = sum(float(np.vdot(gradients[name], v)) for name, v in directions.items())
@@ -517,7 +492,7 @@ def check_reference(
 
 
 def _weighted(gradient: Array, rng: np.random.Generator) -> Array:
-    """A direction along each row, or each entry of a vector, half of it random, by its norm."""
+    """A direction along each row or entry, half of it random, in which all weigh about the same."""
     rows = gradient if gradient.ndim > 1 else gradient[:, None]
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     norms = np.maximum(norms, max(1e-3 * float(np.sqrt(np.mean(norms**2))), FLOOR))
@@ -533,8 +508,8 @@ def check_step(
 ) -> Iterator[Row]:
     """Compare the results of a step of training with those in float64, array by array.
 
-    ``samples`` are the results in float64 with the rounding of training, several times. A row
-    compares an array as a whole, or that row or column of it whose error rounding explains least.
+    ``samples`` are those with the rounding of training. A ``Row`` compares a whole array, or that
+    row or column of it whose error rounding explains least.
     """
     for name, array in trained.items():
         rows, right, least = [], reference[name], FLOAT32

@@ -17,17 +17,13 @@ SMALLEST_SCALE = 1e-8  # eps of ``follow_`` and ``orthogonalized``, against a di
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's moving averages of the gradient, ``m``, and of its square, ``v``; each (P,).
+    """Adam's moving averages of the gradient, ``m``, and of its square, ``v``; each (P,)."""
 
-    Where Muon updates the parameters, ``m`` is its momentum, and ``v`` stays zero.
-    """
-
-    m: Array
-    v: Array
+    m: Array  # the momentum of Muon, where it updates the parameters
+    v: Array  # there zero
 
     @classmethod
     def like(cls, flat: Array) -> "Moments":
-        """Zeros for parameters ``flat``."""
         return cls(np.zeros_like(flat), np.zeros_like(flat))
 
 
@@ -128,11 +124,7 @@ def orthogonalized(G: Array) -> Array:
 
 
 def decay_(params: Params, share: float) -> None:
-    """Reduce all weights by a share of themselves, in place; biases stay.
-
-    This is decoupled weight decay (Loshchilov and Hutter 2019): ``share`` is the learning rate
-    times the weight decay, and does not enter Adam's moments.
-    """
+    """Reduce all weights, not biases, by a share of themselves (Loshchilov and Hutter 2019)."""
     for name, theta in params.items():
         if name.split(".")[-1].startswith("W"):
             theta *= 1 - share

@@ -91,7 +91,7 @@ def test_rare_characters_have_an_id_where_there_is_a_lower_bound() -> None:
     assert rare.unknown_id == 1
     assert rare.count_unknown(rare.encode("axay")) == 2
     assert of("ab").count_unknown(np.array([0, 1])) == 0
-    both = of("ab").joined_with(rare, Data(min_count=2))
+    both = Vocabulary.of(np.union1d(of("ab").symbols, rare.symbols), Data(min_count=2))
     assert (len(both), both.unknown_id) == (3, 2)
 
 
