@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from grucli.data.vocabulary import UNK, Vocabulary
 from grucli.errors import ArgumentError
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array, Bools, Counts, Ids, Indices
 
 OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  # of ``sample``
 MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
@@ -31,7 +31,6 @@ NEVER = 2**40  # symbols to the end of a text that has no end
 LOWEST = -1e30  # instead of the logit -inf of a symbol that never began a text
 ENDED, FAILED = -1, -2  # instead of ids, after the end of a sample
 
-Bools = npt.NDArray[np.bool_]
 
 TOKEN = re.compile(
     r"""(?P<nothing> \(\?\# [^)]* \) | \(\? [a-zA-Z]+ \) )
@@ -241,7 +240,7 @@ class _Automaton:
 class Condition:
     """What a sample must be, as an automaton with S states."""
 
-    class_of: npt.NDArray[np.intp]  # the class of each id, (V,)
+    class_of: Indices  # the class of each id, (V,)
     after: npt.NDArray[np.int32]  # the state after each state and class, (S, C)
     tails: npt.NDArray[np.int32]  # the length of the end text, (S,); 0: ends without; -1: no end
     least: int  # symbols of the text, without the end text
@@ -254,7 +253,7 @@ class Condition:
         return self.most + int(self.tails.max(initial=0))
 
     @cached_property
-    def shortest(self) -> npt.NDArray[np.int64]:
+    def shortest(self) -> Counts:
         """The least number of symbols of the text that follow each state, (S,)."""
         least = np.where(self.tails < 0, NEVER, -self.tails.astype(np.int64))
         while True:

@@ -93,11 +93,7 @@ def _epochs(chars: int) -> float:
 
 
 def _network(
-    settings: Settings,
-    text: Text,
-    widest: int,
-    given: Collection[str],
-    speed: Callable[[], float],
+    settings: Settings, text: Text, widest: int, given: Collection[str], speed: Callable[[], float]
 ) -> Values:
     if all(key in given for key in NETWORK):
         return {}

@@ -9,13 +9,12 @@ from threading import Event
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.data.cache import check_file, release_pages
 from grucli.data.windows import count_symbols
 from grucli.errors import ArgumentError
 from grucli.nn.model import Model
-from grucli.nn.params import Ids
+from grucli.nn.params import Counts, Ids, Indices
 from grucli.threads import blas_limited_to
 
 WINDOW = 32  # steps computed at a time; it does not change the result
@@ -36,9 +35,8 @@ UNSEEN = 0.5
 # (seen in real texts, and in texts drawn at random, of 400 to 10 million symbols).
 OTHER_KIND, BY_CHANCE = 0.3, 3
 
-Counts = npt.NDArray[np.int64]
 # the start of each piece, its first scored step, and the length of all pieces
-Pieces = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]
+Pieces = tuple[Indices, Indices, int]
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ class Text(NamedTuple):
         """Number of symbols that are predicted, each from the symbol before it."""
         return len(self.ids) - (self.first is None)
 
-    def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def at(self, indices: Indices) -> Indices:
         """The symbols at some indices. ``first``, if there is one, has index 0."""
         if self.first is None:
             return self.ids[indices].astype(np.intp)
@@ -191,11 +189,7 @@ def _cut(N: int, pieces: int) -> Pieces:
 
 
 def _evaluate_pieces(
-    model: Model,
-    text: Text,
-    starts: npt.NDArray[np.intp],
-    scored_from: npt.NDArray[np.intp],
-    length: int,
+    model: Model, text: Text, starts: Indices, scored_from: Indices, length: int
 ) -> Iterator[Score]:
     state = model.zero_state(len(starts))
     workspace = model.workspace(min(WINDOW, length), len(starts))

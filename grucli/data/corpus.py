@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.config import HELD_OUT, Data
 from grucli.data import cache
@@ -24,7 +23,7 @@ from grucli.data.documents import LINE_END, end_of
 from grucli.data.text_files import Digest, digest, expand, size_on_disk
 from grucli.data.vocabulary import UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError, UnknownCharacterError
-from grucli.nn.params import Ids
+from grucli.nn.params import Ids, Indices
 
 CODE_POINTS = 0x110000  # Unicode code points are below this number
 
@@ -340,7 +339,7 @@ class _Numbering:
             frequent = np.append(frequent, np.uint32(UNK))
         return Vocabulary.of(np.unique(frequent), data)
 
-    def chunks(self, table: npt.NDArray[np.intp], dtype: np.dtype[Any]) -> Iterator[Ids]:
+    def chunks(self, table: Indices, dtype: np.dtype[Any]) -> Iterator[Ids]:
         """The text in final ids, chunk by chunk."""
         final = table.astype(dtype)  # wrong for symbols to skip, which are removed below
         skipped = table < 0

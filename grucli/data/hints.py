@@ -1,12 +1,11 @@
 """What the lines of a text suggest: that it is a list, is sorted, or repeats itself."""
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.data.documents import LINE_END
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import CHUNK, Splits, chunks
-from grucli.nn.params import Ids
+from grucli.nn.params import Counts, Ids
 
 SEARCHED = 2**24  # maximum number of ids of the training text that are searched for repeated lines
 SHORT, LONGEST = 30, 80  # maximum mean length of the lines of a list, and of nearly all of them
@@ -52,7 +51,7 @@ def empty_share(ids: Ids, line_end: int, V: int) -> float:
     return float(first[line_end] / max(1, first.sum()))
 
 
-def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
+def _first_of_lines(ids: Ids, line_end: int, V: int) -> Counts:
     """How often each symbol follows a line end, (V,)."""
     counts = np.zeros(V, np.int64)
     for chunk in chunks(ids):

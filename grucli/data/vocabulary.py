@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.config import NOUNS, Data
 from grucli.data.documents import LINE_END, separated
 from grucli.errors import CorpusError, UnknownCharacterError
-from grucli.nn.params import Ids
+from grucli.nn.params import Ids, Indices
 
 Unknown = Literal["error", "skip"]
 UnknownInScore = Literal["error", "skip", "floor"]  # floor: charged as for half an occurrence
@@ -75,7 +74,7 @@ class Vocabulary:
 
     def find(
         self, symbols: Ids, unknown: UnknownInScore = "error", unseen: Sequence[int] = ()
-    ) -> npt.NDArray[np.intp]:
+    ) -> Indices:
         """Ids of symbols (N,), -1 for those not to read; ids in ``unseen`` count as unknown."""
         ids = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(ids, len(self) - 1)] == symbols
@@ -89,7 +88,7 @@ class Vocabulary:
 
     def encode(
         self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
-    ) -> npt.NDArray[np.intp]:
+    ) -> Indices:
         """Ids of a text, without those to be left out."""
         ids = self.find(self.points(text), unknown, unseen)
         return ids[ids >= 0]

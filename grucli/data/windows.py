@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.config import HELD_OUT, Data
 from grucli.data.cache import check_file, release_pages
 from grucli.data.corpus import Corpus
 from grucli.data.documents import end_of
 from grucli.errors import CorpusError
-from grucli.nn.params import Ids
+from grucli.nn.params import Counts, Ids
 
 CHUNK = 2**20  # ids read at a time by functions that read a whole text
 WINDOWS_PER_RELEASE = 64  # windows read before the memory of mapped ids is released
@@ -96,7 +95,7 @@ def chunks(ids: Ids) -> Iterator[Ids]:
         release_pages(ids)
 
 
-def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
+def count_symbols(ids: Ids, V: int) -> Counts:
     """How often each of ``V`` symbols occurs, (V,)."""
     counts = np.zeros(V, np.int64)
     for chunk in chunks(ids):

@@ -43,7 +43,7 @@ NUMPY = Backend()
 def select(
     library: Literal["auto"] | LibraryName, precision: Literal["auto", "float32", "bfloat16"]
 ) -> Backend:
-    """Select by what is installed and what the processor has; ``Unavailable`` if that is missing."""
+    """Select by what is installed, and what the processor has, or raise ``Unavailable``."""
     if library == "numpy":
         if precision == "bfloat16":
             raise Unavailable("products in bfloat16 need oneDNN, but the library is numpy")

@@ -1,9 +1,8 @@
 """Sigmoid, softmax and the cross-entropy loss."""
 
 import numpy as np
-import numpy.typing as npt
 
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array, Bools, Ids
 
 HALF = np.array(0.5, np.float32)  # a Python number takes 0.2 us longer to find the type
 
@@ -47,9 +46,7 @@ def softmax_cross_entropy_(c: Array, b_c: Array, targets: Ids, scale: float, db_
     return loss
 
 
-def score_rows(
-    c: Array, b_c: Array, targets: Ids, log_probs: Array, correct: npt.NDArray[np.bool_]
-) -> None:
+def score_rows(c: Array, b_c: Array, targets: Ids, log_probs: Array, correct: Bools) -> None:
     """Write log y[target], nats, for logits c + b_c (N, V), and whether it is the largest.
 
     ``c`` is overwritten.

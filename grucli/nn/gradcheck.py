@@ -20,7 +20,6 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.nn.backend import Backend
 from grucli.nn.cells import CELLS
@@ -29,7 +28,7 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.input_projection import project, project_backward
 from grucli.nn.matmul import Blocks
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids, Input, chunks
+from grucli.nn.params import Array, Ids, Indices, Input, chunks
 from grucli.nn.rounding import ROUNDING, Rounding, rounded
 
 TOLERANCE = 1e-6  # the largest relative error that counts as right
@@ -46,6 +45,7 @@ STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
 
 COMPILED = 1e-10  # the largest relative difference of compiled loops in float64
 LAYER = 3, 6, 5, 2  # D, H, T, B of the layer that is checked by itself
+LAYER_SIZES = "D={} H={} T={} B={}".format(*LAYER)
 
 Verdict = Literal["right", "undecided", "WRONG"]
 Named = Iterable[tuple[str, Array]]
@@ -130,7 +130,7 @@ class Argument:
     loss: Callable[[], float]  # of the present values of the array
     doubt: "Doubt | None" = None  # decides where the gradient and differences disagree
 
-    def check_entries(self, entries: npt.NDArray[np.intp] | None = None) -> Row:
+    def check_entries(self, entries: Indices | None = None) -> Row:
         """Compare entries, by flat index, with differences of the loss; None for all."""
         entries = np.arange(self.array.size) if entries is None else entries
         largest = float(np.abs(self.gradient.flat[entries]).max())
@@ -325,9 +325,7 @@ def arguments(model: Model, window: Window) -> Iterator[Argument]:
         yield Argument(name, array, gradients[name], partial(loss_of, model, window), doubt)
 
 
-def _choose(
-    gradient: Array, rng: np.random.Generator, entries: int | None
-) -> npt.NDArray[np.intp] | None:
+def _choose(gradient: Array, rng: np.random.Generator, entries: int | None) -> Indices | None:
     if entries is None or entries >= gradient.size:
         return None
     largest = np.argsort(-np.abs(gradient), axis=None)[: entries // 4]
@@ -426,37 +424,24 @@ def check_all(
     small = toy(hidden + 2, hidden, layers, 4, 3, dropout, seed=0, **kind)
     # more characters than steps: rows of W_x are looked up otherwise
     large = toy(257, 64, layers, 32, 8, dropout, seed=0, **kind)
-    D, H, T, B = LAYER
-    return in_sections(
-        {
-            f"entry by entry: {sizes(*small)}": _entry_by_entry(*small, rng, entries),
-            f"one layer by itself: D={D} H={H} T={T} B={B}": check_layer(
-                cell, *LAYER, rng, resets=documents
-            ),
-            f"along random directions: {sizes(*large)}": check_directions(*large, rng),
-        }
-    )
+    one_layer = check_layer(cell, *LAYER, rng, resets=documents)
+    yield from _section(f"entry by entry: {sizes(*small)}", _entry_by_entry(*small, rng, entries))
+    yield from _section(f"one layer by itself: {LAYER_SIZES}", one_layer)
+    yield from _section(f"along random directions: {sizes(*large)}", check_directions(*large, rng))
 
 
 def check_trained(model: Model, window: Window, entries: int) -> Sections:
     """Check weights, in float64, on a text."""
-    rng = np.random.default_rng(0)
-    return in_sections(
-        {
-            f"entry by entry: {sizes(model, window)}": _entry_by_entry(model, window, rng, entries),
-            "along random directions": check_directions(model, window, rng),
-        }
-    )
+    rng, title = np.random.default_rng(0), f"entry by entry: {sizes(model, window)}"
+    yield from _section(title, _entry_by_entry(model, window, rng, entries))
+    yield from _section("along random directions", check_directions(model, window, rng))
 
 
 def check_compiled(model: Model, window: Window) -> Sections:
     """Compare the results of compiled loops with those of plain ones, which other checks prove."""
-    resets = model.separator is not None
-    D, H, T, B = LAYER
-    for row in check_layer(
-        model.cell, *LAYER, np.random.default_rng(0), resets=resets, compiled=True
-    ):
-        yield f"one compiled layer by itself: D={D} H={H} T={T} B={B}", row
+    resets, rng = model.separator is not None, np.random.default_rng(0)
+    one_layer = check_layer(model.cell, *LAYER, rng, resets=resets, compiled=True)
+    yield from _section(f"one compiled layer by itself: {LAYER_SIZES}", one_layer)
     title = f"compiled loops against plain ones, entry by entry: {sizes(model, window)}"
     compiled = both_passes(model.on(model.backend._replace(compiled=True)), window)
     for name, plain in both_passes(model, window).items():
@@ -465,9 +450,8 @@ def check_compiled(model: Model, window: Window) -> Sections:
         yield title, Row(name, plain.shape, "all entries", error, COMPILED, vanishes=vanishes)
 
 
-def in_sections(sections: Mapping[str, Iterable[Row]]) -> Sections:
-    """The rows, each with the title of its section."""
-    return ((title, row) for title, rows in sections.items() for row in rows)
+def _section(title: str, rows: Iterable[Row]) -> Sections:
+    return ((title, row) for row in rows)
 
 
 def _entry_by_entry(

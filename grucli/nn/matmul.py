@@ -98,7 +98,7 @@ class Matrix(ABC):
         return replace
 
     def calls(self, x: Array, out: Array) -> Calls:
-        """Calls that write x[t] W to ``out`` (G, B, N) at step t; x is (T, B, K) or (G, T, B, K)."""
+        """Calls that write x[t] W to ``out`` (G, B, N), for x (T, B, K) or (G, T, B, K)."""
         multiply, steps = self.bind(out), np.moveaxis(x, -3, 0)
         return calls.of_python(lambda t: multiply(steps[t]))
 
@@ -198,7 +198,7 @@ class OneRow(Matrix):
 
 
 def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
-    """A function of a row x, (K,), that writes its products with ``columns``, (N, K), to ``out``."""
+    """A function of a row x (K,) that writes its products with ``columns`` (N, K) to ``out``."""
     N, K = columns.shape
     # rows of zeros give each of 1, 2 or 4 threads whole groups, so that all compute the same
     extra = -N % GROUPED if columns.size >= SHARED else 0

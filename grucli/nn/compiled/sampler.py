@@ -9,7 +9,6 @@ from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.nn import calls
 from grucli.nn.calls import Calls, execute
@@ -23,7 +22,7 @@ from grucli.nn.matmul import SHARED, Blocks, Matrix
 from grucli.nn.model import Model
 from grucli.nn.onednn import address
 from grucli.nn.packed import PackedWeights
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array, Floats, Ids
 
 ONE = 0x3F800000  # the bits of 1 in float32
 
@@ -242,7 +241,7 @@ class CompiledStepper:
         """Go on from logits (B, V) of the next characters, and the state before them."""
         self.logits[:], self.state = logits, state
 
-    def sample(self, sampler: Any, uniform: Array) -> tuple[Ids, npt.NDArray[np.float64]]:
+    def sample(self, sampler: Any, uniform: Array) -> tuple[Ids, Floats]:
         """The ids and log probabilities of the characters chosen by numbers in [0, 1), (n, B)."""
         never = -1 if sampler.never is None else sampler.never
         sharpness = np.float32(sampler.sharpness if sampler.temperature else 0.0)
