@@ -256,7 +256,6 @@ def _line(y: float, width: float, look: str) -> str:
 
 
 def label(text: str, x: float, y: float, anchor: str = "") -> str:
-    """A text in a drawing."""
     anchor = f'text-anchor="{anchor}" ' if anchor else ""
     return f'<text x="{x:.6g}" y="{y:.6g}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 

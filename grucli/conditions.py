@@ -11,7 +11,7 @@ no longer match.
 import re
 import reprlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any
@@ -322,11 +322,7 @@ class Walk:
 
 
 def condition(
-    vocabulary: Vocabulary,
-    ends: Sequence[bytes],
-    before: Ids,
-    length: int,
-    asked: Mapping[str, Any],
+    vocabulary: Vocabulary, ends: Sequence[bytes], before: Ids, length: int, asked: dict[str, Any]
 ) -> Condition | None:
     """The condition that ``sample`` asks, for a document that begins with ``before``, or None."""
     given = [name for name in OPTIONS if asked[name] is not None and asked[name] is not False]
@@ -358,7 +354,7 @@ def condition(
     return made
 
 
-def _lengths(asked: Mapping[str, Any], length: int) -> tuple[int, int]:
+def _lengths(asked: dict[str, Any], length: int) -> tuple[int, int]:
     """The least and the greatest length of a sample."""
     least, most = asked["min_length"] or 0, asked["max_length"]
     if most is None:

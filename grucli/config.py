@@ -267,10 +267,7 @@ def flatten(settings: Settings) -> Values:
 
 
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
-    """Merge layers, (source, values by dotted key), into ``base`` or the defaults; later ones win.
-
-    The message of a SettingsError lists all problems with their sources.
-    """
+    """Merge layers, (source, values by dotted key), into ``base`` or the defaults; the last win."""
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []

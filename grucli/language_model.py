@@ -471,5 +471,4 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
         stops=ends,
         condition=made,
     )
-    filters = {name: asked[name] for name in ("distinct", "not_in", "longest_copy")}
-    return chosen(samples, lm.data, **filters)
+    return chosen(samples, lm.data, asked)

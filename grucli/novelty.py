@@ -6,7 +6,7 @@ one, and thrown away, in about one of 100,000 searches of 100 million symbols.
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -205,15 +205,9 @@ class ChosenSamples(Samples):
             yield from zip(samples, copied, strict=True)
 
 
-def chosen(
-    samples: Samples,
-    data: Data,
-    *,
-    distinct: bool,
-    not_in: Sequence[Text] | None,
-    longest_copy: int | None,
-) -> Samples:
+def chosen(samples: Samples, data: Data, asked: Mapping[str, Any]) -> Samples:
     """The distinct ones of some samples that are not in texts; or all, if nothing is asked."""
+    distinct, not_in, longest_copy = map(asked.get, ("distinct", "not_in", "longest_copy"))
     if not_in is None and longest_copy is not None:
         raise ArgumentError(
             "longest_copy", "needs a text to compare with: not_in (--new or --not-in)"

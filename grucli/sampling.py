@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -397,12 +397,10 @@ class Samples:
         threads: int = 1,
         stop: Callable[[], bool] = lambda: False,
     ) -> Bursts:
-        """Compute some samples as one batch, which ``threads`` share; no stop text ends them.
-
-        Each has its own random stream, which its number determines; that of the first is ``first``.
-        """
+        """Compute samples, from the number ``first``, as one batch; no stop text ends them."""
         start = self.start(stop)
-        streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
+        numbers = range(first, first + samples)  # each determines a random stream
+        streams = [np.random.default_rng([self.seed, number]) for number in numbers]
         if self.condition and self.condition.exact:
             yield self._accepted(streams, start)
         else:
@@ -496,6 +494,6 @@ def _until_all_end(bursts: Bursts, filters: Sequence[StopFilter] = ()) -> Bursts
     """The same, until a stop text or a condition has ended every sample."""
     for burst in bursts:
         yield burst
-        over = burst[0][-1] < 0
-        if all(stops.stopped for stops in compress(filters, ~over)) if filters else over.all():
+        stopped = [stops.stopped for stops in filters] or [False]
+        if np.all((burst[0][-1] < 0) | stopped):
             return

@@ -129,7 +129,6 @@ def _padded(cell: str) -> str:
 
 
 def _width(character: str) -> int:
-    """Number of columns of a character in a terminal."""
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -33,7 +33,6 @@ def available_cores() -> int:
 
 
 def own_cores() -> int:
-    """How many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

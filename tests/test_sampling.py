@@ -139,7 +139,7 @@ def test_compiled_code_draws_the_same_characters(V: int, sampler: Sampler) -> No
 
 
 def samples_of(model: Model, prompt: np.ndarray, **settings: Any) -> Samples:
-    vocabulary = Vocabulary("char", np.arange(97, 103))
+    vocabulary = Vocabulary(np.arange(97, 103))
     return Samples(model, vocabulary, COUNTS, prompt, b"", 1, **settings)
 
 

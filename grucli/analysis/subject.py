@@ -65,7 +65,7 @@ def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS)
     check_cells(cells)
     if text is None:
         reference = "".join(builtin.chunks(REFERENCE))
-        vocabulary = Vocabulary("char", np.unique(np.array(list(map(ord, reference)))))
+        vocabulary = Vocabulary(sorted(map(ord, set(reference))))
         ids: Ids = vocabulary.encode(reference)
     else:
         corpus = read([text], Data())

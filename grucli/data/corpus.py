@@ -90,7 +90,7 @@ def read(
     facts = encoded.facts
     return Corpus(
         ids=encoded.ids,
-        vocabulary=_vocabulary_of(facts, data),
+        vocabulary=Vocabulary(facts["symbols"], data),
         sources=tuple(sources),
         text_id=TextId(text.sha256, len(encoded.ids), facts["skipped"], sum(text.sizes)),
         files=len(files),
@@ -198,7 +198,7 @@ class _Reading:
         entry = self._entry(text, None)
         if entry is None and (self.preset is None or self.extend):
             return None  # the symbols of the text are not known
-        own = None if entry is None else _vocabulary_of(entry.facts, self.data)
+        own = None if entry is None else Vocabulary(entry.facts["symbols"], self.data)
         vocabulary = self._vocabulary(own)
         return entry if own and self._is_own(vocabulary, own) else self._entry(text, vocabulary)
 
@@ -210,7 +210,7 @@ class _Reading:
         _, points, _ = next(symbols_of(text.files[0], self.data))
         unknown: Unknown = "error" if vocabulary is None else self.unknown
         try:
-            ids = _vocabulary_of(entry.facts, self.data).find(points, unknown)
+            ids = Vocabulary(entry.facts["symbols"], self.data).find(points, unknown)
         except UnknownCharacterError:
             return None
         ids = ids[ids >= 0]
@@ -269,7 +269,7 @@ class _Reading:
             return own
         if own is None or not self.extend:
             return self.preset
-        return Vocabulary.of(np.union1d(self.preset.symbols, own.symbols), self.data)
+        return Vocabulary(np.union1d(self.preset.symbols, own.symbols), self.data)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
         """Whether the ids are the same as without a preset vocabulary."""
@@ -286,10 +286,6 @@ class _Reading:
         if vocabulary is not None:
             how += [vocabulary.symbols.tolist(), vocabulary.unknown_id, self.unknown]
         return cache.entry_name(text.sha256, how)
-
-
-def _vocabulary_of(facts: dict[str, Any], data: Data) -> Vocabulary:
-    return Vocabulary.of(np.array(facts["symbols"], np.uint32), data)
 
 
 class _Numbering:
@@ -337,7 +333,7 @@ class _Numbering:
             return None
         if len(frequent) < len(symbols):
             frequent = np.append(frequent, np.uint32(UNK))
-        return Vocabulary.of(np.unique(frequent), data)
+        return Vocabulary(np.unique(frequent), data)
 
     def chunks(self, table: Indices, dtype: np.dtype[Any]) -> Iterator[Ids]:
         """The text in final ids, chunk by chunk."""

@@ -28,12 +28,11 @@ LISTED = 8  # unknown symbols that a message names before it counts the rest
 class Vocabulary:
     """Symbol <-> id. ``UNK`` with its ``unknown_id``, if any, stands for all other characters."""
 
-    def __init__(
-        self, level: Literal["char", "byte"], symbols: Ids, *, has_unk: bool = False
-    ) -> None:
-        self.level: Literal["char", "byte"] = level
+    def __init__(self, symbols: Ids | Sequence[int], data: Data | None = None) -> None:
+        data = data or Data()  # how the text was read
+        self.level = data.level
         self.symbols = np.asarray(symbols, np.uint32)  # code points or bytes, ascending, (V,)
-        has_unk = has_unk and level == "char" and UNK in self.symbols
+        has_unk = data.min_count > 1 and UNK in self.symbols
         self.unknown_id = int(np.searchsorted(self.symbols, UNK)) if has_unk else None
 
     def __len__(self) -> int:
@@ -47,11 +46,6 @@ class Vocabulary:
         )
 
     __hash__ = None  # type: ignore[assignment]
-
-    @classmethod
-    def of(cls, symbols: Ids, data: Data) -> "Vocabulary":
-        """The vocabulary of a text that was read with these settings: rare characters are one."""
-        return cls(data.level, symbols, has_unk=data.min_count > 1)
 
     def count_unknown(self, ids: Ids) -> int:
         """How many of the ids stand for characters that have none of their own."""

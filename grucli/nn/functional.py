@@ -16,7 +16,6 @@ def sigmoid_(a: Array) -> None:
 
 
 def tanh_(a: Array) -> None:
-    """Replace ``a`` by tanh(a)."""
     np.tanh(a, out=a)
 
 
@@ -47,10 +46,7 @@ def softmax_cross_entropy_(c: Array, b_c: Array, targets: Ids, scale: float, db_
 
 
 def score_rows(c: Array, b_c: Array, targets: Ids, log_probs: Array, correct: Bools) -> None:
-    """Write log y[target], nats, for logits c + b_c (N, V), and whether it is the largest.
-
-    ``c`` is overwritten.
-    """
+    """Write log y[target] for logits c + b_c (N, V), and whether it is the largest; c is lost."""
     log_y = log_softmax(c + b_c)
     log_probs[:] = log_y[np.arange(len(log_y)), targets]
     correct[:] = log_y.argmax(axis=1) == targets

@@ -94,14 +94,12 @@ class Window:
     recurrent: Mapping[str, Array] = field(default_factory=dict)  # masks of recurrent weights
 
     def streams(self, some: slice) -> "Window":
-        """The same window of some streams."""
         masks = None if self.masks is None else self.masks[:, :, some]
         x, targets, state = self.x[:, some], self.targets[:, some], self.state[:, some]
         return Window(x, targets, state, masks, self.recurrent)
 
 
 def sizes(model: Model, window: Window) -> str:
-    """The sizes of a check, for its title."""
     T, B = window.targets.shape
     return f"V={model.V} H={model.H} L={model.L} T={T} B={B}"
 
@@ -313,7 +311,6 @@ def check_input(
 
 
 def check_directions(model: Model, window: Window, rng: np.random.Generator) -> Iterator[Row]:
-    """Check each array along one random direction."""
     for argument in arguments(model, window):
         yield argument.check_direction(rng)
 

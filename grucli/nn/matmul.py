@@ -50,7 +50,6 @@ class Matrix(ABC):
 
     @property
     def T(self) -> "Matrix":  # noqa: N802 - as of an array
-        """The transposed matrices."""
         assert self.transposed is not None, "the weights were packed for the forward pass alone"
         return self.transposed
 
@@ -103,7 +102,6 @@ class Matrix(ABC):
         return calls.of_python(lambda t: multiply(steps[t]))
 
     def multiply(self, x: Array, out: Array) -> None:
-        """Write x W to ``out`` once."""
         assert x.shape[-2:] == (out.shape[-2], self.K)
         self.bind(out)(x)
 

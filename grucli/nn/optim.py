@@ -28,17 +28,10 @@ class Moments:
 
 
 def _update_(
-    flat: Array,
-    gradient: Array,
-    moments_m: Array,
-    moments_v: Array,
-    new_m: float,
-    new_v: float,
-    rate: float,
-    unbias_v: float,
-    eps: float,
+    flat: Array, gradient: Array, moments_m: Array, moments_v: Array, *factors: float
 ) -> None:
     """Adam for given factors; a ``new`` one is the share of the gradient in a moment."""
+    new_m, new_v, rate, unbias_v, eps = factors
     for some in chunks(len(flat), CHUNK):
         theta, g, m, v = flat[some], gradient[some], moments_m[some], moments_v[some]
         m += new_m * (g - m)
@@ -56,20 +49,16 @@ def _update_(
 
 def adam_(
     flat: Array,
-    gradient: Array,
+    gradient: Array,  # it is overwritten
     moments: Moments,
     *,
-    step: int,
+    step: int,  # the number of this update, from 1
     lr: float,
     betas: tuple[float, float],
     eps: float,
-    update_: Callable[..., None] = _update_,
+    update_: Callable[..., None] = _update_,  # or the same in another form
 ) -> None:
-    """Update ``flat`` (P,) in place, with bias correction (Kingma and Ba 2015, algorithm 1).
-
-    ``gradient`` is overwritten. ``step`` is the number of this update, from 1. ``update_`` is the
-    same as ``_update_`` in another form.
-    """
+    """Update ``flat`` (P,) in place, with bias correction (Kingma and Ba 2015, algorithm 1)."""
     beta1, beta2 = betas
     unbias_m, unbias_v = 1 - beta1**step, math.sqrt(1 - beta2**step)
     arrays = flat, gradient, moments.m, moments.v

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grucli.data.documents import split
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import chunks
 from grucli.nn.params import Ids
@@ -100,11 +101,7 @@ def known_documents(
     """Count known documents of a sample that begins with a document, without its last one."""
     end = vocabulary.decode(np.array([separator]))
     made = [one for one in vocabulary.decode(sample).split(end)[:-1] if one]
-    wanted, known, held = set(made), set[bytes](), b""
-    for part in chunks(train[-SEARCHED:]):
-        *whole, held = (held + vocabulary.decode(part)).split(end)
-        known |= wanted.intersection(whole)
-    known |= wanted & {held}
+    known = set(made).intersection(split(map(vocabulary.decode, chunks(train[-SEARCHED:])), end))
     return KnownDocuments(sum(one in known for one in made), len(made), document)
 
 

@@ -58,11 +58,7 @@ def _keep_most_probable_(p, enough, counts):
 
 @compiled
 def choose(c, p, uniform, choice):
-    """The id that a random number in [0, 1) chooses by logits c (V,), and its log probability.
-
-    ``p`` (V,) is scratch memory. The log probability, in nats, is that of the model. The id is -1
-    if the logits are not finite.
-    """
+    """The id, or -1, that a number in [0, 1) chooses by logits c (V,), and its log probability."""
     sharpness, top_k, top_p, never = choice
     V, high = len(c), largest(c)
     for j in range(V):
