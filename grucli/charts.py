@@ -16,6 +16,8 @@ ROUTES = ("direct", "update", "candidate", "reset", "input", "forget", "output",
 CELLS = ("gru", "lstm", "rnn", "gru-after")
 GREY = "#757575"  # of the texts: contrast 4.5 on white; a page overrules it by its style
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")  # digits of an exponent
+
 # in pixels
 WIDTH, HEIGHT = 720, 280
 SLIDE_HEIGHT, SLIDE_WIDTH = 405, 1280  # of a figure for slides, which is shown larger
@@ -116,6 +118,11 @@ class Axis:
         values = [digit * _power(power) for power in powers for digit in digits]
         return [value for value in values if 0 <= self.share(value) <= 1]
 
+    def mark(self, value: float) -> str:
+        """What the axis says at a value; if it goes far below 1, powers of ten."""
+        far_below = self.log and self.low < -2 and value != 1
+        return power_of_ten(value) if far_below else short(value)
+
 
 @dataclass(frozen=True)
 class Area:
@@ -188,7 +195,15 @@ def short(value: float) -> str:
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size <= abs(value) < 1e15:
             return f"{value / size:.6g}{sign}"
-    return f"{value:.4g}"
+    plain = f"{value:.4g}"
+    return power_of_ten(value) if "e" in plain else plain
+
+
+def power_of_ten(value: float) -> str:
+    """A number by its power of ten: 10⁻⁶, 2.5·10⁻⁷."""
+    factor, exponent = f"{value:.3e}".split("e")
+    power = f"10{str(int(exponent)).translate(RAISED)}"
+    return power if float(factor) == 1 else f"{float(factor):g}·{power}"
 
 
 # ---- SVG
@@ -246,9 +261,9 @@ def _grid(area: Area) -> Iterator[str]:
     for value in area.y_axis.ticks():
         at = area.y(value)
         yield _line(at, area.width, 'stroke="#8888" stroke-width="0.5"')
-        yield label(short(value), LEFT - 6, at + 4, "end")
+        yield label(area.y_axis.mark(value), LEFT - 6, at + 4, "end")
     for value in area.x_axis.ticks():
-        yield label(short(value), area.x(value), TOP + area.height + 18, "middle")
+        yield label(area.x_axis.mark(value), area.x(value), TOP + area.height + 18, "middle")
 
 
 def _line(y: float, width: float, look: str) -> str:
@@ -323,11 +338,12 @@ def _drawn(curve: Curve, area: Area, colour: str) -> Iterator[str]:
     )
     if len(points) > MARKED:
         return
-    name, form = f"{name}: " * bool(name), ".3g" if area.y_axis.log else ".4f"
+    name = f"{name}: " * bool(name)
     for x, y in points:
+        shown = short(y) if area.y_axis.log else f"{y:.4f}"
         yield (
             f'<circle cx="{area.x(x):.1f}" cy="{area.y(y):.1f}" r="2.5" fill="{colour}">'
-            f"<title>{name}{short(x)}, {y:{form}}</title></circle>"
+            f"<title>{name}{short(x)}, {shown}</title></circle>"
         )
 
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from grucli.errors import SettingsError
-from grucli.nn.cells import basic
+from grucli.nn.cells import basic, in_words
 from grucli.safe_yaml import YamlError, is_number, load
 
 BUDGETS = ("steps", "epochs", "minutes")
@@ -140,7 +140,9 @@ class Model(_Section):
     @model_validator(mode="after")
     def _reset_of_a_gru(self) -> "Model":
         if self.reset == "after" and self.cell != "gru":
-            raise ValueError(f"reset belongs to the GRU; an {self.cell.upper()} has no reset gate")
+            raise ValueError(
+                f"reset belongs to the GRU; an {in_words(self.cell)} has no reset gate"
+            )
         return self
 
 
@@ -396,9 +398,10 @@ def to_yaml(settings: Settings) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
-def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
-    before, after = flatten(old), flatten(new)
-    return (key for key in after if after[key] != before[key])
+def changes(old: Settings, new: Settings) -> Values:
+    """The new values of the settings that differ."""
+    before = flatten(old)
+    return {key: value for key, value in flatten(new).items() if value != before[key]}
 
 
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:

@@ -39,7 +39,7 @@ BELOW_NN = {"errors", "threads"}
 """What nn/ may import of grucli besides itself."""
 
 HEAVY = {"torch", "keras", "onnx", "onnxruntime", "tensorboard", "pandas", "optuna", "sqlalchemy"}
-WITH_OPTUNA = {"sweeps." + name for name in ("space", "storage", "study", "claims", "worker")}
+WITH_OPTUNA = {"sweeps." + name for name in ("space", "storage", "study", "worker")}
 """Modules that import Optuna at once, so that all others import them inside of functions."""
 
 LONGEST, LONGEST_IN_CLI, MEDIAN, LARGEST_CLASS = 45, 40, 8, 350

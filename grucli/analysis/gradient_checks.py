@@ -141,11 +141,11 @@ def _summary(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _row_lines(rows: Sequence[Row]) -> Iterator[str]:
-    yield f"  {'array':<14} {'shape':<14} {'compared':<11} rel. error    allowed"
+    yield f"  {'array':<13} {'shape':<13} {'compared':<11} {'error':>8} {'allowed':>8}"
     for row in rows:
         shape, verdict = " x ".join(map(str, row.shape)), VERDICTS[row.verdict]
         yield (
-            f"  {row.name:<14} {shape:<14} {row.compared:<11} {row.error:10.1e} {row.allowed:10.1e}"
+            f"  {row.name:<13} {shape:<13} {row.compared:<11} {row.error:8.1e} {row.allowed:8.1e}"
             f"{verdict}"
         )
     yield ""

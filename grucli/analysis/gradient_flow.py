@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from grucli.analysis.gradient_routes import History, look_back_in_text
-from grucli.analysis.subject import Subject, check_same_vocabulary
+from grucli.analysis.subject import UNTRAINED, Subject, check_same_vocabulary
 from grucli.charts import CELLS, Curve, colours_of, svg
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
@@ -78,10 +78,12 @@ def measure(
 def chart(flows: Sequence[GradientFlow]) -> str:
     """The medians by distance as SVG, on a logarithmic axis, with their percentiles as bands.
 
-    Untrained models have dashed lines. Models of one kind have names and colours of their own.
+    Untrained models have dashed lines in the colours of the trained ones. Models of one kind have
+    names and colours of their own.
     """
     alike = len({flow.subject.words for flow in flows}) < len(flows)
-    things = [flow.name if alike else flow.subject.lm.model.cell for flow in flows]
+    names = [flow.name.replace(UNTRAINED, "") for flow in flows]
+    things = names if alike else [flow.subject.lm.model.cell for flow in flows]
     curves, colours = [], colours_of(things, CELLS)
     for flow, thing in zip(flows, things, strict=True):
         low, median, high = (row.tolist() for row in (flow.low, flow.median, flow.high))

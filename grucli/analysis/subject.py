@@ -12,12 +12,13 @@ from grucli.data.corpus import read
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import UsageError
 from grucli.language_model import LanguageModel
-from grucli.nn.cells import basic
+from grucli.nn.cells import basic, in_words
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.run.run import Run
 
 UNITS = 64  # of an untrained model
+UNTRAINED = ", untrained"  # the end of the name of a model that is
 REFERENCE = "python-reference"  # the built-in corpus that untrained models read
 
 
@@ -33,7 +34,7 @@ class Subject:
     @property
     def words(self) -> str:
         """What a figure calls the model."""
-        return f"{self.lm.model.cell.upper()}, {'' if self.trained else 'un'}trained"
+        return f"{in_words(self.lm.model.cell)}, {'' if self.trained else 'un'}trained"
 
 
 @checked
@@ -75,9 +76,18 @@ def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS)
     for cell in cells:
         model = Model(len(vocabulary), hidden, 1, cell=cell)
         model.initialize(np.random.default_rng(0))
-        name = f"{cell.upper()}, {hidden} units, untrained"
+        name = f"{in_words(cell)}, {hidden} units{UNTRAINED}"
         subjects.append(Subject(name, LanguageModel(model, vocabulary, counts), ids))
     return subjects
+
+
+def before_training(subject: Subject) -> Subject:
+    """The same network on the same text, with initial weights."""
+    old = subject.lm.model
+    model = Model(old.V, old.H, old.L, cell=old.cell, separator=old.separator)
+    model.initialize(np.random.default_rng(0))
+    lm = replace(subject.lm, model=model)
+    return Subject(f"{subject.name}{UNTRAINED}", lm, subject.ids)
 
 
 def check_same_vocabulary(subjects: Sequence[Subject]) -> None:

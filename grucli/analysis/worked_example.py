@@ -15,6 +15,7 @@ import yaml
 
 from grucli.arguments import checked
 from grucli.errors import ArgumentError
+from grucli.nn.cells import in_words
 from grucli.nn.gradcheck import Window, gradients_of, loss_of, named, states
 from grucli.nn.model import Model
 from grucli.nn.params import Array
@@ -84,7 +85,7 @@ class WorkedExample:
     @property
     def task(self) -> str:
         """What the example is, and how its formulas are to be read."""
-        size = f"{len(self.values['h_0'])}-unit {self.cell.upper()}"
+        size = f"{len(self.values['h_0'])}-unit {in_words(self.cell)}"
         return (
             f"This {size} reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T transposes, "
             "and dx is the gradient of the loss L = L_1 + L_2 with respect to x."

@@ -119,6 +119,8 @@ WORDS = {
     "[0.5, -0.4]; those that it does not name are as usual.",
     "--handout FILE": "Also write the example with blanks, as an HTML page to print.",
     "--hidden N": "Number of units of an untrained model [64].",
+    "--untrained": "Also show each run's network before training; the plot has it in the same "
+    "colour, with a dashed line.",
     "--distance N": "Number of steps back to follow the gradient.",
     "--positions N": "Number of positions of the text to measure at.",
     "--steps-back -k K": "Number of steps back over which to enumerate all compositions.",

@@ -10,6 +10,7 @@ from grucli.analysis.route_tree import draw_tree
 from grucli.cli import render
 from grucli.cli.subjects import choose_subjects
 from grucli.errors import UsageError
+from grucli.nn.cells import in_words
 
 
 def routes(
@@ -62,7 +63,7 @@ def _count_lines() -> Iterator[str]:
     )
     yield f"  {'':<6}" + "".join(f"{f'k = {k}':>8}" for k in COUNTED)
     for cell, numbers in counts().items():
-        yield f"  {cell.upper():<6}" + "".join(f"{number:>8,}" for number in numbers.values())
+        yield f"  {in_words(cell):<6}" + "".join(f"{number:>8,}" for number in numbers.values())
 
 
 def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
@@ -103,7 +104,7 @@ def _share_lines(result: RouteShares) -> Iterator[str]:
     )
     yield f"  {'k':>5} {''.join(f'{name:>10}' for name in names)}"
     for k, named in shares.items():
-        cells = "".join(f"{named[name]:>10.1%}" for name in names)
+        cells = "".join(f"{round(named[name], 3) + 0.0:>10.1%}" for name in names)
         yield f"  {k:>5} {cells}"
     if result.distance not in shares:
         yield "  no gradient reaches further back: documents begin there"

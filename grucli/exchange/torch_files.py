@@ -14,6 +14,7 @@ from grucli.errors import CheckpointError
 from grucli.exchange.comparison import needed
 from grucli.exchange.description import describe
 from grucli.exchange.layouts import layer_of
+from grucli.nn.cells import in_words
 from grucli.nn.model import Model
 from grucli.nn.params import Array
 from grucli.run.run import Run
@@ -52,7 +53,7 @@ def module(cell: str, name: str) -> str:
         for source in ("torch_model", "torch_gru_before")
     )
     return Template(model).substitute(
-        what=cell.partition("-")[0].upper(),
+        what=in_words(cell.partition("-")[0]),
         path=json.dumps(f"{name}.pt"),  # no quote in it can end the text around it
         before=before if cell == "gru" else "",
         layer=LAYERS[cell],

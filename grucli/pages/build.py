@@ -23,7 +23,7 @@ from grucli.data.vocabulary import unified
 from grucli.errors import ArgumentError, CheckpointError, CorpusError
 from grucli.html import WebPage, as_html, policy
 from grucli.language_model import LanguageModel
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, in_words
 from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Ids
 from grucli.run.overlap import find_copy
@@ -37,7 +37,7 @@ SCRIPTS = (
     "engine features symbols elements formulas strip reading marks write surprise inside gradient "
     "proof page"
 ).split()
-NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "LSTM", "rnn": "RNN"}
+COMPUTED = {"gru", "gru-after", "lstm", "rnn"}  # the cells that the script of the page computes
 LARGE = 10**6  # parameters, above which the weights are float16
 LARGEST_HALF = 65504.0  # the largest number of float16
 
@@ -94,11 +94,11 @@ def page(
         read, passage = sample, lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
     else:  # a character that the model never saw is an error here, not in the page
         read = lm.encode(passage)
-    proof = (sample if lm.model.cell in NETWORKS else read)[:PROVEN]
+    proof = (sample if lm.model.cell in COMPUTED else read)[:PROVEN]
     content = payload(lm, proof, type_)
     about = _about(opened, type_, copied) | ({"title": title} if title else {})
     content |= {"about": about, "passage": passage}
-    if lm.model.cell not in NETWORKS:
+    if lm.model.cell not in COMPUTED:
         content["written"] = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="replace")
         content["recorded"] = recorded(rounded(lm, type_), proof)
     return Page(html(content), type_, copied)
@@ -144,7 +144,7 @@ def _facts_of_training(run: Run, type_: Type) -> dict[str, str]:
     model, noun = lm.model, lm.vocabulary.noun
     steps = f"{progress.step:,} step{'s' * (progress.step != 1)}"
     facts = {
-        "Network": f"{NETWORKS.get(model.cell, model.cell.upper())}, {model.L} x {model.H:,} "
+        "Network": f"{in_words(model.cell)}, {model.L} x {model.H:,} "
         f"units, {lm.parameters:,} parameters ({type_} here)",
         "Training": f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s",
     }

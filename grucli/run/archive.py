@@ -1,6 +1,7 @@
 """Arrays in an .npz file. Type and shape are checked before the data are read."""
 
 import errno
+import math
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -37,15 +38,11 @@ class Archive:
             size in (None, has) for size, has in zip(shape, actual, strict=True)
         )
         if not fits or actual_type != np.dtype(dtype):
-            raise ValueError(
-                f"{name} is {actual_type}{list(actual)}, not {np.dtype(dtype)}"
-                f"{['any' if size is None else size for size in shape]}"
-            )
-        size = int(np.prod(actual, dtype=object)) * np.dtype(dtype).itemsize
-        if info.file_size != start + size:
-            raise ValueError(
-                f"{name} should have {size:,} bytes but has {info.file_size - start:,}"
-            )
+            wanted = f"{np.dtype(dtype)}{['any' if size is None else size for size in shape]}"
+            raise ValueError(f"{name} is {actual_type}{list(actual)}, not {wanted}")
+        size, has = math.prod(actual) * np.dtype(dtype).itemsize, info.file_size - start
+        if has != size:
+            raise ValueError(f"{name} should have {size:,} bytes but has {has:,}")
 
     def read(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> npt.NDArray[Any]:
         """Read an array of finite numbers, in any order of memory; return it in C order."""

@@ -1,8 +1,7 @@
 """Checkpoints: .npz files that hold all data for sampling and for resuming a run.
 
-The members of a file are those of ``MEMBERS`` and the parameters. They are neither pickled nor
-compressed. Equal content gives equal bytes, so the hashes of two files tell whether two runs agree.
-The reader checks every name, shape and type against the settings before it allocates memory.
+The members of a file, those of ``MEMBERS`` and the parameters, are neither pickled nor compressed.
+Equal content gives equal bytes. The reader checks all types before it allocates memory.
 """
 
 import io
@@ -248,10 +247,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def from_members(path: Path, members: Mapping[str, npt.NDArray[Any]]) -> Checkpoint:
-    """As ``read``, of a checkpoint with these members; ``path`` is the file that they are from.
-
-    A problem may also be a ValueError.
-    """
+    """The checkpoint with these members, which are from the file ``path``; or a ValueError."""
     buffer = io.BytesIO()
     np.savez(buffer, **members)  # type: ignore[arg-type]
     with zipfile.ZipFile(buffer) as archive:
@@ -275,10 +271,8 @@ class _Reader:
 
     def read(self) -> Checkpoint:
         meta = self.meta()
-        meta["settings"] = {
-            section: without_former(values, f"{section}.")
-            for section, values in meta["settings"].items()
-        }
+        for section, values in meta["settings"].items():
+            meta["settings"][section] = without_former(values, f"{section}.")
         # a run that began before this setting has kept all line ends
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
         self._check_known(meta)

@@ -46,10 +46,7 @@ def find_copy(sample: Ids, train: Ids, vocabulary: Vocabulary) -> Copied:
 
 
 def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
-    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``.
-
-    It begins with ``SHORTEST_COPY`` symbols of equal hashes, and goes on to the right.
-    """
+    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``."""
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
         return 0, 0
@@ -101,7 +98,7 @@ def known_documents(
     """Count known documents of a sample that begins with a document, without its last one."""
     end = vocabulary.decode(np.array([separator]))
     made = [one for one in vocabulary.decode(sample).split(end)[:-1] if one]
-    known = set(made).intersection(split(map(vocabulary.decode, chunks(train[-SEARCHED:])), end))
+    known = {*made}.intersection(split(map(vocabulary.decode, chunks(train[-SEARCHED:])), end))
     return KnownDocuments(sum(one in known for one in made), len(made), document)
 
 

@@ -1,7 +1,6 @@
 """The small files of a run: their names, run.json, best.json and last.json, metrics.csv.
 
-Users may edit these files, and copies may be incomplete, so each has a reader that checks the type
-of every value.
+Users may edit these files, so their readers check the type of every value.
 """
 
 import os

@@ -76,8 +76,12 @@ def make_worker(
     runs_dir: PathLike | None,
     storage: str | None,
     words: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
 ) -> "Worker":
-    """A worker of a study, which is made if there is none; ``words`` are the command line."""
+    """A worker of a study, which is made if there is none.
+
+    ``words`` are the command line; the file has priority over the settings in ``base``.
+    """
     _check_optuna()
     from grucli.sweeps.space import read_space
     from grucli.sweeps.storage import without_password
@@ -85,7 +89,7 @@ def make_worker(
 
     check_not_imported_by_a_worker()
     file = None if config is None else Path(config)
-    space = read_space(file, {key: plain(value) for key, value in settings.items()})
+    space = read_space(file, {key: plain(value) for key, value in settings.items()}, base)
     if storage is not None:
         words = [one.replace(storage, without_password(storage)) for one in words]
     command = " ".join(map(word, words)) or None

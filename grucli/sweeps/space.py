@@ -73,9 +73,11 @@ class Space:
 # ---- the sweep file
 
 
-def read_space(config: Path | None, settings: Mapping[str, Any]) -> Space:
-    """Read and check a sweep file, and settings with priority over it."""
-    values = {**(read_file(config) if config else {}), **settings}
+def read_space(
+    config: Path | None, settings: Mapping[str, Any], base: Mapping[str, Any] | None = None
+) -> Space:
+    """Read and check a sweep file, settings with priority over it, and those in ``base``."""
+    values = {**(base or {}), **(read_file(config) if config else {}), **settings}
     source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}

@@ -88,10 +88,9 @@ class WaitingLock(Lock):
 
 
 class JournalLock(WaitingLock):
-    """The lock for writing to a journal. It first removes a line that was not written completely.
+    """The lock for writing to a journal; a full disk may have left an incomplete line at its end.
 
-    A full disk or a power cut can leave such a line, and the next one would be unreadable. Optuna's
-    own locks stay behind when a process is killed, and are broken when a live one is slow.
+    Optuna's own locks stay behind when a process is killed, and are broken when a live one is slow.
     """
 
     def __init__(self, journal: Path) -> None:

@@ -173,10 +173,7 @@ class Summary:
 
 
 def why_foreign(path: Path, study: str, values: Values) -> str | None:
-    """Why the directory with the name of a trial is not its run; None if it is.
-
-    ``study`` is the id of the study's folder; in ``values``, None stands for any value.
-    """
+    """Why a directory is not the run of a trial with these values, of which None is any value."""
     if not is_run(path) or Run(path).info.study != study:
         return f"{path}: is not a run of this study"
     asked, trained = flatten(resolve([("", values)])), flatten(Run(path).settings)

@@ -1,9 +1,8 @@
 """Data-parallel training: one batch is shared among several processes.
 
-Each process computes some of the batch's streams, with single-threaded matrix products. Parameters
-and gradients are in shared memory. What is sent to a process is small: a window of ids and a state.
-Threads would need no copies, but a recurrent network makes many short array operations, so they
-compete for Python's global interpreter lock (measured by ``benchmarks/training.py``).
+Parameters and gradients are in shared memory; what is sent is a window of ids and a state. Threads
+would compete for Python's global interpreter lock: a recurrent network makes many short array
+operations (measured by ``benchmarks/training.py``).
 """
 
 import atexit
@@ -76,10 +75,7 @@ Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
 class Shard:
-    """Some neighbouring streams of a batch, which one process computes.
-
-    ``memory`` is shared: the parameters, their packed copies, and the gradients of all shards.
-    """
+    """Some neighbouring streams of a batch, which one process computes."""
 
     def __init__(
         self,
@@ -89,7 +85,7 @@ class Shard:
         T: int,
         rows: int,
         dropout: bool,
-        memory: Any,
+        memory: Any,  # shared: packed weights, the parameters, and the gradients of all shards
     ) -> None:
         self.model, self.number, self.streams = model, number, streams
         dtype, layout = model.params.flat.dtype, model.params.shapes
@@ -104,29 +100,20 @@ class Shard:
 
     def run(self, task: Task) -> Result:
         x, targets, state, scale, dropout = task
+        masks = dropout and dropout.of_outputs(self.masks, len(x), self.streams)
+        into = self.workspace.first(len(x)), self.gradients[self.number]
         loss, state, _ = self.model.loss_and_gradients(
-            x,
-            targets,
-            state,
-            self.workspace.first(len(x)),
-            self.gradients[self.number],
-            scale=scale,
-            masks=dropout and dropout.of_outputs(self.masks, len(x), self.streams),
-            packed=self.packed,
+            x, targets, state, *into, scale=scale, masks=masks, packed=self.packed
         )
         return loss, state
 
 
 class Shards:
-    """Streams of a batch, split into one shard per process; the first is for this process.
+    """Streams of a batch, split into one shard per process, the first for this one. Must be closed.
 
     Sums are computed in the order of the shards, so results are reproducible for a given number of
-    workers. Between different numbers of workers they differ only by rounding. The object must be
-    closed after use.
-
-    The shards read parameters from shared memory. The model's own parameters are moved there.
-    With weight dropout, the shards read a masked copy, which is updated at each step. The rates of
-    ``dropout`` are those of all steps.
+    workers. The model's parameters are moved to shared memory. With weight dropout, the shards read
+    a masked copy. The rates of ``dropout`` are those of all steps.
     """
 
     def __init__(
@@ -210,10 +197,8 @@ class _Process:
         self.connection, theirs = context.Pipe()
         dtype = model.params.flat.dtype.str
         kind = (model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend)
-        file = FILES.get(model.cell)
-        self.process = context.Process(
-            target=_serve, args=(theirs, file, kind, arguments), daemon=True
-        )
+        given = theirs, FILES.get(model.cell), kind, arguments
+        self.process = context.Process(target=_serve, args=given, daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()

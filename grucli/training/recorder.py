@@ -1,7 +1,6 @@
 """The files that a run writes during training: metrics, samples, checkpoints and run.json.
 
-A disk may be full for some time. Rows, samples and the checkpoints of evaluations then wait in a
-queue, and the run continues if at least one checkpoint has been written.
+While a disk is full, they wait in a queue, and the run continues if it has a checkpoint.
 """
 
 import math
@@ -111,10 +110,7 @@ class Recorder:
     # ---- checkpoints
 
     def save(self, *, best: bool, last_chance: bool = False) -> Iterator[Saved | NotWritten]:
-        """Write a checkpoint, after all that waits. That of an evaluation may have to wait, too.
-
-        At the ``last_chance``, or if it is not temporary, an OSError is raised.
-        """
+        """Write a checkpoint, or let it wait; an OSError at the ``last_chance``, or if it stays."""
         try:
             try:
                 path = self._save(best)

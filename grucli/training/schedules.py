@@ -52,17 +52,14 @@ class Budget:
 
     def doubled(self, step: int, seconds: float) -> str:
         """The option that gives a run about twice as much as it has used."""
-        portion = self.amount if self.unit == "minutes" else 1  # 2 x 0.3 minutes, not 2 x 0.317
-        used = self.used(step, seconds) / portion
-        whole = max(1, round(used) if self.unit == "minutes" else math.ceil(used))
-        double = 2.0 * whole * portion
-        return f"--{self.unit} {float(f'{double:.3g}') if self.unit == 'minutes' else double:.12g}"
+        used = self.used(step, seconds)
+        if self.unit != "minutes":
+            return f"--{self.unit} {2 * max(1, math.ceil(used)):.12g}"
+        double = 2 * max(1, round(used / self.amount)) * self.amount  # 2 x 0.3, not 2 x 0.317
+        return f"--minutes {float(f'{double:.3g}'):.12g}"
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
-        """Share of the budget that is used after ``elapsed`` seconds, 0 to 1.
-
-        ``reserve`` are seconds that the last evaluation and checkpoint will take.
-        """
+        """Share of the budget that is used, 0 to 1; the end will take ``reserve`` seconds."""
         if self.steps is not None:
             return min(1.0, step / self.steps)
         available = 60 * self.amount - reserve

@@ -4,8 +4,8 @@ import pytest
 
 from grucli.errors import UsageError
 from grucli.sweeps.api import read_study
-from grucli.sweeps.claims import ClaimedTrial
 from grucli.sweeps.summary import TrialRecord, _union, by_result
+from grucli.sweeps.worker import ClaimedTrial
 from tests.conftest import snapshot
 from tests.sweeps.helpers import S, interrupt, train
 
