@@ -52,10 +52,6 @@ class Unavailable(Exception):  # noqa: N818 - a reason, not an error of the user
 # ---- the library
 
 
-class _Version(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int) for name in ("major", "minor", "patch")]
-
-
 class Library(NamedTuple):
     """The loaded library."""
 
@@ -112,12 +108,12 @@ def load() -> Library:
 def _open(path: str) -> Library:
     try:
         c = ctypes.CDLL(path)
-        c.dnnl_version.restype = ctypes.POINTER(_Version)
-        version = c.dnnl_version().contents
+        c.dnnl_version.restype = ctypes.POINTER(ctypes.c_int * 3)  # major, minor, patch
+        version = list(c.dnnl_version().contents)
     except (OSError, AttributeError) as error:
         raise Unavailable(f"{path}: cannot be loaded: {error}") from None
-    words = f"{version.major}.{version.minor}.{version.patch}"
-    if version.major != MAJOR:
+    words = ".".join(map(str, version))
+    if version[0] != MAJOR:
         raise Unavailable(f"{path}: is oneDNN {words}; version {MAJOR} is needed")
     c.dnnl_primitive_desc_query_md.restype = ctypes.c_void_p
     c.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
