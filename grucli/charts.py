@@ -119,9 +119,9 @@ class Axis:
         return [value for value in values if 0 <= self.share(value) <= 1]
 
     def mark(self, value: float) -> str:
-        """What the axis says at a value; if it goes far below 1, powers of ten."""
-        far_below = self.log and self.low < -2 and value != 1
-        return power_of_ten(value) if far_below else short(value)
+        """What the axis says at a value: powers of ten, if it goes by them and far from 1."""
+        far = self.log and (self.low < -2 or self.high >= 12) and value != 1
+        return power_of_ten(value) if far else short(value)
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,8 @@ def test_a_logarithmic_axis_has_powers_of_ten_and_leaves_out_what_has_none() -> 
     assert zero > 1000  # below the plot, which cuts it off
     powers = ["10\u207b\u2074", "10\u207b\xb3", "10\u207b\xb2", "10\u207b\xb9", "1"]
     assert marks(svg([curve], x="x", y="y", log="y"))[:5] == powers
+    wide = Curve("", [0, 1], [1, 1e15])
+    assert marks(svg([wide], x="x", y="y", log="y"))[:3] == ["1", "10\xb2", "10\u2074"]
     near = Curve("", [0, 1], [1.0, 1e-2])
     assert marks(svg([near], x="x", y="y", log="y"))[:3] == ["0.01", "0.02", "0.05"]
     deep = axes_around([Curve("", [1, 10, 100], [1.0, 1e-20, 1e-29])], log="xy")

@@ -52,8 +52,7 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    of_training = [config, sets, seeds, steps, epochs, minutes]
-    if existing and any(value is not None for value in of_training):
+    if existing and any(one is not None for one in (config, sets, seeds, steps, epochs, minutes)):
         raise UsageError("--runs trains nothing; leave out the budget, the settings and --seeds")
     if not compared:
         raise UsageError(
@@ -62,7 +61,7 @@ def compare(
             else "name a text to train on, or --runs RUN RUN ... to compare runs"
         )
     if existing:
-        _report(_existing([Path(run) for run in compared]), as_json)
+        _report(_existing(compared), as_json)
         return
     all_cells = ",".join(filter(None, ["gru,lstm,rnn", own_cell]))
     names = cell_names(all_cells if cells is None else cells)
@@ -90,8 +89,8 @@ def _refuse_what_is_compared(
         )
 
 
-def _existing(paths: Sequence[Path]) -> list[comparison.Outcome]:
-    runs = list({path.resolve(): Run(path) for path in paths}.values())
+def _existing(compared: Sequence[str]) -> list[comparison.Outcome]:
+    runs = list({run.path.resolve(): run for run in map(Run, compared)}.values())
     comparison.check_comparable(runs)
     return comparison.judge_all(runs)
 

@@ -9,7 +9,7 @@ from grucli.analysis.gradient_routes import doubling_distances
 from grucli.analysis.subject import before_training
 from grucli.charts import power_of_ten
 from grucli.cli import render
-from grucli.cli.subjects import choose_subjects
+from grucli.cli.routes import choose_subjects
 from grucli.errors import UsageError
 
 DECADES = 6  # powers of ten in a full bar, which is logarithmic; an even number

@@ -133,8 +133,7 @@ def _evaluation_line(event: events.Evaluated, level: str) -> str:
 
 def say_reading(sources: Sequence[str]) -> None:
     """Say that a long text is being read, since this can take a while."""
-    size = size_on_disk(expand(sources)) or 0
-    if size > LONG:
+    if (size := size_on_disk(expand(sources)) or 0) > LONG:
         render.fact("reading", f"about {decimal(size)} of text; this takes longest the first time")
 
 
@@ -204,7 +203,6 @@ def _budget(plan: Plan) -> str:
 
 
 def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = False) -> None:
-    """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
         return
@@ -218,7 +216,6 @@ def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = Fals
 
 
 def show_result(session: Session) -> None:
-    """Show the result, and useful next commands."""
     run, plan, progress = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion, noun = session.conclusion, plan.settings.data.noun

@@ -87,7 +87,10 @@ def _columns(models: Sequence[Path]) -> dict[str, Column]:
         "skipped": lambda one, _: one.skipped,
         "log_probs": lambda one, _: one.log_probs,
         "file": lambda _, file: file,
-        "line": lambda one, _: _string(one.line),
+        # a byte that is not UTF-8 is half of a surrogate pair
+        "line": lambda one, _: (
+            one.line if isinstance(one.line, str) else one.line.decode(errors="surrogateescape")
+        ),
     }
 
 
@@ -117,11 +120,6 @@ def _numbers(prior: str | None) -> list[float] | None:
         return None if prior is None else [float(number) for number in prior.split(",")]
     except ValueError:
         raise ArgumentError("prior", f"must be numbers and commas, not {prior}") from None
-
-
-def _string(line: str | bytes) -> str:
-    """A line; a byte that is not UTF-8 is half of a surrogate pair."""
-    return line.decode(errors="surrogateescape") if isinstance(line, bytes) else line
 
 
 def _height(score: LineScore, sort: str | None) -> float:

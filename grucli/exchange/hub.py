@@ -21,7 +21,6 @@ from grucli.text_out import printable
 
 
 def folder(run: Run, name: str, license: str | None, language: str | None) -> dict[str, bytes]:
-    """The files of the folder by name."""
     if not license:
         raise ArgumentError("license", "must name the licence of the model, such as mit")
     described = describe(run.checkpoint)

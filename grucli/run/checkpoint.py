@@ -136,15 +136,10 @@ class Checkpoint:
 
     def language_model(self, path: Path | None = None, *, compiled: bool = False) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
+        train, text = self.settings.train, (self.vocabulary, self.counts, self.settings.data)
+        compiled = compiled and train.compiled is not False
         return LanguageModel(
-            self.model,
-            self.vocabulary,
-            self.counts,
-            self.settings.data,
-            path,
-            library=self.settings.train.products,
-            compiled=compiled and self.settings.train.compiled is not False,
-            unseen=self.unseen,
+            self.model, *text, path, library=train.products, compiled=compiled, unseen=self.unseen
         )
 
     @property
@@ -255,7 +250,6 @@ def from_members(path: Path, members: Mapping[str, npt.NDArray[Any]]) -> Checkpo
 
 
 def reason(error: Exception) -> str:
-    """The error of a reader in words."""
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]

@@ -10,15 +10,9 @@ from grucli.arguments import FilePath, checked
 from grucli.data.corpus import Corpus
 from grucli.data.windows import Splits
 from grucli.evaluation import baselines, differ_in_kind, evaluate
+from grucli.run import overlap
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.overlap import (
-    Copied,
-    KnownDocuments,
-    KnownWords,
-    find_copy,
-    known_documents,
-    known_words,
-)
+from grucli.run.overlap import Copied, KnownDocuments, KnownWords
 from grucli.run.run import Run
 from grucli.run.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.threads import available_cores, blas_limited_to
@@ -43,30 +37,19 @@ class Conclusion:
     verdict: Verdict | None = None
 
 
-_Examined = tuple[Copied | None, KnownDocuments | None, KnownWords | None]
-
-
 @checked
 def conclude_run(
     path: FilePath, text: InstanceOf[Corpus] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Conclusion:
     """Evaluate the best weights of a run on training text, and sample from them.
 
-    Args:
-        path: the run directory.
-        text: the text of the run; None reads it again.
-        stop: called repeatedly; ends the evaluation if it returns true.
-
-    Raises:
-        CheckpointError: the run has no checkpoint, or a checkpoint or the metrics are damaged.
-        CorpusError: the text is not there, or has changed.
-        Stopped: ``stop`` returned true.
+    ``text`` None reads it again. If ``stop`` returns true, ``Stopped`` is raised.
     """
     run = Run(path)
     last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
     splits = last.splits(run.text if text is None else text)
-    examined: _Examined = (None, None, None)
+    examined: tuple[Copied | None, KnownDocuments | None, KnownWords | None] = (None, None, None)
     if settings.sample.length:
         examined = _examine_sample(best, splits, stop)
     is_early = progress.out_of_patience(settings.train.patience)
@@ -84,19 +67,22 @@ def conclude_run(
     return Conclusion(stopped_early, *examined, *best_of, losses, verdict)
 
 
-def _examine_sample(best: Checkpoint, splits: Splits, stop: Callable[[], bool]) -> _Examined:
+def _examine_sample(
+    best: Checkpoint, splits: Splits, stop: Callable[[], bool]
+) -> tuple[Copied, KnownDocuments | None, KnownWords | None]:
     """Sample from the best weights; find what the sample copies, and what of it is known."""
     train, seed = splits.train, best.settings.train.seed
     prompt, temperature = best.settings.sample.prompt, best.settings.sample.temperature
     with blas_limited_to(1):  # as while training
         lm = best.language_model()
         ids = lm.samples(1, SAMPLED, prompt=prompt, temperature=temperature, seed=seed).ids(stop)
-    texts = ids, train[-WORDS_OF:], splits.val[:HELD_OUT]
-    words = known_words(*(lm.vocabulary.decode(part).decode(errors="replace") for part in texts))
-    copied, documents = find_copy(ids, train, lm.vocabulary), None
+    parts = ids, train[-WORDS_OF:], splits.val[:HELD_OUT]
+    texts = (lm.vocabulary.decode(part).decode(errors="replace") for part in parts)
+    words = overlap.known_words(*texts)
+    copied, documents = overlap.find_copy(ids, train, lm.vocabulary), None
     if lm.model.separator is not None and not prompt:
         kind = best.settings.data.document or "document"
-        documents = known_documents(ids, train, lm.vocabulary, lm.model.separator, kind)
+        documents = overlap.known_documents(ids, train, lm.vocabulary, lm.model.separator, kind)
     return copied, documents, words
 
 

@@ -53,7 +53,7 @@ def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int
     sample_keys = keys(sample, k)
     order = np.argsort(sample_keys, kind="stable")
     best = (0, 0)
-    for places, there in candidates(sample_keys, corpus, k, chunk=chunk):
+    for places, there in candidates(sample_keys, corpus, k, chunk=chunk):  # of equal hashes
         first = np.searchsorted(sample_keys, there, "left", sorter=order)
         last = np.searchsorted(sample_keys, there, "right", sorter=order)
         for offset in range(int((last - first).max(initial=0))):

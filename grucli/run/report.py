@@ -40,17 +40,9 @@ def report(
     passage: bool = True,
     text: InstanceOf[Corpus] | None = None,
 ) -> WebPage:
-    """Make the report of one run, or of several runs that are compared.
+    """The report of one run, or of several that are compared, which begins with what is ``said``.
 
-    Args:
-        paths: the run directories.
-        said: sentences that the report begins with.
-        passage: whether validation text is read by the model, and coloured by surprise.
-        text: the text of the run for the passage; None reads it again.
-
-    Raises:
-        CheckpointError: a path is not a run, or a file of a run is damaged.
-        UsageError: no run is named, or runs of characters and of bytes are.
+    A ``passage`` of the validation text is coloured by surprise; ``text`` None reads it again.
     """
     if not paths:
         raise UsageError("name a run")

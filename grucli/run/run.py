@@ -18,13 +18,7 @@ from grucli.config import HELD_OUT, INFLUENCES, Data, Settings, Values, flatten,
 from grucli.data.corpus import Corpus, read_again
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.windows import Splits
-from grucli.errors import (
-    ArgumentError,
-    CheckpointError,
-    CorpusError,
-    SettingsError,
-    UsageError,
-)
+from grucli.errors import ArgumentError, CheckpointError, CorpusError, SettingsError, UsageError
 from grucli.files import Lock, open_file, sha256
 from grucli.html import as_html
 from grucli.language_model import LanguageModel
@@ -80,13 +74,12 @@ class CheckpointFolder:
             )
         path = self.path / pointer.file
         try:
-            as_written = sha256(path) == pointer.sha256
+            if sha256(path) != pointer.sha256:  # damaged, or newer than the pointer after a crash
+                checkpoints.read(path)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
             ) from None
-        if not as_written:  # damaged, or newer than the pointer after a crash
-            checkpoints.read(path)
         return path
 
     def read(self, which: Which) -> Checkpoint:
@@ -302,10 +295,7 @@ class Run:
 
     @cached_property
     def text(self) -> Corpus:
-        """The training text, with held-out parts.
-
-        A CheckpointError says that it is not recorded, a CorpusError that it has changed.
-        """
+        """The training text, with held-out parts; CheckpointError, CorpusError: gone or changed."""
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
@@ -384,7 +374,6 @@ class Run:
         return f"Run({str(self.path)!r}: {', '.join(self._described().values())})"
 
     def _described(self) -> dict[str, str]:
-        """Facts about the run by name, in words; unknown ones are left out."""
         facts = self.facts()
         info = RunInfo() if facts["status"] == DAMAGED else self.info
         best = info.best
@@ -440,7 +429,7 @@ def runs(directory: PathLike = "runs") -> list[Run]:
 
 def _moved(path: str) -> str:
     """The path of a text; if it is gone, one in the working directory that ends in the same way."""
-    parts = re.split(r"[\\/]", path)
+    parts = re.split(r"[\\/]", path)  # who reads the text compares its hash
     ends = ("/".join(parts[first:]) for first in range(1, len(parts)))
     return path if os.path.lexists(path) else next(filter(os.path.isfile, ends), path)
 
@@ -455,7 +444,6 @@ def check_there(sources: Sequence[str], advice: str) -> None:
 
 
 def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
-    """``Run.curves`` of the metrics of a run."""
     drawn = []
     for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
         rows = metrics["split"] == split
@@ -501,7 +489,7 @@ def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Col
     """Training losses as means over about equal numbers of characters, and the last row of each."""
     covered = np.maximum(np.diff(chars, prepend=0), 1)
     enough, last, counted = 0.75 * covered.max(), list[int](), 0
-    for row, count in enumerate(covered):  # that before an evaluation may cover one step: noise
+    for row, count in enumerate(covered):  # a row before an evaluation may cover a single step
         counted += count
         if counted >= enough:
             last.append(row)

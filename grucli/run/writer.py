@@ -274,7 +274,6 @@ def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> No
 
 
 def new_name(name: str, *, timed: bool = True) -> str:
-    """The name of a new run directory, which begins with the time if it is ``timed``."""
     return f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
 
 

@@ -52,16 +52,7 @@ def sweep(
 
 @checked
 def read_study(folder: PathLike, storage: str | None = None) -> Summary:
-    """Return the results of a study so far.
-
-    Args:
-        folder: the directory of the study.
-        storage: the URL of its database; None if the study lies in the directory.
-
-    Raises:
-        UsageError: Optuna is missing, or there is no such study.
-        RunError: the storage cannot be read.
-    """
+    """Return the results so far of a study in a directory, or in the database with a URL."""
     _check_optuna()
     from grucli.sweeps.study import Study
 
@@ -97,7 +88,6 @@ def make_worker(
 
 
 def _check_optuna() -> None:
-    """Refuse a sweep if Optuna is not installed."""
     try:
         import optuna  # noqa: F401
     except ImportError:

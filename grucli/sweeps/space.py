@@ -51,7 +51,7 @@ class Space:
     def trials(self) -> int | None:
         """The number of trials of the whole study; None if only time limits it."""
         grid = self.grid_size if self.options.sampler == "grid" else None
-        return min((limit for limit in (self.options.trials, grid) if limit), default=None)
+        return min(filter(None, (self.options.trials, grid)), default=None)
 
     @cached_property
     def grid_size(self) -> int:
@@ -182,7 +182,6 @@ def from_optuna(key: str, stored: Any) -> Any:
 
 
 def to_json(distribution: Distribution) -> dict[str, Any]:
-    """A distribution as a study stores it."""
     if isinstance(distribution, CategoricalDistribution):
         return {"choice": list(distribution.choices)}
     numbers = {name: getattr(distribution, name) for name in ("low", "high", "step", "log")}

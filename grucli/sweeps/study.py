@@ -25,14 +25,7 @@ from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.nn.cells.from_file import FILES
 from grucli.sweeps.space import Space, from_json, from_optuna, to_json
 from grucli.sweeps.storage import JOURNAL, WaitingLock, connect, journal, quietly
-from grucli.sweeps.summary import (
-    ENOUGH,
-    TENTHS,
-    Summary,
-    TrialRecord,
-    by_result,
-    minutes_of_training,
-)
+from grucli.sweeps.summary import ENOUGH, TENTHS, Summary, TrialRecord, by_result, minutes_trained
 
 DEFINITION = "grucli"  # the attribute of a study that says what all of its workers agree on
 FOLDER = "folder"  # and one for each of its folders: this word and the id of the folder
@@ -155,7 +148,7 @@ class Study:
         trials = self.trials()
         return Summary(
             self.folder, sorted(trials, key=by_result), self._importances(trials),
-            minutes_of_training(trials), self.definition["fixed"], self.folder_id,
+            minutes_trained(trials), self.definition["fixed"], self.folder_id,
         )  # fmt: skip
 
     def _importances(self, trials: Sequence[TrialRecord]) -> dict[str, float]:
@@ -239,7 +232,6 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:
-    """A line for each difference of two definitions."""
     for part in ("parameters", "fixed", "sweep"):
         for key in {**old[part], **new[part]}:
             before, now = old[part].get(key), new[part].get(key)

@@ -4,6 +4,7 @@ Who trains a trial holds its claim, a lock that vanishes with the process. New t
 claimed under the lock of the study. So a running trial whose claim is free has lost its worker.
 """
 
+import math
 import os
 import shutil
 import socket
@@ -27,22 +28,11 @@ from grucli.errors import DivergedError, GrucliError, RunError, SettingsError, U
 from grucli.files import Lock, temporary_for
 from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
+from grucli.sweeps import summary
 from grucli.sweeps.space import Distribution, Space
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
-from grucli.sweeps.summary import (
-    NOTES,
-    TENTHS,
-    Complete,
-    Kind,
-    SweepEvent,
-    TrialBegun,
-    TrialEnded,
-    TrialRecord,
-    Waiting,
-    minutes_of_training,
-    why_foreign,
-)
+from grucli.sweeps.summary import NOTES, TENTHS, Kind, SweepEvent, TrialRecord
 from grucli.training.events import Evaluated, Finished, RolledBack, Stepped, closed_at_exit
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
@@ -157,11 +147,11 @@ class Worker:
                 with closing(trial):
                     yield from self._train(trial, stop)
             elif not any(one.status in ("running", "stopped") for one in self.study.trials()):
-                yield Complete()
+                yield summary.Complete()
                 return
             else:
                 if not waits:
-                    yield Waiting()
+                    yield summary.Waiting()
                 waits = True
                 time.sleep(PAUSE)
 
@@ -171,17 +161,13 @@ class Worker:
         """Claim a trial that has lost its worker, or else a new one; None if there is none now."""
         with quietly(self.study.storage_name), self.study.lock():
             trials = self.study.trials()
-            for record in trials:
-                trial = self.take_over(record) if record.status == "stopped" else None
-                if trial is not None:
-                    return trial
+            stopped = (record for record in trials if record.status == "stopped")
+            if trial := next(filter(None, map(self.take_over, stopped)), None):
+                return trial
             self._check_possible(trials)
-            limit, minutes = self.space.trials, self.space.options.minutes
-            if limit is not None and len(trials) >= limit:
-                return None
-            if minutes is not None and minutes_of_training(trials) >= minutes:
-                return None
-            return self._make()
+            minutes = self.space.options.minutes or math.inf
+            is_over = len(trials) >= (self.space.trials or math.inf)
+            return None if is_over or summary.minutes_trained(trials) >= minutes else self._make()
 
     def take_over(self, record: TrialRecord) -> ClaimedTrial | None:
         claim = self.study.claim(record)
@@ -220,13 +206,12 @@ class Worker:
 
     def _check_possible(self, trials: Sequence[TrialRecord]) -> None:
         limit = min(ALL_IMPOSSIBLE, self.space.trials or ALL_IMPOSSIBLE)
-        if len(trials) < limit or any(one.status != "impossible" for one in trials):
-            return
-        raise SettingsError(
-            f"{self.space.source}: all of the first {len(trials)} trials are impossible; the last: "
-            f"{trials[-1].problem}\n(correct the file, and start another study with --name: "
-            f"{self.study.folder} cannot change)"
-        )
+        if len(trials) >= limit and all(one.status == "impossible" for one in trials):
+            raise SettingsError(
+                f"{self.space.source}: all of the first {len(trials)} trials are impossible; the "
+                f"last: {trials[-1].problem}\n(correct the file, and start another study with "
+                f"--name: {self.study.folder} cannot change)"
+            )
 
     # ---- train it
 
@@ -237,14 +222,14 @@ class Worker:
         with suppress(GrucliError):  # resuming will find another checkpoint, or say what is wrong
             saved = Run(trial.path).checkpoints.pointer("last")
         step = None if saved is None else saved.step
-        values = {**self.study.definition["fixed"], **trial.record.values}
+        study, values = self.study, {**self.study.definition["fixed"], **trial.record.values}
         try:
-            foreign = why_foreign(trial.path, self.study.folder_id, values) if exists else None
+            foreign = exists and summary.why_foreign(trial.path, study.folder_id, values)
         except UsageError as problem:
             damage = str(problem)
         if foreign:
             raise UsageError(f"{foreign}; move it away, or choose another name with --name")
-        yield TrialBegun(trial.record.number, trial.record.values, step)
+        yield summary.TrialBegun(trial.record.number, trial.record.values, step)
         if not trial.begin(step):
             trial.refuse("failed", "its workers died again and again; is there too little memory?")
         elif damage is not None:
@@ -254,7 +239,7 @@ class Worker:
         elif (session := self._session(trial, exists)) is not None:
             yield from _carry_out(session, trial, stop)
         if trial.ended:
-            yield TrialEnded(self.study.trials()[trial.record.number])
+            yield summary.TrialEnded(self.study.trials()[trial.record.number])
 
     def _session(self, trial: ClaimedTrial, exists: bool) -> Session | None:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
@@ -277,14 +262,9 @@ class Worker:
             often = min(Train().save_minutes, minutes / TENTHS)
             values.setdefault("train.save_minutes", often)
         request = Request(
-            self.sources,
-            values=values,
-            origin=self.space.source,
-            name=trial.path.name,
-            runs_dir=trial.path.parent,
-            command=self.command,
-            study=self.study.folder_id,
-        )
+            self.sources, values=values, origin=self.space.source, command=self.command,
+            name=trial.path.name, runs_dir=trial.path.parent, study=self.study.folder_id,
+        )  # fmt: skip
         data = request.settings().data
         if data != self._data:
             self._text, self._data = read_texts(self.sources, data), data
@@ -294,12 +274,11 @@ class Worker:
         plan, train = session.plan, session.plan.settings.train
         if not len(plan.splits.val):
             raise UsageError("data.val leaves no validation text; a sweep needs it")
-        possible, asked = (plan.windows.B, plan.windows.T), (train.batch, train.window)
+        asked = f"{train.batch} x {train.window}"
+        possible = f"{plan.windows.B} x {plan.windows.T}"
         if possible != asked and SHAPE & self.space.distributions.keys():
-            raise UsageError(
-                f"the text is too short for train.batch x train.window = {asked[0]} x {asked[1]}; "
-                f"{possible[0]} x {possible[1]} would be possible"
-            )
+            problem = f"the text is too short for train.batch x train.window = {asked}"
+            raise UsageError(f"{problem}; {possible} would be possible")
         return session
 
 

@@ -61,7 +61,6 @@ def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
 
 
 def diverged(step: int, loss: float, norm: float) -> DivergedError:
-    """The error for a loss or a gradient that is not finite, or is absurd."""
     return DivergedError(
         f"step {step:,}: the loss is {loss:.4g} and the norm of its gradient {norm:.4g}"
     )

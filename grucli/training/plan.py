@@ -50,7 +50,6 @@ REST = 0.75  # training also drops out, updates weights, waits for the slowest p
 
 
 def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
-    """The random number generator for one purpose at one step."""
     return np.random.default_rng([seed, purpose, step])
 
 

@@ -223,9 +223,8 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
         again = replace(again, init_from=path, unknown=weights.unknown, extend_vocabulary=extend)
         session = _from_weights(again, ranks, path)
     if hashes(run.info.corpus) != hashes(session.plan.corpus.text_id):
-        raise CorpusError(
-            f"{', '.join(again.sources)}: {CHANGED}; give the old text, or start a new run"
-        )
+        text = ", ".join(again.sources)
+        raise CorpusError(f"{text}: {CHANGED}; give the old text, or start a new run")
     session.run = run
     session.notes += advice.about_machine(run.info, session.plan)
     session.notes.append("no checkpoint was written before the run was stopped; it starts over")
@@ -266,13 +265,10 @@ def _resumable(old: Settings, layers: Layers) -> Settings:
 def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
-        raise UsageError(
-            f"{run.path} was trained on standard input; give the same text again: "
-            f"{run.resume_command(sources)} < TEXT"
-        )
-    check_there(
-        [] if given else sources, f"copy it into this directory, or {_naming_text(run, 'FILE')}"
-    )
+        again = f"give the same text again: {run.resume_command(sources)} < TEXT"
+        raise UsageError(f"{run.path} was trained on standard input; {again}")
+    if not given:
+        check_there(sources, f"copy it into this directory, or {_naming_text(run, 'FILE')}")
     return sources
 
 

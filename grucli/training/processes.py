@@ -29,6 +29,7 @@ from grucli.nn.params import Array, Ids, Params, count
 from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
+NO_DROPOUT = Dropout(0.0, ())
 
 UNGUARDED = 70  # exit code of a worker process of a script that does not do what GUARD says
 
@@ -70,7 +71,7 @@ def check_not_imported_by_a_worker() -> None:
         raise SystemExit(UNGUARDED)
 
 
-Task = tuple[Ids, Ids, Array, float, Dropout | None]  # x, targets, state, scale, dropout of a shard
+Task = tuple[Ids, Ids, Array, float, Dropout]  # x, targets, state, scale, dropout of a shard
 Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
@@ -100,7 +101,7 @@ class Shard:
 
     def run(self, task: Task) -> Result:
         x, targets, state, scale, dropout = task
-        masks = dropout and dropout.of_outputs(self.masks, len(x), self.streams)
+        masks = dropout.of_outputs(self.masks, len(x), self.streams)
         into = self.workspace.first(len(x)), self.gradients[self.number]
         loss, state, _ = self.model.loss_and_gradients(
             x, targets, state, *into, scale=scale, masks=masks, packed=self.packed
@@ -122,7 +123,7 @@ class Shards:
         T: int,
         streams: range,
         workers: int,
-        dropout: Dropout | None = None,
+        dropout: Dropout = NO_DROPOUT,
         backend: Backend = NUMPY,
     ) -> None:
         self.model, B = model, len(streams)
@@ -134,20 +135,20 @@ class Shards:
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         own_model = model.on(backend)
         own, *others = [
-            (number, range(*ends), T, rows, bool(dropout and dropout.rate), memory)
+            (number, range(*ends), T, rows, dropout.rate > 0, memory)
             for number, ends in enumerate(pairwise(edges))
         ]
         self.own = Shard(own_model, *own)
         self.used = own_model.params
         self.used.flat[:] = model.params.flat
-        if not (dropout and dropout.recurrent):
+        if not dropout.recurrent:
             model.params = self.used
         self.others = [_Process(context, own_model, arguments) for arguments in others]
         if backend.compiled:
             self._load_compiled(model.cell)  # while the processes start
 
     def loss_and_gradients(
-        self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
+        self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout = NO_DROPOUT
     ) -> tuple[float, Array, Params]:
         """``Model.loss_and_gradients`` for the streams that are here; the gradients stay here."""
 
@@ -175,12 +176,12 @@ class Shards:
             self.close()
             raise RunError(f"{reason}; --set train.compiled=false does without") from None
 
-    def _drop_recurrent(self, dropout: Dropout | None) -> dict[str, Array]:
+    def _drop_recurrent(self, dropout: Dropout) -> dict[str, Array]:
         """Mask the recurrent weights that the shards read, if requested, and return the masks."""
         if self.used is self.model.params:
             return {}
         self.used.flat[:] = self.model.params.flat
-        masks = {} if dropout is None else dropout.of_weights(self.used)
+        masks = dropout.of_weights(self.used)
         mask_(self.used, masks)
         return masks
 

@@ -4,9 +4,8 @@ All ranks train in the same way. Rank 0 alone writes, and its clock and its user
 What ranks exchange is built on one operation, the sum of an array over all ranks.
 
 An ordinary program of MPI, the message passing interface, waits forever for a rank that has gone.
-So all waiting here is a loop that asks whether the operation is complete, and a thread on each rank
-exchanges messages with rank 0 several times a second. They tell that both are alive, and whether
-one was asked to stop.
+So all waiting here is a loop, and a thread on each rank exchanges messages with rank 0. They tell
+that both are alive, and whether one was asked to stop.
 """
 
 import atexit
@@ -209,7 +208,8 @@ class MPIRanks(Ranks):
         if not self.rank and self.apart:
             self.end()
         if self.ended:
-            self.pulse.close()
+            self.pulse.ending.set()
+            self.pulse.join()
 
     def _end_the_others(self) -> None:
         if not self.ended:
@@ -231,7 +231,7 @@ class _Pulse(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Send and receive messages, until this object is closed or a rank has gone."""
+        """Send and receive messages, until the run ends or a rank has gone."""
         while not self.ending.wait(INTERVAL) and self.lost < 0:
             self.signal = self.signal or sum(self.signals[:1])
             for peer in self.peers:
@@ -246,35 +246,20 @@ class _Pulse(threading.Thread):
                 "seconds; the run can be continued from its last checkpoint with --resume"
             )
 
-    def close(self) -> None:
-        self.ending.set()
-        self.join()
-        for peer in self.peers:
-            peer.close()
-
 
 class _Peer:
     """The messages between this rank and another."""
 
     def __init__(self, comm: Any, rank: int) -> None:
         self.comm, self.rank, self.heard = comm, rank, time.monotonic()
-        self.outgoing, self.incoming = np.zeros(1, np.int64), np.zeros(1, np.int64)
-        self.sending = None
-        self.receiving = comm.Irecv(self.incoming, rank)
+        self.sending: Any = None
 
     def exchange(self, signal: int) -> int:
         """Send a signal number, and return the last one that has come, or 0."""
-        if self.sending is None or self.sending.Test():
-            self.outgoing[0] = signal
-            self.sending = self.comm.Isend(self.outgoing, self.rank)
+        if self.sending is None or self.sending.test()[0]:
+            self.sending = self.comm.isend(signal, self.rank)
         received = 0
-        while self.receiving.Test():
+        while self.comm.iprobe(self.rank):
             self.heard = time.monotonic()
-            received = int(self.incoming[0]) or received
-            self.receiving = self.comm.Irecv(self.incoming, self.rank)
+            received = self.comm.recv(source=self.rank) or received
         return received
-
-    def close(self) -> None:
-        """Withdraw the message that is waited for."""
-        self.receiving.Cancel()
-        self.receiving.Wait()

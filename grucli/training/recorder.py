@@ -46,7 +46,6 @@ class Recorder:
         self.row_chars += chars
 
     def log(self) -> Iterator[Logged | NotWritten]:
-        """Write the row that ends here."""
         speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
         self.row_seconds, self.row_chars = 0.0, 0
         row = self._row("train", self.checkpoint.progress.train_loss, speed)
@@ -149,7 +148,6 @@ class Recorder:
                 self.unwritten.remove(one)
 
     def _save(self, best: bool) -> Path:
-        """Write all that waits, and a checkpoint."""
         progress, keep = self.checkpoint.progress, self.plan.settings.train.keep
         self.catch_up()
         if progress.seconds is not None:

@@ -140,7 +140,6 @@ class Request:
         origin: str = SETTINGS,
         command: str | None = None,
     ) -> "Request":
-        """The request that the options of ``train`` make."""
         rest: dict[str, Any] = {name: one for name, one in options.items() if one is not None}
         given = [GivenText(kind, rest.pop(kind)) for kind in ENDS if kind in rest]
         names = [one.kind for one in given] + ["files"] * bool(sources)

@@ -92,11 +92,9 @@ def is_early_evaluation(step: int, first: int, interval: int) -> bool:
 
 
 def evaluation_interval(train: Train, budget: Budget, step_chars: int, val_chars: int) -> int:
-    """Number of steps between evaluations.
+    """Steps between evaluations: those of an epoch, or of a tenth of a run of few epochs, or more.
 
-    A run evaluates once per epoch, or ten times if it is shorter than ten epochs, but at most
-    ``MOST_EVALUATIONS`` times. Between two evaluations it trains on at least four times as many
-    characters as the validation text has, so that evaluation takes less than a tenth of the time.
+    There are at most ``MOST_EVALUATIONS``, which take less than a tenth of the time.
     """
     if train.eval_every is not None:
         return train.eval_every

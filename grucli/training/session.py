@@ -167,7 +167,6 @@ class Session:
         return RunWriter.create(folder, name, plan.settings, request.values, info, timed, text)
 
     def _commands(self, before: Sequence[str]) -> list[str]:
-        """The command lines of all sessions of the run, as far as they are known."""
         return [*before, self.request.command] if self.request.command else list(before)
 
     def _reopened(self, run: RunWriter) -> RunWriter:

@@ -138,10 +138,6 @@ class TrainStep:
         return float(nats / chars)
 
 
-def dropout_of(settings: Settings, step: int) -> Dropout | None:
-    """The dropout of a step; None if the settings have none."""
-    model = settings.model
-    if not model.dropout and not model.weight_dropout:
-        return None
-    seed = (settings.train.seed, DROPOUT, step)
+def dropout_of(settings: Settings, step: int) -> Dropout:
+    model, seed = settings.model, (settings.train.seed, DROPOUT, step)
     return Dropout(model.dropout, seed, model.weight_dropout)

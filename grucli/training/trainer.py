@@ -104,9 +104,8 @@ class Trainer:
         self.ranks.apart = True
         self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / window_chars
         budget = self.plan.budget
-        if budget.seconds is not None:
-            return budget.seconds - self.elapsed
-        assert budget.steps is not None
+        if budget.steps is None:
+            return 60 * budget.amount - self.elapsed
         steps = budget.steps - self.checkpoint.progress.step
         evaluations = -(-steps // self.plan.eval_every) + 1  # one more, on training text
         return steps * step_seconds + evaluations * self.evaluation_seconds
@@ -228,8 +227,7 @@ class Trainer:
         yield from self._alone([Evaluating(progress.step)])
         loss = self._validation_loss()
         self._meet()
-        if not math.isfinite(loss) or not self._finite():
-            raise divergence.diverged(progress.step + 1, loss, progress.grad_norm)
+        self._check_finite(loss)
         if self.used(self.now) < 1:
             divergence.check_learning(self.plan, progress, loss)
         # before the progress changes: after a stop here, a resumed run evaluates again
@@ -261,16 +259,15 @@ class Trainer:
             raise Stopped
         return text
 
-    def _finite(self) -> bool:
-        """Whether all numbers of the checkpoint are finite, on rank 0, which writes it."""
-        return bool(self.ranks.meet(self.checkpoint.finite)[0])
+    def _check_finite(self, loss: float) -> None:
+        """Go back if a number is not finite on rank 0, which writes the checkpoint."""
+        progress = self.checkpoint.progress
+        if not self.ranks.meet(math.isfinite(loss) and self.checkpoint.finite)[0]:
+            raise divergence.diverged(progress.step + 1, loss, progress.grad_norm)
 
     def _save(self, *, best: bool, last_chance: bool = False) -> Iterator[Event]:
-        """Write a checkpoint, unless it has numbers that are not finite: then go back."""
-        progress = self.checkpoint.progress
         self.train_step.collect_states()
-        if not self._finite():
-            raise divergence.diverged(progress.step + 1, progress.train_loss, progress.grad_norm)
+        self._check_finite(self.checkpoint.progress.train_loss)
         yield from self._alone(self.recorder.save(best=best, last_chance=last_chance))
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import grucli as library
 from grucli.analysis.gradient_routes import look_back
 from grucli.nn.cells import CELLS, in_words
 from grucli.nn.cells.from_file import load_cell
 from grucli.nn.gradcheck import check_all, toy
 from tests.conftest import TINY, Grucli
+from tests.sweeps.helpers import TINY as TRIAL
 from tests.sweeps.helpers import write_file
 
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-cell.md"
@@ -135,3 +137,10 @@ def test_a_study_compares_it_with_others(grucli: Grucli, text_file: Path, file: 
     assert done.code == 0, done.err
     begun = re.findall(r"^trial \d of 2: model.cell (\w+)$", done.err, re.M)
     assert sorted(begun) == ["mgu", "rnn"]
+
+
+def test_a_script_sweeps_over_it(text_file: Path, file: Path) -> None:
+    settings = {**TRIAL, "model.cell": {"choice": [load_cell(file)]}, "sweep.trials": 1}
+    done = library.sweep(text_file, settings=settings)
+    assert done.best is not None
+    assert done.best.values == {"model.cell": "mgu"}

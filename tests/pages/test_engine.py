@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import grucli.pages
-from grucli.analysis.activations import FEATURES
+from grucli.analysis.activations import FEATURES, follow
 from grucli.config import Data
 from grucli.data.vocabulary import Vocabulary, as_read
 from grucli.language_model import LanguageModel
@@ -163,7 +163,7 @@ def test_the_page_has_the_features_of_the_library() -> None:
     found = dict(run_engine(script, text, ENGINE.with_name("features.js")))
     assert list(found) == list(FEATURES)
     for name, feature in FEATURES.items():
-        assert found[name] == list(feature(text)), name
+        assert found[name] == list(follow(feature, text)), name
 
 
 MISTAKES = {
