@@ -207,7 +207,7 @@ class ChosenSamples(Samples):
 
 def chosen(samples: Samples, data: Data, asked: Mapping[str, Any]) -> Samples:
     """The distinct ones of some samples that are not in texts; or all, if nothing is asked."""
-    distinct, not_in, longest_copy = map(asked.get, ("distinct", "not_in", "longest_copy"))
+    distinct, not_in, longest_copy = (asked[one] for one in ("distinct", "not_in", "longest_copy"))
     if not_in is None and longest_copy is not None:
         raise ArgumentError(
             "longest_copy", "needs a text to compare with: not_in (--new or --not-in)"
