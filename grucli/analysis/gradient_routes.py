@@ -124,10 +124,7 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
 
 
 def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.intp]:
-    """Evenly spread windows of a text, (T+1, positions), with T = distance plus a warm-up.
-
-    The last character of each is to be predicted.
-    """
+    """Evenly spread windows of a text, (T+1, positions); their last characters are predicted."""
     if len(ids) < distance + 1:
         raise CorpusError(
             f"the text has {len(ids):,} characters; to look {distance:,} steps back takes "

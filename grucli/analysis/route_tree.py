@@ -16,10 +16,7 @@ THIN, THICK = 1.2, 10  # width of a line without a share, and what the whole gra
 
 
 def draw_tree(result: RouteShares) -> str:
-    """All compositions as SVG, from the left to the right.
-
-    Each line is a route in its colour. Its width shows the share of all compositions through it.
-    """
+    """All compositions as SVG; the width of a line is the share of all that go through it."""
     k, number = result.enumeration.k, len(result.enumeration.contributions)
     if number > MOST_DRAWN:
         raise UsageError(

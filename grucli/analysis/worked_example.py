@@ -148,10 +148,7 @@ def _at(t: int, formula: str) -> str:
 def worked_example(
     cell: Literal["gru", "lstm", "rnn"] = "gru", numbers: Mapping[str, Any] | None = None
 ) -> WorkedExample:
-    """Compute the example of a cell, with numbers by their names in the equations if given.
-
-    The length of h_0 is the number of units.
-    """
+    """Compute the example of a cell, with numbers by name, and as many units as h_0 has."""
     source = yaml.safe_load(files("grucli.analysis").joinpath("worked_example.yaml").read_text())
     equations = source[cell]
     example = WorkedExample(cell, equations["numbers"] | dict(numbers or {}))

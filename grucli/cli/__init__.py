@@ -110,10 +110,7 @@ def top(context: typer.Context, version: bool = False, debug: bool = False) -> N
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End the command with code 130 after Ctrl-C, 143 after SIGTERM, unless signals are ignored.
-
-    The signals raise SystemExit, so that incomplete files are removed.
-    """
+    """End with code 130 after Ctrl-C, 143 after SIGTERM, by a SystemExit, which cleans up."""
     exit_codes = []
 
     def end(number: int, frame: FrameType | None) -> None:

@@ -99,10 +99,7 @@ def write_words(data: bytes) -> bool:
 
 
 def write_raw(data: bytes) -> bool:
-    """Write part of the answer unchanged; return False if the reader has just closed the pipe.
-
-    The command then goes on, so that its exit code is the same for any reader.
-    """
+    """Write part of the answer unchanged; return False if the reader has closed the pipe."""
     if sys.stdout is None:
         raise RunError("standard output is closed; there is nowhere to write the answer")
     try:
@@ -113,7 +110,7 @@ def write_raw(data: bytes) -> bool:
         # otherwise Python's flush at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            return False
+            return False  # the exit code is the same for any reader
         raise RunError(f"standard output: cannot be written: {error.strerror}") from None
     return True
 
@@ -138,10 +135,7 @@ def json_of(value: Any) -> str:
 
 
 def answer(records: object, lines: Iterable[str], *, as_json: bool = False) -> None:
-    """Print the answer of a command, the records as JSON or the lines, which are made only then.
-
-    On a terminal, lines are broken between words.
-    """
+    """Print an answer, as JSON or as lines, which are made only then and fit a terminal."""
     if as_json:
         write_json(records)
         return
@@ -153,10 +147,7 @@ def answer(records: object, lines: Iterable[str], *, as_json: bool = False) -> N
 
 
 def deliver(text: str, kind: str, output: Path | None, own: Path | None = None) -> None:
-    """Write a page or a plot to the file that --output names, or to a file of the run's own.
-
-    Its path is the answer, unless --output is standard output.
-    """
+    """Write a page or plot to --output, whose path is the answer, or to a file of the run."""
     if output == STANDARD_OUTPUT:
         write(text.encode())
     elif output is not None:
@@ -193,9 +184,8 @@ def table(
 ) -> Iterator[str]:
     """Yield the lines of a table that fits the terminal; if it cannot fit, one line for each cell.
 
-    The first row is the header, and the first column has names. The other columns have numbers, or
-    ``words``. A narrow terminal does not show the columns in ``drop``, of which the first goes
-    first.
+    The first row and column have names, the other cells numbers or ``words``. A narrow terminal
+    does not show the columns in ``drop``, of which the first goes first.
     """
     rows = [[_one_line(cell) for cell in row] for row in rows]
     columns = list(zip(*rows, strict=True))
@@ -324,17 +314,13 @@ def error(text: str) -> None:
 
 
 def say(text: str = "", style: str = "", styled: int | None = None, *, whole: bool = False) -> None:
-    """Show a message that is not part of the answer, ``styled`` up to a column.
-
-    An error does not stop training. On a terminal, lines are broken between words, unless they must
-    stay ``whole``.
-    """
+    """Show a message, ``styled`` up to a column; a terminal breaks it unless it is ``whole``."""
     text = printable(text)
     if err.is_terminal and not whole:
         text = "\n".join(wrap(text, err.width))
     coloured = Text(text)
     coloured.stylize(style, 0, styled)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it does not stop training
         err.print(coloured, soft_wrap=True)
 
 

@@ -35,14 +35,15 @@ def state_dict(model: Model) -> dict[str, Array]:
     return named
 
 
-def export(run: Run, name: str) -> dict[str, bytes]:
-    """The state dict, the module and the description, by suffix."""
+def export(run: Run, path: Path) -> dict[str, bytes]:
+    """The state dict, the module and the description, by name; ``path`` is that of the first."""
     torch, model, buffer = needed("torch", "torch"), run.lm.model, io.BytesIO()
     arrays = state_dict(model).items()
     torch.save({key: torch.tensor(np.ascontiguousarray(array)) for key, array in arrays}, buffer)
     described = json.dumps(describe(run.checkpoint), indent=1) + "\n"
-    source = module(model.cell, name)
-    return {"": buffer.getvalue(), ".py": source.encode(), ".json": described.encode()}
+    source = module(model.cell, path.name)
+    beside = {".py": source.encode(), ".json": described.encode()}
+    return {path.name: buffer.getvalue(), **{path.stem + end: one for end, one in beside.items()}}
 
 
 def module(cell: str, name: str) -> str:

@@ -331,7 +331,7 @@ class _Reader(Archive):
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
-        vocabulary = Vocabulary.of(symbols, settings.data)
+        vocabulary = Vocabulary(symbols, settings.data)
         model = model_for(settings, vocabulary)
         for name, parameter in model.params.items():
             parameter[...] = self.array(name, np.float32, parameter.shape)
