@@ -212,30 +212,17 @@ def power_of_ten(value: float) -> str:
 def svg(
     curves: Sequence[Curve],
     *,
-    x: str,
-    y: str,
-    highest: float | None = None,
-    log: str = "",
-    levels: Sequence[float] = (),
-    width: int = WIDTH,
+    x: str,  # what the horizontal axis shows
+    y: str,  # what the vertical axis shows
+    highest: float | None = None,  # the highest value to show; curves leave the plot above it
+    log: str = "",  # the axes that are logarithmic: "x", "y" or "xy"
+    levels: Sequence[float] = (),  # of the vertical axis; at each a dashed line is drawn
+    width: int = WIDTH,  # in pixels
     height: int | None = None,
-    key: bool = True,
-    slide: bool = False,
+    key: bool = True,  # whether the names of several curves are beside them
+    slide: bool = False,  # whether it is a figure for slides: larger, and on paper of its own
 ) -> str:
-    """Curves as SVG, without scripts; empty if there are no points.
-
-    Args:
-        curves: the curves.
-        x: what the horizontal axis shows.
-        y: what the vertical axis shows.
-        highest: the highest value to show; curves leave the plot above it.
-        log: the axes that are logarithmic: "x", "y" or "xy".
-        levels: values of the vertical axis at which a dashed line is drawn.
-        width: width in pixels.
-        height: height in pixels.
-        key: whether the names of several curves are beside them.
-        slide: whether it is a figure for slides: larger, and on paper of its own.
-    """
+    """Curves as SVG, without scripts; empty if there are no points."""
     axes = axes_around(curves, highest, log)
     if axes is None:
         return ""
@@ -284,7 +271,6 @@ def _line(y: float, width: float, look: str) -> str:
 
 
 def label(text: str, x: float, y: float, anchor: str = "") -> str:
-    """A text in a drawing."""
     anchor = f'text-anchor="{anchor}" ' if anchor else ""
     return f'<text x="{x:.6g}" y="{y:.6g}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 
@@ -369,22 +355,14 @@ def _joined(points: Sequence[Point], area: Area) -> str:
 
 
 def text(
-    curves: Sequence[Curve],
+    curves: Sequence[Curve],  # which are drawn without their bands
     *,
-    width: int,
-    height: int,
-    highest: float | None = None,
-    plain: bool = False,
+    width: int,  # columns of the text, at least 20
+    height: int,  # lines of the chart, without the line of the horizontal axis
+    highest: float | None = None,  # the highest value to show
+    plain: bool = False,  # use ASCII characters only: the curves are a, b, c, ...
 ) -> list[str]:
-    """Curves as lines of text, in braille dots, or in letters if ``plain``.
-
-    Args:
-        curves: the curves, which are drawn without their bands.
-        width: columns of the text, at least 20.
-        height: lines of the chart, without the line of the horizontal axis.
-        highest: the highest value to show.
-        plain: use ASCII characters only: the curves are a, b, c, ...
-    """
+    """Curves as lines of text, in braille dots, or in letters if ``plain``."""
     axes = axes_around(curves, highest)
     if axes is None:
         return []

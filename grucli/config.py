@@ -82,11 +82,8 @@ class Data(_Section):
         if type(value) in (int, float) and 0 <= value < 1:
             return float(value)
         names = [value] if isinstance(value, str) else value
-        if (
-            isinstance(names, list | tuple)
-            and names
-            and all(n and isinstance(n, str) for n in names)
-        ):
+        listed = isinstance(names, list | tuple) and len(names) > 0
+        if listed and all(name and isinstance(name, str) for name in names):
             return tuple(map(os.path.abspath, names))
         raise ValueError(f"must be at least 0 and below 1, or a list of paths, not {_shown(value)}")
 
@@ -272,10 +269,7 @@ def flatten(settings: Settings) -> Values:
 
 
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
-    """Merge layers, (source, values by dotted key), into ``base`` or the defaults; later ones win.
-
-    The message of a SettingsError lists all problems with their sources.
-    """
+    """Merge layers, (source, values by dotted key), into ``base`` or the defaults; the last win."""
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []

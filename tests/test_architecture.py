@@ -24,7 +24,6 @@ LAYERS = (
         "sampling",
         "conditions",
         "line_scores",
-        "adaptation",
         "evaluation",
         "compilation",
     },

@@ -58,7 +58,7 @@ def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS)
     else:
         points = list(map(ord, chain.from_iterable(builtin.chunks(REFERENCE))))
         symbols, ids = np.unique(points, return_inverse=True)
-        vocabulary = Vocabulary("char", symbols)
+        vocabulary = Vocabulary(symbols)
     counts = np.bincount(ids, minlength=len(vocabulary))
     subjects = []
     for cell in cells:

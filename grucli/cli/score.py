@@ -16,7 +16,7 @@ from grucli.cli.eval import ADVICE, data_of
 from grucli.config import Data
 from grucli.data.corpus import texts_of
 from grucli.data.decoding import lines_of
-from grucli.data.text_files import STANDARD_INPUT, expand
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import UnknownInScore
 from grucli.errors import ArgumentError, UnknownCharacterError
 from grucli.language_model import LanguageModel
@@ -58,7 +58,7 @@ def score(
         raise ArgumentError("sort", "ratio needs another model; name it with --against")
     named = files or [STANDARD_INPUT]
     data = data_of(lm, named, sets or [])
-    files = [*texts_of(expand(named), named, data)[0]]
+    files = [*texts_of(named, data)[0]]
     asked = {"unknown": unknown, "against": others, "prior": _numbers(prior)}
     unwanted = {"skipped": unknown != "skip", "log_probs": not chars, "line": whole_files}
     unwanted["file"] = len(files) == 1 and not whole_files

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.adaptation import DECAY, RATE, choose
 from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.evaluation import DECAY, RATE, best_rates
 from grucli.files import sha256
 from grucli.language_model import Adapted
 from grucli.nn.optim import Moments
@@ -39,7 +39,7 @@ def choose_rates(run: Run, judged: str | None = None) -> Rates:
         ids, part = splits.train[-CHARS:], "last {:,} {}s of the training text"
     else:
         ids, part = splits.val[:CHARS], "first {:,} {}s of the validation text"
-    return Rates(*choose(run.lm.model, ids), part.format(len(ids), run.noun))
+    return Rates(*best_rates(run.lm.model, ids), part.format(len(ids), run.noun))
 
 
 def check_new(path: Path) -> None:

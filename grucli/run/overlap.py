@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grucli.data.documents import split
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import chunks
 from grucli.nn.params import Ids
@@ -97,11 +98,7 @@ def known_documents(
     """Count known documents of a sample that begins with a document, without its last one."""
     end = vocabulary.decode(np.array([separator]))
     made = [one for one in vocabulary.decode(sample).split(end)[:-1] if one]
-    known, held = set[bytes](), b""
-    for part in chunks(train[-SEARCHED:]):
-        *whole, held = (held + vocabulary.decode(part)).split(end)
-        known |= {*made}.intersection(whole)
-    known.add(held)
+    known = {*made}.intersection(split(map(vocabulary.decode, chunks(train[-SEARCHED:])), end))
     return KnownDocuments(sum(one in known for one in made), len(made), document)
 
 

@@ -43,7 +43,7 @@ def a_list() -> tuple[Ids, Model]:
 
 def test_in_a_list_only_places_within_their_line_count() -> None:
     ids, model = a_list()
-    lm = LanguageModel(model, Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    lm = LanguageModel(model, Vocabulary(np.arange(7)), np.ones(7, np.int64))
     (flow,) = gradient_flow.measure([Subject("list", lm, ids)], 40, 200)
     assert 9 <= len(flow.median) - 1 <= 12  # no line goes back farther
     windows = windows_before(ids, 40, 200)
@@ -68,7 +68,7 @@ def test_equal_names_are_told_apart_and_other_vocabularies_refused(text_file: Pa
 
 def a_subject(cell: str = "gru", *, trained: bool = False) -> Subject:
     model, _ = toy(7, 6, 1, 2, 2, 0.0, 0, cell)
-    lm = LanguageModel(model, Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    lm = LanguageModel(model, Vocabulary(np.arange(7)), np.ones(7, np.int64))
     return Subject("a model", lm, np.arange(7), trained)
 
 

@@ -114,7 +114,7 @@ def test_a_page_reads_line_ends_as_the_library_does() -> None:
 def test_a_page_reads_documents_as_the_library_does(kind: dict[str, str], level: str) -> None:
     data = Data.model_validate({**kind, "level": level})
     lm = replace(language_model("byte"), data=data)
-    lm = replace(lm, vocabulary=Vocabulary(data.level, lm.vocabulary.symbols))
+    lm = replace(lm, vocabulary=Vocabulary(lm.vocabulary.symbols, data))
     held = payload(lm, some_ids(lm), "float32")
     assert (held["document"], held["level"]) == (data.document, level)
     texts = [
