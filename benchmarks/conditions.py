@@ -94,7 +94,7 @@ def speed(H: int, length: int) -> None:
     ):
         model = Model(V, H, 1)
         model.initialize(np.random.default_rng(0))
-        vocabulary = Vocabulary("char", np.arange(first, first + V))
+        vocabulary = Vocabulary(np.arange(first, first + V))
         for compiled in (True, False):
             lm = LanguageModel(
                 model, vocabulary, np.ones(V, int), library="auto", compiled=compiled

@@ -26,7 +26,7 @@ LINES, ALONE = 100_000, 2_000
 
 def model(H: int) -> LanguageModel:
     """A model of a list."""
-    vocabulary = Vocabulary("char", np.array(sorted(map(ord, LETTERS))))
+    vocabulary = Vocabulary(np.array(sorted(map(ord, LETTERS))))
     network = Model(len(LETTERS), H, 1, separator=vocabulary.line_end)
     network.initialize(np.random.default_rng(0))
     counts = np.ones(len(LETTERS), np.int64)

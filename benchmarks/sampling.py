@@ -39,7 +39,7 @@ def grucli_turn(H: int, samples: int, *, texts: bool) -> Callable[[], object]:
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))
     vocabulary, counts = (
-        Vocabulary("char", np.arange(32, 32 + VOCABULARY)),
+        Vocabulary(np.arange(32, 32 + VOCABULARY)),
         np.ones(VOCABULARY, int),
     )
     lm = LanguageModel(model, vocabulary, counts, library="auto", compiled=True)

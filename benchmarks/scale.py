@@ -23,9 +23,8 @@ import numpy as np
 
 from benchmarks.page import table, write
 from benchmarks.training import Size, plan_of
-from grucli.training.mpi import joined
 from grucli.training.plan import start
-from grucli.training.ranks import Ended, Ranks
+from grucli.training.ranks import Ended, Ranks, joined
 from grucli.training.step import TrainStep
 
 B, T = 64, 128

@@ -88,7 +88,7 @@ def plan_of(
     }
     given = resolve([("benchmark", values | settings)])
     ids = np.random.default_rng(0).integers(0, VOCABULARY, 1_000_000).astype(np.uint8)
-    vocabulary = Vocabulary("char", np.arange(32, 32 + VOCABULARY))
+    vocabulary = Vocabulary(np.arange(32, 32 + VOCABULARY))
     corpus = Corpus(ids, vocabulary, ("random",), TextId("", len(ids)))
     return make_plan(given, corpus, ranks or ALONE)
 

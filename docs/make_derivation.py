@@ -11,13 +11,12 @@ from grucli.analysis.gradient_routes import count, look_back
 from grucli.analysis.route_shares import enumerate_routes
 from grucli.analysis.worked_example import worked_example
 from grucli.cli.example import _lines
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, in_words
 from grucli.nn.gradcheck import TOLERANCE, check_all, toy
 
 PATH = Path(__file__).with_name("derivation.md")
 SUM_OF_ROUTES, SUM_OF_COMPOSITIONS = 1e-12, 1e-10
 """Maximum relative differences, caused by rounding errors."""
-NAMES = {"gru": "GRU", "gru-after": "GRU, reset after", "lstm": "LSTM", "rnn": "RNN"}
 FAR = (1, 2, 4, 8, 16, 32)
 
 
@@ -36,7 +35,7 @@ def figures(cell: str) -> list[str]:
         assert enumeration.difference <= SUM_OF_COMPOSITIONS
     norms = norms_by_distance(history).mean(axis=1)
     return [
-        NAMES.get(cell, cell.upper()),
+        in_words(cell),
         *(f"{count(CELLS[cell], k):,}" for k in range(1, 5)),
         f"at most {TOLERANCE:g}",
         f"at most {SUM_OF_ROUTES:g}",

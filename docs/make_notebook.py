@@ -68,8 +68,8 @@ CELLS = [
     (
         "code",
         "curves = []\n"
-        'for name, run in (("256 units", large), ("64 units", small)):\n'
-        "    m = run.metrics\n"
+        "for run in (large, small):\n"
+        '    m, name = run.metrics, f"{run.settings.model.hidden} units"\n'
         '    val = m["split"] == "val"\n'
         '    curves.append(Curve(name, m["chars"][val], m["bpc"][val]))\n'
         'SVG(svg(curves, x="characters read", y="validation loss, bits per character"))',
@@ -121,12 +121,7 @@ CELLS = [
     ),
     (
         "code",
-        "distances = list(shares.shares)\n"
-        "curves = [\n"
-        "    Curve(name, distances, [of_step[name] for of_step in shares.shares.values()])\n"
-        "    for name in shares.shares[1]\n"
-        "]\n"
-        'SVG(svg(curves, x="steps back", y="share of the gradient", log="x"))',
+        "SVG(shares.chart())",
     ),
     (
         "markdown",

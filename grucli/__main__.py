@@ -27,7 +27,6 @@ def _open_standard_streams() -> None:
 
 
 def main() -> None:
-    """Run the command line."""
     _open_standard_streams()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -80,11 +80,7 @@ def plain(value: Any) -> Any:
 
 
 def checked(function: Callable[P, R]) -> Callable[P, R]:
-    """Check the arguments of a function, and convert them, before it is called.
-
-    NumPy's numbers become Python's, and one text or path of ``Several`` becomes a list. The options
-    of a TypedDict stand in the signature one by one.
-    """
+    """Check the arguments of a function, and convert them, before it is called."""
 
     @cache  # made by the first call, so that imports are fast
     def check() -> Callable[..., tuple[Any, Any]]:

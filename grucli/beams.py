@@ -10,20 +10,17 @@ from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError
 from grucli.nn.functional import log_softmax
-from grucli.nn.params import Array
+from grucli.nn.params import Array, Floats, Indices
 from grucli.nn.stepper import Stepper
 from grucli.sampling import HELD, Samples
 from grucli.text_score import TextScore
 from grucli.threads import blas_limited_to
 
 LOG_PROB = attrgetter("log_prob")
-
-Ids = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,15 +36,15 @@ class _Kept(NamedTuple):
 
     vocabulary: Vocabulary
     totals: Array  # their log probabilities, (K,)
-    ids: Ids  # (K, T)
-    log_probs: npt.NDArray[np.float64]  # of each symbol, (K, T)
+    ids: Indices  # (K, T)
+    log_probs: Floats  # of each symbol, (K, T)
 
     def beam(self, row: int, log_prob: float, cut: int | None = None) -> Beam:
         """One of the texts; one that has ended is ``cut`` before the stop text."""
         symbols = self.vocabulary.form(self.vocabulary.decode(self.ids[row, :cut]))
         return Beam(symbols, self.log_probs[row, :cut], 0, log_prob, cut is not None)
 
-    def end_(self, stop: Ids, sums: Array, least: float) -> list[Beam]:
+    def end_(self, stop: Indices, sums: Array, least: float) -> list[Beam]:
         """The texts that a stop text ends now, if likelier than ``least``; they do not go on."""
         before, last = stop[:-1], stop[-1]
         if (cut := self.ids.shape[1] - len(before)) < 0:
@@ -100,7 +97,7 @@ def search(samples: Samples) -> list[Beam]:
     return nlargest(K, [one for one in ended + whole if one.log_prob > -np.inf], LOG_PROB)
 
 
-def _highest(numbers: Array, count: int) -> Ids:
+def _highest(numbers: Array, count: int) -> Indices:
     """The places of the highest numbers, (count,), the highest first; of equal ones, the first."""
     least = np.partition(numbers, -count)[-count]
     (places,) = np.nonzero(numbers >= least)

@@ -16,6 +16,8 @@ ROUTES = ("direct", "update", "candidate", "reset", "input", "forget", "output",
 CELLS = ("gru", "lstm", "rnn", "gru-after")
 GREY = "#757575"  # of the texts: contrast 4.5 on white; a page overrules it by its style
 
+RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")  # digits of an exponent
+
 # in pixels
 WIDTH, HEIGHT = 720, 280
 SLIDE_HEIGHT, SLIDE_WIDTH = 405, 1280  # of a figure for slides, which is shown larger
@@ -116,6 +118,11 @@ class Axis:
         values = [digit * _power(power) for power in powers for digit in digits]
         return [value for value in values if 0 <= self.share(value) <= 1]
 
+    def mark(self, value: float) -> str:
+        """What the axis says at a value: powers of ten, if it goes by them and far from 1."""
+        far = self.log and (self.low < -2 or self.high >= 12) and value != 1
+        return power_of_ten(value) if far else short(value)
+
 
 @dataclass(frozen=True)
 class Area:
@@ -188,7 +195,15 @@ def short(value: float) -> str:
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size <= abs(value) < 1e15:
             return f"{value / size:.6g}{sign}"
-    return f"{value:.4g}"
+    plain = f"{value:.4g}"
+    return power_of_ten(value) if "e" in plain else plain
+
+
+def power_of_ten(value: float) -> str:
+    """A number by its power of ten: 10⁻⁶, 2.5·10⁻⁷."""
+    factor, exponent = f"{value:.3e}".split("e")
+    power = f"10{str(int(exponent)).translate(RAISED)}"
+    return power if float(factor) == 1 else f"{float(factor):g}·{power}"
 
 
 # ---- SVG
@@ -197,30 +212,17 @@ def short(value: float) -> str:
 def svg(
     curves: Sequence[Curve],
     *,
-    x: str,
-    y: str,
-    highest: float | None = None,
-    log: str = "",
-    levels: Sequence[float] = (),
-    width: int = WIDTH,
+    x: str,  # what the horizontal axis shows
+    y: str,  # what the vertical axis shows
+    highest: float | None = None,  # the highest value to show; curves leave the plot above it
+    log: str = "",  # the axes that are logarithmic: "x", "y" or "xy"
+    levels: Sequence[float] = (),  # of the vertical axis; at each a dashed line is drawn
+    width: int = WIDTH,  # in pixels
     height: int | None = None,
-    key: bool = True,
-    slide: bool = False,
+    key: bool = True,  # whether the names of several curves are beside them
+    slide: bool = False,  # whether it is a figure for slides: larger, and on paper of its own
 ) -> str:
-    """Curves as SVG, without scripts; empty if there are no points.
-
-    Args:
-        curves: the curves.
-        x: what the horizontal axis shows.
-        y: what the vertical axis shows.
-        highest: the highest value to show; curves leave the plot above it.
-        log: the axes that are logarithmic: "x", "y" or "xy".
-        levels: values of the vertical axis at which a dashed line is drawn.
-        width: width in pixels.
-        height: height in pixels.
-        key: whether the names of several curves are beside them.
-        slide: whether it is a figure for slides: larger, and on paper of its own.
-    """
+    """Curves as SVG, without scripts; empty if there are no points."""
     axes = axes_around(curves, highest, log)
     if axes is None:
         return ""
@@ -259,9 +261,9 @@ def _grid(area: Area) -> Iterator[str]:
     for value in area.y_axis.ticks():
         at = area.y(value)
         yield _line(at, area.width, 'stroke="#8888" stroke-width="0.5"')
-        yield label(short(value), LEFT - 6, at + 4, "end")
+        yield label(area.y_axis.mark(value), LEFT - 6, at + 4, "end")
     for value in area.x_axis.ticks():
-        yield label(short(value), area.x(value), TOP + area.height + 18, "middle")
+        yield label(area.x_axis.mark(value), area.x(value), TOP + area.height + 18, "middle")
 
 
 def _line(y: float, width: float, look: str) -> str:
@@ -269,7 +271,6 @@ def _line(y: float, width: float, look: str) -> str:
 
 
 def label(text: str, x: float, y: float, anchor: str = "") -> str:
-    """A text in a drawing."""
     anchor = f'text-anchor="{anchor}" ' if anchor else ""
     return f'<text x="{x:.6g}" y="{y:.6g}" {anchor}fill="{GREY}">{as_html(text)}</text>'
 
@@ -337,11 +338,12 @@ def _drawn(curve: Curve, area: Area, colour: str) -> Iterator[str]:
     )
     if len(points) > MARKED:
         return
-    name, form = f"{name}: " * bool(name), ".3g" if area.y_axis.log else ".4f"
+    name = f"{name}: " * bool(name)
     for x, y in points:
+        shown = short(y) if area.y_axis.log else f"{y:.4f}"
         yield (
             f'<circle cx="{area.x(x):.1f}" cy="{area.y(y):.1f}" r="2.5" fill="{colour}">'
-            f"<title>{name}{short(x)}, {y:{form}}</title></circle>"
+            f"<title>{name}{short(x)}, {shown}</title></circle>"
         )
 
 
@@ -353,22 +355,14 @@ def _joined(points: Sequence[Point], area: Area) -> str:
 
 
 def text(
-    curves: Sequence[Curve],
+    curves: Sequence[Curve],  # which are drawn without their bands
     *,
-    width: int,
-    height: int,
-    highest: float | None = None,
-    plain: bool = False,
+    width: int,  # columns of the text, at least 20
+    height: int,  # lines of the chart, without the line of the horizontal axis
+    highest: float | None = None,  # the highest value to show
+    plain: bool = False,  # use ASCII characters only: the curves are a, b, c, ...
 ) -> list[str]:
-    """Curves as lines of text, in braille dots, or in letters if ``plain``.
-
-    Args:
-        curves: the curves, which are drawn without their bands.
-        width: columns of the text, at least 20.
-        height: lines of the chart, without the line of the horizontal axis.
-        highest: the highest value to show.
-        plain: use ASCII characters only: the curves are a, b, c, ...
-    """
+    """Curves as lines of text, in braille dots, or in letters if ``plain``."""
     axes = axes_around(curves, highest)
     if axes is None:
         return []

@@ -14,8 +14,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -41,23 +40,18 @@ _ONE_AT_A_TIME = threading.Lock()
 
 def expected(wanted: Literal["auto"] | bool, cell: str) -> bool:
     """As ``select``, but functions that are complete on the disk are loaded later (``prepare``)."""
-    if wanted is False or not _is_installed():
-        return select(wanted, cell)
-    with suppress(ImportError):
-        folder = _folder()
-        if folder is not None and f"{cell} 0 float32" in _complete(folder):
-            return True
+    if wanted is not False and _is_installed():
+        with suppress(ImportError):
+            folder = _folder()
+            if folder is not None and f"{cell} 0 float32" in _complete(folder):
+                return True
     return select(wanted, cell)
 
 
 def select(
     wanted: Literal["auto"] | bool, cell: str, layers: int = 0, dtype: str = "float32"
 ) -> bool:
-    """Whether compiled functions are used; they are ready then.
-
-    Raises:
-        Unavailable: they are wanted, but cannot be used here.
-    """
+    """Whether compiled functions are used; they are ready then."""
     if wanted is False:
         return False
     try:
@@ -70,11 +64,7 @@ def select(
 
 
 def prepare(cell: str, layers: int = 0, dtype: str = "float32") -> None:
-    """Load the compiled functions for a cell, or compile them: for sampling if there are layers.
-
-    Raises:
-        Unavailable: Numba is not installed, or does not work here; or the cell has no such part.
-    """
+    """Load the compiled functions for a cell, or compile them: for sampling if there are layers."""
     with _ONE_AT_A_TIME:
         reason = _problem(cell, layers, dtype)
     if reason:
@@ -112,7 +102,10 @@ def _prepare(cell: str, layers: int, dtype: str) -> None:
     if folder is None or name in _complete(folder):
         _load(folder, cell, layers, dtype)
         return
-    with _locked(folder):
+    lock = Lock(folder / LOCK)
+    while not lock.acquire():
+        time.sleep(POLL)
+    try:
         complete = _complete(folder)  # another process may have compiled it by now
         if not complete:
             _empty(folder)
@@ -120,6 +113,8 @@ def _prepare(cell: str, layers: int, dtype: str) -> None:
             log.info(FIRST)
         _load(folder, cell, layers, dtype)
         _write_index(folder, complete | {name})
+    finally:
+        lock.release()
 
 
 def _load(folder: Path | None, cell: str, layers: int, dtype: str) -> None:
@@ -195,17 +190,6 @@ def _hashes(folder: Path) -> dict[str, str]:
 def _write_index(folder: Path, cells: set[str]) -> None:
     index = {"files": _hashes(folder), "cells": sorted(cells)}
     replace_text(folder / INDEX, json.dumps(index, indent=1))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = Lock(folder / LOCK)
-    while not lock.acquire():
-        time.sleep(POLL)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _empty(folder: Path) -> None:

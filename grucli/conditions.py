@@ -11,7 +11,7 @@ no longer match.
 import re
 import reprlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from grucli.data.vocabulary import UNK, Vocabulary
 from grucli.errors import ArgumentError
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array, Bools, Counts, Ids, Indices
 
 OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  # of ``sample``
 MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
@@ -31,7 +31,6 @@ NEVER = 2**40  # symbols to the end of a text that has no end
 LOWEST = -1e30  # instead of the logit -inf of a symbol that never began a text
 ENDED, FAILED = -1, -2  # instead of ids, after the end of a sample
 
-Bools = npt.NDArray[np.bool_]
 
 TOKEN = re.compile(
     r"""(?P<nothing> \(\?\# [^)]* \) | \(\? [a-zA-Z]+ \) )
@@ -140,10 +139,7 @@ def _may_be_empty(term: Term, *passed: str) -> bool:
 
 @lru_cache(2**16)
 def _heads(term: Term, *passed: str) -> tuple[tuple[str, Term], ...]:
-    """The sets that can match the next symbol, each with the term for the rest of the text.
-
-    These are the partial derivatives of Antimirov (1996).
-    """
+    """The sets that can match the next symbol, with the terms for the rest (Antimirov 1996)."""
     kind, *parts = term
     if kind == "set":
         return ((parts[0], ("sequence",)),)
@@ -220,11 +216,7 @@ class _Automaton:
                 yield class_, (ended, ())
 
     def table(self, first: Terms) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """The state after each state and class, (S, C), and how a text ends in a state, (S,).
-
-        It ends with an end text of that length; without one if it is 0; not here if it is -1. The
-        last state leads nowhere.
-        """
+        """``Condition.after`` and ``tails``; the last state leads nowhere."""
         queue: list[State] = [((), (first,))]
         numbers, edges, tails = {queue[0]: 0}, [], []
         for number, (begun, sets) in enumerate(queue):
@@ -248,9 +240,9 @@ class _Automaton:
 class Condition:
     """What a sample must be, as an automaton with S states."""
 
-    class_of: npt.NDArray[np.intp]  # the class of each id, (V,)
+    class_of: Indices  # the class of each id, (V,)
     after: npt.NDArray[np.int32]  # the state after each state and class, (S, C)
-    tails: npt.NDArray[np.int32]  # the length of the end text of a state, (S,); -1: no end
+    tails: npt.NDArray[np.int32]  # the length of the end text, (S,); 0: ends without; -1: no end
     least: int  # symbols of the text, without the end text
     most: int
     exact: bool  # draw from the model as it is, and reject
@@ -261,7 +253,7 @@ class Condition:
         return self.most + int(self.tails.max(initial=0))
 
     @cached_property
-    def shortest(self) -> npt.NDArray[np.int64]:
+    def shortest(self) -> Counts:
         """The least number of symbols of the text that follow each state, (S,)."""
         least = np.where(self.tails < 0, NEVER, -self.tails.astype(np.int64))
         while True:
@@ -306,10 +298,7 @@ class Walk:
         self.over = np.zeros(samples, np.int64)  # ENDED or FAILED; 0 before
 
     def mask(self, logits: Array) -> Array:
-        """The logits (B, V), -inf for symbols that lead to no match.
-
-        Where a text may end without an end text, nothing is masked: such a symbol ends it.
-        """
+        """The logits (B, V), -inf for symbols that lead to no match, unless these end the text."""
         of = self.condition
         self.allowed = of.possible(self.t + 1)[of.after[self.states]]  # (B, C)
         self.may_end = (of.tails[self.states] == 0) & (self.t >= of.least)
@@ -333,16 +322,9 @@ class Walk:
 
 
 def condition(
-    vocabulary: Vocabulary,
-    ends: Sequence[bytes],
-    before: Ids,
-    length: int,
-    asked: Mapping[str, Any],
+    vocabulary: Vocabulary, ends: Sequence[bytes], before: Ids, length: int, asked: dict[str, Any]
 ) -> Condition | None:
-    """The condition that the arguments of ``sample`` make; None if they make none.
-
-    ``before`` are the symbols of a document so far, (N,), which belong to its text.
-    """
+    """The condition that ``sample`` asks, for a document that begins with ``before``, or None."""
     given = [name for name in OPTIONS if asked[name] is not None and asked[name] is not False]
     if not given:
         return None
@@ -372,7 +354,7 @@ def condition(
     return made
 
 
-def _lengths(asked: Mapping[str, Any], length: int) -> tuple[int, int]:
+def _lengths(asked: dict[str, Any], length: int) -> tuple[int, int]:
     """The least and the greatest length of a sample."""
     least, most = asked["min_length"] or 0, asked["max_length"]
     if most is None:

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import ErrorDetails
 
 from grucli.errors import SettingsError
-from grucli.nn.cells import basic
+from grucli.nn.cells import basic, in_words
 from grucli.safe_yaml import YamlError, is_number, load
 
 BUDGETS = ("steps", "epochs", "minutes")
@@ -82,11 +82,8 @@ class Data(_Section):
         if type(value) in (int, float) and 0 <= value < 1:
             return float(value)
         names = [value] if isinstance(value, str) else value
-        if (
-            isinstance(names, list | tuple)
-            and names
-            and all(n and isinstance(n, str) for n in names)
-        ):
+        listed = isinstance(names, list | tuple) and len(names) > 0
+        if listed and all(name and isinstance(name, str) for name in names):
             return tuple(map(os.path.abspath, names))
         raise ValueError(f"must be at least 0 and below 1, or a list of paths, not {_shown(value)}")
 
@@ -143,7 +140,9 @@ class Model(_Section):
     @model_validator(mode="after")
     def _reset_of_a_gru(self) -> "Model":
         if self.reset == "after" and self.cell != "gru":
-            raise ValueError(f"reset belongs to the GRU; an {self.cell.upper()} has no reset gate")
+            raise ValueError(
+                f"reset belongs to the GRU; an {in_words(self.cell)} has no reset gate"
+            )
         return self
 
 
@@ -270,10 +269,7 @@ def flatten(settings: Settings) -> Values:
 
 
 def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) -> Settings:
-    """Merge layers, (source, values by dotted key), into ``base`` or the defaults; later ones win.
-
-    The message of a SettingsError lists all problems with their sources.
-    """
+    """Merge layers, (source, values by dotted key), into ``base`` or the defaults; the last win."""
     merged: Values = {} if base is None else flatten(base)
     origin: dict[str, str] = {}
     problems: list[str] = []
@@ -402,9 +398,10 @@ def to_yaml(settings: Settings) -> str:
     return "\n".join(lines[1:]) + "\n"
 
 
-def changed_keys(old: Settings, new: Settings) -> Iterator[str]:
-    before, after = flatten(old), flatten(new)
-    return (key for key in after if after[key] != before[key])
+def changes(old: Settings, new: Settings) -> Values:
+    """The new values of the settings that differ."""
+    before = flatten(old)
+    return {key: value for key, value in flatten(new).items() if value != before[key]}
 
 
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:

@@ -76,10 +76,7 @@ Resolve = Callable[[Values], Settings]  # the settings of the user, and values w
 def suited(
     resolve: Resolve, text: Text, given: Collection[str], speed: Callable[[], float]
 ) -> Values:
-    """Values for a text and a budget, except for the keys that the user has given.
-
-    ``speed()`` measures how many characters ``WIDTH`` units read in a second.
-    """
+    """Values for a text and a budget, except for the keys that the user has given."""
     if set(BUDGET_KEYS).intersection(given):
         given = {*given, "train.epochs"}
     widest, by_length = next(row[1:] for row in LENGTHS if text.chars <= row[0])
@@ -96,11 +93,7 @@ def _epochs(chars: int) -> float:
 
 
 def _network(
-    settings: Settings,
-    text: Text,
-    widest: int,
-    given: Collection[str],
-    speed: Callable[[], float],
+    settings: Settings, text: Text, widest: int, given: Collection[str], speed: Callable[[], float]
 ) -> Values:
     if all(key in given for key in NETWORK):
         return {}
@@ -112,7 +105,9 @@ def _network(
     time = known or 2.0 ** round(math.log2(60 * (train.minutes or 0) * speed()))
 
     def slowness(units: int) -> float:
-        return _slowness(model, units, text.symbols)
+        """How many times as long as with one layer of ``WIDTH`` units a character takes."""
+        usual = _weights(Model(), WIDTH, text.symbols)
+        return math.pow(_weights(model, units, text.symbols) / usual, EXPONENT)
 
     units = model.hidden
     if "model.hidden" not in given:
@@ -136,11 +131,6 @@ def _known(train: Train, chars: float) -> float | None:
 def _weights(model: Model, units: int, symbols: int) -> float:
     """Weights that are multiplied for each character: all but those that its id selects."""
     return 3.0 * units**2 * (2 * model.layers - 1) + units * symbols
-
-
-def _slowness(model: Model, units: int, symbols: int) -> float:
-    """How many times as long as with one layer of ``WIDTH`` units a character takes."""
-    return math.pow(_weights(model, units, symbols) / _weights(Model(), WIDTH, symbols), EXPONENT)
 
 
 def suited_rate(settings: Settings, user_keys: Collection[str], share: float = 1.0) -> Values:

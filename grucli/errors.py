@@ -27,14 +27,11 @@ class UsageError(GrucliError):
 
 
 class ArgumentError(UsageError):
-    """An argument is out of its range, which the option of the same name has, too.
-
-    ``problem`` is the message without the name.
-    """
+    """An argument is out of its range, which the option of the same name has, too."""
 
     def __init__(self, name: str, problem: str) -> None:
         super().__init__(f"{name} {problem}")
-        self.name, self.problem = name, problem
+        self.name, self.problem = name, problem  # the message without the name
 
     def of_option(self) -> UsageError:
         """The same error, in the words of the command line."""

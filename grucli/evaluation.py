@@ -1,21 +1,23 @@
-"""Evaluate how well a model predicts text: sums over long texts."""
+"""Evaluate how well a model predicts text, as it is or while it learns: sums over long texts."""
 
+import logging
 import math
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
-from functools import partial
+from functools import cache, partial
 from threading import Event
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.data.cache import check_file, release_pages
 from grucli.data.windows import count_symbols
 from grucli.errors import ArgumentError
 from grucli.nn.model import Model
-from grucli.nn.params import Ids
+from grucli.nn.optim import clip_, follow_
+from grucli.nn.params import Counts, Ids, Indices
 from grucli.threads import blas_limited_to
 
 WINDOW = 32  # steps computed at a time; it does not change the result
@@ -36,9 +38,10 @@ UNSEEN = 0.5
 # (seen in real texts, and in texts drawn at random, of 400 to 10 million symbols).
 OTHER_KIND, BY_CHANCE = 0.3, 3
 
-Counts = npt.NDArray[np.int64]
 # the start of each piece, its first scored step, and the length of all pieces
-Pieces = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], int]
+Pieces = tuple[Indices, Indices, int]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Text(NamedTuple):
         """Number of symbols that are predicted, each from the symbol before it."""
         return len(self.ids) - (self.first is None)
 
-    def at(self, indices: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def at(self, indices: Indices) -> Indices:
         """The symbols at some indices. ``first``, if there is one, has index 0."""
         if self.first is None:
             return self.ids[indices].astype(np.intp)
@@ -112,20 +115,15 @@ def evaluate(
     context: int | None = None,
     part: tuple[int, int] = (0, 1),
 ) -> Score:
-    """Predict each character of a text from all before it, starting from the zero state.
+    """Predict each character of a text from all before it, as ``LanguageModel.evaluate`` says.
 
     A text of 2,049 characters or more is cut into at most ``STREAMS`` pieces, which form one
     batch. Each piece first reads the ``WARM_UP`` characters before it, so its state is about the
-    same as in one pass over the whole text: the losses differ by some 4e-6 nats.
+    same as in one pass over the whole text: the losses differ by some 4e-6 nats. ``part`` (k, n) is
+    part k of n of the text; the scores of all parts add up.
 
-    A model of documents reads its separator before the text (N,), unless no document ``begins``
-    there, and predicts all N >= 1 characters. Others read the first character and predict the rest,
-    so N >= 2. ``part`` (k, n) is part k of n of the text; the scores of all parts add up. When
-    ``stop`` returns true, ``Stopped`` is raised.
-
-    With a ``context`` of C the text is read in windows of C symbols, as transformers are judged.
-    Each starts from the zero state, so its symbols are predicted from 1 to C symbols. The same
-    symbols are predicted, once each. A window ends earlier where a document or the text ends.
+    With a ``context`` of C the text is read in windows of C symbols, as transformers are judged. A
+    window ends earlier where a document or the text ends.
     """
     if context is not None and context < 1:
         raise ArgumentError("context", f"must be 1 or above, not {context}; 256 is usual")
@@ -196,11 +194,7 @@ def _cut(N: int, pieces: int) -> Pieces:
 
 
 def _evaluate_pieces(
-    model: Model,
-    text: Text,
-    starts: npt.NDArray[np.intp],
-    scored_from: npt.NDArray[np.intp],
-    length: int,
+    model: Model, text: Text, starts: Indices, scored_from: Indices, length: int
 ) -> Iterator[Score]:
     state = model.zero_state(len(starts))
     workspace = model.workspace(min(WINDOW, length), len(starts))
@@ -227,10 +221,7 @@ def baselines(counts: Counts, ids: Ids) -> tuple[float, float]:
 
 
 def differ_in_kind(counts: Counts, ids: Ids) -> bool:
-    """Whether a text (N,) has symbols of other frequencies than the training text, (V,).
-
-    It has if these cost ``OTHER_KIND`` nats more than its own, and what is likely by chance.
-    """
+    """Whether a text (N,) has symbols of other frequencies than the training text, (V,)."""
     held = count_symbols(ids, len(counts))
     own = held[held > 0]
     by_chance = BY_CHANCE * len(own) / max(1, len(ids))
@@ -241,3 +232,67 @@ def guessed(counts: Counts, held: Counts) -> float:
     """The loss of guessing a text, with counts ``held``, by the frequencies in another."""
     seen = np.maximum(counts, UNSEEN)
     return -float(held @ np.log(seen / seen.sum())) / float(held.sum())
+
+
+# ---- dynamic evaluation
+
+# That of Krause, Kahembwe, Murray and Renals, "Dynamic Evaluation of Neural Sequence Models" (ICML
+# 2018): gradient descent, scaled by the root mean square of each gradient, with a decay to the
+# trained weights. Their mean squares are those of the training text. Here they are those of the
+# segments so far, so that a model without its text can adapt too.
+
+SEGMENT = 32  # symbols that are predicted with the same weights
+TIMED = 300  # segments after which the remaining time is told
+CLIP = 2.0  # maximum norm of a gradient; few are above it
+RATE, DECAY = 1e-3, 2e-3  # good for the models and texts of docs/benchmarks.md
+FURTHEST = 3  # times that the rate is halved or doubled, at most
+DECAYS = (0.0, 1e-2)  # what is tried besides ``DECAY``
+
+
+@blas_limited_to(1)
+def adapt(model: Model, ids: Ids, rate: float, decay: float) -> tuple[Score, Model]:
+    """Predict a text as ``evaluate`` does, and learn from each segment after its prediction.
+
+    Returns the score, and a copy of the model with the weights after the last segment. An update
+    whose gradient is not finite is left out.
+    """
+    for name, value in (("rate", rate), ("decay", decay)):
+        if not 0 <= value <= 1:
+            raise ArgumentError(name, f"must be from 0 to 1, not {value}; 0.001 is usual")
+    learner = model.astype(model.params.flat.dtype).on(model.backend)
+    text = Text(ids, model.separator)
+    trained, flat, grads = model.params.flat, learner.params.flat, learner.params.like()
+    squares = np.zeros_like(flat)
+    state, packed = learner.zero_state(1), learner.packed(1)
+    workspace, total = learner.workspace(min(SEGMENT, text.predicted), 1), NOTHING
+    began = time.perf_counter()
+    for number, lo in enumerate(range(0, text.predicted, SEGMENT), 1):
+        if number == TIMED:
+            left = (time.perf_counter() - began) * (text.predicted / lo - 1)
+            log.log(logging.INFO if left > 10 else logging.DEBUG, "about %.0f s to go", left)
+        check_file(text.ids)
+        read = text.at(np.arange(lo, min(lo + SEGMENT, text.predicted) + 1))[:, None]
+        x, targets = read[:-1], read[1:]
+        segment = x, targets, state, workspace.first(len(x))
+        log_probs, correct, after = learner.score(*segment, packed)
+        total += Score(len(x), -float(log_probs.sum(dtype=np.float64)), int(correct.sum()))
+        with np.errstate(all="ignore"):  # a rate that is too high
+            learner.loss_and_gradients(*segment, grads, scale=1 / len(x), packed=packed)
+            norm = clip_(grads.flat, CLIP)
+        if math.isfinite(norm) and rate:
+            follow_(flat, grads.flat, squares, trained, step=number, rate=rate, decay=decay)
+            packed.update()
+        state = after
+    return total, learner
+
+
+def best_rates(model: Model, ids: Ids) -> tuple[float, float]:
+    """The rate and the decay with the lowest loss on a text, of a few that are tried."""
+    loss = cache(lambda rate, decay: adapt(model, ids, rate, decay)[0].loss)
+    rate = RATE
+    for factor in (0.5, 2.0):
+        for _ in range(FURTHEST):
+            if not loss(rate * factor, DECAY) < loss(rate, DECAY):  # or it is no number
+                break
+            rate *= factor
+    return rate, min((DECAY, *DECAYS), key=lambda decay: loss(rate, decay))

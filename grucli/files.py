@@ -117,10 +117,7 @@ def replace_file(
     write: Callable[[BinaryIO], object],
     check: Callable[[Path], object] = lambda _: None,
 ) -> None:
-    """Write a file completely and flush it to the disk, before it replaces the old one.
-
-    ``check`` reads it again, and raises OSError if it is not right. The old file then stays.
-    """
+    """Write a file completely, flush it and ``check`` it, before it replaces the old one."""
     # the process id alone is not unique if containers or machines share a directory
     temporary = path.with_name(f".{path.name}.tmp-{os.getpid()}-{secrets.token_hex(4)}")
     try:

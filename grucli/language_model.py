@@ -28,8 +28,7 @@ import numpy.typing as npt
 from pydantic import ConfigDict, InstanceOf, with_config
 from typing_extensions import TypedDict, Unpack
 
-from grucli import adaptation, compilation, evaluation
-from grucli.adaptation import DECAY, RATE
+from grucli import compilation, evaluation
 from grucli.arguments import Default, Lines, PathLike, Several, checked, completed, file_names
 from grucli.beams import Beam, search
 from grucli.conditions import condition
@@ -38,9 +37,9 @@ from grucli.data.corpus import Corpus, read
 from grucli.data.documents import LINE_END, end_of
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read, unified
 from grucli.errors import ArgumentError, CorpusError
-from grucli.evaluation import Score
+from grucli.evaluation import DECAY, RATE, Score
 from grucli.line_scores import LineScore, Reader, line_scores, next_symbols
-from grucli.nn.backend import LibraryName, select_float32
+from grucli.nn.backend import LibraryName, select
 from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Array, Ids
 from grucli.novelty import NotIn, chosen
@@ -100,7 +99,8 @@ class LanguageModel:
     @cached_property
     def batch_model(self) -> Model:
         """The model for many samples or texts at a time; results differ only by rounding."""
-        return self.model.on(select_float32(self.library))
+        wanted: Literal["auto", "numpy"] = "numpy" if self.library == "numpy" else "auto"
+        return self.model.on(select(wanted, "float32"))  # NumPy where oneDNN cannot be used
 
     def _compiled(self, model: Model, layers: int = 0) -> Model:
         """The model with compiled loops, for sampling if there are layers; the same without."""
@@ -367,7 +367,7 @@ class LanguageModel:
         decay: float = DECAY,
         unknown: UnknownInScore = "error",
     ) -> "Adapted":
-        """Score a text while a copy of the model learns from it (``grucli.adaptation``).
+        """Score a text while a copy of the model learns from it (``grucli.evaluation``).
 
         Args:
             text: as in ``evaluate``, whose errors are raised, too. It is read in one stream.
@@ -378,7 +378,7 @@ class LanguageModel:
         ids, charge = _ids_and_charge(self, text, unknown, 1 if self.documents else 2)
         static, score, model = self.evaluate(text, unknown=unknown), charge, self.model
         if static.chars > charge.chars:
-            made, model = adaptation.adapt(model, ids, rate, decay)
+            made, model = evaluation.adapt(model, ids, rate, decay)
             score += made
         return Adapted(static, score, replace(self, model=model, path=None), rate, decay)
 
@@ -470,5 +470,4 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
         stops=ends,
         condition=made,
     )
-    filters = {name: asked[name] for name in ("distinct", "not_in", "longest_copy")}
-    return chosen(samples, lm.data, **filters)
+    return chosen(samples, lm.data, asked)

@@ -14,7 +14,6 @@ from threading import Event
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.config import Data
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read
@@ -23,16 +22,13 @@ from grucli.evaluation import UNSEEN
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.packed import PackedWeights
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array, Counts, Floats, Ids, Indices
 from grucli.threads import available_cores, blas_limited_to
 
 LINES_AT_ONCE, SYMBOLS_AT_ONCE = 2**15, 2**19  # lines in memory: so many, or of so many symbols
 BATCH = 2**15  # texts x units of a batch, at most
 WINDOW = 32  # steps computed at a time; it does not change the result
 SIMILAR, FEW = 1.25, 4  # no text of a batch is longer than another one by this factor and number
-
-Floats = npt.NDArray[np.float64]
-Places = npt.NDArray[np.intp]
 
 
 class LineScore(NamedTuple):
@@ -69,18 +65,18 @@ class Reader:
     """How a language model reads texts."""
 
     vocabulary: Vocabulary
-    counts: npt.NDArray[np.int64]  # how often each symbol occurs in the training text, (V,)
+    counts: Counts  # how often each symbol occurs in the training text, (V,)
     data: Data
     unseen: Sequence[int]
     batch_model: Callable[[], Model]  # for many texts; its library is loaded when it is used
     name: str
 
-    def read(self, text: str | bytes, unknown: UnknownInScore) -> tuple[Ids, Places]:
+    def read(self, text: str | bytes, unknown: UnknownInScore) -> tuple[Ids, Indices]:
         """The code points or bytes of a text, and their ids, -1 for those not to read, (N,)."""
         points = self.vocabulary.points(as_read(text, self.data))
         return points, self.find(points, unknown)
 
-    def find(self, points: Ids, unknown: UnknownInScore) -> Places:
+    def find(self, points: Ids, unknown: UnknownInScore) -> Indices:
         return self.vocabulary.find(points, unknown, self.unseen)
 
     @cached_property
@@ -94,7 +90,7 @@ class Reader:
         frequencies: Floats = np.maximum(self.counts, UNSEEN) / int(self.counts.sum())
         return np.log(frequencies)
 
-    def log_probs(self, model: Model, ids: Ids, text: Places) -> Floats:
+    def log_probs(self, model: Model, ids: Ids, text: Indices) -> Floats:
         """Of symbols, -1 for new ones, given all before them in the text of that number, (N,)."""
         out, (read,) = np.full(len(ids), self.floor), np.nonzero(ids >= 0)
         ids, lengths = ids[read], np.bincount(text[read])
@@ -104,7 +100,7 @@ class Reader:
             out[read[firsts]] = self.first[ids[firsts]]
             begins, lengths = begins + 1, lengths - 1
 
-        def score(texts: Places, at: Places, h: Array, packed: PackedWeights) -> None:
+        def score(texts: Indices, at: Indices, h: Array, packed: PackedWeights) -> None:
             within = at < lengths[texts]
             places = np.where(within, begins[texts] + at, 0)
             log_probs, _ = model.score_states(h, ids[places], packed)
@@ -121,7 +117,7 @@ class Reader:
         model, out = self.batch_model(), np.tile(self.first, (len(texts), 1))
         steps, shift = (lengths, 1) if model.separator is None else (lengths + 1, 0)
 
-        def follow(texts: Places, at: Places, h: Array, packed: PackedWeights) -> None:
+        def follow(texts: Indices, at: Indices, h: Array, packed: PackedWeights) -> None:
             w, ends = model.output(packed), at == steps[texts] - 1
             out[texts[ends.nonzero()[1]]] = h[ends] @ w.W_hc + w.b_c
 
@@ -132,9 +128,9 @@ class Reader:
 def _read(
     model: Model,
     ids: Ids,
-    begins: Places,
-    steps: Places,
-    use: Callable[[Places, Places, Array, PackedWeights], None],
+    begins: Indices,
+    steps: Indices,
+    use: Callable[[Indices, Indices, Array, PackedWeights], None],
 ) -> None:
     """Read the symbol before each place of some texts, which have so many places from ``begins``.
 
@@ -173,7 +169,7 @@ def _read(
             ended.set()  # there was an error, or Ctrl-C
 
 
-def _batches(steps: Places, order: Places, size: int) -> Iterator[Places]:
+def _batches(steps: Indices, order: Indices, size: int) -> Iterator[Indices]:
     """Parts of an order, each of texts of similar length."""
     while len(order):
         some = steps[order[:size]]

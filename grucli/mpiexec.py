@@ -45,10 +45,7 @@ def refuse_equal_runs(*, joined: bool = False) -> None:
 
 
 def exit_by_signal(number: int) -> None:
-    """End this process by a signal, if mpiexec has started it with others.
-
-    After an ordinary exit, mpiexec would wait forever for those that have already joined.
-    """
-    if (started_ranks() or 1) > 1:
+    """End this process by a signal, if mpiexec has started it with others."""
+    if (started_ranks() or 1) > 1:  # which mpiexec would wait for, after an ordinary exit
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -6,7 +6,7 @@ one, and thrown away, in about one of 100,000 searches of 100 million symbols.
 
 import math
 import reprlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from grucli.data.documents import split
 from grucli.data.vocabulary import as_read
 from grucli.data.windows import chunks
 from grucli.errors import ArgumentError, RunError
-from grucli.nn.params import Ids
+from grucli.nn.params import Bools, Ids, Indices
 from grucli.sampling import HELD, MANY_SAMPLES, Piece, Sample, Samples, side_by_side
 
 # Symbols in a row that a sample of running text may have in common with a text. Of passages of
@@ -66,11 +66,8 @@ def keys(ids: Ids, k: int) -> Keys:
 
 def candidates(
     wanted: Keys, ids: Ids, k: int, symbols: Ids | None = None, chunk: int = CHUNK
-) -> Iterator[tuple[npt.NDArray[np.intp], Keys]]:
-    """Places of a text where ``wanted`` keys of passages may begin, and the keys there.
-
-    The text consists of ids (N,), or of the ``symbols`` that they stand for.
-    """
+) -> Iterator[tuple[Indices, Keys]]:
+    """Places of a text of ids (N,) where ``wanted`` passages may begin, and their keys there."""
     shift = np.uint64(64 - min(MOST_BITS, len(wanted).bit_length() + MORE_BITS))
     perhaps = np.zeros(MODULUS >> int(shift), np.bool_)  # whether a wanted key has these upper bits
     perhaps[wanted >> shift] = True
@@ -130,7 +127,7 @@ class Known:
             parts = (self.vocabulary.text_of(symbols[chunk]) for chunk in chunks(ids))
             yield from map(hash, split(parts, self.end))
 
-    def copied(self, samples: Sequence[Sample]) -> npt.NDArray[np.bool_]:
+    def copied(self, samples: Sequence[Sample]) -> Bools:
         """Which samples are copies."""
         copies = np.zeros(len(samples), np.bool_)
         if self.end:
@@ -141,7 +138,7 @@ class Known:
             copies[self._with_long_copies(points, self.longest + 1)] = True
         return copies
 
-    def _with_long_copies(self, samples: Sequence[Ids], k: int) -> npt.NDArray[np.intp]:
+    def _with_long_copies(self, samples: Sequence[Ids], k: int) -> Indices:
         """The numbers of the samples that have ``k`` symbols in a row from a text."""
         between = np.array([OF_NO_SAMPLE], np.uint32)
         joined = np.concatenate([part for points in samples for part in (points, between)])
@@ -156,11 +153,9 @@ class Known:
         return numbers[: len(which)][found[which]]
 
 
-def _among(some: npt.NDArray[Any], ordered: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+def _among(some: npt.NDArray[Any], ordered: npt.NDArray[Any]) -> Bools:
     """Which numbers are among others, which are in ascending order and at least one."""
-    found: npt.NDArray[np.bool_] = (
-        ordered[np.minimum(np.searchsorted(ordered, some), len(ordered) - 1)] == some
-    )
+    found: Bools = ordered[np.minimum(np.searchsorted(ordered, some), len(ordered) - 1)] == some
     return found
 
 
@@ -210,15 +205,9 @@ class ChosenSamples(Samples):
             yield from zip(samples, copied, strict=True)
 
 
-def chosen(
-    samples: Samples,
-    data: Data,
-    *,
-    distinct: bool,
-    not_in: Sequence[Text] | None,
-    longest_copy: int | None,
-) -> Samples:
+def chosen(samples: Samples, data: Data, asked: Mapping[str, Any]) -> Samples:
     """The distinct ones of some samples that are not in texts; or all, if nothing is asked."""
+    distinct, not_in, longest_copy = (asked[one] for one in ("distinct", "not_in", "longest_copy"))
     if not_in is None and longest_copy is not None:
         raise ArgumentError(
             "longest_copy", "needs a text to compare with: not_in (--new or --not-in)"

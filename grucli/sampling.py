@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import compress, pairwise
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.conditions import ENDED, FAILED, Condition, Walk
 from grucli.data.vocabulary import Vocabulary
@@ -18,7 +17,7 @@ from grucli.evaluation import Stopped
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.packed import PackedWeights
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array, Counts, Floats, Ids, Indices
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
 from grucli.threads import available_cores, blas_limited_to
@@ -42,7 +41,7 @@ WORK = 2**30  # parameters multiplied at a time, at most, so that Ctrl-C need no
 COLDEST, HOTTEST = 1e20, 1e-20  # factors of the logits whose products stay in float32's range
 
 # Some characters of each sample, (n, samples): their ids, and their log probabilities in nats.
-Burst = tuple[Ids, npt.NDArray[np.float64]]
+Burst = tuple[Ids, Floats]
 Bursts = Iterator[Burst]
 
 
@@ -72,13 +71,13 @@ class Sampler:
         """The bounded factor 1/temperature, as an array: NumPy multiplies faster by an array."""
         return np.array(max(min(1.0 / self.temperature, COLDEST), HOTTEST), np.float32)
 
-    def draw(self, logits: Array, uniform: Array) -> npt.NDArray[np.intp]:
+    def draw(self, logits: Array, uniform: Array) -> Indices:
         """Choose one character for each row of logits (N, V), by random numbers in [0, 1), (N,)."""
         if self.never is not None:
             logits = logits.copy()
             logits[:, self.never] = -np.inf
         if self.temperature == 0:
-            likeliest: npt.NDArray[np.intp] = logits.argmax(axis=1)
+            likeliest: Indices = logits.argmax(axis=1)
             return likeliest
         p = logits - _largest(logits)
         p *= self.sharpness
@@ -98,9 +97,9 @@ def _largest(logits: Array) -> Any:
     return np.maximum.reduce(logits, axis=1, keepdims=True)
 
 
-def _at_shares(p: npt.NDArray[np.float64], shares: Array) -> npt.NDArray[np.intp]:
+def _at_shares(p: Floats, shares: Array) -> Indices:
     """Draw one character for each row of weights (N, V), at its share of their sum, (N,)."""
-    drawn: npt.NDArray[np.intp]
+    drawn: Indices
     if len(p) == 1:  # the same, faster
         cumulative = np.add.accumulate(p[0])
         drawn = cumulative.searchsorted(shares * cumulative[-1:], side="right")
@@ -177,9 +176,7 @@ def _stepper(model: Model, streams: int, packed: PackedWeights, condition: Condi
 
 
 def read_prompt(
-    model: Model,
-    prompt: Ids,
-    stop: Callable[[], bool] = lambda: False,
+    model: Model, prompt: Ids, stop: Callable[[], bool] = lambda: False
 ) -> tuple[Array, Array]:
     """Read a prompt (N,) from the zero state; return the next logits (1, V) and the state."""
     state = model.zero_state(1)
@@ -311,7 +308,7 @@ class Samples:
 
     model: Model
     vocabulary: Vocabulary
-    counts: npt.NDArray[np.int64]  # how often each symbol occurs in the training text, (V,)
+    counts: Counts  # how often each symbol occurs in the training text, (V,)
     prompt: Ids  # read before a sample: the prompt, or a line end; may be empty, (N,)
     prompt_data: bytes  # the prompt in the form of ``Piece.data``
     count: int  # the number of samples
@@ -369,7 +366,7 @@ class Samples:
     def _decode(self, ids: Ids) -> bytes:
         return self.vocabulary.decode(ids[ids >= 0])
 
-    def ids(self, stop: Callable[[], bool] = lambda: False) -> npt.NDArray[np.intp]:
+    def ids(self, stop: Callable[[], bool] = lambda: False) -> Indices:
         """The ids of the first sample, (length,): no text ends it; ``stop`` raises ``Stopped``."""
         drawn: list[Ids] = [np.empty(0, np.intp)]
         for ids, _ in self.bursts(stop=stop):
@@ -400,12 +397,10 @@ class Samples:
         threads: int = 1,
         stop: Callable[[], bool] = lambda: False,
     ) -> Bursts:
-        """Compute some samples as one batch, which ``threads`` share; no stop text ends them.
-
-        Each has its own random stream, which its number determines; that of the first is ``first``.
-        """
+        """Compute samples, from the number ``first``, as one batch; no stop text ends them."""
         start = self.start(stop)
-        streams = [np.random.default_rng([self.seed, first + number]) for number in range(samples)]
+        numbers = range(first, first + samples)  # each determines a random stream
+        streams = [np.random.default_rng([self.seed, number]) for number in numbers]
         if self.condition and self.condition.exact:
             yield self._accepted(streams, start)
         else:
@@ -467,12 +462,7 @@ class Samples:
             return np.log(self.counts / self.counts.sum())[None], self.model.zero_state(1)
 
     def _continue(
-        self,
-        stepper: Any,
-        logits: Array,
-        state: Array,
-        streams: Sequence[Any],
-        longest: int,
+        self, stepper: Any, logits: Array, state: Array, streams: Sequence[Any], longest: int
     ) -> Bursts:
         """Continue one state with its logits (1, V): one sample for each random stream."""
         stepper.begin(*(np.repeat(x, len(streams), axis=-2) for x in (logits, state)))
@@ -483,7 +473,7 @@ class Samples:
             yield stepper.sample(self.sampler, np.ascontiguousarray(draws.T))
             left, ahead = left - ahead, 2 * ahead
 
-    def _sample(self, data: bytes, ids: Ids, log_probs: npt.NDArray[np.float64]) -> Sample:
+    def _sample(self, data: bytes, ids: Ids, log_probs: Floats) -> Sample:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = self.vocabulary.form(data)
         N, end = len(symbols), None
@@ -504,6 +494,6 @@ def _until_all_end(bursts: Bursts, filters: Sequence[StopFilter] = ()) -> Bursts
     """The same, until a stop text or a condition has ended every sample."""
     for burst in bursts:
         yield burst
-        over = burst[0][-1] < 0
-        if all(stops.stopped for stops in compress(filters, ~over)) if filters else over.all():
+        stopped = [stops.stopped for stops in filters] or [False]
+        if np.all((burst[0][-1] < 0) | stopped):
             return

@@ -69,10 +69,8 @@ class TextScore:
 
     def coloured(self, name: str = "") -> ColouredText:
         """The text coloured by the bits of each symbol; ``name`` is the model's."""
-        bits = self.bits.tolist()
-        return ColouredText(
-            name, "surprisal, bits", self.characters, bits, SURPRISING, signed=False
-        )
+        what, bits = "surprisal, bits", self.bits.tolist()
+        return ColouredText(name, what, self.characters, bits, SURPRISING, signed=False)
 
     def __len__(self) -> int:
         return len(self.symbols)
@@ -131,7 +129,6 @@ def _padded(cell: str) -> str:
 
 
 def _width(character: str) -> int:
-    """Number of columns of a character in a terminal."""
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

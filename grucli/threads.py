@@ -33,7 +33,6 @@ def available_cores() -> int:
 
 
 def own_cores() -> int:
-    """How many cores this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -95,11 +94,10 @@ _BEFORE: list[int] = []  # the numbers of threads while no context is open
 
 @contextmanager
 def blas_limited_to(threads: int) -> Iterator[None]:
-    """Set the number of threads that share each product in this context.
+    """Set the number of threads that share each product of this process in this context.
 
-    The number is for the whole process, not only for this thread. Contexts may end in any order:
-    the newest open one counts, and the last one restores the number. It is not changed if the user
-    has set it. Entering the context takes some microseconds.
+    Contexts may end in any order: the newest open one counts, and the last one restores the number.
+    It is not changed if the user has set it.
     """
     if user_has_set_threads():
         yield

@@ -30,7 +30,11 @@ def test_numbers_of_axes_are_short() -> None:
         "2M",
         "3G",
     ]
-    assert short(1e15) == "1e+15"
+    assert [short(value) for value in (1e15, 1e-6, -2.5e-7)] == [
+        "10\xb9\u2075",
+        "10\u207b\u2076",
+        "-2.5\xb710\u207b\u2077",
+    ]
 
 
 def test_points_that_are_not_finite_are_left_out() -> None:
@@ -205,7 +209,12 @@ def test_a_logarithmic_axis_has_powers_of_ten_and_leaves_out_what_has_none() -> 
     *above, zero = [Area(*axes, 100, 100).y(y) for _, y in curve.points]
     assert above == pytest.approx([0, 50, 100])
     assert zero > 1000  # below the plot, which cuts it off
-    assert marks(svg([curve], x="x", y="y", log="y"))[:5] == ["0.0001", "0.001", "0.01", "0.1", "1"]
+    powers = ["10\u207b\u2074", "10\u207b\xb3", "10\u207b\xb2", "10\u207b\xb9", "1"]
+    assert marks(svg([curve], x="x", y="y", log="y"))[:5] == powers
+    wide = Curve("", [0, 1], [1, 1e15])
+    assert marks(svg([wide], x="x", y="y", log="y"))[:3] == ["1", "10\xb2", "10\u2074"]
+    near = Curve("", [0, 1], [1.0, 1e-2])
+    assert marks(svg([near], x="x", y="y", log="y"))[:3] == ["0.01", "0.02", "0.05"]
     deep = axes_around([Curve("", [1, 10, 100], [1.0, 1e-20, 1e-29])], log="xy")
     assert deep is not None
     assert deep[1].ticks()[-2:] == pytest.approx([1e-3, 1.0])  # with the power 0

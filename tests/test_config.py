@@ -14,7 +14,7 @@ from grucli.config import (
     Sample,
     Settings,
     Values,
-    changed_keys,
+    changes,
     flatten,
     parse_override,
     read_file,
@@ -167,8 +167,8 @@ def test_former_settings_are_ignored_where_they_had_no_effect() -> None:
     assert all(f"--set: unknown key {key}" in message for key in former)
 
 
-def test_changed_keys() -> None:
-    assert list(changed_keys(Settings(), overrides("model.hidden=8"))) == ["model.hidden"]
+def test_changes() -> None:
+    assert changes(Settings(), overrides("model.hidden=8")) == {"model.hidden": 8}
 
 
 @pytest.mark.parametrize("value", ["0x" + "f" * 5000, "[0x" + "f" * 5000 + "]", "x" * 5000])

@@ -32,7 +32,7 @@ def make(
     """A model with weights of some size, whose first symbol never occurred."""
     settings = Data.model_validate(data)
     points = sorted(set(symbols.encode() if settings.level == "byte" else map(ord, symbols)))
-    vocabulary = Vocabulary.of(np.array(points), settings)
+    vocabulary = Vocabulary(np.array(points), settings)
     end = end_of(settings)
     separator = None if end is None else points.index(end)
     model, rng = (

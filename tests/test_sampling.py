@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from grucli import compilation
 from grucli.data.vocabulary import Vocabulary
 from grucli.evaluation import Stopped
-from grucli.nn.backend import NUMPY, Backend, select_float32
+from grucli.nn.backend import NUMPY, Backend, select
 from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.sampling import (
@@ -39,7 +39,7 @@ def model(request: pytest.FixtureRequest) -> Model:
 
 COUNTS = np.array([5, 3, 0, 1, 1, 1])
 NO_PROMPT, PROMPT = np.zeros(0, np.intp), np.array([3, 4, 5])
-PRODUCTS = [NUMPY, *{select_float32("auto")} - {NUMPY}]
+PRODUCTS = [NUMPY, *{select("auto", "float32")} - {NUMPY}]
 AVAILABLE = [*PRODUCTS, *[backend._replace(compiled=True) for backend in PRODUCTS] * COMPILES]
 
 
@@ -139,7 +139,7 @@ def test_compiled_code_draws_the_same_characters(V: int, sampler: Sampler) -> No
 
 
 def samples_of(model: Model, prompt: np.ndarray, **settings: Any) -> Samples:
-    vocabulary = Vocabulary("char", np.arange(97, 103))
+    vocabulary = Vocabulary(np.arange(97, 103))
     return Samples(model, vocabulary, COUNTS, prompt, b"", 1, **settings)
 
 

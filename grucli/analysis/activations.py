@@ -3,7 +3,7 @@
 Karpathy, Johnson and Fei-Fei (2015) found such units for quotes, brackets and line lengths.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,16 +52,13 @@ class Reading:
         return self.score.coloured(self.name)
 
     def correlations(self, top: int = 3) -> list[Correlation]:
-        """The ``top`` units that follow each feature of the text most closely.
-
-        Features that do not occur in the text are left out.
-        """
+        """The ``top`` units that follow each feature that the text has most closely."""
         text, units = "".join(self.score.characters), self.h.astype(np.float64)
         units -= units.mean(axis=0)
         lengths = np.linalg.norm(units, axis=0)  # (H,)
         closest: list[Correlation] = []
         for name, feature in FEATURES.items():
-            values = np.array(list(feature(text)))
+            values = np.array(list(follow(feature, text)), np.float64)
             values -= values.mean()
             length = float(np.linalg.norm(values))
             if length < STEADY:
@@ -75,11 +72,7 @@ class Reading:
 
 @blas_limited_to(1)  # the products are small
 def read(subject: Subject, layer: int | None = None, length: int = 2000) -> Reading:
-    """Read the beginning of a text; the layer to look at is counted from 1, None is the top one.
-
-    Raises:
-        UsageError: there is no such layer, or the length is below 2.
-    """
+    """Read the beginning of a text; the layer to look at is counted from 1, None is the top one."""
     lm = subject.lm
     number = lm.model.L if layer is None else layer
     _check_between("layer", number, 1, lm.model.L)
@@ -96,78 +89,51 @@ def _check_between(what: str, number: int, first: int, last: int) -> None:
         )
 
 
-# ---- features of a text: one value for each character -------------------------------------------
+# ---- features of a text: the value at a character ``here``, from the value at the one ``before``.
+# ``column`` counts the characters of the line before it.
 
 
-def inside_quotes(text: str) -> Iterator[float]:
+def inside_quotes(inside: float, column: int, before: str, here: str) -> float:
     """1 between double quotes, else 0. An empty line ends a quote, since many are never closed."""
-    inside, previous = False, ""
-    for character in text:
-        if character == OPENING or (character == '"' and not inside):
-            inside = True
-        elif character in ('"', CLOSING) or character == previous == "\n":
-            inside = False
-        previous = character
-        yield float(inside)
+    if here == OPENING or (here == '"' and not inside):
+        return 1
+    return 0 if here in ('"', CLOSING) or here == before == "\n" else inside
 
 
-def inside_brackets(text: str) -> Iterator[float]:
+def inside_brackets(depth: float, column: int, before: str, here: str) -> float:
     """Number of open round, square and curly brackets."""
-    depth = 0
-    for character in text:
-        depth = max(0, depth + (character in "([{") - (character in ")]}"))
-        yield float(depth)
+    return max(0, depth + (here in "([{") - (here in ")]}"))
 
 
-def position_in_line(text: str) -> Iterator[float]:
+def position_in_line(position: float, column: int, before: str, here: str) -> float:
     """Number of characters since the line began."""
-    return _counted(character != "\n" for character in text)
+    return 0 if here == "\n" else position + 1
 
 
-def position_in_word(text: str) -> Iterator[float]:
+def position_in_word(position: float, column: int, before: str, here: str) -> float:
     """Number of letters since the word began."""
-    return _counted(map(str.isalpha, text))
+    return position + 1 if here.isalpha() else 0
 
 
-def _counted(belongs: Iterable[bool]) -> Iterator[float]:
-    count = 0
-    for inside in belongs:
-        count = count + 1 if inside else 0
-        yield float(count)
-
-
-def after_a_capital(text: str) -> Iterator[float]:
+def after_a_capital(inside: float, column: int, before: str, here: str) -> float:
     """1 from a capital letter to the end of its word, else 0."""
-    inside = False
-    for character in text:
-        inside = character.isupper() or (inside and character.isalpha())
-        yield float(inside)
+    return here.isupper() or (inside and here.isalpha())
 
 
-def indentation(text: str) -> Iterator[float]:
+def indentation(spaces: float, column: int, before: str, here: str) -> float:
     """Number of spaces and tabs at the start of the line so far."""
-    spaces, counting = 0, True
-    for character in text:
-        if character == "\n":
-            spaces, counting = 0, True
-        elif counting and character in " \t":
-            spaces += 1
-        else:
-            counting = False
-        yield float(spaces)
+    return 0 if here == "\n" else spaces + (spaces == column and here in " \t")
 
 
-def line_in_paragraph(text: str) -> Iterator[float]:
+def line_in_paragraph(lines: float, column: int, before: str, here: str) -> float:
     """Number of lines since the last empty line."""
-    lines, previous = 0, ""
-    for character in text:
-        if character == "\n":
-            lines = 0 if previous == "\n" else lines + 1
-        previous = character
-        yield float(lines)
+    if here == "\n":
+        return 0 if before == "\n" else lines + 1
+    return lines
 
 
-FEATURES: dict[str, Callable[[str], Iterator[float]]] = {
+Feature = Callable[[float, int, str, str], float]
+FEATURES: dict[str, Feature] = {
     feature.__name__.replace("_", " "): feature
     for feature in (
         inside_quotes,
@@ -179,3 +145,12 @@ FEATURES: dict[str, Callable[[str], Iterator[float]]] = {
         line_in_paragraph,
     )
 }
+
+
+def follow(feature: Feature, text: str) -> Iterator[float]:
+    """The value of a feature at each character."""
+    value, column, before = 0.0, 0, ""
+    for here in text:
+        value = feature(value, column, before, here)
+        yield value
+        before, column = here, 0 if here == "\n" else column + 1

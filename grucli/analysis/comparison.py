@@ -73,11 +73,9 @@ class Outcome:
 
     @property
     def kind(self) -> tuple[str, int, int, int, str]:
-        """What runs that differ only in the seed have in common.
-
-        The number of parameters tells apart runs with different vocabularies.
-        """
+        """What runs that differ only in the seed have in common."""
         conditions = json.dumps(self.conditions, sort_keys=True)
+        # vocabularies differ in the number of parameters
         return self.cell, self.layers, self.hidden, self.parameters, conditions
 
 
@@ -150,11 +148,7 @@ class Comparison:
     def train(
         self, runs_dir: Path = Path("runs"), stop: Callable[[], bool] = lambda: False
     ) -> Generator[Event, None, None]:
-        """Train the runs one after the other. If a run is stopped, the others are not trained.
-
-        Raises:
-            RunError: a file cannot be written, or a run has diverged.
-        """
+        """Train the runs one after the other. If a run is stopped, the others are not trained."""
         for request in self.requests:
             session = prepare(replace(request, runs_dir=runs_dir), text=self.text)
             if not (yield from session.events(stop)):
@@ -169,13 +163,9 @@ def plan_comparison(
     *,
     equal_parameters: bool = False,
 ) -> Comparison:
-    """Plan ``seeds`` runs of each cell, and check the settings and the text of all of them.
+    """Plan ``seeds`` runs of each cell, with one learning rate and dropout, and check them all.
 
-    The request is what the runs have in common. All have one learning rate and dropout, and equal
-    numbers of units, or with ``equal_parameters`` about equal numbers of parameters.
-
-    Raises:
-        UsageError: the settings or the text cannot be used.
+    They have equal numbers of units, or with ``equal_parameters`` about as many parameters.
     """
     plan = prepare(request).plan
     V, layers = len(plan.corpus.vocabulary), plan.settings.model.layers
@@ -197,12 +187,7 @@ def plan_comparison(
 
 
 def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
-    """The results of runs. Without ``text``, their own text is read, once if it is the same.
-
-    Raises:
-        CorpusError: no validation text was held out, or the text has changed.
-        CheckpointError: a run is damaged.
-    """
+    """The results of runs. Without ``text``, their own text is read, once if it is the same."""
     outcomes = []
     for run in runs:
         own = run.checkpoint.text_id, run.checkpoint.vocabulary

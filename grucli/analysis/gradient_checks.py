@@ -34,6 +34,7 @@ BASE = config.Model(hidden=5, layers=2, dropout=0.25)  # the model to check
 # The settings that have an effect on the check.
 CHECKED = ["data.documents", *(key for key in config.INFLUENCES if key.startswith("model."))]
 NAMED = 6  # wrong gradients that the verdict names
+FIGURES = ("compared", "error", "allowed", "explained", "passed")  # of a row, for JSON
 VERDICTS = {"right": "", "undecided": "  cannot be decided here", "WRONG": "  WRONG"}
 LETTERS = (
     "V characters in the vocabulary, H units, L layers, T steps, B streams of text; D inputs of "
@@ -76,17 +77,9 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         checks = [
-            {
-                "section": section,
-                "array": row.name,
-                "shape": list(row.shape),
-                "compared": row.compared,
-                "error": row.error,
-                "allowed": row.allowed,
-                "explained": row.explained,
-                "passed": row.passed,
-                "verdict": row.verdict.lower(),
-            }
+            {"section": section, "array": row.name, "shape": list(row.shape)}
+            | {name: getattr(row, name) for name in FIGURES}
+            | {"verdict": row.verdict.lower()}
             for section, row in self.rows
         ]
         answer = {"passed": self.passed, "undecided": len(self.undecided)}
@@ -141,11 +134,11 @@ def _summary(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _row_lines(rows: Sequence[Row]) -> Iterator[str]:
-    yield f"  {'array':<14} {'shape':<14} {'compared':<11} rel. error    allowed"
+    yield f"  {'array':<13} {'shape':<13} {'compared':<11} {'error':>8} {'allowed':>8}"
     for row in rows:
         shape, verdict = " x ".join(map(str, row.shape)), VERDICTS[row.verdict]
         yield (
-            f"  {row.name:<14} {shape:<14} {row.compared:<11} {row.error:10.1e} {row.allowed:10.1e}"
+            f"  {row.name:<13} {shape:<13} {row.compared:<11} {row.error:8.1e} {row.allowed:8.1e}"
             f"{verdict}"
         )
     yield ""
@@ -166,19 +159,12 @@ def check_settings(
 ) -> Report:
     """Check the gradients of a small model with random weights and with these settings.
 
-    Args:
-        values: settings by dotted key.
-        mistake: the name of a mistake to make in the backward pass (``mistakes.txt``).
-        products: also check a step of training with these products.
-
-    Raises:
-        SettingsError: a key or a value is wrong.
-        UsageError: a setting does not change the model that is checked, there is no such mistake,
-            or these products are not available on this machine.
+    ``mistake`` of ``mistakes.txt`` is made in the backward pass. With ``products``, a step of
+    training is checked, too.
     """
     settings = settings_of(values)
     variant = settings.model.variant
-    backends = [] if products is None else precisions(products, variant)
+    backends = precisions(products, variant)
     wrong = None if mistake is None else find_mistake(variant, mistake)
     with nullcontext() if wrong is None else make_mistake(wrong):
         rows = list(_of_settings(settings, compiled=wrong is None))
@@ -194,7 +180,6 @@ def check_settings(
 
 
 def settings_of(values: config.Values) -> config.Settings:
-    """The settings of the model that ``check_settings`` checks."""
     unused = sorted(config.INFLUENCES.keys() & values.keys() - {*CHECKED})
     if unused:
         raise UsageError(
@@ -214,7 +199,7 @@ def _of_settings(settings: config.Settings, *, compiled: bool) -> Sections:
         entries=None if model.hidden <= EVERY_ENTRY_UP_TO else ENTRIES,
         **kind,
     )
-    if compiled and _compiles(model.variant):
+    if compiled and compilation.select("auto", model.variant, dtype="float64"):
         yield from gradcheck.check_compiled(
             *gradcheck.toy(V, H, model.layers, T, B, model.dropout, seed=0, **kind)
         )
@@ -223,10 +208,6 @@ def _of_settings(settings: config.Settings, *, compiled: bool) -> Sections:
 def _kind(settings: config.Settings) -> dict[str, Any]:
     documents = settings.data.document is not None
     return {"cell": settings.model.variant, "documents": documents}
-
-
-def _compiles(cell: str) -> bool:
-    return compilation.select("auto", cell, dtype="float64")
 
 
 # ---- a trained model
@@ -238,22 +219,19 @@ def _compiles(cell: str) -> bool:
 def check_run(
     path: FilePath, text: str | None = None, products: LibraryName | None = None
 ) -> Report:
-    """Check a checkpoint, or the best one of a run, on a text file or on the run's own text.
-
-    Raises:
-        CheckpointError: there is no such run, or its text is not known.
-        CorpusError: the text cannot be read, is too short or has changed.
-        UnknownCharacterError: the text has characters that the model never saw.
-        UsageError: these products are not available on this machine.
-    """
+    """Check a checkpoint, or the best one of a run, on a text file or on the run's own text."""
     run = Run.open(path)
     checkpoint, ids = run.checkpoint, run.ids(text)
-    backends = [] if products is None else precisions(products, checkpoint.model.cell)
+    backends = precisions(products, checkpoint.model.cell)
     train = run.splits.train if text is None else None
     report = Report(list(_of_checkpoint(checkpoint, ids, backends, train)))
     if not report.undecided:
         return report
-    initial = _of_checkpoint(_untrained(checkpoint), ids, backends)
+    settings = checkpoint.settings
+    model = model_for(settings, checkpoint.vocabulary)
+    model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    first = replace(checkpoint, model=model, state=np.zeros_like(checkpoint.state))
+    initial = _of_checkpoint(first, ids, backends)
     return Report([*report.rows, *((f"initial weights, {title}", row) for title, row in initial)])
 
 
@@ -263,19 +241,11 @@ def _of_checkpoint(
     model = checkpoint.model.astype(np.float64)
     window = window_of(ids, checkpoint.state)
     yield from gradcheck.check_trained(model, window, ENTRIES)
-    if _compiles(model.cell):
+    if compilation.select("auto", model.cell, dtype="float64"):
         yield from gradcheck.check_compiled(model, window)
     if backends:
         text, resumes = (ids, False) if own is None else (own, True)
         yield from check_training(next_step(checkpoint, text, resumes=resumes), backends)
-
-
-def _untrained(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint with the initial weights of its model."""
-    model = model_for(checkpoint.settings, checkpoint.vocabulary)
-    model.initialize(random_stream(checkpoint.settings.train.seed, WEIGHTS))
-    state = np.zeros_like(checkpoint.state)
-    return replace(checkpoint, model=model, state=state)
 
 
 def window_of(ids: Ids, state: Array) -> Window:
@@ -299,17 +269,11 @@ class Step:
     dropout: Dropout  # may have the rate 0
     workers: int  # processes that share the batch
 
-    def masked_window(self) -> Window:
-        T, B = self.window.targets.shape
-        room = np.empty((self.model.L, T, B, self.model.H), np.float32)
-        masks = self.dropout.of_outputs(room, T, range(B))
-        return replace(
-            self.window, masks=masks, recurrent=self.dropout.of_weights(self.model.params)
-        )
 
-
-def precisions(library: LibraryName, cell: str) -> list[Backend]:
+def precisions(library: LibraryName | None, cell: str) -> list[Backend]:
     """The products of a library in each precision that this processor has, also compiled."""
+    if library is None:
+        return []
     try:
         available = [select(library, "float32")]
     except Unavailable as reason:
@@ -321,7 +285,6 @@ def precisions(library: LibraryName, cell: str) -> list[Backend]:
 
 
 def _toy_step(settings: config.Settings) -> Step:
-    """A step of training with random weights."""
     size = settings.model
     model, window = gradcheck.toy(V, H, size.layers, T, B, 0.0, seed=0, **_kind(settings))
     window = replace(window, state=window.state.astype(np.float32))
@@ -330,10 +293,7 @@ def _toy_step(settings: config.Settings) -> Step:
 
 
 def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
-    """The step of a checkpoint's run on the next window of a text.
-
-    ``resumes``: whether this is the training text, in which the run goes on where it was.
-    """
+    """The next step on a text; ``resumes``: on the training text, where the run has stopped."""
     train = checkpoint.settings.train
     windows, done = fit_windows(ids, train.batch, train.window), checkpoint.progress.step
     number = done % windows.per_epoch if resumes else 0
@@ -341,13 +301,17 @@ def next_step(checkpoint: Checkpoint, ids: Ids, *, resumes: bool) -> Step:
     model = checkpoint.model
     state = checkpoint.state if number else model.zero_state(windows.B)
     window = Window(x, targets, state, masks=None)
-    dropout = dropout_of(checkpoint.settings, done) or Dropout(0.0, ())
+    dropout = dropout_of(checkpoint.settings, done)
     return Step(model, window, dropout, choose_workers(train.workers, windows.B))
 
 
 def check_training(step: Step, backends: Sequence[Backend]) -> Sections:
     """Check the step in float64, then as training computes it with some products."""
-    model, window = step.model.astype(np.float64), step.masked_window()
+    (T, B), dropout = step.window.targets.shape, step.dropout
+    room = np.empty((step.model.L, T, B, step.model.H), np.float32)
+    masks, recurrent = dropout.of_outputs(room, T, range(B)), dropout.of_weights(step.model.params)
+    window = replace(step.window, masks=masks, recurrent=recurrent)
+    model = step.model.astype(np.float64)
     reference = gradcheck.both_passes(model, window)
     row = gradcheck.check_reference(model, window, reference, np.random.default_rng(0))
     yield f"a step of training in float64: {sizes(model, window)}", row

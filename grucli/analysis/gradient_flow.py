@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from grucli.analysis.gradient_routes import History, look_back_in_text
-from grucli.analysis.subject import Subject, check_same_vocabulary
+from grucli.analysis.subject import UNTRAINED, Subject, check_same_vocabulary
 from grucli.charts import CELLS, Curve, colours_of, svg
 from grucli.nn.params import Array
 from grucli.threads import blas_limited_to
@@ -19,12 +19,10 @@ PERCENTILES = (10, 50, 90)  # over the positions of the text
 
 @dataclass(frozen=True)
 class GradientFlow:
-    """Norm of the gradient k steps back, relative to that at step t, over positions of a text.
+    """Norm of the gradient k steps back, relative to that at step t, over positions of a text."""
 
-    Only positions whose document has k characters or more before them count at distance k. So a
-    list of short lines has fewer distances than were asked for.
-    """
-
+    # at distance k count only positions in documents with k characters or more before them, so that
+    # a list of short lines has fewer distances than were asked for
     name: str  # of the model
     subject: Subject
     low: Array  # the 10th percentile for k = 0, 1, ..., K, (K+1,)
@@ -52,12 +50,7 @@ class GradientFlow:
 def measure(
     subjects: Sequence[Subject], distance: int = 128, positions: int = 64
 ) -> list[GradientFlow]:
-    """Measure how the gradient of each model shrinks over ``distance`` steps back through time.
-
-    Raises:
-        UsageError: the models have different vocabularies.
-        CorpusError: a text is too short.
-    """
+    """Measure how the gradient of each model shrinks over ``distance`` steps back through time."""
     check_same_vocabulary(subjects)
     flows: dict[str, GradientFlow] = {}
     for subject in subjects:
@@ -76,12 +69,10 @@ def measure(
 
 
 def chart(flows: Sequence[GradientFlow]) -> str:
-    """The medians by distance as SVG, on a logarithmic axis, with their percentiles as bands.
-
-    Untrained models have dashed lines. Models of one kind have names and colours of their own.
-    """
+    """The medians by distance as SVG, with percentiles as bands; dashed if a model is untrained."""
     alike = len({flow.subject.words for flow in flows}) < len(flows)
-    things = [flow.name if alike else flow.subject.lm.model.cell for flow in flows]
+    names = [flow.name.replace(UNTRAINED, "") for flow in flows]
+    things = names if alike else [flow.subject.lm.model.cell for flow in flows]
     curves, colours = [], colours_of(things, CELLS)
     for flow, thing in zip(flows, things, strict=True):
         low, median, high = (row.tolist() for row in (flow.low, flow.median, flow.high))

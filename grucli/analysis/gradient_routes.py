@@ -29,9 +29,8 @@ Composition = tuple[Route, ...]  # a sequence of routes; the first one starts at
 def count(cell: Cell, k: int) -> int:
     """The number of compositions of ``k`` routes. They start at h, because the loss depends on h.
 
-    From the state where a composition ends, exactly one path leads to the weights of a gate (the
-    update gate of a GRU, the forget gate of an LSTM). So this is also the number of routes from
-    L_t to those weights k steps back.
+    So many routes also lead from L_t to the weights of a gate k steps back (the update gate of a
+    GRU, the forget gate of an LSTM): there is one path to them from where a composition ends.
     """
     ends = Counter({"h": 1})
     for _ in range(k):
@@ -58,10 +57,7 @@ class History:
     by_backward: Array  # of L_t w.r.t. the earliest state, by the cell's backward pass, (B, S H)
 
     def within(self) -> npt.NDArray[np.bool_]:
-        """Whether the document of each position goes back k steps or more, (S+1, B).
-
-        A document that begins at step t does not go back: the state before it is zero.
-        """
+        """Whether the document of each position goes back k steps or more, (S+1, B)."""
         here = np.ones((1, len(self.by_backward), 1))
         return np.cumprod(np.concatenate([here, self.reset_mask]), axis=0)[..., 0] > 0
 
@@ -80,16 +76,12 @@ class History:
 
     def _carry(self, route: Route, number: int, gradient: Array) -> Array:
         """What one route carries; it is zero except where the route ends."""
-        start, end = (self._part(name) for name in (route.start, route.end))
-        carried = np.zeros_like(gradient)
-        carried[:, end] = route.carry(self.w, self.steps[number], gradient[:, start])
+        states, carried = self.cell.STATE, np.zeros_like(gradient)
+        starts, ends = (np.split(array, len(states), axis=-1) for array in (gradient, carried))
+        start, end = starts[states.index(route.start)], ends[states.index(route.end)]
+        end[:] = route.carry(self.w, self.steps[number], start)
         carried *= self.reset_mask[number]
         return carried
-
-    def _part(self, name: str) -> slice:
-        """The columns of a part of the state."""
-        number, H = self.cell.STATE.index(name), self.gradient.shape[1] // len(self.cell.STATE)
-        return slice(number * H, (number + 1) * H)
 
     def follow(self, k: int) -> Iterator[tuple[Composition, Array]]:
         """Each composition of ``k`` routes with the gradient that it carries to step t-k."""
@@ -104,10 +96,7 @@ class History:
 
 
 def look_back(model: Model, ids: Ids, distance: int) -> History:
-    """Read windows (T+1, B) of a text, in float64, and keep the last ``distance`` steps of each.
-
-    The last id of each window is the character to predict.
-    """
+    """Read windows as those of ``windows_before``, and keep the last ``distance`` steps of each."""
     cell, (x, targets) = CELLS[model.cell], (ids[:-1], ids[-1])
     T, B = x.shape
     workspace = model.workspace(T, B)
@@ -135,10 +124,7 @@ def look_back(model: Model, ids: Ids, distance: int) -> History:
 
 
 def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.intp]:
-    """Evenly spread windows of a text, (T+1, positions), with T = distance plus a warm-up.
-
-    The last character of each is to be predicted.
-    """
+    """Evenly spread windows of a text, (T+1, positions); their last characters are predicted."""
     if len(ids) < distance + 1:
         raise CorpusError(
             f"the text has {len(ids):,} characters; to look {distance:,} steps back takes "
@@ -153,5 +139,4 @@ def windows_before(ids: Ids, distance: int, positions: int) -> npt.NDArray[np.in
 
 def look_back_in_text(model: Model, ids: Ids, distance: int, positions: int) -> History:
     """Look back from positions that are spread evenly over a text, in float64."""
-    windows = windows_before(ids, distance, positions)
-    return look_back(model.astype(np.float64), windows, distance)
+    return look_back(model.astype(np.float64), windows_before(ids, distance, positions), distance)

@@ -38,7 +38,6 @@ class Mistake(NamedTuple):
 
     @property
     def slug(self) -> str:
-        """The name for a command line."""
         return re.sub(r"[^a-z0-9]+", "-", self.name.lower()).strip("-")
 
 
@@ -46,9 +45,7 @@ def mistakes(cell: str) -> list[Mistake]:
     """The mistakes that can be made with a cell: its own, and those of the whole model."""
     own = inspect.getmodule(type(CELLS[cell]))
     assert own is not None
-    biases = _biases(CELLS[cell])
-    others = [mistake for module in SHARED for mistake in _listed(module)]
-    return [*_listed(own), *biases, *others]
+    return [*_listed(own), *_biases(CELLS[cell]), *chain(*map(_listed, SHARED))]
 
 
 def _listed(module: ModuleType) -> Iterator[Mistake]:
@@ -92,7 +89,6 @@ def make_mistake(mistake: Mistake) -> Iterator[None]:
 
 
 def _function_with(mistake: Mistake) -> FunctionType:
-    """The function or method whose source has the place of a mistake."""
     module, place = mistake.module, mistake.right
     found = inspect.getsource(module).count(place)
     assert found == 1, f"{place!r} occurs {found} times in the source"

@@ -6,12 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.analysis.gradient_routes import (
-    History,
-    count,
-    doubling_distances,
-    look_back_in_text,
-)
+from grucli.analysis.gradient_routes import History, count, doubling_distances, look_back_in_text
 from grucli.analysis.subject import Subject
 from grucli.charts import ROUTES, Curve, colours_of, svg
 from grucli.errors import UsageError
@@ -88,7 +83,6 @@ class RouteShares:
 
 
 def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
-    """The number of routes of each cell, by steps back."""
     return {cell: {k: count(CELLS[cell], k) for k in steps_back} for cell in basic()}
 
 
@@ -96,15 +90,7 @@ def counts(steps_back: Iterable[int] = COUNTED) -> dict[str, dict[int, int]]:
 def measure(
     subject: Subject, steps_back: int = 2, distance: int = 64, positions: int = 64
 ) -> RouteShares:
-    """Measure how much of the gradient each route of a model carries, as means over positions.
-
-    All compositions are enumerated over ``steps_back`` steps; ``distance`` is that of the single
-    routes.
-
-    Raises:
-        UsageError: there are too many compositions.
-        CorpusError: the text is too short.
-    """
+    """Measure what compositions over ``steps_back`` steps and routes up to a distance carry."""
     check_enumerable(CELLS[subject.lm.model.cell], steps_back)
     near = look_back_in_text(subject.lm.model, subject.ids, steps_back, positions)
     far = look_back_in_text(subject.lm.model, subject.ids, distance, positions)
@@ -146,15 +132,15 @@ def enumerate_routes(history: History, k: int) -> Enumeration:
 def shares_by_distance(history: History) -> dict[int, dict[str, float]]:
     """For each k, the share of each route in the step that ends k steps back, by name.
 
-    Every position of the text has the same weight: its gradient is scaled to norm 1 before each
-    step. Otherwise a few positions with large gradients would dominate, and far back all gradients
-    would vanish. Distances that no gradient reaches, because documents begin in between, are left
-    out.
+    The gradient of each position is scaled to norm 1 before each step. Otherwise a few large ones
+    would dominate, and far back all would vanish. The last k is the last that a gradient reaches,
+    since documents begin.
     """
     shares: dict[int, dict[str, float]] = {}
     after = history.gradient
     for number in range(len(history.steps)):
-        parts = list(history.parts(number, _normalized(after)))
+        lengths = np.linalg.norm(after, axis=-1, keepdims=True)  # (positions, 1)
+        parts = list(history.parts(number, after / np.where(lengths > 0, lengths, 1.0)))
         after = np.sum([part for _, part in parts], axis=0)
         if not after.any():
             break
@@ -163,13 +149,6 @@ def shares_by_distance(history: History) -> dict[int, dict[str, float]]:
             named[route.name] += _share(part, after)
         shares[number + 1] = named
     return shares
-
-
-def _normalized(gradient: Array) -> Array:
-    """The gradient at each position, scaled to norm 1."""
-    lengths = np.linalg.norm(gradient, axis=-1, keepdims=True)  # (positions, 1)
-    normalized: Array = gradient / np.where(lengths > 0, lengths, 1.0)
-    return normalized
 
 
 def _share(part: Array, whole: Array) -> float:

@@ -16,13 +16,7 @@ THIN, THICK = 1.2, 10  # width of a line without a share, and what the whole gra
 
 
 def draw_tree(result: RouteShares) -> str:
-    """All compositions from step t to step t-k as SVG: ways from the left to the right.
-
-    Each line is a route in its colour. Its width shows the share of all compositions through it.
-
-    Raises:
-        UsageError: there are too many compositions for a figure.
-    """
+    """All compositions as SVG; the width of a line is the share of all that go through it."""
     k, number = result.enumeration.k, len(result.enumeration.contributions)
     if number > MOST_DRAWN:
         raise UsageError(

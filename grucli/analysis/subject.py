@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
@@ -12,12 +13,13 @@ from grucli.data.corpus import read
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import UsageError
 from grucli.language_model import LanguageModel
-from grucli.nn.cells import basic
+from grucli.nn.cells import basic, in_words
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.run.run import Run
 
 UNITS = 64  # of an untrained model
+UNTRAINED = ", untrained"  # the end of the name of a model that is
 REFERENCE = "python-reference"  # the built-in corpus that untrained models read
 
 
@@ -33,18 +35,12 @@ class Subject:
     @property
     def words(self) -> str:
         """What a figure calls the model."""
-        return f"{self.lm.model.cell.upper()}, {'' if self.trained else 'un'}trained"
+        return f"{in_words(self.lm.model.cell)}, {'' if self.trained else 'un'}trained"
 
 
 @checked
 def of_run(path: FilePath, text: str | None = None) -> Subject:
-    """Load a checkpoint, or the best one of a run, and a text file or the run's validation text.
-
-    Raises:
-        CheckpointError: there is no such run, or its text is not known.
-        CorpusError: the text cannot be read, is too short or has changed.
-        UnknownCharacterError: the text has characters that the model never saw.
-    """
+    """Load a checkpoint, or the best one of a run, and a text file or the run's validation text."""
     run = Run.open(path)
     if text is not None:
         return Subject(path.name, run.lm, run.ids(text), trained=True)
@@ -54,30 +50,32 @@ def of_run(path: FilePath, text: str | None = None) -> Subject:
 
 @checked
 def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS) -> list[Subject]:
-    """Make models with initial weights, one of each cell, with one layer of the same width.
-
-    They read a text file, or the Python reference.
-
-    Raises:
-        UsageError: there is no such cell.
-        CorpusError: the text cannot be read.
-    """
+    """Make a model of each cell with initial weights, to read a text file or Python's reference."""
     check_cells(cells)
-    if text is None:
-        reference = "".join(builtin.chunks(REFERENCE))
-        vocabulary = Vocabulary("char", np.unique(np.array(list(map(ord, reference)))))
-        ids: Ids = vocabulary.encode(reference)
-    else:
+    if text is not None:
         corpus = read([text], Data())
         ids, vocabulary = corpus.ids, corpus.vocabulary
+    else:
+        points = list(map(ord, chain.from_iterable(builtin.chunks(REFERENCE))))
+        symbols, ids = np.unique(points, return_inverse=True)
+        vocabulary = Vocabulary(symbols)
     counts = np.bincount(ids, minlength=len(vocabulary))
     subjects = []
     for cell in cells:
         model = Model(len(vocabulary), hidden, 1, cell=cell)
         model.initialize(np.random.default_rng(0))
-        name = f"{cell.upper()}, {hidden} units, untrained"
+        name = f"{in_words(cell)}, {hidden} units{UNTRAINED}"
         subjects.append(Subject(name, LanguageModel(model, vocabulary, counts), ids))
     return subjects
+
+
+def before_training(subject: Subject) -> Subject:
+    """The same network on the same text, with initial weights."""
+    old = subject.lm.model
+    model = Model(old.V, old.H, old.L, cell=old.cell, separator=old.separator)
+    model.initialize(np.random.default_rng(0))
+    lm = replace(subject.lm, model=model)
+    return Subject(f"{subject.name}{UNTRAINED}", lm, subject.ids)
 
 
 def check_same_vocabulary(subjects: Sequence[Subject]) -> None:
@@ -95,13 +93,12 @@ def check_same_vocabulary(subjects: Sequence[Subject]) -> None:
 
 def cell_names(words: str) -> list[str]:
     """The cell names of a list separated by commas, without duplicates."""
-    names = [name.strip() for name in words.split(",")]
+    names = list(dict.fromkeys(name.strip() for name in words.split(",")))
     check_cells(names)
-    return list(dict.fromkeys(names))
+    return names
 
 
 def check_cells(names: Sequence[str]) -> None:
-    """Refuse names that no cell has."""
     for name in names:
         if name not in basic():
             raise UsageError(f"there is no cell {name!r}; there are {', '.join(basic())}")

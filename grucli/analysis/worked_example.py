@@ -15,6 +15,7 @@ import yaml
 
 from grucli.arguments import checked
 from grucli.errors import ArgumentError
+from grucli.nn.cells import in_words
 from grucli.nn.gradcheck import Window, gradients_of, loss_of, named, states
 from grucli.nn.model import Model
 from grucli.nn.params import Array
@@ -46,11 +47,25 @@ class Quantity(NamedTuple):
 class WorkedExample:
     """The quantities of both passes by section, and a comparison with the program."""
 
-    def __init__(self, cell: str) -> None:
-        self.cell = cell
+    def __init__(self, cell: str, values: Mapping[str, Any]) -> None:
+        h_0 = values["h_0"]
+        units = min(len(h_0), MOST_UNITS) if isinstance(h_0, list) and h_0 else 1
+        self.model = Model(len(SYMBOLS), units, 1, np.float64, cell)
+        ids = np.array([SYMBOLS.index(symbol) for symbol in TEXT])[:, None]  # (T+1, B)
+        state = np.zeros((1, 1, self.model.state_size))
+        self.window = Window(ids[:-1], ids[1:], state, None)
+        arrays = named(cell, [*self.model.params.items(), *states(state)])
+        self.given = {name.partition(".")[2]: array for name, array in arrays}  # of the program
+        if unknown := ", ".join(values.keys() - self.given.keys()):
+            raise ArgumentError("numbers", f"names {unknown}; there are {', '.join(self.given)}")
         self.sections: list[tuple[str, list[Quantity]]] = []  # each with its title
         self.values: dict[str, Array] = {}  # by symbol
         self.difference = np.nan  # the largest between these gradients and the program's
+        self.begin("given")
+        for name, array in self.given.items():
+            shape = array.shape[-1:] if "_0" in name else array.shape
+            self.add(name, "", _numbers(name, values[name], shape))
+            array[...] = self.values[name]
 
     def begin(self, title: str) -> None:
         self.sections.append((title, []))
@@ -72,6 +87,24 @@ class WorkedExample:
             shown = formula.replace("[x]", f"[{read}]").replace("[y]", f"[{predicted}]")
             self.add(symbol, shown, value if "W_" in symbol else value[0])
 
+    def compare(self) -> None:
+        """Compare the gradients with the program's, and one entry with a quotient of losses."""
+        self.begin("check of one entry")
+        name = next(name for name in self.given if name.startswith("W_h"))
+        W_h, losses = self.given[name], []
+        for sign, distance in (("+", NUDGE), ("-", -NUDGE)):
+            W_h[0, 0] += distance
+            losses.append(loss_of(self.model, self.window))
+            self.add(f"L({sign})", f"L at {name}[1,1] {sign} {NUDGE}", losses[-1])
+            W_h[0, 0] -= distance
+        self.add("quotient", f"(L(+) - L(-)) / {2 * NUDGE}", (losses[0] - losses[1]) / (2 * NUDGE))
+        self.add(f"d{name}[1,1]", "from above", self.values[f"d{name}"][0, 0])
+        differences = [
+            np.abs(array - self.values[f"d{full_name.partition('.')[2]}"]).max()
+            for full_name, array in gradients_of(self.model, self.window).items()
+        ]
+        self.difference = float(np.max(differences))  # ``max`` would ignore nan
+
     def _evaluate(self, formula: str, **places: int) -> Array:
         """The value of a formula, in which vectors are matrices of one row."""
         python = formula.replace("^T", ".T").replace("^2", "**2").replace("~", "_arg")
@@ -84,17 +117,11 @@ class WorkedExample:
     @property
     def task(self) -> str:
         """What the example is, and how its formulas are to be read."""
-        size = f"{len(self.values['h_0'])}-unit {self.cell.upper()}"
+        size = f"{self.model.H}-unit {in_words(self.model.cell)}"
         return (
             f"This {size} reads 'ab' and predicts 'bc'. * multiplies elementwise, ^T transposes, "
             "and dx is the gradient of the loss L = L_1 + L_2 with respect to x."
         )
-
-    @property
-    def gradients(self) -> dict[str, Array]:
-        """The gradients of what is given, by symbol."""
-        _, given = self.sections[0]
-        return {one.symbol: self.values[f"d{one.symbol}"] for one in given}
 
     @property
     def agrees(self) -> bool:
@@ -121,46 +148,18 @@ def _at(t: int, formula: str) -> str:
 def worked_example(
     cell: Literal["gru", "lstm", "rnn"] = "gru", numbers: Mapping[str, Any] | None = None
 ) -> WorkedExample:
-    """Compute the example of a cell.
-
-    ``numbers`` has values by their names in the equations, instead of those of
-    ``worked_example.yaml``. The length of h_0 is the number of units.
-
-    Raises:
-        ArgumentError: a number has no place in the example, or a value has another shape.
-    """
+    """Compute the example of a cell, with numbers by name, and as many units as h_0 has."""
     source = yaml.safe_load(files("grucli.analysis").joinpath("worked_example.yaml").read_text())
-    example, equations = WorkedExample(cell), source[cell]
-    model, window, given = _given(example, equations["numbers"] | dict(numbers or {}))
+    equations = source[cell]
+    example = WorkedExample(cell, equations["numbers"] | dict(numbers or {}))
     for t in (1, 2):
         title = f"forward, step {t}: reads {TEXT[t - 1]!r}, predicts {TEXT[t]!r}"
         example.compute(title, equations["forward"], t)
     for t in (2, 1):
         example.compute(f"backward, step {t}", equations["backward"], t)
     example.compute("gradients of the weights", equations["weights"], 1, 2)
-    _compare(example, model, window, given)
+    example.compare()
     return example
-
-
-def _given(
-    example: WorkedExample, values: Mapping[str, Any]
-) -> tuple[Model, Window, dict[str, Array]]:
-    """Enter what is given; return the model, its window, and its arrays of what is given."""
-    h_0 = values["h_0"]
-    units = min(len(h_0), MOST_UNITS) if isinstance(h_0, list) and h_0 else 1
-    model = Model(len(SYMBOLS), units, 1, np.float64, example.cell)
-    ids = np.array([SYMBOLS.index(symbol) for symbol in TEXT])[:, None]  # (T+1, B)
-    window = Window(ids[:-1], ids[1:], np.zeros((1, 1, model.state_size)), None)
-    arrays = dict(named(model.cell, [*model.params.items(), *states(window.state)]))
-    given = {name.partition(".")[2]: array for name, array in arrays.items()}
-    if unknown := ", ".join(values.keys() - given.keys()):
-        raise ArgumentError("numbers", f"names {unknown}; there are {', '.join(given)}")
-    example.begin("given")
-    for name, array in given.items():
-        value = _numbers(name, values[name], array.shape[-1:] if "_0" in name else array.shape)
-        example.add(name, "", value)
-        array[...] = value
-    return model, window, given
 
 
 def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> Array:
@@ -171,24 +170,3 @@ def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> Array:
     wanted = " rows of ".join(map(str, shape))
     limits = f"numbers from {-LARGEST:g} to {LARGEST:g}"
     raise ArgumentError("numbers", f"{name} must be {wanted} {limits}, not {value!r}")
-
-
-def _compare(
-    example: WorkedExample, model: Model, window: Window, given: Mapping[str, Array]
-) -> None:
-    """Compare the gradients with those of the program, and one entry with a quotient of losses."""
-    example.begin("check of one entry")
-    name = next(name for name in given if name.startswith("W_h"))
-    W_h, losses = given[name], []
-    for sign, distance in (("+", NUDGE), ("-", -NUDGE)):
-        W_h[0, 0] += distance
-        losses.append(loss_of(model, window))
-        example.add(f"L({sign})", f"L at {name}[1,1] {sign} {NUDGE}", losses[-1])
-        W_h[0, 0] -= distance
-    example.add("quotient", f"(L(+) - L(-)) / {2 * NUDGE}", (losses[0] - losses[1]) / (2 * NUDGE))
-    example.add(f"d{name}[1,1]", "from above", example.values[f"d{name}"][0, 0])
-    differences = [
-        np.abs(array - example.gradients[full_name.partition(".")[2]]).max()
-        for full_name, array in gradients_of(model, window).items()
-    ]
-    example.difference = float(np.max(differences))  # ``max`` would ignore nan

@@ -110,10 +110,7 @@ def top(context: typer.Context, version: bool = False, debug: bool = False) -> N
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End the command with code 130 after Ctrl-C, 143 after SIGTERM, unless signals are ignored.
-
-    The signals raise SystemExit, so that incomplete files are removed.
-    """
+    """End with code 130 after Ctrl-C, 143 after SIGTERM, by a SystemExit, which cleans up."""
     exit_codes = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -166,10 +163,11 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _tell(error: Any) -> int:
-    """Show an error message; return the exit code."""
     if isinstance(error, typer.TyperException):
+        message, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+        usage = f"`{context.command_path if context else 'grucli'} --help` shows what it takes"
         if should_print():
-            render.error(_misuse(error))
+            render.error(f"{message[:1].lower()}{message[1:]}; {usage}")
         return int(error.exit_code)
     if isinstance(error, GrucliError):
         render.error(str(error.of_option() if isinstance(error, ArgumentError) else error))
@@ -183,11 +181,3 @@ def _tell(error: Any) -> int:
         "train.window; for sampling, lower --count; for gradflow and routes, lower --positions"
     )
     return 1
-
-
-def _misuse(error: Any) -> str:
-    """Typer's message about wrong usage, in our form."""
-    message = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    command = "grucli" if context is None else context.command_path
-    return f"{message[:1].lower()}{message[1:]}; `{command} --help` shows what it takes"

@@ -19,6 +19,7 @@ from grucli.config import Settings, flatten, read_file
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
+from grucli.nn.cells import in_words
 from grucli.run.run import Run
 from grucli.text_out import quote
 from grucli.training.events import Event, Finished, Started
@@ -51,8 +52,7 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    of_training = [config, sets, seeds, steps, epochs, minutes]
-    if existing and any(value is not None for value in of_training):
+    if existing and any(one is not None for one in (config, sets, seeds, steps, epochs, minutes)):
         raise UsageError("--runs trains nothing; leave out the budget, the settings and --seeds")
     if not compared:
         raise UsageError(
@@ -61,9 +61,10 @@ def compare(
             else "name a text to train on, or --runs RUN RUN ... to compare runs"
         )
     if existing:
-        _report(_existing([Path(run) for run in compared]), as_json)
+        _report(_existing(compared), as_json)
         return
-    names = cell_names("gru,lstm,rnn" if cells is None else cells)
+    all_cells = ",".join(filter(None, ["gru,lstm,rnn", own_cell]))
+    names = cell_names(all_cells if cells is None else cells)
     _refuse_what_is_compared(compared, config, sets or [])
     budget = TrainOptions(config=config, steps=steps, epochs=epochs, minutes=minutes)
     asked = request(compared, sets, budget)
@@ -88,8 +89,8 @@ def _refuse_what_is_compared(
         )
 
 
-def _existing(paths: Sequence[Path]) -> list[comparison.Outcome]:
-    runs = list({path.resolve(): Run(path) for path in paths}.values())
+def _existing(compared: Sequence[str]) -> list[comparison.Outcome]:
+    runs = list({run.path.resolve(): run for run in map(Run, compared)}.values())
     comparison.check_comparable(runs)
     return comparison.judge_all(runs)
 
@@ -132,7 +133,7 @@ class ComparisonDisplay:
                 model, seed = event.run.settings.model, event.run.settings.train.seed
                 duration = render.duration(time.perf_counter() - self.began)
                 render.say(
-                    f"{len(self.complete) + 1} of {self.total}: {model.cell.upper()} "
+                    f"{len(self.complete) + 1} of {self.total}: {in_words(model.variant)} "
                     f"{model.layers} x {model.hidden}, seed {seed}, {duration}: {event.run.path}"
                 )
                 self.complete += [Run(event.run.path)] * event.complete
@@ -161,7 +162,7 @@ def _lines(outcomes: Sequence[comparison.Outcome], checked: Sequence[Claim]) -> 
 
 def _cells(group: comparison.Group) -> tuple[str, ...]:
     first, steps = group.first, [one.steps for one in group.outcomes]
-    name = [f"{first.cell.upper()} {first.layers} x {first.hidden}"]
+    name = [f"{in_words(first.cell)} {first.layers} x {first.hidden}"]
     name += [
         f"{key.partition('.')[2] or key} {value}"
         for key, value in group.differences.items()

@@ -4,10 +4,13 @@ import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from grucli.analysis.gradient_flow import GradientFlow, chart, measure
+from grucli.analysis.gradient_flow import LIMITS, GradientFlow, chart, measure
 from grucli.analysis.gradient_routes import doubling_distances
+from grucli.analysis.subject import before_training
+from grucli.charts import power_of_ten
 from grucli.cli import render
-from grucli.cli.subjects import choose_subjects
+from grucli.cli.routes import choose_subjects
+from grucli.errors import UsageError
 
 DECADES = 6  # powers of ten in a full bar, which is logarithmic; an even number
 
@@ -20,6 +23,7 @@ def gradflow(
     text: str | None = None,
     positions: int = 64,
     hidden: int | None = None,
+    untrained: bool = False,
     plot: Path | None = None,
     force: bool = False,
     as_json: bool = False,
@@ -30,32 +34,36 @@ def gradflow(
     relative to the norm at t. (The state of an LSTM is h and c together.) It shows the median over
     positions of the text, and the 10th and the 90th percentile. In a list, a position counts as far
     back as its line goes. Without runs, the command compares
-    untrained models of the cells in --cells (rnn,lstm,gru).
+    untrained models of the cells in --cells (rnn,lstm,gru, and that of --cell-file).
     """
+    if untrained and not models:
+        raise UsageError("--untrained is for runs; without one, all networks are untrained")
     render.check_plot("--plot", plot, force=force)
-    subjects = choose_subjects(models or [], "--cells", cells, "rnn,lstm,gru", text, hidden)
+    others = ",".join(filter(None, ["rnn,lstm,gru", own_cell]))
+    subjects = choose_subjects(models or [], "--cells", cells, others, text, hidden)
+    subjects += [before_training(one) for one in subjects if untrained]
     flows = measure(subjects, distance, positions)
     render.write_plot(plot, chart(flows) if plot else "")
     render.answer([flow.to_dict() for flow in flows], _lines(flows, distance), as_json=as_json)
 
 
 def _lines(flows: Iterable[GradientFlow], distance: int) -> Iterator[str]:
+    yield (
+        "k: steps back; median, 10 %, 90 %: norm of the gradient k steps back divided by its "
+        "norm at k = 0, over positions of the text; bars: the median on a logarithmic scale"
+    )
+    reaches = [["the median falls below", *(f"{limit:.1%}" for limit in LIMITS)]]
     for flow in flows:
+        yield ""
         yield flow.name
-        yield (
-            "k: steps back; median, 10 %, 90 %: norm of the gradient k steps back divided by its "
-            "norm at k = 0, over positions of the text; bars: the median on a logarithmic scale"
-        )
         yield from _rows(flow)
         last = len(flow.median) - 1
-        for limit, reach in flow.falls_below().items():
-            if reach is None:
-                yield f"  the median stays above {limit:.1%} for all {last} steps"
-            else:
-                yield f"  the median falls below {limit:.1%} {reach} steps back"
         if last < distance:
             yield f"  few lines of the text go back farther than {last} steps, where the table ends"
-        yield ""
+        found = flow.falls_below().values()
+        reaches.append([flow.name, *(f"k = {k}" if k else f"k > {last}" for k in found)])
+    yield ""
+    yield from render.table(reaches)
 
 
 def _rows(flow: GradientFlow) -> Iterator[str]:
@@ -71,5 +79,5 @@ def _rows(flow: GradientFlow) -> Iterator[str]:
 
 def _scale(each: int) -> str:
     """The marks of the decades above the bars, every second one with its value."""
-    marks = [f"{10.0**-decade:.0e}" for decade in range(DECADES, 0, -2)]
+    marks = [power_of_ten(10.0**-decade) for decade in range(DECADES, 0, -2)]
     return "".join(f"|{mark}".ljust(2 * each) for mark in marks) + "|1" if each > 2 else ""

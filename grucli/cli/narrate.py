@@ -12,6 +12,7 @@ from grucli.cli.plot import chart
 from grucli.config import Model
 from grucli.data.text_files import STANDARD_INPUT, expand, size_on_disk
 from grucli.evaluation import baselines
+from grucli.nn.cells import in_words
 from grucli.run.conclusion import Conclusion, sentences
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
@@ -132,8 +133,7 @@ def _evaluation_line(event: events.Evaluated, level: str) -> str:
 
 def say_reading(sources: Sequence[str]) -> None:
     """Say that a long text is being read, since this can take a while."""
-    size = size_on_disk(expand(sources)) or 0
-    if size > LONG:
+    if (size := size_on_disk(expand(sources)) or 0) > LONG:
         render.fact("reading", f"about {decimal(size)} of text; this takes longest the first time")
 
 
@@ -186,11 +186,10 @@ def _say_corpus(plan: Plan) -> None:
 
 
 def _model(model: Model) -> str:
-    reset = ", reset after" if model.reset == "after" else ""
     dropout = f", dropout {model.dropout:g}" if model.dropout else ""
     if model.weight_dropout:
         dropout += f", weight dropout {model.weight_dropout:g}"
-    return f"{model.cell.upper()}{reset}, {model.layers} x {model.hidden} units{dropout}"
+    return f"{in_words(model.variant)}, {model.layers} x {model.hidden} units{dropout}"
 
 
 def _budget(plan: Plan) -> str:
@@ -204,7 +203,6 @@ def _budget(plan: Plan) -> str:
 
 
 def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = False) -> None:
-    """Say that the run was stopped, and how to resume it."""
     if run is None:
         render.say("stopped before anything was written")
         return
@@ -218,10 +216,10 @@ def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = Fals
 
 
 def show_result(session: Session) -> None:
-    """Show the result, and useful next commands."""
     run, plan, progress = session.run, session.plan, session.checkpoint.progress
     assert run is not None
     conclusion, noun = session.conclusion, plan.settings.data.noun
+    _show_curves(run, noun)  # above what it says, which the screen still shows at the end
     if conclusion is not None:
         _say_result(conclusion, noun)
     if plan.budget.seconds is not None:
@@ -229,7 +227,6 @@ def show_result(session: Session) -> None:
             "Runs with a budget in minutes differ each time. For a run of about this length that "
             f"can be repeated to the same bits: --steps {progress.step}."
         )
-    _show_curves(run, noun)
     if not session.unreported:
         render.say()
         render.fact("report", str(run.path / "report.html"))
@@ -258,7 +255,7 @@ def _show_curves(run: Run, noun: str) -> None:
     except Exception as error:
         render.warn(f"the curves cannot be drawn: {error!r}")
         return
-    for line in [*said, *([""] if lines else []), *lines]:
+    for line in [*([""] if lines else []), *lines, *said]:
         render.say(line)
 
 

@@ -119,6 +119,8 @@ WORDS = {
     "[0.5, -0.4]; those that it does not name are as usual.",
     "--handout FILE": "Also write the example with blanks, as an HTML page to print.",
     "--hidden N": "Number of units of an untrained model [64].",
+    "--untrained": "Also show each run's network before training; the plot has it in the same "
+    "colour, with a dashed line.",
     "--distance N": "Number of steps back to follow the gradient.",
     "--positions N": "Number of positions of the text to measure at.",
     "--steps-back -k K": "Number of steps back over which to enumerate all compositions.",
@@ -184,19 +186,24 @@ def _named_runs(given: Path | list[Path] | None) -> Path | list[Path] | None:
     if given is None or isinstance(given, Path):
         return given and named_run(given)
     named = [named_run(path) for path in given]
-    others = [path for path in named if _is_no_model(path)]
+    there = [path for path in named if os.path.lexists(path)]
+    others = [path for path in there if not is_run(path) and path.suffix != ".npz"]
     if not others or len(others) == len(named):
         return named
     render.warn(f"{', '.join(map(str, others))}: no run, and left out")
     return [path for path in named if path not in others]
 
 
-def _is_no_model(path: Path) -> bool:
-    return os.path.lexists(path) and not is_run(path) and path.suffix != ".npz"
+def _load_cell(path: str | None) -> str | None:
+    """Load the cell that a command needs; return its name, of which most have no use."""
+    return path and import_module("grucli.nn.cells.from_file").load_cell(path)
 
 
-OF_RUNS = {"run", "paths", "models", "resume", "init_from", "against"}
-"""Parameters that name runs."""
+CALLBACKS: dict[str, Callable[..., Any]] = {
+    **dict.fromkeys(("run", "paths", "models", "resume", "init_from", "against"), _named_runs),
+    "own_cell": _load_cell,
+}
+"""What makes the value of a parameter from what was typed."""
 
 _SPELLINGS = {
     spelling.split()[0].partition("/")[0].removeprefix("--").replace("-", "_"): spelling
@@ -219,21 +226,11 @@ def described(
     return command
 
 
-def _load_cell(path: str | None) -> str | None:
-    """Load the cell that a command needs; return its name, of which most have no use."""
-    return path and import_module("grucli.nn.cells.from_file").load_cell(path)
-
-
 def _argument_or_option(name: str) -> Any:
     spelling = _SPELLINGS[OTHER_NAMES.get(name, name)]
     names = [word for word in spelling.split() if word.startswith("-")]
     metavar = "".join(word for word in spelling.split()[1:] if not word.startswith("-")) or None
-    shown: dict[str, Any] = {"metavar": metavar, "help": WORDS[spelling]}
-    if name in OF_RUNS:
-        shown["callback"] = _named_runs
-    elif name == "own_cell":
-        shown["callback"] = _load_cell
-    if not names:
-        return Argument(**shown)
-    least, most = LIMITS.get(name, (None, None))
-    return Option(*names, min=least, max=most, **shown)
+    (least, most), callback = LIMITS.get(name, (None, None)), CALLBACKS.get(name)
+    kind: Any = Option if names else Argument
+    shown = {"metavar": metavar, "help": WORDS[spelling]}
+    return kind(*names, callback=callback, min=least, max=most, **shown)

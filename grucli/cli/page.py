@@ -56,7 +56,6 @@ def _say_copied(copied: str | None) -> None:
 
 
 def _read(path: str) -> str:
-    """A text in a file or from standard input, without a byte order mark."""
     try:
         raw = b"".join(raw_chunks(path)) if path == STANDARD_INPUT else read_small(Path(path))
         return raw.decode("utf-8-sig")

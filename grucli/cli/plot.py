@@ -1,10 +1,11 @@
 """``grucli plot``: the curves of runs in the terminal, or in a file."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from grucli.charts import Curve, letter, svg, text, typical_top
+from grucli.charts import CELLS, Curve, colours_of, letter, svg, text, typical_top
 from grucli.cli import render
 from grucli.errors import UsageError
 from grucli.run.run import Run, common_noun, loss_axis, names_in_figures, validation_curves
@@ -58,7 +59,11 @@ def _validation(runs: Sequence[Run], by: str) -> list[Curve]:
                 f"{run.path}: has no validation loss, so it is not drawn; named alone, it is drawn "
                 "with its training loss"
             )
-    return curves
+    cells = [run.settings.model.variant for run in runs]
+    if len({*cells}) < len(runs):
+        return curves
+    colours = [*colours_of(cells, CELLS).values()]  # a cell has one colour in all figures
+    return [replace(curve, colour=colours[curve.colour or 0]) for curve in curves]
 
 
 def chart(curves: list[Curve], x: str, noun: str, lines: int = LINES) -> Iterator[str]:

@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from rich.cells import cell_len, chop_cells
+from rich.cells import cell_len, chop_cells, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
@@ -81,7 +81,6 @@ _terminal = _Terminal()
 
 
 def on_terminal() -> bool:
-    """Whether the answer goes to a terminal."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
@@ -100,10 +99,7 @@ def write_words(data: bytes) -> bool:
 
 
 def write_raw(data: bytes) -> bool:
-    """Write part of the answer unchanged; return False if the reader has just closed the pipe.
-
-    The command then goes on, so that its exit code is the same for any reader.
-    """
+    """Write part of the answer unchanged; return False if the reader has closed the pipe."""
     if sys.stdout is None:
         raise RunError("standard output is closed; there is nowhere to write the answer")
     try:
@@ -114,7 +110,7 @@ def write_raw(data: bytes) -> bool:
         # otherwise Python's flush at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            return False
+            return False  # the exit code is the same for any reader
         raise RunError(f"standard output: cannot be written: {error.strerror}") from None
     return True
 
@@ -139,10 +135,7 @@ def json_of(value: Any) -> str:
 
 
 def answer(records: object, lines: Iterable[str], *, as_json: bool = False) -> None:
-    """Print the answer of a command, the records as JSON or the lines, which are made only then.
-
-    On a terminal, lines are broken between words.
-    """
+    """Print an answer, as JSON or as lines, which are made only then and fit a terminal."""
     if as_json:
         write_json(records)
         return
@@ -154,10 +147,7 @@ def answer(records: object, lines: Iterable[str], *, as_json: bool = False) -> N
 
 
 def deliver(text: str, kind: str, output: Path | None, own: Path | None = None) -> None:
-    """Write a page or a plot to the file that --output names, or to a file of the run's own.
-
-    Its path is the answer, unless --output is standard output.
-    """
+    """Write a page or plot to --output, whose path is the answer, or to a file of the run."""
     if output == STANDARD_OUTPUT:
         write(text.encode())
     elif output is not None:
@@ -194,9 +184,8 @@ def table(
 ) -> Iterator[str]:
     """Yield the lines of a table that fits the terminal; if it cannot fit, one line for each cell.
 
-    The first row is the header, and the first column has names. The other columns have numbers, or
-    ``words``. A narrow terminal does not show the columns in ``drop``, of which the first goes
-    first.
+    The first row and column have names, the other cells numbers or ``words``. A narrow terminal
+    does not show the columns in ``drop``, of which the first goes first.
     """
     rows = [[_one_line(cell) for cell in row] for row in rows]
     columns = list(zip(*rows, strict=True))
@@ -208,13 +197,14 @@ def table(
         return
     widths = [max(map(cell_len, column)) for column in columns]
     for name, *cells in zip(*columns, strict=True):
-        padded = zip(cells, widths[1:], strict=True)
-        line = [_pad(cell, width, right=not words) for cell, width in padded]
-        yield "  ".join([_pad(name, widths[0]), *line]).rstrip()
+        padded = [
+            set_cell_size(cell, width) if words else " " * (width - cell_len(cell)) + cell
+            for cell, width in zip(cells, widths[1:], strict=True)
+        ]
+        yield "  ".join([set_cell_size(name, widths[0]), *padded]).rstrip()
 
 
 def cell(value: Any, form: str = ".4g") -> str:
-    """A value for a table."""
     if isinstance(value, float):
         return format(value, form)
     return "-" if value is None else str(value)
@@ -231,19 +221,13 @@ def _fits(columns: Sequence[Sequence[str]]) -> bool:
     return not on_terminal() or width <= terminal_width()
 
 
-def _pad(cell: str, width: int, *, right: bool = False) -> str:
-    """Return a cell with blanks; Chinese characters and many emoji are two columns wide."""
-    blanks = " " * (width - cell_len(cell))
-    return blanks + cell if right else cell + blanks
-
-
 def _cell_by_cell(rows: Sequence[Sequence[str]]) -> Iterator[str]:
     (_, *header), *others = rows
     width = max(map(cell_len, header))
     for name, *cells in others:
         yield name
         for column, cell in zip(header, cells, strict=True):
-            yield f"  {_pad(column, width)}  {cell}".rstrip()
+            yield f"  {set_cell_size(column, width)}  {cell}".rstrip()
 
 
 def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
@@ -251,7 +235,8 @@ def in_columns(words: Sequence[str], width: int) -> Iterator[str]:
     each = max(map(cell_len, words), default=0) + 2
     across = max(1, (width + 2) // each)
     for first in range(0, len(words), across):
-        yield "".join(_pad(word, each) for word in words[first : first + across]).rstrip()
+        padded = (set_cell_size(word, each) for word in words[first : first + across])
+        yield "".join(padded).rstrip()
 
 
 def wrap(text: str, width: int) -> list[str]:
@@ -293,11 +278,6 @@ def bar_width(used: int) -> int:
 # ---- messages
 
 
-def say(text: str = "", style: str = "") -> None:
-    """Show a message that is not part of the answer."""
-    _print(text, style)
-
-
 class _Log(logging.Handler):
     """Shows what the library says of work that takes a while."""
 
@@ -315,35 +295,32 @@ def fact(label: str, text: str) -> None:
     """Show a fact with a label; further lines stand below the text, not below the label."""
     lines = wrap(text, err.width - LABEL) if err.is_terminal else [text]
     for number, line in enumerate(lines):
-        _print(f"{'' if number else label:<{LABEL}}{line}", whole=True)
+        say(f"{'' if number else label:<{LABEL}}{line}", whole=True)
 
 
 def say_command(command: str) -> None:
     """Show a command on one line, without line breaks, so that it can be copied."""
-    _print(f"  {command}", whole=True)
+    say(f"  {command}", whole=True)
 
 
 def warn(*notes: str) -> None:
     """Show notes about what the user may not expect."""
     for note in notes:
-        _print(f"note: {note}", "yellow", len("note: "))
+        say(f"note: {note}", "yellow", len("note: "))
 
 
 def error(text: str) -> None:
-    _print(f"error: {text}", "bold red", len("error: "))
+    say(f"error: {text}", "bold red", len("error: "))
 
 
-def _print(text: str, style: str = "", styled: int | None = None, *, whole: bool = False) -> None:
-    """Print a text to stderr, ``styled`` up to a column; an error does not stop training.
-
-    On a terminal, lines are broken between words, unless they must stay ``whole``.
-    """
+def say(text: str = "", style: str = "", styled: int | None = None, *, whole: bool = False) -> None:
+    """Show a message, ``styled`` up to a column; a terminal breaks it unless it is ``whole``."""
     text = printable(text)
     if err.is_terminal and not whole:
         text = "\n".join(wrap(text, err.width))
     coloured = Text(text)
     coloured.stylize(style, 0, styled)
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # it does not stop training
         err.print(coloured, soft_wrap=True)
 
 

@@ -15,7 +15,6 @@ def request(
     options: TrainOptions,
     own_cell: str | None = None,
 ) -> Request:
-    """The request of a command: the corpus, the values of --set, and its options."""
     has_cell = options.get("resume") or options.get("init_from")
     settings = TrainOptions(settings=overrides(sets or [], None if has_cell else own_cell))
     command = " ".join(map(word, command_line)) or None

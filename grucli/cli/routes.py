@@ -1,15 +1,16 @@
 """``grucli routes``: show the routes that a gradient takes back through time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import typer
 
 from grucli.analysis.route_shares import COUNTED, Enumeration, RouteShares, counts, measure
 from grucli.analysis.route_tree import draw_tree
+from grucli.analysis.subject import UNITS, Subject, cell_names, of_run, untrained
 from grucli.cli import render
-from grucli.cli.subjects import choose_subjects
 from grucli.errors import UsageError
+from grucli.nn.cells import in_words
 
 
 def routes(
@@ -48,21 +49,34 @@ def routes(
     raise typer.Exit(0 if result.enumeration.agrees else 1)
 
 
+def choose_subjects(
+    runs: Sequence[Path],
+    option: str,
+    cells: str | None,
+    default: str,
+    text: str | None,
+    hidden: int | None,
+) -> list[Subject]:
+    """Load runs, or without runs make untrained models of the cells that an option names."""
+    for name, value in ((option, cells), ("--hidden", hidden)):
+        if runs and value is not None:
+            raise UsageError(f"{name} is for untrained models; leave it out, or name no run")
+    if runs:
+        return [of_run(path, text) for path in runs]
+    return untrained(cell_names(default if cells is None else cells), text, hidden or UNITS)
+
+
 def _lines(result: RouteShares, rows: int) -> Iterator[str]:
-    yield from _count_lines()
-    yield f"\n{result.subject.name}"
-    yield from _composition_lines(result.enumeration, rows)
-    yield from _share_lines(result)
-
-
-def _count_lines() -> Iterator[str]:
     yield (
         "number of routes from the loss of step t to the weights used k steps back, of the update "
         "gate (GRU), the forget gate (LSTM), or the only weights (RNN)"
     )
     yield f"  {'':<6}" + "".join(f"{f'k = {k}':>8}" for k in COUNTED)
     for cell, numbers in counts().items():
-        yield f"  {cell.upper():<6}" + "".join(f"{number:>8,}" for number in numbers.values())
+        yield f"  {in_words(cell):<6}" + "".join(f"{number:>8,}" for number in numbers.values())
+    yield f"\n{result.subject.name}"
+    yield from _composition_lines(result.enumeration, rows)
+    yield from _share_lines(result)
 
 
 def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
@@ -103,7 +117,7 @@ def _share_lines(result: RouteShares) -> Iterator[str]:
     )
     yield f"  {'k':>5} {''.join(f'{name:>10}' for name in names)}"
     for k, named in shares.items():
-        cells = "".join(f"{named[name]:>10.1%}" for name in names)
+        cells = "".join(f"{round(named[name], 3) + 0.0:>10.1%}" for name in names)
         yield f"  {k:>5} {cells}"
     if result.distance not in shares:
         yield "  no gradient reaches further back: documents begin there"

@@ -16,7 +16,7 @@ from grucli.cli.eval import ADVICE, data_of
 from grucli.config import Data
 from grucli.data.corpus import texts_of
 from grucli.data.decoding import lines_of
-from grucli.data.text_files import STANDARD_INPUT, expand
+from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import UnknownInScore
 from grucli.errors import ArgumentError, UnknownCharacterError
 from grucli.language_model import LanguageModel
@@ -25,6 +25,7 @@ from grucli.run.run import load
 from grucli.text_out import CONTROLS
 
 ROWS = 1000  # written at a time
+LEAST_ROOM = 20  # columns of a terminal for a line beside its numbers
 Column = Callable[[LineScore, str], Any]
 ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
@@ -45,10 +46,11 @@ def score(
 ) -> None:
     r"""Score each line by itself: its nats (the sum of -log p), nats per character, characters.
 
-    Rows have tabs between their columns, and the order of the input. A model of a list also
-    predicts the end of each line. Another model begins at the zero state, and the first character
-    counts by its frequency. With --against, ratio is log p - log p of the other model, in nats. In
-    a row, a tab is \t, a line end \n or \r, \ is \\, and a control character is like \u0000.
+    Rows have tabs between their columns (a terminal shows them aligned), and the order of the
+    input. A model of a list also predicts the end of each line. Another model begins at the zero
+    state, and the first character counts by its frequency. With --against, ratio is log p - log p
+    of the other model, in nats. In a row, a tab is \t, a line end \n or \r, \ is \\, and a control
+    character is like \u0000.
     """
     paths = [run, *(against or [])]
     lm, *others = map(load, paths)
@@ -56,7 +58,7 @@ def score(
         raise ArgumentError("sort", "ratio needs another model; name it with --against")
     named = files or [STANDARD_INPUT]
     data = data_of(lm, named, sets or [])
-    files = [*texts_of(expand(named), named, data)[0]]
+    files = [*texts_of(named, data)[0]]
     asked = {"unknown": unknown, "against": others, "prior": _numbers(prior)}
     unwanted = {"skipped": unknown != "skip", "log_probs": not chars, "line": whole_files}
     unwanted["file"] = len(files) == 1 and not whole_files
@@ -65,7 +67,8 @@ def score(
         (_height(one, sort), _row({name: of(one, file) for name, of in columns.items()}, jsonl))
         for file, one in _scores(lm, files, data, whole_files, asked)
     )
-    _write(chain([] if jsonl else ["\t".join(columns) + "\n"], _ordered(rows, sort, top)))
+    header = [] if jsonl else ["\t".join(columns) + "\n"]
+    _write(chain(header, _ordered(rows, sort, top)), aligned=render.on_terminal() and not jsonl)
 
 
 def _columns(models: Sequence[Path]) -> dict[str, Column]:
@@ -84,7 +87,10 @@ def _columns(models: Sequence[Path]) -> dict[str, Column]:
         "skipped": lambda one, _: one.skipped,
         "log_probs": lambda one, _: one.log_probs,
         "file": lambda _, file: file,
-        "line": lambda one, _: _string(one.line),
+        # a byte that is not UTF-8 is half of a surrogate pair
+        "line": lambda one, _: (
+            one.line if isinstance(one.line, str) else one.line.decode(errors="surrogateescape")
+        ),
     }
 
 
@@ -116,11 +122,6 @@ def _numbers(prior: str | None) -> list[float] | None:
         raise ArgumentError("prior", f"must be numbers and commas, not {prior}") from None
 
 
-def _string(line: str | bytes) -> str:
-    """A line; a byte that is not UTF-8 is half of a surrogate pair."""
-    return line.decode(errors="surrogateescape") if isinstance(line, bytes) else line
-
-
 def _height(score: LineScore, sort: str | None) -> float:
     """What rows are sorted by: nats per character, or the ratio to the likeliest other model."""
     if sort == "ratio":
@@ -150,8 +151,25 @@ def _cell(value: Any) -> str:
     return "nan" if value is None else str(value)
 
 
-def _write(rows: Iterator[str]) -> None:
+def _write(rows: Iterator[str], *, aligned: bool) -> None:
     """Write rows, some at a time, until nobody reads them any more."""
-    while block := "".join(islice(rows, ROWS)):
-        if not render.write(block.encode()):
+    while block := [*islice(rows, ROWS)]:
+        if not render.write("".join(_aligned(block) if aligned else block).encode()):
             return
+
+
+def _aligned(block: Sequence[str]) -> Iterator[str]:
+    """Rows for a terminal: their columns aligned, and the last one broken between words."""
+    rows, width = [row[:-1].split("\t") for row in block], render.terminal_width()
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    start = sum(widths) + 2 * len(widths)
+    beside = start + LEAST_ROOM <= width
+    indent = start if beside else 2
+    for *cells, line in rows:
+        head = "".join(f"{cell:>{size}}  " for cell, size in zip(cells, widths, strict=True))
+        if not beside:
+            head = "\n".join(render.folded(" ".join(cells), width)) + "\n  "
+        lines = render.folded(line, width - indent)
+        if len(lines) > 1:  # of what is broken, an indentation would take the room
+            lines = render.folded(line.lstrip(), width - indent)
+        yield head + f"\n{'':{indent}}".join(lines) + "\n"

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from grucli.cli import narrate, render
 from grucli.cli.options import command_line
 from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
+from grucli.nn.cells.from_file import FILES
 from grucli.sweeps.api import make_worker, read_study
 from grucli.sweeps.summary import (
     Complete,
@@ -24,6 +25,9 @@ from grucli.sweeps.summary import (
 from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 
+if TYPE_CHECKING:
+    from grucli.sweeps.worker import Worker
+
 SILENCE = 30.0  # seconds after which an evaluation of a long trial is shown
 LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 
@@ -31,6 +35,7 @@ LEAST_USED = ("step",)  # columns that a narrow terminal does not show
 def sweep(
     ranges: Path | None = None,
     corpus: list[str] | None = None,
+    own_cell: str | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,
     storage: str | None = None,
@@ -49,6 +54,7 @@ def sweep(
         by_name = show == Path(show.name) and not show.is_dir()
         summary = read_study((runs_dir or Path("runs")) / show if by_name else show, storage)
         render.answer(summary.to_dict(), _lines(summary), as_json=as_json)
+        _say_best(summary)
         _say_written(summary)
         return
     if as_json:
@@ -57,13 +63,12 @@ def sweep(
         raise UsageError(
             "name a sweep file and a text: grucli sweep SWEEP.yaml FILE; --show STUDY shows a study"
         )
-    _sweep(ranges, corpus or [], name, runs_dir, storage)
+    base = {"model.cell": own_cell} if own_cell else {}
+    worker = make_worker(corpus or [], ranges, {}, name, runs_dir, storage, command_line, base)
+    _sweep(worker, own_cell, storage)
 
 
-def _sweep(
-    config: Path, corpus: list[str], name: str | None, runs_dir: Path | None, storage: str | None
-) -> None:
-    worker = make_worker(corpus, config, {}, name, runs_dir, storage, command_line)
+def _sweep(worker: "Worker", own_cell: str | None, storage: str | None) -> None:
     study, space = worker.study, worker.space
     if space.fixed.get("train.workers", "auto") == "auto" and study.trains_here():
         render.warn(
@@ -82,10 +87,12 @@ def _sweep(
         raise typer.Exit(128 + signal)
     summary = study.summary()
     _say_best(summary)
+    render.say(summary.what_mattered)
     _say_written(summary)
     database = "" if storage is None else f" --storage {word(study.storage_name)}"
+    with_cell = f" --cell-file {quote(FILES[own_cell][0])}" if own_cell else ""
     render.say("\nnext")
-    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{database}")
+    render.say_command(f"grucli sweep --show {quote(str(study.folder))}{database}{with_cell}")
 
 
 class SweepDisplay:
@@ -177,7 +184,6 @@ def _say_best(summary: Summary) -> None:
     text = f"\nbest of {len(summary.trials)} trials: {best.number}, {best.loss:.4f} nats"
     text += f" per {summary.noun} at step {best.step}: {_values(best.values)}"
     render.say(text, style="bold")
-    render.say(summary.what_mattered)
 
 
 def _say_written(summary: Summary) -> None:

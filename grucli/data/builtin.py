@@ -23,11 +23,7 @@ def chunks(name: str) -> Iterator[str]:
 
 
 def write(name: str, path: Path, *, force: bool = False) -> int | None:
-    """Write a built-in corpus to a file, and make the directory of the file.
-
-    A file with another content is overwritten only with ``force``. The result is the number of
-    characters written, or None if the file held this text already.
-    """
+    """Write a corpus to a file; the number of characters, or None if it held this text already."""
     parts = chunks(name)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -93,10 +93,7 @@ def find(name: str) -> Encoded | None:
 
 
 def store(name: str, chunks: Callable[[], Iterator[Ids]], facts: dict[str, Any]) -> Encoded:
-    """Write an entry, unless there is an equal one; of one that cannot be written, nothing stays.
-
-    ``chunks`` gives the ids and is called several times; ``facts`` name the ``symbols`` of the ids.
-    """
+    """Write an entry, unless there is an equal one; of one that fails, nothing stays."""
     if (equal := _equal_entry(name, chunks())) is not None:
         return equal
     ids_file, facts_file = _files(name)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.config import HELD_OUT, Data
 from grucli.data import cache
@@ -24,7 +23,7 @@ from grucli.data.documents import LINE_END, end_of
 from grucli.data.text_files import Digest, digest, expand, size_on_disk
 from grucli.data.vocabulary import UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError, UnknownCharacterError
-from grucli.nn.params import Ids
+from grucli.nn.params import Ids, Indices
 
 CODE_POINTS = 0x110000  # Unicode code points are below this number
 
@@ -75,7 +74,7 @@ def read(
     The symbols are those of the text, or of ``vocabulary``; those that it lacks are an error, are
     skipped, or are added to it if ``extend`` is true.
     """
-    files, not_text = texts_of(expand(sources), sources, data)
+    files, not_text = texts_of(sources, data)
     reading = _Reading(data, vocabulary, unknown, extend)
     encoded = None
     if (size_on_disk(files) or 0) > cache.IN_MEMORY:
@@ -91,7 +90,7 @@ def read(
     facts = encoded.facts
     return Corpus(
         ids=encoded.ids,
-        vocabulary=_vocabulary_of(facts, data),
+        vocabulary=Vocabulary(facts["symbols"], data),
         sources=tuple(sources),
         text_id=TextId(text.sha256, len(encoded.ids), facts["skipped"], sum(text.sizes)),
         files=len(files),
@@ -113,8 +112,7 @@ def read_texts(
 ) -> Corpus:
     """Read the training text, and the held-out files that ``data`` names, in one vocabulary.
 
-    Without ``vocabulary``, ``unknown`` decides on symbols of held-out files alone: if they are not
-    skipped, they are in the vocabulary, as those of a held-out part of a text are.
+    It has the symbols of held-out files alone, too, unless the caller gives or skips them.
     """
     _check_apart({"training": sources} | {HELD_OUT[name]: one for name, one in data.files.items()})
     if data.files and unknown == "error" and (extend or vocabulary is None):
@@ -168,10 +166,9 @@ def _check_apart(texts: Mapping[str, Sequence[str]]) -> None:
                 raise CorpusError(f"{file}: {problem}")
 
 
-def texts_of(
-    files: Sequence[str], named: Sequence[str], data: Data
-) -> tuple[Sequence[str], dict[str, FileType]]:
+def texts_of(named: Sequence[str], data: Data) -> tuple[Sequence[str], dict[str, FileType]]:
     """The files to read, and the files that are not text, which the user must not have named."""
+    files = expand(named)
     types = recognized(files, data.encoding)
     if data.level == "byte":
         return files, types
@@ -201,7 +198,7 @@ class _Reading:
         entry = self._entry(text, None)
         if entry is None and (self.preset is None or self.extend):
             return None  # the symbols of the text are not known
-        own = None if entry is None else _vocabulary_of(entry.facts, self.data)
+        own = None if entry is None else Vocabulary(entry.facts["symbols"], self.data)
         vocabulary = self._vocabulary(own)
         return entry if own and self._is_own(vocabulary, own) else self._entry(text, vocabulary)
 
@@ -213,7 +210,7 @@ class _Reading:
         _, points, _ = next(symbols_of(text.files[0], self.data))
         unknown: Unknown = "error" if vocabulary is None else self.unknown
         try:
-            ids = _vocabulary_of(entry.facts, self.data).find(points, unknown)
+            ids = Vocabulary(entry.facts["symbols"], self.data).find(points, unknown)
         except UnknownCharacterError:
             return None
         ids = ids[ids >= 0]
@@ -272,7 +269,7 @@ class _Reading:
             return own
         if own is None or not self.extend:
             return self.preset
-        return self.preset.joined_with(own, self.data)
+        return Vocabulary(np.union1d(self.preset.symbols, own.symbols), self.data)
 
     def _is_own(self, vocabulary: Vocabulary | None, own: Vocabulary | None) -> bool:
         """Whether the ids are the same as without a preset vocabulary."""
@@ -289,10 +286,6 @@ class _Reading:
         if vocabulary is not None:
             how += [vocabulary.symbols.tolist(), vocabulary.unknown_id, self.unknown]
         return cache.entry_name(text.sha256, how)
-
-
-def _vocabulary_of(facts: dict[str, Any], data: Data) -> Vocabulary:
-    return Vocabulary.of(np.array(facts["symbols"], np.uint32), data)
 
 
 class _Numbering:
@@ -340,9 +333,9 @@ class _Numbering:
             return None
         if len(frequent) < len(symbols):
             frequent = np.append(frequent, np.uint32(UNK))
-        return Vocabulary.of(np.unique(frequent), data)
+        return Vocabulary(np.unique(frequent), data)
 
-    def chunks(self, table: npt.NDArray[np.intp], dtype: np.dtype[Any]) -> Iterator[Ids]:
+    def chunks(self, table: Indices, dtype: np.dtype[Any]) -> Iterator[Ids]:
         """The text in final ids, chunk by chunk."""
         final = table.astype(dtype)  # wrong for symbols to skip, which are removed below
         skipped = table < 0

@@ -1,12 +1,11 @@
 """What the lines of a text suggest: that it is a list, is sorted, or repeats itself."""
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.data.documents import LINE_END
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import CHUNK, Splits, chunks
-from grucli.nn.params import Ids
+from grucli.nn.params import Counts, Ids
 
 SEARCHED = 2**24  # maximum number of ids of the training text that are searched for repeated lines
 SHORT, LONGEST = 30, 80  # maximum mean length of the lines of a list, and of nearly all of them
@@ -16,11 +15,7 @@ FEW_LINES = 50  # with fewer lines than this, their first characters may differ 
 def repeated_share(
     splits: Splits, vocabulary: Vocabulary, shortest: int, end: int = LINE_END
 ) -> float:
-    """The share of the validation text in lines that also stand in the training text.
-
-    Or in documents that ``end`` so. Lines of fewer than ``shortest`` bytes do not count. Of long
-    texts, a part is searched.
-    """
+    """The share of the validation text in lines, or documents, that the training text also has."""
     held_out = vocabulary.decode(splits.val[:CHUNK]).split(bytes([end]))[1:-1]
     wanted = {line for line in held_out if len(line) >= shortest}
     repeated: set[bytes] = set()
@@ -56,7 +51,7 @@ def empty_share(ids: Ids, line_end: int, V: int) -> float:
     return float(first[line_end] / max(1, first.sum()))
 
 
-def _first_of_lines(ids: Ids, line_end: int, V: int) -> npt.NDArray[np.int64]:
+def _first_of_lines(ids: Ids, line_end: int, V: int) -> Counts:
     """How often each symbol follows a line end, (V,)."""
     counts = np.zeros(V, np.int64)
     for chunk in chunks(ids):

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.config import NOUNS, Data
 from grucli.data.documents import LINE_END, separated
 from grucli.errors import CorpusError, UnknownCharacterError
-from grucli.nn.params import Ids
+from grucli.nn.params import Ids, Indices
 
 Unknown = Literal["error", "skip"]
 UnknownInScore = Literal["error", "skip", "floor"]  # floor: charged as for half an occurrence
@@ -29,12 +28,11 @@ LISTED = 8  # unknown symbols that a message names before it counts the rest
 class Vocabulary:
     """Symbol <-> id. ``UNK`` with its ``unknown_id``, if any, stands for all other characters."""
 
-    def __init__(
-        self, level: Literal["char", "byte"], symbols: Ids, *, has_unk: bool = False
-    ) -> None:
-        self.level: Literal["char", "byte"] = level
+    def __init__(self, symbols: Ids | Sequence[int], data: Data | None = None) -> None:
+        data = data or Data()  # how the text was read
+        self.level = data.level
         self.symbols = np.asarray(symbols, np.uint32)  # code points or bytes, ascending, (V,)
-        has_unk = has_unk and level == "char" and UNK in self.symbols
+        has_unk = data.min_count > 1 and UNK in self.symbols
         self.unknown_id = int(np.searchsorted(self.symbols, UNK)) if has_unk else None
 
     def __len__(self) -> int:
@@ -48,15 +46,6 @@ class Vocabulary:
         )
 
     __hash__ = None  # type: ignore[assignment]
-
-    @classmethod
-    def of(cls, symbols: Ids, data: Data) -> "Vocabulary":
-        """The vocabulary of a text that was read with these settings: rare characters are one."""
-        return cls(data.level, symbols, has_unk=data.min_count > 1)
-
-    def joined_with(self, other: "Vocabulary", data: Data) -> "Vocabulary":
-        """The symbols of both, as the vocabulary of a text that is read with these settings."""
-        return Vocabulary.of(np.union1d(self.symbols, other.symbols), data)
 
     def count_unknown(self, ids: Ids) -> int:
         """How many of the ids stand for characters that have none of their own."""
@@ -79,7 +68,7 @@ class Vocabulary:
 
     def find(
         self, symbols: Ids, unknown: UnknownInScore = "error", unseen: Sequence[int] = ()
-    ) -> npt.NDArray[np.intp]:
+    ) -> Indices:
         """Ids of symbols (N,), -1 for those not to read; ids in ``unseen`` count as unknown."""
         ids = np.searchsorted(self.symbols, symbols)
         known = self.symbols[np.minimum(ids, len(self) - 1)] == symbols
@@ -93,7 +82,7 @@ class Vocabulary:
 
     def encode(
         self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
-    ) -> npt.NDArray[np.intp]:
+    ) -> Indices:
         """Ids of a text, without those to be left out."""
         ids = self.find(self.points(text), unknown, unseen)
         return ids[ids >= 0]

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.config import HELD_OUT, Data
 from grucli.data.cache import check_file, release_pages
 from grucli.data.corpus import Corpus
 from grucli.data.documents import end_of
 from grucli.errors import CorpusError
-from grucli.nn.params import Ids
+from grucli.nn.params import Counts, Ids
 
 CHUNK = 2**20  # ids read at a time by functions that read a whole text
 WINDOWS_PER_RELEASE = 64  # windows read before the memory of mapped ids is released
@@ -39,10 +38,7 @@ def splits_of(text: Corpus, data: Data) -> Splits:
 
 
 def split(ids: Ids, data: Data, end: int | None) -> Splits:
-    """Split a text by position; if it has documents, each part begins after the ``end`` of one.
-
-    Only a line that is very long is cut. Each part needs one character to read and one to predict.
-    """
+    """Split a text by position; if it has documents, each part begins after the ``end`` of one."""
     N = len(ids)
     if N and all((chunk == ids[0]).all() for chunk in chunks(ids)):
         raise CorpusError(
@@ -99,7 +95,7 @@ def chunks(ids: Ids) -> Iterator[Ids]:
         release_pages(ids)
 
 
-def count_symbols(ids: Ids, V: int) -> npt.NDArray[np.int64]:
+def count_symbols(ids: Ids, V: int) -> Counts:
     """How often each of ``V`` symbols occurs, (V,)."""
     counts = np.zeros(V, np.int64)
     for chunk in chunks(ids):
@@ -154,17 +150,9 @@ class Windows:
 
 
 def fit_windows(ids: Ids, B: int, T: int) -> Windows:
-    """Windows of B streams by T steps; both are halved as often as the text is too small.
-
-    A text should fill ten windows, with B of 8 and T of 32 or more; it fills one in any case.
-    """
+    """Windows of B streams by T steps; both are halved as often as the text is too small."""
     N = len(ids) - 1
-    while 10 * B * T > N and (B > 8 or T > 32):
-        B, T = _halve(B, T)
-    while B * T > N:
-        B, T = _halve(B, T)
+    # ten windows should fit, with B of 8 and T of 32 or more; one fits in any case
+    while B * T > N or (10 * B * T > N and (B > 8 or T > 32)):
+        B, T = (-(-B // 2), T) if T == 1 or (B / 8 >= T / 32 and B > 1) else (B, -(-T // 2))
     return Windows(ids, B, T)
-
-
-def _halve(B: int, T: int) -> tuple[int, int]:
-    return (-(-B // 2), T) if T == 1 or (B / 8 >= T / 32 and B > 1) else (B, -(-T // 2))

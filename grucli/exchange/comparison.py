@@ -44,10 +44,7 @@ class Compared:
 
 @blas_limited_to(1)
 def compare(run: Run, step: Step, *, rounded: bool = False) -> Compared:
-    """Compare log probabilities of a text, read in one piece, and at its start one by one.
-
-    A difference that neither rounding makes, nor ``rounded`` weights, is a RunError.
-    """
+    """Compare log probabilities of a text, read in one piece and one by one; or a RunError."""
     ids, separator = _text(run, MEASURED if rounded else COMPARED), run.lm.model.separator
     own = run.lm.score(ids).log_probs[separator is None :, None]  # without the first, by its count
     read = ids if separator is None else np.append(separator, ids)
@@ -59,6 +56,7 @@ def compare(run: Run, step: Step, *, rounded: bool = False) -> Compared:
     differences = abs(theirs - own), abs(np.concatenate(single) - own[: len(single)])
     largest = max(float(one.max()) for one in differences)
     made = Compared(len(x), largest, -float(theirs.mean()), -float(own.mean(dtype=np.float64)))
+    # neither rounding nor rounded weights make such a difference
     if not largest <= (np.inf if rounded else WRONG * max(1.0, made.own_loss)):
         raise RunError(
             "the exported model is not written, since it computes other numbers: its log "

@@ -81,28 +81,30 @@ def export(
     path, compared = _path(opened, to, output, force=force), None
     if to == "onnx":
         content, compared = onnx_graph.export(opened, weights)
-        contents = {"": content}
-    elif to == "hub":
-        contents = hub.folder(opened, path.resolve().name, license, language)
+        contents = {path.name: content}
     else:
-        contents = _contents(opened, to, path.stem)
-    files = {_place(path, to, name): content for name, content in contents.items()}
-    _write(files, folder=path if to in FOLDERS else None)
+        contents = _contents(opened, to, path, license, language)
+    folder = path if to in FOLDERS else None
+    files = {(folder or path.parent) / name: content for name, content in contents.items()}
+    _write(files, folder)
     return Export(path, tuple(files), compared)
 
 
-def _contents(run: Run, to: Format, name: str) -> dict[str, bytes]:
-    """The files by name in the folder, or by suffix beside the first one."""
+def _contents(
+    run: Run, to: Format, path: Path, license: str | None, language: str | None
+) -> dict[str, bytes]:
+    if to == "hub":
+        return hub.folder(run, path.resolve().name, license, language)
     if to == "csv":
-        return {"": curves.wide(run)}
+        return {path.name: curves.wide(run)}
     if to == "tensorboard":
         return curves.tensorboard(run)
     if to == "torch":
-        return torch_files.export(run, name)
+        return torch_files.export(run, path)
     if to == "keras":
-        return {"": keras_model.export(run)}
+        return {path.name: keras_model.export(run)}
     weights = dict(run.checkpoint.model.params.items())
-    return {"": dump(weights, as_texts(describe(run.checkpoint)))}
+    return {path.name: dump(weights, as_texts(describe(run.checkpoint)))}
 
 
 def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
@@ -113,8 +115,8 @@ def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
     if to not in FOLDERS:
         if path.suffix in BESIDE.get(to, ()):
             raise ArgumentError("output", f"must end in .pt; {path.name} is the name of another")
-        for suffix in ("", *BESIDE.get(to, ())):
-            check_output("--output", _place(path, to, suffix), force=force, reads=run.inputs())
+        for file in (path, *map(path.with_suffix, BESIDE.get(to, ()))):
+            check_output("--output", file, force=force, reads=run.inputs())
     elif path.exists() and not path.is_dir():
         raise UsageError(f"--output {path}: this is a file, and {to} is a folder")
     elif path.is_dir() and any(path.iterdir()) and not force:
@@ -124,15 +126,7 @@ def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
     return path
 
 
-def _place(path: Path, to: Format, name: str) -> Path:
-    """The path of a file by its name in the folder, or by its suffix beside the first file."""
-    if to in FOLDERS:
-        return path / name
-    return path.with_suffix(name) if name else path
-
-
 def _write(files: Mapping[Path, bytes], folder: Path | None) -> None:
-    """Write all files, or none."""
     first, *others = files
     near = folder or first
     try:

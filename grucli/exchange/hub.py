@@ -12,6 +12,7 @@ from grucli.errors import ArgumentError
 from grucli.exchange.description import as_texts, describe
 from grucli.exchange.safetensors import dump
 from grucli.html import as_html
+from grucli.nn.cells import in_words
 from grucli.pages.build import page
 from grucli.run.report import report
 from grucli.run.run import Run
@@ -20,7 +21,6 @@ from grucli.text_out import printable
 
 
 def folder(run: Run, name: str, license: str | None, language: str | None) -> dict[str, bytes]:
-    """The files of the folder by name."""
     if not license:
         raise ArgumentError("license", "must name the licence of the model, such as mit")
     described = describe(run.checkpoint)
@@ -43,11 +43,14 @@ def folder(run: Run, name: str, license: str | None, language: str | None) -> di
 def _card(run: Run, name: str, license: str, language: str | None) -> tuple[dict[str, Any], str]:
     """The head of a model card, and what the model is, in a sentence or two."""
     model, checkpoint, noun = run.lm.model, run.checkpoint, run.noun
-    cell, chars = model.cell.partition("-")[0].upper(), checkpoint.text_id.chars
+    cell, chars = in_words(model.cell), checkpoint.text_id.chars
     text = " and ".join(map(printable, run.text_names)) or "a text that is not recorded"
     head: dict[str, Any] = {"license": license, "library_name": "grucli"}
     head |= {"language": language} if language else {}
-    head |= {"pipeline_tag": "text-generation", "tags": ["grucli", cell.lower(), f"{noun}-level"]}
+    head |= {
+        "pipeline_tag": "text-generation",
+        "tags": ["grucli", model.cell.partition("-")[0], f"{noun}-level"],
+    }
     summary = (
         f"A language model of {noun}s: {cell}, {model.L} x {model.H} units, "
         f"{run.lm.parameters:,} parameters, a vocabulary of {model.V:,}. It was trained on "

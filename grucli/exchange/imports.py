@@ -62,7 +62,6 @@ def import_model(
 
 
 def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What run.json says of the model."""
     settings, progress, text = checkpoint.settings, checkpoint.progress, checkpoint.text_id
     size, judge = settings.model, "val" if settings.data.val else "train"
     return {

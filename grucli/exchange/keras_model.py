@@ -46,7 +46,6 @@ def build(keras: Any, model: Model) -> Any:
 
 
 def export(run: Run) -> bytes:
-    """The content of a .keras file."""
     model = run.lm.model
     if model.separator is not None:
         raise UsageError(

@@ -34,7 +34,6 @@ def stacked(program: Program, cell: str, array: Array) -> Array:
 
 
 def unstacked(program: Program, cell: str, array: Array) -> Array:
-    """The inverse of ``stacked``."""
     order = ORDER[program][cell]
     parts = dict(zip(order, np.split(array, len(order)), strict=True))
     return np.stack([_signed(gate, parts[gate]).T for gate in CELLS[cell].GATES])

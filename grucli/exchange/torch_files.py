@@ -14,6 +14,7 @@ from grucli.errors import CheckpointError
 from grucli.exchange.comparison import needed
 from grucli.exchange.description import describe
 from grucli.exchange.layouts import layer_of
+from grucli.nn.cells import in_words
 from grucli.nn.model import Model
 from grucli.nn.params import Array
 from grucli.run.run import Run
@@ -23,7 +24,6 @@ NESTED = ("state_dict", "model_state_dict", "model")  # where a dict may hold th
 
 
 def state_dict(model: Model) -> dict[str, Array]:
-    """The arrays by their names in the module."""
     names = ("weight_ih", "weight_hh", "bias" if model.cell == "gru" else "bias_ih", "bias_hh")
     output = model.output(model.params)
     named = {"output.weight": output.W_hc.T, "output.bias": output.b_c}
@@ -35,25 +35,25 @@ def state_dict(model: Model) -> dict[str, Array]:
     return named
 
 
-def export(run: Run, name: str) -> dict[str, bytes]:
-    """The state dict, the module and the description, by suffix."""
+def export(run: Run, path: Path) -> dict[str, bytes]:
+    """The state dict, the module and the description, by name; ``path`` is that of the first."""
     torch, model, buffer = needed("torch", "torch"), run.lm.model, io.BytesIO()
     arrays = state_dict(model).items()
     torch.save({key: torch.tensor(np.ascontiguousarray(array)) for key, array in arrays}, buffer)
     described = json.dumps(describe(run.checkpoint), indent=1) + "\n"
-    source = module(model.cell, name)
-    return {"": buffer.getvalue(), ".py": source.encode(), ".json": described.encode()}
+    source = module(model.cell, path.name)
+    beside = {".py": source.encode(), ".json": described.encode()}
+    return {path.name: buffer.getvalue(), **{path.stem + end: one for end, one in beside.items()}}
 
 
 def module(cell: str, name: str) -> str:
-    """The Python source of the model."""
     model, before = (
         files("grucli.exchange").joinpath(f"{source}.txt").read_text("utf-8")
         for source in ("torch_model", "torch_gru_before")
     )
     return Template(model).substitute(
-        what=cell.partition("-")[0].upper(),
-        path=json.dumps(f"{name}.pt"),  # no quote in it can end the text around it
+        what=in_words(cell.partition("-")[0]),
+        path=json.dumps(name),  # no quote in it can end the text around it
         before=before if cell == "gru" else "",
         layer=LAYERS[cell],
     )

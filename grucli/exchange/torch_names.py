@@ -1,7 +1,6 @@
 """A model by PyTorch's names of its arrays: a recurrent layer, and what stands around it."""
 
 import re
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -49,7 +48,6 @@ def our_names(arrays: Named) -> tuple[Model, Named]:
 
 
 def _sizes(layers: Named) -> tuple[int, int, int, int]:
-    """The number of gates, units, layers and inputs."""
     shapes = [layers[name].shape for name in ("weight_hh_l0", "weight_ih_l0") if name in layers]
     if [*map(len, shapes)] != [2, 2] or 0 in shapes[0] or shapes[0][0] / shapes[0][1] not in CELLS:
         raise ValueError("it has no recurrent layer like nn.GRU, nn.LSTM or nn.RNN")
@@ -67,15 +65,11 @@ def _complete(layers: Named, G: int, H: int, L: int, D: int) -> None:
             layers.setdefault(bias, np.zeros(G * H))
             expected[bias] = (G * H,)
         expected |= {f"weight_ih_l{k}": (G * H, H if k else D), f"weight_hh_l{k}": (G * H, H)}
-    check_shapes(layers, expected)
-
-
-def check_shapes(arrays: Named, expected: Mapping[str, tuple[int, ...]]) -> None:
-    for name in sorted(expected.keys() ^ arrays.keys()):
+    for name in sorted(expected.keys() ^ layers.keys()):
         raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
     for name, shape in expected.items():
-        if arrays[name].shape != shape:
-            raise ValueError(f"{name} is {list(arrays[name].shape)}, not {list(shape)}")
+        if layers[name].shape != shape:
+            raise ValueError(f"{name} is {list(layers[name].shape)}, not {list(shape)}")
 
 
 def _around(others: Named, D: int) -> tuple[Array | None, Array, Array]:

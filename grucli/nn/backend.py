@@ -43,14 +43,7 @@ NUMPY = Backend()
 def select(
     library: Literal["auto"] | LibraryName, precision: Literal["auto", "float32", "bfloat16"]
 ) -> Backend:
-    """Select by what is installed and what the processor has, never by measured times.
-
-    Automatic precision is bfloat16 on processors where it is faster. The losses are then as low as
-    in float32 (``docs/benchmarks.md``).
-
-    Raises:
-        Unavailable: it is not available on this machine.
-    """
+    """Select by what is installed, and what the processor has, or raise ``Unavailable``."""
     if library == "numpy":
         if precision == "bfloat16":
             raise Unavailable("products in bfloat16 need oneDNN, but the library is numpy")
@@ -63,17 +56,9 @@ def select(
         return NUMPY
     if precision == "bfloat16" and not loaded.has_bfloat16:
         raise Unavailable("the processor has no instructions for bfloat16 (AVX512-BF16)")
-    if precision == "auto":
+    if precision == "auto":  # losses are as low in bfloat16 (``docs/benchmarks.md``)
         precision = "bfloat16" if loaded.bfloat16_is_faster else "float32"
     return Backend("onednn", precision)
-
-
-def select_float32(library: Literal["auto"] | LibraryName) -> Backend:
-    """A library in float32, or NumPy if it cannot be used here."""
-    try:
-        return select(library, "float32")
-    except Unavailable:
-        return NUMPY
 
 
 def usable() -> onednn.Library:

@@ -35,10 +35,6 @@ class Calls(NamedTuple):
         return Calls(np.concatenate([self.rows, later.rows]), check, (self, later))
 
 
-def table(rows: Sequence[Sequence[int]]) -> npt.NDArray[np.int64]:
-    return np.array(rows, np.int64)
-
-
 def row(function: Any, *arguments: int, growth: Sequence[int] = (), success: int = 0) -> list[int]:
     """The call of a C function of ctypes, with up to four arguments, and their growth."""
     filled = [[*some, *[0] * (ARGUMENTS - len(some))] for some in (arguments, growth)]
@@ -63,7 +59,8 @@ def of_python(function: Callable[[int], object]) -> Calls:
             raise errors.pop()
 
     callback = _Function(call)
-    return Calls(table([row(callback, growth=(1,), success=DONE)]), check, callback)
+    rows = np.array([row(callback, growth=(1,), success=DONE)], np.int64)
+    return Calls(rows, check, callback)
 
 
 def execute(loop: Callable[..., object], calls: Sequence[Calls], *arrays: Any) -> None:

@@ -13,10 +13,7 @@ RECURRENT = (0, 1)  # end of the seed of recurrent masks; that of the outputs' m
 
 
 class Dropout(NamedTuple):
-    """The dropout of one step. A stream's masks depend on the seed and its index alone.
-
-    All streams share a sequence of random numbers, and each has a part of it.
-    """
+    """The dropout of one step. Streams have parts of one sequence of random numbers."""
 
     rate: float  # share of a layer's outputs that is dropped
     seed: tuple[int, ...]
@@ -45,11 +42,8 @@ class Dropout(NamedTuple):
 def dropout_masks(
     rng: np.random.Generator, rate: float, shape: Sequence[int], dtype: npt.DTypeLike
 ) -> Array:
-    """Masks that set each value to zero with probability ``rate`` and scale others by 1/(1-rate).
-
-    The rate is rounded to a multiple of 1/65536. Each value then needs 16 random bits, which are
-    drawn in half the time of a random number.
-    """
+    """Masks that set values to zero with probability ``rate`` and scale others by 1/(1-rate)."""
+    # each needs 16 random bits, which are drawn in half the time of a random number
     count = math.prod(shape)
     words = rng.integers(0, 2**64 - 1, _words(count), np.uint64, endpoint=True)
     bits = words.view(np.uint16)[:count].reshape(tuple(shape))

@@ -20,7 +20,6 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.nn.backend import Backend
 from grucli.nn.cells import CELLS
@@ -29,7 +28,7 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.input_projection import project, project_backward
 from grucli.nn.matmul import Blocks
 from grucli.nn.model import Model
-from grucli.nn.params import Array, Ids, Input, chunks
+from grucli.nn.params import Array, Ids, Indices, Input, chunks
 from grucli.nn.rounding import ROUNDING, Rounding, rounded
 
 TOLERANCE = 1e-6  # the largest relative error that counts as right
@@ -46,6 +45,7 @@ STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
 
 COMPILED = 1e-10  # the largest relative difference of compiled loops in float64
 LAYER = 3, 6, 5, 2  # D, H, T, B of the layer that is checked by itself
+LAYER_SIZES = "D={} H={} T={} B={}".format(*LAYER)
 
 Verdict = Literal["right", "undecided", "WRONG"]
 Named = Iterable[tuple[str, Array]]
@@ -94,14 +94,12 @@ class Window:
     recurrent: Mapping[str, Array] = field(default_factory=dict)  # masks of recurrent weights
 
     def streams(self, some: slice) -> "Window":
-        """The same window of some streams."""
         masks = None if self.masks is None else self.masks[:, :, some]
         x, targets, state = self.x[:, some], self.targets[:, some], self.state[:, some]
         return Window(x, targets, state, masks, self.recurrent)
 
 
 def sizes(model: Model, window: Window) -> str:
-    """The sizes of a check, for its title."""
     T, B = window.targets.shape
     return f"V={model.V} H={model.H} L={model.L} T={T} B={B}"
 
@@ -130,7 +128,7 @@ class Argument:
     loss: Callable[[], float]  # of the present values of the array
     doubt: "Doubt | None" = None  # decides where the gradient and differences disagree
 
-    def check_entries(self, entries: npt.NDArray[np.intp] | None = None) -> Row:
+    def check_entries(self, entries: Indices | None = None) -> Row:
         """Compare entries, by flat index, with differences of the loss; None for all."""
         entries = np.arange(self.array.size) if entries is None else entries
         largest = float(np.abs(self.gradient.flat[entries]).max())
@@ -239,10 +237,7 @@ def gradients_of(model: Model, window: Window) -> dict[str, Array]:
 def both_passes(
     model: Model, window: Window, rounding: tuple[Rounding, int] | None = None
 ) -> dict[str, Array]:
-    """The loss L, the last states and the gradients, by name.
-
-    With ``rounding``, all operations have its errors; the number is their seed.
-    """
+    """The loss L, the last states and the gradients, by name; with the errors of a rounding."""
     T, B = window.targets.shape
     grads = model.params.like()
     grads.flat[:] = 1.0  # it is overwritten
@@ -250,16 +245,9 @@ def both_passes(
     used = _masked(model, window)
     if rounding is not None:
         used = rounded(used, *rounding)
-    loss, last, dstate = used.loss_and_gradients(
-        window.x,
-        window.targets,
-        window.state,
-        used.workspace(T, B, dropout=window.masks is not None),
-        grads,
-        scale=1.0,
-        masks=window.masks,
-        dx=dx,
-    )
+    workspace = used.workspace(T, B, dropout=window.masks is not None)
+    arrays = window.x, window.targets, window.state, workspace, grads
+    loss, last, dstate = used.loss_and_gradients(*arrays, scale=1.0, masks=window.masks, dx=dx)
     mask_(grads, window.recurrent)
     results = {"loss": np.array(loss)} | dict(named(model.cell, states(last), "T"))
     results |= named(model.cell, [*grads.items(), *states(dstate)])
@@ -323,7 +311,6 @@ def check_input(
 
 
 def check_directions(model: Model, window: Window, rng: np.random.Generator) -> Iterator[Row]:
-    """Check each array along one random direction."""
     for argument in arguments(model, window):
         yield argument.check_direction(rng)
 
@@ -335,9 +322,7 @@ def arguments(model: Model, window: Window) -> Iterator[Argument]:
         yield Argument(name, array, gradients[name], partial(loss_of, model, window), doubt)
 
 
-def _choose(
-    gradient: Array, rng: np.random.Generator, entries: int | None
-) -> npt.NDArray[np.intp] | None:
+def _choose(gradient: Array, rng: np.random.Generator, entries: int | None) -> Indices | None:
     if entries is None or entries >= gradient.size:
         return None
     largest = np.argsort(-np.abs(gradient), axis=None)[: entries // 4]
@@ -358,9 +343,7 @@ def check_layer(
 ) -> Iterator[Row]:
     """Check one layer by itself: <R, h> + <R', s_T> for random R and R' and the last state s_T.
 
-    Its arguments are the input x of D numbers, the input projection a, the initial state and the
-    parameters; R' stands for the gradient from a later window, which training cuts off. With
-    ``resets``, the state becomes zero at every other step of each stream.
+    R' stands for the gradient from a later window, which training cuts off.
     """
     cell = Backend(compiled=compiled).kernels.cells[name]
     w = cell.WEIGHTS(*(rng.standard_normal(shape) * 0.5 for shape in cell.shapes(D, H).values()))
@@ -408,10 +391,7 @@ def toy(
     recurrent: float = 0.0,
     documents: bool = False,
 ) -> tuple[Model, Window]:
-    """A model with weights of the order of 1, and a random window with a non-zero state.
-
-    With ``documents``, a new document begins within the window.
-    """
+    """A model with weights of the order of 1, and a random window with a non-zero state."""
     rng = np.random.default_rng(seed)
     model = Model(V, H, L, np.float64, cell)
     model.initialize(rng)
@@ -435,61 +415,41 @@ def check_all(
     documents: bool = False,
     entries: int | None = None,
 ) -> Sections:
-    """All checks of a random model: small entry by entry, one layer alone, large by directions.
-
-    ``dropout`` and ``recurrent`` are the shares of outputs and of recurrent weights that fixed
-    masks set to zero. ``entries`` as in ``check_model``.
-    """
+    """All checks of a random model: small entry by entry, one layer alone, large by directions."""
     rng = np.random.default_rng(0)
     kind: dict[str, Any] = {"cell": cell, "recurrent": recurrent, "documents": documents}
     # all sizes differ, so that no transposed axis can hide
     small = toy(hidden + 2, hidden, layers, 4, 3, dropout, seed=0, **kind)
     # more characters than steps: rows of W_x are looked up otherwise
     large = toy(257, 64, layers, 32, 8, dropout, seed=0, **kind)
-    D, H, T, B = LAYER
-    return in_sections(
-        {
-            f"entry by entry: {sizes(*small)}": _entry_by_entry(*small, rng, entries),
-            f"one layer by itself: D={D} H={H} T={T} B={B}": check_layer(
-                cell, *LAYER, rng, resets=documents
-            ),
-            f"along random directions: {sizes(*large)}": check_directions(*large, rng),
-        }
-    )
+    one_layer = check_layer(cell, *LAYER, rng, resets=documents)
+    yield from _section(f"entry by entry: {sizes(*small)}", _entry_by_entry(*small, rng, entries))
+    yield from _section(f"one layer by itself: {LAYER_SIZES}", one_layer)
+    yield from _section(f"along random directions: {sizes(*large)}", check_directions(*large, rng))
 
 
 def check_trained(model: Model, window: Window, entries: int) -> Sections:
-    """Check weights, in float64, on a text; ``entries`` as in ``check_model``."""
-    rng = np.random.default_rng(0)
-    return in_sections(
-        {
-            f"entry by entry: {sizes(model, window)}": _entry_by_entry(model, window, rng, entries),
-            "along random directions": check_directions(model, window, rng),
-        }
-    )
+    """Check weights, in float64, on a text."""
+    rng, title = np.random.default_rng(0), f"entry by entry: {sizes(model, window)}"
+    yield from _section(title, _entry_by_entry(model, window, rng, entries))
+    yield from _section("along random directions", check_directions(model, window, rng))
 
 
 def check_compiled(model: Model, window: Window) -> Sections:
     """Compare the results of compiled loops with those of plain ones, which other checks prove."""
-    resets = model.separator is not None
-    D, H, T, B = LAYER
-    for row in check_layer(
-        model.cell, *LAYER, np.random.default_rng(0), resets=resets, compiled=True
-    ):
-        yield f"one compiled layer by itself: D={D} H={H} T={T} B={B}", row
+    resets, rng = model.separator is not None, np.random.default_rng(0)
+    one_layer = check_layer(model.cell, *LAYER, rng, resets=resets, compiled=True)
+    yield from _section(f"one compiled layer by itself: {LAYER_SIZES}", one_layer)
     title = f"compiled loops against plain ones, entry by entry: {sizes(model, window)}"
     compiled = both_passes(model.on(model.backend._replace(compiled=True)), window)
     for name, plain in both_passes(model, window).items():
         error = float(np.abs(compiled[name] - plain).max() / max(np.abs(plain).max(), TINY))
-        yield (
-            title,
-            Row(name, plain.shape, "all entries", error, COMPILED, vanishes=not plain.any()),
-        )
+        vanishes = not plain.any()
+        yield title, Row(name, plain.shape, "all entries", error, COMPILED, vanishes=vanishes)
 
 
-def in_sections(sections: Mapping[str, Iterable[Row]]) -> Sections:
-    """The rows, each with the title of its section."""
-    return ((title, row) for title, rows in sections.items() for row in rows)
+def _section(title: str, rows: Iterable[Row]) -> Sections:
+    return ((title, row) for row in rows)
 
 
 def _entry_by_entry(
@@ -505,11 +465,7 @@ def _entry_by_entry(
 def check_reference(
     model: Model, window: Window, gradients: Mapping[str, Array], rng: np.random.Generator
 ) -> Row:
-    """Check the gradients of all parameters of a large window along one direction, in float64.
-
-    The direction gives each row of each array about the same weight, so that a mistake in a few
-    rows shows, too.
-    """
+    """Check the gradients of all parameters of a large window along one direction, in float64."""
     names = [name for name, _ in named(model.cell, model.params.items())]
     directions = {name: _weighted(gradients[name], rng) for name in names}
     analytic = sum(float(np.vdot(gradients[name], v)) for name, v in directions.items())
@@ -518,7 +474,7 @@ def check_reference(
 
 
 def _weighted(gradient: Array, rng: np.random.Generator) -> Array:
-    """A direction along each row, or each entry of a vector, half of it random, by its norm."""
+    """A direction along each row or entry, half of it random, in which all weigh about the same."""
     rows = gradient if gradient.ndim > 1 else gradient[:, None]
     norms = np.linalg.norm(rows, axis=-1, keepdims=True)
     norms = np.maximum(norms, max(1e-3 * float(np.sqrt(np.mean(norms**2))), FLOOR))
@@ -534,8 +490,8 @@ def check_step(
 ) -> Iterator[Row]:
     """Compare the results of a step of training with those in float64, array by array.
 
-    ``samples`` are the results in float64 with the rounding of training, several times. A row
-    compares an array as a whole, or that row or column of it whose error rounding explains least.
+    ``samples`` are those with the rounding of training. A ``Row`` compares a whole array, or that
+    row or column of it whose error rounding explains least.
     """
     for name, array in trained.items():
         rows, right, least = [], reference[name], FLOAT32

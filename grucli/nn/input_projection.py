@@ -65,10 +65,9 @@ def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
 def project_backward(
     W_x: Matrix, x: Input, da: Array, dw: Any, dx: Array, sum_: Callable[..., None] = sum_rows
 ) -> None:
-    """Compute the gradients of ``W_x``, of ``b`` and of a dense ``x``.
+    """Compute the gradients of ``W_x``, ``b`` and a dense ``x``; for ids, ``dx`` is scratch memory.
 
-    ``da`` is the gradient of the projection, (G, T, B, H). For ids, ``dx`` is scratch memory, and
-    ``sum_`` is ``sum_rows``, or the same compiled.
+    ``da`` is the gradient of the projection, (G, T, B, H).
     """
     if x.ndim == 2:
         sum_(dw.W_x, x.ravel(), da, as_rows(dx))
@@ -88,5 +87,4 @@ def project_backward(
 
 def _rows(a: Array) -> Array:
     """A view (G, T B, H): the rows of each gate are all streams of all steps."""
-    G, T, B, H = a.shape
-    return a.reshape(G, T * B, H)
+    return a.reshape(len(a), -1, a.shape[-1])

@@ -50,7 +50,6 @@ class Matrix(ABC):
 
     @property
     def T(self) -> "Matrix":  # noqa: N802 - as of an array
-        """The transposed matrices."""
         assert self.transposed is not None, "the weights were packed for the forward pass alone"
         return self.transposed
 
@@ -98,15 +97,11 @@ class Matrix(ABC):
         return replace
 
     def calls(self, x: Array, out: Array) -> Calls:
-        """Calls that write x[t] W to ``out`` (G, B, N) at each step t of a compiled loop.
-
-        ``x`` is (T, B, K), or (G, T, B, K) with rows for each matrix.
-        """
+        """Calls that write x[t] W to ``out`` (G, B, N), for x (T, B, K) or (G, T, B, K)."""
         multiply, steps = self.bind(out), np.moveaxis(x, -3, 0)
         return calls.of_python(lambda t: multiply(steps[t]))
 
     def multiply(self, x: Array, out: Array) -> None:
-        """Write x W to ``out`` once."""
         assert x.shape[-2:] == (out.shape[-2], self.K)
         self.bind(out)(x)
 
@@ -117,11 +112,7 @@ class Matrix(ABC):
         return out
 
     def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
-        """Write the gradient of one matrix, ``rows^T gradient``, to ``out`` (K, N), or add it.
-
-        ``rows`` (R, K) were multiplied by it; ``gradient`` (R, N) is that of the product. All
-        arrays are contiguous.
-        """
+        """Write or add the gradient of one matrix, rows^T gradient, to ``out``; all contiguous."""
         if add:
             out += rows.T @ gradient
         else:
@@ -185,10 +176,7 @@ class Blocks(Matrix):
 
 
 class OneRow(Matrix):
-    """A copy for products with a single row, (G, N, K), or one matrix of it, (N, K).
-
-    Columns are contiguous and follow each other, so that one product can use all matrices.
-    """
+    """A copy by columns, (G, N, K), or one matrix of it, (N, K): one product can use them all."""
 
     def __init__(self, columns: Array) -> None:
         self.columns = columns
@@ -208,11 +196,9 @@ class OneRow(Matrix):
 
 
 def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
-    """A function of a row x, (K,), that writes its products with ``columns``, (N, K), to ``out``.
-
-    Its results are the same with 1, 2 and 4 threads: rows of zeros give each thread whole groups.
-    """
+    """A function of a row x (K,) that writes its products with ``columns`` (N, K) to ``out``."""
     N, K = columns.shape
+    # rows of zeros give each of 1, 2 or 4 threads whole groups, so that all compute the same
     extra = -N % GROUPED if columns.size >= SHARED else 0
     if not extra:
         return _whole_row_multiplier(columns, out)
@@ -228,11 +214,7 @@ def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
 
 
 def _whole_row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
-    """As ``_row_multiplier``, without rows of zeros.
-
-    Two real numbers can be read as one complex number: a c + b d is the real part of
-    (a + i b) (c - i d).
-    """
+    """As ``_row_multiplier``; in pairs, a c + b d is the real part of (a + i b) (c - i d)."""
     N, K = columns.shape
     if columns.size not in PAIRED or K % 2:
         return lambda x: columns.dot(x, out)
@@ -276,10 +258,7 @@ class BlockLayout(NamedTuple):
 
 
 def largest_unpacked(config: Any, core: str) -> int:
-    """Multiplications of the largest product for which NumPy's library does not pack, or 0.
-
-    ``core`` is the processor that OpenBLAS shall assume, if the user has set one.
-    """
+    """Multiplications of the largest product for which NumPy's library does not pack, or 0."""
     built, processor = config.get("Build Dependencies", {}), config.get("SIMD Extensions", {})
     library, has = str(built.get("blas", "")), str(processor.get("found", ""))
     avx512 = "AVX512_SKX" in has or "X86_V4" in has  # the names before NumPy 2.4, and since then
@@ -307,25 +286,19 @@ UNPACKED, PAIRED = largest_unpacked(CONFIG, CORE), sizes_in_pairs(CONFIG, CORE)
 
 
 def rows_at_once(rows: int, K: int, n: int) -> int:
-    """Size of row groups that avoids packing of a block (K, n); 0 if there is none.
-
-    All groups have the same size. It is a multiple of four unless there is only one group.
-    """
+    """Size of equal groups of rows that avoids packing of a block (K, n); 0 if there is none."""
     return _largest_group(rows, UNPACKED // (K * n))
 
 
 @cache
 def _largest_group(rows: int, most: int) -> int:
-    groups = [group for group in range(4, rows, 4) if rows % group == 0]
+    groups = [group for group in range(4, rows, 4) if rows % group == 0]  # or a single one
     return max((group for group in (*groups, rows) if group <= most), default=0)
 
 
 def best_width(rows: int, K: int, N: int) -> int:
-    """Columns n of the blocks of a matrix (K, N) for products with ``rows`` rows.
-
-    A single row needs no blocks: the BLAS does not pack for its product.
-    """
-    if rows == 1 or rows * K * N <= UNPACKED:
+    """Columns n of the blocks of a matrix (K, N) for products with ``rows`` rows."""
+    if rows == 1 or rows * K * N <= UNPACKED:  # the BLAS does not pack
         return N
     widths = [
         n for n in range(NARROWEST, N) if N % n == 0 and n % 4 == 0 and rows_at_once(rows, K, n)
@@ -341,13 +314,9 @@ def blocks(matrix: Array, n: int) -> Array:
 
 
 def copy_transposed(matrix: Array, out: Array) -> None:
-    """Copy a finite matrix (..., M, N) with contiguous columns to ``out`` with contiguous rows.
-
-    Strips of the matrix are multiplied by the identity, which changes no value. This takes about
-    half the time of an assignment, which would copy single numbers.
-    """
+    """Copy a finite matrix (..., M, N) with contiguous columns to ``out`` with contiguous rows."""
     whole = out.shape[-1] // STRIP * STRIP
-    if whole:
+    if whole:  # in half the time of an assignment, which would copy single numbers
         identity = np.eye(STRIP, dtype=matrix.dtype)
         np.matmul(blocks(matrix[..., :whole], STRIP), identity, out=blocks(out[..., :whole], STRIP))
     out[..., whole:] = matrix[..., whole:]

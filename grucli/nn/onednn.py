@@ -34,7 +34,8 @@ OUT_OF_MEMORY = 1  # dnnl_status_t
 STATUS = {2: "invalid arguments", 3: "not implemented", 5: "runtime error"}  # dnnl_status_t
 TYPES: dict[Precision, int] = {"float32": 3, "bfloat16": 2}  # dnnl_data_type_t
 ANY = 1  # dnnl_format_tag_t
-SRC, DST, WEIGHTS, FROM, TO, SCRATCH = 1, 17, 33, 1, 17, 80  # DNNL_ARG_*
+ARGUMENTS = SRC, DST, WEIGHTS = 1, 17, 33  # DNNL_ARG_*; of a copy, the first two
+SCRATCH = 80  # DNNL_ARG_SCRATCHPAD
 IN_ORDER = 1  # dnnl_stream_flags_t
 OF_CALLER = 1  # dnnl_scratchpad_mode_t: dnnl_scratchpad_mode_user
 WEIGHTS_DESC, SCRATCH_DESC = 131, 136  # dnnl_query_t: dnnl_query_weights_md, ..._scratchpad_md
@@ -49,10 +50,6 @@ class Unavailable(Exception):  # noqa: N818 - a reason, not an error of the user
 
 
 # ---- the library
-
-
-class _Version(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int) for name in ("major", "minor", "patch")]
 
 
 class Library(NamedTuple):
@@ -111,12 +108,12 @@ def load() -> Library:
 def _open(path: str) -> Library:
     try:
         c = ctypes.CDLL(path)
-        c.dnnl_version.restype = ctypes.POINTER(_Version)
-        version = c.dnnl_version().contents
+        c.dnnl_version.restype = ctypes.POINTER(ctypes.c_int * 3)  # major, minor, patch
+        version = list(c.dnnl_version().contents)
     except (OSError, AttributeError) as error:
         raise Unavailable(f"{path}: cannot be loaded: {error}") from None
-    words = f"{version.major}.{version.minor}.{version.patch}"
-    if version.major != MAJOR:
+    words = ".".join(map(str, version))
+    if version[0] != MAJOR:
         raise Unavailable(f"{path}: is oneDNN {words}; version {MAJOR} is needed")
     c.dnnl_primitive_desc_query_md.restype = ctypes.c_void_p
     c.dnnl_memory_desc_get_size.restype = ctypes.c_size_t
@@ -150,10 +147,7 @@ def check(status: int) -> None:
 
 
 class Handle:
-    """An object of oneDNN, destroyed with this object.
-
-    The first argument of ``create`` is where the object goes; the others follow.
-    """
+    """An object of oneDNN, destroyed with this one; ``create`` writes it to its first argument."""
 
     def __init__(self, kind: str, create: Callable[..., int], *arguments: Any) -> None:
         self.value = ctypes.c_void_p()
@@ -203,12 +197,12 @@ class _Arg(ctypes.Structure):
     _fields_ = [("arg", ctypes.c_int), ("memory", ctypes.c_void_p)]
 
 
-def call(primitive: Primitive, *arguments: tuple[int, Memory]) -> Call:
+def call(primitive: Primitive, *memories: Memory) -> Call:
     """A function that executes a primitive with arguments, which live as long as the function."""
-    library = load()
+    library, arguments = load(), list(zip(ARGUMENTS, memories, strict=False))
     stream = Handle("stream", library.c.dnnl_stream_create, library.engine, IN_ORDER)
     if size_in_bytes(primitive.scratch):
-        arguments = *arguments, (SCRATCH, Memory(primitive.scratch, ALLOCATE))
+        arguments.append((SCRATCH, Memory(primitive.scratch, ALLOCATE)))
     args: Any = (_Arg * len(arguments))(*[_Arg(arg, memory.value) for arg, memory in arguments])
     args.kept = primitive, stream, arguments
     execute = library.c.dnnl_primitive_execute
@@ -221,14 +215,6 @@ def row(function: Any, *more: int, growth: int = 0) -> list[int]:
     values = [value if isinstance(value, int) else ctypes.addressof(value) for value in values]
     values += more
     return calls.row(function.func, *values, growth=(*[0] * (len(values) - 1), growth))
-
-
-def product_call(product: Primitive, src: Memory, weights: Memory, dst: Memory) -> Call:
-    return call(product, (SRC, src), (WEIGHTS, weights), (DST, dst))
-
-
-def copy_call(copy: Primitive, before: Memory, after: Memory) -> Call:
-    return call(copy, (FROM, before), (TO, after))
 
 
 def matmul(

@@ -20,10 +20,7 @@ from grucli.nn.params import Array
 
 
 class Layout:
-    """How oneDNN stores a weight matrix (K, N) for products with about that many rows.
-
-    Row by row suits products of many rows.
-    """
+    """How oneDNN stores a weight matrix (K, N) for about that many rows; for many, row by row."""
 
     is_plain = False  # it is always a copy
 
@@ -79,7 +76,7 @@ class OneDNNMatrix(Matrix):
         copy = _copying(source, self.form)
         for matrix, memory in zip(matrices, self._memories, strict=True):
             at = int(matrix.__array_interface__["data"][0])
-            check(onednn.copy_call(copy, Memory(source.value, at), memory)())
+            check(onednn.call(copy, Memory(source.value, at), memory)())
 
     def bind(self, out: Array, *, add: bool = False) -> Callable[[Array], object]:
         *gates, rows, N = out.shape
@@ -112,7 +109,7 @@ class OneDNNMatrix(Matrix):
         product = self._product(address(out), rows)
         for (set_out, _), at in zip(product.calls, addresses(out), strict=True):
             check(set_out(at))
-        return Calls(calls.table(product.rows(x)), check, (self, product, x, out))
+        return Calls(np.array(product.rows(x), np.int64), check, (self, product, x, out))
 
     def multiply(self, x: Array, out: Array) -> None:
         *gates, rows, N = out.shape
@@ -136,10 +133,7 @@ class OneDNNMatrix(Matrix):
 
 
 class Product:
-    """The products of x with matrices; they belong to one thread at a time.
-
-    The matrices, x and the results must be kept.
-    """
+    """The products of x with matrices, which must be kept; they belong to one thread at a time."""
 
     def __init__(
         self,
@@ -156,7 +150,7 @@ class Product:
         result = _plain(rows, form.N)  # not in the cache alone: another thread may replace it there
         outs = [Memory(result.value) for _ in matrices]
         self.calls = [
-            (out.setter(), onednn.product_call(primitive, self.x.memory, matrix, out))
+            (out.setter(), onednn.call(primitive, self.x.memory, out, matrix))
             for matrix, out in zip(matrices, outs, strict=True)
         ]
 
@@ -183,10 +177,7 @@ class Product:
 
 
 class Factor:
-    """A factor (R, C) of products, in float32 at an address that changes.
-
-    Products read ``memory``. Where they read it in another precision, that is a rounded copy.
-    """
+    """A factor (R, C), in float32 at an address that changes; ``memory`` may be a rounded copy."""
 
     def __init__(
         self, shape: tuple[int, int], strides: tuple[int, int], precision: Precision
@@ -200,7 +191,7 @@ class Factor:
         self._rounded = np.empty(shape[0] * shape[1], np.uint16)
         rounded = description(shape, precision, strides)
         self.memory = Memory(rounded.value, address(self._rounded))
-        round_ = onednn.copy_call(_copying(exact, rounded), source, self.memory)
+        round_ = onednn.call(_copying(exact, rounded), source, self.memory)
         self.set = lambda at: set_address(at) or round_()
 
     def rows(self, factors: Array) -> list[list[int]]:
@@ -222,7 +213,7 @@ class Gradient:
         primitive, result = _transposed_product(R, K, N, precision, add), _plain(K, N)
         out = Memory(result.value)
         self._left, self._right, self._set_out = left, right, out.setter()
-        self._multiply = onednn.product_call(primitive, left.memory, right.memory, out)
+        self._multiply = onednn.call(primitive, left.memory, out, right.memory)
 
     def __call__(self, rows: Array, gradient: Array, out: Array) -> None:
         status = self._left.set(address(rows)) or self._right.set(address(gradient))

@@ -17,32 +17,21 @@ SMALLEST_SCALE = 1e-8  # eps of ``follow_`` and ``orthogonalized``, against a di
 
 @dataclass(frozen=True)
 class Moments:
-    """Adam's moving averages of the gradient, ``m``, and of its square, ``v``; each (P,).
+    """Adam's moving averages of the gradient, ``m``, and of its square, ``v``; each (P,)."""
 
-    Where Muon updates the parameters, ``m`` is its momentum, and ``v`` stays zero.
-    """
-
-    m: Array
-    v: Array
+    m: Array  # the momentum of Muon, where it updates the parameters
+    v: Array  # there zero
 
     @classmethod
     def like(cls, flat: Array) -> "Moments":
-        """Zeros for parameters ``flat``."""
         return cls(np.zeros_like(flat), np.zeros_like(flat))
 
 
 def _update_(
-    flat: Array,
-    gradient: Array,
-    moments_m: Array,
-    moments_v: Array,
-    new_m: float,
-    new_v: float,
-    rate: float,
-    unbias_v: float,
-    eps: float,
+    flat: Array, gradient: Array, moments_m: Array, moments_v: Array, *factors: float
 ) -> None:
     """Adam for given factors; a ``new`` one is the share of the gradient in a moment."""
+    new_m, new_v, rate, unbias_v, eps = factors
     for some in chunks(len(flat), CHUNK):
         theta, g, m, v = flat[some], gradient[some], moments_m[some], moments_v[some]
         m += new_m * (g - m)
@@ -60,20 +49,16 @@ def _update_(
 
 def adam_(
     flat: Array,
-    gradient: Array,
+    gradient: Array,  # it is overwritten
     moments: Moments,
     *,
-    step: int,
+    step: int,  # the number of this update, from 1
     lr: float,
     betas: tuple[float, float],
     eps: float,
-    update_: Callable[..., None] = _update_,
+    update_: Callable[..., None] = _update_,  # or the same in another form
 ) -> None:
-    """Update ``flat`` (P,) in place, with bias correction (Kingma and Ba 2015, algorithm 1).
-
-    ``gradient`` is overwritten. ``step`` is the number of this update, from 1. ``update_`` is the
-    same as ``_update_`` in another form.
-    """
+    """Update ``flat`` (P,) in place, with bias correction (Kingma and Ba 2015, algorithm 1)."""
     beta1, beta2 = betas
     unbias_m, unbias_v = 1 - beta1**step, math.sqrt(1 - beta2**step)
     arrays = flat, gradient, moments.m, moments.v
@@ -128,11 +113,7 @@ def orthogonalized(G: Array) -> Array:
 
 
 def decay_(params: Params, share: float) -> None:
-    """Reduce all weights by a share of themselves, in place; biases stay.
-
-    This is decoupled weight decay (Loshchilov and Hutter 2019): ``share`` is the learning rate
-    times the weight decay, and does not enter Adam's moments.
-    """
+    """Reduce all weights, not biases, by a share of themselves (Loshchilov and Hutter 2019)."""
     for name, theta in params.items():
         if name.split(".")[-1].startswith("W"):
             theta *= 1 - share

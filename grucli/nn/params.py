@@ -12,6 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.floating[Any]]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Counts = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.intp]
 Ids = npt.NDArray[np.integer[Any]]
 Input = npt.NDArray[Any]  # ids (T, B), which stand for one-hot rows, or numbers (T, B, D)
 Shapes = Mapping[str, tuple[int, ...]]

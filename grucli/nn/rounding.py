@@ -28,10 +28,7 @@ INEXACT = 2  # bits that a result can lack: a library's tanh is not exact to the
 
 
 def rounded(model: Model, rounding: Rounding, seed: int) -> Model:
-    """A copy of a model in float64 whose operations are rounded to multiples of a number.
-
-    The seed chooses the number; with 0, the rounding is that of training.
-    """
+    """A copy in float64, rounded to multiples of a number of a seed; 0: as in training."""
     unit = float(np.random.default_rng(seed).uniform(1.0, 2.0)) if seed else 1.0
 
     def cut(array: Array, bits: float) -> Array:

@@ -23,7 +23,7 @@ from grucli.data.vocabulary import unified
 from grucli.errors import ArgumentError, CheckpointError, CorpusError
 from grucli.html import WebPage, as_html, policy
 from grucli.language_model import LanguageModel
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, in_words
 from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Ids
 from grucli.run.overlap import find_copy
@@ -37,7 +37,7 @@ SCRIPTS = (
     "engine features symbols elements formulas strip reading marks write surprise inside gradient "
     "proof page"
 ).split()
-NETWORKS = {"gru": "GRU", "gru-after": "GRU, reset after the product", "lstm": "LSTM", "rnn": "RNN"}
+COMPUTED = {"gru", "gru-after", "lstm", "rnn"}  # the cells that the script of the page computes
 LARGE = 10**6  # parameters, above which the weights are float16
 LARGEST_HALF = 65504.0  # the largest number of float16
 
@@ -94,11 +94,11 @@ def page(
         read, passage = sample, lm.vocabulary.decode(sample[:SHOWN]).decode(errors="ignore")
     else:  # a character that the model never saw is an error here, not in the page
         read = lm.encode(passage)
-    proof = (sample if lm.model.cell in NETWORKS else read)[:PROVEN]
+    proof = (sample if lm.model.cell in COMPUTED else read)[:PROVEN]
     content = payload(lm, proof, type_)
     about = _about(opened, type_, copied) | ({"title": title} if title else {})
     content |= {"about": about, "passage": passage}
-    if lm.model.cell not in NETWORKS:
+    if lm.model.cell not in COMPUTED:
         content["written"] = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="replace")
         content["recorded"] = recorded(rounded(lm, type_), proof)
     return Page(html(content), type_, copied)
@@ -123,10 +123,20 @@ def _copied(run: Run, sample: Ids) -> str | None:
 
 def _about(run: Run, type_: Type, copied: str | None) -> dict[str, Any]:
     """The heading, a sentence below it, and facts by name."""
-    name, noun = _text_name(run), run.lm.vocabulary.noun
-    length = f"{run.checkpoint.text_id.chars:,} {noun}s"
-    facts = {"Text": f"{name}, {length}, {run.lm.model.V:,} different"}
-    facts |= _facts_of_training(run, type_)
+    lm, checkpoint, progress = run.lm, run.checkpoint, run.checkpoint.progress
+    name, model, noun = _text_name(run), lm.model, lm.vocabulary.noun
+    length = f"{checkpoint.text_id.chars:,} {noun}s"
+    steps = f"{progress.step:,} step{'s' * (progress.step != 1)}"
+    facts = {
+        "Text": f"{name}, {length}, {model.V:,} different",
+        "Network": f"{in_words(model.cell)}, {model.L} x {model.H:,} "
+        f"units, {lm.parameters:,} parameters ({type_} here)",
+        "Training": f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s",
+    }
+    if progress.best_loss is not None:
+        judged = "Held-out text" if checkpoint.settings.data.val else "Training text"
+        bits = progress.best_loss / math.log(2)
+        facts[judged] = f"{progress.best_loss:.4f} nats = {bits:.4f} bits per {noun}"
     if copied is not None:
         size = f"{len(copied):,} characters" if copied else f"shorter than 8 {noun}s"
         facts["Recitation"] = f"longest passage of a sample that is in the training text: {size}"
@@ -137,22 +147,6 @@ def _about(run: Run, type_: Type, copied: str | None) -> dict[str, Any]:
         "but this page.",
         "facts": list(facts.items()),
     }
-
-
-def _facts_of_training(run: Run, type_: Type) -> dict[str, str]:
-    lm, checkpoint, progress = run.lm, run.checkpoint, run.checkpoint.progress
-    model, noun = lm.model, lm.vocabulary.noun
-    steps = f"{progress.step:,} step{'s' * (progress.step != 1)}"
-    facts = {
-        "Network": f"{NETWORKS.get(model.cell, model.cell.upper())}, {model.L} x {model.H:,} "
-        f"units, {lm.parameters:,} parameters ({type_} here)",
-        "Training": f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s",
-    }
-    if progress.best_loss is not None:
-        judged = "Held-out text" if checkpoint.settings.data.val else "Training text"
-        bits = progress.best_loss / math.log(2)
-        facts[judged] = f"{progress.best_loss:.4f} nats = {bits:.4f} bits per {noun}"
-    return facts
 
 
 def _text_name(run: Run) -> str:
@@ -177,10 +171,7 @@ def rounded(lm: LanguageModel, type_: Type) -> LanguageModel:
 
 
 def payload(lm: LanguageModel, proof: Ids, type_: Type) -> dict[str, Any]:
-    """What the page's script reads of a model.
-
-    The script checks log probabilities and route shares of the ``proof``, ids (N,).
-    """
+    """What the page's script reads of a model, and a ``proof`` of ids (N,) that it checks."""
     model, pattern = lm.model, separators(lm.data.model_copy(update={"level": "char"}))
     weights = model.params.flat.astype("<f2" if type_ == "float16" else "<f4")
     return {
@@ -239,11 +230,7 @@ def _proof(lm: LanguageModel, ids: Ids) -> dict[str, Any]:
 
 
 def html(content: dict[str, Any]) -> str:
-    """The page of a model, with what its script reads.
-
-    Only the page's own script and style may run: the policy names their hashes. All texts reach
-    the page as JSON, in which no character can end the element around it.
-    """
+    """The page of a model: its script and style alone may run, and its texts are JSON."""
     script, style = "\n".join(_source(f"{name}.js") for name in SCRIPTS), _source("style.css")
     return Template(_source("page.html")).substitute(
         policy=policy(style, script),

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.adaptation import DECAY, RATE, choose
 from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.evaluation import DECAY, RATE, best_rates
 from grucli.files import sha256
 from grucli.language_model import Adapted
 from grucli.nn.optim import Moments
@@ -30,11 +30,7 @@ class Rates(NamedTuple):
 
 
 def choose_rates(run: Run, judged: str | None = None) -> Rates:
-    """Choose on the start of the validation text, or on the end of the training text.
-
-    The training text serves if the validation text is ``judged`` or there is none. If the text of
-    the run is gone, the defaults are returned.
-    """
+    """Choose on validation text; on training text if that is ``judged``; else take the defaults."""
     try:
         splits = run.splits
     except (CheckpointError, CorpusError):
@@ -43,7 +39,7 @@ def choose_rates(run: Run, judged: str | None = None) -> Rates:
         ids, part = splits.train[-CHARS:], "last {:,} {}s of the training text"
     else:
         ids, part = splits.val[:CHARS], "first {:,} {}s of the validation text"
-    return Rates(*choose(run.lm.model, ids), part.format(len(ids), run.noun))
+    return Rates(*best_rates(run.lm.model, ids), part.format(len(ids), run.noun))
 
 
 def check_new(path: Path) -> None:
@@ -55,10 +51,7 @@ def check_new(path: Path) -> None:
 
 
 def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
-    """Write a run with the adapted weights, completely or not at all; ``facts`` go to run.json.
-
-    It can be used like a trained run, but not resumed.
-    """
+    """Write a run with the adapted weights, completely or not at all; ``facts`` go to run.json."""
     model, old = adapted.lm.model, run.checkpoint
     state, moments = np.zeros_like(old.state), Moments.like(model.params.flat)
     checkpoint = replace(old, model=model, moments=moments, state=state, progress=Progress())

@@ -1,12 +1,13 @@
 """Checkpoints: .npz files that hold all data for sampling and for resuming a run.
 
-The members of a file are those of ``MEMBERS`` and the parameters. They are neither pickled nor
-compressed. Equal content gives equal bytes, so the hashes of two files tell whether two runs agree.
-The reader checks every name, shape and type against the settings before it allocates memory.
+The members of a file, those of ``MEMBERS`` and the parameters, are neither pickled nor compressed.
+Equal content gives equal bytes. The reader checks all types before it allocates memory.
 """
 
+import errno
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -30,10 +31,10 @@ from grucli.nn.cells import basic
 from grucli.nn.model import Model, shapes
 from grucli.nn.optim import Moments
 from grucli.nn.params import Array
-from grucli.run.archive import Archive, read_back
 from grucli.run.records import KEPT_CELL, Count
 
 FORMAT = 2  # version of the file format
+Shape = tuple[int | None, ...]  # sizes of an array; None allows any size
 
 # Maximum absolute value of a parameter. Up to it, sums of products over a whole layer are finite in
 # float32, and all losses are finite.
@@ -137,15 +138,10 @@ class Checkpoint:
 
     def language_model(self, path: Path | None = None, *, compiled: bool = False) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
+        train, text = self.settings.train, (self.vocabulary, self.counts, self.settings.data)
+        compiled = compiled and train.compiled is not False
         return LanguageModel(
-            self.model,
-            self.vocabulary,
-            self.counts,
-            self.settings.data,
-            path,
-            library=self.settings.train.products,
-            compiled=compiled and self.settings.train.compiled is not False,
-            unseen=self.unseen,
+            self.model, *text, path, library=train.products, compiled=compiled, unseen=self.unseen
         )
 
     @property
@@ -248,10 +244,7 @@ def read(path: Path) -> Checkpoint:
 
 
 def from_members(path: Path, members: Mapping[str, npt.NDArray[Any]]) -> Checkpoint:
-    """As ``read``, of a checkpoint with these members; ``path`` is the file that they are from.
-
-    A problem may also be a ValueError.
-    """
+    """The checkpoint with these members, which are from the file ``path``; or a ValueError."""
     buffer = io.BytesIO()
     np.savez(buffer, **members)  # type: ignore[arg-type]
     with zipfile.ZipFile(buffer) as archive:
@@ -259,26 +252,78 @@ def from_members(path: Path, members: Mapping[str, npt.NDArray[Any]]) -> Checkpo
 
 
 def reason(error: Exception) -> str:
-    """The error of a reader in words."""
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]
     return f"{'.'.join(map(str, first['loc']))} in meta: {first['msg']}"
 
 
-class _Reader:
+def read_back(written: Path) -> None:
+    """Compare a written file with its checksums; an OSError says that they differ."""
+    try:
+        with zipfile.ZipFile(written) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        damaged = str(error)
+    if damaged:
+        raise OSError(errno.EIO, f"the file read back is not the file that was written ({damaged})")
+
+
+class Archive:
+    """Named arrays in a file of ``np.savez``; a ValueError says what is wrong with another file."""
+
+    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
+        self.archive = archive
+        self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if len(self.members) != len(archive.infolist()):
+            raise ValueError("a member occurs twice")
+        claimed = sum(max(m.file_size, m.compress_size) for m in archive.infolist())
+        if claimed > size:
+            raise ValueError(f"its members claim {claimed:,} bytes, more than the file has")
+
+    def check(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> None:
+        """Check the type, shape and size of an array without reading its data."""
+        info = self.members[name]
+        if info.compress_type != zipfile.ZIP_STORED:
+            raise ValueError(f"{name} is compressed")
+        with self.archive.open(info) as file:
+            if (version := np.lib.format.read_magic(file)) != (1, 0):
+                raise ValueError(f"array format {version} is not one that grucli writes")
+            actual, _, actual_type = np.lib.format.read_array_header_1_0(file)
+            start = file.tell()
+        fits = len(actual) == len(shape) and all(
+            size in (None, has) for size, has in zip(shape, actual, strict=True)
+        )
+        if not fits or actual_type != np.dtype(dtype):
+            wanted = f"{np.dtype(dtype)}{['any' if size is None else size for size in shape]}"
+            raise ValueError(f"{name} is {actual_type}{list(actual)}, not {wanted}")
+        size, has = math.prod(actual) * np.dtype(dtype).itemsize, info.file_size - start
+        if has != size:
+            raise ValueError(f"{name} should have {size:,} bytes but has {has:,}")
+
+    def array(self, name: str, dtype: npt.DTypeLike, shape: Shape) -> npt.NDArray[Any]:
+        """Read an array of finite numbers, in any order of memory; return it in C order."""
+        self.check(name, dtype, shape)
+        with self.archive.open(self.members[name]) as file:
+            array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+            file.read(1)  # reading to the end verifies the checksum
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ValueError(f"{name} holds values that are not finite")
+        return np.ascontiguousarray(array)
+
+
+class _Reader(Archive):
     """Reads the members of a file and checks them against the settings."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
-        self.path, self.archive = path, Archive(archive, size)
+        super().__init__(archive, size)
+        self.path = path
         self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``MEMBERS``
 
     def read(self) -> Checkpoint:
         meta = self.meta()
-        meta["settings"] = {
-            section: without_former(values, f"{section}.")
-            for section, values in meta["settings"].items()
-        }
+        for section, values in meta["settings"].items():
+            meta["settings"][section] = without_former(values, f"{section}.")
         # a run that began before this setting has kept all line ends
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
         self._check_known(meta)
@@ -286,10 +331,10 @@ class _Reader:
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
         symbols = self._symbols(settings)
         self._check_names(settings, len(symbols))
-        vocabulary = Vocabulary.of(symbols, settings.data)
+        vocabulary = Vocabulary(symbols, settings.data)
         model = model_for(settings, vocabulary)
         for name, parameter in model.params.items():
-            parameter[...] = self.archive.read(name, np.float32, parameter.shape)
+            parameter[...] = self.array(name, np.float32, parameter.shape)
             if not _in_range(parameter):
                 raise ValueError(
                     f"{name} holds weights above {LARGEST_WEIGHT:g}: the run has diverged"
@@ -312,7 +357,7 @@ class _Reader:
         return checkpoint
 
     def meta(self) -> dict[str, Any]:
-        if "meta" not in self.archive.members:
+        if "meta" not in self.members:
             raise ValueError("it has no member named meta")
         meta = json.loads(self._member("meta").tobytes().decode())
         if not isinstance(meta, dict) or type(meta.get("format")) is not int or meta["format"] < 1:
@@ -361,14 +406,14 @@ class _Reader:
         model = settings.model
         parameters = shapes(V, model.hidden, model.layers, model.variant)
         expected = {*MEMBERS, *parameters}
-        for name in sorted(expected.symmetric_difference(self.archive.members)):
+        for name in sorted(expected.symmetric_difference(self.members)):
             raise ValueError(f"{name} is {'missing' if name in expected else 'not expected'}")
         for name, shape in parameters.items():
-            self.archive.check(name, np.float32, shape)
+            self.check(name, np.float32, shape)
 
     def _member(self, name: str) -> npt.NDArray[Any]:
         dtype, letters = MEMBERS[name]
-        return self.archive.read(name, dtype, tuple(map(self.sizes.get, letters)))
+        return self.array(name, dtype, tuple(map(self.sizes.get, letters)))
 
 
 def _text_id(corpus: Mapping[str, Any]) -> TextId:

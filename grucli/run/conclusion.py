@@ -10,15 +10,9 @@ from grucli.arguments import FilePath, checked
 from grucli.data.corpus import Corpus
 from grucli.data.windows import Splits
 from grucli.evaluation import baselines, differ_in_kind, evaluate
+from grucli.run import overlap
 from grucli.run.checkpoint import Checkpoint
-from grucli.run.overlap import (
-    Copied,
-    KnownDocuments,
-    KnownWords,
-    find_copy,
-    known_documents,
-    known_words,
-)
+from grucli.run.overlap import Copied, KnownDocuments, KnownWords
 from grucli.run.run import Run
 from grucli.run.verdict import Losses, Verdict, choices, judge, uncertain
 from grucli.threads import available_cores, blas_limited_to
@@ -43,35 +37,23 @@ class Conclusion:
     verdict: Verdict | None = None
 
 
-_Examined = tuple[Copied | None, KnownDocuments | None, KnownWords | None]
-
-
 @checked
 def conclude_run(
     path: FilePath, text: InstanceOf[Corpus] | None = None, stop: Callable[[], bool] = lambda: False
 ) -> Conclusion:
     """Evaluate the best weights of a run on training text, and sample from them.
 
-    Args:
-        path: the run directory.
-        text: the text of the run; None reads it again.
-        stop: called repeatedly; ends the evaluation if it returns true.
-
-    Raises:
-        CheckpointError: the run has no checkpoint, or a checkpoint or the metrics are damaged.
-        CorpusError: the text is not there, or has changed.
-        Stopped: ``stop`` returned true.
+    ``text`` None reads it again. If ``stop`` returns true, ``Stopped`` is raised.
     """
     run = Run(path)
     last, best = run.checkpoints.read("last"), run.checkpoint
     progress, settings = last.progress, last.settings
     splits = last.splits(run.text if text is None else text)
-    examined: _Examined = (None, None, None)
+    examined: tuple[Copied | None, KnownDocuments | None, KnownWords | None] = (None, None, None)
     if settings.sample.length:
-        examined = _examine_sample(best, settings.train.seed, splits, stop)
-    stopped_early = None
-    if progress.out_of_patience(settings.train.patience):
-        stopped_early = progress.evaluations_since_best
+        examined = _examine_sample(best, splits, stop)
+    is_early = progress.out_of_patience(settings.train.patience)
+    stopped_early = progress.evaluations_since_best if is_early else None
     val = run.validation_losses()
     if not val or progress.best_loss is None:
         return Conclusion(stopped_early, *examined)
@@ -86,22 +68,21 @@ def conclude_run(
 
 
 def _examine_sample(
-    best: Checkpoint, seed: int, splits: Splits, stop: Callable[[], bool]
-) -> _Examined:
+    best: Checkpoint, splits: Splits, stop: Callable[[], bool]
+) -> tuple[Copied, KnownDocuments | None, KnownWords | None]:
     """Sample from the best weights; find what the sample copies, and what of it is known."""
-    asked = best.settings.sample
+    train, seed = splits.train, best.settings.train.seed
+    prompt, temperature = best.settings.sample.prompt, best.settings.sample.temperature
     with blas_limited_to(1):  # as while training
         lm = best.language_model()
-        ids = lm.samples(
-            1, SAMPLED, prompt=asked.prompt, temperature=asked.temperature, seed=seed
-        ).ids(stop)
-    texts = ids, splits.train[-WORDS_OF:], splits.val[:HELD_OUT]
-    words = known_words(*(best.vocabulary.decode(part).decode(errors="replace") for part in texts))
-    copied, documents = find_copy(ids, splits.train, best.vocabulary), None
-    if lm.model.separator is not None and not asked.prompt:
+        ids = lm.samples(1, SAMPLED, prompt=prompt, temperature=temperature, seed=seed).ids(stop)
+    parts = ids, train[-WORDS_OF:], splits.val[:HELD_OUT]
+    texts = (lm.vocabulary.decode(part).decode(errors="replace") for part in parts)
+    words = overlap.known_words(*texts)
+    copied, documents = overlap.find_copy(ids, train, lm.vocabulary), None
+    if lm.model.separator is not None and not prompt:
         kind = best.settings.data.document or "document"
-        how = best.vocabulary, lm.model.separator, kind
-        documents = known_documents(ids, splits.train, *how)
+        documents = overlap.known_documents(ids, train, lm.vocabulary, lm.model.separator, kind)
     return copied, documents, words
 
 
@@ -110,11 +91,9 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
     said = []
     if conclusion.losses and conclusion.verdict and conclusion.best_loss is not None:
         unigram = conclusion.losses.unigram
-        said.append(
-            f"{uncertain(conclusion.best_loss, symbol)} Guessing by frequency: among "
-            f"{choices(unigram)} ({unigram / math.log(2):.3f} bits per {symbol})."
-        )
-        said.append(conclusion.verdict.text)
+        guess = f"{choices(unigram)} ({unigram / math.log(2):.3f} bits per {symbol})"
+        model = uncertain(conclusion.best_loss, symbol)
+        said += [f"{model} Guessing by frequency: among {guess}.", conclusion.verdict.text]
     if words := conclusion.words:
         said.append(
             f"Of the words of a sample, {words.known / words.words:.0%} occur in the training text "
@@ -134,14 +113,10 @@ def sentences(conclusion: Conclusion, symbol: str) -> list[str]:
 
 
 def _describe_copy(copied: Copied, symbol: str) -> str:
+    sample = f"sample of {copied.sample_chars} {symbol}s"
     last = f"the last {copied.searched:,} {symbol}s of the text"
     source = "the corpus" if copied.whole else last
     if not copied.chars:
-        return (
-            f"A sample of {copied.sample_chars} {symbol}s copies no passage of 8 or more "
-            f"{symbol}s from {source}."
-        )
-    return (
-        f"The longest passage that a sample of {copied.sample_chars} {symbol}s copies from "
-        f"{source} has {copied.chars} {symbol}s: {copied.text!r}."
-    )
+        return f"A {sample} copies no passage of 8 or more {symbol}s from {source}."
+    found = f"has {copied.chars} {symbol}s: {copied.text!r}"
+    return f"The longest passage that a {sample} copies from {source} {found}."

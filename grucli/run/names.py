@@ -1,11 +1,14 @@
 """The names of runs: a path, or in short the end of a name, or ``latest``."""
 
 import os
+import re
 from pathlib import Path
 
 from grucli.errors import CheckpointError
 
 RUNS, LATEST = Path("runs"), "latest"  # where runs with short names are, and the newest of them
+TIME = re.compile(r"^\d{8}-\d{6}-")  # what the name of a run begins with
+MOST_SHOWN = 8  # runs that a message lists
 
 
 def is_run(path: Path) -> bool:
@@ -22,17 +25,20 @@ def started(run: Path) -> tuple[str, int]:
 
 
 def named_run(path: Path) -> Path:
-    """The path; a word that is no path names a run in ``RUNS``: the end of its name."""
+    """The path; a word that is no path names a run in ``RUNS``: its name, or the end of it."""
     word = str(path)
     if path.name != word or os.path.lexists(path) or not RUNS.is_dir():
         return path
     names = [run.name for run in sorted(filter(is_run, RUNS.iterdir()), key=started)]
     ending = [name for name in names if f"-{name}".endswith(f"-{word}")]
-    if word == LATEST and not ending:
-        ending = names[-1:]
-    if len(ending) > 1:
+    found = [name for name in ending if TIME.sub("", name) == word] or ending
+    if word == LATEST and not found:
+        found = names[-1:]
+    if len(found) > 1:
+        shown = "\n".join(f"  {name}" for name in reversed(found[-MOST_SHOWN:]))
+        more = f"\n  and {len(found) - MOST_SHOWN} older ones" * (len(found) > MOST_SHOWN)
         raise CheckpointError(
-            f"{word}: the names of {len(ending)} runs in {RUNS} end so; the newest of them is "
-            f"{ending[-1]}; give one of the names"
+            f"{word}: {len(found)} runs in {RUNS} have names that end so. Type the whole name of "
+            f"one, newest first:\n{shown}{more}"
         )
-    return RUNS / ending[0] if ending else path
+    return RUNS / found[0] if found else path

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grucli.data.documents import split
 from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import chunks
 from grucli.nn.params import Ids
@@ -45,17 +46,14 @@ def find_copy(sample: Ids, train: Ids, vocabulary: Vocabulary) -> Copied:
 
 
 def longest_copy(sample: Ids, corpus: Ids, chunk: int = 2**20) -> tuple[int, int]:
-    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``.
-
-    It begins with ``SHORTEST_COPY`` symbols of equal hashes, and goes on to the right.
-    """
+    """Length and start of the longest passage of ``sample`` that also occurs in ``corpus``."""
     k = SHORTEST_COPY
     if len(sample) < k or len(corpus) < k:
         return 0, 0
     sample_keys = keys(sample, k)
     order = np.argsort(sample_keys, kind="stable")
     best = (0, 0)
-    for places, there in candidates(sample_keys, corpus, k, chunk=chunk):
+    for places, there in candidates(sample_keys, corpus, k, chunk=chunk):  # of equal hashes
         first = np.searchsorted(sample_keys, there, "left", sorter=order)
         last = np.searchsorted(sample_keys, there, "right", sorter=order)
         for offset in range(int((last - first).max(initial=0))):
@@ -100,11 +98,7 @@ def known_documents(
     """Count known documents of a sample that begins with a document, without its last one."""
     end = vocabulary.decode(np.array([separator]))
     made = [one for one in vocabulary.decode(sample).split(end)[:-1] if one]
-    wanted, known, held = set(made), set[bytes](), b""
-    for part in chunks(train[-SEARCHED:]):
-        *whole, held = (held + vocabulary.decode(part)).split(end)
-        known |= wanted.intersection(whole)
-    known |= wanted & {held}
+    known = {*made}.intersection(split(map(vocabulary.decode, chunks(train[-SEARCHED:])), end))
     return KnownDocuments(sum(one in known for one in made), len(made), document)
 
 

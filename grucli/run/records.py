@@ -1,7 +1,6 @@
 """The small files of a run: their names, run.json, best.json and last.json, metrics.csv.
 
-Users may edit these files, and copies may be incomplete, so each has a reader that checks the type
-of every value.
+Users may edit these files, so their readers check the type of every value.
 """
 
 import os
@@ -50,9 +49,8 @@ def stem(step: int) -> str:
 
 def step_in(name: str) -> int | None:
     """The step in the name of a sample or checkpoint file; None for other names."""
-    match = re.fullmatch(r"step-([0-9]{8,16})\.(txt|npz)", name)
-    step = int(match[1]) if match else None
-    return step if step is not None and name.startswith(f"{stem(step)}.") else None
+    match = re.fullmatch(r"step-([0-9]{8}|[1-9][0-9]{8,15})\.(txt|npz)", name)
+    return int(match[1]) if match else None
 
 
 def is_own(name: str | None) -> bool:
@@ -203,7 +201,6 @@ _POINTER = TypeAdapter(Pointer)
 
 
 def read_pointer(path: Path) -> Pointer | None:
-    """Read best.json or last.json. Return None if there is no such file."""
     try:
         return _POINTER.validate_python(read_json(path))
     except FileNotFoundError:
@@ -256,7 +253,6 @@ def read_metrics(path: Path) -> list[Metrics]:
 
 
 def metrics_until(path: Path, step: int) -> str:
-    """The content of metrics.csv without the rows after ``step``."""
     kept = [line for row, line in _rows(path) if row.step <= step]
     return "".join([HEADER_LINE, *kept])
 

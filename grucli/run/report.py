@@ -1,7 +1,4 @@
-"""A report of runs: one HTML page with curves, settings and samples.
-
-All of it can be read without scripts; a short one adds the numbers under the pointer.
-"""
+"""A report of runs: one HTML page with curves, settings and samples, also without its script."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,13 +7,14 @@ from importlib.resources import files
 from itertools import chain
 from statistics import mean, stdev
 from string import Template
+from typing import Any
 
 import numpy as np
 from pydantic import InstanceOf
 
 from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
-from grucli.config import Settings, Values, flatten
+from grucli.config import Settings, Values, changes, flatten
 from grucli.data.corpus import Corpus, all_of
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
@@ -42,17 +40,9 @@ def report(
     passage: bool = True,
     text: InstanceOf[Corpus] | None = None,
 ) -> WebPage:
-    """Make the report of one run, or of several runs that are compared.
+    """The report of one run, or of several that are compared, which begins with what is ``said``.
 
-    Args:
-        paths: the run directories.
-        said: sentences that the report begins with.
-        passage: whether validation text is read by the model, and coloured by surprise.
-        text: the text of the run for the passage; None reads it again.
-
-    Raises:
-        CheckpointError: a path is not a run, or a file of a run is damaged.
-        UsageError: no run is named, or runs of characters and of bytes are.
+    A ``passage`` of the validation text is coloured by surprise; ``text`` None reads it again.
     """
     if not paths:
         raise UsageError("name a run")
@@ -88,9 +78,14 @@ def _show_run(run: Run, said: Sequence[str]) -> Iterator[str]:
     named = {"lr": "learning rate", "grad_norm": "gradient norm"}
     for column, name in (named | {"chars_per_s": f"{noun}s per second"}).items():
         drawn = [Curve(name, curve.x, curve.y) for curve in curves(metrics, column=column)]
-        yield _draw(drawn, "step", name, size=(420, 190))
+        yield _draw(drawn, x="step", y=name, width=420, height=190)
     yield "</div>"
-    yield from _show_changes(flatten(settings), flatten(Settings()))
+    if changed := changes(Settings(), settings):
+        usual = flatten(Settings())
+        yield "<h2>Settings that differ from the defaults</h2>"
+        yield _table(
+            {k: f"{_setting(one)} (default: {_setting(usual[k])})" for k, one in changed.items()}
+        )
     yield from _show_samples(run)
 
 
@@ -108,10 +103,8 @@ def _facts(run: Run, noun: str) -> dict[str, str]:
         "time": "" if info.elapsed_s is None else _time(info.elapsed_s),
     }
     if best.loss is not None and best.step is not None:
-        bits = best.loss / math.log(2)
-        facts["best loss"] = (
-            f"{best.loss:.4f} nats = {bits:.4f} bits per {noun}, at step {best.step:,}"
-        )
+        loss = f"{best.loss:.4f} nats = {best.loss / math.log(2):.4f} bits per {noun}"
+        facts["best loss"] = f"{loss}, at step {best.step:,}"
     return facts
 
 
@@ -119,17 +112,6 @@ def _time(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
     return f"{seconds / 60:.1f} minutes"
-
-
-def _show_changes(settings: Values, defaults: Values) -> Iterator[str]:
-    changed = {
-        key: f"{_setting(value)} (default: {_setting(defaults[key])})"
-        for key, value in settings.items()
-        if value != defaults[key]
-    }
-    if changed:
-        yield "<h2>Settings that differ from the defaults</h2>"
-        yield _table(changed)
 
 
 def _setting(value: object) -> str:
@@ -225,25 +207,21 @@ def _show_seeds(
     ranked: Sequence[Run], settings: Sequence[Values], texts: Sequence[str]
 ) -> Iterator[str]:
     """The mean loss of runs that differ in the seed alone, if there are some."""
-    kinds: dict[object, list[int]] = {}
+    kinds: dict[object, dict[int, float]] = {}
     for number, one in enumerate(settings):
         kind = texts[number], *((key, str(one[key])) for key in one if key != "train.seed")
-        kinds.setdefault(kind, []).append(number)
-    losses = [run.info.best.loss for run in ranked]
-    groups = {
-        numbers[0]: [loss for number in numbers if (loss := losses[number]) is not None]
-        for numbers in kinds.values()
-    }
-    groups = {first: found for first, found in groups.items() if len(found) > 1}
+        if (loss := ranked[number].info.best.loss) is not None:
+            kinds.setdefault(kind, {})[number] = loss
+    groups = [losses for losses in kinds.values() if len(losses) > 1]
     if not groups:
         return
     yield "<h2>Runs that differ in the seed alone</h2>"
     columns = {
-        "runs": [str(len(found)) for found in groups.values()],
-        "mean best loss": [f"{mean(found):.4f}" for found in groups.values()],
-        "standard deviation": [f"{stdev(found):.4f}" for found in groups.values()],
+        "runs": [str(len(losses)) for losses in groups],
+        "mean best loss": [f"{mean(losses.values()):.4f}" for losses in groups],
+        "standard deviation": [f"{stdev(losses.values()):.4f}" for losses in groups],
     }
-    names = {first: f"{ranked[first].path.name} and others" for first in groups}
+    names = {first: f"{ranked[first].path.name} and others" for first, *_ in groups}
     yield _comparison_table(names, columns)
 
 
@@ -291,13 +269,10 @@ def _comparison_table(names: Mapping[int, str], columns: Mapping[str, Sequence[s
 def _style() -> str:
     """The style, with rules for the curves' colours, the strengths of surprise and the axes."""
     rules = [f".colour-{n} {{ background: {colour}; }}" for n, colour in enumerate(COLOURS)]
-    rules += [
-        f".level-{n} {{ background: rgb(var(--hot) / {n / LEVELS:.2f}); }}"
-        for n in range(LEVELS + 1)
-    ]
-    rules += [
-        f".losses:has(#by-{axis}:not(:checked)) .by-{axis} {{ display: none; }}" for axis in AXES
-    ]
+    for n in range(LEVELS + 1):
+        rules.append(f".level-{n} {{ background: rgb(var(--hot) / {n / LEVELS:.2f}); }}")
+    for axis in AXES:
+        rules.append(f".losses:has(#by-{axis}:not(:checked)) .by-{axis} {{ display: none; }}")
     return _source("report.css") + "\n".join(rules)
 
 
@@ -307,22 +282,17 @@ def _source(name: str) -> str:
 
 
 def _page(title: str, parts: Iterable[str]) -> str:
-    style, script = _style(), _source("report.js")
-    return Template(_source("report.html")).substitute(
-        policy=policy(style, script),
-        title=as_html(title),
-        style=style,
-        body="\n".join(parts),
-        script=script,
-    )
+    style, script, body = _style(), _source("report.js"), "\n".join(parts)
+    named = {"title": as_html(title), "style": style, "body": body, "script": script}
+    return Template(_source("report.html")).substitute(named, policy=policy(style, script))
 
 
-def _said(sentence: str) -> str:
-    return f'<p class="said">{as_html(sentence)}</p>'
+def _said(sentence: str, kind: str = "said") -> str:
+    return f'<p class="{kind}">{as_html(sentence)}</p>'
 
 
 def _soft(sentence: str) -> str:
-    return f'<p class="soft">{as_html(sentence)}</p>'
+    return _said(sentence, "soft")
 
 
 def _table(facts: Mapping[str, str]) -> str:
@@ -343,27 +313,17 @@ def _draw_losses(by_axis: Mapping[str, Sequence[Curve]], noun: str, of: str = ""
     yield "</p>"
     for axis, drawn in by_axis.items():
         x, y = AXES[axis].format(noun), of + loss_axis(noun)
-        chart = _draw(drawn, x, y, typical_top(drawn))
+        chart = _draw(drawn, x=x, y=y, highest=typical_top(drawn), width=720, height=300)
         yield f'<div class="by-{axis}">{chart}</div>'
     yield "</div>"
 
 
-def _draw(
-    drawn: Sequence[Curve],
-    x: str,
-    y: str,
-    highest: float | None = None,
-    size: tuple[int, int] = (720, 300),
-) -> str:
+def _draw(drawn: Sequence[Curve], **how: Any) -> str:
     """A chart with its key, which is not in the picture, so that it has room on a phone."""
-    chart = svg(drawn, x=x, y=y, highest=highest, width=size[0], height=size[1], key=False)
-    if not chart:
-        return ""
-    names = "".join(
-        f"<li>{_swatch(curve.colour or 0)}{as_html(curve.name)}</li>" for curve in drawn
-    )
-    key = f'<ul class="key">{names}</ul>' if len(drawn) > 1 else ""
-    return f"<figure>{key}{chart}</figure>"
+    chart = svg(drawn, **how, key=False)
+    names = [f"<li>{_swatch(curve.colour or 0)}{as_html(curve.name)}</li>" for curve in drawn]
+    key = f'<ul class="key">{"".join(names)}</ul>' if len(drawn) > 1 else ""
+    return f"<figure>{key}{chart}</figure>" if chart else ""
 
 
 def _swatch(number: int) -> str:

@@ -18,16 +18,11 @@ from grucli.config import HELD_OUT, INFLUENCES, Data, Settings, Values, flatten,
 from grucli.data.corpus import Corpus, read_again
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.windows import Splits
-from grucli.errors import (
-    ArgumentError,
-    CheckpointError,
-    CorpusError,
-    SettingsError,
-    UsageError,
-)
+from grucli.errors import ArgumentError, CheckpointError, CorpusError, SettingsError, UsageError
 from grucli.files import Lock, open_file, sha256
 from grucli.html import as_html
 from grucli.language_model import LanguageModel
+from grucli.nn.cells import in_words
 from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
 from grucli.run import records
@@ -79,13 +74,12 @@ class CheckpointFolder:
             )
         path = self.path / pointer.file
         try:
-            as_written = sha256(path) == pointer.sha256
+            if sha256(path) != pointer.sha256:  # damaged, or newer than the pointer after a crash
+                checkpoints.read(path)
         except OSError as error:
             raise CheckpointError(
                 f"{path}: cannot be read, though {which}.json names it: {error.strerror}"
             ) from None
-        if not as_written:  # damaged, or newer than the pointer after a crash
-            checkpoints.read(path)
         return path
 
     def read(self, which: Which) -> Checkpoint:
@@ -272,12 +266,9 @@ class Run:
         """The paths of the text, which can be read again; ``-`` is standard input."""
         paths = self.paths
         if paths is None:
-            reason = (
-                f"{self.path}: is outside its run directory, which records the text"
-                if self._is_alone
-                else f"{self.path / 'run.json'}: does not name the corpus"
-            )
-            raise CheckpointError(f"{reason}; name a text")
+            unnamed = f"{self.path / 'run.json'}: does not name the corpus"
+            outside = f"{self.path}: is outside its run directory, which records the text"
+            raise CheckpointError(f"{outside if self._is_alone else unnamed}; name a text")
         for path in paths:
             if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
                 raise CheckpointError(f"{path}: is a pipe or a device; give the corpus again")
@@ -304,10 +295,7 @@ class Run:
 
     @cached_property
     def text(self) -> Corpus:
-        """The training text, with held-out parts.
-
-        A CheckpointError says that it is not recorded, a CorpusError that it has changed.
-        """
+        """The training text, with held-out parts; CheckpointError, CorpusError: gone or changed."""
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
@@ -386,7 +374,6 @@ class Run:
         return f"Run({str(self.path)!r}: {', '.join(self._described().values())})"
 
     def _described(self) -> dict[str, str]:
-        """Facts about the run by name, in words; unknown ones are left out."""
         facts = self.facts()
         info = RunInfo() if facts["status"] == DAMAGED else self.info
         best = info.best
@@ -404,17 +391,12 @@ class Run:
     def _repr_html_(self) -> str:
         """HTML for notebooks: the facts about the run and its loss curve."""
         facts = {"run": self.path.name, **self._described()}
-        rows = "".join(
-            f"<tr><th style='text-align:left'>{name}</th>"
-            f"<td style='text-align:left'>{as_html(fact)}</td></tr>"
-            for name, fact in facts.items()
-        )
-        try:
-            losses = self.curves()
-            axis, top = loss_axis(self.info.corpus.noun), typical_top(losses)
-            curve = svg(losses, x="step", y=axis, highest=top)
-        except CheckpointError:
-            curve = ""
+        left, rows, curve = "style='text-align:left'", "", ""
+        for name, fact in facts.items():
+            rows += f"<tr><th {left}>{name}</th><td {left}>{as_html(fact)}</td></tr>"
+        with contextlib.suppress(CheckpointError):
+            losses, axis = self.curves(), loss_axis(self.info.corpus.noun)
+            curve = svg(losses, x="step", y=axis, highest=typical_top(losses))
         return f"<div><table>{rows}</table>{curve}</div>"
 
 
@@ -446,11 +428,8 @@ def runs(directory: PathLike = "runs") -> list[Run]:
 
 
 def _moved(path: str) -> str:
-    """The path of a text; if it is gone, one in the working directory that ends in the same way.
-
-    A run may have come with its text from another machine. Who reads the text compares its hash.
-    """
-    parts = re.split(r"[\\/]", path)
+    """The path of a text; if it is gone, one in the working directory that ends in the same way."""
+    parts = re.split(r"[\\/]", path)  # who reads the text compares its hash
     ends = ("/".join(parts[first:]) for first in range(1, len(parts)))
     return path if os.path.lexists(path) else next(filter(os.path.isfile, ends), path)
 
@@ -465,7 +444,6 @@ def check_there(sources: Sequence[str], advice: str) -> None:
 
 
 def curves(metrics: Mapping[str, Column], by: str = "step", column: str = "loss") -> list[Curve]:
-    """``Run.curves`` of the metrics of a run."""
     drawn = []
     for number, (split, name) in enumerate((("train", "training"), ("val", "validation"))):
         rows = metrics["split"] == split
@@ -492,25 +470,26 @@ def validation_curves(
 
 
 def names_in_figures(runs: Sequence[Run]) -> list[str]:
-    """The settings that differ, such as "cell gru, seed 2"; if they are many, the runs' names."""
+    """The settings that differ, such as "GRU, seed 2"; if they are many, the runs' names."""
     settings = [flatten(run.settings) for run in runs]
     keys = [key for key, influenced in INFLUENCES.items() if influenced in ("weights", "later")]
     differ = [key for key in keys if len({str(one[key]) for one in settings}) > 1]
-    names = [", ".join(f"{key.partition('.')[2]} {one[key]}" for key in differ) for one in settings]
+    names = [", ".join(_in_words(key, one[key]) for key in differ) for one in settings]
     texts = {run.info.corpus.sha256 for run in runs}
     if len(texts) > 1 or len(differ) > MOST_NAMED or len(set(names)) < len(runs):
         return [run.path.name for run in runs]
     return names
 
 
-def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Column]:
-    """Training losses as means over about equal numbers of characters, and the last row of each.
+def _in_words(key: str, value: Any) -> str:
+    return in_words(value) if key == "model.cell" else f"{key.partition('.')[2]} {value}"
 
-    A row before an evaluation may cover one step, where others cover fifty: it would be noise.
-    """
+
+def even_means(chars: Column, losses: Column) -> tuple[npt.NDArray[np.intp], Column]:
+    """Training losses as means over about equal numbers of characters, and the last row of each."""
     covered = np.maximum(np.diff(chars, prepend=0), 1)
     enough, last, counted = 0.75 * covered.max(), list[int](), 0
-    for row, count in enumerate(covered):
+    for row, count in enumerate(covered):  # a row before an evaluation may cover a single step
         counted += count
         if counted >= enough:
             last.append(row)

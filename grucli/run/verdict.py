@@ -138,15 +138,12 @@ def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
 
 
 def _little_learned(losses: Losses, noun: str) -> Verdict:
-    worse = losses.best - losses.unigram
+    worse, guess = losses.best - losses.unigram, f"guessing {noun}s by their frequency"
+    lower = f"{-worse / losses.unigram:.1%} lower than that of {guess}"
+    text = f"Little learned: the loss is only {lower}."
     if worse > -WORTH_MENTIONING:
         lower = "a lower" if worse > WORTH_MENTIONING else "the same"
-        text = f"Nothing learned yet: guessing {noun}s by their frequency gives {lower} loss."
-    else:
-        text = (
-            f"Little learned: the loss is only {-worse / losses.unigram:.1%} lower than that of "
-            f"guessing {noun}s by their frequency."
-        )
+        text = f"Nothing learned yet: {guess} gives {lower} loss."
     if losses.risen > WORTH_MENTIONING:
         return Verdict(f"{text} The loss has risen: lower optim.lr, or use more text.")
     if losses.flat_for:
@@ -169,16 +166,15 @@ def _risen(losses: Losses, more_dropout: str) -> str:
 
 def _memorized(losses: Losses, copied: float, more_dropout: str) -> str:
     repeats = " The validation text seems to repeat it, so its loss does not show this."
-    unseen = repeats if losses.gap < NARROW_GAP else ""
     return (
-        f"Memorized: {copied:.0%} of a sample is one passage of the training text.{unseen} "
+        f"Memorized: {copied:.0%} of a sample is one passage of the training text."
+        f"{repeats * (losses.gap < NARROW_GAP)} "
         f"Train a new run on more text, or with {more_dropout}."
     )
 
 
 def _underfitting(losses: Losses, settings: Settings) -> str:
-    evaluations = f", and has not fallen in the last {losses.flat_for} evaluations"
-    flat = evaluations if losses.flat_for else ""
+    flat = f", and has not fallen in the last {losses.flat_for} evaluations" * bool(losses.flat_for)
     return (
         f"Underfitting: the loss is as low on new text as on training text{flat}. "
         f"A larger model may learn more: --set model.hidden={2 * settings.model.hidden}."

@@ -9,11 +9,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, get_args
 
 from grucli import files
 from grucli.config import Settings, to_scalar, to_yaml
@@ -54,15 +55,10 @@ class CheckpointWriter(CheckpointFolder):
 
     def _point(self, pointers: Iterable[Which], path: Path, progress: Progress) -> None:
         self._check_writable()
-        content: dict[str, Any] = {
-            "file": path.name,
-            "step": progress.step,
-            "loss": progress.loss,
-            "sha256": files.sha256(path),
-        }
+        pointer = Pointer(path.name, progress.step, progress.loss, files.sha256(path))
         for which in pointers:
-            replace_text(self.path / f"{which}.json", json.dumps(content) + "\n")
-            self.written[which] = Pointer(**content)
+            replace_text(self.path / f"{which}.json", json.dumps(asdict(pointer)) + "\n")
+            self.written[which] = pointer
 
     def mend_pointers(self, path: Path, checkpoint: Checkpoint) -> list[str]:
         """Repair last.json and best.json before the run goes on from the checkpoint at ``path``."""
@@ -99,21 +95,18 @@ class CheckpointWriter(CheckpointFolder):
                     path.unlink()
 
     def prune(self, keep: int, evaluated_step: int | None) -> None:
-        """Keep the best, the last, the last evaluated and ``keep`` other evaluated checkpoints.
-
-        One that was written at a stop or by the clock is removed when it is not the last any more,
-        so that equal runs keep equal files. ``evaluated_step`` is that of the last evaluation.
-        """
+        """Keep the best, the last, the last evaluated and ``keep`` other evaluated checkpoints."""
         self._check_writable()
         try:
-            pointers = [self.pointer("best"), self.pointer("last")]
+            pointers = [one for one in map(self.pointer, get_args(Which)) if one]
         except CheckpointError:
             return  # an extra checkpoint does no harm
-        kept = {pointer.file for pointer in pointers if pointer}
+        kept = {pointer.file for pointer in pointers}
         if evaluated_step is not None:
             kept.add(self.file_of(evaluated_step).name)
-        last = max((pointer.step for pointer in pointers if pointer), default=0)
+        last = max((pointer.step for pointer in pointers), default=0)
         others = [p for p in self.files() if p.name not in kept and (step_in(p.name) or 0) <= last]
+        # written at a stop or by the clock; equal runs keep equal files
         inserted = [path for path in others if not checkpoints.is_of_evaluation(path)]
         evaluated = [path for path in others if path not in inserted]
         for path in inserted + evaluated[: max(0, len(evaluated) - keep)]:
@@ -123,10 +116,7 @@ class CheckpointWriter(CheckpointFolder):
 
 
 class RunWriter(Run):
-    """A run that this process writes, while it holds the lock of the run.
-
-    If the lock file is deleted or replaced, every method that writes raises a RunError.
-    """
+    """A run that this process writes, while it holds the lock; without it, writing is an error."""
 
     checkpoints: CheckpointWriter
 
@@ -263,8 +253,7 @@ class RunWriter(Run):
         path = self.path / "metrics.csv"
         replace_text(path, records.metrics_until(path, step))
         for sample in (self.path / "samples").glob("step-*.txt"):
-            number = step_in(sample.name)
-            if number is not None and number > step:
+            if (step_in(sample.name) or 0) > step:
                 sample.unlink()
 
 
@@ -285,7 +274,6 @@ def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> No
 
 
 def new_name(name: str, *, timed: bool = True) -> str:
-    """The name of a new run directory, which begins with the time if it is ``timed``."""
     return f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
 
 

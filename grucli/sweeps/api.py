@@ -52,16 +52,7 @@ def sweep(
 
 @checked
 def read_study(folder: PathLike, storage: str | None = None) -> Summary:
-    """Return the results of a study so far.
-
-    Args:
-        folder: the directory of the study.
-        storage: the URL of its database; None if the study lies in the directory.
-
-    Raises:
-        UsageError: Optuna is missing, or there is no such study.
-        RunError: the storage cannot be read.
-    """
+    """Return the results so far of a study in a directory, or in the database with a URL."""
     _check_optuna()
     from grucli.sweeps.study import Study
 
@@ -76,8 +67,12 @@ def make_worker(
     runs_dir: PathLike | None,
     storage: str | None,
     words: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
 ) -> "Worker":
-    """A worker of a study, which is made if there is none; ``words`` are the command line."""
+    """A worker of a study, which is made if there is none.
+
+    ``words`` are the command line; the file has priority over the settings in ``base``.
+    """
     _check_optuna()
     from grucli.sweeps.space import read_space
     from grucli.sweeps.storage import without_password
@@ -85,7 +80,7 @@ def make_worker(
 
     check_not_imported_by_a_worker()
     file = None if config is None else Path(config)
-    space = read_space(file, {key: plain(value) for key, value in settings.items()})
+    space = read_space(file, {key: plain(value) for key, value in settings.items()}, base)
     if storage is not None:
         words = [one.replace(storage, without_password(storage)) for one in words]
     command = " ".join(map(word, words)) or None
@@ -93,7 +88,6 @@ def make_worker(
 
 
 def _check_optuna() -> None:
-    """Refuse a sweep if Optuna is not installed."""
     try:
         import optuna  # noqa: F401
     except ImportError:

@@ -51,7 +51,7 @@ class Space:
     def trials(self) -> int | None:
         """The number of trials of the whole study; None if only time limits it."""
         grid = self.grid_size if self.options.sampler == "grid" else None
-        return min((limit for limit in (self.options.trials, grid) if limit), default=None)
+        return min(filter(None, (self.options.trials, grid)), default=None)
 
     @cached_property
     def grid_size(self) -> int:
@@ -73,9 +73,11 @@ class Space:
 # ---- the sweep file
 
 
-def read_space(config: Path | None, settings: Mapping[str, Any]) -> Space:
-    """Read and check a sweep file, and settings with priority over it."""
-    values = {**(read_file(config) if config else {}), **settings}
+def read_space(
+    config: Path | None, settings: Mapping[str, Any], base: Mapping[str, Any] | None = None
+) -> Space:
+    """Read and check a sweep file, settings with priority over it, and those in ``base``."""
+    values = {**(base or {}), **(read_file(config) if config else {}), **settings}
     source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}
@@ -180,7 +182,6 @@ def from_optuna(key: str, stored: Any) -> Any:
 
 
 def to_json(distribution: Distribution) -> dict[str, Any]:
-    """A distribution as a study stores it."""
     if isinstance(distribution, CategoricalDistribution):
         return {"choice": list(distribution.choices)}
     numbers = {name: getattr(distribution, name) for name in ("low", "high", "step", "log")}

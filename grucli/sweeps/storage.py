@@ -14,14 +14,8 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
+from sqlalchemy import exc
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import (
-    ArgumentError,
-    IntegrityError,
-    OperationalError,
-    ProgrammingError,
-    SQLAlchemyError,
-)
 
 from grucli.errors import GrucliError, RunError, UsageError
 from grucli.files import NO_LOCKS, Lock, LockError, open_own
@@ -53,7 +47,7 @@ def quietly(storage_name: str) -> Iterator[None]:
         raise RunError(f"{what}; the same command goes on later") from None
     except (GrucliError, MemoryError):
         raise
-    except (SQLAlchemyError, StorageInternalError) as error:
+    except (exc.SQLAlchemyError, StorageInternalError) as error:
         what = f"{storage_name}: {_reason(error)}"
         raise RunError(f"{what}; the same command goes on later") from None
     except Exception as error:  # Optuna raises many kinds for lines that it has not written
@@ -88,10 +82,9 @@ class WaitingLock(Lock):
 
 
 class JournalLock(WaitingLock):
-    """The lock for writing to a journal. It first removes a line that was not written completely.
+    """The lock for writing to a journal; a full disk may have left an incomplete line at its end.
 
-    A full disk or a power cut can leave such a line, and the next one would be unreadable. Optuna's
-    own locks stay behind when a process is killed, and are broken when a live one is slow.
+    Optuna's own locks stay behind when a process is killed, and are broken when a live one is slow.
     """
 
     def __init__(self, journal: Path) -> None:
@@ -114,7 +107,6 @@ class JournalLock(WaitingLock):
 
 
 def journal(folder: Path) -> BaseStorage:
-    """The storage in the journal of a folder; the file is made if there is none."""
     path = folder / JOURNAL
     lock: Any = JournalLock(path)
     return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
@@ -138,7 +130,8 @@ def open_database(url: str) -> BaseStorage:
             problem = f"the driver {driver} is not installed; install {package} with pip"
             raise UsageError(f"--storage {shown}: {problem}") from None
         except Exception as error:  # drivers raise many kinds for options that they do not know
-            if attempt == ATTEMPTS or not isinstance(error, IntegrityError | ProgrammingError):
+            is_race = isinstance(error, exc.IntegrityError | exc.ProgrammingError)
+            if attempt == ATTEMPTS or not is_race:
                 raise UsageError(f"--storage {shown}: {_reason(error)}") from None
             time.sleep(0.2)
     raise AssertionError
@@ -147,7 +140,7 @@ def open_database(url: str) -> BaseStorage:
 def _parsed(url: str) -> URL:
     try:
         return make_url(url)
-    except (ArgumentError, ValueError):  # the message shows nothing of it: it may be a password
+    except (exc.ArgumentError, ValueError):  # shown in no message: it may be a password
         raise UsageError(
             "--storage: write a URL such as postgresql://user@host/database; without --storage, "
             "the study lies beside its runs"
@@ -165,7 +158,7 @@ def without_password(url: str) -> str:
 def _reason(error: BaseException) -> str:
     """What is wrong, without the text of the driver, which may contain a password."""
     cause = error if hasattr(error, "orig") else error.__cause__ or error
-    if isinstance(cause, OperationalError):
+    if isinstance(cause, exc.OperationalError):
         return "does not answer, or does not accept the user, the password or the database"
     if isinstance(cause, RuntimeError):
         return "its tables are those of another version of Optuna"

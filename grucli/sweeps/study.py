@@ -1,10 +1,10 @@
 """A study: its trials in Optuna's storage, and the folder with their runs.
 
-The workers that share the folder see its locks. A folder belongs to one study, which knows its id.
-Each trial carries the id of its folder, so that a worker with another folder and the same database
-does not take it, and each run carries it, so that no other study takes the run for one of its own.
+The workers that share the folder see its locks. Trials and runs carry the id of their folder, so
+that no worker with another folder and the same database, and no other study, takes them.
 """
 
+import hashlib
 import json
 import socket
 import uuid
@@ -22,16 +22,10 @@ from optuna.trial import FrozenTrial
 from grucli.config import INFLUENCES
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
+from grucli.nn.cells.from_file import FILES
 from grucli.sweeps.space import Space, from_json, from_optuna, to_json
 from grucli.sweeps.storage import JOURNAL, WaitingLock, connect, journal, quietly
-from grucli.sweeps.summary import (
-    ENOUGH,
-    TENTHS,
-    Summary,
-    TrialRecord,
-    by_result,
-    minutes_of_training,
-)
+from grucli.sweeps.summary import ENOUGH, TENTHS, Summary, TrialRecord, by_result, minutes_trained
 
 DEFINITION = "grucli"  # the attribute of a study that says what all of its workers agree on
 FOLDER = "folder"  # and one for each of its folders: this word and the id of the folder
@@ -42,7 +36,8 @@ ENDS = {"COMPLETE": "done", "PRUNED": "pruned", "FAIL": "failed"}
 MAY_DIFFER = {key for key, what in INFLUENCES.items() if what in ("rounding", "nothing")}
 
 # JSON of what all workers agree on: "parameters", the settings that have a range; "fixed", the
-# others, without those that may differ; "sweep", how values are chosen; "text", its SHA-256
+# others, without those that may differ; "sweep", how values are chosen; "text", its SHA-256;
+# "cells", that of the file of each cell that is none of the package
 Definition = dict[str, Any]
 
 
@@ -111,6 +106,11 @@ class Study:
 
     # ---- read
 
+    @property
+    def id(self) -> int:
+        """Its number in the storage."""
+        return self.storage.get_study_id_from_name(self.optuna_study.study_name)
+
     def trials(self) -> list[TrialRecord]:
         with quietly(self.storage_name):
             return [self.record(one) for one in self.optuna_study.get_trials(deepcopy=False)]
@@ -148,7 +148,7 @@ class Study:
         trials = self.trials()
         return Summary(
             self.folder, sorted(trials, key=by_result), self._importances(trials),
-            minutes_of_training(trials), self.definition["fixed"], self.folder_id,
+            minutes_trained(trials), self.definition["fixed"], self.folder_id,
         )  # fmt: skip
 
     def _importances(self, trials: Sequence[TrialRecord]) -> dict[str, float]:
@@ -188,10 +188,7 @@ def _check_files(folder: Path) -> None:
 
 
 def _names(folder: Path, storage: BaseStorage | None) -> tuple[str, str | None]:
-    """The id of a folder, and the name in the storage of its study, which may have been renamed.
-
-    A new folder has no id. The name is None if the folder has a study that is not in the storage.
-    """
+    """The id of a folder, empty if it is new, and the name in the storage of its study, or None."""
     studies = [] if storage is None else storage.get_all_studies()
     if not (folder / FOLDER_ID).exists():
         in_journal = isinstance(storage, optuna.storages.JournalStorage)  # which has a single study
@@ -212,6 +209,7 @@ def _agreed_definition(study: optuna.Study, folder: Path, space: Space, text: st
         "fixed": {key: one for key, one in space.fixed.items() if key not in MAY_DIFFER},
         "sweep": space.options.model_dump(include={"sampler", "pruner", "seed"}),
         "text": text,
+        "cells": _own_cells(space),
     }
     new, old = json.loads(json.dumps(new)), _stored_definition(study)
     if old is None:
@@ -234,7 +232,6 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:
-    """A line for each difference of two definitions."""
     for part in ("parameters", "fixed", "sweep"):
         for key in {**old[part], **new[part]}:
             before, now = old[part].get(key), new[part].get(key)
@@ -243,6 +240,17 @@ def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]
                 yield f"{source}: {name}: was {json.dumps(before)}, and is {json.dumps(now)}"
     if old["text"] != new["text"]:
         yield "the text is another one than at the start of the study"
+    for cell in old.get("cells", {}):
+        if old["cells"][cell] != new["cells"].get(cell):
+            what = "is another one" if cell in new["cells"] else "is missing"
+            yield f"the file of the cell {cell} {what}; name that of the study with --cell-file"
+
+
+def _own_cells(space: Space) -> dict[str, str]:
+    """The SHA-256 of the file of each cell of the study that is none of the package."""
+    choice = getattr(space.distributions.get("model.cell"), "choices", ())
+    own = FILES.keys() & {*choice, space.fixed.get("model.cell")}
+    return {cell: hashlib.sha256(FILES[cell][1]).hexdigest() for cell in sorted(own)}
 
 
 def _pruner(name: str) -> BasePruner:

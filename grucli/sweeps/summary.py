@@ -173,10 +173,7 @@ class Summary:
 
 
 def why_foreign(path: Path, study: str, values: Values) -> str | None:
-    """Why the directory with the name of a trial is not its run; None if it is.
-
-    ``study`` is the id of the study's folder; in ``values``, None stands for any value.
-    """
+    """Why a directory is not the run of a trial with these values, of which None is any value."""
     if not is_run(path) or Run(path).info.study != study:
         return f"{path}: is not a run of this study"
     asked, trained = flatten(resolve([("", values)])), flatten(Run(path).settings)
@@ -192,18 +189,13 @@ def by_result(trial: TrialRecord) -> tuple[bool, float, int]:
     return trial.status != "done", loss, trial.number
 
 
-def minutes_of_training(trials: Sequence[TrialRecord]) -> float:
+def minutes_trained(trials: Sequence[TrialRecord]) -> float:
     """Minutes in which at least one worker trained a trial."""
-    return _union([session for one in trials for session in one.sessions]) / 60
-
-
-def _union(sessions: Sequence[tuple[float, float]]) -> float:
-    """The length of the union of some intervals."""
     total, reached = 0.0, 0.0
-    for begin, end in sorted(sessions):
+    for begin, end in sorted(session for one in trials for session in one.sessions):
         total += max(0.0, end - max(begin, reached))
         reached = max(reached, end)
-    return total
+    return total / 60
 
 
 def _has_losses(path: Path) -> bool:

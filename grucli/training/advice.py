@@ -1,6 +1,6 @@
 """Notes for the user: what was adapted, what may be a mistake, and what to do about it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grucli import compilation
@@ -16,35 +16,29 @@ from grucli.training.plan import NOT_COMPILED, Plan, versions
 from grucli.training.schedules import learning_rate
 
 LISTED = 5  # files that a note names
-
 EMPTY = 0.05  # share of empty lines of a list from which a note says so
-
 LINE = 20  # minimum length of a line that is not expected twice in a text, in bytes
-
 MUCH_HIGHER = 1.2  # factor from which a note tells that a learning rate rises
 
 
-def about_files(corpus: Corpus, data: Data) -> list[str]:
+def about_files(corpus: Corpus, data: Data) -> Iterator[str]:
     """Files that may be mistakes; ``data`` tells how they were read."""
-    notes = []
     if corpus.not_text:
         files = _listed([f"{file} ({kind})" for file, kind in corpus.not_text])
-        if data.level == "byte":
-            notes.append(f"a model of bytes learns the format of a file, not its text: {files}")
-        else:
-            notes.append(f"files that cannot be read as text were left out: {files}")
+        of_bytes = f"a model of bytes learns the format of a file, not its text: {files}"
+        left_out = f"files that cannot be read as text were left out: {files}"
+        yield of_bytes if data.level == "byte" else left_out
     if corpus.repeated:
         files = _listed([f"{file} has the content of {first}" for file, first in corpus.repeated])
-        notes.append(
+        yield (
             f"the text contains files twice: {files}; what is twice in a text can be in both "
             "the training part and the validation part, whose loss is then too low: leave it out"
         )
     if corpus.unified:
-        notes.append(
+        yield (
             f"{corpus.unified:,} line ends are \\r\\n or \\r in the file and are read as \\n "
             "(data.newlines: unify)"
         )
-    return notes
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -52,92 +46,88 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:LISTED]) + (f" and {rest:,} more" if rest > 0 else "")
 
 
-def about_plan(plan: Plan) -> list[str]:
+def about_plan(plan: Plan) -> Iterator[str]:
     """Settings that were adapted, and possible mistakes in the text."""
     corpus, windows, train = plan.corpus, plan.windows, plan.settings.train
     data, noun = plan.settings.data, plan.settings.data.noun
-    notes = [note for text in all_of(corpus) for note in about_files(text, data)]
+    for text in all_of(corpus):
+        yield from about_files(text, data)
     if skipped := sum(text.text_id.skipped for text in all_of(corpus)):
-        notes.append(f"{skipped:,} {noun}s that the model does not know are left out")
+        yield f"{skipped:,} {noun}s that the model does not know are left out"
     if corpus.held_out and plan.unseen:
         listed = corpus.vocabulary.listed(corpus.vocabulary.symbols[list(plan.unseen)])
-        notes.append(
+        yield (
             f"the training text lacks {listed}, which the validation or the test text has, so the "
             "model cannot learn when they come; --unknown skip leaves them out"
         )
     if (train.batch, train.window) != (windows.B, windows.T):
-        notes.append(
+        yield (
             f"the text is short, so each step reads {windows.B} x {windows.T} {noun}s instead "
             f"of {train.batch} x {train.window} (train.batch x train.window); one pass over the "
             f"text takes {windows.per_epoch} step{'s' * (windows.per_epoch > 1)}"
         )
     if train.products == "auto" and (reason := why_not_used()):
-        notes.append(f"products are computed by NumPy: {reason}")
+        yield f"products are computed by NumPy: {reason}"
     cell, compiled = plan.settings.model.variant, plan.products.compiled or train.compiled is False
     if not compiled and (reason := compilation.why_not_used(cell)):
-        notes.append(f"what lies between the products is not compiled: {reason}")
+        yield f"what lies between the products is not compiled: {reason}"
     if differ_in_kind(plan.counts, plan.splits.val):
-        notes.append(
+        yield (
             f"the validation text{', which comes last,' * ('val' not in data.files)} is of another "
             f"kind than the training text: its {noun}s have other frequencies. Its loss will say "
             "little about what was learned: mix the parts of the text, or give a text of one kind"
         )
-    return notes + _about_lines(plan)
+    yield from _about_lines(plan)
 
 
-def _about_lines(plan: Plan) -> list[str]:
+def _about_lines(plan: Plan) -> Iterator[str]:
     """Lines or documents that stand in both parts of a text, that are sorted or empty."""
-    notes, splits, vocabulary = list[str](), plan.splits, plan.corpus.vocabulary
-    noun, V = plan.settings.data.document, len(vocabulary)
-    symbol = end_of(plan.settings.data) or LINE_END
+    splits, vocabulary, noun = plan.splits, plan.corpus.vocabulary, plan.settings.data.document
+    V, symbol = len(vocabulary), end_of(plan.settings.data) or LINE_END
     if (end := vocabulary.id_of(symbol)) is None:
-        return notes
+        return
     shortest, lines = 1 if noun else LINE, f"{noun or 'line'}s"
     if len(splits.val) and (share := repeated_share(splits, vocabulary, shortest, symbol)) >= 0.5:
-        notes.append(
+        yield (
             f"{share:.0%} of the validation text are {lines} that also stand in the training text, "
             "so its loss will be too low: remove what the text contains twice"
         )
     if noun and looks_sorted(splits, end, V):
         shuffle = ", as in `shuf list.txt > shuffled.txt`" if noun == "line" else ""
-        notes.append(
+        yield (
             f"the validation {lines} begin with other characters than the training {lines}: if "
             f"the list is sorted, shuffle it first{shuffle}"
         )
     if noun == "line" and (share := empty_share(splits.train, end, V)) >= EMPTY:
-        notes.append(
+        yield (
             f"{share:.0%} of the lines are empty, so that about as many samples will be empty: if "
             "they do not belong to the list, remove them, as in `grep . list.txt > filled.txt`"
         )
-    return notes
 
 
-def about_documents(plan: Plan) -> list[str]:
+def about_documents(plan: Plan) -> Iterator[str]:
     """A text that looks like a list but is not read as one."""
     lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.line_end)
-    if plan.settings.data.document or not lines:
-        return []
-    return [
-        f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "
-        "with --set data.documents=line, each line is learned by itself, and a sample is one line"
-    ]
+    if lines and not plan.settings.data.document:
+        yield (
+            f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "
+            "with --set data.documents=line, each line is learned by itself, and a sample is one "
+            "line"
+        )
 
 
-def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) -> list[str]:
+def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) -> Iterator[str]:
     """Differences between a text and that of the run at ``path``, whose weights it starts from."""
-    notes, noun = [], plan.settings.data.noun
     if extended:
-        count = len(plan.corpus.vocabulary) - len(old.vocabulary)
-        notes.append(f"{count:,} {noun}s are new to {path} and start from random weights")
+        count, noun = len(plan.corpus.vocabulary) - len(old.vocabulary), plan.settings.data.noun
+        yield f"{count:,} {noun}s are new to {path} and start from random weights"
     now, before = flatten(plan.settings), flatten(old.settings)
-    return notes + [
-        f"{key} is {to_scalar(now[key])} here and was {to_scalar(before[key])} for {path}"
-        for key in ("data.documents", "data.separator")
-        if now[key] != before[key]
-    ]
+    for key in ("data.documents", "data.separator"):
+        if now[key] != before[key]:
+            yield f"{key} is {to_scalar(now[key])} here and was {to_scalar(before[key])} for {path}"
 
 
-def about_machine(before: RunInfo, plan: Plan) -> list[str]:
+def about_machine(before: RunInfo, plan: Plan) -> Iterator[str]:
     """Changes of software or machine since a run was started, which can change its rounding."""
     workers, ranks = "the number of workers", "the number of ranks"
     old = {workers: before.workers, ranks: before.ranks, "loops": NOT_COMPILED} | before.versions
@@ -147,24 +137,22 @@ def about_machine(before: RunInfo, plan: Plan) -> list[str]:
         for name, one in new.items()
         if old.get(name) not in (None, one)
     ]
-    if not changes:
-        return []
-    return [
-        f"{'; '.join(changes)}: the run continues, but without these changes its results "
-        "might have been different in the last bits"
-    ]
+    if changes:
+        yield (
+            f"{'; '.join(changes)}: the run continues, but without these changes its results "
+            "might have been different in the last bits"
+        )
 
 
-def about_rate(plan: Plan, progress: Progress) -> list[str]:
+def about_rate(plan: Plan, progress: Progress) -> Iterator[str]:
     """A longer budget that raises the learning rate of a resumed run."""
     optim, factor, step = plan.settings.optim, progress.lr_factor, progress.step
     used = plan.budget.progress(step, progress.seconds or 0.0)
     lr = factor * learning_rate(optim, step, used)
-    if step <= optim.warmup or lr < MUCH_HIGHER * progress.lr:
-        return []
-    low = f"--set optim.schedule=constant --set optim.lr={progress.lr / factor:.2g}"
-    return [
-        f"with this budget, the learning rate rises from {progress.lr:.2g} to {lr:.2g}: the loss "
-        "rises at first, and falls again with the rate, in the rest of the budget; to go on with "
-        f"the low rate, add {low}"
-    ]
+    if step > optim.warmup and lr >= MUCH_HIGHER * progress.lr:
+        low = f"--set optim.schedule=constant --set optim.lr={progress.lr / factor:.2g}"
+        yield (
+            f"with this budget, the learning rate rises from {progress.lr:.2g} to {lr:.2g}: the "
+            "loss rises at first, and falls again with the rate, in the rest of the budget; to go "
+            f"on with the low rate, add {low}"
+        )

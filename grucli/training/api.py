@@ -8,8 +8,8 @@ from typing_extensions import Unpack
 from grucli.arguments import PathLike, checked
 from grucli.run.run import Run
 from grucli.training.events import Event, Started, closed_at_exit
-from grucli.training.mpi import joined
 from grucli.training.preparation import prepare, take_part
+from grucli.training.ranks import joined
 from grucli.training.request import Request, TrainOptions
 
 
@@ -31,16 +31,14 @@ def train(
     Returns:
         The run, after it has ended or was stopped.
     """
-    path = None
     with closing(_events(Request.of(sources, options))) as events:
         for event in events:
             on_event(event)
             if isinstance(event, Started):
-                path = event.path
-            if path is not None and stop():
+                run = Run(event.path)
+            if stop():
                 break
-    assert path is not None
-    return Run(path)
+    return run
 
 
 @checked

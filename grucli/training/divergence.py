@@ -1,7 +1,6 @@
 """When a run has diverged: its losses are no numbers, absurd, or no better than a guess.
 
-The trainer then goes back and continues with lower learning rates. All decisions depend only on
-losses and steps, so that a resumed run makes the same ones.
+All decisions depend only on losses and steps, so that a resumed run makes the same ones.
 """
 
 import math
@@ -44,17 +43,13 @@ def check_step(plan: Plan, progress: Progress, of: Gradient) -> None:
 
 
 def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
-    """Compare the losses at an evaluation with guessing characters by their frequency.
-
-    Both must be higher: a validation loss alone also rises where a network memorizes its text. A
-    run that has not learned anything yet may need time, or a learning rate that is not as low. The
-    progress forgets the evaluation before if that was not better.
-    """
+    """Refuse losses that are both higher than that of guessing characters by their frequency."""
     guess, factor, settings = guessed(plan.counts, plan.counts), progress.lr_factor, plan.settings
     before = progress.evaluated_loss
     had_learned = before is not None and before < LEARNED * guess
     slow = factor * settings.optim.lr <= SLOW * learning_rate(settings.model, settings.train)
     too_early = not had_learned and (slow or progress.step < FIRST_STEPS)
+    # a validation loss alone also rises where a network memorizes its text
     if too_early or factor <= LEAST_FACTOR or min(loss, progress.train_loss) < guess:
         return
     if not had_learned:
@@ -66,7 +61,6 @@ def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
 
 
 def diverged(step: int, loss: float, norm: float) -> DivergedError:
-    """The error for a loss or a gradient that is not finite, or is absurd."""
     return DivergedError(
         f"step {step:,}: the loss is {loss:.4g} and the norm of its gradient {norm:.4g}"
     )

@@ -2,10 +2,11 @@
 
 import os
 import platform
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from grucli.data.documents import end_of
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import as_read
 from grucli.data.windows import Splits, Windows, chunks, count_symbols, fit_windows, splits_of
+from grucli.defaults import WIDTH
 from grucli.errors import CheckpointError, CorpusError, SettingsError, UnknownCharacterError
 from grucli.nn.backend import NUMPY, Backend, fingerprint, select
 from grucli.nn.model import LOGITS_AT_ONCE, ROWS_AT_ONCE, Model, shapes, workspace_size
@@ -40,9 +42,14 @@ FREQUENT = 10  # the advised value
 
 PROCESS_BYTES = 50 * 2**20  # memory of a process that has loaded Python, NumPy and grucli
 
+# a rehearsal of training, which tells how fast this machine is
+STREAMS, STEPS = 32, 16  # of one process; so few take less time than other programs leave it
+SECONDS, SHARE = 0.5, 0.01  # the most that it takes, in seconds and of the budget
+LEAST = 3  # repetitions, of which the fastest counts
+REST = 0.75  # training also drops out, updates weights, waits for the slowest process and evaluates
+
 
 def random_stream(seed: int, purpose: int, step: int = 0) -> np.random.Generator:
-    """The random number generator for one purpose at one step."""
     return np.random.default_rng([seed, purpose, step])
 
 
@@ -71,8 +78,8 @@ class Plan:
     def evaluates(self, step: int, waited: float, early: float) -> bool:
         """Whether an evaluation is due at ``step``, ``waited`` seconds after the last one.
 
-        The first evaluations come early, each after twice the time of the one before: ``early``
-        seconds. If the budget is a number of steps, they depend on the step alone.
+        The first evaluations come early: after ``early`` seconds, or by the step alone if the
+        budget is a number of steps.
         """
         on_time = step % self.eval_every == 0
         if self.settings.train.eval_every is not None:
@@ -176,6 +183,29 @@ def products(settings: Settings) -> Backend:
     return backend._replace(compiled=compiled)
 
 
+def measured_speed(settings: Settings, symbols: int, ranks: Ranks) -> float:
+    """The characters that ``WIDTH`` units read in a second, with all processes and ranks."""
+    train, backend = settings.train, products(settings)
+    processes = choose_workers(train.workers, len(ranks.share(train.batch)), ranks.local)
+    model = Model(symbols, WIDTH, 1, cell=settings.model.variant, backend=backend)
+    rng = np.random.default_rng(0)
+    model.initialize(rng)
+    x = rng.integers(0, symbols, (STEPS, STREAMS))
+    workspace, grads = model.workspace(STEPS, STREAMS), model.params.like()
+    state, packed = model.zero_state(STREAMS), model.packed(STREAMS)
+    if backend.compiled:
+        with suppress(Unavailable):  # which training will report
+            compilation.prepare(model.cell)
+    end = time.perf_counter() + min(SECONDS, SHARE * 60 * (train.minutes or 0))
+    took: list[float] = []
+    with blas_limited_to(1):
+        while len(took) < LEAST or time.perf_counter() < end:
+            began = time.perf_counter()
+            model.loss_and_gradients(x, x, state, workspace, grads, scale=1.0, packed=packed)
+            took.append(time.perf_counter() - began)
+    return REST * ranks.size * processes * x.size / min(took)
+
+
 def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | None) -> list[int]:
     """Ids of symbols that neither the training text nor that of the old weights has."""
     unseen = np.flatnonzero(counts == 0)
@@ -197,13 +227,12 @@ def _check_documents(data: Data, corpus: Corpus, end: int | None) -> None:
     """Refuse a text that is a single document, if it should have several."""
     inside = corpus.ids if data.documents == "line" else corpus.ids[:-1]
     if data.document and not any((chunk == end).any() for chunk in chunks(inside)):
-        key, value = (
-            ("separator", data.separator) if data.separator else ("documents", data.documents)
-        )
+        key = "separator" if data.separator else "documents"
         ends = {"line": "line ends", "paragraph": "empty lines", "file": "second file"}
         raise CorpusError(
-            f"data.{key}={to_scalar(value)}: the text has no {ends.get(data.document, 'such mark')}"
-            ", so it is a single document: omit the setting, or give a text of several"
+            f"data.{key}={to_scalar(getattr(data, key))}: the text has no "
+            f"{ends.get(data.document, 'such mark')}, so it is a single document: omit the "
+            "setting, or give a text of several"
         )
 
 
@@ -232,10 +261,7 @@ def describe(plan: Plan, *, kept: bool = False) -> dict[str, Any]:
 
 def _describe_text(corpus: Corpus) -> dict[str, Any]:
     text, held_out = corpus.text_id, corpus.held_out.items()
-    paths = [
-        source if source == STANDARD_INPUT else str(Path(source).resolve())
-        for source in corpus.sources
-    ]
+    paths = [one if one == STANDARD_INPUT else os.path.realpath(one) for one in corpus.sources]
     return {
         "paths": paths,
         "bytes": text.bytes,
@@ -272,11 +298,7 @@ def versions(plan: Plan) -> dict[str, str]:
 
 
 def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
-    """The state before the first step, with random weights or the weights of another run.
-
-    The vocabulary must contain all characters of the other run. Weights of characters that are not
-    in the other run are initialized anew.
-    """
+    """The state before the first step; weights that ``old`` has are taken over from it."""
     settings = plan.settings
     model = model_for(settings, plan.corpus.vocabulary)
     model.initialize(random_stream(settings.train.seed, WEIGHTS))
@@ -304,11 +326,7 @@ def start(plan: Plan, old: Checkpoint | None = None) -> Checkpoint:
 
 
 def _set_biases_of_new(model: Model, new: npt.NDArray[np.intp], frequencies: Array, x: Ids) -> None:
-    """Set output biases so that new characters are predicted with their frequencies, on average.
-
-    ``new`` are the ids of these characters and ``frequencies`` their shares of the text, both (N,);
-    ``x`` is a part of the text, (T, B). The model knows all other characters.
-    """
+    """Set output biases so that ``new`` ids (N,) are predicted with their frequencies in ``x``."""
     share = min(frequencies.sum(), 0.99)  # of all new characters; a model always keeps some others
     b_c = model.output(model.params).b_c
     b_c[new], b_c[new[0]] = -np.inf, 0.0
@@ -325,10 +343,7 @@ def _set_biases_of_new(model: Model, new: npt.NDArray[np.intp], frequencies: Arr
 
 
 def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoint:
-    """The state from which a resumed run continues; its settings become those of the plan.
-
-    A run that was killed after its last checkpoint is not ``done``: it has something left to do.
-    """
+    """The state from which a resumed run continues, which may have something left ``due``."""
     if checkpoint.state.shape[1] != plan.windows.B or checkpoint.window != plan.windows.T:
         raise CheckpointError("the checkpoint's hidden states do not fit its settings")
     checkpoint.settings = plan.settings
@@ -336,7 +351,7 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
     if budget.seconds is None:
         progress.seconds = None
     step, seconds = progress.step, progress.seconds or 0.0
-    if not done or progress.due:
+    if not done or progress.due:  # it was stopped or killed before its end
         return checkpoint
     if progress.out_of_patience(plan.settings.train.patience):
         raise SettingsError(

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from grucli.config import INFLUENCES, Data, Settings, Values, changed_keys, flatten, resolve
+from grucli.config import INFLUENCES, Data, Settings, Values, changes, flatten, resolve
 from grucli.data.corpus import Corpus, hashes, read_again, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.defaults import TYPICAL, WARM, Text, suited, suited_rate
@@ -32,8 +32,8 @@ from grucli.run.records import ADAPTED, IMPORTED, InitFrom
 from grucli.run.run import Run, check_there
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
-from grucli.training import advice, rehearsal
-from grucli.training.plan import Plan, make_plan, resume, start
+from grucli.training import advice
+from grucli.training.plan import Plan, make_plan, measured_speed, resume, start
 from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ended, Ranks
 from grucli.training.request import Layers, Request
@@ -100,12 +100,12 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
         return resolve([("suited to the text", values), *layers])
 
     def speed() -> float:  # all trials of a study get the same network, on any machine
-        return TYPICAL if request.study else rehearsal.speed(settings({}), symbols, ranks)
+        return TYPICAL if request.study else measured_speed(settings({}), symbols, ranks)
 
     given = {key for _, values in layers for key in values}
     values = suited(settings, Text(len(text.ids), symbols), given, speed)
     plan = make_plan(settings(values), text, ranks)
-    notes = [] if request.resume else advice.about_documents(plan)
+    notes = [] if request.resume else list(advice.about_documents(plan))
     return Session(request, plan, partial(start, plan), suited=values, notes=notes)
 
 
@@ -123,7 +123,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
         fixed.add("data.min_count")
     _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
     plan = make_plan(settings, _text_for(request, old, settings), ranks, old)
-    notes = advice.about_weights(path, old, plan, extended=extended)
+    notes = list(advice.about_weights(path, old, plan, extended=extended))
     init_from = {
         "path": str(path.resolve()),
         "file": str(file.resolve()),
@@ -197,13 +197,12 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     notes += advice.about_machine(run.info, plan)
     saved = resume(plan, old, done=run.info.status == "done")
     notes += advice.about_rate(plan, saved.progress)
-    initial = partial(_initial, run, plan)
+
+    def initial() -> Checkpoint:
+        weights = _first_weights(run)
+        return start(plan, Run.open(weights.file).checkpoint if weights else None)
+
     return Session(request, plan, initial, saved, file, run, notes=notes)
-
-
-def _initial(run: RunWriter, plan: Plan) -> Checkpoint:
-    weights = _first_weights(run)
-    return start(plan, None if weights is None else Run.open(weights.file).checkpoint)
 
 
 def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
@@ -213,15 +212,9 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
             f"{run.path}: holds neither a checkpoint nor run.json, so it was stopped before its "
             "training began; start a new run"
         )
-    layers, config = request.layers(), run.config()
-    settings = _resumable(resolve([config]), layers)
-    again = replace(
-        request,
-        sources=_sources(run, request.sources),
-        config=None,
-        values=flatten(settings),
-        origin="config.yaml",
-    )
+    values = flatten(_resumable(resolve([run.config()]), request.layers()))
+    sources, origin = _sources(run, request.sources), "config.yaml"
+    again = replace(request, sources=sources, config=None, values=values, origin=origin)
     if (weights := _first_weights(run)) is None:
         skipped = any(one.skipped for one in run.info.corpus.held_out.values())
         session = _new(replace(again, unknown="skip" if skipped else "error"), ranks)
@@ -230,9 +223,8 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
         again = replace(again, init_from=path, unknown=weights.unknown, extend_vocabulary=extend)
         session = _from_weights(again, ranks, path)
     if hashes(run.info.corpus) != hashes(session.plan.corpus.text_id):
-        raise CorpusError(
-            f"{', '.join(again.sources)}: {CHANGED}; give the old text, or start a new run"
-        )
+        text = ", ".join(again.sources)
+        raise CorpusError(f"{text}: {CHANGED}; give the old text, or start a new run")
     session.run = run
     session.notes += advice.about_machine(run.info, session.plan)
     session.notes.append("no checkpoint was written before the run was stopped; it starts over")
@@ -242,10 +234,8 @@ def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
 def _first_weights(run: RunWriter) -> InitFrom | None:
     """The weights from which a run was started, if they are as they were; None: random ones."""
     weights = run.info.init_from
-    if weights is None:
-        return None
     with suppress(OSError):
-        if sha256(Path(weights.file)) == weights.sha256:
+        if weights is None or sha256(Path(weights.file)) == weights.sha256:
             return weights
     raise CheckpointError(
         f"{run.path}: has to start again, but its initial weights (init_from in run.json) have "
@@ -256,13 +246,12 @@ def _first_weights(run: RunWriter) -> InitFrom | None:
 def _edited(run: RunWriter, old: Settings) -> Values:
     """The settings in config.yaml, if it exists, that differ from those in the checkpoint."""
     try:
-        now = resolve([run.config()] if (run.path / "config.yaml").exists() else [], old)
+        config = [run.config()] if (run.path / "config.yaml").exists() else []
+        return changes(old, resolve(config, old))
     except SettingsError as error:
         raise SettingsError(
             f"{error}\n(correct the file, or delete it to use the settings of the checkpoint)"
         ) from None
-    values = flatten(now)
-    return {key: values[key] for key in changed_keys(old, now)}
 
 
 def _resumable(old: Settings, layers: Layers) -> Settings:
@@ -276,13 +265,10 @@ def _resumable(old: Settings, layers: Layers) -> Settings:
 def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
     sources = given or run.sources
     if STANDARD_INPUT in sources and not given:
-        raise UsageError(
-            f"{run.path} was trained on standard input; give the same text again: "
-            f"{run.resume_command(sources)} < TEXT"
-        )
-    check_there(
-        [] if given else sources, f"copy it into this directory, or {_naming_text(run, 'FILE')}"
-    )
+        again = f"give the same text again: {run.resume_command(sources)} < TEXT"
+        raise UsageError(f"{run.path} was trained on standard input; {again}")
+    if not given:
+        check_there(sources, f"copy it into this directory, or {_naming_text(run, 'FILE')}")
     return sources
 
 
@@ -306,12 +292,11 @@ def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Che
 
 def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:
     """Raise an error that names every changed setting that is fixed, and its origin."""
-    before, after = flatten(old), flatten(new)
-    origins = {key: origin for origin, values in layers for key in values}
+    before, origins = flatten(old), {key: origin for origin, values in layers for key in values}
     moved = set(old.data.files) & set(new.data.files)  # where held-out files are may change
     problems = [
-        f"{origins[key]}: {key}: {words} {before[key]!r}; it cannot become {after[key]!r}"
-        for key in changed_keys(old, new)
+        f"{origins[key]}: {key}: {words} {before[key]!r}; it cannot become {now!r}"
+        for key, now in changes(old, new).items()
         if key in fixed and key.removeprefix("data.") not in moved
     ]
     if problems:

@@ -1,9 +1,8 @@
 """Data-parallel training: one batch is shared among several processes.
 
-Each process computes some of the batch's streams, with single-threaded matrix products. Parameters
-and gradients are in shared memory. What is sent to a process is small: a window of ids and a state.
-Threads would need no copies, but a recurrent network makes many short array operations, so they
-compete for Python's global interpreter lock (measured by ``benchmarks/training.py``).
+Parameters and gradients are in shared memory; what is sent is a window of ids and a state. Threads
+would compete for Python's global interpreter lock: a recurrent network makes many short array
+operations (measured by ``benchmarks/training.py``).
 """
 
 import atexit
@@ -30,6 +29,7 @@ from grucli.nn.params import Array, Ids, Params, count
 from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
+NO_DROPOUT = Dropout(0.0, ())
 
 UNGUARDED = 70  # exit code of a worker process of a script that does not do what GUARD says
 
@@ -71,15 +71,12 @@ def check_not_imported_by_a_worker() -> None:
         raise SystemExit(UNGUARDED)
 
 
-Task = tuple[Ids, Ids, Array, float, Dropout | None]  # x, targets, state, scale, dropout of a shard
+Task = tuple[Ids, Ids, Array, float, Dropout]  # x, targets, state, scale, dropout of a shard
 Result = tuple[float, Array]  # the loss and the last state of a shard
 
 
 class Shard:
-    """Some neighbouring streams of a batch, which one process computes.
-
-    ``memory`` is shared: the parameters, their packed copies, and the gradients of all shards.
-    """
+    """Some neighbouring streams of a batch, which one process computes."""
 
     def __init__(
         self,
@@ -89,7 +86,7 @@ class Shard:
         T: int,
         rows: int,
         dropout: bool,
-        memory: Any,
+        memory: Any,  # shared: packed weights, the parameters, and the gradients of all shards
     ) -> None:
         self.model, self.number, self.streams = model, number, streams
         dtype, layout = model.params.flat.dtype, model.params.shapes
@@ -104,29 +101,20 @@ class Shard:
 
     def run(self, task: Task) -> Result:
         x, targets, state, scale, dropout = task
+        masks = dropout.of_outputs(self.masks, len(x), self.streams)
+        into = self.workspace.first(len(x)), self.gradients[self.number]
         loss, state, _ = self.model.loss_and_gradients(
-            x,
-            targets,
-            state,
-            self.workspace.first(len(x)),
-            self.gradients[self.number],
-            scale=scale,
-            masks=dropout and dropout.of_outputs(self.masks, len(x), self.streams),
-            packed=self.packed,
+            x, targets, state, *into, scale=scale, masks=masks, packed=self.packed
         )
         return loss, state
 
 
 class Shards:
-    """Streams of a batch, split into one shard per process; the first is for this process.
+    """Streams of a batch, split into one shard per process, the first for this one. Must be closed.
 
     Sums are computed in the order of the shards, so results are reproducible for a given number of
-    workers. Between different numbers of workers they differ only by rounding. The object must be
-    closed after use.
-
-    The shards read parameters from shared memory. The model's own parameters are moved there.
-    With weight dropout, the shards read a masked copy, which is updated at each step. The rates of
-    ``dropout`` are those of all steps.
+    workers. The model's parameters are moved to shared memory. With weight dropout, the shards read
+    a masked copy. The rates of ``dropout`` are those of all steps.
     """
 
     def __init__(
@@ -135,7 +123,7 @@ class Shards:
         T: int,
         streams: range,
         workers: int,
-        dropout: Dropout | None = None,
+        dropout: Dropout = NO_DROPOUT,
         backend: Backend = NUMPY,
     ) -> None:
         self.model, B = model, len(streams)
@@ -147,20 +135,20 @@ class Shards:
         memory = context.RawArray(ctypes.c_byte, numbers * model.params.flat.itemsize)
         own_model = model.on(backend)
         own, *others = [
-            (number, range(*ends), T, rows, bool(dropout and dropout.rate), memory)
+            (number, range(*ends), T, rows, dropout.rate > 0, memory)
             for number, ends in enumerate(pairwise(edges))
         ]
         self.own = Shard(own_model, *own)
         self.used = own_model.params
         self.used.flat[:] = model.params.flat
-        if not (dropout and dropout.recurrent):
+        if not dropout.recurrent:
             model.params = self.used
         self.others = [_Process(context, own_model, arguments) for arguments in others]
         if backend.compiled:
             self._load_compiled(model.cell)  # while the processes start
 
     def loss_and_gradients(
-        self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout | None = None
+        self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout = NO_DROPOUT
     ) -> tuple[float, Array, Params]:
         """``Model.loss_and_gradients`` for the streams that are here; the gradients stay here."""
 
@@ -188,12 +176,12 @@ class Shards:
             self.close()
             raise RunError(f"{reason}; --set train.compiled=false does without") from None
 
-    def _drop_recurrent(self, dropout: Dropout | None) -> dict[str, Array]:
+    def _drop_recurrent(self, dropout: Dropout) -> dict[str, Array]:
         """Mask the recurrent weights that the shards read, if requested, and return the masks."""
         if self.used is self.model.params:
             return {}
         self.used.flat[:] = self.model.params.flat
-        masks = {} if dropout is None else dropout.of_weights(self.used)
+        masks = dropout.of_weights(self.used)
         mask_(self.used, masks)
         return masks
 
@@ -210,10 +198,8 @@ class _Process:
         self.connection, theirs = context.Pipe()
         dtype = model.params.flat.dtype.str
         kind = (model.V, model.H, model.L, dtype, model.cell, model.separator, model.backend)
-        file = FILES.get(model.cell)
-        self.process = context.Process(
-            target=_serve, args=(theirs, file, kind, arguments), daemon=True
-        )
+        given = theirs, FILES.get(model.cell), kind, arguments
+        self.process = context.Process(target=_serve, args=given, daemon=True)
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()

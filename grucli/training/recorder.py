@@ -1,7 +1,6 @@
 """The files that a run writes during training: metrics, samples, checkpoints and run.json.
 
-A disk may be full for some time. Rows, samples and the checkpoints of evaluations then wait in a
-queue, and the run continues if at least one checkpoint has been written.
+While a disk is full, they wait in a queue, and the run continues if it has a checkpoint.
 """
 
 import math
@@ -47,7 +46,6 @@ class Recorder:
         self.row_chars += chars
 
     def log(self) -> Iterator[Logged | NotWritten]:
-        """Write the row that ends here."""
         speed = self.row_chars / self.row_seconds if self.row_seconds else 0.0
         self.row_seconds, self.row_chars = 0.0, 0
         row = self._row("train", self.checkpoint.progress.train_loss, speed)
@@ -111,10 +109,7 @@ class Recorder:
     # ---- checkpoints
 
     def save(self, *, best: bool, last_chance: bool = False) -> Iterator[Saved | NotWritten]:
-        """Write a checkpoint, after all that waits. That of an evaluation may have to wait, too.
-
-        At the ``last_chance``, or if it is not temporary, an OSError is raised.
-        """
+        """Write a checkpoint, or let it wait; an OSError at the ``last_chance``, or if it stays."""
         try:
             try:
                 path = self._save(best)
@@ -153,7 +148,6 @@ class Recorder:
                 self.unwritten.remove(one)
 
     def _save(self, best: bool) -> Path:
-        """Write all that waits, and a checkpoint."""
         progress, keep = self.checkpoint.progress, self.plan.settings.train.keep
         self.catch_up()
         if progress.seconds is not None:

@@ -1,20 +1,23 @@
 """What a person asks for: a new run, or that a run goes on."""
 
 import os
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, SkipValidation, with_config
 from typing_extensions import TypedDict
 
 from grucli.arguments import PathLike, file_names, plain
-from grucli.config import Settings, Values, read_file, resolve
+from grucli.config import Data, Settings, Values, read_file, resolve
+from grucli.data.decoding import is_utf8
+from grucli.data.documents import END
 from grucli.data.vocabulary import Unknown
-from grucli.errors import GrucliError, SettingsError, UsageError
-from grucli.training.given import ENDS, GivenText
+from grucli.errors import ArgumentError, GrucliError, SettingsError, UsageError
 from grucli.training.processes import check_not_imported_by_a_worker
 
 Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later layers have priority
@@ -22,9 +25,17 @@ Layers = Sequence[tuple[str, Values]]  # origins of settings, and values; later 
 # options of `train` that are settings
 KEYS = {name: f"train.{name}" for name in ("seed", "steps", "epochs", "minutes")}
 KEYS |= {"val": "data.val", "test": "data.test"}
+PATHS = ("config", "runs_dir", "resume", "init_from")  # and paths
 
 SETTINGS, COMMAND_LINE = "settings", "command line"  # where options come from
 TWICE = {SETTINGS: "settings and by an argument", COMMAND_LINE: "--set and by a flag"}
+
+ENDS = {"text": "", "lines": "\n", "texts": END}  # what the file has after each of them
+READ_AS: dict[str, Values] = {
+    "lines": {"data.documents": "line", "data.separator": None},
+    "texts": {"data.documents": None, "data.separator": END},
+}
+"""How they are read, unless the settings ask for documents of another kind."""
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -49,6 +60,53 @@ class TrainOptions(TypedDict, total=False):
     unknown: Unknown  # whether characters that these weights do not know are an error or left out
     extend_vocabulary: bool  # whether such characters are added to the vocabulary
     mpi: bool  # whether all processes of mpiexec train this run
+
+
+@dataclass(frozen=True)
+class GivenText:
+    """A text, or an iterable of lines or of texts."""
+
+    kind: str  # text, lines or texts
+    value: Any
+
+    def settings(self, data: Data) -> Values:
+        """The settings that the text needs besides those that are given."""
+        if data.level == "char" and not is_utf8(data.encoding):
+            raise SettingsError(f"data.encoding={data.encoding} is for files; leave it out")
+        if self.kind == "texts" and data.documents == "line":
+            raise SettingsError("data.documents=line: give lines instead of texts")
+        return READ_AS.get(self.kind, {}) if data.document is None else {}
+
+    @contextmanager
+    def in_file(self) -> Iterator[str]:
+        """A temporary file that holds the text, in UTF-8."""
+        texts = [self.value] if self.kind == "text" else self.value
+        listed = isinstance(texts, Iterable) and getattr(texts, "ndim", 1) == 1
+        if isinstance(texts, str | bytes) or not listed:
+            problem = f"must be a list of strings, not {reprlib.repr(texts)}"
+            raise ArgumentError(self.kind, f"{problem}; a single one is given as text")
+        with TemporaryDirectory(prefix="grucli-", ignore_cleanup_errors=True) as folder:
+            path = Path(folder, f"{self.kind}.txt")
+            with path.open("wb") as file:
+                file.writelines(self._encoded(*one) for one in enumerate(texts, 1))
+            if not path.stat().st_size:
+                raise ArgumentError(self.kind, "holds no text; give one to train on")
+            yield str(path)
+
+    def _encoded(self, number: int, text: Any) -> bytes:
+        if not isinstance(text, str):
+            problem = "is not a string"
+        elif self.kind == "lines" and ("\n" in text or "\r" in text):
+            problem = "holds a line end"
+        elif self.kind == "texts" and END in text:
+            problem = "holds U+001E, which ends each of them"
+        else:
+            try:
+                return (text + ENDS[self.kind]).encode()
+            except UnicodeEncodeError:
+                problem = "holds half of a surrogate pair, which no file can hold"
+        one = "" if self.kind == "text" else f"number {number:,} "
+        raise ArgumentError(self.kind, f"{one}{problem}: {reprlib.repr(text)}")
 
 
 @dataclass(frozen=True)
@@ -82,7 +140,6 @@ class Request:
         origin: str = SETTINGS,
         command: str | None = None,
     ) -> "Request":
-        """The request that the options of ``train`` make."""
         rest: dict[str, Any] = {name: one for name, one in options.items() if one is not None}
         given = [GivenText(kind, rest.pop(kind)) for kind in ENDS if kind in rest]
         names = [one.kind for one in given] + ["files"] * bool(sources)
@@ -90,16 +147,12 @@ class Request:
         if given and len(names) > 1:
             raise UsageError(f"{' and '.join(names)} are given; keep one")
         rest["given"] = given[0] if given else None
-        values = dict(rest.pop("settings", None) or {})
-        for name, key in KEYS.items():
-            value = rest.pop(name, None)
-            if value is None:
-                continue
-            if key in values:
-                raise SettingsError(f"{key} is given by {TWICE[origin]}; keep one")
-            values[key] = value
-        for path in ("config", "runs_dir", "resume", "init_from"):
-            rest[path] = Path(rest[path]) if rest.get(path) is not None else None
+        rest |= {name: Path(rest[name]) for name in PATHS if name in rest}
+        values = dict(rest.pop("settings", {}))
+        for name in filter(rest.__contains__, KEYS):
+            if KEYS[name] in values:
+                raise SettingsError(f"{KEYS[name]} is given by {TWICE[origin]}; keep one")
+            values[KEYS[name]] = rest.pop(name)
         values = {key: _writable(value) for key, value in values.items()}
         return cls(file_names(sources), values=values, origin=origin, command=command, **rest)
 

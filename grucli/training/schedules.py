@@ -52,17 +52,14 @@ class Budget:
 
     def doubled(self, step: int, seconds: float) -> str:
         """The option that gives a run about twice as much as it has used."""
-        portion = self.amount if self.unit == "minutes" else 1  # 2 x 0.3 minutes, not 2 x 0.317
-        used = self.used(step, seconds) / portion
-        whole = max(1, round(used) if self.unit == "minutes" else math.ceil(used))
-        double = 2.0 * whole * portion
-        return f"--{self.unit} {float(f'{double:.3g}') if self.unit == 'minutes' else double:.12g}"
+        used = self.used(step, seconds)
+        if self.unit != "minutes":
+            return f"--{self.unit} {2 * max(1, math.ceil(used)):.12g}"
+        double = 2 * max(1, round(used / self.amount)) * self.amount  # 2 x 0.3, not 2 x 0.317
+        return f"--minutes {float(f'{double:.3g}'):.12g}"
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
-        """Share of the budget that is used after ``elapsed`` seconds, 0 to 1.
-
-        ``reserve`` are seconds that the last evaluation and checkpoint will take.
-        """
+        """Share of the budget that is used, 0 to 1; the end will take ``reserve`` seconds."""
         if self.steps is not None:
             return min(1.0, step / self.steps)
         available = 60 * self.amount - reserve
@@ -95,11 +92,9 @@ def is_early_evaluation(step: int, first: int, interval: int) -> bool:
 
 
 def evaluation_interval(train: Train, budget: Budget, step_chars: int, val_chars: int) -> int:
-    """Number of steps between evaluations.
+    """Steps between evaluations: those of an epoch, or of a tenth of a run of few epochs, or more.
 
-    A run evaluates once per epoch, or ten times if it is shorter than ten epochs, but at most
-    ``MOST_EVALUATIONS`` times. Between two evaluations it trains on at least four times as many
-    characters as the validation text has, so that evaluation takes less than a tenth of the time.
+    There are at most ``MOST_EVALUATIONS``, which take less than a tenth of the time.
     """
     if train.eval_every is not None:
         return train.eval_every

@@ -17,6 +17,7 @@ from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, GrucliError, RunError, UsageError
 from grucli.evaluation import Stopped
 from grucli.files import replace_text
+from grucli.nn.cells import in_words
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
 from grucli.run.records import KEPT_TEXT
@@ -69,10 +70,7 @@ class Session:
 
     @contextmanager
     def trainer(self) -> Iterator[Trainer]:
-        """Make a run directory, or reset it to its last checkpoint, and yield a trainer.
-
-        At the end, ``run.json`` says how the run has ended, which stays locked.
-        """
+        """Make a run directory, or reset it, and yield a trainer; at the end, note the status."""
         run = self.run = self._created() if self.run is None else self._reopened(self.run)
         try:
             elapsed = time.perf_counter() - self.began
@@ -93,19 +91,16 @@ class Session:
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[Event, None, bool]:
         """Train, and yield the events from ``Started`` to ``Finished``; return whether it is done.
 
-        A caller that leaves the loop stops the run as ``stop`` does: it is saved and can be
-        resumed. An exception inside the iterator, such as KeyboardInterrupt, saves nothing.
+        A caller that leaves the loop stops the run as ``stop`` does: it is saved.
         """
         left = False
         with closing(self):
             with self.trainer() as trainer:
-                progress, expected = trainer.checkpoint.progress, trainer.estimate()
-                yield Started(
-                    trainer.run.path, progress.step, progress.best_loss, expected, tuple(self.notes)
-                )
-                ranks = self.plan.ranks
+                progress, ranks = trainer.checkpoint.progress, self.plan.ranks
+                known = progress.step, progress.best_loss, trainer.estimate(), tuple(self.notes)
+                yield Started(trainer.run.path, *known)
                 events = trainer.train(lambda: left or ranks.signal != 0 or stop())
-                while (event := next(events, None)) is not None:
+                for event in events:
                     try:
                         if isinstance(event, Saved):
                             yield from self._report_when_due(trainer)
@@ -159,21 +154,19 @@ class Session:
             "status": "running",
             **describe(plan, kept=bool(request.given)),
             "commands": self._commands([]),
-            "model": f"{model.variant} {model.layers}x{model.hidden}",
+            "model": f"{in_words(model.variant)} {model.layers}x{model.hidden}",
             **({"init_from": self.init_from} if self.init_from else {}),
             **({"study": request.study} if request.study else {}),
             "step": 0,
             "best": {"step": None, "loss": None},
         }
-        source = plan.corpus.sources[0]
+        source, folder = plan.corpus.sources[0], request.runs_dir or Path("runs")
         title = Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
         name = request.name or ("stdin" if source == STANDARD_INPUT else title)
-        folder, timed = request.runs_dir or Path("runs"), request.study is None
-        text, settings = Path(source) if request.given else None, plan.settings
-        return RunWriter.create(folder, name, settings, request.values, info, timed, text)
+        timed, text = request.study is None, Path(source) if request.given else None
+        return RunWriter.create(folder, name, plan.settings, request.values, info, timed, text)
 
     def _commands(self, before: Sequence[str]) -> list[str]:
-        """The command lines of all sessions of the run, as far as they are known."""
         return [*before, self.request.command] if self.request.command else list(before)
 
     def _reopened(self, run: RunWriter) -> RunWriter:
@@ -209,28 +202,22 @@ def _ended_by(run: RunWriter, error: OSError) -> str:
     with contextlib.suppress(CheckpointError):
         saved = run.checkpoints.pointer("last")
         sources = run.sources
-    safe = (
-        f"the checkpoint of step {saved.step:,} is safe; after solving the problem, continue with: "
-        f"{run.resume_command(sources)}"
-        if saved
-        else "no checkpoint has been written yet"
-    )
+    safe = "no checkpoint has been written yet"
+    if saved:
+        safe = f"the checkpoint of step {saved.step:,} is safe; after solving the problem, "
+        safe += f"continue with: {run.resume_command(sources)}"
+    problem = "the system ended the training" + f": {name}" * bool(name)
     if name.startswith(str(run.path)):
         problem = f"{name}: cannot be written"
-    else:
-        problem = "the system ended the training" + f": {name}" * bool(name)
     return f"{problem}: {error.strerror or error}; {safe}"
 
 
 def _write_report(run: RunWriter, said: Sequence[str] = (), text: Corpus | None = None) -> str:
-    """Write the report of a run; return what is wrong, since no trouble with it may end a run.
-
-    Only with a text it has a passage coloured by surprise: that takes another look at the text.
-    """
+    """Write the report of a run, with a passage of its text if that is given; return problems."""
     try:
         made = report(run.path, said=said, passage=text is not None, text=text)
         run.write_report(made.html)
-    except Exception as error:
+    except Exception as error:  # which may not end a run
         return f"{run.path / 'report.html'}: cannot be written: {_reason(error)}"
     return ""
 

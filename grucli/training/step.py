@@ -35,10 +35,9 @@ class Gradient(NamedTuple):
 
 
 class TrainStep:
-    """Trains on the next window, which all processes and ranks share. It must be closed.
+    """Trains on the next window, and changes ``checkpoint`` in place. It must be closed.
 
-    Each rank holds all parameters and moments, and applies equal updates to them. It knows the
-    states of its own streams. ``checkpoint`` is changed in place.
+    Each rank applies equal updates to all parameters, and knows the states of its own streams.
     """
 
     def __init__(self, plan: Plan, checkpoint: Checkpoint) -> None:
@@ -47,14 +46,8 @@ class TrainStep:
         self.own = slice(streams.start, streams.stop)
         # ranks must round alike; the other processes of a rank wait during an update
         self.threads = plan.workers if plan.ranks.size == 1 else 1
-        self.shards = Shards(
-            checkpoint.model,
-            plan.windows.T,
-            streams,
-            plan.workers,
-            dropout_of(plan.settings, step=0),
-            plan.products,
-        )
+        model, T, dropout = checkpoint.model, plan.windows.T, dropout_of(plan.settings, step=0)
+        self.shards = Shards(model, T, streams, plan.workers, dropout, plan.products)
 
     def close(self) -> None:
         self.shards.close()
@@ -64,13 +57,9 @@ class TrainStep:
         step, windows = self.checkpoint.progress.step, self.plan.windows
         number, state = step % windows.per_epoch, self.checkpoint.state
         x, targets = windows.window(number)
-        loss, state, grads = self.shards.loss_and_gradients(
-            x,
-            targets,
-            state if number else np.zeros_like(state),
-            1.0 / x.size,
-            dropout_of(self.plan.settings, step),
-        )
+        state = state if number else np.zeros_like(state)
+        dropout, gradients = dropout_of(self.plan.settings, step), self.shards.loss_and_gradients
+        loss, state, grads = gradients(x, targets, state, 1.0 / x.size, dropout)
         losses = np.array([loss])
         self.ranks.sum_(losses)
         self.ranks.sum_(grads.flat)
@@ -78,14 +67,10 @@ class TrainStep:
         return Gradient(float(losses[0]), x.size, norm, grads.flat, state)
 
     def update(self, gradient: Gradient, used: float = 0.0) -> None:
-        """Take the step; ``used``, the share of the budget, determines the rate.
-
-        If the loss or the gradient is not finite, the window is skipped: the weights stay
-        unchanged, and the next window starts from the zero state.
-        """
+        """Take the step, at the rate for the share of the budget that is ``used``."""
         checkpoint, optim = self.checkpoint, self.plan.settings.optim
         progress, params = checkpoint.progress, checkpoint.model.params
-        if not gradient.finite:
+        if not gradient.finite:  # skip the window
             checkpoint.state[:] = 0.0
             progress.note_skipped()
             return
@@ -104,13 +89,8 @@ class TrainStep:
         """Update the weights by Adam, and the recurrent ones by Muon, if it is asked for."""
         optim, checkpoint = self.plan.settings.optim, self.checkpoint
         params, moments, step = checkpoint.model.params, checkpoint.moments, checkpoint.progress
-        adam_ = partial(
-            self.plan.products.kernels.adam_,
-            step=step.updates,
-            lr=lr,
-            betas=optim.betas,
-            eps=optim.eps,
-        )
+        kernel = self.plan.products.kernels.adam_
+        adam_ = partial(kernel, step=step.updates, lr=lr, betas=optim.betas, eps=optim.eps)
         if not optim.muon:
             adam_(params.flat, gradient, moments)
             return
@@ -158,10 +138,6 @@ class TrainStep:
         return float(nats / chars)
 
 
-def dropout_of(settings: Settings, step: int) -> Dropout | None:
-    """The dropout of a step; None if the settings have none."""
-    model = settings.model
-    if not model.dropout and not model.weight_dropout:
-        return None
-    seed = (settings.train.seed, DROPOUT, step)
+def dropout_of(settings: Settings, step: int) -> Dropout:
+    model, seed = settings.model, (settings.train.seed, DROPOUT, step)
     return Dropout(model.dropout, seed, model.weight_dropout)

@@ -1,9 +1,7 @@
 """The training loop. It yields events and prints nothing.
 
-A ``Plan`` is everything that is known before the first step. A ``Checkpoint`` is the state of a
-run. A ``Trainer`` advances the checkpoint according to the plan. Random numbers depend only on
-(seed, purpose, step). Therefore more evaluations or samples do not change the training, and a
-resumed run draws the same numbers as an uninterrupted run.
+A ``Trainer`` advances a ``Checkpoint``, the state of a run, according to its ``Plan``. Random
+numbers depend only on (seed, purpose, step), so that evaluations, samples and stops change nothing.
 """
 
 import math
@@ -32,10 +30,8 @@ from grucli.training.step import TrainStep
 class Trainer:
     """Trains a run from a checkpoint to the end of its budget. It must be closed after use.
 
-    Each rank of a run has a trainer, and all of them take the same way through this code. While
-    rank 0 alone writes or yields an event, the others wait to meet it. When they meet, they take
-    over what its clock, its user and its disk have decided. The run directory of another rank is
-    not used, nor are its events.
+    All ranks take the same way through this code. While rank 0 alone writes or yields an event, the
+    others wait to meet it, and then take over what its clock, its user and its disk have decided.
     """
 
     def __init__(
@@ -108,9 +104,8 @@ class Trainer:
         self.ranks.apart = True
         self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / window_chars
         budget = self.plan.budget
-        if budget.seconds is not None:
-            return budget.seconds - self.elapsed
-        assert budget.steps is not None
+        if budget.steps is None:
+            return 60 * budget.amount - self.elapsed
         steps = budget.steps - self.checkpoint.progress.step
         evaluations = -(-steps // self.plan.eval_every) + 1  # one more, on training text
         return steps * step_seconds + evaluations * self.evaluation_seconds
@@ -199,11 +194,7 @@ class Trainer:
         return Stepped(progress.step, gradient.loss / chars, chars / seconds, used, remaining)
 
     def _go_back(self, problem: DivergedError) -> Iterator[Event]:
-        """Go back to the last evaluation, or to the start, and halve the learning rates.
-
-        Later checkpoints, which were written at a stop or by the clock, are ignored, so that
-        equal runs go back to equal steps.
-        """
+        """Go back to the last evaluation, or to the start, and halve the learning rates."""
         progress = self.checkpoint.progress
         step, factor = progress.step, divergence.LR_FACTOR * progress.lr_factor
         self.ranks.apart = True
@@ -219,7 +210,7 @@ class Trainer:
         yield from self._alone(self.recorder.note_return(str(problem), step))
 
     def _earlier(self) -> Checkpoint | None:
-        """The state at the last evaluation, or the initial one; None if there is neither."""
+        """The state at the last evaluation, or the initial one: equal runs go to equal steps."""
         evaluated = self.checkpoint.progress.evaluated_step
         with suppress(CheckpointError):
             if evaluated is not None:
@@ -236,20 +227,14 @@ class Trainer:
         yield from self._alone([Evaluating(progress.step)])
         loss = self._validation_loss()
         self._meet()
-        if not math.isfinite(loss) or not self._finite():
-            raise divergence.diverged(progress.step + 1, loss, progress.grad_norm)
+        self._check_finite(loss)
         if self.used(self.now) < 1:
             divergence.check_learning(self.plan, progress, loss)
         # before the progress changes: after a stop here, a resumed run evaluates again
         text = None if self.checkpoint.settings.train.sample_every else self._sample_text()
-        best = progress.note_evaluation(loss)
-        evaluated = Evaluated(
-            progress.step,
-            progress.step / self.plan.windows.per_epoch,
-            progress.train_loss,
-            loss if len(self.plan.splits.val) else None,
-            best,
-        )
+        best, epoch = progress.note_evaluation(loss), progress.step / self.plan.windows.per_epoch
+        val_loss = loss if len(self.plan.splits.val) else None
+        evaluated = Evaluated(progress.step, epoch, progress.train_loss, val_loss, best)
         yield from self._alone(self.recorder.write_evaluation(evaluated, text))
         yield from self._save(best=best, last_chance=last_chance)
         self.evaluation_seconds, self.evaluated_at = self.now - began, self.now
@@ -274,16 +259,15 @@ class Trainer:
             raise Stopped
         return text
 
-    def _finite(self) -> bool:
-        """Whether all numbers of the checkpoint are finite, on rank 0, which writes it."""
-        return bool(self.ranks.meet(self.checkpoint.finite)[0])
+    def _check_finite(self, loss: float) -> None:
+        """Go back if a number is not finite on rank 0, which writes the checkpoint."""
+        progress = self.checkpoint.progress
+        if not self.ranks.meet(math.isfinite(loss) and self.checkpoint.finite)[0]:
+            raise divergence.diverged(progress.step + 1, loss, progress.grad_norm)
 
     def _save(self, *, best: bool, last_chance: bool = False) -> Iterator[Event]:
-        """Write a checkpoint, unless it has numbers that are not finite: then go back."""
-        progress = self.checkpoint.progress
         self.train_step.collect_states()
-        if not self._finite():
-            raise divergence.diverged(progress.step + 1, progress.train_loss, progress.grad_norm)
+        self._check_finite(self.checkpoint.progress.train_loss)
         yield from self._alone(self.recorder.save(best=best, last_chance=last_chance))
 
 

@@ -9,23 +9,29 @@ from grucli.errors import UsageError
 from grucli.text_score import TextScore
 
 
+def values(feature: activations.Feature, text: str) -> list[float]:
+    return list(activations.follow(feature, text))
+
+
 def test_structures_of_a_text() -> None:
-    assert list(activations.inside_quotes('a "b" c')) == [0, 0, 1, 1, 0, 0, 0]
-    assert list(activations.inside_quotes('"a\n\nb')) == [1, 1, 1, 0, 0]
-    assert list(activations.inside_quotes("\u201ca\u201d.")) == [1, 1, 0, 0]
-    assert list(activations.inside_brackets("a(b[c])d)e(")) == [0, 1, 1, 2, 2, 1, 0, 0, 0, 0, 1]
-    assert list(activations.position_in_line("ab\nc")) == [1, 2, 0, 1]
-    assert list(activations.position_in_word("ab, c")) == [1, 2, 0, 0, 1]
-    assert list(activations.after_a_capital("aBc d")) == [0, 1, 1, 0, 0]
-    assert list(activations.indentation("  a b\n\tc")) == [1, 2, 2, 2, 2, 0, 1, 1]
-    assert list(activations.line_in_paragraph("a\nb\n\nc")) == [0, 1, 1, 2, 0, 0]
+    assert values(activations.inside_quotes, 'a "b" c') == [0, 0, 1, 1, 0, 0, 0]
+    assert values(activations.inside_quotes, '"a\n\nb') == [1, 1, 1, 0, 0]
+    assert values(activations.inside_quotes, "\u201ca\u201d.") == [1, 1, 0, 0]
+    assert values(activations.inside_brackets, "a(b[c])d)e(") == [0, 1, 1, 2, 2, 1, 0, 0, 0, 0, 1]
+    assert values(activations.position_in_line, "ab\nc") == [1, 2, 0, 1]
+    assert values(activations.position_in_word, "ab, c") == [1, 2, 0, 0, 1]
+    assert values(activations.after_a_capital, "aBc d") == [0, 1, 1, 0, 0]
+    assert values(activations.indentation, "  a b\n\tc") == [1, 2, 2, 2, 2, 0, 1, 1]
+    assert values(activations.line_in_paragraph, "a\nb\n\nc") == [0, 1, 1, 2, 0, 0]
 
 
 def test_the_unit_that_follows_a_structure_is_found() -> None:
     text = "x(yz)w" * 30
     rng = np.random.default_rng(0)
     h = rng.normal(size=(len(text), 8))
-    h[:, 3] = -np.array(list(activations.inside_brackets(text))) + 0.1 * rng.normal(size=len(text))
+    h[:, 3] = -np.array(values(activations.inside_brackets, text)) + 0.1 * rng.normal(
+        size=len(text)
+    )
     h[:, 5] = 0.25  # a unit that does nothing
     score = TextScore(text, -np.ones(len(text)))
     found = activations.Reading("", 1, score, h).correlations(top=2)

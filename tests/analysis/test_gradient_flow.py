@@ -9,7 +9,7 @@ import pytest
 from grucli.analysis import gradient_flow
 from grucli.analysis.gradient_flow import GradientFlow
 from grucli.analysis.gradient_routes import look_back, look_back_in_text, windows_before
-from grucli.analysis.subject import Subject, untrained
+from grucli.analysis.subject import Subject, before_training, untrained
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import UsageError
 from grucli.language_model import LanguageModel
@@ -43,7 +43,7 @@ def a_list() -> tuple[Ids, Model]:
 
 def test_in_a_list_only_places_within_their_line_count() -> None:
     ids, model = a_list()
-    lm = LanguageModel(model, Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    lm = LanguageModel(model, Vocabulary(np.arange(7)), np.ones(7, np.int64))
     (flow,) = gradient_flow.measure([Subject("list", lm, ids)], 40, 200)
     assert 9 <= len(flow.median) - 1 <= 12  # no line goes back farther
     windows = windows_before(ids, 40, 200)
@@ -68,7 +68,7 @@ def test_equal_names_are_told_apart_and_other_vocabularies_refused(text_file: Pa
 
 def a_subject(cell: str = "gru", *, trained: bool = False) -> Subject:
     model, _ = toy(7, 6, 1, 2, 2, 0.0, 0, cell)
-    lm = LanguageModel(model, Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    lm = LanguageModel(model, Vocabulary(np.arange(7)), np.ones(7, np.int64))
     return Subject("a model", lm, np.arange(7), trained)
 
 
@@ -89,7 +89,7 @@ def test_medians_are_drawn_on_a_logarithmic_axis_with_their_bands() -> None:
     names = [one.tag.rpartition("}")[2] for one in root.iter()]
     assert (names.count("polyline"), names.count("polygon")) == (2, 2)
     assert drawn.count("stroke-dasharray") == len(gradient_flow.LIMITS)
-    assert {"a $name$ <b>\N{SYMBOL FOR ESCAPE}", "other", "0.001", "1"} <= {
+    assert {"a $name$ <b>\N{SYMBOL FOR ESCAPE}", "other", "10\u207b\xb3", "1"} <= {
         one.text for one in root.iter()
     }
 
@@ -112,3 +112,18 @@ def test_a_cell_has_its_colour_and_an_untrained_one_is_dashed() -> None:
     assert line("gru", trained=True, other="rnn") != line("lstm", trained=True, other="rnn")
     trained = line("gru", trained=True, other="rnn")
     assert line("gru", trained=False, other="rnn") == trained + ' stroke-dasharray="7 4"'
+
+
+def test_a_network_is_drawn_beside_itself_before_training(text_file: Path) -> None:
+    made = untrained(["gru", "lstm"], str(text_file), hidden=6)
+    alike = [replace(made[0], name="a", trained=True), replace(made[0], name="b", trained=True)]
+    for subjects in ([replace(one, trained=True) for one in made], alike):
+        both = [*subjects, *map(before_training, subjects)]
+        assert [one.trained for one in both] == [True, True, False, False]
+        drawn = gradient_flow.chart(gradient_flow.measure(both, 8, 4))
+        lines = re.findall(r'data-name="([^"]+)"[^>]+stroke="(#\w+)"([^>]*)/>', drawn)
+        (first, second, *_), dashed = ([part[n] for part in lines] for n in (1, 2))
+        assert [colour for _, colour, _ in lines] == [first, second] * 2
+        assert first != second
+        assert ["dasharray" in one for one in dashed] == [False, False, True, True]
+    assert {"a", "b, untrained"} <= {name for name, _, _ in lines}

@@ -29,7 +29,7 @@ def model(cell: str, H: int = 6) -> Model:
 
 def measured(cell: str, steps_back: int) -> RouteShares:
     """The routes of an untrained model."""
-    lm = LanguageModel(model(cell), Vocabulary("char", np.arange(7)), np.ones(7, np.int64))
+    lm = LanguageModel(model(cell), Vocabulary(np.arange(7)), np.ones(7, np.int64))
     return route_shares.measure(Subject("a model", lm, IDS), steps_back, 3, positions=5)
 
 

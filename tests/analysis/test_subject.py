@@ -35,6 +35,16 @@ def test_a_run_reads_its_validation_text_or_another(trained: Path, text_file: Pa
         subject.of_run(trained, "short.txt")
 
 
+def test_a_network_before_training_has_the_sizes_and_the_text_of_the_run(trained: Path) -> None:
+    own = subject.of_run(trained)
+    before = subject.before_training(own)
+    assert (before.name, before.words) == (f"{trained.name}, untrained", "GRU, untrained")
+    assert before.lm.model.params.shapes == own.lm.model.params.shapes
+    assert (before.lm.model.params.flat != own.lm.model.params.flat).any()
+    assert before.lm.vocabulary is own.lm.vocabulary
+    assert before.ids is own.ids
+
+
 def test_letters_of_the_held_out_text_alone_are_read_in_it() -> None:
     Path("text.txt").write_text("ab " * 300 + "xab " * 20, encoding="utf-8")
     settings = {"model.hidden": 4, "train.workers": 1}

@@ -17,6 +17,20 @@ def test_gradcheck_needs_no_arguments(grucli: Grucli) -> None:
     assert result.out.startswith("all gradients are right\n")
 
 
+@pytest.mark.parametrize("brief", [False, True])
+def test_its_rows_fit_60_columns_and_the_verdict_is_on_the_screen(
+    grucli: Grucli, monkeypatch: pytest.MonkeyPatch, brief: bool
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = grucli("gradcheck", *["--brief"] * brief).out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "all gradients are right" in lines[-23:]
+    assert any(line.split()[-2:] == ["error", "allowed"] for line in lines) != brief
+    rows = [line for line in lines if line.startswith("  layer")]
+    assert {len(row) for row in rows} == (set() if brief else {59})
+
+
 def test_gradcheck_of_another_model_as_json(grucli: Grucli) -> None:
     result = grucli("gradcheck", "--set=model.layers=1", "--set=model.hidden=20", "--json")
     answer = json.loads(result.out)

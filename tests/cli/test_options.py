@@ -10,6 +10,7 @@ import pytest
 
 from grucli.analysis import activations, gradient_flow, route_shares, subject
 from grucli.cli import COMMANDS, load_command
+from grucli.cli.options import CALLBACKS
 
 
 def test_what_several_commands_have_is_the_same_in_all() -> None:
@@ -22,6 +23,13 @@ def test_what_several_commands_have_is_the_same_in_all() -> None:
                     declared[name].add((option.help, option.metavar, *limits))
     assert declared["--json"]
     assert not {name for name, found in declared.items() if len(found) > 1}
+
+
+def test_each_command_that_opens_a_run_or_trains_reads_a_cell_of_ones_own() -> None:
+    with_runs = {*CALLBACKS, "ranges", "compared"} - {"own_cell"}
+    for command in COMMANDS:
+        names = {one.name for one in load_command(command).params}
+        assert ("own_cell" in names) == bool(names & with_runs), command
 
 
 def test_the_librarys_defaults_are_the_commands() -> None:

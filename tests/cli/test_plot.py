@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from grucli.charts import CELLS, COLOURS
 from tests.cli.helpers import trained_on
 from tests.conftest import Grucli
 
@@ -41,6 +42,20 @@ def test_curves_are_written_to_files(grucli: Grucli, text_file: Path, tmp_path: 
         assert (
             f"{name}: a plot is an SVG file, so its name must end in .svg; a browser" in wrong.err
         )
+
+
+def test_cells_have_their_names_and_the_colours_of_other_figures(
+    grucli: Grucli, text_file: Path
+) -> None:
+    cells = ("lstm", "gru")
+    runs = [trained_on(grucli, text_file, "--steps", "30", f"--set=model.cell={c}") for c in cells]
+    drawn = grucli("plot", *runs, "-o", "-").out
+    found = dict(re.findall(r'data-name="([^"]+)"[^>]+stroke="(#\w+)"', drawn))
+    assert found == {"LSTM": COLOURS[CELLS.index("lstm")], "GRU": COLOURS[CELLS.index("gru")]}
+    after = trained_on(grucli, text_file, "--steps", "30", "--set=model.reset=after")
+    assert {"reset after", "reset before"} <= {
+        *re.findall(r'data-name="([^"]+)"', grucli("plot", runs[1], after, "-o", "-").out)
+    }
 
 
 def test_runs_without_validation_text_are_named(grucli: Grucli, text_file: Path) -> None:

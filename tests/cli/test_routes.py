@@ -36,6 +36,15 @@ def test_routes_of_a_trained_run(grucli: Grucli, trained: Path) -> None:
     assert "2 more" in result.out
 
 
+def test_a_share_that_rounds_to_zero_has_no_sign(
+    grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = {1: {"direct": 1.0004, "update": -0.0004}}
+    monkeypatch.setattr("grucli.analysis.route_shares.shares_by_distance", lambda *_: shares)
+    shown = grucli("routes", "--text", text_file, *SMALL, "--distance", 1).out
+    assert shown.splitlines()[-1].split() == ["1", "100.0%", "0.0%"]
+
+
 def test_a_plot_of_nothing_is_not_written(
     grucli: Grucli, text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

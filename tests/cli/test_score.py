@@ -248,6 +248,31 @@ def test_ctrl_c_and_a_closed_pipe(trained: Path) -> None:
     assert (process.returncode, b"Traceback" in err) == (0, False)
 
 
+@pytest.mark.parametrize("width", [60, 80])
+def test_a_terminal_has_columns_and_breaks_no_word(
+    grucli: Grucli, trained: Path, other_run: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    text = f"the river\n\n{'':25}the old light keeps the garden\n{prose(200)}\n{'the' * 60}\n"
+    piped = rows(grucli("score", trained, write("text.txt", text), "--unknown=floor").out)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = grucli("score", trained, "text.txt", "--unknown=floor").out.splitlines()
+    assert max(map(len, shown)) <= width
+    assert shown[0].split() == piped[0]
+    assert shown[0].index("line") == shown[1].index("the river")
+    for numbers in piped[1:]:
+        assert any(line.split()[:3] == numbers[:3] for line in shown)
+    assert " ".join(shown).split()[-1].strip("the") == ""
+    words = {word for line in shown for word in line.split()}
+    assert {*text.split()} - {"the" * 60} <= words
+    asked = ("--unknown=floor", "--against", other_run, "--chars")
+    crowded = grucli("score", trained, "text.txt", *asked).out.splitlines()
+    assert max(map(len, crowded)) <= width
+    assert {*text.split()} - {"the" * 60} <= {word for line in crowded for word in line.split()}
+    json_lines = grucli("score", trained, "text.txt", "--unknown=floor", "--jsonl").out
+    assert json.loads(json_lines.partition("\n")[0])["chars"] == 9
+
+
 @posix
 def test_a_terminal_is_not_controlled(hostile_run: Path) -> None:
     write("hostile.txt", HOSTILE + "\n")

@@ -40,7 +40,11 @@ def test_the_table(study: Path, grucli: Grucli) -> None:
     losses = [float(line.split()[2]) for line in lines[1:4]]
     assert losses == sorted(losses)
     assert "the text is too short for train.batch x train.window = 4 x 60000" in lines[7]
-    assert told.err.splitlines() == [f"settings {study}/best.yaml", f"report   {study}/report.html"]
+    _, best, *written = told.err.splitlines()
+    assert best.startswith(
+        f"best of 6 trials: {lines[1].split()[0]}, {losses[0]:.4f} nats per char"
+    )
+    assert written == [f"settings {study}/best.yaml", f"report   {study}/report.html"]
     assert grucli("sweep", "--show", "s").out == told.out
 
 

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -20,11 +21,13 @@ from grucli.run.writer import RunWriter
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated, Finished, Saved
 from tests.cli.helpers import (
+    on_terminal,
     posix,
     refusal,
     replaced_by_link,
     run_info,
     start,
+    unstyled,
     wait_for,
     without_reader,
 )
@@ -59,6 +62,21 @@ def test_train_prints_the_run_directory_and_says_what_it_does(
         f"grucli train --resume {run} --steps 40",
     ]:
         assert part in result.err, part
+
+
+@posix
+@pytest.mark.parametrize("width", [60, 80])
+def test_the_verdict_is_on_the_screen_at_the_end(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, sent = on_terminal("train", text_file, "--steps", "20", *TINY)
+    assert code == 0
+    *_, chart, verdict = re.split("(?=loss, nats per character, by step)", unstyled(sent))
+    assert "\nbest validation loss" in verdict
+    assert verdict.index("training ") < verdict.index("best validation loss")
+    assert "\u2800" <= max(chart) <= "\u28ff"
+    assert len(verdict.splitlines()) <= 24 - 1  # the last line is the prompt
 
 
 def test_quiet_says_nothing(grucli: Grucli, text_file: Path) -> None:

@@ -75,7 +75,7 @@ def test_other_ways_to_read_a_text_are_other_entries() -> None:
     files = {result.cached_ids for result in others} | {own.cached_ids}
     assert len(files) == 4
     plain = read(["t.txt"], Data(min_count=5)).vocabulary
-    smaller = type(plain)("char", own.vocabulary.symbols[:30])
+    smaller = type(plain)(own.vocabulary.symbols[:30])
     for _ in range(2):  # made, then found
         skipping = read(["t.txt"], Data(), smaller, "skip")
         assert skipping.cached_ids not in files

@@ -5,7 +5,7 @@ from grucli.data.vocabulary import Vocabulary
 from grucli.data.windows import Splits
 from tests.texts import prose
 
-VOCABULARY = Vocabulary("char", np.arange(128))
+VOCABULARY = Vocabulary(np.arange(128))
 LINE_END = 10
 
 

@@ -9,7 +9,7 @@ from grucli.errors import CorpusError, UnknownCharacterError
 
 
 def of(text: str) -> Vocabulary:
-    return Vocabulary("char", np.array(sorted(map(ord, set(text))), np.uint32))
+    return Vocabulary(np.array(sorted(map(ord, set(text))), np.uint32))
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
@@ -19,7 +19,7 @@ def test_text_survives(text: str) -> None:
 
 
 def test_bytes_survive() -> None:
-    vocabulary = Vocabulary("byte", np.arange(256, dtype=np.uint32))
+    vocabulary = Vocabulary(np.arange(256, dtype=np.uint32), Data(level="byte"))
     assert vocabulary.decode(vocabulary.encode("é\n")) == "é\n".encode()
     assert vocabulary.decode(np.array([0, 255])) == b"\x00\xff"
 
@@ -86,12 +86,12 @@ def test_bytes_are_read_as_utf8_without_a_byte_order_mark() -> None:
 
 def test_rare_characters_have_an_id_where_there_is_a_lower_bound() -> None:
     symbols = np.array([ord("a"), UNK])
-    assert Vocabulary.of(symbols, Data()).unknown_id is None
-    rare = Vocabulary.of(symbols, Data(min_count=2))
+    assert Vocabulary(symbols, Data()).unknown_id is None
+    rare = Vocabulary(symbols, Data(min_count=2))
     assert rare.unknown_id == 1
     assert rare.count_unknown(rare.encode("axay")) == 2
     assert of("ab").count_unknown(np.array([0, 1])) == 0
-    both = of("ab").joined_with(rare, Data(min_count=2))
+    both = Vocabulary(np.union1d(of("ab").symbols, rare.symbols), Data(min_count=2))
     assert (len(both), both.unknown_id) == (3, 2)
 
 
@@ -103,7 +103,7 @@ def test_smallest_type(count: int, dtype: str) -> None:
 
 
 def test_a_letter_of_the_held_out_text_is_not_proposed_for_itself() -> None:
-    vocabulary = Vocabulary("char", np.array(list(map(ord, "Jj")), np.uint32))
+    vocabulary = Vocabulary(np.array(list(map(ord, "Jj")), np.uint32))
     with pytest.raises(UnknownCharacterError) as caught:
         vocabulary.encode("J", unseen=[0])
     assert "it knows 'j' for 'J'" in str(caught.value)

@@ -14,13 +14,18 @@ from grucli.exchange import torch_files
 from tests.conftest import snapshot
 from tests.exchange.models import make_run
 
-THREE = {"": b"weights", ".py": b"module", ".json": b"{}"}
+THREE = [b"weights", b"module", b"{}"]
+
+
+def three(path: Path) -> dict[str, bytes]:
+    names = [path.name, path.with_suffix(".py").name, path.with_suffix(".json").name]
+    return dict(zip(names, THREE, strict=True))
 
 
 @pytest.fixture
 def run(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run, whose state dict needs no PyTorch."""
-    monkeypatch.setattr(torch_files, "export", lambda *_: THREE)
+    monkeypatch.setattr(torch_files, "export", lambda _, path: three(path))
     return Path(shutil.copytree(trained, "run"))
 
 
@@ -28,8 +33,19 @@ def test_an_export_is_in_the_run_or_where_it_is_named(run: Path) -> None:
     assert grucli.export(run, "safetensors").path == run / "model.safetensors"
     assert grucli.export(run, "safetensors", "m.bin").files == (Path("m.bin"),)
     made = grucli.export(run, "torch", "m.pt")
-    assert [path.read_bytes() for path in made.files] == list(THREE.values())
+    assert [path.read_bytes() for path in made.files] == THREE
     assert sorted(path.name for path in Path().glob("m.*")) == ["m.bin", "m.json", "m.pt", "m.py"]
+
+
+def test_the_module_names_the_file_that_it_loads(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(_: object, path: Path) -> dict[str, bytes]:
+        return three(path) | {"weights.py": torch_files.module("rnn", path.name).encode()}
+
+    monkeypatch.setattr(torch_files, "export", write)
+    _, module, _ = grucli.export(run, "torch", "weights.bin").files
+    assert 'load("weights.bin")' in module.read_text("utf-8")
 
 
 @pytest.mark.parametrize("existing", ["m.pt", "m.py", "m.json"])

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import grucli as library
 from grucli.analysis.gradient_routes import look_back
-from grucli.nn.cells import CELLS
+from grucli.nn.cells import CELLS, in_words
 from grucli.nn.cells.from_file import load_cell
 from grucli.nn.gradcheck import check_all, toy
 from tests.conftest import TINY, Grucli
+from tests.sweeps.helpers import TINY as TRIAL
+from tests.sweeps.helpers import write_file
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -57,6 +60,23 @@ def test_an_error_in_its_code_is_a_message_with_the_line(grucli: Grucli, file: P
     assert f"mgu.py, line {line}, in backward: ValueError: matmul" in " ".join(stopped.err.split())
 
 
+def test_figures_call_it_by_the_name_of_its_class(file: Path) -> None:
+    load_cell(file)
+    words = ["GRU", "GRU, reset after", "LSTM", "RNN", "MGU"]
+    assert [*map(in_words, ("gru", "gru-after", "lstm", "rnn", "mgu"))] == words
+
+
+def test_cells_are_compared_with_it_without_naming_them(
+    grucli: Grucli, text_file: Path, file: Path
+) -> None:
+    own = ("--cell-file", file)
+    told = grucli("gradflow", "--text", text_file, "--hidden", 4, "--distance", 4, *own)
+    cells = re.findall(r"^(\w+), 4 units", told.out, re.M)
+    assert list(dict.fromkeys(cells)) == ["RNN", "LSTM", "GRU", "MGU"]
+    told = grucli("compare", text_file, "--steps", 2, *TINY, *own)
+    assert {line.split()[0] for line in told.out.splitlines()[1:5]} == {"GRU", "LSTM", "RNN", "MGU"}
+
+
 def test_it_is_trained_sampled_evaluated_resumed_and_looked_into(
     grucli: Grucli, text_file: Path, file: Path
 ) -> None:
@@ -80,6 +100,48 @@ def test_it_is_trained_sampled_evaluated_resumed_and_looked_into(
     assert grucli("gradcheck", run, *own).code == 0
     assert "gate > direct" in grucli("routes", run, "--distance", 5, *own).out
     assert grucli("train", "--resume", run, "--steps", 6, *own).code == 0
+
+
+def test_a_study_trains_it_and_keeps_its_file(grucli: Grucli, text_file: Path, file: Path) -> None:
+    asked, own = ("sweep", write_file({"sweep.trials": 2}), text_file), ("--cell-file", file)
+    done = grucli(*asked, *own)
+    assert done.code == 0, done.err
+    assert f"grucli sweep --show runs/s --cell-file {file}\n" in done.err
+    for number in (0, 1):
+        assert Path(f"runs/s/trial-000{number}/cell.py").read_text("utf-8") == source()
+    assert "cell: mgu\n" in Path("runs/s/best.yaml").read_text("utf-8")
+    more = ("sweep", write_file({"sweep.trials": 3}), text_file)
+    assert "trial 2 of 3: " in grucli(*more, *own).err
+    file.write_text(source().replace("1 - s.f", "2 - s.f"), "utf-8")
+    other = grucli(*more, *own)
+    assert (other.code, other.out) == (2, "")
+    assert "the file of the cell mgu is another one; name that of the study" in other.err
+    resumed = ("train", "--resume", "runs/s/trial-0000", "--steps", 30, "-q")
+    assert grucli(*resumed, "--cell-file", "runs/s/trial-0000/cell.py").code == 0
+    del CELLS["mgu"]
+    without = grucli(*more)
+    assert without.code == 2
+    assert "the file of the cell mgu is missing; name that of the study" in without.err
+    shown = grucli("sweep", "--show", "s")
+    assert (shown.code, shown.out.count("done")) == (0, 3)
+    assert "must be 'gru' or 'lstm' or 'rnn', not 'mgu'; --cell-file reads one" in shown.err
+
+
+def test_a_study_compares_it_with_others(grucli: Grucli, text_file: Path, file: Path) -> None:
+    cells = {"model.cell": {"choice": ["rnn", "mgu"]}, "optim.lr": 0.01, "sweep.sampler": "grid"}
+    asked = ("sweep", write_file({**cells, "sweep.trials": 2}), text_file)
+    assert "--cell-file reads one of your own" in grucli(*asked).err
+    done = grucli(*asked, "--cell-file", file)
+    assert done.code == 0, done.err
+    begun = re.findall(r"^trial \d of 2: model.cell (\w+)$", done.err, re.M)
+    assert sorted(begun) == ["mgu", "rnn"]
+
+
+def test_a_script_sweeps_over_it(text_file: Path, file: Path) -> None:
+    settings = {**TRIAL, "model.cell": {"choice": [load_cell(file)]}, "sweep.trials": 1}
+    done = library.sweep(text_file, settings=settings)
+    assert done.best is not None
+    assert done.best.values == {"model.cell": "mgu"}
 
 
 def test_a_cell_without_recurrent_weights(

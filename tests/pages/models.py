@@ -37,7 +37,7 @@ def language_model(
     documents: Any = {"list": "line", "paragraphs": "paragraph"}.get(kind)
     data = Data(level="byte" if kind == "byte" else "char", documents=documents)
     counts = rng.integers(0, 50, len(symbols))
-    return LanguageModel(model, Vocabulary(data.level, symbols), counts, data)
+    return LanguageModel(model, Vocabulary(symbols, data), counts, data)
 
 
 def some_ids(lm: LanguageModel, N: int = 200, seed: int = 1) -> npt.NDArray[np.intp]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grucli.analysis.activations import FEATURES
+from grucli.analysis.activations import FEATURES, follow
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
 from grucli.nn.model import read_layer
@@ -741,7 +741,7 @@ def test_look_inside_begins_with_a_unit_that_means_something(opened: Any) -> Non
     page.wait()
     page.tab.click("#tab-inside")
     page.tab.wait_for_selector("#inside-strip span.chosen")
-    place = list(FEATURES["position in line"](text))
+    place = list(follow(FEATURES["position in line"], text))
     states = lm.states(text)["h"]
     correlations = [abs(np.corrcoef(place, states[:, k])[0, 1]) for k in range(16)]
     best = str(int(np.argmax(correlations)))
@@ -751,7 +751,7 @@ def test_look_inside_begins_with_a_unit_that_means_something(opened: Any) -> Non
     disabled = page.tab.evaluate(
         "[...document.querySelectorAll('#feature option:disabled')].map((o) => o.value)"
     )
-    varying = {name for name, of in FEATURES.items() if len(set(of(text))) > 1}
+    varying = {name for name, of in FEATURES.items() if len(set(follow(of, text))) > 1}
     assert set(disabled) == FEATURES.keys() - varying
     page.tab.fill("#unit", "3")
     assert page.tab.input_value("#feature") == ""  # what is shown follows nothing that was asked

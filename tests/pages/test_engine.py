@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import grucli.pages
-from grucli.analysis.activations import FEATURES
+from grucli.analysis.activations import FEATURES, follow
 from grucli.config import Data
 from grucli.data.vocabulary import Vocabulary, as_read
 from grucli.language_model import LanguageModel
@@ -114,7 +114,7 @@ def test_a_page_reads_line_ends_as_the_library_does() -> None:
 def test_a_page_reads_documents_as_the_library_does(kind: dict[str, str], level: str) -> None:
     data = Data.model_validate({**kind, "level": level})
     lm = replace(language_model("byte"), data=data)
-    lm = replace(lm, vocabulary=Vocabulary(data.level, lm.vocabulary.symbols))
+    lm = replace(lm, vocabulary=Vocabulary(lm.vocabulary.symbols, data))
     held = payload(lm, some_ids(lm), "float32")
     assert (held["document"], held["level"]) == (data.document, level)
     texts = [
@@ -163,7 +163,7 @@ def test_the_page_has_the_features_of_the_library() -> None:
     found = dict(run_engine(script, text, ENGINE.with_name("features.js")))
     assert list(found) == list(FEATURES)
     for name, feature in FEATURES.items():
-        assert found[name] == list(feature(text)), name
+        assert found[name] == list(follow(feature, text)), name
 
 
 MISTAKES = {

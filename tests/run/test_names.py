@@ -51,11 +51,37 @@ def test_a_run_may_be_named_latest() -> None:
     assert named_run(Path("latest")) == Path("runs/20260101-000001-latest")
 
 
-def test_a_name_of_several_runs_is_refused_with_the_newest() -> None:
-    Path("runs/20260105-000000-code").mkdir()
-    Path("runs/20260105-000000-code/run.json").touch()
-    with pytest.raises(CheckpointError, match=r"2 runs in runs end so.*20260105-000000-code"):
+def make_run(name: str) -> None:
+    Path("runs", name).mkdir()
+    Path("runs", name, "run.json").touch()
+
+
+def test_a_name_of_several_runs_is_refused_with_a_list_of_them() -> None:
+    make_run("20260105-000000-code")
+    with pytest.raises(CheckpointError) as refused:
         named_run(Path("code"))
+    first, *others = str(refused.value).splitlines()
+    assert first.startswith("code: 2 runs in runs have names that end so. Type the whole name")
+    assert others == ["  20260105-000000-code", "  20260103-000000-code"]
+    for day in range(10, 20):
+        make_run(f"202601{day}-000000-code")
+    with pytest.raises(
+        CheckpointError, match=r"20260119-000000-code\n(.*\n){7}  and 4 older ones$"
+    ):
+        named_run(Path("code"))
+
+
+def test_the_whole_name_after_the_time_comes_before_the_end_of_others() -> None:
+    for name in ("20260105-000000-my-verse", "20260106-000000-end-of-a-verse", "verse-code"):
+        make_run(name)
+    assert named_run(Path("verse")) == Path(f"runs/{NAMES[0]}")
+    assert named_run(Path("my-verse")) == Path("runs/20260105-000000-my-verse")
+    assert named_run(Path("verse-code")) == Path("runs/verse-code")
+    assert named_run(Path("code")) == Path(f"runs/{NAMES[2]}")
+    make_run("20260107-000000-another-verse")
+    Path("runs", NAMES[0]).rename("runs/20260101-000000-other")
+    with pytest.raises(CheckpointError, match=r"a-verse\n  20260105-000000-my-verse$"):
+        named_run(Path("verse"))
 
 
 def test_without_runs_a_word_is_a_path(monkeypatch: pytest.MonkeyPatch) -> None:

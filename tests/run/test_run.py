@@ -18,7 +18,7 @@ def test_a_run_tells_its_facts(trained: Path) -> None:
     assert run.settings.model.hidden == 12
     assert run.info.step == 30
     assert run.status == "done"
-    assert repr(run).startswith(f"Run({str(trained)!r}: done, text.txt, gru 1x12, ")
+    assert repr(run).startswith(f"Run({str(trained)!r}: done, text.txt, GRU 1x12, ")
 
 
 def test_metrics_are_columns_of_equal_length(trained: Path) -> None:
@@ -36,7 +36,7 @@ def test_a_notebook_shows_facts_and_curve(trained: Path) -> None:
     shown = Run(trained)._repr_html_()
     assert "<svg" in shown
     assert shown.count("<polyline") == 2
-    assert "gru 1x12" in shown
+    assert "GRU 1x12" in shown
 
 
 def test_a_run_without_rows_or_with_damage_can_be_shown(tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_facts_for_a_list_even_of_damaged_runs(trained: Path) -> None:
     new, old = (run.facts() for run in runs("runs"))
     assert (new["run"], new["status"], new["loss"]) == ("20270101-000000-new", DAMAGED, None)
     assert (old["run"], old["status"], old["step"]) == ("20260101-000000-old", "done", 30)
-    assert (old["model"], old["corpus"]) == ("gru 1x12", "text.txt")
+    assert (old["model"], old["corpus"]) == ("GRU 1x12", "text.txt")
     assert (old["loss"] is not None, old["level"]) == (True, "char")
     assert new.keys() == old.keys()
 

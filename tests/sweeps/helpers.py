@@ -9,10 +9,9 @@ from typing import Any
 
 import yaml
 
-from grucli.sweeps.claims import ClaimedTrial, claim_trial
 from grucli.sweeps.space import read_space
 from grucli.sweeps.summary import Summary, SweepEvent
-from grucli.sweeps.worker import Worker
+from grucli.sweeps.worker import ClaimedTrial, Worker
 
 TINY: dict[str, Any] = {
     "model.hidden": 8,
@@ -47,7 +46,7 @@ def train(
 
 
 def claim(one: Worker) -> ClaimedTrial | None:
-    return claim_trial(one.study, one.space)
+    return one.claim()
 
 
 def events(one: Worker, stop: Callable[[], bool] = lambda: False) -> list[SweepEvent]:

@@ -6,8 +6,8 @@ import pytest
 
 from grucli.errors import RunError, SettingsError
 from grucli.sweeps.api import read_study
-from grucli.sweeps.claims import LOST, _take_over
 from grucli.sweeps.study import Study
+from grucli.sweeps.worker import LOST
 from tests.conftest import refused_locks
 from tests.sweeps.helpers import S, claim, events, interrupt, train, worker
 
@@ -32,7 +32,7 @@ def test_a_trial_that_ends_while_it_is_looked_at_is_not_taken(text_file: Path) -
     train(text_file, {"sweep.trials": 1})
     one = worker(text_file, {"sweep.trials": 1})
     (record,) = one.study.trials()
-    assert _take_over(one.study, one.space, record) is None
+    assert one.take_over(record) is None
     assert one.study.claim(record).is_free()
 
 

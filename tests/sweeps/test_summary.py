@@ -4,14 +4,16 @@ import pytest
 
 from grucli.errors import UsageError
 from grucli.sweeps.api import read_study
-from grucli.sweeps.claims import ClaimedTrial
-from grucli.sweeps.summary import TrialRecord, _union, by_result
+from grucli.sweeps.summary import TrialRecord, by_result, minutes_trained
+from grucli.sweeps.worker import ClaimedTrial
 from tests.conftest import snapshot
 from tests.sweeps.helpers import S, interrupt, train
 
 
 def test_the_time_of_several_workers_counts_once() -> None:
-    assert _union([(0, 10), (2, 5), (8, 20), (30, 31)]) == 21
+    sessions = [[(0, 600), (480, 1200)], [(120, 300), (1800, 1860)]]
+    trials = [TrialRecord(0, "done", {}, sessions=each) for each in sessions]
+    assert minutes_trained(trials) == 21
 
 
 def test_the_best_settings_are_those_of_the_trial(text_file: Path) -> None:

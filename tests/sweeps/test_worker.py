@@ -13,8 +13,8 @@ from grucli.errors import RunError
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
-from grucli.sweeps.claims import ClaimedTrial
 from grucli.sweeps.summary import Complete, TrialBegun, TrialEnded, Waiting
+from grucli.sweeps.worker import ClaimedTrial
 from grucli.training import plan
 from grucli.training.events import Stepped
 from tests.sweeps.helpers import (

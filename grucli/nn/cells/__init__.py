@@ -6,7 +6,7 @@ from grucli.nn.cells.gru_after import GRUAfter
 from grucli.nn.cells.lstm import LSTM
 from grucli.nn.cells.rnn import RNN
 
-__all__ = ["CELLS", "Cache", "Cell", "Route", "Weights", "basic"]
+__all__ = ["CELLS", "Cache", "Cell", "Route", "Weights", "basic", "in_words"]
 
 CELLS: dict[str, Cell] = {"gru": GRU(), "gru-after": GRUAfter(), "lstm": LSTM(), "rnn": RNN()}
 
@@ -14,3 +14,8 @@ CELLS: dict[str, Cell] = {"gru": GRU(), "gru-after": GRUAfter(), "lstm": LSTM(),
 def basic() -> list[str]:
     """The names of the cells, without variants such as ``gru-after``."""
     return [name for name in CELLS if "-" not in name]
+
+
+def in_words(cell: str) -> str:
+    """What texts and figures call a cell: LSTM; a cell of one's own has the name of its class."""
+    return "GRU, reset after" if cell == "gru-after" else type(CELLS[cell]).__name__

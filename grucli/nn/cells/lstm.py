@@ -60,16 +60,8 @@ class LSTM(Cell):
         scratch = cache.scratch
         ig, multiply_all = scratch[0], w.W_h.bind(scratch)
 
-        def step(
-            h_prev: Array,
-            c_prev: Array,
-            h: Array,
-            c: Array,
-            u: Array,
-            a: Array,
-            ifo: Array,
-            g: Array,
-        ) -> None:
+        def step(*arrays: Array) -> None:
+            h_prev, c_prev, h, c, u, a, ifo, g = arrays
             multiply_all(h_prev)
             a += scratch
             sigmoid_(ifo)  # (1) (2) (3)

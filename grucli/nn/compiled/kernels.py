@@ -46,11 +46,7 @@ CELLS: dict[str, Cell] = {
     "rnn": CompiledRNN(),
 }
 COMPILED = Kernels(
-    CELLS,
-    softmax_cross_entropy_,
-    score_rows,
-    sum_rows,
-    partial(adam_, update_=rows.adam_),
+    CELLS, softmax_cross_entropy_, score_rows, sum_rows, partial(adam_, update_=rows.adam_)
 )
 
 

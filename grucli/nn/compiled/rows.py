@@ -8,10 +8,7 @@ from grucli.nn.compiled.functions import exp, largest, total
 
 @compiled
 def _softmax_(row, b_c, target):
-    """Replace c by exp(logit - largest).
-
-    Returns log y[target] in nats, and the sum of the row.
-    """
+    """Replace c by exp(logit - largest); return log y[target] in nats, and the sum of the row."""
     for j in range(len(row)):
         row[j] += b_c[j]
     high, at_target = largest(row), row[target]

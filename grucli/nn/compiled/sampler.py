@@ -9,7 +9,6 @@ from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from grucli.nn import calls
 from grucli.nn.calls import Calls, execute
@@ -23,7 +22,7 @@ from grucli.nn.matmul import SHARED, Blocks, Matrix
 from grucli.nn.model import Model
 from grucli.nn.onednn import address
 from grucli.nn.packed import PackedWeights
-from grucli.nn.params import Array, Ids
+from grucli.nn.params import Array, Floats, Ids
 
 ONE = 0x3F800000  # the bits of 1 in float32
 
@@ -40,11 +39,8 @@ def _measure(p, bits, least, counts):
 
 @compiled
 def _keep_most_probable_(p, enough, counts):
-    """Set all weights (V,) in [0, 1] to zero but the largest, whose sum or number is ``enough``.
-
-    Positive numbers are ordered as their bits are, so that the least weight is found by bisection.
-    """
-    bits = p.view(np.int32)
+    """Set all weights (V,) in [0, 1] to zero but the largest, whose sum or number is ``enough``."""
+    bits = p.view(np.int32)  # positive numbers are ordered as their bits are
     least, above = 0, ONE + 1
     while above - least > 1:
         middle = (least + above) // 2
@@ -62,11 +58,7 @@ def _keep_most_probable_(p, enough, counts):
 
 @compiled
 def choose(c, p, uniform, choice):
-    """The id that a random number in [0, 1) chooses by logits c (V,), and its log probability.
-
-    ``p`` (V,) is scratch memory. The log probability, in nats, is that of the model. The id is -1
-    if the logits are not finite.
-    """
+    """The id, or -1, that a number in [0, 1) chooses by logits c (V,), and its log probability."""
     sharpness, top_k, top_p, never = choice
     V, high = len(c), largest(c)
     for j in range(V):
@@ -178,11 +170,7 @@ class CompiledRow(Matrix):
             calls.row(c_function("_multiply_row"), factor, address(W_g), address(row), size)
             for W_g, row in results
         ]
-        return Calls(calls.table(rows), _never_fails, (self.W, x, out))
-
-
-def _never_fails(status: int) -> None:
-    assert not status
+        return Calls(np.array(rows, np.int64), lambda _: None, (self.W, x, out))
 
 
 class _Layer(NamedTuple):
@@ -192,10 +180,7 @@ class _Layer(NamedTuple):
 
 
 class CompiledStepper:
-    """A model that chooses and reads characters of B streams; all memory is allocated once.
-
-    As a ``Stepper``, it remembers its state, and the parameters must not change while it is in use.
-    """
+    """A ``Stepper`` of B streams that chooses the characters, too."""
 
     def __init__(self, model: Model, B: int, packed: PackedWeights) -> None:
         like, self.model, self.streams = model.params.flat, model, B
@@ -222,7 +207,7 @@ class CompiledStepper:
             projects.append(W_x.calls(self._top(), cache.a[:, 0]))
         w = w._replace(W_h=self._matrix(f"layer{number}.W_h", w.W_h))
         steps, arrays = cell.forward_arguments(w, cache)
-        rows = projects[0].rows if projects else calls.table([]).reshape(0, calls.COLUMNS)
+        rows = projects[0].rows if projects else np.empty((0, calls.COLUMNS), np.int64)
         forward = (*(some.rows for some in steps), *map(flat, arrays))
         arguments = rows, flat(cache.a), flat(b), flat(cache.states), forward
         return _Layer(cache, [*projects, *steps], arguments)
@@ -252,14 +237,8 @@ class CompiledStepper:
         """Go on from logits (B, V) of the next characters, and the state before them."""
         self.logits[:], self.state = logits, state
 
-    def sample(self, sampler: Any, uniform: Array) -> tuple[Ids, npt.NDArray[np.float64]]:
-        """Choose and read a character for each random number in [0, 1), (n, B).
-
-        ``sampler`` says how, as ``grucli.sampling.Sampler``.
-
-        Returns:
-            Their ids, and their log probabilities in nats; both (n, B).
-        """
+    def sample(self, sampler: Any, uniform: Array) -> tuple[Ids, Floats]:
+        """The ids and log probabilities of the characters chosen by numbers in [0, 1), (n, B)."""
         never = -1 if sampler.never is None else sampler.never
         sharpness = np.float32(sampler.sharpness if sampler.temperature else 0.0)
         V, top_p = self.model.V, 1.0 if sampler.top_p is None else sampler.top_p

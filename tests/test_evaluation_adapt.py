@@ -5,10 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from grucli import adaptation
-from grucli.adaptation import adapt, choose
+from grucli import evaluation
 from grucli.errors import ArgumentError
-from grucli.evaluation import Score, evaluate
+from grucli.evaluation import Score, adapt, best_rates, evaluate
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.params import Array, Ids
@@ -44,7 +43,7 @@ def by_the_formula(model: Model, ids: Ids, rate: float, decay: float) -> tuple[f
         )
         g = grads.flat.copy()
         nats += loss
-        gradients.append(g * min(1.0, adaptation.CLIP / np.linalg.norm(g)))
+        gradients.append(g * min(1.0, evaluation.CLIP / np.linalg.norm(g)))
         m = np.mean(np.square(gradients), axis=0)
         theta += -rate * gradients[-1] / (np.sqrt(m) + 1e-8) + decay * (theta_0 - theta)
     return nats, theta
@@ -112,7 +111,7 @@ def test_a_gradient_that_is_not_finite_changes_nothing(monkeypatch: pytest.Monke
         gradient[:] = np.nan
         return math.nan
 
-    monkeypatch.setattr(adaptation, "clip_", infinite)
+    monkeypatch.setattr(evaluation, "clip_", infinite)
     model, ids = make(), text(100)
     score, _ = adapt(model, ids, 0.01, 0.0)
     assert score.nats == pytest.approx(evaluate(model, ids).nats)
@@ -124,8 +123,8 @@ def test_the_best_of_what_is_tried_is_chosen(monkeypatch: pytest.MonkeyPatch) ->
         return Score(1, abs(math.log(rate / 0.0041)) + abs(decay - 0.009), 0), model
 
     tried: list[tuple[float, float]] = []
-    monkeypatch.setattr(adaptation, "adapt", loss)
-    assert choose(make(), text(100)) == (0.004, 0.01)
+    monkeypatch.setattr(evaluation, "adapt", loss)
+    assert best_rates(make(), text(100)) == (0.004, 0.01)
     assert len(tried) == len(set(tried)) <= 8
 
 
@@ -134,8 +133,8 @@ def test_a_rate_without_a_loss_is_not_chosen(monkeypatch: pytest.MonkeyPatch) ->
         nats = math.nan if rate > 0.001 else 1.0 + (rate < 0.001) + abs(decay - 0.002)
         return Score(1, nats, 0), model
 
-    monkeypatch.setattr(adaptation, "adapt", run)
-    assert choose(make(), text(100)) == (0.001, 0.002)
+    monkeypatch.setattr(evaluation, "adapt", run)
+    assert best_rates(make(), text(100)) == (0.001, 0.002)
 
 
 @pytest.mark.parametrize("values", [(-0.1, 0), (2, 0), (math.nan, 0), (0, -1), (0, math.inf)])
