@@ -129,6 +129,10 @@ class Model(_Section):
         """The name of the cell in ``grucli.nn.cells``."""
         return f"{self.cell}-after" if self.reset == "after" else self.cell
 
+    @property
+    def in_words(self) -> str:
+        return f"{in_words(self.variant)} {self.layers}x{self.hidden}"
+
     @field_validator("cell")
     @classmethod
     def _known(cls, cell: str) -> str:

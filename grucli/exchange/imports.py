@@ -67,7 +67,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
         "corpus": {"chars": text.chars, "level": settings.data.level},
         "parameters": int(checkpoint.model.params.flat.size),
-        "model": f"{size.variant} {size.layers}x{size.hidden}",
+        "model": size.in_words,
         "step": progress.step,
         "best": {"step": progress.best_step, "loss": progress.best_loss, "split": judge},
     }

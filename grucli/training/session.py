@@ -17,7 +17,6 @@ from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, GrucliError, RunError, UsageError
 from grucli.evaluation import Stopped
 from grucli.files import replace_text
-from grucli.nn.cells import in_words
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
 from grucli.run.records import KEPT_TEXT
@@ -154,7 +153,7 @@ class Session:
             "status": "running",
             **describe(plan, kept=bool(request.given)),
             "commands": self._commands([]),
-            "model": f"{in_words(model.variant)} {model.layers}x{model.hidden}",
+            "model": model.in_words,
             **({"init_from": self.init_from} if self.init_from else {}),
             **({"study": request.study} if request.study else {}),
             "step": 0,

@@ -191,8 +191,8 @@ PROCESSES = [
     Mutation(
         "all processes write the first gradient",
         SHARDS,
-        "self.gradients[self.number],",
-        "self.gradients[0],",
+        "self.gradients[self.number]",
+        "self.gradients[0]",
     ),
     Mutation(
         "the gradient of a sum of two batches",
@@ -229,8 +229,8 @@ MASKS = [
     Mutation(
         "no masks of outputs",
         SHARDS,
-        "masks=dropout and ",
-        "masks=None and ",
+        "masks=masks, packed",
+        "masks=None, packed",
     ),
     Mutation(
         "the last layer's masks in every backward pass",
