@@ -34,7 +34,7 @@ def compare(
     compared: list[str] | None = None,
     cells: str | None = None,
     own_cell: str | None = None,
-    match: Literal["width", "params"] = "width",
+    match: Literal["width", "params"] | None = None,
     seeds: int | None = None,
     config: Path | None = None,
     sets: list[str] | None = None,
@@ -52,8 +52,9 @@ def compare(
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
     sample standard deviation. Each run gets a run directory. --runs compares existing runs.
     """
-    if existing and any(one is not None for one in (config, sets, seeds, steps, epochs, minutes)):
-        raise UsageError("--runs trains nothing; leave out the budget, the settings and --seeds")
+    for_new = (cells, match, config, sets, seeds, steps, epochs, minutes, runs_dir)
+    if existing and any(one is not None for one in for_new):
+        raise UsageError("--runs trains nothing; it takes only runs, --cell-file and --json")
     if not compared:
         raise UsageError(
             "--runs: name the runs to compare; `grucli runs` lists them"

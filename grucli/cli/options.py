@@ -75,7 +75,7 @@ WORDS = {
     "--mpi": "Train one run with all processes that mpiexec has started.",
     "--tensorboard": "Also write losses and samples for TensorBoard, into the run directory.",
     "--quiet -q": "Show no progress and no samples.",
-    "--match": "width: equal numbers of units; params: about equal numbers of parameters.",
+    "--match": "width: equal numbers of units; params: about equal numbers of parameters [width].",
     "--seeds N": "Runs of each cell [1].",
     "--runs": "Compare existing runs, and train nothing.",
     "--storage URL": "Keep the study in this database, such as postgresql://user@host/name [a "

@@ -68,14 +68,11 @@ def test_cells_of_equally_many_parameters(grucli: Grucli, text_file: Path) -> No
         (["compare"], "name a text to train on, or --runs"),
         (["compare", "text.txt", "--cells", "gru,x"], "there is no cell 'x'"),
         (["compare", "text.txt", "--runs", "{run}"], "text.txt: not a run directory"),
-        (
-            ["compare", "--runs", "{run}", "--steps=5"],
-            "leave out the budget, the settings and --seeds",
-        ),
-        (
-            ["compare", "--runs", "{run}", "--seeds=2"],
-            "leave out the budget, the settings and --seeds",
-        ),
+        (["compare", "--runs", "{run}", "--steps=5"], "--runs trains nothing; it takes only runs"),
+        (["compare", "--runs", "{run}", "--seeds=2"], "--runs trains nothing; it takes only runs"),
+        (["compare", "--runs", "{run}", "--cells=gru"], "--runs trains nothing"),
+        (["compare", "--runs", "{run}", "--match=width"], "--runs trains nothing"),
+        (["compare", "--runs", "{run}", "--runs-dir=r"], "--runs trains nothing"),
         (["compare", "--runs"], "--runs: name the runs to compare"),
         (
             ["compare", "text.txt", "--set", "train.seed=7"],
