@@ -69,7 +69,8 @@ def compare(
     _refuse_what_is_compared(compared, config, sets or [])
     budget = TrainOptions(config=config, steps=steps, epochs=epochs, minutes=minutes)
     asked = request(compared, sets, budget)
-    _report(_train_all(asked, names, match, seeds or 1, runs_dir or Path("runs")), as_json)
+    trained = _train_all(asked, names, match or "width", seeds or 1, runs_dir or Path("runs"))
+    _report(trained, as_json)
 
 
 def _refuse_what_is_compared(
