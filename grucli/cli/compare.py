@@ -69,8 +69,7 @@ def compare(
     _refuse_what_is_compared(compared, config, sets or [])
     budget = TrainOptions(config=config, steps=steps, epochs=epochs, minutes=minutes)
     asked = request(compared, sets, budget)
-    trained = _train_all(asked, names, match or "width", seeds or 1, runs_dir or Path("runs"))
-    _report(trained, as_json)
+    _report(_train_all(asked, names, match or "width", seeds or 1, runs_dir), as_json)
 
 
 def _refuse_what_is_compared(
@@ -98,12 +97,12 @@ def _existing(compared: Sequence[str]) -> list[comparison.Outcome]:
 
 
 def _train_all(
-    asked: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path
+    asked: Request, cells: Sequence[str], match: str, seeds: int, runs_dir: Path | None
 ) -> list[comparison.Outcome]:
     planned = comparison.plan_comparison(asked, cells, seeds, equal_parameters=match == "params")
     display = ComparisonDisplay(len(planned.requests))
     _, signal = carry_out(
-        lambda stop: planned.train(runs_dir, stop),
+        lambda stop: planned.train(runs_dir or Path("runs"), stop),
         display.follow,
         lambda: narrate.say_stopped(display.run, asked.sources, at_once=True),
     )
