@@ -22,12 +22,13 @@ from torch import nn
 
 import grucli
 from benchmarks.page import table, write
-from grucli.config import Optim
+from benchmarks.training import EMBEDDING
+from grucli.config import Optim, Train
 from grucli.run.run import Run
 from grucli.threads import available_cores
 from grucli.training.schedules import learning_rate
 
-EMBEDDING, STREAMS, STEPS = 64, 64, 128  # of the GRU: as benchmarks.training, and grucli's defaults
+STREAMS, STEPS = Train().batch, Train().window  # of the GRU, as grucli's defaults
 RATES = (0.005, 0.01, 0.02)  # learning rates of nn.GRU, of which the best counts
 HEADS, LAYERS, WIDTH, CONTEXT, BATCH = 4, 4, 128, 64, 12  # of the transformer: nanoGPT, README
 OF_GPT = Optim(lr=1e-3, warmup=100, final_lr=0.1, weight_decay=0.1)
