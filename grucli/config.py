@@ -180,7 +180,7 @@ class Train(_Section):
     save_minutes: float = _setting(5.0, "nothing", gt=0)
     """Maximum minutes between checkpoints; each evaluation also writes one."""
     keep: int = _setting(2, "nothing", ge=0, le=MANY)
-    """Number of checkpoints to keep in addition to the best and the last."""
+    """Number of checkpoints to keep in addition to the first, the best and the last."""
     patience: int = _setting(0, "later", ge=0, le=MANY)
     """Stop after this many evaluations without a new best loss; 0: never."""
 

@@ -207,11 +207,9 @@ def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = Fals
         render.say("stopped before anything was written")
         return
     saved = run.checkpoints.pointer("last")
-    if saved is None:
-        render.say("stopped before anything was saved; start again with:")
-    else:
-        done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
-        render.say(f"stopped {done} step {saved.step:,}; resume with:")
+    assert saved is not None
+    done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
+    render.say(f"stopped {done} step {saved.step:,}; resume with:")
     render.say_command(run.resume_command(sources))
 
 

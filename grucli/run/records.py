@@ -123,13 +123,11 @@ class Best(_Facts):
 
 
 class InitFrom(_Facts):
-    """The checkpoint from which a run started, and how characters new to it were treated."""
+    """The checkpoint from which a run started."""
 
     path: FilePath | None = None  # the run or the checkpoint that the user named
     file: FilePath = "unknown"  # the checkpoint
     sha256: Words | None = None  # of the checkpoint
-    unknown: Literal["error", "skip"] = "error"
-    extend_vocabulary: bool = False
 
 
 class WentBack(_Facts):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -47,11 +47,6 @@ class CheckpointFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @property
-    def exist(self) -> bool:
-        pointed = any(os.path.lexists(self.path / f"{which}.json") for which in get_args(Which))
-        return pointed or bool(self.files())
-
     def file_of(self, step: int) -> Path:
         return self.path / f"{records.stem(step)}.npz"
 
@@ -66,11 +61,13 @@ class CheckpointFolder:
 
     def find(self, which: Which) -> Path:
         """The verified file of the best or last checkpoint; the last if there is no best one."""
-        pointer = self.pointer(which) or self.pointer("last")
+        pointer = self.pointer(which)
+        if pointer is None and (last := self.pointer("last")) and last.step:
+            pointer = last
         if pointer is None:
             raise CheckpointError(
-                f"{self.path.parent}: no checkpoint yet; the first one is written at the first "
-                "evaluation, or when the run is stopped"
+                f"{self.path.parent}: no checkpoint of trained weights yet; the first one is "
+                "written at the first evaluation, or when the run is stopped"
             )
         path = self.path / pointer.file
         try:

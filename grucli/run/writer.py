@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 from grucli import files
-from grucli.config import Settings, to_scalar, to_yaml
+from grucli.config import to_scalar, to_yaml
 from grucli.errors import CheckpointError, RunError, UsageError
 from grucli.files import replace_text
 from grucli.nn.cells.from_file import FILES
@@ -95,15 +95,14 @@ class CheckpointWriter(CheckpointFolder):
                     path.unlink()
 
     def prune(self, keep: int, evaluated_step: int | None) -> None:
-        """Keep the best, the last, the last evaluated and ``keep`` other evaluated checkpoints."""
+        """Keep the first, the best, the last, the last evaluated and ``keep`` others of those."""
         self._check_writable()
         try:
             pointers = [one for one in map(self.pointer, get_args(Which)) if one]
         except CheckpointError:
             return  # an extra checkpoint does no harm
         kept = {pointer.file for pointer in pointers}
-        if evaluated_step is not None:
-            kept.add(self.file_of(evaluated_step).name)
+        kept |= {self.file_of(step).name for step in (0, evaluated_step or 0)}
         last = max((pointer.step for pointer in pointers), default=0)
         others = [p for p in self.files() if p.name not in kept and (step_in(p.name) or 0) <= last]
         # written at a stop or by the clock; equal runs keep equal files
@@ -131,17 +130,19 @@ class RunWriter(Run):
         cls,
         root: Path,
         name: str,
-        settings: Settings,
+        checkpoint: Checkpoint,
         overrides: Mapping[str, Any],
         info: Mapping[str, Any],
         timed: bool = True,
         text: Path | None = None,
+        *,
+        best: bool = False,
     ) -> "RunWriter":
         """Make and lock a new run directory in ``root``; the time begins its name if ``timed``.
 
         ``run.json`` comes last: every directory with this file can be resumed. ``text`` is copied.
         """
-        made = None
+        made, settings = None, checkpoint.settings
         try:
             root.mkdir(parents=True, exist_ok=True)
             made = _make_new(root, new_name(name, timed=timed))
@@ -159,6 +160,7 @@ class RunWriter(Run):
                 with text.open("rb") as file:
                     copy = partial(shutil.copyfileobj, file)
                     files.replace_file(run.path / records.KEPT_TEXT, copy)
+            run.checkpoints.save(checkpoint, best=best, keep=0)
             run.write_info(info)
         except OSError as error:
             if made is not None:
@@ -263,8 +265,7 @@ def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> No
         path.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(prefix=".new-", dir=path.parent) as folder:
             root = Path(folder)
-            made = RunWriter.create(root, "run", checkpoint.settings, {}, info, timed=False)
-            made.checkpoints.save(checkpoint, best=True, keep=0)
+            made = RunWriter.create(root, "run", checkpoint, {}, info, timed=False, best=True)
             made.release()
             if os.path.lexists(path):
                 raise UsageError(f"{path}: exists already; name a new run directory")

@@ -28,7 +28,7 @@ from grucli.errors import (
 from grucli.files import LockError, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
-from grucli.run.records import ADAPTED, IMPORTED, InitFrom
+from grucli.run.records import ADAPTED, IMPORTED
 from grucli.run.run import Run, check_there
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
@@ -105,7 +105,7 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
     given = {key for _, values in layers for key in values}
     values = suited(settings, Text(len(text.ids), symbols), given, speed)
     plan = make_plan(settings(values), text, ranks)
-    notes = [] if request.resume else list(advice.about_documents(plan))
+    notes = list(advice.about_documents(plan))
     return Session(request, plan, partial(start, plan), suited=values, notes=notes)
 
 
@@ -128,11 +128,9 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
         "path": str(path.resolve()),
         "file": str(file.resolve()),
         "sha256": sha256(file),
-        "unknown": request.unknown,
-        "extend_vocabulary": extended,
     }
-    initial = partial(start, plan, old)
-    return Session(request, plan, initial, suited=values, notes=notes, init_from=init_from)
+    made = partial(start, plan, old)
+    return Session(request, plan, made, suited=values, notes=notes, init_from=init_from)
 
 
 def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
@@ -151,7 +149,7 @@ def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
 
 
 def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
-    """A run that goes on from its last checkpoint, or from its start. The session has its lock."""
+    """A run that goes on from its last checkpoint. The session has its lock."""
     path = named_run(path)
     if not path.is_dir() or not is_run(path):
         Run.open(path)  # raises an error if the path does not exist
@@ -175,9 +173,9 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
                 f"{path}: holds weights that were {status}, so there is no training to continue; "
                 f"--init-from {quote(str(path))} starts a new run from them"
             )
-        if run.checkpoints.exist:
-            return _continued(run, request, ranks)
-        return _started_over(run, request, ranks)
+        if not run.checkpoints.files():
+            raise CheckpointError(f"{path}: holds no checkpoint to continue from; start a new run")
+        return _continued(run, request, ranks)
     except BaseException:
         run.release()
         raise
@@ -197,50 +195,7 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     notes += advice.about_machine(run.info, plan)
     saved = resume(plan, old, done=run.info.status == "done")
     notes += advice.about_rate(plan, saved.progress)
-
-    def initial() -> Checkpoint:
-        weights = _first_weights(run)
-        return start(plan, Run.open(weights.file).checkpoint if weights else None)
-
-    return Session(request, plan, initial, saved, file, run, notes=notes)
-
-
-def _started_over(run: RunWriter, request: Request, ranks: Ranks) -> Session:
-    """A run that was killed before its first checkpoint. It starts again and gives equal files."""
-    if not (run.path / "run.json").exists():
-        raise CheckpointError(
-            f"{run.path}: holds neither a checkpoint nor run.json, so it was stopped before its "
-            "training began; start a new run"
-        )
-    values = flatten(_resumable(resolve([run.config()]), request.layers()))
-    sources, origin = _sources(run, request.sources), "config.yaml"
-    again = replace(request, sources=sources, config=None, values=values, origin=origin)
-    if (weights := _first_weights(run)) is None:
-        skipped = any(one.skipped for one in run.info.corpus.held_out.values())
-        session = _new(replace(again, unknown="skip" if skipped else "error"), ranks)
-    else:
-        path, extend = Path(weights.file), weights.extend_vocabulary
-        again = replace(again, init_from=path, unknown=weights.unknown, extend_vocabulary=extend)
-        session = _from_weights(again, ranks, path)
-    if hashes(run.info.corpus) != hashes(session.plan.corpus.text_id):
-        text = ", ".join(again.sources)
-        raise CorpusError(f"{text}: {CHANGED}; give the old text, or start a new run")
-    session.run = run
-    session.notes += advice.about_machine(run.info, session.plan)
-    session.notes.append("no checkpoint was written before the run was stopped; it starts over")
-    return session
-
-
-def _first_weights(run: RunWriter) -> InitFrom | None:
-    """The weights from which a run was started, if they are as they were; None: random ones."""
-    weights = run.info.init_from
-    with suppress(OSError):
-        if weights is None or sha256(Path(weights.file)) == weights.sha256:
-            return weights
-    raise CheckpointError(
-        f"{run.path}: has to start again, but its initial weights (init_from in run.json) have "
-        "changed since then; start a new run"
-    )
+    return Session(request, plan, lambda: saved, file, run, notes=notes)
 
 
 def _edited(run: RunWriter, old: Settings) -> Values:

@@ -1,6 +1,6 @@
 """The files that a run writes during training: metrics, samples, checkpoints and run.json.
 
-While a disk is full, they wait in a queue, and the run continues if it has a checkpoint.
+While a disk is full, they wait in a queue, and the run continues.
 """
 
 import math
@@ -99,11 +99,10 @@ class Recorder:
             self.unwritten.popleft()
 
     def _not_written(self, error: OSError) -> NotWritten:
-        """The event for a temporary error, if there is a checkpoint; otherwise raise the error."""
-        saved = self.run.checkpoints.pointer("last")
-        if saved is None or error.errno not in TRANSIENT:
+        """The event for a temporary error; raise any other."""
+        if error.errno not in TRANSIENT:
             raise error
-        path = Path(error.filename or self.run.path)
+        path, saved = Path(error.filename or self.run.path), self.run.checkpoints.written["last"]
         return NotWritten(path, error.strerror or str(error), saved.step)
 
     # ---- checkpoints

@@ -43,9 +43,8 @@ class Session:
 
     request: Request
     plan: Plan
-    initial: Callable[[], Checkpoint]  # makes the state that the run starts or has started from
-    saved: Checkpoint | None = None  # the state from which a resumed run continues
-    file: Path | None = None  # the checkpoint file of that state
+    make_state: Callable[[], Checkpoint]  # the state from which the run starts or continues
+    file: Path | None = None  # the checkpoint file from which a resumed run continues
     run: RunWriter | None = None  # the locked run directory; None if the run is new
     suited: Values = field(default_factory=dict)  # settings chosen for the length of the text
     notes: list[str] = field(default_factory=list)  # for the user
@@ -60,8 +59,8 @@ class Session:
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
-        """The state of the run. The first access makes the initial weights."""
-        return self.saved or self.initial()
+        """The state of the run. The first access makes it."""
+        return self.make_state()
 
     def close(self) -> None:
         if self.run is not None:
@@ -75,7 +74,7 @@ class Session:
             elapsed = time.perf_counter() - self.began
             if self.checkpoint.progress.seconds is None:
                 elapsed += run.info.elapsed_s or 0.0  # of earlier sessions; not in the checkpoint
-            trainer = Trainer(self.plan, self.checkpoint, run, elapsed, initial=self.initial)
+            trainer = Trainer(self.plan, self.checkpoint, run, elapsed)
             with closing(trainer):
                 yield trainer
                 trainer.recorder.catch_up()
@@ -163,7 +162,7 @@ class Session:
         title = Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
         name = request.name or ("stdin" if source == STANDARD_INPUT else title)
         timed, text = request.study is None, Path(source) if request.given else None
-        return RunWriter.create(folder, name, plan.settings, request.values, info, timed, text)
+        return RunWriter.create(folder, name, self.checkpoint, request.values, info, timed, text)
 
     def _commands(self, before: Sequence[str]) -> list[str]:
         return [*before, self.request.command] if self.request.command else list(before)
@@ -173,8 +172,8 @@ class Session:
         progress = self.checkpoint.progress
         try:
             run.make_ready()
-            if self.file is not None:
-                self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
+            assert self.file is not None
+            self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
             run.drop_after(progress.step)
             run.checkpoints.prune(self.plan.settings.train.keep, progress.evaluated_step)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
@@ -197,14 +196,11 @@ def _note_status(run: RunWriter, status: str) -> None:
 
 def _ended_by(run: RunWriter, error: OSError) -> str:
     """What an error of the system means for a run: only its own files are written."""
-    name, saved, sources = str(error.filename or ""), None, []
+    name, sources = str(error.filename or ""), []
     with contextlib.suppress(CheckpointError):
-        saved = run.checkpoints.pointer("last")
         sources = run.sources
-    safe = "no checkpoint has been written yet"
-    if saved:
-        safe = f"the checkpoint of step {saved.step:,} is safe; after solving the problem, "
-        safe += f"continue with: {run.resume_command(sources)}"
+    safe = f"the checkpoint of step {run.checkpoints.written['last'].step:,} is safe; after "
+    safe += f"solving the problem, continue with: {run.resume_command(sources)}"
     problem = "the system ended the training" + f": {name}" * bool(name)
     if name.startswith(str(run.path)):
         problem = f"{name}: cannot be written"

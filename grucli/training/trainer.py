@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from functools import partial
 
 import numpy as np
 
@@ -21,7 +20,7 @@ from grucli.run.writer import RunWriter
 from grucli.threads import blas_limited_to
 from grucli.training import divergence
 from grucli.training.events import Evaluated, Evaluating, Event, RolledBack, Skipped, Stepped
-from grucli.training.plan import SAMPLES, Plan, random_stream, start
+from grucli.training.plan import SAMPLES, Plan, random_stream
 from grucli.training.recorder import Recorder
 from grucli.training.schedules import EARLY_SECONDS
 from grucli.training.step import TrainStep
@@ -41,9 +40,7 @@ class Trainer:
         run: RunWriter,
         elapsed: float = 0.0,
         clock: Callable[[], float] = time.perf_counter,
-        initial: Callable[[], Checkpoint] | None = None,
     ) -> None:
-        self.initial = initial or partial(start, plan)  # makes the initial state of the run
         self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
         self.ranks, self.train_step = plan.ranks, TrainStep(plan, checkpoint)
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
@@ -211,12 +208,10 @@ class Trainer:
 
     def _earlier(self) -> Checkpoint | None:
         """The state at the last evaluation, or the initial one: equal runs go to equal steps."""
-        evaluated = self.checkpoint.progress.evaluated_step
-        with suppress(CheckpointError):
-            if evaluated is not None:
-                return checkpoints.read(self.run.checkpoints.file_of(evaluated))
-        with suppress(CheckpointError):
-            return self.initial()
+        for step in (self.checkpoint.progress.evaluated_step, 0):
+            with suppress(CheckpointError):
+                if step is not None:
+                    return checkpoints.read(self.run.checkpoints.file_of(step))
         return None
 
     # ---- evaluations, samples and checkpoints

@@ -107,7 +107,7 @@ def test_too_little_memory_is_told_in_words(
 @pytest.mark.parametrize("command", ["sample", "eval", "gradcheck"])
 def test_what_is_not_a_checkpoint(grucli: Grucli, trained: Path, command: str) -> None:
     file = ["text.txt"] if command == "eval" else []
-    good = next((trained / "checkpoints").glob("*.npz")).read_bytes()
+    good = max((trained / "checkpoints").glob("*.npz")).read_bytes()
     write("cut.npz", good[:1000])
     Path("young/checkpoints").mkdir(parents=True)
     for path, expected in [

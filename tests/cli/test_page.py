@@ -77,7 +77,7 @@ def test_a_page_has_the_title_that_is_given(grucli: Grucli, run: Path) -> None:
 
 
 def test_a_checkpoint_file_needs_a_name_for_the_page(grucli: Grucli, run: Path) -> None:
-    file = next((run / "checkpoints").glob("*.npz"))
+    file = max((run / "checkpoints").glob("*.npz"))
     refused = grucli("page", file)
     assert refused.code == 2
     assert "-o FILE" in refused.err
@@ -98,7 +98,7 @@ def test_a_page_or_a_report_never_overwrites_what_it_is_made_from(
 ) -> None:
     passage = tmp_path / "passage.txt"
     passage.write_text("the quick\n", "utf-8")
-    checkpoint = next((run / "checkpoints").glob("*.npz"))
+    checkpoint = max((run / "checkpoints").glob("*.npz"))
     (tmp_path / "link.txt").symlink_to(text_file)
     read = [checkpoint, run / "run.json", run / "metrics.csv", text_file, tmp_path / "link.txt"]
     before = snapshot(tmp_path)

@@ -270,7 +270,7 @@ def test_new_and_distinct_samples_of_a_list(grucli: Grucli, list_run: str) -> No
 
 
 def test_other_lists_are_left_out_too(grucli: Grucli, list_run: str) -> None:
-    file = next(Path(list_run, "checkpoints").glob("*.npz")).rename("alone.npz")
+    file = max(Path(list_run, "checkpoints").glob("*.npz")).rename("alone.npz")
     asked = ("sample", file, "--seed", 1, "-n", 8, "-t", 1, "-c", 30)
     lines = [line for line in grucli(*asked).out.splitlines() if line]
     write("first.txt", lines[0] + "\r\n")
@@ -427,7 +427,7 @@ def test_bad_input(grucli: Grucli, trained: Path, args: list[str], expected: str
 
 
 def test_a_checkpoint_from_a_newer_format(grucli: Grucli, trained: Path) -> None:
-    with np.load(next((trained / "checkpoints").glob("*.npz"))) as arrays:
+    with np.load(max((trained / "checkpoints").glob("*.npz"))) as arrays:
         members = dict(arrays)
     meta = json.loads(members["meta"].tobytes()) | {"format": 3}
     members["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)

@@ -134,7 +134,7 @@ def test_patience_is_named_at_the_end_and_on_resume(grucli: Grucli, text_file: P
 
 def test_resume_takes_run_directories_alone(grucli: Grucli, trained: Path) -> None:
     before = snapshot(trained)
-    checkpoint = next((trained / "checkpoints").glob("*.npz"))
+    checkpoint = max((trained / "checkpoints").glob("*.npz"))
     for path, expected in [
         (checkpoint, "--resume takes a run directory"),
         (trained / "metrics.csv", "--resume takes a run directory"),

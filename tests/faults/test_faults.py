@@ -124,7 +124,7 @@ def test_a_reader_finds_a_sound_checkpoint_at_any_moment() -> None:
     try:
         enough, deadline, read = time.monotonic() + 3, time.monotonic() + 120, 0
         while time.monotonic() < (enough if read > 20 else deadline):  # a busy machine starts late
-            for pointer in Path("runs").glob("*/checkpoints/last.json"):
+            for pointer in Path("runs").glob("*/checkpoints/best.json"):
                 assert Run.open(pointer.parents[1]).checkpoint
                 read += 1
         assert process.poll() is None, process.communicate()

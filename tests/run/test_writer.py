@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from grucli.config import Settings, resolve
+from grucli.config import resolve
 from grucli.data.corpus import read as read_corpus
 from grucli.errors import RunError, UsageError
 from grucli.run.checkpoint import Checkpoint
@@ -24,22 +24,24 @@ def checkpoint() -> Checkpoint:
 
 
 @pytest.fixture
-def run() -> RunWriter:
-    return RunWriter.create(Path("runs"), "a", Settings(), {"model.hidden": 5}, {"step": 0})
+def run(checkpoint: Checkpoint) -> RunWriter:
+    return RunWriter.create(Path("runs"), "a", checkpoint, {"model.hidden": 5}, {"step": 0})
 
 
-def test_a_new_run_has_a_name_of_its_own_and_can_be_read(run: RunWriter) -> None:
-    made = RunWriter.create(Path("runs"), "a/b *", Settings(), {}, {}, timed=False)
-    again = RunWriter.create(Path("runs"), "a/b *", Settings(), {}, {}, timed=False)
+def test_a_new_run_has_a_name_of_its_own_and_can_be_read(
+    run: RunWriter, checkpoint: Checkpoint
+) -> None:
+    made = RunWriter.create(Path("runs"), "a/b *", checkpoint, {}, {}, timed=False)
+    again = RunWriter.create(Path("runs"), "a/b *", checkpoint, {}, {}, timed=False)
     assert (made.path.name, again.path.name) == ("a-b", "a-b-2")
     assert run.path.name.endswith("-a")
     opened = Run(run.path)
-    assert (opened.settings, opened.info.step) == (Settings(), 0)
+    assert (opened.settings, opened.info.step) == (checkpoint.settings, 0)
     assert (run.path / "overrides.yaml").read_text() == "model.hidden: 5\n"
     assert opened.rows() == opened.samples() == []
     Path("file").touch()
     with pytest.raises(UsageError, match="cannot make a run directory here"):
-        RunWriter.create(Path("file"), "a", Settings(), {}, {})
+        RunWriter.create(Path("file"), "a", checkpoint, {}, {})
 
 
 def test_what_is_written_is_read(run: RunWriter) -> None:
@@ -71,7 +73,7 @@ def test_who_has_lost_the_lock_writes_nothing(run: RunWriter, checkpoint: Checkp
     ):
         with pytest.raises(RunError, match="was deleted or replaced during training"):
             write()
-    assert not run.checkpoints.exist
+    assert not run.checkpoints.pointer("best")
 
 
 def test_its_own_run_json_counts_while_it_is_locked(run: RunWriter) -> None:

@@ -32,7 +32,7 @@ def test_two_workers_one_of_them_killed(text_file: Path, url: str, grucli: Grucl
     path = write_file({"sweep.trials": 3, **LONG}, Path("pg.yaml"))
     first, second = (start(path, text_file, "--storage", url) for _ in range(2))
     saved = Path("runs/pg/trial-0000/checkpoints/last.json")
-    wait_for(saved, first)
+    wait_for(saved.with_name("best.json"), first)
     pid = int((saved.parents[1] / "lock").read_text())
     victim, other = (first, second) if first.pid == pid else (second, first)
     kill(victim)

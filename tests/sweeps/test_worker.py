@@ -127,7 +127,7 @@ def test_pruned_trials_are_stopped_and_saved(
         assert run.status == "interrupted"
         assert one.loss == run.info.best.loss
         assert run.info.step == 11  # the evaluation at step 10 is the first; a step follows it
-        assert Run(run.path).checkpoints.exist
+        assert Run(run.path).checkpoints.files()
     assert summary.best is None
 
 
@@ -169,7 +169,7 @@ def test_two_workers_share_a_study(text_file: Path) -> None:
 def test_a_killed_worker_is_replaced_and_its_run_goes_on(text_file: Path) -> None:
     path = write_file({"sweep.trials": 2, **LONG})
     first = start(path, text_file)
-    wait_for(S / "trial-0000" / "checkpoints" / "last.json", first)
+    wait_for(S / "trial-0000" / "checkpoints" / "best.json", first)
     kill(first)
     saved = json.loads((S / "trial-0000/checkpoints/last.json").read_text())["step"]
     before = [row for row in rows(0)[1:] if int(row[0]) <= saved]
@@ -187,7 +187,7 @@ def test_a_killed_worker_is_replaced_and_its_run_goes_on(text_file: Path) -> Non
 def test_a_waiting_worker_continues_the_trial_of_one_that_is_killed(text_file: Path) -> None:
     settings = {"sweep.trials": 1, **LONG}
     first = start(write_file(settings), text_file)
-    wait_for(S / "trial-0000" / "checkpoints" / "last.json", first)
+    wait_for(S / "trial-0000" / "checkpoints" / "best.json", first)
     told = []
     for event in worker(text_file, settings).events():
         told.append(event)
@@ -265,7 +265,7 @@ def test_a_trial_that_is_refused_has_no_loss(
 def test_a_stop_leaves_the_trial_which_goes_on_first(text_file: Path) -> None:
     path = write_file({"sweep.trials": 2, **LONG})
     process = start(path, text_file)
-    wait_for(S / "trial-0000" / "checkpoints" / "last.json", process)
+    wait_for(S / "trial-0000" / "checkpoints" / "best.json", process)
     out, err = kill(process, signal.SIGINT)
     assert process.returncode == 130
     assert out == "runs/s\n"

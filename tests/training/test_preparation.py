@@ -22,10 +22,10 @@ def _text() -> None:
     Path("text.txt").write_text(prose(4000), encoding="utf-8")
 
 
-# ---- a run without a checkpoint
+# ---- a run that was killed before its first evaluation
 
 
-def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes() -> None:
+def test_a_run_killed_before_its_first_evaluation_goes_on_to_the_same_bytes() -> None:
     whole, _ = train(new())
     session = new()
     with closing(session), session.trainer() as trainer:
@@ -36,9 +36,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over_to_the_same_bytes(
         killed = trainer.run.path
         trainer.run._lock.release()
     (killed / "lock").unlink()
-    session = again(killed)
-    assert "it starts over" in session.notes[-1]
-    train(session)
+    train(again(killed))
     assert remains(killed) == remains(whole)
     assert (killed / "config.yaml").read_text() == (whole / "config.yaml").read_text()
 
@@ -51,32 +49,30 @@ def unborn(origin: Path | None = None, **others: Any) -> Path:
         return trainer.run.path
 
 
-def test_starting_over_wants_the_same_text_settings_and_weights() -> None:
+def test_a_run_killed_before_its_first_step_keeps_its_settings_its_text_and_its_weights() -> None:
     run = unborn()
     with pytest.raises(SettingsError, match="the run was started with 8; it cannot become 9"):
         again(run, model__hidden=9)
     weights, _ = train(new(), 15)
-    child = unborn(weights)
-    train(again(child), 3)
+    whole, _ = train(from_weights(weights, {"train.steps": 20, "train.workers": 1}))
     child = unborn(weights)
     train(again(weights))
-    with pytest.raises(CheckpointError, match="its initial weights"):
-        again(child)
+    train(again(child))
+    assert remains(child) == remains(whole)
     Path("text.txt").write_text(prose(4000, seed=7), encoding="utf-8")
     for changed in (run, weights):
         with pytest.raises(CorpusError, match="the corpus has changed"):
             again(changed, train__steps=60)
 
 
-def test_the_notes_of_a_new_run_are_given_again_when_it_starts_over() -> None:
-    weights, _ = train(new(), 15)
-    Path("text.txt").write_text(prose(4000) + "\N{SNOWMAN}", encoding="utf-8")
-    child = unborn(weights, unknown="skip")
-    session = again(child)
-    session.close()
-    assert len(set(session.notes)) == len(session.notes)
-    for part in ("1 characters that", "it starts over"):
-        assert sum(part in note for note in session.notes) == 1
+def test_a_run_whose_checkpoints_are_gone_cannot_be_resumed() -> None:
+    run = unborn()
+    with pytest.raises(CheckpointError, match="no checkpoint of trained weights yet"):
+        Run.open(run).load()
+    for file in (run / "checkpoints").iterdir():
+        file.unlink()
+    with pytest.raises(CheckpointError, match="holds no checkpoint to continue from; start a new"):
+        again(run)
 
 
 # ---- config.yaml

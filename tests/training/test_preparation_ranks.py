@@ -109,19 +109,16 @@ def test_all_ranks_reserve_the_same_time_for_an_evaluation() -> None:
 
 
 def train(plan: Plan, run: RunWriter, stop: Callable[[], bool] = lambda: False) -> list[Event]:
-    """The events of a run, from its start or its last checkpoint."""
-    if run.checkpoints.exist:
-        checkpoint = resume(plan, checkpoints.read(run.checkpoints.find("last")))
-        run.drop_after(checkpoint.progress.step)
-    else:
-        checkpoint = start(plan)
+    """The events of a run, from its last checkpoint."""
+    checkpoint = resume(plan, checkpoints.read(run.checkpoints.find("last")))
+    run.drop_after(checkpoint.progress.step)
     with closing(Trainer(plan, checkpoint, run)) as trainer:
         trainer.estimate()
         return list(trainer.train(stop))
 
 
 def new_run(plan: Plan, name: str = "run") -> RunWriter:
-    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), name, start(plan), {}, {})
     run.write_info({})
     return run
 

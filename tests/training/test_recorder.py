@@ -36,6 +36,7 @@ def test_the_files_of_a_run(text: str) -> None:
         "lock",
         "metrics.csv",
         "samples/step-00000010.txt",
+        "checkpoints/step-00000000.npz",
         "checkpoints/step-00000010.npz",
         "checkpoints/best.json",
         "checkpoints/last.json",
@@ -47,8 +48,9 @@ def test_best_and_last_always_exist_and_keep_limits_the_others(text: str, keep: 
     plan = plan_for(text, train__steps=60, train__keep=keep, train__eval_every=5)
     trainer = trainer_for(plan)
     follow(trainer)
-    files = sorted(path.name for path in trainer.run.checkpoints.path.glob("*.npz"))
+    first, *files = sorted(path.name for path in trainer.run.checkpoints.path.glob("*.npz"))
     pointed = {trainer.run.checkpoints.pointer(which).file for which in ("best", "last")}  # type: ignore[union-attr, arg-type]
+    assert first == "step-00000000.npz"
     assert pointed <= set(files)
     assert len(set(files) - pointed) == min(keep, 12 - len(pointed))
 
@@ -61,7 +63,7 @@ def test_checkpoints_are_also_written_by_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__eval_every=1000, train__save_minutes=0.2)
-    run = RunWriter.create(Path("runs"), "saves", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "saves", start(plan), {}, {})
     run.write_info({})
     saved = [
         e for e in Trainer(plan, start(plan), run, clock=clock).train() if isinstance(e, Saved)

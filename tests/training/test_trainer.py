@@ -186,7 +186,7 @@ def test_a_long_budget_in_minutes_is_evaluated_early_and_then_rarely(text: str) 
     changes: dict[str, Any] = {"train__eval_every": None, "sample__length": 0}
     plan = plan_for(text, train__steps=None, train__minutes=480, **changes)
     plan = replace(plan, eval_every=10**6)  # an epoch of a long text
-    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", start(plan), {}, {})
     trainer, times = Trainer(plan, start(plan), run, clock=clock), []
     for event in trainer.train(lambda: now[0] > 2000):
         times += [now[0]] if isinstance(event, Evaluating) else []
@@ -219,7 +219,7 @@ def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0)
-    run = RunWriter.create(Path("runs"), "minutes", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "minutes", start(plan), {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.estimate()
@@ -238,7 +238,7 @@ def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text
         return now[0]
 
     plan = plan_for(text, train__steps=None, train__minutes=1.0, train__eval_every=10**6)
-    run = RunWriter.create(Path("runs"), "early", plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), "early", start(plan), {}, {})
     run.write_info({})
     trainer = Trainer(plan, start(plan), run, clock=clock)
     trainer.evaluation_seconds = 30.0
@@ -479,7 +479,7 @@ def test_what_went_back_has_no_later_files(text: str) -> None:
         if isinstance(event, Stepped) and event.step == 11:
             break
     names = {path.name for path in trainer.run.path.rglob("step-*")}
-    assert names == {"step-00000010.npz", "step-00000010.txt"}
+    assert names == {"step-00000000.npz", "step-00000010.npz", "step-00000010.txt"}
     saved = checkpoints.read(trainer.run.checkpoints.find("last"))
     assert (saved.progress.step, saved.progress.lr_factor) == (10, 0.5)
 

@@ -41,7 +41,7 @@ def plan_for(text: str, **changes: object) -> Plan:
 
 
 def trainer_for(plan: Plan, name: str = "run") -> Trainer:
-    run = RunWriter.create(Path("runs"), name, plan.settings, {}, {})
+    run = RunWriter.create(Path("runs"), name, start(plan), {}, {})
     run.write_info({})
     return Trainer(plan, start(plan), run)
 
