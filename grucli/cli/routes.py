@@ -82,7 +82,8 @@ def _lines(result: RouteShares, rows: int) -> Iterator[str]:
 def _composition_lines(enumeration: Enumeration, rows: int) -> Iterator[str]:
     k, contributions = enumeration.k, enumeration.contributions
     shown, rest = contributions[:rows], contributions[rows:]
-    yield f"all {len(contributions):,} compositions of {k} step{'s' * (k > 1)} back"
+    whole = f"all {len(contributions):,} compositions" if contributions[1:] else "the composition"
+    yield f"{whole} of {k} step{'s' * (k > 1)} back"
     width = max(len(one.name) for one in shown)
     yield f"  {'':<{width}}  {'gradient':>9}  {'share':>8}"
     for one in shown:
