@@ -18,7 +18,7 @@ from grucli.errors import ArgumentError
 from grucli.nn.model import Model
 from grucli.nn.optim import clip_, follow_
 from grucli.nn.params import Counts, Ids, Indices
-from grucli.threads import blas_limited_to
+from grucli.threads import begin_thread, blas_limited_to
 
 WINDOW = 32  # steps computed at a time; it does not change the result
 STREAMS = 64  # pieces of a long text, at most; they form one batch
@@ -138,7 +138,7 @@ def evaluate(
     workers = min(workers, len(groups))
     if workers <= 1:
         return sum(map(total, groups), NOTHING)
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=begin_thread) as pool:
         try:
             return sum(pool.map(total, groups), NOTHING)
         finally:

@@ -23,7 +23,7 @@ from grucli.nn.functional import log_softmax
 from grucli.nn.model import Model
 from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Counts, Floats, Ids, Indices
-from grucli.threads import available_cores, blas_limited_to
+from grucli.threads import available_cores, begin_thread, blas_limited_to
 
 LINES_AT_ONCE, SYMBOLS_AT_ONCE = 2**15, 2**19  # lines in memory: so many, or of so many symbols
 BATCH = 2**15  # texts x units of a batch, at most
@@ -161,7 +161,7 @@ def _read(
     threads = min(available_cores(), len(batches))
     if threads <= 1:
         return read_some()
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads, initializer=begin_thread) as pool:
         try:
             for thread in as_completed([pool.submit(read_some) for _ in range(threads)]):
                 thread.result()

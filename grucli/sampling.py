@@ -20,7 +20,7 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Counts, Floats, Ids, Indices
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
-from grucli.threads import available_cores, blas_limited_to
+from grucli.threads import available_cores, begin_thread, blas_limited_to
 
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
@@ -124,7 +124,7 @@ def _keep_nucleus_(p: Array, top_p: float) -> None:
 
 def _in_threads(parts: Sequence[Bursts]) -> Bursts:
     """Compute each part in a thread of its own, and concatenate the results."""
-    with ThreadPoolExecutor(len(parts)) as pool:
+    with ThreadPoolExecutor(len(parts), initializer=begin_thread) as pool:
         while bursts := list(filter(None, pool.map(lambda part: next(part, None), parts))):
             ids, log_probs = zip(*bursts, strict=True)
             yield np.concatenate(ids, axis=1), np.concatenate(log_probs, axis=1)

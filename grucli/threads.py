@@ -1,7 +1,9 @@
-"""Processor cores, the threads of NumPy's matrix products, and signals that stop the program.
+"""Processor cores, the threads of matrix products, and signals that stop the program.
 
 grucli shares its work among processes or threads itself. Therefore it limits the threads of NumPy's
-BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable.
+BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable. OpenMP,
+which oneDNN uses, gets a single thread: in a script that has imported PyTorch, it would have one a
+core, which is many times as slow.
 """
 
 import os
@@ -60,18 +62,19 @@ def _quota_of(group: Path) -> int:
 
 @cache
 def _libraries() -> list[Any]:
-    """Controllers for the threads of each loaded BLAS; the first one is NumPy's."""
+    """Controllers for the threads of each loaded BLAS and of OpenMP; the first is NumPy's BLAS."""
     import numpy as np
     from threadpoolctl import ThreadpoolController
 
     del np  # the import loads its BLAS
-    libraries = ThreadpoolController().select(user_api="blas").lib_controllers
-    return sorted(libraries, key=lambda library: "numpy" not in library.filepath)
+    libraries = ThreadpoolController().lib_controllers
+    return sorted(libraries, key=lambda one: (one.user_api != "blas", "numpy" not in one.filepath))
 
 
 def blas() -> dict[str, Any]:
     """Information about NumPy's BLAS; empty if its kind is unknown."""
-    return dict(_libraries()[0].info()) if _libraries() else {}
+    found = [library.info() for library in _libraries()[:1] if library.user_api == "blas"]
+    return dict(found[0]) if found else {}
 
 
 @cache
@@ -84,7 +87,14 @@ def limit_blas(threads: int) -> None:
     if user_has_set_threads():
         return
     for library in _libraries():
-        library.set_num_threads(threads)
+        library.set_num_threads(threads if library.user_api == "blas" else 1)
+
+
+def begin_thread() -> None:
+    """Let oneDNN compute alone in this thread: OpenMP has a number of threads for each of them."""
+    for library in () if user_has_set_threads() else _libraries():
+        if library.user_api == "openmp":
+            library.set_num_threads(1)
 
 
 _LOCK = threading.Lock()
