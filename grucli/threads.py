@@ -123,9 +123,11 @@ def blas_limited_to(threads: int) -> Iterator[None]:
     finally:
         with _LOCK:
             del _LIMITS[context]
-            numbers = [*_LIMITS.values()][-1:] * len(libraries) or _BEFORE
-            for library, number in zip(libraries, numbers, strict=True):
-                library.set_num_threads(number)
+            if _LIMITS:
+                limit_blas([*_LIMITS.values()][-1])
+            else:
+                for library, number in zip(libraries, _BEFORE, strict=True):
+                    library.set_num_threads(number)
 
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)

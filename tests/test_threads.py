@@ -1,6 +1,8 @@
 """How many threads share a product of NumPy, while grucli computes and otherwise."""
 
+import ctypes
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -147,6 +149,50 @@ def test_sampling_chooses_its_threads_and_gives_them_back(
     list(grucli.load(trained).samples(count, 5, seed=1))
     assert set(seen) == {expected}
     assert blas_threads() == 3
+
+
+OPENMP = """
+import ctypes, os
+from concurrent.futures import ThreadPoolExecutor
+
+os.environ["OMP_NUM_THREADS"] = "3"  # until OpenMP is loaded, as a program does before grucli
+openmp = ctypes.CDLL("libgomp.so.1")
+del os.environ["OMP_NUM_THREADS"]
+from grucli.threads import begin_thread, blas_limited_to
+
+def number():
+    return openmp.omp_get_max_threads()
+
+seen = [number()]
+with blas_limited_to(2):
+    seen.append(number())
+    with blas_limited_to(1):
+        pass
+    seen.append(number())
+    with ThreadPoolExecutor(1, initializer=begin_thread) as pool:
+        seen.append(pool.submit(number).result())
+print(*seen, number())
+"""
+
+
+def test_openmp_has_one_thread_while_grucli_computes_though_another_program_has_loaded_it() -> None:
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        pytest.skip("there is no libgomp here")
+    Path("openmp.py").write_text(OPENMP, encoding="utf-8")
+    inherited = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+    environment = {**inherited, "PYTHONPATH": str(Path(grucli.__file__).parents[1])}
+    command = [sys.executable, "openmp.py"]
+    done = subprocess.run(command, capture_output=True, env=environment, text=True, check=True)
+    assert done.stdout.split() == ["3", "1", "1", "1", "3"]
+
+
+def test_the_threads_of_all_pools_begin_with_openmp_alone() -> None:
+    sources = [path.read_text("utf-8") for path in Path(grucli.__file__).parent.rglob("*.py")]
+    pools = [pool for source in sources for pool in re.findall(r"ThreadPoolExecutor\(.*", source)]
+    assert len(pools) == 3
+    assert all("initializer=begin_thread)" in pool for pool in pools)
 
 
 WORKER = """
