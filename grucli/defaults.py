@@ -46,8 +46,7 @@ RATES = (
     (3.0, 0.2, 0.1),
     (10.0, 0.3, 0.1),
     (20.0, 0.4, 0.2),
-    (100.0, 0.5, 0.3),
-    (300.0, 0.5, 0.4),
+    (100.0, 0.5, 0.4),
 )
 MUON = 1.2  # strain below which Muon gives lower losses in equal times than Adam
 EXPONENT = 0.875  # the time of a character grows with this power of the number of weights
