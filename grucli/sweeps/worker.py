@@ -26,6 +26,7 @@ from grucli.data.corpus import Corpus, hashes, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import DivergedError, GrucliError, RunError, SettingsError, UsageError
 from grucli.files import Lock, temporary_for
+from grucli.run.records import stem
 from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
 from grucli.sweeps import summary
@@ -285,7 +286,7 @@ class Worker:
 def _run_exists(path: Path) -> bool:
     """Whether a run directory is there. Remains of one that was never complete are removed."""
     names = {temporary_for(file.name) or file.name for file in path.rglob("*")}
-    own = not path.is_symlink() and names <= NO_LINKS
+    own = not path.is_symlink() and names <= NO_LINKS | {f"{stem(0)}.npz"}
     if path.is_dir() and own and not (path / "run.json").exists():
         shutil.rmtree(path)
     return path.exists()

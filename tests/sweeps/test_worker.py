@@ -205,7 +205,8 @@ def test_a_trial_without_a_run_begins_anew_with_its_values(text_file: Path) -> N
     one = worker(text_file, {})
     taken = claim(one)
     assert taken is not None
-    (taken.path / "samples").mkdir(parents=True)  # a run directory that was never complete
+    (taken.path / "checkpoints").mkdir(parents=True)  # a run directory that was never complete
+    (taken.path / "checkpoints" / "step-00000000.npz").write_bytes(b"")
     taken._claim.release()  # as the system does when the process is killed
     begun = next(iter(worker(text_file, {}).events()))
     assert begun == TrialBegun(0, taken.record.values, None)
