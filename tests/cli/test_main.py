@@ -113,7 +113,7 @@ def test_what_is_not_a_checkpoint(grucli: Grucli, trained: Path, command: str) -
     for path, expected in [
         ("nothing", "there is no such run or checkpoint"),
         ("dir", "not a run directory"),
-        ("young", "no checkpoint yet"),
+        ("young", "no checkpoint of trained weights yet"),
         ("text.txt", "not a checkpoint, or a damaged one"),
         ("cut.npz", "not a checkpoint, or a damaged one"),
     ]:

@@ -246,7 +246,7 @@ def test_what_was_read_is_compared_on_resume(
 # ---- damaged and strange runs
 
 
-def test_a_run_that_was_killed_while_it_was_made_is_started_again(
+def test_a_run_that_was_killed_while_it_was_made_cannot_go_on(
     grucli: Grucli, text_file: Path
 ) -> None:
     run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
@@ -256,7 +256,7 @@ def test_a_run_that_was_killed_while_it_was_made_is_started_again(
     for text in ([], [text_file]):
         result = grucli("train", *text, "--resume", run)
         assert result.code == 2
-        told = f"{run}: holds neither a checkpoint nor run.json, so it was stopped before"
+        told = f"{run}: holds no checkpoint to continue from; start a new run"
         assert told in " ".join(result.err.split())
 
 
