@@ -1,9 +1,9 @@
 """Processor cores, the threads of matrix products, and signals that stop the program.
 
 grucli shares its work among processes or threads itself. Therefore it limits the threads of NumPy's
-BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable. OpenMP,
-which oneDNN uses, gets a single thread: in a script that has imported PyTorch, it would have one a
-core, which is many times as slow.
+BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable. It also
+limits those of OpenMP, which oneDNN uses: in a script that has imported PyTorch, each process would
+have as many as there are cores, and take eight times as long.
 """
 
 import os
@@ -87,7 +87,7 @@ def limit_blas(threads: int) -> None:
     if user_has_set_threads():
         return
     for library in _libraries():
-        library.set_num_threads(threads if library.user_api == "blas" else 1)
+        library.set_num_threads(threads)
 
 
 def begin_thread() -> None:
@@ -123,11 +123,9 @@ def blas_limited_to(threads: int) -> Iterator[None]:
     finally:
         with _LOCK:
             del _LIMITS[context]
-            if _LIMITS:
-                limit_blas([*_LIMITS.values()][-1])
-            else:
-                for library, number in zip(libraries, _BEFORE, strict=True):
-                    library.set_num_threads(number)
+            numbers = [*_LIMITS.values()][-1:] * len(libraries) or _BEFORE
+            for library, number in zip(libraries, numbers, strict=True):
+                library.set_num_threads(number)
 
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
