@@ -54,6 +54,7 @@ EXPONENT = 0.875  # the time of a character grows with this power of the number 
 TRAIN = Train()  # the default batch and budget
 BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
 LONG_MINUTES, LONG_STEPS = 30.0, 30_000  # budgets up to which it does not depend on them
+UNSTEADY = 0.4  # weight dropout with which training diverges at the usual rate
 WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
 
@@ -149,12 +150,14 @@ def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> flo
 
     It is half of what diverges (``docs/benchmarks.md``). From 64 to 256 streams, it grows with the
     square root of their number (``docs/scaling.md``). From ``LONG_MINUTES`` or ``LONG_STEPS`` on,
-    it falls with the square root of the budget, at most to a quarter.
+    it falls with the square root of the budget, at most to a quarter. With much weight dropout, it
+    is at most that of twice ``LONG_MINUTES``.
     """
     streams = min(max(train.batch, BATCH), 4 * BATCH) / BATCH
-    length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS)
+    least = 2.0 if model.weight_dropout >= UNSTEADY else 1.0
+    length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS, least)
     lr = share * Optim().lr * min(1.0, WIDTH / model.hidden) / model.layers
-    return float(f"{lr * math.sqrt(streams / min(max(length, 1.0), 16.0)):.2g}")
+    return float(f"{lr * math.sqrt(streams / min(length, 16.0)):.2g}")
 
 
 def lower_rate(lr: float) -> str:
