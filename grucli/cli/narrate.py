@@ -207,9 +207,9 @@ def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = Fals
         render.say("stopped before anything was written")
         return
     saved = run.checkpoints.pointer("last")
-    assert saved is not None
+    step = f"{saved.step:,}" if saved else "unknown"  # somebody has deleted last.json
     done = "at once, without saving; the last checkpoint is of" if at_once else "and saved at"
-    render.say(f"stopped {done} step {saved.step:,}; resume with:")
+    render.say(f"stopped {done} step {step}; resume with:")
     render.say_command(run.resume_command(sources))
 
 

@@ -68,8 +68,8 @@ def diverged(step: int, loss: float, norm: float) -> DivergedError:
 
 def ended(problem: DivergedError, saved: Pointer | None, lr: float) -> DivergedError:
     """The error that ends a run; it advises a rate below ``lr``."""
-    trained = saved is not None and saved.step
-    kept = f"; the checkpoint of step {trained:,} was saved before that" if trained else ""
+    step = saved.step if saved else 0
+    kept = f"; the checkpoint of step {step:,} was saved before that" if step else ""
     return DivergedError(
         f"{problem}{kept}; start again with a lower learning rate, such as {lower_rate(lr)}"
     )

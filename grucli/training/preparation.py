@@ -124,13 +124,9 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
     plan = make_plan(settings, _text_for(request, old, settings), ranks, old)
     notes = list(advice.about_weights(path, old, plan, extended=extended))
-    init_from = {
-        "path": str(path.resolve()),
-        "file": str(file.resolve()),
-        "sha256": sha256(file),
-    }
-    made = partial(start, plan, old)
-    return Session(request, plan, made, suited=values, notes=notes, init_from=init_from)
+    init_from = {"path": str(path.resolve()), "file": str(file.resolve()), "sha256": sha256(file)}
+    make_state = partial(start, plan, old)
+    return Session(request, plan, make_state, suited=values, notes=notes, init_from=init_from)
 
 
 def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from rich.cells import cell_len
 from grucli import __version__
 from grucli.cli import narrate, render
 from grucli.run import checkpoint as checkpoints
+from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.training.api import train_events
 from grucli.training.events import Evaluated, Finished, Saved
@@ -535,3 +537,13 @@ def test_the_line_of_an_evaluation_fits_sixty_columns(monkeypatch: pytest.Monkey
         line = narrate._evaluation_line(event, "char")
         assert cell_len(line) <= width
         assert ("epoch" in line) == (width == 80)
+
+
+def test_a_stop_is_told_although_somebody_has_deleted_last_json(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(trained, run := tmp_path / "run")
+    (run / "checkpoints" / "last.json").unlink()
+    narrate.say_stopped(Run(run), [], at_once=True)
+    told = " ".join(capsys.readouterr().err.split())
+    assert "the last checkpoint is of step unknown; resume with:" in told
