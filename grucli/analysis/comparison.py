@@ -198,7 +198,7 @@ def judge_all(runs: Sequence[Run], text: Corpus | None = None) -> list[Outcome]:
 
 
 def _judge(run: Run, text: Corpus) -> Outcome:
-    checkpoint = run.checkpoint
+    checkpoint = run.checkpoint.calibrated
     settings, best_step = checkpoint.settings, checkpoint.progress.step
     model, splits = checkpoint.model, checkpoint.splits(text)
     if len(splits.val) < 2:

@@ -103,7 +103,7 @@ def _contents(
         return torch_files.export(run, path)
     if to == "keras":
         return {path.name: keras_model.export(run)}
-    weights = dict(run.checkpoint.model.params.items())
+    weights = dict(run.lm.model.params.items())
     return {path.name: dump(weights, as_texts(describe(run.checkpoint)))}
 
 

@@ -36,7 +36,7 @@ def folder(run: Run, name: str, license: str | None, language: str | None) -> di
     }
     if run.path.is_dir():
         texts["report.html"] = report(run.path, passage=False).html
-    weights = dump(dict(run.checkpoint.model.params.items()), as_texts(described))
+    weights = dump(dict(run.lm.model.params.items()), as_texts(described))
     return {name: text.encode() for name, text in texts.items()} | {"model.safetensors": weights}
 
 

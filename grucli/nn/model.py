@@ -99,6 +99,15 @@ class Model:
         other.params.flat[:] = self.params.flat
         return other
 
+    def scaled(self, factor: float) -> "Model":
+        """The same with logits ``factor`` times as large, which is a copy unless that is 1."""
+        if factor == 1:
+            return self
+        other = self.astype(self.params.flat.dtype).on(self.backend)
+        for array in other.output(other.params):
+            array *= factor
+        return other
+
     def on(self, backend: Backend) -> "Model":
         """A model with the same parameters, not copied, on another backend."""
         other = copy(self)
@@ -263,7 +272,7 @@ class Model:
         w, h, flat = self.output(packed), states.reshape(-1, self.H), targets.ravel()
         log_probs: Array = np.empty(targets.shape, h.dtype)
         correct: npt.NDArray[np.bool_] = np.empty(targets.shape, np.bool_)
-        for rows in chunks(len(flat), _rows_at_once(self.V)):
+        for rows in chunks(len(flat), rows_at_once(self.V)):
             of_rows = flat[rows], log_probs.reshape(-1)[rows], correct.reshape(-1)[rows]
             self.backend.kernels.score_rows(h[rows] @ w.W_hc, w.b_c, *of_rows)
         return log_probs, correct
@@ -274,7 +283,7 @@ class Model:
         w, dw = self.output(packed), self.output(grads)
         h_rows, dh_rows, flat = h.reshape(-1, self.H), dh.reshape(-1, self.H), targets.ravel()
         dw.W_hc[:], dw.b_c[:], loss = 0.0, 0.0, 0.0
-        for rows in chunks(len(flat), _rows_at_once(self.V)):
+        for rows in chunks(len(flat), rows_at_once(self.V)):
             c = h_rows[rows] @ w.W_hc  # (N, V)
             loss += self.backend.kernels.softmax_cross_entropy_(c, w.b_c, flat[rows], scale, dw.b_c)
             w.W_hc.gradient(h_rows[rows], c, dw.W_hc, add=True)
@@ -282,7 +291,7 @@ class Model:
         return loss
 
 
-def _rows_at_once(V: int) -> int:
+def rows_at_once(V: int) -> int:
     return max(1, min(ROWS_AT_ONCE, LOGITS_AT_ONCE // V))
 
 

@@ -61,6 +61,7 @@ class Progress:
     lr: FiniteFloat = 0.0  # of the last update
     grad_norm: FiniteFloat = 0.0  # of the last gradient, before clipping
     train_loss: FiniteFloat = 0.0  # mean training loss in the last row with it
+    logit_scale: Annotated[FiniteFloat, Field(gt=0)] = 1.0  # fitted at the last evaluation
     due: bool = False  # a row, evaluation or sample of this step has still to be made after a stop
     skipped: Count = 0  # steps skipped because their loss or gradient was not finite
     consecutive_nonfinite: Count = 0  # skipped steps since the last update
@@ -136,12 +137,19 @@ class Checkpoint:
         """The parts of the run's corpus, or of another text that is read in the same way."""
         return splits_of(text, self.settings.data)
 
+    @property
+    def calibrated(self) -> "Checkpoint":
+        """The state with the weights that are evaluated and sampled, whose logits are scaled."""
+        progress = replace(self.progress, logit_scale=1.0)
+        return replace(self, model=self.model.scaled(self.progress.logit_scale), progress=progress)
+
     def language_model(self, path: Path | None = None, *, compiled: bool = False) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
         train, text = self.settings.train, (self.vocabulary, self.counts, self.settings.data)
         compiled = compiled and train.compiled is not False
+        model = self.calibrated.model
         return LanguageModel(
-            self.model, *text, path, library=train.products, compiled=compiled, unseen=self.unseen
+            model, *text, path, library=train.products, compiled=compiled, unseen=self.unseen
         )
 
     @property

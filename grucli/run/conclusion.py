@@ -58,7 +58,7 @@ def conclude_run(
     if not val or progress.best_loss is None:
         return Conclusion(stopped_early, *examined)
     seen = splits.train[-max(2, len(splits.val)) :]
-    train = evaluate(best.model, seen, available_cores(), stop, begins=False).loss
+    train = evaluate(best.calibrated.model, seen, available_cores(), stop, begins=False).loss
     unlike = differ_in_kind(last.counts, splits.val)
     losses = Losses(train, val, *baselines(last.counts, splits.val), unlike)
     copied = examined[0]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from grucli.calibration import logit_scale
 from grucli.config import Settings
 from grucli.evaluation import Stopped, evaluate
 from grucli.nn.dropout import Dropout
@@ -125,6 +126,8 @@ class TrainStep:
         ranks, plan, model = self.ranks, self.plan, self.checkpoint.model
         ranks.check_equal(model.params.flat)
         exact = model.on(plan.products._replace(precision="float32"))
+        scale, *_ = ranks.exchange(logit_scale(exact, plan.splits.val))
+        self.checkpoint.progress.logit_scale, exact = scale, exact.scaled(scale)
         part = ranks.rank, ranks.size
         try:
             score = evaluate(exact, plan.splits.val, plan.workers, stop, part=part)
