@@ -11,6 +11,7 @@ __all__ = [
     "import_model",
     "load",
     "load_cell",
+    "merge",
     "page",
     "runs",
     "sweep",
@@ -23,6 +24,7 @@ MODULES = {
     "import_model": "grucli.exchange.imports",
     "load": "grucli.run.run",
     "load_cell": "grucli.nn.cells.from_file",
+    "merge": "grucli.run.merged",
     "page": "grucli.pages.build",
     "runs": "grucli.run.run",
     "sweep": "grucli.sweeps.api",
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from grucli.exchange.imports import import_model
     from grucli.nn.cells.from_file import load_cell
     from grucli.pages.build import page
+    from grucli.run.merged import merge
     from grucli.run.run import load, runs
     from grucli.sweeps.api import sweep
     from grucli.training.api import train, train_events

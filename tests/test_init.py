@@ -14,6 +14,7 @@ def test_the_public_names_are_these() -> None:
         "import_model",
         "load",
         "load_cell",
+        "merge",
         "page",
         "runs",
         "sweep",

@@ -38,6 +38,7 @@ OWN_FILES = frozenset(
 
 ADAPTED = "adapted"  # the status of a run that holds the weights after dynamic evaluation
 IMPORTED = "imported"  # the status of a run whose weights are from a file
+MERGED = "merged"  # the status of a run whose weights are those of several others
 
 METRICS_LIMIT = 2**28  # bytes of metrics.csv: about three million rows
 LINE_LIMIT = 2**12  # bytes of a row of metrics.csv
@@ -142,7 +143,7 @@ class WentBack(_Facts):
 class RunInfo(_Facts):
     """The content of run.json."""
 
-    status: Words | None = None  # running, done, interrupted, failed, ADAPTED or IMPORTED
+    status: Words | None = None  # running, done, interrupted, failed, or one of these
     versions: dict[Words, Words] = {}  # of the software and the machine
     seed: int | None = None
     workers: Count | None = None  # processes that shared a batch, on each rank

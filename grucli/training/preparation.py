@@ -28,7 +28,7 @@ from grucli.errors import (
 from grucli.files import LockError, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
-from grucli.run.records import ADAPTED, IMPORTED
+from grucli.run.records import ADAPTED, IMPORTED, MERGED
 from grucli.run.run import Run, check_there
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
@@ -164,7 +164,7 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:
-        if (status := run.info.status) in (ADAPTED, IMPORTED):
+        if (status := run.info.status) in (ADAPTED, IMPORTED, MERGED):
             raise UsageError(
                 f"{path}: holds weights that were {status}, so there is no training to continue; "
                 f"--init-from {quote(str(path))} starts a new run from them"

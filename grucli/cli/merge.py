@@ -1,0 +1,21 @@
+"""``grucli merge``: one run from several."""
+
+from pathlib import Path
+
+from grucli.cli import render
+from grucli.run.merged import merge as merge_runs
+from grucli.run.run import Run
+
+
+def merge(models: list[Path], name: str | None = None, runs_dir: Path | None = None) -> None:
+    """Merge runs of one text into one network, which predicts better than each of them.
+
+    Its logits are the mean of theirs. Runs that differ only in the seed gain the most for their
+    time. The new network has the units of all runs, so it is slower than each. It can be sampled,
+    evaluated, exported and analysed like any other.
+    """
+    merged = merge_runs(*models, name=name, runs_dir=runs_dir)
+    for path, run in [*((path, Run.open(path)) for path in models), ("merged", merged)]:
+        loss = run.checkpoint.progress.best_loss
+        render.say(f"validation loss {render.cell(loss, '.4f')}  {path}")
+    render.write_path(merged.path)

@@ -1,0 +1,137 @@
+"""Merge runs of one text into one network whose logits are the mean of theirs.
+
+The mean of logits stands for the geometric mean of the probabilities. Its loss is at most the mean
+of the losses, because the loss is a convex function of the logits. The network that has it is of
+the same kind: it has the units of all runs, and each reads the units of its own run alone, so its
+matrices are block diagonal. The output weights are divided by the number of runs.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from grucli.arguments import FilePath, PathLike, checked
+from grucli.calibration import logit_scale
+from grucli.config import flatten
+from grucli.errors import CheckpointError, CorpusError, UsageError
+from grucli.evaluation import evaluate
+from grucli.files import sha256
+from grucli.nn.model import Model
+from grucli.nn.optim import Moments
+from grucli.nn.params import Ids
+from grucli.run.checkpoint import Checkpoint, Progress
+from grucli.run.names import RUNS
+from grucli.run.records import MERGED
+from grucli.run.run import Run
+from grucli.run.writer import new_name, write_run
+from grucli.threads import available_cores
+
+KEPT = ("versions", "corpus", "dropout")  # facts of the first run
+
+
+@checked
+def merge(*paths: PathLike, name: str | None = None, runs_dir: FilePath | None = None) -> Run:
+    """Make a run whose logits are the mean of those of other runs, scaled on validation text.
+
+    Args:
+        paths: two or more runs or checkpoints with one text, vocabulary, cell and number of layers.
+            Their units may differ in number; they add up.
+        name: suffix of the run directory's name; None takes ``merged``.
+        runs_dir: the directory for the new run directory; None means ``runs``.
+
+    Raises:
+        CheckpointError: a run has no weights, or they are damaged.
+        UsageError: the runs cannot be merged.
+    """
+    runs = [Run.open(path) for path in paths]
+    _check(runs)
+    model, progress = _fitted(mean_of([run.lm.model for run in runs]), runs[0])
+    path = (runs_dir or RUNS) / new_name(name or "merged")
+    write_run(path, _checkpoint(runs[0].checkpoint, model, progress), _facts(runs, model, progress))
+    return Run(path)
+
+
+def _fitted(model: Model, first: Run) -> tuple[Model, Progress]:
+    """The model with scaled logits, and its loss, if the validation text is still there."""
+    val: Ids = np.empty(0, np.uint8)
+    with suppress(CheckpointError, CorpusError):
+        val = first.splits.val
+    if len(val) < 2:
+        return model, Progress()
+    model = model.scaled(logit_scale(model, val))
+    loss = evaluate(model, val, available_cores()).loss
+    return model, Progress(best_step=0, best_loss=loss, evaluated_step=0, evaluated_loss=loss)
+
+
+def _checkpoint(first: Checkpoint, model: Model, progress: Progress) -> Checkpoint:
+    size = first.settings.model.model_copy(update={"hidden": model.H})
+    settings = first.settings.model_copy(update={"model": size})
+    moments, state = Moments.like(model.params.flat), model.zero_state(first.batch)
+    with_weights = replace(first, model=model, moments=moments, state=state)
+    return replace(with_weights, settings=settings, progress=progress)
+
+
+def _facts(runs: Sequence[Run], model: Model, progress: Progress) -> dict[str, Any]:
+    known, size = runs[0].info.to_dict(), runs[0].settings.model
+    return {key: known[key] for key in KEPT if key in known} | {
+        "status": MERGED,
+        "parameters": int(model.params.flat.size),
+        "model": size.model_copy(update={"hidden": model.H}).in_words,
+        "step": 0,
+        "best": {"step": progress.best_step, "loss": progress.best_loss, "split": "val"},
+        "merged": [{"path": str(run.path.resolve()), "sha256": sha256(run.file)} for run in runs],
+    }
+
+
+def mean_of(models: Sequence[Model]) -> Model:
+    """The network whose logits are the mean of those of others, with the units of all."""
+    first = models[0]
+    H = sum(model.H for model in models)
+    merged = Model(first.V, H, first.L, cell=first.cell, separator=first.separator)
+    start = 0
+    for model in models:
+        for name, theirs in model.params.items():
+            ours = merged.params[name]
+            part = tuple(
+                slice(start, start + model.H) if size != whole else slice(None)
+                for size, whole in zip(theirs.shape, ours.shape, strict=True)
+            )
+            ours[part] += theirs / (len(models) if name.startswith("output.") else 1)
+        start += model.H
+    return merged
+
+
+def _check(runs: Sequence[Run]) -> None:
+    """Refuse runs of which no mean can be formed."""
+    if len(runs) < 2:
+        raise UsageError("name two runs or more; `grucli train TEXT --seed 1` makes another")
+    first = runs[0]
+    for number, run in enumerate(runs):
+        if run.file in [one.file for one in runs[:number]]:
+            raise UsageError(f"{run.file}: is named twice")
+        for what, of_first, of_this in zip(WHAT, _kind(first), _kind(run), strict=True):
+            if of_first != of_this:
+                raise UsageError(
+                    f"{run.path}: has {what} than {first.path}; runs of one text that "
+                    "differ in seed, units, dropout or budget can be merged"
+                )
+
+
+WHAT = (
+    "another cell",
+    "another number of layers",
+    "another text",
+    "other settings of data",
+    "another vocabulary",
+)
+
+
+def _kind(run: Run) -> tuple[object, ...]:
+    checkpoint = run.checkpoint
+    model, data = checkpoint.settings.model, flatten(checkpoint.settings)
+    how = {key: one for key, one in data.items() if key.startswith("data.")}
+    symbols = checkpoint.vocabulary.symbols.tolist()
+    return model.variant, model.layers, checkpoint.text_id, how, symbols
