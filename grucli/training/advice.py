@@ -12,7 +12,7 @@ from grucli.evaluation import differ_in_kind
 from grucli.nn.backend import why_not_used
 from grucli.run.checkpoint import Checkpoint, Progress
 from grucli.run.records import RunInfo
-from grucli.training.plan import NOT_COMPILED, Plan, versions
+from grucli.training.plan import Plan, versions
 from grucli.training.schedules import learning_rate
 
 LISTED = 5  # files that a note names
@@ -130,7 +130,7 @@ def about_weights(path: Path, old: Checkpoint, plan: Plan, *, extended: bool) ->
 def about_machine(before: RunInfo, plan: Plan) -> Iterator[str]:
     """Changes of software or machine since a run was started, which can change its rounding."""
     workers, ranks = "the number of workers", "the number of ranks"
-    old = {workers: before.workers, ranks: before.ranks, "loops": NOT_COMPILED} | before.versions
+    old = {workers: before.workers, ranks: before.ranks} | before.versions
     new = {workers: plan.workers, ranks: plan.ranks.size, **versions(plan)}
     changes = [
         f"{name} was {old[name]} and is {one}"

@@ -34,7 +34,6 @@ from grucli.training.processes import choose_workers
 from grucli.training.ranks import ALONE, Ranks
 from grucli.training.schedules import Budget
 
-NOT_COMPILED = "not compiled"
 WEIGHTS, DROPOUT, SAMPLES = range(3)  # purposes of random numbers
 
 MANY_SYMBOLS = 1000  # vocabulary size from which a higher data.min_count is advised
@@ -288,7 +287,7 @@ def versions(plan: Plan) -> dict[str, str]:
         "blas kernel": str(loaded.get("architecture", "unknown")),
         "blas threads": str(loaded.get("num_threads", "unknown")),
         "products": fingerprint(plan.products),
-        "loops": compilation.compiler() if plan.products.compiled else NOT_COMPILED,
+        "loops": compilation.compiler() if plan.products.compiled else "not compiled",
         "machine": f"{platform.system()} {platform.machine()}",
         **({"mpi": plan.ranks.library} if plan.ranks.library else {}),
     }

@@ -165,3 +165,7 @@ def test_what_decides_the_bits_is_recorded_and_a_change_is_named(grucli: Grucli)
         session = again(run)
         session.close()
         assert any(f"{key} was another and is" in note for note in session.notes)
+    (run / "run.json").unlink()  # what is not known has not changed
+    session = again(run, "text.txt")
+    session.close()
+    assert not any("last bits" in note for note in session.notes)
