@@ -1,17 +1,13 @@
 """Dynamic evaluation of a run: the choice of its rates, and a run with the adapted weights."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.evaluation import DECAY, RATE, best_rates
 from grucli.files import sha256
 from grucli.language_model import Adapted
-from grucli.nn.optim import Moments
 from grucli.run.checkpoint import Progress
 from grucli.run.records import ADAPTED
 from grucli.run.run import Run
@@ -52,13 +48,14 @@ def check_new(path: Path) -> None:
 
 def save(run: Run, adapted: Adapted, path: Path, facts: dict[str, Any]) -> None:
     """Write a run with the adapted weights, completely or not at all; ``facts`` go to run.json."""
-    model, old = adapted.lm.model, run.checkpoint
-    state, moments = np.zeros_like(old.state), Moments.like(model.params.flat)
-    checkpoint = replace(old, model=model, moments=moments, state=state, progress=Progress())
+    checkpoint = run.checkpoint.with_weights(adapted.lm.model, Progress())
     origin = {"path": str(run.path.resolve()), "sha256": sha256(run.file), **facts}
     origin |= {"loss": adapted.score.loss, "static_loss": adapted.static.loss}
+    write_run(path, checkpoint, {"status": ADAPTED, **kept_facts(run), "adapted": origin})
+
+
+def kept_facts(run: Run) -> dict[str, Any]:
+    """What run.json of a run with other weights says of the run that they come from."""
     known = run.info.to_dict()
     known["corpus"] = {**known.get("corpus", {}), "paths": run.paths}
-    kept = {key: known[key] for key in KEPT if key in known}
-    info = {"status": ADAPTED, **kept, "adapted": origin}
-    write_run(path, checkpoint, info)
+    return {key: known[key] for key in KEPT if key in known}

@@ -143,6 +143,11 @@ class Checkpoint:
         progress = replace(self.progress, logit_scale=1.0)
         return replace(self, model=self.model.scaled(self.progress.logit_scale), progress=progress)
 
+    def with_weights(self, model: Model, progress: Progress) -> "Checkpoint":
+        """The state of a run of the same text and settings that has not trained its weights."""
+        moments, state = Moments.like(model.params.flat), model.zero_state(self.batch)
+        return replace(self, model=model, moments=moments, state=state, progress=progress)
+
     def language_model(self, path: Path | None = None, *, compiled: bool = False) -> LanguageModel:
         """The model with its vocabulary; ``path`` is displayed as its name."""
         train, text = self.settings.train, (self.vocabulary, self.counts, self.settings.data)

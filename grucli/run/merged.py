@@ -20,16 +20,14 @@ from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.files import sha256
 from grucli.nn.model import Model
-from grucli.nn.optim import Moments
 from grucli.nn.params import Ids
+from grucli.run.adapted import kept_facts
 from grucli.run.checkpoint import Checkpoint, Progress
 from grucli.run.names import RUNS
 from grucli.run.records import MERGED
 from grucli.run.run import Run
 from grucli.run.writer import new_name, write_run
 from grucli.threads import available_cores
-
-KEPT = ("versions", "corpus", "dropout")  # facts of the first run
 
 
 @checked
@@ -48,9 +46,13 @@ def merge(*paths: PathLike, name: str | None = None, runs_dir: FilePath | None =
     """
     runs = [Run.open(path) for path in paths]
     _check(runs)
+    first = runs[0].checkpoint
     model, progress = _fitted(mean_of([run.lm.model for run in runs]), runs[0])
+    size = first.settings.model.model_copy(update={"hidden": model.H})
+    settings = first.settings.model_copy(update={"model": size})
+    checkpoint = replace(first.with_weights(model, progress), settings=settings)
     path = (runs_dir or RUNS) / new_name(name or "merged")
-    write_run(path, _checkpoint(runs[0].checkpoint, model, progress), _facts(runs, model, progress))
+    write_run(path, checkpoint, _facts(runs, checkpoint))
     return Run(path)
 
 
@@ -66,20 +68,12 @@ def _fitted(model: Model, first: Run) -> tuple[Model, Progress]:
     return model, Progress(best_step=0, best_loss=loss, evaluated_step=0, evaluated_loss=loss)
 
 
-def _checkpoint(first: Checkpoint, model: Model, progress: Progress) -> Checkpoint:
-    size = first.settings.model.model_copy(update={"hidden": model.H})
-    settings = first.settings.model_copy(update={"model": size})
-    moments, state = Moments.like(model.params.flat), model.zero_state(first.batch)
-    with_weights = replace(first, model=model, moments=moments, state=state)
-    return replace(with_weights, settings=settings, progress=progress)
-
-
-def _facts(runs: Sequence[Run], model: Model, progress: Progress) -> dict[str, Any]:
-    known, size = runs[0].info.to_dict(), runs[0].settings.model
-    return {key: known[key] for key in KEPT if key in known} | {
+def _facts(runs: Sequence[Run], checkpoint: Checkpoint) -> dict[str, Any]:
+    progress = checkpoint.progress
+    return kept_facts(runs[0]) | {
         "status": MERGED,
-        "parameters": int(model.params.flat.size),
-        "model": size.model_copy(update={"hidden": model.H}).in_words,
+        "parameters": int(checkpoint.model.params.flat.size),
+        "model": checkpoint.settings.model.in_words,
         "step": 0,
         "best": {"step": progress.best_step, "loss": progress.best_loss, "split": "val"},
         "merged": [{"path": str(run.path.resolve()), "sha256": sha256(run.file)} for run in runs],
@@ -110,7 +104,7 @@ def _check(runs: Sequence[Run]) -> None:
         raise UsageError("name two runs or more; `grucli train TEXT --seed 1` makes another")
     first = runs[0]
     for number, run in enumerate(runs):
-        if run.file in [one.file for one in runs[:number]]:
+        if run.file.resolve() in [one.file.resolve() for one in runs[:number]]:
             raise UsageError(f"{run.file}: is named twice")
         for what, of_first, of_this in zip(WHAT, _kind(first), _kind(run), strict=True):
             if of_first != of_this:

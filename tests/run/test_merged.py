@@ -91,6 +91,16 @@ def test_without_its_text_nothing_is_scaled(train: Train, tmp_path: Path) -> Non
     assert merged.info.best.loss is None
 
 
+def test_a_text_that_a_run_has_kept_is_found(tmp_path: Path) -> None:
+    settings = {"model.hidden": 8, "sample.length": 0}
+    runs = [
+        grucli.train(text=prose(3000), steps=5, seed=seed, settings=settings, runs_dir=tmp_path)
+        for seed in (0, 1)
+    ]
+    merged = merge(*[run.path for run in runs], runs_dir=tmp_path / "elsewhere")
+    assert np.array_equal(merged.split("val"), runs[0].split("val"))
+
+
 def test_training_starts_from_it_and_does_not_resume_it(train: Train, tmp_path: Path) -> None:
     merged = merge(*[train(seed=seed).path for seed in (0, 1)], runs_dir=tmp_path / "runs")
     with pytest.raises(UsageError, match=r"weights that were merged, .*--init-from"):
