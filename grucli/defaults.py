@@ -46,14 +46,15 @@ RATES = (
     (3.0, 0.2, 0.1),
     (10.0, 0.3, 0.1),
     (20.0, 0.4, 0.2),
-    (100.0, 0.5, 0.4),
+    (130.0, 0.5, 0.3),
+    (200.0, 0.5, 0.4),
 )
 MUON = 1.2  # strain below which Muon gives lower losses in equal times than Adam
 EXPONENT = 0.875  # the time of a character grows with this power of the number of weights
 
 TRAIN = Train()  # the default batch and budget
 BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
-LONG_MINUTES, LONG_STEPS = 30.0, 30_000  # budgets up to which it does not depend on them
+LONG_MINUTES, LONG_STEPS = 60.0, 30_000  # budgets up to which it does not depend on them
 UNSTEADY = 0.4  # weight dropout with which training diverges at the usual rate
 WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
@@ -151,7 +152,7 @@ def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> flo
     It is half of what diverges (``docs/benchmarks.md``). From 64 to 256 streams, it grows with the
     square root of their number (``docs/scaling.md``). From ``LONG_MINUTES`` or ``LONG_STEPS`` on,
     it falls with the square root of the budget, at most to a quarter. With much weight dropout, it
-    is at most that of twice ``LONG_MINUTES``.
+    is that of twice such a budget at most.
     """
     streams = min(max(train.batch, BATCH), 4 * BATCH) / BATCH
     least = 2.0 if model.weight_dropout >= UNSTEADY else 1.0

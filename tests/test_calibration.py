@@ -74,16 +74,49 @@ def test_only_logits_are_scaled() -> None:
     assert model.scaled(1) is model
 
 
+SETTINGS = {
+    "model.hidden": 64,
+    "model.dropout": 0,
+    "train.window": 32,
+    "train.eval_every": 60,
+    "optim.schedule": "constant",
+    "optim.warmup": 5,
+    "sample.length": 0,
+}
+
+
 @pytest.fixture(scope="module")
-def memorized(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run that has memorized a text of random letters."""
-    folder, rng = tmp_path_factory.mktemp("memorized"), np.random.default_rng(0)
-    (folder / "letters.txt").write_text("".join(rng.choice(list("abcdefgh"), 12_000)))
-    settings = {"model.hidden": 64, "train.window": 32, "sample.length": 0, "model.dropout": 0}
-    settings |= {"optim.warmup": 5, "optim.schedule": "constant", "train.eval_every": 60}
-    return grucli.train(
-        folder / "letters.txt", steps=120, settings=settings, runs_dir=folder / "runs"
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of random letters, which can only be memorized."""
+    path = tmp_path_factory.mktemp("memorized") / "letters.txt"
+    path.write_text("".join(np.random.default_rng(0).choice(list("abcdefgh"), 12_000)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def memorized(letters: Path) -> Run:
+    runs_dir = letters.parent / "runs"
+    return grucli.train(letters, steps=120, settings=SETTINGS, runs_dir=runs_dir)
+
+
+def test_a_run_that_was_stopped_has_equal_bytes(memorized: Run, letters: Path) -> None:
+    ended = []
+
+    def stop() -> bool:
+        return len(ended) > 80
+
+    again = grucli.train(
+        letters,
+        steps=120,
+        settings=SETTINGS,
+        runs_dir=letters.parent / "again",
+        on_event=ended.append,
+        stop=stop,
     )
+    assert 60 < (again.info.step or 0) < 120
+    again = grucli.train(letters, resume=again.path)
+    files = [run.checkpoints.file_of(120).read_bytes() for run in (memorized, again)]
+    assert files[0] == files[1]
 
 
 def test_the_losses_of_a_run_are_those_of_scaled_logits(memorized: Run) -> None:
