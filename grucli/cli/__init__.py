@@ -45,7 +45,7 @@ COMMANDS = {
     "report": "Write a report of one or several runs as one HTML page.",
     "export": "Write a run in the format of another program.",
     "import": "Make a run from weights of another program.",
-    "merge": "Merge runs of one text into one that predicts better.",
+    "merge": "Merge runs of one text into one network.",
     "plot": "Draw the losses of runs.",
     "sweep": "Train many runs whose settings Optuna chooses.",
     "runs": "List the runs, newest first.",
