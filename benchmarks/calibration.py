@@ -7,7 +7,7 @@ text. The factor of the first columns is fitted on its first half, and judged on
 import argparse
 from pathlib import Path
 
-from benchmarks.page import table, write
+from benchmarks.page import network, table, write
 from grucli.calibration import logit_scale
 from grucli.evaluation import evaluate
 from grucli.nn.model import Model
@@ -24,12 +24,12 @@ def loss(model: Model, ids: Ids) -> float:
 def judge(path: Path) -> list[str]:
     """A row of the table."""
     run = Run.open(path)
-    model, val, size = run.checkpoint.model, run.splits.val, run.settings.model
+    model, val = run.checkpoint.model, run.splits.val
     first, second = val[: len(val) // 2], val[len(val) // 2 :]
     of_first, of_all = logit_scale(model, first), logit_scale(model, val)
     return [
         ", ".join(run.text_names),
-        f"{size.layers} x {size.hidden}, {size.dropout:g}, {size.weight_dropout:g}",
+        network(run),
         f"{run.checkpoint.progress.step:,}",
         f"{of_first:.3f}",
         f"{loss(model, second):.4f}",

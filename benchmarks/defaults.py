@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import grucli
-from benchmarks.page import table, write
+from benchmarks.page import network, table, write
 from grucli.run.run import Run
 
 Values = dict[str, Any]
@@ -34,9 +34,8 @@ def best(text: Path, settings: Values, **options: Any) -> tuple[float, str]:
             text, settings={"sample.length": 0} | settings, runs_dir=runs, **options
         )
         run = Run(finished.path)
-        model, loss = run.settings.model, run.info.best.loss
-    network = f"{model.layers} x {model.hidden}, {model.dropout:g}, {model.weight_dropout:g}"
-    return float("nan") if loss is None else loss, network
+        loss = run.info.best.loss
+        return float("nan") if loss is None else loss, network(run)
 
 
 def grid(text: Path, cases: Sequence[str]) -> str:
@@ -69,9 +68,9 @@ def compared(text: Path, minutes: float) -> list[str]:
         "train.patience": 10 if chars <= 400e3 else 0,
     }
     before, _ = best(text, old, minutes=minutes)
-    now, network = best(text, {}, minutes=minutes)
+    now, chosen = best(text, {}, minutes=minutes)
     row = [text.name, f"{chars:,}", f"{minutes:g}", f"{before:.4f}", f"{now:.4f}"]
-    return [*row, f"{now - before:+.4f}", network]
+    return [*row, f"{now - before:+.4f}", chosen]
 
 
 def main() -> None:

@@ -9,33 +9,29 @@ import itertools
 import tempfile
 from pathlib import Path
 
-from benchmarks.page import table, write
+from benchmarks.calibration import loss
+from benchmarks.page import network, table, write
 from grucli.calibration import logit_scale
-from grucli.evaluation import evaluate
 from grucli.run.merged import merge
 from grucli.run.run import Run
-from grucli.threads import available_cores
 
 
 def alone(run: Run) -> float:
     """The loss of a run's best weights with the factor of their logits, nats per character."""
     val, model = run.split("val"), run.checkpoint.model
-    return evaluate(model.scaled(logit_scale(model, val)), val, available_cores()).loss
+    return loss(model.scaled(logit_scale(model, val)), val)
 
 
 def together(runs: tuple[Run, ...]) -> float:
     """The loss of several runs, merged."""
     with tempfile.TemporaryDirectory() as folder:
-        loss = merge(*[run.path for run in runs], runs_dir=Path(folder)).info.best.loss
-    return float("nan") if loss is None else loss
+        merged = merge(*[run.path for run in runs], runs_dir=Path(folder)).info.best.loss
+    return float("nan") if merged is None else merged
 
 
 def name_of(run: Run) -> str:
     """The network, its dropouts and the steps of its training."""
-    size, step = run.settings.model, run.checkpoint.progress.step
-    return (
-        f"{size.layers} x {size.hidden}, {size.dropout:g}, {size.weight_dropout:g}, step {step:,}"
-    )
+    return f"{network(run)}, step {run.checkpoint.progress.step:,}"
 
 
 def main() -> None:
@@ -46,9 +42,9 @@ def main() -> None:
     rows = []
     for size in range(1, len(runs) + 1):
         for some in itertools.combinations(runs, size):
-            loss = together(some) if size > 1 else alone(*some)
+            nats = together(some) if size > 1 else alone(*some)
             minutes = sum(run.info.elapsed_s or 0.0 for run in some) / 60
-            rows.append([" + ".join(map(name_of, some)), f"{minutes:.0f}", f"{loss:.4f}"])
+            rows.append([" + ".join(map(name_of, some)), f"{minutes:.0f}", f"{nats:.4f}"])
             print(*rows[-1], flush=True)
     write("merging", table(["runs", "minutes together", "validation loss, nats"], rows))
 

@@ -7,6 +7,8 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from grucli.run.run import Run
+
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
@@ -14,6 +16,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def network(run: Run) -> str:
+    """The layers and units of a run's network, its dropout and its weight dropout."""
+    model = run.settings.model
+    return f"{model.layers} x {model.hidden}, {model.dropout:g}, {model.weight_dropout:g}"
 
 
 def write(section: str, body: str, path: Path = PAGE) -> None:

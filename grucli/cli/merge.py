@@ -21,6 +21,6 @@ def merge(
     """
     merged = merge_runs(*models, name=name, runs_dir=runs_dir)
     for path, run in [*((path, Run.open(path)) for path in models), ("merged", merged)]:
-        loss = run.checkpoint.progress.best_loss
+        loss = run.checkpoint.progress.loss
         render.say(f"validation loss {render.cell(loss, '.4f')}  {path}")
     render.write_path(merged.path)

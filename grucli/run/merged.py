@@ -15,7 +15,6 @@ import numpy as np
 
 from grucli.arguments import FilePath, PathLike, checked
 from grucli.calibration import logit_scale
-from grucli.config import flatten
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.files import sha256
@@ -106,26 +105,23 @@ def _check(runs: Sequence[Run]) -> None:
     for number, run in enumerate(runs):
         if run.file.resolve() in [one.file.resolve() for one in runs[:number]]:
             raise UsageError(f"{run.file}: is named twice")
-        for what, of_first, of_this in zip(WHAT, _kind(first), _kind(run), strict=True):
-            if of_first != of_this:
+        kind = _kind(run)
+        for what, of_first in _kind(first).items():
+            if of_first != kind[what]:
                 raise UsageError(
                     f"{run.path}: has {what} than {first.path}; runs of one text that "
                     "differ in seed, units, dropout or budget can be merged"
                 )
 
 
-WHAT = (
-    "another cell",
-    "another number of layers",
-    "another text",
-    "other settings of data",
-    "another vocabulary",
-)
-
-
-def _kind(run: Run) -> tuple[object, ...]:
+def _kind(run: Run) -> dict[str, object]:
+    """What runs must have in common, and words for a run that differs in it."""
     checkpoint = run.checkpoint
-    model, data = checkpoint.settings.model, flatten(checkpoint.settings)
-    how = {key: one for key, one in data.items() if key.startswith("data.")}
-    symbols = checkpoint.vocabulary.symbols.tolist()
-    return model.variant, model.layers, checkpoint.text_id, how, symbols
+    model, data = checkpoint.settings.model, checkpoint.settings.data
+    return {
+        "another cell": model.variant,
+        "another number of layers": model.layers,
+        "another text": checkpoint.text_id,
+        "other settings of data": data,
+        "another vocabulary": checkpoint.vocabulary.symbols.tolist(),
+    }

@@ -143,7 +143,7 @@ class WentBack(_Facts):
 class RunInfo(_Facts):
     """The content of run.json."""
 
-    status: Words | None = None  # running, done, interrupted, failed, or one of these
+    status: Words | None = None  # running, done, interrupted, failed, ADAPTED, IMPORTED, MERGED
     versions: dict[Words, Words] = {}  # of the software and the machine
     seed: int | None = None
     workers: Count | None = None  # processes that shared a batch, on each rank

@@ -122,15 +122,15 @@ class TrainStep:
         state[:] = everything
 
     def validation_loss(self, stop: Callable[[], bool]) -> float:
-        """The loss of the validation text, of which each rank reads a part; raises ``Stopped``."""
+        """Fit the scale of the logits, and return the validation loss; raises ``Stopped``."""
         ranks, plan, model = self.ranks, self.plan, self.checkpoint.model
         ranks.check_equal(model.params.flat)
         exact = model.on(plan.products._replace(precision="float32"))
+        # that of rank 0, whose processor may round in another way
         scale, *_ = ranks.exchange(logit_scale(exact, plan.splits.val))
-        self.checkpoint.progress.logit_scale, exact = scale, exact.scaled(scale)
         part = ranks.rank, ranks.size
         try:
-            score = evaluate(exact, plan.splits.val, plan.workers, stop, part=part)
+            score = evaluate(exact.scaled(scale), plan.splits.val, plan.workers, stop, part=part)
             sums = np.array([score.nats, score.chars])
         except Stopped:
             sums = np.full(2, math.nan)
@@ -138,6 +138,7 @@ class TrainStep:
         nats, chars = sums.tolist()
         if math.isnan(chars):
             raise Stopped
+        self.checkpoint.progress.logit_scale = scale
         return float(nats / chars)
 
 
