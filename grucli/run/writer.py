@@ -46,7 +46,7 @@ class CheckpointWriter(CheckpointFolder):
         checkpoints.write(path, checkpoint)
         pointers: tuple[Which, ...] = ("last", "best") if best else ("last",)
         self._point(pointers, path, checkpoint.progress)
-        self.prune(keep, checkpoint.progress.evaluated_step)
+        self.prune(keep)
         return path
 
     def pointer(self, which: Which) -> Pointer | None:
@@ -94,15 +94,15 @@ class CheckpointWriter(CheckpointFolder):
                 with contextlib.suppress(OSError):  # a later checkpoint replaces it
                     path.unlink()
 
-    def prune(self, keep: int, evaluated_step: int | None) -> None:
-        """Keep the first, the best, the last, the last evaluated and ``keep`` others of those."""
+    def prune(self, keep: int) -> None:
+        """Keep the first, the best, the last, and ``keep`` others of evaluations."""
         self._check_writable()
         try:
             pointers = [one for one in map(self.pointer, get_args(Which)) if one]
         except CheckpointError:
             return  # an extra checkpoint does no harm
         kept = {pointer.file for pointer in pointers}
-        kept |= {self.file_of(step).name for step in (0, evaluated_step or 0)}
+        kept.add(self.file_of(0).name)
         last = max((pointer.step for pointer in pointers), default=0)
         others = [p for p in self.files() if p.name not in kept and (step_in(p.name) or 0) <= last]
         # written at a stop or by the clock; equal runs keep equal files

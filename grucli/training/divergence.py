@@ -26,8 +26,9 @@ LR_FACTOR = 0.5  # factor for the learning rates each time a run goes back
 
 LEAST_FACTOR = 2.0**-10  # smallest product of these factors; a run that diverges with it ends
 
-# A network has learned something if its loss is lower than this share of that guess.
-LEARNED = 0.95
+# A network has learned something if its loss is lower than this share of that guess; and the share
+# of what it has learned that only a network that diverges loses again.
+LEARNED, LOST = 0.95, 0.25
 
 # Share of the default learning rate that is too low to be why a run has learned nothing.
 SLOW = 1 / 8
@@ -43,20 +44,23 @@ def check_step(plan: Plan, progress: Progress, of: Gradient) -> None:
 
 
 def check_learning(plan: Plan, progress: Progress, loss: float) -> None:
-    """Refuse losses that are both higher than that of guessing characters by their frequency."""
+    """Refuse a validation and a training loss that are both those of a run that has diverged."""
     guess, factor, settings = guessed(plan.counts, plan.counts), progress.lr_factor, plan.settings
-    before = progress.evaluated_loss
-    had_learned = before is not None and before < LEARNED * guess
+    best = guess if progress.best_loss is None else progress.best_loss
+    had_learned = best < LEARNED * guess
     slow = factor * settings.optim.lr <= SLOW * learning_rate(settings.model, settings.train)
     too_early = not had_learned and (slow or progress.step < FIRST_STEPS)
+    limit = best + LOST * (guess - best) if had_learned else guess
     # a validation loss alone also rises where a network memorizes its text
-    if too_early or factor <= LEAST_FACTOR or min(loss, progress.train_loss) < guess:
+    loss = min(loss, progress.train_loss)
+    if too_early or factor <= LEAST_FACTOR or loss < limit:
         return
     if not had_learned:
-        progress.evaluated_step = None  # that evaluation is not worth going back to
+        progress.best_step = None  # that evaluation is not worth going back to
+    best_was = f"it was {best:.4g} at step {progress.best_step:,}, and " if had_learned else ""
     raise DivergedError(
-        f"step {progress.step:,}: the loss is {progress.train_loss:.4g}, and guessing characters "
-        f"by their frequency gives {guess:.4g}"
+        f"step {progress.step:,}: the loss is {loss:.4g}; {best_was}guessing characters by their "
+        f"frequency gives {guess:.4g}"
     )
 
 

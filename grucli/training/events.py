@@ -55,7 +55,7 @@ class Skipped(Event):
 
 @dataclass(frozen=True)
 class RolledBack(Event):
-    """The run diverged. It went back to its last evaluation, or started again (step 0)."""
+    """The run diverged. It went back to its best evaluation, or started again (step 0)."""
 
     problem: str  # how it diverged
     step: int  # the step from which it continues

@@ -175,7 +175,7 @@ class Session:
             assert self.file is not None
             self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
             run.drop_after(progress.step)
-            run.checkpoints.prune(self.plan.settings.train.keep, progress.evaluated_step)
+            run.checkpoints.prune(self.plan.settings.train.keep)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             commands = self._commands(run.info.commands)
             kept = self.plan.corpus.sources == (str(run.path.resolve() / KEPT_TEXT),)

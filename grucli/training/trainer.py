@@ -191,7 +191,7 @@ class Trainer:
         return Stepped(progress.step, gradient.loss / chars, chars / seconds, used, remaining)
 
     def _go_back(self, problem: DivergedError) -> Iterator[Event]:
-        """Go back to the last evaluation, or to the start, and halve the learning rates."""
+        """Go back to the best evaluation, or to the start, and halve the learning rates."""
         progress = self.checkpoint.progress
         step, factor = progress.step, divergence.LR_FACTOR * progress.lr_factor
         self.ranks.apart = True
@@ -207,8 +207,11 @@ class Trainer:
         yield from self._alone(self.recorder.note_return(str(problem), step))
 
     def _earlier(self) -> Checkpoint | None:
-        """The state at the last evaluation, or the initial one: equal runs go to equal steps."""
-        for step in (self.checkpoint.progress.evaluated_step, 0):
+        """The state at the best evaluation, or the initial one: equal runs go to equal steps.
+
+        At the last evaluation, a run that diverges may have lost much already.
+        """
+        for step in (self.checkpoint.progress.best_step, 0):
             with suppress(CheckpointError):
                 if step is not None:
                     return checkpoints.read(self.run.checkpoints.file_of(step))

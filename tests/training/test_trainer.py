@@ -268,7 +268,7 @@ def test_patience_stops_a_run_that_no_longer_improves(text: str) -> None:
         text, train__patience=2, train__steps=500, optim__lr=0.0001, optim__schedule="constant"
     )
     trainer = trainer_for(plan)
-    trainer.checkpoint.progress.best_loss = 0.1
+    trainer.checkpoint.progress.best_loss = 2.9
     events = follow(trainer)
     assert len([event for event in events if isinstance(event, Evaluated)]) == 2
     assert trainer.checkpoint.progress.step == 20
