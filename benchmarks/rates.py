@@ -52,7 +52,9 @@ def main() -> None:
                 ", ".join(f"{loss(text, model, factor, seed):.3f}" for seed in range(given.seeds))
                 for factor in FACTORS
             ]
-            rows.append([f"{cell.upper()}, {layers} x {hidden}", f"{0.04 / layers:.3g}", *losses])
+            rows.append(
+                [f"{cell.upper()}, {layers} x {hidden}", f"{learning_rate(model):.3g}", *losses]
+            )
             print(rows[-1], flush=True)
     header = ["network", "default rate", *(f"{factor:g} times" for factor in FACTORS)]
     write("rates", table(header, rows))

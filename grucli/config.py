@@ -200,8 +200,10 @@ class Train(_Section):
 
 
 class Optim(_Section):
-    lr: float = _setting(0.04, "later", gt=0)
+    lr: float = _setting(0.08, "later", gt=0)
     """Learning rate after the warm-up; a wider or deeper network needs a lower one."""
+    recurrent_lr: float = _setting(0.4, "later", gt=0)
+    """Learning rate of recurrent weights, as a fraction of lr: they are what diverges first."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
     eps: float = Field(default=1e-8, gt=0)

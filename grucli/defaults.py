@@ -147,9 +147,9 @@ def suited_rate(settings: Settings, user_keys: Collection[str], share: float = 1
 
 
 def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> float:
-    """The learning rate for a network: 0.04 * 256 / (H L) and at most 0.04 / L, times ``share``.
+    """The learning rate for a network: 0.08 * 256 / (H L) and at most 0.08 / L, times ``share``.
 
-    It is half of what diverges (``docs/benchmarks.md``). From 64 to 256 streams, it grows with the
+    It is measured (``docs/benchmarks.md``). From 64 to 256 streams, it grows with the
     square root of their number (``docs/scaling.md``). From ``LONG_MINUTES`` or ``LONG_STEPS`` on,
     it falls with the square root of the budget, at most to a quarter. With much weight dropout, it
     is that of twice such a budget at most.

@@ -125,25 +125,25 @@ def test_wider_and_deeper_networks_get_lower_learning_rates() -> None:
     default = Settings().optim.lr
     assert learning_rate(Model()) == learning_rate(Model(hidden=16)) == default
     rates = [learning_rate(Model(hidden=H, layers=L)) for H, L in ((256, 1), (512, 1), (512, 2))]
-    assert rates == [0.04, 0.02, 0.01]
-    assert learning_rate(Model(hidden=256, layers=2)) == 0.02
+    assert rates == [0.08, 0.04, 0.02]
+    assert learning_rate(Model(hidden=256, layers=2)) == 0.04
 
 
 def test_larger_batches_get_higher_rates_and_a_shorter_warmup() -> None:
     assert [learning_rate(Model(), Train(batch=batch)) for batch in (1, 64, 256, 1024)] == [
-        0.04,
-        0.04,
         0.08,
         0.08,
+        0.16,
+        0.16,
     ]
     assert [warmup(batch) for batch in (1, 64, 256, 1024)] == [50, 50, 12, 5]
 
 
 def test_long_budgets_get_lower_rates() -> None:
     much = Model(weight_dropout=0.4)
-    assert learning_rate(much) == learning_rate(Model(), Train(minutes=120, epochs=None)) == 0.028
-    assert learning_rate(much, Train(minutes=240, epochs=None)) == 0.02
+    assert learning_rate(much) == learning_rate(Model(), Train(minutes=120, epochs=None)) == 0.057
+    assert learning_rate(much, Train(minutes=240, epochs=None)) == 0.04
     minutes = [learning_rate(Model(), Train(minutes=m, epochs=None)) for m in (60, 120, 480, 960)]
-    assert minutes == [0.04, 0.028, 0.014, 0.01]
+    assert minutes == [0.08, 0.057, 0.028, 0.02]
     steps = [learning_rate(Model(), Train(steps=s, epochs=None)) for s in (1, 30_000, 10**7)]
-    assert steps == [0.04, 0.04, 0.01]
+    assert steps == [0.08, 0.08, 0.02]

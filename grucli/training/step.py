@@ -91,17 +91,15 @@ class TrainStep:
         optim, checkpoint = self.plan.settings.optim, self.checkpoint
         params, moments, step = checkpoint.model.params, checkpoint.moments, checkpoint.progress
         kernel = self.plan.products.kernels.adam_
-        adam_ = partial(kernel, step=step.updates, lr=lr, betas=optim.betas, eps=optim.eps)
-        if not optim.muon:
-            adam_(params.flat, gradient, moments)
-            return
+        adam_ = partial(kernel, step=step.updates, betas=optim.betas, eps=optim.eps)
         for shape, part in recurrent_parts(params):
             W, g, m = params.flat[part], gradient[part], moments.m[part]
-            if shape:
+            rate = lr * optim.recurrent_lr if shape else lr
+            if shape and optim.muon:
                 with blas_limited_to(self.threads):
-                    muon_(W.reshape(shape), g.reshape(shape), m.reshape(shape), lr)
+                    muon_(W.reshape(shape), g.reshape(shape), m.reshape(shape), rate)
             else:
-                adam_(W, g, Moments(m, moments.v[part]))
+                adam_(W, g, Moments(m, moments.v[part]), lr=rate)
 
     def synchronize(self) -> None:
         """Give all ranks the state of the run that rank 0 has."""

@@ -73,6 +73,20 @@ def test_weight_decay_is_the_learning_rate_times_it(text: str) -> None:
     np.testing.assert_allclose(difference, 0.5 * lr * before, rtol=1e-3, atol=1e-7)
 
 
+def test_recurrent_weights_learn_at_a_fraction_of_the_rate(text: str) -> None:
+    """The first update by Adam moves each weight by the rate, whatever its gradient."""
+    changes = {"optim__weight_decay": 0.0, "optim__warmup": 0, "optim__recurrent_lr": 0.25}
+    trainer = trainer_for(plan_for(text, model__layers=2, **changes))
+    params = trainer.checkpoint.model.params
+    before = {name: array.copy() for name, array in params.items()}
+    trainer.step()
+    lr = trainer.checkpoint.progress.lr
+    for name, array in params.items():
+        share = 0.25 if name.endswith(".W_h") else 1.0
+        largest = np.abs(array - before[name]).max()
+        np.testing.assert_allclose(largest, share * lr, rtol=1e-3, err_msg=name)
+
+
 def test_muon_updates_the_recurrent_weights_and_adam_the_others(text: str) -> None:
     plain, other = (
         TrainStep(plan, start(plan))
@@ -93,7 +107,7 @@ def test_muon_updates_the_recurrent_weights_and_adam_the_others(text: str) -> No
         for name, array in params.items():
             if name.endswith(".W_h"):
                 expected, m = before[name].copy(), np.zeros_like(array)
-                muon_(expected, gradients[name], m, lr)
+                muon_(expected, gradients[name], m, 0.4 * lr)
             else:
                 expected = plain.checkpoint.model.params[name]
             np.testing.assert_allclose(array, expected, rtol=1e-5, atol=1e-7)
