@@ -52,9 +52,8 @@ def main() -> None:
                 ", ".join(f"{loss(text, model, factor, seed):.3f}" for seed in range(given.seeds))
                 for factor in FACTORS
             ]
-            rows.append(
-                [f"{cell.upper()}, {layers} x {hidden}", f"{learning_rate(model):.3g}", *losses]
-            )
+            name, rate = f"{cell.upper()}, {layers} x {hidden}", f"{learning_rate(model):.3g}"
+            rows.append([name, rate, *losses])
             print(rows[-1], flush=True)
     header = ["network", "default rate", *(f"{factor:g} times" for factor in FACTORS)]
     write("rates", table(header, rows))
