@@ -55,7 +55,6 @@ EXPONENT = 0.875  # the time of a character grows with this power of the number 
 TRAIN = Train()  # the default batch and budget
 BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
 LONG_MINUTES, LONG_STEPS = 60.0, 30_000  # budgets up to which it does not depend on them
-UNSTEADY = 0.4  # weight dropout with which training diverges at the usual rate
 WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
 
@@ -151,12 +150,10 @@ def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> flo
 
     It is measured (``docs/benchmarks.md``). From 64 to 256 streams, it grows with the
     square root of their number (``docs/scaling.md``). From ``LONG_MINUTES`` or ``LONG_STEPS`` on,
-    it falls with the square root of the budget, at most to a quarter. With much weight dropout, it
-    is that of twice such a budget at most.
+    it falls with the square root of the budget, at most to a quarter.
     """
     streams = min(max(train.batch, BATCH), 4 * BATCH) / BATCH
-    least = 2.0 if model.weight_dropout >= UNSTEADY else 1.0
-    length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS, least)
+    length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS, 1.0)
     lr = share * Optim().lr * min(1.0, WIDTH / model.hidden) / model.layers
     return float(f"{lr * math.sqrt(streams / min(length, 16.0)):.2g}")
 

@@ -140,9 +140,6 @@ def test_larger_batches_get_higher_rates_and_a_shorter_warmup() -> None:
 
 
 def test_long_budgets_get_lower_rates() -> None:
-    much = Model(weight_dropout=0.4)
-    assert learning_rate(much) == learning_rate(Model(), Train(minutes=120, epochs=None)) == 0.057
-    assert learning_rate(much, Train(minutes=240, epochs=None)) == 0.04
     minutes = [learning_rate(Model(), Train(minutes=m, epochs=None)) for m in (60, 120, 480, 960)]
     assert minutes == [0.08, 0.057, 0.028, 0.02]
     steps = [learning_rate(Model(), Train(steps=s, epochs=None)) for s in (1, 30_000, 10**7)]
