@@ -337,8 +337,9 @@ class _Reader(Archive):
         meta = self.meta()
         for section, values in meta["settings"].items():
             meta["settings"][section] = without_former(values, f"{section}.")
-        # a run that began before this setting has kept all line ends
+        # a run that began before these settings has kept all line ends, and has had one rate
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
+        meta["settings"].setdefault("optim", {}).setdefault("recurrent_lr", 1.0)
         self._check_known(meta)
         self._check_cell(meta["settings"].get("model", {}).get("cell", "gru"))
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))

@@ -51,6 +51,14 @@ def test_former_settings_are_ignored_where_they_had_no_effect(
     assert "has optim.name, which this grucli" in refusal(rewrite(path, settings=settings))
 
 
+def test_a_run_from_before_recurrent_rates_keeps_its_one_rate(
+    checkpoint: Checkpoint, path: Path
+) -> None:
+    settings = checkpoint.settings.model_dump()
+    del settings["optim"]["recurrent_lr"]
+    assert checkpoints.read(rewrite(path, settings=settings)).settings.optim.recurrent_lr == 1
+
+
 def test_missing_directory_and_other_files(path: Path) -> None:
     assert "there is no such file" in refusal(Path("nothing.npz"))
     Path("text.npz").write_text("not an archive", encoding="utf-8")
