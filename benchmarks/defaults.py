@@ -66,7 +66,6 @@ def compared(text: Path, minutes: float) -> list[str]:
         "model.weight_dropout": weight_dropout,
         "optim.lr": lr,
         "optim.recurrent_lr": 1.0,
-        "optim.muon": False,
         "train.patience": 10 if chars <= 400e3 else 0,
     }
     before, _ = best(text, old, minutes=minutes)

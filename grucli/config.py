@@ -208,8 +208,6 @@ class Optim(_Section):
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
     eps: float = Field(default=1e-8, gt=0)
     """Adam's epsilon, which prevents a division by zero."""
-    muon: bool = _setting(False, "later")
-    """Update recurrent weights by Muon, not Adam: faster in steps, which take somewhat longer."""
     clip: float = Field(default=1.0, gt=0)
     """Maximum global norm of the gradient; a larger gradient is scaled down to it."""
     schedule: Literal["cosine", "constant"] = _setting("cosine", "later")
@@ -252,7 +250,12 @@ class Settings(_Section):
 
 
 # settings that no longer exist, with the values that had no effect, as older files have them
-FORMER = [("model.locked", False), ("optim.name", "adam"), ("optim.ema", 0.0)]
+FORMER = [
+    ("model.locked", False),
+    ("optim.name", "adam"),
+    ("optim.ema", 0.0),
+    ("optim.muon", False),
+]
 Values = dict[str, Any]  # settings by dotted key, such as {"train.batch": 64}
 
 

@@ -49,7 +49,6 @@ RATES = (
     (130.0, 0.5, 0.3),
     (200.0, 0.5, 0.4),
 )
-MUON = 1.2  # strain below which Muon gives lower losses in equal times than Adam
 EXPONENT = 0.875  # the time of a character grows with this power of the number of weights
 
 TRAIN = Train()  # the default batch and budget
@@ -66,7 +65,7 @@ class Text(NamedTuple):
 
 
 # settings that are chosen for a text and a budget
-NETWORK = ("model.hidden", "model.dropout", "model.weight_dropout", "optim.muon")
+NETWORK = ("model.hidden", "model.dropout", "model.weight_dropout")
 SUITED = (*NETWORK, "optim.lr")
 TYPICAL = 2.0**17  # characters a second of ``WIDTH`` units, for runs on several machines
 
@@ -116,9 +115,8 @@ def _network(
     read = time / (1 if known else slowness(units))  # characters, with that many units
     strain = _weights(model, units, text.symbols) * read / own**2
     _, dropout, weight_dropout = max(row for row in RATES if strain >= row[0])
-    values = (units, dropout, weight_dropout, strain < MUON)
-    chosen = dict(zip(NETWORK, values, strict=True))
-    return {key: one for key, one in chosen.items() if key not in given and one is not False}
+    chosen = dict(zip(NETWORK, (units, dropout, weight_dropout), strict=True))
+    return {key: one for key, one in chosen.items() if key not in given}
 
 
 def _known(train: Train, chars: float) -> float | None:

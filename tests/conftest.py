@@ -80,7 +80,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("trained")
     text = home / "text.txt"
     text.write_text(prose(4000), encoding="utf-8")
-    before, chosen = Path.cwd(), ["--set=model.dropout=0.5", "--set=optim.muon=false"]
+    before, chosen = Path.cwd(), ["--set=model.dropout=0.5"]
     os.chdir(home)
     try:
         with pytest.raises(SystemExit) as stopped:

@@ -64,7 +64,6 @@ def test_only_a_time_needs_a_measurement_and_only_for_what_is_not_given() -> Non
     for budget in ({}, {"train__steps": 9}, {"train__epochs": 2.0}):
         chosen(10**6, not_measured, **budget)
     given = {"model__hidden": 9, "model__dropout": 0.5, "model__weight_dropout": 0.0}
-    given |= {"optim__muon": False}
     chosen(10**6, not_measured, train__minutes=1.0, **given)
 
 
@@ -103,17 +102,6 @@ def test_shorter_texts_and_longer_budgets_get_more_dropout() -> None:
     of_lengths = [rates(chars, 5.0) for chars in (10**8, 10**6, 50_000)]
     assert of_lengths == sorted(set(of_lengths))
     assert of_lengths[0] == (0.0, 0.0)
-
-
-def test_muon_trains_where_little_is_read_twice() -> None:
-    for chars, budget, muon in [
-        (10**7, {"train__minutes": 1.0}, True),
-        (10**6, {"train__minutes": 3.0}, False),
-        (10**6, {"train__steps": 100}, True),
-        (10**7, {"train__epochs": 50.0}, False),
-    ]:
-        assert chosen(chars, **budget).get("optim.muon", False) is muon
-    assert "optim.muon" not in chosen(10**7, optim__muon=False)
 
 
 def test_the_tables_rise() -> None:

@@ -1,4 +1,4 @@
-"""Adam, Muon, weight decay, clipping and dynamic evaluation, each over one flat buffer.
+"""Adam, weight decay, clipping and dynamic evaluation, each over one flat buffer.
 
 Hyperparameters are arguments. The only state are the moments, and sums of squares.
 """
@@ -12,15 +12,15 @@ import numpy as np
 from grucli.nn.params import Array, Params, chunks
 
 CHUNK = 2**14  # parameters updated at a time, so that they stay in the processor's cache
-SMALLEST_SCALE = 1e-8  # eps of ``follow_`` and ``orthogonalized``, against a division by zero
+SMALLEST_SCALE = 1e-8  # eps of ``follow_``, against a division by zero
 
 
 @dataclass(frozen=True)
 class Moments:
     """Adam's moving averages of the gradient, ``m``, and of its square, ``v``; each (P,)."""
 
-    m: Array  # the momentum of Muon, where it updates the parameters
-    v: Array  # there zero
+    m: Array
+    v: Array
 
     @classmethod
     def like(cls, flat: Array) -> "Moments":
@@ -65,51 +65,17 @@ def adam_(
     update_(*arrays, 1 - beta1, 1 - beta2, lr / unbias_m, unbias_v, eps)
 
 
-MOMENTUM = 0.95  # of Muon
-QUINTIC = (3.4445, -4.7750, 2.0315)  # moves singular values of (0, 1] towards 1
-ITERATIONS = 3  # 5 gave no lower losses (``docs/benchmarks.md``)
-AS_ADAM = 0.2  # root mean square of an update by Adam, relative to the learning rate
-
-
-def muon_(W: Array, gradient: Array, m: Array, lr: float) -> None:
-    """Update matrices ``W`` (G, H, H) in place by Muon (Jordan et al. 2024).
-
-        m <- 0.95 m + g
-        W <- W - lr 0.2 sqrt(H) orthogonalized(g + 0.95 m)
-
-    An orthogonal matrix has a root mean square of 1 / sqrt(H), so the factor makes the update as
-    large as one by Adam (Liu et al. 2025). ``m`` is changed, too.
-    """
-    m *= MOMENTUM
-    m += gradient
-    W -= lr * AS_ADAM * math.sqrt(W.shape[-1]) * orthogonalized(gradient + MOMENTUM * m)
-
-
-def recurrent_parts(params: Params) -> Iterator[tuple[tuple[int, ...], slice]]:
-    """Parts of the buffer, in order: shapes of recurrent matrices, or () for what is between."""
+def recurrent_parts(params: Params) -> Iterator[tuple[bool, slice]]:
+    """Parts of the buffer, in order, and whether they are recurrent matrices."""
     start = end = 0
     for name, array in params.items():
         if name.endswith(".W_h"):
             if end > start:
-                yield (), slice(start, end)
+                yield False, slice(start, end)
             start = end + array.size
-            yield array.shape, slice(end, start)
+            yield True, slice(end, start)
         end += array.size
-    yield (), slice(start, end)
-
-
-def orthogonalized(G: Array) -> Array:
-    """Matrices (G, H, H) with the singular vectors of ``G``, and singular values about 1.
-
-    With X = U S V^T, each iteration computes U p(S) V^T for p(s) = a s + b s^3 + c s^5.
-    """
-    a, b, c = QUINTIC
-    norms = np.linalg.norm(G, axis=(1, 2), keepdims=True)
-    X = G / (norms + SMALLEST_SCALE)
-    for _ in range(ITERATIONS):
-        A = X @ X.swapaxes(1, 2)
-        X = a * X + (b * A + c * (A @ A)) @ X
-    return X
+    yield False, slice(start, end)
 
 
 def decay_(params: Params, share: float) -> None:

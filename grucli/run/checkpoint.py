@@ -340,6 +340,7 @@ class _Reader(Archive):
         # a run that began before these settings has kept all line ends, and has had one rate
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
         meta["settings"].setdefault("optim", {}).setdefault("recurrent_lr", 1.0)
+        muon = meta["settings"]["optim"].pop("muon", False)
         self._check_known(meta)
         self._check_cell(meta["settings"].get("model", {}).get("cell", "gru"))
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))
@@ -368,6 +369,8 @@ class _Reader(Archive):
             progress=_progress(meta),
         )
         _check(checkpoint)
+        if muon:  # a former optimizer, whose momentum is none of Adam's
+            checkpoint.moments.m[checkpoint.moments.v == 0] = 0.0
         return checkpoint
 
     def meta(self) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from grucli.calibration import logit_scale
 from grucli.config import Settings
 from grucli.evaluation import Stopped, evaluate
 from grucli.nn.dropout import Dropout
-from grucli.nn.optim import Moments, clip_, decay_, muon_, recurrent_parts
+from grucli.nn.optim import Moments, clip_, decay_, recurrent_parts
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
-from grucli.threads import blas_limited_to
 from grucli.training.plan import DROPOUT, Plan
 from grucli.training.processes import Shards
 from grucli.training.schedules import learning_rate
@@ -45,8 +44,6 @@ class TrainStep:
         self.plan, self.checkpoint, self.ranks = plan, checkpoint, plan.ranks
         streams = plan.ranks.share(plan.windows.B)
         self.own = slice(streams.start, streams.stop)
-        # ranks must round alike; the other processes of a rank wait during an update
-        self.threads = plan.workers if plan.ranks.size == 1 else 1
         model, T, dropout = checkpoint.model, plan.windows.T, dropout_of(plan.settings, step=0)
         self.shards = Shards(model, T, streams, plan.workers, dropout, plan.products)
 
@@ -87,19 +84,15 @@ class TrainStep:
         progress.lr, progress.grad_norm = lr, gradient.norm
 
     def _optimize(self, gradient: Array, lr: float) -> None:
-        """Update the weights by Adam, and the recurrent ones by Muon, if it is asked for."""
+        """Update the weights, of which the recurrent ones have a lower rate."""
         optim, checkpoint = self.plan.settings.optim, self.checkpoint
         params, moments, step = checkpoint.model.params, checkpoint.moments, checkpoint.progress
         kernel = self.plan.products.kernels.adam_
         adam_ = partial(kernel, step=step.updates, betas=optim.betas, eps=optim.eps)
-        for shape, part in recurrent_parts(params):
-            W, g, m = params.flat[part], gradient[part], moments.m[part]
-            rate = lr * optim.recurrent_lr if shape else lr
-            if shape and optim.muon:
-                with blas_limited_to(self.threads):
-                    muon_(W.reshape(shape), g.reshape(shape), m.reshape(shape), rate)
-            else:
-                adam_(W, g, Moments(m, moments.v[part]), lr=rate)
+        for recurrent, part in recurrent_parts(params):
+            rate = lr * optim.recurrent_lr if recurrent else lr
+            of_part = Moments(moments.m[part], moments.v[part])
+            adam_(params.flat[part], gradient[part], of_part, lr=rate)
 
     def synchronize(self) -> None:
         """Give all ranks the state of the run that rank 0 has."""

@@ -59,6 +59,19 @@ def test_a_run_from_before_recurrent_rates_keeps_its_one_rate(
     assert checkpoints.read(rewrite(path, settings=settings)).settings.optim.recurrent_lr == 1
 
 
+def test_a_run_by_the_former_optimizer_goes_on_without_its_momentum(
+    checkpoint: Checkpoint, path: Path
+) -> None:
+    settings = checkpoint.settings.model_dump()
+    settings["optim"]["muon"] = True
+    checkpoint.moments.m[:], checkpoint.moments.v[:] = 7.0, 1.0
+    checkpoint.moments.v[:5] = 0.0  # as Muon has left it
+    checkpoints.write(path, checkpoint)
+    loaded = checkpoints.read(rewrite(path, settings=settings))
+    assert loaded.settings == checkpoint.settings
+    np.testing.assert_array_equal(loaded.moments.m[:6], [0, 0, 0, 0, 0, 7])
+
+
 def test_missing_directory_and_other_files(path: Path) -> None:
     assert "there is no such file" in refusal(Path("nothing.npz"))
     Path("text.npz").write_text("not an archive", encoding="utf-8")

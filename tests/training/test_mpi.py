@@ -28,7 +28,6 @@ SLOW = [
     "--set=train.eval_every=1000",
     "--set=model.dropout=0.3",  # and not what suits the number of steps
     "--set=model.weight_dropout=0.1",
-    "--set=optim.muon=true",
 ]
 
 

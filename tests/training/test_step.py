@@ -2,8 +2,6 @@ from contextlib import closing
 
 import numpy as np
 
-from grucli.nn.optim import muon_
-from grucli.nn.params import Params
 from grucli.training.events import Stepped
 from grucli.training.plan import start
 from grucli.training.step import TrainStep
@@ -85,29 +83,3 @@ def test_recurrent_weights_learn_at_a_fraction_of_the_rate(text: str) -> None:
         share = 0.25 if name.endswith(".W_h") else 1.0
         largest = np.abs(array - before[name]).max()
         np.testing.assert_allclose(largest, share * lr, rtol=1e-3, err_msg=name)
-
-
-def test_muon_updates_the_recurrent_weights_and_adam_the_others(text: str) -> None:
-    plain, other = (
-        TrainStep(plan, start(plan))
-        for plan in (
-            plan_for(text, optim__muon=muon, optim__weight_decay=0.0) for muon in (False, True)
-        )
-    )
-    with closing(plain), closing(other):
-        before = dict(other.checkpoint.model.params.like().items())
-        for name, array in other.checkpoint.model.params.items():
-            before[name][:] = array
-        gradient = other.gradient()
-        given = gradient.clipped.copy()
-        plain.update(plain.gradient())
-        other.update(gradient)
-        params, lr = other.checkpoint.model.params, other.checkpoint.progress.lr
-        gradients = Params(params.shapes, given.dtype, given)
-        for name, array in params.items():
-            if name.endswith(".W_h"):
-                expected, m = before[name].copy(), np.zeros_like(array)
-                muon_(expected, gradients[name], m, 0.4 * lr)
-            else:
-                expected = plain.checkpoint.model.params[name]
-            np.testing.assert_allclose(array, expected, rtol=1e-5, atol=1e-7)

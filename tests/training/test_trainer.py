@@ -51,11 +51,8 @@ def test_equal_runs_write_equal_checkpoints(text: str) -> None:
     assert last(first) != last(other)
 
 
-@pytest.mark.parametrize("muon", [False, True])
-def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(
-    text: str, muon: bool
-) -> None:
-    plan = plan_for(text, optim__muon=muon)
+def test_stopping_anywhere_and_resuming_ends_where_the_whole_run_ends(text: str) -> None:
+    plan = plan_for(text)
     whole = trainer_for(plan)
     follow(whole)
     for stop_at in range(1, 24):
