@@ -276,7 +276,8 @@ def test_other_lists_are_left_out_too(grucli: Grucli, list_run: str) -> None:
     write("first.txt", lines[0] + "\r\n")
     write("second.txt", lines[1])
     rest = grucli(*asked, "--not-in", "first.txt", "--not-in", "second.txt").out.splitlines()
-    assert [line for line in lines if line not in lines[:2]] == rest[: len(lines) - 2]
+    others = [line for line in lines if line not in lines[:2]]
+    assert others == rest[: len(others)]
     code, out, problem = grucli(*asked, "--new")
     assert (code, out) == (2, "")
     assert "--new needs the training text: alone.npz: is outside its run directory" in problem

@@ -274,7 +274,8 @@ def test_reports_at_evaluations_take_a_hundredth_of_the_time(
     clock, rows, reports = Clock(monkeypatch), list[int](), list[float]()
     changes = SMALL | {"model.hidden": 4, "train.eval_every": 1, "sample.length": 0}
     path = Path()
-    for event in train_events(text_file, steps=200, settings=changes | {"train.keep": 0}):
+    changes |= {"train.keep": 0, "train.patience": 0}
+    for event in train_events(text_file, steps=200, settings=changes):
         if isinstance(event, Stepped):
             path = next(Path("runs").iterdir())
             clock.now += 0.25

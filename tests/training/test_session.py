@@ -221,11 +221,11 @@ def test_a_stop_does_not_change_where_a_run_goes_back_to(stop: int) -> None:
 def test_a_run_goes_back_although_the_clock_has_saved_since(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The evaluation it goes back to is neither the best nor the last checkpoint."""
-    monkeypatch.setattr(Trainer, "_validation_loss", _Losses([1.0, 2.0, 2.0, 2.0, 2.0]))
+    """It goes back to the best evaluation, which is neither the last nor the last checkpoint."""
+    monkeypatch.setattr(Trainer, "_validation_loss", _Losses([1.0, 1.1, 1.1, 1.1, 1.1, 1.1]))
     changes = {"train__keep": 0, "train__save_minutes": 1e-9}
     _, events = train(new(**changes), prepare=partial(diverge, first=24))
-    assert [event.step for event in events if isinstance(event, RolledBack)] == [20]
+    assert [event.step for event in events if isinstance(event, RolledBack)] == [10]
 
 
 # ---- pointers, pruning, temporary files
@@ -290,7 +290,7 @@ def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
         original(run, **changes)
 
     monkeypatch.setattr(RunWriter, "update_info", full)
-    monkeypatch.setattr(Trainer, "_validation_loss", _losses := _Losses([3.0, 1.0, 2.0, 1.5]))
+    monkeypatch.setattr(Trainer, "_validation_loss", _losses := _Losses([3.0, 1.0, 1.2, 1.1]))
     run, _ = train(new(train__keep=0))
     assert not fails
     assert _losses.given == 4
