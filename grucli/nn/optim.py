@@ -65,17 +65,12 @@ def adam_(
     update_(*arrays, 1 - beta1, 1 - beta2, lr / unbias_m, unbias_v, eps)
 
 
-def recurrent_parts(params: Params) -> Iterator[tuple[bool, slice]]:
-    """Parts of the buffer, in order, and whether they are recurrent matrices."""
-    start = end = 0
+def parts(params: Params) -> Iterator[tuple[bool, slice]]:
+    """Whether each parameter is a recurrent matrix, and its part of the buffer, in order."""
+    end = 0
     for name, array in params.items():
-        if name.endswith(".W_h"):
-            if end > start:
-                yield False, slice(start, end)
-            start = end + array.size
-            yield True, slice(end, start)
         end += array.size
-    yield False, slice(start, end)
+        yield name.endswith(".W_h"), slice(end - array.size, end)
 
 
 def decay_(params: Params, share: float) -> None:

@@ -11,7 +11,7 @@ from grucli.calibration import logit_scale
 from grucli.config import Settings
 from grucli.evaluation import Stopped, evaluate
 from grucli.nn.dropout import Dropout
-from grucli.nn.optim import Moments, clip_, decay_, recurrent_parts
+from grucli.nn.optim import Moments, clip_, decay_, parts
 from grucli.nn.params import Array
 from grucli.run.checkpoint import Checkpoint
 from grucli.training.plan import DROPOUT, Plan
@@ -89,7 +89,7 @@ class TrainStep:
         params, moments, step = checkpoint.model.params, checkpoint.moments, checkpoint.progress
         kernel = self.plan.products.kernels.adam_
         adam_ = partial(kernel, step=step.updates, betas=optim.betas, eps=optim.eps)
-        for recurrent, part in recurrent_parts(params):
+        for recurrent, part in parts(params):
             rate = lr * optim.recurrent_lr if recurrent else lr
             of_part = Moments(moments.m[part], moments.v[part])
             adam_(params.flat[part], gradient[part], of_part, lr=rate)

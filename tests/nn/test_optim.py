@@ -8,7 +8,7 @@ from grucli.nn.optim import (
     adam_,
     clip_,
     decay_,
-    recurrent_parts,
+    parts,
 )
 
 
@@ -49,16 +49,16 @@ def test_clip_scales_long_gradients_and_leaves_short_ones() -> None:
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("L", [1, 3])
-def test_recurrent_parts_cover_the_buffer_once(cell: str, L: int) -> None:
+def test_parts_cover_the_buffer_once_and_in_order(cell: str, L: int) -> None:
     params = Model(5, 4, L, cell=cell).params
-    parts = list(recurrent_parts(params))
-    covered = np.concatenate([params.flat[part] for _, part in parts])
+    found = list(parts(params))
+    covered = np.concatenate([params.flat[part] for _, part in found])
     assert len(covered) == len(params.flat)
     params.flat[:] = np.arange(len(params.flat))
     np.testing.assert_array_equal(
-        np.concatenate([params.flat[part] for _, part in parts]), params.flat
+        np.concatenate([params.flat[part] for _, part in found]), params.flat
     )
-    recurrent = [params.flat[part] for is_recurrent, part in parts if is_recurrent]
+    recurrent = [params.flat[part] for is_recurrent, part in found if is_recurrent]
     assert len(recurrent) == L
     for number, array in enumerate(recurrent, start=1):
         np.testing.assert_array_equal(array, params[f"layer{number}.W_h"].ravel())

@@ -221,7 +221,7 @@ def test_a_stop_does_not_change_where_a_run_goes_back_to(stop: int) -> None:
 def test_a_run_goes_back_although_the_clock_has_saved_since(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It goes back to the best evaluation, which is neither the last nor the last checkpoint."""
+    """It goes back to the best evaluation, which is not the last, nor the last checkpoint."""
     monkeypatch.setattr(Trainer, "_validation_loss", _Losses([1.0, 1.1, 1.1, 1.1, 1.1, 1.1]))
     changes = {"train__keep": 0, "train__save_minutes": 1e-9}
     _, events = train(new(**changes), prepare=partial(diverge, first=24))
