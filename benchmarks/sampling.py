@@ -31,10 +31,10 @@ def grucli_turn(H: int, samples: int, *, texts: bool) -> Callable[[], object]:
     from grucli.data.vocabulary import Vocabulary
     from grucli.language_model import LanguageModel
     from grucli.nn.model import Model
-    from grucli.sampling import choose_threads, product_threads
+    from grucli.sampling import choose_threads
     from grucli.threads import limit_blas
 
-    limit_blas(product_threads(samples))
+    limit_blas(1)  # a single sample has threads of its own
 
     model = Model(VOCABULARY, H, 1)
     model.initialize(np.random.default_rng(0))

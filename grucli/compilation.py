@@ -126,7 +126,8 @@ def _load(folder: Path | None, cell: str, layers: int, dtype: str) -> None:
     importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell, dtype)
     with suppress(Unavailable):
         if onednn.load().has_bfloat16:
-            importlib.import_module("grucli.nn.compiled.c_functions").c_function("_round")
+            of_c = importlib.import_module("grucli.nn.compiled.c_functions")
+            of_c.c_function(of_c.round_)
 
 
 def why_not_used(cell: str) -> str | None:

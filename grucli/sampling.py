@@ -20,7 +20,13 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Counts, Floats, Ids, Indices
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
-from grucli.threads import available_cores, begin_thread, blas_limited_to
+from grucli.threads import (
+    available_cores,
+    begin_thread,
+    blas,
+    blas_limited_to,
+    user_has_set_threads,
+)
 
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
@@ -172,7 +178,7 @@ def _stepper(model: Model, streams: int, packed: PackedWeights, condition: Condi
         return _Plain(model, streams, packed, condition)
     from grucli.nn.compiled.sampler import CompiledStepper  # Numba is an extra
 
-    return CompiledStepper(model, streams, packed)
+    return CompiledStepper(model, streams, packed, product_threads(streams))
 
 
 def read_prompt(
@@ -202,11 +208,12 @@ def product_threads(samples: int) -> int:
     """The threads that share each product: a power of two, for equal bits (``matmul.GROUPED``)."""
     if samples >= MANY_SAMPLES:
         return 1
-    return 1 << (min(available_cores(), PRODUCT_THREADS).bit_length() - 1)
+    cores = blas().get("num_threads", 1) if user_has_set_threads() else available_cores()
+    return 1 << (min(cores, PRODUCT_THREADS).bit_length() - 1)
 
 
-def _with_product_threads(bursts: Bursts, threads: int) -> Bursts:
-    """The same; while it is computed, but not in between, ``threads`` share each product."""
+def _with_blas_threads(bursts: Bursts, threads: int) -> Bursts:
+    """The same; while it is computed, but not in between, a product of the BLAS has ``threads``."""
     while True:
         with blas_limited_to(threads):
             burst = next(bursts, None)
@@ -387,7 +394,9 @@ class Samples:
         filters = [StopFilter(self.stops) for _ in range(samples)]
         threads = choose_threads(samples, self.model)
         computed = self.bursts(samples, first, threads)
-        bursts = _with_product_threads(computed, product_threads(size))
+        # those of the BLAS, which wait in a loop, would disturb the threads of a compiled stepper
+        own = size == 1 and self.model.backend.compiled and self.condition is None
+        bursts = _with_blas_threads(computed, 1 if own else product_threads(size))
         return filters, _until_all_end(bursts, filters) if self.stops or self.condition else bursts
 
     def bursts(
@@ -466,7 +475,8 @@ class Samples:
     ) -> Bursts:
         """Continue one state with its logits (1, V): one sample for each random stream."""
         stepper.begin(*(np.repeat(x, len(streams), axis=-2) for x in (logits, state)))
-        left, ahead = self.length, FIRST_BURST  # a stop text may end the samples soon
+        may_end = self.stops or self.condition  # soon
+        left, ahead = self.length, FIRST_BURST if may_end else longest
         while left > 0:
             ahead = min(ahead, longest, left)
             draws = np.array([stream.random(ahead) for stream in streams])

@@ -13,7 +13,6 @@ The product with a single row, as in sampling, needs no packing. It can be share
 """
 
 import os
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -201,34 +200,13 @@ def _row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
     # rows of zeros give each of 1, 2 or 4 threads whole groups, so that all compute the same
     extra = -N % GROUPED if columns.size >= SHARED else 0
     if not extra:
-        return _whole_row_multiplier(columns, out)
+        return lambda x: columns.dot(x, out)
     columns = np.concatenate([columns, np.zeros((extra, K), columns.dtype)])
     products: Array = np.empty(N + extra, out.dtype)
-    multiply_all = _whole_row_multiplier(columns, products)
 
     def multiply_row(x: Array) -> None:
-        multiply_all(x)
+        columns.dot(x, products)
         out[:] = products[:N]
-
-    return multiply_row
-
-
-def _whole_row_multiplier(columns: Array, out: Array) -> Callable[[Array], object]:
-    """As ``_row_multiplier``; in pairs, a c + b d is the real part of (a + i b) (c - i d)."""
-    N, K = columns.shape
-    if columns.size not in PAIRED or K % 2:
-        return lambda x: columns.dot(x, out)
-    signs, conjugate = np.ones(K, columns.dtype), np.empty(K, columns.dtype)
-    signs[1::2] = -1.0
-    complex_type = np.result_type(columns, np.complex64)
-    pairs, row = columns.view(complex_type), conjugate.view(complex_type)
-    products: Array = np.empty(N, complex_type)
-    real = products.real
-
-    def multiply_row(x: Array) -> None:
-        np.multiply(x, signs, out=conjugate)
-        pairs.dot(row, products)
-        out[:] = real
 
     return multiply_row
 
@@ -266,23 +244,9 @@ def largest_unpacked(config: Any, core: str) -> int:
     return 10**6 if "openblas" in library and avx512 and assumed else 0
 
 
-def sizes_in_pairs(config: Any, core: str) -> range:
-    """Sizes of matrices that are read as complex numbers for the product with a single row.
-
-    Since 0.3.27, OpenBLAS shares a matrix-vector product among threads if the matrix has at least
-    460,800 real numbers, or 4,096 complex numbers (``interface/gemv.c``, ``interface/zgemv.c``).
-    Between these sizes, two threads with complex numbers are faster than one with real numbers. For
-    small matrices the gain is too small, because threads are slow beside other work. This was
-    measured only on processors with AVX-512 (``benchmarks/pairs.py``).
-    """
-    blas = config.get("Build Dependencies", {}).get("blas", {})
-    version = [int(number) for number in re.findall(r"\d+", str(blas.get("version", "")))]
-    shared = largest_unpacked(config, core) and version >= [0, 3, 27]
-    return range(SHARED, 460_800) if shared else range(0)
-
-
-CONFIG, CORE = np.show_config(mode="dicts") or {}, os.environ.get("OPENBLAS_CORETYPE", "")
-UNPACKED, PAIRED = largest_unpacked(CONFIG, CORE), sizes_in_pairs(CONFIG, CORE)
+UNPACKED = largest_unpacked(
+    np.show_config(mode="dicts") or {}, os.environ.get("OPENBLAS_CORETYPE", "")
+)
 
 
 def rows_at_once(rows: int, K: int, n: int) -> int:

@@ -199,10 +199,10 @@ class Factor:
         at, growth = address(factors[0]), factors.strides[0]
         if not len(self._rounded):
             return [onednn.row(self.memory.setter(), at, growth=growth)]
-        from grucli.nn.compiled.c_functions import c_function  # Numba is an extra
+        from grucli.nn.compiled.c_functions import c_function, round_  # Numba is an extra
 
         to = address(self._rounded)
-        return [calls.row(c_function("_round"), at, to, len(self._rounded), growth=(growth,))]
+        return [calls.row(c_function(round_), at, to, len(self._rounded), growth=(growth,))]
 
 
 class Gradient:

@@ -36,7 +36,7 @@ class PackedWeights:
         flat: Array | None = None,
     ) -> None:
         copies = list(_copies(params.shapes, rows, backend, backward=backward))
-        buffer = _aligned(_size(copies), params.flat.dtype) if flat is None else flat
+        buffer = aligned(_size(copies), params.flat.dtype) if flat is None else flat
         self._params = params
         self._matrices: dict[str, Matrix] = {
             name: Blocks.view(array, rows=1)
@@ -94,7 +94,7 @@ def _size(copies: Iterable[_Copy]) -> int:
     return sum(G * layout.numbers for _, _, G, layout in copies)
 
 
-def _aligned(numbers: int, dtype: npt.DTypeLike) -> Array:
+def aligned(numbers: int, dtype: npt.DTypeLike) -> Array:
     """Zeros whose first byte has an address that is a multiple of 64."""
     buffer: Array = np.zeros(numbers + ALIGNED, dtype)
     start = -(buffer.__array_interface__["data"][0] // buffer.itemsize) % ALIGNED

@@ -13,9 +13,7 @@ from grucli.nn.matmul import (
     copy_transposed,
     largest_unpacked,
     rows_at_once,
-    sizes_in_pairs,
 )
-from grucli.nn.stepper import Stepper
 from grucli.threads import blas_limited_to
 
 OPENBLAS = {"blas": {"name": "scipy-openblas", "found": True}}
@@ -93,22 +91,6 @@ def test_products_in_blocks_are_products(
     np.testing.assert_allclose(shared, x @ W, rtol=1e-12)
 
 
-def test_where_one_row_is_multiplied_in_pairs() -> None:
-    def sizes(version: str, found: str = "X86_V4", core: str = "") -> range:
-        blas = {"name": "scipy-openblas", "version": version}
-        config = {"Build Dependencies": {"blas": blas}, "SIMD Extensions": {"found": [found]}}
-        return sizes_in_pairs(config, core)
-
-    assert 512 * 512 in sizes("0.3.31.188.0")
-    assert 512 * 512 in sizes("0.3.27")
-    assert 512 * 256 not in sizes("0.3.31")
-    assert not sizes("0.3.26")
-    assert not sizes("unknown")
-    assert not sizes("0.3.31", found="X86_V3")
-    assert not sizes("0.3.31", core="Haswell")
-    assert not sizes_in_pairs({}, "")
-
-
 @pytest.mark.parametrize("K", [503, 512, 600, 678])
 @pytest.mark.parametrize("gates", [1, 2, 3])
 def test_the_product_with_one_row_does_not_depend_on_the_threads(gates: int, K: int) -> None:
@@ -142,12 +124,8 @@ def test_transposed_copies_in_blocks_are_exact() -> None:
     np.testing.assert_array_equal(copy, in_blocks)
 
 
-@pytest.mark.parametrize("paired", [range(0), range(10**6)], ids=["real", "pairs"])
 @pytest.mark.parametrize(("G", "K", "N"), [(1, 8, 6), (3, 8, 5), (2, 7, 4)])
-def test_products_with_one_row(
-    G: int, K: int, N: int, paired: range, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(matmul, "PAIRED", paired)
+def test_products_with_one_row(G: int, K: int, N: int) -> None:
     rng = np.random.default_rng(0)
     for dtype, tolerance in ((np.float64, 1e-12), (np.float32, 1e-5)):
         W = rng.normal(size=(G, K, N)).astype(dtype)
@@ -157,28 +135,6 @@ def test_products_with_one_row(
         np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
         for_one.multiply(np.stack([x] * G), out)  # a row of its own for each
         np.testing.assert_allclose(out, x @ W, rtol=tolerance, atol=tolerance)
-
-
-def test_a_product_of_the_size_that_is_made_in_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(matmul, "PAIRED", range(2**18, 460_800))
-    rng = np.random.default_rng(0)
-    x, W = rng.normal(size=(1, 512)), rng.normal(size=(1, 512, 512))
-    out = np.empty((1, 1, 512), np.float32)
-    Blocks.view(W.astype(np.float32), 1).for_rows(1).multiply(x.astype(np.float32), out)
-    np.testing.assert_allclose(out[0], x @ W[0], atol=1e-4)
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_pairs_change_a_step_by_rounding_alone(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, window = toy(V=7, H=8, L=2, T=5, B=1, dropout=0.0, seed=0, cell=cell)
-    stepped = []
-    for paired in (range(0), range(10**6)):
-        monkeypatch.setattr(matmul, "PAIRED", paired)
-        stepper = Stepper(model, 1)
-        stepped.append([stepper.step(x) for x in window.x])
-    real, pairs = np.array(stepped)
-    np.testing.assert_allclose(pairs, real, rtol=1e-11, atol=1e-13)
-    assert not np.array_equal(pairs, real)  # they did go another way
 
 
 @pytest.fixture

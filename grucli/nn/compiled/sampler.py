@@ -4,7 +4,7 @@ This is ``nn/stepper`` and ``Sampler.draw`` of ``sampling``, for many steps at o
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FunctionType, SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -13,14 +13,13 @@ import numpy as np
 from grucli.nn import calls
 from grucli.nn.calls import Calls, execute
 from grucli.nn.cells import Cache
-from grucli.nn.compiled.c_functions import c_function
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import exp, largest, total
 from grucli.nn.compiled.kernels import CELLS as COMPILED_CELLS
 from grucli.nn.compiled.loop import CompiledCell, flat, run
-from grucli.nn.matmul import SHARED, Blocks, Matrix
+from grucli.nn.compiled.row_products import Row, Team
+from grucli.nn.matmul import Matrix
 from grucli.nn.model import Model
-from grucli.nn.onednn import address
 from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Floats, Ids
 
@@ -145,34 +144,6 @@ def _of_cell(name: str, cell: Any) -> Any:
 GENERATE = {name: _of_cell(name, cell) for name, cell in COMPILED_CELLS.items()}
 
 
-class CompiledRow(Matrix):
-    """Matrices (G, K, N) for products with a single row, compiled if they are small."""
-
-    def __init__(self, W: Array) -> None:
-        self.W = W
-        *_, self.K, self.N = W.shape
-
-    def __len__(self) -> int:
-        return len(self.W)
-
-    def _part(self, gates: int | slice) -> "CompiledRow":
-        return CompiledRow(self.W[gates])
-
-    def bind(self, out: Array) -> Callable[[Array], object]:
-        return Blocks.view(self.W, rows=1).for_rows(1).bind(out)
-
-    def calls(self, x: Array, out: Array) -> Calls:
-        if self.W.size >= SHARED:  # the threads of the BLAS are faster
-            return super().calls(x, out)
-        size = (self.K << 32) + self.N
-        factor, results = address(x[0]), zip(self.W, out, strict=True)
-        rows = [
-            calls.row(c_function("_multiply_row"), factor, address(W_g), address(row), size)
-            for W_g, row in results
-        ]
-        return Calls(np.array(rows, np.int64), lambda _: None, (self.W, x, out))
-
-
 class _Layer(NamedTuple):
     cache: Cache
     calls: Sequence[Calls]  # those of the projection first
@@ -182,8 +153,9 @@ class _Layer(NamedTuple):
 class CompiledStepper:
     """A ``Stepper`` of B streams that chooses the characters, too."""
 
-    def __init__(self, model: Model, B: int, packed: PackedWeights) -> None:
+    def __init__(self, model: Model, B: int, packed: PackedWeights, threads: int = 1) -> None:
         like, self.model, self.streams = model.params.flat, model, B
+        self.team = Team(threads)  # for the products of a single stream
         self.generate = GENERATE[model.cell]
         self.logits: Array = np.empty_like(like, shape=(B, model.V))
         output = model.output(packed)
@@ -212,9 +184,9 @@ class CompiledStepper:
         arguments = rows, flat(cache.a), flat(b), flat(cache.states), forward
         return _Layer(cache, [*projects, *steps], arguments)
 
-    def _matrix(self, name: str, packed: Matrix) -> Matrix:
+    def _matrix(self, name: str, packed: Matrix) -> Matrix | Row:
         W = self.model.params[name]
-        return packed if self.streams > 1 else CompiledRow(W.reshape(-1, *W.shape[-2:]))
+        return packed if self.streams > 1 else Row(W.reshape(-1, *W.shape[-2:]), self.team)
 
     def _top(self) -> Array:
         """The output of the last layer so far, (1, B, H)."""
@@ -248,7 +220,8 @@ class CompiledStepper:
         every = [self.output, *(some for layer in self.layers for some in layer.calls)]
         layers = tuple(layer.arguments for layer in self.layers)
         arrays = (separator, *self.arrays, choice, uniform, ids, log_probs, layers)
-        execute(lambda *_: self.generate(self.output.rows, *arrays), every)
+        with self.team.at_work():
+            execute(lambda *_: self.generate(self.output.rows, *arrays), every)
         if (ids < 0).any():
             raise FloatingPointError("the logits of the model are not finite")
         return ids, log_probs
@@ -257,7 +230,8 @@ class CompiledStepper:
 def warm_up(cell: str, layers: int) -> None:
     """Sample once, so that the functions are compiled for this number of layers."""
     model = Model(2, 2, layers, cell=cell)
-    stepper = CompiledStepper(model, 1, model.packed(1, backward=False))
+    stepper = CompiledStepper(model, 1, model.packed(1, backward=False), threads=2)
+    stepper.team.shares = True
     stepper.begin(np.zeros((1, 2), np.float32), model.zero_state(1))
     plain = SimpleNamespace(sharpness=1.0, temperature=1.0, top_k=None, top_p=None, never=None)
     stepper.sample(plain, np.zeros((1, 1)))
