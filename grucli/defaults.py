@@ -22,7 +22,8 @@ LENGTHS: tuple[tuple[float, int, Values], ...] = (
 )
 READ, MILLION, MOST_EPOCHS = 8e6, 1e6, 100.0  # characters to read for a text of a million
 
-WIDTH = 256  # units up to which a single layer takes the default learning rate
+WIDTH = 256  # units of a single layer that takes the default learning rate
+NARROWEST = 64  # units below which the learning rate does not rise any more
 
 # Units, and how many characters WIDTH units must be able to read in the time of training.
 WIDTHS = (
@@ -52,7 +53,7 @@ RATES = (
 EXPONENT = 0.875  # the time of a character grows with this power of the number of weights
 
 TRAIN = Train()  # the default batch and budget
-BATCH = TRAIN.batch  # streams up to which the learning rate does not depend on their number
+FEW, BATCH = 32, TRAIN.batch  # streams between which the learning rate does not depend on them
 LONG_MINUTES, LONG_STEPS = 60.0, 30_000  # budgets up to which it does not depend on them
 WARM = 0.3  # factor of the learning rate for training that starts from trained weights
 
@@ -81,8 +82,16 @@ def suited(
     widest, by_length = next(row[1:] for row in LENGTHS if text.chars <= row[0])
     values = by_length | {"train.epochs": _epochs(text.chars)}
     values = {key: value for key, value in values.items() if key not in given}
-    values |= _network(resolve(values), text, widest, given, speed)
-    return values | suited_rate(resolve(values), given)
+    settings = resolve(values)
+    own = text._replace(chars=_to_train(settings, text.chars))
+    values |= _network(settings, own, widest, given, speed)
+    return values | suited_rate(resolve(values), text.chars, given)
+
+
+def _to_train(settings: Settings, chars: int) -> int:
+    """The characters of a text that are not held out."""
+    shares = [one for one in (settings.data.val, settings.data.test) if isinstance(one, float)]
+    return max(1, round(chars * (1 - sum(shares))))
 
 
 def _epochs(chars: int) -> float:
@@ -91,29 +100,35 @@ def _epochs(chars: int) -> float:
     return float(f"{min(max(1.0, read / max(1, chars)), MOST_EPOCHS):.2g}")
 
 
+def fitted(N: float, B: int, T: int) -> tuple[int, int]:
+    """Streams and steps of a window; both are halved as often as N characters are too few."""
+    # ten windows should fit, with B of 8 and T of 32 or more; one fits in any case
+    while max(1, N) < B * T or (10 * B * T > N and (B > 8 or T > 32)):
+        B, T = (-(-B // 2), T) if T == 1 or (B / 8 >= T / 32 and B > 1) else (B, -(-T // 2))
+    return B, T
+
+
 def _network(
-    settings: Settings, text: Text, widest: int, given: Collection[str], speed: Callable[[], float]
+    settings: Settings, own: Text, widest: int, given: Collection[str], speed: Callable[[], float]
 ) -> Values:
     if all(key in given for key in NETWORK):
         return {}
     train, model = settings.train, settings.model
-    shares = [one for one in (settings.data.val, settings.data.test) if isinstance(one, float)]
-    own = max(1.0, text.chars * (1 - sum(shares)))  # characters to train on
-    known = _known(train, own)
+    known = _known(train, own.chars)
     # in coarse steps, so that a slower second does not choose otherwise
     time = known or 2.0 ** round(math.log2(60 * (train.minutes or 0) * speed()))
 
     def slowness(units: int) -> float:
         """How many times as long as with one layer of ``WIDTH`` units a character takes."""
-        usual = _weights(Model(), WIDTH, text.symbols)
-        return math.pow(_weights(model, units, text.symbols) / usual, EXPONENT)
+        usual = _weights(Model(), WIDTH, own.symbols)
+        return math.pow(_weights(model, units, own.symbols) / usual, EXPONENT)
 
     units = model.hidden
     if "model.hidden" not in given:
         widths = [row for row in WIDTHS if row[0] <= (min(widest, WIDEST) if known else widest)]
         units = max(H for H, least in widths if time * (slowness(H) if known else 1) >= least)
     read = time / (1 if known else slowness(units))  # characters, with that many units
-    strain = _weights(model, units, text.symbols) * read / own**2
+    strain = _weights(model, units, own.symbols) * read / own.chars**2
     _, dropout, weight_dropout = max(row for row in RATES if strain >= row[0])
     chosen = dict(zip(NETWORK, (units, dropout, weight_dropout), strict=True))
     return {key: one for key, one in chosen.items() if key not in given}
@@ -122,7 +137,7 @@ def _network(
 def _known(train: Train, chars: float) -> float | None:
     """The characters to read, of a text of ``chars``; None if the budget is a time."""
     if train.steps is not None:
-        return train.steps * min(train.batch * train.window, chars / 10)  # as ``fit_windows``
+        return train.steps * min(train.batch * train.window, chars / 10)  # as ``fitted``
     return None if train.epochs is None else train.epochs * chars
 
 
@@ -131,11 +146,16 @@ def _weights(model: Model, units: int, symbols: int) -> float:
     return 3.0 * units**2 * (2 * model.layers - 1) + units * symbols
 
 
-def suited_rate(settings: Settings, user_keys: Collection[str], share: float = 1.0) -> Values:
+def suited_rate(
+    settings: Settings, chars: int, user_keys: Collection[str], share: float = 1.0
+) -> Values:
     """Learning rate, times ``share``, and warm-up, unless they are defaults or the user's."""
+    train = settings.train
+    batch, _ = fitted(_to_train(settings, chars) - 1, train.batch, train.window)
+    train = train.model_copy(update={"batch": batch})
     values = {
-        "optim.lr": learning_rate(settings.model, settings.train, share),
-        "optim.warmup": warmup(settings.train.batch),
+        "optim.lr": learning_rate(settings.model, train, share),
+        "optim.warmup": warmup(batch),
     }
     defaults = flatten(Settings())
     return {
@@ -144,15 +164,15 @@ def suited_rate(settings: Settings, user_keys: Collection[str], share: float = 1
 
 
 def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> float:
-    """The learning rate for a network: 0.08 * 256 / (H L) and at most 0.08 / L, times ``share``.
+    """The learning rate for a network: 0.08 * 256 / (H L) from 64 units on, times ``share``.
 
-    It is measured (``docs/benchmarks.md``). From 64 to 256 streams, it grows with the
-    square root of their number (``docs/scaling.md``). From ``LONG_MINUTES`` or ``LONG_STEPS`` on,
-    it falls with the square root of the budget, at most to a quarter.
+    It is measured (``docs/benchmarks.md``). Up to 32 streams, and from 64 to 256, it grows with
+    the square root of their number (``docs/scaling.md``). From ``LONG_MINUTES`` or ``LONG_STEPS``
+    on, it falls with the square root of the budget, at most to a quarter.
     """
-    streams = min(max(train.batch, BATCH), 4 * BATCH) / BATCH
+    streams = max(min(1.0, train.batch / FEW), min(4.0, train.batch / BATCH))
     length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS, 1.0)
-    lr = share * Optim().lr * min(1.0, WIDTH / model.hidden) / model.layers
+    lr = share * Optim().lr * WIDTH / max(model.hidden, NARROWEST) / model.layers
     return float(f"{lr * math.sqrt(streams / min(length, 16.0)):.2g}")
 
 

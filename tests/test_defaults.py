@@ -10,6 +10,7 @@ from grucli.defaults import (
     Model,
     Text,
     Train,
+    fitted,
     learning_rate,
     suited,
     warmup,
@@ -110,20 +111,15 @@ def test_the_tables_rise() -> None:
 
 
 def test_wider_and_deeper_networks_get_lower_learning_rates() -> None:
-    default = Settings().optim.lr
-    assert learning_rate(Model()) == learning_rate(Model(hidden=16)) == default
-    rates = [learning_rate(Model(hidden=H, layers=L)) for H, L in ((256, 1), (512, 1), (512, 2))]
-    assert rates == [0.08, 0.04, 0.02]
-    assert learning_rate(Model(hidden=256, layers=2)) == 0.04
+    assert learning_rate(Model()) == Settings().optim.lr
+    sizes = ((16, 1), (64, 1), (64, 2), (128, 1), (256, 1), (256, 2), (512, 1), (512, 2))
+    rates = [learning_rate(Model(hidden=H, layers=L)) for H, L in sizes]
+    assert rates == [0.32, 0.32, 0.16, 0.16, 0.08, 0.04, 0.04, 0.02]
 
 
 def test_larger_batches_get_higher_rates_and_a_shorter_warmup() -> None:
-    assert [learning_rate(Model(), Train(batch=batch)) for batch in (1, 64, 256, 1024)] == [
-        0.08,
-        0.08,
-        0.16,
-        0.16,
-    ]
+    rates = [learning_rate(Model(), Train(batch=batch)) for batch in (1, 8, 32, 64, 256, 1024)]
+    assert rates == [0.014, 0.04, 0.08, 0.08, 0.16, 0.16]
     assert [warmup(batch) for batch in (1, 64, 256, 1024)] == [50, 50, 12, 5]
 
 
@@ -132,3 +128,12 @@ def test_long_budgets_get_lower_rates() -> None:
     assert minutes == [0.08, 0.057, 0.028, 0.02]
     steps = [learning_rate(Model(), Train(steps=s, epochs=None)) for s in (1, 30_000, 10**7)]
     assert steps == [0.08, 0.08, 0.02]
+
+
+def test_a_short_text_has_the_rate_of_the_streams_that_fit() -> None:
+    assert [fitted(N, 64, 128) for N in (0, 1, 2)] == [(1, 1), (1, 1), (1, 2)]
+    assert [fitted(N, 64, 128) for N in (5_000, 45_000, 10**6)] == [(8, 32), (32, 128), (64, 128)]
+    for chars, lr in ((5_000, 0.04), (50_000, 0.08), (10**6, 0.08)):
+        values = chosen(chars, not_measured, model__hidden=256)
+        assert values.get("optim.lr", Settings().optim.lr) == lr
+    assert chosen(5_000, not_measured, model__hidden=64)["optim.lr"] == 0.16

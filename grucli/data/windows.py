@@ -9,6 +9,7 @@ from grucli.config import HELD_OUT, Data
 from grucli.data.cache import check_file, release_pages
 from grucli.data.corpus import Corpus
 from grucli.data.documents import end_of
+from grucli.defaults import fitted
 from grucli.errors import CorpusError
 from grucli.nn.params import Counts, Ids
 
@@ -150,9 +151,5 @@ class Windows:
 
 
 def fit_windows(ids: Ids, B: int, T: int) -> Windows:
-    """Windows of B streams by T steps; both are halved as often as the text is too small."""
-    N = len(ids) - 1
-    # ten windows should fit, with B of 8 and T of 32 or more; one fits in any case
-    while B * T > N or (10 * B * T > N and (B > 8 or T > 32)):
-        B, T = (-(-B // 2), T) if T == 1 or (B / 8 >= T / 32 and B > 1) else (B, -(-T // 2))
-    return Windows(ids, B, T)
+    """Windows of B streams by T steps, or of fewer if the text is too short."""
+    return Windows(ids, *fitted(len(ids) - 1, B, T))

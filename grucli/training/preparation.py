@@ -116,13 +116,14 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     kept = data.model_dump(include={"level", "newlines", "min_count", "documents", "separator"})
     base = Settings(model=old.settings.model, data=Data(**kept))
     given = {key for _, values in layers for key in values}
-    values = suited_rate(resolve(layers, base), given, WARM)
-    settings = resolve([("suited to the weights", values), *layers], base)
+    settings = resolve(layers, base)
     fixed = {f"model.{key}" for key in ("cell", "reset", "hidden", "layers")} | {"data.level"}
     if data.min_count > 1 or not extended:
         fixed.add("data.min_count")
     _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
-    plan = make_plan(settings, _text_for(request, old, settings), ranks, old)
+    text = _text_for(request, old, settings)
+    values = suited_rate(settings, len(text.ids), given, WARM)
+    plan = make_plan(resolve([("suited to the weights", values), *layers], base), text, ranks, old)
     notes = list(advice.about_weights(path, old, plan, extended=extended))
     init_from = {"path": str(path.resolve()), "file": str(file.resolve()), "sha256": sha256(file)}
     make_state = partial(start, plan, old)

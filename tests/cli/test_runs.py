@@ -12,7 +12,7 @@ from tests.conftest import Grucli
 def test_runs_lists_the_newest_first(grucli: Grucli, trained: Path) -> None:
     line = grucli("runs", trained.parent).out.splitlines()[1].split()
     assert line[:2] == [trained.name, "done"]
-    assert line[3:] == ["char", "30", "GRU", "1x12", "0.08", "0.5", "30", "steps", "text.txt"]
+    assert line[3:] == ["char", "30", "GRU", "1x12", "0.11", "0.5", "30", "steps", "text.txt"]
     assert json.loads(grucli("runs", trained.parent, "--json").out)[0]["step"] == 30
     Path("runs/broken").mkdir(parents=True)
     Path("runs/broken/run.json").write_text("{", encoding="utf-8")

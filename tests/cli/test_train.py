@@ -103,7 +103,7 @@ def test_a_dry_run_writes_nothing(grucli: Grucli, text_file: Path) -> None:
 
 def test_defaults_suit_the_length_of_the_text_and_give_way(grucli: Grucli, text_file: Path) -> None:
     said = grucli("train", text_file, "--dry-run").err
-    assert "dropout 0.5, weight_dropout 0.4; --set changes them" in said
+    assert "dropout 0.5, weight_dropout 0.4, lr" in said
     printed = grucli("train", text_file, "--print-config").out
     assert "dropout: 0.5" in printed
     assert "chosen" not in grucli("train", text_file, "--dry-run", "--quiet").err
@@ -116,15 +116,15 @@ def test_the_learning_rate_suits_the_network_and_a_warm_start(
     grucli: Grucli, text_file: Path
 ) -> None:
     wide = grucli("train", text_file, "--dry-run", "--set", "model.hidden=1024")
-    assert "lr 0.02;" in wide.err
+    assert "lr 0.01;" in wide.err
     given = grucli(
         "train", text_file, "--dry-run", "--set", "model.hidden=1024", "-s", "optim.lr=0.3"
     )
     assert " lr " not in given.err
     first = grucli("train", text_file, "--steps", "3", *TINY, "-q").out.strip()
     second = grucli("train", text_file, "--steps", "3", "--init-from", first)
-    assert "lr 0.024;" in second.err
-    assert "lr: 0.024\n" in (Path(second.out.strip()) / "config.yaml").read_text("utf-8")
+    assert "lr 0.048;" in second.err
+    assert "lr: 0.048\n" in (Path(second.out.strip()) / "config.yaml").read_text("utf-8")
 
 
 def test_printed_settings_are_accepted_again(grucli: Grucli) -> None:

@@ -146,9 +146,9 @@ def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> No
     def chosen(**changes: Any) -> Values:
         return from_weights(origin, values(**changes)).suited
 
-    assert chosen() == {"optim.lr": 0.024}
-    assert chosen(train__batch=256) == {"optim.lr": 0.048, "optim.warmup": 12}
-    assert chosen(train__minutes=240) == {"optim.lr": 0.012}
+    assert chosen() == {"optim.lr": 0.048}  # the text is too short for more than 8 streams
+    assert chosen(train__batch=2) == {"optim.lr": 0.024}
+    assert chosen(train__minutes=240) == {"optim.lr": 0.024}
     assert chosen(optim__lr=0.5) == {}
 
 

@@ -103,7 +103,7 @@ def test_stopping_in_a_sample_loses_nothing_either(text: str, sample_every: int 
 
     list(whole.train(stops_at(None)))
     assert asked > 24 + 2 * 20  # at each step and at each character of a sample
-    for number in range(1, asked, 9):
+    for number in range(1, asked - 3, 9):  # at the last questions, all is done
         asked, part = 0, trainer_for(plan, f"stopped-{number}")
         list(part.train(stops_at(number)))
         assert not part.finished
