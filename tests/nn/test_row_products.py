@@ -87,6 +87,20 @@ def test_an_error_ends_the_other_threads() -> None:
         assert not thread.is_alive()
 
 
+def test_without_another_thread_one_does_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    from grucli.nn.compiled.row_products import Team
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    team, x, out = Team(2), np.ones((1, 1, 8), np.float32), np.ones((1, 1, 70), np.float32)
+    rows = team.calls(np.ones((1, 8, 70), np.float32), x, out)
+    with team.at_work():
+        run([rows])
+    assert (out == 8).all()
+
+
 @pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_a_sample_does_not_depend_on_the_threads(
     cell: str, monkeypatch: pytest.MonkeyPatch

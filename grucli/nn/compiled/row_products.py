@@ -10,7 +10,7 @@ threads: any number of them gives the same bits.
 import platform
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 import numpy as np
@@ -185,9 +185,11 @@ class Team:
         """The other threads wait for turns in this context, if there is something to share."""
         team, turn = address(self.lines), self.lines[TURN // LINE]
         turn[:] = 0
-        others = range(1, self.threads if self.shares else 1)
-        helping = [self.pool.submit(help_with, team, number / self.threads) for number in others]
+        helping = []
         try:
+            with suppress(RuntimeError):  # without another thread, this one does all
+                for number in range(1, self.threads if self.shares else 1):
+                    helping.append(self.pool.submit(help_with, team, number / self.threads))
             yield
         finally:
             turn[:] = STOP
