@@ -60,11 +60,12 @@ def test_a_wrong_gradient_fails_the_report() -> None:
     assert not Report([("section", Row("a", (1,), "1 of 1", float("nan")))]).passed
 
 
+@pytest.mark.parametrize("factor", [1000.0, 3000.0])
 def test_what_cannot_be_decided_is_checked_on_the_initial_weights(
-    trained: Path, monkeypatch: pytest.MonkeyPatch
+    factor: float, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened = Run.open(trained)
-    opened.checkpoint.model.params.flat *= 1000.0
+    opened.checkpoint.model.params.flat *= factor
     monkeypatch.setattr(Run, "open", lambda _: opened)
     report = check_run(trained, products="numpy")
     assert (report.passed, report.wrong) == (True, [])

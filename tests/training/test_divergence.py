@@ -25,7 +25,7 @@ def learning(**values: Any) -> Progress:
 
 
 def test_what_is_no_better_than_a_guess_has_learned_nothing(text: str) -> None:
-    plan = plan_for(text, optim__lr=0.08)
+    plan = plan_for(text, optim__lr=0.04)
     guess = guessed(plan.counts, plan.counts)
     assert guess < 3
     stuck = learning()
