@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("files", nargs="*")
     given = parser.parse_args()
     run = Run.open(given.run)
-    rows = [judge(run, "its validation text", run.splits.val, "val")]
+    rows = [judge(run, "its validation text", run.part("val"), "val")]
     for file in given.files:
         rows.append(judge(run, Path(file).name, run.lm.read(file, unknown="floor")))
     header = ["text", "characters", f"{CONTEXT} from zero state, nats", "state carried, nats"]

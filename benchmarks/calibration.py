@@ -24,7 +24,7 @@ def loss(model: Model, ids: Ids) -> float:
 def judge(path: Path) -> list[str]:
     """A row of the table."""
     run = Run.open(path)
-    model, val = run.checkpoint.model, run.splits.val
+    model, val = run.checkpoint.model, run.part("val")
     first, second = val[: len(val) // 2], val[len(val) // 2 :]
     of_first, of_all = logit_scale(model, first), logit_scale(model, val)
     return [

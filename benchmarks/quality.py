@@ -34,7 +34,7 @@ def judge(path: Path) -> list[str]:
     run = Run(path)
     checkpoint = run.checkpoint
     model, settings = checkpoint.model, checkpoint.settings
-    val = run.splits.val
+    val = run.part("val")
     carried = evaluate(model, val, available_cores()).loss
     shape = settings.model
     return [

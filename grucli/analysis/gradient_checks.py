@@ -223,7 +223,7 @@ def check_run(
     run = Run.open(path)
     checkpoint, ids = run.checkpoint, run.ids(text)
     backends = precisions(products, checkpoint.model.cell)
-    train = run.splits.train if text is None else None
+    train = run.part("train") if text is None else None
     report = Report(list(_of_checkpoint(checkpoint, ids, backends, train)))
     if not report.undecided:
         return report

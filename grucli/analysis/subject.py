@@ -45,7 +45,7 @@ def of_run(path: FilePath, text: str | None = None) -> Subject:
     if text is not None:
         return Subject(path.name, run.lm, run.ids(text), trained=True)
     lm = replace(run.lm, unseen=())  # the held-out text may have symbols of its own
-    return Subject(path.name, lm, run.splits.judged, trained=True)
+    return Subject(path.name, lm, run.judged, trained=True)
 
 
 @checked

@@ -44,7 +44,7 @@ def eval(
     validation text of the run, for --split val on training text. --set takes only data.encoding.
     """
     files = files or []
-    _check(files, split, save_adapted, adapt=adapt)
+    _check(files, split, sets, save_adapted, adapt=adapt)
     opened = _open(run)
     lm, encoding = opened.lm, data_of(opened.lm, files, sets or []).encoding
     rates, adapted, scored = None, None, []
@@ -58,15 +58,24 @@ def eval(
             adapted = lm.adapt(text, rate=rates.rate, decay=rates.decay, unknown=unknown)
             scores["adapted"] = adapted.score
         scored.append((name, scores))
-    if save_adapted and adapted and rates:
-        save(opened, adapted, save_adapted, {"text": name, **rates._asdict()})
     settings = {"context": {"length": context_length}, "adapted": rates and rates._asdict()}
     _answer(scored, lm.vocabulary, settings, as_json=as_json)
+    if save_adapted and adapted and rates:
+        save(opened, adapted, save_adapted, {"text": name, **rates._asdict()})
 
 
-def _check(files: list[str], split: str | None, saved: Path | None, *, adapt: bool) -> None:
+def _check(
+    files: list[str],
+    split: str | None,
+    sets: list[str] | None,
+    saved: Path | None,
+    *,
+    adapt: bool,
+) -> None:
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
+    if split and sets:
+        raise UsageError("--set names the encoding of files; --split has the encoding of the run")
     if saved is not None:
         if not adapt or len(files) > 1:
             raise UsageError("--save-adapted needs --adapt, and one text")

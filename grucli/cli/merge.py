@@ -23,4 +23,6 @@ def merge(
     for path, run in [*((path, Run.open(path)) for path in models), ("merged", merged)]:
         loss = run.checkpoint.progress.loss
         render.say(f"validation loss {render.cell(loss, '.4f')}  {path}")
+    if merged.checkpoint.progress.loss is None:
+        render.warn("no validation text can be read, so the merged logits are not scaled")
     render.write_path(merged.path)

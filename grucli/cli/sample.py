@@ -79,7 +79,7 @@ def _known(
     known: list[Path | Corpus] = list(map(Path, files))
     if new:
         try:
-            known.append(run.text)
+            known.append(run.training_text)
         except (CheckpointError, CorpusError) as error:
             raise type(error)(
                 f"--new needs the training text: {error} with --not-in FILE, instead of --new"

@@ -38,6 +38,11 @@ class TextId:
     bytes: int | None = field(default=None, compare=False)  # their number; None in a checkpoint
     held_out: Mapping[str, "TextId"] = field(default_factory=dict)  # val, test: if no parts of it
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there is a text; there is none of a model whose weights alone were imported."""
+        return bool(self.sha256)
+
 
 @dataclass(frozen=True)
 class Corpus:
@@ -121,7 +126,8 @@ def read_texts(
         extend = True
     text = read(sources, data, vocabulary, unknown if vocabulary else "error", extend=extend)
     held_out = data.files.items()
-    return _with(text, {name: read(one, data, text.vocabulary, unknown) for name, one in held_out})
+    texts = {name: read(one, data, text.vocabulary, unknown) for name, one in held_out}
+    return with_held_out(text, texts)
 
 
 def read_again(
@@ -136,7 +142,7 @@ def read_again(
         text = read(sources, data, vocabulary, "skip" if text_id.skipped else "error")
     except UnknownCharacterError as error:
         raise CorpusError(f"{error}; {changed}") from None
-    text = _with(text, held_out)
+    text = with_held_out(text, held_out)
     if text.text_id == text_id:
         return text
     raise CorpusError(f"{', '.join(sources)}: {changed}")
@@ -147,7 +153,8 @@ def hashes(text: Any) -> str:
     return " ".join(str(one.sha256) for one in all_of(text))
 
 
-def _with(text: Corpus, held_out: Mapping[str, Corpus]) -> Corpus:
+def with_held_out(text: Corpus, held_out: Mapping[str, Corpus]) -> Corpus:
+    """A training text with those that are held out; none may be too short."""
     for one in held_out.values():
         if len(one.ids) < 2:
             problem = f"too short, without a {one.vocabulary.noun} to predict; give a longer text"
@@ -265,6 +272,8 @@ class _Reading:
 
     def _vocabulary(self, own: Vocabulary | None) -> Vocabulary | None:
         """The vocabulary of the ids; ``own`` has the text's own symbols."""
+        if own is None and self.extend:
+            own = Vocabulary([UNK], self.data)  # all its symbols are rare
         if self.preset is None:
             return own
         if own is None or not self.extend:

@@ -117,7 +117,7 @@ def suited_type(model: Model) -> Type:
 def _copied(run: Run, sample: Ids) -> str | None:
     """The longest passage of a sample that is also in the training text, if that is there."""
     with suppress(CheckpointError, CorpusError):
-        return find_copy(sample, run.splits.train, run.lm.vocabulary).text
+        return find_copy(sample, run.part("train"), run.lm.vocabulary).text
     return None
 
 
@@ -125,14 +125,19 @@ def _about(run: Run, type_: Type, copied: str | None) -> dict[str, Any]:
     """The heading, a sentence below it, and facts by name."""
     lm, checkpoint, progress = run.lm, run.checkpoint, run.checkpoint.progress
     name, model, noun = _text_name(run), lm.model, lm.vocabulary.noun
-    length = f"{checkpoint.text_id.chars:,} {noun}s"
+    corpus, predicts = checkpoint.text_id, f"It predicts the next {noun} of a text"
+    length = "which is not recorded"
+    if corpus.is_known:
+        length = f"{corpus.chars:,} {noun}s"
+        predicts = f"Trained on a text of {length}, it predicts the next one"
     steps = f"{progress.step:,} step{'s' * (progress.step != 1)}"
     facts = {
         "Text": f"{name}, {length}, {model.V:,} different",
         "Network": f"{in_words(model.cell)}, {model.L} x {model.H:,} "
         f"units, {lm.parameters:,} parameters ({type_} here)",
-        "Training": f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s",
     }
+    if progress.step:
+        facts["Training"] = f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s"
     if progress.best_loss is not None:
         judged = "Held-out text" if checkpoint.settings.data.val else "Training text"
         bits = progress.best_loss / math.log(2)
@@ -143,8 +148,7 @@ def _about(run: Run, type_: Type, copied: str | None) -> dict[str, Any]:
     facts["Made with"] = f"grucli {__version__}"
     return {
         "title": f"A model that writes like {name}",
-        "subtitle": f"Trained on a text of {length}, it predicts the next one. It needs nothing "
-        "but this page.",
+        "subtitle": f"{predicts}. It needs nothing but this page.",
         "facts": list(facts.items()),
     }
 
@@ -185,7 +189,7 @@ def payload(lm: LanguageModel, proof: Ids, type_: Type) -> dict[str, Any]:
         "document": lm.data.document,
         "separators": None if pattern is None else f"{pattern}|{SEPARATOR}",
         "between": between(lm.data) if lm.data.documents == "paragraph" else f"\n{SEPARATOR}\n",
-        "lineEnd": lm.vocabulary.line_end,
+        "start": lm.start,
         "level": lm.vocabulary.level,
         "unify": unified("\r", lm.data) == "\n",
         "symbols": lm.vocabulary.symbols.tolist(),

@@ -28,13 +28,11 @@ class Rates(NamedTuple):
 def choose_rates(run: Run, judged: str | None = None) -> Rates:
     """Choose on validation text; on training text if that is ``judged``; else take the defaults."""
     try:
-        splits = run.splits
+        ids, part = run.part("val")[:CHARS], "first {:,} {}s of the validation text"
+        if judged == "val" or len(ids) < 2:
+            ids, part = run.part("train")[-CHARS:], "last {:,} {}s of the training text"
     except (CheckpointError, CorpusError):
         return Rates()
-    if judged == "val" or len(splits.val) < 2:
-        ids, part = splits.train[-CHARS:], "last {:,} {}s of the training text"
-    else:
-        ids, part = splits.val[:CHARS], "first {:,} {}s of the validation text"
     return Rates(*best_rates(run.lm.model, ids), part.format(len(ids), run.noun))
 
 
@@ -42,7 +40,7 @@ def check_new(path: Path) -> None:
     """Refuse a path at which something exists, or no directory can be made."""
     if os.path.lexists(path):
         raise UsageError(f"{path}: exists already; name a new run directory")
-    if not os.access(path.parent, os.W_OK):
+    if not (path.parent.is_dir() and os.access(path.parent, os.W_OK)):
         raise UsageError(f"{path}: {path.parent} is not a directory that can be written to")
 
 

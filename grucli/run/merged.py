@@ -59,7 +59,7 @@ def _fitted(model: Model, first: Run) -> tuple[Model, Progress]:
     """The model with scaled logits, and its loss, if the validation text is still there."""
     val: Ids = np.empty(0, np.uint8)
     with suppress(CheckpointError, CorpusError):
-        val = first.splits.val
+        val = first.part("val")
     if len(val) < 2:
         return model, Progress()
     model = model.scaled(logit_scale(model, val))

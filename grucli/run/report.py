@@ -15,7 +15,7 @@ from pydantic import InstanceOf
 from grucli.arguments import PathLike, Several, checked
 from grucli.charts import COLOURS, Curve, svg, typical_top
 from grucli.config import Settings, Values, changes, flatten
-from grucli.data.corpus import Corpus, all_of
+from grucli.data.corpus import Corpus, all_of, hashes
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, policy
@@ -135,7 +135,7 @@ def _show_passage(run: Run, text: Corpus | None) -> Iterator[str]:
     """The beginning of the validation text, coloured by surprise, or why it is not."""
     try:
         lm = run.lm
-        ids = run.checkpoint.splits(run.text if text is None else text).val
+        ids = run.part("val") if text is None else run.checkpoint.splits(text).val
     except (CheckpointError, CorpusError) as error:
         yield _soft(f"No validation text is shown: {error}")
         return
@@ -207,31 +207,32 @@ def _show_seeds(
     ranked: Sequence[Run], settings: Sequence[Values], texts: Sequence[str]
 ) -> Iterator[str]:
     """The mean loss of runs that differ in the seed alone, if there are some."""
-    kinds: dict[object, dict[int, float]] = {}
-    for number, one in enumerate(settings):
-        kind = texts[number], *((key, str(one[key])) for key in one if key != "train.seed")
-        if (loss := ranked[number].info.best.loss) is not None:
-            kinds.setdefault(kind, {})[number] = loss
-    groups = [losses for losses in kinds.values() if len(losses) > 1]
+    kinds: dict[object, dict[Any, tuple[str, float]]] = {}
+    for text, run, one in zip(texts, ranked, settings, strict=True):
+        kind = text, *((key, str(one[key])) for key in one if key != "train.seed")
+        if (loss := run.info.best.loss) is not None:
+            kinds.setdefault(kind, {})[one["train.seed"]] = run.path.name, loss
+    groups = [[*by_seed.values()] for by_seed in kinds.values() if len(by_seed) > 1]
     if not groups:
         return
     yield "<h2>Runs that differ in the seed alone</h2>"
     columns = {
-        "runs": [str(len(losses)) for losses in groups],
-        "mean best loss": [f"{mean(losses.values()):.4f}" for losses in groups],
-        "standard deviation": [f"{stdev(losses.values()):.4f}" for losses in groups],
+        "runs": [str(len(group)) for group in groups],
+        "mean best loss": [f"{mean(loss for _, loss in group):.4f}" for group in groups],
+        "standard deviation": [f"{stdev(loss for _, loss in group):.4f}" for group in groups],
     }
-    names = {first: f"{ranked[first].path.name} and others" for first, *_ in groups}
-    yield _comparison_table(names, columns)
+    names = [f"{name} and others" for (name, _), *_ in groups]
+    yield _comparison_table(dict(enumerate(names)), columns)
 
 
 def _name_texts(runs: Sequence[Run]) -> list[str]:
     """The texts of runs by name; different texts with one name have their hashes too."""
     names = [_name_text(run) for run in runs]
-    hashes = [run.info.corpus.sha256 or "" for run in runs]
-    if len(set(zip(names, hashes, strict=True))) == len(set(names)):
+    texts = [hashes(run.info.corpus) for run in runs]
+    if len(set(zip(names, texts, strict=True))) == len(set(names)):
         return names
-    return [f"{name} {text[:8]}" for name, text in zip(names, hashes, strict=True)]
+    shortened = (" ".join(one[:8] for one in text.split()) for text in texts)
+    return [f"{name} {text}" for name, text in zip(names, shortened, strict=True)]
 
 
 def _portion(run: Run) -> str:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISREG
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from grucli.arguments import PathLike, checked
 from grucli.charts import Curve, svg, typical_top
 from grucli.config import HELD_OUT, INFLUENCES, Data, Settings, Values, flatten, read_file, resolve
-from grucli.data.corpus import Corpus, read_again
+from grucli.data.corpus import Corpus, hashes, read_again, with_held_out
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.windows import Splits
 from grucli.errors import ArgumentError, CheckpointError, CorpusError, SettingsError, UsageError
@@ -292,34 +293,55 @@ class Run:
 
     @cached_property
     def text(self) -> Corpus:
-        """The training text, with held-out parts; CheckpointError, CorpusError: gone or changed."""
+        """The training text, with held-out files; CheckpointError, CorpusError: gone or changed."""
+        held_out = self.checkpoint.text_id.held_out
+        return with_held_out(self.training_text, {name: self._held_out(name) for name in held_out})
+
+    @cached_property
+    def training_text(self) -> Corpus:
+        """The training text without held-out files, which need not be there."""
         sources = self.sources
         if STANDARD_INPUT in sources:
             raise CheckpointError(f"{self.path}: was trained on standard input; name a text")
         check_there(sources, "copy it into this directory, or name a text")
         vocabulary, text_id = self.checkpoint.vocabulary, self.checkpoint.text_id
-        return read_again(sources, self._data, vocabulary, text_id, CHANGED)
+        return read_again(sources, self._data, vocabulary, replace(text_id, held_out={}), CHANGED)
+
+    def _held_out(self, name: str) -> Corpus:
+        """The text of held-out files: "val" or "test"."""
+        data, text_id = self._data, self.checkpoint.text_id.held_out[name]
+        check_there(data.files[name], "name a text")
+        return read_again(data.files[name], data, self.checkpoint.vocabulary, text_id, CHANGED)
 
     @property
     def _data(self) -> Data:
         """How the texts are read; held-out files may have moved since the checkpoint."""
         data = self.checkpoint.settings.data
-        return data.model_copy(update=self.settings.data.files) if data.files else data
+        return with_moved(data.model_copy(update=self.settings.data.files) if data.files else data)
 
     @property
     def splits(self) -> Splits:
         """The parts of the text."""
         return self.checkpoint.splits(self.text)
 
+    def part(self, name: str) -> Ids:
+        """The ids of "train", "val" or "test", (N,); none if the run did not hold out such text."""
+        if name in self.checkpoint.text_id.held_out:
+            return self._held_out(name).ids
+        ids: Ids = getattr(self.checkpoint.splits(self.training_text), name)
+        return ids
+
+    @property
+    def judged(self) -> Ids:
+        """The validation text; the training text if there is none, (N,)."""
+        val = self.part("val")
+        return val if len(val) else self.part("train")
+
     def split(self, name: str) -> Ids:
         """The ids of a part of the text: "train", "val" or "test"; (N,)."""
         if name not in SPLITS:
             raise ArgumentError("split", f"must be train, val or test, not {name}")
-        if one := self.checkpoint.text_id.held_out.get(name):
-            data = self._data
-            check_there(data.files[name], "name a text")
-            return read_again(data.files[name], data, self.checkpoint.vocabulary, one, CHANGED).ids
-        ids: Ids = getattr(self.splits, name)
+        ids = self.part(name)
         if len(ids) < 2:
             raise UsageError(f"the run did not hold out {name} text: data.{name} was 0")
         return ids
@@ -327,7 +349,7 @@ class Run:
     def ids(self, file: str | None = None) -> Ids:
         """The ids of the text, or of a file that is read in the same way, (N,)."""
         if file is None:
-            return self.text.ids
+            return self.training_text.ids
         ids = self.lm.read(file).ids
         if len(ids) < 2:
             raise CorpusError(f"{file}: too short; it must have at least two characters")
@@ -428,7 +450,13 @@ def _moved(path: str) -> str:
     """The path of a text; if it is gone, one in the working directory that ends in the same way."""
     parts = re.split(r"[\\/]", path)  # who reads the text compares its hash
     ends = ("/".join(parts[first:]) for first in range(1, len(parts)))
-    return path if os.path.lexists(path) else next(filter(os.path.isfile, ends), path)
+    return path if os.path.lexists(path) else next(filter(os.path.exists, ends), path)
+
+
+def with_moved(data: Data) -> Data:
+    """The same, with the paths at which held-out files are found now."""
+    found = {name: tuple(map(_moved, paths)) for name, paths in data.files.items()}
+    return data.model_copy(update=found)
 
 
 def check_there(sources: Sequence[str], advice: str) -> None:
@@ -472,7 +500,7 @@ def names_in_figures(runs: Sequence[Run]) -> list[str]:
     keys = [key for key, influenced in INFLUENCES.items() if influenced in ("weights", "later")]
     differ = [key for key in keys if len({str(one[key]) for one in settings}) > 1]
     names = [", ".join(_in_words(key, one[key]) for key in differ) for one in settings]
-    texts = {run.info.corpus.sha256 for run in runs}
+    texts = {hashes(run.info.corpus) for run in runs}
     if len(texts) > 1 or len(differ) > MOST_NAMED or len(set(names)) < len(runs):
         return [run.path.name for run in runs]
     return names

@@ -28,6 +28,7 @@ from grucli.run.records import Metrics, Pointer, RunInfo, step_in
 from grucli.run.run import CheckpointFolder, Run, Which
 
 # What must not be a link where a run is written.
+REPORT = "report.html"
 NO_LINKS = records.OWN_FILES | {"lock", "samples", "checkpoints", "tensorboard"}
 
 
@@ -162,13 +163,10 @@ class RunWriter(Run):
                     files.replace_file(run.path / records.KEPT_TEXT, copy)
             run.checkpoints.save(checkpoint, best=best, keep=0)
             run.write_info(info)
-        except OSError as error:
+        except OSError:
             if made is not None:
                 shutil.rmtree(made, ignore_errors=True)  # it is new: nobody else uses it
-            raise UsageError(
-                f"{root}: cannot make a run directory here: {error.strerror or error}; "
-                "choose another directory with --runs-dir"
-            ) from None
+            raise
         return run
 
     @classmethod
@@ -185,7 +183,7 @@ class RunWriter(Run):
             replace_text(self.path / "metrics.csv", records.HEADER_LINE)
         for folder in (self.path, *folders):
             for file in folder.iterdir():
-                if records.is_own(files.temporary_for(file.name)):
+                if (name := files.temporary_for(file.name)) == REPORT or records.is_own(name):
                     file.unlink(missing_ok=True)
 
     # ---- the lock
@@ -247,7 +245,7 @@ class RunWriter(Run):
 
     def write_report(self, page: str) -> None:
         self._check_lock()
-        replace_text(self.path / "report.html", page)
+        replace_text(self.path / REPORT, page)
 
     def drop_after(self, step: int) -> None:
         """Remove rows and samples of steps after ``step``, which a resumed run makes again."""

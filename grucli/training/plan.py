@@ -252,6 +252,7 @@ def describe(plan: Plan, *, kept: bool = False) -> dict[str, Any]:
         "ranks": plan.ranks.size,
         "corpus": _describe_text(plan.corpus) | ({"paths": [KEPT_TEXT]} if kept else {}),
         "parameters": plan.parameters,
+        "model": plan.settings.model.in_words,
         "budget": str(plan.budget),
         "lr": plan.settings.optim.lr,
         "dropout": plan.settings.model.dropout,

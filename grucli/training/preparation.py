@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from grucli.config import INFLUENCES, Data, Settings, Values, changes, flatten, resolve
+from grucli.config import INFLUENCES, Data, Settings, Values, changes, flatten, resolve, to_yaml
 from grucli.data.corpus import Corpus, hashes, read_again, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.defaults import TYPICAL, WARM, Text, suited, suited_rate
@@ -25,11 +25,11 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
-from grucli.files import LockError, sha256
+from grucli.files import LockError, replace_text, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
 from grucli.run.records import ADAPTED, IMPORTED, MERGED
-from grucli.run.run import Run, check_there
+from grucli.run.run import Run, check_there, with_moved
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
 from grucli.training import advice
@@ -37,7 +37,7 @@ from grucli.training.plan import Plan, make_plan, measured_speed, resume, start
 from grucli.training.processes import check_workers
 from grucli.training.ranks import ALONE, Ended, Ranks
 from grucli.training.request import Layers, Request
-from grucli.training.session import Session
+from grucli.training.session import Session, described
 from grucli.training.trainer import Trainer
 
 CHANGED = "the corpus has changed since the run began"
@@ -190,9 +190,25 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = run.info.elapsed_s or 0.0
     notes += advice.about_machine(run.info, plan)
-    saved = resume(plan, old, done=run.info.status == "done")
+    try:
+        saved = resume(plan, old, done=run.info.status == "done")
+    except SettingsError as error:
+        raise SettingsError("\n".join([*_mend(run, file, old, plan), str(error)])) from None
     notes += advice.about_rate(plan, saved.progress)
     return Session(request, plan, lambda: saved, file, run, notes=notes)
+
+
+def _mend(run: RunWriter, file: Path, old: Checkpoint, plan: Plan) -> list[str]:
+    """Mend the files of a run that has nothing left to train; say what was mended."""
+    settings, files, corpus = run.settings, plan.settings.data.files, described(plan, run)["corpus"]
+    said = run.checkpoints.mend_pointers(file, old)
+    if files != settings.data.files or corpus["paths"] != run.info.corpus.paths:
+        data = settings.data.model_copy(update=files)
+        moved = settings.model_copy(update={"data": data})
+        replace_text(run.path / "config.yaml", to_yaml(moved))
+        run.update_info(corpus=corpus)
+        said.append(f"{run.path} names its text where it lies now")
+    return said
 
 
 def _edited(run: RunWriter, old: Settings) -> Values:
@@ -231,7 +247,8 @@ def _naming_text(run: RunWriter, words: str) -> str:
 
 def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Checkpoint) -> Corpus:
     """The text of a run, which must be the same as before."""
-    for name, files in settings.data.files.items():
+    data = with_moved(settings.data)
+    for name, files in data.files.items():
         check_there(files, _naming_text(run, f"--{name} FILE"))
     moved = given or settings.data.files != old.settings.data.files
     problem = f"this is not the text of {run.path}" if moved else CHANGED
@@ -239,7 +256,7 @@ def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Che
         f"{problem}; a resumed run keeps its text, which can be named again only if it has moved; "
         f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
     )
-    return read_again(_sources(run, given), settings.data, old.vocabulary, old.text_id, changed)
+    return read_again(_sources(run, given), data, old.vocabulary, old.text_id, changed)
 
 
 def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:

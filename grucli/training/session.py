@@ -1,6 +1,7 @@
 """A run that is ready: its files, its events, its status and its reports. It prints nothing."""
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -147,12 +148,11 @@ class Session:
         return unwritten or problem
 
     def _created(self) -> RunWriter:
-        request, plan, model = self.request, self.plan, self.plan.settings.model
+        request, plan = self.request, self.plan
         info = {
             "status": "running",
             **describe(plan, kept=bool(request.given)),
             "commands": self._commands([]),
-            "model": model.in_words,
             **({"init_from": self.init_from} if self.init_from else {}),
             **({"study": request.study} if request.study else {}),
             "step": 0,
@@ -162,7 +162,15 @@ class Session:
         title = Path(source).name.removesuffix(".gz").rsplit(".", 1)[0]
         name = request.name or ("stdin" if source == STANDARD_INPUT else title)
         timed, text = request.study is None, Path(source) if request.given else None
-        return RunWriter.create(folder, name, self.checkpoint, request.values, info, timed, text)
+        try:
+            return RunWriter.create(
+                folder, name, self.checkpoint, request.values, info, timed, text
+            )
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: cannot make a run directory here: {error.strerror or error}; "
+                "choose another directory with --runs-dir"
+            ) from None
 
     def _commands(self, before: Sequence[str]) -> list[str]:
         return [*before, self.request.command] if self.request.command else list(before)
@@ -178,13 +186,18 @@ class Session:
             run.checkpoints.prune(self.plan.settings.train.keep)
             replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
             commands = self._commands(run.info.commands)
-            kept = self.plan.corpus.sources == (str(run.path.resolve() / KEPT_TEXT),)
-            run.update_info(status="running", **describe(self.plan, kept=kept), commands=commands)
+            run.update_info(status="running", **described(self.plan, run), commands=commands)
         except OSError as error:
             raise UsageError(
                 f"{error.filename or run.path}: cannot be written: {error.strerror or error}"
             ) from None
         return run
+
+
+def described(plan: Plan, run: Run) -> dict[str, Any]:
+    """What run.json of a run that exists says of a plan."""
+    paths = [os.path.realpath(source) for source in plan.corpus.sources]
+    return describe(plan, kept=paths == [str(run.path.resolve() / KEPT_TEXT)])
 
 
 def _note_status(run: RunWriter, status: str) -> None:

@@ -128,6 +128,8 @@ def test_bad_input(grucli: Grucli, trained: Path) -> None:
     assert "is not utf-8" in refusal(grucli, "eval", trained, "cp1252.txt")
     assert "is not one of" in refusal(grucli, "eval", trained, "odd.txt", "--unknown", "x")
     assert "--context" in refusal(grucli, "eval", trained, "odd.txt", "--context", 0)
+    encoding = ("--split=val", "--set=data.encoding=cp1252")
+    assert "--split has the encoding of the run" in refusal(grucli, "eval", trained, *encoding)
     for asked in (["text.txt"], ["text.txt", "text.txt", "--adapt"]):
         said = refusal(grucli, "eval", trained, *asked, "--save-adapted", "new")
         assert "--save-adapted needs --adapt, and one text" in said
@@ -200,7 +202,8 @@ def test_adapted_weights_are_a_run_that_cannot_be_resumed(grucli: Grucli, traine
     adapted = json.loads(grucli(*asked).out)["total"]["adapted"]
     assert snapshot(trained) == before
     path = Path("my runs/new one")
-    assert "can be written to" in refusal(grucli, *asked[:5], "nowhere/new")
+    for place in ("nowhere/new", "new.txt/new"):
+        assert "can be written to" in refusal(grucli, *asked[:5], place)
     assert [one.name for one in path.parent.iterdir()] == ["new one"]
     assert "exists already" in refusal(grucli, *asked)
     info = json.loads((path / "run.json").read_text(encoding="utf-8"))

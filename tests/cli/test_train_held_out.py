@@ -13,6 +13,7 @@ import grucli as library
 from grucli.errors import ArgumentError, CorpusError, GrucliError
 from grucli.exchange.description import describe
 from grucli.files import sha256
+from grucli.run.report import report
 from grucli.run.run import Run
 from grucli.training.preparation import _same_text
 from tests import oracle
@@ -143,17 +144,88 @@ def test_a_text_that_has_changed_is_refused_by_its_hash(grucli: Grucli, changed:
     for other in (text[:-1] + "!", text.replace("e", "é")):
         write(changed, other)
         split = {"train.txt": "train", "valid.txt": "val", "test.txt": "test"}[changed]
-        for words in (("eval", run, "--split", split), ("sample", run, "--new")):
-            refused = grucli(*words)
-            assert refused.code == 2
-            assert f"{changed}: the " in refused.err
-            assert "the text has changed since training; name a text" in refused.err
+        refused = grucli("eval", run, "--split", split)
+        assert refused.code == 2
+        assert f"{changed}: the " in refused.err
+        assert "the text has changed since training; name a text" in refused.err
         resumed = grucli("train", "--resume", run).err
         assert f"{changed}: the " in resumed
         assert "the corpus has changed" in resumed
     assert grucli("page", run, "-o", "page.html").code == 0
-    others = {"test.txt": 0, "valid.txt": 2, "train.txt": 0}  # a file is read by itself
-    assert grucli("eval", run, "--split", "val").code == others[changed]
+    for name, words in {  # each file is read by itself
+        "train.txt": ("sample", run, "--new", "-n", 5),
+        "valid.txt": ("eval", run, "--split", "val"),
+        "test.txt": ("eval", run, "--split", "test"),
+    }.items():
+        assert grucli(*words).code == 2 * (name == changed)
+
+
+def test_a_text_that_is_gone_is_missing_where_it_is_needed(grucli: Grucli) -> None:
+    run, other = (trained_on(grucli, *THREE, "--steps=5", "--seed", seed) for seed in (1, 2))
+    Path("test.txt").unlink()
+    assert grucli("sample", run, "--new", "-n", 5).code == 0
+    assert grucli("eval", run, "--split", "train").code == 0
+    assert grucli("routes", run, "--positions", 4).code == 0
+    merged = grucli("merge", run, other)
+    assert "not scaled" not in merged.err
+    assert Run(Path(merged.out.strip())).info.best.loss is not None
+    assert "test.txt: the text of the run is not there" in refusal_of(grucli, run, "test")
+    Path("valid.txt").unlink()
+    assert "the merged logits are not scaled" in grucli("merge", run, other, "--name=b").err
+    assert "valid.txt: the text of the run is not there" in refusal_of(grucli, run, "val")
+
+
+def refusal_of(grucli: Grucli, run: Path, split: str) -> str:
+    result = grucli("eval", run, "--split", split)
+    assert result.code == 2
+    return result.err
+
+
+def test_texts_beside_a_run_that_has_moved_are_found(
+    grucli: Grucli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("letters").mkdir()
+    shutil.move("train.txt", "letters/a.txt")
+    run = trained_on(grucli, "letters", *THREE[1:], "--steps=5")
+    before = [figures(grucli, run, "--split", split) for split in ("train", "val", "test")]
+    there = tmp_path / "there"
+    there.mkdir()
+    for name in (run.name, "letters", "valid.txt", "test.txt"):
+        shutil.move(run if name == run.name else name, there / name)
+    monkeypatch.chdir(there)
+    moved = Path(run.name)
+    after = [figures(grucli, moved, "--split", split) for split in ("train", "val", "test")]
+    assert after == before
+    trained_on(grucli, "--resume", moved, "--steps=8")
+
+
+def test_a_finished_run_learns_where_its_texts_are(grucli: Grucli) -> None:
+    run = trained_on(grucli, *THREE, "--steps=5")
+    Path("elsewhere").mkdir()
+    for name in ("train.txt", "test.txt"):
+        shutil.move(name, f"elsewhere/{name}")
+    told = grucli("train", "elsewhere/train.txt", "--test=elsewhere/test.txt", "--resume", run)
+    assert told.code == 2
+    assert f"{run} names its text where it lies now\n" in told.err
+    assert "the run has used its budget" in told.err
+    for split, size in (("train", len(TRAIN) - 1), ("test", len(TEST) - 1)):
+        assert figures(grucli, run, "--split", split)["characters"] == size
+    assert "names its text" not in grucli("train", "--resume", run).err
+
+
+def test_held_out_texts_of_rare_characters_alone(grucli: Grucli) -> None:
+    write("valid.txt", "Ж☃Ω" * 20)
+    run = Run(trained_on(grucli, *THREE, "--steps=5", "--set=data.min_count=100"))
+    assert run.lm.decode(run.split("val")[:2]) == "\ufffd\ufffd"
+
+
+def test_runs_judged_on_other_texts_are_not_compared(grucli: Grucli) -> None:
+    runs = [trained_on(grucli, *THREE, "--steps=5", "--seed=1")]
+    write("valid.txt", prose(600, seed=3))
+    runs.append(trained_on(grucli, *THREE, "--steps=5", "--seed=2"))
+    page = report(*runs).html
+    assert "losses on different texts cannot be compared" in page
+    assert "seed alone" not in page
 
 
 def test_characters_of_the_held_out_texts_alone(grucli: Grucli) -> None:

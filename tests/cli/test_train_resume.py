@@ -318,6 +318,7 @@ def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -
     (run / "metrics.csv").unlink()
     (run / "checkpoints" / ".step-00000020.npz.tmp-1-0123abcd").touch()
     (run / "samples" / ".step-00000020.txt.tmp-1-0123abcd").touch()
+    (run / ".report.html.tmp-1-0123abcd").touch()
     (run / "samples" / "step-mine.txt").touch()
     assert grucli("train", "--resume", run, "--steps=20", "-q").code == 0
     assert not list(run.rglob(".*"))
@@ -330,6 +331,19 @@ def test_resume_mends_a_damaged_run_directory(grucli: Grucli, text_file: Path) -
     assert "does not name the corpus; name a text" in result.err
     (run / "checkpoints" / "best.json").write_text('{"file": 5}', encoding="utf-8")
     assert "best.json: damaged" in grucli("sample", run).err
+
+
+def test_resume_mends_a_run_that_is_done(grucli: Grucli, text_file: Path) -> None:
+    run = Path(grucli("train", text_file, "--steps=10", "-q", *TINY).out.strip())
+    best = run / "checkpoints" / "best.json"
+    before = grucli("sample", run, "--seed=1").out
+    best.write_text('{"file": 5}', encoding="utf-8")
+    told = grucli("train", "--resume", run)
+    assert told.code == 2
+    assert f"{best}: was damaged; it names step-" in told.err
+    assert "the run has used its budget" in told.err
+    assert grucli("sample", run, "--seed=1").out == before
+    assert "was damaged" not in grucli("train", "--resume", run).err
 
 
 def test_a_file_of_metrics_that_grucli_did_not_write_is_refused_and_kept(
@@ -364,6 +378,7 @@ def test_a_damaged_run_json_is_written_again_once_it_is_moved_away(
     assert "does not name the corpus" in grucli("train", "--resume", run, "--steps=20").err
     assert grucli("train", text_file, "--resume", run, "--steps=20", "-q").code == 0
     assert (run_info(run)["status"], run_info(run)["step"]) == ("done", 20)
+    assert str(run_info(run)["model"]).startswith("GRU 1x")
 
 
 @pytest.mark.parametrize("elapsed", ["null", '"abc"', "[]", "{}"])

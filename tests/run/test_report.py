@@ -131,6 +131,8 @@ def test_runs_that_differ_in_the_seed_alone_have_a_mean(grucli: Grucli, text_fil
     assert f"3{mean(losses):.4f}{stdev(losses):.4f}" in "".join(seeds.split())
     assert other.name not in seeds
     assert "seed alone" not in Page(report(runs[0], other).html).words
+    again = train(grucli, text_file, "--seed", 1)
+    assert "seed alone" not in Page(report(runs[0], again).html).words
 
 
 def test_runs_with_different_texts_are_not_compared_by_their_losses(

@@ -40,7 +40,7 @@ def test_a_new_run_has_a_name_of_its_own_and_can_be_read(
     assert (run.path / "overrides.yaml").read_text() == "model.hidden: 5\n"
     assert opened.rows() == opened.samples() == []
     Path("file").touch()
-    with pytest.raises(UsageError, match="cannot make a run directory here"):
+    with pytest.raises(FileExistsError):
         RunWriter.create(Path("file"), "a", checkpoint, {}, {})
 
 
