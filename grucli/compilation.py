@@ -25,7 +25,6 @@ import numpy as np
 
 from grucli.data.cache import directory
 from grucli.files import Lock, read_json, replace_text, sha256
-from grucli.nn import onednn
 from grucli.nn.onednn import Unavailable
 
 VARIABLE = "GRUCLI_COMPILED"  # the environment variable with another place for the folders
@@ -76,7 +75,8 @@ def _problem(cell: str, layers: int, dtype: str) -> str:
     """Why functions are not ready; empty if they are."""
     if not _is_installed():
         return 'Numba is not installed (`pip install ".[fast]"`)'
-    if find_spec(f"grucli.nn.compiled.{cell.replace('-', '_')}") is None:
+    name = cell.replace("-", "_")
+    if not all(find_spec(f"grucli.nn.{place}.{name}") for place in ("cells", "compiled")):
         return f"the cell {cell} has no compiled part"
     try:
         _prepare(cell, layers, dtype)
@@ -124,10 +124,8 @@ def _load(folder: Path | None, cell: str, layers: int, dtype: str) -> None:
         importlib.import_module("grucli.nn.compiled.sampler").warm_up(cell, layers)
         return
     importlib.import_module("grucli.nn.compiled.kernels").warm_up(cell, dtype)
-    with suppress(Unavailable):
-        if onednn.load().has_bfloat16:
-            of_c = importlib.import_module("grucli.nn.compiled.c_functions")
-            of_c.c_function(of_c.round_)
+    of_c = importlib.import_module("grucli.nn.compiled.c_functions")
+    of_c.c_function(of_c.round_)
 
 
 def why_not_used(cell: str) -> str | None:
@@ -145,14 +143,25 @@ def compiler() -> str:
 # ---- the folder
 
 
+def _sources() -> list[str]:
+    """The files of which code is compiled, and when they were changed."""
+    with suppress(OSError):  # they are being replaced
+        files = sorted(Path(__file__).with_name("nn").rglob("*.py"))
+        return [f"{path} {path.stat().st_mtime_ns}" for path in files]
+    return []
+
+
+SOURCES = _sources()  # of this process: it keeps no code once they are changed
+
+
 def _folder() -> Path | None:
     """The folder of this user for these versions and this processor; None if there can be none."""
+    if _sources() != SOURCES:
+        return None
     binding: Any = importlib.import_module("llvmlite.binding")
-    sources = sorted(Path(__file__).with_name("nn").rglob("*.py"))
-    forced = [os.environ.get(f"NUMBA_CPU_{name}") for name in ("NAME", "FEATURES")]
+    forced = sorted(f"{name}={one}" for name, one in os.environ.items() if name[:6] == "NUMBA_")
     features = binding.get_host_cpu_features().flatten()
-    facts = [compiler(), features, *forced, sys.version, np.__version__]
-    facts += [f"{path} {path.stat().st_mtime_ns}" for path in sources]
+    facts = [compiler(), features, *forced, sys.version, np.__version__, *SOURCES]
     key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     place = Path(os.environ.get(VARIABLE) or directory() / "compiled")
     try:

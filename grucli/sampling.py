@@ -173,12 +173,14 @@ class _Plain:
         return ids, log_probs[..., 0].astype(np.float64)
 
 
-def _stepper(model: Model, streams: int, packed: PackedWeights, condition: Condition | None) -> Any:
+def _stepper(
+    model: Model, streams: int, packed: PackedWeights, condition: Condition | None, threads: int
+) -> Any:
     if condition or not model.backend.compiled:
         return _Plain(model, streams, packed, condition)
     from grucli.nn.compiled.sampler import CompiledStepper  # Numba is an extra
 
-    return CompiledStepper(model, streams, packed, product_threads(streams))
+    return CompiledStepper(model, streams, packed, threads)
 
 
 def read_prompt(
@@ -197,11 +199,11 @@ def read_prompt(
 
 
 def choose_threads(samples: int, model: Model) -> int:
-    """The number of threads that share the samples."""
+    """The number of threads that share the samples, each at least two."""
     if samples < MANY_SAMPLES:
         return 1
     smallest = COMPILED_PART if model.backend.compiled else SMALLEST_PART
-    return max(1, min(available_cores(), samples * model.H // smallest))
+    return max(1, min(available_cores(), samples // 2, samples * model.H // smallest))
 
 
 def product_threads(samples: int) -> int:
@@ -424,7 +426,8 @@ class Samples:
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
         parts = []
         for lo, hi in pairwise(edges):
-            stepper = _stepper(self.model, hi - lo, packed, self.condition)
+            shared = product_threads(samples)
+            stepper = _stepper(self.model, hi - lo, packed, self.condition, shared)
             parts.append(self._continue(stepper, *start, streams[lo:hi], longest))
         yield from parts[0] if threads == 1 else _in_threads(parts)
 
@@ -505,5 +508,5 @@ def _until_all_end(bursts: Bursts, filters: Sequence[StopFilter] = ()) -> Bursts
     for burst in bursts:
         yield burst
         stopped = [stops.stopped for stops in filters] or [False]
-        if np.all((burst[0][-1] < 0) | stopped):
+        if np.all((burst[0][-1:] < 0) | stopped):
             return

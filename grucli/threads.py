@@ -77,9 +77,12 @@ def blas() -> dict[str, Any]:
     return dict(found[0]) if found else {}
 
 
-@cache
+# what the user has set, before grucli sets one of them for a moment (``nn/onednn``)
+_SET = any(os.environ.get(variable) for variable in VARIABLES)
+
+
 def user_has_set_threads() -> bool:
-    return any(os.environ.get(variable) for variable in VARIABLES)
+    return _SET
 
 
 def limit_blas(threads: int) -> None:
@@ -116,13 +119,14 @@ def blas_limited_to(threads: int) -> Iterator[None]:
     with _LOCK:
         if not _LIMITS:
             _BEFORE[:] = [library.num_threads for library in libraries]
-        _LIMITS[context] = threads
-        limit_blas(threads)
     try:
+        with _LOCK:
+            _LIMITS[context] = threads
+            limit_blas(threads)
         yield
     finally:
         with _LOCK:
-            del _LIMITS[context]
+            _LIMITS.pop(context, None)  # Ctrl-C may have come before it was there
             numbers = [*_LIMITS.values()][-1:] * len(libraries) or _BEFORE
             for library, number in zip(libraries, numbers, strict=True):
                 library.set_num_threads(number)

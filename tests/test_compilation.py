@@ -104,9 +104,26 @@ def test_only_its_own_old_folders_are_removed(tmp_path: Path) -> None:
     assert not old.exists()
 
 
-def test_a_cell_without_a_compiled_part_is_not_compiled() -> None:
-    with pytest.raises(Unavailable, match="mgu has no compiled part"):
-        compilation.prepare("mgu")
+@pytest.mark.parametrize("cell", ["mgu", "loop", "sampler"])
+def test_a_cell_without_a_compiled_part_is_not_compiled(cell: str) -> None:
+    with pytest.raises(Unavailable, match=f"{cell} has no compiled part"):
+        compilation.prepare(cell)
+
+
+def test_code_of_other_sources_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert compilation._folder() is not None
+    changed = [*compilation.SOURCES[1:], "new.py 1"]
+    monkeypatch.setattr(compilation, "_sources", lambda: changed)
+    assert compilation._folder() is None
+
+
+@pytest.mark.parametrize("name", ["NUMBA_OPT", "NUMBA_ENABLE_AVX", "NUMBA_CPU_NAME"])
+def test_what_changes_code_has_a_folder_of_its_own(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = compilation._folder()
+    monkeypatch.setenv(name, "0")
+    assert compilation._folder() not in (None, before)
 
 
 def test_a_place_that_cannot_be_written_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:

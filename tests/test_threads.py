@@ -15,9 +15,10 @@ import pytest
 
 import grucli
 from grucli import evaluation, threads
+from grucli.nn.backend import Backend
 from grucli.nn.model import Model
 from grucli.nn.stepper import Stepper
-from grucli.sampling import product_threads
+from grucli.sampling import choose_threads, product_threads
 from grucli.threads import VARIABLES
 from grucli.training.events import Evaluating, Event, Stepped
 from grucli.training.preparation import prepare
@@ -80,6 +81,29 @@ def test_samples_that_are_not_read_to_their_end_limit_nothing(trained: Path) -> 
     del some
     next(others)
     assert blas_threads() == 3
+
+
+def test_an_interrupt_leaves_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "limit_blas", interrupt)
+        with pytest.raises(KeyboardInterrupt), threads.blas_limited_to(1):
+            pass
+    assert len(threads._LIMITS) == 1  # of this test
+    assert blas_threads() == 3
+
+
+def test_what_grucli_sets_for_a_moment_is_not_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as while oneDNN is loaded
+    assert not threads.user_has_set_threads()
+
+
+def test_each_thread_has_several_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grucli.sampling.available_cores", lambda: 64)
+    model = Model(2, 2048, 1, backend=Backend(compiled=True))
+    assert [choose_threads(samples, model) for samples in (15, 16, 17, 40)] == [1, 8, 8, 20]
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:

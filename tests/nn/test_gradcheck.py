@@ -2,6 +2,7 @@
 
 import cmath
 import math
+import tracemalloc
 from dataclasses import replace
 from functools import partial
 
@@ -11,6 +12,7 @@ import pytest
 from grucli.nn import gradcheck
 from grucli.nn.cells import CELLS
 from grucli.nn.gradcheck import Argument, Row
+from grucli.nn.model import Model
 from grucli.nn.params import Array
 
 
@@ -66,6 +68,20 @@ def test_gradients_of_a_single_stream_are_right(cell: str, H: int) -> None:
     rows = [*gradcheck.check_model(model, window, rng), gradcheck.check_input(model, window, rng)]
     rows += gradcheck.check_layer(cell, D=3, H=H, T=3, B=1, rng=rng)
     assert all(row.passed for row in rows)
+
+
+def test_a_large_alphabet_needs_no_square_of_memory() -> None:
+    V = 3000
+    model, rng = Model(V, 2, 1, dtype=np.float64), np.random.default_rng(0)
+    model.initialize(rng)
+    ids = rng.integers(0, V, (3, 2))
+    window = gradcheck.Window(ids[:-1], ids[1:], model.zero_state(2), None)
+    tracemalloc.start()
+    row = gradcheck.check_input(model, window, rng, entries=4)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert row.passed
+    assert most < V**2 * 8 / 4
 
 
 @pytest.mark.parametrize("cell", CELLS)
