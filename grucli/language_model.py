@@ -34,7 +34,7 @@ from grucli.beams import Beam, search
 from grucli.conditions import condition
 from grucli.config import Data, Settings, resolve
 from grucli.data.corpus import Corpus, read
-from grucli.data.documents import LINE_END, end_of
+from grucli.data.documents import LINE_END, as_typed, end_of
 from grucli.data.vocabulary import Unknown, UnknownInScore, Vocabulary, as_read, unified
 from grucli.errors import ArgumentError, CorpusError
 from grucli.evaluation import DECAY, RATE, Score
@@ -120,6 +120,12 @@ class LanguageModel:
     @property
     def documents(self) -> bool:
         return self.data.document is not None
+
+    @property
+    def start(self) -> int | None:
+        """The id that is read before a text without a beginning: of a line end, or of a blank."""
+        ids = [] if self.documents else map(self.vocabulary.id_of, (LINE_END, ord(" ")))
+        return next((id_ for id_ in ids if id_ is not None), None)
 
     def __repr__(self) -> str:
         model, vocabulary = self.model, self.vocabulary
@@ -446,13 +452,12 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
     points, before = points[before >= 0], before[before >= 0]
     ends = [unified(text, lm.data).encode(errors="replace") for text in asked["stop"]]
     last, begun = end_of(lm.data), points[:0]
-    end = lm.vocabulary.id_of(LINE_END if last is None else last)
     if last is not None:
         ends.append(bytes([last]))
-        begun = points[1 + np.flatnonzero(before == end).max(initial=-1) :]
-    elif not len(before):
-        blank = lm.vocabulary.id_of(ord(" "))
-        before = np.array([one for one in (end, blank) if one is not None][:1], np.intp)
+        finished = np.flatnonzero(before == lm.vocabulary.id_of(last))
+        begun = points[1 + finished.max(initial=-1) :]
+    elif not len(before) and lm.start is not None:
+        before = np.array([lm.start])
     made = condition(lm.vocabulary, ends, begun, length, asked)
     few = count < MANY_SAMPLES and not (asked["exact"] or asked["distinct"])
     model = lm.model if few and asked["not_in"] is None else lm.batch_model
@@ -462,7 +467,7 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
         vocabulary=lm.vocabulary,
         counts=lm.counts,
         prompt=before,
-        prompt_data=lm.vocabulary.text_of(points),
+        prompt_data=as_typed(lm.vocabulary.text_of(points), lm.data),
         count=count,
         length=made.length if made else length,
         sampler=Sampler(**cut, never=lm.vocabulary.unknown_id),

@@ -194,7 +194,7 @@ def line_scores(
         raise ArgumentError("prior", f"takes a positive number for each model, so {len(readers)}")
     _check_comparable(readers)
     return chain.from_iterable(
-        _score(readers, unknown, np.log(priors / priors.sum()), name, *portion)
+        _score_known(readers, unknown, np.log(priors / priors.sum()), name, *portion)
         for portion in _portions(readers[0], lines, name)
     )
 
@@ -214,20 +214,45 @@ def _check_comparable(readers: Sequence[Reader]) -> None:
 def _portions(
     reader: Reader, lines: Iterable[str | bytes], name: Callable[[int], str]
 ) -> Iterator[tuple[int, list[str | bytes], list[Any]]]:
-    """Yield the number of the last of some lines, the lines, and these as they are read."""
-    some, texts, symbols = list[str | bytes](), list[Any](), 0
-    for number, line in enumerate(lines, 1):
-        try:
-            texts.append(as_read(line, reader.data, whole=True))
-        except CorpusError as error:
-            raise CorpusError(f"{name(number)}: {error}") from None
-        some.append(line)
-        symbols += len(texts[-1])
-        if len(some) >= LINES_AT_ONCE or symbols >= SYMBOLS_AT_ONCE:
-            yield number, some, texts
-            some, texts, symbols = [], [], 0
-    if some:
-        yield number, some, texts
+    """Yield the number of the first of some lines, the lines, and these as they are read."""
+    first, some, texts, symbols = 1, list[str | bytes](), list[Any](), 0
+    try:
+        for line in lines:
+            texts.append(_as_read(line, reader, name, first + len(some)))
+            some.append(line)
+            symbols += len(texts[-1])
+            if len(some) >= LINES_AT_ONCE or symbols >= SYMBOLS_AT_ONCE:
+                yield first, some, texts
+                first, some, texts, symbols = first + len(some), [], [], 0
+    except CorpusError:  # after the lines before it
+        yield first, some, texts
+        raise
+    yield first, some, texts
+
+
+def _as_read(line: str | bytes, reader: Reader, name: Callable[[int], str], number: int) -> Any:
+    try:
+        return as_read(line, reader.data, whole=True)
+    except CorpusError as error:
+        raise CorpusError(f"{name(number)}: {error}") from None
+
+
+def _score_known(
+    readers: Sequence[Reader],
+    unknown: UnknownInScore,
+    log_priors: Floats,
+    name: Callable[[int], str],
+    first: int,
+    lines: Sequence[str | bytes],
+    texts: Sequence[Any],
+) -> Iterator[LineScore]:
+    """Yield the scores of lines, up to the first one that has new symbols, which is an error."""
+    try:
+        yield from _score(readers, unknown, log_priors, lines, texts)
+    except UnknownCharacterError:
+        known, error = _first_with_new_symbols(readers, name, first, texts)
+        yield from _score(readers, unknown, log_priors, lines[:known], texts[:known])
+        raise error from None
 
 
 @blas_limited_to(1)  # threads share the lines
@@ -235,18 +260,14 @@ def _score(
     readers: Sequence[Reader],
     unknown: UnknownInScore,
     log_priors: Floats,
-    name: Callable[[int], str],
-    last: int,
     lines: Sequence[str | bytes],
     texts: Sequence[Any],
 ) -> Iterator[LineScore]:
+    if not lines:
+        return iter(())
     points = readers[0].vocabulary.points(texts[0][:0].join(texts))
     line = np.repeat(np.arange(len(texts)), [len(text) for text in texts])
-    try:
-        ids = np.array([reader.find(points, unknown) for reader in readers])  # (models, N)
-    except UnknownCharacterError:
-        _name_the_line(readers, name, last, texts)
-        raise
+    ids = np.array([reader.find(points, unknown) for reader in readers])  # (models, N)
     scored = (ids >= 0).all(axis=0) | (unknown == "floor")
     skipped = np.bincount(line[~scored], minlength=len(texts))
     ids, line = ids[:, scored], line[scored]
@@ -265,17 +286,19 @@ def _score(
     return map(LineScore, lines, nats[:, 0].tolist(), own, skipped.tolist(), ratios, posteriors)
 
 
-def _name_the_line(
-    readers: Sequence[Reader], name: Callable[[int], str], last: int, texts: Sequence[Any]
-) -> None:
-    """Raise the error of the first line with new symbols."""
-    for number, text in enumerate(texts, last + 1 - len(texts)):
+def _first_with_new_symbols(
+    readers: Sequence[Reader], name: Callable[[int], str], first: int, texts: Sequence[Any]
+) -> tuple[int, UnknownCharacterError]:
+    """The index of the first text with new symbols, and its error."""
+    for index, text in enumerate(texts):
         for reader in readers:
             try:
                 reader.find(reader.vocabulary.points(text), "error")
             except UnknownCharacterError as error:
                 model = f"{reader.name}: " if len(readers) > 1 else ""
-                raise UnknownCharacterError(f"{name(number)}: {model}{error}") from None
+                place = f"{name(first + index)}: {model}"
+                return index, UnknownCharacterError(f"{place}{error}")
+    raise AssertionError("no text has new symbols")
 
 
 # ---- what follows ------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ def children(lm: LanguageModel, prompt: str, begun: str, stops: list[str]) -> It
     for symbol in map(chr, lm.vocabulary.symbols.tolist()):
         text = begun + symbol
         log_probs = lm.score(prompt + text).log_probs[len(prompt) :]
-        ends = [stop for stop in stops if text.endswith(stop)]
+        ends = sorted(filter(text.endswith, stops), key=len, reverse=True)  # the longest counts
         shown = text[: len(text) - len(ends[0])] if ends else text
         yield float(log_probs.sum()), shown, bool(ends)
 
@@ -52,6 +52,7 @@ CASES: list[tuple[LanguageModel, str, int, list[str]]] = [
     (make("abc", cell="lstm"), "ab", 4, []),
     (make("ab\n", layers=1), "a\n", 6, ["aa", "ba\n"]),
     (make("abc"), "c", 4, ["abca", "b", "x"]),
+    (make("abc"), "c", 4, ["b", "ab", "ca"]),
 ]
 
 

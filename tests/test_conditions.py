@@ -228,6 +228,11 @@ def test_a_first_character_that_never_began_a_text_can_be_drawn() -> None:
     assert set(made(lm, pattern=" b")) == {" b"}
 
 
+@pytest.mark.parametrize("exact", [False, True])
+def test_no_symbols_fulfil_a_condition_that_allows_it(exact: bool) -> None:
+    assert make("abc").sample(0, pattern="a*", exact=exact, seed=1) == ""
+
+
 # ---- how they are drawn
 
 

@@ -48,6 +48,21 @@ def of_list(**named: object) -> LanguageModel:
     return make(documents="line", **named)
 
 
+@pytest.mark.parametrize(
+    ("data", "prompt"),
+    [
+        ({"documents": "paragraph"}, "ab\n\nc"),
+        ({"documents": "paragraph"}, "ab\n\n"),
+        ({"separator": "<>"}, "ab<>c"),
+        ({"documents": "file"}, "ab\nc"),
+        ({}, "a\x1eb"),
+    ],
+)
+def test_a_prompt_is_shown_as_it_was_written(data: dict[str, str], prompt: str) -> None:
+    lm = make("abc\n<>\x1e", **data)
+    assert lm.sample(3, prompt=prompt, seed=1).startswith(prompt)
+
+
 # ---- line ends
 
 

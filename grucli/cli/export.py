@@ -40,6 +40,7 @@ def export(
         raise UsageError(f"--output -: {to} is more than one file; name a file or folder")
     with TemporaryDirectory() as folder:
         made = exports.export(run, to, Path(folder, "export"), **options)
+        _say(made, to, weights)
         render.write_raw(made.path.read_bytes())
 
 

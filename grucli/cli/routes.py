@@ -38,6 +38,8 @@ def routes(
     """
     render.check_plot("--plot", plot, force=force)
     render.check_plot("--tree", tree, force=force)
+    if plot and tree and plot.resolve() == tree.resolve():
+        raise UsageError("--plot and --tree name the same file; name another one for --tree")
     if cell is not None and "," in cell:
         raise UsageError(f"--cell {cell}: this command analyses one cell; name one")
     runs = [] if run is None else [run]

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from heapq import nlargest
-from itertools import chain, islice, repeat
+from itertools import chain, repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +18,7 @@ from grucli.data.corpus import texts_of
 from grucli.data.decoding import lines_of
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import UnknownInScore
-from grucli.errors import ArgumentError, UnknownCharacterError
+from grucli.errors import ArgumentError, GrucliError, UnknownCharacterError
 from grucli.language_model import LanguageModel
 from grucli.line_scores import LineScore
 from grucli.run.run import load
@@ -54,8 +54,9 @@ def score(
     """
     paths = [run, *(against or [])]
     lm, *others = map(load, paths)
-    if sort == "ratio" and not others:
-        raise ArgumentError("sort", "ratio needs another model; name it with --against")
+    for option, given in (("sort ratio", sort == "ratio"), ("prior", prior is not None)):
+        if given and not others:
+            raise ArgumentError(option, "needs another model; name it with --against")
     named = files or [STANDARD_INPUT]
     data = data_of(lm, named, sets or [])
     files = [*texts_of(named, data)[0]]
@@ -68,7 +69,7 @@ def score(
         for file, one in _scores(lm, files, data, whole_files, asked)
     )
     header = [] if jsonl else ["\t".join(columns) + "\n"]
-    _write(chain(header, _ordered(rows, sort, top)), aligned=render.on_terminal() and not jsonl)
+    _write(header, _ordered(rows, sort, top), aligned=render.on_terminal() and not jsonl)
 
 
 def _columns(models: Sequence[Path]) -> dict[str, Column]:
@@ -151,11 +152,27 @@ def _cell(value: Any) -> str:
     return "nan" if value is None else str(value)
 
 
-def _write(rows: Iterator[str], *, aligned: bool) -> None:
+def _write(header: list[str], rows: Iterator[str], *, aligned: bool) -> None:
     """Write rows, some at a time, until nobody reads them any more."""
-    while block := [*islice(rows, ROWS)]:
+    for block in _blocks(header, rows):
         if not render.write("".join(_aligned(block) if aligned else block).encode()):
             return
+
+
+def _blocks(header: list[str], rows: Iterator[str]) -> Iterator[list[str]]:
+    """Some rows at a time, the first ones after the header; an error after the rows before it."""
+    block = [*header]
+    try:
+        for row in rows:
+            block.append(row)
+            if len(block) == ROWS:
+                yield block
+                block = []
+    except GrucliError:
+        if block != header:
+            yield block
+        raise
+    yield block
 
 
 def _aligned(block: Sequence[str]) -> Iterator[str]:

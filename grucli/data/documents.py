@@ -39,6 +39,13 @@ def shown(text: bytes, data: Data) -> bytes:
     return text.removesuffix(END.encode()).replace(END.encode(), between(data).encode())
 
 
+def as_typed(prompt: bytes, data: Data) -> bytes:
+    """A prompt with what separates documents in a text, instead of U+001E."""
+    if end_of(data) != RECORD_SEPARATOR:
+        return prompt
+    return prompt.replace(END.encode(), (data.separator or between(data)).encode())
+
+
 def open_ended(text: bytes, data: Data) -> bytes:
     """The text of a file without the end of its last document, which a sample then continues."""
     if end_of(data) != RECORD_SEPARATOR:

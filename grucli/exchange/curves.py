@@ -20,6 +20,7 @@ from grucli.training.events import Evaluated, Event, Logged, RolledBack, Sampled
 log = logging.getLogger(__name__)
 
 PREFIX, FIRST = "events.out.tfevents", {"step": 0, "file_version": "brain.Event:2"}
+EVENTS = f"{PREFIX}.*.grucli"
 BY_SPLIT = ("loss", "bpc")  # columns of which each split has its own
 
 

@@ -43,7 +43,7 @@ def folder(run: Run, name: str, license: str | None, language: str | None) -> di
 def _card(run: Run, name: str, license: str, language: str | None) -> tuple[dict[str, Any], str]:
     """The head of a model card, and what the model is, in a sentence or two."""
     model, checkpoint, noun = run.lm.model, run.checkpoint, run.noun
-    cell, chars = in_words(model.cell), checkpoint.text_id.chars
+    cell, corpus = in_words(model.cell), checkpoint.text_id
     text = " and ".join(map(printable, run.text_names)) or "a text that is not recorded"
     head: dict[str, Any] = {"license": license, "library_name": "grucli"}
     head |= {"language": language} if language else {}
@@ -54,7 +54,7 @@ def _card(run: Run, name: str, license: str, language: str | None) -> tuple[dict
     summary = (
         f"A language model of {noun}s: {cell}, {model.L} x {model.H} units, "
         f"{run.lm.parameters:,} parameters, a vocabulary of {model.V:,}. It was trained on "
-        f"{as_html(text)} ({chars:,} {noun}s)."
+        f"{as_html(text)}{f' ({corpus.chars:,} {noun}s)' * corpus.is_known}."
     )
     if (loss := checkpoint.progress.loss) is None:
         return head, summary

@@ -65,7 +65,7 @@ def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
     settings, progress, text = checkpoint.settings, checkpoint.progress, checkpoint.text_id
     size, judge = settings.model, "val" if settings.data.val else "train"
     return {
-        "corpus": {"chars": text.chars, "level": settings.data.level},
+        "corpus": {"chars": text.chars if text.is_known else None, "level": settings.data.level},
         "parameters": int(checkpoint.model.params.flat.size),
         "model": size.in_words,
         "step": progress.step,

@@ -18,8 +18,8 @@ const writing = (() => {
     const begun = grown ? past : { text: "", base: "", made: [], length: 0, ...model.begin() };
     const { ids } = known(text.slice(begun.text.length));
     let { state, logProbs } = begun;
-    if (!text && !spec.document && spec.lineEnd !== null) {
-      state = model.step(spec.lineEnd, state); // a text without a beginning begins a line
+    if (!text && spec.start !== null) {
+      state = model.step(spec.start, state); // a text without a beginning begins a line
       logProbs = model.next(state);
     }
     let said = performance.now();

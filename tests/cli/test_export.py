@@ -2,6 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from grucli.exchange import export as exports
+from grucli.exchange.comparison import Compared
+from grucli.exchange.export import Export
 from tests.cli.helpers import posix, refusal, start
 from tests.conftest import Grucli
 
@@ -43,6 +46,19 @@ def test_a_dash_is_standard_output(grucli: Grucli, run: Path) -> None:
     assert grucli("export", run, "--to", "csv", "-o", "-").out == Path(made).read_text("utf-8")
     assert "more than one file" in grucli("export", run, "--to", "torch", "-o", "-").err
     assert not Path("-").exists()
+
+
+def test_what_was_compared_is_said_beside_standard_output(
+    grucli: Grucli, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = run / "model.onnx"
+    made.write_bytes(b"model")
+    compared = Compared(symbols=20_000, difference=1e-6, loss=1.5, own_loss=1.4)
+    monkeypatch.setattr(exports, "export", lambda *_, **__: Export(made, (made,), compared))
+    done = grucli("export", run, "--to", "onnx", "--weights", "int8", "-o", "-")
+    assert done.out == "model"
+    assert "by at most 1.0e-06 nats" in done.err
+    assert "loss     1.50000 nats per symbol, in float32 1.40000" in done.err
 
 
 @posix

@@ -30,6 +30,11 @@ def test_routes_are_counted_named_and_add_up(grucli: Grucli, text_file: Path) ->
     assert set(answer["shares_by_distance"]) == {"1", "2", "4", "8", "16", "32", "64"}
 
 
+def test_two_pictures_need_two_files(grucli: Grucli, text_file: Path) -> None:
+    pictures = ("--plot", "x.svg", "--tree", "./x.svg")
+    assert "name the same file" in refusal(grucli, "routes", "--text", text_file, *pictures)
+
+
 def test_routes_of_a_trained_run(grucli: Grucli, trained: Path) -> None:
     result = grucli("routes", trained, "-k", 1, "--distance", 5, "--rows", 2)
     assert f"{trained.name}\nall 4 compositions of 1 step back" in result.out

@@ -185,14 +185,29 @@ def test_what_would_break_a_row_is_escaped(grucli: Grucli, trained: Path, byte_r
 def test_new_characters(grucli: Grucli, trained: Path) -> None:
     write("odd.txt", "the river\nthé")
     advice = "--unknown floor charges for them, --unknown skip leaves them out"
-    message = refusal(grucli, "score", trained, "odd.txt")
-    assert "odd.txt: line 2: the model never saw the character 'é'" in message
-    assert advice in message
+    refused = grucli("score", trained, "odd.txt")
+    assert "odd.txt: line 2: the model never saw the character 'é'" in refused.err
+    assert advice in refused.err
+    assert refused.code == 2
     header, _, row = rows(grucli("score", trained, "odd.txt", "--unknown=skip").out)
     assert header[2:] == ["chars", "skipped", "line"]
     assert row[2:] == ["2", "1", "thé"]
     *_, row = rows(grucli("score", trained, "odd.txt", "--unknown=floor").out)
     assert row[2:] == ["3", "thé"]
+
+
+def test_rows_before_an_error_are_written(grucli: Grucli, trained: Path) -> None:
+    write("good.txt", "the river\nthe hill\n")
+    write("odd.txt", "the hill\nthé\nthe river\n")
+    Path("cp1252.txt").write_bytes(b"th\x92e\n")
+    for bad, line, before in (("odd.txt", 2, 3), ("cp1252.txt", 1, 2)):
+        refused = grucli("score", trained, "good.txt", bad)
+        assert refused.code == 2
+        assert f"line {line}" in refused.err
+        lines = [row[-1] for row in rows(refused.out)]
+        assert lines == ["line", "the river", "the hill", "the hill"][: 1 + before]
+    for words in (["odd.txt", "--sort=surprise"], ["cp1252.txt"]):
+        assert refusal(grucli, "score", trained, *words)
 
 
 @pytest.mark.usefixtures("bad_files")
@@ -205,8 +220,9 @@ def test_bad_input(grucli: Grucli, trained: Path, other: Path, byte_run: Path) -
         (["half.gz"], "not a complete gzip file"),
         (["-", "-"], "named twice"),
         (["text.txt", "--sort=ratio"], "--sort ratio needs another model; name it with --against"),
-        (["text.txt", "--prior=1,2"], "--prior takes a positive number for each model, so 1"),
-        (["text.txt", "--prior=x"], "--prior must be numbers and commas, not x"),
+        (["text.txt", "--prior=1"], "--prior needs another model; name it with --against"),
+        (["text.txt", f"--against={trained}", "--prior=1"], "number for each model, so 2"),
+        (["text.txt", f"--against={trained}", "--prior=x"], "must be numbers and commas, not x"),
         (["text.txt", "--top=0"], "--top"),
         (["text.txt", "--set=model.hidden=3"], "--set takes data.encoding only"),
         (["text.txt", f"--against={other}"], "the model never saw"),

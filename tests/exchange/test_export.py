@@ -48,6 +48,15 @@ def test_the_module_names_the_file_that_it_loads(
     assert 'load("weights.bin")' in module.read_text("utf-8")
 
 
+def test_curves_are_written_again_and_not_beside_the_old_ones(run: Path) -> None:
+    pytest.importorskip("tensorboard")
+    (first,) = grucli.export(run, "tensorboard", "logs").files
+    os.utime(run / "metrics.csv", (1e9, 1e9))
+    (second,) = grucli.export(run, "tensorboard", "logs", force=True).files
+    assert first != second
+    assert [*Path("logs").iterdir()] == [Path(second)]
+
+
 @pytest.mark.parametrize("existing", ["m.pt", "m.py", "m.json"])
 def test_a_file_that_exists_is_overwritten_only_with_force(run: Path, existing: str) -> None:
     Path(existing).write_text("mine")

@@ -16,6 +16,7 @@ from grucli.errors import GrucliError, UsageError
 from grucli.exchange.description import as_texts, describe
 from grucli.exchange.safetensors import dump
 from grucli.exchange.torch_files import state_dict
+from grucli.run.report import report
 from tests.conftest import snapshot
 from tests.exchange.models import CELLS, VOCABULARIES, checkpoint_of, make_run, text_of
 
@@ -80,6 +81,11 @@ def test_the_symbols_may_be_in_any_order() -> None:
         run.lm.model.params.flat, checkpoint_of("gru-after").model.params.flat
     )
     assert run.lm.counts.tolist() == [1] * len(symbols)
+    card = grucli.export(run.path, "hub", "h", license="mit").path / "README.md"
+    pages = [grucli.page(run.path).html, report(run.path).html, card.read_text("utf-8")]
+    assert all(f"{len(symbols)} characters" not in page for page in pages)
+    assert "its training text, which is not recorded" in pages[0]
+    assert "0 steps" not in pages[0]
 
 
 def with_changes(**changes: Any) -> bytes:

@@ -10,10 +10,11 @@ import pytest
 import grucli as library
 from grucli.charts import COLOURS, ROUTES
 from grucli.errors import ArgumentError
-from grucli.pages.build import LARGE, _source, suited_type
+from grucli.pages.build import LARGE, _source, payload, suited_type
 from grucli.run.run import Run
 from tests.conftest import TINY, Grucli
 from tests.pages.models import language_model
+from tests.test_language_model import make
 
 
 @pytest.fixture
@@ -97,3 +98,11 @@ def test_a_run_without_validation_text_or_on_standard_input_has_a_page(
     facts["corpus"]["paths"] = ["-"]
     info.write_text(json.dumps(facts))
     assert "writes like its training text" in library.page(run).html
+
+
+@pytest.mark.parametrize(("symbols", "start"), [("\nab", "\n"), (" ab", " "), ("ab", None)])
+def test_the_page_begins_as_samples_do(symbols: str, start: str | None) -> None:
+    lm = make(symbols)
+    ids = lm.samples(1, 5, seed=1).prompt.tolist()
+    assert ids == ([] if start is None else [symbols.index(start)])
+    assert payload(lm, lm.encode("ab"), "float32")["start"] == (ids[0] if ids else None)
