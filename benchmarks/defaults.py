@@ -2,12 +2,15 @@
 
 ``python -m benchmarks.defaults grid TEXT UNITS,DROPOUT,WEIGHT_DROPOUT,STEPS...`` trains networks on
 a text for some steps. ``python -m benchmarks.defaults before TEXT... --minutes 1`` trains with the
-defaults, and with those that depended on the length of the text alone, in turn.
+defaults, and with those that depended on the length of the text alone, in turn, or ``--together``.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +59,26 @@ def grid(text: Path, cases: Sequence[str]) -> str:
     return table(header, rows)
 
 
-def compared(text: Path, minutes: float) -> list[str]:
+def both(
+    text: Path, two: tuple[Values, Values], minutes: float, *, together: bool
+) -> list[tuple[float, str]]:
+    """``best`` with either settings: in turn, or at the same time, each on a core of its own."""
+    if not together:
+        return [best(text, settings, minutes=minutes) for settings in two]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        runs = [
+            pool.submit(_best_on, core, text, settings, minutes)
+            for core, settings in zip(sorted(os.sched_getaffinity(0))[-2:], two, strict=True)
+        ]
+        return [run.result() for run in runs]
+
+
+def _best_on(core: int, text: Path, settings: Values, minutes: float) -> tuple[float, str]:
+    os.sched_setaffinity(0, {core})
+    return best(text, settings, minutes=minutes)
+
+
+def compared(text: Path, minutes: float, *, together: bool) -> list[str]:
     """A row: the losses with the defaults of before and of now."""
     chars = len(text.read_text(encoding="utf-8"))
     units, dropout, weight_dropout, lr = next(row[1:] for row in BEFORE if chars <= row[0])
@@ -68,8 +90,7 @@ def compared(text: Path, minutes: float) -> list[str]:
         "optim.recurrent_lr": 1.0,
         "train.patience": 10 if chars <= 400e3 else 0,
     }
-    before, _ = best(text, old, minutes=minutes)
-    now, chosen = best(text, {}, minutes=minutes)
+    (before, _), (now, chosen) = both(text, (old, {}), minutes, together=together)
     row = [text.name, f"{chars:,}", f"{minutes:g}", f"{before:.4f}", f"{now:.4f}"]
     return [*row, f"{now - before:+.4f}", chosen]
 
@@ -84,6 +105,7 @@ def main() -> None:
     two = kinds.add_parser("before")
     two.add_argument("texts", type=Path, nargs="+")
     two.add_argument("--minutes", type=float, nargs="+", default=[1.0])
+    two.add_argument("--together", action="store_true", help="at the same time, on one core each")
     arguments = parser.parse_args()
     if arguments.kind == "grid":
         print(grid(arguments.text, arguments.cases))
@@ -91,7 +113,7 @@ def main() -> None:
     rows = []
     for minutes in arguments.minutes:
         for text in arguments.texts:
-            rows.append(compared(text, minutes))
+            rows.append(compared(text, minutes, together=arguments.together))
             print(*rows[-1], flush=True)
     header = ["text", "characters", "minutes", "before", "now", "difference", "network, dropouts"]
     write("defaults-before", table(header, rows))

@@ -137,7 +137,7 @@ def _network(
 def _known(train: Train, chars: float) -> float | None:
     """The characters to read, of a text of ``chars``; None if the budget is a time."""
     if train.steps is not None:
-        return train.steps * min(train.batch * train.window, chars / 10)  # as ``fitted``
+        return float(train.steps * math.prod(fitted(chars - 1, train.batch, train.window)))
     return None if train.epochs is None else train.epochs * chars
 
 
