@@ -9,6 +9,7 @@ from numba.core import config
 
 # NaN and infinity stay what they are, and the order of sums, too.
 OPTIONS: Any = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz"}}
+OPTIONS["no_cfunc_wrapper"] = True  # no function has another one as an argument
 
 folder: str | None = None  # where the code of modules imported from now on is kept, or nowhere
 

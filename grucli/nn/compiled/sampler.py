@@ -24,6 +24,8 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Floats, Ids
 
 ONE = 0x3F800000  # the bits of 1 in float32
+# Numba compiles a function anew for each literal, but not for each value of these
+FIRST, YES, NO = np.int64(0), np.bool_(True), np.bool_(False)
 
 
 @compiled
@@ -78,9 +80,9 @@ def choose(c, p, uniform, choice):
     for j in range(V):
         p[j] = exp((p[j] - high) * sharpness)
     if top_k < V:
-        _keep_most_probable_(p, np.float32(top_k), True)
+        _keep_most_probable_(p, np.float32(top_k), YES)
     if top_p < 1:
-        _keep_most_probable_(p, top_p * total(p), False)
+        _keep_most_probable_(p, top_p * total(p), NO)
     whole = 0.0
     for j in range(V):
         whole += p[j]
@@ -109,7 +111,7 @@ def project(ids, separator, table, rows, a, b, states):
                 for j in range(H):
                     a[g, 0, i * H + j] = table[g, ids[i], j]
         return
-    run(rows, 0)
+    run(rows, FIRST)
     for g in range(len(a)):
         for i in range(B * H):
             a[g, 0, i] += b[g, i]
@@ -128,7 +130,7 @@ def _generate(output, separator, table, c, b_c, p, choice, uniform, ids, log_pro
             for part in range(len(states)):
                 for i in range(states.shape[2]):
                     states[part, 0, i] = states[part, 1, i]
-        run(output, 0)
+        run(output, FIRST)
         for i in range(len(c)):
             for j in range(len(b_c)):
                 c[i, j] += b_c[j]
