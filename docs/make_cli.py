@@ -18,12 +18,13 @@ A command writes its answer, and nothing else, to stdout: sampled text, tables, 
 The answer of `train` is the path of the run directory. Everything else goes to stderr.
 
 Exit codes: 0, the command succeeded; 1, a run or a check failed; 2, the command could not do what
-was asked, and wrote nothing; 130 or 143, Ctrl-C or SIGTERM stopped the command. During training,
-the first of these signals saves and stops the run, and a second one stops it at once.
+was asked (it wrote nothing, except for rows of `score` before an error, and what it says that it
+has mended); 130, 143 or 129, Ctrl-C, SIGTERM or the end of the terminal stopped the command. During
+training, the first of these signals saves and stops the run, and a second one stops it at once.
 
 Control characters in a text or a name are shown as symbols on a terminal and on stderr. A pipe
-receives sampled text unchanged; JSON contains control characters as escapes. A file that exists is
-overwritten only with `--force`; pipes, devices and `/dev/stdout` need no `--force`.
+receives sampled text unchanged; JSON contains control characters as escapes. A file that you name
+is overwritten only with `--force`; pipes, devices and `/dev/stdout` need no `--force`.
 
 In a description, brackets contain the default, for example `[runs]`.
 """

@@ -1,6 +1,6 @@
 """The entry point of the program, for ``python -m grucli`` and the command ``grucli``.
 
-It first sets handlers for Ctrl-C and SIGTERM; the other imports take a tenth of a second.
+It first sets handlers for the signals that stop it; the other imports take a tenth of a second.
 """
 
 import os
@@ -28,8 +28,9 @@ def _open_standard_streams() -> None:
 
 def main() -> None:
     _open_standard_streams()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no terminal that hangs up
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _leave)
     from grucli import cli
 

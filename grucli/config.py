@@ -6,7 +6,7 @@ flags. The sentence under a field is its help in ``--print-config`` and in every
 
 import difflib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -292,9 +292,9 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         budgets = [key for key in BUDGET_KEYS if values.get(key) is not None]
         if len(budgets) > 1:
             problems.append(f"{source}: {' and '.join(budgets)} are both given; keep one")
-        if budgets:
-            merged = {key: value for key, value in merged.items() if key not in BUDGET_KEYS}
-            merged[budgets[0]] = values[budgets[0]]
+        replaced = BUDGET_KEYS if budgets else [key for key in BUDGET_KEYS if key in values]
+        merged = {key: value for key, value in merged.items() if key not in replaced}
+        merged |= {key: values[key] for key in budgets[:1]}
         merged |= {key: value for key, value in values.items() if key not in BUDGET_KEYS}
         origin |= dict.fromkeys(values, source)
     sections: dict[str, Values] = {}
@@ -396,12 +396,14 @@ def parse_override(text: str) -> Values:
         ) from None
 
 
-def to_yaml(settings: Settings) -> str:
-    """YAML that ``read_file`` accepts, with the help of each key above it."""
+def to_yaml(settings: Settings, only: Collection[str] | None = None) -> str:
+    """YAML that ``read_file`` accepts, of all keys or some, with the help of each above it."""
     lines: list[str] = []
     for section, values in settings:
-        lines += ["", f"# {Settings.model_fields[section].description or ''}", f"{section}:"]
-        for key, value in values:
+        kept = [(key, one) for key, one in values if only is None or f"{section}.{key}" in only]
+        if kept:
+            lines += ["", f"# {Settings.model_fields[section].description or ''}", f"{section}:"]
+        for key, value in kept:
             help_text = type(values).model_fields[key].description or ""
             lines += [f"  # {help_text}", f"  {key}: {to_scalar(value)}"]
     return "\n".join(lines[1:]) + "\n"

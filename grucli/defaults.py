@@ -77,15 +77,20 @@ def suited(
     resolve: Resolve, text: Text, given: Collection[str], speed: Callable[[], float]
 ) -> Values:
     """Values for a text and a budget, except for the keys that the user has given."""
-    if set(BUDGET_KEYS).intersection(given):
-        given = {*given, "train.epochs"}
-    widest, by_length = next(row[1:] for row in LENGTHS if text.chars <= row[0])
-    values = by_length | {"train.epochs": _epochs(text.chars)}
-    values = {key: value for key, value in values.items() if key not in given}
+    widest = next(row[1] for row in LENGTHS if text.chars <= row[0])
+    values = suited_length(text.chars, given)
     settings = resolve(values)
     own = text._replace(chars=_to_train(settings, text.chars))
     values |= _network(settings, own, widest, given, speed)
     return values | suited_rate(resolve(values), text.chars, given)
+
+
+def suited_length(chars: int, given: Collection[str]) -> Values:
+    """Budget, patience and validation text for the length of a text, unless they are given."""
+    if set(BUDGET_KEYS).intersection(given):
+        given = {*given, "train.epochs"}
+    values = next(row[2] for row in LENGTHS if chars <= row[0]) | {"train.epochs": _epochs(chars)}
+    return {key: value for key, value in values.items() if key not in given}
 
 
 def _to_train(settings: Settings, chars: int) -> int:
@@ -150,9 +155,10 @@ def suited_rate(
     settings: Settings, chars: int, user_keys: Collection[str], share: float = 1.0
 ) -> Values:
     """Learning rate, times ``share``, and warm-up, unless they are defaults or the user's."""
-    train = settings.train
-    batch, _ = fitted(_to_train(settings, chars) - 1, train.batch, train.window)
-    train = train.model_copy(update={"batch": batch})
+    train, N = settings.train, _to_train(settings, chars)
+    batch, window = fitted(N - 1, train.batch, train.window)
+    steps = train.steps or round((train.epochs or 0) * N / (batch * window))
+    train = train.model_copy(update={"batch": batch, "steps": steps or None})
     values = {
         "optim.lr": learning_rate(settings.model, train, share),
         "optim.warmup": warmup(batch),

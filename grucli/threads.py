@@ -9,7 +9,7 @@ have as many as there are cores, and take eight times as long.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -132,19 +132,26 @@ def blas_limited_to(threads: int) -> Iterator[None]:
                 library.set_num_threads(number)
 
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""Ctrl-C and SIGTERM. Often the whole process group receives them."""
+STOP_SIGNALS = tuple(
+    signal.Signals[name]
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if name in signal.Signals.__members__
+)
+"""Ctrl-C, SIGTERM, and the end of the terminal. Often the whole process group receives them."""
 
 
 @contextmanager
 def stop_signals(
     handler: Callable[[int, FrameType | None], object] | signal.Handlers,
-    numbers: Sequence[signal.Signals] = STOP_SIGNALS,
 ) -> Iterator[None]:
-    """Let ``handler`` handle these signals in this context; only the main thread can ask for it."""
+    """Let ``handler`` handle the signals that stop, except those that whoever started us ignores.
+
+    Only the main thread can ask for it.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+    numbers = [one for one in STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield

@@ -88,6 +88,14 @@ def test_later_layers_win_and_a_budget_replaces_another() -> None:
     assert (settings.train.steps, settings.train.epochs, settings.train.batch) == (9, None, 8)
 
 
+def test_a_budget_of_null_is_none() -> None:
+    file: tuple[str, Values] = ("file", {"train.minutes": 60.0})
+    for others in ({"train.minutes": None}, {"train.minutes": None, "train.seed": 3}):
+        train = resolve([file, ("--set", others)]).train
+        assert (train.minutes, train.epochs) == (None, Settings().train.epochs)
+    assert resolve([file, ("--set", {"train.steps": None})]).train.minutes == 60
+
+
 def test_two_budgets_at_once() -> None:
     message = problems("train.steps=3", "train.minutes=1")
     assert message == "--set: train.steps and train.minutes are both given; keep one"

@@ -128,6 +128,14 @@ def test_long_budgets_get_lower_rates() -> None:
     assert minutes == [0.08, 0.057, 0.028, 0.02]
     steps = [learning_rate(Model(), Train(steps=s, epochs=None)) for s in (1, 30_000, 10**7)]
     assert steps == [0.08, 0.08, 0.02]
+    chars, batch, window = 1_000_000, Train().batch, Train().window
+    own = chars * (1 - Settings().data.val)
+    for epochs in (1.0, 100.0, 400.0, 5000.0):
+        in_epochs = chosen(chars, not_measured, train__epochs=epochs, model__hidden=256)
+        budget = round(epochs * own / (batch * window))
+        in_steps = chosen(chars, not_measured, train__steps=budget, model__hidden=256)
+        assert in_epochs.get("optim.lr") == in_steps.get("optim.lr")
+    assert in_epochs["optim.lr"] == 0.02
 
 
 def test_a_short_text_has_the_rate_of_the_streams_that_fit() -> None:

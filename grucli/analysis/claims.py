@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from grucli.analysis.comparison import Group, Outcome, differences, groups
+from grucli.analysis.comparison import UNEQUAL, Group, Outcome, differences, groups
 
 FEWER = "a GRU has fewer parameters than an LSTM of its width"
 OVERFITS = "a GRU overfits less than an LSTM"
@@ -29,11 +29,16 @@ def claims(outcomes: Sequence[Outcome]) -> list[Claim]:
         return []
     (gru,), (lstm,) = grus, lstms
     checked = [_overfitting(gru, lstm), _compared(BETTER, gru, lstm, lambda one: one.val, "loss")]
-    if differ := differences([gru.first.conditions, lstm.first.conditions]):
+    first = gru.first, lstm.first
+    differ = differences([one.conditions | {"model.layers": one.layers} for one in first])
+    few, many = sorted(one.parameters for one in first)
+    if many > UNEQUAL * few:
+        differ |= differences([{"model.hidden": one.hidden} for one in first])
+    if differ:
         named = "; ".join(f"{key}: {a} against {b}" for key, (a, b) in differ.items())
         verdict = f"undecided: the runs differ in {named}"
         checked = [replace(claim, verdict=verdict) for claim in checked]
-    if gru.first.hidden == lstm.first.hidden:
+    if (gru.first.hidden, gru.first.layers) == (lstm.first.hidden, lstm.first.layers):
         of_gru, of_lstm = gru.first.parameters, lstm.first.parameters
         figures = f"{of_gru:,} against {of_lstm:,} at {gru.first.hidden} units"
         checked.insert(0, Claim(FEWER, _verdict(of_gru < of_lstm), figures))

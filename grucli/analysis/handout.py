@@ -27,11 +27,16 @@ def handout(example: WorkedExample) -> str:
 def _section(title: str, quantities: list[Quantity]) -> str:
     rows = ""
     for symbol, formula, value in quantities:
-        shown = [["" if formula else f"{one:.2f}" for one in row] for row in np.atleast_2d(value)]
+        shown = [["" if formula else _given(one) for one in row] for row in np.atleast_2d(value)]
         numbers = "".join(f"<tr><td>{'<td>'.join(row)}" for row in shown)
         equals = f"= {_typeset(formula)}" if formula else ""
         rows += f"<tr><th>{_typeset(symbol)}<td>{equals}<td><table>{numbers}</table>"
     return f"<section><h2>{as_html(title)}</h2><table>{rows}</table></section>\n"
+
+
+def _given(number: float) -> str:
+    """All digits, and at least two decimals: the losses to check are computed with all of them."""
+    return f"{number:.2f}" if round(number, 2) == number else f"{number:.15g}"
 
 
 def _typeset(formula: str) -> str:

@@ -1,6 +1,7 @@
 """The subject of an analysis: a model, trained or untrained, and the text that it reads."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -11,14 +12,17 @@ from grucli.config import Data
 from grucli.data import builtin
 from grucli.data.corpus import read
 from grucli.data.vocabulary import Vocabulary
-from grucli.errors import UsageError
+from grucli.errors import CheckpointError, UsageError
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import basic, in_words
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
+from grucli.run import checkpoint as checkpoints
+from grucli.run.records import ADAPTED, IMPORTED, MERGED
 from grucli.run.run import Run
 
 UNITS = 64  # of an untrained model
+OTHERS = (ADAPTED, IMPORTED, MERGED)  # the status of a run whose first weights are its last
 UNTRAINED = ", untrained"  # the end of the name of a model that is
 REFERENCE = "python-reference"  # the built-in corpus that untrained models read
 
@@ -31,6 +35,7 @@ class Subject:
     lm: LanguageModel  # the model, with its vocabulary and its rules for reading a text
     ids: Ids  # the text, (N,)
     trained: bool = False
+    run: Run | None = None  # of which it is the model
 
     @property
     def words(self) -> str:
@@ -43,9 +48,9 @@ def of_run(path: FilePath, text: str | None = None) -> Subject:
     """Load a checkpoint, or the best one of a run, and a text file or the run's validation text."""
     run = Run.open(path)
     if text is not None:
-        return Subject(path.name, run.lm, run.ids(text), trained=True)
+        return Subject(path.name, run.lm, run.ids(text), trained=True, run=run)
     lm = replace(run.lm, unseen=())  # the held-out text may have symbols of its own
-    return Subject(path.name, lm, run.judged, trained=True)
+    return Subject(path.name, lm, run.judged, trained=True, run=run)
 
 
 @checked
@@ -70,10 +75,13 @@ def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS)
 
 
 def before_training(subject: Subject) -> Subject:
-    """The same network on the same text, with initial weights."""
+    """The same network on the same text, with random weights: if it can be, its initial ones."""
     old = subject.lm.model
     model = Model(old.V, old.H, old.L, cell=old.cell, separator=old.separator)
     model.initialize(np.random.default_rng(0))
+    with suppress(CheckpointError):
+        if (run := subject.run) and run.info.status not in OTHERS and run.info.init_from is None:
+            model = checkpoints.read(run.checkpoints.file_of(0)).model
     lm = replace(subject.lm, model=model)
     return Subject(f"{subject.name}{UNTRAINED}", lm, subject.ids)
 

@@ -4,7 +4,6 @@ Each command has its own module, which is imported when the command is called.
 """
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from grucli.cli import options, render
 from grucli.cli.options import command_line
 from grucli.errors import ArgumentError, GrucliError
 from grucli.mpiexec import exit_by_signal, should_print
-from grucli.threads import STOP_SIGNALS, stop_signals
+from grucli.threads import stop_signals
 
 OF_MEMORY = (SystemError, ImportError)  # Python and the system's loader raise them if it is missing
 NOT_LOADED = "failed to map segment"  # the words of the loader
@@ -111,7 +110,7 @@ def top(context: typer.Context, version: bool = False, debug: bool = False) -> N
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """End with code 130 after Ctrl-C, 143 after SIGTERM, by a SystemExit, which cleans up."""
+    """After a signal that stops, end with its code, by a SystemExit, which cleans up."""
     exit_codes = []
 
     def end(number: int, frame: FrameType | None) -> None:
@@ -127,9 +126,8 @@ def _ended_by_signals() -> Iterator[None]:
         hook(problem)
 
     hook, sys.unraisablehook = sys.unraisablehook, drop
-    not_ignored = [one for one in STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
     try:
-        with stop_signals(end, not_ignored):
+        with stop_signals(end):
             yield
     except Exception:
         if exit_codes:  # Python replaces SystemExit by RuntimeError while it creates a class

@@ -51,7 +51,7 @@ def _show_all(stream: Iterator[events.Event], level: str) -> events.Event:
     """Show events as lines, with a bar on a terminal, and elsewhere with losses of training."""
     columns = (BarColumn(bar_width=None), TextColumn("{task.fields[status]}", markup=False))
     bar = Progress(*columns, console=render.err, transient=True, expand=True)
-    smooth, shown, bar.disable = 0.0, -math.inf, not render.err.is_terminal
+    smooth, shown, bar.disable = 0.0, -math.inf, not render.draws()
     with bar:
         task = bar.add_task("", total=1.0, status="")
         for event in stream:
@@ -223,7 +223,8 @@ def show_result(session: Session) -> None:
     if plan.budget.seconds is not None:
         render.say(
             "Runs with a budget in minutes differ each time. For a run of about this length that "
-            f"can be repeated to the same bits: --steps {progress.step}."
+            "can be repeated to the same bits: "
+            f"--config {quote(str(run.path / 'config.yaml'))} --steps {progress.step}."
         )
     if not session.unreported:
         render.say()

@@ -34,8 +34,8 @@ WORDS = {
     "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
     "reference].",
     "--title TEXT": "The heading of the page [one with the name of the text].",
-    "--passage FILE": "A text that the page shows first; - reads standard input [a sample of the "
-    "model].",
+    "--passage FILE": "A text that the page reads first, in all tabs but Write; - reads standard "
+    "input [a sample of the model].",
     "--unknown HOW": "What to do with characters that the model never saw: error stops the "
     "command, skip leaves them out, floor (of eval and score) charges for each as for half an "
     "occurrence in the training text.",
@@ -55,7 +55,8 @@ WORDS = {
     "--length -n N": "Number of characters.",
     # training
     "--config -c FILE": "A settings file in YAML; tiny, small, medium and large come with grucli.",
-    "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512.",
+    "--set -s KEY=VALUE": "Change a setting, for example model.hidden=512; eval and score take "
+    "data.encoding alone.",
     "--val FILE": "Validate on this text instead of a part of the corpus; can be repeated. With "
     "--unknown skip, characters that the corpus lacks are left out.",
     "--test FILE": "A text for eval --split test, in the same way.",
@@ -142,7 +143,8 @@ WORDS = {
     "--weights TYPE": "Type of the weights: of a page float32 or float16 [float16 above a million "
     "parameters]; of an ONNX file float32, float16 or int8.",
     "--to FORMAT": "onnx, safetensors, torch, keras, hub, csv or tensorboard.",
-    "--license NAME": "The licence of the model in a folder for the Hub, such as mit.",
+    "--license NAME": "The licence of the model in a folder for the Hub, such as mit; the Hub "
+    "needs one.",
     "--language CODE": "The language of the text in a folder for the Hub, such as en.",
     "--vocabulary FILE": "The symbols in the order of their ids, if the weights come without them: "
     "a JSON list (.json), or a text in which each occurs once.",

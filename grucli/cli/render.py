@@ -2,6 +2,7 @@
 
 import codecs
 import contextlib
+import errno
 import json
 import locale
 import logging
@@ -34,6 +35,14 @@ class _Console(Console):
         """Stop writing to stderr. Otherwise rich would end the program, and training with it."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+    def _check_buffer(self) -> None:
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            self.on_broken_pipe()  # the terminal was closed
 
 
 err = _Console(stderr=True, highlight=False)
@@ -84,6 +93,11 @@ def on_terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
+def draws() -> bool:
+    """Whether a bar can be drawn again and again: a terminal that can, reads messages."""
+    return err.is_interactive and sys.stderr is not None and sys.stderr.isatty()
+
+
 def terminal_width() -> int:
     return shutil.get_terminal_size().columns
 
@@ -109,7 +123,7 @@ def write_raw(data: bytes) -> bool:
     except OSError as error:
         # otherwise Python's flush at exit would fail again
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
+        if error.errno in (errno.EPIPE, errno.EIO):  # EIO: the terminal was closed
             return False  # the exit code is the same for any reader
         raise RunError(f"standard output: cannot be written: {error.strerror}") from None
     return True

@@ -4,6 +4,7 @@ import csv
 import io
 import logging
 import math
+import re
 import time
 from dataclasses import asdict
 from operator import itemgetter
@@ -20,7 +21,6 @@ from grucli.training.events import Evaluated, Event, Logged, RolledBack, Sampled
 log = logging.getLogger(__name__)
 
 PREFIX, FIRST = "events.out.tfevents", {"step": 0, "file_version": "brain.Event:2"}
-EVENTS = f"{PREFIX}.*.grucli"
 BY_SPLIT = ("loss", "bpc")  # columns of which each split has its own
 
 
@@ -51,6 +51,11 @@ def tensorboard(run: Run) -> dict[str, bytes]:
     events.sort(key=itemgetter("step"))
     content = b"".join(_record(times.get(event["step"], start), event) for event in events)
     return {f"{PREFIX}.{int(start):010d}.grucli": content}
+
+
+def is_export(name: str) -> bool:
+    """Whether a file is one of ``tensorboard``, and not one of a session."""
+    return re.fullmatch(rf"{re.escape(PREFIX)}\.\d+\.grucli", name) is not None
 
 
 class EventFile:

@@ -140,8 +140,8 @@ def _write(files: Mapping[Path, bytes], folder: Path | None) -> None:
                 folder.mkdir(exist_ok=True)
             for path in files:
                 os.replace(Path(made, path.name), path)
-        if first.match(curves.EVENTS):
-            for old in set(near.glob(curves.EVENTS)) - set(files):
+        for old in map(near.joinpath, filter(curves.is_export, os.listdir(near) if folder else ())):
+            if old not in files:
                 old.unlink()  # it would show the same curves once more
     except OSError as error:
         raise RunError(f"{near}: cannot be written: {error.strerror or error}") from None

@@ -18,6 +18,8 @@ from grucli.nn.matmul import Activation, Matrix
 from grucli.nn.onednn import Handle, Memory, Precision, Primitive, address, check, description
 from grucli.nn.params import Array
 
+KEPT = 64  # products of a matrix for later calls: most owners, such as arrays of a step, are gone
+
 
 class Layout:
     """How oneDNN stores a weight matrix (K, N) for about that many rows; for many, row by row."""
@@ -127,9 +129,13 @@ class OneDNNMatrix(Matrix):
     ) -> "Product":
         """The product of an owner: the address of memory, or a thread."""
         key = owner, rows, activation, add
-        if key not in self._products:
-            self._products[key] = Product(self.form, self._memories, rows, activation, add=add)
-        return self._products[key]
+        product = self._products.get(key)
+        if product is None:
+            if len(self._products) >= KEPT:
+                self._products.clear()
+            product = Product(self.form, self._memories, rows, activation, add=add)
+            self._products[key] = product
+        return product
 
 
 class Product:

@@ -17,7 +17,7 @@ from grucli.analysis.gradient_flow import norms_by_distance
 from grucli.analysis.gradient_routes import look_back
 from grucli.analysis.route_shares import shares_by_distance
 from grucli.arguments import PathLike, checked
-from grucli.data.documents import between, separators
+from grucli.data.documents import between, separators, shown
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import unified
 from grucli.errors import ArgumentError, CheckpointError, CorpusError
@@ -72,7 +72,7 @@ def page(
     Args:
         run: the run directory or the checkpoint file.
         title: the heading; None for one with the name of the text.
-        passage: the text that the page shows first; None for a sample of the model, so that the
+        passage: the text that the page reads first; None for a sample of the model, so that the
             page holds no text of the user.
         weights: the type of the weights; None for float16 above a million parameters.
 
@@ -95,11 +95,14 @@ def page(
     else:  # a character that the model never saw is an error here, not in the page
         read = lm.encode(passage)
     proof = (sample if lm.model.cell in COMPUTED else read)[:PROVEN]
+    if len(proof) < 2:
+        raise ArgumentError("passage", "must have at least two characters that the model knows")
     content = payload(lm, proof, type_)
     about = _about(opened, type_, copied) | ({"title": title} if title else {})
     content |= {"about": about, "passage": passage}
     if lm.model.cell not in COMPUTED:
-        content["written"] = lm.vocabulary.decode(sample[:SHOWN]).decode(errors="replace")
+        written = shown(lm.vocabulary.decode(sample[:SHOWN]), lm.data)
+        content["written"] = written.decode(errors="replace")
         content["recorded"] = recorded(rounded(lm, type_), proof)
     return Page(html(content), type_, copied)
 

@@ -274,11 +274,12 @@ const engine = (() => {
       const { ids, fields } = this.spec.recorded;
       const place = before.place === undefined ? 0 : before.place + 1;
       if (ids[place] !== id) throw new RangeError("this page has the states of its own text alone");
+      const start = id === this.separator ? this.zeroState() : before;
       const state = this.layers.map((_, l) => Object.fromEntries([
-        ...this.cell.state.map((part) => [`${part}_prev`, before[l][part]]),
+        ...this.cell.state.map((part) => [`${part}_prev`, start[l][part]]),
         ...fields.map((name, f) => {
-          const start = ((l * fields.length + f) * ids.length + place) * this.H;
-          return [name, this.recorded.subarray(start, start + this.H)];
+          const at = ((l * fields.length + f) * ids.length + place) * this.H;
+          return [name, this.recorded.subarray(at, at + this.H)];
         })]));
       return Object.assign(state, { place });
     }

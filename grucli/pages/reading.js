@@ -29,8 +29,8 @@ const reading = (() => {
 
   /** Read the text with the model, unless it has been read. */
   async function show() {
+    const job = begin("read"); // which ends another one
     if (read && read.text === text) return draw();
-    const job = begin("read");
     const { ids, unknown } = spec.recorded ? { ids: spec.proof.ids, unknown: [] } : known(text);
     const first = ids.slice(0, LONGEST);
     const now = { text, ids: first, unknown, cut: ids.length - first.length, states: [], logProbs: [] };

@@ -209,9 +209,10 @@ def _show_seeds(
     """The mean loss of runs that differ in the seed alone, if there are some."""
     kinds: dict[object, dict[Any, tuple[str, float]]] = {}
     for text, run, one in zip(texts, ranked, settings, strict=True):
-        kind = text, *((key, str(one[key])) for key in one if key != "train.seed")
+        others = ((key, str(one[key])) for key in one if key != "train.seed")
+        kind = text, run.status, str(run.info.init_from), *others
         if (loss := run.info.best.loss) is not None:
-            kinds.setdefault(kind, {})[one["train.seed"]] = run.path.name, loss
+            kinds.setdefault(kind, {}).setdefault(one["train.seed"], (run.path.name, loss))
     groups = [[*by_seed.values()] for by_seed in kinds.values() if len(by_seed) > 1]
     if not groups:
         return

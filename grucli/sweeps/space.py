@@ -97,6 +97,8 @@ def read_space(
     problems = problems or [f"{source}: {problem}" for problem in _problems_of_the_whole(space)]
     if problems:
         raise SettingsError("\n".join(dict.fromkeys(problems)))
+    held_out = resolve([(source, fixed)]).data.files  # with absolute paths, for other directories
+    space.fixed.update({f"data.{name}": list(paths) for name, paths in held_out.items()})
     return space
 
 
@@ -147,11 +149,12 @@ def _problems_of_the_whole(space: Space) -> Iterator[str]:
         yield f"{' and '.join(budgets)} are both given; keep one"
     if space.fixed.get("data.val") == 0:
         yield "data.val is 0; a sweep needs validation text"
-    if "data.level" in space.distributions:
-        yield (
-            "data.level has a range, but a loss per byte cannot be compared with one per "
-            "character; give it one value"
-        )
+    for key in space.distributions:
+        if key.startswith("data."):
+            yield (
+                f"{key} has a range, but losses on texts that are read or divided differently "
+                "cannot be compared; give it one value"
+            )
     if space.options.sampler == "grid":
         endless = [key for key, one in space.distributions.items() if points(one) is None]
         yield from (f"{key}: a grid needs a choice or a step" for key in endless)

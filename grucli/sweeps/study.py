@@ -19,7 +19,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from grucli.config import INFLUENCES
+from grucli.config import HELD_OUT, INFLUENCES
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.nn.cells.from_file import FILES
@@ -235,6 +235,9 @@ def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]
     for part in ("parameters", "fixed", "sweep"):
         for key in {**old[part], **new[part]}:
             before, now = old[part].get(key), new[part].get(key)
+            files = part == "fixed" and key in {f"data.{name}" for name in HELD_OUT}
+            if files and not {float, int} & {type(before), type(now)}:
+                continue  # files, which may lie elsewhere: their text is compared
             if before != now:
                 name = f"sweep.{key}" if part == "sweep" else key
                 yield f"{source}: {name}: was {json.dumps(before)}, and is {json.dumps(now)}"

@@ -122,14 +122,15 @@ class Summary:
         best = self.best
         if best is None:
             return ""
-        if self._is_here(best):
-            settings = Run(self.path / best.run).settings
-        else:
-            settings = resolve([(str(self.path), {**self.fixed, **best.values})])
-        return (
+        said = (
             f"# Trial {best.number} of the sweep {self.path.name}: validation loss "
-            f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n\n" + to_yaml(settings)
+            f"{best.loss:.4f} nats per {self.noun} at step {best.step}.\n"
         )
+        if self._is_here(best):
+            return f"{said}\n{to_yaml(Run(self.path / best.run).settings)}"
+        asked = {key: one for key, one in {**self.fixed, **best.values}.items() if one is not None}
+        said += "# Its run is not here, and with it what suited its text and its budget.\n"
+        return f"{said}\n{to_yaml(resolve([(str(self.path), asked)]), asked)}"
 
     @property
     def runs(self) -> list[Path]:

@@ -21,10 +21,10 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from grucli.config import Data, Train, resolve
+from grucli.config import Train, resolve
 from grucli.data.corpus import Corpus, hashes, read_texts
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.errors import DivergedError, GrucliError, RunError, SettingsError, UsageError
+from grucli.errors import DivergedError, GrucliError, SettingsError, UsageError
 from grucli.files import Lock, temporary_for
 from grucli.run.records import stem
 from grucli.run.run import Run
@@ -132,10 +132,8 @@ class Worker:
         if not sources:
             raise UsageError("name a text to train on: grucli sweep SWEEP.yaml FILE")
         self.space, self.sources, self.command = space, sources, command
-        self._data: Data = resolve([(space.source, space.fixed)]).data
-        self._text: Corpus = read_texts(sources, self._data)
-        self._sha256 = hashes(self._text.text_id)
-        self.study = Study.create(folder, storage, space, self._sha256)
+        self._text: Corpus = read_texts(sources, resolve([(space.source, space.fixed)]).data)
+        self.study = Study.create(folder, storage, space, hashes(self._text.text_id))
 
     @closed_at_exit
     def events(self, stop: Callable[[], bool] = lambda: False) -> Generator[SweepEvent, None, None]:
@@ -266,11 +264,6 @@ class Worker:
             self.sources, values=values, origin=self.space.source, command=self.command,
             name=trial.path.name, runs_dir=trial.path.parent, study=self.study.folder_id,
         )  # fmt: skip
-        data = request.settings().data
-        if data != self._data:
-            self._text, self._data = read_texts(self.sources, data), data
-            if hashes(self._text.text_id) != self._sha256:
-                raise RunError(f"{', '.join(self.sources)}: has changed during the sweep")
         session = prepare(request, text=self._text)
         plan, train = session.plan, session.plan.settings.train
         if not len(plan.splits.val):

@@ -12,10 +12,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from grucli.config import INFLUENCES, Data, Settings, Values, changes, flatten, resolve, to_yaml
+from grucli.config import (
+    BUDGET_KEYS,
+    INFLUENCES,
+    Data,
+    Settings,
+    Values,
+    changes,
+    flatten,
+    resolve,
+    to_yaml,
+)
 from grucli.data.corpus import Corpus, hashes, read_again, read_texts
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.defaults import TYPICAL, WARM, Text, suited, suited_rate
+from grucli.defaults import TYPICAL, WARM, Text, suited, suited_length, suited_rate
 from grucli.errors import (
     CheckpointError,
     CorpusError,
@@ -91,7 +101,7 @@ def _check(request: Request, ranks: Ranks) -> None:
 
 def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
     """A session with random weights. Settings that the user has not given depend on the text."""
-    layers = request.layers()
+    layers = _without_null_budgets(request.layers())
     data = resolve(layers).data
     text = text or read_texts(request.sources, data, unknown=request.unknown)
     symbols = len(text.vocabulary)
@@ -112,7 +122,8 @@ def _new(request: Request, ranks: Ranks, text: Corpus | None = None) -> Session:
 def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     opened = Run.open(path)
     file, old = opened.file, opened.checkpoint
-    layers, extended, data = request.layers(), request.extend_vocabulary, old.settings.data
+    layers, data = _without_null_budgets(request.layers()), old.settings.data
+    extended = request.extend_vocabulary
     kept = data.model_dump(include={"level", "newlines", "min_count", "documents", "separator"})
     base = Settings(model=old.settings.model, data=Data(**kept))
     given = {key for _, values in layers for key in values}
@@ -122,12 +133,29 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
         fixed.add("data.min_count")
     _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
     text = _text_for(request, old, settings)
-    values = suited_rate(settings, len(text.ids), given, WARM)
+    values, chars = suited_length(len(text.ids), given), len(text.ids)
+    suited_too = [("suited to the text", values), *layers]
+    values |= suited_rate(resolve(suited_too, base), chars, given, WARM)
     plan = make_plan(resolve([("suited to the weights", values), *layers], base), text, ranks, old)
     notes = list(advice.about_weights(path, old, plan, extended=extended))
     init_from = {"path": str(path.resolve()), "file": str(file.resolve()), "sha256": sha256(file)}
     make_state = partial(start, plan, old)
     return Session(request, plan, make_state, suited=values, notes=notes, init_from=init_from)
+
+
+def _without_null_budgets(layers: Layers) -> Layers:
+    """The same, but without any budget if the last layer that names it has null for it."""
+    budgets = dict.fromkeys(BUDGET_KEYS)
+    for _, values in layers:
+        given = {key: values[key] for key in BUDGET_KEYS if key in values}
+        replaced = any(one is not None for one in given.values())
+        budgets = (dict.fromkeys(BUDGET_KEYS) if replaced else budgets) | given
+    if any(one is not None for one in budgets.values()):
+        return layers
+    return [
+        (source, {key: one for key, one in values.items() if key not in BUDGET_KEYS})
+        for source, values in layers
+    ]
 
 
 def _text_for(request: Request, old: Checkpoint, settings: Settings) -> Corpus:
@@ -193,15 +221,22 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     try:
         saved = resume(plan, old, done=run.info.status == "done")
     except SettingsError as error:
-        raise SettingsError("\n".join([*_mend(run, file, old, plan), str(error)])) from None
+        mended = list[str]()
+        with suppress(OSError, GrucliError):  # the other error is what matters
+            mended += _mend(run, file, old, plan)
+        raise SettingsError("\n".join([*mended, str(error)])) from None
     notes += advice.about_rate(plan, saved.progress)
     return Session(request, plan, lambda: saved, file, run, notes=notes)
 
 
 def _mend(run: RunWriter, file: Path, old: Checkpoint, plan: Plan) -> list[str]:
     """Mend the files of a run that has nothing left to train; say what was mended."""
-    settings, files, corpus = run.settings, plan.settings.data.files, described(plan, run)["corpus"]
-    said = run.checkpoints.mend_pointers(file, old)
+    said, settings = list[str](), run.settings
+    files, corpus = plan.settings.data.files, described(plan, run)["corpus"]
+    try:
+        run.checkpoints.find("best")
+    except CheckpointError:
+        said += run.checkpoints.mend_pointers(file, old)
     if files != settings.data.files or corpus["paths"] != run.info.corpus.paths:
         data = settings.data.model_copy(update=files)
         moved = settings.model_copy(update={"data": data})
@@ -309,7 +344,8 @@ def shared_plan(plan: Plan | None, ranks: Ranks) -> Plan:
 def _same_text(settings: Settings, there: Corpus) -> Corpus:
     """Read the text of rank 0, ``there``, from this machine."""
     changed = f"this is another text than on rank 0, where the SHA-256 is {hashes(there.text_id)}"
+    data = with_moved(settings.data)
     try:
-        return read_again(there.sources, settings.data, there.vocabulary, there.text_id, changed)
+        return read_again(there.sources, data, there.vocabulary, there.text_id, changed)
     except GrucliError as error:
         raise CorpusError(f"{error}; every rank reads the text from its own machine") from None

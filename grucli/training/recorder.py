@@ -159,7 +159,7 @@ class Recorder:
         if self.saved_step == progress.step:
             self.run.checkpoints.drop_after(progress.step)
         self.unwritten.clear()
-        self.run.drop_after(progress.step)
+        yield from self._write(partial(self.run.drop_after, progress.step))
         note = WentBack(step=step, to=progress.step, lr_factor=progress.lr_factor, problem=problem)
         notes = [one.to_dict() for one in (*self.run.info.went_back, note)]
         yield from self._write(partial(self.run.update_info, went_back=notes))

@@ -51,6 +51,7 @@ class Trainer:
         # stop, whether a checkpoint is due, and the step of the last that was written
         self.now, self.stopped, self.save_is_due, self.saved_step = self.elapsed, False, False, -1
         self.evaluation_seconds, self.began_at, self.evaluated_at = 0.0, self.now, self.now
+        self.used_before = 0.0  # share of the budget at ``began_at``: at the start, or a return
 
     def close(self) -> None:
         self.train_step.close()
@@ -85,6 +86,7 @@ class Trainer:
         self._meet()
         self.train_step.synchronize()
         self.began_at = self.evaluated_at = self.now
+        self.used_before = self.used(self.now)
 
     # ---- the loop
 
@@ -187,7 +189,10 @@ class Trainer:
         self.recorder.count(chars, seconds)
         elapsed = self.elapsed
         used = self.used(elapsed)
-        remaining = elapsed / max(used, 1e-9) * (1 - used)
+        taken, share = elapsed - self.began_at, used - self.used_before
+        if self.plan.budget.seconds is not None:  # of which all time counts
+            taken, share = elapsed, used
+        remaining = taken / max(share, 1e-9) * (1 - used)
         return Stepped(progress.step, gradient.loss / chars, chars / seconds, used, remaining)
 
     def _go_back(self, problem: DivergedError) -> Iterator[Event]:

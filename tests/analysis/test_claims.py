@@ -49,5 +49,10 @@ def test_nothing_is_claimed_where_settings_or_sizes_differ() -> None:
     words = "undecided: the runs differ in train.steps: 60 against 200; "
     assert found[BETTER] == found[FITS] == words + "status: done against interrupted"
     assert found[FEWER] == "held"
+    deep = verdicts(GRU, replace(LSTM, layers=GRU.layers + 1))
+    words = f"undecided: the runs differ in model.layers: {GRU.layers} against {GRU.layers + 1}"
+    assert deep == {FITS: words, BETTER: words}
+    wide = verdicts(GRU, replace(LSTM, hidden=4 * LSTM.hidden, parameters=9 * LSTM.parameters))
+    assert wide[BETTER].startswith("undecided: the runs differ in model.hidden")
     assert verdicts(GRU, replace(GRU, hidden=32), LSTM) == {}
     assert verdicts(GRU, replace(GRU, settings={"optim.lr": 0.1}), LSTM) == {}

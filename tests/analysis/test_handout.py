@@ -35,6 +35,13 @@ class Reader(HTMLParser):
             list(self.sections.values())[-1][-1] += data
 
 
+def test_given_numbers_have_all_their_digits() -> None:
+    numbers = {"h_0": [0.125, -0.004], "b_c": [0.1, 1e-7, 0.2]}
+    read = Reader(handout(worked_example("gru", numbers)))
+    given = next(iter(read.sections.values()))
+    assert {"0.125", "-0.004", "0.10", "1e-07", "0.20"} <= set(given)
+
+
 @pytest.mark.parametrize("cell", basic())
 def test_what_is_given_is_printed_and_the_rest_is_blank(cell: str) -> None:
     example = worked_example(cell)

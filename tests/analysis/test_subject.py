@@ -6,6 +6,8 @@ import pytest
 import grucli
 from grucli.analysis import activations, subject
 from grucli.errors import CorpusError, UnknownCharacterError, UsageError
+from grucli.run import checkpoint as checkpoints
+from tests.texts import prose
 
 
 def test_untrained_models_have_one_width_and_read_one_text(text_file: Path) -> None:
@@ -43,6 +45,19 @@ def test_a_network_before_training_has_the_sizes_and_the_text_of_the_run(trained
     assert (before.lm.model.params.flat != own.lm.model.params.flat).any()
     assert before.lm.vocabulary is own.lm.vocabulary
     assert before.ids is own.ids
+
+
+def test_a_network_before_training_has_its_initial_weights_if_it_has_kept_them() -> None:
+    settings = {"model.hidden": 8, "sample.length": 0}
+    runs = [
+        grucli.train(text=prose(3000), steps=2, seed=seed, settings=settings) for seed in (1, 2)
+    ]
+    runs.append(grucli.merge(*(run.path for run in runs)))
+    before = [subject.before_training(subject.of_run(run.path)).lm.model for run in runs]
+    for run, model in zip(runs[:2], before, strict=False):
+        first = checkpoints.read(run.checkpoints.file_of(0)).model
+        np.testing.assert_array_equal(model.params.flat, first.params.flat)
+    assert (before[2].params.flat != runs[2].checkpoint.model.params.flat).any()
 
 
 def test_letters_of_the_held_out_text_alone_are_read_in_it() -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from grucli.analysis.mistakes import find_mistake, make_mistake
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from grucli.text_out import CONTROLS
+from grucli.threads import STOP_SIGNALS
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import WORDS
 
@@ -22,8 +24,15 @@ from tests.texts import WORDS
 def start(*args: object, **options: object) -> subprocess.Popen[bytes]:
     """The program as its own process."""
     command = [sys.executable, "-m", "grucli", *map(str, args)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, **(pipes | options))  # type: ignore[call-overload, no-any-return]
+    usual = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    usual |= {} if os.name == "nt" else {"preexec_fn": usual_signals}
+    return subprocess.Popen(command, **(usual | options))  # type: ignore[call-overload, no-any-return]
+
+
+def usual_signals() -> None:
+    """Let signals stop this process, even if whoever started the tests ignores some."""
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
 
 
 posix = pytest.mark.skipif(os.name == "nt", reason="needs signals, pipes, links and terminals")

@@ -468,7 +468,9 @@ def test_bytes_reach_a_terminal_as_characters(grucli: Grucli) -> None:
 
 
 def test_a_reader_that_goes_away_ends_it_quietly(trained: Path) -> None:
-    process = start("sample", trained, "--length", "200000", "--seed", "1")
+    asked = ("sample", trained, "--length", "200000", "--seed", "1")
+    start(*asked).communicate()  # which may compile code, and say so
+    process = start(*asked)
     assert process.stdout is not None
     process.stdout.read(100)
     process.stdout.close()

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -431,8 +432,9 @@ def test_a_run_json_that_is_damaged_during_training_is_written_again(
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals to send")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_saves_and_says_how_to_go_on(text_file: Path, number: int, code: int) -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_saves_and_says_how_to_go_on(text_file: Path, name: str, code: int) -> None:
+    number = signal.Signals[name]
     process = start("train", text_file, "--epochs=9999", *TINY)
     assert process.stderr is not None
     seen = b""
@@ -449,6 +451,36 @@ def test_a_signal_saves_and_says_how_to_go_on(text_file: Path, number: int, code
     info = json.loads(Path(run, "run.json").read_text(encoding="utf-8"))
     assert info["status"] == "interrupted"
     assert info["step"] >= 10
+
+
+@posix
+def test_signals_that_are_ignored_do_not_stop_training(text_file: Path) -> None:
+    ignored = partial(signal.signal, signal.SIGINT, signal.SIG_IGN)  # as after "&" in a script
+    process = start("train", text_file, "--epochs=9999", *TINY, preexec_fn=ignored)
+    wait_for(process, "step     10")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "step     30")
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
+@posix
+def test_a_terminal_that_is_closed_saves_the_run(text_file: Path) -> None:
+    terminal, other = os.openpty()
+    process = start(
+        "train", text_file, "--epochs=9999", *TINY, "--set=train.eval_every=5",
+        stdin=other, stdout=other, stderr=other, start_new_session=True,
+    )  # fmt: skip
+    os.close(other)
+    seen = b""
+    while b"step      5" not in seen:
+        seen += os.read(terminal, 10_000)
+    os.close(terminal)
+    process.send_signal(signal.SIGHUP)  # as the system does to the session of a terminal
+    assert process.wait(timeout=30) == 129
+    info = run_info(next(Path("runs").iterdir()))
+    assert info["status"] == "interrupted"
 
 
 @posix

@@ -9,7 +9,7 @@ from grucli.nn.backend import Backend, usable
 from grucli.nn.cells import CELLS
 from grucli.nn.model import Model
 from grucli.nn.onednn import Precision, Unavailable
-from grucli.nn.onednn_matrix import OneDNNMatrix, layout
+from grucli.nn.onednn_matrix import KEPT, OneDNNMatrix, layout
 from grucli.nn.params import Array
 from grucli.nn.stepper import Stepper
 
@@ -72,6 +72,16 @@ def test_a_bound_product_keeps_the_memory_that_it_writes_to(backend: Backend) ->
     others = [np.zeros((2, 16, 64), np.float32) for _ in range(50)]
     multiply_all(np.ones((16, 64), np.float32))
     assert not np.any(others)
+
+
+def test_only_some_products_are_kept() -> None:
+    W, x = packed(np.ones((1, 3, 2), np.float32), 1, "float32"), np.ones((1, 3), np.float32)
+    outs = [np.zeros((1, 1, 2), np.float32) for _ in range(500)]
+    bound = [W.bind(out) for out in outs]
+    assert len(W._products) <= KEPT
+    for product in bound:
+        product(x)
+    assert (np.array(outs) == 3).all()
 
 
 @pytest.mark.parametrize("backend", ALL, ids=str)

@@ -13,8 +13,10 @@ from grucli.errors import ArgumentError
 from grucli.pages.build import LARGE, _source, payload, suited_type
 from grucli.run.run import Run
 from tests.conftest import TINY, Grucli
+from tests.nn.test_adding_a_cell import source
 from tests.pages.models import language_model
 from tests.test_language_model import make
+from tests.texts import prose
 
 
 @pytest.fixture
@@ -106,3 +108,19 @@ def test_the_page_begins_as_samples_do(symbols: str, start: str | None) -> None:
     ids = lm.samples(1, 5, seed=1).prompt.tolist()
     assert ids == ([] if start is None else [symbols.index(start)])
     assert payload(lm, lm.encode("ab"), "float32")["start"] == (ids[0] if ids else None)
+
+
+def test_a_page_of_an_own_cell_needs_a_passage_and_shows_documents(
+    grucli: Grucli, forgets_cells: None
+) -> None:
+    Path("mgu.py").write_text(source(), "utf-8")
+    Path("text.txt").write_text("\n\n".join(prose(200, seed=seed) for seed in range(20)), "utf-8")
+    own = ("--cell-file", "mgu.py")
+    words = ("--steps", 5, *TINY, "-q", "--set=data.documents=paragraph", *own)
+    run = grucli("train", "text.txt", *words).out.strip()
+    Path("short.txt").write_text("a", "utf-8")
+    refused = grucli("page", run, "-o", "p.html", "--passage", "short.txt", *own)
+    assert (refused.code, Path("p.html").exists()) == (2, False)
+    assert "--passage must have at least two characters" in refused.err
+    (written,) = re.findall(r'"written":("(?:[^"\\]|\\.)*")', library.page(run).html)
+    assert "\x1e" not in json.loads(written)

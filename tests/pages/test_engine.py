@@ -16,7 +16,8 @@ from grucli.config import Data
 from grucli.data.vocabulary import Vocabulary, as_read
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS
-from grucli.pages.build import Type, payload, rounded
+from grucli.nn.model import read_layer
+from grucli.pages.build import Type, payload, recorded, rounded
 from grucli.sampling import Sampler
 from tests.pages.models import KINDS, language_model, some_ids
 
@@ -246,3 +247,27 @@ def test_symbols_are_drawn_as_the_library_draws_them(
     expected = np.bincount(sampler.draw(logits, uniform), minlength=len(p))
     np.testing.assert_allclose(np.array(counts) / draws, expected / draws, atol=0.015)
     assert [n == 0 for n in counts] == [n == 0 for n in expected]
+
+
+RECORDED = """
+const engine = require(process.argv[1]);
+const {spec} = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const model = new engine.Model(spec);
+let {state} = model.begin(), before = [];
+for (const id of spec.proof.ids) {
+  state = model.step(id, state);
+  before.push([...state[0].h_prev]);
+}
+console.log(JSON.stringify(before));
+"""
+
+
+def test_recorded_states_begin_anew_with_each_document() -> None:
+    lm = replace(language_model(kind="list"), path=None)
+    ids = some_ids(lm)
+    spec = payload(lm, ids, "float32") | {"cell": "own", "recorded": recorded(lm, ids)}
+    before = np.array(run_engine(RECORDED, {"spec": spec}))
+    h = read_layer(lm.model, np.array([lm.model.separator, *ids]), 1)["h"]
+    ends = np.array(ids) == lm.model.separator
+    assert ends.any()
+    np.testing.assert_allclose(before, np.where(ends[:, None], 0, h[:-1]), atol=1e-12)

@@ -131,6 +131,9 @@ def test_runs_that_differ_in_the_seed_alone_have_a_mean(grucli: Grucli, text_fil
     assert f"3{mean(losses):.4f}{stdev(losses):.4f}" in "".join(seeds.split())
     assert other.name not in seeds
     assert "seed alone" not in Page(report(runs[0], other).html).words
+    begun = train(grucli, text_file, "--seed", 4, "--init-from", runs[0], "--set=optim.lr=0.03")
+    lr = ("--set", f"optim.lr={Run(begun).settings.optim.lr}", "--seed", 5)
+    assert "seed alone" not in Page(report(begun, train(grucli, text_file, *lr)).html).words
     again = train(grucli, text_file, "--seed", 1)
     assert "seed alone" not in Page(report(runs[0], again).html).words
 

@@ -12,6 +12,7 @@ import yaml
 from grucli.sweeps.space import read_space
 from grucli.sweeps.summary import Summary, SweepEvent
 from grucli.sweeps.worker import ClaimedTrial, Worker
+from tests.cli.helpers import usual_signals
 
 TINY: dict[str, Any] = {
     "model.hidden": 8,
@@ -70,6 +71,7 @@ def start(*words: object) -> "subprocess.Popen[str]":
     """A worker in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "grucli", "sweep", *map(str, words)],
+        preexec_fn=None if os.name == "nt" else usual_signals,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -167,9 +167,14 @@ def test_a_wrong_range(key: str, given: Any, expected: str) -> None:
         (HIDDEN | {"model.layrs": 1}, "unknown key model.layrs; did you mean model.layers?"),
         (HIDDEN | {"train.batch": 0}, "train.batch: must be greater than or equal to 1, not 0"),
         (HIDDEN | {"data.val": 0.0}, "data.val is 0; a sweep needs validation text"),
-        (
-            {"data.level": {"choice": ["char", "byte"]}},
-            "data.level has a range, but a loss per byte cannot be compared with one per character",
+        *(
+            ({key: {"choice": values}}, f"{key} has a range, but losses on texts that are read or")
+            for key, values in {
+                "data.level": ["char", "byte"],
+                "data.min_count": [1, 5],
+                "data.val": [0.1, 0.2],
+                "data.documents": ["line", "paragraph"],
+            }.items()
         ),
         (
             HIDDEN | {"train.steps": 5, "train.minutes": {"range": [1, 2]}},

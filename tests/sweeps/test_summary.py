@@ -6,8 +6,10 @@ from grucli.errors import UsageError
 from grucli.sweeps.api import read_study
 from grucli.sweeps.summary import TrialRecord, by_result, minutes_trained
 from grucli.sweeps.worker import ClaimedTrial
+from tests.cli.helpers import write
 from tests.conftest import snapshot
 from tests.sweeps.helpers import S, interrupt, train
+from tests.texts import prose
 
 
 def test_the_time_of_several_workers_counts_once() -> None:
@@ -22,7 +24,22 @@ def test_the_best_settings_are_those_of_the_trial(text_file: Path) -> None:
     config.write_text(config.read_text().replace("hidden: 8", "hidden: 9"))
     shown = read_study(S)
     assert "hidden: 8" in shown.settings
+    assert "Its run is not here" in shown.settings
+    assert "dropout" not in shown.settings  # it would be none that the trial had
     assert shown.runs == []
+
+
+def test_a_sweep_with_files_is_shown_from_elsewhere(
+    text_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("valid.txt", prose(600, seed=1))
+    summary = train(text_file, {"sweep.trials": 1, "data.val": "valid.txt"})
+    before, folder = summary.settings, S.resolve()
+    Path("elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    shown = read_study(folder)
+    assert shown.runs == [folder / "trial-0000"]
+    assert shown.settings == before
 
 
 def test_only_trials_that_are_done_can_be_the_best() -> None:

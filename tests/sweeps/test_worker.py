@@ -85,13 +85,6 @@ def test_a_budget_in_minutes_has_checkpoints_at_its_tenths(text_file: Path) -> N
     assert Run("runs/t/trial-0000").settings.train.save_minutes == 2
 
 
-def test_data_settings_can_be_chosen(text_file: Path) -> None:
-    choice = {"data.min_count": {"choice": [1, 5]}, "sweep.sampler": "grid"}
-    summary = train(text_file, {**choice, "optim.lr": 0.01})
-    assert [one.status for one in summary.trials] == ["done", "done"]
-    assert {Run(S / one.run).settings.data.min_count for one in summary.trials} == {1, 5}
-
-
 def test_impossible_trials_are_told_with_their_reason(
     text_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

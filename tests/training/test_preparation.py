@@ -146,10 +146,17 @@ def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> No
     def chosen(**changes: Any) -> Values:
         return from_weights(origin, values(**changes)).suited
 
-    assert chosen() == {"optim.lr": 0.048}  # the text is too short for more than 8 streams
-    assert chosen(train__batch=2) == {"optim.lr": 0.024}
-    assert chosen(train__minutes=240) == {"optim.lr": 0.024}
-    assert chosen(optim__lr=0.5) == {}
+    def rate(**changes: Any) -> Any:
+        return chosen(**changes)["optim.lr"]
+
+    assert rate() == 0.048  # the text is too short for more than 8 streams
+    assert rate(train__batch=2) == 0.024
+    assert rate(train__minutes=240) == 0.024
+    assert "optim.lr" not in chosen(optim__lr=0.5)
+    # a short text is read often, until that does not help any more
+    assert chosen() == {"optim.lr": 0.048, "train.patience": 10, "train.epochs": 100.0}
+    assert "train.epochs" not in chosen(train__minutes=1.0)
+    assert chosen(train__epochs=None)["train.epochs"] == 100
 
 
 # ---- bits

@@ -247,6 +247,22 @@ def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text
     assert not stopped.finished
 
 
+def test_what_is_left_is_estimated_from_the_steps_alone(text: str) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 0.01
+        return now[0]
+
+    plan = plan_for(text, train__eval_every=10**6, sample__length=0)
+    run = RunWriter.create(Path("runs"), "left", start(plan), {}, {})
+    run.write_info({})
+    trainer = Trainer(plan, start(plan), run, elapsed=1000.0, clock=clock)  # it compiled first
+    fails_at(trainer, 13, 14, 15, 16, 17)
+    left = [event.remaining_s for event in follow(trainer) if isinstance(event, Stepped)]
+    assert max(left) < 20
+
+
 def test_minutes_can_be_stopped_and_resumed(text: str) -> None:
     plan = plan_for(text, train__steps=None, train__minutes=0.05)
     trainer = trainer_for(plan)
