@@ -269,12 +269,15 @@ const engine = (() => {
         Object.fromEntries(this.cell.state.map((part) => [part, zeros(this.H)])));
     }
 
+    /** The state that a symbol is read with: a document begins anew. */
+    begun(id, before) { return id === this.separator ? this.zeroState() : before; }
+
     /** The state after a symbol of the recorded text; the state before has its place. */
     recordedStep(id, before) {
       const { ids, fields } = this.spec.recorded;
       const place = before.place === undefined ? 0 : before.place + 1;
       if (ids[place] !== id) throw new RangeError("this page has the states of its own text alone");
-      const start = id === this.separator ? this.zeroState() : before;
+      const start = this.begun(id, before);
       const state = this.layers.map((_, l) => Object.fromEntries([
         ...this.cell.state.map((part) => [`${part}_prev`, start[l][part]]),
         ...fields.map((name, f) => {
@@ -288,7 +291,7 @@ const engine = (() => {
     step(id, before) {
       if (this.recorded) return this.recordedStep(id, before);
       let x = null;
-      const start = id === this.separator ? this.zeroState() : before;
+      const start = this.begun(id, before);
       return this.layers.map((w, l) => {
         const a = w.b.map((b, g) => this.projection(w, g, b, l ? x : id));
         const now = this.cell.step(w, a, start[l]);
