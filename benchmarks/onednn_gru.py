@@ -10,7 +10,6 @@ import ctypes
 import math
 import sys
 import time
-from functools import partial
 from statistics import median
 
 import numpy as np
@@ -103,11 +102,10 @@ class Theirs:
         self.out = {key: np.empty_like(self.arrays[key]) for key in (*LEARNT, X, H_ALL)}
         self.calls = [
             *(copy(self.arrays[key], some[key]) for some in (memories, others) for key in others),
-            execution(forward, memories),
-            *(
-                copy(self.zeros[key], gradients[key + GRADIENT]) for key in LEARNT
-            ),  # it adds to them
-            execution(backward, memories | others | gradients),
+            onednn.execution(Primitive(forward), memories),
+            # it adds to the gradients
+            *(copy(self.zeros[key], gradients[key + GRADIENT]) for key in LEARNT),
+            onednn.execution(Primitive(backward), memories | others | gradients),
             *(copy(self.out[key], gradients[key + GRADIENT], back=True) for key in LEARNT),
         ]
         self.last = [
@@ -185,24 +183,6 @@ def copy(array: Array, memory: Memory, *, back: bool = False) -> Call:
     if back:
         return onednn.call(Primitive(onednn.reorder(theirs, form)), memory, ours)
     return onednn.call(Primitive(onednn.reorder(form, theirs)), ours, memory)
-
-
-class Argument(ctypes.Structure):
-    """dnnl_exec_arg_t."""
-
-    _fields_ = (("key", ctypes.c_int), ("memory", ctypes.c_void_p))
-
-
-def execution(pass_: Handle, memories: dict[int, Memory]) -> Call:
-    """A call that executes a pass."""
-    c, engine = onednn.load().c, onednn.load().engine
-    primitive = Handle("primitive", c.dnnl_primitive_create, pass_.value)
-    stream = Handle("stream", c.dnnl_stream_create, engine, onednn.IN_ORDER)
-    listed = [Argument(key, memory.value) for key, memory in memories.items()]
-    arguments = (Argument * len(listed))(*listed)
-    call = partial(c.dnnl_primitive_execute, primitive.value, stream.value, len(listed), arguments)
-    call.kept = primitive, stream, memories  # type: ignore[attr-defined]
-    return call
 
 
 def timed(side: Ours | Theirs) -> float:

@@ -199,7 +199,7 @@ def read_prompt(
 
 
 def choose_threads(samples: int, model: Model) -> int:
-    """The number of threads that share the samples, each at least two."""
+    """The number of threads that share the samples, at least two for each thread."""
     if samples < MANY_SAMPLES:
         return 1
     smallest = COMPILED_PART if model.backend.compiled else SMALLEST_PART
@@ -424,9 +424,8 @@ class Samples:
         packed = self.model.packed(-(-samples // threads), backward=False)
         longest = min(LONGEST_BURST, AT_ONCE // (samples * self.model.V))
         longest = max(1, min(longest, WORK // (samples * self.model.params.flat.size)))
-        parts = []
+        parts, shared = [], product_threads(samples)
         for lo, hi in pairwise(edges):
-            shared = product_threads(samples)
             stepper = _stepper(self.model, hi - lo, packed, self.condition, shared)
             parts.append(self._continue(stepper, *start, streams[lo:hi], longest))
         yield from parts[0] if threads == 1 else _in_threads(parts)

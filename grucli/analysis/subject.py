@@ -18,11 +18,10 @@ from grucli.nn.cells import basic, in_words
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.run import checkpoint as checkpoints
-from grucli.run.records import ADAPTED, IMPORTED, MERGED
+from grucli.run.records import NOT_TRAINED
 from grucli.run.run import Run
 
 UNITS = 64  # of an untrained model
-OTHERS = (ADAPTED, IMPORTED, MERGED)  # the status of a run whose first weights are its last
 UNTRAINED = ", untrained"  # the end of the name of a model that is
 REFERENCE = "python-reference"  # the built-in corpus that untrained models read
 
@@ -80,7 +79,7 @@ def before_training(subject: Subject) -> Subject:
     model = Model(old.V, old.H, old.L, cell=old.cell, separator=old.separator)
     model.initialize(np.random.default_rng(0))
     with suppress(CheckpointError):
-        if (run := subject.run) and run.info.status not in OTHERS and run.info.init_from is None:
+        if (run := subject.run) and run.info.status not in NOT_TRAINED and not run.info.init_from:
             model = checkpoints.read(run.checkpoints.file_of(0)).model
     lm = replace(subject.lm, model=model)
     return Subject(f"{subject.name}{UNTRAINED}", lm, subject.ids)

@@ -94,7 +94,7 @@ def on_terminal() -> bool:
 
 
 def draws() -> bool:
-    """Whether a bar can be drawn again and again: a terminal that can, reads messages."""
+    """Whether messages go to a terminal on which a bar can be drawn again and again."""
     return err.is_interactive and sys.stderr is not None and sys.stderr.isatty()
 
 

@@ -13,7 +13,7 @@ import ctypes
 import os
 import site
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from ctypes.util import find_library
 from functools import cache, partial
@@ -198,8 +198,13 @@ class _Arg(ctypes.Structure):
 
 
 def call(primitive: Primitive, *memories: Memory) -> Call:
-    """A function that executes a primitive with arguments, which live as long as the function."""
-    library, arguments = load(), list(zip(ARGUMENTS, memories, strict=False))
+    """A function that executes a primitive with its usual arguments, which live as long."""
+    return execution(primitive, dict(zip(ARGUMENTS, memories, strict=False)))
+
+
+def execution(primitive: Primitive, named: Mapping[int, Memory]) -> Call:
+    """The same with arguments by their numbers, DNNL_ARG_*."""
+    library, arguments = load(), list(named.items())
     stream = Handle("stream", library.c.dnnl_stream_create, library.engine, IN_ORDER)
     if size_in_bytes(primitive.scratch):
         arguments.append((SCRATCH, Memory(primitive.scratch, ALLOCATE)))

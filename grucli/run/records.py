@@ -39,6 +39,7 @@ OWN_FILES = frozenset(
 ADAPTED = "adapted"  # the status of a run that holds the weights after dynamic evaluation
 IMPORTED = "imported"  # the status of a run whose weights are from a file
 MERGED = "merged"  # the status of a run whose weights are those of several others
+NOT_TRAINED = (ADAPTED, IMPORTED, MERGED)  # whose first weights are the last
 
 METRICS_LIMIT = 2**28  # bytes of metrics.csv: about three million rows
 LINE_LIMIT = 2**12  # bytes of a row of metrics.csv

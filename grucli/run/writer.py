@@ -27,8 +27,8 @@ from grucli.run.checkpoint import Checkpoint, Progress
 from grucli.run.records import Metrics, Pointer, RunInfo, step_in
 from grucli.run.run import CheckpointFolder, Run, Which
 
-# What must not be a link where a run is written.
 REPORT = "report.html"
+# What must not be a link where a run is written.
 NO_LINKS = records.OWN_FILES | {"lock", "samples", "checkpoints", "tensorboard"}
 
 

@@ -235,8 +235,8 @@ def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]
     for part in ("parameters", "fixed", "sweep"):
         for key in {**old[part], **new[part]}:
             before, now = old[part].get(key), new[part].get(key)
-            files = part == "fixed" and key in {f"data.{name}" for name in HELD_OUT}
-            if files and not {float, int} & {type(before), type(now)}:
+            held_out = part == "fixed" and key in {f"data.{name}" for name in HELD_OUT}
+            if held_out and not {float, int} & {type(before), type(now)}:
                 continue  # files, which may lie elsewhere: their text is compared
             if before != now:
                 name = f"sweep.{key}" if part == "sweep" else key

@@ -38,7 +38,7 @@ from grucli.errors import (
 from grucli.files import LockError, replace_text, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
-from grucli.run.records import ADAPTED, IMPORTED, MERGED
+from grucli.run.records import NOT_TRAINED
 from grucli.run.run import Run, check_there, with_moved
 from grucli.run.writer import RunWriter
 from grucli.text_out import quote
@@ -133,9 +133,10 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
         fixed.add("data.min_count")
     _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
     text = _text_for(request, old, settings)
-    values, chars = suited_length(len(text.ids), given), len(text.ids)
-    suited_too = [("suited to the text", values), *layers]
-    values |= suited_rate(resolve(suited_too, base), chars, given, WARM)
+    chars = len(text.ids)
+    values = suited_length(chars, given)
+    settings = resolve([("suited to the text", values), *layers], base)
+    values |= suited_rate(settings, chars, given, WARM)
     plan = make_plan(resolve([("suited to the weights", values), *layers], base), text, ranks, old)
     notes = list(advice.about_weights(path, old, plan, extended=extended))
     init_from = {"path": str(path.resolve()), "file": str(file.resolve()), "sha256": sha256(file)}
@@ -193,7 +194,7 @@ def _resumed(request: Request, ranks: Ranks, path: Path) -> Session:
     except OSError as error:
         raise UsageError(f"{error.filename or path}: cannot be used: {error.strerror}") from None
     try:
-        if (status := run.info.status) in (ADAPTED, IMPORTED, MERGED):
+        if (status := run.info.status) in NOT_TRAINED:
             raise UsageError(
                 f"{path}: holds weights that were {status}, so there is no training to continue; "
                 f"--init-from {quote(str(path))} starts a new run from them"
