@@ -89,6 +89,7 @@ def compared(text: Path, minutes: float, *, together: bool) -> list[str]:
         "optim.lr": lr,
         "optim.recurrent_lr": 1.0,
         "train.patience": 10 if chars <= 400e3 else 0,
+        "train.most_epochs": None,
     }
     (before, _), (now, chosen) = both(text, (old, {}), minutes, together=together)
     row = [text.name, f"{chars:,}", f"{minutes:g}", f"{before:.4f}", f"{now:.4f}"]

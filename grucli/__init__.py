@@ -6,19 +6,6 @@ The names in ``__all__`` are loaded when they are first used, so that ``import g
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
-__all__ = [
-    "export",
-    "import_model",
-    "load",
-    "load_cell",
-    "merge",
-    "page",
-    "runs",
-    "sweep",
-    "train",
-    "train_events",
-]
-
 MODULES = {
     "export": "grucli.exchange.export",
     "import_model": "grucli.exchange.imports",
@@ -33,15 +20,19 @@ MODULES = {
 }
 """Where the public names are defined."""
 
+__all__ = list(MODULES)
+
 if TYPE_CHECKING:
-    from grucli.exchange.export import export
-    from grucli.exchange.imports import import_model
-    from grucli.nn.cells.from_file import load_cell
-    from grucli.pages.build import page
-    from grucli.run.merged import merge
-    from grucli.run.run import load, runs
-    from grucli.sweeps.api import sweep
-    from grucli.training.api import train, train_events
+    from grucli.exchange.export import export as export
+    from grucli.exchange.imports import import_model as import_model
+    from grucli.nn.cells.from_file import load_cell as load_cell
+    from grucli.pages.build import page as page
+    from grucli.run.merged import merge as merge
+    from grucli.run.run import load as load
+    from grucli.run.run import runs as runs
+    from grucli.sweeps.api import sweep as sweep
+    from grucli.training.api import train as train
+    from grucli.training.api import train_events as train_events
 else:
 
     def __getattr__(name: str) -> object:

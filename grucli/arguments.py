@@ -11,14 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import numpy as np
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ConfigDict,
-    PlainValidator,
-    ValidationError,
-    validate_call,
-)
+from pydantic import AfterValidator, BeforeValidator, PlainValidator, ValidationError, validate_call
 from typing_extensions import Unpack, get_type_hints
 
 from grucli.errors import ArgumentError, UsageError
@@ -42,6 +35,8 @@ WORDS = {
 def check_path(path: S) -> S:
     """Return a path, which need not exist; refuse a text, or a name that no file can have."""
     name = os.fspath(path)
+    if not name:
+        raise UsageError("'': the name is empty")
     try:
         os.stat(name)
     except ValueError:  # it contains U+0000 or half of a surrogate pair
@@ -85,7 +80,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
     @cache  # made by the first call, so that imports are fast
     def check() -> Callable[..., tuple[Any, Any]]:
         converted = wraps(function)(lambda *args, **named: (args, named))
-        return validate_call(config=ConfigDict(arbitrary_types_allowed=True))(converted)
+        return validate_call(config={"arbitrary_types_allowed": True})(converted)
 
     @wraps(function)
     def call(*args: P.args, **named: P.kwargs) -> R:

@@ -27,7 +27,7 @@ OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  #
 MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
 MOST_EARLY = 2**28  # bytes for the lengths before the least one, if not all are alike
 EACH_EARLY = 2**11  # bytes that one of them counts, at least
-NEVER = 2**40  # symbols to the end of a text that has no end
+NEVER = 2**40  # symbols to the end of a text that has no end; samples are shorter
 LOWEST = -1e30  # instead of the logit -inf of a symbol that never began a text
 ENDED, FAILED = -1, -2  # instead of ids, after the end of a sample
 
@@ -62,8 +62,9 @@ class _Parser:
     def __init__(self, name: str, source: str, level: str) -> None:
         self.name, self.of_bytes, self.at = name, level == "byte", 0
         self.sets: set[str] = set()  # the sources of all sets of the expression
-        raw = source.encode(errors="surrogateescape")
-        self.source = raw.decode("latin-1") if self.of_bytes else source
+        self.source = source
+        if self.of_bytes:
+            self.source = source.encode(errors="surrogateescape").decode("latin-1")
         self.flags = self._compiled(self.source).flags & ~re.UNICODE
         if self.flags & (re.LOCALE | re.MULTILINE | re.VERBOSE):
             raise self._refused()
@@ -273,7 +274,7 @@ class Condition:
         """What is ``possible`` after ``late`` symbols, and after 1, 2, ... fewer."""
         rows: list[Bools] = [self.shortest + self.late <= self.most]
         for t in range(self.late - 1, -1, -1):
-            length = t - self.tails
+            length = t - self.tails.astype(np.int64)
             ends = (self.tails >= 0) & (length >= self.least) & (length <= self.most)
             rows.append(ends | rows[-1][self.after].any(axis=1))
             if t < self.least and np.array_equal(rows[-1], rows[-2]):
@@ -343,12 +344,16 @@ def condition(
     for name in {"only", "without"}.intersection(given):
         allowed &= _in_set(name, asked[name], level, symbols)
     parser = _Parser("pattern", "(?s).*" if pattern is None else pattern, level)
-    automaton = _Automaton(parser, symbols, allowed, endings)
-    first = automaton.first
-    for symbol in before.tolist():
-        first = automaton.read(first).get(automaton.class_of[symbol], frozenset())
+    try:
+        automaton = _Automaton(parser, symbols, allowed, endings)
+        first = automaton.first
+        for symbol in before.tolist():
+            first = automaton.read(first).get(automaton.class_of[symbol], frozenset())
+        table = automaton.table(first)
+    except RecursionError:  # deeply nested groups
+        raise ArgumentError("pattern", "is too large; shorten it") from None
     class_of = np.array([automaton.class_of[symbol] for symbol in vocabulary.symbols.tolist()])
-    made = Condition(class_of, *automaton.table(first), least, most, asked["exact"])
+    made = Condition(class_of, *table, least, most, asked["exact"])
     if not made.possible(0)[0]:
         raise ArgumentError(given[0], _why_impossible(made, automaton, first, vocabulary.noun))
     return made
@@ -357,10 +362,12 @@ def condition(
 def _lengths(asked: dict[str, Any], length: int) -> tuple[int, int]:
     """The least and the greatest length of a sample."""
     least, most = asked["min_length"] or 0, asked["max_length"]
-    if most is None:
-        most = max(0, length)
-    if least < 0 or most < 0:
-        raise ArgumentError("min_length" if least < 0 else "max_length", "must be 0 or above")
+    greatest = "length" if most is None else "max_length"
+    most = length if most is None else most
+    for name, one in (("min_length", least), (greatest, most)):
+        if one < 0:
+            raise ArgumentError(name, f"must be 0 or above, not {one}")
+    most = min(most, NEVER - 1)
     if least > most:
         raise ArgumentError("min_length", f"is {least:,}, above the greatest length, {most:,}")
     return least, most

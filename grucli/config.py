@@ -161,6 +161,8 @@ class Train(_Section):
     """Budget in passes over the training text."""
     minutes: float | None = _setting(None, "later", gt=0, le=1e7)
     """Budget in minutes, with the final evaluation; the learning rate follows the clock."""
+    most_epochs: float | None = _setting(None, "later", gt=0, le=1e6)
+    """Maximum passes over the training text in a budget of minutes; null: the time ends it."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Seed of all random numbers: initial weights, dropout and samples."""
     workers: Literal["auto"] | Annotated[int, Field(ge=1, le=1024)] = _setting("auto", "rounding")
@@ -250,12 +252,7 @@ class Settings(_Section):
 
 
 # settings that no longer exist, with the values that had no effect, as older files have them
-FORMER = [
-    ("model.locked", False),
-    ("optim.name", "adam"),
-    ("optim.ema", 0.0),
-    ("optim.muon", False),
-]
+FORMER = {"model.locked": False, "optim.name": "adam", "optim.ema": 0.0, "optim.muon": False}
 Values = dict[str, Any]  # settings by dotted key, such as {"train.batch": 64}
 
 
@@ -315,7 +312,7 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
 
 def without_former(values: Mapping[str, Any], section: str = "") -> Values:
     """The values without former settings; those of a section have keys without its name."""
-    return {key: one for key, one in values.items() if (section + key, one) not in FORMER}
+    return {key: one for key, one in values.items() if (section + key, one) not in FORMER.items()}
 
 
 def shipped() -> dict[str, Path]:

@@ -11,16 +11,18 @@ from typing import NamedTuple
 
 from grucli.config import BUDGET_KEYS, Model, Optim, Settings, Train, Values, flatten
 
+READ, MILLION, MOST_EPOCHS = 8e6, 1e6, 100.0  # characters to read for a text of a million
+
 # Maximum characters of the text, maximum units, and values that replace the defaults: a run that
 # only memorizes a short text ends by itself, and a million characters to validate are enough.
+# A very short text is read a hundred times at most, even if there is more time.
 LENGTHS: tuple[tuple[float, int, Values], ...] = (
-    (100e3, 256, {"train.patience": 10}),
+    (100e3, 256, {"train.patience": 10, "train.most_epochs": MOST_EPOCHS}),
     (400e3, 384, {"train.patience": 10}),
     (30e6, 1024, {}),
     (300e6, 1024, {"data.val": 0.01}),
     (math.inf, 1024, {"data.val": 0.001}),
 )
-READ, MILLION, MOST_EPOCHS = 8e6, 1e6, 100.0  # characters to read for a text of a million
 
 WIDTH = 256  # units of a single layer that takes the default learning rate
 NARROWEST = 64  # units below which the learning rate does not rise any more
@@ -78,17 +80,22 @@ def suited(
 ) -> Values:
     """Values for a text and a budget, except for the keys that the user has given."""
     widest = next(row[1] for row in LENGTHS if text.chars <= row[0])
-    values = suited_length(text.chars, given)
+    values = suited_length(resolve({}).train, text.chars, given)
     settings = resolve(values)
     own = text._replace(chars=_to_train(settings, text.chars))
     values |= _network(settings, own, widest, given, speed)
     return values | suited_rate(resolve(values), text.chars, given)
 
 
-def suited_length(chars: int, given: Collection[str]) -> Values:
-    """Budget, patience and validation text for the length of a text, unless they are given."""
+def suited_length(train: Train, chars: int, given: Collection[str]) -> Values:
+    """Budget, patience and validation text for the length of a text, unless they are given.
+
+    ``train`` has the budget of the user, if there is one.
+    """
     if set(BUDGET_KEYS).intersection(given):
         given = {*given, "train.epochs"}
+    if train.minutes is None:
+        given = {*given, "train.most_epochs"}
     values = next(row[2] for row in LENGTHS if chars <= row[0]) | {"train.epochs": _epochs(chars)}
     return {key: value for key, value in values.items() if key not in given}
 
@@ -132,7 +139,8 @@ def _network(
     if "model.hidden" not in given:
         widths = [row for row in WIDTHS if row[0] <= (min(widest, WIDEST) if known else widest)]
         units = max(H for H, least in widths if time * (slowness(H) if known else 1) >= least)
-    read = time / (1 if known else slowness(units))  # characters, with that many units
+    most = (train.most_epochs or math.inf) * own.chars
+    read = known or min(time / slowness(units), most)  # characters, with that many units
     strain = _weights(model, units, own.symbols) * read / own.chars**2
     _, dropout, weight_dropout = max(row for row in RATES if strain >= row[0])
     chosen = dict(zip(NETWORK, (units, dropout, weight_dropout), strict=True))
@@ -157,7 +165,8 @@ def suited_rate(
     """Learning rate, times ``share``, and warm-up, unless they are defaults or the user's."""
     train, N = settings.train, _to_train(settings, chars)
     batch, window = fitted(N - 1, train.batch, train.window)
-    steps = train.steps or round((train.epochs or 0) * N / (batch * window))
+    epochs = train.epochs or train.most_epochs or 0.0
+    steps = train.steps or round(epochs * N / (batch * window))
     train = train.model_copy(update={"batch": batch, "steps": steps or None})
     values = {
         "optim.lr": learning_rate(settings.model, train, share),
@@ -177,7 +186,8 @@ def learning_rate(model: Model, train: Train = TRAIN, share: float = 1.0) -> flo
     on, it falls with the square root of the budget, at most to a quarter.
     """
     streams = max(min(1.0, train.batch / FEW), min(4.0, train.batch / BATCH))
-    length = max((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS, 1.0)
+    lengths = ((train.minutes or 0) / LONG_MINUTES, (train.steps or 0) / LONG_STEPS)
+    length = max(1.0, min(filter(None, lengths), default=0.0))  # what is reached first ends a run
     lr = share * Optim().lr * WIDTH / max(model.hidden, NARROWEST) / model.layers
     return float(f"{lr * math.sqrt(streams / min(length, 16.0)):.2g}")
 

@@ -133,7 +133,7 @@ def evaluate(
     N, (number, parts) = text.predicted, part
     cut: Iterable[Pieces] = [_cut(N, max(1, min(STREAMS, N // PIECE)))]
     if context is not None:
-        cut = _windows(text, context, model.separator)
+        cut = _windows(text, min(context, max(1, N)), model.separator)
     groups = _groups(model, text, cut)[number::parts]
     workers = min(workers, len(groups))
     if workers <= 1:

@@ -4,8 +4,11 @@ import base64
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import escape
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 
 from grucli.arguments import PathLike, checked
 from grucli.files import write_result
@@ -50,10 +53,17 @@ def as_html(text: str) -> str:
     return escape(printable(text))
 
 
-def policy(style: str, script: str) -> str:
-    """A content security policy: nothing is loaded, and only this style and this script count."""
+@cache
+def source(package: str, name: str) -> str:
+    """A file of a package, such as a template, a style or a script."""
+    return files(package).joinpath(name).read_text("utf-8")
+
+
+def filled(template: str, style: str, script: str = "", **parts: str) -> str:
+    """A page from its template: nothing is loaded, and only this style and this script count."""
     allowed = [f"style-src {_hash(style)}", f"script-src {_hash(script)}"]
-    return "; ".join(["default-src 'none'", "base-uri 'none'", "form-action 'none'", *allowed])
+    policy = "; ".join(["default-src 'none'", "base-uri 'none'", "form-action 'none'", *allowed])
+    return Template(template).substitute(parts, style=style, script=script, policy=policy)
 
 
 def _hash(text: str) -> str:
@@ -116,11 +126,7 @@ class ColouredText:
             spans.append(f'<span {look} title="{title}">{escape(character)}</span>')
         return "".join(spans)
 
-    def page(self) -> str:
-        """An HTML page that needs no other file."""
-        title = as_html(f"{self.name}: {self.what}")
-        return PAGE.format(title=title, legend=self.legend, text=self.to_html())
-
     def write_page(self, path: Path) -> None:
-        """Write the HTML page."""
-        WebPage(self.page()).write(path)
+        """Write an HTML page that needs no other file."""
+        title = as_html(f"{self.name}: {self.what}")
+        WebPage(PAGE.format(title=title, legend=self.legend, text=self.to_html())).write(path)

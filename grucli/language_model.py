@@ -322,8 +322,8 @@ class LanguageModel:
         """The ``Distribution`` of the symbol after a prompt, or a list of those after several.
 
         It has all V symbols, also the unknown character if the model has one. After an empty prompt
-        it is that of the first symbol in ``score``. Errors are those of ``encode``, with the number
-        of the prompt if there are several.
+        it is that of the first symbol in ``score``, divided by its sum. Errors are those of
+        ``encode``, with the number of the prompt if there are several.
         """
         some = [prompts] if isinstance(prompts, str | bytes) else list(prompts)
         found = list(next_symbols(self._reader, some, unknown))
@@ -450,7 +450,7 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
     check_stops(asked["stop"])
     points, before = lm._reader.read(asked["prompt"], asked["unknown"])
     points, before = points[before >= 0], before[before >= 0]
-    ends = [unified(text, lm.data).encode(errors="replace") for text in asked["stop"]]
+    ends = [unified(text, lm.data).encode() for text in asked["stop"]]
     last, begun = end_of(lm.data), points[:0]
     if last is not None:
         ends.append(bytes([last]))

@@ -218,7 +218,10 @@ def _portions(
     first, some, texts, symbols = 1, list[str | bytes](), list[Any](), 0
     try:
         for line in lines:
-            texts.append(_as_read(line, reader, name, first + len(some)))
+            try:
+                texts.append(as_read(line, reader.data, whole=True))
+            except CorpusError as error:
+                raise CorpusError(f"{name(first + len(some))}: {error}") from None
             some.append(line)
             symbols += len(texts[-1])
             if len(some) >= LINES_AT_ONCE or symbols >= SYMBOLS_AT_ONCE:
@@ -228,13 +231,6 @@ def _portions(
         yield first, some, texts
         raise
     yield first, some, texts
-
-
-def _as_read(line: str | bytes, reader: Reader, name: Callable[[int], str], number: int) -> Any:
-    try:
-        return as_read(line, reader.data, whole=True)
-    except CorpusError as error:
-        raise CorpusError(f"{name(number)}: {error}") from None
 
 
 def _score_known(

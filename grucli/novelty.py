@@ -118,7 +118,7 @@ class Known:
             else:
                 raise ArgumentError("not_in", f"must be texts of {data.noun}s, like the model")
         symbols = np.arange(CODE_POINTS + 1, dtype=np.uint32)
-        yield np.concatenate([between, *strings]).astype(np.intp), symbols
+        yield np.concatenate([between, *strings]), symbols
 
     def _documents(self) -> Iterator[int]:
         """A hash of each document of the texts, and of an empty one."""

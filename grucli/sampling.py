@@ -20,13 +20,7 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Counts, Floats, Ids, Indices
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
-from grucli.threads import (
-    available_cores,
-    begin_thread,
-    blas,
-    blas_limited_to,
-    user_has_set_threads,
-)
+from grucli.threads import available_cores, begin_thread, blas, blas_limited_to, threads_are_set
 
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
@@ -91,7 +85,7 @@ class Sampler:
         if self.top_k is not None and self.top_k < p.shape[1]:
             others = np.argpartition(-p, self.top_k - 1, axis=1)[:, self.top_k :]
             np.put_along_axis(p, others, 0.0, axis=1)
-        if self.top_p is not None:
+        if self.top_p is not None and self.top_p < 1:
             _keep_nucleus_(p, self.top_p)
         return _at_shares(p.astype(np.float64), uniform)
 
@@ -210,7 +204,7 @@ def product_threads(samples: int) -> int:
     """The threads that share each product: a power of two, for equal bits (``matmul.GROUPED``)."""
     if samples >= MANY_SAMPLES:
         return 1
-    cores = blas().get("num_threads", 1) if user_has_set_threads() else available_cores()
+    cores = blas().get("num_threads", 1) if threads_are_set() else available_cores()
     return 1 << (min(cores, PRODUCT_THREADS).bit_length() - 1)
 
 
@@ -269,6 +263,8 @@ def check_stops(stops: Iterable[str]) -> None:
     for stop in stops:
         if not stop:
             raise ArgumentError("stop", "needs a text; an empty one would end every sample at once")
+        if stop != stop.encode(errors="replace").decode():
+            raise ArgumentError("stop", f"{stop!r} has half of a surrogate pair, which no text has")
         if len(stop) > LONGEST_STOP:
             raise ArgumentError("stop", f"takes texts of at most {LONGEST_STOP:,} characters")
 

@@ -64,3 +64,11 @@ def _escape(path: str) -> str:
     """Escape a path with control characters, for bash and zsh."""
     plain = [chr(byte) if 32 <= byte < 127 else f"\\x{byte:02x}" for byte in to_bytes(path)]
     return "$'" + "".join("\\" + one if one in "\\'" else one for one in plain) + "'"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words, such as "3 min 20 s"."""
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

@@ -76,7 +76,7 @@ class TextScore:
         return len(self.symbols)
 
     def __getitem__(self, span: slice | int) -> "TextScore":
-        if isinstance(span, int):
+        if not isinstance(span, slice):  # also an integer of NumPy
             index = range(len(self))[span]
             span = slice(index, index + 1)
         return TextScore(self.symbols[span], self.log_probs[span])

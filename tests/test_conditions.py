@@ -306,6 +306,7 @@ def test_conditions_go_with_temperature_top_k_top_p_and_distinct(lines: Language
         ({"pattern": "(ab)*", "min_length": 3, "max_length": 3}, "fulfilled by no text of 3 to 3"),
         ({"pattern": "(.{1,100}){1,100}"}, "needs too large an automaton; make it simpler"),
         ({"pattern": "(" * 3000 + ")" * 3000}, "is too large; shorten it"),
+        ({"pattern": "(" * 400 + "a" + ")" * 400}, "is too large; shorten it"),
         ({"pattern": "a{99999999999}"}, "is too large; shorten it"),
         ({"pattern": "(ab)*", "max_length": 10**9, "min_length": 10**9}, "min_length is too large"),
         ({"pattern": ".{20000}"}, "the shortest that matches has 20,000"),
@@ -315,6 +316,7 @@ def test_conditions_go_with_temperature_top_k_top_p_and_distinct(lines: Language
         ({"only": "ü"}, "only leaves no character that the model may draw"),
         ({"min_length": -1}, "min_length must be 0 or above"),
         ({"max_length": -1}, "max_length must be 0 or above"),
+        ({"pattern": "\ud800"}, "fulfilled by no text of the characters that the model may draw"),
         ({"min_length": 17}, "min_length is 17, above the greatest length, 16"),
         ({"exact": True}, "exact needs a condition, such as a pattern"),
         ({"exact": True, "only": "a", "temperature": 0}, "exact cannot go with temperature 0"),
@@ -331,6 +333,19 @@ def test_a_condition_that_cannot_be_fulfilled_is_an_error_at_once(
         return
     with pytest.raises(ArgumentError, match=message):
         texts.samples(1, 16, **asked)
+
+
+def test_a_sample_without_end_fulfils_its_condition(texts: LanguageModel) -> None:
+    for length in (10**18, 10**30):
+        assert texts.sample(length, seed=1, pattern="a{3}") == "aaa"
+        assert set(of_list().sample(length, seed=1, only="a-b")) <= {"a", "b"}
+    assert set("".join(map(str, take(texts.stream(10**30, only="a-c", seed=1))))) <= {*"abc"}
+    with pytest.raises(ArgumentError, match="length must be 0 or above, not -5"):
+        texts.sample(-5, only="a")
+
+
+def take(parts: Any) -> list[Any]:
+    return [one for one, _ in zip(parts, range(20), strict=False)]
 
 
 def test_the_memory_for_a_long_least_length_is_bounded(

@@ -61,6 +61,22 @@ def test_a_budget_replaces_any_other() -> None:
         assert "train.epochs" not in chosen(10**7, **{f"train__{budget}": 5})
 
 
+def test_minutes_read_a_short_text_a_hundred_times_at_most() -> None:
+    short = chosen(50_000, train__minutes=240.0)
+    assert short["train.most_epochs"] == chosen(50_000)["train.epochs"] == 100
+    assert short == chosen(50_000, train__minutes=5.0)  # also the rate, and both dropouts
+    assert "train.most_epochs" not in chosen(50_000, train__epochs=5.0)
+    assert "train.most_epochs" not in chosen(50_000, train__epochs=5.0, train__minutes=None)
+    assert "train.most_epochs" not in chosen(150_000, train__minutes=240.0)
+    longer = chosen(50_000, train__minutes=240.0, train__most_epochs=None)
+    assert longer["optim.lr"] == Settings().optim.lr / 2
+    assert "optim.lr" not in short
+    small, much = {"model__hidden": 64, "train__minutes": 240.0}, {"train__most_epochs": None}
+    assert (
+        chosen(50_000, **small)["model.dropout"] < chosen(50_000, **small, **much)["model.dropout"]
+    )
+
+
 def test_only_a_time_needs_a_measurement_and_only_for_what_is_not_given() -> None:
     for budget in ({}, {"train__steps": 9}, {"train__epochs": 2.0}):
         chosen(10**6, not_measured, **budget)

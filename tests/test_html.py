@@ -16,11 +16,12 @@ def test_colours_go_from_white_to_red_and_blue() -> None:
     assert colour_of(0.0, 0.0) == (255, 255, 255)
 
 
-def test_html_shows_the_characters_and_their_values() -> None:
+def test_html_shows_the_characters_and_their_values(tmp_path: Path) -> None:
     html = SIGNED.to_html()
     assert '<span style="background:#5050ff" title="-2.000">&lt;</span>' in html
     assert "\x1b" not in html
-    assert html in SIGNED.page()
+    SIGNED.write_page(tmp_path / "page.html")
+    assert html in (tmp_path / "page.html").read_text("utf-8")
     assert SIGNED.to_dict()["values"] == [["a", 1.0], ["<", -2.0], ["\x1b", 0.0]]
 
 

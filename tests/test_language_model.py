@@ -182,6 +182,15 @@ def test_log_probabilities_of_a_sample_are_its_score_after_a_line_end() -> None:
                 assert sample.end_log_prob == pytest.approx(ended, rel=1e-4)
 
 
+def test_half_of_a_surrogate_pair_is_a_new_character() -> None:
+    lm = make()
+    with pytest.raises(UnknownCharacterError, match=r"never saw the character .*U\+D83D"):
+        lm.score("a\ud83d b")
+    assert lm.count_unknown("a\ud83d b") == 1
+    first, second = lm.score_lines(["a\ud83d b", "a b"], unknown="skip")
+    assert first == second
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -193,6 +202,7 @@ def test_log_probabilities_of_a_sample_are_its_score_after_a_line_end() -> None:
         ({"seed": -1}, "seed must be 0 or above, not -1"),
         ({"stop": [""]}, "stop needs a text"),
         ({"stop": ["a" * 1001]}, "stop takes texts of at most 1,000 characters"),
+        ({"stop": ["\ud800"]}, "has half of a surrogate pair, which no text has"),
     ],
 )
 def test_arguments_out_of_range_are_refused_at_once(

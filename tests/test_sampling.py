@@ -97,6 +97,14 @@ def test_any_top_p_and_top_k_leave_a_character_to_draw(
             assert set(drawn) <= {1, 3}
 
 
+def test_a_top_p_of_one_leaves_all_characters() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 4, (200, 300)).astype(np.float32)
+    uniform = np.full(200, np.nextafter(1.0, 0.0))
+    drawn = [Sampler(top_p=p).draw(logits, uniform) for p in (1.0, None)]
+    np.testing.assert_array_equal(*drawn)
+
+
 def compiled_draws(sampler: Sampler, logits: np.ndarray, *uniform: float) -> list[np.ndarray]:
     """What compiled code draws, if there is any."""
     if not COMPILES:

@@ -89,7 +89,7 @@ def _check_between(what: str, number: int, first: int, last: int) -> None:
         )
 
 
-# ---- features of a text: the value at a character ``here``, from the value at the one ``before``.
+# ---- features of a text: the value at a character ``here``, from n, that at the one ``before``.
 # ``column`` counts the characters of the line before it.
 
 
@@ -100,50 +100,26 @@ def inside_quotes(inside: float, column: int, before: str, here: str) -> float:
     return 0 if here in ('"', CLOSING) or here == before == "\n" else inside
 
 
-def inside_brackets(depth: float, column: int, before: str, here: str) -> float:
-    """Number of open round, square and curly brackets."""
-    return max(0, depth + (here in "([{") - (here in ")]}"))
-
-
-def position_in_line(position: float, column: int, before: str, here: str) -> float:
-    """Number of characters since the line began."""
-    return 0 if here == "\n" else position + 1
-
-
-def position_in_word(position: float, column: int, before: str, here: str) -> float:
-    """Number of letters since the word began."""
-    return position + 1 if here.isalpha() else 0
-
-
-def after_a_capital(inside: float, column: int, before: str, here: str) -> float:
-    """1 from a capital letter to the end of its word, else 0."""
-    return here.isupper() or (inside and here.isalpha())
-
-
-def indentation(spaces: float, column: int, before: str, here: str) -> float:
-    """Number of spaces and tabs at the start of the line so far."""
-    return 0 if here == "\n" else spaces + (spaces == column and here in " \t")
-
-
-def line_in_paragraph(lines: float, column: int, before: str, here: str) -> float:
-    """Number of lines since the last empty line."""
-    if here == "\n":
-        return 0 if before == "\n" else lines + 1
-    return lines
-
-
 Feature = Callable[[float, int, str, str], float]
 FEATURES: dict[str, Feature] = {
-    feature.__name__.replace("_", " "): feature
-    for feature in (
-        inside_quotes,
-        inside_brackets,
-        position_in_line,
-        position_in_word,
-        after_a_capital,
-        indentation,
-        line_in_paragraph,
-    )
+    "inside quotes": inside_quotes,
+    # number of open round, square and curly brackets
+    "inside brackets": lambda n, column, before, here: max(
+        0, n + (here in "([{") - (here in ")]}")
+    ),
+    # number of characters since the line began, and of letters since the word began
+    "position in line": lambda n, column, before, here: 0 if here == "\n" else n + 1,
+    "position in word": lambda n, column, before, here: n + 1 if here.isalpha() else 0,
+    # 1 from a capital letter to the end of its word, else 0
+    "after a capital": lambda n, column, before, here: here.isupper() or (n and here.isalpha()),
+    # number of spaces and tabs at the start of the line so far
+    "indentation": lambda n, column, before, here: (
+        0 if here == "\n" else n + (n == column and here in " \t")
+    ),
+    # number of lines since the last empty line
+    "line in paragraph": lambda n, column, before, here: (
+        n if here != "\n" else 0 if before == "\n" else n + 1
+    ),
 }
 
 

@@ -1,23 +1,22 @@
 """A worked example as a sheet of paper: the equations, what is given, and blanks for the rest."""
 
 import re
-from importlib.resources import files
-from string import Template
 
 import numpy as np
 
 from grucli.analysis.worked_example import Quantity, WorkedExample
-from grucli.html import as_html, policy
+from grucli.html import as_html, filled, source
 
 SIGNS = ("one_hot", "one-hot"), (" * ", " \N{CIRCLED DOT OPERATOR} "), ("~", "\N{COMBINING TILDE}")
 
 
 def handout(example: WorkedExample) -> str:
     """The page, which needs no other file and prints on A4 or Letter."""
-    source = files("grucli.analysis").joinpath("handout.html").read_text("utf-8")
-    style = source.partition("<style>")[2].partition("</style>")[0]
-    return Template(source).substitute(
-        policy=policy(style, ""),
+    template = source("grucli.analysis", "handout.html")
+    style = template.partition("<style>")[2].partition("</style>")[0]
+    return filled(
+        template,
+        style,
         task=_typeset(example.task),
         sections="".join(_section(*one) for one in example.sections[:-1]),
         losses=_typeset(", ".join(f"L_{t} = {example.values[f'L_{t}']:.4f}" for t in (1, 2))),

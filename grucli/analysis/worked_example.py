@@ -24,12 +24,12 @@ from grucli.threads import blas_limited_to
 SYMBOLS = TEXT = "abc"  # the example reads "ab" and predicts "bc"
 MOST_UNITS, LARGEST = 8, 10.0  # what can be checked by hand
 NUDGE = 0.001  # step of the difference quotient in the last section
-ROUNDING = 1e-12  # largest difference between equal gradients
+ROUNDING = 1e-12  # largest difference between equal gradients, relative to numbers above 1
 MEANING = {
     "sigmoid": lambda a: 1 / (1 + np.exp(-a)),
     "tanh": np.tanh,
     "log": np.log,
-    "softmax": lambda c: np.exp(c) / np.exp(c).sum(),
+    "softmax": lambda c: np.exp(c - c.max()) / np.exp(c - c.max()).sum(),
     "one_hot": np.eye(len(SYMBOLS)),
     "x_1": np.array([[1, 0, 0]]),
     "x_2": np.array([[0, 1, 0]]),
@@ -101,6 +101,7 @@ class WorkedExample:
         self.add(f"d{name}[1,1]", "from above", self.values[f"d{name}"][0, 0])
         differences = [
             np.abs(array - self.values[f"d{full_name.partition('.')[2]}"]).max()
+            / max(1.0, np.abs(array).max())
             for full_name, array in gradients_of(self.model, self.window).items()
         ]
         self.difference = float(np.max(differences))  # ``max`` would ignore nan
@@ -111,7 +112,8 @@ class WorkedExample:
         python = re.sub(r"(?<=[\w\]]) (?=[A-Za-z])", " @ ", python)
         python = re.sub(r"(y_\d)\[y\]", r"\1[:, y]", python)
         rows = {name.replace("~", "_arg"): np.atleast_2d(one) for name, one in self.values.items()}
-        value: Array = eval(python, {**MEANING, **rows, **places})
+        with np.errstate(divide="ignore"):  # the loss of a probability that is rounded to 0
+            value: Array = eval(python, {**MEANING, **rows, **places})
         return value
 
     @property

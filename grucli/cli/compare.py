@@ -21,7 +21,7 @@ from grucli.errors import UsageError
 from grucli.mpiexec import refuse_equal_runs
 from grucli.nn.cells import in_words
 from grucli.run.run import Run
-from grucli.text_out import quote
+from grucli.text_out import duration, quote
 from grucli.training.events import Event, Finished, Started
 from grucli.training.request import Request, TrainOptions
 
@@ -132,10 +132,10 @@ class ComparisonDisplay:
                 render.warn(*(event.notes if not self.complete else ()))
             elif isinstance(event, Finished):
                 model, seed = event.run.settings.model, event.run.settings.train.seed
-                duration = render.duration(time.perf_counter() - self.began)
+                took = duration(time.perf_counter() - self.began)
                 render.say(
                     f"{len(self.complete) + 1} of {self.total}: {in_words(model.variant)} "
-                    f"{model.layers} x {model.hidden}, seed {seed}, {duration}: {event.run.path}"
+                    f"{model.layers} x {model.hidden}, seed {seed}, {took}: {event.run.path}"
                 )
                 self.complete += [Run(event.run.path)] * event.complete
 
@@ -176,7 +176,7 @@ def _cells(group: comparison.Group) -> tuple[str, ...]:
         f"{first.parameters:,}",
         f"{group.mean(attrgetter('chars_per_s')):,.0f}",
         *(_with_spread(group, name) for name in ("train", "val", "gap", "rise")),
-        render.duration(group.mean(attrgetter("seconds_to_best"))),
+        duration(group.mean(attrgetter("seconds_to_best"))),
     )
 
 

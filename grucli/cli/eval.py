@@ -43,19 +43,19 @@ def eval(
     With --adapt the weights take a step after each 32 characters; its rate and decay are chosen on
     validation text of the run, for --split val on training text. --set takes only data.encoding.
     """
-    files = files or []
+    files, rates, adapted, scored = files or [], None, None, []
     _check(files, split, sets, save_adapted, adapt=adapt)
     opened = _open(run)
     lm, encoding = opened.lm, data_of(opened.lm, files, sets or []).encoding
-    rates, adapted, scored = None, None, []
     for name in [split] if split else files:
         text = opened.split(split) if split else _read(opened, name, encoding, unknown)
-        scores = {"static": lm.evaluate(text, unknown=unknown)}
-        if context_length:
-            scores["context"] = lm.evaluate(text, unknown=unknown, context=context_length)
         if adapt:
             rates = rates or _choose(opened, split)
             adapted = lm.adapt(text, rate=rates.rate, decay=rates.decay, unknown=unknown)
+        scores = {"static": adapted.static if adapted else lm.evaluate(text, unknown=unknown)}
+        if context_length:
+            scores["context"] = lm.evaluate(text, unknown=unknown, context=context_length)
+        if adapted:
             scores["adapted"] = adapted.score
         scored.append((name, scores))
     settings = {"context": {"length": context_length}, "adapted": rates and rates._asdict()}
@@ -65,12 +65,7 @@ def eval(
 
 
 def _check(
-    files: list[str],
-    split: str | None,
-    sets: list[str] | None,
-    saved: Path | None,
-    *,
-    adapt: bool,
+    files: list[str], split: str | None, sets: list[str] | None, saved: Path | None, *, adapt: bool
 ) -> None:
     if bool(files) == bool(split):
         raise UsageError("name the texts to predict, or a part of the run's corpus with --split")
@@ -92,7 +87,7 @@ def _open(path: Path) -> Run:
 def _choose(run: Run, split: str | None) -> Rates:
     render.say("choosing the rate and the decay")
     rates = choose_rates(run, split)
-    why = f"chosen on the {rates.chosen_on}" if rates.chosen_on else "defaults: the text is gone"
+    why = f"chosen on the {rates.chosen_on}" if rates.chosen_on else "defaults: there is no text"
     render.say(f"rate {rates.rate:g}, decay {rates.decay:g} ({why})")
     return rates
 

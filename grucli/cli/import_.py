@@ -8,6 +8,7 @@ from grucli.exchange.imports import import_model
 
 def import_(
     weights_file: Path,
+    own_cell: str | None = None,
     vocabulary: Path | None = None,
     name: str | None = None,
     runs_dir: Path | None = None,

@@ -21,8 +21,9 @@ def merge(
     """
     merged = merge_runs(*models, name=name, runs_dir=runs_dir)
     for path, run in [*((path, Run.open(path)) for path in models), ("merged", merged)]:
-        loss = run.checkpoint.progress.loss
-        render.say(f"validation loss {render.cell(loss, '.4f')}  {path}")
+        judge = "validation" if run.checkpoint.settings.data.val else "training"
+        loss = render.cell(run.checkpoint.progress.loss, ".4f")
+        render.say(f"{judge} loss {loss}  {path}")
     if merged.checkpoint.progress.loss is None:
         render.warn("no validation text can be read, so the merged logits are not scaled")
     render.write_path(merged.path)

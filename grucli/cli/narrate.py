@@ -16,7 +16,7 @@ from grucli.nn.cells import in_words
 from grucli.run.conclusion import Conclusion, sentences
 from grucli.run.run import Run
 from grucli.run.verdict import about_dropout
-from grucli.text_out import printable, quote
+from grucli.text_out import duration, printable, quote
 from grucli.training import events
 from grucli.training.plan import Plan
 from grucli.training.session import Session
@@ -41,7 +41,7 @@ def follow(session: Session, stream: Iterator[events.Event], *, quiet: bool) -> 
         for event in stream:
             warn(event)
     else:
-        render.fact("time", f"about {render.duration(started.expected_s)}")
+        render.fact("time", f"about {duration(started.expected_s)}")
         event = _show_all(stream, level)
     assert isinstance(event, events.Finished)
     return event
@@ -62,7 +62,7 @@ def _show_all(stream: Iterator[events.Event], level: str) -> events.Event:
                 status = (
                     f"loss {smooth:.3f} {smooth / math.log(2):.2f} bp{level[0]} "
                     f"{event.chars_per_s / 1000:.0f}k {level}s/s "
-                    f"{render.duration(event.remaining_s)} left"
+                    f"{duration(event.remaining_s)} left"
                 )
                 bar.update(task, completed=event.progress, status=status)
             elif not isinstance(event, events.Logged):
@@ -101,7 +101,7 @@ def _show(event: events.Event, level: str) -> None:
         row = event.row
         render.say(
             f"step {row.step:>6,}  loss {row.loss:.4f}  {row.bpc:.3f} bp{level[0]}  "
-            f"{row.chars_per_s / 1000:.0f}k {level}s/s  {render.duration(row.elapsed_s)}"
+            f"{row.chars_per_s / 1000:.0f}k {level}s/s  {duration(row.elapsed_s)}"
         )
     elif isinstance(event, events.Evaluated):
         render.say(_evaluation_line(event, level), style="bold")
@@ -133,7 +133,7 @@ def _evaluation_line(event: events.Evaluated, level: str) -> str:
 
 def say_reading(sources: Sequence[str]) -> None:
     """Say that a long text is being read, since this can take a while."""
-    if (size := size_on_disk(expand(sources)) or 0) > LONG:
+    if (size := size_on_disk(expand(sources))) > LONG:
         render.fact("reading", f"about {decimal(size)} of text; this takes longest the first time")
 
 
@@ -195,11 +195,12 @@ def _model(model: Model) -> str:
 def _budget(plan: Plan) -> str:
     windows = plan.windows
     portion = f"{windows.B} x {windows.T} {plan.settings.data.noun}s"
-    if plan.budget.seconds is not None:
-        return f"{render.duration(plan.budget.seconds)}, in steps of {portion}"
-    assert plan.budget.steps is not None
+    time = None if plan.budget.seconds is None else duration(plan.budget.seconds)
+    if plan.budget.steps is None:
+        return f"{time}, in steps of {portion}"
     epochs = plan.budget.steps / windows.per_epoch
-    return f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
+    steps = f"{plan.budget.steps:,} steps of {portion} = {epochs:.3g} epochs"
+    return steps if time is None else f"{time}, or {steps} if that is less"
 
 
 def say_stopped(run: Run | None, sources: Sequence[str], *, at_once: bool = False) -> None:
@@ -220,7 +221,13 @@ def show_result(session: Session) -> None:
     _show_curves(run, noun)  # above what it says, which the screen still shows at the end
     if conclusion is not None:
         _say_result(conclusion, noun)
-    if plan.budget.seconds is not None:
+    budget = plan.budget.ended_by(progress.step)
+    if budget is not plan.budget:
+        render.say(
+            f"The run ended after {budget}, before its time was over (train.most_epochs; with null "
+            "the time alone ends a run)."
+        )
+    elif budget.seconds is not None:
         render.say(
             "Runs with a budget in minutes differ each time. For a run of about this length that "
             "can be repeated to the same bits: "
@@ -240,9 +247,7 @@ def show_result(session: Session) -> None:
         render.say_command(f"grucli eval {path} --split val")
     if verdict is not None and verdict.longer:
         resume = run.resume_command(plan.corpus.sources)
-        render.say_command(
-            f"{resume} {plan.budget.doubled(progress.step, progress.seconds or 0.0)}"
-        )
+        render.say_command(f"{resume} {budget.doubled(progress.step, progress.seconds or 0.0)}")
 
 
 def _show_curves(run: Run, noun: str) -> None:

@@ -344,11 +344,3 @@ def say(text: str = "", style: str = "", styled: int | None = None, *, whole: bo
 def typed(text: str) -> str:
     """Decode text from the command line as UTF-8, in any locale."""
     return os.fsencode(text).decode(errors="replace") if not text.isascii() else text
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words, such as "3 min 20 s"."""
-    minutes, rest = divmod(round(max(0.0, seconds)), 60)
-    if minutes < 1:
-        return f"{rest} s"
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

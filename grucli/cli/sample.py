@@ -184,7 +184,7 @@ def read_prompt(lm: LanguageModel, prompt: str | None, file: str | None, unknown
         raise UsageError("--prompt and --prompt-file are both given; keep one")
     text = os.fsencode(prompt or "") if file is None else _in_file(file, lm.data)
     try:
-        rare = lm.vocabulary.count_unknown(lm.encode(text, unknown=unknown))
+        rare = lm.encode(text, unknown=unknown).tolist().count(lm.vocabulary.unknown_id)
     except CorpusError as error:
         raise CorpusError(f"{file or '--prompt'}: {error}") from None
     except UnknownCharacterError as error:

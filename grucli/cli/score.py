@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from rich.cells import cell_len
 
 from grucli.cli import render
 from grucli.cli.eval import ADVICE, data_of
@@ -178,12 +179,13 @@ def _blocks(header: list[str], rows: Iterator[str]) -> Iterator[list[str]]:
 def _aligned(block: Sequence[str]) -> Iterator[str]:
     """Rows for a terminal: their columns aligned, and the last one broken between words."""
     rows, width = [row[:-1].split("\t") for row in block], render.terminal_width()
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)][:-1]
     start = sum(widths) + 2 * len(widths)
     beside = start + LEAST_ROOM <= width
     indent = start if beside else 2
     for *cells, line in rows:
-        head = "".join(f"{cell:>{size}}  " for cell, size in zip(cells, widths, strict=True))
+        sized = zip(cells, widths, strict=True)
+        head = "".join(f"{' ' * (size - cell_len(cell))}{cell}  " for cell, size in sized)
         if not beside:
             head = "\n".join(render.folded(" ".join(cells), width)) + "\n  "
         lines = render.folded(line, width - indent)

@@ -13,15 +13,7 @@ from grucli.cli.train import carry_out
 from grucli.errors import GrucliError, UsageError
 from grucli.nn.cells.from_file import FILES
 from grucli.sweeps.api import make_worker, read_study
-from grucli.sweeps.summary import (
-    Complete,
-    Summary,
-    SweepEvent,
-    TrialBegun,
-    TrialEnded,
-    TrialRecord,
-    Waiting,
-)
+from grucli.sweeps.summary import Complete, Summary, SweepEvent, TrialBegun, TrialEnded, Waiting
 from grucli.text_out import quote, word
 from grucli.training.events import Evaluated, Started, Stepped
 
@@ -110,7 +102,7 @@ class SweepDisplay:
                 again = "" if event.step is None else f", continued from step {event.step:,}"
                 self._say(f"trial {event.number}{self.of}: {_values(event.values)}{again}")
             elif isinstance(event, TrialEnded):
-                self._say_ended(event.trial)
+                self._say_ended(event)
             elif isinstance(event, Waiting):
                 render.say("no trial is left to begin; waiting for those of other workers")
             elif isinstance(event, Complete):
@@ -135,7 +127,8 @@ class SweepDisplay:
         self.said = time.monotonic()
         render.say(text)
 
-    def _say_ended(self, trial: TrialRecord) -> None:
+    def _say_ended(self, event: TrialEnded) -> None:
+        trial = event.trial
         result = f"trial {trial.number}: {trial.status}"
         if trial.loss is None:
             self._say(f"{result}: {trial.problem}")
@@ -158,22 +151,18 @@ def _lines(summary: Summary) -> Iterator[str]:
         yield "there are no trials yet"
         return
     keys = list(dict.fromkeys(key for one in summary.trials for key in one.values))
-    header = ["trial", "status", "loss", "step", *keys]
-    yield from render.table(
-        [header, *(_row(one, keys) for one in summary.trials)], words=True, drop=LEAST_USED
-    )
+    rows = [["trial", "status", "loss", "step", *keys]]
+    for one in summary.trials:
+        loss, step = render.cell(one.loss, ".4f"), render.cell(one.step)
+        values = [render.cell(one.values.get(key)) for key in keys]
+        rows.append([str(one.number), one.status, loss, step, *values])
+    yield from render.table(rows, words=True, drop=LEAST_USED)
     for one in summary.trials:
         if one.problem:
             yield f"{one.number}: {one.problem}"
     if said := summary.what_mattered:
         yield ""
         yield said
-
-
-def _row(trial: TrialRecord, keys: list[str]) -> list[str]:
-    loss, step = render.cell(trial.loss, ".4f"), render.cell(trial.step)
-    values = [render.cell(trial.values.get(key)) for key in keys]
-    return [str(trial.number), trial.status, loss, step, *values]
 
 
 def _say_best(summary: Summary) -> None:

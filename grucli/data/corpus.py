@@ -20,7 +20,7 @@ from grucli.config import HELD_OUT, Data
 from grucli.data import cache
 from grucli.data.decoding import FileType, not_a_text, recognized, symbols_of
 from grucli.data.documents import LINE_END, end_of
-from grucli.data.text_files import Digest, digest, expand, size_on_disk
+from grucli.data.text_files import Digest, can_be_read_again, digest, expand, size_on_disk
 from grucli.data.vocabulary import UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids, Indices
@@ -82,7 +82,7 @@ def read(
     files, not_text = texts_of(sources, data)
     reading = _Reading(data, vocabulary, unknown, extend)
     encoded = None
-    if (size_on_disk(files) or 0) > cache.IN_MEMORY:
+    if size_on_disk(files) > cache.IN_MEMORY:
         text = digest(files)
         encoded = reading.from_cache(text)
     if encoded is None:
@@ -120,6 +120,9 @@ def read_texts(
     It has the symbols of held-out files alone, too, unless the caller gives or skips them.
     """
     _check_apart({"training": sources} | {HELD_OUT[name]: one for name, one in data.files.items()})
+    for file in expand([file for files in data.files.values() for file in files]):
+        if os.path.exists(file) and not can_be_read_again(file):
+            raise CorpusError(f"{file}: can be read only once; a held-out text must be a file")
     if data.files and unknown == "error" and (extend or vocabulary is None):
         for files in data.files.values():
             vocabulary = read(files, data, vocabulary, extend=True).vocabulary
@@ -158,6 +161,8 @@ def with_held_out(text: Corpus, held_out: Mapping[str, Corpus]) -> Corpus:
     for one in held_out.values():
         if len(one.ids) < 2:
             problem = f"too short, without a {one.vocabulary.noun} to predict; give a longer text"
+            if skipped := one.text_id.skipped:
+                problem += f" ({skipped:,} that the model does not know were left out)"
             raise CorpusError(f"{', '.join(one.sources)}: {problem}")
     ids = {name: one.text_id for name, one in held_out.items()}
     return replace(text, held_out=held_out, text_id=replace(text.text_id, held_out=ids))
@@ -239,7 +244,8 @@ class _Reading:
                 numbering.add(points)
                 numbering.unified += unified
             if numbering.count == before and file in named:
-                raise CorpusError(f"{file}: the file is empty; give a text to read")
+                what = "the file holds no text" if text.sizes[-1] else "the file is empty"
+                raise CorpusError(f"{file}: {what}; give a text to read")
         if not numbering.count:
             raise CorpusError(f"{', '.join(named)}: there is no text in these files")
         return self._encoded(text, numbering)

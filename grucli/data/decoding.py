@@ -3,7 +3,6 @@
 import codecs
 import contextlib
 import io
-import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -13,7 +12,7 @@ import numpy as np
 
 from grucli.config import Data
 from grucli.data.documents import LINE_END, Documents, end_of, split
-from grucli.data.text_files import STANDARD_INPUT, raw_chunks
+from grucli.data.text_files import can_be_read_again, raw_chunks
 from grucli.errors import CorpusError
 from grucli.nn.params import Ids
 
@@ -22,7 +21,15 @@ FEW = 16  # with fewer bytes than this, zeros do not show that a file is UTF-16
 CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1b"))  # rare in all encodings of 8 bits
 MANY = 0.05  # with more of them than this share, bytes that are not UTF-8 are binary data
 
-UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+MOST = 0.9  # share of control characters in one half of the bytes of UTF-16 without a mark
+
+MARKS = {  # those of UTF-32 first, since one of them begins as one of UTF-16 does
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Encodings by the byte order marks with which files begin."""
 
 NO_TEXT = "give a text file"
 OLD_OFFICE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -81,27 +88,33 @@ def recognize(start: bytes, encoding: str = "utf-8") -> FileType | None:
 
 
 def _by_controls(start: bytes, encoding: str) -> FileType | None:
-    """Recognize UTF-16, and binary data: bytes that are not UTF-8, with many control characters."""
-    if not is_utf8(encoding) or start.startswith(UTF16_MARKS):  # the error names the encoding
+    """Recognize UTF-16 and UTF-32, and bytes with many controls that are not UTF-8."""
+    if not is_utf8(encoding) or start.startswith((*MARKS,)):  # the error names the encoding
         return None
-    for zeros, name in ((1, "utf-16-le"), (0, "utf-16-be")):
-        if len(start) >= FEW and not any(start[zeros::2]) and all(start[1 - zeros :: 2]):
-            advice = f"--set data.encoding={name} reads it"
-            return FileType("UTF-16 text without a byte order mark", advice)
+    for half, order in ((1, "le"), (0, "be")):
+        high, low = start[half::2], start[1 - half :: 2]  # 0 of Latin letters, 4 of Cyrillic ones
+        bits = 32 if 0.4 < low.count(0) / max(1, len(low)) < 0.6 else 16 * (0 not in low)
+        if bits and len(high) >= FEW / 2 and _controls(high) >= MOST * len(high):
+            advice = f"--set data.encoding=utf-{bits}-{order} reads it"
+            return FileType(f"UTF-{bits} text without a byte order mark", advice)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
-        controls = len(start) - len(start.translate(None, CONTROLS))
-        if b"\0" in start or controls > MANY * len(start):
+        if b"\0" in start or _controls(start) > MANY * len(start):
             return FileType("binary data", NO_TEXT)
     return None
+
+
+def _controls(raw: bytes) -> int:
+    """The number of control characters."""
+    return len(raw) - len(raw.translate(None, CONTROLS))
 
 
 def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
     """The files that are not text, with their types; only what can be read again is looked at."""
     types: dict[str, FileType] = {}
     for file in files:
-        if file != STANDARD_INPUT and os.path.isfile(file):
+        if can_be_read_again(file):
             start = next(raw_chunks(file, START), b"")
             if kind := recognize(start, encoding):
                 types[file] = kind
@@ -134,7 +147,6 @@ def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
         text = decoder.decode(raw)
         returns = text.count("\r") if unify else 0  # each \r begins or is one line end
         text = line_ends.decode(text, final=not raw)
-        decoder.lines += text.count("\n")
         text = documents.add(text, final=not raw)
         yield raw, np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4"), returns
 
@@ -157,38 +169,43 @@ class _Decoder:
         name = "utf-8-sig" if is_utf8(encoding) else encoding
         self.decoder = codecs.getincrementaldecoder(name)("strict")
         self.offset = self.lines = 0  # bytes and line ends before the current chunk
+        self.after_return = False  # whether the chunk before it ends with \r
         self.wide = 0  # line of the first character beyond ASCII, from 1; 0 before there is one
 
     def decode(self, raw: bytes) -> str:
         if not self.offset and (kind := recognize(raw[:START], self.encoding)):  # standard input
             raise not_a_text(self.file, kind)
-        pending = len(self.decoder.getstate()[0])
         try:
             text = self.decoder.decode(raw, final=not raw)
         except UnicodeDecodeError as error:
-            offset = self.offset - pending + error.start
-            if not self.offset and raw.startswith(codecs.BOM_UTF8):
-                offset += len(codecs.BOM_UTF8)  # the decoder does not count it
+            # the decoder begins before ``raw``, or after a byte order mark
+            offset = self.offset + len(raw) - len(error.object) + error.start
             raise self._error(offset, error) from None
         except UnicodeError as error:  # this codec does not tell the position
             raise CorpusError(
                 f"{self.file}: is not {self.encoding}: {error}; name its encoding with "
                 "--set data.encoding=..., or read bytes with --set data.level=byte"
             ) from None
-        self.offset += len(raw)
         self.wide = self.wide or self._line_beyond_ascii(text)
+        self.offset += len(raw)
+        self.lines += self._line_ends(text)
+        self.after_return = text.endswith("\r") or (not text and self.after_return)
         return text
+
+    def _line_ends(self, text: str) -> int:
+        ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+        return ends - (self.after_return and text.startswith("\n"))
 
     def _line_beyond_ascii(self, text: str) -> int:
         """The line of the first character beyond ASCII; 0 if there is none."""
         if text.isascii():
             return 0
         first = next(index for index, one in enumerate(text) if one > "\x7f")
-        return self.lines + text.count("\n", 0, first) + 1
+        return self.lines + self._line_ends(text[:first]) + 1
 
     def _error(self, offset: int, error: UnicodeDecodeError) -> CorpusError:
         before = error.object[: error.start]
-        line = self.lines + before.count(b"\n") + 1
+        line = self.lines + self._line_ends(before.decode(self.encoding, "ignore")) + 1
         wide = self.wide or self._line_beyond_ascii(before.decode("latin-1"))
         if wide and is_utf8(self.encoding):
             advice = (
@@ -198,7 +215,8 @@ class _Decoder:
                 "data.encoding=..."
             )
         elif working := _encoding_that_reads(self.file):
-            advice = f"--set data.encoding={working} reads this file"
+            western = " (if it is in a language of Western Europe)" * (working == "cp1252")
+            advice = f"--set data.encoding={working} reads this file{western}"
         else:
             advice = "if it is text, name its encoding with --set data.encoding=..."
         return CorpusError(
@@ -209,14 +227,13 @@ class _Decoder:
 
 def _encoding_that_reads(file: str) -> str | None:
     """The first of the common encodings that decodes the whole file, or None."""
-    if file == STANDARD_INPUT:
+    if not can_be_read_again(file):
         return None
-    start = next(raw_chunks(file))
-    utf16 = start.startswith(UTF16_MARKS)
-    if b"\0" in start and not utf16:
+    start = next(raw_chunks(file), b"")
+    marked = [name for mark, name in MARKS.items() if start.startswith(mark)]
+    if b"\0" in start and not marked:
         return None  # this is not a text
-    common = ["utf-16"] * utf16 + ["utf-8", "cp1252", "latin-1"]
-    for encoding in common:
+    for encoding in marked or ["utf-8", "cp1252"]:
         with contextlib.suppress(UnicodeError):
             for _ in codecs.iterdecode(raw_chunks(file), encoding):
                 pass

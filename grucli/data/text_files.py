@@ -62,10 +62,15 @@ def _files_below(directory: str) -> Iterator[str]:
         raise CorpusError(f"{error.filename}: cannot be read: {error.strerror}") from None
 
 
-def size_on_disk(files: Sequence[str]) -> int | None:
-    """Estimated bytes of the text; None if a part of it can be read only once."""
-    if not all(os.path.isfile(file) and file != STANDARD_INPUT for file in files):
-        return None
+def can_be_read_again(file: str) -> bool:
+    """Whether it is neither standard input nor a pipe."""
+    return file != STANDARD_INPUT and os.path.isfile(file)
+
+
+def size_on_disk(files: Sequence[str]) -> int:
+    """Estimated bytes of the text; 0 if a part of it can be read only once."""
+    if not all(map(can_be_read_again, files)):
+        return 0
     return sum(os.path.getsize(file) * (GZ_RATIO if file.endswith(".gz") else 1) for file in files)
 
 

@@ -47,10 +47,6 @@ class Vocabulary:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def count_unknown(self, ids: Ids) -> int:
-        """How many of the ids stand for characters that have none of their own."""
-        return 0 if self.unknown_id is None else int(np.count_nonzero(ids == self.unknown_id))
-
     @property
     def noun(self) -> str:
         """What a symbol is: "character" or "byte"."""
@@ -92,7 +88,7 @@ class Vocabulary:
         if self.level == "byte":
             raw = text.encode(errors="replace") if isinstance(text, str) else text
             return np.frombuffer(raw, np.uint8)
-        return np.frombuffer(decoded(text).encode("utf-32-le", "replace"), "<u4")
+        return np.frombuffer(decoded(text).encode("utf-32-le", "surrogatepass"), "<u4")
 
     def decode(self, ids: Ids) -> bytes:
         """The UTF-8 form of characters, or the bytes themselves."""

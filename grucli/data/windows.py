@@ -15,7 +15,7 @@ from grucli.nn.params import Counts, Ids
 
 CHUNK = 2**20  # ids read at a time by functions that read a whole text
 WINDOWS_PER_RELEASE = 64  # windows read before the memory of mapped ids is released
-LONGEST_LINE = 2**16  # characters before the boundary of a list in which a line end is searched
+LONGEST_LINE = 2**16  # characters on each side of a boundary in which a line end is searched
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,12 @@ def split(ids: Ids, data: Data, end: int | None) -> Splits:
         start = _line_start if data.documents == "line" else _document_start
         ends = [start(ids, position, end) for position in ends]
     train, val, test = np.diff([0, *ends, N]).tolist()
-    if any(
-        share > 0 and part < 2 for part, share in ((train, 1), (val, val_share), (test, test_share))
-    ):
+    shares = (("val", val_share, val), ("test", test_share, test))
+    taken = " and ".join(f"data.{name}={one} takes {n:,}" for name, one, n in shares if one)
+    if any(share > 0 and part < 2 for _, share, part in (("train", 1, train), *shares)):
         raise CorpusError(
-            f"the corpus is too small: {N:,} {data.noun}s, of which data.val={val_share} takes "
-            f"{val:,} and data.test={test_share} takes {test:,}; {train:,} remain for training. "
+            f"the corpus is too small: {N:,} {data.noun}s{taken and f', of which {taken}'}; "
+            f"{train:,} remain for training. "
             f"Each part needs 2 {data.noun}s (one to read, one to predict)"
             f"{f' and begins with a whole {data.document}' if data.document else ''}: give a "
             "longer text, or set data.val or data.test to 0"
@@ -67,13 +67,14 @@ def split(ids: Ids, data: Data, end: int | None) -> Splits:
 
 
 def _line_start(ids: Ids, position: int, line_end: int) -> int:
-    """The start of the line at a position, or the position, if that line is long or the first."""
-    if position == len(ids):  # no part follows
-        return position
+    """The start of the line at a position, or of the next one; the position, if lines are long."""
+    N = len(ids)
     first = max(0, position - LONGEST_LINE)
-    (ends,) = np.nonzero(ids[first:position] == line_end)
-    start = first + int(ends[-1]) + 1 if len(ends) else 0
-    return start if start >= 2 else position  # the part before needs two characters
+    starts = first + 1 + np.flatnonzero(ids[first : position + LONGEST_LINE] == line_end)
+    starts = starts[(starts >= 2) & (starts <= N - 2)]  # each part needs two characters
+    if position == N or not len(starts):  # no part follows, or none can begin here
+        return position
+    return int(starts[max(0, int((starts <= position).sum()) - 1)])
 
 
 def _document_start(ids: Ids, position: int, end: int) -> int:

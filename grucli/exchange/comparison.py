@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.errors import CheckpointError, CorpusError, RunError, UsageError
+from grucli.errors import RunError, UsageError
 from grucli.nn.params import Array, Ids
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
@@ -70,7 +70,7 @@ def _text(run: Run, N: int) -> Ids:
     N = min(N, LARGEST // run.lm.model.V)
     try:
         ids = run.split("val")[:N]
-    except (CheckpointError, CorpusError, UsageError):
+    except UsageError:  # the text is gone or has changed, or there is none
         ids = run.lm.samples(1, N, seed=0).ids()
     return ids.astype(np.int64)
 

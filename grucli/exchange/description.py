@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from grucli.config import Model, Settings
+from grucli.config import Model, Settings, without_former
 from grucli.errors import UsageError
 from grucli.files import read_small
 from grucli.nn.cells import CELLS
@@ -50,18 +50,20 @@ def of_stranger(model: Model, symbols: Symbols) -> dict[str, Any]:
 def members(description: dict[str, Any], weights: dict[str, Array]) -> dict[str, Array | Ids]:
     """The members of a checkpoint with these weights, which has no state of training."""
     symbols = checked_symbols(description.get("vocabulary"))
-    values = [ord(one) if type(one) is str else one for one in symbols]
+    numbers = [ord(one) if type(one) is str else one for one in symbols]
     described, counts = description.get("meta"), np.array(description.get("counts"))
-    if not isinstance(described, dict) or counts.dtype.kind != "i":
-        raise ValueError("its description has no meta, or its counts are not whole numbers")
-    size = Settings.model_validate_json(json.dumps(described.get("settings"))).model
+    settings = described.get("settings") if isinstance(described, dict) else None
+    model = settings.get("model", {}) if isinstance(settings, dict) else None
+    if not isinstance(model, dict) or counts.dtype.kind != "i":
+        raise ValueError("its description has no settings, or its counts are not whole numbers")
+    size = Model.model_validate_json(json.dumps(without_former(model, "model.")))
     with np.errstate(over="ignore", under="ignore"):
         arrays = {name: array.astype(np.float32) for name, array in weights.items()}
     moments = np.zeros(sum(array.size for array in arrays.values()), np.float32)
     S = len(CELLS[size.variant].STATE)
     return {
         "meta": np.frombuffer(json.dumps(described).encode(), np.uint8),
-        "vocabulary": np.array(values, np.uint32),
+        "vocabulary": np.array(numbers, np.uint32),
         "counts": counts,
         "adam.m": moments,
         "adam.v": moments,

@@ -1,6 +1,7 @@
 """Export a run to the format of another program. It is written completely or not at all."""
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,16 @@ def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
     if to not in FOLDERS:
         if path.suffix in BESIDE.get(to, ()):
             raise ArgumentError("output", f"must end in .pt; {path.name} is the name of another")
+        if to in BESIDE and path.is_symlink():
+            path = path.resolve()
+        if to in BESIDE and path.exists() and not path.is_file():
+            raise UsageError(
+                f"--output {path}: {to} writes several files; name one that is not a device"
+            )
+        if to in BESIDE and path.stem in {to, *sys.stdlib_module_names}:
+            raise ArgumentError(
+                "output", f"must have another name: Python has a module {path.stem}"
+            )
         for file in (path, *map(path.with_suffix, BESIDE.get(to, ()))):
             check_output("--output", file, force=force, reads=run.inputs())
     elif path.exists() and not path.is_dir():
@@ -140,8 +151,8 @@ def _write(files: Mapping[Path, bytes], folder: Path | None) -> None:
                 folder.mkdir(exist_ok=True)
             for path in files:
                 os.replace(Path(made, path.name), path)
-        for old in map(near.joinpath, filter(curves.is_export, os.listdir(near) if folder else ())):
-            if old not in files:
+        for old in map(near.joinpath, os.listdir(near) if curves.is_export(first.name) else ()):
+            if curves.is_export(old.name) and old not in files:
                 old.unlink()  # it would show the same curves once more
     except OSError as error:
         raise RunError(f"{near}: cannot be written: {error.strerror or error}") from None

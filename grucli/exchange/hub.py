@@ -13,6 +13,7 @@ from grucli.exchange.description import as_texts, describe
 from grucli.exchange.safetensors import dump
 from grucli.html import as_html
 from grucli.nn.cells import in_words
+from grucli.nn.cells.from_file import FILES
 from grucli.pages.build import page
 from grucli.run.report import report
 from grucli.run.run import Run
@@ -27,17 +28,30 @@ def folder(run: Run, name: str, license: str | None, language: str | None) -> di
     head, summary = _card(run, name, license, language)
     shown = yaml.safe_dump(head, sort_keys=False, allow_unicode=True)
     card = Template(files("grucli.exchange").joinpath("hub_card.txt").read_text("utf-8"))
+    _, cell = FILES.get(run.lm.model.cell, ("", b""))
+    has_report = run.path.is_dir()
+    told = {
+        "own_cell": " --cell-file cell.py" * bool(cell),
+        "code": "\n`cell.py` is a program: read it before you run it." * bool(cell),
+        "report": " `report.html` has its curves, settings and samples." * has_report,
+        "page": "shows what the model has computed" if cell else "runs the model in a browser",
+    }
     texts = {
         "README.md": card.substitute(
-            head=shown, title=as_html(name), summary=summary, name=new_name(name, timed=False)
+            head=shown,
+            title=as_html(name),
+            summary=summary,
+            name=new_name(name, timed=False),
+            **told,
         ),
         "config.json": json.dumps({"architectures": ["grucli"], **described}, indent=1) + "\n",
         "page.html": page(run.file).html,
     }
-    if run.path.is_dir():
+    if has_report:
         texts["report.html"] = report(run.path, passage=False).html
     weights = dump(dict(run.lm.model.params.items()), as_texts(described))
-    return {name: text.encode() for name, text in texts.items()} | {"model.safetensors": weights}
+    others = {"model.safetensors": weights} | ({"cell.py": cell} if cell else {})
+    return {name: text.encode() for name, text in texts.items()} | others
 
 
 def _card(run: Run, name: str, license: str, language: str | None) -> tuple[dict[str, Any], str]:

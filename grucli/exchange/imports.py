@@ -16,7 +16,7 @@ from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import RUNS
 from grucli.run.records import IMPORTED
 from grucli.run.run import Run
-from grucli.run.writer import new_name, write_run
+from grucli.run.writer import new_path, write_run
 
 ZIP = b"PK\x03\x04"  # the first bytes of what torch.save writes
 
@@ -56,21 +56,12 @@ def import_model(
     except Exception as error:  # json, zipfile, numpy and pydantic have their own errors
         reason = checkpoints.reason(error)
         raise CheckpointError(f"{file}: cannot be imported: {reason}") from None
-    path = (runs_dir or RUNS) / new_name(name or file.stem)
-    write_run(path, checkpoint, {"status": IMPORTED, **_facts(checkpoint), "imported": origin})
+    path = new_path(runs_dir or RUNS, name or file.stem)
+    text, level = checkpoint.text_id, checkpoint.settings.data.level
+    corpus = {"chars": text.chars if text.is_known else None, "level": level}
+    info = {"status": IMPORTED, "corpus": corpus, **checkpoint.facts, "imported": origin}
+    write_run(path, checkpoint, info)
     return Run(path)
-
-
-def _facts(checkpoint: Checkpoint) -> dict[str, Any]:
-    settings, progress, text = checkpoint.settings, checkpoint.progress, checkpoint.text_id
-    size, judge = settings.model, "val" if settings.data.val else "train"
-    return {
-        "corpus": {"chars": text.chars if text.is_known else None, "level": settings.data.level},
-        "parameters": int(checkpoint.model.params.flat.size),
-        "model": size.in_words,
-        "step": progress.step,
-        "best": {"step": progress.best_step, "loss": progress.best_loss, "split": judge},
-    }
 
 
 def _read(path: Path, vocabulary: Path | None) -> Checkpoint:
@@ -99,7 +90,7 @@ def _opened(path: Path) -> tuple[Named, dict[str, Any] | None]:
         of_torch = file.read(4) == ZIP
     if of_torch:
         arrays, told = torch_files.load(path), {}
-        with suppress(FileNotFoundError, ValueError):  # another file may have this name
+        with suppress(OSError, ValueError):  # another file may have this name
             told = read_json(path.with_suffix(".json"))
         return arrays, told if OURS.items() <= told.items() else None
     arrays, header = safetensors.load(path)

@@ -41,7 +41,9 @@ def load(path: Path) -> tuple[dict[str, npt.NDArray[Any]], dict[str, str]]:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= min(LONGEST_HEADER, size - 8):
-            raise ValueError("it is cut short, or not a file of safetensors or of torch.save")
+            raise ValueError(
+                "it is cut short, or not a file of safetensors or of torch.save since PyTorch 1.6"
+            )
         rest = size - 8 - length
         try:
             header = json.loads(file.read(length))

@@ -17,6 +17,7 @@ from grucli.exchange.layouts import layer_of
 from grucli.nn.cells import in_words
 from grucli.nn.model import Model
 from grucli.nn.params import Array
+from grucli.run.checkpoint import reason
 from grucli.run.run import Run
 
 LAYERS = {"gru": "GRUBefore", "gru-after": "nn.GRU", "lstm": "nn.LSTM", "rnn": "nn.RNN"}
@@ -72,14 +73,16 @@ def load(path: Path) -> dict[str, Array]:
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise CheckpointError(
-            f"{path}: PyTorch does not read it ({str(error).strip().splitlines()[0]}); save the "
+            f"{path}: PyTorch does not read it ({reason(error).strip().splitlines()[0]}); save the "
             "weights alone: torch.save(model.state_dict(), PATH)"
         ) from None
     if isinstance(loaded, dict):
         loaded = next((loaded[key] for key in NESTED if isinstance(loaded.get(key), dict)), loaded)
     if not isinstance(loaded, dict) or not all(map(torch.is_tensor, loaded.values())):
         raise ValueError("it is not a state dict: torch.save(model.state_dict(), PATH) writes one")
+    if sum(tensor.numel() for tensor in loaded.values()) > size:
+        raise ValueError("its arrays claim more numbers than the file has")
     for name, tensor in loaded.items():
-        if tensor.numel() > size or not tensor.is_floating_point() or tensor.is_sparse:
-            raise ValueError(f"{name} is not an array of real numbers that are in the file")
-    return {str(name): tensor.to(torch.float64).numpy() for name, tensor in loaded.items()}
+        if not tensor.is_floating_point() or tensor.is_sparse:
+            raise ValueError(f"{name} is not an array of real numbers")
+    return {str(name): tensor.detach().double().numpy() for name, tensor in loaded.items()}

@@ -75,7 +75,7 @@ def _complete(layers: Named, G: int, H: int, L: int, D: int) -> None:
 def _around(others: Named, D: int) -> tuple[Array | None, Array, Array]:
     """The embedding (V, D) or None; the matrix (V, H) and the bias (V,) of the linear layer."""
     matrices = {name: array for name, array in others.items() if array.ndim == 2}
-    biases = [array for array in others.values() if array.ndim == 1]
+    biases = [one for name, one in others.items() if name.endswith("bias") and one.ndim == 1]
     named = list(filter(EMBEDDING.search, matrices))
     embedding = matrices.pop(named[0]) if len(matrices) == 2 and len(named) == 1 else None
     used = (embedding is not None) + 1 + len(biases)
@@ -85,8 +85,11 @@ def _around(others: Named, D: int) -> tuple[Array | None, Array, Array]:
             f"with emb in its name; it has {', '.join(sorted(others)[:8]) or 'nothing'}"
         )
     (W,) = matrices.values()
-    if embedding is None and len(W) != D:
+    if embedding is None and (len(W) != D or named):
         embedding = W  # one matrix serves as both
     if embedding is not None and embedding.shape != (len(W), D):
         raise ValueError(f"its embedding is {list(embedding.shape)}, not {[len(W), D]}")
-    return embedding, W, biases[0] if biases else np.zeros(len(W))
+    b = biases[0] if biases else np.zeros(len(W))
+    if b.shape != (len(W),):
+        raise ValueError(f"the bias of its linear layer is {list(b.shape)}, not {[len(W)]}")
+    return embedding, W, b

@@ -8,9 +8,10 @@ entry by entry, or along a random direction v, where it must equal <gradient, v>
 computed by a forward pass alone, which shares nothing with the backward pass but the cell.
 
 On extreme weights these differences are not exact: the loss is curved, and a large loss is rounded.
-Where they disagree, a complex step decides (Squire and Trapp 1998): f'(a) = Im f(a + i d) / d has
-neither a difference nor, for a tiny d, an error of curvature. A difference that remains is wrong,
-unless rounding explains it (``nn/rounding``).
+Where they disagree, differences with a narrow step are tried, and then a complex step decides
+(Squire and Trapp 1998): f'(a) = Im f(a + i d) / d has neither a difference nor, for a tiny d, an
+error of curvature. If a function of the cell takes no complex numbers, the narrow differences
+decide. A difference that remains is wrong, unless rounding explains it (``nn/rounding``).
 """
 
 import math
@@ -34,12 +35,14 @@ from grucli.nn.rounding import ROUNDING, Rounding, rounded
 TOLERANCE = 1e-6  # the largest relative error that counts as right
 FLOOR = 1e-5  # smaller gradients are compared absolutely: neither 0/0 nor rounding is an error
 EPSILON = 4e-3  # step of the differences; their high order allows a wide one, so rounding is small
+NARROW = 1e-5  # step of the second attempt, which misses a kink such as that of a ReLU
 COMPLEX_STEP = 1e-100  # its square, and with it the error, is nothing beside any number
 SAMPLES, SAFETY = 3, 10.0  # samples of rounding, and how many times the largest it can explain
 # If rounding explains a larger relative error than this, nothing can be said: it may change the
 # whole course of the states, and then no sample tells how far.
 DECIDABLE = 0.1
-VANISHING = FLOOR * TOLERANCE  # gradients below this would be called right with any mistake
+# smaller gradients would be called right with relative errors above ``DECIDABLE``
+VANISHING = FLOOR * TOLERANCE / DECIDABLE
 FLOAT32, TINY = 2.0**-24, 1e-30  # relative error of a float32, and a size that is not compared
 STREAMS_AT_ONCE = 16  # streams of a complex loss that are in memory at a time
 
@@ -112,10 +115,10 @@ def relative_error(analytic: float, numeric: float) -> float:
     return abs(analytic - numeric) / max(abs(analytic), abs(numeric), FLOOR)
 
 
-def derivative(f: Callable[[float], float]) -> float:
+def derivative(f: Callable[[float], float], epsilon: float = EPSILON) -> float:
     """f'(0) by central differences of sixth order."""
-    d1, d2, d3 = (f(k * EPSILON) - f(-k * EPSILON) for k in (1, 2, 3))
-    return (45 * d1 - 9 * d2 + d3) / (60 * EPSILON)
+    d1, d2, d3 = (f(k * epsilon) - f(-k * epsilon) for k in (1, 2, 3))
+    return (45 * d1 - 9 * d2 + d3) / (60 * epsilon)
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,8 @@ class Argument:
 
         analytic = float(np.vdot(self.gradient, direction))
         error = relative_error(analytic, derivative(loss_at))
+        if not error <= TOLERANCE:
+            error = relative_error(analytic, derivative(loss_at, NARROW))
         self.array[where] = centre
         if error <= TOLERANCE or self.doubt is None:
             return replace(row, error=error)
@@ -183,9 +188,7 @@ class Doubt:
 
     def judge(self, row: Row, analytic: float, directions: Mapping[str, Array]) -> Row:
         """The row of the comparison with a complex step along directions of some arrays."""
-        streams = chunks(self.window.targets.shape[1], STREAMS_AT_ONCE)
-        parts = map(self.window.streams, streams)
-        exact = sum(complex_derivative(self.model, part, directions) for part in parts)
+        exact, step = self._derivative(directions)
         error = relative_error(analytic, exact)
         if error <= TOLERANCE:
             return replace(row, error=error)
@@ -194,8 +197,23 @@ class Doubt:
             for gradients in self.samples
         ]
         moved = max(abs(slope - slopes[0]) for slope in slopes)
+        if step:  # of differences, which the rounding of the loss moves, too
+            losses = [float(sample["loss"]) for sample in self.samples]
+            moved += max(abs(loss - losses[0]) for loss in losses) / step
         size = max(abs(analytic), abs(exact), FLOOR)
         return replace(row, error=error, explained=SAFETY * moved / size)
+
+    def _derivative(self, directions: Mapping[str, Array]) -> tuple[float, float | None]:
+        """The derivative, and the step of differences, if it is by differences."""
+        some = list(chunks(self.window.targets.shape[1], STREAMS_AT_ONCE))
+
+        def loss_at(distance: complex) -> Any:
+            return sum(_moved_loss(self.model, self.window, directions, distance, s) for s in some)
+
+        try:
+            return float(loss_at(COMPLEX_STEP * 1j).imag / COMPLEX_STEP), None
+        except TypeError:  # a function of a cell, such as np.logaddexp, takes no complex numbers
+            return derivative(loss_at, NARROW), NARROW
 
     @cached_property
     def samples(self) -> list[dict[str, Array]]:
@@ -204,14 +222,17 @@ class Doubt:
         return [both_passes(self.model, self.window, rounding) for rounding in roundings]
 
 
-def complex_derivative(model: Model, window: Window, directions: Mapping[str, Array]) -> float:
-    """The derivative of L along directions of some arrays, added up, by one complex step."""
-    shadow, x = model.astype(np.complex128), window.x + 0j if window.x.ndim == 3 else window.x
-    window = replace(window, x=x, state=window.state.astype(np.complex128))
-    for name, array in _arrays(shadow, window).items():
+def _moved_loss(
+    model: Model, window: Window, directions: Mapping[str, Array], distance: complex, some: slice
+) -> Any:
+    """The loss L of some streams, at a distance along directions of arrays of the whole window."""
+    dtype: Any = np.result_type(distance)
+    x = window.x.astype(dtype) if window.x.ndim == 3 else window.x
+    shadow, moved = model.astype(dtype), replace(window, x=x, state=window.state.astype(dtype))
+    for name, array in _arrays(shadow, moved).items():
         if name in directions:
-            array.imag += COMPLEX_STEP * directions[name]
-    return float(loss_of(shadow, window).imag / COMPLEX_STEP)
+            array[...] = array + distance * directions[name]
+    return loss_of(shadow, moved.streams(some))
 
 
 # ---- the loss of a model and its gradients

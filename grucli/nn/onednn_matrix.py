@@ -64,8 +64,9 @@ class OneDNNMatrix(Matrix):
         return len(self.buffers)
 
     def _part(self, gates: int | slice) -> "OneDNNMatrix":
-        some = slice(gates, gates + 1) if isinstance(gates, int) else gates
-        start, stop, _ = some.indices(len(self))
+        if isinstance(gates, int):  # which may count from the end
+            gates = slice(range(len(self))[gates], range(len(self))[gates] + 1)
+        start, stop, _ = gates.indices(len(self))
         if (start, stop) not in self._parts:
             self._parts[start, stop] = OneDNNMatrix(self.form, self.buffers[start:stop])
         return self._parts[start, stop]
@@ -73,6 +74,7 @@ class OneDNNMatrix(Matrix):
     def pack(self, matrices: Array) -> None:
         """Copy matrices (G, K, N) with any strides."""
         assert matrices.shape == (len(self), self.K, self.N)
+        assert matrices.dtype == np.float32
         strides = tuple(stride // matrices.itemsize for stride in matrices.strides[1:])
         source = description((self.K, self.N), "float32", strides)
         copy = _copying(source, self.form)
@@ -119,7 +121,16 @@ class OneDNNMatrix(Matrix):
         assert (len(self), self.N) == (gates[0] if gates else 1, N)
         self._product(threading.get_ident(), rows)(x, addresses(out))
 
+    def __rmatmul__(self, x: Array) -> Array:
+        """The product x W with one matrix; x may have any type, strides and number of axes."""
+        assert x.shape[-1] == self.K
+        rows = np.ascontiguousarray(x, np.float32).reshape(-1, self.K)
+        out = np.empty((len(rows), self.N), np.float32)
+        self.multiply(rows, out)
+        return out.reshape(*x.shape[:-1], self.N)
+
     def gradient(self, rows: Array, gradient: Array, out: Array, *, add: bool = False) -> None:
+        rows, gradient = (np.ascontiguousarray(one, np.float32) for one in (rows, gradient))
         (R, K), N = rows.shape, gradient.shape[1]
         assert (len(gradient), out.shape) == (R, (K, N))
         _OF_THREAD.gradient(R, K, N, self.form.precision, add)(rows, gradient, out)
@@ -162,6 +173,7 @@ class Product:
 
     def __call__(self, x: Array, results: Sequence[int]) -> None:
         """Write the products of x, (M, K) or (G, M, K), to the addresses of the results."""
+        assert x.itemsize == 4, "oneDNN reads float32"
         status, per_gate = 0, x.ndim == 3
         if not per_gate:
             status = self.set_x(address(x))

@@ -5,9 +5,7 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +19,7 @@ from grucli.data.documents import between, separators, shown
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.data.vocabulary import unified
 from grucli.errors import ArgumentError, CheckpointError, CorpusError
-from grucli.html import WebPage, as_html, policy
+from grucli.html import WebPage, as_html, filled, source
 from grucli.language_model import LanguageModel
 from grucli.nn.cells import CELLS, in_words
 from grucli.nn.model import Model, read_layer
@@ -238,14 +236,10 @@ def _proof(lm: LanguageModel, ids: Ids) -> dict[str, Any]:
 
 def html(content: dict[str, Any]) -> str:
     """The page of a model: its script and style alone may run, and its texts are JSON."""
-    script, style = "\n".join(_source(f"{name}.js") for name in SCRIPTS), _source("style.css")
-    return Template(_source("page.html")).substitute(
-        policy=policy(style, script),
-        title=as_html(content["about"]["title"]),
-        style=style,
-        content=in_script(content),
-        script=script,
-    )
+    names = ("page.html", "style.css", *(f"{name}.js" for name in SCRIPTS))
+    template, style, *scripts = (source("grucli.pages", name) for name in names)
+    title = as_html(content["about"]["title"])
+    return filled(template, style, "\n".join(scripts), title=title, content=in_script(content))
 
 
 def in_script(content: Any) -> str:
@@ -254,7 +248,3 @@ def in_script(content: Any) -> str:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def _source(name: str) -> str:
-    return files("grucli.pages").joinpath(name).read_text("utf-8")

@@ -83,19 +83,6 @@ class Progress:
         """Validation loss at this step, in nats per symbol; None if there was no evaluation."""
         return self.evaluated_loss if self.of_evaluation else None
 
-    def end_row(self) -> bool:
-        """Let a row of the metrics end here; return whether there was a step since the last one."""
-        if not self.chars:
-            return False
-        self.train_loss = self.loss_sum / self.chars
-        self.loss_sum, self.chars = 0.0, 0
-        return True
-
-    def note_skipped(self) -> None:
-        self.step += 1
-        self.skipped += 1
-        self.consecutive_nonfinite += 1
-
     def note_evaluation(self, loss: float) -> bool:
         """Record the loss of an evaluation at this step; return whether it is the best so far."""
         self.evaluated_step, self.evaluated_loss = self.step, loss
@@ -142,6 +129,17 @@ class Checkpoint:
         """The state with the weights that are evaluated and sampled, whose logits are scaled."""
         progress = replace(self.progress, logit_scale=1.0)
         return replace(self, model=self.model.scaled(self.progress.logit_scale), progress=progress)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of it."""
+        progress, judge = self.progress, "val" if self.settings.data.val else "train"
+        return {
+            "parameters": int(self.model.params.flat.size),
+            "model": self.settings.model.in_words,
+            "step": progress.step,
+            "best": {"step": progress.best_step, "loss": progress.best_loss, "split": judge},
+        }
 
     def with_weights(self, model: Model, progress: Progress) -> "Checkpoint":
         """The state of a run of the same text and settings that has not trained its weights."""
@@ -282,11 +280,12 @@ def read_back(written: Path) -> None:
         raise OSError(errno.EIO, f"the file read back is not the file that was written ({damaged})")
 
 
-class Archive:
-    """Named arrays in a file of ``np.savez``; a ValueError says what is wrong with another file."""
+class _Reader:
+    """Reads a file of ``np.savez``, and checks it against the settings; a ValueError says more."""
 
-    def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
-        self.archive = archive
+    def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
+        self.path, self.archive = path, archive
+        self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``MEMBERS``
         self.members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(self.members) != len(archive.infolist()):
             raise ValueError("a member occurs twice")
@@ -323,15 +322,6 @@ class Archive:
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"{name} holds values that are not finite")
         return np.ascontiguousarray(array)
-
-
-class _Reader(Archive):
-    """Reads the members of a file and checks them against the settings."""
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
-        super().__init__(archive, size)
-        self.path = path
-        self.sizes: dict[str, int] = {}  # known sizes, by the letters in ``MEMBERS``
 
     def read(self) -> Checkpoint:
         meta = self.meta()

@@ -9,7 +9,6 @@ matrices are block diagonal. The output weights are divided by the number of run
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -19,13 +18,13 @@ from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.evaluation import evaluate
 from grucli.files import sha256
 from grucli.nn.model import Model
-from grucli.nn.params import Ids
+from grucli.nn.params import Array, Ids
 from grucli.run.adapted import kept_facts
-from grucli.run.checkpoint import Checkpoint, Progress
+from grucli.run.checkpoint import Progress
 from grucli.run.names import RUNS
 from grucli.run.records import MERGED
 from grucli.run.run import Run
-from grucli.run.writer import new_name, write_run
+from grucli.run.writer import new_path, write_run
 from grucli.threads import available_cores
 
 
@@ -50,8 +49,10 @@ def merge(*paths: PathLike, name: str | None = None, runs_dir: FilePath | None =
     size = first.settings.model.model_copy(update={"hidden": model.H})
     settings = first.settings.model_copy(update={"model": size})
     checkpoint = replace(first.with_weights(model, progress), settings=settings)
-    path = (runs_dir or RUNS) / new_name(name or "merged")
-    write_run(path, checkpoint, _facts(runs, checkpoint))
+    path = new_path(runs_dir or RUNS, name or "merged")
+    merged = [{"path": str(run.path.resolve()), "sha256": sha256(run.file)} for run in runs]
+    info = {**kept_facts(runs[0]), "status": MERGED, **checkpoint.facts, "merged": merged}
+    write_run(path, checkpoint, info)
     return Run(path)
 
 
@@ -65,18 +66,6 @@ def _fitted(model: Model, first: Run) -> tuple[Model, Progress]:
     model = model.scaled(logit_scale(model, val))
     loss = evaluate(model, val, available_cores()).loss
     return model, Progress(best_step=0, best_loss=loss, evaluated_step=0, evaluated_loss=loss)
-
-
-def _facts(runs: Sequence[Run], checkpoint: Checkpoint) -> dict[str, Any]:
-    progress = checkpoint.progress
-    return kept_facts(runs[0]) | {
-        "status": MERGED,
-        "parameters": int(checkpoint.model.params.flat.size),
-        "model": checkpoint.settings.model.in_words,
-        "step": 0,
-        "best": {"step": progress.best_step, "loss": progress.best_loss, "split": "val"},
-        "merged": [{"path": str(run.path.resolve()), "sha256": sha256(run.file)} for run in runs],
-    }
 
 
 def mean_of(models: Sequence[Model]) -> Model:
@@ -94,7 +83,20 @@ def mean_of(models: Sequence[Model]) -> Model:
             )
             ours[part] += theirs / (len(models) if name.startswith("output.") else 1)
         start += model.H
+    x = np.arange(16).reshape(8, 2) % first.V
+    of_each = np.concatenate([_states(model, x) for model in models], axis=-1)
+    if not np.allclose(_states(merged, x), of_each, rtol=1e-3, atol=1e-3):
+        raise UsageError(
+            f"runs of the cell {first.cell} cannot be merged: its units do not read the units and "
+            "the parameters of their own run alone"
+        )
     return merged
+
+
+def _states(model: Model, x: Ids) -> Array:
+    """The states (T, B, H) of the top layer while a model reads ids from the zero state."""
+    inputs, _ = model.plain().run(x, model.zero_state(x.shape[1]), model.workspace(*x.shape))
+    return inputs[-1]
 
 
 def _check(runs: Sequence[Run]) -> None:

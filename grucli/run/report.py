@@ -3,10 +3,8 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from importlib.resources import files
 from itertools import chain
 from statistics import mean, stdev
-from string import Template
 from typing import Any
 
 import numpy as np
@@ -18,9 +16,10 @@ from grucli.config import Settings, Values, changes, flatten
 from grucli.data.corpus import Corpus, all_of, hashes
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
-from grucli.html import WebPage, as_html, policy
+from grucli.html import WebPage, as_html, filled, source
 from grucli.run.run import Run, common_noun, curves, loss_axis, validation_curves
 from grucli.run.verdict import about_dropout, uncertain
+from grucli.text_out import duration
 from grucli.text_score import SURPRISING
 from grucli.threads import blas_limited_to
 
@@ -100,18 +99,12 @@ def _facts(run: Run, noun: str) -> dict[str, str]:
         "parameters": _formatted(info.parameters, ","),
         "budget": info.budget or "",
         "step": _formatted(info.step, ","),
-        "time": "" if info.elapsed_s is None else _time(info.elapsed_s),
+        "time": "" if info.elapsed_s is None else duration(info.elapsed_s),
     }
     if best.loss is not None and best.step is not None:
         loss = f"{best.loss:.4f} nats = {best.loss / math.log(2):.4f} bits per {noun}"
         facts["best loss"] = f"{loss}, at step {best.step:,}"
     return facts
-
-
-def _time(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} second{'s' * (round(seconds) != 1)}"
-    return f"{seconds / 60:.1f} minutes"
 
 
 def _setting(value: object) -> str:
@@ -275,18 +268,12 @@ def _style() -> str:
         rules.append(f".level-{n} {{ background: rgb(var(--hot) / {n / LEVELS:.2f}); }}")
     for axis in AXES:
         rules.append(f".losses:has(#by-{axis}:not(:checked)) .by-{axis} {{ display: none; }}")
-    return _source("report.css") + "\n".join(rules)
-
-
-@cache
-def _source(name: str) -> str:
-    return files("grucli.run").joinpath(name).read_text("utf-8")
+    return source("grucli.run", "report.css") + "\n".join(rules)
 
 
 def _page(title: str, parts: Iterable[str]) -> str:
-    style, script, body = _style(), _source("report.js"), "\n".join(parts)
-    named = {"title": as_html(title), "style": style, "body": body, "script": script}
-    return Template(_source("report.html")).substitute(named, policy=policy(style, script))
+    template, script = (source("grucli.run", name) for name in ("report.html", "report.js"))
+    return filled(template, _style(), script, title=as_html(title), body="\n".join(parts))
 
 
 def _said(sentence: str, kind: str = "said") -> str:

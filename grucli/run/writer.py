@@ -8,7 +8,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, get_args
 
 from grucli import files
-from grucli.config import to_scalar, to_yaml
+from grucli.config import Settings, to_scalar, to_yaml
 from grucli.errors import CheckpointError, RunError, UsageError
 from grucli.files import replace_text
 from grucli.nn.cells.from_file import FILES
@@ -151,7 +151,7 @@ class RunWriter(Run):
             run = cls(made)
             run.lock()
             run.make_ready()
-            replace_text(run.path / "config.yaml", to_yaml(settings))
+            run.write_settings(settings)
             lines = [f"{key}: {to_scalar(value)}\n" for key, value in overrides.items()]
             replace_text(run.path / "overrides.yaml", "".join(lines) or "{}\n")
             if settings.model.cell in FILES:
@@ -234,6 +234,10 @@ class RunWriter(Run):
     def update_info(self, **changes: Any) -> None:
         self.write_info(self.info.to_dict() | changes)
 
+    def write_settings(self, settings: Settings) -> None:
+        self._check_lock()
+        replace_text(self.path / "config.yaml", to_yaml(settings))
+
     def append_metrics(self, row: Metrics) -> None:
         self._check_lock()
         files.append_line(self.path / "metrics.csv", row.to_line())
@@ -273,18 +277,23 @@ def write_run(path: Path, checkpoint: Checkpoint, info: Mapping[str, Any]) -> No
 
 
 def new_name(name: str, *, timed: bool = True) -> str:
-    return f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + _file_name(name)
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-.").encode()[:64].decode(errors="ignore")
+    return f"{datetime.now():%Y%m%d-%H%M%S}-" * timed + (name or "run")
+
+
+def new_path(root: Path, name: str) -> Path:
+    """A path of a new run, at which there is nothing yet."""
+    return next(path for path in _names(root / new_name(name)) if not os.path.lexists(path))
+
+
+def _names(path: Path) -> Iterator[Path]:
+    yield path
+    yield from (path.with_name(f"{path.name}-{number}") for number in itertools.count(2))
 
 
 def _make_new(root: Path, name: str) -> Path:
-    for number in itertools.count(1):
-        path = root / (name if number == 1 else f"{name}-{number}")
+    for path in _names(root / name):
         with contextlib.suppress(FileExistsError):
             path.mkdir()
             return path
     raise AssertionError
-
-
-def _file_name(name: str) -> str:
-    name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
-    return name.encode()[:64].decode(errors="ignore") or "run"

@@ -8,6 +8,7 @@ from grucli.config import Data, flatten, to_scalar
 from grucli.data.corpus import Corpus, all_of
 from grucli.data.documents import LINE_END, end_of
 from grucli.data.hints import empty_share, looks_like_list, looks_sorted, repeated_share
+from grucli.data.windows import count_symbols
 from grucli.evaluation import differ_in_kind
 from grucli.nn.backend import why_not_used
 from grucli.run.checkpoint import Checkpoint, Progress
@@ -21,7 +22,7 @@ LINE = 20  # minimum length of a line that is not expected twice in a text, in b
 MUCH_HIGHER = 1.2  # factor from which a note tells that a learning rate rises
 
 
-def about_files(corpus: Corpus, data: Data) -> Iterator[str]:
+def about_files(corpus: Corpus, data: Data, *, is_split: bool = False) -> Iterator[str]:
     """Files that may be mistakes; ``data`` tells how they were read."""
     if corpus.not_text:
         files = _listed([f"{file} ({kind})" for file, kind in corpus.not_text])
@@ -30,15 +31,24 @@ def about_files(corpus: Corpus, data: Data) -> Iterator[str]:
         yield of_bytes if data.level == "byte" else left_out
     if corpus.repeated:
         files = _listed([f"{file} has the content of {first}" for file, first in corpus.repeated])
-        yield (
-            f"the text contains files twice: {files}; what is twice in a text can be in both "
-            "the training part and the validation part, whose loss is then too low: leave it out"
+        in_both = (
+            "; what is twice in a text can be in both the training part and the validation part, "
+            "whose loss is then too low: leave it out"
         )
+        yield f"the text contains files twice: {files}{in_both * is_split}"
     if corpus.unified:
         yield (
             f"{corpus.unified:,} line ends are \\r\\n or \\r in the file and are read as \\n "
             "(data.newlines: unify)"
         )
+
+
+def _unseen(plan: Plan) -> list[int]:
+    """Ids of symbols that held-out texts have and the training text lacks."""
+    texts = plan.corpus.held_out.values() if plan.unseen else ()
+    counts = [count_symbols(one.ids, len(plan.corpus.vocabulary)) for one in texts]
+    unknown = plan.corpus.vocabulary.unknown_id
+    return [i for i in plan.unseen if i != unknown and any(one[i] for one in counts)]
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -50,12 +60,13 @@ def about_plan(plan: Plan) -> Iterator[str]:
     """Settings that were adapted, and possible mistakes in the text."""
     corpus, windows, train = plan.corpus, plan.windows, plan.settings.train
     data, noun = plan.settings.data, plan.settings.data.noun
+    is_split = any(share for share in (data.val, data.test) if isinstance(share, float))
     for text in all_of(corpus):
-        yield from about_files(text, data)
+        yield from about_files(text, data, is_split=is_split and text is corpus)
     if skipped := sum(text.text_id.skipped for text in all_of(corpus)):
         yield f"{skipped:,} {noun}s that the model does not know are left out"
-    if corpus.held_out and plan.unseen:
-        listed = corpus.vocabulary.listed(corpus.vocabulary.symbols[list(plan.unseen)])
+    if unseen := _unseen(plan):
+        listed = corpus.vocabulary.listed(corpus.vocabulary.symbols[unseen])
         yield (
             f"the training text lacks {listed}, which the validation or the test text has, so the "
             "model cannot learn when they come; --unknown skip leaves them out"

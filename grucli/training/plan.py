@@ -78,14 +78,17 @@ class Plan:
         """Whether an evaluation is due at ``step``, ``waited`` seconds after the last one.
 
         The first evaluations come early: after ``early`` seconds, or by the step alone if the
-        budget is a number of steps.
+        budget has a number of steps.
         """
         on_time = step % self.eval_every == 0
         if self.settings.train.eval_every is not None:
             return on_time
-        if self.budget.seconds is None:
-            return on_time or schedules.is_early_evaluation(step, self.early, self.eval_every)
-        least = self.budget.seconds / schedules.MOST_EVALUATIONS
+        if self.budget.steps is not None:
+            on_time |= schedules.is_early_evaluation(step, self.early, self.eval_every)
+            if on_time or self.budget.seconds is None:
+                return on_time
+            on_time = step % self.windows.per_epoch == 0  # the time may end before the steps
+        least = (self.budget.seconds or 0.0) / schedules.MOST_EVALUATIONS
         return waited >= early or (on_time and waited >= least)
 
     @property
@@ -224,10 +227,9 @@ def _check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int]) -> 
 
 def _check_documents(data: Data, corpus: Corpus, end: int | None) -> None:
     """Refuse a text that is a single document, if it should have several."""
-    inside = corpus.ids if data.documents == "line" else corpus.ids[:-1]
-    if data.document and not any((chunk == end).any() for chunk in chunks(inside)):
+    if data.document and not any((chunk == end).any() for chunk in chunks(corpus.ids[:-1])):
         key = "separator" if data.separator else "documents"
-        ends = {"line": "line ends", "paragraph": "empty lines", "file": "second file"}
+        ends = {"line": "second line", "paragraph": "empty lines", "file": "second file"}
         raise CorpusError(
             f"data.{key}={to_scalar(getattr(data, key))}: the text has no "
             f"{ends.get(data.document, 'such mark')}, so it is a single document: omit the "
@@ -360,9 +362,12 @@ def resume(plan: Plan, checkpoint: Checkpoint, *, done: bool = True) -> Checkpoi
             "--set train.patience=0"
         )
     if budget.progress(step, seconds) >= 1:
+        why = f"--{budget.unit} counts from the start of the run, not from now"
+        if (ended := budget.ended_by(step)) is not budget:
+            why, budget = "train.most_epochs (null: no limit) ends it before its time", ended
         raise SettingsError(
             f"the run has used its budget: {budget.used(step, seconds):,.4g} of "
-            f"{budget.amount:,.4g} {budget.unit}; --{budget.unit} counts from the start of the "
-            f"run, not from now: give more, such as {budget.doubled(step, seconds)}"
+            f"{budget.amount:,.4g} {budget.unit}; {why}: give more, such as "
+            f"{budget.doubled(step, seconds)}"
         )
     return checkpoint

@@ -12,17 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from grucli.config import (
-    BUDGET_KEYS,
-    INFLUENCES,
-    Data,
-    Settings,
-    Values,
-    changes,
-    flatten,
-    resolve,
-    to_yaml,
-)
+from grucli.config import BUDGET_KEYS, INFLUENCES, Data, Settings, Values, changes, flatten, resolve
 from grucli.data.corpus import Corpus, hashes, read_again, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.defaults import TYPICAL, WARM, Text, suited, suited_length, suited_rate
@@ -35,7 +25,7 @@ from grucli.errors import (
     UnknownCharacterError,
     UsageError,
 )
-from grucli.files import LockError, replace_text, sha256
+from grucli.files import LockError, sha256
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.names import is_run, named_run
 from grucli.run.records import NOT_TRAINED
@@ -134,7 +124,7 @@ def _from_weights(request: Request, ranks: Ranks, path: Path) -> Session:
     _refuse(old.settings, settings, fixed, f"{path} was trained with", layers)
     text = _text_for(request, old, settings)
     chars = len(text.ids)
-    values = suited_length(chars, given)
+    values = suited_length(settings.train, chars, given)
     settings = resolve([("suited to the text", values), *layers], base)
     values |= suited_rate(settings, chars, given, WARM)
     plan = make_plan(resolve([("suited to the weights", values), *layers], base), text, ranks, old)
@@ -214,7 +204,10 @@ def _continued(run: RunWriter, request: Request, ranks: Ranks) -> Session:
     if edited := _edited(run, old.settings):
         listed = ", ".join(f"{key} {json.dumps(value)}" for key, value in edited.items())
         notes.append(f"{config} asks for {listed}")
-    settings = _resumable(old.settings, [(str(config), edited), *layers])
+    layers = [(str(config), edited), *layers]
+    settings = resolve(layers, old.settings)
+    fixed = {key for key, influenced in INFLUENCES.items() if influenced == "weights"}
+    _refuse(old.settings, settings, fixed, "the run was started with", layers)
     plan = make_plan(settings, _own_text(run, request.sources, settings, old), ranks, old)
     if settings.train.minutes is not None and old.progress.seconds is None:
         old.progress.seconds = run.info.elapsed_s or 0.0
@@ -240,8 +233,7 @@ def _mend(run: RunWriter, file: Path, old: Checkpoint, plan: Plan) -> list[str]:
         said += run.checkpoints.mend_pointers(file, old)
     if files != settings.data.files or corpus["paths"] != run.info.corpus.paths:
         data = settings.data.model_copy(update=files)
-        moved = settings.model_copy(update={"data": data})
-        replace_text(run.path / "config.yaml", to_yaml(moved))
+        run.write_settings(settings.model_copy(update={"data": data}))
         run.update_info(corpus=corpus)
         said.append(f"{run.path} names its text where it lies now")
     return said
@@ -256,24 +248,6 @@ def _edited(run: RunWriter, old: Settings) -> Values:
         raise SettingsError(
             f"{error}\n(correct the file, or delete it to use the settings of the checkpoint)"
         ) from None
-
-
-def _resumable(old: Settings, layers: Layers) -> Settings:
-    """The settings of a resumed run. Settings that have determined its weights cannot change."""
-    settings = resolve(layers, old)
-    fixed = {key for key, influenced in INFLUENCES.items() if influenced == "weights"}
-    _refuse(old, settings, fixed, "the run was started with", layers)
-    return settings
-
-
-def _sources(run: RunWriter, given: Sequence[str]) -> Sequence[str]:
-    sources = given or run.sources
-    if STANDARD_INPUT in sources and not given:
-        again = f"give the same text again: {run.resume_command(sources)} < TEXT"
-        raise UsageError(f"{run.path} was trained on standard input; {again}")
-    if not given:
-        check_there(sources, f"copy it into this directory, or {_naming_text(run, 'FILE')}")
-    return sources
 
 
 def _naming_text(run: RunWriter, words: str) -> str:
@@ -292,7 +266,13 @@ def _own_text(run: RunWriter, given: Sequence[str], settings: Settings, old: Che
         f"{problem}; a resumed run keeps its text, which can be named again only if it has moved; "
         f"--init-from {quote(str(run.path))} starts a new run on another text from these weights"
     )
-    return read_again(_sources(run, given), data, old.vocabulary, old.text_id, changed)
+    sources = given or run.sources
+    if STANDARD_INPUT in sources and not given:
+        again = f"give the same text again: {run.resume_command(sources)} < TEXT"
+        raise UsageError(f"{run.path} was trained on standard input; {again}")
+    if not given:
+        check_there(sources, f"copy it into this directory, or {_naming_text(run, 'FILE')}")
+    return read_again(sources, data, old.vocabulary, old.text_id, changed)
 
 
 def _refuse(old: Settings, new: Settings, fixed: set[str], words: str, layers: Layers) -> None:

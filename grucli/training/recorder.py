@@ -125,14 +125,8 @@ class Recorder:
             if self.checkpoint.progress.of_evaluation:
                 self._let_wait(best)
             return
-        progress = self.checkpoint.progress
-        self.saved_at, self.saved_step = self.elapsed(), progress.step
-        judge = "val" if len(self.plan.splits.val) else "train"
-        standing = {
-            "step": progress.step,
-            "best": {"step": progress.best_step, "loss": progress.best_loss, "split": judge},
-            "elapsed_s": round(self.elapsed(), 1),
-        }
+        self.saved_at, self.saved_step = self.elapsed(), self.checkpoint.progress.step
+        standing = {**self.checkpoint.facts, "elapsed_s": round(self.elapsed(), 1)}
         yield from self._write(partial(self.run.update_info, **standing))
         yield Saved(path)  # after run.json, which a report reads
 

@@ -21,16 +21,19 @@ class Budget:
     unit: str  # steps, epochs or minutes
     amount: float
     steps_per_epoch: int
+    most_epochs: float | None = None  # of a budget in minutes
 
     @classmethod
     def of(cls, train: Train, steps_per_epoch: int) -> "Budget":
         """The budget in the settings, which always hold exactly one."""
         (unit,) = (unit for unit in BUDGETS if getattr(train, unit) is not None)
-        return cls(unit, getattr(train, unit), steps_per_epoch)
+        most = train.most_epochs if unit == "minutes" else None
+        return cls(unit, getattr(train, unit), steps_per_epoch, most)
 
     def __str__(self) -> str:
         unit = self.unit.removesuffix("s") if self.amount == 1 else self.unit
-        return f"{self.amount:.6g} {unit}"
+        most = "" if self.most_epochs is None else f", at most {self.most_epochs:.6g} epochs"
+        return f"{self.amount:.6g} {unit}{most}"
 
     @property
     def seconds(self) -> float | None:
@@ -39,10 +42,17 @@ class Budget:
 
     @property
     def steps(self) -> int | None:
-        """Number of updates; None if the budget is a time."""
-        if self.unit == "minutes":
-            return None
-        return max(1, round(self.amount * (self.steps_per_epoch if self.unit == "epochs" else 1)))
+        """Maximum number of updates; None if only a time ends them."""
+        if self.unit == "steps":
+            return round(self.amount)
+        epochs = self.amount if self.unit == "epochs" else self.most_epochs
+        return None if epochs is None else max(1, round(epochs * self.steps_per_epoch))
+
+    def ended_by(self, step: int) -> "Budget":
+        """The same, or the budget in epochs that a run has used before its time was over."""
+        if self.most_epochs is None or self.progress(step, 0.0) < 1:
+            return self
+        return Budget("epochs", self.most_epochs, self.steps_per_epoch)
 
     def used(self, step: int, seconds: float) -> float:
         """How much of it a run has used, in the same unit."""
@@ -60,10 +70,11 @@ class Budget:
 
     def progress(self, step: int, elapsed: float, reserve: float = 0.0) -> float:
         """Share of the budget that is used, 0 to 1; the end will take ``reserve`` seconds."""
-        if self.steps is not None:
-            return min(1.0, step / self.steps)
-        available = 60 * self.amount - reserve
-        return min(1.0, elapsed / available) if available > 0 else 1.0
+        read = 0.0 if self.steps is None else step / self.steps
+        if self.seconds is None:
+            return min(1.0, read)
+        available = self.seconds - reserve
+        return min(1.0, max(read, elapsed / available)) if available > 0 else 1.0
 
 
 def learning_rate(optim: Optim, step: int, progress: float) -> float:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from grucli.config import Values, to_yaml
+from grucli.config import Values
 from grucli.data.corpus import Corpus
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import CheckpointError, GrucliError, RunError, UsageError
 from grucli.evaluation import Stopped
-from grucli.files import replace_text
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
 from grucli.run.records import KEPT_TEXT
@@ -184,7 +183,7 @@ class Session:
             self.notes += run.checkpoints.mend_pointers(self.file, self.checkpoint)
             run.drop_after(progress.step)
             run.checkpoints.prune(self.plan.settings.train.keep)
-            replace_text(run.path / "config.yaml", to_yaml(self.plan.settings))
+            run.write_settings(self.plan.settings)
             commands = self._commands(run.info.commands)
             run.update_info(status="running", **described(self.plan, run), commands=commands)
         except OSError as error:

@@ -68,13 +68,14 @@ class TrainStep:
         """Take the step, at the rate for the share of the budget that is ``used``."""
         checkpoint, optim = self.checkpoint, self.plan.settings.optim
         progress, params = checkpoint.progress, checkpoint.model.params
-        if not gradient.finite:  # skip the window
-            checkpoint.state[:] = 0.0
-            progress.note_skipped()
-            return
-        checkpoint.state[:, self.own] = gradient.state
         lr = progress.lr_factor * learning_rate(optim, progress.step, used)
         progress.step += 1
+        if not gradient.finite:  # skip the window
+            checkpoint.state[:] = 0.0
+            progress.skipped += 1
+            progress.consecutive_nonfinite += 1
+            return
+        checkpoint.state[:, self.own] = gradient.state
         if optim.weight_decay:
             decay_(params, lr * optim.weight_decay)
         self._optimize(gradient.clipped, lr)

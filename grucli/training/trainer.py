@@ -103,11 +103,12 @@ class Trainer:
         self.ranks.apart = True
         self.evaluation_seconds = step_seconds / 2 * len(self.plan.splits.val) / window_chars
         budget = self.plan.budget
+        left = math.inf if budget.seconds is None else budget.seconds - self.elapsed
         if budget.steps is None:
-            return 60 * budget.amount - self.elapsed
+            return left
         steps = budget.steps - self.checkpoint.progress.step
         evaluations = -(-steps // self.plan.eval_every) + 1  # one more, on training text
-        return steps * step_seconds + evaluations * self.evaluation_seconds
+        return min(left, steps * step_seconds + evaluations * self.evaluation_seconds)
 
     def train(self, stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
         """Train until the budget or patience is used up, or ``stop`` returns True; then save."""
@@ -174,7 +175,10 @@ class Trainer:
 
     def _log(self) -> Iterator[Event]:
         """Write the mean training loss since the previous row, if there was a step since then."""
-        if self.checkpoint.progress.end_row():
+        progress = self.checkpoint.progress
+        if progress.chars:
+            progress.train_loss = progress.loss_sum / progress.chars
+            progress.loss_sum, progress.chars = 0.0, 0
             yield from self._alone(self.recorder.log())
 
     def step(self) -> Stepped | Skipped:
@@ -190,7 +194,7 @@ class Trainer:
         elapsed = self.elapsed
         used = self.used(elapsed)
         taken, share = elapsed - self.began_at, used - self.used_before
-        if self.plan.budget.seconds is not None:  # of which all time counts
+        if self.plan.budget.steps is None:  # all time counts
             taken, share = elapsed, used
         remaining = taken / max(share, 1e-9) * (1 - used)
         return Stepped(progress.step, gradient.loss / chars, chars / seconds, used, remaining)

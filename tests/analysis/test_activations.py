@@ -9,29 +9,27 @@ from grucli.errors import UsageError
 from grucli.text_score import TextScore
 
 
-def values(feature: activations.Feature, text: str) -> list[float]:
-    return list(activations.follow(feature, text))
+def values(feature: str, text: str) -> list[float]:
+    return list(activations.follow(activations.FEATURES[feature], text))
 
 
 def test_structures_of_a_text() -> None:
-    assert values(activations.inside_quotes, 'a "b" c') == [0, 0, 1, 1, 0, 0, 0]
-    assert values(activations.inside_quotes, '"a\n\nb') == [1, 1, 1, 0, 0]
-    assert values(activations.inside_quotes, "\u201ca\u201d.") == [1, 1, 0, 0]
-    assert values(activations.inside_brackets, "a(b[c])d)e(") == [0, 1, 1, 2, 2, 1, 0, 0, 0, 0, 1]
-    assert values(activations.position_in_line, "ab\nc") == [1, 2, 0, 1]
-    assert values(activations.position_in_word, "ab, c") == [1, 2, 0, 0, 1]
-    assert values(activations.after_a_capital, "aBc d") == [0, 1, 1, 0, 0]
-    assert values(activations.indentation, "  a b\n\tc") == [1, 2, 2, 2, 2, 0, 1, 1]
-    assert values(activations.line_in_paragraph, "a\nb\n\nc") == [0, 1, 1, 2, 0, 0]
+    assert values("inside quotes", 'a "b" c') == [0, 0, 1, 1, 0, 0, 0]
+    assert values("inside quotes", '"a\n\nb') == [1, 1, 1, 0, 0]
+    assert values("inside quotes", "\u201ca\u201d.") == [1, 1, 0, 0]
+    assert values("inside brackets", "a(b[c])d)e(") == [0, 1, 1, 2, 2, 1, 0, 0, 0, 0, 1]
+    assert values("position in line", "ab\nc") == [1, 2, 0, 1]
+    assert values("position in word", "ab, c") == [1, 2, 0, 0, 1]
+    assert values("after a capital", "aBc d") == [0, 1, 1, 0, 0]
+    assert values("indentation", "  a b\n\tc") == [1, 2, 2, 2, 2, 0, 1, 1]
+    assert values("line in paragraph", "a\nb\n\nc") == [0, 1, 1, 2, 0, 0]
 
 
 def test_the_unit_that_follows_a_structure_is_found() -> None:
     text = "x(yz)w" * 30
     rng = np.random.default_rng(0)
     h = rng.normal(size=(len(text), 8))
-    h[:, 3] = -np.array(values(activations.inside_brackets, text)) + 0.1 * rng.normal(
-        size=len(text)
-    )
+    h[:, 3] = -np.array(values("inside brackets", text)) + 0.1 * rng.normal(size=len(text))
     h[:, 5] = 0.25  # a unit that does nothing
     score = TextScore(text, -np.ones(len(text)))
     found = activations.Reading("", 1, score, h).correlations(top=2)

@@ -175,7 +175,7 @@ def test_the_rate_is_not_chosen_on_what_is_judged(grucli: Grucli, run: Path) -> 
     (run / "run.json").write_text(json.dumps(info), encoding="utf-8")
     Path("new.txt").write_text(prose(100, seed=7), encoding="utf-8")
     result = grucli("eval", run, "new.txt", "--adapt", "--json")
-    assert "defaults: the text is gone" in result.err
+    assert "defaults: there is no text" in result.err
     assert json.loads(result.out)["total"]["adapted"]["chosen_on"] is None
 
 

@@ -26,7 +26,7 @@ def test_what_several_commands_have_is_the_same_in_all() -> None:
 
 
 def test_each_command_that_opens_a_run_or_trains_reads_a_cell_of_ones_own() -> None:
-    with_runs = {*CALLBACKS, "ranges", "compared"} - {"own_cell"}
+    with_runs = {*CALLBACKS, "ranges", "compared", "weights_file"} - {"own_cell"}
     for command in COMMANDS:
         names = {one.name for one in load_command(command).params}
         assert ("own_cell" in names) == bool(names & with_runs), command

@@ -1,6 +1,7 @@
 """``grucli train --val FILE --test FILE``: texts for validation and test in files of their own."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -104,6 +105,28 @@ def test_runs_of_one_text_have_the_checkpoints_that_they_had(grucli: Grucli) -> 
     assert list(run_info(run)["corpus"]) == [  # type: ignore[call-overload]
         "paths", "bytes", "chars", "level", "symbols", "skipped", "rare", "sha256",
     ]  # fmt: skip
+
+
+def test_notes_on_held_out_texts_are_about_what_they_hold(grucli: Grucli) -> None:
+    write("train.txt", TRAIN.lower() * 3)
+    write("valid.txt", VAL.lower() + "Q")
+    write("same.txt", VAL.lower() + "Q")
+    words = ("--val=valid.txt", "--val=same.txt", *TINY, "--steps=1", "--set=data.min_count=3")
+    told = " ".join(grucli("train", "train.txt", *words).err.split())
+    assert "the text contains files twice: " in told
+    assert "in both the training part" not in told
+    assert "the training text lacks" not in told  # 'Q' is rare, and so one unknown character
+    told = " ".join(grucli("train", "train.txt", *words[:-1]).err.split())
+    assert "the training text lacks 'Q'" in told
+
+
+def test_a_pipe_is_no_held_out_text(grucli: Grucli) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, VAL.encode())
+    os.close(writer)
+    message = refusal(grucli, "train", "train.txt", f"--val=/dev/fd/{reader}")
+    os.close(reader)
+    assert "can be read only once; a held-out text must be a file" in message
 
 
 def test_a_run_records_its_texts_and_goes_on_with_them(grucli: Grucli) -> None:

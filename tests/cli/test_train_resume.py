@@ -117,6 +117,30 @@ def test_resuming_a_finished_run_in_minutes_leaves_it_usable(
     assert grucli("sample", run, "-n", "5").code == 0
 
 
+def last_step(run: str) -> int:
+    saved = Run(run).checkpoints.pointer("last")
+    assert saved is not None
+    return saved.step
+
+
+def test_minutes_of_a_short_text_end_after_some_epochs(grucli: Grucli, text_file: Path) -> None:
+    limited = ("--minutes=5", "--set=train.most_epochs=2")
+    result = grucli("train", text_file, *limited, *TINY)
+    run = result.out.strip()
+    steps = last_step(run)
+    assert f"5 min 0 s, or {steps} steps of" in result.err
+    assert "= 2 epochs if that is less" in " ".join(result.err.split())
+    assert "The run ended after 2 epochs, before its time was over" in result.err
+    again = grucli("train", "--resume", run)
+    assert again.code == 2
+    advice = "2 of 2 epochs; train.most_epochs (null: no limit) ends it before its time: give more"
+    assert advice in again.err
+    assert "such as --epochs 4" in again.err
+    assert advice in grucli("train", "--resume", run, "--minutes=10").err
+    assert grucli("train", "--resume", run, "--epochs=3", "-q").code == 0
+    assert last_step(run) == 3 * steps // 2
+
+
 def test_patience_is_named_at_the_end_and_on_resume(grucli: Grucli, text_file: Path) -> None:
     result = grucli(
         "train", text_file, "--steps=500", *TINY, "--set=train.patience=1", "--set=optim.lr=1",

@@ -385,7 +385,7 @@ def test_many_characters_and_little_memory(grucli: Grucli, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
-        (["flat.txt", "--set=data.documents=line"], "the text has no line ends"),
+        (["flat.txt", "--set=data.documents=line"], "the text has no second line"),
         (["text.txt", "--set=data.min_count=9999"], "leaves none of the"),
         (["text.txt", "--set=data.min_count=2", "--set=data.level=byte"], "min_count is for char"),
         (["text.txt", "--unknown=skip"], "can only be used with --init-from"),

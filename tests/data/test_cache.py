@@ -209,7 +209,7 @@ def test_an_entry_that_does_not_belong_to_the_text_is_made_anew(
     facts["check"] = cache._check({key: facts[key] for key in facts if key != "check"})
     facts_file.write_text(json.dumps(facts), encoding="utf-8")
     if source == "-":
-        monkeypatch.setattr(corpus, "size_on_disk", lambda _: None)  # as if it were a pipe
+        monkeypatch.setattr(corpus, "size_on_disk", lambda _: 0)  # as if it were a pipe
     assert text_of(read(["t.txt"], Data())) == TEXT
     assert ids_file.read_bytes() == raw
 

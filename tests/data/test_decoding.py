@@ -1,5 +1,6 @@
 import codecs
 import gzip
+import os
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,13 @@ from tests.data.helpers import problem, text_of
         (bytes(range(1, 256)), "binary data"),
         ("a line of text".encode("utf-16-le") * 2, "UTF-16 text without a byte order mark"),
         ("a line of text".encode("utf-16-be") * 2, "UTF-16 text without a byte order mark"),
+        ("Война и мир, том 1".encode("utf-16-le"), "UTF-16 text without a byte order mark"),
+        ("Война и мир, том 1".encode("utf-32-be"), "UTF-32 text without a byte order mark"),
+        ("It’s a text".encode("utf-32-le"), "UTF-32 text without a byte order mark"),
+        (
+            "It’s “typeset”, without a mark".encode("utf-16-le"),
+            "UTF-16 text without a byte order mark",
+        ),
     ],
 )
 def test_what_is_not_text_is_recognized(start: bytes, name: str) -> None:
@@ -69,6 +77,36 @@ def test_zeros_are_expected_in_an_encoding_that_has_them() -> None:
     assert recognize("a line of text".encode("utf-16-le") * 2, "utf-16-le") is None
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+@pytest.mark.parametrize("chunk", [5, 6, 2**20])
+def test_a_byte_is_counted_from_the_start_of_the_file(
+    encoding: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    Path("t.txt").write_bytes(codecs.BOM_UTF8 + b"a\rb\r\nc\x81def")
+    assert "byte 0x81 at offset 9 (line 3)" in problem("t.txt", encoding=encoding)
+
+
+@pytest.mark.parametrize("newlines", ["keep", "unify"])
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, 2**20])
+def test_lines_are_counted_whatever_ends_them(
+    chunk: int, newlines: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "CHUNK", chunk)
+    Path("t.txt").write_bytes(b"a\rb\r\nc\n\r\x81d")
+    assert "(line 5)" in problem("t.txt", newlines=newlines)
+    Path("t.txt").write_bytes("a\r\nb\r\nc".encode("utf-16-le") + b"\x00\xd8a\x00")
+    assert "(line 3)" in problem("t.txt", newlines=newlines, encoding="utf-16-le")
+
+
+def test_a_pipe_that_is_not_utf8_is_one_message() -> None:
+    reader, writer = os.pipe()
+    os.write(writer, b"abc\xff def\n")
+    os.close(writer)
+    assert "byte 0xff at offset 3 (line 1) is not utf-8" in problem(f"/dev/fd/{reader}")
+    os.close(reader)
+
+
 def test_a_byte_order_mark_is_dropped() -> None:
     Path("t.txt").write_bytes(b"\xef\xbb\xbfabc")
     assert text_of(read(["t.txt"], Data())) == "abc"
@@ -92,9 +130,10 @@ def test_a_byte_that_is_not_utf8_is_located_and_the_way_out_works(
     assert "t.txt: byte 0x92 at offset 20 (line 2) is not utf-8 (invalid start byte)" in message
     assert "from line 1 on there are UTF-8 characters" in message
     assert "reads this file" not in message, "another encoding would garble the first line"
-    Path("t.txt").write_bytes(bad := b"ein\nund it\x92s \x9d\n")
-    assert "--set data.encoding=latin-1 reads this file" in problem("t.txt")  # \x9d: not in cp1252
-    assert read(["t.txt"], Data(encoding="latin-1")).text_id.bytes == len(bad)
+    Path("t.txt").write_bytes(b"ein\nund it\x92s \x9d\n")  # \x9d: not in cp1252
+    assert "if it is text, name its encoding with --set" in problem("t.txt")
+    Path("t.txt").write_bytes("吾輩は猫である。".encode("shift_jis"))
+    assert "if it is text, name its encoding with --set" in problem("t.txt")
 
 
 @pytest.mark.parametrize("chunk", [5, 2**20])
@@ -111,6 +150,10 @@ def test_where_each_of_two_encodings_begins(chunk: int, monkeypatch: pytest.Monk
 def test_the_encoding_suggested_is_the_first_that_reads_the_whole_file() -> None:
     Path("w.txt").write_bytes("It’s".encode("cp1252"))
     Path("u.txt").write_bytes("It’s".encode("utf-16"))
+    for encoding in ("utf-32", "utf-32-be"):
+        mark = codecs.BOM_UTF32_BE * (encoding == "utf-32-be")
+        Path("v.txt").write_bytes(mark + "hello world\nagain".encode(encoding))
+        assert "--set data.encoding=utf-32 reads this file" in problem("v.txt")
     Path("cut.txt").write_bytes("abcé".encode()[:-1])
     assert "--set data.encoding=cp1252 reads" in problem("w.txt")
     assert "--set data.encoding=utf-16 reads" in problem("u.txt")

@@ -165,7 +165,9 @@ def test_what_is_shown_between_documents() -> None:
 
 def test_a_file_of_blanks_is_empty() -> None:
     Path("t.txt").write_text(" \n\n", encoding="utf-8")
-    assert problem("t.txt", documents="file") == "t.txt: the file is empty; give a text to read"
+    assert (
+        problem("t.txt", documents="file") == "t.txt: the file holds no text; give a text to read"
+    )
 
 
 @given(st.lists(st.text("ab\n", max_size=5), max_size=5))

@@ -35,6 +35,10 @@ def test_missing_directory_empty() -> None:
     assert "nothing.txt: there is no such file" in problem("nothing.txt")
     assert "dir: there is no text in this directory" in problem("dir")
     assert "empty.txt: the file is empty" in problem("empty.txt")
+    Path("blank.txt").write_text(" \n \n")
+    assert "blank.txt: the file holds no text" in problem("blank.txt", documents="file")
+    with pytest.raises(UsageError, match="'': the name is empty"):
+        read([""], Data())
 
 
 def test_a_directory_stands_for_the_files_below_it_in_the_order_of_their_paths() -> None:
@@ -75,7 +79,7 @@ def test_an_empty_file_is_an_error_only_where_it_is_named() -> None:
     Path("dir/bom.txt").write_bytes(b"\xef\xbb\xbf")
     Path("dir/empty.gz").write_bytes(gzip.compress(b""))
     assert text_of(read(["dir"], Data())) == "text"
-    assert "bom.txt: the file is empty" in problem("dir/bom.txt")
+    assert "bom.txt: the file holds no text" in problem("dir/bom.txt")
     Path("dir/a.txt").unlink()
     assert "dir: there is no text in these files" in problem("dir")
 

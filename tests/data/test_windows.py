@@ -69,6 +69,12 @@ def test_a_part_of_a_list_keeps_two_characters() -> None:
     assert len(split(text, Data(val=0.5, documents="line"), ord("\n")).train) == 9
 
 
+def test_a_list_whose_first_line_is_long_is_split_after_it() -> None:
+    text = np.frombuffer(b"the first line is long\nab\ncd\n", np.uint8)
+    parts = split(text, Data(val=0.5, documents="line"), ord("\n"))
+    assert bytes(parts.val) == b"ab\ncd\n"
+
+
 def test_a_list_of_one_line_is_split_inside_it() -> None:
     text = np.frombuffer(b"one line and no other\n", np.uint8)
     assert len(split(text, Data(val=0.1, documents="line"), ord("\n")).val) == 2

@@ -57,6 +57,14 @@ def test_curves_are_written_again_and_not_beside_the_old_ones(run: Path) -> None
     assert [*Path("logs").iterdir()] == [Path(second)]
 
 
+def test_a_folder_of_the_hub_keeps_the_curves_that_are_in_it(run: Path) -> None:
+    Path("hub").mkdir()
+    curves = Path("hub/events.out.tfevents.1764489000.grucli")
+    curves.write_text("mine")
+    grucli.export(run, "hub", "hub", license="mit", force=True)
+    assert curves.read_text() == "mine"
+
+
 @pytest.mark.parametrize("existing", ["m.pt", "m.py", "m.json"])
 def test_a_file_that_exists_is_overwritten_only_with_force(run: Path, existing: str) -> None:
     Path(existing).write_text("mine")
@@ -89,6 +97,9 @@ def test_a_folder_must_be_empty_unless_forced(run: Path) -> None:
         ("safetensors", "run", "this is a directory"),
         ("csv", "run/metrics.csv", "the command reads this file"),
         ("torch", "m.py", "output must end in .pt"),
+        ("torch", "torch.pt", "Python has a module torch"),
+        ("torch", "json.pt", "Python has a module json"),
+        ("torch", os.devnull, "torch writes several files; name one that is not a device"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(run: Path, to: Any, output: str, said: str) -> None:
@@ -96,6 +107,16 @@ def test_a_place_that_cannot_be_is_refused(run: Path, to: Any, output: str, said
     with pytest.raises(UsageError, match=said):
         grucli.export(run, to, output, force=True, license="mit" if to == "hub" else None)
     assert snapshot(Path()) == before
+
+
+def test_a_link_still_leads_to_the_file(run: Path) -> None:
+    Path("target.pt").write_text("old")
+    Path("link.pt").symlink_to("target.pt")
+    grucli.export(run, "torch", "link.pt", force=True)
+    assert Path("link.pt").is_symlink()
+    names = [path.name for path in sorted(Path().glob("target.*"))]
+    assert names == ["target.json", "target.pt", "target.py"]
+    assert Path("target.pt").read_bytes() == THREE[0]
 
 
 def test_options_belong_to_their_formats(run: Path) -> None:

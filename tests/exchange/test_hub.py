@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -40,7 +41,13 @@ def test_the_weights_can_be_imported(trained: Path) -> None:
     assert (
         Path("m/model.safetensors").read_bytes() == (again.path / "model.safetensors").read_bytes()
     )
-    assert "a text that is not recorded" in (again.path / "README.md").read_text("utf-8")
+    card = (again.path / "README.md").read_text("utf-8")
+    assert "a text that is not recorded" in card
+    assert "`report.html` has its curves" in card
+    (file,) = Path(run.path, "checkpoints").glob("*.npz")
+    alone = Path(shutil.copy(file, "alone.npz"))
+    alone_card = grucli.export(alone, "hub", "third", license="mit").path / "README.md"
+    assert "report.html" not in alone_card.read_text("utf-8")
 
 
 def test_the_licence_is_asked_for() -> None:

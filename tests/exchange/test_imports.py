@@ -66,6 +66,20 @@ def test_a_trained_run_keeps_its_counts_its_settings_and_its_loss(trained: Path)
         grucli.train(resume=run.path)
 
 
+def test_an_export_with_a_former_setting_is_read() -> None:
+    settings = describe(checkpoint_of())["meta"]["settings"]
+    former = {"optim": {"muon": False}, "model": settings["model"] | {"locked": False}}
+    FILE.write_bytes(with_changes(settings=settings | former))
+    assert grucli.import_model(FILE).status == "imported"
+
+
+def test_models_of_equal_names_get_runs_of_their_own() -> None:
+    FILE.write_bytes(exported())
+    names = [grucli.import_model(FILE).path.name for _ in range(3)]
+    assert len({*names}) == 3
+    assert all("-m" in name for name in names)
+
+
 def test_the_symbols_may_be_in_any_order() -> None:
     symbols = VOCABULARIES["text"]
     order = np.random.default_rng(0).permutation(len(symbols))
@@ -144,8 +158,9 @@ HOSTILE: list[tuple[Callable[[], bytes], str]] = [
     (lambda: with_changes(counts=[0.5] * 57), "counts"),
     (lambda: with_changes(counts=[-1] * 57), "counts are not those of a text"),
     (lambda: with_changes(counts="many"), "cannot be imported"),
-    (lambda: with_changes(meta=[]), "no meta"),
-    (lambda: with_changes(settings={"model": {"hidden": 10**12}}), "model.hidden"),
+    (lambda: with_changes(meta=[]), "no settings"),
+    (lambda: with_changes(settings={"model": []}), "no settings"),
+    (lambda: with_changes(settings={"model": {"hidden": 10**12}}), "hidden in meta"),
     (lambda: with_changes(settings={"model": {"hidden": 65536, "layers": 64}}), "missing"),
     (lambda: with_changes(window=10**30), "window does not fit"),
     (lambda: with_changes(format=3), "written in format 3"),

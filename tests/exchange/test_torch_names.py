@@ -45,6 +45,15 @@ def test_one_matrix_may_be_embedding_and_output() -> None:
     np.testing.assert_array_equal(named["layer1.W_x"], both["layer1.W_x"])
 
 
+def test_a_matrix_that_is_named_so_is_an_embedding_whatever_its_size() -> None:
+    given, rng = arrays(), np.random.default_rng(2)
+    W, E = rng.standard_normal((36, 9)), rng.standard_normal((9, 9))  # as many symbols as units
+    given = without(given, "output.weight") | {"recurrent.weight_ih_l0": W}
+    _, named = our_names(given | {"embedding.weight": E, "output.bias": np.ones(9)})
+    np.testing.assert_allclose(named["layer1.W_x"][0], E @ W[:9].T)
+    np.testing.assert_array_equal(named["output.W_hc"], E.T)
+
+
 def test_biases_may_be_missing() -> None:
     given = {name: array for name, array in arrays("gru-after").items() if "bias" not in name}
     model, named = our_names(given)
@@ -70,6 +79,8 @@ BAD: list[tuple[Any, str]] = [
     (lambda a: a | {"recurrent.weight_hr_l0": np.ones((36, 9))}, "projection"),
     (lambda a: a | {"decoder.weight_hh_l0": np.ones((36, 9))}, "more than one recurrent"),
     (lambda a: a | {"norm.weight": np.ones(9), "norm.bias": np.ones(9)}, "it has norm.bias"),
+    (lambda a: without(a, "output.bias") | {"norm.weight": np.ones(57)}, "it has norm.weight"),
+    (lambda a: a | {"output.bias": np.ones(9)}, r"bias of its linear layer is \[9\], not \[57\]"),
     (lambda a: a | {"more.weight": np.ones((9, 9))}, "it has more.weight"),
     (lambda a: a | {"emb.weight": np.ones((9, 9))}, r"its embedding is \[9, 9\]"),
     (lambda a: a | {"output.bias": np.ones((9, 9, 9))}, "it has output.bias"),

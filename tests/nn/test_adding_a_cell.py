@@ -10,7 +10,7 @@ import grucli as library
 from grucli.analysis.gradient_routes import look_back
 from grucli.nn.cells import CELLS, in_words
 from grucli.nn.cells.from_file import load_cell
-from grucli.nn.gradcheck import check_all, toy
+from grucli.nn.gradcheck import check_all, check_model, toy
 from tests.conftest import TINY, Grucli
 from tests.sweeps.helpers import TINY as TRIAL
 from tests.sweeps.helpers import write_file
@@ -50,6 +50,39 @@ def test_a_wrong_backward_pass_and_a_missing_route_are_found(grucli: Grucli, fil
     file.write_text(right.replace('        Route("gate", "h", "h", gate),\n', ""), "utf-8")
     assert grucli("gradcheck", "--cell-file", file).code == 0
     assert "WRONG: the sum" in grucli("routes", "--cell-file", file, "--positions", 4).out
+
+
+OTHERS = {  # than tanh: the function in place, and its derivative by its value
+    "relu": ("np.maximum(n, 0, out=n)", "(s.n > 0)"),
+    "softplus": ("np.logaddexp(0, n, out=n)", "(1 - np.exp(-s.n))"),
+    "softsign": ("np.divide(n, 1 + np.where(n < 0, -n, n), out=n)", "(1 - np.abs(s.n)) ** 2"),
+}
+
+
+@pytest.mark.parametrize("function", OTHERS)
+def test_other_functions_than_tanh_can_be_checked(
+    grucli: Grucli, file: Path, function: str
+) -> None:
+    value, slope = OTHERS[function]
+    right = source().replace("np.tanh(n, out=n)", value).replace("(1 - s.n**2)", slope)
+    file.write_text(right, "utf-8")
+    for words in ((), ("--products", "numpy")):
+        told = grucli("gradcheck", "--cell-file", file, "--brief", *words)
+        assert (told.code, told.err) == (0, ""), told.out
+    file.write_text(right.replace("dh_next += dfh * s.f", "pass"), "utf-8")
+    told = grucli("gradcheck", "--cell-file", file, "--brief")
+    assert (told.code, told.out.partition(":")[0]) == (1, "WRONG"), told.err
+
+
+def test_differences_of_a_large_loss_are_not_called_mistakes(file: Path) -> None:
+    value, slope = OTHERS["softplus"]
+    right = source().replace("np.tanh(n, out=n)", value).replace("(1 - s.n**2)", slope)
+    file.write_text(right, "utf-8")
+    load_cell(file)
+    model, window = toy(V=7, H=5, L=2, T=12, B=3, dropout=0.0, seed=0, cell="mgu")
+    model.params.flat *= 3
+    rows = list(check_model(model, window, np.random.default_rng(0), 24))
+    assert [row for row in rows if not row.passed] == []
 
 
 def test_an_error_in_its_code_is_a_message_with_the_line(grucli: Grucli, file: Path) -> None:
@@ -100,6 +133,39 @@ def test_it_is_trained_sampled_evaluated_resumed_and_looked_into(
     assert grucli("gradcheck", run, *own).code == 0
     assert "gate > direct" in grucli("routes", run, "--distance", 5, *own).out
     assert grucli("train", "--resume", run, "--steps", 6, *own).code == 0
+
+
+def test_its_export_is_imported_with_its_file(grucli: Grucli, text_file: Path, file: Path) -> None:
+    own = ("--cell-file", file)
+    run = grucli("train", text_file, *own, *TINY, "--steps", 4, "-q").out.strip()
+    grucli("export", run, *own, "--to", "hub", "-o", "hub", "--license", "mit")
+    (words,) = re.findall(r"^grucli (import .*)$", Path("hub/README.md").read_text("utf-8"), re.M)
+    assert words == "import model.safetensors --name hub --cell-file cell.py"
+    assert Path("hub/cell.py").read_text("utf-8") == source()
+    assert "`cell.py` is a program" in Path("hub/README.md").read_text("utf-8")
+    sampled = grucli("sample", run, *own, "--length", 20, "--seed", 1).out
+    del CELLS["mgu"]
+    made = ("import", "hub/model.safetensors", "--cell-file", "hub/cell.py")
+    imported = grucli(*made).out.strip()
+    assert grucli("sample", imported, *own, "--length", 20, "--seed", 1).out == sampled
+
+
+def test_runs_whose_units_are_not_apart_are_not_merged(
+    grucli: Grucli, text_file: Path, file: Path
+) -> None:
+    unit = "f += h_prev @ W_hf"
+    shared = source().replace(unit, f"{unit} + h_prev.mean(axis=-1, keepdims=True)")
+    assert shared != source()
+    for text, code in ((source(), 0), (shared, 2)):
+        file.write_text(text, "utf-8")
+        own = ("--cell-file", file)
+        runs = [
+            grucli("train", text_file, *own, *TINY, "--steps", 4, "--seed", seed, "-q").out.strip()
+            for seed in (0, 1)
+        ]
+        merged = grucli("merge", *runs, *own)
+        assert merged.code == code, merged.err
+    assert "runs of the cell mgu cannot be merged" in merged.err
 
 
 def test_a_study_trains_it_and_keeps_its_file(grucli: Grucli, text_file: Path, file: Path) -> None:

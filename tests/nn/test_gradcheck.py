@@ -128,6 +128,26 @@ def test_the_gradients_of_a_large_window_are_proven_along_one_direction(cell: st
         assert check(wrong, np.random.default_rng(0)).verdict == "WRONG", name
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_window_of_many_streams_is_judged_as_a_whole(cell: str) -> None:
+    model, window = gradcheck.toy(7, 5, 1, 6, 20, 0.0, 0, cell)
+    model.params.flat *= 300.0
+    rng = np.random.default_rng(0)
+    rows = [
+        *gradcheck.check_model(model, window, rng, 24),
+        *gradcheck.check_directions(model, window, rng),
+    ]
+    assert [row for row in rows if not row.passed] == []
+
+
+def test_a_gradient_that_is_too_small_to_be_compared_is_undecided() -> None:
+    array, slope = np.ones(1), 2e-11
+    row = gradcheck.Argument("a", array, np.array([1.4 * slope]), lambda: slope * array.item())
+    assert row.check_entries().verdict == "undecided"
+    row = gradcheck.Argument("a", array, np.array([14 * slope]), lambda: 10 * slope * array.item())
+    assert row.check_entries().verdict == "WRONG"
+
+
 def test_an_entry_that_rounding_explains_is_undecided() -> None:
     model, window = gradcheck.toy(7, 6, 1, 4, 3, 0.0, 0)
     doubt = gradcheck.Doubt(model, window)

@@ -66,6 +66,26 @@ def test_products_are_those_of_rounded_factors(
 
 
 @pytest.mark.parametrize("backend", ALL, ids=str)
+def test_rows_of_any_type_and_strides_are_multiplied(backend: Backend) -> None:
+    rng = np.random.default_rng(0)
+    W = rng.standard_normal((2, 5, 3)).astype(np.float32)
+    matrices, exact = packed(W, 4, backend.precision), rounded(W, backend.precision)[-1]
+    x = rng.integers(-8, 8, (2, 4, 5)).astype(np.float32)  # which bfloat16 can hold
+    for rows in (x[0], x[0].astype(np.float64), x[0, :, ::-1], x, x.swapaxes(0, 1)):
+        np.testing.assert_allclose(rows @ matrices[-1], rows @ exact, atol=1e-4)
+        assert (rows @ matrices[-1]).dtype == np.float32
+    with pytest.raises(AssertionError):
+        x[:, :, :4] @ matrices[-1]
+    with pytest.raises(AssertionError, match="reads float32"):
+        matrices.bind(np.empty((2, 4, 3), np.float32))(x[0].astype(np.float64))
+    with pytest.raises(AssertionError):
+        matrices.pack(W.astype(np.float64))
+    rows, gradient, out = x[0], np.ones((4, 3)), np.empty((5, 3), np.float32)
+    matrices[0].gradient(rows.astype(np.float64), gradient, out)
+    np.testing.assert_allclose(out, rows.T @ gradient, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", ALL, ids=str)
 def test_a_bound_product_keeps_the_memory_that_it_writes_to(backend: Backend) -> None:
     W = np.ones((2, 64, 64), np.float32)
     multiply_all = packed(W, 16, backend.precision).bind(np.zeros((2, 16, 64), np.float32))

@@ -188,14 +188,14 @@ def test_a_page_with_a_wrong_equation_says_failed(
     opened: Any, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, wrong = WRONG[name]
-    source = build._source
-    assert " ".join(source("engine.js").split()).count(" ".join(right.split())) >= 1
+    source = build.source
+    assert " ".join(source("grucli.pages", "engine.js").split()).count(" ".join(right.split())) >= 1
 
-    def changed(file: str) -> str:
-        text = source(file)
+    def changed(package: str, file: str) -> str:
+        text = source(package, file)
         return text if file != "engine.js" else _replaced(text, right, wrong)
 
-    monkeypatch.setattr(build, "_source", changed)
+    monkeypatch.setattr(build, "source", changed)
     page = opened(page_of(language_model("list" if name == "separator" else "text")))
     assert page.wait() == "failed"
 

@@ -10,7 +10,8 @@ import pytest
 import grucli as library
 from grucli.charts import COLOURS, ROUTES
 from grucli.errors import ArgumentError
-from grucli.pages.build import LARGE, _source, payload, suited_type
+from grucli.html import source as source_of
+from grucli.pages.build import LARGE, payload, suited_type
 from grucli.run.run import Run
 from tests.conftest import TINY, Grucli
 from tests.nn.test_adding_a_cell import source
@@ -35,7 +36,7 @@ def test_only_the_pages_own_script_may_run_and_nothing_is_loaded(grucli: Grucli,
 
 
 def test_a_route_has_the_colour_that_it_has_in_figures() -> None:
-    style, script = _source("style.css"), _source("gradient.js")
+    style, script = (source_of("grucli.pages", one) for one in ("style.css", "gradient.js"))
     for number, colour in enumerate(COLOURS):
         assert f".route-{number} {{ fill: {colour}; background: {colour}; }}" in style
     (names,) = re.findall(r"const COLOURS = (\[.+\]);", script)

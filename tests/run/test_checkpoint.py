@@ -43,7 +43,7 @@ def test_former_settings_are_ignored_where_they_had_no_effect(
     checkpoint: Checkpoint, path: Path
 ) -> None:
     settings = checkpoint.settings.model_dump()
-    for key, value in FORMER:
+    for key, value in FORMER.items():
         section, _, name = key.partition(".")
         settings[section][name] = value
     assert checkpoints.read(rewrite(path, settings=settings)).settings == checkpoint.settings

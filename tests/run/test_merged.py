@@ -145,3 +145,7 @@ def test_the_command(train: Train, tmp_path: Path, grucli: Grucli) -> None:
     told = done.err.splitlines()
     assert told[0] == f"validation loss {runs[0].info.best.loss:.4f}  {runs[0].path}"
     assert told[-1] == f"validation loss {Run(path).info.best.loss:.4f}  merged"
+    runs = [train(seed=seed, settings={"data.val": 0.0}) for seed in (0, 1)]
+    done = grucli("merge", *[run.path for run in runs])
+    assert done.err.startswith("training loss ")
+    assert Run(done.out.strip()).info.best.split == "train"

@@ -183,7 +183,7 @@ def test_a_report_names_what_is_not_set_and_counts_in_good_english(
     assert "train.epochsnot set (default: 16.0)" in words
     info = run / "run.json"
     facts = json.loads(info.read_text())
-    for seconds, said in ((1.0, "1 second"), (60.0, "60 seconds"), (150.0, "2.5 minutes")):
+    for seconds, said in ((1.0, "1 s"), (60.0, "1 min 0 s"), (150.0, "2 min 30 s")):
         info.write_text(json.dumps(facts | {"elapsed_s": seconds}))
         assert f"time{said}" in Page(report(run).html).words
 

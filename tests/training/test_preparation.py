@@ -151,7 +151,8 @@ def test_the_rate_for_trained_weights_goes_with_the_batch_and_the_budget() -> No
 
     assert rate() == 0.048  # the text is too short for more than 8 streams
     assert rate(train__batch=2) == 0.024
-    assert rate(train__minutes=240) == 0.024
+    assert rate(train__minutes=240) == 0.048  # a short text is soon read often enough
+    assert rate(train__minutes=240, train__most_epochs=None) == 0.024
     assert "optim.lr" not in chosen(optim__lr=0.5)
     # a short text is read often, until that does not help any more
     assert chosen() == {"optim.lr": 0.048, "train.patience": 10, "train.epochs": 100.0}

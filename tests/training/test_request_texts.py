@@ -156,7 +156,7 @@ def test_an_error_of_an_iterable_is_its_own() -> None:
         ({"text": ""}, "text holds no text; give one to train on"),
         ({"lines": []}, "lines holds no text; give one to train on"),
         ({"lines": ["", ""]}, "only one symbol"),
-        ({"texts": [" ", "\n"]}, "texts: the file is empty"),
+        ({"texts": [" ", "\n"]}, "texts: the file holds no text"),
         ({"text": b"abc"}, "text is not a string: b'abc'"),
         ({"text": ["abc"]}, "text is not a string: ['abc']"),
         ({"lines": 5}, "lines must be a list of strings, not 5"),

@@ -42,6 +42,22 @@ def test_a_budget_describes_measures_and_doubles_itself() -> None:
     assert Budget("minutes", 720.0, 50).doubled(9, 43_200.0) == "--minutes 1440"
 
 
+def test_a_budget_in_minutes_may_end_after_some_epochs() -> None:
+    budget = Budget.of(train(minutes=2, most_epochs=10), 50)
+    assert str(budget) == "2 minutes, at most 10 epochs"
+    assert (budget.seconds, budget.steps) == (120.0, 500)
+    assert budget.progress(125, 6.0) == 0.25
+    assert budget.progress(125, 60.0) == 0.5
+    assert budget.progress(0, 0.0, reserve=200.0) == 1.0
+    assert budget.ended_by(499) is budget
+    epochs = budget.ended_by(500)
+    assert (str(epochs), epochs.doubled(500, 9.0)) == ("10 epochs", "--epochs 20")
+    alone = Budget.of(train(epochs=20, most_epochs=10), 50)  # of another budget, it says nothing
+    assert alone.steps == 1000
+    assert alone.ended_by(1000) is alone
+    assert Budget.of(train(steps=70, most_epochs=1), 50).steps == 70
+
+
 def test_progress_counts_steps_or_the_clock() -> None:
     assert Budget("steps", 100, 9).progress(25, 1e9) == 0.25
     assert Budget("minutes", 2, 9).progress(10**9, 30.0) == 0.25
@@ -77,6 +93,7 @@ def test_a_constant_rate_stays() -> None:
         (Budget("steps", 1200, 100), 100, 100),  # an epoch
         (Budget("steps", 50, 100), 100, 5),  # a tenth
         (Budget("minutes", 1, 100), 100, 100),
+        (Budget("minutes", 1, 100, most_epochs=400), 100, 800),
         (Budget("steps", 50, 100), 5000, 20),  # no more often than the validation text is worth
         (Budget("steps", 5, 100), 0, 1),
         (Budget("steps", 40_000, 100), 100, 800),  # not more often than fifty times

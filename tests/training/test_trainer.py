@@ -227,6 +227,29 @@ def test_minutes_follow_the_clock_and_end_in_time(text: str) -> None:
     assert rates[-1] < 0.1 * max(rates)
 
 
+def test_a_time_that_lasts_for_all_epochs_trains_as_the_epochs_do(text: str) -> None:
+    changes: dict[str, Any] = {"train__steps": None, "train__eval_every": None}
+    epochs = trainer_for(plan_for(text, train__epochs=3.0, **changes), "epochs")
+    plan = plan_for(text, train__minutes=90.0, train__most_epochs=3.0, **changes)
+    minutes = trainer_for(plan, "minutes")
+    assert 0 < minutes.estimate() < 60
+    follow(epochs)
+    follow(minutes)
+    times = ("chars_per_s", "elapsed_s")
+    assert rows(minutes, *times) == rows(epochs, *times)
+    flat = [one.checkpoint.model.params.flat for one in (epochs, minutes)]
+    assert np.array_equal(*flat)
+
+
+def test_a_time_that_ends_before_the_epochs_is_evaluated_at_epochs(text: str) -> None:
+    changes: dict[str, Any] = {"train__steps": None, "train__eval_every": None}
+    plan = plan_for(text, train__minutes=1.0, train__most_epochs=1000.0, **changes)
+    assert plan.eval_every == 20 * plan.windows.per_epoch
+    due = [step for step in range(1, 500) if plan.evaluates(step, waited=2.0, early=20.0)]
+    assert due == [*range(plan.windows.per_epoch, 500, plan.windows.per_epoch)]
+    assert not plan.evaluates(plan.windows.per_epoch, waited=1.0, early=20.0)
+
+
 def test_a_run_is_finished_even_if_its_evaluation_was_quicker_than_expected(text: str) -> None:
     now = [0.0]
 

@@ -84,11 +84,8 @@ class CompiledGRUAfter(CompiledCell, GRUAfter):
     FORWARD = staticmethod(forward)
 
     def forward_arguments(self, w: Weights, cache: Cache) -> Arguments:
-        s, (before,) = cache.scratch, cache.before
-        b_u = np.tile(w.b_u, (s.shape[1], 1))  # (B, H)
-        arrays = (cache.reset_mask, cache.h, before, *cache.a, *cache.saved, s, b_u)
-        multiply_h = w.W_h.calls(before, s)
-        return (multiply_h,), arrays
+        calls, arrays = super().forward_arguments(w, cache)
+        return calls, (*arrays, np.tile(w.b_u, (cache.scratch.shape[1], 1)))  # b_u is (B, H)
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         s, (before,), (u,) = cache.scratch, cache.before, cache.saved

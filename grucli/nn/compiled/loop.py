@@ -1,6 +1,5 @@
 """What the compiled loops of all cells share: calls of products, and state resets."""
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -21,9 +20,11 @@ class CompiledCell(Cell):
     FORWARD: ClassVar[Any]
     """The forward loop, a function of calls and arrays."""
 
-    @abstractmethod
     def forward_arguments(self, w: Any, cache: Cache) -> Arguments:
-        """The arguments of ``FORWARD``; arrays are (..., B, H), the reset mask (T, B, 1)."""
+        """Those of ``FORWARD``: the product of h; the reset mask (T, B, 1) and (..., B, H)."""
+        s, before = cache.scratch, cache.before
+        arrays = (cache.reset_mask, *cache.states, *before, *cache.a, *cache.saved, s)
+        return (w.W_h.calls(before[0], s),), arrays
 
     def forward_loop(self, w: Any, cache: Cache) -> None:
         calls, arrays = self.forward_arguments(w, cache)

@@ -7,7 +7,7 @@ from grucli.nn.cells.base import Cache, Weights, recurrent_gradients
 from grucli.nn.cells.lstm import LSTM
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import sigmoid, tanh
-from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
+from grucli.nn.compiled.loop import CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
 # ---- the passes over the numbers of one step; each is vectorized by itself
@@ -92,12 +92,6 @@ class CompiledLSTM(CompiledCell, LSTM):
     """The long short-term memory, whose loops are compiled."""
 
     FORWARD = staticmethod(forward)
-
-    def forward_arguments(self, w: Weights, cache: Cache) -> Arguments:
-        s, (h_before, c_before) = cache.scratch, cache.before
-        arrays = (cache.reset_mask, *cache.states, h_before, c_before, *cache.a, *cache.saved, s)
-        multiply_h = w.W_h.calls(h_before, s)
-        return (multiply_h,), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         s, (h_before, c_before) = cache.scratch, cache.before

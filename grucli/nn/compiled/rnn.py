@@ -5,7 +5,7 @@ from grucli.nn.cells.base import Cache, Weights, recurrent_gradients
 from grucli.nn.cells.rnn import RNN
 from grucli.nn.compiled.compiler import compiled
 from grucli.nn.compiled.functions import tanh
-from grucli.nn.compiled.loop import Arguments, CompiledCell, flat, mask, run
+from grucli.nn.compiled.loop import CompiledCell, flat, mask, run
 from grucli.nn.params import Array
 
 # ---- the passes over the numbers of one step; each is vectorized by itself
@@ -47,12 +47,6 @@ class CompiledRNN(CompiledCell, RNN):
     """The vanilla recurrent network, whose loops are compiled."""
 
     FORWARD = staticmethod(forward)
-
-    def forward_arguments(self, w: Weights, cache: Cache) -> Arguments:
-        s, (before,) = cache.scratch, cache.before
-        arrays = (cache.reset_mask, cache.h, before, *cache.a, s)
-        multiply_h = w.W_h.calls(before, s)
-        return (multiply_h,), arrays
 
     def backward(self, w: Weights, dh: Array, dstate: Array, cache: Cache, dw: Weights) -> Array:
         (dh_next,) = cache.scratch
