@@ -412,14 +412,20 @@ def changes(old: Settings, new: Settings) -> Values:
     return {key: value for key, value in flatten(new).items() if value != before[key]}
 
 
+def in_our_words(message: str) -> str:
+    """A message of pydantic."""
+    for theirs, ours in (("Value error, ", ""), ("Input should be ", "must be ")):
+        message = message.replace(theirs, ours)
+    return message.replace("String should have ", "must have ")
+
+
 def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[str]:
     """One line per key: where it was set, what it must be, what it is."""
     messages: dict[str, list[str]] = {}
     inputs: dict[str, str] = {}
     for item in items:
         key = ".".join(str(part) for part in item["loc"][:2])
-        message = item["msg"].removeprefix("Value error, ").replace("Input should be ", "must be ")
-        message = message.replace("String should have ", "must have ")
+        message = in_our_words(item["msg"])
         if item["loc"][:2] == ("optim", "betas") and item["type"] != "value_error":
             message = "must be two numbers, as in [0.9, 0.99]"
         messages.setdefault(key, []).append(message)

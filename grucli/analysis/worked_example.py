@@ -171,4 +171,5 @@ def _numbers(name: str, value: Any, shape: tuple[int, ...]) -> Array:
             return array
     wanted = " rows of ".join(map(str, shape))
     limits = f"numbers from {-LARGEST:g} to {LARGEST:g}"
-    raise ArgumentError("numbers", f"{name} must be {wanted} {limits}, not {value!r}")
+    size = "; h_0 has as many numbers as there are units" * (name != "h_0")
+    raise ArgumentError("numbers", f"{name} must be {wanted} {limits}, not {value!r}{size}")

@@ -163,7 +163,9 @@ def main(args: list[str] | None = None) -> None:
 
 def _tell(error: Any) -> int:
     if isinstance(error, typer.TyperException):
-        message, context = error.format_message().rstrip("."), getattr(error, "ctx", None)
+        in_our_words = import_module("grucli.config").in_our_words
+        message = in_our_words(error.format_message().rstrip("."))
+        context = getattr(error, "ctx", None)
         usage = f"`{context.command_path if context else 'grucli'} --help` shows what it takes"
         if should_print():
             render.error(f"{message[:1].lower()}{message[1:]}; {usage}")

@@ -20,7 +20,14 @@ from grucli.config import HELD_OUT, Data
 from grucli.data import cache
 from grucli.data.decoding import FileType, not_a_text, recognized, symbols_of
 from grucli.data.documents import LINE_END, end_of
-from grucli.data.text_files import Digest, can_be_read_again, digest, expand, size_on_disk
+from grucli.data.text_files import (
+    STANDARD_INPUT,
+    Digest,
+    can_be_read_again,
+    digest,
+    expand,
+    size_on_disk,
+)
 from grucli.data.vocabulary import UNK, Unknown, Vocabulary, smallest_unsigned
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids, Indices
@@ -96,7 +103,8 @@ def read(
     return Corpus(
         ids=encoded.ids,
         vocabulary=Vocabulary(facts["symbols"], data),
-        sources=tuple(sources),
+        # a pipe, as of ``<(command)``, is gone when it has been read
+        sources=tuple(STANDARD_INPUT if Path(one).is_fifo() else one for one in sources),
         text_id=TextId(text.sha256, len(encoded.ids), facts["skipped"], sum(text.sizes)),
         files=len(files),
         not_text=tuple((file, kind.name) for file, kind in not_text.items()),

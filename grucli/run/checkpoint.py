@@ -19,7 +19,7 @@ import numpy.typing as npt
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from grucli import __version__
-from grucli.config import Settings, flatten, without_former
+from grucli.config import Settings, flatten, in_our_words, without_former
 from grucli.data.corpus import Corpus, TextId
 from grucli.data.documents import end_of
 from grucli.data.vocabulary import Vocabulary
@@ -266,7 +266,7 @@ def reason(error: Exception) -> str:
     if not isinstance(error, ValidationError):
         return str(error) or type(error).__name__
     first = error.errors(include_url=False)[0]
-    return f"{'.'.join(map(str, first['loc']))} in meta: {first['msg']}"
+    return f"{'.'.join(map(str, first['loc']))} in meta: {in_our_words(first['msg'])}"
 
 
 def read_back(written: Path) -> None:

@@ -112,7 +112,7 @@ def judge(losses: Losses, settings: Settings, copied: float = 0.0) -> Verdict:
     if losses.best > LITTLE * losses.unigram:
         return _little_learned(losses, noun)
     more_dropout = f"--set model.dropout={max(dropout, min(0.7, round(dropout + 0.2, 2))):g}"
-    if losses.risen > WORTH_MENTIONING:
+    if losses.risen > WORTH_MENTIONING and losses.gap > NARROW_GAP:
         return Verdict(_risen(losses, more_dropout))
     if losses.best < PREDICTABLE * losses.unigram:
         return Verdict(
@@ -159,8 +159,8 @@ def _risen(losses: Losses, more_dropout: str) -> str:
     count, at = len(losses.val), losses.val.index(losses.best) + 1
     return (
         f"Overfitting: the validation loss was lowest at evaluation {at} of {count} and has risen "
-        f"by {losses.risen:.3f} since. The best checkpoint is from that evaluation; longer "
-        f"training makes it worse. Train a new run on more text, or with {more_dropout}."
+        f"by {losses.risen:.3f} since. The best checkpoint is from that evaluation. Train a new "
+        f"run on more text, or with {more_dropout}."
     )
 
 

@@ -86,6 +86,7 @@ def test_the_numbers_of_a_person_are_used_and_give_the_number_of_units() -> None
     [
         ({"b_q": 1}, "names b_q; there are W_x, W_h, b, W_hc, b_c, h_0"),
         ({"h_0": [0.5]}, "W_x must be 3 rows of 1 numbers from -10 to 10, not [[0.8"),
+        ({"h_0": [0.5]}, "; h_0 has as many numbers as there are units"),
         ({"b": [1, "x"]}, "b must be 2 numbers from -10 to 10, not [1, 'x']"),
         ({"b": [[1], [2, 3]]}, "b must be 2 numbers"),
         ({"b": [1, float("nan")]}, "b must be 2 numbers"),

@@ -28,7 +28,7 @@ def test_a_folder_for_the_hub_comes_with_the_command_that_would_upload_it(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--to", "gguf"), "'gguf' is not one of"),
+        (("--to", "gguf"), "for '--to': 'gguf' is not one of"),
         ((), "missing option '--to'"),
         (("--to", "hub"), "--license must name the licence"),
         (("--to", "csv", "--license", "mit"), "--license is for --to hub"),

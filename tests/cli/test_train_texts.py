@@ -382,6 +382,19 @@ def test_many_characters_and_little_memory(grucli: Grucli, monkeypatch: pytest.M
     assert "set data.min_count=10: 44 of 4," in message
 
 
+def test_a_pipe_is_a_text_as_standard_input_is(grucli: Grucli) -> None:
+    reader, writer = os.pipe()
+    os.write(writer, prose(3000).encode())
+    os.close(writer)
+    trained = grucli("train", f"/dev/fd/{reader}", *TINY, "--steps=2")
+    os.close(reader)
+    run = trained.out.strip()
+    assert run.endswith("-stdin")
+    assert "grucli eval" not in trained.err
+    advice = grucli("train", "--resume", run, "--steps=4").err
+    assert f"give the same text again: grucli train - --resume {run} < TEXT" in advice
+
+
 @pytest.mark.parametrize(
     ("args", "expected"),
     [

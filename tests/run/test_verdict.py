@@ -20,6 +20,7 @@ def said(train: float, val: list[float], copied: float = 0.0, **more: Any) -> Ve
     ("train", "val", "expected", "longer"),
     [
         (1.4, [2.0, 1.5, 1.53], "lowest at evaluation 2 of 3 and has risen by 0.030", False),
+        (1.49, [2.0, 1.5, 1.55], "Underfitting", True),  # what has risen is noise, or the rate
         (1.4, [2.0, 1.6, 1.5], "Still learning", True),
         (1.0, [1.505, 1.5], "Overfitting begins: the loss is 0.500 nats per character", False),
         (1.49, [1.5, 1.5], "Underfitting", True),
