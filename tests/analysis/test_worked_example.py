@@ -33,7 +33,7 @@ def test_the_gradients_are_those_of_the_backward_pass(cell: str) -> None:
 @pytest.mark.parametrize("cell", basic())
 def test_large_numbers_agree_as_exactly_as_they_can(cell: str) -> None:
     two = {name: one.shape for name, one in worked_example(cell).given.items()}
-    for seed in range(20, 30):  # as many units as there can be
+    for seed in (64, 89, 91, 192):  # as many units as there can be, of which a GRU rounds most
         rng = np.random.default_rng(seed)
         shapes = {name: tuple({2: 8}.get(n, n) for n in shape[-2:]) for name, shape in two.items()}
         numbers = {
