@@ -20,7 +20,7 @@ from grucli.nn.packed import PackedWeights
 from grucli.nn.params import Array, Counts, Floats, Ids, Indices
 from grucli.nn.stepper import Stepper
 from grucli.text_score import TextScore
-from grucli.threads import available_cores, begin_thread, blas, blas_limited_to, threads_are_set
+from grucli.threads import available_cores, begin_thread, blas, blas_limited_to, set_by_user
 
 SIDE_BY_SIDE = 1024  # samples that are computed in parallel, at most
 HELD = 2**22  # characters in parallel samples, which are all held in memory, at most
@@ -204,7 +204,7 @@ def product_threads(samples: int) -> int:
     """The threads that share each product: a power of two, for equal bits (``matmul.GROUPED``)."""
     if samples >= MANY_SAMPLES:
         return 1
-    cores = blas().get("num_threads", 1) if threads_are_set() else available_cores()
+    cores = blas().get("num_threads", 1) if set_by_user() else available_cores()
     return 1 << (min(cores, PRODUCT_THREADS).bit_length() - 1)
 
 

@@ -81,13 +81,13 @@ def blas() -> dict[str, Any]:
 _SET = any(os.environ.get(variable) for variable in VARIABLES)
 
 
-def threads_are_set() -> bool:
+def set_by_user() -> bool:
     return _SET
 
 
 def limit_blas(threads: int) -> None:
     """Set the number of threads that share each product, unless the user has set it."""
-    if threads_are_set():
+    if set_by_user():
         return
     for library in _libraries():
         library.set_num_threads(threads)
@@ -95,7 +95,7 @@ def limit_blas(threads: int) -> None:
 
 def begin_thread() -> None:
     """Let oneDNN compute alone in this thread: OpenMP has a number of threads for each of them."""
-    for library in () if threads_are_set() else _libraries():
+    for library in () if set_by_user() else _libraries():
         if library.user_api == "openmp":
             library.set_num_threads(1)
 
@@ -112,7 +112,7 @@ def blas_limited_to(threads: int) -> Iterator[None]:
     Contexts may end in any order: the newest open one counts, and the last one restores the number.
     It is not changed if the user has set it.
     """
-    if threads_are_set():
+    if set_by_user():
         yield
         return
     libraries, context = _libraries(), object()

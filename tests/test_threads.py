@@ -43,7 +43,7 @@ def blas_threads() -> int | None:
 @pytest.fixture(autouse=True)
 def _several() -> Iterator[None]:
     """The program around grucli has products shared by three threads."""
-    if blas_threads() is None or threads.threads_are_set():
+    if blas_threads() is None or threads.set_by_user():
         pytest.skip("the number of threads cannot be set here")
     with threads.blas_limited_to(3):
         yield
@@ -98,7 +98,7 @@ def test_an_interrupt_leaves_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_grucli_sets_for_a_moment_is_not_the_users() -> None:
     code = (
         "import os; from grucli import threads; os.environ['OMP_NUM_THREADS'] = '1'\n"
-        "assert not threads.threads_are_set()"  # first asked while oneDNN is loaded
+        "assert not threads.set_by_user()"  # first asked while oneDNN is loaded
     )
     mine = {key: one for key, one in os.environ.items() if key not in VARIABLES}
     subprocess.run([sys.executable, "-c", code], env=mine, check=True)
@@ -111,7 +111,7 @@ def test_each_thread_has_several_samples(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(threads, "threads_are_set", lambda: True)
+    monkeypatch.setattr(threads, "set_by_user", lambda: True)
     with threads.blas_limited_to(1):
         assert blas_threads() == 3
     threads.limit_blas(1)

@@ -85,8 +85,9 @@ def test_a_large_alphabet_needs_no_square_of_memory() -> None:
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_extreme_weights_are_no_mistake(cell: str) -> None:
-    model, window = gradcheck.toy(7, 6, 2, 8, 3, 0.0, 0, cell)
+@pytest.mark.parametrize("B", [3, gradcheck.STREAMS_AT_ONCE + 4])
+def test_extreme_weights_are_no_mistake(cell: str, B: int) -> None:
+    model, window = gradcheck.toy(7, 6, 2, 8, B, 0.0, 0, cell)
     model.params.flat *= 100.0
     rng = np.random.default_rng(0)
     by_differences = [
@@ -126,18 +127,6 @@ def test_the_gradients_of_a_large_window_are_proven_along_one_direction(cell: st
         wrong = gradients | {name: gradients[name].copy()}
         wrong[name][-1:] *= 0.97  # the last row or bias alone
         assert check(wrong, np.random.default_rng(0)).verdict == "WRONG", name
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_window_of_many_streams_is_judged_as_a_whole(cell: str) -> None:
-    model, window = gradcheck.toy(7, 5, 1, 6, 20, 0.0, 0, cell)
-    model.params.flat *= 300.0
-    rng = np.random.default_rng(0)
-    rows = [
-        *gradcheck.check_model(model, window, rng, 24),
-        *gradcheck.check_directions(model, window, rng),
-    ]
-    assert [row for row in rows if not row.passed] == []
 
 
 def test_a_gradient_that_is_too_small_to_be_compared_is_undecided() -> None:
