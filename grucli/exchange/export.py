@@ -118,15 +118,13 @@ def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
             raise ArgumentError("output", f"must end in .pt; {path.name} is the name of another")
         if to in BESIDE and path.is_symlink():
             path = path.resolve()
-        if to in BESIDE and path.exists() and not path.is_file():
-            raise UsageError(
-                f"--output {path}: {to} writes several files; name one that is not a device"
-            )
         if to in BESIDE and path.stem in {to, *sys.stdlib_module_names}:
             raise ArgumentError(
                 "output", f"must have another name: Python has a module {path.stem}"
             )
         for file in (path, *map(path.with_suffix, BESIDE.get(to, ()))):
+            if to in BESIDE and file.exists() and not file.is_file():
+                raise UsageError(f"--output {file}: this is not a file, and {to} writes several")
             check_output("--output", file, force=force, reads=run.inputs())
     elif path.exists() and not path.is_dir():
         raise UsageError(f"--output {path}: this is a file, and {to} is a folder")

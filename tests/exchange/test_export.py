@@ -99,10 +99,13 @@ def test_a_folder_must_be_empty_unless_forced(run: Path) -> None:
         ("torch", "m.py", "output must end in .pt"),
         ("torch", "torch.pt", "Python has a module torch"),
         ("torch", "json.pt", "Python has a module json"),
-        ("torch", os.devnull, "torch writes several files; name one that is not a device"),
+        ("torch", "pipe", "pipe: this is not a file, and torch writes several"),
+        ("torch", "beside.pt", r"beside\.py: this is not a file, and torch writes several"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(run: Path, to: Any, output: str, said: str) -> None:
+    for name in ("pipe", "beside.py"):  # never a device: a fault here would replace it
+        os.mkfifo(name)
     before = snapshot(Path())
     with pytest.raises(UsageError, match=said):
         grucli.export(run, to, output, force=True, license="mit" if to == "hub" else None)
