@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks.page import table, write
 from grucli.config import Data
+from grucli.data.documents import LINE_END
 from grucli.data.vocabulary import Vocabulary
 from grucli.language_model import LanguageModel
 from grucli.nn.model import Model
@@ -27,7 +28,7 @@ LINES, ALONE = 100_000, 2_000
 def model(H: int) -> LanguageModel:
     """A model of a list."""
     vocabulary = Vocabulary(np.array(sorted(map(ord, LETTERS))))
-    network = Model(len(LETTERS), H, 1, separator=vocabulary.line_end)
+    network = Model(len(LETTERS), H, 1, separator=vocabulary.id_of(LINE_END))
     network.initialize(np.random.default_rng(0))
     counts = np.ones(len(LETTERS), np.int64)
     return LanguageModel(network, vocabulary, counts, Data(documents="line"), library="auto")

@@ -230,6 +230,8 @@ def svg(
     longest = max(len(curve.name[:LONGEST]) for curve in curves)
     right = SWATCH + CHARACTER * longest if named else RIGHT
     height = height or (SLIDE_HEIGHT if slide else HEIGHT)
+    if named:  # each name has a line
+        height = max(height, TOP + LINE * len(curves) + BOTTOM)
     area = Area(*axes, width - LEFT - right, height - TOP - BOTTOM, LEFT, TOP)
     titles = label(x, LEFT + area.width, height - 6, "end") + label(y, RIGHT, TOP - 14)
     names = _names(curves, area) if named else ()

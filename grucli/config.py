@@ -84,6 +84,8 @@ class Data(_Section):
         names = [value] if isinstance(value, str) else value
         listed = isinstance(names, list | tuple) and len(names) > 0
         if listed and all(name and isinstance(name, str) for name in names):
+            if any(name != name.encode(errors="replace").decode() for name in names):
+                raise ValueError(f"{names!a}: a name that is not UTF-8; rename the file")
             return tuple(map(os.path.abspath, names))
         raise ValueError(f"must be at least 0 and below 1, or a list of paths, not {_shown(value)}")
 
@@ -176,7 +178,7 @@ class Train(_Section):
     log_every: int = _setting(50, "nothing", ge=1, le=MANY)
     """Steps between rows of the training loss in metrics.csv."""
     eval_every: int | None = _setting(None, "later", ge=1, le=MANY)
-    """Steps between evaluations; null: early, then once per epoch, 10 to 50 times in a run."""
+    """Steps between evaluations; null: early, then once per epoch, or tenth of a run."""
     sample_every: int | None = _setting(None, "nothing", ge=1, le=MANY)
     """Steps between samples; null: at each evaluation."""
     save_minutes: float = _setting(5.0, "nothing", gt=0)
@@ -308,6 +310,12 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
         rest = [f"and {len(more)} more problems"] if more else []
         raise SettingsError("\n".join([*problems[:MOST_SHOWN], *rest]))
     return settings
+
+
+def held_out_files(values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """The files to validate and to test on, which may lie elsewhere later, by dotted key."""
+    named = {f"data.{name}": values.get(f"data.{name}") for name in HELD_OUT}
+    return {key: tuple(one) for key, one in named.items() if isinstance(one, list | tuple)}
 
 
 def without_former(values: Mapping[str, Any], section: str = "") -> Values:

@@ -58,5 +58,9 @@ class RunError(GrucliError):
     """A run or a check started and failed."""
 
 
+class WorkerError(RunError):
+    """A worker process has ended, or has run out of memory."""
+
+
 class DivergedError(RunError):
     """The loss, its gradient or the weights of a run are not finite."""

@@ -235,7 +235,8 @@ class LanguageModel:
 
         The result yields whole samples with the log probability of each symbol. Its ``pieces()``
         yields texts while they are made. Its ``seed`` is the seed used. Each sample has its own
-        random stream, so it does not depend on ``count``, and sample 0 equals that of ``sample``.
+        random stream, so it does not depend on ``count``, and sample 0 equals that of ``sample``,
+        but for rounding.
         Its ``tally`` counts what was thrown away for ``distinct`` and ``not_in``.
         Other arguments and errors are those of ``stream``.
         """
@@ -302,7 +303,8 @@ class LanguageModel:
         Args:
             lines: as in ``score_lines``.
             unknown: as in ``score``. What "skip" leaves out, it leaves out for all models.
-            against: other models, with the same ``data.level`` and ``data.documents``.
+            against: other models, with the same ``data.level``, ``data.documents`` and
+                ``data.separator``.
             prior: how probable this model and each other one is before a line is seen; only the
                 proportions count. None: all are equally probable.
             name: the name of a line in messages, by its number from 1.

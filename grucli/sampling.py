@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from grucli.conditions import ENDED, FAILED, Condition, Walk
+from grucli.data.documents import LINE_END
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, RunError
 from grucli.evaluation import Stopped
@@ -484,8 +485,8 @@ class Samples:
     def _sample(self, data: bytes, ids: Ids, log_probs: Floats) -> Sample:
         """The sample of the symbols in ``data``, which are the first ones of ``ids``."""
         symbols = self.vocabulary.form(data)
-        N, end = len(symbols), None
-        last = self.vocabulary.line_end if self.model.separator is None else self.model.separator
+        N, end, last = len(symbols), None, self.model.separator
+        last = self.vocabulary.id_of(LINE_END) if last is None else last
         if len(ids) > N and ids[N] == last:
             end = float(log_probs[N])
         return Sample(symbols, log_probs[:N], end_log_prob=end)

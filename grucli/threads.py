@@ -1,4 +1,4 @@
-"""Processor cores, the threads of matrix products, and signals that stop the program.
+"""Cores, the threads of matrix products, signals that stop the program, and its end.
 
 grucli shares its work among processes or threads itself. Therefore it limits the threads of NumPy's
 BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable. It also
@@ -6,15 +6,18 @@ limits those of OpenMP, which oneDNN uses: in a script that has imported PyTorch
 have as many as there are cores, and take eight times as long.
 """
 
+import atexit
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, wraps
+from inspect import GEN_RUNNING, getgeneratorstate
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakSet
 
 VARIABLES = tuple(
     f"{name}_THREADS"
@@ -158,3 +161,42 @@ def stop_signals(
     finally:
         for number, old in zip(numbers, before, strict=True):
             signal.signal(number, old)
+
+
+# ---- the end of the program
+
+P = ParamSpec("P")
+G = TypeVar("G", bound=Generator[Any, None, Any])
+
+_OPEN: WeakSet[Generator[Any, None, Any]] = WeakSet()
+
+
+def closed_at_exit(function: Callable[P, G]) -> Callable[P, G]:
+    """Close the generators of a function when the program ends, while it can still save a run."""
+
+    @wraps(function)
+    def begin(*args: P.args, **named: P.kwargs) -> G:
+        generator = function(*args, **named)
+        _OPEN.add(generator)
+        return generator
+
+    return begin
+
+
+def at_exit(function: Callable[[], object]) -> None:
+    """Call a function when the program ends, but after the runs that a script has left are saved.
+
+    What was registered last is called first.
+    """
+    atexit.register(function)
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    for generator in list(_OPEN):
+        if getgeneratorstate(generator) != GEN_RUNNING:  # in a thread that is left behind
+            generator.close()
+
+
+atexit.register(_close_all)

@@ -115,6 +115,16 @@ def test_the_names_of_curves_are_beside_their_ends_and_apart(y: float) -> None:
     ]
 
 
+def test_all_names_of_many_curves_are_in_the_picture() -> None:
+    curves = [Curve(f"run {n:02}", [0, 1], [1.0, n / 40]) for n in range(40)]
+    picture = svg(curves, x="step", y="loss")
+    height = float(ElementTree.fromstring(picture).attrib["viewBox"].split()[3])
+    heights = sorted(names_beside(picture).values())
+    assert len(heights) == 40
+    assert heights[-1] <= height
+    assert min(b - a for a, b in pairwise(heights)) >= 14.9
+
+
 def test_a_figure_for_slides_is_as_wide_as_one_and_has_paper_of_its_own() -> None:
     drawn = svg([FALLING], x="step", y="loss", slide=True)
     root = ElementTree.fromstring(drawn)

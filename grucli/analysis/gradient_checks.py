@@ -9,6 +9,7 @@ import numpy as np
 
 from grucli import compilation, config
 from grucli.analysis.mistakes import find_mistake, make_mistake
+from grucli.analysis.subject import initial_model
 from grucli.arguments import FilePath, checked
 from grucli.data.windows import fit_windows
 from grucli.errors import UsageError
@@ -21,10 +22,9 @@ from grucli.nn.model import Model
 from grucli.nn.onednn import Unavailable
 from grucli.nn.params import Array, Ids
 from grucli.nn.rounding import ROUNDING
-from grucli.run.checkpoint import Checkpoint, model_for
+from grucli.run.checkpoint import Checkpoint
 from grucli.run.run import Run
 from grucli.threads import blas_limited_to
-from grucli.training.plan import WEIGHTS, random_stream
 from grucli.training.processes import Shards, choose_workers
 from grucli.training.step import dropout_of
 
@@ -227,12 +227,10 @@ def check_run(
     report = Report(list(_of_checkpoint(checkpoint, ids, backends, train)))
     if not report.undecided:
         return report
-    settings = checkpoint.settings
-    model = model_for(settings, checkpoint.vocabulary)
-    model.initialize(random_stream(settings.train.seed, WEIGHTS))
+    model = initial_model(checkpoint.model, run)
     first = replace(checkpoint, model=model, state=np.zeros_like(checkpoint.state))
-    initial = _of_checkpoint(first, ids, backends)
-    return Report([*report.rows, *((f"initial weights, {title}", row) for title, row in initial)])
+    before = _of_checkpoint(first, ids, backends)
+    return Report([*report.rows, *((f"before training, {title}", row) for title, row in before)])
 
 
 def _of_checkpoint(

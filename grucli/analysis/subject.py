@@ -74,15 +74,19 @@ def untrained(cells: Several[str], text: str | None = None, hidden: int = UNITS)
 
 
 def before_training(subject: Subject) -> Subject:
-    """The same network on the same text, with random weights: if it can be, its initial ones."""
-    old = subject.lm.model
+    """The same network on the same text, before training."""
+    lm = replace(subject.lm, model=initial_model(subject.lm.model, subject.run))
+    return Subject(f"{subject.name}{UNTRAINED}", lm, subject.ids)
+
+
+def initial_model(old: Model, run: Run | None) -> Model:
+    """The same network with the weights of step 0, if the run has them, or with random ones."""
+    with suppress(CheckpointError):
+        if run and run.info.status not in NOT_TRAINED and not run.info.init_from:
+            return checkpoints.read(run.checkpoints.file_of(0)).model
     model = Model(old.V, old.H, old.L, cell=old.cell, separator=old.separator)
     model.initialize(np.random.default_rng(0))
-    with suppress(CheckpointError):
-        if (run := subject.run) and run.info.status not in NOT_TRAINED and not run.info.init_from:
-            model = checkpoints.read(run.checkpoints.file_of(0)).model
-    lm = replace(subject.lm, model=model)
-    return Subject(f"{subject.name}{UNTRAINED}", lm, subject.ids)
+    return model
 
 
 def check_same_vocabulary(subjects: Sequence[Subject]) -> None:

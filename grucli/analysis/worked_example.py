@@ -112,7 +112,7 @@ class WorkedExample:
         python = re.sub(r"(?<=[\w\]]) (?=[A-Za-z])", " @ ", python)
         python = re.sub(r"(y_\d)\[y\]", r"\1[:, y]", python)
         rows = {name.replace("~", "_arg"): np.atleast_2d(one) for name, one in self.values.items()}
-        with np.errstate(divide="ignore"):  # the loss of a probability that is rounded to 0
+        with np.errstate(divide="ignore", over="ignore"):  # log(0), and sigmoid(-1000), are right
             value: Array = eval(python, {**MEANING, **rows, **places})
         return value
 

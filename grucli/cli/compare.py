@@ -50,7 +50,7 @@ def compare(
     Losses are of the best checkpoint, in nats per character or byte. The gap (validation minus
     training loss) measures overfitting; the rise is the last validation loss minus the lowest one.
     Runs that differ only in the seed (0, 1, ...) share a row; the number after plus-minus is their
-    sample standard deviation. Each run gets a run directory. --runs compares existing runs.
+    sample standard deviation. Without --cells: gru, lstm, rnn, and that of --cell-file.
     """
     for_new = (cells, match, config, sets, seeds, steps, epochs, minutes, runs_dir)
     if existing and any(one is not None for one in for_new):

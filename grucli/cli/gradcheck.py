@@ -33,7 +33,7 @@ def gradcheck(
 
     On extreme weights, gradients can vanish, and rounding can explain errors as large as those of
     a mistake. They "cannot be decided here", which is no failure; the command then checks the
-    initial weights of the run, too.
+    same network before training, too.
     """
     for option, value in (("--set", sets), ("--break", mistake)):
         if run is not None and value:

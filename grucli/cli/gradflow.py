@@ -32,9 +32,9 @@ def gradflow(
 
     The table shows the norm of the gradient of L_t with respect to the top layer's state at t-k,
     relative to the norm at t. (The state of an LSTM is h and c together.) It shows the median over
-    positions of the text, and the 10th and the 90th percentile. In a list, a position counts as far
-    back as its line goes. Without runs, the command compares
-    untrained models of the cells in --cells (rnn,lstm,gru, and that of --cell-file).
+    positions of the text, and the 10th and the 90th percentile. In a text of documents, a position
+    counts as far back as its document goes. Without runs, the command compares untrained models of
+    the cells in --cells (rnn,lstm,gru, and that of --cell-file).
     """
     if untrained and not models:
         raise UsageError("--untrained is for runs; without one, all networks are untrained")
@@ -59,7 +59,7 @@ def _lines(flows: Iterable[GradientFlow], distance: int) -> Iterator[str]:
         yield from _rows(flow)
         last = len(flow.median) - 1
         if last < distance:
-            yield f"  few lines of the text go back farther than {last} steps, where the table ends"
+            yield f"  few documents go back farther than {last} steps, where the table ends"
         found = flow.falls_below().values()
         reaches.append([flow.name, *(f"k = {k}" if k else f"k > {last}" for k in found)])
     yield ""

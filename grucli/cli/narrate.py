@@ -231,13 +231,15 @@ def show_result(session: Session) -> None:
         render.say(
             "Runs with a budget in minutes differ each time. For a run of about this length that "
             "can be repeated to the same bits: "
-            f"--config {quote(str(run.path / 'config.yaml'))} --steps {progress.step}."
+            f"--config {quote(str(run.path / 'config.yaml'))} --steps {progress.step}"
+            f"{run.cell_option()}."
         )
     if not session.unreported:
         render.say()
         render.fact("report", str(run.path / "report.html"))
     path = quote(str(run.path)) + run.cell_option()
     verdict = conclusion.verdict if conclusion is not None else None
+    stopped = conclusion.stopped_early if conclusion is not None else None
     render.say("\nnext")
     render.say_command(
         f"grucli sample {path}{' --count 20' * (plan.settings.data.documents == 'line')}"
@@ -245,7 +247,7 @@ def show_result(session: Session) -> None:
     render.say_command(f"grucli page {path}")
     if verdict is not None and STANDARD_INPUT not in plan.corpus.sources:
         render.say_command(f"grucli eval {path} --split val")
-    if verdict is not None and verdict.longer:
+    if verdict is not None and verdict.longer and not stopped:
         resume = run.resume_command(plan.corpus.sources)
         render.say_command(f"{resume} {budget.doubled(progress.step, progress.seconds or 0.0)}")
 

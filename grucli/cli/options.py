@@ -31,8 +31,8 @@ WORDS = {
     "files FILE": "Texts to predict, or to score line by line; - reads standard input.",
     "ranges SWEEP.yaml": "A settings file whose values may be ranges; docs/sweeps.md describes it.",
     "--split train|val|test": "Predict a part of the run's own corpus instead of files.",
-    "--text FILE": "The text to read [the run's own text; for an untrained model, the Python "
-    "reference].",
+    "--text FILE": "The text to read [the run's validation text, for gradcheck its whole text; "
+    "for an untrained model, the Python reference].",
     "--title TEXT": "The heading of the page [one with the name of the text].",
     "--passage FILE": "A text that the page reads first, in all tabs but Write; - reads standard "
     "input [a sample of the model].",

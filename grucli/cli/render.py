@@ -334,7 +334,8 @@ def say(text: str = "", style: str = "", styled: int | None = None, *, whole: bo
         text = "\n".join(wrap(text, err.width))
     coloured = Text(text)
     coloured.stylize(style, 0, styled)
-    with contextlib.suppress(OSError):  # it does not stop training
+    # it does not stop training; a handler of Ctrl-C may interrupt another write (RuntimeError)
+    with contextlib.suppress(OSError, RuntimeError):
         err.print(coloured, soft_wrap=True)
 
 

@@ -81,9 +81,9 @@ def _known(
         try:
             known.append(run.training_text)
         except (CheckpointError, CorpusError) as error:
-            raise type(error)(
-                f"--new needs the training text: {error} with --not-in FILE, instead of --new"
-            ) from None
+            said = f"--new needs the training text: {error}"
+            said += "; or name a text" * (not said.endswith("name a text"))
+            raise type(error)(f"{said} with --not-in FILE, instead of --new") from None
     return known or None
 
 

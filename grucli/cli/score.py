@@ -24,6 +24,7 @@ from grucli.language_model import LanguageModel
 from grucli.line_scores import LineScore
 from grucli.run.run import load
 from grucli.text_out import CONTROLS
+from grucli.training.advice import about_not_text
 
 ROWS = 1000  # written at a time
 LEAST_ROOM = 20  # columns of a terminal for a line beside its numbers
@@ -60,7 +61,7 @@ def score(
             raise ArgumentError(option, "needs another model; name it with --against")
     named = files or [STANDARD_INPUT]
     data = data_of(lm, named, sets or [])
-    files = [*texts_of(named, data)[0]]
+    files = [*_texts(named, data)]
     asked = {"unknown": unknown, "against": others, "prior": _numbers(prior)}
     unwanted = {"skipped": unknown != "skip", "log_probs": not chars, "line": whole_files}
     unwanted["file"] = len(files) == 1 and not whole_files
@@ -71,6 +72,13 @@ def score(
     )
     header = [] if jsonl else ["\t".join(columns) + "\n"]
     _write(header, _ordered(rows, sort, top), aligned=render.on_terminal() and not jsonl)
+
+
+def _texts(named: Sequence[str], data: Data) -> Sequence[str]:
+    """The files to read; say which of those that are named are no texts."""
+    files, types = texts_of(named, data)
+    render.warn(*about_not_text([(file, types[file].name) for file in types], data))
+    return files
 
 
 def _columns(models: Sequence[Path]) -> dict[str, Column]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from grucli.config import NOUNS, Data
-from grucli.data.documents import LINE_END, separated
+from grucli.data.documents import separated
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids, Indices
 
@@ -52,11 +52,6 @@ class Vocabulary:
         """What a symbol is: "character" or "byte"."""
         return NOUNS[self.level]
 
-    @property
-    def line_end(self) -> int | None:
-        """The id of the character that ends a line, if it is among them."""
-        return self.id_of(LINE_END)
-
     def id_of(self, symbol: int | None) -> int | None:
         """The id of a symbol, or None if the model does not know it."""
         found = [] if symbol is None else np.flatnonzero(self.symbols == symbol).tolist()
@@ -75,13 +70,6 @@ class Vocabulary:
         if unknown == "error" and not known.all():
             raise UnknownCharacterError(self._describe(np.unique(symbols[~known])))
         return np.where(known, ids, -1)
-
-    def encode(
-        self, text: str | bytes, unknown: Unknown = "error", unseen: Sequence[int] = ()
-    ) -> Indices:
-        """Ids of a text, without those to be left out."""
-        ids = self.find(self.points(text), unknown, unseen)
-        return ids[ids >= 0]
 
     def points(self, text: str | bytes) -> Ids:
         """The code points or byte values of a text, (N,): text and bytes are converted by UTF-8."""

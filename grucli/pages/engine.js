@@ -478,7 +478,7 @@ const engine = (() => {
     return allowed[0];
   }
 
-  return { Model, CELLS, choose, half, logSoftmax, randomNumbers };
+  return { Model, CELLS, choose, half, randomNumbers };
 })();
 
 if (typeof module !== "undefined") module.exports = engine;

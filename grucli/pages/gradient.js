@@ -24,7 +24,7 @@ const gradient = (() => {
       for (const id of ["gradient-detail", "gradient-chart", "gradient-table"]) $(id).replaceChildren();
     }
     if (read.ids.length > 1) strip.resume(Math.min(read.ids.length - 1, 100));
-    else $("gradient-totals").textContent = "The gradient needs two characters or more.";
+    else $("gradient-totals").textContent = `The gradient needs two ${NOUN}s or more.`;
   }
 
   function routeNames() { return [...new Set(model.cell.routes.map(([name]) => name))]; }
@@ -114,7 +114,7 @@ const gradient = (() => {
         make("text", { x: middle, y: height - bottom + 16, "text-anchor": "middle" }, k + 1);
       }
     });
-    const caption = element("p", { class: "aside" }, "From left to right: 1, 2, 3 … characters further back. Height: how much of the gradient is left there (100 % is what the loss gives to the last state). Colours: the routes that carry it over that step.");
+    const caption = element("p", { class: "aside" }, `From left to right: 1, 2, 3 … ${NOUN}s further back. Height: how much of the gradient is left there (100 % is what the loss gives to the last state). Colours: the routes that carry it over that step.`);
     const key = element("ul", { class: "key" }, ...names.map((name) => element("li", {}, element("i", { class: colourOf(name) }), name)));
     $("gradient-chart").replaceChildren(...(found.length ? [key, svg, caption] : []));
   }

@@ -10,7 +10,7 @@ const reading = (() => {
   function prepare() {
     if (spec.recorded) return;
     for (const holder of document.querySelectorAll(".source")) {
-      const label = `Text (the first ${count(LONGEST)} characters are read)`;
+      const label = `Text (the first ${count(LONGEST)} ${NOUN}s are read)`;
       const box = element("textarea", { spellcheck: "false", dir: "auto", "aria-label": label });
       box.value = text;
       const written = element("button", { class: "written" }, "Read what is in Write");

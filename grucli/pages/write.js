@@ -171,6 +171,7 @@ const writing = (() => {
     $("write-lead").textContent = spec.document
       ? `The model continues what is in the box, ${spec.document} by ${spec.document}. Change it as you like, and press Write on.`
       : "The model continues the text in the box. Change the text as you like, and press Write on.";
+    $("length-noun").textContent = spec.level === "byte" ? "Bytes" : "Characters";
     const temperature = () => { $("temperature-shown").textContent = Number($("temperature").value).toFixed(2); };
     $("temperature").addEventListener("input", temperature);
     temperature();

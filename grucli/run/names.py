@@ -2,6 +2,7 @@
 
 import os
 import re
+from datetime import datetime
 from pathlib import Path
 
 from grucli.errors import CheckpointError
@@ -16,12 +17,13 @@ def is_run(path: Path) -> bool:
 
 
 def started(run: Path) -> tuple[str, int]:
-    """A key that sorts runs: the second in the name, then the time of the file written first."""
+    """A key that sorts runs: the second in the name, or of the file written first; its time."""
     try:
         written = os.stat(run / "overrides.yaml").st_mtime_ns
     except OSError:
         written = 0
-    return run.name[: len("YYYYmmdd-HHMMSS")], written
+    time = TIME.match(run.name)
+    return time[0] if time else f"{datetime.fromtimestamp(written / 1e9):%Y%m%d-%H%M%S-}", written
 
 
 def named_run(path: Path) -> Path:
@@ -33,7 +35,7 @@ def named_run(path: Path) -> Path:
     ending = [name for name in names if f"-{name}".endswith(f"-{word}")]
     found = [name for name in ending if TIME.sub("", name) == word] or ending
     if word == LATEST and not found:
-        found = names[-1:]
+        found = [name for name in names if os.path.lexists(RUNS / name / "run.json")][-1:]
     if len(found) > 1:
         shown = "\n".join(f"  {name}" for name in reversed(found[-MOST_SHOWN:]))
         more = f"\n  and {len(found) - MOST_SHOWN} older ones" * (len(found) > MOST_SHOWN)

@@ -41,6 +41,7 @@ IMPORTED = "imported"  # the status of a run whose weights are from a file
 MERGED = "merged"  # the status of a run whose weights are those of several others
 NOT_TRAINED = (ADAPTED, IMPORTED, MERGED)  # whose first weights are the last
 
+LONGEST_COMMAND = 2**17  # characters of a command line that are kept
 METRICS_LIMIT = 2**28  # bytes of metrics.csv: about three million rows
 LINE_LIMIT = 2**12  # bytes of a row of metrics.csv
 
@@ -127,8 +128,6 @@ class Best(_Facts):
 class InitFrom(_Facts):
     """The checkpoint from which a run started."""
 
-    path: FilePath | None = None  # the run or the checkpoint that the user named
-    file: FilePath = "unknown"  # the checkpoint
     sha256: Words | None = None  # of the checkpoint
 
 
@@ -154,7 +153,7 @@ class RunInfo(_Facts):
     budget: Words | None = None
     lr: float | None = None
     dropout: float | None = None
-    commands: list[Annotated[str, Field(max_length=2**17)]] = []  # of all sessions
+    commands: list[Annotated[str, Field(max_length=LONGEST_COMMAND)]] = []  # of all sessions
     model: Words | None = None  # cell, layers and units
     init_from: InitFrom | None = None  # None: random weights
     study: Words | None = None  # the id of the study whose trial the run is

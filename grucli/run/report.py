@@ -17,7 +17,7 @@ from grucli.data.corpus import Corpus, all_of, hashes
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, filled, source
-from grucli.run.run import Run, common_noun, curves, loss_axis, validation_curves
+from grucli.run.run import Run, common_noun, curves, loss_axis, names_of, validation_curves
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_out import duration
 from grucli.text_score import SURPRISING
@@ -163,13 +163,14 @@ def _show_origin(run: Run) -> Iterator[str]:
 def _compare_runs(runs: Sequence[Run], said: Sequence[str]) -> Iterator[str]:
     yield from map(_said, said)
     ranked = sorted(runs, key=lambda run: (run.info.best.loss is None, run.info.best.loss or 0.0))
-    names, texts, noun = [run.path.name for run in ranked], _name_texts(ranked), common_noun(runs)
+    names, texts, noun = names_of(ranked), _name_texts(ranked), common_noun(runs)
     if len(set(texts)) > 1:
         yield (
             "<p>The runs have different texts. A loss depends on the text, so losses on different "
             "texts cannot be compared.</p>"
         )
-    without = [run.path.name for run in ranked if run.info.best.split == "train"]
+    best = {name: run.info.best for name, run in zip(names, ranked, strict=True)}
+    without = [name for name in names if best[name].split == "train"]
     if without:
         yield (
             "<p>Without validation text, and so with a training loss as best loss and without a "
@@ -193,19 +194,19 @@ def _compare_runs(runs: Sequence[Run], said: Sequence[str]) -> Iterator[str]:
     columns |= {name: cells for name, cells in others.items() if len(set(cells)) > 1}
     yield "<h2>What differs, and what came of it</h2>"
     yield _comparison_table(dict(enumerate(names)), columns)
-    yield from _show_seeds(ranked, settings, texts)
+    yield from _show_seeds(names, ranked, settings, texts)
 
 
 def _show_seeds(
-    ranked: Sequence[Run], settings: Sequence[Values], texts: Sequence[str]
+    names: Sequence[str], ranked: Sequence[Run], settings: Sequence[Values], texts: Sequence[str]
 ) -> Iterator[str]:
     """The mean loss of runs that differ in the seed alone, if there are some."""
-    kinds: dict[object, dict[Any, tuple[str, float]]] = {}
-    for text, run, one in zip(texts, ranked, settings, strict=True):
+    kinds: dict[object, dict[Any, tuple[int, float]]] = {}
+    for number, (text, run, one) in enumerate(zip(texts, ranked, settings, strict=True)):
         others = ((key, str(one[key])) for key in one if key != "train.seed")
         kind = text, run.status, str(run.info.init_from), *others
         if (loss := run.info.best.loss) is not None:
-            kinds.setdefault(kind, {}).setdefault(one["train.seed"], (run.path.name, loss))
+            kinds.setdefault(kind, {}).setdefault(one["train.seed"], (number, loss))
     groups = [[*by_seed.values()] for by_seed in kinds.values() if len(by_seed) > 1]
     if not groups:
         return
@@ -215,8 +216,8 @@ def _show_seeds(
         "mean best loss": [f"{mean(loss for _, loss in group):.4f}" for group in groups],
         "standard deviation": [f"{stdev(loss for _, loss in group):.4f}" for group in groups],
     }
-    names = [f"{name} and others" for (name, _), *_ in groups]
-    yield _comparison_table(dict(enumerate(names)), columns)
+    rows = {number: f"{names[number]} and others" for (number, _), *_ in groups}
+    yield _comparison_table(rows, columns)
 
 
 def _name_texts(runs: Sequence[Run]) -> list[str]:

@@ -502,8 +502,14 @@ def names_in_figures(runs: Sequence[Run]) -> list[str]:
     names = [", ".join(_in_words(key, one[key]) for key in differ) for one in settings]
     texts = {hashes(run.info.corpus) for run in runs}
     if len(texts) > 1 or len(differ) > MOST_NAMED or len(set(names)) < len(runs):
-        return [run.path.name for run in runs]
+        return names_of(runs)
     return names
+
+
+def names_of(runs: Sequence[Run]) -> list[str]:
+    """The names of the directories of runs, or their paths if some have one name."""
+    names = [run.path.name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.path) for run in runs]
 
 
 def _in_words(key: str, value: Any) -> str:

@@ -163,7 +163,7 @@ class RunWriter(Run):
                     files.replace_file(run.path / records.KEPT_TEXT, copy)
             run.checkpoints.save(checkpoint, best=best, keep=0)
             run.write_info(info)
-        except OSError:
+        except BaseException:
             if made is not None:
                 shutil.rmtree(made, ignore_errors=True)  # it is new: nobody else uses it
             raise

@@ -13,7 +13,19 @@ import yaml
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from grucli.config import BUDGETS, Settings, Values, flatten, read_file, resolve, short, to_scalar
+from grucli.config import (
+    BUDGET_KEYS,
+    Settings,
+    Values,
+    flatten,
+    held_out_files,
+    in_our_words,
+    read_file,
+    resolve,
+    short,
+    to_scalar,
+    without_former,
+)
 from grucli.errors import SettingsError
 
 FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or {log: [1e-3, 3e-2]}"
@@ -81,7 +93,8 @@ def read_space(
     source = str(config) if config else "settings"
     own = {key: value for key, value in values.items() if key.startswith("sweep.")}
     ranges = {key: one for key, one in values.items() if isinstance(one, dict) and key not in own}
-    fixed = {key: one for key, one in values.items() if key not in own and key not in ranges}
+    others = {key: one for key, one in values.items() if key not in own and key not in ranges}
+    fixed = without_former(others)
     options, distributions, problems = Options(), dict[str, Distribution](), list[str]()
     try:
         options = Options.model_validate({key.partition(".")[2]: own[key] for key in own})
@@ -97,8 +110,8 @@ def read_space(
     problems = problems or [f"{source}: {problem}" for problem in _problems_of_the_whole(space)]
     if problems:
         raise SettingsError("\n".join(dict.fromkeys(problems)))
-    held_out = resolve([(source, fixed)]).data.files  # with absolute paths, for other directories
-    space.fixed.update({f"data.{name}": list(paths) for name, paths in held_out.items()})
+    absolute = held_out_files(flatten(resolve([(source, fixed)])))  # for other directories
+    space.fixed.update({key: list(paths) for key, paths in absolute.items()})
     return space
 
 
@@ -106,8 +119,7 @@ def _explained(item: Mapping[str, Any]) -> str:
     key = ".".join(map(str, item["loc"]))
     if item["type"] == "extra_forbidden":
         return f"unknown key sweep.{key}; sweep has {', '.join(Options.model_fields)}"
-    message = item["msg"].replace("Input should be ", "must be ")
-    return f"sweep.{key}: {message}, not {item['input']!r}"
+    return f"sweep.{key}: {in_our_words(item['msg'])}, not {item['input']!r}"
 
 
 def _problems(source: str, values: Values) -> list[str]:
@@ -122,7 +134,7 @@ def _problems(source: str, values: Values) -> list[str]:
 def _checked_distribution(key: str, form: Any, source: str) -> Distribution:
     """The distribution of a setting; SettingsError if not all of its values are possible."""
     if key not in DEFAULTS:
-        resolve([(source, {key: 0})])
+        resolve([(source, {key: None})])
     try:
         distribution = _distribution(key, form)
     except SettingsError as error:
@@ -144,7 +156,7 @@ def _problems_of_the_whole(space: Space) -> Iterator[str]:
         yield "no setting has a range, as in `model: {hidden: {choice: [128, 256]}}`"
     keys = {key for key, value in space.fixed.items() if value is not None}
     keys |= space.distributions.keys()
-    budgets = [key for key in (f"train.{name}" for name in BUDGETS) if key in keys]
+    budgets = [key for key in BUDGET_KEYS if key in keys]
     if len(budgets) > 1:
         yield f"{' and '.join(budgets)} are both given; keep one"
     if space.fixed.get("data.val") == 0:

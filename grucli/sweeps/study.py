@@ -19,7 +19,7 @@ from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner, NopPruner
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial
 
-from grucli.config import HELD_OUT, INFLUENCES
+from grucli.config import INFLUENCES, held_out_files, without_former
 from grucli.errors import CheckpointError, SettingsError, UsageError
 from grucli.files import Lock, open_own, read_small, refuse_link, replace_text
 from grucli.nn.cells.from_file import FILES
@@ -227,18 +227,17 @@ def _stored_definition(study: optuna.Study) -> Definition | None:
     if stored is None:
         return None
     ranges = {key: to_json(from_json(one)) for key, one in stored["parameters"].items()}
-    fixed = {key: one for key, one in stored["fixed"].items() if key not in MAY_DIFFER}
+    kept = without_former(stored["fixed"])
+    fixed = {key: one for key, one in kept.items() if key not in MAY_DIFFER}
     return {**stored, "fixed": fixed, "parameters": ranges}
 
 
 def _differences(old: Definition, new: Definition, source: str) -> Iterator[str]:
+    moved = held_out_files(old["fixed"]).keys() & held_out_files(new["fixed"])
     for part in ("parameters", "fixed", "sweep"):
         for key in {**old[part], **new[part]}:
             before, now = old[part].get(key), new[part].get(key)
-            held_out = part == "fixed" and key in {f"data.{name}" for name in HELD_OUT}
-            if held_out and not {float, int} & {type(before), type(now)}:
-                continue  # files, which may lie elsewhere: their text is compared
-            if before != now:
+            if before != now and key not in moved:  # their text is compared
                 name = f"sweep.{key}" if part == "sweep" else key
                 yield f"{source}: {name}: was {json.dumps(before)}, and is {json.dumps(now)}"
     if old["text"] != new["text"]:

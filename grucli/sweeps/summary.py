@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, TypeAdapter
 
-from grucli.config import Data, Values, flatten, resolve, to_yaml
+from grucli.config import Data, Values, flatten, held_out_files, resolve, to_yaml, without_former
 from grucli.errors import CheckpointError, SettingsError
 from grucli.files import replace_text
 from grucli.run.names import is_run
@@ -178,8 +178,9 @@ def why_foreign(path: Path, study: str, values: Values) -> str | None:
     if not is_run(path) or Run(path).info.study != study:
         return f"{path}: is not a run of this study"
     asked, trained = flatten(resolve([("", values)])), flatten(Run(path).settings)
-    for key in values:
-        if asked[key] is not None and trained[key] != asked[key]:
+    moved = held_out_files(asked).keys() & held_out_files(trained)
+    for key in without_former(values):
+        if key not in moved and asked[key] is not None and trained[key] != asked[key]:
             return f"{path}: its run has {key} {trained[key]}, and the trial {asked[key]}"
     return None
 

@@ -21,10 +21,10 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from grucli.config import Train, resolve
+from grucli.config import Train, Values, held_out_files, resolve
 from grucli.data.corpus import Corpus, hashes, read_texts
 from grucli.data.text_files import STANDARD_INPUT
-from grucli.errors import DivergedError, GrucliError, SettingsError, UsageError
+from grucli.errors import DivergedError, GrucliError, SettingsError, UsageError, WorkerError
 from grucli.files import Lock, temporary_for
 from grucli.run.records import stem
 from grucli.run.run import Run
@@ -34,7 +34,8 @@ from grucli.sweeps.space import Distribution, Space
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import NOTES, TENTHS, Kind, SweepEvent, TrialRecord
-from grucli.training.events import Evaluated, Finished, RolledBack, Stepped, closed_at_exit
+from grucli.threads import closed_at_exit
+from grucli.training.events import Evaluated, Finished, RolledBack, Stepped
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
 from grucli.training.session import Session
@@ -244,7 +245,9 @@ class Worker:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
             if exists:
-                return prepare(Request(self.sources, resume=trial.path, command=self.command))
+                moved: Values = dict(held_out_files(self.space.fixed))
+                again = Request(self.sources, values=moved, resume=trial.path, command=self.command)
+                return prepare(again)
             return self._new_session(trial)
         except UsageError as problem:
             if Lock(trial.path / "lock").is_free():  # else somebody just continues it by hand
@@ -309,8 +312,8 @@ def _carry_out(
                     raise
     except DivergedError as problem:
         trial.refuse("diverged", str(problem))
-    except MemoryError:
-        trial.refuse("impossible", "there is not enough memory")
+    except (MemoryError, WorkerError) as problem:
+        trial.refuse("impossible", str(problem) or "there is not enough memory")
     else:
         if complete or pruned:
             trial.tell(complete=complete)

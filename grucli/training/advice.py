@@ -22,13 +22,18 @@ LINE = 20  # minimum length of a line that is not expected twice in a text, in b
 MUCH_HIGHER = 1.2  # factor from which a note tells that a learning rate rises
 
 
+def about_not_text(files: Sequence[tuple[str, str]], data: Data) -> Iterator[str]:
+    """Files that are not text, and what they are."""
+    if files:
+        listed = _listed([f"{file} ({kind})" for file, kind in files])
+        of_bytes = f"a model of bytes learns the format of a file, not its text: {listed}"
+        left_out = f"files that cannot be read as text were left out: {listed}"
+        yield of_bytes if data.level == "byte" else left_out
+
+
 def about_files(corpus: Corpus, data: Data, *, is_split: bool = False) -> Iterator[str]:
     """Files that may be mistakes; ``data`` tells how they were read."""
-    if corpus.not_text:
-        files = _listed([f"{file} ({kind})" for file, kind in corpus.not_text])
-        of_bytes = f"a model of bytes learns the format of a file, not its text: {files}"
-        left_out = f"files that cannot be read as text were left out: {files}"
-        yield of_bytes if data.level == "byte" else left_out
+    yield from about_not_text(corpus.not_text, data)
     if corpus.repeated:
         files = _listed([f"{file} has the content of {first}" for file, first in corpus.repeated])
         in_both = (
@@ -118,7 +123,7 @@ def _about_lines(plan: Plan) -> Iterator[str]:
 
 def about_documents(plan: Plan) -> Iterator[str]:
     """A text that looks like a list but is not read as one."""
-    lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.line_end)
+    lines = looks_like_list(plan.splits.train, plan.corpus.vocabulary.id_of(LINE_END))
     if lines and not plan.settings.data.document:
         yield (
             f"the text looks like a list ({lines:,} short lines at its start, none of them empty): "

@@ -1,21 +1,10 @@
 """The events of a training run, which ``train_events`` yields. The first is Started."""
 
-import atexit
-from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from functools import wraps
-from inspect import GEN_RUNNING, getgeneratorstate
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
-from weakref import WeakSet
 
 from grucli.run.records import Metrics
 from grucli.run.run import Run
-
-P = ParamSpec("P")
-G = TypeVar("G", bound=Generator[Any, None, Any])
-
-_OPEN: WeakSet[Generator[Any, None, Any]] = WeakSet()
 
 
 class Event:
@@ -125,22 +114,3 @@ class Finished(Event):
 
     run: Run
     complete: bool  # whether the run reached its end and was not stopped before
-
-
-def closed_at_exit(function: Callable[P, G]) -> Callable[P, G]:
-    """Close the generators of a function when the program ends, while it can still save a run."""
-
-    @wraps(function)
-    def begin(*args: P.args, **named: P.kwargs) -> G:
-        generator = function(*args, **named)
-        _OPEN.add(generator)
-        return generator
-
-    return begin
-
-
-@atexit.register
-def close_all() -> None:
-    for generator in list(_OPEN):
-        if getgeneratorstate(generator) != GEN_RUNNING:  # in a thread that is left behind
-            generator.close()

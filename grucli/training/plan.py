@@ -220,7 +220,8 @@ def _unseen(counts: npt.NDArray[np.int64], corpus: Corpus, old: Checkpoint | Non
 def _check_prompt(settings: Settings, corpus: Corpus, unseen: Sequence[int]) -> None:
     """Refuse a prompt of the samples that has unknown or ``unseen`` symbols."""
     try:
-        corpus.vocabulary.encode(as_read(settings.sample.prompt, settings.data), unseen=unseen)
+        points = corpus.vocabulary.points(as_read(settings.sample.prompt, settings.data))
+        corpus.vocabulary.find(points, unseen=unseen)
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"sample.prompt: {error}") from None
 

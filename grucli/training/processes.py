@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from grucli import compilation
-from grucli.errors import RunError
+from grucli.errors import RunError, WorkerError
 from grucli.nn.backend import NUMPY, Backend
 from grucli.nn.cells.from_file import FILES, define
 from grucli.nn.dropout import Dropout, mask_
@@ -26,10 +26,9 @@ from grucli.nn.model import Model, Workspace
 from grucli.nn.onednn import Unavailable
 from grucli.nn.packed import PackedWeights, packed_size
 from grucli.nn.params import Array, Ids, Params, count
-from grucli.threads import STOP_SIGNALS, available_cores, limit_blas, stop_signals
+from grucli.threads import STOP_SIGNALS, at_exit, available_cores, limit_blas, stop_signals
 
 SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
-NO_DROPOUT = Dropout(0.0, ())
 
 UNGUARDED = 70  # exit code of a worker process of a script that does not do what GUARD says
 
@@ -44,7 +43,7 @@ LESS = "lower train.batch or model.hidden; --set train.workers=1 uses no worker 
 def choose_workers(wanted: int | Literal["auto"], batch: int, ranks: int = 1) -> int:
     """Number of processes: ``wanted``, or what the cores and the ranks on this machine allow."""
     if wanted != "auto":
-        return min(wanted, batch)
+        return min(wanted, max(1, batch))  # a rank may have no stream
     if _why_no_workers():
         return 1
     return max(1, min(available_cores() // ranks, batch // SMALLEST_SHARD))
@@ -123,7 +122,7 @@ class Shards:
         T: int,
         streams: range,
         workers: int,
-        dropout: Dropout = NO_DROPOUT,
+        dropout: Dropout,
         backend: Backend = NUMPY,
     ) -> None:
         self.model, B = model, len(streams)
@@ -148,7 +147,7 @@ class Shards:
             self._load_compiled(model.cell)  # while the processes start
 
     def loss_and_gradients(
-        self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout = NO_DROPOUT
+        self, x: Ids, targets: Ids, state: Array, scale: float, dropout: Dropout
     ) -> tuple[float, Array, Params]:
         """``Model.loss_and_gradients`` for the streams that are here; the gradients stay here."""
 
@@ -203,13 +202,13 @@ class _Process:
         with stop_signals(signal.SIG_IGN):  # from the start
             self.process.start()
         theirs.close()
-        atexit.register(self.close)  # before multiprocessing's handler, which waits forever
+        at_exit(self.close)  # before multiprocessing's handler, which waits forever
 
     def begin(self, task: Task) -> None:
         try:
             self.connection.send(task)
         except OSError:
-            raise self._died() from None
+            self.end()  # it may have said why
 
     def end(self) -> Result:
         try:
@@ -217,7 +216,7 @@ class _Process:
         except (EOFError, OSError):
             raise self._died() from None
         if isinstance(result, MemoryError):
-            raise RunError(f"a worker process has run out of memory; {LESS}")
+            raise WorkerError(f"a worker process has run out of memory; {LESS}")
         return result
 
     def _died(self) -> RunError:
@@ -227,9 +226,9 @@ class _Process:
             return RunError(f"a worker process could not begin: {GUARD}")
         how = f"with exit code {code}, and its own message says why"
         if code is not None and code < 0:
-            sent = "which systems send when memory runs out"
-            how = f"by signal {-code} ({signal.strsignal(-code)}), {sent}"
-        return RunError(f"a worker process has ended {how}; if memory has run out, {LESS}")
+            how = f"by signal {-code} ({signal.strsignal(-code)})"
+            how += ", which systems send when memory runs out" * (code == -signal.SIGKILL)
+        return WorkerError(f"a worker process has ended {how}; if memory has run out, {LESS}")
 
     def close(self) -> None:
         """End the process, after its current step if there is one."""

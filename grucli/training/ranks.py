@@ -8,7 +8,6 @@ So all waiting here is a loop, and a thread on each rank exchanges messages with
 that both are alive, and whether one was asked to stop.
 """
 
-import atexit
 import hashlib
 import os
 import pickle
@@ -23,8 +22,7 @@ import numpy as np
 from grucli.errors import RunError, UsageError
 from grucli.mpiexec import is_a_rank, started_ranks
 from grucli.nn.params import Array
-from grucli.threads import own_cores, stop_signals
-from grucli.training.events import close_all
+from grucli.threads import at_exit, own_cores, stop_signals
 
 NUMBERS = 5  # maximum that rank 0 tells the others when the ranks meet
 INTERVAL = 0.25  # seconds between the messages of a rank
@@ -175,9 +173,7 @@ class MPIRanks(Ranks):
     def __init__(self, mpi: Any) -> None:
         self.mpi, self.apart = mpi, False
         MPIRanks.made = True
-        atexit.register(self._end_the_others)  # before MPI's own handler, which waits for them
-        atexit.unregister(close_all)
-        atexit.register(close_all)  # before both: a run that a script has left is saved
+        at_exit(self._end_the_others)  # before MPI's own handler, which waits for them
         self.comm = mpi.COMM_WORLD.Dup()
         self.rank, self.size = self.comm.rank, self.comm.size
         self.pulse = _Pulse(self.comm.Dup())

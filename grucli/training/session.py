@@ -19,7 +19,7 @@ from grucli.errors import CheckpointError, GrucliError, RunError, UsageError
 from grucli.evaluation import Stopped
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
-from grucli.run.records import KEPT_TEXT
+from grucli.run.records import KEPT_TEXT, LONGEST_COMMAND
 from grucli.run.report import report
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
@@ -172,7 +172,7 @@ class Session:
             ) from None
 
     def _commands(self, before: Sequence[str]) -> list[str]:
-        return [*before, self.request.command] if self.request.command else list(before)
+        return [*before, *filter(None, [(self.request.command or "")[:LONGEST_COMMAND]])]
 
     def _reopened(self, run: RunWriter) -> RunWriter:
         """Reset the files of a run to the checkpoint from which it continues."""

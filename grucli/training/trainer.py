@@ -42,8 +42,8 @@ class Trainer:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.plan, self.checkpoint, self.run, self.clock = plan, checkpoint, run, clock
-        self.ranks, self.train_step = plan.ranks, TrainStep(plan, checkpoint)
         self.started_at = clock() - elapsed - (checkpoint.progress.seconds or 0.0)
+        self.ranks, self.train_step = plan.ranks, TrainStep(plan, checkpoint)
         self.recorder = Recorder(plan, checkpoint, run, lambda: self.elapsed)
         self.stop: Callable[[], bool] = lambda: False
         self.finished = False  # whether the run has reached its end and was not stopped before
@@ -270,7 +270,9 @@ class Trainer:
         """Go back if a number is not finite on rank 0, which writes the checkpoint."""
         progress = self.checkpoint.progress
         if not self.ranks.meet(math.isfinite(loss) and self.checkpoint.finite)[0]:
-            raise divergence.diverged(progress.step + 1, loss, progress.grad_norm)
+            if math.isfinite(loss):
+                raise DivergedError(f"step {progress.step:,}: weights or states are not finite")
+            raise divergence.diverged(progress.step, loss, progress.grad_norm)
 
     def _save(self, *, best: bool, last_chance: bool = False) -> Iterator[Event]:
         self.train_step.collect_states()

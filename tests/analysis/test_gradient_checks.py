@@ -69,7 +69,7 @@ def test_what_cannot_be_decided_is_checked_on_the_initial_weights(
     monkeypatch.setattr(Run, "open", lambda _: opened)
     report = check_run(trained, products="numpy")
     assert (report.passed, report.wrong) == (True, [])
-    initial = [row for title, row in report.rows if title.startswith("initial weights")]
+    initial = [row for title, row in report.rows if title.startswith("before training")]
     assert {row.verdict for row in initial} == {"right"}
     assert len(report.undecided) > 10
     assert {one["verdict"] for one in report.to_dict()["checks"]} == {"right", "undecided"}

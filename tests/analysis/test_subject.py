@@ -77,3 +77,15 @@ def test_names_of_cells() -> None:
             subject.cell_names(words)
     with pytest.raises(UsageError, match="there is no cell 'tcn'"):
         subject.untrained(["tcn"])
+
+
+def test_the_check_of_a_gradient_and_its_flow_have_the_same_initial_weights() -> None:
+    settings = {"model.hidden": 8, "model.layers": 2, "sample.length": 0}
+    run = grucli.train(text=prose(3000), steps=2, settings=settings)
+    begun = grucli.train(text=prose(3000), steps=2, init_from=run.path)
+    first = checkpoints.read(run.checkpoints.file_of(0)).model
+    initial = subject.initial_model(run.checkpoint.model, run)
+    np.testing.assert_array_equal(initial.params.flat, first.params.flat)
+    assert np.ptp(initial.output(initial.params).b_c) > 1  # the frequencies, of two layers
+    random = subject.initial_model(begun.checkpoint.model, begun)  # not those of another run
+    assert np.ptp(random.output(random.params).b_c) < 1

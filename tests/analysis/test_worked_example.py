@@ -103,3 +103,14 @@ def test_numbers_that_do_not_fit_are_refused(numbers: Any, said: str) -> None:
         worked_example("rnn", numbers)
     assert str(refused.value).startswith("numbers ")
     assert said in str(refused.value)
+
+
+def test_the_largest_numbers_are_no_warning() -> None:
+    shapes = {name: one.shape for name, one in worked_example("gru").given.items()}
+    numbers = {
+        name: np.full([{2: 8}.get(n, n) for n in shape[-2:]][-1 if "_0" in name else 0 :], 10.0)
+        for name, shape in shapes.items()
+    }
+    for name in ("W_xz", "W_hz", "b_z"):
+        numbers[name] *= -1
+    assert worked_example("gru", {name: one.tolist() for name, one in numbers.items()}).agrees

@@ -228,3 +228,11 @@ def test_a_page_of_a_run_is_never_written_through_a_link(
     Path("link.html").symlink_to("chosen.html")  # the user names this one
     assert grucli(command, run, "-o", "link.html", "--force").code == 0
     assert Path("link.html").is_symlink()
+
+
+def test_a_message_within_another_write_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def print_(*_: object, **__: object) -> None:
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    monkeypatch.setattr(render.err, "print", print_)
+    render.say("stopping")

@@ -97,6 +97,13 @@ def test_several_files_and_whole_files(grucli: Grucli, trained: Path) -> None:
     assert header == ["nats", "nats_per_char", "chars", "file", "line"]
     a, b = (str(Path("dir", name)) for name in ("a.txt", "b.txt"))
     assert [row[3:] for row in others] == [[a, "the river"], [a, "old"], [b, "the"]]
+    Path("dir/a.pdf").write_bytes(b"%PDF-1.7\n\xff\x00")
+    with_pdf = grucli("score", trained, "dir")
+    assert rows(with_pdf.out)[1:] == others
+    assert (
+        "files that cannot be read as text were left out: dir/a.pdf (a PDF document)"
+        in with_pdf.err
+    )
     header, *others = rows(grucli("score", trained, "dir", "--whole-files").out)
     assert header == ["nats", "nats_per_char", "chars", "file"]
     assert [row[2:] for row in others] == [["14", a], ["3", b]]

@@ -403,3 +403,11 @@ def test_runs_of_the_same_files_elsewhere_are_compared_and_exports_name_no_folde
     assert grucli("compare", "--runs", one, other).code == 0
     described = describe(Run(one).checkpoint)["meta"]["settings"]["data"]
     assert (described["val"], described["test"]) == (["valid.txt"], ["test.txt"])
+
+
+def test_a_held_out_file_needs_a_name_in_utf8(grucli: Grucli) -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    write(name, VAL)
+    said = refusal(grucli, "train", "train.txt", "--val", name)
+    assert r"data.val: ['caf\udce9.txt']: a name that is not UTF-8; rename the file" in said
+    assert not Path("runs").exists()

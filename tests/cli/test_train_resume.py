@@ -149,6 +149,11 @@ def test_patience_is_named_at_the_end_and_on_resume(grucli: Grucli, text_file: P
     run = result.out.strip()
     assert "Stopped early: no better loss in 1 evaluation (train.patience;" in result.err
     assert "--resume" not in result.err  # longer training does not help
+    short = grucli(
+        "train", text_file, "--steps=40", *TINY, "--set=train.patience=2", "--set=optim.lr=1e-30"
+    )
+    assert "Stopped early" in short.err
+    assert "--resume" not in short.err  # it would be refused
     before = snapshot(Path(run))
     again = grucli("train", "--resume", run)
     assert again.code == 2

@@ -11,6 +11,7 @@ from grucli.config import Data
 from grucli.data import corpus
 from grucli.data import text_files as sources
 from grucli.data.corpus import read
+from grucli.data.documents import LINE_END
 from grucli.errors import UnknownCharacterError
 from tests.data.helpers import problem, text_of
 
@@ -75,9 +76,9 @@ def test_the_vocabulary_of_a_checkpoint() -> None:
 
 def test_line_ends_are_never_too_rare_in_a_list() -> None:
     Path("t.txt").write_text("aaab\nab", encoding="utf-8")
-    assert read(["t.txt"], Data(min_count=2)).vocabulary.line_end is None
+    assert read(["t.txt"], Data(min_count=2)).vocabulary.id_of(LINE_END) is None
     listed = read(["t.txt"], Data(min_count=2, documents="line"))
-    assert listed.vocabulary.line_end is not None
+    assert listed.vocabulary.id_of(LINE_END) is not None
 
 
 def test_a_file_of_a_list_ends_a_line() -> None:

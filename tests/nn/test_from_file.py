@@ -46,6 +46,9 @@ def test_the_class_gives_the_name_and_a_file_can_be_loaded_again() -> None:
             source().replace('"gate", "h", "h"', '"gate", "h", "c"'),
             "ROUTES names parts of the state that are not in STATE",
         ),
+        (f"{source()}    ROUTES = ()\n", "the cell mgu does not define ROUTES"),
+        (f"{source()}    BIAS = (-1.0)\n", "GATES, BIAS, ROUTES of the cell mgu: object of"),
+        (f"{source()}    ROUTES = ('h',)\n", "GATES, BIAS, ROUTES of the cell mgu: 'str'"),
     ],
 )
 def test_a_file_without_a_usable_cell_is_refused(code: str, said: str) -> None:

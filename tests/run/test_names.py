@@ -1,6 +1,7 @@
 """Runs by short names."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,23 @@ def _runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_word_names_a_run(word: str, found: str) -> None:
     assert named_run(Path(word)) == Path(found)
+
+
+def test_the_latest_run_is_the_newest_also_without_a_time_in_its_name() -> None:
+    for name, day in (("adapted", 4), ("old", 1)):
+        make_run(name)
+        overrides = Path("runs", name, "overrides.yaml")
+        overrides.touch()
+        written = datetime(2026, 1, day, 12).timestamp()
+        os.utime(overrides, (written, written))
+    assert named_run(Path("latest")) == Path("runs/adapted")
+    make_run("20260105-000000-newer")
+    assert named_run(Path("latest")) == Path("runs/20260105-000000-newer")
+    Path("runs/20260106-000000-never-begun/checkpoints").mkdir(parents=True)
+    assert named_run(Path("latest")) == Path("runs/20260105-000000-newer")
+    names = [run.path.name for run in runs()]
+    assert names[:3] == ["20260105-000000-newer", "adapted", NAMES[2]]
+    assert names[3:5] == [NAMES[1], "old"]
 
 
 def test_a_path_comes_before_a_name() -> None:

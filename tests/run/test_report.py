@@ -1,6 +1,8 @@
 """Reports of runs."""
 
 import json
+import re
+import shutil
 import sys
 from html.parser import HTMLParser
 from itertools import count, pairwise
@@ -479,3 +481,21 @@ def test_a_report_without_the_text_says_what_is_missing(grucli: Grucli, text_fil
     assert f"{text_file}: the model never saw the character 'x'" in done.err
     assert "; the text has changed since training" in done.err
     assert "No validation text is shown: " in Page((run / "report.html").read_text("utf-8")).words
+
+
+def test_a_mean_over_seeds_has_the_colour_of_its_first_run(grucli: Grucli, text_file: Path) -> None:
+    worse = [train(grucli, text_file, "--seed", seed, "--set=optim.lr=1e-5") for seed in (1, 2)]
+    html = report(train(grucli, text_file), *worse).html
+    whole, seeds = html.split("Runs that differ in the seed alone</h2>")
+    first = seeds.partition(" and others")[0].rpartition(">")[2]
+    swatch = re.compile(r'colour-(\d+)"></i>' + re.escape(first) + "(?=<| and)")
+    assert {*swatch.findall(seeds)} == {*swatch.findall(whole)} == {"1"}
+
+
+def test_runs_with_one_name_are_told_apart(grucli: Grucli, text_file: Path) -> None:
+    paths = [Path(folder, "trial-0000") for folder in ("a", "b")]
+    for path, rate in zip(paths, ("0.01", "0.02"), strict=True):
+        run = train(grucli, text_file, f"--set=optim.lr={rate}", f"--set=optim.warmup={rate[-1]}")
+        shutil.copytree(run, path)
+    words = Page(report(*paths).html).words
+    assert all(str(path) in words for path in paths)

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,3 +98,16 @@ def test_a_lost_pointer_to_the_best_checkpoint_is_made_anew(checkpoint: Checkpoi
     pointer = folder.pointer("best")
     assert pointer is not None
     assert (pointer.step, pointer.loss) == (20, 0.0)
+
+
+@pytest.mark.parametrize("problem", [KeyboardInterrupt, UnicodeEncodeError("utf-8", "", 0, 1, "")])
+def test_a_run_that_could_not_begin_leaves_nothing(
+    checkpoint: Checkpoint, problem: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise problem
+
+    monkeypatch.setattr("grucli.run.writer.CheckpointWriter.save", fail)
+    with pytest.raises((KeyboardInterrupt, UnicodeEncodeError)):
+        RunWriter.create(Path("runs"), "a", checkpoint, {}, {})
+    assert not [*Path("runs").iterdir()]

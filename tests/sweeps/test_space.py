@@ -165,6 +165,7 @@ def test_a_wrong_range(key: str, given: Any, expected: str) -> None:
         (HIDDEN | {"sweep.trials": None}, "the sweep has no end: set sweep.trials"),
         ({"model.hiden": {"choice": [1]}}, "unknown key model.hiden; did you mean model.hidden?"),
         (HIDDEN | {"model.layrs": 1}, "unknown key model.layrs; did you mean model.layers?"),
+        ({"optim.ema": {"range": [0.0, 0.9]}}, "unknown key optim.ema"),
         (HIDDEN | {"train.batch": 0}, "train.batch: must be greater than or equal to 1, not 0"),
         (HIDDEN | {"data.val": 0.0}, "data.val is 0; a sweep needs validation text"),
         *(

@@ -3,12 +3,13 @@ from pathlib import Path
 import pytest
 
 from grucli.errors import UsageError
+from grucli.run.run import Run
 from grucli.sweeps.api import read_study
 from grucli.sweeps.summary import TrialRecord, by_result, minutes_trained
 from grucli.sweeps.worker import ClaimedTrial
 from tests.cli.helpers import write
 from tests.conftest import snapshot
-from tests.sweeps.helpers import S, interrupt, train
+from tests.sweeps.helpers import LONG, S, interrupt, train, worker
 from tests.texts import prose
 
 
@@ -93,3 +94,27 @@ def test_a_directory_with_the_name_of_a_trial_is_not_removed(text_file: Path) ->
     with pytest.raises(UsageError, match="trial-0000: is not a run of this study; move it away"):
         train(text_file, {"sweep.trials": 1})
     assert snapshot(S / "trial-0000") == before
+
+
+def test_former_settings_of_a_sweep_file_are_left_out(text_file: Path) -> None:
+    former = {"optim.name": "adam", "optim.ema": 0.0, "model.locked": False}
+    train(text_file, former | {"sweep.trials": 1})
+    shown = read_study(S)
+    assert shown.runs == [S / "trial-0000"]
+    assert [one.name for one in shown.write()] == ["best.yaml", "report.html"]
+    assert train(text_file, {"sweep.trials": 2}).trials[1].status == "done"
+
+
+def test_a_sweep_goes_on_where_its_held_out_file_lies_now(text_file: Path) -> None:
+    Path("old").mkdir()
+    write("old/valid.txt", prose(600, seed=1))
+    settings = LONG | {"sweep.trials": 2, "data.val": "old/valid.txt"}
+    seen: list[object] = []
+    stopped = worker(text_file, settings)
+    for event in stopped.events(lambda: len(seen) > 30):
+        seen.append(event)
+    Path("old").rename("new")
+    summary = train(text_file, settings | {"data.val": "new/valid.txt"})
+    assert [one.status for one in summary.trials] == ["done", "done"]
+    assert len(summary.runs) == 2
+    assert Path(Run(summary.runs[0]).settings.data.files["val"][0]).exists()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from grucli import files
-from grucli.errors import RunError
+from grucli.errors import RunError, WorkerError
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
 from grucli.sweeps import study as studies
@@ -17,6 +17,7 @@ from grucli.sweeps.summary import Complete, TrialBegun, TrialEnded, Waiting
 from grucli.sweeps.worker import ClaimedTrial
 from grucli.training import plan
 from grucli.training.events import Stepped
+from grucli.training.trainer import Trainer
 from tests.sweeps.helpers import (
     LONG,
     S,
@@ -103,7 +104,7 @@ def test_a_trial_that_diverges_is_told(text_file: Path) -> None:
     rates = {"optim.lr": {"choice": [0.01, 1e30]}, "sweep.sampler": "grid", "optim.clip": 1e30}
     summary = train(text_file, {**rates, "optim.weight_decay": 0.0})
     assert [one.status for one in summary.trials] == ["done", "diverged"]
-    assert "the loss is" in str(summary.trials[1].problem)
+    assert "step 20: weights or states are not finite" in str(summary.trials[1].problem)
     assert len(Run(S / "trial-0001").info.went_back) == 1  # it has not gone on to another rate
 
 
@@ -312,3 +313,21 @@ def test_a_run_that_cannot_be_locked_is_not_the_end_of_its_trial(
         with pytest.raises(RunError, match="cannot be locked"):
             events(one)
     assert [trial.status for trial in train(text_file, {"sweep.trials": 1}).trials] == ["done"]
+
+
+@pytest.mark.parametrize("problem", [MemoryError(), WorkerError("a worker process has ended")])
+def test_a_trial_that_takes_too_much_memory_does_not_end_the_sweep(
+    text_file: Path, problem: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step, failed = Trainer.step, list[int]()
+
+    def fail_once(trainer: Trainer) -> Any:
+        if not failed:
+            failed.append(1)
+            raise problem
+        return step(trainer)
+
+    monkeypatch.setattr(Trainer, "step", fail_once)
+    trials = {one.number: one for one in train(text_file, {"sweep.trials": 2}).trials}
+    assert [trials[0].status, trials[1].status] == ["impossible", "done"]
+    assert trials[0].problem in ("there is not enough memory", "a worker process has ended")

@@ -47,7 +47,7 @@ def test_new_characters_are_predicted_with_their_frequencies() -> None:
     model, plan = session.checkpoint.model, session.plan
     x = plan.windows.window(1)[0]
     for letter in "ao":
-        new_id = int(plan.corpus.vocabulary.encode(letter)[0])
+        (new_id,) = plan.corpus.vocabulary.find(np.array([ord(letter)]))
         log_p, _, _ = model.score(
             x,
             np.full_like(x, new_id),

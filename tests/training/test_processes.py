@@ -1,15 +1,18 @@
+import os
+import signal
 from contextlib import closing
+from multiprocessing import Pipe
 
 import numpy as np
 import pytest
 
-from grucli.errors import RunError
+from grucli.errors import RunError, WorkerError
 from grucli.nn.dropout import Dropout
 from grucli.nn.gradcheck import gradients_of, toy
 from grucli.nn.model import Model
 from grucli.training.processes import Shards, choose_workers
 
-DROPOUT = Dropout(0.3, (1, 2, 3))
+DROPOUT, NO_DROPOUT = Dropout(0.3, (1, 2, 3)), Dropout(0.0, ())
 
 
 def batch(dtype: type) -> tuple[Model, tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -51,11 +54,31 @@ def test_a_repeated_batch_gives_the_same_bits() -> None:
 
 def test_a_worker_that_dies_is_an_error_and_not_a_hang() -> None:
     model, arguments = batch(np.float32)
-    with closing(Shards(model, 6, range(5), 2)) as shards:
-        shards.loss_and_gradients(*arguments, 0.1)
+    with closing(Shards(model, 6, range(5), 2, NO_DROPOUT)) as shards:
+        shards.loss_and_gradients(*arguments, 0.1, NO_DROPOUT)
         shards.others[0].process.kill()
-        with pytest.raises(RunError, match="a worker process has ended"):
-            shards.loss_and_gradients(*arguments, 0.1)
+        with pytest.raises(RunError, match=r"ended by signal 9 \(Killed\), which systems send"):
+            shards.loss_and_gradients(*arguments, 0.1, NO_DROPOUT)
+
+
+def test_memory_is_named_only_where_it_may_have_run_out() -> None:
+    model, arguments = batch(np.float32)
+    with closing(Shards(model, 6, range(5), 2, NO_DROPOUT)) as shards:
+        os.kill(shards.others[0].process.pid or 0, signal.SIGSEGV)
+        with pytest.raises(RunError, match=r"by signal 11 \(Segmentation fault\); if memory has"):
+            shards.loss_and_gradients(*arguments, 0.1, NO_DROPOUT)
+
+
+def test_a_worker_that_says_why_it_ends_is_heard_before_the_next_task() -> None:
+    model, arguments = batch(np.float32)
+    with closing(Shards(model, 6, range(5), 2, NO_DROPOUT)) as shards:
+        theirs, ours = Pipe()
+        shards.others[0].connection.close()
+        shards.others[0].connection = ours
+        theirs.send(MemoryError())
+        theirs.close()
+        with pytest.raises(WorkerError, match="a worker process has run out of memory"):
+            shards.loss_and_gradients(*arguments, 0.1, NO_DROPOUT)
 
 
 def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,6 +87,7 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     assert choose_workers("auto", 4) == 1
     assert choose_workers(6, 64) == 6
     assert choose_workers(6, 2) == 2
+    assert choose_workers(1, 0) == 1  # a rank without streams, before this is refused
 
 
 def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> None:
@@ -89,8 +113,9 @@ def test_dropped_recurrent_weights_get_no_gradient_and_stay_as_they_are() -> Non
 def test_processes_with_unequal_shards_share_the_blocks() -> None:
     model, window = toy(V=7, H=256, L=2, T=3, B=33, dropout=0.0, seed=0)
     expected = gradients_of(model, window)
-    with closing(Shards(model, 3, range(33), 2)) as shards:
-        _, _, grads = shards.loss_and_gradients(window.x, window.targets, window.state, 1.0)
+    with closing(Shards(model, 3, range(33), 2, NO_DROPOUT)) as shards:
+        of_window = window.x, window.targets, window.state
+        _, _, grads = shards.loss_and_gradients(*of_window, 1.0, NO_DROPOUT)
     for name in ("layer1.W_h", "layer2.W_x", "output.W_hc"):
         np.testing.assert_allclose(grads[name], expected_of(expected, name), rtol=1e-8, atol=1e-10)
 

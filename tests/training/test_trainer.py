@@ -544,4 +544,5 @@ def test_weights_that_are_not_finite_are_never_saved(text: str) -> None:
             with np.errstate(all="ignore"):
                 events = list(trainer.train(lambda: True))
             assert returns(events) == [(10, 0.5 ** (attempt + 1))]
+            assert "weights or states are not finite" in str(events)
             assert checkpoints.read(trainer.run.checkpoints.find("last")).finite

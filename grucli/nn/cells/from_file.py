@@ -49,13 +49,16 @@ def define(path: str, source: bytes) -> str:
         found = f"several cells ({', '.join(made)})" if made else "no cell"
         raise UsageError(f"{path}: defines {found}; it must define one class made from Cell")
     ((name, cell),) = made.items()
-    _check(path, name, cell)
+    try:
+        _check(path, name, cell)
+    except (AttributeError, TypeError) as error:  # GATES = 1, or a route that is no Route
+        raise UsageError(f"{path}: {', '.join(NEEDED)} of the cell {name}: {error}") from None
     CELLS[name], FILES[name] = cell, (path, source)
     return name
 
 
 def _check(path: str, name: str, cell: Cell) -> None:
-    missing = [one for one in NEEDED if not hasattr(cell, one)]
+    missing = [one for one in NEEDED if not len(getattr(cell, one, ()))]
     if name in CELLS.keys() - FILES.keys():
         problem = f"{name} is a cell of grucli; give the class another name"
     elif missing:
