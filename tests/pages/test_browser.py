@@ -345,6 +345,7 @@ def test_a_comparison_shows_all_of_its_table(opened: Any, grucli: Grucli, text_f
 def test_a_model_of_bytes_writes_and_reads_any_bytes(opened: Any) -> None:
     page = opened(page_of(language_model("byte"), passage="é 漢 \U0001f600 \udcff"))
     assert page.wait() == "passed"
+    assert page.text("#length-noun") == "Bytes"
     page.written()
     page.tab.click("#tab-read")
     page.tab.wait_for_selector("#read-strip span")

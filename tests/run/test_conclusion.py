@@ -75,6 +75,7 @@ def test_documents_of_a_sample_that_are_in_the_text_are_counted() -> None:
 
 def test_known_documents_are_whole_ones() -> None:
     vocabulary = Vocabulary([10, *range(97, 123)])
-    sample, text = (vocabulary.encode(one) for one in ("ab\nb\n\nab\nc\nabc", "abc\nc\nab"))
+    texts = map(vocabulary.points, ("ab\nb\n\nab\nc\nabc", "abc\nc\nab"))
+    sample, text = map(vocabulary.find, texts)
     known = known_documents(sample, text, vocabulary, 0, "line")
     assert known == KnownDocuments(known=3, documents=4, document="line")
