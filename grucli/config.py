@@ -312,10 +312,10 @@ def resolve(layers: Sequence[tuple[str, Values]], base: Settings | None = None) 
     return settings
 
 
-def held_out_files(values: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+def held_out_files(values: Mapping[str, Any]) -> Values:
     """The files to validate and to test on, which may lie elsewhere later, by dotted key."""
     named = {f"data.{name}": values.get(f"data.{name}") for name in HELD_OUT}
-    return {key: tuple(one) for key, one in named.items() if isinstance(one, list | tuple)}
+    return {key: one for key, one in named.items() if isinstance(one, list)}
 
 
 def without_former(values: Mapping[str, Any], section: str = "") -> Values:

@@ -17,7 +17,7 @@ def is_run(path: Path) -> bool:
 
 
 def started(run: Path) -> tuple[str, int]:
-    """A key that sorts runs: the second in the name, or of the file written first; its time."""
+    """A key that sorts runs: the second in the name, or of the first file; then the time of it."""
     try:
         written = os.stat(run / "overrides.yaml").st_mtime_ns
     except OSError:

@@ -169,8 +169,8 @@ def _compare_runs(runs: Sequence[Run], said: Sequence[str]) -> Iterator[str]:
             "<p>The runs have different texts. A loss depends on the text, so losses on different "
             "texts cannot be compared.</p>"
         )
-    best = {name: run.info.best for name, run in zip(names, ranked, strict=True)}
-    without = [name for name in names if best[name].split == "train"]
+    infos = [run.info for run in ranked]
+    without = [name for name, one in zip(names, infos, strict=True) if one.best.split == "train"]
     if without:
         yield (
             "<p>Without validation text, and so with a training loss as best loss and without a "
@@ -183,7 +183,6 @@ def _compare_runs(runs: Sequence[Run], said: Sequence[str]) -> Iterator[str]:
     settings = [flatten(run.settings) for run in ranked]
     others = {key: [_setting(one.get(key)) for one in settings] for key in settings[0]}
     others = {"text": texts, "batch x window": list(map(_portion, ranked))} | others
-    infos = [run.info for run in ranked]
     minutes = [None if info.elapsed_s is None else info.elapsed_s / 60 for info in infos]
     columns = {
         "best loss": [_formatted(info.best.loss, ".4f") for info in infos],

@@ -18,7 +18,6 @@ from grucli.config import (
     Settings,
     Values,
     flatten,
-    held_out_files,
     in_our_words,
     read_file,
     resolve,
@@ -110,8 +109,8 @@ def read_space(
     problems = problems or [f"{source}: {problem}" for problem in _problems_of_the_whole(space)]
     if problems:
         raise SettingsError("\n".join(dict.fromkeys(problems)))
-    absolute = held_out_files(flatten(resolve([(source, fixed)])))  # for other directories
-    space.fixed.update({key: list(paths) for key, paths in absolute.items()})
+    held_out = resolve([(source, fixed)]).data.files  # with absolute paths, for other directories
+    space.fixed.update({f"data.{name}": list(paths) for name, paths in held_out.items()})
     return space
 
 

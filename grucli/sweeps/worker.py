@@ -21,7 +21,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, PartialFixedSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState, create_trial
 
-from grucli.config import Train, Values, held_out_files, resolve
+from grucli.config import Train, held_out_files, resolve
 from grucli.data.corpus import Corpus, hashes, read_texts
 from grucli.data.text_files import STANDARD_INPUT
 from grucli.errors import DivergedError, GrucliError, SettingsError, UsageError, WorkerError
@@ -245,7 +245,7 @@ class Worker:
         """The session of the run; None if it is impossible; the reason is recorded in the study."""
         try:
             if exists:
-                moved: Values = dict(held_out_files(self.space.fixed))
+                moved = held_out_files(self.space.fixed)
                 again = Request(self.sources, values=moved, resume=trial.path, command=self.command)
                 return prepare(again)
             return self._new_session(trial)

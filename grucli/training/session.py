@@ -172,7 +172,8 @@ class Session:
             ) from None
 
     def _commands(self, before: Sequence[str]) -> list[str]:
-        return [*before, *filter(None, [(self.request.command or "")[:LONGEST_COMMAND]])]
+        command = self.request.command
+        return [*before, command[:LONGEST_COMMAND]] if command else list(before)
 
     def _reopened(self, run: RunWriter) -> RunWriter:
         """Reset the files of a run to the checkpoint from which it continues."""
