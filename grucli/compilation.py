@@ -40,7 +40,7 @@ _ONE_AT_A_TIME = threading.Lock()
 def expected(wanted: Literal["auto"] | bool, cell: str) -> bool:
     """As ``select``, but functions that are complete on the disk are loaded later (``prepare``)."""
     if wanted is not False and _is_installed():
-        with suppress(ImportError):
+        with suppress(ImportError, OSError):  # OSError: the library of LLVM cannot be loaded
             folder = _folder()
             if folder is not None and f"{cell} 0 float32" in _complete(folder):
                 return True
@@ -137,7 +137,13 @@ def compiler() -> str:
     """The compiler and its target, which determine how results are rounded."""
     binding: Any = importlib.import_module("llvmlite.binding")
     versions = f"Numba {version('numba')} and llvmlite {version('llvmlite')}"
-    return f"compiled by {versions} for {binding.get_host_cpu_name()}"
+    forced = sorted(f"{name}={one}" for name, one in os.environ.items() if name[:6] == "NUMBA_")
+    facts = _hash(binding.get_host_cpu_features().flatten(), *forced)[:8]
+    return f"compiled by {versions} for {binding.get_host_cpu_name()} ({facts})"
+
+
+def _hash(*facts: str) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 # ---- the folder
@@ -158,11 +164,7 @@ def _folder() -> Path | None:
     """The folder of this user for these versions and this processor; None if there can be none."""
     if _sources() != SOURCES:
         return None
-    binding: Any = importlib.import_module("llvmlite.binding")
-    forced = sorted(f"{name}={one}" for name, one in os.environ.items() if name[:6] == "NUMBA_")
-    features = binding.get_host_cpu_features().flatten()
-    facts = [compiler(), features, *forced, sys.version, np.__version__, *SOURCES]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    key = _hash(compiler(), sys.version, np.__version__, *SOURCES)[:16]
     place = Path(os.environ.get(VARIABLE) or directory() / "compiled")
     try:
         place.parent.mkdir(parents=True, exist_ok=True)

@@ -76,6 +76,11 @@ class Data(_Section):
         """The files and directories for "val" and "test", where they are no part of the corpus."""
         return {name: one for name in HELD_OUT if isinstance(one := getattr(self, name), tuple)}
 
+    def without_folders(self) -> "Data":
+        """The same with the names of these files alone, for what others will read."""
+        names = {key: tuple(Path(one).name for one in files) for key, files in self.files.items()}
+        return self.model_copy(update=names)
+
     @field_validator("val", "test", mode="before")
     @classmethod
     def _fraction_or_files(cls, value: Any) -> float | tuple[str, ...]:
@@ -210,7 +215,7 @@ class Optim(_Section):
     """Learning rate of recurrent weights, as a fraction of lr: they are what diverges first."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
-    eps: float = Field(default=1e-8, gt=0)
+    eps: float = Field(default=1e-8, ge=1e-30)  # less is 0 in float32
     """Adam's epsilon, which prevents a division by zero."""
     clip: float = Field(default=1.0, gt=0)
     """Maximum global norm of the gradient; a larger gradient is scaled down to it."""

@@ -1,4 +1,4 @@
-"""Cores, the threads of matrix products, signals that stop the program, and its end.
+"""Cores, and the threads of matrix products.
 
 grucli shares its work among processes or threads itself. Therefore it limits the threads of NumPy's
 BLAS while it computes, unless the user has set OPENBLAS_NUM_THREADS or a similar variable. It also
@@ -6,18 +6,13 @@ limits those of OpenMP, which oneDNN uses: in a script that has imported PyTorch
 have as many as there are cores, and take eight times as long.
 """
 
-import atexit
 import os
-import signal
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache, wraps
-from inspect import GEN_RUNNING, getgeneratorstate
+from functools import cache
 from pathlib import Path
-from types import FrameType
-from typing import Any, ParamSpec, TypeVar
-from weakref import WeakSet
+from typing import Any
 
 VARIABLES = tuple(
     f"{name}_THREADS"
@@ -34,13 +29,14 @@ MANY = 2**16  # cores, where nothing limits them
 
 def available_cores() -> int:
     """How many cores this process may use: its own ones, within the quota of its container."""
-    return min(own_cores(), cpu_quota())
+    return min(len(own_cores()), cpu_quota())
 
 
-def own_cores() -> int:
+def own_cores() -> list[int]:
+    """The numbers of the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 @cache
@@ -133,70 +129,3 @@ def blas_limited_to(threads: int) -> Iterator[None]:
             numbers = [*_LIMITS.values()][-1:] * len(libraries) or _BEFORE
             for library, number in zip(libraries, numbers, strict=True):
                 library.set_num_threads(number)
-
-
-STOP_SIGNALS = tuple(
-    signal.Signals[name]
-    for name in ("SIGINT", "SIGTERM", "SIGHUP")
-    if name in signal.Signals.__members__
-)
-"""Ctrl-C, SIGTERM, and the end of the terminal. Often the whole process group receives them."""
-
-
-@contextmanager
-def stop_signals(
-    handler: Callable[[int, FrameType | None], object] | signal.Handlers,
-) -> Iterator[None]:
-    """Let ``handler`` handle the signals that stop, except those that whoever started us ignores.
-
-    Only the main thread can ask for it.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    numbers = [one for one in STOP_SIGNALS if signal.getsignal(one) is not signal.SIG_IGN]
-    before = [signal.signal(number, handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, old in zip(numbers, before, strict=True):
-            signal.signal(number, old)
-
-
-# ---- the end of the program
-
-P = ParamSpec("P")
-G = TypeVar("G", bound=Generator[Any, None, Any])
-
-_OPEN: WeakSet[Generator[Any, None, Any]] = WeakSet()
-
-
-def closed_at_exit(function: Callable[P, G]) -> Callable[P, G]:
-    """Close the generators of a function when the program ends, while it can still save a run."""
-
-    @wraps(function)
-    def begin(*args: P.args, **named: P.kwargs) -> G:
-        generator = function(*args, **named)
-        _OPEN.add(generator)
-        return generator
-
-    return begin
-
-
-def at_exit(function: Callable[[], object]) -> None:
-    """Call a function when the program ends, but after the runs that a script has left are saved.
-
-    What was registered last is called first.
-    """
-    atexit.register(function)
-    atexit.unregister(_close_all)
-    atexit.register(_close_all)
-
-
-def _close_all() -> None:
-    for generator in list(_OPEN):
-        if getgeneratorstate(generator) != GEN_RUNNING:  # in a thread that is left behind
-            generator.close()
-
-
-atexit.register(_close_all)

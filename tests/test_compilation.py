@@ -121,9 +121,18 @@ def test_code_of_other_sources_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_changes_code_has_a_folder_of_its_own(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = compilation._folder()
+    before, compiler = compilation._folder(), compilation.compiler()
     monkeypatch.setenv(name, "0")
     assert compilation._folder() not in (None, before)
+    assert compilation.compiler() != compiler
+
+
+def test_a_broken_library_of_llvm_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("Could not find/load shared object file")
+
+    monkeypatch.setattr(compilation, "_folder", broken)
+    assert compilation.expected("auto", "gru") in (True, False)
 
 
 def test_a_place_that_cannot_be_written_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:

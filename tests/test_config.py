@@ -97,6 +97,7 @@ def test_a_budget_of_null_is_none() -> None:
 
 
 def test_two_budgets_at_once() -> None:
+    assert "optim.eps" in problems("optim.eps=1e-50")
     message = problems("train.steps=3", "train.minutes=1")
     assert message == "--set: train.steps and train.minutes are both given; keep one"
 

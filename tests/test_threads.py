@@ -289,7 +289,7 @@ def test_the_quota_of_a_container_counts(
     membership.write_text("12:cpuset:/other\n0::/a/b\n")
     monkeypatch.setattr(threads, "CGROUPS", tmp_path)
     monkeypatch.setattr(threads, "MEMBERSHIP", membership)
-    monkeypatch.setattr(threads, "own_cores", lambda: 8)
+    monkeypatch.setattr(threads, "own_cores", lambda: list(range(8)))
     threads.cpu_quota.cache_clear()
     try:
         assert threads.available_cores() == cores

@@ -19,7 +19,8 @@ from grucli.evaluation import evaluate
 from grucli.nn.model import shapes
 from grucli.nn.params import count
 from grucli.run.run import Run
-from grucli.threads import available_cores, closed_at_exit
+from grucli.stopping import closed_at_exit
+from grucli.threads import available_cores
 from grucli.training.events import Event
 from grucli.training.preparation import prepare
 from grucli.training.request import Request

@@ -22,7 +22,7 @@ from grucli.cli import options, render
 from grucli.cli.options import command_line
 from grucli.errors import ArgumentError, GrucliError
 from grucli.mpiexec import exit_by_signal, should_print
-from grucli.threads import stop_signals
+from grucli.stopping import stop_signals
 
 OF_MEMORY = (SystemError, ImportError)  # Python and the system's loader raise them if it is missing
 NOT_LOADED = "failed to map segment"  # the words of the loader

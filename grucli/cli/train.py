@@ -16,7 +16,7 @@ from grucli.data.vocabulary import Unknown
 from grucli.errors import UsageError
 from grucli.exchange.curves import EventFile
 from grucli.mpiexec import refuse_equal_runs
-from grucli.threads import STOP_SIGNALS, stop_signals
+from grucli.stopping import STOP_SIGNALS, stop_signals
 from grucli.training.preparation import prepare, take_part
 from grucli.training.ranks import Ranks, joined
 from grucli.training.request import Request, TrainOptions

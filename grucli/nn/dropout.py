@@ -45,7 +45,7 @@ def dropout_masks(
     """Masks that set values to zero with probability ``rate`` and scale others by 1/(1-rate)."""
     # each needs 16 random bits, which are drawn in half the time of a random number
     count = math.prod(shape)
-    words = rng.integers(0, 2**64 - 1, _words(count), np.uint64, endpoint=True)
+    words = rng.bit_generator.random_raw(_words(count))
     bits = words.view(np.uint16)[:count].reshape(tuple(shape))
     dropped = min(round(rate * 2**16), 2**16 - 1)
     masks: Array = np.multiply(bits >= dropped, 1.0 / (1.0 - dropped / 2**16), dtype=dtype)

@@ -47,9 +47,9 @@ def sum_rows(dW_x: Array, ids: Ids, da: Array, scratch: Array) -> None:
     with one-hot columns.
     """
     order = np.argsort(ids, kind="stable")
-    present, starts = np.unique(ids[order], return_index=True)
-    ends, ones = [*starts[1:], len(ids)], np.ones(len(ids), da.dtype)
-    spans = zip(present.tolist(), starts.tolist(), ends, strict=True)  # each id's range in order
+    counts, ones = np.bincount(ids), np.ones(len(ids), da.dtype)
+    ends, present = counts.cumsum(), np.flatnonzero(counts).tolist()
+    spans = [(v, int(ends[v] - counts[v]), int(ends[v])) for v in present]  # of each id in order
     few_rows = -(-SORTED_AT_ONCE // scratch.shape[1])
     groups = [list(few) for _, few in groupby(spans, lambda span: span[1] // few_rows)]
     dW_x[:] = 0.0

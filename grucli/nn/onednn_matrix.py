@@ -8,7 +8,7 @@ cache.
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -242,7 +242,7 @@ class _OfThread(threading.local):
     """What a thread shares with no other, and what ends with it."""
 
     def __init__(self) -> None:
-        self.gradient = cache(Gradient)
+        self.gradient = lru_cache(maxsize=16)(Gradient)  # a run needs fewer; each has memory
 
 
 _OF_THREAD = _OfThread()

@@ -108,9 +108,16 @@ def follow_(
         theta -= g
 
 
-def clip_(gradient: Array, limit: float) -> float:
-    """Scale ``gradient`` down to norm ``limit`` if its norm is larger; returns its old norm."""
-    norm = math.sqrt(float(np.dot(gradient, gradient)))
+def clip_(
+    gradient: Array, limit: float, agree_: Callable[[Array], object] = lambda _: None
+) -> float:
+    """Scale ``gradient`` down to norm ``limit`` if its norm is larger; returns its old norm.
+
+    Ranks ``agree_`` on the norm, which another processor may round in another way.
+    """
+    norms = np.array([math.sqrt(float(np.dot(gradient, gradient)))])
+    agree_(norms)
+    norm = float(norms[0])
     if norm > limit:
         gradient *= limit / norm
     return norm

@@ -29,12 +29,12 @@ from grucli.files import Lock, temporary_for
 from grucli.run.records import stem
 from grucli.run.run import Run
 from grucli.run.writer import NO_LINKS
+from grucli.stopping import closed_at_exit
 from grucli.sweeps import summary
 from grucli.sweeps.space import Distribution, Space
 from grucli.sweeps.storage import quietly
 from grucli.sweeps.study import Study
 from grucli.sweeps.summary import NOTES, TENTHS, Kind, SweepEvent, TrialRecord
-from grucli.threads import closed_at_exit
 from grucli.training.events import Evaluated, Finished, RolledBack, Stepped
 from grucli.training.preparation import prepare
 from grucli.training.request import Request

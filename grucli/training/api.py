@@ -7,7 +7,7 @@ from typing_extensions import Unpack
 
 from grucli.arguments import PathLike, checked
 from grucli.run.run import Run
-from grucli.threads import closed_at_exit
+from grucli.stopping import closed_at_exit
 from grucli.training.events import Event, Started
 from grucli.training.preparation import prepare, take_part
 from grucli.training.ranks import joined

@@ -95,8 +95,9 @@ class Plan:
     def memory(self) -> int:
         """Estimated memory that training needs on the machine of one rank, in bytes."""
         model, windows = self.settings.model, self.windows
-        # parameters, packed weights (two), m, v; gradients per process; masked copy and masks
-        buffers = 5 + self.workers + 2 * bool(model.weight_dropout)
+        # parameters, packed weights (two), m, v, scaled copy; gradients per process, and packed
+        # weights of each when it evaluates; masked copy and masks
+        buffers = 6 + 2 * self.workers + 2 * bool(model.weight_dropout)
         H, L = model.hidden, model.layers
         resets = self.settings.data.document is not None
         size = partial(workspace_size, H=H, L=L, cell=model.variant, resets=resets)

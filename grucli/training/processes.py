@@ -26,7 +26,8 @@ from grucli.nn.model import Model, Workspace
 from grucli.nn.onednn import Unavailable
 from grucli.nn.packed import PackedWeights, packed_size
 from grucli.nn.params import Array, Ids, Params, count
-from grucli.threads import STOP_SIGNALS, at_exit, available_cores, limit_blas, stop_signals
+from grucli.stopping import STOP_SIGNALS, at_exit, stop_signals
+from grucli.threads import available_cores, limit_blas
 
 SMALLEST_SHARD = 16  # minimum streams of a shard: fewer do not make training faster
 

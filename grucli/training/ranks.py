@@ -22,7 +22,8 @@ import numpy as np
 from grucli.errors import RunError, UsageError
 from grucli.mpiexec import is_a_rank, started_ranks
 from grucli.nn.params import Array
-from grucli.threads import at_exit, own_cores, stop_signals
+from grucli.stopping import at_exit, stop_signals
+from grucli.threads import own_cores
 
 NUMBERS = 5  # maximum that rank 0 tells the others when the ranks meet
 INTERVAL = 0.25  # seconds between the messages of a rank
@@ -40,7 +41,7 @@ class Ranks:
     """The ranks of a run that has one process. ``MPIRanks`` has several."""
 
     rank, size = 0, 1  # number of this rank, and of all ranks
-    local, host = 1, "this machine"  # number of ranks on this machine, and its name
+    local, host = 1, "this machine"  # number of ranks that share its cores; its machine's name
     library = ""  # name and version of the library that joins the ranks
     signal = 0  # number of the signal that asked a rank to stop
     apart = True  # whether rank 0 works alone, and the others wait to meet it
@@ -178,10 +179,9 @@ class MPIRanks(Ranks):
         self.rank, self.size = self.comm.rank, self.comm.size
         self.pulse = _Pulse(self.comm.Dup())
         self.host, self.library = mpi.Get_processor_name(), _version(mpi)
-        self.pulse.hosts = hosts = self.exchange(self.host)
-        self.local = hosts.count(self.host)
-        if own_cores() < (os.cpu_count() or 1):
-            self.local = 1  # mpiexec has given this rank its own cores
+        own = self.host, own_cores()
+        everyone = self.exchange(own)
+        self.pulse.hosts, self.local = [host for host, _ in everyone], everyone.count(own)
         self.apart = True
 
     @property

@@ -61,7 +61,7 @@ class TrainStep:
         losses = np.array([loss])
         self.ranks.sum_(losses)
         self.ranks.sum_(grads.flat)
-        norm = clip_(grads.flat, self.plan.settings.optim.clip)
+        norm = clip_(grads.flat, self.plan.settings.optim.clip, self.ranks.broadcast_)
         return Gradient(float(losses[0]), x.size, norm, grads.flat, state)
 
     def update(self, gradient: Gradient, used: float = 0.0) -> None:

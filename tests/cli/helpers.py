@@ -15,8 +15,8 @@ import pytest
 from grucli.analysis.mistakes import find_mistake, make_mistake
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
+from grucli.stopping import STOP_SIGNALS
 from grucli.text_out import CONTROLS
-from grucli.threads import STOP_SIGNALS
 from tests.conftest import TINY, Grucli, snapshot
 from tests.texts import WORDS
 

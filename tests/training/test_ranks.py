@@ -112,6 +112,27 @@ def test_equal_ranks_give_equal_bits() -> None:
     np.testing.assert_array_equal(first[2].model.params.flat, again[0].model.params.flat)
 
 
+def test_ranks_clip_alike_though_their_processors_round_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    threads: dict[int, int] = {}
+
+    class Rounding:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(np, name)
+
+        def dot(self, a: Any, b: Any) -> Any:
+            rank = threads.setdefault(threading.get_ident(), len(threads))
+            return np.dot(a, b) * np.float32(1 + 1e-5 * rank)
+
+    monkeypatch.setattr("grucli.nn.optim.np", Rounding())
+    states, errors = together(3, three_steps, optim__clip=0.01)
+    assert not errors
+    assert len(threads) == 3
+    for state in states:
+        np.testing.assert_array_equal(state.model.params.flat, states[0].model.params.flat)
+
+
 def test_each_rank_reads_its_own_streams_with_its_own_masks() -> None:
     """A rank that read the streams of another, or drew its masks, would change the sum."""
     found: list[float] = []
