@@ -64,8 +64,8 @@ WORDS = {
     "--steps N": "Training budget in updates.",
     "--epochs X": "Training budget in passes over the text.",
     "--minutes X": "Training budget in minutes.",
-    "--name NAME": "Suffix of the run directory's name [the name of the text, or merged]; of a "
-    "sweep, the name of its directory [the name of the file].",
+    "--name NAME": "Suffix of the run directory's name [the name of the text or of the "
+    "weights' file, or merged]; of a sweep, the name of its directory [the name of the file].",
     "--runs-dir DIR": "The directory for run directories [runs].",
     "--resume RUN": "Continue this run from its last checkpoint.",
     "--init-from RUN|CKPT": "Start a new run from the weights of this run or checkpoint.",

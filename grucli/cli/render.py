@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grucli.errors import RunError, UsageError
-from grucli.files import check_output, replace_text, write_result
+from grucli.files import check_output, output_exists, replace_text, write_result
 from grucli.text_out import CONTROLS, never_option, printable, to_bytes
 
 STANDARD_OUTPUT = Path("-")
@@ -134,8 +134,9 @@ def write_line(text: str) -> None:
 
 
 def write_path(path: Path) -> None:
-    """Write a path as the answer, in the bytes of the file system."""
-    write(os.fsencode(never_option(str(path))) + b"\n")
+    """Write a path as the answer, in the bytes of the file system; a pipe has had the answer."""
+    if path.is_dir() or output_exists(path):
+        write(os.fsencode(never_option(str(path))) + b"\n")
 
 
 def write_json(value: Any) -> None:

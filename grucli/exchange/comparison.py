@@ -25,10 +25,12 @@ def needed(package: str, extra: str) -> Any:
     """Import a package; its absence is an error that says how to install it."""
     try:
         return import_module(package)
-    except ImportError:
+    except ImportError as error:
         name = package.partition(".")[0]
+        missing = isinstance(error, ModuleNotFoundError) and error.name in (name, package)
+        what = "is not installed" if missing else f"cannot be loaded ({error})"
         raise UsageError(
-            f'{name} is not installed: in the clone of grucli, pip install ".[{extra}]"'
+            f'{name} {what}: in the clone of grucli, pip install ".[{extra}]"'
         ) from None
 
 

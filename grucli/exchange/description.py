@@ -26,8 +26,8 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
     values = vocabulary.symbols.tolist()
     symbols = values if vocabulary.level == "byte" else list(map(chr, values))
     named = {"vocabulary": symbols, "counts": checkpoint.counts.tolist()}
-    told, files = meta(checkpoint.calibrated), checkpoint.settings.data.files
-    told["settings"]["data"] |= {key: [Path(one).name for one in files[key]] for key in files}
+    told, data = meta(checkpoint.calibrated), checkpoint.settings.data.without_folders()
+    told["settings"]["data"] = data.model_dump(mode="json")
     return {**OURS, **named, "separator": checkpoint.model.separator, "meta": told}
 
 

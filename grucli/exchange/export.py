@@ -95,7 +95,8 @@ def _contents(
     run: Run, to: Format, path: Path, license: str | None, language: str | None
 ) -> dict[str, bytes]:
     if to == "hub":
-        return hub.folder(run, path.resolve().name, license, language)
+        in_run = path.parent == run.path
+        return hub.folder(run, (run.path if in_run else path).resolve().name, license, language)
     if to == "csv":
         return {path.name: curves.wide(run)}
     if to == "tensorboard":
@@ -113,6 +114,8 @@ def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
     if output is None and not run.path.is_dir():
         raise UsageError(f"{run.path}: is not a run directory; name the export with -o")
     path = run.path / NAMES[to] if output is None else output
+    if output is None and path.is_symlink():
+        raise UsageError(f"{path}: is a link to another place; name the export with -o")
     if to not in FOLDERS:
         if path.suffix in BESIDE.get(to, ()):
             raise ArgumentError("output", f"must end in .pt; {path.name} is the name of another")
@@ -138,11 +141,12 @@ def _path(run: Run, to: Format, output: Path | None, *, force: bool) -> Path:
 def _write(files: Mapping[Path, bytes], folder: Path | None) -> None:
     first, *others = files
     near = folder or first
+    beside = near if near.is_dir() else near.absolute().parent  # a folder may be a mount point
     try:
         if not folder and not others:
             write_output(first, lambda file: file.write(files[first]))
             return
-        with TemporaryDirectory(prefix=".export-", dir=near.absolute().parent) as made:
+        with TemporaryDirectory(prefix=".export-", dir=beside) as made:
             for path, content in files.items():
                 replace_file(Path(made, path.name), lambda file, data=content: file.write(data))  # type: ignore[misc]
             if folder:

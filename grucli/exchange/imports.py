@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from grucli.arguments import FilePath, checked
+from grucli.config import Model
 from grucli.errors import CheckpointError, GrucliError, UsageError
 from grucli.exchange import safetensors, torch_files
 from grucli.exchange.description import OURS, members, of_stranger, read_vocabulary
@@ -18,6 +19,7 @@ from grucli.run.records import IMPORTED
 from grucli.run.run import Run
 from grucli.run.writer import new_path, write_run
 
+DESCRIBED = ("vocabulary", "counts", "meta")  # what a header has of a model
 ZIP = b"PK\x03\x04"  # the first bytes of what torch.save writes
 
 
@@ -67,17 +69,19 @@ def import_model(
 def _read(path: Path, vocabulary: Path | None) -> Checkpoint:
     arrays, told = _opened(path)
     model, weights = (None, arrays) if "layer1.W_x" in arrays else our_names(arrays)
-    if told is not None and vocabulary is not None:
-        raise UsageError(f"{path}: its vocabulary stands with it; leave out --vocabulary")
-    if told is None and model is None:
-        raise ValueError("it does not say what its arrays are; export the run again")
-    if told is None and vocabulary is None:
-        raise UsageError(
-            f"{path}: says nothing of its vocabulary; give the symbols in the order of their "
-            "ids with --vocabulary FILE: a JSON list (.json), or a text in which each occurs once"
-        )
     if told is None:
+        if model is None:
+            raise ValueError("it does not say what its arrays are; export the run again")
+        if vocabulary is None:
+            ours = "; an export of grucli needs its .json file beside it" * (path.suffix == ".pt")
+            raise UsageError(
+                f"{path}: says nothing of its vocabulary; give the symbols in the order of their "
+                "ids with --vocabulary FILE: a JSON list (.json), or a text in which each occurs "
+                f"once{ours}"
+            )
         told = _with_vocabulary(vocabulary, model, weights)
+    elif vocabulary is not None:
+        raise UsageError(f"{path}: its vocabulary stands with it; leave out --vocabulary")
     made = checkpoints.from_members(path, members(told, weights))
     if model is not None and model.variant != made.model.cell:
         raise ValueError(f"its arrays are of the cell {model.variant}, not {made.model.cell}")
@@ -96,10 +100,11 @@ def _opened(path: Path) -> tuple[Named, dict[str, Any] | None]:
     arrays, header = safetensors.load(path)
     if not OURS.items() <= header.items():
         return arrays, None
-    return arrays, {key: json.loads(one) for key, one in header.items() if key not in OURS}
+    # other programs may have added texts of their own
+    return arrays, {key: json.loads(header[key]) for key in DESCRIBED if key in header}
 
 
-def _with_vocabulary(path: Any, model: Any, weights: Named) -> dict[str, Any]:
+def _with_vocabulary(path: Path, model: Model, weights: Named) -> dict[str, Any]:
     """The description of a model of others, whose symbols are put into ascending order."""
     symbols, V = read_vocabulary(path), len(weights["output.b_c"])
     if len(symbols) != V:

@@ -10,7 +10,7 @@ from string import Template
 
 import numpy as np
 
-from grucli.errors import CheckpointError
+from grucli.errors import CheckpointError, UsageError
 from grucli.exchange.comparison import needed
 from grucli.exchange.description import describe
 from grucli.exchange.layouts import layer_of
@@ -21,18 +21,19 @@ from grucli.run.checkpoint import reason
 from grucli.run.run import Run
 
 LAYERS = {"gru": "GRUBefore", "gru-after": "nn.GRU", "lstm": "nn.LSTM", "rnn": "nn.RNN"}
+META = "meta.npy"  # a member of the checkpoints of this program
 NESTED = ("state_dict", "model_state_dict", "model")  # where a dict may hold the state dict
 
 
 def state_dict(model: Model) -> dict[str, Array]:
-    names = ("weight_ih", "weight_hh", "bias" if model.cell == "gru" else "bias_ih", "bias_hh")
+    # the module of a GRU with the reset gate before the product has one bias
+    biases = ("bias",) if model.cell == "gru" else ("bias_ih", "bias_hh")
+    names = ("weight_ih", "weight_hh", *biases)
     output = model.output(model.params)
     named = {"output.weight": output.W_hc.T, "output.bias": output.b_c}
     for k, w in enumerate(model.layers(model.params)):
-        arrays = zip(names, layer_of("torch", model.cell, w), strict=True)
+        arrays = zip(names, layer_of("torch", model.cell, w), strict=False)
         named |= {f"recurrent.{name}_l{k}": array for name, array in arrays}
-        if model.cell == "gru":  # its module has one bias
-            del named[f"recurrent.bias_hh_l{k}"]
     return named
 
 
@@ -66,6 +67,8 @@ def load(path: Path) -> dict[str, Array]:
     with zipfile.ZipFile(path) as archive:
         if sum(max(one.file_size, one.compress_size) for one in archive.infolist()) > size:
             raise ValueError("its members claim more bytes than the file has")
+        if META in archive.namelist():
+            raise UsageError(f"{path}: is a checkpoint; sample, eval and export take it as it is")
     torch = needed("torch", "torch")
     try:
         with warnings.catch_warnings():

@@ -25,7 +25,7 @@ from grucli.nn.cells import CELLS, in_words
 from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Ids
 from grucli.run.overlap import find_copy
-from grucli.run.records import KEPT_TEXT
+from grucli.run.records import IMPORTED, KEPT_TEXT
 from grucli.run.run import Run
 
 Type = Literal["float32", "float16"]  # of the weights in a page
@@ -138,7 +138,8 @@ def _about(run: Run, type_: Type, copied: str | None) -> dict[str, Any]:
         f"units, {lm.parameters:,} parameters ({type_} here)",
     }
     if progress.step:
-        facts["Training"] = f"{steps} of {checkpoint.batch} x {checkpoint.window} {noun}s"
+        portion = f" of {checkpoint.batch} x {checkpoint.window} {noun}s"
+        facts["Training"] = steps + portion * (run.info.status != IMPORTED)
     if progress.best_loss is not None:
         judged = "Held-out text" if checkpoint.settings.data.val else "Training text"
         bits = progress.best_loss / math.log(2)

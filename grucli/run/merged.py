@@ -124,6 +124,6 @@ def _kind(run: Run) -> dict[str, object]:
         "another cell": model.variant,
         "another number of layers": model.layers,
         "another text": checkpoint.text_id,
-        "other settings of data": data,
+        "other settings of data": data.model_copy(update=dict.fromkeys(data.files)),
         "another vocabulary": checkpoint.vocabulary.symbols.tolist(),
     }

@@ -17,6 +17,7 @@ from grucli.data.corpus import Corpus, all_of, hashes
 from grucli.errors import CheckpointError, CorpusError, UsageError
 from grucli.files import open_own
 from grucli.html import WebPage, as_html, filled, source
+from grucli.run.records import IMPORTED
 from grucli.run.run import Run, common_noun, curves, loss_axis, names_of, validation_curves
 from grucli.run.verdict import about_dropout, uncertain
 from grucli.text_out import duration
@@ -37,11 +38,13 @@ def report(
     *paths: PathLike,
     said: Several[str] = (),
     passage: bool = True,
+    public: bool = False,
     text: InstanceOf[Corpus] | None = None,
 ) -> WebPage:
     """The report of one run, or of several that are compared, which begins with what is ``said``.
 
-    A ``passage`` of the validation text is coloured by surprise; ``text`` None reads it again.
+    A ``passage`` of the validation text is coloured by surprise; ``text`` None reads it again. A
+    ``public`` report has neither command lines nor names of folders.
     """
     if not paths:
         raise UsageError("name a run")
@@ -50,7 +53,7 @@ def report(
         return WebPage(_page(f"{len(runs)} runs", _compare_runs(runs, said)))
     (run,) = runs
     read = _show_passage(run, text) if passage else ()
-    parts = chain(_show_run(run, said), read, _show_origin(run))
+    parts = chain(_show_run(run, said, public), read, _show_origin(run, public))
     return WebPage(_page(_name_text(run) or run.path.name, parts))
 
 
@@ -63,9 +66,11 @@ def _name_text(run: Run) -> str:
 # ---- one run
 
 
-def _show_run(run: Run, said: Sequence[str]) -> Iterator[str]:
+def _show_run(run: Run, said: Sequence[str], public: bool) -> Iterator[str]:
     yield _soft(run.path.name)
     best, settings = run.info.best.loss, run.settings  # training writes reports, so they are quick
+    if public:
+        settings = settings.model_copy(update={"data": settings.data.without_folders()})
     noun = settings.data.noun
     yield from map(_said, said or ([] if best is None else [uncertain(best, noun)]))
     yield _table(_facts(run, noun))
@@ -144,9 +149,10 @@ def _show_passage(run: Run, text: Corpus | None) -> Iterator[str]:
     yield f'<pre class="surprise">{score.coloured().to_html(LEVELS)}</pre>'
 
 
-def _show_origin(run: Run) -> Iterator[str]:
+def _show_origin(run: Run, public: bool) -> Iterator[str]:
     info = run.info
-    facts = {f"command {n}": command for n, command in enumerate(info.commands, 1)}
+    commands = () if public else info.commands
+    facts = {f"command {n}": command for n, command in enumerate(commands, 1)}
     facts |= {
         "text, SHA-256": ", ".join(one.sha256 or "" for one in all_of(info.corpus)),
         "seed": _formatted(info.seed),
@@ -232,6 +238,8 @@ def _name_texts(runs: Sequence[Run]) -> list[str]:
 def _portion(run: Run) -> str:
     """What a step reads: less than the settings say if the text is short."""
     try:
+        if run.info.status == IMPORTED:  # its checkpoint has no state of training
+            return ""
         return f"{run.checkpoint.batch} x {run.checkpoint.window}"
     except CheckpointError:
         return ""

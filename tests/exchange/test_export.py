@@ -4,15 +4,19 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
 import grucli
 from grucli.errors import RunError, UsageError
+from grucli.exchange import export as exports
 from grucli.exchange import torch_files
+from grucli.exchange.export import NAMES
 from tests.conftest import snapshot
 from tests.exchange.models import make_run
+from tests.exchange.test_hub import FILES
 
 THREE = [b"weights", b"module", b"{}"]
 
@@ -120,6 +124,31 @@ def test_a_link_still_leads_to_the_file(run: Path) -> None:
     names = [path.name for path in sorted(Path().glob("target.*"))]
     assert names == ["target.json", "target.pt", "target.py"]
     assert Path("target.pt").read_bytes() == THREE[0]
+
+
+@pytest.mark.parametrize("to", ["safetensors", "torch", "hub"])
+def test_a_link_in_the_run_is_not_followed(run: Path, to: Any) -> None:
+    """Nobody has named the place that it leads to."""
+    Path("elsewhere").mkdir()
+    (run / NAMES[to]).symlink_to("elsewhere" if to == "hub" else Path("elsewhere/new.pt").resolve())
+    with pytest.raises(UsageError, match="is a link to another place; name the export with -o"):
+        grucli.export(run, to, force=True, license="mit" if to == "hub" else None)
+    assert not any(Path("elsewhere").iterdir())
+
+
+def test_an_export_to_a_folder_needs_no_other(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a mount point, or all that the user may write to."""
+    Path("hub").mkdir()
+    used = []
+
+    def temporary(*, prefix: str, dir: Path) -> TemporaryDirectory[str]:
+        used.append(dir)
+        return TemporaryDirectory(prefix=prefix, dir=dir)
+
+    monkeypatch.setattr(exports, "TemporaryDirectory", temporary)
+    grucli.export(run, "hub", "hub", license="mit")
+    assert used == [Path("hub")]
+    assert {path.name for path in Path("hub").iterdir()} == FILES
 
 
 def test_options_belong_to_their_formats(run: Path) -> None:

@@ -8,7 +8,9 @@ import yaml
 import grucli
 from grucli.errors import UsageError
 from grucli.exchange.safetensors import load
+from tests.conftest import TINY, Grucli
 from tests.exchange.models import make_run
+from tests.texts import prose
 
 FILES = {"README.md", "config.json", "model.safetensors", "page.html", "report.html"}
 
@@ -48,6 +50,26 @@ def test_the_weights_can_be_imported(trained: Path) -> None:
     alone = Path(shutil.copy(file, "alone.npz"))
     alone_card = grucli.export(alone, "hub", "third", license="mit").path / "README.md"
     assert "report.html" not in alone_card.read_text("utf-8")
+
+
+def test_the_model_has_the_name_of_its_run() -> None:
+    run = make_run()
+    card = grucli.export(run.path, "hub", license="mit").path / "README.md"
+    assert f"\n# {run.path.name}\n" in card.read_text("utf-8")
+
+
+def test_nothing_names_the_folders_of_who_made_it(grucli: Grucli) -> None:
+    private = Path("private").resolve()
+    private.mkdir()
+    (private / "valid.txt").write_text(prose(400))
+    Path("text.txt").write_text(prose(4_000))
+    grucli("train", "text.txt", "--val", private / "valid.txt", *TINY, "--steps=3", "--name=m")
+    (run,) = Path("runs").iterdir()
+    assert str(private) in (run / "report.html").read_text("utf-8")
+    grucli("export", run, "--to", "hub", "--license", "mit", "-o", "hub")
+    for path in Path("hub").iterdir():
+        assert str(private).encode() not in path.read_bytes(), path
+    assert "valid.txt" in Path("hub/report.html").read_text("utf-8")
 
 
 def test_the_licence_is_asked_for() -> None:

@@ -80,6 +80,27 @@ def test_models_of_equal_names_get_runs_of_their_own() -> None:
     assert all("-m" in name for name in names)
 
 
+def test_a_header_may_have_texts_of_other_programs() -> None:
+    checkpoint = checkpoint_of()
+    header = as_texts(describe(checkpoint)) | {"format": "pt"}
+    FILE.write_bytes(dump(dict(checkpoint.model.params.items()), header))
+    assert grucli.import_model(FILE).status == "imported"
+
+
+def test_a_checkpoint_needs_no_import() -> None:
+    path = make_run().checkpoints.find("best")
+    assert refusal(path) == f"{path}: is a checkpoint; sample, eval and export take it as it is"
+
+
+def test_no_batch_is_invented_for_a_run_that_was_trained_elsewhere(trained: Path) -> None:
+    run = grucli.import_model(grucli.export(trained, "safetensors", FILE).path)
+    html = grucli.page(run.path).html
+    assert "30 steps" in html
+    assert "30 steps of" not in html
+    compared = report(trained, run.path).html
+    assert "1 x " not in compared.partition("batch x window")[2].partition("</tr>")[0]
+
+
 def test_the_symbols_may_be_in_any_order() -> None:
     symbols = VOCABULARIES["text"]
     order = np.random.default_rng(0).permutation(len(symbols))

@@ -161,7 +161,9 @@ def test_what_stands_beside_a_file_must_fit_it() -> None:
         grucli.import_model(path)
     for other in ("{}", "[", json.dumps(VOCABULARIES["text"])):
         beside.write_text(other)
-        with pytest.raises(UsageError, match="says nothing of its vocabulary"):
+        with pytest.raises(
+            UsageError, match=r"vocabulary; .*; an export of grucli needs its \.json"
+        ):
             grucli.import_model(path)
     assert grucli.import_model(path, vocabulary=beside).status == "imported"
 
@@ -171,6 +173,17 @@ def test_without_torch_a_message_says_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(UsageError, match=r"torch is not installed: .*\.\[torch\]"):
         grucli.export(run.path, "torch")
+
+
+def test_the_reason_is_said_why_a_package_cannot_be_loaded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_: str) -> None:
+        raise ImportError("libmkl.so: cannot open shared object file")
+
+    monkeypatch.setattr("grucli.exchange.comparison.import_module", broken)
+    with pytest.raises(UsageError, match=r"torch cannot be loaded \(libmkl\.so: .*\[torch\]"):
+        grucli.export(make_run().path, "torch")
 
 
 @pytest.mark.parametrize("name", ['a"""b', "a\\", "\u4f60\u2028 $x"])

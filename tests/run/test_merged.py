@@ -128,6 +128,17 @@ def test_runs_that_do_not_fit_are_refused(
     assert not (tmp_path / "none").exists()
 
 
+def test_one_held_out_text_may_lie_in_several_places(train: Train, tmp_path: Path) -> None:
+    runs = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "valid.txt").write_text(prose(2_000))
+        settings = {"data.val": [str(folder / "valid.txt")]}
+        runs.append(train(seed=number, settings=settings).path)
+    assert merge(*runs, runs_dir=tmp_path / "runs").status == "merged"
+
+
 def test_one_run_is_refused(train: Train) -> None:
     one = train()
     with pytest.raises(UsageError, match="name two runs or more"):
