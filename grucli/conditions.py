@@ -22,6 +22,7 @@ import numpy.typing as npt
 from grucli.data.vocabulary import UNK, Vocabulary
 from grucli.errors import ArgumentError
 from grucli.nn.params import Array, Bools, Counts, Ids, Indices
+from grucli.text_out import to_bytes
 
 OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  # of ``sample``
 MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
@@ -64,7 +65,7 @@ class _Parser:
         self.sets: set[str] = set()  # the sources of all sets of the expression
         self.source = source
         if self.of_bytes:
-            self.source = source.encode(errors="surrogateescape").decode("latin-1")
+            self.source = to_bytes(source).decode("latin-1")
         self.flags = self._compiled(self.source).flags & ~re.UNICODE
         if self.flags & (re.LOCALE | re.MULTILINE | re.VERBOSE):
             raise self._refused()
@@ -355,7 +356,9 @@ def condition(
     class_of = np.array([automaton.class_of[symbol] for symbol in vocabulary.symbols.tolist()])
     made = Condition(class_of, *table, least, most, asked["exact"])
     if not made.possible(0)[0]:
-        raise ArgumentError(given[0], _why_impossible(made, automaton, first, vocabulary.noun))
+        sets = [name for name in ("only", "without") if name in given]
+        name = (given if any(automaton.allowed) else sets or given)[0]
+        raise ArgumentError(name, _why_impossible(made, automaton, first, vocabulary.noun))
     return made
 
 

@@ -135,6 +135,7 @@ class LanguageModel:
 
     # ---- reading
 
+    @checked
     def encode(self, text: str | bytes, *, unknown: Unknown = "error") -> npt.NDArray[np.intp]:
         """The ids of a text, (N,); ``unknown="skip"`` leaves out new symbols.
 
@@ -432,6 +433,11 @@ def _ids_and_charge(
 ) -> tuple[Ids, Score]:
     """The ids of a text, ``least`` or some charge, and the score of the symbols without ids."""
     if isinstance(text, Corpus):
+        if text.vocabulary != lm.vocabulary:
+            raise CorpusError(
+                f"{', '.join(text.sources)}: was read for a model with another vocabulary; "
+                "read it with this one's `read`"
+            )
         ids, new = text.ids, text.text_id.skipped
     elif isinstance(text, str | bytes):
         found = lm.vocabulary.find(lm.vocabulary.points(as_read(text, lm.data)), unknown)

@@ -98,8 +98,11 @@ class Known:
             raise ArgumentError("longest_copy", f"must be 1 or above, not {longest}")
         self.vocabulary, separator = samples.vocabulary, samples.model.separator
         end = np.array([] if separator is None else [separator], np.intp)
-        self.end, prompt = map(self.vocabulary.decode, (end, samples.prompt))
-        self.begun = prompt.rpartition(self.end)[2] if self.end else b""
+        self.end = self.vocabulary.decode(end)
+        typed = self.vocabulary.points(as_read(samples.prompt_data, data))
+        prompts = self.vocabulary.decode(samples.prompt), self.vocabulary.text_of(typed)
+        # what begins a document, as the model reads it, and with rare characters as in files
+        self.begun = {one.rpartition(self.end)[2] for one in prompts if self.end}
         self.longest = longest if self.end else longest or LONGEST_COPY
         self.texts = list(self._texts(not_in, data))
         self.documents = np.sort(np.fromiter(self._documents() if self.end else (), np.int64))
@@ -130,8 +133,8 @@ class Known:
     def copied(self, samples: Sequence[Sample]) -> Bools:
         """Which samples are copies."""
         copies = np.zeros(len(samples), np.bool_)
-        if self.end:
-            hashes = [hash(self.begun + sample.data) for sample in samples]
+        for begun in self.begun:
+            hashes = [hash(begun + sample.data) for sample in samples]
             copies |= _among(np.array(hashes, np.int64), self.documents)
         if self.longest is not None:
             points = [self.vocabulary.points(sample.symbols) for sample in samples]
@@ -170,9 +173,8 @@ class ChosenSamples(Samples):
     distinct: bool
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield each sample as one piece, after a first one, b""."""
-        for number, sample in enumerate(self):
-            yield from (Piece(number, b""), Piece(number, sample.data))
+        """Yield each sample as one piece."""
+        return self.as_pieces()
 
     def __iter__(self) -> Iterator[Sample]:
         tally, seen, last = self.tally, set[str | bytes](), 0

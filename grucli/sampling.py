@@ -338,8 +338,11 @@ class Samples:
     def pieces(self) -> Iterator[Piece]:
         """Yield the parts of each sample in turn, of which the first is b"".
 
-        The first sample of a group is yielded while it is computed.
+        The first sample of a group is yielded while it is computed, unless it must be accepted.
         """
+        if self.condition and self.condition.exact:
+            yield from self.as_pieces()
+            return
         for first, (shown, *others), bursts in self._groups():
             rest = [bytearray() for _ in others]
             yield Piece(first, b"")
@@ -353,12 +356,17 @@ class Samples:
                 yield Piece(number, b"")
                 yield Piece(number, bytes(text) + stops.end())
 
+    def as_pieces(self) -> Iterator[Piece]:
+        """Yield each whole sample as one piece, after a first one, b""."""
+        for number, sample in enumerate(self):
+            yield from (Piece(number, b""), Piece(number, sample.data))
+
     def __iter__(self) -> Iterator[Sample]:
         for _, filters, bursts in self._groups():
             yield from self._whole(filters, bursts)
 
     def _whole(self, filters: Sequence[StopFilter], bursts: Bursts) -> Iterator[Sample]:
-        """The samples of a group."""
+        """The samples of a group, up to one of which no try was accepted."""
         every: list[Burst] = []
         texts = [bytearray() for _ in filters]
         for burst in bursts:
@@ -367,6 +375,11 @@ class Samples:
                 texts[number] += stops.add(self._decode(burst[0][:, number]))
         ids, log_probs = _joined(every, len(filters))
         for number, (text, stops) in enumerate(zip(texts, filters, strict=True)):
+            if FAILED in ids[:, number]:
+                raise RunError(
+                    f"{MOST_TRIES:,} tries made no sample that fulfils the condition: make it "
+                    "weaker, or sample without exact"
+                )
             yield self._sample(bytes(text) + stops.end(), ids[:, number], log_probs[:, number])
 
     def _decode(self, ids: Ids) -> bytes:
@@ -430,15 +443,12 @@ class Samples:
     def _accepted(
         self, streams: Sequence[np.random.Generator], start: tuple[Array, Array]
     ) -> Burst:
-        """For each random stream the first of its tries that fulfils the condition."""
+        """For each random stream the first of its tries that fulfils the condition, or FAILED."""
         found: dict[int, Burst] = {}
         tried, most = 0, side_by_side(SIDE_BY_SIDE, self.length)
         while waiting := [number for number in range(len(streams)) if number not in found]:
             if tried >= MOST_TRIES:
-                raise RunError(
-                    f"{MOST_TRIES:,} tries made no sample that fulfils the condition: make it "
-                    "weaker, or sample without exact"
-                )
+                break
             N = max(min(tried, most // len(waiting)), -(-MANY_SAMPLES // len(waiting)))
             drawn = (streams[number].random((N, self.length)) for number in waiting)
             tries = [_Drawn(numbers) for of_stream in drawn for numbers in of_stream]
@@ -452,8 +462,9 @@ class Samples:
                 self.tally.accepted += 1
                 self.tally.tried += tried + first + 1
             tried += N
-        length = max(len(ids) for ids, _ in found.values())
+        length = max((len(ids) for ids, _ in found.values()), default=1)
         made = np.full((length, len(streams)), ENDED), np.zeros((length, len(streams)))
+        made[0][:1, waiting] = FAILED
         for number, of_sample in found.items():
             for array, values in zip(made, of_sample, strict=True):
                 array[: len(values), number] = values

@@ -10,7 +10,7 @@ import pytest
 from grucli.errors import ArgumentError, RunError
 from grucli.language_model import LanguageModel
 from grucli.nn.functional import log_softmax
-from grucli.sampling import Samples, read_prompt
+from grucli.sampling import Piece, Sample, Samples, read_prompt
 from tests.test_language_model import make, of_list
 
 SYMBOLS = "\n !()*-.0123456789@ABMXYZ[]_abcdefghijklmnopqrstuvwxyz{}éÉß٣中文"
@@ -373,3 +373,18 @@ def test_tries_without_end_are_given_up(
     monkeypatch.setattr("grucli.sampling.MOST_TRIES", 200)
     with pytest.raises(RunError, match=r"200 tries made no sample .* or sample without exact"):
         list(lines.samples(1, 50, pattern="(zq){20}", exact=True, seed=1))
+
+
+def test_samples_before_one_that_is_given_up_are_not_lost(
+    texts: LanguageModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {"pattern": "[a-c].{2}", "exact": True, "seed": 1}
+    every = list(texts.samples(40, 3, **asked))
+    monkeypatch.setattr("grucli.sampling.MOST_TRIES", 30)
+    found, pieces, samples = list[Sample](), list[Piece](), texts.samples(40, 3, **asked)
+    for into, made in ((found, samples), (pieces, samples.pieces())):
+        with pytest.raises(RunError, match="30 tries"):
+            into.extend(made)  # type: ignore[arg-type]
+    assert 0 < len(found) < 40
+    assert [one.text for one in found] == [one.text for one in every[: len(found)]]
+    assert b"".join(piece.data for piece in pieces).decode() == "".join(one.text for one in found)

@@ -433,6 +433,36 @@ def test_files_are_read_as_the_training_text_was() -> None:
     assert read(["one.txt"], lm.data).vocabulary.level == "char"
 
 
+def test_a_text_is_not_scored_by_the_ids_of_another_vocabulary() -> None:
+    Path("one.txt").write_text("cab")
+    text, other = make("abc").read("one.txt"), make("bcad\n")
+    for evaluated in (other.evaluate, other.adapt):
+        with pytest.raises(CorpusError, match=r"one\.txt: was read for a model with another voc"):
+            evaluated(text)
+    assert other.evaluate(other.read("one.txt")) == other.evaluate("cab")
+
+
+@pytest.mark.parametrize("level", ["char", "byte"])
+def test_no_file_is_no_text(level: str) -> None:
+    with pytest.raises(CorpusError, match="no text is named; name a file or a directory"):
+        make(level=level).read([])
+
+
+def test_a_byte_that_is_not_utf8_may_come_in_a_string() -> None:
+    """The lines of ``score --jsonl`` have them."""
+    lm = make("".join(map(chr, range(1, 128))) + "é", level="byte")
+    assert lm.score("caf\udcc3").log_probs.tolist() == lm.score(b"caf\xc3").log_probs.tolist()
+    assert [sample.symbols for sample in lm.samples(2, 1, pattern="\udcc3")] == [b"\xc3"] * 2
+    with pytest.raises(ArgumentError, match="pattern"):
+        lm.samples(1, 1, pattern="\ud800")
+
+
+def test_new_characters_are_left_out_only_if_that_is_asked_for() -> None:
+    for wrong in ("floor", "eror"):
+        with pytest.raises(ArgumentError, match="unknown must be 'error' or 'skip'"):
+            make().encode("a\N{SNOWMAN}", unknown=wrong)  # type: ignore[arg-type]
+
+
 # ---- states
 
 

@@ -204,6 +204,8 @@ def test_characters_that_the_model_does_not_know_make_a_line_another_one(tmp_pat
     file.write_text(f"\N{SNOWMAN}{made[0]}\n")
     fresh = texts_of(rare, 3, 2, prompt="\N{SNOWMAN}", not_in=rare.read(file))
     assert fresh == [text for text in made if text != made[0]][:3]
+    for form in (file, file.read_text()):
+        assert texts_of(rare, 3, 2, prompt="\N{SNOWMAN}", not_in=form) == fresh
 
 
 def test_models_of_bytes_compare_bytes(tmp_path: Path) -> None:

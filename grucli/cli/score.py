@@ -119,7 +119,7 @@ def _scores(
             yield from zip(files, scores, strict=True)
             return
         for file in files:
-            place = partial("{}: line {:,}".format, file)
+            place = partial("{}: {} {:,}".format, file, data.document or "line")
             yield from zip(repeat(file), lm.line_scores(lines_of(file, data), name=place, **asked))
     except UnknownCharacterError as error:
         raise UnknownCharacterError(f"{error}; {ADVICE}") from None

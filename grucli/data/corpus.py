@@ -188,6 +188,8 @@ def _check_apart(texts: Mapping[str, Sequence[str]]) -> None:
 
 def texts_of(named: Sequence[str], data: Data) -> tuple[Sequence[str], dict[str, FileType]]:
     """The files to read, and the files that are not text, which the user must not have named."""
+    if not named:
+        raise CorpusError("no text is named; name a file or a directory")
     files = expand(named)
     types = recognized(files, data.encoding)
     if data.level == "byte":

@@ -32,6 +32,7 @@ MARKS = {  # those of UTF-32 first, since one of them begins as one of UTF-16 do
 """Encodings by the byte order marks with which files begin."""
 
 NO_TEXT = "give a text file"
+CONVERT = "where a command lacks --set, convert the file to UTF-8"
 OLD_OFFICE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP = rb"PK(\x03\x04|\x05\x06).*"
 
@@ -124,7 +125,7 @@ def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
 def not_a_text(file: str, kind: FileType) -> CorpusError:
     return CorpusError(
         f"{file}: this is {kind.name}, not text: {kind.advice} "
-        "(to model the bytes of the file as they are: --set data.level=byte)"
+        "(to train a model of its bytes, as they are: --set data.level=byte)"
     )
 
 
@@ -216,9 +217,9 @@ class _Decoder:
             )
         elif working := _encoding_that_reads(self.file):
             western = " (if it is in a language of Western Europe)" * (working == "cp1252")
-            advice = f"--set data.encoding={working} reads this file{western}"
+            advice = f"--set data.encoding={working} reads this file{western}; {CONVERT}"
         else:
-            advice = "if it is text, name its encoding with --set data.encoding=..."
+            advice = f"if it is text, name its encoding with --set data.encoding=...; {CONVERT}"
         return CorpusError(
             f"{self.file}: byte 0x{error.object[error.start]:02x} at offset {offset:,} "
             f"(line {line:,}) is not {self.encoding} ({error.reason}); {advice}"

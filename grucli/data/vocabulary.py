@@ -11,6 +11,7 @@ from grucli.config import NOUNS, Data
 from grucli.data.documents import separated
 from grucli.errors import CorpusError, UnknownCharacterError
 from grucli.nn.params import Ids, Indices
+from grucli.text_out import to_bytes
 
 Unknown = Literal["error", "skip"]
 UnknownInScore = Literal["error", "skip", "floor"]  # floor: charged as for half an occurrence
@@ -74,8 +75,7 @@ class Vocabulary:
     def points(self, text: str | bytes) -> Ids:
         """The code points or byte values of a text, (N,): text and bytes are converted by UTF-8."""
         if self.level == "byte":
-            raw = text.encode(errors="replace") if isinstance(text, str) else text
-            return np.frombuffer(raw, np.uint8)
+            return np.frombuffer(as_bytes(text), np.uint8)
         return np.frombuffer(decoded(text).encode("utf-32-le", "surrogatepass"), "<u4")
 
     def decode(self, ids: Ids) -> bytes:
@@ -142,8 +142,12 @@ def as_read(text: str | bytes, data: Data, *, whole: bool = False) -> Any:
         raise CorpusError(f"a text is a string or bytes, not {reprlib.repr(text)}")
     if data.level == "char":
         return separated(unified(decoded(text), data), data, whole=whole)
-    raw = text.encode(errors="replace") if isinstance(text, str) else text
-    return separated(raw.decode("latin-1"), data, whole=whole).encode("latin-1")
+    return separated(as_bytes(text).decode("latin-1"), data, whole=whole).encode("latin-1")
+
+
+def as_bytes(text: str | bytes) -> bytes:
+    """A text as bytes in UTF-8; halves of surrogate pairs that stand for bytes become these."""
+    return to_bytes(text) if isinstance(text, str) else text
 
 
 def decoded(text: str | bytes) -> str:

@@ -183,6 +183,18 @@ def test_samples_of_a_list_end_by_themselves(grucli: Grucli) -> None:
         assert grucli(*command).code == 0
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+def test_a_prompt_file_has_the_encoding_of_the_corpus(grucli: Grucli, encoding: str) -> None:
+    write("text.txt", (prose(2_000) + "für").encode(encoding))
+    run = trained_on(grucli, "text.txt", f"--set=data.encoding={encoding}", "--steps=2")
+    write("prompt.txt", "für".encode(encoding))
+    asked = ("sample", run, "-n", 9, "--seed", 1)
+    assert grucli(*asked, "--prompt-file", "prompt.txt") == grucli(*asked, "--prompt", "für")
+    write("wrong.txt", b"\x81")
+    refused = grucli(*asked, "--prompt-file", "wrong.txt")
+    assert f"wrong.txt: is not {encoding}, like the corpus" in refused.err
+
+
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])
 def test_a_prompt_file_of_a_list_begins_a_line(grucli: Grucli, line_end: str) -> None:
     write("list.txt", LIST)
@@ -388,6 +400,8 @@ def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
         (["--pattern", "a{9}", "-n", "8"], "the shortest that matches has 9"),
         (["--only", "[", "--min-length", "-1"], "--min-length must be 0 or above"),
         (["--max-length", "3", "--min-length", "4"], "--min-length is 4, above the greatest"),
+        (["--pattern", ".+", "--only", "É"], "--only leaves no character that the model may draw"),
+        (["--not-in", ""], "'': the name is empty"),
         (["--exact"], "--exact needs a condition, such as a pattern"),
         (["--unknown", "guess"], "'guess' is not one of 'error', 'skip'"),
         (["--prompt", "a", "--prompt-file", "text.txt"], "both given"),

@@ -246,6 +246,13 @@ def test_bad_input(grucli: Grucli, trained: Path, other: Path, byte_run: Path) -
     )
 
 
+def test_a_document_with_a_new_character_is_named(grucli: Grucli) -> None:
+    write("text.txt", "ab\n\nba\nab\n\n" * 200)
+    run = trained_on(grucli, "text.txt", "--set=data.documents=paragraph", "--steps=1")
+    write("new.txt", "ab\nba\n\n\nac\n")
+    assert "new.txt: paragraph 2: the model never saw" in grucli("score", run, "new.txt").err
+
+
 def test_nothing_is_held_for_long(
     grucli: Grucli, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
