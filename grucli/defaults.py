@@ -27,7 +27,7 @@ LENGTHS: tuple[tuple[float, int, Values], ...] = (
 WIDTH = 256  # units of a single layer that takes the default learning rate
 NARROWEST = 64  # units below which the learning rate does not rise any more
 
-# Units, and how many characters WIDTH units must be able to read in the time of training.
+# Units of one layer, and how many characters WIDTH units must be able to read in the same time.
 WIDTHS = (
     (64, 0.0),
     (128, 0.4e6),
@@ -39,6 +39,10 @@ WIDTHS = (
     (1024, 1200e6),
 )
 WIDEST = 512  # units of a network whose time of training is not known
+
+# Two layers with two thirds of the units learn more in about the same time, if the text has so many
+# characters, one layer could read it so often, and WIDTH units could read so many characters.
+LONG, OFTEN, DEEP = 2e6, 5.5, 50e6
 
 # Minimum strain, dropout, weight dropout. The strain is the number of weights times the number of
 # characters to read, divided by the square of the length of the text: how many weights there are
@@ -69,7 +73,7 @@ class Text(NamedTuple):
 
 # settings that are chosen for a text and a budget
 NETWORK = ("model.hidden", "model.dropout", "model.weight_dropout")
-SUITED = (*NETWORK, "optim.lr")
+SUITED = (*NETWORK, "model.layers", "optim.lr")
 TYPICAL = 2.0**17  # characters a second of ``WIDTH`` units, for runs on several machines
 
 Resolve = Callable[[Values], Settings]  # the settings of the user, and values where there are none
@@ -130,20 +134,27 @@ def _network(
     # in coarse steps, so that a slower second does not choose otherwise
     time = known or 2.0 ** round(math.log2(60 * (train.minutes or 0) * speed()))
 
-    def slowness(units: int) -> float:
+    def slowness(units: int, layers: int = 1) -> float:
         """How many times as long as with one layer of ``WIDTH`` units a character takes."""
-        usual = _weights(Model(), WIDTH, own.symbols)
-        return math.pow(_weights(model, units, own.symbols) / usual, EXPONENT)
+        usual = _weights(1, WIDTH, own.symbols)
+        return math.pow(_weights(layers, units, own.symbols) / usual, EXPONENT)
 
-    units = model.hidden
+    most = (train.most_epochs or math.inf) * own.chars
+    units, layers = model.hidden, model.layers  # units of the user are in one layer, or in theirs
     if "model.hidden" not in given:
         widths = [row for row in WIDTHS if row[0] <= (min(widest, WIDEST) if known else widest)]
-        units = max(H for H, least in widths if time * (slowness(H) if known else 1) >= least)
-    most = (train.most_epochs or math.inf) * own.chars
-    read = known or min(time / slowness(units), most)  # characters, with that many units
-    strain = _weights(model, units, own.symbols) * read / own.chars**2
+        times = {H: time * (slowness(H) if known else 1) for H, _ in widths}
+        units = max(H for H, least in widths if times[H] >= least)
+        epochs = (known or min(time / slowness(units), most)) / own.chars
+        deep = own.chars >= LONG and epochs >= OFTEN and times[units] >= DEEP
+        if deep and (layers == 2 or "model.layers" not in given):
+            units, layers = 16 * round(units / 24), 2  # two thirds, in sixteens
+    read = known or min(time / slowness(units, layers), most)  # characters, with these layers
+    strain = _weights(layers, units, own.symbols) * read / own.chars**2
     _, dropout, weight_dropout = max(row for row in RATES if strain >= row[0])
-    chosen = dict(zip(NETWORK, (units, dropout, weight_dropout), strict=True))
+    chosen: Values = dict(zip(NETWORK, (units, dropout, weight_dropout), strict=True))
+    if layers != model.layers:
+        chosen["model.layers"] = layers
     return {key: one for key, one in chosen.items() if key not in given}
 
 
@@ -154,9 +165,9 @@ def _known(train: Train, chars: float) -> float | None:
     return None if train.epochs is None else train.epochs * chars
 
 
-def _weights(model: Model, units: int, symbols: int) -> float:
+def _weights(layers: int, units: int, symbols: int) -> float:
     """Weights that are multiplied for each character: all but those that its id selects."""
-    return 3.0 * units**2 * (2 * model.layers - 1) + units * symbols
+    return 3.0 * units**2 * (2 * layers - 1) + units * symbols
 
 
 def suited_rate(

@@ -44,8 +44,8 @@ def test_a_million_characters_take_the_default_network() -> None:
     assert "optim.lr" not in values
 
 
-@pytest.mark.parametrize("chars", [1, 50_000, 10_000_000, 10**9])
-@pytest.mark.parametrize("budget", [{}, {"train__steps": 500}, {"train__minutes": 3.0}])
+@pytest.mark.parametrize("chars", [1, 50_000, 4_400_000, 10**9])
+@pytest.mark.parametrize("budget", [{}, {"train__steps": 500}, {"train__minutes": 15.0}])
 def test_values_are_settings_and_give_way_to_those_given(
     chars: int, budget: dict[str, object]
 ) -> None:
@@ -53,7 +53,11 @@ def test_values_are_settings_and_give_way_to_those_given(
     assert resolve([("", values)]) != Settings()
     for key, value in values.items():
         again = chosen(chars, **budget, **{key.replace(".", "__"): value})
-        assert again == {other: one for other, one in values.items() if other != key}
+        if key == "model.hidden" and "model.layers" in values:
+            assert "model.layers" not in again  # units of the user are those of one layer
+            again = chosen(chars, **budget, model__hidden=value, model__layers=2)
+        fixed = {key, "model.layers"} if key == "model.hidden" else {key}
+        assert again == {other: one for other, one in values.items() if other not in fixed}
 
 
 def test_a_budget_replaces_any_other() -> None:
@@ -85,10 +89,28 @@ def test_only_a_time_needs_a_measurement_and_only_for_what_is_not_given() -> Non
 
 
 def test_more_time_and_a_faster_machine_give_more_units() -> None:
-    units = [chosen(10**7, train__minutes=m)["model.hidden"] for m in (0.01, 1.0, 3.0, 15.0, 60.0)]
+    units = [chosen(10**6, train__minutes=m)["model.hidden"] for m in (0.01, 1.0, 3.0, 15.0, 60.0)]
     assert units == sorted(set(units))
-    hour_in_a_minute = chosen(10**7, lambda: 60 * SPEED, train__minutes=1.0)
+    hour_in_a_minute = chosen(10**6, lambda: 60 * SPEED, train__minutes=1.0)
     assert hour_in_a_minute["model.hidden"] == units[-1]
+
+
+def test_a_long_text_that_is_read_often_gets_two_layers() -> None:
+    def network(chars: int, minutes: float, **given: object) -> tuple[int, int]:
+        values = chosen(chars, train__minutes=minutes, **given)
+        return values.get("model.layers", 1), values.get("model.hidden", 0)
+
+    long = 4_400_000
+    assert [network(long, minutes) for minutes in (3, 15, 60)] == [(1, 384), (2, 336), (2, 512)]
+    assert [network(10**7, minutes) for minutes in (15, 60)] == [(1, 512), (2, 512)]
+    assert network(10**6, 15) == (1, 512)
+    assert network(long, 15, model__layers=1) == (1, 512)
+    assert network(long, 15, model__layers=2) == (1, 336)  # two, as given
+    assert network(long, 15, train__most_epochs=5.0) == (1, 512)
+    deep = chosen(long, train__minutes=15.0)
+    assert deep["optim.lr"] == learning_rate(Model(hidden=336, layers=2))
+    steps = chosen(long, train__steps=5000)
+    assert steps == deep
 
 
 def test_a_slightly_slower_minute_chooses_the_same() -> None:

@@ -174,8 +174,10 @@ def _memorized(losses: Losses, copied: float, more_dropout: str) -> str:
 
 
 def _underfitting(losses: Losses, settings: Settings) -> str:
+    # units alone are those of one layer
+    layers = f" --set model.layers={settings.model.layers}" * (settings.model.layers > 1)
     flat = f", and has not fallen in the last {losses.flat_for} evaluations" * bool(losses.flat_for)
     return (
         f"Underfitting: the loss is as low on new text as on training text{flat}. "
-        f"A larger model may learn more: --set model.hidden={2 * settings.model.hidden}."
+        f"A larger model may learn more: --set model.hidden={2 * settings.model.hidden}{layers}."
     )
