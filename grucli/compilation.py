@@ -81,7 +81,7 @@ def _problem(cell: str, layers: int, dtype: str) -> str:
     try:
         _prepare(cell, layers, dtype)
     except OSError as error:
-        return f"compiled code cannot be kept: {error}"
+        return f"compiled code cannot be loaded or kept: {error}"
     except Exception as error:  # Numba has many, and each is a reason not to use it
         if isinstance(error.__cause__, SystemExit | KeyboardInterrupt):  # while a class was created
             raise

@@ -22,7 +22,6 @@ import numpy.typing as npt
 from grucli.data.vocabulary import UNK, Vocabulary
 from grucli.errors import ArgumentError
 from grucli.nn.params import Array, Bools, Counts, Ids, Indices
-from grucli.text_out import to_bytes
 
 OPTIONS = ("pattern", "only", "without", "min_length", "max_length", "exact")  # of ``sample``
 MOST_STEPS = 2 * 10**6  # from terms by classes of symbols, and parts of the terms after them
@@ -65,10 +64,17 @@ class _Parser:
         self.sets: set[str] = set()  # the sources of all sets of the expression
         self.source = source
         if self.of_bytes:
-            self.source = to_bytes(source).decode("latin-1")
+            self.source = self._as_bytes(source).decode("latin-1")
         self.flags = self._compiled(self.source).flags & ~re.UNICODE
         if self.flags & (re.LOCALE | re.MULTILINE | re.VERBOSE):
             raise self._refused()
+
+    def _as_bytes(self, source: str) -> bytes:
+        try:
+            return source.encode(errors="surrogateescape")
+        except UnicodeEncodeError:
+            problem = f"{source!r} has half of a surrogate pair, which no text has"
+            raise ArgumentError(self.name, problem) from None
 
     def _compiled(self, source: str, flags: int = 0) -> re.Pattern[Any]:
         try:

@@ -215,7 +215,7 @@ class Optim(_Section):
     """Learning rate of recurrent weights, as a fraction of lr: they are what diverges first."""
     betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
-    eps: float = Field(default=1e-8, ge=1e-30)  # less is 0 in float32
+    eps: float = Field(default=1e-8, ge=1e-30)  # and so above 0 in float32
     """Adam's epsilon, which prevents a division by zero."""
     clip: float = Field(default=1.0, gt=0)
     """Maximum global norm of the gradient; a larger gradient is scaled down to it."""

@@ -44,6 +44,7 @@ from grucli.nn.model import Model, read_layer
 from grucli.nn.params import Array, Ids
 from grucli.novelty import NotIn, chosen
 from grucli.sampling import MANY_SAMPLES, Sampler, Samples, check_stops
+from grucli.text_out import to_bytes
 from grucli.text_score import TextScore
 from grucli.threads import available_cores
 
@@ -356,7 +357,7 @@ class LanguageModel:
             stop: called repeatedly; the evaluation stops when it returns True.
 
         Raises:
-            CorpusError: there is nothing to predict.
+            CorpusError: there is nothing to predict, or ``read`` was that of another model.
             Stopped: ``stop`` has returned True.
         """
         least = 1 if begins and self.documents else 2
@@ -455,10 +456,10 @@ def _ids_and_charge(
 
 
 def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) -> Samples:
-    check_stops(asked["stop"])
+    check_stops(asked["stop"], of_bytes=lm.data.level == "byte")
     points, before = lm._reader.read(asked["prompt"], asked["unknown"])
     points, before = points[before >= 0], before[before >= 0]
-    ends = [unified(text, lm.data).encode() for text in asked["stop"]]
+    ends = [to_bytes(unified(text, lm.data)) for text in asked["stop"]]
     last, begun = end_of(lm.data), points[:0]
     if last is not None:
         ends.append(bytes([last]))
@@ -483,4 +484,4 @@ def _samples(lm: LanguageModel, count: int, length: int, asked: dict[str, Any]) 
         stops=ends,
         condition=made,
     )
-    return chosen(samples, lm.data, asked)
+    return chosen(samples, lm.data, lm.vocabulary.text_of(begun), asked)

@@ -92,17 +92,21 @@ class Known:
     """
 
     def __init__(
-        self, samples: Samples, data: Data, not_in: Sequence[Text], longest: int | None
+        self,
+        samples: Samples,
+        data: Data,
+        begun: bytes,
+        not_in: Sequence[Text],
+        longest: int | None,
     ) -> None:
         if longest is not None and longest < 1:
             raise ArgumentError("longest_copy", f"must be 1 or above, not {longest}")
         self.vocabulary, separator = samples.vocabulary, samples.model.separator
         end = np.array([] if separator is None else [separator], np.intp)
         self.end = self.vocabulary.decode(end)
-        typed = self.vocabulary.points(as_read(samples.prompt_data, data))
-        prompts = self.vocabulary.decode(samples.prompt), self.vocabulary.text_of(typed)
-        # what begins a document, as the model reads it, and with rare characters as in files
-        self.begun = {one.rpartition(self.end)[2] for one in prompts if self.end}
+        # what begins the document, with rare characters as in files, and as the model reads it
+        read = self.vocabulary.decode(samples.prompt)
+        self.begun = {begun, read.rpartition(self.end)[2]} if self.end else set[bytes]()
         self.longest = longest if self.end else longest or LONGEST_COPY
         self.texts = list(self._texts(not_in, data))
         self.documents = np.sort(np.fromiter(self._documents() if self.end else (), np.int64))
@@ -173,7 +177,6 @@ class ChosenSamples(Samples):
     distinct: bool
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield each sample as one piece."""
         return self.as_pieces()
 
     def __iter__(self) -> Iterator[Sample]:
@@ -202,13 +205,23 @@ class ChosenSamples(Samples):
         while True:
             wanted = (self.count - tally.kept) * (tally.made + 1) / (tally.kept + 1)
             size = min(most, max(MANY_SAMPLES, math.ceil(wanted)))
-            samples = list(self._whole(*self._group(tally.made, size, size)))
-            copied = self.known.copied(samples).tolist() if self.known else [False] * size
+            samples, given_up = list[Sample](), None
+            try:
+                samples.extend(self._whole(*self._group(tally.made, size, size)))
+            except RunError as error:
+                given_up = error  # after the samples before it
+            known = self.known if samples else None
+            copied = known.copied(samples).tolist() if known else [False] * len(samples)
             yield from zip(samples, copied, strict=True)
+            if given_up:
+                raise given_up
 
 
-def chosen(samples: Samples, data: Data, asked: Mapping[str, Any]) -> Samples:
-    """The distinct ones of some samples that are not in texts; or all, if nothing is asked."""
+def chosen(samples: Samples, data: Data, begun: bytes, asked: Mapping[str, Any]) -> Samples:
+    """The distinct ones of some samples that are not in texts; or all, if nothing is asked.
+
+    A document has ``begun`` with the prompt.
+    """
     distinct, not_in, longest_copy = (asked[one] for one in ("distinct", "not_in", "longest_copy"))
     if not_in is None and longest_copy is not None:
         raise ArgumentError(
@@ -216,6 +229,6 @@ def chosen(samples: Samples, data: Data, asked: Mapping[str, Any]) -> Samples:
         )
     if not_in is None and not distinct:
         return samples
-    known = None if not_in is None else Known(samples, data, not_in, longest_copy)
+    known = None if not_in is None else Known(samples, data, begun, not_in, longest_copy)
     made = {one.name: getattr(samples, one.name) for one in fields(samples)}
     return ChosenSamples(**made, known=known, distinct=distinct)

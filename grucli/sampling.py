@@ -260,12 +260,16 @@ class StopFilter:
         return passed
 
 
-def check_stops(stops: Iterable[str]) -> None:
+def check_stops(stops: Iterable[str], *, of_bytes: bool) -> None:
+    errors = "surrogateescape" if of_bytes else "strict"  # some halves of pairs stand for bytes
     for stop in stops:
         if not stop:
             raise ArgumentError("stop", "needs a text; an empty one would end every sample at once")
-        if stop != stop.encode(errors="replace").decode():
-            raise ArgumentError("stop", f"{stop!r} has half of a surrogate pair, which no text has")
+        try:
+            stop.encode(errors=errors)
+        except UnicodeEncodeError:
+            problem = f"{stop!r} has half of a surrogate pair, which no text has"
+            raise ArgumentError("stop", problem) from None
         if len(stop) > LONGEST_STOP:
             raise ArgumentError("stop", f"takes texts of at most {LONGEST_STOP:,} characters")
 
@@ -462,6 +466,7 @@ class Samples:
                 self.tally.accepted += 1
                 self.tally.tried += tried + first + 1
             tried += N
+        self.tally.tried += tried * len(waiting)
         length = max((len(ids) for ids, _ in found.values()), default=1)
         made = np.full((length, len(streams)), ENDED), np.zeros((length, len(streams)))
         made[0][:1, waiting] = FAILED

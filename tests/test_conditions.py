@@ -375,10 +375,13 @@ def test_tries_without_end_are_given_up(
         list(lines.samples(1, 50, pattern="(zq){20}", exact=True, seed=1))
 
 
+@pytest.mark.parametrize("distinct", [False, True])
 def test_samples_before_one_that_is_given_up_are_not_lost(
-    texts: LanguageModel, monkeypatch: pytest.MonkeyPatch
+    texts: LanguageModel, monkeypatch: pytest.MonkeyPatch, *, distinct: bool
 ) -> None:
-    asked: dict[str, Any] = {"pattern": "[a-c].{2}", "exact": True, "seed": 1}
+    asked: dict[str, Any] = {"pattern": "[a-c].{2}", "exact": True, "seed": 1} | {
+        "distinct": distinct
+    }
     every = list(texts.samples(40, 3, **asked))
     monkeypatch.setattr("grucli.sampling.MOST_TRIES", 30)
     found, pieces, samples = list[Sample](), list[Piece](), texts.samples(40, 3, **asked)
@@ -388,3 +391,4 @@ def test_samples_before_one_that_is_given_up_are_not_lost(
     assert 0 < len(found) < 40
     assert [one.text for one in found] == [one.text for one in every[: len(found)]]
     assert b"".join(piece.data for piece in pieces).decode() == "".join(one.text for one in found)
+    assert samples.tally.tried > 30

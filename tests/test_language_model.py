@@ -453,8 +453,11 @@ def test_a_byte_that_is_not_utf8_may_come_in_a_string() -> None:
     lm = make("".join(map(chr, range(1, 128))) + "é", level="byte")
     assert lm.score("caf\udcc3").log_probs.tolist() == lm.score(b"caf\xc3").log_probs.tolist()
     assert [sample.symbols for sample in lm.samples(2, 1, pattern="\udcc3")] == [b"\xc3"] * 2
-    with pytest.raises(ArgumentError, match="pattern"):
-        lm.samples(1, 1, pattern="\ud800")
+    plain, stopped = (list(lm.samples(1, 400, seed=1, stop=stop)) for stop in ([], "\udcc3"))
+    assert stopped[0].symbols == plain[0].symbols.partition(b"\xc3")[0] != plain[0].symbols
+    for option in ({"pattern": "a\ud800"}, {"only": "a\ud800"}, {"stop": "a\ud800"}):
+        with pytest.raises(ArgumentError, match="has half of a surrogate pair, which no text has"):
+            lm.samples(1, 1, **option)
 
 
 def test_new_characters_are_left_out_only_if_that_is_asked_for() -> None:

@@ -135,8 +135,7 @@ def _read(run: Run, file: str, encoding: str, unknown: UnknownInScore) -> Corpus
             f"{file}: the model was trained on this text, so it predicts it better than new text; "
             "--split val scores the part that was held out"
         )
-    for note in about_files(text, lm.data):
-        render.warn(note)
+    render.warn(*about_files(text, lm.data))
     if text.rare:
         render.warn(f"{file}: {text.rare:,} rare characters are read as one unknown character")
     if skipped := text.text_id.skipped:

@@ -88,7 +88,8 @@ WORDS = {
     "--top-k K": "Use only the K most probable characters.",
     "--top-p P": "Use only the most probable characters that together reach probability P.",
     "--prompt -p TEXT": "Text to continue.",
-    "--prompt-file FILE": "File to continue; - reads standard input.",
+    "--prompt-file FILE": "File to continue, in UTF-8 or in the encoding of the corpus; - reads "
+    "standard input.",
     "--count -c N": "Number of samples.",
     "--stop TEXT": "End a sample before this text, which must begin after the prompt; \\n, \\t and "
     "\\\\ are escapes.",

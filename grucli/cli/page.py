@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 from grucli.cli import render
+from grucli.config import Data
+from grucli.data.decoding import in_utf8
 from grucli.data.text_files import STANDARD_INPUT, raw_chunks
 from grucli.errors import CorpusError, UsageError
 from grucli.files import check_output, read_small
@@ -28,11 +30,15 @@ def page(
     holds the weights and, unless --passage names one, no text but a sample of the model. Without
     --output it is page.html in the run directory.
     """
-    reads = chain(Run.open(run).inputs(), [Path(passage)] if passage else [])
+    opened = Run.open(run)
+    reads = chain(opened.inputs(), [Path(passage)] if passage else [])
     check_output("--output", output, force=force, reads=reads)
     if output is None and not run.is_dir():
         raise UsageError(f"{run}: is not a run directory; name the page with -o FILE")
-    title, text = title and render.typed(title), None if passage is None else _read(passage)
+    title, text = (
+        title and render.typed(title),
+        None if passage is None else _read(passage, opened.settings.data),
+    )
     made = build.page(run, title=title, passage=text, weights=weights)
     if output != render.STANDARD_OUTPUT:
         render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")
@@ -55,11 +61,11 @@ def _say_copied(copied: str | None) -> None:
         render.say("no passage of 8 or more characters of a sample occurs in the training text")
 
 
-def _read(path: str) -> str:
+def _read(path: str, data: Data) -> str:
     try:
         raw = b"".join(raw_chunks(path)) if path == STANDARD_INPUT else read_small(Path(path))
-        return raw.decode("utf-8-sig")
+        return in_utf8(raw, data).decode("utf-8-sig")
     except OSError as error:
         raise CorpusError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise CorpusError(f"{path}: is not UTF-8") from None
+        raise CorpusError(f"{path}: is not UTF-8; convert it") from None

@@ -14,7 +14,7 @@ from grucli.beams import Beam, search
 from grucli.cli import render
 from grucli.config import Data
 from grucli.data.corpus import Corpus
-from grucli.data.decoding import is_utf8
+from grucli.data.decoding import in_utf8
 from grucli.data.documents import between, open_ended
 from grucli.data.text_files import check_read_once, raw_chunks
 from grucli.data.vocabulary import Unknown
@@ -205,11 +205,7 @@ def _in_file(file: str, data: Data) -> bytes:
             f"{file}: the prompt has more than {LONGEST_PROMPT // 2**20} MiB; keep its end, "
             "which has the most effect"
         )
-    if data.level == "char" and not is_utf8(data.encoding):
-        try:
-            raw = raw.decode(data.encoding).encode()
-        except UnicodeError as error:
-            raise CorpusError(f"{file}: is not {data.encoding}, like the corpus: {error}") from None
+    raw = in_utf8(raw, data)
     begun = open_ended(raw, data)
     if begun and begun != raw:
         end = "its last line end" if data.documents == "line" else f"the end of its {data.document}"

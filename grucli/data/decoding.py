@@ -32,7 +32,7 @@ MARKS = {  # those of UTF-32 first, since one of them begins as one of UTF-16 do
 """Encodings by the byte order marks with which files begin."""
 
 NO_TEXT = "give a text file"
-CONVERT = "where a command lacks --set, convert the file to UTF-8"
+CONVERT = "where a command lacks --set, convert the file to {}"
 OLD_OFFICE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP = rb"PK(\x03\x04|\x05\x06).*"
 
@@ -96,7 +96,7 @@ def _by_controls(start: bytes, encoding: str) -> FileType | None:
         high, low = start[half::2], start[1 - half :: 2]  # 0 of Latin letters, 4 of Cyrillic ones
         bits = 32 if 0.4 < low.count(0) / max(1, len(low)) < 0.6 else 16 * (0 not in low)
         if bits and len(high) >= FEW / 2 and _controls(high) >= MOST * len(high):
-            advice = f"--set data.encoding=utf-{bits}-{order} reads it"
+            advice = f"--set data.encoding=utf-{bits}-{order} reads it; {CONVERT.format('UTF-8')}"
             return FileType(f"UTF-{bits} text without a byte order mark", advice)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
@@ -113,13 +113,9 @@ def _controls(raw: bytes) -> int:
 
 def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
     """The files that are not text, with their types; only what can be read again is looked at."""
-    types: dict[str, FileType] = {}
-    for file in files:
-        if can_be_read_again(file):
-            start = next(raw_chunks(file, START), b"")
-            if kind := recognize(start, encoding):
-                types[file] = kind
-    return types
+    readable = filter(can_be_read_again, files)
+    starts = ((file, next(raw_chunks(file, START), b"")) for file in readable)
+    return {file: kind for file, start in starts if (kind := recognize(start, encoding))}
 
 
 def not_a_text(file: str, kind: FileType) -> CorpusError:
@@ -131,6 +127,14 @@ def not_a_text(file: str, kind: FileType) -> CorpusError:
 
 def is_utf8(encoding: str) -> bool:
     return codecs.lookup(encoding).name == "utf-8"
+
+
+def in_utf8(raw: bytes, data: Data) -> bytes:
+    """A text of the user in UTF-8, where it is in the encoding of the corpus instead."""
+    for encoding in ("utf-8", data.encoding) if data.level == "char" else ():
+        with contextlib.suppress(UnicodeError):
+            return raw.decode(encoding).encode()
+    return raw
 
 
 def symbols_of(file: str, data: Data) -> Iterator[tuple[bytes, Ids, int]]:
@@ -185,7 +189,7 @@ class _Decoder:
         except UnicodeError as error:  # this codec does not tell the position
             raise CorpusError(
                 f"{self.file}: is not {self.encoding}: {error}; name its encoding with "
-                "--set data.encoding=..., or read bytes with --set data.level=byte"
+                f"--set data.encoding=...; {CONVERT.format(self.encoding)}"
             ) from None
         self.wide = self.wide or self._line_beyond_ascii(text)
         self.offset += len(raw)
@@ -217,12 +221,13 @@ class _Decoder:
             )
         elif working := _encoding_that_reads(self.file):
             western = " (if it is in a language of Western Europe)" * (working == "cp1252")
-            advice = f"--set data.encoding={working} reads this file{western}; {CONVERT}"
+            advice = f"--set data.encoding={working} reads this file{western}"
         else:
-            advice = f"if it is text, name its encoding with --set data.encoding=...; {CONVERT}"
+            advice = "if it is text, name its encoding with --set data.encoding=..."
         return CorpusError(
             f"{self.file}: byte 0x{error.object[error.start]:02x} at offset {offset:,} "
-            f"(line {line:,}) is not {self.encoding} ({error.reason}); {advice}"
+            f"(line {line:,}) is not {self.encoding} ({error.reason}); {advice}; "
+            + CONVERT.format(self.encoding)
         )
 
 

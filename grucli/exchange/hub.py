@@ -48,7 +48,7 @@ def folder(run: Run, name: str, license: str | None, language: str | None) -> di
         "page.html": page(run.file).html,
     }
     if has_report:
-        texts["report.html"] = report(run.path, passage=False, public=True).html
+        texts["report.html"] = report(run.path, public=True).html
     weights = dump(dict(run.lm.model.params.items()), as_texts(described))
     others = {"model.safetensors": weights} | ({"cell.py": cell} if cell else {})
     return {name: text.encode() for name, text in texts.items()} | others

@@ -27,7 +27,7 @@ from grucli.config import (
 )
 from grucli.errors import SettingsError
 
-FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or {log: [1e-3, 3e-2]}"
+FORMS = "{choice: [128, 256]}, {range: [0.0, 0.6]}, {range: [1, 4], step: 1} or {log: [1e-2, 2e-1]}"
 MOST_STEPS = 10**9  # of a range; Optuna computes with them in decimal numbers
 MOST_POINTS = 10_000  # of a range in a grid
 LARGEST_GRID = 10**6  # points

@@ -78,22 +78,16 @@ class TrainStep:
         checkpoint.state[:, self.own] = gradient.state
         if optim.weight_decay:
             decay_(params, lr * optim.weight_decay)
-        self._optimize(gradient.clipped, lr)
+        kernel, moments = self.plan.products.kernels.adam_, checkpoint.moments
+        adam_ = partial(kernel, step=progress.updates, betas=optim.betas, eps=optim.eps)
+        for recurrent, part in parts(params):
+            rate = lr * optim.recurrent_lr if recurrent else lr
+            of_part = Moments(moments.m[part], moments.v[part])
+            adam_(params.flat[part], gradient.clipped[part], of_part, lr=rate)
         progress.consecutive_nonfinite = 0
         progress.loss_sum += gradient.loss
         progress.chars += gradient.chars
         progress.lr, progress.grad_norm = lr, gradient.norm
-
-    def _optimize(self, gradient: Array, lr: float) -> None:
-        """Update the weights, of which the recurrent ones have a lower rate."""
-        optim, checkpoint = self.plan.settings.optim, self.checkpoint
-        params, moments, step = checkpoint.model.params, checkpoint.moments, checkpoint.progress
-        kernel = self.plan.products.kernels.adam_
-        adam_ = partial(kernel, step=step.updates, betas=optim.betas, eps=optim.eps)
-        for recurrent, part in parts(params):
-            rate = lr * optim.recurrent_lr if recurrent else lr
-            of_part = Moments(moments.m[part], moments.v[part])
-            adam_(params.flat[part], gradient[part], of_part, lr=rate)
 
     def synchronize(self) -> None:
         """Give all ranks the state of the run that rank 0 has."""

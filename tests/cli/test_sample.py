@@ -192,7 +192,13 @@ def test_a_prompt_file_has_the_encoding_of_the_corpus(grucli: Grucli, encoding: 
     assert grucli(*asked, "--prompt-file", "prompt.txt") == grucli(*asked, "--prompt", "für")
     write("wrong.txt", b"\x81")
     refused = grucli(*asked, "--prompt-file", "wrong.txt")
-    assert f"wrong.txt: is not {encoding}, like the corpus" in refused.err
+    assert "wrong.txt: byte 0x81 at offset 0 of the text is not UTF-8; convert it" in refused.err
+    write("prompt.txt", "für")
+    assert grucli(*asked, "--prompt-file", "prompt.txt") == grucli(*asked, "--prompt", "für")
+    page = ("page", run, "-o", "-", "--passage", "prompt.txt")
+    in_utf8 = grucli(*page).out
+    write("prompt.txt", "für".encode(encoding))
+    assert grucli(*page).out == in_utf8
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"])

@@ -130,7 +130,7 @@ def test_a_link_still_leads_to_the_file(run: Path) -> None:
 def test_a_link_in_the_run_is_not_followed(run: Path, to: Any) -> None:
     """Nobody has named the place that it leads to."""
     Path("elsewhere").mkdir()
-    (run / NAMES[to]).symlink_to("elsewhere" if to == "hub" else Path("elsewhere/new.pt").resolve())
+    (run / NAMES[to]).symlink_to(Path("elsewhere" if to == "hub" else "elsewhere/new.pt").resolve())
     with pytest.raises(UsageError, match="is a link to another place; name the export with -o"):
         grucli.export(run, to, force=True, license="mit" if to == "hub" else None)
     assert not any(Path("elsewhere").iterdir())
