@@ -8,6 +8,7 @@ from grucli.calibration import ENOUGH, logit_scale
 from grucli.evaluation import evaluate
 from grucli.exchange.export import export
 from grucli.exchange.imports import import_model
+from grucli.nn.backend import Backend
 from grucli.nn.model import Model
 from grucli.nn.params import Ids
 from grucli.nn.stepper import Stepper
@@ -72,6 +73,8 @@ def test_only_logits_are_scaled() -> None:
     assert np.array_equal(scaled.params["output.b_c"], model.params["output.b_c"] / 2)
     assert np.array_equal(scaled.params["layer1.W_h"], model.params["layer1.W_h"])
     assert model.scaled(1) is model
+    fast = Backend(compiled=True)
+    assert model.on(fast).scaled(0.5).backend == fast
 
 
 SETTINGS = {

@@ -127,12 +127,26 @@ def test_what_changes_code_has_a_folder_of_its_own(
     assert compilation.compiler() != compiler
 
 
-def test_a_broken_library_of_llvm_stops_no_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken() -> None:
-        raise OSError("Could not find/load shared object file")
+@pytest.mark.parametrize(
+    ("place", "problem", "said"),
+    [
+        ("_folder", OSError("no LLVM"), "compiled code cannot be loaded or kept: no LLVM"),
+        ("_prepare", ValueError("odd"), "Numba does not work here: odd"),
+    ],
+)
+def test_what_stops_the_compiler_stops_no_training(
+    place: str, problem: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise problem
 
-    monkeypatch.setattr(compilation, "_folder", broken)
-    assert compilation.expected("auto", "gru") in (True, False)
+    monkeypatch.setattr(compilation, place, broken)
+    monkeypatch.setattr(compilation, "_complete", lambda _: set())
+    monkeypatch.setattr(compilation, "_problem", compilation._problem.__wrapped__)
+    assert compilation.expected("auto", "gru") is False
+    assert compilation.why_not_used("gru") == said
+    with pytest.raises(Unavailable, match=said):
+        compilation.select(True, "gru")
 
 
 def test_a_place_that_cannot_be_written_is_not_needed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,8 @@ def by_the_formula(model: Model, ids: Ids, rate: float, decay: float) -> tuple[f
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2])
-def test_it_is_the_formula(cell: str, layers: int) -> None:
+def test_it_is_the_formula(cell: str, layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grucli.nn.optim.CHUNK", 50)
     model, ids = make(cell, layers), text(170)
     score, learner = adapt(model, ids, 0.01, 0.1)
     nats, theta = by_the_formula(model, ids, 0.01, 0.1)

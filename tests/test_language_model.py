@@ -1,5 +1,4 @@
 import math
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -336,54 +335,6 @@ def test_bytes_are_read_as_utf8_by_a_model_of_characters() -> None:
     assert (marked.symbols, len(marked.log_probs)) == (b"\xef\xbb\xbfa\xc3\xa9", 6)
     with pytest.raises(CorpusError, match=r"byte 0xff at offset 4 of the text is not UTF-8"):
         make().score(b"\xef\xbb\xbfa\xff")
-
-
-LINES = [
-    "a",
-    "",
-    "bcd",
-    "é",
-    "abcde " * 30,
-    "dd",
-    "",
-    *("abc"[: n % 4] * (n % 13) for n in range(300)),
-]
-
-
-@pytest.mark.parametrize("cell", list(CELLS))
-@pytest.mark.parametrize("kind", [make, of_list, lambda **named: make(level="byte", **named)])
-def test_lines_by_themselves(kind: Make, cell: str) -> None:
-    lm = kind(cell=cell)
-    end = "\n" if lm.documents else ""
-    expected = [lm.score(line + end).nats for line in LINES]
-    totals = lm.score_lines(LINES)
-    assert totals.shape == (len(LINES),)
-    np.testing.assert_allclose(totals, expected, rtol=1e-5)
-    if lm.documents:
-        np.testing.assert_array_equal(lm.score_lines(f"{line}\n" for line in LINES), totals)
-
-
-def test_lines_are_scored_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
-    together = of_list().score_lines(LINES)
-    monkeypatch.setattr("grucli.line_scores.LINES_AT_ONCE", 7)
-    np.testing.assert_allclose(of_list().score_lines(LINES), together, rtol=1e-5)
-    assert of_list().score_lines([]).shape == (0,)
-
-
-def test_an_unknown_character_of_a_line_is_placed() -> None:
-    with pytest.raises(UnknownCharacterError, match="line 2: the model never saw"):
-        make().score_lines(["a", "x"])
-
-
-def test_lines_are_faster_side_by_side() -> None:
-    lm, lines = of_list(), ["abcde", "bad", "deed"] * 300
-    began = time.perf_counter()
-    lm.score_lines(lines)
-    together = time.perf_counter() - began
-    began = time.perf_counter()
-    for line in lines:
-        lm.score(line)
-    assert 3 * together < time.perf_counter() - began
 
 
 def test_evaluate_is_the_sum_of_a_score() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grucli import compilation
+from grucli import compilation, sampling
 from grucli.data.vocabulary import Vocabulary
 from grucli.evaluation import Stopped
 from grucli.nn.backend import NUMPY, Backend, select
@@ -296,3 +296,16 @@ def test_samples_depend_neither_on_threads_nor_on_their_number(
         for _ in range(3):
             again = made(samples, threads, 1)
             assert again == many[:samples], (samples, threads)
+
+
+def test_bursts_are_bounded_in_memory_and_in_work(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = samples_of(model, NO_PROMPT, length=40, sampler=Sampler(), seed=1)
+    whole, _ = all_of(samples, 2)
+    for name, of_one in (("AT_ONCE", 2 * model.V), ("WORK", 2 * model.params.flat.size)):
+        with monkeypatch.context() as patched:
+            patched.setattr(sampling, name, 7 * of_one)
+            bursts = [ids for ids, _ in samples.bursts(2)]
+        assert [len(ids) for ids in bursts] == [7, 7, 7, 7, 7, 5]
+        np.testing.assert_array_equal(np.concatenate(bursts), whole)

@@ -39,11 +39,11 @@ def test_every_cell_has_its_mistakes(cell: str) -> None:
         assert mistake.formula != mistake.wrong_formula, mistake.name
 
 
-def test_after_a_mistake_everything_is_right_again() -> None:
-    for mistake in mistakes("gru")[::8]:
+def test_after_all_mistakes_everything_is_right_again() -> None:
+    for mistake in mistakes("gru"):
         with make_mistake(mistake):
             pass
-        assert not found_wrong("gru")
+    assert not found_wrong("gru")
 
 
 def test_an_unchanged_copy_passes() -> None:

@@ -83,11 +83,10 @@ def test_shares_are_means_over_the_places(cell: str) -> None:
         {one.name: one.share for one in route_shares.enumerate_routes(only(place), 3).contributions}
         for place in range(5)
     ]
-    for one in route_shares.enumerate_routes(past, 3).contributions:
-        same = [n.name for n in route_shares.enumerate_routes(past, 3).contributions].count(
-            one.name
-        )
-        assert same > 1 or one.share == pytest.approx(
+    found = route_shares.enumerate_routes(past, 3).contributions
+    names = [one.name for one in found]
+    for one in found:
+        assert names.count(one.name) > 1 or one.share == pytest.approx(
             np.mean([shares[one.name] for shares in each])
         )
 

@@ -62,3 +62,18 @@ def test_a_page_overwrites_nothing_unasked(grucli: Grucli, trained: Path) -> Non
 def test_bad_input(grucli: Grucli, trained: Path, args: list[str], expected: str) -> None:
     words = [arg.format(run=trained) for arg in args]
     assert expected in refusal(grucli, *words)
+
+
+def test_colours_are_kept_where_that_is_asked_for(
+    grucli: Grucli, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("activations", trained, "--unit", 3, "-n", 50)
+    plain = grucli(*asked)
+    assert "\x1b" not in plain.out
+    assert "FORCE_COLOR=1 keeps the colours" in plain.err
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    coloured = grucli(*asked)
+    assert "\x1b[" in coloured.out
+    assert coloured.err.startswith("unit 3 of layer 1")

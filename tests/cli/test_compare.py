@@ -1,12 +1,14 @@
 """``grucli compare``."""
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
 
 from grucli.analysis import comparison
-from tests.cli.helpers import refusal, trained_on, write
+from grucli.cli.compare import _seeds
+from tests.cli.helpers import posix, refusal, start, trained_on, wait_for, write
 from tests.conftest import TINY, Grucli
 from tests.texts import prose
 
@@ -105,3 +107,30 @@ def test_runs_that_read_a_text_differently_are_not_compared(grucli: Grucli, trai
         trained_on(grucli, *small, "--init-from", trained, "--unknown=skip"),
     ]
     assert "read or divide their text differently" in grucli("compare", "--runs", *runs).err
+
+
+@posix
+def test_a_stopped_comparison_names_the_runs_that_are_complete(text_file: Path) -> None:
+    process = start("compare", text_file, "--cells=gru,rnn", "--minutes=0.03", *TINY)
+    wait_for(process, "1 of 2: ")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    done, stopped = sorted(Path("runs").iterdir(), key=lambda path: "rnn" in path.name)
+    told = err.decode()
+    assert f"grucli train --resume {stopped}\n" in told
+    assert told.endswith(f"that are complete:\n  grucli compare --runs {done}\n")
+
+
+def test_what_a_file_says_of_cell_and_seed_is_not_used(grucli: Grucli, text_file: Path) -> None:
+    write("s.yaml", "train:\n  seed: 7\nmodel:\n  cell: lstm\n")
+    asked = ("--cells=gru", "--config", "s.yaml", "--steps=2", "--json", *TINY)
+    done = grucli("compare", text_file, *asked)
+    for key, option in (("model.cell", "--cells"), ("train.seed", "--seeds")):
+        assert f"s.yaml: {key} is not used; compare chooses the value; see {option}" in done.err
+    (row,) = json.loads(done.out)["runs"]
+    assert (row["cell"], row["seed"]) == ("gru", 0)
+
+
+def test_seeds_in_a_row_are_short() -> None:
+    assert [_seeds(s) for s in ([2, 0, 1], [0, 1], [0, 2, 3])] == ["0-2", "0, 1", "0, 2, 3"]

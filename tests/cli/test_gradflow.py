@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.helpers import SMALL, refusal
+from tests.cli.helpers import SMALL, refusal, trained_on, write
 from tests.conftest import Grucli
 
 
@@ -64,3 +64,9 @@ def test_bad_input(
 ) -> None:
     words = [arg.format(run=trained, other=other) for arg in args]
     assert expected in refusal(grucli, *words)
+
+
+def test_the_table_ends_where_documents_do(grucli: Grucli) -> None:
+    write("list.txt", 300 * "ab\nba\n")
+    run = trained_on(grucli, "list.txt", "--set=data.documents=line", "--steps=2")
+    assert "few documents go back farther than" in grucli("gradflow", run, "--distance", 9).out

@@ -26,6 +26,8 @@ def test_the_likeliest_characters_are_shown(grucli: Grucli, trained: Path) -> No
     assert "\u2420" in every  # a space
     assert "\u240a" in every
     assert len(every.splitlines()) == 1 + len(lm.vocabulary)
+    usual = grucli("next", trained, "--prompt", "the ").out.splitlines()
+    assert (len(usual), usual[-1].split()[0]) == (22, str(len(lm.vocabulary) - 20))
 
 
 def test_json_has_all_characters(grucli: Grucli, trained: Path) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from grucli.cli.page import _say_copied
 from tests.cli.helpers import posix, start
 from tests.conftest import TINY, Grucli, snapshot
 
@@ -34,7 +35,6 @@ def test_a_page_is_written_into_the_run(grucli: Grucli, run: Path) -> None:
     assert page.startswith("<!DOCTYPE html>")
     assert "A model that writes like" in page
     assert "MB, with weights in float32" in done.err
-    assert "training text" in done.err
     assert grucli("page", run).code == 0  # again, over its own page
 
 
@@ -117,3 +117,19 @@ def test_a_page_or_a_report_never_overwrites_what_it_is_made_from(
         path = run / f"{command}.html"
         assert grucli(command, run, "-o", path).code == (2 if command == "report" else 0)
         assert grucli(command, run, "-o", path, "--force").code == 0
+
+
+@pytest.mark.parametrize(
+    ("copied", "said"),
+    [
+        ("a quiet\n", "shares 8 characters in a row with the training text"),
+        ("a quiet\n", "  'a quiet\\n'\n"),
+        ("", "no passage of 8 or more characters of a sample occurs"),
+        (None, "not known whether the model recites it"),
+    ],
+)
+def test_what_a_sample_copies_is_told(
+    copied: str | None, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _say_copied(copied)
+    assert said in capsys.readouterr().err

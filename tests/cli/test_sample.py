@@ -57,6 +57,8 @@ def test_several_samples_and_a_separator(grucli: Grucli, trained: Path) -> None:
     assert len(parts) == 3
     alone = grucli("sample", trained, "-n", "20", "--seed=1").out.removesuffix("\n")
     assert parts[0] == alone
+    asked = ("sample", trained, "-n", 5, "-c", 2, "--seed=1", "--separator", "\\t\\\\n")
+    assert "\t\\n" in grucli(*asked).out
 
 
 @pytest.mark.parametrize("options", [[], ["--json"], ["--stop", "e"], ["--no-echo"]])

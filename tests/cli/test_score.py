@@ -10,6 +10,7 @@ import pytest
 
 import grucli as library
 from grucli import line_scores
+from grucli.cli import score as score_command
 from tests.cli.helpers import (
     HOSTILE,
     LIST,
@@ -253,14 +254,9 @@ def test_a_document_with_a_new_character_is_named(grucli: Grucli) -> None:
     assert "new.txt: paragraph 2: the model never saw" in grucli("score", run, "new.txt").err
 
 
-def test_nothing_is_held_for_long(
-    grucli: Grucli, trained: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    text = write("text.txt", prose(20_000))
-    expected = rows(grucli("score", trained, text).out)
-    monkeypatch.setattr(line_scores, "LINES_AT_ONCE", 10)
-    found = rows(grucli("score", trained, text).out)
-    assert [row[2:] for row in found] == [row[2:] for row in expected]
+def test_the_likeliest_other_model_counts() -> None:
+    one = line_scores.LineScore("a", 1.0, np.zeros(1), 0, np.array([3.0, -1.0]), np.ones(3) / 3)
+    assert score_command._height(one, "ratio") == -1.0
 
 
 @posix

@@ -172,3 +172,10 @@ def test_pipes_in_a_study_are_refused(text_file: Path, name: str) -> None:
         told = process.communicate(timeout=60)[1].decode()
         assert process.returncode == 2, told
         assert f"{path}: a pipe, a device or a directory stands where" in " ".join(told.split())
+
+
+def test_a_study_without_trials(text_file: Path, grucli: Grucli) -> None:
+    worker(text_file, {})
+    told = grucli("sweep", "--show", "s")
+    assert (told.code, told.out) == (0, "there are no trials yet\n")
+    assert "no trial is done" in told.err

@@ -1,4 +1,5 @@
 import errno
+import gzip
 import hashlib
 import json
 import os
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from grucli.config import Data
-from grucli.data import cache, corpus
+from grucli.data import cache, corpus, text_files
 from grucli.data.corpus import read
 from grucli.data.windows import count_symbols, fit_windows, split
 from grucli.errors import CorpusError
@@ -341,3 +342,29 @@ def test_an_entry_of_the_cache_that_is_a_pipe_is_none() -> None:
     cache.directory().mkdir()
     os.mkfifo(cache.directory() / "name.json")
     assert cache.find("name") is None
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"newlines": "keep"}, TEXT + "\r\nend"),
+        ({"documents": "file"}, TEXT + "\nend\x1e"),
+        ({"separator": "end"}, TEXT + "\x1e"),
+    ],
+)
+def test_a_text_whose_end_is_read_otherwise_is_another_entry(
+    how: dict[str, str], expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(text_files, "CHUNK", 1000)  # only the first chunk is compared
+    Path("t.txt").write_text(TEXT + "\r\nend", encoding="utf-8", newline="")
+    assert text_of(read(["t.txt"], Data())) == TEXT + "\nend"
+    for _ in range(2):
+        assert text_of(read(["t.txt"], Data.model_validate(how))) == expected
+
+
+def test_a_gz_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("t.txt.gz").write_bytes(gzip.compress(TEXT.encode()))
+    first = read(["t.txt.gz"], Data())
+    monkeypatch.setattr(cache, "IN_MEMORY", Path("t.txt.gz").stat().st_size)
+    monkeypatch.setattr(corpus._Numbering, "add", no_reading)
+    assert read(["t.txt.gz"], Data()).cached_ids == first.cached_ids

@@ -24,6 +24,7 @@ def test_short_lines_without_an_empty_one_look_like_a_list() -> None:
     assert not looks_like_list(ids(names[:300]), LINE_END)  # too few to tell
     assert not looks_like_list(ids(names.replace("name", "n" * 40)), LINE_END)
     assert not looks_like_list(ids(names), None)
+    assert not looks_like_list(ids(names + 2 * ("x" * 300 + "\n")), LINE_END)
 
 
 def test_a_sorted_list_begins_with_other_characters_than_it_ends() -> None:
@@ -42,3 +43,5 @@ def test_the_share_of_the_validation_text_that_stands_in_the_training_text() -> 
     text = prose(4000)
     assert repeated_share(splits(text, text), VOCABULARY, 20) > 0.9
     assert repeated_share(splits(text, text.upper()), VOCABULARY, 20) == 0
+    short = splits("ab\n" * 99, "ab\n" * 99)
+    assert [repeated_share(short, VOCABULARY, n) for n in (2, 3)] == [1, 0]

@@ -1,6 +1,7 @@
 """The graph as onnxruntime computes it."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import grucli
 from grucli.errors import RunError
 from grucli.exchange import onnx_graph
 from tests.exchange.models import CELLS, VOCABULARIES, log_probs, make_run, text_of
+from tests.texts import prose
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -99,3 +101,11 @@ def test_a_graph_that_computes_other_numbers_is_not_written(
     with pytest.raises(RunError, match="is not written, since it computes other numbers"):
         grucli.export(run.path, "onnx")
     assert not (run.path / "model.onnx").exists()
+
+
+def test_it_is_compared_on_the_validation_text(trained: Path) -> None:
+    compared = grucli.export(trained, "onnx", "m.onnx").compared
+    assert compared is not None
+    own = grucli.load(trained).evaluate(prose(4000)[3600:])
+    assert compared.symbols == own.chars == 399
+    assert compared.own_loss == pytest.approx(own.loss, rel=1e-4)

@@ -1,7 +1,7 @@
 """The library of oneDNN; these tests are skipped where it cannot be used."""
 
 import ctypes.util
-import sys
+import os
 from pathlib import Path
 
 import pytest
@@ -56,9 +56,23 @@ def test_the_path_in_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv(onednn.VARIABLE, "here.so")
     assert onednn.candidates() == ["here.so"]
     monkeypatch.delenv(onednn.VARIABLE)
-    assert all(sys.prefix in path or "dnnl" in path for path in onednn.candidates())
-    monkeypatch.setattr("sys.prefix", "nowhere")
-    monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path))
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "libdnnl.so.3").touch()
-    assert onednn.candidates() == [str(tmp_path / "lib" / "libdnnl.so.3")]
+    assert "here.so" not in onednn.candidates()
+    monkeypatch.setattr("sys.prefix", str(tmp_path / "env"))
+    monkeypatch.setattr("site.getuserbase", lambda: str(tmp_path / "user"))
+    paths = [tmp_path / base / "lib" / "libdnnl.so.3" for base in ("env", "user")]
+    for path in paths:
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert onednn.candidates() == [*map(str, paths)]  # that of this environment first
+
+
+@pytest.mark.usefixtures("_loads_anew")
+@pytest.mark.parametrize("before", [None, "3"])
+def test_loading_leaves_the_environment(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", before)
+    onednn.load()
+    assert os.environ.get("OMP_NUM_THREADS") == before

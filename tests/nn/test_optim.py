@@ -12,7 +12,8 @@ from grucli.nn.optim import (
 )
 
 
-def test_adam_follows_the_paper() -> None:
+def test_adam_follows_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grucli.nn.optim.CHUNK", 3)
     rng = np.random.default_rng(0)
     flat, lr, (beta1, beta2), eps = rng.normal(size=7), 0.01, (0.9, 0.99), 1e-8
     expected, m, v = flat.copy(), np.zeros(7), np.zeros(7)

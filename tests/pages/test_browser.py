@@ -167,8 +167,10 @@ def test_a_damaged_file_says_failed(opened: Any, name: str) -> None:
     whole = page_of(language_model())
     damaged = DAMAGES[name](whole)
     assert damaged != whole
-    page = opened(damaged)
-    page.tab.wait_for_timeout(1500)
+    page, ends = opened(damaged), time.monotonic() + SECONDS
+    while not (page.reports or page.tab.evaluate("document.getElementById('proof').className")):
+        assert time.monotonic() < ends
+        page.tab.wait_for_timeout(20)
     assert page.tab.evaluate("document.documentElement.dataset.selftest") == "failed"
     assert "✗" in page.text("#proof")
 

@@ -125,3 +125,12 @@ def test_a_page_of_an_own_cell_needs_a_passage_and_shows_documents(
     assert "--passage must have at least two characters" in refused.err
     (written,) = re.findall(r'"written":("(?:[^"\\]|\\.)*")', library.page(run).html)
     assert "\x1e" not in json.loads(written)
+
+
+def test_a_page_of_several_texts(grucli: Grucli) -> None:
+    for name in "ab":
+        Path(f"{name}.txt").write_text(prose(3000, seed=ord(name)), "utf-8")
+    run = grucli("train", "a.txt", "b.txt", "--steps", 2, *TINY, "-q").out.strip()
+    page = library.page(run).html
+    assert "<title>A model that writes like a and 1 more</title>" in page
+    assert '["Recitation","longest passage of a sample that is in the training text: ' in page

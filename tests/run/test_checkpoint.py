@@ -127,6 +127,19 @@ def test_values_must_be_finite(path: Path, checkpoint: Checkpoint) -> None:
         ({"corpus": {"sha256": "0", "chars": 9, "skipped": "x"}}, "identify the corpus"),
         ({"corpus": {"sha256": "0", "chars": 9}}, "counts are not those of a text"),
         ({"corpus": []}, "damaged"),
+        ({"corpus": {"sha256": "0", "chars": 9, "unseen": [-1]}}, "corpus.unseen in meta"),
+        ({"corpus": {"sha256": "0", "chars": 9, "unseen": [True]}}, "corpus.unseen in meta"),
+        ({"corpus": {"sha256": "0", "chars": 9, "unseen": [10**6]}}, "corpus.unseen in meta"),
+        (
+            {
+                "corpus": {
+                    "sha256": "0",
+                    "chars": 9,
+                    "held_out": {"val": {"sha256": "0", "chars": 9}},
+                }
+            },
+            "identify the held-out texts",
+        ),
         ({"progress": {"step": -5}}, "step in meta"),
         ({"progress": {"step": 10**16}}, "step in meta"),
         ({"progress": {"best_loss": float("nan")}}, "best_loss in meta"),

@@ -71,3 +71,12 @@ def test_a_header_that_lies_about_its_size_allocates_nothing(path: Path) -> None
         assert tracemalloc.get_traced_memory()[1] < 2**22
     finally:
         tracemalloc.stop()
+
+
+def test_a_single_compressed_member_is_refused(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive, zipfile.ZipFile("z.npz", "w") as other:
+        for info in archive.infolist():
+            packed = info.filename == "counts.npy"  # it claims no more than the file has
+            kind = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+            other.writestr(info.filename, archive.read(info), kind)
+    assert "counts is compressed" in refusal(Path("z.npz"))

@@ -5,7 +5,7 @@ import pytest
 
 from grucli.data.vocabulary import Vocabulary
 from grucli.run.conclusion import Conclusion, conclude_run, sentences
-from grucli.run.overlap import KnownDocuments, known_documents
+from grucli.run.overlap import Copied, KnownDocuments, KnownWords, known_documents
 from grucli.training.preparation import prepare
 from grucli.training.request import Request
 from tests.texts import prose
@@ -79,3 +79,26 @@ def test_known_documents_are_whole_ones() -> None:
     sample, text = map(vocabulary.find, texts)
     known = known_documents(sample, text, vocabulary, 0, "line")
     assert known == KnownDocuments(known=3, documents=4, document="line")
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            {"copied": Copied(1000, 0, "", 5000, True)},
+            "A sample of 1000 bytes copies no passage of 8 or more bytes from the corpus.",
+        ),
+        (
+            {"copied": Copied(1000, 12, "once upon a ", 5000, False)},
+            "The longest passage that a sample of 1000 bytes copies from the last 5,000 bytes of "
+            "the text has 12 bytes: 'once upon a '.",
+        ),
+        (
+            {"words": KnownWords(18, 24, 0.9)},
+            "Of the words of a sample, 75% occur in the training text (18 of 24); of the words of "
+            "the validation text, 90%.",
+        ),
+    ],
+)
+def test_what_is_said_of_a_sample(found: dict[str, Any], said: str) -> None:
+    assert sentences(Conclusion(None, **found), "byte") == [said]

@@ -233,7 +233,7 @@ def test_the_report_of_training_reads_the_settings_once_and_no_text(
     run, read = train(grucli, text_file), []
     config = Run.config
     monkeypatch.setattr(Run, "config", lambda self: read.append(1) or config(self))
-    monkeypatch.setattr(Run, "text", None)
+    monkeypatch.setattr("grucli.run.run.read_again", lambda *_: pytest.fail("the text was read"))
     report(run, passage=False)
     assert read == [1]
 

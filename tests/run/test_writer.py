@@ -10,7 +10,7 @@ from grucli.errors import RunError, UsageError
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.records import Metrics
 from grucli.run.run import Run
-from grucli.run.writer import CheckpointWriter, RunWriter
+from grucli.run.writer import CheckpointWriter, RunWriter, new_name
 from grucli.training.plan import make_plan, start
 from tests.texts import prose
 
@@ -36,6 +36,8 @@ def test_a_new_run_has_a_name_of_its_own_and_can_be_read(
     again = RunWriter.create(Path("runs"), "a/b *", checkpoint, {}, {}, timed=False)
     assert (made.path.name, again.path.name) == ("a-b", "a-b-2")
     assert run.path.name.endswith("-a")
+    names = ["-.", "\u00e9" * 40, "a" * 63 + "\u00e9"]
+    assert [new_name(one, timed=False) for one in names] == ["run", "\u00e9" * 32, "a" * 63]
     opened = Run(run.path)
     assert (opened.settings, opened.info.step) == (checkpoint.settings, 0)
     assert (run.path / "overrides.yaml").read_text() == "model.hidden: 5\n"

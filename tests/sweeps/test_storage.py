@@ -1,5 +1,6 @@
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from grucli.errors import UsageError
+from grucli.errors import RunError, UsageError
 from grucli.files import Lock
+from grucli.sweeps import storage
 from grucli.sweeps.api import read_study
 from grucli.sweeps.storage import (
     JournalLock,
@@ -151,3 +153,12 @@ def test_a_missing_driver_is_named(
 )
 def test_passwords_are_not_shown(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+def test_a_lock_that_is_never_released_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "PATIENCE", 0)
+    said = f"process {os.getpid()} does not release this lock"
+    with WaitingLock(tmp_path / "lock"), pytest.raises(RunError, match=said):
+        WaitingLock(tmp_path / "lock").acquire()

@@ -114,3 +114,12 @@ def test_a_damaged_journal_is_one_message(text_file: Path, line: str) -> None:
             command()
         message = "runs/s/study.journal: damaged, or not a study of Optuna and grucli"
         assert str(caught.value) == message
+
+
+def test_a_run_is_no_folder_of_a_study(text_file: Path) -> None:
+    S.mkdir(parents=True)
+    (S / "run.json").write_text("{}")
+    before = snapshot(S)
+    with pytest.raises(UsageError, match="runs/s: is a run; choose another name with --name"):
+        worker(text_file, {})
+    assert snapshot(S) == before

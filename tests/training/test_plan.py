@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from grucli import evaluation
 from grucli.errors import SettingsError, UnknownCharacterError
 from grucli.run import checkpoint as checkpoints
-from grucli.training.plan import resume
+from grucli.training.plan import PROCESS_BYTES, resume
 from tests.texts import prose
 from tests.training.small_runs import from_weights, new, train
 from tests.training.trainers import follow, plan_for, trainer_for
@@ -25,14 +26,17 @@ def test_more_memory_than_the_machine_has_is_refused(
 
 
 def test_the_memory_announced_covers_what_is_allocated(text: str) -> None:
-    plan = plan_for(text)
+    plan = plan_for(text, model__hidden=128)
     trainer = trainer_for(plan)
-    workspace, params = (
-        trainer.train_step.shards.own.workspace,
-        trainer.checkpoint.model.params.flat,
-    )
-    caches = sum(cache.states.nbytes + cache.a.nbytes for cache in workspace.caches)
-    assert plan.memory > caches + 4 * params.nbytes
+    own, model = trainer.train_step.shards.own, trainer.checkpoint.model
+    arrays = [own.masks]
+    for room in (own.workspace, model.workspace(evaluation.WINDOW, evaluation.STREAMS)):
+        arrays += [room.dropped, room.dh]
+        for cache in room.caches:
+            arrays += [cache.states, cache.a, cache.saved]
+    # parameters, packed ones (two), m, v, a gradient, and the scaled copy
+    allocated = 7 * model.params.flat.nbytes + sum(array.nbytes for array in arrays)
+    assert allocated < plan.memory - PROCESS_BYTES * plan.workers < 2 * allocated
 
 
 # ---- the state before the first step, and that from which a run goes on

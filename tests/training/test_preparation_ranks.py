@@ -2,10 +2,12 @@
 
 import errno
 import itertools
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,10 +19,13 @@ from grucli.errors import UsageError
 from grucli.run import checkpoint as checkpoints
 from grucli.run.checkpoint import Checkpoint
 from grucli.run.writer import RunWriter
+from grucli.training import ranks as ranks_module
+from grucli.training import trainer as trainer_module
 from grucli.training.events import Event, NotWritten, RolledBack, Sampled
 from grucli.training.plan import Plan, make_plan, resume, start
-from grucli.training.preparation import shared_plan, take_part
+from grucli.training.preparation import prepare, shared_plan, take_part
 from grucli.training.ranks import ALONE, Ranks
+from grucli.training.request import Request
 from grucli.training.trainer import Trainer
 from tests.texts import prose
 from tests.thread_ranks import Room, ThreadRanks
@@ -226,7 +231,7 @@ def test_a_rank_that_cannot_read_the_text_is_named(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.parametrize("number", [8, 15, 40, 70])
 def test_a_stop_at_any_moment_stops_all_and_loses_nothing(number: int) -> None:
-    """In a step, and in a sample, which rank 0 makes alone."""
+    """In a step, and in an evaluation."""
     undisturbed, _ = whole()
     asked = 0
 
@@ -248,3 +253,57 @@ def test_a_stop_at_any_moment_stops_all_and_loses_nothing(number: int) -> None:
 
     together(stopped)
     together(resumed)
+
+
+def test_a_stop_in_a_sample_that_rank_0_makes_alone_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    undisturbed, _ = whole()
+    right, begun = trainer_module.make_sample, itertools.count()
+
+    def first_is_stopped(checkpoint: Checkpoint, stop: Callable[[], bool]) -> bytes:
+        return right(checkpoint, stop if next(begun) else lambda: True)
+
+    def stopped(plan: Plan, ranks: Ranks) -> None:
+        train(plan, new_run(plan))
+
+    def resumed(plan: Plan, ranks: Ranks) -> None:
+        (path,) = Path("runs").glob("*-run")
+        run = RunWriter(path)
+        assert (last(run).progress.step, last(run).progress.due) == (7, True)
+        train(plan, run)
+        assert_equal(run, undisturbed)
+
+    monkeypatch.setattr(trainer_module, "make_sample", first_is_stopped)
+    together(stopped)
+    assert next(begun) == 1
+    together(resumed)
+
+
+def test_ranks_read_no_standard_input() -> None:
+    with pytest.raises(UsageError, match="only one rank has a standard input"):
+        prepare(Request("-"), ThreadRanks(0, 2, Room(2)))
+
+
+@pytest.mark.parametrize(
+    ("started", "said"),
+    [
+        (2, "mpiexec has started 2 ranks, and mpi4py sees 1: mpiexec belongs to another MPI than"),
+        (1, "Open MPI v5.0.1 was built without support for threads"),
+    ],
+)
+def test_an_mpi_that_cannot_be_used_is_named(
+    started: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mpi = SimpleNamespace(
+        COMM_WORLD=SimpleNamespace(size=1),
+        THREAD_MULTIPLE=3,
+        Query_thread=lambda: 2,
+        Get_library_version=lambda: "Open MPI v5.0.1",
+    )
+    monkeypatch.setitem(sys.modules, "mpi4py", SimpleNamespace(MPI=mpi))
+    monkeypatch.setattr(ranks_module, "is_a_rank", lambda: True)
+    monkeypatch.setattr(ranks_module, "started_ranks", lambda: started)
+    monkeypatch.setattr(ranks_module.MPIRanks, "made", False)
+    with pytest.raises(UsageError, match=said):
+        ranks_module._mpi()

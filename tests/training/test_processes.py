@@ -85,6 +85,8 @@ def test_the_number_of_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grucli.training.processes.available_cores", lambda: 8)
     assert choose_workers("auto", 64) == 4  # 16 streams each
     assert choose_workers("auto", 4) == 1
+    assert choose_workers("auto", 64, ranks=4) == 2  # ranks share the cores of a machine
+    assert choose_workers("auto", 64, ranks=16) == 1
     assert choose_workers(6, 64) == 6
     assert choose_workers(6, 2) == 2
     assert choose_workers(1, 0) == 1  # a rank without streams, before this is refused

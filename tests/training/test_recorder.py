@@ -165,3 +165,25 @@ def test_a_checkpoint_is_read_back_before_it_takes_its_place(
         follow(trainer, 4)
     assert last(trainer) == before
     assert not list(trainer.run.checkpoints.path.glob(".*"))
+
+
+def test_a_checkpoint_that_was_not_written_is_tried_again_after_a_minute(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    plan = plan_for(text, train__save_minutes=5.0)
+    run = RunWriter.create(Path("runs"), "full", start(plan), {}, {})
+    run.write_info({})
+    recorder = Trainer(plan, start(plan), run, clock=lambda: now[0]).recorder
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "write", full)
+    now[0] = 301.0
+    assert recorder.save_is_due
+    assert [type(event) for event in recorder.save(best=False)] == [NotWritten]
+    due = []
+    for now[0] in (302.0, 360.0, 362.0):
+        due.append(recorder.save_is_due)
+    assert due == [False, False, True]

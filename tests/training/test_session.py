@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from grucli.errors import RunError, SettingsError, UsageError
-from grucli.files import sha256
 from grucli.run import checkpoint as checkpoints
 from grucli.run.run import Run
 from grucli.run.writer import RunWriter
@@ -296,4 +295,14 @@ def test_a_failed_write_of_run_json_does_not_bring_back_a_worse_best(
     assert _losses.given == 4
     assert sample_of(run, "best")["step"] == 20
     assert json.loads((run / "run.json").read_text())["best"]["step"] == 20
-    assert sha256(run / "checkpoints" / sample_of(run, "best")["file"])
+    best = run / "checkpoints" / sample_of(run, "best")["file"]
+    assert checkpoints.read(best).progress.step == 20
+
+
+def test_the_time_of_a_run_counts_on_in_its_next_session() -> None:
+    run, _ = train(new(), 15)
+    told = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(told | {"elapsed_s": 1000.0}))
+    train(again(run))
+    assert 1000 < (Run(run).info.elapsed_s or 0.0) < 1100
+    assert Run(run).rows()[-1].elapsed_s > 1000

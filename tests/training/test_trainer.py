@@ -1,3 +1,4 @@
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from grucli.evaluation import baselines, guessed
 from grucli.nn.params import Params
 from grucli.run import checkpoint as checkpoints
 from grucli.run.writer import RunWriter
+from grucli.training import trainer as trainer_module
 from grucli.training.events import (
     Evaluated,
     Evaluating,
@@ -88,29 +90,33 @@ def test_stopping_in_an_evaluation_loses_nothing_either(text: str) -> None:
         assert rows(part, *clock) == rows(whole, *clock)
 
 
-@pytest.mark.parametrize("sample_every", [None, 5])
-def test_stopping_in_a_sample_loses_nothing_either(text: str, sample_every: int | None) -> None:
-    plan, asked = plan_for(text, train__sample_every=sample_every), 0
-    whole = trainer_for(plan)
+@pytest.mark.parametrize(("sample_every", "samples"), [(None, 3), (5, 4)])
+def test_stopping_in_a_sample_loses_nothing_either(
+    text: str, sample_every: int | None, samples: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, right = plan_for(text, train__sample_every=sample_every), trainer_module.make_sample
 
-    def stops_at(number: int | None) -> Callable[[], bool]:
-        def stop() -> bool:
-            nonlocal asked
-            asked += 1
-            return number is not None and asked >= number
+    def stopped_in(number: int | None) -> tuple[Trainer, int]:
+        begun = itertools.count()
 
-        return stop
+        def make_sample(checkpoint: Any, stop: Callable[[], bool]) -> bytes:
+            return right(checkpoint, (lambda: True) if next(begun) == number else stop)
 
-    list(whole.train(stops_at(None)))
-    assert asked > 24 + 2 * 20  # at each step and at each character of a sample
-    for number in range(1, asked - 3, 9):  # at the last questions, all is done
-        asked, part = 0, trainer_for(plan, f"stopped-{number}")
-        list(part.train(stops_at(number)))
-        assert not part.finished
+        with monkeypatch.context() as patched:
+            patched.setattr(trainer_module, "make_sample", make_sample)
+            trainer = trainer_for(plan, f"stopped-{number}")
+            follow(trainer)
+        return trainer, next(begun)
+
+    whole, made = stopped_in(None)
+    assert made == samples
+    clock = ("chars_per_s", "elapsed_s")
+    for number in range(samples):
+        part, begun = stopped_in(number)
+        assert (part.finished, begun) == (False, number + 1)
         part = resumed(part, plan)
         follow(part)
         assert last(part) == last(whole), number
-        clock = ("chars_per_s", "elapsed_s")
         assert rows(part, *clock) == rows(whole, *clock)
         for sample in (whole.run.path / "samples").iterdir():
             assert (part.run.path / "samples" / sample.name).read_bytes() == sample.read_bytes()
