@@ -49,6 +49,15 @@ TOKEN = re.compile(
 """What an automaton can follow; in a correct expression, all else is refused."""
 
 
+def encoded(name: str, text: str, errors: str) -> bytes:
+    """An argument in UTF-8, or the error that it has half of a surrogate pair."""
+    try:
+        return text.encode(errors=errors)
+    except UnicodeEncodeError:
+        problem = f"{reprlib.repr(text)} has half of a surrogate pair, which no text has"
+        raise ArgumentError(name, problem) from None
+
+
 # ---- regular expressions -----------------------------------------------------------------------
 
 # ("set", source), ("start",), ("end",), ("sequence", *terms), ("either", *terms),
@@ -64,17 +73,10 @@ class _Parser:
         self.sets: set[str] = set()  # the sources of all sets of the expression
         self.source = source
         if self.of_bytes:
-            self.source = self._as_bytes(source).decode("latin-1")
+            self.source = encoded(name, source, "surrogateescape").decode("latin-1")
         self.flags = self._compiled(self.source).flags & ~re.UNICODE
         if self.flags & (re.LOCALE | re.MULTILINE | re.VERBOSE):
             raise self._refused()
-
-    def _as_bytes(self, source: str) -> bytes:
-        try:
-            return source.encode(errors="surrogateescape")
-        except UnicodeEncodeError:
-            problem = f"{source!r} has half of a surrogate pair, which no text has"
-            raise ArgumentError(self.name, problem) from None
 
     def _compiled(self, source: str, flags: int = 0) -> re.Pattern[Any]:
         try:

@@ -40,8 +40,9 @@ WIDTHS = (
 )
 WIDEST = 512  # units of a network whose time of training is not known
 
-# Two layers with two thirds of the units learn more in about the same time, if the text has so many
-# characters, one layer could read it so often, and WIDTH units could read so many characters.
+# L layers have 2 / (L + 1) of the units of one layer, and take about the same time. Two layers
+# learn more if so many characters are there to train on, if one layer could read them so often, and
+# if WIDTH units could read so many characters.
 LONG, OFTEN, DEEP = 2e6, 5.5, 50e6
 
 # Minimum strain, dropout, weight dropout. The strain is the number of weights times the number of
@@ -147,14 +148,14 @@ def _network(
         units = max(H for H, least in widths if times[H] >= least)
         epochs = (known or min(time / slowness(units), most)) / own.chars
         deep = own.chars >= LONG and epochs >= OFTEN and times[units] >= DEEP
-        if deep and (layers == 2 or "model.layers" not in given):
-            units, layers = 16 * round(units / 24), 2  # two thirds, in sixteens
+        if deep and "model.layers" not in given:
+            layers = 2
+        units = 16 * max(1, round(units / 8 / (layers + 1)))
     read = known or min(time / slowness(units, layers), most)  # characters, with these layers
     strain = _weights(layers, units, own.symbols) * read / own.chars**2
     _, dropout, weight_dropout = max(row for row in RATES if strain >= row[0])
-    chosen: Values = dict(zip(NETWORK, (units, dropout, weight_dropout), strict=True))
-    if layers != model.layers:
-        chosen["model.layers"] = layers
+    chosen: Values = {} if layers == model.layers else {"model.layers": layers}
+    chosen |= dict(zip(NETWORK, (units, dropout, weight_dropout), strict=True))
     return {key: one for key, one in chosen.items() if key not in given}
 
 

@@ -21,7 +21,8 @@ PAGE = """<!DOCTYPE html>
 <title>{title}</title>
 <style>
 body {{ max-width: 50rem; margin: 2rem auto; padding: 0 1rem; font-family: sans-serif; }}
-pre {{ white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.6; color: #111; }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere; line-height: 1.6; color: #111;
+  print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
 </style>
 <h1>{title}</h1>
 <p>{legend}</p>

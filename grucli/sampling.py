@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from grucli.conditions import ENDED, FAILED, Condition, Walk
+from grucli.conditions import ENDED, FAILED, Condition, Walk, encoded
 from grucli.data.documents import LINE_END
 from grucli.data.vocabulary import Vocabulary
 from grucli.errors import ArgumentError, RunError
@@ -265,11 +265,7 @@ def check_stops(stops: Iterable[str], *, of_bytes: bool) -> None:
     for stop in stops:
         if not stop:
             raise ArgumentError("stop", "needs a text; an empty one would end every sample at once")
-        try:
-            stop.encode(errors=errors)
-        except UnicodeEncodeError:
-            problem = f"{stop!r} has half of a surrogate pair, which no text has"
-            raise ArgumentError("stop", problem) from None
+        encoded("stop", stop, errors)
         if len(stop) > LONGEST_STOP:
             raise ArgumentError("stop", f"takes texts of at most {LONGEST_STOP:,} characters")
 

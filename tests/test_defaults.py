@@ -107,6 +107,8 @@ def test_a_long_text_that_is_read_often_gets_two_layers() -> None:
     assert network(long, 15, model__layers=1) == (1, 512)
     assert network(long, 15, model__layers=2) == (1, 336)  # two, as given
     assert network(long, 15, train__most_epochs=5.0) == (1, 512)
+    units = [network(10**6, 15, model__layers=layers)[1] for layers in (1, 2, 3, 64)]
+    assert units == [512, 336, 256, 16]  # as many as take about the time of one layer
     deep = chosen(long, train__minutes=15.0)
     assert deep["optim.lr"] == learning_rate(Model(hidden=336, layers=2))
     steps = chosen(long, train__steps=5000)

@@ -34,8 +34,8 @@ WORDS = {
     "--text FILE": "The text to read [the run's validation text, for gradcheck its whole text; "
     "for an untrained model, the Python reference].",
     "--title TEXT": "The heading of the page [one with the name of the text].",
-    "--passage FILE": "A text that the page reads first, in all tabs but Write; - reads standard "
-    "input [a sample of the model].",
+    "--passage FILE": "A text that the page reads first, in all tabs but Write, in UTF-8 or in the "
+    "encoding of the corpus; - reads standard input [a sample of the model].",
     "--unknown HOW": "What to do with characters that the model never saw: error stops the "
     "command, skip leaves them out, floor (of eval and score) charges for each as for half an "
     "occurrence in the training text.",
@@ -103,7 +103,8 @@ WORDS = {
     "few samples fulfil it. Without it, each character is drawn from those that can fulfil it.",
     "--new": "Make only samples that are not in the training text: of documents, none of them; "
     "otherwise, none with more than 30 characters in a row from it.",
-    "--not-in FILE": "Make only samples that are not in this text; - reads standard input.",
+    "--not-in FILE": "Make only samples that are not in this text, which has the encoding of the "
+    "corpus; - reads standard input.",
     "--longest-copy N": "With --new or --not-in: the most characters in a row that a sample may "
     "copy [30; of documents, any number].",
     "--distinct": "Make no sample twice.",

@@ -37,7 +37,7 @@ def page(
         raise UsageError(f"{run}: is not a run directory; name the page with -o FILE")
     title, text = (
         title and render.typed(title),
-        None if passage is None else _read(passage, opened.settings.data),
+        None if passage is None else _read(passage, opened.checkpoint.settings.data),
     )
     made = build.page(run, title=title, passage=text, weights=weights)
     if output != render.STANDARD_OUTPUT:

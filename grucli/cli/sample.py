@@ -22,6 +22,7 @@ from grucli.errors import CheckpointError, CorpusError, RunError, UnknownCharact
 from grucli.language_model import BeamOptions, DrawOptions, LanguageModel
 from grucli.run.run import Run
 from grucli.sampling import Piece, Samples, Tally
+from grucli.text_out import to_bytes
 from grucli.text_score import TextScore
 
 LONGEST_PROMPT = 2**22  # bytes
@@ -107,7 +108,7 @@ def _write(
     raw: bool,
 ) -> None:
     """Write the beams, or else the samples; after Ctrl-C or SIGTERM, end the line."""
-    apart = (between(lm.data) if separator is None else _unescape(separator)).encode()
+    apart = to_bytes(between(lm.data) if separator is None else _unescape(separator))
     # bytes go to a file without a line end at the end
     exact = lm.vocabulary.level == "byte" and not lm.documents and not render.on_terminal()
     end, put = b"" if exact else b"\n", render.write_raw if raw else render.write_words
@@ -214,5 +215,6 @@ def _in_file(file: str, data: Data) -> bytes:
 
 
 def _unescape(text: str) -> str:
+    typed = os.fsencode(text).decode(errors="surrogateescape")
     escapes = {"\\n": "\n", "\\t": "\t", "\\\\": "\\"}
-    return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], render.typed(text))
+    return re.sub(r"\\[nt\\]", lambda match: escapes[match[0]], typed)

@@ -32,7 +32,6 @@ MARKS = {  # those of UTF-32 first, since one of them begins as one of UTF-16 do
 """Encodings by the byte order marks with which files begin."""
 
 NO_TEXT = "give a text file"
-CONVERT = "where a command lacks --set, convert the file to {}"
 OLD_OFFICE = rb"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 ZIP = rb"PK(\x03\x04|\x05\x06).*"
 
@@ -96,7 +95,7 @@ def _by_controls(start: bytes, encoding: str) -> FileType | None:
         high, low = start[half::2], start[1 - half :: 2]  # 0 of Latin letters, 4 of Cyrillic ones
         bits = 32 if 0.4 < low.count(0) / max(1, len(low)) < 0.6 else 16 * (0 not in low)
         if bits and len(high) >= FEW / 2 and _controls(high) >= MOST * len(high):
-            advice = f"--set data.encoding=utf-{bits}-{order} reads it; {CONVERT.format('UTF-8')}"
+            advice = f"--set data.encoding=utf-{bits}-{order} reads it, or convert it to UTF-8"
             return FileType(f"UTF-{bits} text without a byte order mark", advice)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
@@ -120,7 +119,7 @@ def recognized(files: Sequence[str], encoding: str) -> dict[str, FileType]:
 
 def not_a_text(file: str, kind: FileType) -> CorpusError:
     return CorpusError(
-        f"{file}: this is {kind.name}, not text: {kind.advice} "
+        f"{file}: this is {kind.name}{', not text' * (' text ' not in kind.name)}: {kind.advice} "
         "(to train a model of its bytes, as they are: --set data.level=byte)"
     )
 
@@ -130,8 +129,12 @@ def is_utf8(encoding: str) -> bool:
 
 
 def in_utf8(raw: bytes, data: Data) -> bytes:
-    """A text of the user in UTF-8, where it is in the encoding of the corpus instead."""
-    for encoding in ("utf-8", data.encoding) if data.level == "char" else ():
+    """A text of the user in UTF-8, if it is in that or in the encoding of the corpus."""
+    if data.level == "byte":
+        return raw
+    wide = "a".encode(data.encoding) != b"a"  # UTF-16 of many letters is also correct UTF-8
+    own_first = _controls(raw) > 0 if wide else raw.isascii()  # ISO-2022-JP is ASCII
+    for encoding in (data.encoding, "utf-8") if own_first else ("utf-8", data.encoding):
         with contextlib.suppress(UnicodeError):
             return raw.decode(encoding).encode()
     return raw
@@ -189,7 +192,7 @@ class _Decoder:
         except UnicodeError as error:  # this codec does not tell the position
             raise CorpusError(
                 f"{self.file}: is not {self.encoding}: {error}; name its encoding with "
-                f"--set data.encoding=...; {CONVERT.format(self.encoding)}"
+                f"--set data.encoding=..., or convert it to {self.encoding}"
             ) from None
         self.wide = self.wide or self._line_beyond_ascii(text)
         self.offset += len(raw)
@@ -226,8 +229,8 @@ class _Decoder:
             advice = "if it is text, name its encoding with --set data.encoding=..."
         return CorpusError(
             f"{self.file}: byte 0x{error.object[error.start]:02x} at offset {offset:,} "
-            f"(line {line:,}) is not {self.encoding} ({error.reason}); {advice}; "
-            + CONVERT.format(self.encoding)
+            f"(line {line:,}) is not {self.encoding} ({error.reason}); {advice}, "
+            f"or convert it to {self.encoding}"
         )
 
 

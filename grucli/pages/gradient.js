@@ -21,6 +21,7 @@ const gradient = (() => {
 
   function show(read) {
     if (strip.show(read)) {
+      end("gradient");
       for (const id of ["gradient-detail", "gradient-chart", "gradient-table"]) $(id).replaceChildren();
     }
     if (read.ids.length > 1) strip.resume(Math.min(read.ids.length - 1, 100));
@@ -133,7 +134,8 @@ const gradient = (() => {
 
   function prepare() {
     strip = new Strip($("gradient-strip"), "Text, coloured by the gradient that arrives; arrow keys choose the character whose loss is followed", detail);
-    $("gradient-lead").textContent = "How far back does the model look? Choose a character: the stronger the colour of an earlier one, the more the model's memory of it counts for this prediction. Training follows the same ways back: where no gradient arrives, it learns nothing.";
+    $("gradient-lead").textContent = "How far back does the model look? Choose a character: the stronger the colour of an earlier one, the more the model's memory of it counts for this prediction. Training follows the same ways back: where no gradient arrives, it learns nothing."
+      + (model.L > 1 ? " Only the top layer is followed; those below have ways back of their own." : "");
   }
   return { prepare, show };
 })();

@@ -127,7 +127,7 @@ const inside = (() => {
     if (!EQUATIONS[spec.cell]) $("equations").closest("details").remove();
     else {
       $("equations").replaceChildren(formulas.block(EQUATIONS[spec.cell]), element("p", { class: "aside" }, formulas.inline("h⁻"),
-        " is the state before the character ", formulas.inline("x"), ". ", formulas.inline("W"), " and ", formulas.inline("b"),
+        " is the state before the character ", formulas.inline("x"), model.L > 1 ? " (above layer 1, the state of the layer below). " : ". ", formulas.inline("W"), " and ", formulas.inline("b"),
         " are the weights that training has found. ", formulas.inline("σ(a) = 1 / (1 + e⁻ᵃ)"), ", and ", formulas.inline("*"), " multiplies elementwise."));
     }
   }

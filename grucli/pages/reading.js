@@ -4,7 +4,7 @@ const LONGEST = 2000; // characters that are read
 
 const reading = (() => {
   let text = spec.separators ? spec.passage.replaceAll("\x1e", spec.between) : spec.passage;
-  let read = null; // {text, ids, before: states before each character, steps, logProbs}
+  let read = null; // {text, ids, states: before each character and after the last, symbols, bits}
   const boxes = [];
 
   function prepare() {
@@ -33,18 +33,17 @@ const reading = (() => {
     if (read && read.text === text) return draw();
     const { ids, unknown } = spec.recorded ? { ids: spec.proof.ids, unknown: [] } : known(text);
     const first = ids.slice(0, LONGEST);
-    const now = { text, ids: first, unknown, cut: ids.length - first.length, states: [], logProbs: [] };
+    const now = { text, ids: first, unknown, cut: ids.length - first.length, states: [], bits: [] };
     let { state, logProbs } = model.begin();
     for (const id of first) {
       now.states.push(state);
-      now.logProbs.push(logProbs);
+      now.bits.push(-logProbs[id] / LN2);
       state = model.step(id, state);
       logProbs = model.next(state);
       if (!(await job.breathe())) return undefined;
     }
     now.states.push(state);
     now.symbols = first.map((id) => spec.symbols[id]);
-    now.bits = first.map((id, i) => -now.logProbs[i][id] / LN2);
     read = now;
     reading.at = null;
     return draw();

@@ -20,7 +20,7 @@ const surprise = (() => {
 
   function detail(i) {
     const read = reading.read;
-    const logProbs = read.logProbs[i];
+    const logProbs = i ? model.next(read.states[i]) : model.begin().logProbs;
     const order = Array.from(logProbs.keys()).sort((a, b) => logProbs[b] - logProbs[a]);
     const rank = order.indexOf(read.ids[i]);
     const rows = order.slice(0, 10).map((id) => row(id, logProbs[id], id === read.ids[i]));

@@ -104,6 +104,7 @@ def _check(runs: Sequence[Run]) -> None:
     if len(runs) < 2:
         raise UsageError("name two runs or more; `grucli train TEXT --seed 1` makes another")
     first = runs[0]
+    same_layers = f" if all have --set model.layers={first.checkpoint.settings.model.layers}"
     for number, run in enumerate(runs):
         if run.file.resolve() in [one.file.resolve() for one in runs[:number]]:
             raise UsageError(f"{run.file}: is named twice")
@@ -113,6 +114,7 @@ def _check(runs: Sequence[Run]) -> None:
                 raise UsageError(
                     f"{run.path}: has {what} than {first.path}; runs of one text that "
                     "differ in seed, units, dropout or budget can be merged"
+                    f"{same_layers * ('layers' in what)}"
                 )
 
 

@@ -44,10 +44,12 @@ def report(
     """The report of one run, or of several that are compared, which begins with what is ``said``.
 
     A ``passage`` of the validation text is coloured by surprise; ``text`` None reads it again. A
-    ``public`` report, of one run, has neither that nor command lines nor names of folders.
+    ``public`` report, of one run, has neither that nor command lines nor paths.
     """
-    if not paths or (public and len(paths) > 1):
-        raise UsageError("name a run" if not paths else "a public report is one of a single run")
+    if not paths:
+        raise UsageError("name a run")
+    if public and len(paths) > 1:
+        raise UsageError("a public report is of a single run")
     runs = [Run(path) for path in paths]
     if len(runs) > 1:
         return WebPage(_page(f"{len(runs)} runs", _compare_runs(runs, said)))

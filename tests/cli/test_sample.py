@@ -185,21 +185,24 @@ def test_samples_of_a_list_end_by_themselves(grucli: Grucli) -> None:
         assert grucli(*command).code == 0
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "utf-16"])
+@pytest.mark.parametrize("encoding", ["cp1252", "utf-16", "utf-16-le", "iso2022_jp_ext"])
 def test_a_prompt_file_has_the_encoding_of_the_corpus(grucli: Grucli, encoding: str) -> None:
-    write("text.txt", (prose(2_000) + "für").encode(encoding))
+    word, plain = "für" if encoding != "iso2022_jp_ext" else "日本", "for"
+    write("text.txt", (word + prose(2_000)).encode(encoding))
     run = trained_on(grucli, "text.txt", f"--set=data.encoding={encoding}", "--steps=2")
-    write("prompt.txt", "für".encode(encoding))
     asked = ("sample", run, "-n", 9, "--seed", 1)
-    assert grucli(*asked, "--prompt-file", "prompt.txt") == grucli(*asked, "--prompt", "für")
+    for text in (word, plain):
+        expected = grucli(*asked, "--prompt", text)
+        assert expected.code == 0
+        for how in (encoding, "utf-8"):
+            write("prompt.txt", text.encode(how))
+            assert grucli(*asked, "--prompt-file", "prompt.txt") == expected, how
     write("wrong.txt", b"\x81")
     refused = grucli(*asked, "--prompt-file", "wrong.txt")
     assert "wrong.txt: byte 0x81 at offset 0 of the text is not UTF-8; convert it" in refused.err
-    write("prompt.txt", "für")
-    assert grucli(*asked, "--prompt-file", "prompt.txt") == grucli(*asked, "--prompt", "für")
     page = ("page", run, "-o", "-", "--passage", "prompt.txt")
     in_utf8 = grucli(*page).out
-    write("prompt.txt", "für".encode(encoding))
+    write("prompt.txt", plain.encode(encoding))
     assert grucli(*page).out == in_utf8
 
 
@@ -386,6 +389,11 @@ def test_a_binary_prompt_for_a_byte_level_model(grucli: Grucli) -> None:
     Path("prompt.bin").write_bytes(b"\xff\xfe\x00")
     process = start("sample", run, "--prompt-file", "prompt.bin", "-n", "2", "--seed=1")
     assert process.communicate()[0].startswith(b"\xff\xfe\x00")
+    asked = ("sample", run, "-n", "900", "--seed=1")
+    plain = start(*asked).communicate()[0]
+    last = bytes([max(plain)])  # which is not UTF-8
+    stopped = start(*asked, "--stop", last.decode(errors="surrogateescape")).communicate()[0]
+    assert stopped == plain.partition(last)[0] != plain
 
 
 # ---- bad input
