@@ -220,7 +220,7 @@ class ChosenSamples(Samples):
 def chosen(samples: Samples, data: Data, begun: bytes, asked: Mapping[str, Any]) -> Samples:
     """The distinct ones of some samples that are not in texts; or all, if nothing is asked.
 
-    A document has ``begun`` with the prompt.
+    The document that they continue has ``begun`` in the prompt.
     """
     distinct, not_in, longest_copy = (asked[one] for one in ("distinct", "not_in", "longest_copy"))
     if not_in is None and longest_copy is not None:

@@ -3,12 +3,12 @@
 const spec = JSON.parse(document.getElementById("model").textContent);
 let model = null; // set when the page starts
 
-const NAMES = { 9: "tab", 10: "line end", 13: "carriage return", 30: "end of a document", 32: "space", 0xfffd: "another character" };
+const NAMES = { 9: "tab", 10: "line end", 13: "carriage return", 30: "end of a document", 32: "space", 0xa0: "no-break space", 0xfe0f: "emoji selector", 0xfffd: "another character" };
 /** Whether a code point shows nothing of itself, or changes the direction of others. */
-const hidden = (point) => point < 32 || (point >= 0x7f && point <= 0xa0) || point === 0xad || point === 0x61c
+const hidden = (point) => point < 32 || (point >= 0x7f && point < 0xa0) || point === 0xad || point === 0x61c
   || (point >= 0x200b && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e)
   || (point >= 0x2060 && point <= 0x206f) || (point >= 0xd800 && point <= 0xdfff) || point === 0xfeff
-  || (point >= 0xfe00 && point <= 0xfe0f) || (point >= 0xfff9 && point <= 0xfffb);
+  || (point >= 0xfff9 && point <= 0xfffb);
 
 /** A symbol as it is shown within a text. */
 function shown(symbol) {
