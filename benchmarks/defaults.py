@@ -88,6 +88,7 @@ def compared(text: Path, minutes: float, *, together: bool) -> list[str]:
         "model.weight_dropout": weight_dropout,
         "optim.lr": lr,
         "optim.recurrent_lr": 1.0,
+        "optim.input_lr": 1.0,
         "train.patience": 10 if chars <= 400e3 else 0,
         "train.most_epochs": None,
     }

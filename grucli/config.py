@@ -28,6 +28,7 @@ MOST_SHOWN = 50  # problems in a message, which only counts the others
 HELD_OUT = {"val": "validation", "test": "test"}  # the texts that are not trained on
 NOUNS = {"char": "character", "byte": "byte"}  # a symbol by ``data.level``: what losses are per
 
+Share = Annotated[float, Field(ge=0, lt=1)]
 Influence = Literal["weights", "later", "rounding", "nothing"]
 """What a setting influences: all weights; the weights of later steps alone, so that it may change
 when a run is resumed; only how products and sums are rounded; or nothing that is learned."""
@@ -212,8 +213,10 @@ class Optim(_Section):
     lr: float = _setting(0.08, "later", gt=0)
     """Learning rate after the warm-up; a wider or deeper network needs a lower one."""
     recurrent_lr: float = _setting(0.4, "later", gt=0)
-    """Learning rate of recurrent weights, as a fraction of lr: they are what diverges first."""
-    betas: Annotated[tuple[float, float], Field(strict=False)] = (0.9, 0.99)
+    """Learning rate of the weights between units, as a fraction of lr: they diverge first."""
+    input_lr: float = _setting(2.0, "later", gt=0)
+    """Learning rate of the weights that a character selects, as a multiple of lr."""
+    betas: Annotated[tuple[Share, Share], Field(strict=False)] = (0.9, 0.99)
     """Adam's decay rates for the mean of the gradient and for the mean of its square."""
     eps: float = Field(default=1e-8, ge=1e-30)  # and so above 0 in float32
     """Adam's epsilon, which prevents a division by zero."""
@@ -227,13 +230,6 @@ class Optim(_Section):
     """Learning rate at the end of the cosine schedule, as a fraction of lr."""
     weight_decay: float = Field(default=0.1, ge=0, le=1)
     """Decoupled weight decay, as in AdamW; it is multiplied by the learning rate; 0: none."""
-
-    @field_validator("betas")
-    @classmethod
-    def _in_range(cls, betas: tuple[float, float]) -> tuple[float, float]:
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"both must lie in [0, 1), not {list(betas)}")
-        return betas
 
 
 class Sample(_Section):
@@ -439,13 +435,13 @@ def _explain(items: Sequence[ErrorDetails], origin: Mapping[str, str]) -> list[s
     for item in items:
         key = ".".join(str(part) for part in item["loc"][:2])
         message = in_our_words(item["msg"])
-        if item["loc"][:2] == ("optim", "betas") and item["type"] != "value_error":
-            message = "must be two numbers, as in [0.9, 0.99]"
+        if key == "optim.betas":
+            message = "must be two numbers in [0, 1), as in [0.9, 0.99]"
         messages.setdefault(key, []).append(message)
         if item["type"] != "value_error":
             inputs[key] = f", not {_shown(item['input'])}"
     return [
-        f"{_source(key, origin)}: {key}: {' or '.join(texts)}{inputs.get(key, '')}"
+        f"{_source(key, origin)}: {key}: {' or '.join(dict.fromkeys(texts))}{inputs.get(key, '')}"
         for key, texts in messages.items()
     ]
 

@@ -65,12 +65,16 @@ def adam_(
     update_(*arrays, 1 - beta1, 1 - beta2, lr / unbias_m, unbias_v, eps)
 
 
-def parts(params: Params) -> Iterator[tuple[bool, slice]]:
-    """Whether each parameter is a recurrent matrix, and its part of the buffer, in order."""
+def parts(params: Params, between: float, first: float) -> Iterator[tuple[float, slice]]:
+    """The factor of the learning rate of each parameter, and its part of the buffer, in order.
+
+    The first W_x has ``first``; weights between units, which are W_h and other W_x, ``between``.
+    """
     end = 0
     for name, array in params.items():
         end += array.size
-        yield name.endswith(".W_h"), slice(end - array.size, end)
+        factor = between if name.endswith((".W_h", ".W_x")) else 1.0
+        yield first if name == "layer1.W_x" else factor, slice(end - array.size, end)
 
 
 def decay_(params: Params, share: float) -> None:

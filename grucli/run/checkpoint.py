@@ -329,8 +329,9 @@ class _Reader:
             meta["settings"][section] = without_former(values, f"{section}.")
         # a run that began before these settings has kept all line ends, and has had one rate
         meta["settings"].setdefault("data", {}).setdefault("newlines", "keep")
-        meta["settings"].setdefault("optim", {}).setdefault("recurrent_lr", 1.0)
-        muon = meta["settings"]["optim"].pop("muon", False)
+        optim = {"recurrent_lr": 1.0, "input_lr": 1.0} | meta["settings"].get("optim", {})
+        muon = optim.pop("muon", False)
+        meta["settings"]["optim"] = optim
         self._check_known(meta)
         self._check_cell(meta["settings"].get("model", {}).get("cell", "gru"))
         settings = Settings.model_validate_json(json.dumps(meta["settings"]))

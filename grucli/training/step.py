@@ -80,10 +80,9 @@ class TrainStep:
             decay_(params, lr * optim.weight_decay)
         kernel, moments = self.plan.products.kernels.adam_, checkpoint.moments
         adam_ = partial(kernel, step=progress.updates, betas=optim.betas, eps=optim.eps)
-        for recurrent, part in parts(params):
-            rate = lr * optim.recurrent_lr if recurrent else lr
+        for factor, part in parts(params, optim.recurrent_lr, optim.input_lr):
             of_part = Moments(moments.m[part], moments.v[part])
-            adam_(params.flat[part], gradient.clipped[part], of_part, lr=rate)
+            adam_(params.flat[part], gradient.clipped[part], of_part, lr=lr * factor)
         progress.consecutive_nonfinite = 0
         progress.loss_sum += gradient.loss
         progress.chars += gradient.chars

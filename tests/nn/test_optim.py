@@ -52,14 +52,11 @@ def test_clip_scales_long_gradients_and_leaves_short_ones() -> None:
 @pytest.mark.parametrize("L", [1, 3])
 def test_parts_cover_the_buffer_once_and_in_order(cell: str, L: int) -> None:
     params = Model(5, 4, L, cell=cell).params
-    found = list(parts(params))
-    covered = np.concatenate([params.flat[part] for _, part in found])
-    assert len(covered) == len(params.flat)
     params.flat[:] = np.arange(len(params.flat))
-    np.testing.assert_array_equal(
-        np.concatenate([params.flat[part] for _, part in found]), params.flat
-    )
-    recurrent = [params.flat[part] for is_recurrent, part in found if is_recurrent]
-    assert len(recurrent) == L
-    for number, array in enumerate(recurrent, start=1):
-        np.testing.assert_array_equal(array, params[f"layer{number}.W_h"].ravel())
+    found = list(parts(params, 0.25, 3.0))
+    covered = np.concatenate([params.flat[part] for _, part in found])
+    np.testing.assert_array_equal(covered, params.flat)
+    for (factor, part), (name, array) in zip(found, params.items(), strict=True):
+        np.testing.assert_array_equal(params.flat[part], array.ravel())
+        matrix = name.endswith((".W_h", ".W_x"))
+        assert factor == (3.0 if name == "layer1.W_x" else 0.25 if matrix else 1.0)

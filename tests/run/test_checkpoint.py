@@ -51,10 +51,14 @@ def test_former_settings_are_ignored_where_they_had_no_effect(
     assert "has optim.name, which this grucli" in refusal(rewrite(path, settings=settings))
 
 
-def test_a_run_from_before_recurrent_rates_keeps_its_one_rate(
+def test_a_run_from_before_rates_of_some_weights_keeps_its_one_rate(
     checkpoint: Checkpoint, path: Path
 ) -> None:
     settings = checkpoint.settings.model_dump()
+    del settings["optim"]["input_lr"]
+    optim = checkpoints.read(rewrite(path, settings=settings)).settings.optim
+    assert optim.input_lr == 1
+    assert optim.recurrent_lr == checkpoint.settings.optim.recurrent_lr
     del settings["optim"]["recurrent_lr"]
     assert checkpoints.read(rewrite(path, settings=settings)).settings.optim.recurrent_lr == 1
 

@@ -71,15 +71,17 @@ def test_weight_decay_is_the_learning_rate_times_it(text: str) -> None:
     np.testing.assert_allclose(difference, 0.5 * lr * before, rtol=1e-3, atol=1e-7)
 
 
-def test_recurrent_weights_learn_at_a_fraction_of_the_rate(text: str) -> None:
+def test_weights_between_units_and_of_the_input_have_rates_of_their_own(text: str) -> None:
     """The first update by Adam moves each weight by the rate, whatever its gradient."""
-    changes = {"optim__weight_decay": 0.0, "optim__warmup": 0, "optim__recurrent_lr": 0.25}
+    changes = {"optim__weight_decay": 0.0, "optim__warmup": 0}
+    changes |= {"optim__recurrent_lr": 0.25, "optim__input_lr": 3.0}
     trainer = trainer_for(plan_for(text, model__layers=2, **changes))
     params = trainer.checkpoint.model.params
     before = {name: array.copy() for name, array in params.items()}
     trainer.step()
     lr = trainer.checkpoint.progress.lr
+    shares = {"layer1.W_x": 3.0, "layer1.W_h": 0.25, "layer2.W_x": 0.25, "layer2.W_h": 0.25}
     for name, array in params.items():
-        share = 0.25 if name.endswith(".W_h") else 1.0
+        share = shares.get(name, 1.0)
         largest = np.abs(array - before[name]).max()
         np.testing.assert_allclose(largest, share * lr, rtol=1e-3, err_msg=name)
