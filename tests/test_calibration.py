@@ -84,6 +84,7 @@ SETTINGS = {
     "train.eval_every": 60,
     "optim.schedule": "constant",
     "optim.warmup": 5,
+    "optim.input_lr": 1.0,
     "sample.length": 0,
 }
 

@@ -129,7 +129,7 @@ def test_all_problems_come_in_one_message() -> None:
         "--set: train.seed: must be a valid integer, not True",
         "--set: train.workers: must be 'auto' or must be greater than or equal to 1, not 0",
         "--set: optim.lr: must be a finite number, not nan",
-        "--set: optim.betas: must be two numbers in [0, 1), as in [0.9, 0.99], not 2.0",
+        "--set: optim.betas: must be two numbers in [0, 1), as in [0.9, 0.99], not 2",
     ]:
         assert line in message
 

@@ -424,7 +424,8 @@ def test_a_skipped_step_changes_neither_weights_nor_moments(text: str) -> None:
 
 
 def test_skipped_steps_do_not_weaken_the_first_update(text: str) -> None:
-    trainer = trainer_for(plan_for(text, optim__weight_decay=0.0, optim__warmup=0))
+    changes = {"optim__weight_decay": 0.0, "optim__warmup": 0, "optim__input_lr": 1.0}
+    trainer = trainer_for(plan_for(text, **changes))
     fails_at(trainer, 1, 2, 3, 4)
     for _ in range(4):
         trainer.step()
