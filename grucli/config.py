@@ -127,9 +127,9 @@ class Model(_Section):
     """Units of each layer (H). More units learn more; the time grows with their square."""
     layers: int = Field(default=1, ge=1, le=64)
     """Number of layers (L)."""
-    dropout: float = Field(default=0.3, ge=0, lt=1)
+    dropout: Share = 0.3
     """Fraction of each layer's outputs that is set to zero at random; reduces overfitting."""
-    weight_dropout: float = Field(default=0.0, ge=0, lt=1)
+    weight_dropout: Share = 0.0
     """Fraction of the recurrent weights that is set to zero at random for each window."""
 
     @property

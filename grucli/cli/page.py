@@ -35,9 +35,8 @@ def page(
     check_output("--output", output, force=force, reads=reads)
     if output is None and not run.is_dir():
         raise UsageError(f"{run}: is not a run directory; name the page with -o FILE")
-    title, text = title and render.typed(title), None
-    if passage is not None:
-        text = _read(passage, opened.checkpoint.settings.data)
+    title = title and render.typed(title)
+    text = None if passage is None else _read(passage, opened.checkpoint.settings.data)
     made = build.page(run, title=title, passage=text, weights=weights)
     if output != render.STANDARD_OUTPUT:
         render.say(f"the page has {len(made.html) / 1e6:.1f} MB, with weights in {made.type}")

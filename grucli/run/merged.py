@@ -114,7 +114,7 @@ def _check(runs: Sequence[Run]) -> None:
                 raise UsageError(
                     f"{run.path}: has {what} than {first.path}; runs of one text that "
                     "differ in seed, units, dropout or budget can be merged"
-                    f"{same_layers * ('layers' in what)}"
+                    f"{same_layers if 'layers' in what else ''}"
                 )
 
 
